@@ -1,0 +1,76 @@
+"""The commit cell: one shared page whose value is the committed epoch.
+
+The supervisor alone writes it, with one aligned 8-byte store; that store is the linearization
+point of a cutover for all workers. Workers map it read-only and read it at every dispatch.
+The file is made once and never truncated or replaced.
+"""
+
+import mmap
+import os
+from pathlib import Path
+from typing import Protocol
+
+PAGE = mmap.PAGESIZE
+WORD = 8
+
+
+class CommitCell(Protocol):
+    """Reads the committed epoch of one part."""
+
+    def read(self) -> int:
+        """The epoch that is authoritative now."""
+
+
+class SharedCell:
+    """The reading end of a commit cell, mapped read-only.
+
+    Args:
+        fd: A descriptor of the cell's file; it may be closed afterwards.
+        part: Which word of the page; 0 is the whole service.
+    """
+
+    __slots__ = ("_map", "_part", "_words")
+
+    def __init__(self, fd: int, part: int = 0) -> None:
+        self._map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._words = memoryview(self._map).cast("Q")
+        self._part = part
+
+    def read(self) -> int:
+        return self._words[self._part]
+
+    def close(self) -> None:
+        """Unmap the page."""
+        self._words.release()
+        self._map.close()
+
+
+class CellWriter:
+    """The writing end, held by the supervisor only.
+
+    Args:
+        path: The cell's file; made with one zeroed page when it is not there.
+    """
+
+    __slots__ = ("_map", "_words", "fd")
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if os.fstat(self.fd).st_size < PAGE:
+            os.ftruncate(self.fd, PAGE)
+        self._map = mmap.mmap(self.fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._words = memoryview(self._map).cast("Q")
+
+    def read(self, part: int = 0) -> int:
+        """The value stored last."""
+        return self._words[part]
+
+    def store(self, epoch: int, part: int = 0) -> None:
+        """Make `epoch` the committed one: from here on no worker dispatches to anything older."""
+        self._words[part] = epoch
+
+    def close(self) -> None:
+        """Unmap and close; the file stays."""
+        self._words.release()
+        self._map.close()
+        os.close(self.fd)

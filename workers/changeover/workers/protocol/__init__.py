@@ -1,0 +1,1 @@
+"""The vocabulary that both planes speak: identities, epochs, snapshots, messages. Pure."""

@@ -1,0 +1,202 @@
+"""Every message between supervisor and worker, on one screen.
+
+All carry a `Stamp` and are fenced by it before anything else (`epoch.fence`). Messages of the
+supervisor carry `seq`, the place in its broadcast order: a worker that sees a gap asks again.
+"""
+
+import enum
+
+import msgspec
+
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+
+PROTOCOL_VERSION = 1
+"""Raised whenever a message changes its meaning; a worker of another version is refused at Hello."""
+
+
+class Phase(enum.Enum):
+    """Where the supervisor's cutover stands, told with every heartbeat."""
+
+    IDLE = "idle"
+    PREPARING = "preparing"
+    DECIDING = "deciding"
+    COMMITTED = "committed"
+    ABORTING = "aborting"
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """What every message has."""
+
+    stamp: Stamp
+
+
+class FromSupervisor(Message, frozen=True):
+    """Broadcast, or told to one worker on its own topic; `seq` is that of the last broadcast."""
+
+    seq: int
+
+
+class Welcome(FromSupervisor, frozen=True):
+    """Answer to a worker's subscription: all it needs to join. `stamp.epoch` is the committed epoch."""
+
+    phase: Phase
+    current: Snapshot | None
+    candidate: Snapshot | None
+
+
+class Pulse(FromSupervisor, frozen=True):
+    """The supervisor's heartbeat. `stamp.epoch` is the committed epoch."""
+
+    phase: Phase
+
+
+class Prepare(FromSupervisor, frozen=True):
+    """Build `candidate` beside what serves; answer Prepared or Refused within `deadline` seconds."""
+
+    candidate: Snapshot
+    deadline: float
+
+
+class Commit(FromSupervisor, frozen=True):
+    """`stamp.epoch` is committed; wakes idle workers. The commit cell said so already."""
+
+
+class Abort(FromSupervisor, frozen=True):
+    """`stamp.epoch` was not committed and never will be: discard it."""
+
+    reason: str
+
+
+class Retire(FromSupervisor, frozen=True):
+    """Every worker has drained `units`: release them, answer Retired."""
+
+    units: tuple[UnitKey, ...]
+
+
+class AskRegistry(FromSupervisor, frozen=True):
+    """Answer with `TellRegistry` out of one read."""
+
+    ticket: int
+
+
+class AskLeases(FromSupervisor, frozen=True):
+    """Answer with `TellLeases`."""
+
+    ticket: int
+
+
+class FromWorker(Message, frozen=True):
+    """Reported by one worker."""
+
+    worker: WorkerId
+
+
+class Hello(FromWorker, frozen=True):
+    """A worker introduces itself, and again whenever it lost the thread. `stamp.epoch` is what it serves.
+
+    Attributes:
+        protocol: Its `PROTOCOL_VERSION`.
+        nonce: Given by the supervisor when the worker was forked: proves who forked it.
+        pid: For people; identity is `worker`.
+        prepared: The candidate it holds prepared, if any.
+        resident: Units that it holds, serving or draining.
+    """
+
+    protocol: int
+    nonce: str
+    pid: int
+    prepared: int | None = None
+    resident: tuple[UnitKey, ...] = ()
+
+
+class Prepared(FromWorker, frozen=True):
+    """`stamp.epoch` is built and can be served from the next request on; `took` seconds."""
+
+    took: float = 0.0
+
+
+class Refused(FromWorker, frozen=True):
+    """`stamp.epoch` could not be built; nothing changed."""
+
+    refusal: Refusal
+
+
+class Activated(FromWorker, frozen=True):
+    """Every request dispatched from now on is of `stamp.epoch`.
+
+    Attributes:
+        at: When the pointer changed, CLOCK_MONOTONIC in nanoseconds.
+        draining: Units that the new generation lacks and that are still resident.
+    """
+
+    at: int = 0
+    draining: tuple[UnitKey, ...] = ()
+
+
+class Drained(FromWorker, frozen=True):
+    """No lease holds `units` any more, and none can."""
+
+    units: tuple[UnitKey, ...]
+
+
+class Retired(FromWorker, frozen=True):
+    """`units` are released."""
+
+    units: tuple[UnitKey, ...]
+
+
+class Degraded(FromWorker, frozen=True):
+    """A hook that cannot refuse failed (`on_activate`, `on_deactivate`, `on_unload`): the epoch stays."""
+
+    refusal: Refusal
+
+
+class Beat(FromWorker, frozen=True):
+    """The worker's heartbeat, sent by its loop. `stamp.epoch` is what it serves.
+
+    Attributes:
+        seq: The last broadcast it saw.
+        prepared: The candidate it holds prepared, if any.
+        leases: Epoch -> leases held on it.
+        connections: Open client connections.
+        requests: Requests answered since the worker started.
+        rss: Resident memory, bytes.
+    """
+
+    seq: int
+    prepared: int | None = None
+    leases: dict[int, int] = {}
+    connections: int = 0
+    requests: int = 0
+    rss: int = 0
+
+
+class TellRegistry(FromWorker, frozen=True):
+    """Answer to AskRegistry: epoch and registry out of one read."""
+
+    ticket: int
+    registry: Registry
+
+
+class LeaseView(msgspec.Struct, frozen=True):
+    """One lease, as people see it: who holds what, since when."""
+
+    kind: str
+    epoch: int
+    path: str
+    age: float
+
+
+class TellLeases(FromWorker, frozen=True):
+    """Answer to AskLeases."""
+
+    ticket: int
+    leases: tuple[LeaseView, ...]
+
+
+SupervisorMessage = Welcome | Pulse | Prepare | Commit | Abort | Retire | AskRegistry | AskLeases
+WorkerMessage = Hello | Prepared | Refused | Activated | Drained | Retired | Degraded | Beat | TellRegistry | TellLeases

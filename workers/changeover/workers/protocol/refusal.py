@@ -1,0 +1,58 @@
+"""A "no" with everything a person needs to act on it."""
+
+import enum
+
+import msgspec
+
+
+class Stage(enum.Enum):
+    """How far a candidate came before it was refused."""
+
+    SCAN = "scan"
+    PREFLIGHT = "preflight"
+    LOAD = "load"
+    LINK = "link"
+    INITIALISE = "initialise"
+    PREPARE = "prepare"
+    COMMIT = "commit"
+
+
+class Fault(enum.Enum):
+    """Whose fault a refusal is; decides what is tried again."""
+
+    CONFIG = "config"
+    CONTRACT = "contract"
+    CAPABILITY = "capability"
+    RESOURCE = "resource"
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+    INTERNAL = "internal"
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same content may pass later, without anybody changing it."""
+        return self in (Fault.TIMEOUT, Fault.RESOURCE)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a candidate was refused.
+
+    Attributes:
+        stage: How far it came.
+        fault: Whose fault it is.
+        summary: One line, the exception's own words where there is one.
+        unit: The unit that refused, as its `UnitRef` reads (`plugin pricing`); empty when it is the whole candidate.
+        hook: The hook that was running, empty when none was.
+        where: `file:line` in the user's own code, empty when unknown.
+        source: The line of code at `where`.
+        traceback: The whole traceback, or all stacks of a process that could not speak.
+    """
+
+    stage: Stage
+    fault: Fault
+    summary: str
+    unit: str = ""
+    hook: str = ""
+    where: str = ""
+    source: str = ""
+    traceback: str = ""

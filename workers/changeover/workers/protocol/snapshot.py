@@ -1,0 +1,179 @@
+"""A generation as it travels: the immutable set of units and routes that an epoch names.
+
+A unit is *the same object* in two consecutive generations when its `UnitKey` is the same, so
+the supervisor alone decides what is shared: a unit whose own content, config and dependencies
+are unchanged keeps its `since`, any other gets the candidate's epoch.
+"""
+
+import enum
+from collections.abc import Iterator
+
+import msgspec
+
+
+class UnitKind(enum.Enum):
+    """What a unit is, in the order in which kinds are built (and, reversed, torn down)."""
+
+    PLUGIN = "plugin"
+    APPLICATION = "application"
+    SERVICE = "service"
+    PIPELINE = "pipeline"
+
+
+class UnitRef(msgspec.Struct, frozen=True, order=True):
+    """A unit by name, whichever content it has."""
+
+    kind: UnitKind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}"
+
+
+class UnitKey(msgspec.Struct, frozen=True):
+    """One instance of a unit, the same in every worker.
+
+    Attributes:
+        ref: Kind and name.
+        digest: SHA-256 over its content, config and the digests of what it requires, hexadecimal.
+        since: The epoch that introduced the instance. Content that went away and came back is a new instance.
+    """
+
+    ref: UnitRef
+    digest: str
+    since: int
+
+    def __str__(self) -> str:
+        return f"{self.ref} {self.digest[:6]} since epoch {self.since}"
+
+
+class PluginSpec(msgspec.Struct, frozen=True, tag="plugin"):
+    """A plugin instance: loaded from the store, never from what is being edited.
+
+    Attributes:
+        key: Identity; `key.ref.name` is the plugin's id.
+        requires: Units that must be initialised before it.
+        version: Version from its manifest.
+        artifact: Digest that names its files in the artifact store.
+        config: Its configuration, MessagePack, to be converted by the plugin's own Struct.
+    """
+
+    key: UnitKey
+    version: str
+    artifact: str
+    requires: tuple[UnitRef, ...] = ()
+    config: bytes = b"\x80"
+
+
+class Interface(enum.Enum):
+    """How an application is called."""
+
+    ASGI = "asgi"
+
+
+class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
+    """An application instance, imported by `target` from `directory`; `key.ref.name` is its name (`app`)."""
+
+    key: UnitKey
+    target: str
+    directory: str
+    interface: Interface = Interface.ASGI
+    factory: bool = False
+    root_path: str = ""
+    requires: tuple[UnitRef, ...] = ()
+
+
+class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
+    """A service that a plugin provides; `key.ref.name` is `<plugin id>:<service name>`."""
+
+    key: UnitKey
+    plugin: str
+    service: str
+    requires: tuple[UnitRef, ...] = ()
+
+
+class HandlerRef(msgspec.Struct, frozen=True):
+    """A handler that a plugin provides, `<plugin id>:<handler name>` to people."""
+
+    plugin: str
+    handler: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin}:{self.handler}"
+
+
+class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
+    """Handlers in order, and what answers behind them.
+
+    Attributes:
+        key: Identity; `key.ref.name` is the pipeline's name.
+        handlers: In request order. Empty is legal.
+        target: The service or application that answers; None answers 503 (emptied by removal).
+        requires: Every unit named above.
+    """
+
+    key: UnitKey
+    handlers: tuple[HandlerRef, ...] = ()
+    target: UnitRef | None = None
+    requires: tuple[UnitRef, ...] = ()
+
+
+UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What leads to a pipeline: the most specific match wins, longest path first.
+
+    Attributes:
+        pipeline: Name of the pipeline.
+        path: `/prices` matches itself and everything below it; `/` matches everything.
+        host: Exact host name without port, lower case; empty matches every host.
+        mounted: Whether `path` is stripped and becomes the application's root path.
+    """
+
+    pipeline: str
+    path: str = "/"
+    host: str = ""
+    mounted: bool = False
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A whole generation.
+
+    Attributes:
+        epoch: The epoch given to it.
+        digest: SHA-256 over units and routes: equal digests serve equal content.
+        units: In an order in which each comes after what it requires.
+        routes: All routes.
+        label: The operator's words for it.
+    """
+
+    epoch: int
+    digest: str
+    units: tuple[UnitSpec, ...] = ()
+    routes: tuple[Route, ...] = ()
+    label: str = ""
+
+    def keys(self) -> frozenset[UnitKey]:
+        """The identities of all units."""
+        return frozenset(unit.key for unit in self.units)
+
+    def inconsistencies(self) -> Iterator[str]:
+        """Say everything that makes the snapshot contradict itself; nothing when it is sound."""
+        seen: set[UnitRef] = set()
+        for unit in self.units:
+            if unit.key.ref in seen:
+                yield f"{unit.key.ref} occurs twice"
+            yield from (
+                f"{unit.key.ref} comes before {ref}, which it requires" for ref in unit.requires if ref not in seen
+            )
+            if not 0 < unit.key.since <= self.epoch:
+                yield f"{unit.key.ref} is of epoch {unit.key.since}, outside 1 to {self.epoch}"
+            seen.add(unit.key.ref)
+        for route in self.routes:
+            if UnitRef(UnitKind.PIPELINE, route.pipeline) not in seen:
+                yield f"route {route.host}{route.path} leads to pipeline {route.pipeline}, which does not exist"
+
+
+EMPTY = Snapshot(epoch=0, digest="")
+"""Epoch 0: what a worker holds before the first commit."""

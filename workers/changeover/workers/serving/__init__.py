@@ -1,0 +1,1 @@
+"""The request path: contract, leases, pipelines, router, services, applications."""

@@ -1,0 +1,69 @@
+"""One request and its answer on a connection: the seam between the wire and the request path.
+
+`http` implements `Exchange` over a socket, tests implement it in memory; `dispatch` in this
+package drives it. Nothing in serving knows about sockets, nothing in http about generations.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from changeover.workers.serving.contract import Request
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Disconnected(ConnectionError):
+    """The client went away before the exchange was complete."""
+
+
+class Exchange(Protocol):
+    """One request, to be answered exactly once, on the loop's thread.
+
+    The order is `start`, any number of `write`, `end`. Framing (Content-Length, chunked, HEAD,
+    204, 304, Connection, Date) belongs to the implementation, as does `Expect: 100-continue`:
+    the interim response is sent when the body is first asked for.
+    """
+
+    @property
+    def request(self) -> Request:
+        """The request; its body is read through `receive`."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still there."""
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the request body, or None at its end.
+
+        Raises:
+            Disconnected: The client went away before the end of the body.
+        """
+
+    async def wait_disconnected(self) -> None:
+        """Return once the client is gone."""
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """Send the response's head. Header names are lower case."""
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body; never blocks. After a disconnect it does nothing."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written (backpressure)."""
+
+    def end(self) -> None:
+        """The response is complete. The connection goes on to its next request."""
+
+    def abort(self) -> None:
+        """The response cannot be completed: close so that the client can tell."""
+
+
+class Dispatcher(Protocol):
+    """What a connection hands a complete request head to."""
+
+    def dispatch(self, exchange: Exchange) -> bool:
+        """Take the exchange, or answer False: nothing may be dispatched now, hold it.
+
+        After False the connection keeps the exchange and tries again when it is told to
+        (`resume` of whoever owns the connections), after the next activation.
+        """

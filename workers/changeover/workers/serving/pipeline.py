@@ -1,0 +1,5 @@
+"""Handlers folded around what answers, immutable once built."""
+
+
+class Pipeline:
+    """Inbound and outbound chains around a service or an application."""
