@@ -1,0 +1,1 @@
+"""Everything the supervisor decides: pure, `handle(event, now) -> effects`."""

@@ -1,0 +1,131 @@
+"""What the journal holds: decisions and outcomes, with who and why."""
+
+import enum
+
+import msgspec
+
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import Snapshot
+
+
+class Trigger(enum.Enum):
+    """What set a cutover off."""
+
+    BOOT = "boot"
+    HUP = "HUP"
+    COMMAND = "command"
+    API = "api"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who asked for a cutover, and why.
+
+    Attributes:
+        trigger: What set it off.
+        user: Login name where known.
+        uid: Peer credentials of the client, or the supervisor's own for signals.
+        label: The operator's words.
+    """
+
+    trigger: Trigger
+    user: str = ""
+    uid: int = -1
+    label: str = ""
+
+
+class SlotRefusal(msgspec.Struct, frozen=True):
+    """One worker's "no", or what is known of a worker that could not speak.
+
+    Attributes:
+        slot: The place it filled; -1 when no worker was asked yet (scan, configuration).
+        pid: For people; 0 when there is none.
+        refusal: Why.
+    """
+
+    slot: int
+    pid: int
+    refusal: Refusal
+
+
+class Entry(msgspec.Struct, frozen=True, tag=True):
+    """One line of the journal. The journal adds sequence and wall clock."""
+
+
+class TermBegun(Entry, frozen=True):
+    """A supervisor started: its term is the last one plus 1."""
+
+    term: int
+
+
+class EpochGiven(Entry, frozen=True):
+    """A candidate has its number, before anything is done with it.
+
+    Attributes:
+        epoch: Never reused, also when the candidate is refused.
+        candidate: The whole generation.
+        origin: Who and why.
+        summary: What changes, for people (`pricing 1.4.0 -> 1.5.0`).
+        restores: The epoch whose content a rollback brings back.
+        holds: Digest of the content that a rollback sets aside: nothing but `--force` or a change brings it back.
+    """
+
+    epoch: int
+    candidate: Snapshot
+    origin: Origin
+    summary: tuple[str, ...] = ()
+    restores: int | None = None
+    holds: str = ""
+
+
+class PreparingBegun(Entry, frozen=True):
+    """Workers may be asked to prepare `epoch` from here on."""
+
+    epoch: int
+
+
+class Decision(Entry, frozen=True):
+    """At most one decision exists per epoch: the journal refuses a second one."""
+
+    epoch: int
+
+
+class Committed(Decision, frozen=True):
+    """The point of no return: `epoch` is what is served."""
+
+
+class Aborted(Decision, frozen=True):
+    """`epoch` was not committed and never will be."""
+
+    reason: str
+    refusals: tuple[SlotRefusal, ...] = ()
+
+
+class Retired(Entry, frozen=True):
+    """Every worker that held what `epoch` had and its successor lacks has released it."""
+
+    epoch: int
+
+
+JournalEntry = TermBegun | EpochGiven | PreparingBegun | Committed | Aborted | Retired
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What the journal says when a supervisor starts.
+
+    Attributes:
+        journal: Identity of the journal.
+        term: The last term begun, 0 for a new journal.
+        epoch: The highest epoch ever given.
+        committed: The generation that is authoritative, None before the first commit.
+        undecided: A candidate without a decision, to be aborted.
+        unretired: Committed epochs that were superseded and not retired.
+        held: Digests of content that was rolled back.
+    """
+
+    journal: str
+    term: int = 0
+    epoch: int = 0
+    committed: Snapshot | None = None
+    undecided: int | None = None
+    unretired: tuple[int, ...] = ()
+    held: frozenset[str] = frozenset()

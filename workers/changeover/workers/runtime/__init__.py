@@ -1,0 +1,1 @@
+"""The IO shell of a worker process."""

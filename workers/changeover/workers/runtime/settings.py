@@ -1,0 +1,97 @@
+"""Everything a worker is told when it is born."""
+
+import msgspec
+
+from changeover.workers.http.limits import Limits
+from changeover.workers.protocol.identity import WorkerId
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """A listening socket that the supervisor bound and the worker inherited.
+
+    Attributes:
+        address: As people see it (`127.0.0.1:8000`, `unix:/run/shop.sock`).
+        fd: The inherited descriptor; dup'ed before it is given to a loop, because closing a server closes it.
+    """
+
+    address: str
+    fd: int
+
+
+class DrainDeadlines(msgspec.Struct, frozen=True):
+    """How long each kind of lease may hold a process that is to leave, in seconds."""
+
+    http: float = 30.0
+    stream: float = 600.0
+    websocket: float = 3600.0
+    task: float = 30.0
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Every other wait of a worker, in seconds.
+
+    Attributes:
+        hook: One hook of a plugin, or the startup of one application's lifespan.
+        graceful: From TERM to being gone.
+        orphan: How long a worker serves on without a supervisor; 0 = for ever.
+        heartbeat: Between two heartbeats.
+        silence: Without a heartbeat for this long, the worker asks again.
+    """
+
+    hook: float = 30.0
+    graceful: float = 30.0
+    orphan: float = 900.0
+    heartbeat: float = 1.0
+    silence: float = 3.5
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """What all workers of a cohort have in common.
+
+    Attributes:
+        name: The service's name, for titles and logs.
+        runtime: The runtime directory with the supervisor's sockets.
+        store: The artifact store.
+        slots: How many places for workers there are now.
+        listeners: Inherited listening sockets.
+        cell_fd: Inherited descriptor of the commit cell.
+        counts_fd: Inherited descriptor of the page on which workers count their connections.
+        max_connections: Most open client connections of one worker; 0 = as many as descriptors allow.
+        epoch_header: Whether responses say which epoch and worker made them.
+        max_resident: Most resident copies of one unit.
+        limits: Bounds on connections and requests.
+        drain: Deadlines by kind of lease.
+        deadlines: All other waits.
+    """
+
+    name: str
+    runtime: str
+    store: str
+    slots: int
+    listeners: tuple[Listener, ...]
+    cell_fd: int
+    counts_fd: int
+    max_connections: int = 0
+    epoch_header: bool = False
+    max_resident: int = 8
+    limits: Limits = Limits()
+    drain: DrainDeadlines = DrainDeadlines()
+    deadlines: Deadlines = Deadlines()
+
+
+class Birth(msgspec.Struct, frozen=True):
+    """What one worker is told on top: who it is, and whose.
+
+    Attributes:
+        worker: Its identity.
+        nonce: To be repeated in Hello.
+        journal: The journal it belongs to.
+        term: The supervisor's term when it was forked.
+        settings: What it shares with its cohort.
+    """
+
+    worker: WorkerId
+    nonce: str
+    journal: str
+    term: int
+    settings: WorkerSettings
