@@ -10,7 +10,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     Attributes:
         url: Longest request target; 414 beyond.
-        head: Longest request head, all fields together; 431 beyond. At most 64 KiB, so that an unread head fits one handover message.
+        head: Longest request head, all fields together; 431 beyond. At most 64 KiB: an unread head must fit one
+            handover message.
         fields: Most header fields; 431 beyond.
         body: Longest request body, 0 = unlimited; 413 beyond.
         head_timeout: From the first byte of a head to its last; 408 beyond.
