@@ -1,0 +1,219 @@
+"""Artifacts: a plugin's files, named by the digest of their canonical content.
+
+What is edited is read once, into memory; digest and stored copy are made of the same bytes, so
+a file that changes while it is read cannot make them disagree. Layout of the store:
+`<store>/<digest>/<relative name>`, read-only, never changed after its rename.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from changeover.workers.errors import ChangeoverError
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Most bytes that one artifact holds."""
+
+_IGNORED_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".tmp")
+
+Files = Mapping[str, bytes]
+"""Relative name with `/` -> content."""
+
+
+class ArtifactError(ChangeoverError):
+    """Files could not become, or are no longer, the artifact they should be."""
+
+
+class UnreadableArtifact(ArtifactError):
+    """What is to become an artifact cannot be read.
+
+    Attributes:
+        path: Where.
+        reason: Why.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class CorruptArtifact(ArtifactError):
+    """What lies in the store is not what its name says.
+
+    Attributes:
+        digest: The artifact's name.
+        reason: What is wrong.
+    """
+
+    def __init__(self, digest: str, reason: str) -> None:
+        self.digest = digest
+        self.reason = reason
+        super().__init__(
+            f"artifact {digest[:12]} in the store {reason}; remove it and reload, so that it is stored again"
+        )
+
+
+def digest_of(files: Files) -> str:
+    """SHA-256 over names and bytes in the order of the names, hexadecimal."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        content = files[name]
+        encoded = name.encode("utf-8", "surrogateescape")
+        whole.update(b"%d:%d:" % (len(encoded), len(content)))
+        whole.update(encoded)
+        whole.update(content)
+    return whole.hexdigest()
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """Read what `path` consists of: every file below a folder, or the one file.
+
+    Hidden files, bytecode and editors' leftovers are no content. Links are followed.
+
+    Args:
+        path: A folder, or a single file.
+
+    Raises:
+        UnreadableArtifact: It is not there, not readable, holds something other than files, or is too large.
+    """
+    try:
+        return _bounded(path, {path.name: path} if path.is_file() else dict(_walk(path)))
+    except OSError as error:
+        raise UnreadableArtifact(path, error.strerror or str(error)) from error
+
+
+def _bounded(path: Path, found: Mapping[str, Path]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    left = MAX_BYTES
+    for name, file in found.items():
+        mode = file.stat()
+        if not stat.S_ISREG(mode.st_mode):
+            raise UnreadableArtifact(file, "neither a file nor a folder")
+        left -= mode.st_size
+        if left < 0:
+            raise UnreadableArtifact(path, f"holds more than {MAX_BYTES} bytes")
+        files[name] = file.read_bytes()
+    return files
+
+
+def _walk(root: Path) -> Iterator[tuple[str, Path]]:
+    if not root.is_dir():
+        raise UnreadableArtifact(root, "there is no such file or folder")
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if _is_content(name))
+        for name in sorted(filter(_is_content, names)):
+            file = Path(folder, name)
+            yield file.relative_to(root).as_posix(), file
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_content(name: str) -> bool:
+    return not (name.startswith(".") or name == "__pycache__" or name.endswith(_IGNORED_SUFFIXES))
+
+
+def folder_of(store: Path, digest: str) -> Path:
+    """Where the artifact lies, or would lie, in the store."""
+    return store / digest
+
+
+def put(store: Path, files: Files) -> str:
+    """Put an artifact into the store: written aside, synced, renamed, read-only. Blocks on the disk.
+
+    Args:
+        store: The store's folder; made when it is not there.
+        files: What `read_files` gave.
+
+    Returns:
+        Its digest. An artifact that is there already is left as it is.
+
+    Raises:
+        OSError: The disk does not take it; nothing half-written is left under the digest.
+    """
+    digest = digest_of(files)
+    final = folder_of(store, digest)
+    if final.is_dir():
+        return digest
+    store.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=store))
+    try:
+        _write(aside, files)
+        try:
+            os.rename(aside, final)
+        except OSError:
+            if not final.is_dir():
+                raise
+    finally:
+        if aside.is_dir():
+            _discard(aside)
+    _sync(store)
+    return digest
+
+
+def _write(root: Path, files: Files) -> None:
+    folders = {root}
+    for name, content in files.items():
+        file = root / PurePosixPath(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        folders.update(parent for parent in file.parents if parent.is_relative_to(root))
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        with os.fdopen(fd, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+    for folder in sorted(folders, reverse=True):
+        _sync(folder)
+        folder.chmod(0o555)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def get(store: Path, digest: str) -> dict[str, bytes]:
+    """Read an artifact back and check that it is what its name says. Blocks on the disk.
+
+    Raises:
+        CorruptArtifact: It is not there, not readable, or not the content that the digest names.
+    """
+    try:
+        files = read_files(folder_of(store, digest))
+    except UnreadableArtifact as error:
+        raise CorruptArtifact(digest, f"cannot be read ({error})") from error
+    if digest_of(files) != digest:
+        raise CorruptArtifact(digest, "is not the content that its name says")
+    return files
+
+
+def remove(store: Path, digest: str) -> None:
+    """Remove an artifact that nothing refers to any more; one that is not there is none to remove."""
+    folder = folder_of(store, digest)
+    if not folder.is_dir():
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".gone-", dir=store))
+    folder.chmod(0o755)
+    os.rename(folder, aside / "content")
+    _discard(aside)
+
+
+def _discard(root: Path) -> None:
+    for folder, _, _ in os.walk(root):
+        os.chmod(folder, 0o755)
+    shutil.rmtree(root)
