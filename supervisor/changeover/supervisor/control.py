@@ -1,0 +1,423 @@
+"""The narrow facade: what may be asked of a running supervisor, and the immutable views it answers with.
+
+The API and everything behind it know the supervisor only through `Control`. Views are made out of
+one read each, so that an epoch and what is said of it belong together (`registry before epoch`).
+Wall clock times are seconds since 1970; ages and durations are seconds.
+"""
+
+import enum
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from changeover.supervisor.core.entries import Origin, SlotRefusal
+from changeover.supervisor.telemetry.stream import Event
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.protocol.messages import LeaseView, Phase
+from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import Route
+
+
+class ControlError(ChangeoverError):
+    """Something that was asked of a running supervisor cannot be answered."""
+
+
+class UnknownSlot(ControlError):
+    """There is no such slot.
+
+    Attributes:
+        slot: The number asked for.
+        slots: How many slots there are.
+    """
+
+    def __init__(self, slot: int, slots: int) -> None:
+        self.slot = slot
+        self.slots = slots
+        super().__init__(f"there is no slot {slot}: slots are 0 to {slots - 1}")
+
+
+class UnknownEpoch(ControlError):
+    """The journal does not know the epoch: it was never given, or its history was not kept.
+
+    Attributes:
+        epoch: The number asked for.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        super().__init__(f"the journal does not know epoch {epoch}; `changeover history` lists those it keeps")
+
+
+class NothingToRollBack(ControlError):
+    """No earlier committed content is kept."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no earlier committed epoch to go back to; `changeover history` lists what is kept")
+
+
+class SlotEmpty(ControlError):
+    """The slot has no serving worker that could answer.
+
+    Attributes:
+        slot: The slot asked.
+    """
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        super().__init__(f"slot {slot} has no serving worker now; `changeover status` says why")
+
+
+class WorkerSilent(ControlError):
+    """A worker did not answer within its deadline.
+
+    Attributes:
+        slot: The slot asked.
+        seconds: How long it was waited for.
+    """
+
+    def __init__(self, slot: int, seconds: float) -> None:
+        self.slot = slot
+        self.seconds = seconds
+        super().__init__(f"the worker in slot {slot} did not answer within {seconds:g} s")
+
+
+class Stopping(ControlError):
+    """The supervisor is on its way out and starts nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping and starts nothing new")
+
+
+class Urgency(enum.Enum):
+    """How a stop treats what is under way."""
+
+    GRACEFUL = "graceful"
+    """Requests finish, within the graceful timeout."""
+    QUICK = "quick"
+    """Workers are ended at once."""
+
+
+class Milestone(enum.Enum):
+    """How far a cutover has come, in this order; what `--until` waits for."""
+
+    ACTIVE = "active"
+    """Every worker serves the epoch."""
+    DRAINED = "drained"
+    """No request is left on what the epoch replaced."""
+    RETIRED = "retired"
+    """What the epoch replaced is released everywhere."""
+
+
+class SlotState(enum.Enum):
+    """What a slot does, as people see it."""
+
+    STARTING = "starting"
+    """Its worker was forked and serves nothing yet."""
+    SERVING = "serving"
+    STOPPING = "stopping"
+    """Its worker accepts nothing more and is on its way out."""
+    BACKOFF = "backoff"
+    """Its worker exited; the next one comes after a pause."""
+    PARKED = "parked"
+    """Its workers exited again and again; `note` says why."""
+
+
+class PluginState(enum.Enum):
+    """How a plugin of the committed generation fares."""
+
+    ACTIVE = "active"
+    DEGRADED = "degraded"
+    """A hook that cannot refuse failed; `note` says which."""
+
+
+class JournalState(enum.Enum):
+    """Whether decisions can be written."""
+
+    SOUND = "sound"
+    IN_DOUBT = "in doubt"
+    """A decision may or may not be on disk: no other is made until that is known."""
+    UNWRITABLE = "unwritable"
+    """Cutovers are refused; supervision goes on."""
+
+
+class EpochState(enum.Enum):
+    """What became of an epoch."""
+
+    UNDECIDED = "undecided"
+    ABORTED = "aborted"
+    SERVING = "serving"
+    """Committed, and authoritative now."""
+    DRAINING = "draining"
+    """Committed, superseded, and something of it is still in use or not yet released."""
+    RETIRED = "retired"
+    """Committed, superseded and released everywhere."""
+
+
+class SlotView(msgspec.Struct, frozen=True):
+    """One slot and the worker in it.
+
+    Attributes:
+        slot: The numbered place, from 0.
+        state: What it does.
+        note: Why, where the state alone does not say (`5 exits in 60 s (SIGSEGV); next try in 30 s`).
+        pid: Of its worker, 0 without one.
+        incarnation: Of its worker, 0 without one.
+        cohort: Of its worker, 0 without one.
+        epoch: What it serves, 0 before its first generation.
+        prepared: The candidate it holds prepared.
+        started: When its worker was forked, wall clock; 0 without one.
+        leases: Epoch -> leases held on it, from the last heartbeat.
+        connections: Open client connections, from the last heartbeat.
+        requests: Requests answered since the worker started, from the last heartbeat.
+        rss: Resident memory in bytes, from the last heartbeat.
+    """
+
+    slot: int
+    state: SlotState
+    note: str = ""
+    pid: int = 0
+    incarnation: int = 0
+    cohort: int = 0
+    epoch: int = 0
+    prepared: int | None = None
+    started: float = 0.0
+    leases: dict[int, int] = {}
+    connections: int = 0
+    requests: int = 0
+    rss: int = 0
+
+
+class PluginView(msgspec.Struct, frozen=True):
+    """One plugin of the committed generation.
+
+    Attributes:
+        id: Its name.
+        version: From its manifest.
+        since: The epoch that introduced this instance.
+        state: How it fares.
+        note: What failed, when it is degraded.
+    """
+
+    id: str
+    version: str
+    since: int
+    state: PluginState = PluginState.ACTIVE
+    note: str = ""
+
+
+class HistoryLine(msgspec.Struct, frozen=True):
+    """One epoch in the journal.
+
+    Attributes:
+        epoch: Its number.
+        state: What became of it.
+        given: When it was given, wall clock.
+        decided: When it was committed or aborted, wall clock; None while undecided.
+        origin: Who asked for it, and why.
+        summary: What it changes (`pricing 1.4.0 -> 1.5.0`).
+        reason: Why it was aborted, empty otherwise.
+        restores: The epoch whose content a rollback brought back.
+    """
+
+    epoch: int
+    state: EpochState
+    given: float
+    decided: float | None
+    origin: Origin
+    summary: tuple[str, ...] = ()
+    reason: str = ""
+    restores: int | None = None
+
+
+class UnitLine(msgspec.Struct, frozen=True):
+    """One unit of an epoch, as people see it.
+
+    Attributes:
+        unit: Kind and name (`plugin pricing`).
+        version: Of a plugin, empty otherwise.
+        digest: SHA-256, hexadecimal.
+        since: The epoch that introduced this instance.
+    """
+
+    unit: str
+    version: str
+    digest: str
+    since: int
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """All that is known of one epoch.
+
+    Attributes:
+        line: Its line in the history.
+        refusals: Every worker's "no", with its traceback.
+        units: What it consists of.
+        routes: What leads to its pipelines.
+    """
+
+    line: HistoryLine
+    refusals: tuple[SlotRefusal, ...] = ()
+    units: tuple[UnitLine, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+class SlotLeases(msgspec.Struct, frozen=True):
+    """What one worker's requests, streams and tasks hold, oldest first."""
+
+    slot: int
+    pid: int
+    leases: tuple[LeaseView, ...]
+
+
+class LeasesView(msgspec.Struct, frozen=True):
+    """Who holds which epoch.
+
+    Attributes:
+        epoch: The committed epoch; leases on others keep old units.
+        slots: One for each worker that answered.
+        silent: Slots whose worker did not answer in time.
+    """
+
+    epoch: int
+    slots: tuple[SlotLeases, ...] = ()
+    silent: tuple[int, ...] = ()
+
+
+class RegistryView(msgspec.Struct, frozen=True):
+    """What one worker publishes about the generation it serves; `registry.epoch` is out of the same read."""
+
+    slot: int
+    pid: int
+    incarnation: int
+    registry: Registry
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Totals since the supervisor started.
+
+    Attributes:
+        committed: Cutovers that were committed, rollbacks included.
+        unchanged: Requests for a cutover that found nothing changed.
+        rollbacks: Committed cutovers that brought earlier content back.
+        refusals: Stage -> cutovers that ended in a refusal there.
+        restarts: Workers forked to replace one that exited.
+        frames_dropped: Reason -> frames from workers that were without effect.
+        last_duration: Seconds from the request of the last committed cutover to its outcome; None before one.
+    """
+
+    committed: int = 0
+    unchanged: int = 0
+    rollbacks: int = 0
+    refusals: dict[str, int] = {}
+    restarts: int = 0
+    frames_dropped: dict[str, int] = {}
+    last_duration: float | None = None
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """How the whole server fares, out of one read.
+
+    Attributes:
+        name: The service's name.
+        version: Of changeover.
+        pid: Of the supervisor.
+        term: Its incarnation.
+        started: When it started, wall clock.
+        phase: Where its cutover stands.
+        epoch: The committed epoch, 0 before the first.
+        candidate: The epoch that is being prepared.
+        serving: The committed epoch's line in the history, None before the first commit.
+        listen: Addresses as people see them.
+        slots: Every slot, in order.
+        plugins: Every plugin of the committed generation.
+        refused: The last refused epoch, until a later one is committed.
+        journal: Whether decisions can be written.
+        held: Whether content that was rolled back lies on disk and is held.
+        stopping: How the server is being stopped, None while it is not.
+        alarms: What needs somebody's attention, in words; empty is well.
+        counts: Totals.
+    """
+
+    name: str
+    version: str
+    pid: int
+    term: int
+    started: float
+    phase: Phase
+    epoch: int
+    candidate: int | None
+    serving: HistoryLine | None
+    listen: tuple[str, ...]
+    slots: tuple[SlotView, ...]
+    plugins: tuple[PluginView, ...] = ()
+    refused: HistoryLine | None = None
+    journal: JournalState = JournalState.SOUND
+    held: bool = False
+    stopping: Urgency | None = None
+    alarms: tuple[str, ...] = ()
+    counts: Counts = Counts()
+
+
+class Control(Protocol):
+    """A running supervisor, as its operators reach it.
+
+    Everything raises `ControlError` for what it cannot answer. Nothing here waits without a deadline,
+    except `events`.
+    """
+
+    def status(self) -> StatusView:
+        """How the server fares now."""
+        ...
+
+    async def history(self, limit: int) -> tuple[HistoryLine, ...]:
+        """The latest `limit` epochs that the journal keeps, newest first."""
+        ...
+
+    async def explain(self, epoch: int) -> Explanation:
+        """All that is known of `epoch`.
+
+        Raises:
+            UnknownEpoch: The journal does not know it.
+        """
+        ...
+
+    async def leases(self) -> LeasesView:
+        """Ask every worker who holds which epoch."""
+        ...
+
+    async def registry(self, slot: int) -> RegistryView:
+        """Ask the worker in `slot` what it serves.
+
+        Raises:
+            UnknownSlot: There is no such slot.
+            SlotEmpty: The slot has no serving worker.
+            WorkerSilent: It did not answer in time.
+        """
+        ...
+
+    async def settled(self, epoch: int, milestone: Milestone) -> None:
+        """Return when `epoch`, which is committed, has come as far as `milestone`.
+
+        What supersedes it counts as coming further. The caller sets the deadline by cancelling.
+
+        Raises:
+            UnknownEpoch: It was never committed.
+        """
+        ...
+
+    def scale(self, slots: int) -> None:
+        """Make it `slots` slots (at least 1); the oldest workers leave first.
+
+        Raises:
+            Stopping: The server is being stopped.
+        """
+        ...
+
+    def stop(self, urgency: Urgency) -> None:
+        """Stop the server; a second, quicker stop overrides a graceful one."""
+        ...
+
+    def events(self, after: int | None) -> AsyncIterator[Event]:
+        """Follow what the server tells, from the event after number `after` on (None: from now on)."""
+        ...

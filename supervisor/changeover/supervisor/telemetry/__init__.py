@@ -1,0 +1,1 @@
+"""What operators hear: typed records, worded in one place, logged, counted and streamed."""
