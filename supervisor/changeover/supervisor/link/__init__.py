@@ -1,0 +1,1 @@
+"""The wire between supervisor and workers, as the supervisor sees it."""

@@ -1,0 +1,1 @@
+"""The wire between supervisor and worker, as the worker sees it."""

@@ -1,0 +1,48 @@
+"""Counts the connections that libzmq cut or that left: an oversized frame shows in no other way."""
+
+import asyncio
+from collections.abc import Callable
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from changeover.workers.link.loop_socket import Frames, LoopSocket
+
+CUT = (
+    zmq.Event.DISCONNECTED
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+)
+
+
+class ConnectionMonitor:
+    """Watches one socket's connections.
+
+    Args:
+        loop: The loop that runs the callbacks.
+        socket: The socket to watch, before it binds or connects.
+        on_cut: Called for each connection that ended.
+
+    Attributes:
+        cuts: Connections that ended: the peer left, sent an oversized frame, or does not speak the protocol.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, socket: "zmq.Socket[bytes]", on_cut: Callable[[], None] | None = None
+    ) -> None:
+        self._watched = socket
+        self._on_cut = on_cut
+        self.cuts = 0
+        self._events = LoopSocket(loop, socket.get_monitor_socket(CUT), self._event)
+
+    def close(self) -> None:
+        """Stop watching; before the watched socket is closed."""
+        self._events.close()
+        self._watched.disable_monitor()
+
+    def _event(self, frames: Frames) -> None:
+        if parse_monitor_message(frames)["event"] & CUT:
+            self.cuts += 1
+            if self._on_cut is not None:
+                self._on_cut()
