@@ -1,0 +1,174 @@
+"""What people write, read into Structs: every mistake at once, each with its path.
+
+`msgspec.convert` stops at the first mistake. A person who corrects a file wants to see all of
+them, so Structs, tables and lists are walked here, and msgspec judges the values in them.
+"""
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_AT = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
+
+
+class Mistake(msgspec.Struct, frozen=True, order=True):
+    """One thing that is wrong in a document.
+
+    Attributes:
+        path: Where, from the root: `$.handlers.discount.direction`, `$.pipelines[0].handlers[2]`.
+        message: What is wrong and what would be right.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class Seconds(float):
+    """A duration: seconds, or a number with a unit (`250ms`, `30s`, `5m`, `1h`, `2d`). Never negative."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read a duration as people write it.
+
+        Raises:
+            ValueError: It is no duration, or below zero.
+        """
+        if isinstance(written, str):
+            match = _DURATION.fullmatch(written.strip())
+            if match:
+                return cls(float(match[1]) * _UNITS[match[2]])
+        elif isinstance(written, int | float) and not isinstance(written, bool) and 0 <= written < float("inf"):
+            return cls(written)
+        raise ValueError(f"{written!r} is no duration: write seconds, or a number with ms, s, m, h or d (`30s`)")
+
+
+class Text(str):
+    """A value that arrived as text (environment, command line): numbers, yes/no and lists are read out of it."""
+
+    __slots__ = ()
+
+
+def below(path: str, key: str) -> str:
+    """The path of `key` in the table at `path`; a key that needs it is quoted."""
+    return f"{path}.{key}" if _KEY.fullmatch(key) else f'{path}."{key}"'
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A clause that suggests the known word which is most like `word`, empty when none is."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def read(raw: object, shape: type[T], mistakes: list[Mistake], path: str = "$") -> T | None:
+    """Read `raw` as a `shape`.
+
+    Args:
+        raw: Tables, lists and values as a TOML reader gives them.
+        shape: A Struct.
+        mistakes: Receives everything that is wrong.
+        path: Where `raw` stands in its document.
+
+    Returns:
+        The value; None when mistakes were added.
+    """
+    before = len(mistakes)
+    value = _read(raw, shape, mistakes, path)
+    return typing.cast(T, value) if len(mistakes) == before else None
+
+
+def _read(raw: object, shape: Any, mistakes: list[Mistake], path: str) -> Any:
+    origin, arguments = typing.get_origin(shape), typing.get_args(shape)
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(raw, shape, arguments, mistakes, path)
+    if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
+        return _read_struct(raw, shape, mistakes, path)
+    if origin is dict and isinstance(raw, Mapping):
+        return {key: _read(value, arguments[1], mistakes, below(path, str(key))) for key, value in raw.items()}
+    if origin is tuple and arguments[1:] == (...,):
+        items = [Text(part.strip()) for part in raw.split(",")] if isinstance(raw, Text) else raw
+        if isinstance(items, list | tuple):
+            return tuple(_read(item, arguments[0], mistakes, f"{path}[{i}]") for i, item in enumerate(items))
+    return _convert(raw, shape, mistakes, path)
+
+
+def _read_union(raw: object, shape: Any, members: tuple[Any, ...], mistakes: list[Mistake], path: str) -> Any:
+    """Tables go to the member that is a table, lists to the one that is a list: only one of each may exist."""
+    for member in members:
+        is_table = typing.get_origin(member) is dict or (
+            isinstance(member, type) and issubclass(member, msgspec.Struct)
+        )
+        is_list = typing.get_origin(member) is tuple
+        if (isinstance(raw, Mapping) and is_table) or (isinstance(raw, list | tuple) and is_list):
+            return _read(raw, member, mistakes, path)
+    return _convert(raw, shape, mistakes, path)
+
+
+def _read_struct(raw: object, shape: type[msgspec.Struct], mistakes: list[Mistake], path: str) -> msgspec.Struct | None:
+    if isinstance(raw, shape):
+        return raw
+    if not isinstance(raw, Mapping):
+        mistakes.append(Mistake(path, f"expected a table, got {_kind(raw)}"))
+        return None
+    before = len(mistakes)
+    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key in fields:
+            values[fields[key].name] = _read(value, fields[key].type, mistakes, below(path, key))
+        else:
+            mistakes.append(Mistake(below(path, str(key)), f"unknown key{nearest(str(key), fields)}"))
+    for key, field in fields.items():
+        if key not in raw and field.required:
+            mistakes.append(Mistake(below(path, key), "missing, and it has no default"))
+    if len(mistakes) > before:
+        return None
+    try:
+        return shape(**values)
+    except ValueError as error:
+        mistakes.append(Mistake(path, str(error)))
+        return None
+
+
+def _convert(raw: object, shape: Any, mistakes: list[Mistake], path: str) -> Any:
+    strict = not isinstance(raw, Text)
+    try:
+        return msgspec.convert(str(raw) if isinstance(raw, Text) else raw, shape, strict=strict, dec_hook=_hook)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        at = _AT.search(message)
+        where = path + at["path"] if at else path
+        mistakes.append(Mistake(where, _worded(message[: at.start()] if at else message, raw, shape)))
+        return None
+
+
+def _hook(shape: type, value: object) -> object:
+    if shape is Seconds:
+        return Seconds.parse(value)
+    raise NotImplementedError(f"no reader for {shape}")
+
+
+def _worded(message: str, raw: object, shape: Any) -> str:
+    if hasattr(shape, "__members__"):
+        allowed = [str(member.value) for member in shape]
+        return f"{raw!r} is none of {', '.join(allowed)}{nearest(str(raw), allowed)}"
+    return message[:1].lower() + message[1:] if message.startswith("Expected") else message
+
+
+def _kind(raw: object) -> str:
+    names: dict[type, str] = {str: "text", bool: "a yes/no", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(raw), type(raw).__name__)
