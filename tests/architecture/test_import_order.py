@@ -1,0 +1,144 @@
+"""Imports go one way, counting those inside functions: the control plane knows the data plane, never the reverse."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = (ROOT / "workers", ROOT / "supervisor")
+
+WORKERS = "changeover.workers"
+SUPERVISOR = "changeover.supervisor"
+
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    f"{WORKERS}.errors": (),
+    f"{WORKERS}.protocol": (f"{WORKERS}.errors",),
+    f"{WORKERS}.participant": (f"{WORKERS}.errors", f"{WORKERS}.protocol"),
+    f"{WORKERS}.link": (f"{WORKERS}.errors", f"{WORKERS}.protocol"),
+    f"{WORKERS}.serving": (f"{WORKERS}.errors", f"{WORKERS}.protocol"),
+    f"{WORKERS}.plugins": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving"),
+    f"{WORKERS}.generation": (
+        f"{WORKERS}.errors",
+        f"{WORKERS}.protocol",
+        f"{WORKERS}.serving",
+        f"{WORKERS}.plugins",
+    ),
+    f"{WORKERS}.http": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving"),
+    f"{WORKERS}.runtime": (WORKERS,),
+    f"{WORKERS}.zygote": (WORKERS,),
+    "changeover.plugin": (WORKERS,),
+    "changeover.testing": (WORKERS,),
+    f"{SUPERVISOR}.errors": (f"{WORKERS}.errors",),
+    f"{SUPERVISOR}.core": (f"{SUPERVISOR}.errors", f"{WORKERS}.errors", f"{WORKERS}.protocol"),
+    SUPERVISOR: (
+        SUPERVISOR,
+        f"{WORKERS}.errors",
+        f"{WORKERS}.protocol",
+        f"{WORKERS}.link",
+        f"{WORKERS}.generation.cell",
+        f"{WORKERS}.http.limits",
+        f"{WORKERS}.plugins.artifact",
+        f"{WORKERS}.plugins.manifest",
+        f"{WORKERS}.runtime.counts",
+        f"{WORKERS}.runtime.settings",
+    ),
+    "changeover.server": (SUPERVISOR, f"{WORKERS}.errors", f"{WORKERS}.protocol"),
+}
+"""Package -> what it may import beside itself; the most specific package of a module decides."""
+
+NO_IO = frozenset(
+    {"asyncio", "logging", "multiprocess", "os", "random", "signal", "socket", "threading", "time", "zmq"}
+)
+PURE = (f"{SUPERVISOR}.core", f"{WORKERS}.participant", f"{WORKERS}.protocol")
+PUBLIC = ("changeover.plugin", "changeover.server", "changeover.testing")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file and every name that it imports, also inside functions."""
+
+    name: str
+    path: Path
+    imports: frozenset[str]
+
+
+def modules() -> Iterator[Module]:
+    for source in SOURCES:
+        for path in sorted(source.rglob("*.py")):
+            parts = path.relative_to(source).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            yield Module(name, path, frozenset(_imports(ast.parse(path.read_text()))))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+MODULES = {module.name: module for module in modules()}
+
+
+def resolve(name: str) -> str:
+    """The module that an imported name lives in."""
+    while name not in MODULES and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def package_of(name: str) -> str | None:
+    packages = [package for package in MAY_IMPORT if within(name, package)]
+    return max(packages, key=len, default=None)
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=lambda module: module.name)
+def test_a_module_imports_only_what_its_package_may(module: Module) -> None:
+    package = package_of(module.name)
+    if package is None:
+        assert not [name for name in module.imports if within(name, "changeover")]
+        return
+    own = [resolve(name) for name in module.imports if within(name, "changeover")]
+    allowed = (package, *MAY_IMPORT[package])
+    assert [name for name in own if not any(within(name, each) for each in allowed)] == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {
+        module.name: {resolve(name) for name in module.imports if within(name, "changeover")} - {module.name}
+        for module in MODULES.values()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as cycle:
+        pytest.fail(" -> ".join(cycle.args[1]))
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES.values() if any(within(m.name, p) for p in PURE)], ids=lambda m: m.name
+)
+def test_what_decides_does_no_io(module: Module) -> None:
+    assert not {name.partition(".")[0] for name in module.imports} & NO_IO
+
+
+def test_nothing_imports_the_public_pages() -> None:
+    users = [m.name for m in MODULES.values() if any(within(name, page) for name in m.imports for page in PUBLIC)]
+    assert users == []
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=lambda module: module.name)
+def test_a_module_has_one_subject(module: Module) -> None:
+    forbidden = {"util", "utils", "common", "base", "helpers", "manager", "misc"}
+    assert module.name.rpartition(".")[2] not in forbidden
+    assert len(module.path.read_text().splitlines()) <= 400

@@ -1,0 +1,60 @@
+"""The commit cell: written by one process, read by all, never lost."""
+
+import os
+from pathlib import Path
+
+from changeover.workers.generation.cell import CellWriter, SharedCell
+
+
+def test_a_store_is_seen_by_every_reader_at_once(tmp_path: Path) -> None:
+    writer = CellWriter(tmp_path / "epoch.cell")
+    readers = [SharedCell(writer.fd) for _ in range(3)]
+    assert [reader.read() for reader in readers] == [0, 0, 0]
+    writer.store(2**63 + 1)
+    assert [reader.read() for reader in readers] == [2**63 + 1] * 3
+    for reader in readers:
+        reader.close()
+    writer.close()
+
+
+def test_a_reader_in_another_process_sees_the_store(tmp_path: Path) -> None:
+    writer = CellWriter(tmp_path / "epoch.cell")
+    reader = SharedCell(writer.fd)
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(told, 1)
+        os._exit(reader.read())
+    writer.store(7)
+    os.write(tell, b"!")
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
+    os.close(told)
+    os.close(tell)
+    reader.close()
+    writer.close()
+
+
+def test_a_later_writer_maps_the_page_that_readers_hold(tmp_path: Path) -> None:
+    path = tmp_path / "epoch.cell"
+    first = CellWriter(path)
+    first.store(4)
+    reader = SharedCell(first.fd)
+    first.close()
+    second = CellWriter(path)
+    assert second.read() == 4
+    second.store(5)
+    assert reader.read() == 5
+    reader.close()
+    second.close()
+
+
+def test_parts_have_words_of_their_own(tmp_path: Path) -> None:
+    writer = CellWriter(tmp_path / "epoch.cell")
+    writer.store(8)
+    writer.store(9, part=1)
+    whole, part = SharedCell(writer.fd), SharedCell(writer.fd, part=1)
+    assert (whole.read(), part.read()) == (8, 9)
+    whole.close()
+    part.close()
+    writer.close()
