@@ -1,0 +1,200 @@
+"""What supervisor and zygote say to each other, over `zygote-<cohort>.sock` (SEQPACKET).
+
+One message is one packet. `Forked` carries descriptors beside its bytes (SCM_RIGHTS): the
+worker's pidfd, opened by the zygote before it may reap, and the file its stacks go to. A pid
+sent as a number could be recycled before it arrives; it is there for people only.
+"""
+
+import signal
+from typing import TypeVar
+
+import msgspec
+
+from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Refusal
+
+MAX_PACKET = 128 * 1024
+"""Longest packet, in bytes: fits the kernel's default send buffer."""
+
+FORKED_DESCRIPTORS = 2
+"""Descriptors beside `Forked`: the pidfd, then the stacks file."""
+
+STACKS_SIGNAL = signal.SIGRTMIN
+"""Makes a zygote or worker write the stacks of all its threads into its stacks file, also when it is stuck."""
+
+DEFAULT_ENTRY = "changeover.workers.runtime.main:run"
+"""What a worker runs: `run(birth: Birth) -> int`, the exit status."""
+
+
+class Preload(msgspec.Struct, frozen=True):
+    """The application to import once, before any fork.
+
+    Attributes:
+        target: `module:attribute`.
+        directory: Its directory, put first on the import path.
+        factory: Whether the attribute makes the application when it is called.
+    """
+
+    target: str
+    directory: str
+    factory: bool = False
+
+
+class ToZygote(msgspec.Struct, frozen=True, tag=True):
+    """Said by the supervisor."""
+
+
+class Setup(ToZygote, frozen=True):
+    """First message of a new zygote; one that is set up already ignores it.
+
+    Attributes:
+        cohort: The zygote's number.
+        name: The service's name, for titles.
+        orphan: How long it waits for a supervisor that went away, in seconds; 0 = for ever.
+        path: Directories put first on the import path, in this order.
+        preload: What to import before forking; None imports nothing.
+        entry: What a worker runs, `module:function`.
+        threads: Modules that started threads in an earlier attempt to preload.
+    """
+
+    cohort: int
+    name: str
+    orphan: float = 900.0
+    path: tuple[str, ...] = ()
+    preload: Preload | None = None
+    entry: str = DEFAULT_ENTRY
+    threads: tuple[str, ...] = ()
+
+
+class Fork(ToZygote, frozen=True):
+    """Fork a worker; answered by `Forked` or `ForkFailed`.
+
+    Attributes:
+        worker: Who it is to be. A second Fork for a living incarnation only repeats the answer.
+        birth: Its `Birth`, MessagePack: whatever changed since the zygote began reaches each new worker.
+    """
+
+    worker: WorkerId
+    birth: bytes
+
+
+class AskForked(ToZygote, frozen=True):
+    """Repeat `Forked` with its descriptors: they did not arrive (no free descriptor)."""
+
+    worker: WorkerId
+
+
+class End(ToZygote, frozen=True):
+    """Kill a worker for which no pidfd could be had."""
+
+    worker: WorkerId
+
+
+class ExitedSeen(ToZygote, frozen=True):
+    """`Exited` need not be repeated."""
+
+    worker: WorkerId
+
+
+class Farewell(ToZygote, frozen=True):
+    """Fork no more; leave once all children are gone and their statuses are acknowledged."""
+
+
+class FromZygote(msgspec.Struct, frozen=True, tag=True):
+    """Said by the zygote."""
+
+
+class Ready(FromZygote, frozen=True):
+    """Set up, or greeting a supervisor that reconnected (`Forked` follows for each child).
+
+    Attributes:
+        cohort: Its number.
+        pid: For people.
+        children: Workers that live, or whose end is not acknowledged.
+        threads: Modules that started threads when they were preloaded: this cohort imports after the fork.
+    """
+
+    cohort: int
+    pid: int
+    children: tuple[WorkerId, ...] = ()
+    threads: tuple[str, ...] = ()
+
+
+class PreloadFailed(FromZygote, frozen=True):
+    """The application cannot be imported; the zygote leaves."""
+
+    refusal: Refusal
+
+
+class Forked(FromZygote, frozen=True):
+    """`worker` exists; its pidfd and its stacks file come with this packet."""
+
+    worker: WorkerId
+    pid: int
+
+
+class ForkFailed(FromZygote, frozen=True):
+    """`worker` does not exist.
+
+    Attributes:
+        worker: Who it was to be.
+        errno: The system's error number, 0 when it was none.
+        reason: In words.
+    """
+
+    worker: WorkerId
+    errno: int
+    reason: str
+
+
+class Exited(FromZygote, frozen=True):
+    """`worker` ended; repeated until `ExitedSeen`.
+
+    Attributes:
+        worker: Who it was.
+        status: Exit status, or minus the number of the signal that ended it.
+    """
+
+    worker: WorkerId
+    status: int
+
+
+ZygoteOrder = Setup | Fork | AskForked | End | ExitedSeen | Farewell
+ZygoteReport = Ready | PreloadFailed | Forked | ForkFailed | Exited
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+_orders: msgspec.msgpack.Decoder[ZygoteOrder] = msgspec.msgpack.Decoder(ZygoteOrder)
+_reports: msgspec.msgpack.Decoder[ZygoteReport] = msgspec.msgpack.Decoder(ZygoteReport)
+
+
+def encode(message: ZygoteOrder | ZygoteReport) -> bytes:
+    """Encode a message as one packet."""
+    return _encoder.encode(message)
+
+
+def decode_order(packet: bytes) -> ZygoteOrder:
+    """Decode what the supervisor said.
+
+    Raises:
+        MalformedFrame: `packet` is no order.
+    """
+    return _decode(_orders, packet)
+
+
+def decode_report(packet: bytes) -> ZygoteReport:
+    """Decode what the zygote said.
+
+    Raises:
+        MalformedFrame: `packet` is no report.
+    """
+    return _decode(_reports, packet)
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[T]", packet: bytes) -> T:
+    try:
+        return decoder.decode(packet)
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise MalformedFrame(len(packet), str(error)) from error
