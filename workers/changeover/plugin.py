@@ -1,0 +1,45 @@
+"""Everything that plugins import. What is here stays; later versions add to it."""
+
+from changeover.workers.plugins.api import (
+    AsgiService,
+    LoadContext,
+    Plugin,
+    PluginVersion,
+    Resource,
+    ResourceUnusable,
+    asgi,
+)
+from changeover.workers.serving.contract import (
+    BodyTooLarge,
+    CallContext,
+    CallNext,
+    Headers,
+    NotReady,
+    Request,
+    Response,
+    Service,
+)
+from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
+
+__all__ = [
+    "AsgiService",
+    "BodyTooLarge",
+    "CallContext",
+    "CallNext",
+    "Headers",
+    "LoadContext",
+    "NotAHandler",
+    "NotReady",
+    "Plugin",
+    "PluginVersion",
+    "Request",
+    "Resource",
+    "ResourceUnusable",
+    "Response",
+    "Service",
+    "around",
+    "asgi",
+    "inbound",
+    "outbound",
+    "service",
+]
