@@ -83,8 +83,17 @@ class PreparingBegun(Entry, frozen=True):
     epoch: int
 
 
+class EpochRaised(Entry, frozen=True):
+    """Numbers up to `epoch` are taken: a worker knew of it, and the journal did not."""
+
+    epoch: int
+
+
 class Decision(Entry, frozen=True):
-    """At most one decision exists per epoch: the journal refuses a second one."""
+    """At most one decision exists per epoch: the journal refuses a second one.
+
+    It takes an Aborted also for an epoch whose EpochGiven is not there (writing that may have failed).
+    """
 
     epoch: int
 
@@ -106,7 +115,7 @@ class Retired(Entry, frozen=True):
     epoch: int
 
 
-JournalEntry = TermBegun | EpochGiven | PreparingBegun | Committed | Aborted | Retired
+JournalEntry = TermBegun | EpochRaised | EpochGiven | PreparingBegun | Committed | Aborted | Retired
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -115,7 +124,7 @@ class Recovered(msgspec.Struct, frozen=True):
     Attributes:
         journal: Identity of the journal.
         term: The last term begun, 0 for a new journal.
-        epoch: The highest epoch ever given.
+        epoch: The highest epoch ever given or raised to.
         committed: The generation that is authoritative, None before the first commit.
         undecided: A candidate without a decision, to be aborted.
         unretired: Committed epochs that were superseded and not retired.

@@ -1,0 +1,156 @@
+"""Everything the supervisor's machine can want done, performed by the driver in the order given.
+
+Persisting is the exception to order: it is answered by an event, and whatever depends on it
+comes as an effect of that event.
+"""
+
+import enum
+
+import msgspec
+
+from changeover.supervisor.core.entries import Entry
+from changeover.supervisor.core.events import Timer
+from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.core.records import Record
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
+from changeover.workers.protocol.snapshot import Snapshot
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Something to be done."""
+
+
+class Persist(Effect, frozen=True):
+    """Make `entry` durable; answer Persisted(ticket) or PersistFailed(ticket)."""
+
+    ticket: int
+    entry: Entry
+
+
+class Reread(Effect, frozen=True):
+    """Look for the decision on `epoch` over a fresh connection; answer Reread or RereadFailed."""
+
+    epoch: int
+
+
+class StoreCell(Effect, frozen=True):
+    """Store `epoch` into the commit cell. Never to be delayed: broadcasts that follow it say it happened."""
+
+    epoch: int
+
+
+class Broadcast(Effect, frozen=True):
+    """Tell all workers."""
+
+    message: SupervisorMessage
+
+
+class Unicast(Effect, frozen=True):
+    """Tell one worker, on its own topic."""
+
+    worker: WorkerId
+    message: SupervisorMessage
+
+
+class StartZygote(Effect, frozen=True):
+    """Start a cohort's zygote; answer ZygoteReady or ZygoteLost."""
+
+    cohort: int
+
+
+class AdoptZygote(Effect, frozen=True):
+    """Take over a zygote that a former supervisor started; answer ZygoteReady or ZygoteLost."""
+
+    cohort: int
+
+
+class StopZygote(Effect, frozen=True):
+    """End a zygote, by force if it must be; answer ZygoteLost."""
+
+    cohort: int
+
+
+class Fork(Effect, frozen=True):
+    """Have the cohort's zygote fork a worker; answer WorkerForked or ForkFailed, and WorkerExited in its time."""
+
+    worker: WorkerId
+    nonce: str
+
+
+class ProcessSignal(enum.Enum):
+    """What a worker is told by signal."""
+
+    TERM = "TERM"
+    """Stop accepting, finish what is in flight, leave."""
+    QUIT = "QUIT"
+    """Leave now, politely."""
+    KILL = "KILL"
+
+
+class Signal(Effect, frozen=True):
+    """Signal a worker through its pidfd; nothing happens when it is dead already."""
+
+    worker: WorkerId
+    signal: ProcessSignal
+
+
+class DumpStacks(Effect, frozen=True):
+    """Have all stacks of a worker written down; answer StacksDumped, soon. The worker may be killed right after."""
+
+    worker: WorkerId
+
+
+class Scan(Effect, frozen=True):
+    """Find out what a request would serve, numbered `epoch`, against `current`; answer Scanned(epoch)."""
+
+    epoch: int
+    request: CutoverRequest
+    current: Snapshot | None
+
+
+class Preflight(Effect, frozen=True):
+    """Rehearse `candidate` beside `current` in a disposable process; answer PreflightPassed or PreflightRefused."""
+
+    candidate: Snapshot
+    current: Snapshot | None
+
+
+class SetTimer(Effect, frozen=True):
+    """Answer TimerFired(timer) after so many seconds; moves a timer that is set."""
+
+    timer: Timer
+    after: float
+
+
+class CancelTimer(Effect, frozen=True):
+    """Forget a timer."""
+
+    timer: Timer
+
+
+class Resolve(Effect, frozen=True):
+    """Tell the one who made request `ticket` how it ended. Comes exactly once per ticket."""
+
+    ticket: int
+    outcome: Outcome
+
+
+class Answer(Effect, frozen=True):
+    """Hand on what a worker answered; None when there is no worker that could."""
+
+    ticket: int
+    message: WorkerMessage | None
+
+
+class Tell(Effect, frozen=True):
+    """Let operators know."""
+
+    record: Record
+
+
+class Exit(Effect, frozen=True):
+    """End the supervisor: everything it started is gone, or could not be ended."""
+
+    code: int
+    reason: str

@@ -1,0 +1,239 @@
+"""Everything that can happen to the supervisor's machine: its only inputs, beside the time.
+
+Tickets are numbers that tie an answer to a question: those of `Persist` are made by the core,
+those of requests by the driver (unique while the supervisor lives).
+"""
+
+import enum
+
+import msgspec
+
+from changeover.supervisor.core.entries import Decision, Recovered, SlotRefusal
+from changeover.supervisor.core.outcome import CutoverRequest, ScanResult
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import WorkerMessage
+from changeover.workers.protocol.refusal import Refusal
+
+
+class TimerKind(enum.Enum):
+    """What a timer is for."""
+
+    HEARTBEAT = "heartbeat"
+    REPEAT = "repeat"
+    PERSIST = "persist"
+    """Subject: ticket."""
+    REREAD = "reread"
+    """Subject: epoch."""
+    REWRITE = "rewrite"
+    """Entries that are no decisions and could not be written are written again."""
+    SCAN = "scan"
+    """Subject: epoch, as for the next three."""
+    PREFLIGHT = "preflight"
+    PREPARE = "prepare"
+    ACTIVATE = "activate"
+    CHILD = "child"
+    """Subject: slot."""
+    ZYGOTE = "zygote"
+    """Subject: cohort."""
+    ADOPTION = "adoption"
+    SHUTDOWN = "shutdown"
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """A timer by name: setting it again moves it, cancelling one that is not set does nothing."""
+
+    kind: TimerKind
+    subject: int = 0
+
+
+class Urgency(enum.Enum):
+    """How a stop treats what is under way."""
+
+    GRACEFUL = "graceful"
+    QUICK = "quick"
+
+
+class Child(msgspec.Struct, frozen=True):
+    """A living worker that a zygote, or its socket in the runtime directory, tells of."""
+
+    worker: WorkerId
+    pid: int
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened."""
+
+
+class Booted(Event, frozen=True):
+    """The first event, once.
+
+    Attributes:
+        recovered: What the journal says.
+        slots: How many workers are wanted.
+        secret: What nonces are derived from; kept beside the sockets, so that a successor knows its workers.
+        cohort: The highest cohort that ever was in this runtime directory; 0 when none.
+        zygote: Whether that cohort's zygote may still live: it is adopted rather than started.
+        living: Workers that are known to live.
+    """
+
+    recovered: Recovered
+    slots: int
+    secret: str
+    cohort: int = 0
+    zygote: bool = False
+    living: tuple[Child, ...] = ()
+
+
+class Persisted(Event, frozen=True):
+    """The entry of `Persist(ticket)` is durable."""
+
+    ticket: int
+
+
+class PersistFailed(Event, frozen=True):
+    """The entry of `Persist(ticket)` may or may not be durable."""
+
+    ticket: int
+    reason: str
+
+
+class Reread(Event, frozen=True):
+    """What a fresh connection to the journal says of an epoch: its decision, or None for no decision."""
+
+    epoch: int
+    decision: Decision | None
+
+
+class RereadFailed(Event, frozen=True):
+    """A fresh connection could not be had or read."""
+
+    epoch: int
+    reason: str
+
+
+class TimerFired(Event, frozen=True):
+    """A timer that was set, and neither moved nor cancelled since, is due."""
+
+    timer: Timer
+
+
+class Subscribed(Event, frozen=True):
+    """A worker's subscription to its own topic was seen: it can be told things from here on."""
+
+    worker: WorkerId
+
+
+class Received(Event, frozen=True):
+    """A worker's message, decoded and neither fenced nor checked."""
+
+    message: WorkerMessage
+
+
+class ZygoteReady(Event, frozen=True):
+    """A cohort's zygote has preloaded and takes orders; `children` live."""
+
+    cohort: int
+    children: tuple[Child, ...] = ()
+
+
+class ZygoteLost(Event, frozen=True):
+    """A zygote is gone, could not be started or adopted, or was stopped as ordered.
+
+    Attributes:
+        cohort: Its cohort.
+        reason: For people.
+        refusal: Why preloading failed, where that is the cause.
+    """
+
+    cohort: int
+    reason: str
+    refusal: Refusal | None = None
+
+
+class WorkerForked(Event, frozen=True):
+    """The worker ordered by `Fork` lives, and its death will be told."""
+
+    worker: WorkerId
+    pid: int
+
+
+class ForkFailed(Event, frozen=True):
+    """The worker ordered by `Fork` does not exist and never will."""
+
+    worker: WorkerId
+    reason: str
+
+
+class WorkerExited(Event, frozen=True):
+    """A worker is confirmed dead: its pidfd is readable.
+
+    Attributes:
+        worker: Which.
+        status: Exit status, negative for a signal's number; None when nobody could read it.
+        stacks: What it wrote as its last words, where that was caught.
+    """
+
+    worker: WorkerId
+    status: int | None
+    stacks: str = ""
+
+
+class StacksDumped(Event, frozen=True):
+    """The answer to `DumpStacks`: all stacks of a worker that could not speak; empty when there were none to have."""
+
+    worker: WorkerId
+    stacks: str
+
+
+class CutoverRequested(Event, frozen=True):
+    """Somebody wants something else served; answered by `Resolve(ticket)`."""
+
+    ticket: int
+    request: CutoverRequest
+
+
+class Scanned(Event, frozen=True):
+    """The answer to `Scan(epoch)`."""
+
+    epoch: int
+    result: ScanResult
+
+
+class PreflightPassed(Event, frozen=True):
+    """The candidate's rehearsal went well."""
+
+    epoch: int
+
+
+class PreflightRefused(Event, frozen=True):
+    """The candidate's rehearsal did not go well."""
+
+    epoch: int
+    refusals: tuple[SlotRefusal, ...]
+
+
+class Question(enum.Enum):
+    """What a worker can be asked."""
+
+    REGISTRY = "registry"
+    LEASES = "leases"
+
+
+class Asked(Event, frozen=True):
+    """Somebody wants to hear from the worker in `slot`; answered by `Answer(ticket)`, at the latest by the driver."""
+
+    ticket: int
+    slot: int
+    question: Question
+
+
+class ScaleRequested(Event, frozen=True):
+    """So many workers are wanted from here on, from 0."""
+
+    slots: int
+
+
+class StopRequested(Event, frozen=True):
+    """The service is to end; a second one is more urgent than the first."""
+
+    urgency: Urgency = Urgency.GRACEFUL

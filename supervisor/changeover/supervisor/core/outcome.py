@@ -1,0 +1,192 @@
+"""What is asked of the coordinator, and how every request ends."""
+
+import enum
+
+import msgspec
+
+from changeover.supervisor.core.entries import Origin, SlotRefusal
+from changeover.workers.protocol.snapshot import Snapshot
+
+
+class Action(enum.Enum):
+    """Where a candidate's content comes from."""
+
+    RELOAD = "reload"
+    """What is on disk now."""
+    ROLLBACK = "rollback"
+    """What an earlier epoch served."""
+
+
+class SilentWorkers(enum.Enum):
+    """What becomes of a worker that lets the prepare deadline pass."""
+
+    ABORT = "abort"
+    """Silence is not death: nothing changes anywhere."""
+    KILL = "kill"
+    """It is killed, confirmed dead, and the cutover goes on without it."""
+
+
+class CutoverRequest(msgspec.Struct, frozen=True):
+    """One person's or signal's wish that something else be served.
+
+    Attributes:
+        origin: Who asked, and why.
+        action: Where the content comes from.
+        only: Names of the units to take from disk; empty takes everything.
+        to: The epoch to roll back to; None goes back to the one before.
+        if_epoch: Refuse unless this epoch is the committed one.
+        force: Take content that is held after a rollback, and make an epoch of unchanged content.
+        dry_run: Scan and compare only.
+        on_silent_workers: Instead of the policy's answer.
+    """
+
+    origin: Origin
+    action: Action = Action.RELOAD
+    only: tuple[str, ...] = ()
+    to: int | None = None
+    if_epoch: int | None = None
+    force: bool = False
+    dry_run: bool = False
+    on_silent_workers: SilentWorkers | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, tag=True):
+    """A scan's result: something else can be served.
+
+    Attributes:
+        snapshot: The whole generation, numbered as `Scan` said.
+        summary: What changes, for people (`pricing 1.4.0 -> 1.5.0`).
+        restores: The epoch whose content a rollback brings back.
+    """
+
+    snapshot: Snapshot
+    summary: tuple[str, ...] = ()
+    restores: int | None = None
+
+
+class NothingChanged(msgspec.Struct, frozen=True, tag=True):
+    """A scan's result: what is on disk is what is served."""
+
+
+class RollNeeded(msgspec.Struct, frozen=True, tag=True):
+    """A scan's result: only new processes can serve it.
+
+    Attributes:
+        changed: What needs them, for people (`app: 3 files`).
+    """
+
+    changed: tuple[str, ...]
+
+
+class ScanRefused(msgspec.Struct, frozen=True, tag=True):
+    """A scan's result: what is on disk makes no candidate."""
+
+    refusals: tuple[SlotRefusal, ...]
+
+
+ScanResult = Candidate | NothingChanged | RollNeeded | ScanRefused
+
+
+class Durations(msgspec.Struct, frozen=True):
+    """Seconds that each phase took; 0 for one that was not reached.
+
+    Attributes:
+        waited: Behind another cutover.
+        scan: Reading and comparing.
+        preflight: The rehearsal.
+        prepare: From the first Prepare to the last answer.
+        commit: From the store into the commit cell to the last Activated.
+        total: From the request to its outcome.
+    """
+
+    waited: float = 0.0
+    scan: float = 0.0
+    preflight: float = 0.0
+    prepare: float = 0.0
+    commit: float = 0.0
+    total: float = 0.0
+
+
+class Ending(msgspec.Struct, frozen=True, tag=True):
+    """How a request ended.
+
+    Attributes:
+        serving: The committed epoch when it ended.
+        durations: How long it took.
+    """
+
+    serving: int
+    durations: Durations = Durations()
+
+
+class Committed(Ending, frozen=True):
+    """Every worker serves the new epoch, `serving`.
+
+    Attributes:
+        previous: The epoch before, 0 for the first.
+        workers: How many workers serve it.
+        summary: What changed.
+        lost: Workers that died or were killed on the way, and why.
+    """
+
+    previous: int = 0
+    workers: int = 0
+    summary: tuple[str, ...] = ()
+    lost: tuple[SlotRefusal, ...] = ()
+
+
+class Unchanged(Ending, frozen=True):
+    """There was nothing to change."""
+
+
+class Refused(Ending, frozen=True):
+    """Nothing changed anywhere.
+
+    Attributes:
+        reason: One line for people.
+        epoch: The number the candidate was given (`explain` knows it), None when it came not that far.
+        refusals: Every "no", with its traceback.
+        summary: What would have changed.
+    """
+
+    reason: str = ""
+    epoch: int | None = None
+    refusals: tuple[SlotRefusal, ...] = ()
+    summary: tuple[str, ...] = ()
+
+
+class NeedsRoll(Ending, frozen=True):
+    """Only new processes can serve what is on disk; nothing changed.
+
+    Attributes:
+        changed: What needs them.
+    """
+
+    changed: tuple[str, ...] = ()
+
+
+class Planned(Ending, frozen=True):
+    """What a cutover would change; nothing did.
+
+    Attributes:
+        candidate: What would serve.
+        summary: What would change.
+    """
+
+    candidate: Snapshot | None = None
+    summary: tuple[str, ...] = ()
+
+
+class Undecided(Ending, frozen=True):
+    """The supervisor left while the journal was in doubt about `epoch`; its successor settles it.
+
+    Attributes:
+        epoch: The candidate's number.
+        reason: What made the journal doubtful.
+    """
+
+    epoch: int = 0
+    reason: str = ""
+
+
+Outcome = Committed | Unchanged | Refused | NeedsRoll | Planned | Undecided

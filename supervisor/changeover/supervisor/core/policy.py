@@ -1,0 +1,103 @@
+"""Every deadline and limit of the supervisor's decisions, in one frozen value."""
+
+import enum
+
+import msgspec
+
+from changeover.supervisor.core.outcome import SilentWorkers
+
+
+class Boot(enum.Enum):
+    """What a supervisor serves that finds no living workers."""
+
+    AUTO = "auto"
+    """What is on disk; refused or held, the last committed content, loudly."""
+    LAST = "last"
+    """The last committed content, whatever is on disk."""
+    DISK = "disk"
+    """What is on disk, or nothing."""
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """How long each wait lasts, in seconds.
+
+    Attributes:
+        scan: Reading disk and making a candidate.
+        preflight: The rehearsal.
+        prepare: From the first Prepare to the last answer.
+        activate: From the commit to the last Activated; who is late is killed and replaced.
+        persist: One entry of the journal; past it a decision is in doubt.
+        reread: Between two attempts to settle a doubt or to write what could not be written.
+        fork: From the wish for a worker to its pid.
+        boot: From a worker's pid to serving, and from a supervisor's start to knowing who lives.
+        zygote: Preloading.
+        graceful: From TERM to QUIT.
+        quick: From QUIT to KILL.
+        kill: From KILL to giving up on a process that does not die.
+    """
+
+    scan: float = 60.0
+    preflight: float = 60.0
+    prepare: float = 60.0
+    activate: float = 5.0
+    persist: float = 10.0
+    reread: float = 1.0
+    fork: float = 10.0
+    boot: float = 90.0
+    zygote: float = 120.0
+    graceful: float = 30.0
+    quick: float = 5.0
+    kill: float = 10.0
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """What is repeated, and how often, in seconds.
+
+    Attributes:
+        heartbeat: Between two Pulses.
+        silence: Without a message for this long a worker counts as silent (which is not dead).
+        repeat: Before an unacknowledged Prepare, Commit or Retire is repeated to its worker.
+    """
+
+    heartbeat: float = 1.0
+    silence: float = 3.5
+    repeat: float = 2.0
+
+
+class Restarts(msgspec.Struct, frozen=True):
+    """How eagerly a dead worker is replaced.
+
+    Attributes:
+        delay: Before the second replacement within `period`, in seconds; doubled for each further one.
+            The first comes at once.
+        longest: The longest such delay.
+        intensity: So many exits within `period` park the slot.
+        period: In seconds.
+        parked: Before a parked slot is tried again, in seconds.
+    """
+
+    delay: float = 0.5
+    longest: float = 30.0
+    intensity: int = 5
+    period: float = 60.0
+    parked: float = 300.0
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How the supervisor decides.
+
+    Attributes:
+        boot: What a cold start serves.
+        on_silent_workers: What becomes of a worker that lets the prepare deadline pass.
+        preflight: Whether a candidate is rehearsed in a disposable process first.
+        deadlines: How long each wait lasts.
+        rhythm: What is repeated, and how often.
+        restarts: How eagerly a dead worker is replaced.
+    """
+
+    boot: Boot = Boot.AUTO
+    on_silent_workers: SilentWorkers = SilentWorkers.ABORT
+    preflight: bool = False
+    deadlines: Deadlines = Deadlines()
+    rhythm: Rhythm = Rhythm()
+    restarts: Restarts = Restarts()

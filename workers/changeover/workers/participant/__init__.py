@@ -1,0 +1,1 @@
+"""The worker's side of a cutover, pure: `handle(event, now) -> effects`."""

@@ -1,0 +1,79 @@
+"""Everything a worker's machine can want done, performed by the runtime in the order given."""
+
+import msgspec
+
+from changeover.workers.participant.events import Timer
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.messages import WorkerMessage
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Something to be done."""
+
+
+class Send(Effect, frozen=True):
+    """Report to the supervisor; may be lost, is repeated when it matters."""
+
+    message: WorkerMessage
+
+
+class Build(Effect, frozen=True):
+    """Build a generation aside, off the loop where that takes time; answer Built or BuildFailed. One at a time."""
+
+    snapshot: Snapshot
+
+
+class Discard(Effect, frozen=True):
+    """Forget a generation that was built and is not served: unwind it. Not answered."""
+
+    epoch: int
+
+
+class Activate(Effect, frozen=True):
+    """Let the switch follow: `epoch` was built and is committed; answer Activated, also when it serves already."""
+
+    epoch: int
+
+
+class Release(Effect, frozen=True):
+    """Unload units that drained everywhere; answer UnitsReleased, also for units that are not here."""
+
+    units: tuple[UnitKey, ...]
+
+
+class Accept(Effect, frozen=True):
+    """Start to accept connections. Comes once, after the first activation."""
+
+
+class AnswerRegistry(Effect, frozen=True):
+    """Send TellRegistry(stamp, ticket) out of one read."""
+
+    ticket: int
+    stamp: Stamp
+
+
+class AnswerLeases(Effect, frozen=True):
+    """Send TellLeases(stamp, ticket)."""
+
+    ticket: int
+    stamp: Stamp
+
+
+class SetTimer(Effect, frozen=True):
+    """Answer TimerFired(timer) after so many seconds; moves a timer that is set."""
+
+    timer: Timer
+    after: float
+
+
+class CancelTimer(Effect, frozen=True):
+    """Forget a timer."""
+
+    timer: Timer
+
+
+class LeaveGracefully(Effect, frozen=True):
+    """Stop accepting, finish what is in flight, exit."""
+
+    reason: str

@@ -1,0 +1,108 @@
+"""Everything that can happen to a worker's machine: its only inputs, beside the time."""
+
+import enum
+
+import msgspec
+
+from changeover.workers.protocol.messages import SupervisorMessage
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import UnitKey
+
+
+class Timer(enum.Enum):
+    """What a timer is for: setting one again moves it."""
+
+    HELLO = "hello"
+    """An unanswered Hello is repeated."""
+    SILENCE = "silence"
+    """The supervisor was not heard for too long."""
+    ORPHAN = "orphan"
+    """The supervisor has been away for too long."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened."""
+
+
+class LinkUp(Event, frozen=True):
+    """The worker's sockets exist and its subscriptions were sent; the first event."""
+
+
+class Received(Event, frozen=True):
+    """A message of the supervisor's, decoded and not fenced."""
+
+    message: SupervisorMessage
+
+
+class Built(Event, frozen=True):
+    """The answer to `Build`: the generation is ready aside, and nothing serves it; `took` seconds."""
+
+    epoch: int
+    took: float = 0.0
+
+
+class BuildFailed(Event, frozen=True):
+    """The other answer to `Build`: nothing is left of the attempt."""
+
+    epoch: int
+    refusal: Refusal
+
+
+class Activated(Event, frozen=True):
+    """The switch's pointer changed: asked by `Activate`, or because a dispatch found the cell's new value first.
+
+    Attributes:
+        epoch: What every request dispatched from now on belongs to.
+        at: When, CLOCK_MONOTONIC in nanoseconds.
+        draining: Every unit that is resident and that the epoch lacks.
+    """
+
+    epoch: int
+    at: int = 0
+    draining: tuple[UnitKey, ...] = ()
+
+
+class UnitsDrained(Event, frozen=True):
+    """No lease holds `units` and none can; told once for each."""
+
+    units: tuple[UnitKey, ...]
+
+
+class UnitsReleased(Event, frozen=True):
+    """The answer to `Release`: the units are gone, or reported."""
+
+    units: tuple[UnitKey, ...]
+
+
+class HookFailed(Event, frozen=True):
+    """A hook that cannot refuse failed (`on_activate`, `on_deactivate`, `on_unload`)."""
+
+    refusal: Refusal
+
+
+class Stranded(Event, frozen=True):
+    """A dispatch found the commit cell at `epoch`, which is neither served nor prepared here; told once per epoch."""
+
+    epoch: int
+
+
+class BeatDue(Event, frozen=True):
+    """It is time for a heartbeat, which the loop itself sends; the shell counts what goes into it.
+
+    Attributes:
+        leases: Epoch -> leases held on it.
+        connections: Open client connections.
+        requests: Requests answered since the worker started.
+        rss: Resident memory, bytes.
+    """
+
+    leases: dict[int, int] = {}
+    connections: int = 0
+    requests: int = 0
+    rss: int = 0
+
+
+class TimerFired(Event, frozen=True):
+    """A timer that was set, and neither moved nor cancelled since, is due."""
+
+    timer: Timer
