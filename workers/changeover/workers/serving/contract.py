@@ -93,13 +93,21 @@ class BodyTooLarge(ChangeoverError):
         super().__init__(f"the request body is longer than {limit} bytes")
 
 
+class BodyInvalid(ChangeoverError, msgspec.ValidationError):
+    """The request body is not the JSON that the reader asked for; answered with 400.
+
+    It is a `msgspec.ValidationError` (and `DecodeError`) too, so either name catches it.
+    """
+
+
 class Request:
     """One request. Its body is read once, in pieces (`stream`) or whole (`body`, `json`).
 
     Attributes:
         method: Upper case.
-        path: Percent-decoded, without the query.
-        raw_path: As it came, without the query.
+        path: Percent-decoded, without the query and without `root_path`.
+        root_path: The prefix of a mounted route; empty when the route is not mounted.
+        raw_path: As it came, prefix included, without the query.
         query: As it came, without `?`.
         headers: Fields in order.
         http_version: `1.1` or `1.0`.
@@ -118,6 +126,7 @@ class Request:
         "path",
         "query",
         "raw_path",
+        "root_path",
         "scheme",
         "server",
     )
@@ -138,6 +147,7 @@ class Request:
     ) -> None:
         self.method = method
         self.path = path
+        self.root_path = ""
         self.raw_path = raw_path or path.encode()
         self.query = query
         self.headers = Headers() if headers is None else headers
@@ -149,15 +159,30 @@ class Request:
         self._body: bytes | None = None
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body in the pieces in which it arrives."""
+        """The body in the pieces in which it arrives.
+
+        Raises:
+            Disconnected: The client went away before the end of the body.
+        """
         if self._body is not None:
             yield self._body
             return
-        if self._receive is None:
-            return
-        while (piece := await self._receive()) is not None:
+        while (piece := await self.receive()) is not None:
             if piece:
                 yield piece
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the body as the client sends it, or None at its end.
+
+        Raises:
+            Disconnected: The client went away before the end of the body.
+        """
+        return None if self._receive is None else await self._receive()
+
+    @property
+    def held_body(self) -> bytes | None:
+        """The whole body when `body` or `json` has read it, else None."""
+        return self._body
 
     async def body(self, limit: int = 16 * 1024 * 1024) -> bytes:
         """The whole body.
@@ -166,7 +191,7 @@ class Request:
             limit: Most bytes to hold.
 
         Raises:
-            BodyTooLarge: The body is longer than `limit`.
+            BodyTooLarge: The body is longer than `limit`; answered with 413.
         """
         if self._body is None:
             pieces: list[bytes] = []
@@ -183,9 +208,13 @@ class Request:
         """The body as JSON, checked against `type`.
 
         Raises:
-            msgspec.DecodeError: It is not JSON; `msgspec.ValidationError`: it is not a `type`. Both answer 400.
+            BodyInvalid: It is not JSON, or not a `type`; answered with 400.
         """
-        return msgspec.json.decode(await self.body(limit), type=type)
+        body = await self.body(limit)
+        try:
+            return msgspec.json.decode(body, type=type)
+        except msgspec.DecodeError as error:
+            raise BodyInvalid(str(error)) from error
 
 
 class Response:

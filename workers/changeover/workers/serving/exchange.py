@@ -40,10 +40,17 @@ class Exchange(Protocol):
         """
 
     async def wait_disconnected(self) -> None:
-        """Return once the client is gone."""
+        """Return once nobody waits for this exchange any more: the client is gone, or the response has ended."""
 
     def start(self, status: int, headers: RawHeaders) -> None:
-        """Send the response's head. Header names are lower case."""
+        """Send the response's head. Header names are lower case.
+
+        It goes out at the latest with the next turn of the loop, so that a first `write` and an
+        `end` that follow at once share its segment. After a disconnect it does nothing.
+
+        Raises:
+            ValueError: A field would break the framing (a line break or NUL in name or value).
+        """
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body; never blocks. After a disconnect it does nothing."""
@@ -52,7 +59,7 @@ class Exchange(Protocol):
         """Wait until the client has taken enough of what was written (backpressure)."""
 
     def end(self) -> None:
-        """The response is complete. The connection goes on to its next request."""
+        """The response is complete. The connection goes on to its next request. After a disconnect it does nothing."""
 
     def abort(self) -> None:
         """The response cannot be completed: close so that the client can tell."""

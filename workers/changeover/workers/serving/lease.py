@@ -3,14 +3,21 @@
 A unit set is made when a generation is built and shared between generations while nothing in it
 changes. Taking a lease is one set insertion; nothing global is touched, so the read path costs
 the same while a cutover runs.
+
+Leases are taken from any thread and released on the loop's thread.
 """
 
+import asyncio
 import enum
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from typing import Any
 
 from changeover.workers.protocol.snapshot import UnitKey
+
+Holder = asyncio.Task[Any] | threading.Thread
 
 
 class LeaseKind(enum.Enum):
@@ -27,13 +34,14 @@ class Lease:
 
     Attributes:
         units: The unit set that is held.
-        kind: Who holds it.
+        kind: Who holds it; an HTTP lease becomes STREAM with the second piece of a body, TASK after its last byte.
         epoch: The generation that the holder was dispatched to.
         path: What it serves, for people.
         since: When it was taken, CLOCK_MONOTONIC in nanoseconds.
+        holder: The task or thread that holds it, None for work that waits in a thread pool.
     """
 
-    __slots__ = ("epoch", "kind", "path", "since", "units")
+    __slots__ = ("epoch", "holder", "kind", "path", "since", "units")
 
     def __init__(self, units: "UnitSet", kind: LeaseKind, epoch: int, path: str, since: int) -> None:
         self.units = units
@@ -41,14 +49,26 @@ class Lease:
         self.epoch = epoch
         self.path = path
         self.since = since
+        self.holder: Holder | None = None
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""
         return self.units.lease(kind, self.epoch, self.path, time.monotonic_ns())
 
-    def release(self) -> None:
-        """Let go. A lease that was let go already stays so."""
+    def release(self, _done: object = None) -> None:
+        """Let go. A lease that was let go already stays so. May be used as a task's done callback."""
         self.units.release(self)
+
+    def end(self, reason: str) -> bool:
+        """Ask the holder to let go soon: a task is cancelled, with `reason` as the cancellation's message.
+
+        Returns:
+            Whether it could be asked; a thread cannot.
+        """
+        return isinstance(self.holder, asyncio.Task) and self.holder.cancel(reason)
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.kind.value} {self.path} on epoch {self.epoch}>"
 
 
 class UnitSet:
@@ -57,13 +77,15 @@ class UnitSet:
     Attributes:
         keys: The units.
         leases: Leases held now.
+        retired: Whether its units were released: what still runs by then is not attributed to it any more.
     """
 
-    __slots__ = ("_on_idle", "keys", "leases")
+    __slots__ = ("_on_idle", "keys", "leases", "retired")
 
     def __init__(self, keys: Iterable[UnitKey]) -> None:
         self.keys = frozenset(keys)
         self.leases: set[Lease] = set()
+        self.retired = False
         self._on_idle: Callable[[UnitSet], None] | None = None
 
     def lease(self, kind: LeaseKind, epoch: int, path: str, since: int) -> Lease:
@@ -74,13 +96,29 @@ class UnitSet:
 
     def release(self, lease: Lease) -> None:
         """Take a lease back; idempotent."""
+        if lease not in self.leases:
+            return
         self.leases.discard(lease)
+        lease.holder = None
         if self._on_idle is not None and not self.leases:
             self._on_idle(self)
+
+    def live_leases(self) -> list[Lease]:
+        """The leases held now, oldest first: a copy, for views and for choosing what ends."""
+        return sorted(self.leases.copy(), key=_age)
 
     def watch(self, on_idle: Callable[["UnitSet"], None]) -> None:
         """Call `on_idle` whenever the last lease goes; set once the set is part of no serving generation."""
         self._on_idle = on_idle
+
+    def retire(self) -> None:
+        """Its units are about to be released: nothing is attributed to it from now on."""
+        self.retired = True
+        self._on_idle = None
+
+
+def _age(lease: Lease) -> int:
+    return lease.since
 
 
 current_lease: ContextVar[Lease | None] = ContextVar("changeover_lease", default=None)
