@@ -2,14 +2,16 @@
 
 `msgspec.convert` stops at the first mistake. A person who corrects a file wants to see all of
 them, so Structs, tables and lists are walked here, and msgspec judges the values in them.
+Every `float` in such a Struct is a duration in seconds.
 """
 
 import difflib
+import enum
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,7 +20,13 @@ T = TypeVar("T")
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
-_AT = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
+_EXPECTED: dict[object, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    tuple: "a list",
+    dict: "a table",
+}
 
 
 class Mistake(msgspec.Struct, frozen=True, order=True):
@@ -36,25 +44,19 @@ class Mistake(msgspec.Struct, frozen=True, order=True):
         return f"{self.path}: {self.message}"
 
 
-class Seconds(float):
-    """A duration: seconds, or a number with a unit (`250ms`, `30s`, `5m`, `1h`, `2d`). Never negative."""
+def duration(written: object) -> float:
+    """Read a duration as people write it: seconds, or a number with a unit (`250ms`, `30s`, `5m`, `1h`, `2d`).
 
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, written: object) -> Self:
-        """Read a duration as people write it.
-
-        Raises:
-            ValueError: It is no duration, or below zero.
-        """
-        if isinstance(written, str):
-            match = _DURATION.fullmatch(written.strip())
-            if match:
-                return cls(float(match[1]) * _UNITS[match[2]])
-        elif isinstance(written, int | float) and not isinstance(written, bool) and 0 <= written < float("inf"):
-            return cls(written)
-        raise ValueError(f"{written!r} is no duration: write seconds, or a number with ms, s, m, h or d (`30s`)")
+    Raises:
+        ValueError: It is no duration, or below zero.
+    """
+    if isinstance(written, str):
+        match = _DURATION.fullmatch(written.strip())
+        if match:
+            return float(match[1]) * _UNITS[match[2]]
+    elif isinstance(written, int | float) and not isinstance(written, bool) and 0 <= written < float("inf"):
+        return float(written)
+    raise ValueError(f"{written!r} is no duration: write seconds, or a number with ms, s, m, h or d (`30s`)")
 
 
 class Text(str):
@@ -122,7 +124,7 @@ def _read_struct(raw: object, shape: type[msgspec.Struct], mistakes: list[Mistak
     if isinstance(raw, shape):
         return raw
     if not isinstance(raw, Mapping):
-        mistakes.append(Mistake(path, f"expected a table, got {_kind(raw)}"))
+        mistakes.append(Mistake(path, f"{_kind(raw)} is not a table"))
         return None
     before = len(mistakes)
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
@@ -145,30 +147,43 @@ def _read_struct(raw: object, shape: type[msgspec.Struct], mistakes: list[Mistak
 
 
 def _convert(raw: object, shape: Any, mistakes: list[Mistake], path: str) -> Any:
-    strict = not isinstance(raw, Text)
     try:
-        return msgspec.convert(str(raw) if isinstance(raw, Text) else raw, shape, strict=strict, dec_hook=_hook)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        at = _AT.search(message)
-        where = path + at["path"] if at else path
-        mistakes.append(Mistake(where, _worded(message[: at.start()] if at else message, raw, shape)))
+        if shape is float:
+            return duration(raw)
+        if isinstance(raw, Text):
+            return msgspec.convert(str(raw), shape, strict=False)
+        return msgspec.convert(raw, shape)
+    except ValueError as error:
+        mistakes.append(Mistake(path, str(error) if shape is float else _worded(raw, shape)))
         return None
 
 
-def _hook(shape: type, value: object) -> object:
-    if shape is Seconds:
-        return Seconds.parse(value)
-    raise NotImplementedError(f"no reader for {shape}")
+def _worded(raw: object, shape: Any) -> str:
+    given = _kind(raw) if isinstance(raw, Mapping | list | tuple) else repr(raw)
+    allowed = list(_values(shape))
+    return f"{given} is not {' or '.join(_expected(shape))}{nearest(str(raw), allowed)}"
 
 
-def _worded(message: str, raw: object, shape: Any) -> str:
-    if hasattr(shape, "__members__"):
-        allowed = [str(member.value) for member in shape]
-        return f"{raw!r} is none of {', '.join(allowed)}{nearest(str(raw), allowed)}"
-    return message[:1].lower() + message[1:] if message.startswith("Expected") else message
+def _expected(shape: Any) -> Iterator[str]:
+    if typing.get_origin(shape) in (typing.Union, types.UnionType):
+        for member in typing.get_args(shape):
+            yield from _expected(member) if member is not types.NoneType else ()
+    elif values := list(_values(shape)):
+        yield f"one of {', '.join(values)}" if len(values) > 1 else f"`{values[0]}`"
+    else:
+        yield _EXPECTED.get(typing.get_origin(shape) or shape, "a table")
+
+
+def _values(shape: Any) -> Iterator[str]:
+    """The values that an enum, or a union with literals in it, admits."""
+    if typing.get_origin(shape) is typing.Literal:
+        yield from map(str, typing.get_args(shape))
+    elif isinstance(shape, type) and issubclass(shape, enum.Enum):
+        yield from (str(member.value) for member in shape)
+    elif typing.get_origin(shape) in (typing.Union, types.UnionType):
+        for member in typing.get_args(shape):
+            yield from _values(member)
 
 
 def _kind(raw: object) -> str:
-    names: dict[type, str] = {str: "text", bool: "a yes/no", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(raw), type(raw).__name__)
+    return "a table" if isinstance(raw, Mapping) else "a list" if isinstance(raw, list | tuple) else repr(raw)

@@ -1,0 +1,187 @@
+"""Every setting, one Struct per area, as `changeover.toml` spells it.
+
+Sizes are bytes, times are seconds (written as such or as `"30s"`, `"5m"`, `"1h"`). The
+descriptions below are the ones in the documentation, which is generated from them.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from changeover.workers.http.limits import Limits
+from changeover.workers.plugins.manifest import Reload
+from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
+from changeover.workers.runtime.settings import DrainDeadlines
+
+
+class App(msgspec.Struct, frozen=True):
+    """The application behind the plugins.
+
+    Attributes:
+        target: `module:attribute` of an ASGI application.
+        dir: The application's folder, put first on the import path; from the configuration's folder.
+        include: Globs below `dir`: a change in these files is new content of the application.
+        factory: Whether `target` is called to make the application.
+        root_path: Path under which a proxy mounts the application.
+        preload: Whether the application is imported once, before workers are forked.
+    """
+
+    target: str
+    dir: str = "."
+    include: tuple[str, ...] = ("**/*.py",)
+    factory: bool = False
+    root_path: str = ""
+    preload: bool = True
+
+
+class Plugin(msgspec.Struct, frozen=True):
+    """What the configuration says of one plugin.
+
+    Attributes:
+        mount: Path of its service, or a table of service name -> path; overrides what the manifest proposes. Empty
+            text mounts nothing.
+        config: Its own configuration, checked by the plugin's `Config`.
+        reload: When changed content is taken; by default as for all plugins.
+    """
+
+    mount: str | dict[str, str] | None = None
+    config: dict[str, Any] = {}
+    reload: Reload | None = None
+
+
+class Plugins(msgspec.Struct, frozen=True):
+    """Where plugins come from.
+
+    Attributes:
+        dir: The folder of plugins: folders with `plugin.toml`, and single files with an inline block. Empty for none.
+        reload: When changed content is taken.
+        entries: Plugin id -> its settings; in the file these stand beside `dir` as `[plugins.pricing]`.
+    """
+
+    dir: str = ""
+    reload: Reload = Reload.ON_SIGNAL
+    entries: dict[str, Plugin] = {}
+
+
+class PipelineMatch(msgspec.Struct, frozen=True):
+    """Which requests a pipeline takes; the longest path wins.
+
+    Attributes:
+        path: `/api` takes itself and everything below it, `/` everything.
+        host: Host name without port; empty for every host.
+    """
+
+    path: str = "/"
+    host: str = ""
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """Handlers in order, and what answers behind them.
+
+    Attributes:
+        match: Which requests it takes.
+        handlers: `plugin:handler`, in request order.
+        service: `app`, or `plugin:service`; left out, the pipeline answers 503.
+        name: For people; by default host and path.
+    """
+
+    match: PipelineMatch = PipelineMatch()
+    handlers: tuple[str, ...] = ()
+    service: str = ""
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, or where it matches."""
+        return self.name or f"{self.match.host}{self.match.path}"
+
+
+class Drain(DrainDeadlines, frozen=True):
+    """How long requests may hold what was replaced, or a process that is to leave.
+
+    Attributes:
+        http: A request, in a process that is to leave.
+        stream: A streaming response, in a process that is to leave.
+        websocket: A WebSocket, in a process that is to leave.
+        task: A task that a request left behind, in a process that is to leave.
+        max_resident: Most copies of one plugin or application in a worker, the serving one included.
+    """
+
+    max_resident: int = 8
+
+
+class History(msgspec.Struct, frozen=True):
+    """What is kept for rollback and explanation.
+
+    Attributes:
+        keep: How many committed epochs can be rolled back to.
+    """
+
+    keep: int = 10
+
+
+class Deadlines(WorkerDeadlines, frozen=True):
+    """Every other wait.
+
+    Attributes:
+        hook: One hook of a plugin, or the startup of the application.
+        graceful: From TERM to being gone.
+        orphan: How long workers serve on without a supervisor; 0 = for ever.
+        heartbeat: Between two heartbeats.
+        silence: Without a heartbeat for this long, the other side counts as silent.
+        prepare: From the request to prepare a candidate to the last worker's answer.
+        boot: From forking a worker to its first heartbeat.
+    """
+
+    prepare: float = 60.0
+    boot: float = 60.0
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All of `changeover.toml`.
+
+    Attributes:
+        name: Names the service in titles, logs and directories; by default the configuration's folder.
+        bind: Addresses to listen on: `host:port`, `[v6]:port`, `unix:/path`, `fd://3`.
+        workers: How many worker processes; `"auto"` for one per core.
+        backlog: Connections that the kernel queues per listening socket.
+        max_connections: Most open client connections of one worker; 0 = as many as descriptors allow.
+        epoch_header: Whether responses say which epoch and worker made them.
+        boot: What a cold start serves: what is on `disk`, the `last` committed content, or `auto`: the disk unless
+            it is held or refused, then the last.
+        runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
+        state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
+        app: The application.
+        plugins: The plugins.
+        pipelines: What requests pass through, beside the default ones.
+        drain: How long what was replaced may be held.
+        history: What is kept.
+        limits: What clients may send.
+        deadlines: Every other wait.
+    """
+
+    name: str = ""
+    bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    workers: int | Literal["auto"] = 1
+    backlog: int = 2048
+    max_connections: int = 0
+    epoch_header: bool = False
+    boot: Literal["auto", "last", "disk"] = "auto"
+    runtime_dir: str = ""
+    state_dir: str = ""
+    app: App | None = None
+    plugins: Plugins = Plugins()
+    pipelines: tuple[Pipeline, ...] = ()
+    drain: Drain = Drain()
+    history: History = History()
+    limits: Limits = Limits()
+    deadlines: Deadlines = Deadlines()
+
+    def slots(self, cores: int) -> int:
+        """How many slots `workers` asks for on a machine with `cores` cores."""
+        return max(1, cores) if self.workers == "auto" else self.workers
+
+    def policy(self, plugin: str) -> Reload:
+        """When changed content of `plugin` is taken."""
+        entry = self.plugins.entries.get(plugin)
+        return entry.reload if entry and entry.reload else self.plugins.reload
