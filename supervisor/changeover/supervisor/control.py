@@ -6,20 +6,22 @@ Wall clock times are seconds since 1970; ages and durations are seconds.
 """
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
-from changeover.supervisor.telemetry.stream import Event
-from changeover.workers.errors import ChangeoverError
+from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Route
 
 
-class ControlError(ChangeoverError):
+class ControlError(SupervisorError):
     """Something that was asked of a running supervisor cannot be answered."""
 
 
@@ -87,15 +89,6 @@ class Stopping(ControlError):
 
     def __init__(self) -> None:
         super().__init__("the server is stopping and starts nothing new")
-
-
-class Urgency(enum.Enum):
-    """How a stop treats what is under way."""
-
-    GRACEFUL = "graceful"
-    """Requests finish, within the graceful timeout."""
-    QUICK = "quick"
-    """Workers are ended at once."""
 
 
 class Milestone(enum.Enum):
@@ -359,12 +352,27 @@ class StatusView(msgspec.Struct, frozen=True):
     counts: Counts = Counts()
 
 
+OnProgress = Callable[[Told], None]
+
+
 class Control(Protocol):
     """A running supervisor, as its operators reach it.
 
     Everything raises `ControlError` for what it cannot answer. Nothing here waits without a deadline,
     except `events`.
     """
+
+    async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
+        """Have something else served, or say why not; cancelling it gives up the wait, not the cutover.
+
+        Args:
+            request: What is wanted, by whom.
+            on_progress: Hears everything that is told until the outcome; must not block or raise.
+
+        Raises:
+            Stopping: The server is being stopped.
+        """
+        ...
 
     def status(self) -> StatusView:
         """How the server fares now."""
@@ -418,6 +426,6 @@ class Control(Protocol):
         """Stop the server; a second, quicker stop overrides a graceful one."""
         ...
 
-    def events(self, after: int | None) -> AsyncIterator[Event]:
+    def events(self, after: int | None) -> AsyncIterator[Told]:
         """Follow what the server tells, from the event after number `after` on (None: from now on)."""
         ...

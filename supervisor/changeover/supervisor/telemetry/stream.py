@@ -3,7 +3,8 @@
 import asyncio
 import enum
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -23,7 +24,7 @@ class Level(enum.Enum):
     ERROR = "error"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Told(msgspec.Struct, frozen=True):
     """One record, told.
 
     Attributes:
@@ -50,9 +51,10 @@ class Stream:
     """
 
     def __init__(self, kept: int = KEPT, backlog: int = BACKLOG) -> None:
-        self._kept: deque[Event] = deque(maxlen=kept)
+        self._kept: deque[Told] = deque(maxlen=kept)
         self._backlog = backlog
         self._followers: set[_Follower] = set()
+        self._listeners: list[Callable[[Told], None]] = []
         self._sequence = 0
         self._closed = False
 
@@ -61,20 +63,34 @@ class Stream:
         """Number of the last event, 0 before the first."""
         return self._sequence
 
-    def publish(self, at: float, level: Level, type: str, line: str, record: msgspec.Raw) -> Event:
+    def publish(self, at: float, level: Level, type: str, line: str, record: msgspec.Raw) -> Told:
         """Number an event, keep it, and hand it to every follower; never waits."""
         self._sequence += 1
-        event = Event(self._sequence, at, level, type, line, record)
+        event = Told(self._sequence, at, level, type, line, record)
         self._kept.append(event)
         for follower in self._followers:
             follower.push(event)
+        for listener in self._listeners:
+            listener(event)
         return event
 
-    def since(self, after: int) -> tuple[Event, ...]:
+    @contextmanager
+    def heard_by(self, listener: Callable[[Told], None] | None) -> Iterator[None]:
+        """Call `listener` with every event published meanwhile; it must not block or raise."""
+        if listener is None:
+            yield
+            return
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def since(self, after: int) -> tuple[Told, ...]:
         """Kept events whose number is above `after`."""
         return tuple(event for event in self._kept if event.sequence > after)
 
-    async def follow(self, after: int | None = None) -> AsyncIterator[Event]:
+    async def follow(self, after: int | None = None) -> AsyncIterator[Told]:
         """Yield kept events above `after` (None: none of them), then every one as it comes, until `close`.
 
         Args:
@@ -102,12 +118,12 @@ class Stream:
 class _Follower:
     __slots__ = ("_closed", "_queue", "_wake")
 
-    def __init__(self, first: tuple[Event, ...], backlog: int) -> None:
-        self._queue: deque[Event] = deque(first, maxlen=max(backlog, len(first)))
+    def __init__(self, first: tuple[Told, ...], backlog: int) -> None:
+        self._queue: deque[Told] = deque(first, maxlen=max(backlog, len(first)))
         self._wake = asyncio.Event()
         self._closed = False
 
-    def push(self, event: Event) -> None:
+    def push(self, event: Told) -> None:
         self._queue.append(event)
         self._wake.set()
 
@@ -115,7 +131,7 @@ class _Follower:
         self._closed = True
         self._wake.set()
 
-    async def pull(self) -> Event | None:
+    async def pull(self) -> Told | None:
         while not self._queue:
             if self._closed:
                 return None

@@ -1,0 +1,94 @@
+"""Every error of the API as `application/problem+json` (RFC 9457), in one table."""
+
+import http
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from changeover.supervisor import control
+from changeover.supervisor.errors import SupervisorError
+
+MEDIA_TYPE = "application/problem+json"
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong with a request.
+
+    Attributes:
+        type: Name of the problem, stable (`unknown-epoch`).
+        title: The status in words.
+        status: The HTTP status.
+        detail: What, where, and what to do.
+        epoch: The committed epoch, where the request named another one.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    epoch: int | None = None
+
+
+class MalformedBody(SupervisorError):
+    """The body is not JSON of the type that the resource takes."""
+
+
+class BodyTooLong(SupervisorError):
+    """The body is longer than anything the API takes."""
+
+
+class EpochPassed(SupervisorError):
+    """The request holds only for another epoch than the committed one.
+
+    Attributes:
+        expected: What the request names.
+        epoch: The committed epoch.
+    """
+
+    def __init__(self, expected: str, epoch: int) -> None:
+        self.expected = expected
+        self.epoch = epoch
+        super().__init__(
+            f"the request holds for epoch {expected}, but epoch {epoch} is committed: look at it, then ask again"
+        )
+
+
+STATUS: dict[type[Exception], tuple[int, str]] = {
+    MalformedBody: (422, "malformed-body"),
+    BodyTooLong: (413, "body-too-long"),
+    EpochPassed: (412, "epoch-passed"),
+    control.UnknownSlot: (404, "unknown-slot"),
+    control.UnknownEpoch: (404, "unknown-epoch"),
+    control.NothingToRollBack: (409, "nothing-to-roll-back"),
+    control.SlotEmpty: (409, "slot-empty"),
+    control.WorkerSilent: (504, "worker-silent"),
+    control.Stopping: (503, "stopping"),
+}
+"""Error -> status and name of the problem. Subclasses not listed are the server's own fault."""
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Say what went wrong; what is not in the table is logged with its traceback and answered with 500."""
+    if isinstance(error, HTTPException):
+        return response(Problem("http", _title(error.status_code), error.status_code, error.detail), error.headers)
+    if (known := STATUS.get(type(error))) is not None:
+        status, name = known
+        epoch = error.epoch if isinstance(error, EpochPassed) else None
+        return response(Problem(name, _title(status), status, str(error), epoch))
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return response(Problem("internal", _title(500), 500, f"{error!r}; the supervisor's log has the traceback"))
+
+
+def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Encode a problem."""
+    return Response(msgspec.json.encode(problem), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def _title(status: int) -> str:
+    return http.HTTPStatus(status).phrase

@@ -1,0 +1,147 @@
+"""Where log lines go and what they look like: text for people at a terminal, JSON lines for machines."""
+
+import enum
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from changeover.supervisor.telemetry.stream import Level
+
+ROOT = "changeover"
+"""Name of the logger above all of ours."""
+
+LIBRARIES = ("uvicorn", "asyncio")
+"""Loggers of libraries whose warnings and errors belong into the same log, and nothing below that."""
+
+
+class LogFormat(enum.Enum):
+    """Shape of log lines."""
+
+    AUTO = "auto"
+    """Text when the log is a terminal, JSON lines elsewhere."""
+    TEXT = "text"
+    JSON = "json"
+
+
+NUMBERS: dict[Level, int] = {
+    Level.DEBUG: logging.DEBUG,
+    Level.INFO: logging.INFO,
+    Level.WARNING: logging.WARNING,
+    Level.ERROR: logging.ERROR,
+}
+"""Our levels -> the standard library's."""
+
+
+class Log:
+    """The supervisor's log: one handler for everything, which can be told to reopen its file.
+
+    Args:
+        level: The least severe level that is written.
+        format: Shape of its lines.
+        file: Where to; None for stderr.
+
+    Raises:
+        OSError: `file` cannot be opened for appending.
+    """
+
+    def __init__(self, level: Level, format: LogFormat = LogFormat.AUTO, file: Path | None = None) -> None:
+        self._handler = _handler(file)
+        self._handler.setFormatter(_formatter(format, terminal=file is None and sys.stderr.isatty()))
+        self._level = NUMBERS[level]
+
+    def install(self) -> None:
+        """Take over our loggers and the libraries' from here on."""
+        for name in (ROOT, *LIBRARIES):
+            logger = logging.getLogger(name)
+            logger.handlers[:] = [self._handler]
+            logger.propagate = False
+            logger.setLevel(self._level if name == ROOT else max(self._level, logging.WARNING))
+
+    def reopen(self) -> None:
+        """Write to a new file of the same name from here on: what USR1 asks for after the old one was moved away.
+
+        The old file stays in use when the new one cannot be opened, and the log says so.
+        """
+        if isinstance(self._handler, logging.FileHandler):
+            _reopen(self._handler)
+
+
+def _reopen(handler: logging.FileHandler) -> None:
+    try:
+        fresh = handler._open()
+    except OSError as error:
+        logging.getLogger(ROOT).error("the log file cannot be reopened, the old one stays in use: %s", error)
+        return
+    old = handler.setStream(fresh)
+    if old is not None:
+        old.close()
+
+
+def _handler(file: Path | None) -> "logging.StreamHandler[Any]":
+    if file is None:
+        return logging.StreamHandler(sys.stderr)
+    return logging.FileHandler(file, encoding="utf-8")
+
+
+def _formatter(format: LogFormat, terminal: bool) -> logging.Formatter:
+    if format is LogFormat.TEXT or (format is LogFormat.AUTO and terminal):
+        return TextLines()
+    return JsonLines()
+
+
+class TextLines(logging.Formatter):
+    """`14:02:11 warning  slot 3 is parked: 5 exits in 60 s`; further lines are indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Shape one line."""
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        head, *rest = self._text(record).splitlines() or [""]
+        return "\n".join((f"{at} {record.levelname.lower():8} {head}", *(f"    {line}" for line in rest)))
+
+    def _text(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        return f"{message}\n{self.formatException(record.exc_info)}" if record.exc_info else message
+
+
+class JsonLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a JSON log.
+
+    Attributes:
+        at: When, ISO 8601 in UTC.
+        level: How much it asks of a person.
+        logger: Who says it.
+        message: In words.
+        type: Name of the record that is told, empty for what is none.
+        record: The record itself (`docs/events.md` has its fields).
+        traceback: Of the exception that is told, empty without one.
+    """
+
+    at: str
+    level: str
+    logger: str
+    message: str
+    type: str = ""
+    record: msgspec.Raw | None = None
+    traceback: str = ""
+
+
+class JsonLines(logging.Formatter):
+    """One `JsonLine` a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Shape one line."""
+        told = getattr(record, "record", None)
+        line = JsonLine(
+            at=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            level=record.levelname.lower(),
+            logger=record.name,
+            message=record.getMessage(),
+            type=getattr(record, "type", ""),
+            record=told if isinstance(told, msgspec.Raw) else None,
+            traceback=self.formatException(record.exc_info) if record.exc_info else "",
+        )
+        return msgspec.json.encode(line).decode()
