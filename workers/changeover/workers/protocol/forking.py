@@ -5,7 +5,6 @@ worker's pidfd, opened by the zygote before it may reap, and the file its stacks
 sent as a number could be recycled before it arrives; it is there for people only.
 """
 
-import signal
 from typing import TypeVar
 
 import msgspec
@@ -20,8 +19,8 @@ MAX_PACKET = 128 * 1024
 FORKED_DESCRIPTORS = 2
 """Descriptors beside `Forked`: the pidfd, then the stacks file."""
 
-STACKS_SIGNAL = signal.SIGRTMIN
-"""Makes a zygote or worker write the stacks of all its threads into its stacks file, also when it is stuck."""
+STACKS_SIGNAL = 34
+"""SIGRTMIN: makes a zygote or worker write the stacks of all its threads into its stacks file, also when it is stuck."""
 
 DEFAULT_ENTRY = "changeover.workers.runtime.main:run"
 """What a worker runs: `run(birth: Birth) -> int`, the exit status."""
@@ -79,6 +78,12 @@ class Fork(ToZygote, frozen=True):
     birth: bytes
 
 
+class Held(ToZygote, frozen=True):
+    """The pidfd of `worker` arrived: let it begin. A worker that the supervisor does not hold never begins."""
+
+    worker: WorkerId
+
+
 class AskForked(ToZygote, frozen=True):
     """Repeat `Forked` with its descriptors: they did not arrive (no free descriptor)."""
 
@@ -86,7 +91,7 @@ class AskForked(ToZygote, frozen=True):
 
 
 class End(ToZygote, frozen=True):
-    """Kill a worker for which no pidfd could be had."""
+    """Give up a worker that has not begun: its pidfd cannot be had. Answered by `Exited`."""
 
     worker: WorkerId
 
@@ -128,7 +133,7 @@ class PreloadFailed(FromZygote, frozen=True):
 
 
 class Forked(FromZygote, frozen=True):
-    """`worker` exists; its pidfd and its stacks file come with this packet."""
+    """`worker` exists and waits for `Held`; its pidfd and its stacks file come with this packet."""
 
     worker: WorkerId
     pid: int
@@ -160,7 +165,7 @@ class Exited(FromZygote, frozen=True):
     status: int
 
 
-ZygoteOrder = Setup | Fork | AskForked | End | ExitedSeen | Farewell
+ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Farewell
 ZygoteReport = Ready | PreloadFailed | Forked | ForkFailed | Exited
 
 T = TypeVar("T")

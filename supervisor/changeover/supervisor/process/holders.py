@@ -1,0 +1,107 @@
+"""Which living processes hold an address or a lock, so that a refusal can name them."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+PROC = Path("/proc")
+_LISTENING = "0A"
+_TITLE = re.compile(r"changeover: (?P<name>\S+) ")
+
+
+class Holder(msgspec.Struct, frozen=True, order=True):
+    """A process that holds something.
+
+    Attributes:
+        pid: The process.
+        command: Its title or command line.
+        started: Start time in clock ticks since boot: with the pid, what tells it from a later process of that number.
+    """
+
+    pid: int
+    command: str
+    started: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({self.command})"
+
+    def ended_by(self) -> str:
+        """The command that ends it."""
+        found = _TITLE.match(self.command)
+        return f"changeover stop --name {found['name']}" if found else f"kill {self.pid}"
+
+
+def holder_of_pid(pid: int) -> Holder | None:
+    """Describe a process; None when it is gone."""
+    try:
+        command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        stat = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    name, fields = stat.partition("(")[2].rpartition(")")[::2]
+    return Holder(pid, command or name, int(fields.split()[19]))
+
+
+def holders_of_port(port: int) -> tuple[Holder, ...]:
+    """Processes that listen on a TCP port, as far as this user may see them."""
+    return _holders_of_inodes(_tcp_inodes(port))
+
+
+def holders_of_path(path: Path) -> tuple[Holder, ...]:
+    """Processes that have a unix socket at `path`, as far as this user may see them."""
+    return _holders_of_inodes(_unix_inodes(os.path.abspath(path)))
+
+
+def worded(holders: tuple[Holder, ...]) -> str:
+    """Name the holders and say what ends them."""
+    if not holders:
+        return "held by a process that this user may not see"
+    ends = " or ".join(f"`{command}`" for command in dict.fromkeys(holder.ended_by() for holder in holders))
+    return f"held by {', '.join(str(holder) for holder in holders)}; {ends} ends it"
+
+
+def _tcp_inodes(port: int) -> frozenset[int]:
+    return frozenset(
+        int(fields[9])
+        for table in ("tcp", "tcp6")
+        for fields in _rows(PROC / "net" / table)
+        if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port
+    )
+
+
+def _unix_inodes(path: str) -> frozenset[int]:
+    return frozenset(int(fields[6]) for fields in _rows(PROC / "net" / "unix") if len(fields) > 7 and fields[7] == path)
+
+
+def _rows(table: Path) -> Iterator[list[str]]:
+    try:
+        with table.open(errors="replace") as lines:
+            next(lines, None)
+            yield from (line.split() for line in lines)
+    except OSError:
+        return
+
+
+def _holders_of_inodes(inodes: frozenset[int]) -> tuple[Holder, ...]:
+    if not inodes:
+        return ()
+    sought = {f"socket:[{inode}]" for inode in inodes}
+    pids = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    found = (holder_of_pid(pid) for pid in pids if not sought.isdisjoint(_links(pid)))
+    return tuple(sorted(holder for holder in found if holder is not None))
+
+
+def _links(pid: int) -> Iterator[str]:
+    directory = PROC / str(pid) / "fd"
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield os.readlink(directory / name)
+        except OSError:
+            continue

@@ -1,0 +1,282 @@
+"""Listening sockets: bound once by the supervisor, inherited by zygotes and workers."""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+from changeover.supervisor.process.address import Address, FdAddress, TcpAddress, UnixAddress
+from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.holders import Holder, holders_of_path, holders_of_port, worded
+from changeover.workers.runtime.settings import Listener
+
+DEFAULT_BACKLOG = 2048
+LONGEST_UNIX_PATH = 107
+
+
+class AddressInUse(ProcessError):
+    """Somebody else listens there.
+
+    Attributes:
+        address: Where.
+        holders: Who, as far as this user may see.
+    """
+
+    def __init__(self, address: Address, holders: tuple[Holder, ...]) -> None:
+        self.address = address
+        self.holders = holders
+        super().__init__(f"cannot listen on {address}: in use, {worded(holders)}")
+
+
+class CannotListen(ProcessError):
+    """The system refuses an address for another reason.
+
+    Attributes:
+        address: Where.
+        reason: The system's words.
+    """
+
+    def __init__(self, address: Address, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(f"cannot listen on {address}: {reason}")
+
+
+class BoundListener:
+    """One listening socket.
+
+    Args:
+        address: What was asked for.
+        sock: Bound and listening; owned from here on.
+        inode: Device and inode of our file of a unix socket, None for every other kind.
+
+    Attributes:
+        address: What was asked for.
+        sock: The socket; its descriptor is the one that zygotes inherit, under the same number.
+        shown: The address that clients use, with the real port.
+    """
+
+    def __init__(self, address: Address, sock: socket.socket, inode: tuple[int, int] | None = None) -> None:
+        self.address = address
+        self.sock = sock
+        self.shown = shown_address(sock)
+        self._inode = inode
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a unix socket that we made."""
+        return Path(self.address.path) if isinstance(self.address, UnixAddress) else None
+
+    def for_worker(self) -> Listener:
+        """What a worker is told."""
+        return Listener(self.shown, self.sock.fileno())
+
+    def unlink(self) -> None:
+        """Remove the file of a unix socket, if it is still the one we made. No connection is touched."""
+        path, inode = self.path, self._inode
+        self._inode = None
+        if path is not None and inode is not None and _inode(path) == inode:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Unlink and close; queued connections survive as long as another process holds the socket."""
+        self.unlink()
+        self.sock.close()
+
+
+class Listeners:
+    """All listening sockets of a service.
+
+    Attributes:
+        bound: In the order in which they were asked for; a name that resolves to several addresses gives several.
+    """
+
+    def __init__(self, bound: Sequence[BoundListener]) -> None:
+        self.bound = tuple(bound)
+
+    @classmethod
+    def bind(cls, addresses: Iterable[Address], backlog: int = DEFAULT_BACKLOG) -> Self:
+        """Bind all addresses or none.
+
+        Args:
+            addresses: What to listen on.
+            backlog: Connections that may wait to be accepted; the kernel's somaxconn cuts it.
+
+        Raises:
+            AddressInUse: Somebody else listens there; the message names who.
+            CannotListen: Any other reason.
+        """
+        wanted = tuple(addresses)
+        bound: list[BoundListener] = []
+        try:
+            for address in wanted:
+                bound.extend(_bind(address, backlog, wanted))
+        except BaseException:
+            for listener in bound:
+                listener.close()
+            raise
+        return cls(bound)
+
+    def for_workers(self) -> tuple[Listener, ...]:
+        """What every worker is told."""
+        return tuple(listener.for_worker() for listener in self.bound)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What a zygote inherits."""
+        return tuple(listener.sock.fileno() for listener in self.bound)
+
+    def close(self) -> None:
+        """Unlink and close all."""
+        for listener in self.bound:
+            listener.close()
+
+
+def shown_address(sock: socket.socket) -> str:
+    """The address that clients use."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
+
+
+def _bind(address: Address, backlog: int, wanted: tuple[Address, ...]) -> list[BoundListener]:
+    try:
+        match address:
+            case FdAddress():
+                return [_adopt(address, backlog)]
+            case UnixAddress():
+                return [_bind_unix(address, backlog)]
+            case TcpAddress():
+                return _bind_tcp(address, backlog, wanted)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(address, _holders(address)) from error
+        raise CannotListen(address, error.strerror or str(error)) from error
+
+
+def _holders(address: Address) -> tuple[Holder, ...]:
+    match address:
+        case TcpAddress(port=port):
+            return holders_of_port(port)
+        case UnixAddress(path=path):
+            return holders_of_path(Path(path))
+        case FdAddress():
+            return ()
+
+
+def _bind_tcp(address: TcpAddress, backlog: int, wanted: tuple[Address, ...]) -> list[BoundListener]:
+    bound: list[BoundListener] = []
+    port = address.port
+    try:
+        for family, host in _resolve(address):
+            sock = _tcp_socket(family, host, port, backlog, _shared_with_ipv4(address, host, wanted))
+            bound.append(BoundListener(address, sock))
+            port = sock.getsockname()[1]
+    except BaseException:
+        for listener in bound:
+            listener.close()
+        raise
+    return bound
+
+
+def _resolve(address: TcpAddress) -> list[tuple[socket.AddressFamily, str]]:
+    if address.host == "*":
+        return [(socket.AF_INET6, "::")] if socket.has_dualstack_ipv6() else [(socket.AF_INET, "0.0.0.0")]
+    try:
+        found = socket.getaddrinfo(
+            address.host or "0.0.0.0", address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise CannotListen(address, f"{error.strerror}; write a name that this host resolves, or an address") from error
+    return list(dict.fromkeys((family, str(sockaddr[0])) for family, _, _, _, sockaddr in found))
+
+
+def _shared_with_ipv4(address: TcpAddress, host: str, wanted: tuple[Address, ...]) -> bool:
+    """Whether the IPv6 wildcard also takes IPv4: unless IPv4 is asked for on the same port by an address of its own."""
+    apart = any(
+        isinstance(other, TcpAddress) and other.port == address.port and ":" not in other.host and other.host != "*"
+        for other in wanted
+    )
+    return host == "::" and not apart
+
+
+def _tcp_socket(family: socket.AddressFamily, host: str, port: int, backlog: int, dual: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual))
+        sock.bind((host, port))
+        return _listen(sock, backlog)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _listen(sock: socket.socket, backlog: int) -> socket.socket:
+    sock.listen(backlog)
+    sock.setblocking(False)
+    return sock
+
+
+def _bind_unix(address: UnixAddress, backlog: int) -> BoundListener:
+    path = Path(address.path)
+    if len(os.fsencode(address.path)) > LONGEST_UNIX_PATH:
+        raise CannotListen(address, f"the path is longer than {LONGEST_UNIX_PATH} bytes; choose a shorter one")
+    _clear_stale(address, path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(address.path)
+        inode = _inode(path)
+        path.chmod(address.mode)
+        return BoundListener(address, _listen(sock, backlog), inode)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _clear_stale(address: UnixAddress, path: Path) -> None:
+    """Remove a socket file that nobody listens on."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise CannotListen(address, "the path exists and is no socket; remove it or choose another")
+    if is_alive(path):
+        raise AddressInUse(address, holders_of_path(path))
+    path.unlink(missing_ok=True)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether somebody listens on the unix stream socket at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(str(path)) not in (errno.ECONNREFUSED, errno.ENOENT)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _adopt(address: FdAddress, backlog: int) -> BoundListener:
+    try:
+        sock = socket.socket(fileno=os.dup(address.fd))
+    except OSError as error:
+        raise CannotListen(address, f"descriptor {address.fd} is no open socket ({error.strerror})") from error
+    try:
+        if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            raise CannotListen(address, f"descriptor {address.fd} is no TCP or unix stream socket")
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise CannotListen(address, f"descriptor {address.fd} does not listen; bind and listen before starting us")
+        return BoundListener(address, _listen(sock, backlog))
+    except BaseException:
+        sock.close()
+        raise

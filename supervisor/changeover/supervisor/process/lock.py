@@ -1,0 +1,113 @@
+"""Locks on directories: held as long as the supervisor lives, and naming it to whoever comes second."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.holders import Holder, holder_of_pid
+
+LOCK_FILE = "lock"
+
+
+class LockOwner(msgspec.Struct, frozen=True):
+    """What the holder of a lock wrote into it.
+
+    Attributes:
+        name: The service.
+        pid: Its supervisor.
+        started: Start time of that process, in clock ticks since boot.
+        runtime: Its runtime directory, where it can be talked to.
+    """
+
+    name: str
+    pid: int
+    started: int
+    runtime: str
+
+    def ended_by(self) -> str:
+        """The command that ends it."""
+        return f"changeover stop --name {self.name}"
+
+
+class DirectoryHeld(ProcessError):
+    """Another supervisor has the directory.
+
+    Attributes:
+        directory: Which one.
+        owner: Who, None when its note cannot be read.
+        holder: The process, None when it cannot be seen.
+    """
+
+    def __init__(self, directory: Path, owner: LockOwner | None, holder: Holder | None) -> None:
+        self.directory = directory
+        self.owner = owner
+        self.holder = holder
+        who = (
+            f"{holder or f'pid {owner.pid}'}, `{owner.ended_by()}` ends it" if owner else "a process that left no note"
+        )
+        super().__init__(f"{directory} is held by another supervisor: {who}; or choose another directory")
+
+
+class DirectoryLock:
+    """An exclusive lock on a directory; ends with the process, whatever ends it.
+
+    Args:
+        directory: Must exist.
+        fd: Descriptor of the locked file.
+    """
+
+    def __init__(self, directory: Path, fd: int) -> None:
+        self.directory = directory
+        self._fd = fd
+
+    @classmethod
+    def take(cls, directory: Path, name: str, runtime: Path) -> Self:
+        """Lock `directory` and leave a note about this process.
+
+        Args:
+            directory: What to lock.
+            name: The service's name.
+            runtime: Its runtime directory.
+
+        Raises:
+            DirectoryHeld: Another living process has it.
+        """
+        path = directory / LOCK_FILE
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            me = holder_of_pid(os.getpid())
+            note = LockOwner(name, os.getpid(), me.started if me else 0, str(runtime))
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, msgspec.json.encode(note) + b"\n", 0)
+        except BlockingIOError as error:
+            os.close(fd)
+            owner = read_owner(directory)
+            raise DirectoryHeld(directory, owner, holder_of(owner) if owner else None) from error
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(directory, fd)
+
+    def release(self) -> None:
+        """Give the directory free. The file stays: removing it would let two processes lock two files."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def read_owner(directory: Path) -> LockOwner | None:
+    """Who wrote the note of the directory's lock; whether it still lives is another question (`holder_of`)."""
+    try:
+        return msgspec.json.decode((directory / LOCK_FILE).read_bytes(), type=LockOwner)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def holder_of(owner: LockOwner) -> Holder | None:
+    """The living process that wrote the note; None when it is gone, also when its pid is somebody else's now."""
+    holder = holder_of_pid(owner.pid)
+    return holder if holder is not None and holder.started == owner.started else None

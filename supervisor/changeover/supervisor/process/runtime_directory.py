@@ -1,0 +1,145 @@
+"""The runtime directory: where a service's sockets and shared pages are, held by one supervisor at a time."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
+from changeover.supervisor.process.lock import DirectoryLock
+from changeover.workers.protocol.identity import WorkerId
+
+MODE = 0o750
+LONGEST_NAME = "worker-18446744073709551615.sock"
+COUNTS_SIZE = 64 * 1024
+"""Bytes of the page on which workers count their connections: one 8-byte word per slot."""
+_OURS = ("*.sock", "epoch.cell", "counts.page")
+
+
+class DirectoryUnfit(ProcessError):
+    """A directory cannot be used.
+
+    Attributes:
+        directory: Which one.
+        reason: Why not, and what to do.
+    """
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        self.directory = directory
+        self.reason = reason
+        super().__init__(f"{directory} cannot be used: {reason}")
+
+
+class RuntimeDirectory:
+    """The held runtime directory.
+
+    Attributes:
+        real: Where it is.
+        path: How it is addressed: `real`, or a short link to it when a socket's path would be too long.
+    """
+
+    def __init__(self, real: Path, path: Path, lock: DirectoryLock) -> None:
+        self.real = real
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def take(cls, directory: Path, name: str) -> Self:
+        """Make the directory, lock it, and remove what a dead predecessor left.
+
+        Args:
+            directory: Made with mode 0750 when it is not there.
+            name: The service's name, for the note in the lock.
+
+        Raises:
+            DirectoryHeld: Another supervisor has it.
+            DirectoryUnfit: It is not ours, or others may write to it.
+        """
+        real = private_directory(directory, MODE)
+        lock = DirectoryLock.take(real, name, real)
+        try:
+            runtime = cls(real, addressable(real), lock)
+            runtime.clear()
+        except BaseException:
+            lock.release()
+            raise
+        return runtime
+
+    @property
+    def cell(self) -> Path:
+        """The commit cell's file."""
+        return self.path / "epoch.cell"
+
+    @property
+    def control(self) -> Path:
+        """Socket of the control API."""
+        return self.path / "control.sock"
+
+    def zygote(self, cohort: int) -> Path:
+        """Socket of a zygote."""
+        return self.path / f"zygote-{cohort}.sock"
+
+    def worker(self, worker: WorkerId) -> Path:
+        """Socket of a worker that takes descriptors."""
+        return self.path / f"worker-{worker.incarnation}.sock"
+
+    def open_counts(self) -> int:
+        """Open the zeroed page on which workers count their connections; the caller owns the descriptor."""
+        fd = os.open(self.path / "counts.page", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        os.ftruncate(fd, COUNTS_SIZE)
+        return fd
+
+    def clear(self) -> None:
+        """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them."""
+        for path in self._ours():
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove all files of ours, then give the directory free; its folder stays."""
+        self.clear()
+        if self.path != self.real:
+            self.path.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _ours(self) -> Iterator[Path]:
+        for pattern in _OURS:
+            yield from self.real.glob(pattern)
+
+
+def private_directory(directory: Path, mode: int) -> Path:
+    """Make a directory that only we may change, with its parents, and return its absolute path.
+
+    Raises:
+        DirectoryUnfit: It belongs to somebody else, or others may write to it.
+    """
+    real = directory.absolute()
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.mkdir(mode=mode, exist_ok=True)
+        found = real.stat()
+    except OSError as error:
+        raise DirectoryUnfit(real, f"{error.strerror}; choose another with --runtime-dir or --state-dir") from error
+    if found.st_uid != os.geteuid():
+        raise DirectoryUnfit(real, f"it belongs to uid {found.st_uid}, and we are uid {os.geteuid()}")
+    if stat.S_IMODE(found.st_mode) & 0o022 & ~mode:
+        real.chmod(mode)
+    return real
+
+
+def addressable(directory: Path) -> Path:
+    """The path to use for sockets in `directory`: itself, or a short private link that every caller finds alike.
+
+    Raises:
+        DirectoryUnfit: The link cannot be made.
+    """
+    if len(os.fsencode(directory / LONGEST_NAME)) <= LONGEST_UNIX_PATH:
+        return directory
+    folder = private_directory(Path(f"/tmp/changeover-{os.geteuid()}"), 0o700)
+    link = folder / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    if not (link.is_symlink() and link.readlink() == directory):
+        link.unlink(missing_ok=True)
+        link.symlink_to(directory)
+    return link

@@ -1,0 +1,75 @@
+"""Asks a zygote or worker where it is: it writes the stacks of all its threads, also when it is stuck.
+
+The zygote gives each worker an anonymous file before it forks it, and its descriptor to the
+supervisor beside the pidfd. The worker's C-level handler of `STACKS_SIGNAL` writes into it
+without the interpreter's help; so does its handler of fatal faults (SIGSEGV, SIGABRT...).
+"""
+
+import asyncio
+import os
+import signal
+
+from changeover.workers.protocol.forking import STACKS_SIGNAL
+
+LONGEST = 256 * 1024
+"""Most bytes of stacks that are read."""
+
+_SETTLED = 0.05
+_POLL = 0.01
+
+
+class StacksFile:
+    """The supervisor's end of a process's stacks file.
+
+    Args:
+        fd: Descriptor of the file; owned from here on.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, since: int = 0) -> str:
+        """What was written after byte `since`, at most `LONGEST` bytes of it."""
+        return os.pread(self._fd, LONGEST, since).decode(errors="replace")
+
+    def size(self) -> int:
+        """Bytes written so far."""
+        return os.fstat(self._fd).st_size
+
+    def close(self) -> None:
+        """Close it; what was written is gone with the process's own end."""
+        os.close(self._fd)
+
+
+async def ask_stacks(pidfd: int, file: StacksFile, deadline: float) -> str:
+    """Make a process write its stacks, and return them.
+
+    Args:
+        pidfd: The process.
+        file: Its stacks file.
+        deadline: How long to wait, in seconds.
+
+    Returns:
+        The stacks; empty when the process is gone, or wrote nothing in time (stopped, or not born yet).
+    """
+    before = file.size()
+    try:
+        signal.pidfd_send_signal(pidfd, STACKS_SIGNAL)
+    except ProcessLookupError:
+        return ""
+    await _until_settled(file, before, deadline)
+    return file.read(before)
+
+
+async def _until_settled(file: StacksFile, before: int, deadline: float) -> None:
+    """Wait until the file has grown and then stayed the same for a moment: a dump has no end mark."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline
+    size, since = before, loop.time()
+    while loop.time() < end:
+        await asyncio.sleep(_POLL)
+        now = file.size()
+        if now != size:
+            size, since = now, loop.time()
+        elif size > before and loop.time() - since >= _SETTLED:
+            return

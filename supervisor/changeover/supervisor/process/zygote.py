@@ -1,0 +1,223 @@
+"""A zygote and its workers, as the supervisor sees them."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from changeover.supervisor.process.facts import (
+    ForkFailed,
+    PreloadRefused,
+    Tell,
+    WorkerExited,
+    WorkerForked,
+    ZygoteLost,
+    ZygoteReady,
+)
+from changeover.supervisor.process.held_worker import HeldWorker
+from changeover.supervisor.process.packet_channel import PacketChannel
+from changeover.supervisor.process.stacks import StacksFile, ask_stacks
+from changeover.supervisor.process.zygote_process import StartedZygote, ZygotePlan, start_zygote
+from changeover.workers.link.packets import Packet
+from changeover.workers.protocol import forking
+from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.protocol.forking import ZygoteReport
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.runtime.settings import Birth
+
+ASK_AGAIN = 0.1
+"""Seconds until descriptors that did not arrive are asked for again."""
+MOST_ASKED = 10
+"""Times they are asked for, until the worker is given up."""
+LAST_WORDS = 2.0
+"""Seconds that a zygote may live on after its socket ended, or write its stacks in, before it is killed."""
+
+
+class Zygote:
+    """A started zygote: fork workers, hold them, hear of their ends.
+
+    Attributes:
+        plan: What it was started with.
+        pid: For people.
+        malformed: Packets from it that meant nothing.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, plan: ZygotePlan, started: StartedZygote, tell: Tell) -> None:
+        self.plan = plan
+        self._path = started.path
+        self.pid = started.process.pid
+        self.malformed = 0
+        self._loop = loop
+        self._process = started.process
+        self._pidfd = started.pidfd
+        self._stacks = started.stacks
+        self._tell = tell
+        self._held: dict[WorkerId, HeldWorker] = {}
+        self._asked: dict[WorkerId, int] = {}
+        self._lost = "it ended"
+        self._deadline: asyncio.TimerHandle | None = loop.call_later(plan.ready, self._not_ready)
+        self._ending: asyncio.Task[None] | None = None
+        self._channel = PacketChannel(
+            loop, started.sock, forking.MAX_PACKET, forking.FORKED_DESCRIPTORS, self._take, self._ended
+        )
+        loop.add_reader(self._pidfd, self._died)
+
+    @classmethod
+    def start(cls, plan: ZygotePlan, path: Path, tell: Tell) -> Self:
+        """Execute a zygote. Called on the loop.
+
+        Args:
+            plan: What it is to be.
+            path: Where its socket is made.
+            tell: Takes every fact about it and its workers, on the loop.
+
+        Raises:
+            ZygoteNotStarted: The system refuses.
+        """
+        zygote = cls(asyncio.get_running_loop(), plan, start_zygote(plan, path), tell)
+        zygote._send(plan.setup())
+        return zygote
+
+    @property
+    def workers(self) -> tuple[WorkerId, ...]:
+        """The workers that are held: not known to be dead."""
+        return tuple(self._held)
+
+    def fork(self, birth: Birth) -> None:
+        """Ask for a worker; answered by `WorkerForked` or `ForkFailed`, exactly once."""
+        self._asked[birth.worker] = 0
+        self._send(forking.Fork(birth.worker, msgspec.msgpack.encode(birth)))
+
+    def signal(self, worker: WorkerId, signum: int) -> bool:
+        """Send a signal to a worker; False when it is dead, or none of this cohort."""
+        held = self._held.get(worker)
+        return held is not None and held.signal(signum)
+
+    async def stacks(self, worker: WorkerId, deadline: float = 2.0) -> str:
+        """The stacks of all threads of a worker, now; empty when it cannot write them."""
+        held = self._held.get(worker)
+        return await held.stacks(deadline) if held is not None else ""
+
+    def farewell(self) -> None:
+        """Fork no more; the zygote leaves after its last worker, and `ZygoteLost` follows."""
+        self._send(forking.Farewell())
+
+    def kill(self, reason: str) -> None:
+        """Kill the zygote, not its workers; `ZygoteLost` follows with this reason."""
+        self._lost = reason
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def close(self) -> None:
+        """Let go of the zygote and its workers; no process is touched and no fact follows."""
+        self._cancel_deadline()
+        if self._ending is not None:
+            self._ending.cancel()
+        self._channel.close()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._stacks.close()
+        for held in self._held.values():
+            held.close()
+        self._held.clear()
+
+    def _send(self, order: forking.ZygoteOrder) -> None:
+        self._channel.send(forking.encode(order))
+
+    def _take(self, packet: Packet) -> None:
+        try:
+            report = forking.decode_report(packet.data)
+        except MalformedFrame:
+            self.malformed += 1
+            packet.close_fds()
+            return
+        if isinstance(report, forking.Forked):
+            self._forked(report, packet)
+        else:
+            packet.close_fds()
+            self._handle(report)
+
+    def _handle(self, report: ZygoteReport) -> None:
+        match report:
+            case forking.Ready(threads=threads):
+                self._cancel_deadline()
+                self._tell(ZygoteReady(self.plan.cohort, self.pid, threads))
+            case forking.PreloadFailed(refusal=refusal):
+                self._cancel_deadline()
+                self._lost = "its application cannot be imported"
+                self._tell(PreloadRefused(self.plan.cohort, refusal))
+            case forking.ForkFailed(worker=worker, reason=reason):
+                self._not_forked(worker, reason)
+            case forking.Exited(worker=worker, status=status):
+                self._exited(worker, status)
+
+    def _forked(self, report: forking.Forked, packet: Packet) -> None:
+        worker = report.worker
+        if worker not in self._asked or len(packet.fds) < forking.FORKED_DESCRIPTORS:
+            packet.close_fds()
+            if worker in self._asked:
+                self._ask_again(worker)
+            return
+        del self._asked[worker]
+        pidfd, stacks = packet.fds
+        self._held[worker] = HeldWorker(self._loop, worker, report.pid, pidfd, StacksFile(stacks), self._worker_died)
+        self._send(forking.Held(worker))
+        self._tell(WorkerForked(worker, report.pid))
+
+    def _ask_again(self, worker: WorkerId) -> None:
+        self._asked[worker] += 1
+        order = forking.AskForked(worker) if self._asked[worker] <= MOST_ASKED else forking.End(worker)
+        self._loop.call_later(ASK_AGAIN, self._send, order)
+
+    def _exited(self, worker: WorkerId, status: int) -> None:
+        self._send(forking.ExitedSeen(worker))
+        if worker in self._held:
+            self._held[worker].tell_status(status)
+        else:
+            self._not_forked(worker, f"it ended with status {status} before it began: no descriptor was free for it")
+
+    def _not_forked(self, worker: WorkerId, reason: str) -> None:
+        if self._asked.pop(worker, None) is not None:
+            self._tell(ForkFailed(worker, reason))
+
+    def _worker_died(self, held: HeldWorker) -> None:
+        del self._held[held.worker]
+        stacks = held.written_stacks()
+        held.close()
+        self._tell(WorkerExited(held.worker, held.status, stacks))
+
+    def _ended(self) -> None:
+        self._deadline = self._deadline or self._loop.call_later(LAST_WORDS, self.kill, "its socket ended")
+
+    def _not_ready(self) -> None:
+        self._deadline = None
+        self._ending = self._loop.create_task(self._refuse_slow_preload())
+
+    async def _refuse_slow_preload(self) -> None:
+        stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
+        summary = f"not ready within {self.plan.ready:g} s"
+        self._tell(PreloadRefused(self.plan.cohort, Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)))
+        self.kill(summary)
+
+    def _died(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._channel.drain()
+        self._channel.close()
+        self._cancel_deadline()
+        self._path.unlink(missing_ok=True)
+        for worker in tuple(self._asked):
+            self._not_forked(worker, "its zygote died")
+        for held in tuple(self._held.values()):
+            held.expect_no_status()
+        self._tell(ZygoteLost(self.plan.cohort, self._process.poll(), self._lost))
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

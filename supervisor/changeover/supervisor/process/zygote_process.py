@@ -1,0 +1,137 @@
+"""Starts a zygote: its socket, its arguments, its environment, its descriptors; nothing is inherited by chance."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.stacks import StacksFile
+from changeover.workers.protocol.forking import DEFAULT_ENTRY, Preload, Setup
+
+MODULE = "changeover.workers.zygote"
+
+
+class ZygoteNotStarted(ProcessError):
+    """The system could not execute a zygote.
+
+    Attributes:
+        cohort: Its number.
+        reason: The system's words.
+    """
+
+    def __init__(self, cohort: int, python: str, reason: str) -> None:
+        self.cohort = cohort
+        self.reason = reason
+        super().__init__(f"cannot start the zygote of cohort {cohort} with {python}: {reason}")
+
+
+class ZygotePlan(msgspec.Struct, frozen=True):
+    """Everything that makes a zygote.
+
+    Attributes:
+        cohort: Its number.
+        name: The service's name.
+        python: Path of its interpreter.
+        directory: Its working directory.
+        environment: All of its environment.
+        descriptors: Inherited under the same numbers: listening sockets, commit cell, counts page.
+        path: Directories put first on its import path.
+        preload: The application to import before forking, None for none.
+        orphan: How long it waits for a supervisor that went away, in seconds; 0 = for ever.
+        ready: How long it may take to get ready, in seconds.
+        entry: What its workers run, `module:function`.
+    """
+
+    cohort: int
+    name: str
+    python: str
+    directory: str
+    environment: Mapping[str, str]
+    descriptors: tuple[int, ...]
+    path: tuple[str, ...] = ()
+    preload: Preload | None = None
+    orphan: float = 900.0
+    ready: float = 60.0
+    entry: str = DEFAULT_ENTRY
+
+    def setup(self) -> Setup:
+        """The zygote's first message."""
+        return Setup(self.cohort, self.name, self.orphan, self.path, self.preload, self.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class StartedZygote:
+    """What is held of a zygote that was just executed.
+
+    Attributes:
+        path: Its socket's file.
+        process: Reaps it.
+        pidfd: Becomes readable when it is dead.
+        sock: Connected to it, non-blocking.
+        stacks: Its stacks file.
+    """
+
+    path: Path
+    process: "subprocess.Popen[bytes]"
+    pidfd: int
+    sock: socket.socket
+    stacks: StacksFile
+
+
+def start_zygote(plan: ZygotePlan, path: Path) -> StartedZygote:
+    """Execute a zygote and connect to it.
+
+    Args:
+        plan: What it is to be.
+        path: Where its listening socket is made.
+
+    Raises:
+        ZygoteNotStarted: The system refuses; nothing is left behind.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(str(path))
+            try:
+                path.chmod(0o660)
+                listening.listen(4)
+                return _execute(plan, path, listening)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ZygoteNotStarted(plan.cohort, plan.python, str(error)) from error
+
+
+def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZygote:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    stacks = os.memfd_create(f"stacks of zygote {plan.cohort}", os.MFD_CLOEXEC)
+    try:
+        sock.setblocking(False)
+        sock.connect(str(path))
+        process = subprocess.Popen(
+            [plan.python, "-P", "-m", MODULE, "--socket", str(listening.fileno()), "--stacks", str(stacks)],
+            stdin=subprocess.DEVNULL,
+            cwd=plan.directory,
+            env=dict(plan.environment),
+            pass_fds=(listening.fileno(), stacks, *plan.descriptors),
+            start_new_session=True,
+        )
+        return StartedZygote(path, process, _pidfd(process), sock, StacksFile(stacks))
+    except BaseException:
+        sock.close()
+        os.close(stacks)
+        raise
+
+
+def _pidfd(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
