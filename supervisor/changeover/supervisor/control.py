@@ -15,6 +15,7 @@ from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
@@ -284,28 +285,6 @@ class RegistryView(msgspec.Struct, frozen=True):
     pid: int
     incarnation: int
     registry: Registry
-
-
-class Counts(msgspec.Struct, frozen=True):
-    """Totals since the supervisor started.
-
-    Attributes:
-        committed: Cutovers that were committed, rollbacks included.
-        unchanged: Requests for a cutover that found nothing changed.
-        rollbacks: Committed cutovers that brought earlier content back.
-        refusals: Stage -> cutovers that ended in a refusal there.
-        restarts: Workers forked to replace one that exited.
-        frames_dropped: Reason -> frames from workers that were without effect.
-        last_duration: Seconds from the request of the last committed cutover to its outcome; None before one.
-    """
-
-    committed: int = 0
-    unchanged: int = 0
-    rollbacks: int = 0
-    refusals: dict[str, int] = {}
-    restarts: int = 0
-    frames_dropped: dict[str, int] = {}
-    last_duration: float | None = None
 
 
 class StatusView(msgspec.Struct, frozen=True):

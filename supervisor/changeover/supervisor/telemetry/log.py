@@ -36,38 +36,34 @@ NUMBERS: dict[Level, int] = {
 """Our levels -> the standard library's."""
 
 
-class Log:
-    """The supervisor's log: one handler for everything, which can be told to reopen its file.
+def install(level: Level, format: LogFormat = LogFormat.AUTO, file: Path | None = None) -> None:
+    """Send our loggers and the libraries' to one place from here on.
 
     Args:
         level: The least severe level that is written.
-        format: Shape of its lines.
+        format: Shape of the lines.
         file: Where to; None for stderr.
 
     Raises:
         OSError: `file` cannot be opened for appending.
     """
+    handler = _handler(file)
+    handler.setFormatter(_formatter(format, terminal=file is None and sys.stderr.isatty()))
+    for name in (ROOT, *LIBRARIES):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(NUMBERS[level] if name == ROOT else max(NUMBERS[level], logging.WARNING))
 
-    def __init__(self, level: Level, format: LogFormat = LogFormat.AUTO, file: Path | None = None) -> None:
-        self._handler = _handler(file)
-        self._handler.setFormatter(_formatter(format, terminal=file is None and sys.stderr.isatty()))
-        self._level = NUMBERS[level]
 
-    def install(self) -> None:
-        """Take over our loggers and the libraries' from here on."""
-        for name in (ROOT, *LIBRARIES):
-            logger = logging.getLogger(name)
-            logger.handlers[:] = [self._handler]
-            logger.propagate = False
-            logger.setLevel(self._level if name == ROOT else max(self._level, logging.WARNING))
+def reopen() -> None:
+    """Write to a new file of the same name: what USR1 asks for after the old one was moved away.
 
-    def reopen(self) -> None:
-        """Write to a new file of the same name from here on: what USR1 asks for after the old one was moved away.
-
-        The old file stays in use when the new one cannot be opened, and the log says so.
-        """
-        if isinstance(self._handler, logging.FileHandler):
-            _reopen(self._handler)
+    The old file stays in use when the new one cannot be opened, and the log says so.
+    """
+    for handler in logging.getLogger(ROOT).handlers:
+        if isinstance(handler, logging.FileHandler):
+            _reopen(handler)
 
 
 def _reopen(handler: logging.FileHandler) -> None:

@@ -1,0 +1,82 @@
+"""Totals out of the records that everybody else hears."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.records import Record
+
+UNNUMBERED = "request"
+"""Stage of a cutover that was refused before anything was scanned, by a precondition for one."""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Totals since the supervisor started.
+
+    Attributes:
+        reloads: Cutovers that were committed, rollbacks included.
+        unchanged: Requests for a cutover that found nothing changed.
+        rollbacks: Committed cutovers that brought earlier content back.
+        refusals: Stage -> cutovers that ended in a refusal there.
+        restarts: Workers that died without having been told to leave.
+        frames_dropped: Reason -> frames from workers that were without effect.
+        last_duration: Seconds from the request of the last committed cutover to its outcome; None before one.
+    """
+
+    reloads: int = 0
+    unchanged: int = 0
+    rollbacks: int = 0
+    refusals: dict[str, int] = {}
+    restarts: int = 0
+    frames_dropped: dict[str, int] = {}
+    last_duration: float | None = None
+
+
+class Tally:
+    """Counts what is told."""
+
+    def __init__(self) -> None:
+        self._counts = Counts()
+        self._refusals: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter()
+
+    def take(self, record: Record) -> None:
+        """Count one record."""
+        match record:
+            case records.CutoverCompleted(restores=restores, total=total):
+                self._add(reloads=1, rollbacks=restores is not None)
+                self._counts = msgspec.structs.replace(self._counts, last_duration=total)
+            case records.NothingChanged():
+                self._add(unchanged=1)
+            case records.CutoverAborted(refusals=refusals) | records.RequestRefused(refusals=refusals):
+                self._refusals[_stage(refusals)] += 1
+            case records.WorkerExited(expected=False):
+                self._add(restarts=1)
+            case records.PeerIgnored(why=why):
+                self._ignored[why] += 1
+
+    def counts(self, discarded: Mapping[str, int]) -> Counts:
+        """The totals.
+
+        Args:
+            discarded: Reason -> frames that the link dropped before anybody else saw them.
+        """
+        dropped = self._ignored + Counter(discarded)
+        return msgspec.structs.replace(self._counts, refusals=dict(self._refusals), frames_dropped=dict(dropped))
+
+    def _add(self, reloads: int = 0, unchanged: int = 0, rollbacks: int = 0, restarts: int = 0) -> None:
+        counts = self._counts
+        self._counts = msgspec.structs.replace(
+            counts,
+            reloads=counts.reloads + reloads,
+            unchanged=counts.unchanged + unchanged,
+            rollbacks=counts.rollbacks + rollbacks,
+            restarts=counts.restarts + restarts,
+        )
+
+
+def _stage(refusals: Iterable[SlotRefusal]) -> str:
+    return next((refusal.refusal.stage.value for refusal in refusals), UNNUMBERED)

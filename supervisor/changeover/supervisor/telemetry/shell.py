@@ -1,0 +1,33 @@
+"""What the shell around the core tells: facts that no decision depends on."""
+
+from changeover.supervisor.core.records import Record
+
+
+class Listening(Record, frozen=True):
+    """Connections are taken at `addresses`."""
+
+    addresses: tuple[str, ...]
+
+
+class SignalTaken(Record, frozen=True):
+    """A signal arrived and does what `meaning` says."""
+
+    signal: str
+    meaning: str
+
+
+class LogReopened(Record, frozen=True):
+    """The log goes to a new file of the same name."""
+
+
+class ControlUnserved(Record, frozen=True):
+    """The control socket cannot be served; everything else goes on. Needs somebody."""
+
+    path: str
+    reason: str
+
+
+class Finished(Record, frozen=True):
+    """The supervisor has ended everything it started and leaves."""
+
+    reason: str

@@ -1,0 +1,354 @@
+"""The one place that puts records into words: one line for people, and how much it asks of them.
+
+A refusal's traceback is no part of the line: `details` gives it, and the log prints it below.
+"""
+
+import signal
+from collections.abc import Iterator
+from functools import singledispatch
+
+import msgspec
+
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.telemetry import shell
+from changeover.supervisor.telemetry.stream import Level
+from changeover.workers.protocol.refusal import Refusal
+
+DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
+
+
+class Worded(msgspec.Struct, frozen=True):
+    """A record in words."""
+
+    level: Level
+    line: str
+
+
+class Unworded(TypeError):
+    """A record has no words: a mistake of ours, caught by a test."""
+
+
+@singledispatch
+def word(record: Record) -> Worded:
+    """Put a record into words.
+
+    Raises:
+        Unworded: Nobody wrote words for its type.
+    """
+    raise Unworded(f"{type(record).__name__} has no words")
+
+
+def details(record: Record) -> Iterator[str]:
+    """What belongs below the line: each refusal with its place and traceback."""
+    match record:
+        case (
+            records.CutoverAborted(refusals=refusals)
+            | records.RequestRefused(refusals=refusals)
+            | records.BootFellBack(refusals=refusals)
+        ):
+            for refusal in refusals:
+                yield f"{refused_by(refusal)}: {cause(refusal.refusal)}"
+                yield from refusal.refusal.traceback.splitlines()
+        case records.HookDegraded(refusal=refusal):
+            yield from refusal.traceback.splitlines()
+
+
+def by(origin: Origin) -> str:
+    """Who asked: `HUP`, or `deploy (uid 1001)`."""
+    if origin.trigger in (Trigger.BOOT, Trigger.HUP):
+        return str(origin.trigger.value)
+    if origin.uid < 0:
+        return origin.user or origin.trigger.value
+    return f"{origin.user} (uid {origin.uid})" if origin.user else f"uid {origin.uid}"
+
+
+def seconds(value: float) -> str:
+    """A duration for people: `1.1 ms`, `0.62 s`, `4 min`, `2 h`, `3 d`."""
+    if value < 0.1:
+        return f"{value * 1000:.1f} ms"
+    if value < 10:
+        return f"{value:.2f} s"
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if value < limit:
+            return f"{value / size:.0f} {unit}"
+    return f"{value / 86400:.0f} d"
+
+
+def cause(refusal: Refusal) -> str:
+    """A refusal in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
+    subject = " ".join(part for part in (refusal.unit, refusal.hook) if part) or refusal.stage.value
+    return f"{subject}: {refusal.summary}" + (f" ({refusal.where})" if refusal.where else "")
+
+
+def refused_by(refusal: SlotRefusal) -> str:
+    """Who refused: `slot 2 (pid 4127)`, or the stage when no worker was asked."""
+    if refusal.slot < 0:
+        return refusal.refusal.stage.value
+    return f"slot {refusal.slot} (pid {refusal.pid})" if refusal.pid else f"slot {refusal.slot}"
+
+
+def exit_status(status: int | None) -> str:
+    """How a process ended: `status 3`, `SIGSEGV`."""
+    if status is None:
+        return "unknown status"
+    if status >= 0:
+        return f"status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _of(record: records.WorkerRecord) -> str:
+    pid = f" (pid {record.pid})" if record.pid else ""
+    return f"slot {record.worker.slot}{pid}"
+
+
+def _changes(summary: tuple[str, ...]) -> str:
+    return ", ".join(summary) or "no change of content"
+
+
+@word.register
+def _(record: records.TermBegan) -> Worded:
+    content = f"epoch {record.committed} is committed" if record.committed else "nothing was committed yet"
+    return Worded(INFO, f"term {record.term} began; {content}")
+
+
+@word.register
+def _(record: records.ReadOnly) -> Worded:
+    line = f"the journal cannot be written, so cutovers are refused; workers are supervised on: {record.reason}"
+    return Worded(ERROR, line)
+
+
+@word.register
+def _(record: records.EpochRaised) -> Worded:
+    return Worded(WARNING, f"a worker knew epoch {record.epoch}, which the journal does not; numbers go on above it")
+
+
+@word.register
+def _(record: records.CutoverBegan) -> Worded:
+    label = f' "{record.origin.label}"' if record.origin.label else ""
+    return Worded(
+        INFO,
+        f"epoch {record.previous} -> {record.epoch}{label} by {by(record.origin)}  swap in {record.workers} workers   "
+        f"{_changes(record.summary)}",
+    )
+
+
+@word.register
+def _(record: records.PhaseBegan) -> Worded:
+    return Worded(DEBUG, f"epoch {record.epoch} is {record.phase}")
+
+
+@word.register
+def _(record: records.WorkerPrepared) -> Worded:
+    return Worded(DEBUG, f"{_of(record)} prepared epoch {record.epoch} in {seconds(record.took)}")
+
+
+@word.register
+def _(record: records.WorkerRefused) -> Worded:
+    return Worded(WARNING, f"{_of(record)} refused epoch {record.epoch}: {cause(record.refusal)}")
+
+
+@word.register
+def _(record: records.WorkerActivated) -> Worded:
+    return Worded(DEBUG, f"{_of(record)} serves epoch {record.epoch}")
+
+
+@word.register
+def _(record: records.CommitDecided) -> Worded:
+    return Worded(
+        DEBUG, f"epoch {record.epoch} is committed; there is no way back to {record.previous} but a new epoch"
+    )
+
+
+@word.register
+def _(record: records.CutoverCompleted) -> Worded:
+    return Worded(
+        INFO,
+        f"epoch {record.epoch} serves in all {record.workers} workers   {_changes(record.summary)}   "
+        f"(prepare {seconds(record.prepare)}, commit {seconds(record.commit)}, {seconds(record.total)} in all)",
+    )
+
+
+@word.register
+def _(record: records.CutoverAborted) -> Worded:
+    return Worded(
+        ERROR,
+        f"epoch {record.epoch} refused: {record.reason}; nothing changed, epoch {record.serving} serves on   "
+        f"(see: changeover explain {record.epoch})",
+    )
+
+
+@word.register
+def _(record: records.RequestRefused) -> Worded:
+    return Worded(ERROR, f"refused, asked for by {by(record.origin)}: {record.reason}; nothing changed")
+
+
+@word.register
+def _(record: records.NothingChanged) -> Worded:
+    return Worded(INFO, f"nothing changed: what is on disk is epoch {record.serving}, which serves")
+
+
+@word.register
+def _(record: records.RollNeeded) -> Worded:
+    return Worded(
+        WARNING,
+        f"only new processes can serve this change: {_changes(record.changed)}; nothing changed, restart to take it",
+    )
+
+
+@word.register
+def _(record: records.InDoubt) -> Worded:
+    return Worded(
+        ERROR,
+        f"the journal is in doubt about epoch {record.epoch}; no other cutover until that is settled: {record.reason}",
+    )
+
+
+@word.register
+def _(record: records.DoubtSettled) -> Worded:
+    known = "committed" if record.committed else "not committed"
+    return Worded(WARNING, f"the doubt about epoch {record.epoch} is settled: it is {known}")
+
+
+@word.register
+def _(record: records.JournalUnwritable) -> Worded:
+    return Worded(ERROR, f"{record.entry} could not be written into the journal and is tried again: {record.reason}")
+
+
+@word.register
+def _(record: records.BootFellBack) -> Worded:
+    return Worded(
+        ERROR, f"what is on disk is not served: {record.reason}; epoch {record.serving}, the last committed, serves"
+    )
+
+
+@word.register
+def _(record: records.WorkerForked) -> Worded:
+    return Worded(DEBUG, f"{_of(record)} was forked")
+
+
+@word.register
+def _(record: records.WorkerAdopted) -> Worded:
+    return Worded(INFO, f"{_of(record)} of the supervisor before is adopted at epoch {record.epoch}")
+
+
+@word.register
+def _(record: records.WorkerServing) -> Worded:
+    return Worded(INFO, f"{_of(record)} serves epoch {record.epoch}")
+
+
+@word.register
+def _(record: records.WorkerStopping) -> Worded:
+    return Worded(INFO, f"{_of(record)} is to leave: {record.reason}")
+
+
+@word.register
+def _(record: records.WorkerKilled) -> Worded:
+    return Worded(WARNING, f"{_of(record)} is killed: {record.reason}")
+
+
+@word.register
+def _(record: records.WorkerExited) -> Worded:
+    if record.expected:
+        return Worded(INFO, f"{_of(record)} left with {exit_status(record.status)}")
+    return Worded(WARNING, f"{_of(record)} died with {exit_status(record.status)}")
+
+
+@word.register
+def _(record: records.WorkerSilent) -> Worded:
+    return Worded(WARNING, f"{_of(record)} has been silent for {seconds(record.seconds)}")
+
+
+@word.register
+def _(record: records.WorkerHeard) -> Worded:
+    return Worded(INFO, f"{_of(record)} spoke again after {seconds(record.seconds)}")
+
+
+@word.register
+def _(record: records.SlotWaits) -> Worded:
+    line = f"slot {record.slot} gets its next worker in {seconds(record.seconds)}: {record.exits} exits of late"
+    return Worded(WARNING, line)
+
+
+@word.register
+def _(record: records.SlotParked) -> Worded:
+    line = f"slot {record.slot} is PARKED: {record.reason}; next try in {seconds(record.seconds)}"
+    return Worded(ERROR, line)
+
+
+@word.register
+def _(record: records.Scaled) -> Worded:
+    return Worded(INFO, f"{record.previous} -> {record.slots} workers")
+
+
+@word.register
+def _(record: records.ZygoteStarted) -> Worded:
+    return Worded(DEBUG, f"the zygote of cohort {record.cohort} {'is adopted' if record.adopted else 'is ready'}")
+
+
+@word.register
+def _(record: records.ZygoteLost) -> Worded:
+    return Worded(WARNING, f"the zygote of cohort {record.cohort} is gone, its workers serve on: {record.reason}")
+
+
+@word.register
+def _(record: records.UnitsDrained) -> Worded:
+    units = ", ".join(str(unit) for unit in record.units)
+    return Worded(DEBUG, f"drained, superseded by epoch {record.epoch}: {units}")
+
+
+@word.register
+def _(record: records.UnitReleased) -> Worded:
+    return Worded(DEBUG, f"released everywhere: {record.unit}")
+
+
+@word.register
+def _(record: records.EpochRetired) -> Worded:
+    return Worded(INFO, f"epoch {record.epoch} is retired: nothing that only it had is left in any worker")
+
+
+@word.register
+def _(record: records.HookDegraded) -> Worded:
+    return Worded(ERROR, f"{_of(record)} degraded, epoch {record.epoch} stays: {cause(record.refusal)}")
+
+
+@word.register
+def _(record: records.PeerIgnored) -> Worded:
+    return Worded(DEBUG, f"{record.what} from {record.peer} was without effect: {record.why} ({record.count} times)")
+
+
+@word.register
+def _(record: records.StopBegan) -> Worded:
+    return Worded(INFO, f"stopping ({record.urgency}): {record.workers} workers are to leave")
+
+
+@word.register
+def _(record: shell.Listening) -> Worded:
+    return Worded(INFO, f"listening on {', '.join(record.addresses)}")
+
+
+@word.register
+def _(record: shell.SignalTaken) -> Worded:
+    return Worded(INFO, f"{record.signal}: {record.meaning}")
+
+
+@word.register
+def _(record: shell.LogReopened) -> Worded:
+    return Worded(INFO, "the log file is reopened")
+
+
+@word.register
+def _(record: shell.ControlUnserved) -> Worded:
+    return Worded(
+        ERROR,
+        f"the control socket {record.path} is not served: {record.reason}; signals work (HUP reloads, TERM stops)",
+    )
+
+
+@word.register
+def _(record: shell.Finished) -> Worded:
+    return Worded(INFO, f"finished: {record.reason}")
