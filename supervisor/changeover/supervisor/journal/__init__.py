@@ -1,0 +1,1 @@
+"""The journal: decisions and outcomes on disk before anything acts on them, with who and why."""

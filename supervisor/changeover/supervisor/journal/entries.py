@@ -1,0 +1,101 @@
+"""Entries to rows and back, and what a row adds up to."""
+
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from changeover.supervisor.core.entries import (
+    Aborted,
+    Committed,
+    EpochGiven,
+    JournalEntry,
+    Recovered,
+    Retired,
+    TermBegun,
+)
+from changeover.supervisor.journal.views import EpochStory, Line
+
+_decoder: msgspec.json.Decoder[JournalEntry] = msgspec.json.Decoder(JournalEntry)
+
+Row = tuple[int, float, str]
+"""seq, at, body."""
+
+
+def kind(entry: JournalEntry) -> str:
+    """The entry's kind, as the column has it."""
+    return type(entry).__name__
+
+
+def epoch_of(entry: JournalEntry) -> int | None:
+    """The epoch that the entry is about, None for a term."""
+    return None if isinstance(entry, TermBegun) else entry.epoch
+
+
+def body(entry: JournalEntry) -> str:
+    """The entry as JSON, so that `sqlite3` shows people what it says."""
+    return msgspec.json.encode(entry).decode()
+
+
+def line(row: Row) -> Line:
+    """Read one row.
+
+    Raises:
+        msgspec.DecodeError: It is no entry.
+    """
+    seq, at, text = row
+    return Line(seq, at, _decoder.decode(text))
+
+
+def stories(lines: Iterable[Line]) -> list[EpochStory]:
+    """Gather lines by epoch, in the order of the epochs."""
+    found: dict[int, EpochStory] = {}
+    for each in lines:
+        entry = each.entry
+        if isinstance(entry, EpochGiven):
+            found[entry.epoch] = EpochStory(entry, each.at)
+        elif not isinstance(entry, TermBegun) and entry.epoch in found:
+            found[entry.epoch] = _continued(found[entry.epoch], each)
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def _continued(story: EpochStory, each: Line) -> EpochStory:
+    match each.entry:
+        case Committed() | Aborted() as decision:
+            return msgspec.structs.replace(story, decision=decision, decided_at=each.at)
+        case Retired():
+            return msgspec.structs.replace(story, retired_at=each.at)
+        case _:
+            return story
+
+
+def holding(held: Iterable[str], told: Iterable[EpochStory]) -> frozenset[str]:
+    """Which content is held after `told`: a rollback holds, committing the content again releases it."""
+    result = set(held)
+    for story in told:
+        if isinstance(story.decision, Committed):
+            result.discard(story.given.candidate.digest)
+            if story.given.holds:
+                result.add(story.given.holds)
+    return frozenset(result)
+
+
+def recovered(journal: str, term: int, held: Iterable[str], told: list[EpochStory]) -> Recovered:
+    """Add everything up to what a starting supervisor must know."""
+    committed = [story for story in told if isinstance(story.decision, Committed)]
+    undecided = [story.epoch for story in told if story.decision is None]
+    return Recovered(
+        journal=journal,
+        term=term,
+        epoch=max((story.epoch for story in told), default=0),
+        committed=committed[-1].given.candidate if committed else None,
+        undecided=undecided[-1] if undecided else None,
+        unretired=tuple(story.epoch for story in committed[:-1] if story.retired_at is None),
+        held=holding(held, told),
+    )
+
+
+def rows(connection: sqlite3.Connection, where: str = "1", *values: int) -> list[Line]:
+    """Read the lines that a condition selects, in order."""
+    selected = connection.execute(f"SELECT seq, at, body FROM entries WHERE {where} ORDER BY seq", values)
+    return [line(row) for row in selected]

@@ -1,0 +1,37 @@
+"""One supervisor per state directory: a lock in a file of its own, apart from the database's."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from changeover.supervisor.journal.errors import JournalHeld, JournalUnreachable
+
+
+class StateLock:
+    """Held from construction until `close`, or until the process dies.
+
+    Args:
+        path: The lock's file; made when it is not there, never removed.
+
+    Raises:
+        JournalHeld: Another process holds it.
+        JournalUnreachable: It cannot be opened or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise JournalUnreachable(path, error.strerror or str(error)) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            written = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise JournalHeld(path, int(written) if written.isdigit() else 0) from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let the next one have it."""
+        os.close(self._fd)

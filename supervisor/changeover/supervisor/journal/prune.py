@@ -1,0 +1,50 @@
+"""Forget what nobody can ask for any more.
+
+Kept are the newest committed epochs, everything that is undecided, what is not retired and all
+committed after it, and the newest refusals. Committed epochs go oldest first and none is left
+out, so that what they held can be added up before they go.
+"""
+
+import sqlite3
+from itertools import takewhile
+
+from changeover.supervisor.core.entries import Aborted, Committed
+from changeover.supervisor.journal import entries
+from changeover.supervisor.journal.views import EpochStory
+
+KEEP_ABORTED = 50
+"""How many refused epochs are kept for `explain`."""
+
+
+def prune(connection: sqlite3.Connection, keep: int) -> None:
+    """Delete the entries of every epoch that is not needed, in the caller's transaction.
+
+    Args:
+        connection: Inside a transaction.
+        keep: How many committed epochs stay.
+    """
+    told = entries.stories(entries.rows(connection))
+    gone = forgotten(told, keep)
+    if gone:
+        held = [digest for (digest,) in connection.execute("SELECT digest FROM held")]
+        before = entries.holding(held, (story for story in told if story.epoch in gone))
+        connection.execute("DELETE FROM held")
+        connection.executemany("INSERT INTO held VALUES (?)", [(digest,) for digest in sorted(before)])
+        connection.executemany("DELETE FROM entries WHERE epoch = ?", [(epoch,) for epoch in sorted(gone)])
+    connection.execute(
+        "DELETE FROM entries WHERE kind = 'TermBegun' AND seq < (SELECT max(seq) FROM entries WHERE kind = 'TermBegun')"
+    )
+
+
+def forgotten(told: list[EpochStory], keep: int) -> frozenset[int]:
+    """The epochs that need not be kept.
+
+    Args:
+        told: All that is kept now, in the order of the epochs.
+        keep: How many committed epochs stay, at least 1.
+    """
+    committed = [story for story in told if isinstance(story.decision, Committed)]
+    aborted = [story.epoch for story in told if isinstance(story.decision, Aborted)]
+    passed = takewhile(lambda story: story.retired_at is not None, committed[:-keep])
+    last = told[-1].epoch if told else 0
+    return frozenset({story.epoch for story in passed} | set(aborted[:-KEEP_ABORTED])) - {last}
