@@ -2,7 +2,6 @@
 
 import http
 import logging
-from collections.abc import Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -43,6 +42,10 @@ class BodyTooLong(SupervisorError):
     """The body is longer than anything the API takes."""
 
 
+class MalformedQuery(SupervisorError):
+    """A parameter or header field is not what it must be."""
+
+
 class EpochPassed(SupervisorError):
     """The request holds only for another epoch than the committed one.
 
@@ -51,7 +54,7 @@ class EpochPassed(SupervisorError):
         epoch: The committed epoch.
     """
 
-    def __init__(self, expected: str, epoch: int) -> None:
+    def __init__(self, expected: int, epoch: int) -> None:
         self.expected = expected
         self.epoch = epoch
         super().__init__(
@@ -61,6 +64,7 @@ class EpochPassed(SupervisorError):
 
 STATUS: dict[type[Exception], tuple[int, str]] = {
     MalformedBody: (422, "malformed-body"),
+    MalformedQuery: (422, "malformed-query"),
     BodyTooLong: (413, "body-too-long"),
     EpochPassed: (412, "epoch-passed"),
     control.UnknownSlot: (404, "unknown-slot"),
@@ -74,20 +78,22 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """Say what went wrong; what is not in the table is logged with its traceback and answered with 500."""
+    """Answer with what went wrong."""
+    headers = error.headers if isinstance(error, HTTPException) else None
+    problem = describe(request, error)
+    return Response(msgspec.json.encode(problem), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def describe(request: Request, error: Exception) -> Problem:
+    """Say what went wrong; what is not in the table is logged with its traceback and is the server's own fault."""
     if isinstance(error, HTTPException):
-        return response(Problem("http", _title(error.status_code), error.status_code, error.detail), error.headers)
+        return Problem("http", _title(error.status_code), error.status_code, error.detail)
     if (known := STATUS.get(type(error))) is not None:
         status, name = known
         epoch = error.epoch if isinstance(error, EpochPassed) else None
-        return response(Problem(name, _title(status), status, str(error), epoch))
+        return Problem(name, _title(status), status, str(error), epoch)
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return response(Problem("internal", _title(500), 500, f"{error!r}; the supervisor's log has the traceback"))
-
-
-def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Encode a problem."""
-    return Response(msgspec.json.encode(problem), problem.status, headers, media_type=MEDIA_TYPE)
+    return Problem("internal", _title(500), 500, f"{error!r}; the supervisor's log has the traceback")
 
 
 def _title(status: int) -> str:

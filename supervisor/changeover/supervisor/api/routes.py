@@ -1,0 +1,232 @@
+"""The API's resources: one table, the only source of its routes and of its documentation."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from changeover.supervisor import control as views
+from changeover.supervisor.api import bodies, cutovers, peer, server_sent
+from changeover.supervisor.api.problems import EpochPassed, MalformedQuery
+from changeover.supervisor.control import Control
+from changeover.supervisor.core.entries import Origin
+from changeover.supervisor.core.outcome import Action, CutoverRequest
+from changeover.supervisor.telemetry.stream import Told
+
+DEFAULT_HISTORY = 20
+MOST_HISTORY = 1000
+MOST_SLOTS = 1024
+
+Handler = Callable[[Control, Request, Any], Awaitable[Response]]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One row of the table.
+
+    Attributes:
+        method: HTTP method.
+        path: Path with `{parameters}`.
+        handler: What answers; its last argument is the decoded body, None where none is taken.
+        summary: One line for the documentation.
+        answer: The body of a successful answer.
+        body: The body that is taken, None for none.
+        query: Query parameters -> what they mean.
+        streams: Whether it answers with server-sent events, always or to who asks for them.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: type[msgspec.Struct]
+    body: type[bodies.Body] | None = None
+    query: dict[str, str] = {}
+    streams: bool = False
+
+
+async def status(control: Control, request: Request, _: None) -> Response:
+    """Answer with the whole status."""
+    view = control.status()
+    return _json(view, epoch=view.epoch)
+
+
+async def cut_over(control: Control, request: Request, body: bodies.CutoverBody) -> Response:
+    """Take what is on disk."""
+    wish = CutoverRequest(
+        origin=await peer.origin_of(request, body.label),
+        only=body.only,
+        if_epoch=_precondition(control, request),
+        force=body.force,
+        dry_run=body.dry_run,
+        on_silent_workers=body.on_silent_workers,
+    )
+    return await cutovers.carry_out(control, request, wish, body.until)
+
+
+async def roll_back(control: Control, request: Request, body: bodies.RollbackBody) -> Response:
+    """Put earlier content back."""
+    origin: Origin = await peer.origin_of(request, body.label)
+    expected = _precondition(control, request)
+    wish = CutoverRequest(origin=origin, action=Action.ROLLBACK, to=body.to, if_epoch=expected)
+    return await cutovers.carry_out(control, request, wish, body.until)
+
+
+async def history(control: Control, request: Request, _: None) -> Response:
+    """List epochs."""
+    limit = _number(request.query_params.get("limit", str(DEFAULT_HISTORY)), "limit", 1, MOST_HISTORY)
+    return _json(bodies.HistoryAnswer(await control.history(limit)))
+
+
+async def explain(control: Control, request: Request, _: None) -> Response:
+    """Tell all about one epoch."""
+    return _json(await control.explain(_number(request.path_params["epoch"], "epoch", 0)))
+
+
+async def leases(control: Control, request: Request, _: None) -> Response:
+    """Ask every worker who holds what."""
+    return _json(await control.leases())
+
+
+async def workers(control: Control, request: Request, _: None) -> Response:
+    """List slots."""
+    view = control.status()
+    return _json(bodies.WorkersAnswer(view.epoch, view.slots), epoch=view.epoch)
+
+
+async def registry(control: Control, request: Request, _: None) -> Response:
+    """Ask one worker what it serves."""
+    view = await control.registry(_number(request.path_params["slot"], "slot", 0))
+    return _json(view, epoch=view.registry.epoch)
+
+
+async def scale(control: Control, request: Request, body: bodies.ScaleBody) -> Response:
+    """Change the number of slots."""
+    control.scale(_number(str(body.slots), "slots", 1, MOST_SLOTS))
+    return _json(bodies.Accepted(control.status().epoch), status=202)
+
+
+async def stop(control: Control, request: Request, body: bodies.StopBody) -> Response:
+    """End the server."""
+    accepted = bodies.Accepted(control.status().epoch)
+    control.stop(body.urgency)
+    return _json(accepted, status=202)
+
+
+async def events(control: Control, request: Request, _: None) -> Response:
+    """Stream what is told."""
+    after = request.headers.get("last-event-id") or request.query_params.get("after")
+    told = control.events(None if after is None else _number(after, "Last-Event-ID", 0))
+    return server_sent.response(server_sent.alive(_encoded(told)))
+
+
+async def ready(control: Control, request: Request, _: None) -> Response:
+    """Say whether requests are served."""
+    health = _health(control, well=lambda view, serving: serving > 0 and view.stopping is None)
+    return _json(health, status=200 if health.well else 503)
+
+
+async def live(control: Control, request: Request, _: None) -> Response:
+    """Say that the supervisor's loop runs."""
+    return _json(_health(control, well=lambda view, serving: True))
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/v1/status", status, "How the server fares. `ETag` is the committed epoch.", views.StatusView),
+    Endpoint(
+        "POST",
+        "/v1/cutovers",
+        cut_over,
+        "Takes what is on disk into all workers, or refuses it. `If-Match` makes it hold for one epoch only (412).",
+        bodies.CutoverAnswer,
+        bodies.CutoverBody,
+        streams=True,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/rollbacks",
+        roll_back,
+        "Puts earlier committed content back, as a new epoch. `If-Match` as for cutovers.",
+        bodies.CutoverAnswer,
+        bodies.RollbackBody,
+        streams=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/history",
+        history,
+        "The journal's latest epochs, newest first.",
+        bodies.HistoryAnswer,
+        query={"limit": f"how many at most, 1 to {MOST_HISTORY}; {DEFAULT_HISTORY} by default"},
+    ),
+    Endpoint("GET", "/v1/epochs/{epoch}", explain, "All that is known of one epoch.", views.Explanation),
+    Endpoint("GET", "/v1/leases", leases, "Who holds which epoch, asked of every worker.", views.LeasesView),
+    Endpoint("GET", "/v1/workers", workers, "Every slot and the worker in it.", bodies.WorkersAnswer),
+    Endpoint(
+        "GET",
+        "/v1/workers/{slot}/registry",
+        registry,
+        "What one worker serves: epoch and registry out of one read. `ETag` is its epoch.",
+        views.RegistryView,
+    ),
+    Endpoint(
+        "PUT",
+        "/v1/scale",
+        scale,
+        "Changes the number of workers; the oldest leave first.",
+        bodies.Accepted,
+        bodies.ScaleBody,
+    ),
+    Endpoint("POST", "/v1/stop", stop, "Ends the server.", bodies.Accepted, bodies.StopBody),
+    Endpoint(
+        "GET",
+        "/v1/events",
+        events,
+        "Follows what the server tells (`told` events, `id` is the number). `Last-Event-ID` resumes after a number.",
+        Told,
+        query={"after": "as `Last-Event-ID`"},
+        streams=True,
+    ),
+    Endpoint("GET", "/v1/ready", ready, "Whether at least one worker serves; 503 says no.", bodies.Health),
+    Endpoint("GET", "/v1/live", live, "Whether the supervisor answers at all.", bodies.Health),
+)
+"""Every resource there is."""
+
+
+def _json(content: msgspec.Struct, status: int = 200, epoch: int | None = None) -> Response:
+    headers = {"cache-control": "no-store"}
+    if epoch is not None:
+        headers["etag"] = f'"{epoch}"'
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+
+
+def _precondition(control: Control, request: Request) -> int | None:
+    """Read `If-Match`; what passes here can still be outrun, so the coordinator checks the epoch once more."""
+    field = request.headers.get("if-match")
+    if field is None or field.strip() == "*":
+        return None
+    expected = _number(field.strip().removeprefix("W/").strip('"'), "If-Match", 0)
+    epoch = control.status().epoch
+    if expected != epoch:
+        raise EpochPassed(expected, epoch)
+    return expected
+
+
+def _number(text: str, name: str, least: int, most: int | None = None) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+    if number < least or (most is not None and number > most):
+        span = f"from {least} on" if most is None else f"{least} to {most}"
+        raise MalformedQuery(f"{name} is {text!r}, but must be a whole number, {span}")
+    return number
+
+
+def _health(control: Control, well: Callable[[views.StatusView, int], bool]) -> bodies.Health:
+    view = control.status()
+    serving = sum(slot.state is views.SlotState.SERVING and slot.epoch > 0 for slot in view.slots)
+    return bodies.Health(well(view, serving), view.epoch, serving, len(view.slots))
+
+
+async def _encoded(told: AsyncIterator[Told]) -> AsyncIterator[bytes]:
+    async for event in told:
+        yield server_sent.told(event)
