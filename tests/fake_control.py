@@ -1,0 +1,241 @@
+"""A supervisor that only says what it was told to say, behind the real API on a real Unix socket."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from changeover.supervisor.api.app import application
+from changeover.supervisor.api.server import SOCKET_NAME, ControlSocket, ControlSocketUnserved
+from changeover.supervisor.control import (
+    EpochState,
+    Explanation,
+    HistoryLine,
+    LeasesView,
+    Milestone,
+    OnProgress,
+    PluginView,
+    RegistryView,
+    SlotLeases,
+    SlotState,
+    SlotView,
+    StatusView,
+    Stopping,
+    UnitLine,
+    UnknownEpoch,
+    UnknownSlot,
+    WorkerSilent,
+)
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.outcome import (
+    Action,
+    Committed,
+    CutoverRequest,
+    Durations,
+    Outcome,
+    Planned,
+    Refused,
+    Unchanged,
+)
+from changeover.supervisor.telemetry.stream import Told
+from changeover.supervisor.telemetry.teller import Teller
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import LeaseView, Phase
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.registry import Registry
+
+SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
+DURATIONS = Durations(scan=0.01, prepare=0.18, commit=0.0011, total=0.62)
+DEPLOY = Origin(Trigger.COMMAND, user="deploy", uid=1001, label="pricing 1.5")
+TRACEBACK = """Traceback (most recent call last):
+  File "plugins/pricing/pricing/__init__.py", line 41, in on_load
+    self.pool = await connect(self.config.dsn, timeout=5)
+TimeoutError: no connection to db:5432 within 5 s"""
+REFUSAL = SlotRefusal(
+    slot=2,
+    pid=4127,
+    refusal=Refusal(
+        stage=Stage.INITIALISE,
+        fault=Fault.TIMEOUT,
+        summary="TimeoutError: no connection to db:5432 within 5 s",
+        unit="plugin pricing",
+        hook="on_load",
+        where="plugins/pricing/pricing/__init__.py:41",
+        source="self.pool = await connect(self.config.dsn, timeout=5)",
+        traceback=TRACEBACK,
+    ),
+)
+
+
+class FakeControl:
+    """Four workers at epoch 7; what a cutover comes to is chosen by the test.
+
+    Attributes:
+        refusing: Whether the next cutover is refused by slot 2.
+        changed: Whether there is anything new on disk.
+        gate: A cutover waits in prepare until it is set.
+        settling: Waiting for a milestone waits until it is set.
+        requests: What was asked for.
+        stopped: How it was stopped.
+    """
+
+    def __init__(self) -> None:
+        self.teller = Teller()
+        self.epoch = 7
+        self.last_epoch = 7
+        self.slots = 4
+        self.refusing = False
+        self.changed = True
+        self.alarms: tuple[str, ...] = ()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.settling = threading.Event()
+        self.settling.set()
+        self.requests: list[CutoverRequest] = []
+        self.stopped: Urgency | None = None
+        self.silent: frozenset[int] = frozenset()
+
+    async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
+        if self.stopped is not None:
+            raise Stopping
+        self.requests.append(request)
+        with self.teller.stream.heard_by(on_progress):
+            return await self._cut_over(request)
+
+    async def _cut_over(self, request: CutoverRequest) -> Outcome:
+        tell, previous = self.teller.tell, self.epoch
+        if not self.changed and request.action is Action.RELOAD and not request.force:
+            tell(records.NothingChanged(request.origin, self.epoch))
+            return Unchanged(serving=self.epoch)
+        if request.dry_run:
+            return Planned(serving=self.epoch, summary=SUMMARY)
+        self.last_epoch += 1
+        epoch = self.last_epoch
+        tell(records.CutoverBegan(epoch, request.origin, SUMMARY, previous, self.slots))
+        tell(records.PhaseBegan(epoch, "preparing"))
+        await asyncio.to_thread(self.gate.wait, 10)
+        for slot in range(self.slots):
+            if self.refusing and slot == REFUSAL.slot:
+                tell(records.WorkerRefused(WorkerId(1, slot, slot + 1), REFUSAL.pid, epoch, REFUSAL.refusal))
+            else:
+                tell(records.WorkerPrepared(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 0.17))
+        if self.refusing:
+            tell(records.CutoverAborted(epoch, "slot 2 refused", (REFUSAL,), request.origin, previous))
+            return Refused(previous, DURATIONS, "slot 2 refused", epoch, (REFUSAL,), SUMMARY)
+        tell(records.CommitDecided(epoch, previous))
+        self.epoch = epoch
+        for slot in range(self.slots):
+            tell(records.WorkerActivated(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 1))
+        tell(records.CutoverCompleted(epoch, previous, request.origin, self.slots, SUMMARY, 0.18, 0.0011, 0.62))
+        return Committed(epoch, DURATIONS, previous, self.slots, SUMMARY)
+
+    def status(self) -> StatusView:
+        return StatusView(
+            name="shop",
+            version="0.1.0",
+            pid=811,
+            term=3,
+            started=1_700_000_000.0,
+            phase=Phase.IDLE,
+            epoch=self.epoch,
+            candidate=None,
+            serving=self._line(self.epoch),
+            listen=("127.0.0.1:8000", "unix:/run/shop/web.sock"),
+            slots=tuple(self._slot(slot) for slot in range(self.slots)),
+            plugins=(PluginView("pricing", "1.5.0", 7),),
+            stopping=self.stopped,
+            alarms=self.alarms,
+            counts=self.teller.tally.counts({}),
+        )
+
+    def _slot(self, slot: int) -> SlotView:
+        if slot in self.silent:
+            return SlotView(slot, SlotState.PARKED, "5 exits in 60 s (SIGSEGV); next try in 4 min")
+        return SlotView(
+            slot,
+            SlotState.SERVING,
+            pid=4121 + slot,
+            incarnation=slot + 1,
+            cohort=1,
+            epoch=self.epoch,
+            started=1_700_000_000.0,
+            leases={self.epoch: 9, self.epoch - 1: 1},
+            connections=12,
+            requests=3110,
+            rss=142 * 1024 * 1024,
+        )
+
+    def _line(self, epoch: int) -> HistoryLine:
+        state = EpochState.SERVING if epoch == self.epoch else EpochState.DRAINING
+        return HistoryLine(epoch, state, 1_700_000_000.0, 1_700_000_001.0, DEPLOY, SUMMARY)
+
+    async def history(self, limit: int) -> tuple[HistoryLine, ...]:
+        return tuple(self._line(epoch) for epoch in range(self.epoch, 0, -1))[:limit]
+
+    async def explain(self, epoch: int) -> Explanation:
+        if epoch == 6:
+            line = HistoryLine(
+                6, EpochState.ABORTED, 1_700_000_000.0, 1_700_000_001.0, DEPLOY, SUMMARY, "slot 2 refused"
+            )
+            return Explanation(line, (REFUSAL,))
+        if not 0 < epoch <= self.epoch:
+            raise UnknownEpoch(epoch)
+        return Explanation(self._line(epoch), units=(UnitLine("plugin pricing", "1.5.0", "9c41ab" * 10, 7),))
+
+    async def leases(self) -> LeasesView:
+        live = LeaseView("websocket", self.epoch - 1, "/live", 240.0)
+        return LeasesView(self.epoch, (SlotLeases(1, 4122, (live,)),), silent=(3,))
+
+    async def registry(self, slot: int) -> RegistryView:
+        if slot >= self.slots:
+            raise UnknownSlot(slot, self.slots)
+        if slot in self.silent:
+            raise WorkerSilent(slot, 5.0)
+        return RegistryView(slot, 4121 + slot, slot + 1, Registry(self.epoch, handlers={"/": ("pricing:discount",)}))
+
+    async def settled(self, epoch: int, milestone: Milestone) -> None:
+        if not await asyncio.to_thread(self.settling.wait, 10):
+            raise AssertionError(f"nobody let epoch {epoch} come as far as {milestone}")
+
+    def scale(self, slots: int) -> None:
+        self.slots = slots
+
+    def stop(self, urgency: Urgency) -> None:
+        self.stopped = urgency
+
+    def events(self, after: int | None) -> AsyncIterator[Told]:
+        return self.teller.stream.follow(after)
+
+
+@contextmanager
+def serving(control: FakeControl, runtime: Path) -> Iterator[Path]:
+    """Serve `control` below the folder `runtime`, from a loop in a thread of its own."""
+    path = runtime / SOCKET_NAME
+    alarms: list[ControlSocketUnserved] = []
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def call(work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    socket = ControlSocket(application(control), path, alarms.append)
+    try:
+        call(socket.start())
+        assert alarms == []
+        yield path
+    finally:
+        control.gate.set()
+        control.settling.set()
+        loop.call_soon_threadsafe(control.teller.stream.close)
+        call(socket.stop())
+        call(loop.shutdown_default_executor())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -1,0 +1,185 @@
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from changeover.supervisor.api.client import USER_AGENT
+from changeover.supervisor.api.routes import ENDPOINTS
+from changeover.supervisor.core.entries import Trigger
+from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.outcome import Action
+from tests.fake_control import FakeControl, serving
+
+
+class Answer(msgspec.Struct):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.content)
+
+
+class Caller:
+    """Speaks plain HTTP to a Unix socket."""
+
+    def __init__(self, path: Path, control: FakeControl) -> None:
+        self.path = path
+        self.control = control
+
+    def __call__(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("control")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(10)
+        connection.sock.connect(str(self.path))
+        connection.request(method, target, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, content)
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Iterator[Caller]:
+    control = FakeControl()
+    with serving(control, tmp_path) as path:
+        yield Caller(path, control)
+
+
+def test_status_is_one_read_with_the_epoch_as_etag(call: Caller) -> None:
+    answer = call("GET", "/v1/status")
+    assert (answer.status, answer.headers["etag"]) == (200, '"7"')
+    assert answer.json["epoch"] == 7
+    assert [slot["epoch"] for slot in answer.json["slots"]] == [7, 7, 7, 7]
+
+
+def test_a_cutover_answers_with_its_outcome(call: Caller) -> None:
+    answer = call("POST", "/v1/cutovers", b'{"label": "pricing 1.5", "only": ["pricing"]}', user_agent=USER_AGENT)
+    assert answer.status == 200
+    assert (answer.json["outcome"]["type"], answer.json["outcome"]["serving"]) == ("Committed", 8)
+    assert answer.json["reached"] == "active"
+    [request] = call.control.requests
+    assert (request.only, request.action) == (("pricing",), Action.RELOAD)
+    assert (request.origin.label, request.origin.uid) == ("pricing 1.5", os.getuid())
+    assert request.origin.trigger is Trigger.COMMAND
+
+
+def test_a_client_that_is_no_command_is_told_apart(call: Caller) -> None:
+    call("POST", "/v1/cutovers")
+    assert call.control.requests[0].origin.trigger is Trigger.API
+
+
+def test_a_refusal_is_an_outcome_with_the_workers_own_traceback(call: Caller) -> None:
+    call.control.refusing = True
+    answer = call("POST", "/v1/cutovers", b"{}")
+    assert (answer.status, answer.json["outcome"]["type"], answer.json["reached"]) == (200, "Refused", None)
+    assert "no connection to db:5432" in answer.json["outcome"]["refusals"][0]["refusal"]["traceback"]
+
+
+def test_a_precondition_on_another_epoch_starts_nothing(call: Caller) -> None:
+    answer = call("POST", "/v1/cutovers", b"{}", if_match='"6"')
+    assert (answer.status, answer.json["type"], answer.json["epoch"]) == (412, "epoch-passed", 7)
+    assert call.control.requests == []
+
+
+def test_a_precondition_that_holds_is_checked_again_by_the_coordinator(call: Caller) -> None:
+    assert call("POST", "/v1/cutovers", b"{}", if_match='"7"').status == 200
+    assert call.control.requests[0].if_epoch == 7
+
+
+def test_progress_comes_as_events_and_ends_with_the_outcome(call: Caller) -> None:
+    answer = call("POST", "/v1/cutovers", b"{}", accept="text/event-stream")
+    events = [line for line in answer.content.decode().splitlines() if line.startswith("event: ")]
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert events[0] == "event: told"
+    assert events[-2:] == ["event: outcome", "event: end"]
+    assert len([event for event in events if event == "event: told"]) == 12
+
+
+def test_a_cutover_that_cannot_start_is_a_problem_in_the_stream(call: Caller) -> None:
+    call.control.stopped = Urgency.GRACEFUL
+    assert (
+        b'event: problem\ndata: {"type":"stopping"' in call("POST", "/v1/cutovers", accept="text/event-stream").content
+    )
+    assert call("POST", "/v1/cutovers").status == 503
+
+
+def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
+    assert call("POST", "/v1/rollbacks", b'{"to": 5}').status == 200
+    [request] = call.control.requests
+    assert (request.action, request.to) == (Action.ROLLBACK, 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "status", "detail"),
+    [
+        ("POST", "/v1/cutovers", b'{"lable": "x"}', 422, "unknown field `lable`"),
+        ("POST", "/v1/cutovers", b'{"only": [1]}', 422, "$.only[0]"),
+        ("POST", "/v1/cutovers", b"{", 422, "truncated"),
+        ("POST", "/v1/cutovers", b'{"label": "' + b"x" * 70000 + b'"}', 413, "longer than"),
+        ("PUT", "/v1/scale", b'{"slots": 0}', 422, "1 to 1024"),
+        ("PUT", "/v1/scale", b"", 422, "slots"),
+        ("GET", "/v1/epochs/99", None, 404, "does not know epoch 99"),
+        ("GET", "/v1/epochs/x", None, 422, "whole number"),
+        ("GET", "/v1/workers/9/registry", None, 404, "slots are 0 to 3"),
+        ("GET", "/v1/workers/3/registry", None, 504, "did not answer within 5 s"),
+        ("GET", "/v1/history?limit=0", None, 422, "1 to 1000"),
+        ("GET", "/v1/nothing", None, 404, "Not Found"),
+        ("DELETE", "/v1/status", None, 405, "Method Not Allowed"),
+    ],
+)
+def test_every_error_is_a_problem_that_says_what_is_wrong(
+    call: Caller, method: str, target: str, body: bytes | None, status: int, detail: str
+) -> None:
+    call.control.silent = frozenset({3})
+    answer = call(method, target, body)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json["status"] == status
+    assert detail in answer.json["detail"]
+
+
+def test_an_error_of_our_own_is_a_problem_and_is_logged(
+    call: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call.control, "status", lambda: 1 / 0)
+    answer = call("GET", "/v1/status")
+    assert (answer.status, answer.json["type"]) == (500, "internal")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_registry_comes_with_its_epoch_out_of_one_read(call: Caller) -> None:
+    answer = call("GET", "/v1/workers/2/registry")
+    assert answer.headers["etag"] == f'"{answer.json["registry"]["epoch"]}"'
+    assert answer.json["registry"]["handlers"] == {"/": ["pricing:discount"]}
+
+
+def test_history_leases_and_workers_are_lists_of_views(call: Caller) -> None:
+    assert [line["epoch"] for line in call("GET", "/v1/history?limit=2").json["epochs"]] == [7, 6]
+    assert call("GET", "/v1/leases").json["slots"][0]["leases"][0]["path"] == "/live"
+    assert call("GET", "/v1/workers").json["epoch"] == 7
+    assert call("GET", "/v1/epochs/6").json["refusals"][0]["slot"] == 2
+
+
+def test_scale_and_stop_are_accepted(call: Caller) -> None:
+    assert call("PUT", "/v1/scale", b'{"slots": 6}').status == 202
+    assert call.control.slots == 6
+    assert call("POST", "/v1/stop", b'{"urgency": "quick"}').status == 202
+    assert call.control.stopped is Urgency.QUICK
+
+
+def test_ready_is_no_while_no_slot_serves(call: Caller) -> None:
+    assert call("GET", "/v1/ready").status == 200
+    call.control.silent = frozenset(range(4))
+    assert (call("GET", "/v1/ready").status, call("GET", "/v1/live").status) == (503, 200)
+
+
+def test_every_path_is_in_the_table_once_for_each_method() -> None:
+    assert len({(row.method, row.path) for row in ENDPOINTS}) == len(ENDPOINTS)
