@@ -3,11 +3,18 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from changeover.workers.serving.contract import CallContext, Request
+from changeover.workers.serving.lifespan import Lifespan
+
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiCallable = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+VERSIONS = {"version": "3.0", "spec_version": "2.3"}
+"""2.3 and not 2.4: with 2.4, Starlette stops listening for a client that leaves while a stream is
+silent, so an event stream without events would hold its lease until the next event."""
 
 
 class Application:
@@ -22,11 +29,14 @@ class Application:
         state: What its lifespan left for requests; copied for each.
     """
 
+    __slots__ = ("_lifespan", "call", "name", "root_path", "state")
+
     def __init__(self, name: str, call: AsgiCallable, root_path: str = "") -> None:
         self.name = name
         self.call = call
         self.root_path = root_path
         self.state: dict[str, Any] = {}
+        self._lifespan = Lifespan(name, call, self.state)
 
     async def start(self, deadline: float) -> None:
         """Run the lifespan's startup; an application without one is started at once.
@@ -37,7 +47,7 @@ class Application:
         Raises:
             LifespanFailed: The application refused to start, raised, or took longer.
         """
-        raise NotImplementedError
+        await self._lifespan.start(deadline)
 
     async def stop(self, deadline: float) -> None:
         """Run the lifespan's shutdown. Does nothing when it was not started, or stopped before.
@@ -48,4 +58,26 @@ class Application:
         Raises:
             LifespanFailed: The application raised, or took longer; it is ended all the same.
         """
-        raise NotImplementedError
+        await self._lifespan.stop(deadline)
+
+    def scope(self, request: Request, call: CallContext) -> Scope:
+        """The scope of one request."""
+        prefix = self.root_path + request.root_path
+        scope: Scope = {
+            "type": "http",
+            "asgi": VERSIONS,
+            "http_version": request.http_version,
+            "method": request.method,
+            "scheme": request.scheme,
+            "path": prefix + request.path,
+            "raw_path": self.root_path.encode() + request.raw_path if self.root_path else request.raw_path,
+            "query_string": request.query,
+            "root_path": prefix,
+            "headers": request.headers.raw,
+            "client": request.client,
+            "server": request.server,
+            "state": self.state.copy(),
+        }
+        if call.extensions:
+            scope["extensions"] = {"changeover": call.extensions}
+        return scope

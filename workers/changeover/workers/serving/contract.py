@@ -4,12 +4,15 @@ Public: re-exported by `changeover.plugin`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.lease import Lease
+
+if TYPE_CHECKING:
+    from changeover.workers.serving.exchange import Exchange
 
 T = TypeVar("T")
 Body = bytes | AsyncIterator[bytes]
@@ -249,6 +252,16 @@ class Response:
         return cls(msgspec.json.encode(body), status, Headers([(b"content-type", b"application/problem+json")]))
 
 
+class Tail(Protocol):
+    """What goes on after a response."""
+
+    async def finish(self) -> None:
+        """Wait for its end."""
+
+    def cancel(self) -> None:
+        """End it soon."""
+
+
 class CallContext:
     """What travels with one request through its pipeline.
 
@@ -258,18 +271,36 @@ class CallContext:
         worker: The slot that serves it.
         started: CLOCK_MONOTONIC in nanoseconds, stamped before the commit cell was read.
         lease: The request's hold on its unit set.
-        extensions: Values that handlers leave for handlers and services behind them.
+        extensions: Values that handlers leave for handlers and services behind them. An ASGI application finds
+            them, when there are any, in `scope["extensions"]["changeover"]`.
+        exchange: The way back to the client; None when a handler is called outside a server.
+        tails: What goes on after the response, and holds the lease until it is finished.
     """
 
-    __slots__ = ("epoch", "extensions", "lease", "route", "started", "worker")
+    __slots__ = ("epoch", "exchange", "extensions", "lease", "route", "started", "tails", "worker")
 
-    def __init__(self, epoch: int, route: str, worker: int, started: int, lease: Lease) -> None:
+    def __init__(
+        self,
+        epoch: int,
+        route: str,
+        worker: int,
+        started: int,
+        lease: Lease,
+        exchange: "Exchange | None" = None,
+    ) -> None:
         self.epoch = epoch
         self.route = route
         self.worker = worker
         self.started = started
         self.lease = lease
+        self.exchange = exchange
         self.extensions: dict[str, Any] = {}
+        self.tails: list[Tail] = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still there."""
+        return self.exchange is None or self.exchange.connected
 
 
 CallNext = Callable[[Request], Awaitable[Response]]

@@ -1,9 +1,13 @@
 """The read path: stamp, admit, match, lease, answer."""
 
+import time
 from typing import Protocol
 
-from changeover.workers.serving.exchange import Exchange
-from changeover.workers.serving.router import Router
+from changeover.workers.serving.contract import CallContext, Response
+from changeover.workers.serving.exchange import Exchange, RawHeaders
+from changeover.workers.serving.lease import LeaseKind, current_lease
+from changeover.workers.serving.reply import Reply
+from changeover.workers.serving.router import Miss, Router
 
 
 class Generation(Protocol):
@@ -25,6 +29,12 @@ class Admission(Protocol):
         """The generation, or None: nothing may be dispatched now. Reads the commit cell."""
 
 
+_PROBLEMS = {
+    Miss.NOT_FOUND: Response.problem(404, "Not found", Miss.NOT_FOUND.value),
+    Miss.EMPTY: Response.problem(503, "Nothing serves yet", Miss.EMPTY.value),
+}
+
+
 class LiveDispatcher:
     """Leads exchanges to the pipelines of the generation that is authoritative at that moment.
 
@@ -34,11 +44,40 @@ class LiveDispatcher:
         epoch_header: Whether responses carry `x-changeover-epoch` and `x-changeover-worker`.
     """
 
+    __slots__ = ("_admission", "_epoch_header", "_stamp", "_stamped", "_worker")
+
     def __init__(self, admission: Admission, *, worker: int, epoch_header: bool = False) -> None:
         self._admission = admission
         self._worker = worker
         self._epoch_header = epoch_header
+        self._stamped = -1
+        self._stamp: RawHeaders = ()
 
     def dispatch(self, exchange: Exchange) -> bool:
         """Take the exchange, or answer False: nothing may be dispatched now, hold it."""
-        raise NotImplementedError
+        started = time.monotonic_ns()
+        generation = self._admission.admit()
+        if generation is None:
+            return False
+        epoch, request = generation.epoch, exchange.request
+        stamp = self._stamp_of(epoch) if self._epoch_header else ()
+        target = generation.router.match(request)
+        if isinstance(target, Miss):
+            Reply(exchange, stamp).send_problem(_PROBLEMS[target])
+            return True
+        lease = target.unit_set.lease(LeaseKind.HTTP, epoch, request.path, started)
+        if target.mount:
+            target.strip(request)
+        call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
+        token = current_lease.set(lease)
+        try:
+            lease.holder = target.pipeline.serve(exchange, call, stamp)
+        finally:
+            current_lease.reset(token)
+        return True
+
+    def _stamp_of(self, epoch: int) -> RawHeaders:
+        if epoch != self._stamped:
+            self._stamped = epoch
+            self._stamp = ((b"x-changeover-epoch", b"%d" % epoch), (b"x-changeover-worker", b"%d" % self._worker))
+        return self._stamp

@@ -1,14 +1,28 @@
-"""Handlers folded around what answers, immutable once built."""
+"""Handlers folded around what answers, immutable once built.
 
-from collections.abc import Sequence
+The order of a request: inbound handlers as listed, around handlers as listed (the first is
+outermost), what answers, outbound handlers as listed. An inbound handler that returns a Response
+answers in place of all that stands between it and the outbound handlers. Outbound handlers see
+every response, also one that words an error.
+"""
 
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from changeover.workers.serving import bridge, failure
 from changeover.workers.serving.asgi import Application
-from changeover.workers.serving.contract import CallContext, Service
+from changeover.workers.serving.asgi_call import AsgiCall
+from changeover.workers.serving.contract import CallContext, Request, Response, Service
 from changeover.workers.serving.exchange import Exchange, RawHeaders
-from changeover.workers.serving.handlers import Handler, ServiceFunction
+from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
+from changeover.workers.serving.reply import Progress, Reply
 
 Answering = Service | ServiceFunction | Application | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
+
+_Respond = Callable[[Request, CallContext], Awaitable[Response]]
 
 
 class Pipeline:
@@ -16,26 +30,168 @@ class Pipeline:
 
     Args:
         name: The pipeline's name.
-        handlers: In request order; outbound handlers run in this order too.
+        handlers: In request order.
         target: What answers.
 
     Attributes:
+        name: The pipeline's name.
         inbound: The inbound chain.
         outbound: The outbound chain.
         around: The around handlers, outermost first.
+        target: What answers.
     """
+
+    __slots__ = ("_application", "_respond", "_task_name", "around", "inbound", "name", "outbound", "target")
 
     def __init__(self, name: str, handlers: Sequence[Handler] = (), target: Answering = None) -> None:
         self.name = name
-        self.handlers = tuple(handlers)
         self.target = target
+        self.inbound = _of_kind(handlers, HandlerKind.INBOUND)
+        self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
+        self.around = _of_kind(handlers, HandlerKind.AROUND)
+        self._respond = _fold(self.around, _answering(target))
+        self._application = target if isinstance(target, Application) and not self.around else None
+        self._task_name = f"changeover: {name}"
 
-    def serve(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
-        """Answer one exchange; the call's lease is released after the last byte, or once the client is gone.
+    def serve(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> asyncio.Task[None]:
+        """Answer one exchange in a task of its own, which releases the call's lease when it ends.
 
         Args:
             exchange: The request and the way back.
             call: Its context; holds the lease.
             stamp: Header fields added to whatever is sent.
         """
-        raise NotImplementedError
+        if self._application is not None and not self.inbound and not self.outbound:
+            run = AsgiCall(self._application, exchange.request, exchange, call, stamp).run()
+        else:
+            run = self._run(exchange, call, stamp)
+        return asyncio.Task(run, name=self._task_name)
+
+    async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
+        reply = Reply(exchange, stamp, call.lease)
+        try:
+            await self._answer(exchange, call, stamp, reply)
+            for tail in call.tails:
+                await tail.finish()
+        except asyncio.CancelledError:
+            _end(reply)
+            for tail in call.tails:
+                tail.cancel()
+                await tail.finish()
+            raise
+        finally:
+            call.lease.release()
+
+    async def _answer(self, exchange: Exchange, call: CallContext, stamp: RawHeaders, reply: Reply) -> None:
+        request = exchange.request
+        try:
+            response = await self._response(request, call)
+            if response is None and self._application is not None:
+                reply.hand_over()
+                outbound = self._outbound if self.outbound else None
+                await AsgiCall(self._application, request, exchange, call, stamp, outbound).run()
+            elif response is not None:
+                await self._outbound(request, response, call)
+                await reply.send(response)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever user code raises ends its request only
+            _fail(reply, error, request, call)
+
+    async def _response(self, request: Request, call: CallContext) -> Response | None:
+        """The response to put through the outbound chain; None when the application answers by itself."""
+        try:
+            response = await self._inbound(request, call)
+            if response is not None or self._application is not None:
+                return response
+            return await self._respond(request, call)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  outbound handlers see how it ended
+            return failure.answer_to(error, request, call)
+
+    async def _inbound(self, request: Request, call: CallContext) -> Response | None:
+        for handler in self.inbound:
+            response = handler.call(request, call)
+            if inspect.isawaitable(response):
+                response = await response
+            if response is not None:
+                return _checked(response, f"inbound handler {handler.name}")
+        return None
+
+    async def _outbound(self, request: Request, response: Response, call: CallContext) -> None:
+        for handler in self.outbound:
+            waiting = handler.call(request, response, call)
+            if inspect.isawaitable(waiting):
+                await waiting
+
+
+def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, ...]:
+    return tuple(handler for handler in handlers if handler.kind is kind)
+
+
+def _fold(around: Sequence[Handler], respond: _Respond) -> _Respond:
+    for handler in reversed(around):
+        respond = _wrapped(handler, respond)
+    return respond
+
+
+def _wrapped(handler: Handler, inner: _Respond) -> _Respond:
+    async def respond(request: Request, call: CallContext) -> Response:
+        async def call_next(request: Request) -> Response:
+            return await inner(request, call)
+
+        return _checked(await handler.call(request, call_next, call), f"around handler {handler.name}")
+
+    return respond
+
+
+def _answering(target: Answering) -> _Respond:
+    if target is None:
+        return _emptied
+    if isinstance(target, Application):
+        return _application(target)
+    return _service(target)
+
+
+async def _emptied(request: Request, call: CallContext) -> Response:
+    return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
+
+
+def _application(application: Application) -> _Respond:
+    async def respond(request: Request, call: CallContext) -> Response:
+        return await bridge.respond(application, request, call)
+
+    return respond
+
+
+def _service(target: Service | ServiceFunction) -> _Respond:
+    ready = target.ready if isinstance(target, Service) else None
+    name = f"service {getattr(target, '__qualname__', type(target).__qualname__)}"
+
+    async def respond(request: Request, call: CallContext) -> Response:
+        if ready is not None:
+            ready()
+        response = target(request, call)
+        if inspect.isawaitable(response):
+            response = await response
+        return _checked(response, name)
+
+    return respond
+
+
+def _checked(response: Any, name: str) -> Response:
+    if isinstance(response, Response):
+        return response
+    raise TypeError(f"{name} returned {type(response).__name__}; return a Response, such as Response.text(...)")
+
+
+def _end(reply: Reply) -> None:
+    """The server ends the request: say so while it can still be said."""
+    if reply.progress is Progress.OPEN:
+        reply.send_problem(Response.problem(503, "Ended by the server"))
+    reply.abandon()
+
+
+def _fail(reply: Reply, error: BaseException, request: Request, call: CallContext) -> None:
+    if reply.progress is Progress.OPEN:
+        reply.send_problem(failure.answer_to(error, request, call))
+        return
+    failure.report(error, request, call)
+    reply.abandon()

@@ -1,0 +1,191 @@
+"""An ASGI application's answer as a Response that around handlers can hold in their hands.
+
+The application runs in a task of its own and its `send` feeds the Response's body, one piece
+ahead of whoever reads it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from changeover.workers.serving.asgi import Application
+from changeover.workers.serving.asgi_call import AsgiCall, Phase
+from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
+from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+
+_AHEAD = 64 * 1024
+
+
+class ResponseDropped(Disconnected):
+    """A handler did not pass the application's response on, or stopped reading it."""
+
+
+class Feed:
+    """The exchange that the application sees: what it writes is read as the body of a Response.
+
+    Args:
+        outer: The exchange with the client.
+        request: The request as the handlers passed it on.
+
+    Attributes:
+        head: Status and fields, once the application has sent them.
+    """
+
+    def __init__(self, outer: Exchange, request: Request) -> None:
+        loop = asyncio.get_running_loop()
+        self._outer = outer
+        self._request = request
+        self.head: asyncio.Future[Response] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._pieces: deque[bytes] = deque()
+        self._ahead = 0
+        self._changed = asyncio.Event()
+        self._error: BaseException | None = None
+        self._dropped = False
+
+    @property
+    def request(self) -> Request:
+        """The request as the handlers passed it on."""
+        return self._request
+
+    @property
+    def connected(self) -> bool:
+        """Whether anybody still reads."""
+        return self._outer.connected and not self._dropped
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the request's body."""
+        return await self._request.receive()
+
+    async def wait_disconnected(self) -> None:
+        """Return once the client is gone, or the response has ended or was dropped."""
+        gone = asyncio.Task(self._outer.wait_disconnected(), name="changeover: client watch")
+        try:
+            await asyncio.wait((gone, self._over), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """Make the head known."""
+        if not self.head.done():
+            self.head.set_result(Response(b"", status, Headers(list(headers))))
+
+    def write(self, data: bytes) -> None:
+        """Put a piece where the reader finds it."""
+        if not self._dropped:
+            self._pieces.append(data)
+            self._ahead += len(data)
+            self._changed.set()
+
+    async def drain(self) -> None:
+        """Wait until the reader has caught up."""
+        while self._ahead > _AHEAD and self.connected:
+            await self._change()
+
+    def end(self) -> None:
+        """The body is complete."""
+        if not self._over.done():
+            self._over.set_result(None)
+        self._changed.set()
+
+    def abort(self) -> None:
+        """The body cannot be completed."""
+        self.fail(ResponseDropped("the application broke its response off"))
+
+    def fail(self, error: BaseException) -> None:
+        """Raise `error` where the response is awaited or read."""
+        self._error = error
+        if not self.head.done():
+            self.head.set_exception(error)
+        self.end()
+
+    def drop(self) -> None:
+        """Nobody reads on: tell the application that its client is gone."""
+        self._dropped = True
+        self._pieces.clear()
+        self._ahead = 0
+        self.end()
+
+    def body(self) -> Body:
+        """All of it when it is at hand already, else the pieces as they come."""
+        if self._over.done() and self._error is None:
+            return b"".join(self._pieces)
+        return self._read()
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        try:
+            while self._pieces or not self._over.done():
+                if self._pieces:
+                    piece = self._pieces.popleft()
+                    self._ahead -= len(piece)
+                    self._changed.set()
+                    yield piece
+                else:
+                    await self._change()
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.drop()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+class _BridgedCall(AsgiCall):
+    """An application call whose errors belong to whoever awaits the response, and whose lease is the request's."""
+
+    __slots__ = ("_feed",)
+
+    def __init__(self, application: Application, feed: Feed, call: CallContext) -> None:
+        super().__init__(application, feed.request, feed, call)
+        self._feed = feed
+
+    def _fail(self, error: BaseException) -> None:
+        if self._phase is Phase.DONE:
+            super()._fail(error)
+            return
+        self._phase = Phase.DONE
+        self._feed.fail(error)
+
+    def _cancelled(self) -> None:
+        self._phase = Phase.DONE
+        self._feed.head.cancel()
+        self._feed.abort()
+
+    def _settle(self) -> None:
+        """The request's own task releases the lease, after its tails."""
+
+
+class _Tail:
+    """What the application does after its response, in its own task."""
+
+    __slots__ = ("_feed", "_running")
+
+    def __init__(self, feed: Feed, running: asyncio.Task[None]) -> None:
+        self._feed = feed
+        self._running = running
+
+    async def finish(self) -> None:
+        """Wait for the application; a response that nobody has read by now is dropped."""
+        self._feed.drop()
+        await asyncio.wait((self._running,))
+
+    def cancel(self) -> None:
+        """Cancel the application."""
+        self._running.cancel()
+
+
+async def respond(application: Application, request: Request, call: CallContext) -> Response:
+    """Call the application and return once its head is known; its body is read from the Response.
+
+    What the application does after its response goes on in its own task, as one of `call.tails`.
+    """
+    if call.exchange is None:
+        raise AssertionError("bug: an application was called without an exchange")
+    feed = Feed(call.exchange, request)
+    running = asyncio.Task(_BridgedCall(application, feed, call).run(), name=f"changeover: {application.name}")
+    call.tails.append(_Tail(feed, running))
+    response = await feed.head
+    response.body = feed.body()
+    return response

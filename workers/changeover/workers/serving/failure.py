@@ -1,0 +1,42 @@
+"""What a client hears of an error, and what the log says: the one place that words either."""
+
+import logging
+
+from changeover.workers.serving.contract import BodyInvalid, BodyTooLarge, CallContext, NotReady, Request, Response
+from changeover.workers.serving.exchange import Disconnected
+
+log = logging.getLogger("changeover.request")
+
+
+def answer_to(error: BaseException, request: Request, call: CallContext) -> Response:
+    """The response to a request that ended in `error`; what is not the client's to know is logged and not told."""
+    if isinstance(error, NotReady):
+        response = Response.problem(503, "Not ready", str(error))
+        response.headers["retry-after"] = str(error.retry_after)
+        return response
+    if isinstance(error, BodyTooLarge):
+        return Response.problem(413, "Content too large", str(error))
+    if isinstance(error, BodyInvalid):
+        return Response.problem(400, "Bad request body", str(error))
+    report(error, request, call)
+    return Response.problem(500, "Internal server error")
+
+
+def report(error: BaseException, request: Request, call: CallContext) -> None:
+    """Log an error with its traceback, the epoch, the route, and the request's id where it has one."""
+    if isinstance(error, Disconnected):
+        return
+    request_id = request.headers.get("x-request-id", "")
+    level = logging.ERROR if call.connected else logging.INFO
+    log.log(
+        level,
+        "%s %s failed on epoch %d, route %s%s%s",
+        request.method,
+        request.root_path + request.path,
+        call.epoch,
+        call.route,
+        f", request {request_id}" if request_id else "",
+        "" if call.connected else ", after the client had left",
+        exc_info=error,
+        extra={"epoch": call.epoch, "route": call.route, "request_id": request_id},
+    )

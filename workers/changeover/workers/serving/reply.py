@@ -1,0 +1,131 @@
+"""Sends one Response over an exchange: whole, or piece by piece while the client stays."""
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator
+
+from changeover.workers.serving.contract import Response
+from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.lease import Lease, LeaseKind
+
+_BODILESS = frozenset({204, 304})
+
+
+class Progress(enum.Enum):
+    """How much of a response has been sent."""
+
+    OPEN = "open"
+    STARTED = "started"
+    DONE = "done"
+
+
+class Reply:
+    """One response on its way.
+
+    Args:
+        exchange: The way back to the client.
+        stamp: Fields added to the response's own.
+        lease: Becomes STREAM while pieces are sent, TASK after the last; None when nothing is leased.
+
+    Attributes:
+        progress: How much has been sent; an error before STARTED can still be answered.
+    """
+
+    __slots__ = ("_exchange", "_lease", "_stamp", "progress")
+
+    def __init__(self, exchange: Exchange, stamp: RawHeaders, lease: Lease | None = None) -> None:
+        self._exchange = exchange
+        self._stamp = stamp
+        self._lease = lease
+        self.progress = Progress.OPEN
+
+    async def send(self, response: Response) -> None:
+        """Send the whole response. Returns early when the client leaves."""
+        if isinstance(response.body, bytes):
+            self.send_whole(response, response.body)
+        else:
+            await self._send_pieces(response, response.body)
+
+    def send_whole(self, response: Response, body: bytes) -> None:
+        """Send a response whose body is at hand."""
+        fields = sized(self._exchange.request.method, response.status, response.headers.raw, body)
+        self._exchange.start(response.status, [*fields, *self._stamp])
+        self.progress = Progress.STARTED
+        if body:
+            self._exchange.write(body)
+        self._end()
+
+    def send_problem(self, response: Response) -> None:
+        """Send a response that `Response.problem` worded."""
+        if not isinstance(response.body, bytes):
+            raise AssertionError("bug: a problem whose body is a stream")
+        self.send_whole(response, response.body)
+
+    def hand_over(self) -> None:
+        """Somebody else answers over the exchange: nothing is sent from here."""
+        self.progress = Progress.DONE
+
+    def abandon(self) -> None:
+        """Break the response off so that the client can tell; does nothing when it is complete."""
+        if self.progress is not Progress.DONE:
+            self.progress = Progress.DONE
+            self._exchange.abort()
+
+    def _end(self) -> None:
+        self.progress = Progress.DONE
+        self._exchange.end()
+        self._become(LeaseKind.TASK)
+
+    def _become(self, kind: LeaseKind) -> None:
+        if self._lease is not None:
+            self._lease.kind = kind
+
+    async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
+        self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
+        self.progress = Progress.STARTED
+        pump = asyncio.Task(self._pump(body), name="changeover: response body")
+        hung_up = asyncio.Task(self._exchange.wait_disconnected(), name="changeover: client watch")
+        try:
+            await asyncio.wait((pump, hung_up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancelled(pump, hung_up)
+        if not pump.cancelled():
+            pump.result()
+        if self._exchange.connected:
+            self._end()
+
+    async def _pump(self, body: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in body:
+                self._become(LeaseKind.STREAM)
+                if not self._exchange.connected:
+                    return
+                if piece:
+                    self._exchange.write(piece)
+                    await self._exchange.drain()
+        except Disconnected:
+            return
+        finally:
+            await close(body)
+
+
+async def close(body: AsyncIterator[bytes]) -> None:
+    """Close a body that is not read any further, so that its own clean-up runs now."""
+    aclose = getattr(body, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
+    """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
+    if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
+        return fields
+    length = b"%d" % len(body)
+    return [*(pair for pair in fields if pair[0] != b"content-length"), (b"content-length", length)]
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Cancel what still runs, and wait for it."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
