@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from changeover.supervisor.api.app import application
-from changeover.supervisor.api.server import SOCKET_NAME, ControlSocket, ControlSocketUnserved
+from changeover.supervisor.api.client import SOCKET_NAME
+from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
 from changeover.supervisor.control import (
     EpochState,
     Explanation,
@@ -180,9 +181,7 @@ class FakeControl:
 
     async def explain(self, epoch: int) -> Explanation:
         if epoch == 6:
-            line = HistoryLine(
-                6, EpochState.ABORTED, 1_700_000_000.0, 1_700_000_001.0, DEPLOY, SUMMARY, "slot 2 refused"
-            )
+            line = msgspec.structs.replace(self._line(6), state=EpochState.ABORTED, reason="slot 2 refused")
             return Explanation(line, (REFUSAL,))
         if not 0 < epoch <= self.epoch:
             raise UnknownEpoch(epoch)

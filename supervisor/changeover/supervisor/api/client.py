@@ -13,6 +13,9 @@ import msgspec
 
 from changeover.supervisor.errors import SupervisorError
 
+SOCKET_NAME = "control.sock"
+"""Where the control socket is, below the runtime directory."""
+
 CONNECT = 5.0
 """Seconds until a living supervisor has taken the connection."""
 

@@ -14,9 +14,6 @@ from starlette.types import ASGIApp
 from changeover.supervisor.api.peer import PeerProtocol
 from changeover.supervisor.errors import SupervisorError
 
-SOCKET_NAME = "control.sock"
-"""Where the control socket is, below the runtime directory."""
-
 MODE = 0o660
 BACKLOG = 64
 GRACE = 2

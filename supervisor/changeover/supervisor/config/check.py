@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from changeover.supervisor.config.paths import default_name
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
 from changeover.supervisor.config.sources import Merged
 from changeover.supervisor.errors import SupervisorError
@@ -61,11 +62,13 @@ class Checked(msgspec.Struct, frozen=True):
         settings: The settings; None when there are errors.
         errors: Everything that makes it unusable.
         warnings: What is legal and probably not meant.
+        file: The configuration's file, empty without one.
     """
 
     settings: Settings | None
     errors: tuple[ConfigError, ...] = ()
     warnings: tuple[ConfigError, ...] = ()
+    file: str = ""
 
     def required(self) -> Settings:
         """The settings.
@@ -87,8 +90,9 @@ def judge(merged: Merged) -> Checked:
         unreadable = tuple(mistake.path for mistake in mistakes)
         mistakes += (mistake for mistake in _mistakes(settings) if not mistake.path.startswith(unreadable))
         if not mistakes:
-            return Checked(settings, (), (*warnings, *(_located(warning, merged) for warning in _warnings(settings))))
-    return Checked(None, tuple(_located(mistake, merged) for mistake in mistakes), tuple(warnings))
+            warnings += [_located(warning, merged) for warning in _warnings(settings)]
+            return Checked(settings, (), tuple(warnings), merged.file)
+    return Checked(None, tuple(_located(mistake, merged) for mistake in mistakes), tuple(warnings), merged.file)
 
 
 def _read_areas(table: dict[str, Any], mistakes: list[Mistake]) -> Settings:
@@ -141,7 +145,7 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
     app = settings.app and replace(settings.app, dir=resolved(settings.app.dir, "app", "dir"))
     return replace(
         settings,
-        name=settings.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", merged.folder.name).strip("-._")[:64] or "changeover",
+        name=settings.name or default_name(merged.folder),
         runtime_dir=resolved(settings.runtime_dir, "runtime_dir"),
         state_dir=resolved(settings.state_dir, "state_dir"),
         app=app,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,11 @@ def paths(settings: Settings, environment: Mapping[str, str], uid: int) -> Paths
     runtime = Path(settings.runtime_dir) if settings.runtime_dir else runtime_root(environment, uid) / settings.name
     state = Path(settings.state_dir) if settings.state_dir else _state_root(environment, uid) / settings.name
     return Paths(runtime, short(runtime, uid), state)
+
+
+def default_name(folder: Path) -> str:
+    """The name of a service whose configuration in `folder` gives it none."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-._")[:64] or "changeover"
 
 
 def runtime_root(environment: Mapping[str, str], uid: int) -> Path:

@@ -7,8 +7,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.api.bodies import CutoverBody
-from changeover.supervisor.api.client import Client, NoAnswer, ProblemAnswered, WaitEnded
-from changeover.supervisor.api.server import SOCKET_NAME
+from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered, WaitEnded
 from changeover.supervisor.control import Explanation, StatusView
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger

@@ -1,0 +1,124 @@
+"""Flags that people's fingers know from gunicorn and uvicorn, and what to type here instead.
+
+The one place for such hints. A flag that works here under its own name is not listed.
+"""
+
+from typing import Any
+
+import click
+
+FOREIGN: dict[str, str] = {
+    "--access-log": "there is no access log in this version",
+    "--access-logfile": "there is no access log in this version",
+    "--access-logformat": "there is no access log in this version",
+    "--ca-certs": "TLS is not served in this version: put a proxy in front",
+    "--capture-output": "workers' stdout and stderr are inherited: redirect the command's own",
+    "--casefold-http-method": "methods are case-sensitive, as HTTP says",
+    "--cert-reqs": "TLS is not served in this version: put a proxy in front",
+    "--certfile": "TLS is not served in this version: put a proxy in front",
+    "--ciphers": "TLS is not served in this version: put a proxy in front",
+    "--daemon": "run it under systemd, or another supervisor of services; it stays in the foreground",
+    "--date-header": "Date is always sent",
+    "--do-handshake-on-connect": "TLS is not served in this version: put a proxy in front",
+    "--dogstatsd-tags": "`changeover status --json` has the counts",
+    "--enable-stdio-inheritance": "workers always inherit stdout and stderr",
+    "--error-logfile": "it is called --log-file here",
+    "--forwarded-allow-ips": "forwarded headers are not read in this version",
+    "--forwarder-headers": "forwarded headers are not read in this version",
+    "--group": "start it as the user it is to run as",
+    "--h11-max-incomplete-event-size": "heads are limited in the configuration: [limits] head",
+    "--header": "add headers in an outbound handler",
+    "--header-map": "header names are never folded together",
+    "--http": "HTTP/1.1 is always read by httptools",
+    "--initgroups": "start it as the user it is to run as",
+    "--interface": "applications are ASGI in this version, and detected",
+    "--keyfile": "TLS is not served in this version: put a proxy in front",
+    "--lifespan": "an application's lifespan is run when it has one",
+    "--limit-max-requests": "workers are not recycled by count in this version",
+    "--limit-request-field_size": "heads are limited in the configuration: [limits] head",
+    "--limit-request-fields": "fields are limited in the configuration: [limits] fields",
+    "--limit-request-line": "targets are limited in the configuration: [limits] url",
+    "--log-config": "the log has --log-level, --log-format and --log-file",
+    "--log-config-json": "the log has --log-level, --log-format and --log-file",
+    "--log-syslog": "write to stderr and let systemd or a logger take it on",
+    "--log-syslog-facility": "write to stderr and let systemd or a logger take it on",
+    "--log-syslog-prefix": "write to stderr and let systemd or a logger take it on",
+    "--log-syslog-to": "write to stderr and let systemd or a logger take it on",
+    "--logger-class": "the log has --log-level, --log-format and --log-file",
+    "--loop": "workers always run uvloop",
+    "--max-requests": "workers are not recycled by count in this version",
+    "--max-requests-jitter": "workers are not recycled by count in this version",
+    "--no-access-log": "there is no access log in this version",
+    "--no-sendfile": "sendfile is not used",
+    "--paste": "name the application: `changeover run module:app`",
+    "--permit-obsolete-folding": "folded headers are refused, as HTTP says",
+    "--permit-unconventional-http-method": "any method that is a token is passed on",
+    "--permit-unconventional-http-version": "HTTP/1.0 and HTTP/1.1 are served",
+    "--proxy-allow-from": "the PROXY protocol is not read in this version",
+    "--proxy-headers": "forwarded headers are not read in this version",
+    "--proxy-protocol": "the PROXY protocol is not read in this version",
+    "--pythonpath": "it is called --app-dir here",
+    "--reload": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reload-delay": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reload-dir": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reload-engine": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reload-exclude": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reload-extra-file": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reload-include": "run it without, and type `changeover reload` (or send HUP) after a change",
+    "--reuse-port": "the supervisor binds once and its workers share the sockets",
+    "--server-header": "no Server header is sent",
+    "--spew": "use a debugger or py-spy on a worker's pid (`changeover status` lists them)",
+    "--ssl-ca-certs": "TLS is not served in this version: put a proxy in front",
+    "--ssl-cert-reqs": "TLS is not served in this version: put a proxy in front",
+    "--ssl-certfile": "TLS is not served in this version: put a proxy in front",
+    "--ssl-ciphers": "TLS is not served in this version: put a proxy in front",
+    "--ssl-keyfile": "TLS is not served in this version: put a proxy in front",
+    "--ssl-keyfile-password": "TLS is not served in this version: put a proxy in front",
+    "--ssl-version": "TLS is not served in this version: put a proxy in front",
+    "--statsd-host": "`changeover status --json` has the counts",
+    "--statsd-prefix": "`changeover status --json` has the counts",
+    "--strip-header-spaces": "spaces around header names are refused, as HTTP says",
+    "--suppress-ragged-eofs": "TLS is not served in this version: put a proxy in front",
+    "--threads": "workers run one loop; use more workers",
+    "--timeout": "requests have no deadline of their own in this version; limits on reading are in [limits]",
+    "--timeout-graceful-shutdown": "it is called --graceful-timeout here",
+    "--timeout-keep-alive": "it is called --keep-alive here",
+    "--timeout-worker-healthcheck": "a worker's heartbeat is in the configuration",
+    "--umask": "set the umask before starting it",
+    "--use-colors": "colours are used on a terminal; set NO_COLOR to have none",
+    "--user": "start it as the user it is to run as",
+    "--worker-class": "workers run uvloop, and applications are ASGI in this version",
+    "--worker-connections": "it is called --max-connections here",
+    "--worker-tmp-dir": "heartbeats need no files",
+    "--ws": "WebSockets are not served in this version",
+    "--ws-max-queue": "WebSockets are not served in this version",
+    "--ws-max-size": "WebSockets are not served in this version",
+    "--ws-per-message-deflate": "WebSockets are not served in this version",
+    "--ws-ping-interval": "WebSockets are not served in this version",
+    "--ws-ping-timeout": "WebSockets are not served in this version",
+    "-D": "run it under systemd, or another supervisor of services; it stays in the foreground",
+    "-R": "workers always inherit stdout and stderr",
+    "-g": "start it as the user it is to run as",
+    "-k": "workers run uvloop, and applications are ASGI in this version",
+    "-m": "set the umask before starting it",
+    "-t": "requests have no deadline of their own in this version; limits on reading are in [limits]",
+    "-u": "start it as the user it is to run as",
+}
+"""Flag -> what to do instead."""
+
+
+class Hinting(click.Command):
+    """A command that knows what people meant by flags of other servers."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and add the hint to what click says of an unknown flag."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (hint := FOREIGN.get(error.option_name)) is None:
+                raise
+            raise click.UsageError(f"{error.option_name} is not an option here: {hint}", ctx) from error
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Without click's guessing of abbreviations."""
+        return super().make_parser(ctx)
