@@ -5,21 +5,42 @@ switch, no user code) and `after_activation` (the hooks that cannot refuse); eac
 with `release`, once the generation that serves lacks it and no lease holds it.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
-from changeover.workers.generation.switch import Generation
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation.build import assemble, prepare
+from changeover.workers.generation.drain import Drains, OnDrained
+from changeover.workers.generation.release import Leak, OnDegraded, Remnants, end
+from changeover.workers.generation.switch import NOTHING, Generation
+from changeover.workers.generation.units import Unit, unit_of
+from changeover.workers.plugins.api import PluginVersion
+from changeover.workers.plugins.hooks import Hooks
+from changeover.workers.plugins.lifecycle import State, Step
+from changeover.workers.plugins.refused import Refused
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitSpec
+from changeover.workers.serving.lease import Lease, UnitSet
 
-OnDrained = Callable[[tuple[UnitKey, ...]], None]
-OnDegraded = Callable[[Refusal], None]
+
+class StillServing(ChangeoverError):
+    """Units were to be released that the serving or a prepared generation contains; nothing was released.
+
+    Attributes:
+        units: Those units.
+    """
+
+    def __init__(self, units: tuple[UnitKey, ...]) -> None:
+        self.units = units
+        super().__init__(f"not released, because they serve or are prepared: {', '.join(map(str, units))}")
 
 
 class Workshop:
     """Builds, discards and releases, and knows every unit that is resident in this worker.
 
-    All methods belong to the loop's thread.
+    All methods belong to the loop's thread. Builds and discards follow each other; releases and the hooks
+    after an activation follow each other; the two sequences do not wait for one another.
 
     Args:
         store: The artifact store.
@@ -30,18 +51,74 @@ class Workshop:
     """
 
     def __init__(self, store: Path, *, hook_deadline: float, on_drained: OnDrained, on_degraded: OnDegraded) -> None:
-        raise NotImplementedError
+        self._store = store
+        self._hooks = Hooks(hook_deadline)
+        self._on_degraded = on_degraded
+        self._drains = Drains(on_drained)
+        self._remnants = Remnants()
+        self._resident: dict[UnitKey, Unit] = {}
+        self._serving = NOTHING
+        self._prepared: dict[int, Generation] = {}
+        self._to_deactivate: dict[UnitKey, Unit] = {}
+        self._to_activate: dict[UnitKey, Unit] = {}
+        self._preparing = asyncio.Lock()
+        self._following = asyncio.Lock()
 
     async def build(self, snapshot: Snapshot) -> Generation | Refusal:
         """Build a generation beside what serves, sharing every unit that is resident already.
 
-        A refusal, an error or a cancellation leaves nothing behind: what was built for it is unwound in reverse.
+        A refusal, an error or a cancellation leaves nothing behind: what was begun for it is ended in reverse.
         """
-        raise NotImplementedError
+        async with self._preparing:
+            begun: list[Unit] = []
+            try:
+                units = await prepare(snapshot, self._resident, self._versions(), self._make, begun)
+                generation = assemble(snapshot, units, self._unit_sets())
+            except Refused as refused:
+                await self._unwind(begun)
+                return refused.refusal
+            except BaseException:
+                await self._unwind(begun)
+                raise
+            self._resident |= {unit.key: unit for unit in begun}
+            self._prepared[snapshot.epoch] = generation
+            return generation
+
+    def _make(self, spec: UnitSpec) -> Unit:
+        return unit_of(spec, self._store, self._hooks)
+
+    async def _unwind(self, gone: list[Unit]) -> None:
+        """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""
+        await asyncio.shield(asyncio.ensure_future(end(gone, self._on_degraded)))
+        self._remnants.remember(gone)
+
+    def _live(self) -> list[Generation]:
+        """The generations that serve or may serve, the latest last."""
+        return [self._serving, *self._prepared.values()]
+
+    def _versions(self) -> dict[str, PluginVersion]:
+        return {
+            spec.key.ref.name: PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
+            for generation in self._live()
+            for spec in generation.snapshot.units
+            if isinstance(spec, PluginSpec)
+        }
+
+    def _unit_sets(self) -> dict[frozenset[UnitKey], UnitSet]:
+        return {unit_set.keys: unit_set for generation in self._live() for unit_set in generation.unit_sets}
 
     async def discard(self, generation: Generation) -> None:
-        """Unwind a generation that was built and never activated."""
-        raise NotImplementedError
+        """Unwind a generation that was built and never activated; one that was discarded before is passed over."""
+        async with self._preparing:
+            if self._prepared.get(generation.epoch) is not generation:
+                return
+            del self._prepared[generation.epoch]
+            kept = self._kept() | set(self._drains.draining)
+            gone = [self._resident.pop(key) for key in generation.units if key not in kept]
+            await self._unwind(gone)
+
+    def _kept(self) -> set[UnitKey]:
+        return {key for generation in self._live() for key in generation.units}
 
     def activated(self, old: Generation, new: Generation) -> tuple[UnitKey, ...]:
         """Take note that the pointer moved; runs no user code and does not fail.
@@ -49,27 +126,91 @@ class Workshop:
         Returns:
             The units that `new` lacks and that are still resident, older generations' included.
         """
-        raise NotImplementedError
+        self._prepared.pop(new.epoch, None)
+        self._serving = new
+        added = [self._resident[key] for key in new.units if key not in old.units]
+        dropped = [self._resident[key] for key in old.units if key not in new.units]
+        for unit in added:
+            unit.lifecycle.advance(Step.ACTIVATE)
+            self._to_activate[unit.key] = unit
+        for unit in dropped:
+            unit.lifecycle.advance(Step.DRAIN)
+            self._to_deactivate[unit.key] = unit
+        self._drains.begin((unit.key for unit in dropped), old.unit_sets - new.unit_sets)
+        asyncio.get_running_loop().call_soon(self._drains.sweep)
+        return self._drains.draining
 
     async def after_activation(self, old: Generation, new: Generation) -> None:
         """Run `on_deactivate` of what was replaced and `on_activate` of what is new; failures go to `on_degraded`."""
-        raise NotImplementedError
+        async with self._following:
+            dropped = [key for key in old.units if key not in new.units]
+            await self._deactivate(reversed(dropped))
+            for key in new.units:
+                unit = self._to_activate.pop(key, None)
+                if unit is not None and unit.lifecycle.state is State.ACTIVE:
+                    self._tell(await unit.activate())
+
+    async def _deactivate(self, keys: Iterable[UnitKey]) -> None:
+        for key in keys:
+            unit = self._to_deactivate.pop(key, None)
+            if unit is not None and self._to_activate.pop(key, None) is None:
+                self._tell(await unit.deactivate())
+
+    def _tell(self, refusal: Refusal | None) -> None:
+        if refusal is not None:
+            self._on_degraded(refusal)
 
     async def release(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
         """Release drained units in reverse build order: hooks, lifespans, modules, references.
+
+        A unit that is leased again since it was told as drained is waited for.
 
         Returns:
             What was released now; a unit that was released before is passed over.
 
         Raises:
-            StillHeld: A unit serves, is prepared, or is leased. Nothing is released.
+            StillServing: A unit serves or is prepared. Nothing is released.
         """
-        raise NotImplementedError
+        async with self._following:
+            wanted = set(units)
+            keys = [key for key in self._resident if key in wanted]
+            serving = tuple(key for key in keys if self._resident[key].lifecycle.state is not State.DRAINING)
+            if serving:
+                raise StillServing(serving)
+            await self._drains.free(keys)
+            await self._deactivate(reversed(keys))
+            self._drains.finish(keys)
+            gone = [self._resident.pop(key) for key in keys]
+            await self._unwind(gone)
+            return tuple(keys)
 
     def resident(self) -> tuple[UnitKey, ...]:
         """Every unit whose instance lives here: serving, prepared, or draining."""
-        raise NotImplementedError
+        return tuple(self._resident)
+
+    def draining(self) -> tuple[UnitKey, ...]:
+        """Every resident unit that the serving generation lacks, oldest cutover first."""
+        return self._drains.draining
+
+    def leases_over(self, bound: int) -> list[Lease]:
+        """The leases, oldest first, that must end so that no unit has more than `bound` resident copies."""
+        return self._drains.leases_over(bound, self._resident)
+
+    def leaks(self) -> list[Leak]:
+        """What is alive of released units. Collects garbage first, so it takes as long as that does."""
+        return self._remnants.leaks()
 
     async def close(self) -> None:
         """End everything, in reverse: the worker leaves. Leases are not waited for."""
-        raise NotImplementedError
+        for generation in list(self._prepared.values()):
+            await self.discard(generation)
+        if self._serving is not NOTHING:
+            last, empty = self._serving, NOTHING
+            self.activated(last, empty)
+            await self.after_activation(last, empty)
+        async with self._following:
+            gone = list(self._resident.values())
+            self._drains.finish(self._resident)
+            self._resident.clear()
+            await self._unwind(gone)
+        self._hooks.close()

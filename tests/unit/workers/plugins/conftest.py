@@ -1,0 +1,35 @@
+"""Plugins written as text and loaded as the modules of one instance."""
+
+import gc
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from changeover.workers.plugins import artifact
+from changeover.workers.plugins.modules import PluginModules
+
+Load = Callable[[dict[str, str]], PluginModules]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Store files and open their modules, as a new instance each time; closed at the end."""
+    opened: list[PluginModules] = []
+    numbers = itertools.count(1)
+
+    def open_modules(files: dict[str, str]) -> PluginModules:
+        content = {name: text.encode() for name, text in files.items()}
+        digest = artifact.put(tmp_path / "store", content)
+        root = artifact.folder_of(tmp_path / "store", digest)
+        modules = PluginModules("pricing", f"{digest[:12]}_{next(numbers)}", root, content)
+        modules.open()
+        opened.append(modules)
+        return modules
+
+    yield open_modules
+    for modules in opened:
+        modules.close()
+    opened.clear()
+    gc.collect()

@@ -1,0 +1,282 @@
+"""Two versions of a plugin live side by side, and neither can tell."""
+
+import gc
+import importlib
+import logging
+import pickle
+import sys
+import traceback
+import weakref
+from collections.abc import Callable
+
+import pytest
+
+from changeover.workers.plugins.modules import PREFIX, PluginModules
+
+Load = Callable[[dict[str, str]], PluginModules]
+
+
+def version(number: int) -> dict[str, str]:
+    return {
+        "pricing/__init__.py": f"from pricing.rules import FACTOR\nNAME = 'version {number}'\n",
+        "pricing/rules.py": f"FACTOR = {number}\n",
+        "pricing/late.py": f"WHICH = {number}\n",
+        "pricing/use.py": """
+def absolute():
+    import pricing.late
+    return pricing.late.WHICH
+
+def from_absolute():
+    from pricing import late
+    return late.WHICH
+
+def renamed():
+    import pricing.late as late
+    return late.WHICH
+
+def relative():
+    from . import late
+    return late.WHICH
+
+def relative_name():
+    from .late import WHICH
+    return WHICH
+
+def by_name():
+    import importlib
+    return importlib.import_module("pricing.late").WHICH
+
+def by_imported_name():
+    from importlib import import_module
+    return import_module("pricing.late").WHICH
+
+def by_relative_name():
+    import importlib
+    return importlib.import_module(".late", __package__).WHICH
+
+def by_dunder():
+    return __import__("pricing.late").late.WHICH
+
+def by_exec():
+    space = {}
+    exec("from pricing.late import WHICH", space)
+    return space["WHICH"]
+
+def by_walking():
+    import importlib, pkgutil
+    import pricing
+    names = [each.name for each in pkgutil.iter_modules(pricing.__path__)]
+    assert names == ["late", "rules", "use"], names
+    return importlib.import_module(f"{pricing.__name__}.late").WHICH
+""",
+    }
+
+
+WAYS = [
+    "absolute",
+    "from_absolute",
+    "renamed",
+    "relative",
+    "relative_name",
+    "by_name",
+    "by_imported_name",
+    "by_relative_name",
+    "by_dunder",
+    "by_exec",
+    "by_walking",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_lazy_import_in_the_old_version_finds_the_old_version_after_a_swap(load: Load, way: str) -> None:
+    old = load(version(1)).import_module("pricing.use")
+    new = load(version(2)).import_module("pricing.use")
+    assert getattr(new, way)() == 2
+    assert getattr(old, way)() == 1
+
+
+def test_the_same_content_twice_is_two_sets_of_modules(load: Load) -> None:
+    one, two = load(version(1)), load(version(1))
+    assert one.import_module("pricing") is not two.import_module("pricing")
+    two.close()
+    assert one.import_module("pricing.use").by_walking() == 1
+
+
+def test_nothing_is_entered_under_a_shared_name(load: Load) -> None:
+    before = set(sys.modules)
+    modules = load(version(1))
+    modules.import_module("pricing.use").absolute()
+    assert {name.partition(".")[0] for name in set(sys.modules) - before} <= {PREFIX}
+    assert importlib.__import__ is not modules.builtins["__import__"]
+    modules.close()
+    assert {name for name in set(sys.modules) - before if name != PREFIX} == set()
+    assert not [folder for folder in sys.path_importer_cache if folder.startswith(str(modules.root))]
+
+
+def test_other_peoples_modules_are_the_real_ones(load: Load) -> None:
+    module = load(
+        {"p.py": "import json, logging.handlers, importlib.resources\nfrom importlib import metadata"}
+    ).import_module("p")
+    assert module.json is sys.modules["json"]
+    assert module.logging is sys.modules["logging"]
+    assert module.metadata is sys.modules["importlib.metadata"]
+    assert module.importlib.resources is sys.modules["importlib.resources"]
+
+
+def test_modules_beside_the_manifest_and_folders_without_init_are_importable(load: Load) -> None:
+    modules = load(
+        {
+            "plugin.toml": "",
+            "one.py": "import two\nfrom deep.er import three\nfrom . import two as again\nassert two is again",
+            "two.py": "x = 2",
+            "deep/er/three.py": "from ...two import x",
+        }
+    )
+    assert modules.import_module("one").three.x == 2
+
+
+def test_modules_that_import_each_other_work_as_usual(load: Load) -> None:
+    modules = load({"a/__init__.py": "", "a/b.py": "from a import c\nx = 1", "a/c.py": "import a.b\ny = lambda: a.b.x"})
+    assert modules.import_module("a.b").c.y() == 1
+
+
+def test_dataclasses_type_hints_and_structs_find_names_of_their_own_module(load: Load) -> None:
+    source = """
+from __future__ import annotations
+import dataclasses, enum, msgspec, typing
+
+class Colour(enum.Enum):
+    RED = 1
+
+@dataclasses.dataclass
+class Point:
+    kind: typing.ClassVar[int] = 3
+    colour: Colour = Colour.RED
+    near: list[Point] = dataclasses.field(default_factory=list)
+
+class Wire(msgspec.Struct):
+    colour: Colour
+
+def hints():
+    return typing.get_type_hints(Point)["colour"]
+
+def decoded():
+    return msgspec.json.decode(b'{"colour": 1}', type=Wire).colour
+"""
+    module = load({"shapes.py": source}).import_module("shapes")
+    assert module.hints() is module.Colour
+    assert module.decoded() is module.Colour.RED
+    assert [field.name for field in module.dataclasses.fields(module.Point)] == ["colour", "near"]
+
+
+def test_pickling_finds_the_class_of_its_own_version(load: Load) -> None:
+    source = "class Cart:\n    pass\ndef f():\n    return 1\n"
+    old, new = load({"shop.py": source}), load({"shop.py": source + "# 2"})
+    cart = old.import_module("shop").Cart()
+    assert new.import_module("shop").Cart is not type(cart)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert type(pickle.loads(pickle.dumps(cart, protocol))) is type(cart)
+    assert type(pickle._loads(pickle._dumps(cart))) is type(cart)  # type: ignore[attr-defined]
+
+
+def test_source_lines_are_found_by_inspect_and_by_tracebacks(load: Load) -> None:
+    source = """
+import inspect
+
+def fail():
+    raise ValueError('no')  # here
+
+def own():
+    return inspect.getsource(fail)
+"""
+    module = load({"p.py": source}).import_module("p")
+    assert "raise ValueError('no')  # here" in module.own()
+    with pytest.raises(ValueError, match="no") as caught:
+        module.fail()
+    assert "raise ValueError('no')  # here" in "".join(traceback.format_exception(caught.value))
+
+
+def test_data_beside_a_module_is_found_by_importlib_and_pkgutil(load: Load) -> None:
+    source = """
+import importlib.resources, pkgutil, pathlib
+def by_resources():
+    return importlib.resources.files(__package__).joinpath("text.txt").read_text()
+def by_pkgutil():
+    return pkgutil.get_data(__package__, "text.txt").decode()
+def by_file():
+    return pathlib.Path(__file__).with_name("text.txt").read_text()
+"""
+    module = load({"p/__init__.py": source, "p/text.txt": "found"}).import_module("p")
+    assert (module.by_resources(), module.by_pkgutil(), module.by_file()) == ("found", "found", "found")
+
+
+def test_what_is_missing_is_named_as_the_plugin_names_it(load: Load) -> None:
+    modules = load({"p/__init__.py": "", "p/use.py": "import p.nothing", "q.py": "import _quick", "_quick.so": ""})
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'p.nothing' in the plugin's files$"):
+        modules.import_module("p.use")
+    with pytest.raises(ModuleNotFoundError, match="_quick is a native module"):
+        modules.import_module("q")
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'nowhere_at_all'$"):
+        modules.import_module("nowhere_at_all")
+
+
+def test_a_module_that_failed_is_tried_again_and_leaves_nothing(load: Load) -> None:
+    modules = load({"p.py": "raise ValueError('broken')"})
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            modules.import_module("p")
+    assert modules.loaded() == []
+
+
+def test_after_close_nothing_of_a_version_is_alive(load: Load) -> None:
+    source = """
+import dataclasses, logging, typing
+from changeover.plugin import Plugin
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+T = typing.TypeVar("T")
+@dataclasses.dataclass
+class Config:
+    x: typing.Optional["Config"] = None
+class Own(Plugin[Config]):
+    def handler(self) -> typing.Union[Config, None]:
+        return None
+box: typing.Dict[str, Config] = {}
+"""
+    modules = load({"p.py": source})
+    module = modules.import_module("p")
+    weak = [weakref.ref(each) for each in (module, module.Config, module.Own, module.Own(module.Config()))]
+    logger = module.__name__
+    del module
+    remains = modules.close()
+    gc.collect()
+    assert [reference() for reference in weak] == [None] * 4
+    assert remains.alive() == []
+    assert logger not in logging.Logger.manager.loggerDict
+
+
+def test_a_function_that_somebody_kept_is_told(load: Load) -> None:
+    modules = load({"p.py": "def kept():\n    return 1"})
+    kept = modules.import_module("p").kept
+    remains = modules.close()
+    gc.collect()
+    assert [loader.path for loader in remains.alive()] == [str(modules.root / "p.py")]
+    assert kept() == 1
+
+
+def test_loggers_are_below_a_name_that_stays_from_version_to_version(load: Load) -> None:
+    records: list[logging.LogRecord] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Keep()
+    parent = logging.getLogger(f"{PREFIX}.pricing")
+    parent.addHandler(handler)
+    try:
+        for number in (1, 2):
+            load({"p.py": f"import logging\nlogging.getLogger(__name__).warning('{number}')"}).import_module("p")
+    finally:
+        parent.removeHandler(handler)
+    assert [record.getMessage() for record in records] == ["1", "2"]

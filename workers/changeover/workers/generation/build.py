@@ -1,0 +1,107 @@
+"""From a snapshot to a generation: what lives already is shared, what is new is prepared in order.
+
+Nothing that serves is touched. On any error, cancellation included, the units that were begun for
+the candidate are ended in reverse before the error goes on.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from changeover.workers.generation.switch import Generation
+from changeover.workers.generation.units import Others, Unit
+from changeover.workers.plugins.api import PluginVersion
+from changeover.workers.plugins.lifecycle import State
+from changeover.workers.plugins.refused import Refused, Site, refusal_of
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
+from changeover.workers.serving.lease import UnitSet
+from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.router import Router, Target
+
+UnitSets = Mapping[frozenset[UnitKey], UnitSet]
+
+
+async def prepare(
+    snapshot: Snapshot,
+    resident: Mapping[UnitKey, Unit],
+    serving: Mapping[str, PluginVersion],
+    make: Callable[[UnitSpec], Unit],
+    begun: list[Unit],
+) -> dict[UnitKey, Unit]:
+    """Prepare every unit of `snapshot` that does not live yet, in its order.
+
+    Args:
+        snapshot: The candidate.
+        resident: What lives in this worker.
+        serving: The plugin versions that serve now, by id.
+        make: Makes a unit; nothing is begun by it.
+        begun: Receives each new unit before anything is done for it, so that it can be ended.
+
+    Returns:
+        All units of the candidate, in its order.
+
+    Raises:
+        Refused: A unit cannot serve, or the snapshot contradicts itself.
+    """
+    _consistent(snapshot)
+    others = Others(snapshot.epoch, serving)
+    units: dict[UnitKey, Unit] = {}
+    for spec in snapshot.units:
+        unit = resident.get(spec.key)
+        if unit is None:
+            unit = make(spec)
+            begun.append(unit)
+            await _prepared(unit, others)
+        elif unit.lifecycle.state in (State.DRAINING, State.REMOVED):
+            fact = f"bug: {spec.key} is {unit.lifecycle.state.value} here and cannot serve again under the same epoch"
+            raise Refused(Refusal(Stage.PREPARE, Fault.INTERNAL, fact, unit=str(spec.key.ref)))
+        units[spec.key] = unit
+        others.add(unit)
+    return units
+
+
+async def _prepared(unit: Unit, others: Others) -> None:
+    try:
+        await unit.prepare(others)
+    except Refused:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever was overlooked refuses the candidate and not the worker
+        raise Refused(refusal_of(error, Site(Stage.PREPARE, str(unit.key.ref)))) from None
+
+
+def _consistent(snapshot: Snapshot) -> None:
+    wrong = list(snapshot.inconsistencies())
+    if wrong:
+        raise Refused(Refusal(Stage.LINK, Fault.INTERNAL, f"bug: the snapshot contradicts itself: {'; '.join(wrong)}"))
+
+
+def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitSets) -> Generation:
+    """Put routes over prepared units. Runs no user code.
+
+    Args:
+        snapshot: The candidate.
+        units: All its units.
+        unit_sets: Unit sets that serve now: where the same units make one up, it is the same object.
+    """
+    made = dict(unit_sets)
+    targets = []
+    keys = {unit.key.ref: unit.key for unit in snapshot.units}
+    reach = dict(_reach(snapshot))
+    for route in snapshot.routes:
+        key = keys[UnitRef(UnitKind.PIPELINE, route.pipeline)]
+        pipeline = units[key].value
+        assert isinstance(pipeline, Pipeline)
+        unit_set = made.setdefault(reach[key], UnitSet(reach[key]))
+        targets.append(Target(route, pipeline, unit_set))
+    values = {key: unit.value for key, unit in units.items()}
+    return Generation(snapshot, Registry.of(snapshot), Router(targets), MappingProxyType(values))
+
+
+def _reach(snapshot: Snapshot) -> Iterator[tuple[UnitKey, frozenset[UnitKey]]]:
+    """Each unit with everything that it requires, directly or not."""
+    reach: dict[UnitRef, frozenset[UnitKey]] = {}
+    for unit in snapshot.units:
+        below = [reach[ref] for ref in unit.requires]
+        reach[unit.key.ref] = frozenset({unit.key}).union(*below)
+        yield unit.key, reach[unit.key.ref]

@@ -1,0 +1,90 @@
+"""Drains: which units that no longer serve are still held, and by which leases.
+
+Bookkeeping only: no user code, no waiting. Every unit is told as drained exactly once, on its own,
+in whatever order its last lease goes; nothing that happens later waits for it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+
+from changeover.workers.protocol.snapshot import UnitKey, UnitRef
+from changeover.workers.serving.lease import Lease, UnitSet
+
+OnDrained = Callable[[tuple[UnitKey, ...]], None]
+
+
+class Drains:
+    """Follows units from the moment at which the serving generation lacks them.
+
+    Args:
+        on_drained: Told once of each unit that no lease holds any more.
+    """
+
+    def __init__(self, on_drained: OnDrained) -> None:
+        self._on_drained = on_drained
+        self._sets: set[UnitSet] = set()
+        self._draining: dict[UnitKey, None] = {}
+        self._told: set[UnitKey] = set()
+        self._freed: asyncio.Event | None = None
+
+    def begin(self, units: Iterable[UnitKey], unit_sets: Iterable[UnitSet]) -> None:
+        """Follow units, and the unit sets that no route leads to any more. `sweep` tells of those that are free."""
+        self._draining |= dict.fromkeys(units)
+        for unit_set in unit_sets:
+            self._sets.add(unit_set)
+            unit_set.watch(self._idle)
+
+    def _idle(self, _: UnitSet) -> None:
+        self.sweep()
+        if self._freed is not None:
+            self._freed.set()
+
+    def sweep(self) -> None:
+        """Tell of every unit that is free and was not told of."""
+        free = tuple(key for key in self._draining if key not in self._told and not self.held(key))
+        if free:
+            self._told.update(free)
+            self._on_drained(free)
+
+    def held(self, key: UnitKey) -> bool:
+        """Whether a lease holds a unit that drains."""
+        return any(unit_set.leases and key in unit_set.keys for unit_set in self._sets)
+
+    async def free(self, keys: Collection[UnitKey]) -> None:
+        """Return once no lease holds any of `keys`: at once, unless one was taken since they were told."""
+        while any(map(self.held, keys)):
+            self._freed = asyncio.Event()
+            await self._freed.wait()
+        self._freed = None
+
+    @property
+    def draining(self) -> tuple[UnitKey, ...]:
+        """Units that drain or have drained and are not released, oldest cutover first."""
+        return tuple(self._draining)
+
+    def leases_over(self, bound: int, resident: Iterable[UnitKey]) -> list[Lease]:
+        """The leases on the oldest copies of units that have more than `bound` copies here, oldest first.
+
+        Args:
+            bound: Most copies of one unit, the serving one included.
+            resident: Every unit that lives here.
+        """
+        copies: Counter[UnitRef] = Counter(key.ref for key in resident)
+        surplus: set[UnitKey] = set()
+        for key in self._draining:
+            if copies[key.ref] > bound:
+                copies[key.ref] -= 1
+                surplus.add(key)
+        held = [lease for unit_set in self._sets if unit_set.keys & surplus for lease in unit_set.live_leases()]
+        return sorted(held, key=lambda lease: lease.since)
+
+    def finish(self, units: Iterable[UnitKey]) -> None:
+        """The units are about to be released: what held them takes no further lease."""
+        gone = set(units)
+        for unit_set in [each for each in self._sets if each.keys & gone]:
+            unit_set.retire()
+            self._sets.discard(unit_set)
+        for key in gone:
+            self._draining.pop(key, None)
+            self._told.discard(key)

@@ -1,0 +1,288 @@
+"""The units of a worker: how each kind is prepared, and how it ends.
+
+A unit is made first and prepared then, so that whoever builds a generation holds everything that
+was begun and can end it, in reverse.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.plugins.api import PluginVersion
+from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
+from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
+from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.modules import Remains
+from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site, refusal_of
+from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.snapshot import (
+    ApplicationSpec,
+    PipelineSpec,
+    PluginSpec,
+    ServiceSpec,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+    UnitSpec,
+)
+from changeover.workers.serving.application import load
+from changeover.workers.serving.asgi import Application
+from changeover.workers.serving.attribution import UnitWork
+from changeover.workers.serving.contract import Service
+from changeover.workers.serving.handlers import ServiceFunction
+from changeover.workers.serving.pipeline import Pipeline
+
+
+class Missing(ChangeoverError):
+    """A snapshot names a unit that it does not contain: a bug in whoever made it.
+
+    Attributes:
+        ref: The unit that is missed.
+    """
+
+    def __init__(self, ref: UnitRef) -> None:
+        self.ref = ref
+        super().__init__(f"bug: the snapshot requires {ref} and does not contain it")
+
+
+class Unit(ABC):
+    """One unit that lives in this worker.
+
+    Args:
+        key: Its identity.
+
+    Attributes:
+        key: Its identity.
+        lifecycle: Where it stands.
+    """
+
+    def __init__(self, key: UnitKey) -> None:
+        self.key = key
+        self.lifecycle = Lifecycle(str(key.ref))
+
+    @property
+    @abstractmethod
+    def value(self) -> object:
+        """The live instance, the same in every generation that contains the unit."""
+
+    @abstractmethod
+    async def prepare(self, others: "Others") -> None:
+        """Make it ready to serve.
+
+        Args:
+            others: The units that come before it.
+
+        Raises:
+            Refused: It cannot serve; `end` undoes what was begun.
+        """
+
+    @abstractmethod
+    async def end(self) -> Refusal | None:
+        """Undo `prepare`, once; what went wrong is told, and everything is undone all the same."""
+
+    async def activate(self) -> Refusal | None:
+        """Do what comes after the commit; what went wrong is told."""
+        return None
+
+    async def deactivate(self) -> Refusal | None:
+        """Do what comes after the commit that replaced it; what went wrong is told."""
+        return None
+
+    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
+        """After `end`: tasks and threads that outlived it by name, and what tells whether its modules did."""
+        return (), None
+
+    def linked(self) -> None:
+        """Note that it is prepared."""
+        self.lifecycle.advance(Step.LINK)
+        self.lifecycle.advance(Step.INITIALISE)
+
+
+class Others:
+    """The units of a candidate that are ready, by name, and what served before.
+
+    Args:
+        epoch: The candidate's.
+        serving: What serves now, by plugin id.
+    """
+
+    def __init__(self, epoch: int, serving: Mapping[str, PluginVersion]) -> None:
+        self.epoch = epoch
+        self.serving = serving
+        self._units: dict[UnitRef, Unit] = {}
+
+    def add(self, unit: Unit) -> None:
+        """A unit is ready."""
+        self._units[unit.key.ref] = unit
+
+    def plugin(self, name: str) -> LoadedPlugin:
+        """A plugin by its id.
+
+        Raises:
+            Missing: There is none.
+        """
+        unit = self._units.get(UnitRef(UnitKind.PLUGIN, name))
+        if not isinstance(unit, PluginUnit):
+            raise Missing(UnitRef(UnitKind.PLUGIN, name))
+        return unit.value
+
+    def answering(self, ref: UnitRef | None) -> Service | ServiceFunction | Application | None:
+        """What stands at the end of a pipeline.
+
+        Raises:
+            Missing: There is none.
+        """
+        if ref is None:
+            return None
+        unit = self._units.get(ref)
+        if not isinstance(unit, ServiceUnit | ApplicationUnit):
+            raise Missing(ref)
+        return unit.value
+
+
+class PluginUnit(Unit):
+    """A plugin instance."""
+
+    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks) -> None:
+        super().__init__(spec.key)
+        self._plugin = LoadedPlugin(spec, store, hooks)
+        self.lifecycle = self._plugin.lifecycle
+
+    @property
+    def value(self) -> LoadedPlugin:
+        return self._plugin
+
+    async def prepare(self, others: Others) -> None:
+        await self._plugin.prepare(others.epoch, others.serving.get(self.key.ref.name))
+
+    async def end(self) -> Refusal | None:
+        return await self._plugin.end()
+
+    async def activate(self) -> Refusal | None:
+        return await self._plugin.activate()
+
+    async def deactivate(self) -> Refusal | None:
+        return await self._plugin.deactivate()
+
+    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
+        return self._plugin.left, self._plugin.remains
+
+
+class _Answering(Unit):
+    """A unit that may be an application with a lifespan."""
+
+    def __init__(self, key: UnitKey, hooks: Hooks) -> None:
+        super().__init__(key)
+        self._hooks = hooks
+        self._made: Service | ServiceFunction | Application | None = None
+        self._work = UnitWork(str(key.ref))
+        self._left: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> Service | ServiceFunction | Application:
+        if self._made is None:
+            raise AssertionError(f"bug: {self.key} is not prepared")
+        return self._made
+
+    async def _start(self, origin: Origin | None) -> None:
+        """Run the lifespan's startup, if there is one."""
+        if isinstance(self._made, Application):
+            site = Site(Stage.INITIALISE, str(self.key.ref), "lifespan startup", origin)
+            await self._lifespan(self._made.start, site)
+        self.linked()
+
+    async def end(self) -> Refusal | None:
+        prepared = self.lifecycle.state in (State.INITIALIZED, State.DRAINING)
+        self.lifecycle.end()
+        made, self._made = self._made, None
+        told: Refusal | None = None
+        if prepared and isinstance(made, Application):
+            try:
+                await self._lifespan(made.stop, Site(Stage.COMMIT, str(self.key.ref), "lifespan shutdown"))
+            except Refused as refused:
+                told = refused.refusal
+        self._left = await stop_work(self._work)
+        return told
+
+    async def _lifespan(self, half: Callable[[float], object], site: Site) -> None:
+        deadline = self._hooks.deadline
+        await self._hooks.on_loop(half, deadline, site=site, work=self._work, deadline=deadline + 5 * GRACE)
+
+    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
+        return self._left, None
+
+
+class ApplicationUnit(_Answering):
+    """An application instance, imported among the process's own modules."""
+
+    def __init__(self, spec: ApplicationSpec, hooks: Hooks) -> None:
+        super().__init__(spec.key, hooks)
+        self._spec = spec
+
+    async def prepare(self, others: Others) -> None:
+        spec, directory = self._spec, Path(self._spec.directory)
+        site = Site(Stage.LOAD, str(self.key.ref), origin=Origin(directory))
+        call = await self._hooks.beside(
+            lambda: load(spec.target, directory=directory, factory=spec.factory), site, self._work
+        )
+        self._made = Application(self.key.ref.name, call, spec.root_path)
+        await self._start(Origin(directory))
+
+
+class ServiceUnit(_Answering):
+    """A service of a plugin, made with the plugin's instance."""
+
+    def __init__(self, spec: ServiceSpec, hooks: Hooks) -> None:
+        super().__init__(spec.key, hooks)
+        self._spec = spec
+
+    async def prepare(self, others: Others) -> None:
+        plugin = others.plugin(self._spec.plugin)
+        self._made = await plugin.service(self._spec.service)
+        await self._start(plugin.site(Stage.INITIALISE).origin)
+
+
+class PipelineUnit(Unit):
+    """Handlers in order, and what answers behind them."""
+
+    def __init__(self, spec: PipelineSpec) -> None:
+        super().__init__(spec.key)
+        self._spec = spec
+        self._pipeline: Pipeline | None = None
+
+    @property
+    def value(self) -> Pipeline:
+        if self._pipeline is None:
+            raise AssertionError(f"bug: {self.key} is not prepared")
+        return self._pipeline
+
+    async def prepare(self, others: Others) -> None:
+        try:
+            handlers = []
+            for ref in self._spec.handlers:
+                offered = others.plugin(ref.plugin).handlers
+                if ref.handler not in offered:
+                    known = ", ".join(sorted(offered)) or "none"
+                    raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
+                handlers.append(offered[ref.handler])
+            self._pipeline = Pipeline(self.key.ref.name, handlers, others.answering(self._spec.target))
+        except ChangeoverError as error:
+            raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
+        self.linked()
+
+    async def end(self) -> Refusal | None:
+        self.lifecycle.end()
+        self._pipeline = None
+        return None
+
+
+def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
+    """Make the unit that `spec` describes; nothing is begun yet."""
+    if isinstance(spec, PluginSpec):
+        return PluginUnit(spec, store, hooks)
+    if isinstance(spec, ApplicationSpec):
+        return ApplicationUnit(spec, hooks)
+    if isinstance(spec, ServiceSpec):
+        return ServiceUnit(spec, hooks)
+    return PipelineUnit(spec)

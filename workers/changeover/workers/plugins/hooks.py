@@ -1,0 +1,167 @@
+"""Runs the hooks of plugins: each with a deadline, each failure worded as a refusal.
+
+Hooks before the commit and `on_unload` run in the loader thread unless they are async; what comes
+right after the commit runs on the loop, where consumers and timers belong. A hook cannot end the
+worker: SystemExit and KeyboardInterrupt are failures of the plugin like any other.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any, TypeVar, cast
+
+from changeover.workers.plugins.refused import HookTimeout, Refused, Site, refusal_of
+from changeover.workers.plugins.thread import LoaderThread, Outcome, ThreadHung
+from changeover.workers.serving.attribution import UnitWork, current_work
+from changeover.workers.serving.lease import current_lease
+
+T = TypeVar("T")
+
+GRACE = 1.0
+"""Seconds in which a hook that missed its deadline may react to being cancelled."""
+
+
+class Hooks:
+    """Runs hooks, and other pieces of a plugin's code that come before a commit.
+
+    Args:
+        deadline: Seconds for each.
+
+    Attributes:
+        deadline: Seconds for each.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._thread = LoaderThread()
+
+    async def beside(self, call: Callable[[], T], site: Site, work: UnitWork | None = None) -> T:
+        """Run `call` in the loader thread; an awaitable that it returns is awaited on the loop, in the same context.
+
+        Raises:
+            Refused: It raised, or missed the deadline.
+        """
+        context = _context(work)
+        try:
+            outcome = await self._thread.run(call, self.deadline, context)
+        except ThreadHung as hung:
+            raise Refused(refusal_of(hung, site)) from None
+        value = _taken(outcome, site)
+        if inspect.isawaitable(value):
+            return cast(T, _taken(await self._awaited(lambda: value, context, site, self.deadline), site))
+        return value
+
+    async def hook(self, hook: Callable[..., Any], *args: object, site: Site, work: UnitWork | None) -> None:
+        """Run a hook: on the loop when it is `async def`, in the loader thread otherwise.
+
+        Raises:
+            Refused: It raised, or missed the deadline.
+        """
+        if inspect.iscoroutinefunction(hook):
+            await self.on_loop(hook, *args, site=site, work=work)
+        else:
+            await self.beside(lambda: hook(*args), site, work)
+
+    async def on_loop(
+        self,
+        hook: Callable[..., Any],
+        *args: object,
+        site: Site,
+        work: UnitWork | None,
+        deadline: float | None = None,
+    ) -> None:
+        """Run a hook on the loop; one that is not async must not block.
+
+        Args:
+            hook: What to call.
+            args: Its arguments.
+            site: What is going on, for a refusal.
+            work: The unit that tasks and threads which it starts belong to.
+            deadline: Seconds, when they differ from everybody's.
+
+        Raises:
+            Refused: It raised, or missed the deadline.
+        """
+
+        async def call() -> None:
+            result = hook(*args)
+            if inspect.isawaitable(result):
+                await result
+
+        _taken(await self._awaited(call, _context(work), site, deadline or self.deadline), site)
+
+    async def _awaited(
+        self, call: Callable[[], Awaitable[T]], context: contextvars.Context, site: Site, deadline: float
+    ) -> Outcome[T]:
+        task = asyncio.get_running_loop().create_task(_guarded(call), name=f"{site.unit} {site.hook}", context=context)
+        try:
+            await asyncio.wait({task}, timeout=deadline)
+        except asyncio.CancelledError:
+            await _cancelled(task)
+            raise
+        if task.done():
+            return task.result()
+        late = HookTimeout(deadline, _waiting_at(task))
+        await _cancelled(task)
+        raise Refused(refusal_of(late, site))
+
+    def close(self) -> None:
+        """Let the loader thread end."""
+        self._thread.close()
+
+
+async def stop_work(work: UnitWork) -> tuple[str, ...]:
+    """Cancel the tasks that a unit left running.
+
+    Returns:
+        The names of tasks that ignore it, and of threads, which cannot be stopped from outside.
+    """
+    tasks = [task for task in work.tasks if not task.done()]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=GRACE)
+    threads = [f"thread {thread.name}" for thread in work.threads if thread.is_alive()]
+    return (*(f"task {task.get_name()}" for task in tasks if not task.done()), *threads)
+
+
+async def _guarded(call: Callable[[], Awaitable[T]]) -> Outcome[T]:
+    """An error as a value: SystemExit that leaves a task would end the loop."""
+    try:
+        return Outcome(await call())
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its own failure
+        return Outcome(error=error)
+
+
+async def _cancelled(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    await asyncio.wait({task}, timeout=GRACE)
+
+
+def _taken(outcome: Outcome[T], site: Site) -> T:
+    if outcome.error is not None:
+        raise Refused(refusal_of(outcome.error, site))
+    return outcome.take()
+
+
+def _context(work: UnitWork | None) -> contextvars.Context:
+    """A context in which whatever is started belongs to the unit and to no request."""
+    context = contextvars.copy_context()
+    context.run(current_lease.set, None)
+    context.run(current_work.set, work)
+    return context
+
+
+def _waiting_at(task: "asyncio.Task[Any]") -> traceback.StackSummary:
+    """Where a task's coroutines wait, the outermost first."""
+    frames: list[FrameType] = []
+    coroutine: Any = task.get_coro()
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            frames.append(frame)
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+    return traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)

@@ -1,0 +1,184 @@
+"""Linking: finds in a plugin's modules what its manifest names, and refuses what does not fit it.
+
+Runs a plugin's code (imports, constructors), so its callers run it in the loader thread.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from changeover.workers.plugins.api import AsgiService, Plugin
+from changeover.workers.plugins.manifest import Direction, Entry, Manifest, ServiceInterface
+from changeover.workers.plugins.modules import PluginModules
+from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
+from changeover.workers.serving.application import asgi3
+from changeover.workers.serving.asgi import Application, AsgiCallable
+from changeover.workers.serving.contract import Service
+from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, ServiceFunction, check, kind_of
+
+Offered = Service | ServiceFunction | Application
+"""What a service of a plugin is in a pipeline."""
+
+_KINDS = {
+    Direction.INBOUND: HandlerKind.INBOUND,
+    Direction.OUTBOUND: HandlerKind.OUTBOUND,
+    Direction.AROUND: HandlerKind.AROUND,
+}
+
+
+class Linker:
+    """Looks things up for one plugin instance.
+
+    Args:
+        manifest: What is promised.
+        modules: Where it is looked for.
+    """
+
+    def __init__(self, manifest: Manifest, modules: PluginModules) -> None:
+        self._manifest = manifest
+        self._modules = modules
+
+    def load(self) -> None:
+        """Import every module that the manifest names.
+
+        Raises:
+            BaseException: Whatever the modules raise.
+        """
+        manifest = self._manifest
+        entries = [_written(manifest.plugin), _written(manifest.config)]
+        entries += [manifest.entry(name, handler.entry) for name, handler in manifest.handlers.items()]
+        entries += [manifest.entry(name, service.entry) for name, service in manifest.services.items()]
+        for module in dict.fromkeys(entry.module for entry in entries if entry):
+            self._modules.import_module(module)
+
+    def config(self, encoded: bytes) -> object:
+        """Convert the configuration to the Struct that the manifest names.
+
+        Raises:
+            ConfigRejected: It does not fit, or none is taken and some is given.
+            ContractBroken: What the manifest names is no type to convert to.
+        """
+        entry = _written(self._manifest.config)
+        if entry is None:
+            given = msgspec.msgpack.decode(encoded)
+            if given:
+                raise ConfigRejected(f"{', '.join(map(str, given))} given, and the manifest names no `config`")
+            return None
+        shape = self._attribute(entry)
+        if not isinstance(shape, type):
+            raise ContractBroken(f"config = {self._manifest.config!r} is no class; name a msgspec Struct")
+        try:
+            return msgspec.msgpack.decode(encoded, type=shape)
+        except msgspec.ValidationError as error:
+            raise ConfigRejected(str(error)) from None
+
+    def plugin(self, config: object) -> Plugin[Any] | None:
+        """Make the instance of the plugin's class; None for a stateless plugin.
+
+        Raises:
+            ContractBroken: The manifest names something else than a subclass of Plugin, or its constructor left
+                the configuration out.
+        """
+        entry = _written(self._manifest.plugin)
+        if entry is None:
+            return None
+        made = self._attribute(entry)
+        if not (isinstance(made, type) and issubclass(made, Plugin)):
+            raise ContractBroken(f"plugin = {self._manifest.plugin!r} is no subclass of changeover.plugin.Plugin")
+        instance: Plugin[Any] = made(config)
+        if not hasattr(instance, "config"):
+            raise ContractBroken(f"{made.__name__}.__init__ does not call super().__init__(config)")
+        return instance
+
+    def handlers(self, instance: Plugin[Any] | None) -> dict[str, Handler]:
+        """Find every handler of the manifest.
+
+        Raises:
+            ContractBroken: One is missing, cannot be called as declared, or is marked as another kind.
+        """
+        found = {}
+        for name, declared in self._manifest.handlers.items():
+            kind = _KINDS[declared.direction]
+            call = self._found(self._manifest.entry(name, declared.entry), instance, f"handler {name!r}")
+            marked = kind_of(call)
+            if marked is not None and marked is not kind:
+                fact = f"handler {name!r} is {kind.value} in the manifest and marked @{marked.value} in the code"
+                raise ContractBroken(fact)
+            found[name] = Handler(f"{self._manifest.id}:{name}", kind, _checked(kind, call, f"handler {name!r}"))
+        return found
+
+    def service(self, name: str, instance: Plugin[Any] | None) -> Offered:
+        """Make one service of the manifest.
+
+        Raises:
+            ContractBroken: It is missing, or nothing that answers requests.
+        """
+        declared = self._manifest.services.get(name)
+        if declared is None:
+            offered = ", ".join(sorted(self._manifest.services)) or "none"
+            raise ContractBroken(f"service {name!r} is not in the manifest, which offers: {offered}")
+        what = f"service {name!r}"
+        value = self._found(self._manifest.entry(name, declared.entry), instance, what)
+        if isinstance(value, AsgiService):
+            return Application(f"{self._manifest.id}:{name}", self._asgi(value), value.root_path)
+        if declared.interface is ServiceInterface.ASGI:
+            return Application(f"{self._manifest.id}:{name}", asgi3(value, what))
+        if isinstance(value, type) and issubclass(value, Service):
+            return _made(value, instance)
+        if isinstance(value, Service):
+            return value
+        return _checked(HandlerKind.SERVICE, value, what)
+
+    def _asgi(self, declared: AsgiService) -> AsgiCallable:
+        if not isinstance(declared.target, str):
+            return asgi3(declared.target, "asgi(...)")
+        module, _, attribute = declared.target.partition(":")
+        if not module or not attribute:
+            raise ContractBroken(f"asgi({declared.target!r}): write it like `package.module:app`")
+        return asgi3(self._attribute(Entry(module, attribute)), declared.target)
+
+    def _found(self, entry: Entry, instance: Plugin[Any] | None, what: str) -> Any:
+        if not entry.on_instance:
+            return self._attribute(entry, what)
+        value = instance
+        for part in entry.attribute.split("."):
+            if not hasattr(value, part):
+                raise ContractBroken(f"{what}: {type(instance).__name__} has no {entry.attribute!r}{_hint(entry)}")
+            value = getattr(value, part)
+        return value
+
+    def _attribute(self, entry: Entry, what: str = "") -> Any:
+        value: Any = self._modules.import_module(entry.module)
+        for part in entry.attribute.split("."):
+            if not hasattr(value, part):
+                raise ContractBroken(f"{what}: {entry.module} has no {entry.attribute!r}{_hint(entry)}".lstrip(": "))
+            value = getattr(value, part)
+        return value
+
+
+def _hint(entry: Entry) -> str:
+    return f'; name it with `entry`, like `entry = "{entry.module}:Name"`, or rename one of them'
+
+
+def _written(entry: str) -> Entry | None:
+    module, _, attribute = entry.partition(":")
+    return Entry(module, attribute) if entry else None
+
+
+def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
+    try:
+        check(kind, call, method=False)
+    except NotAHandler as error:
+        raise ContractBroken(f"{what}: {error}") from None
+    assert callable(call)
+    return call
+
+
+def _made(service: type[Service], instance: Plugin[Any] | None) -> Service:
+    """A service whose constructor takes something is made with the plugin's instance."""
+    if service.__init__ is object.__init__:
+        return service()
+    if instance is None:
+        return service()
+    return service(instance)  # type: ignore[call-arg]

@@ -1,0 +1,205 @@
+"""Isolation: each plugin instance has modules of its own, under a private name, with an own `__import__`.
+
+Python finds `__import__` in a module's `__builtins__`. The modules of a plugin get a copy of the
+builtins in which it leads the plugin's own names to this instance, and everything else to the
+real import. So `import pricing.rules` means the same version at load and, in a function, a day
+later, and nothing that other code uses is patched.
+
+Entered into the interpreter's tables, and removed by `close`: `sys.modules` under the private
+package (pickle, dataclasses and typing look classes up there), and `sys.path_importer_cache` for
+the artifact's folders (which gives relative imports, `importlib.import_module(".x", __package__)`
+and `pkgutil` for free).
+"""
+
+import builtins
+import importlib
+import importlib.machinery
+import linecache
+import logging
+import sys
+import typing
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from changeover.workers.plugins.finder import Finder, Source, table_of
+
+PREFIX = "changeover_plugins"
+"""First part of every private module name, and of plugins' logger names: `changeover_plugins.<id>`."""
+
+_open: "dict[str, PluginModules]" = {}
+
+
+class PluginModules:
+    """The modules of one plugin instance, from `open` to `close`.
+
+    Args:
+        plugin: The plugin's id.
+        instance: Tells this instance from others of the same id; letters, digits and `_`.
+        root: The artifact's folder.
+        files: Its checked content.
+
+    Attributes:
+        root: The artifact's folder.
+        package: Private package under which its modules are known to Python.
+    """
+
+    def __init__(self, plugin: str, instance: str, root: Path, files: Mapping[str, bytes]) -> None:
+        self.root = root
+        self.package = _free(f"{PREFIX}.{plugin}.{instance}")
+        self.table = table_of(files)
+        self._native = {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
+        self._roots = frozenset(name for name in self.table if "." not in name)
+        self._importlib = _Importlib(self)
+        self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
+
+    def open(self) -> None:
+        """Make the modules importable; nothing is imported yet."""
+        namespace = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
+        namespace.__path__ = []
+        package = ModuleType(self.package)
+        package.__path__ = [str(self.root)]
+        package.__spec__ = importlib.machinery.ModuleSpec(self.package, None, is_package=True)
+        _open[self.package] = self
+        for folder in self._folders():
+            sys.path_importer_cache[folder] = Finder(Path(folder), _open)
+        sys.modules[self.package] = package
+
+    def _folders(self) -> Iterator[str]:
+        yield str(self.root)
+        for source in self.table.values():
+            if source.is_package:
+                yield str(self.root / source.folder)
+
+    def owns(self, name: str) -> bool:
+        """Whether an absolute module name is the plugin's own."""
+        return name.partition(".")[0] in self._roots
+
+    def import_module(self, name: str, package: str | None = None) -> ModuleType:
+        """Import a module by the name that the plugin's code uses: its own first, then anybody's."""
+        if not name.startswith(".") and self.owns(name):
+            return self._own(name, ("__name__",))
+        return importlib.import_module(name, package)
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        if level == 0 and name.partition(".")[0] in self._roots:
+            leaf = self._own(name, fromlist or ("__name__",))
+            return leaf if fromlist else sys.modules[f"{self.package}.{name.partition('.')[0]}"]
+        try:
+            module = builtins.__import__(name, globals, locals, fromlist or (), level)
+        except ModuleNotFoundError as error:
+            raise self._explained(error) from None
+        return self._importlib if module is importlib else module
+
+    def _own(self, name: str, fromlist: Sequence[str]) -> ModuleType:
+        try:
+            return builtins.__import__(f"{self.package}.{name}", None, None, fromlist, 0)
+        except ModuleNotFoundError as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: ModuleNotFoundError) -> ModuleNotFoundError:
+        missing = error.name or ""
+        native = missing.removeprefix(f"{self.package}.")
+        if native in self._native:
+            reason = f"{native} is a native module, which cannot be loaded twice: install it where the workers run"
+            return ModuleNotFoundError(reason, name=native)
+        if not missing.startswith(f"{self.package}."):
+            return error
+        return ModuleNotFoundError(f"No module named {native!r} in the plugin's files", name=native)
+
+    def loaded(self) -> list[ModuleType]:
+        """Its modules that were imported so far."""
+        return [module for name, module in list(sys.modules.items()) if name.startswith(f"{self.package}.")]
+
+    def close(self) -> "Remains":
+        """Take the modules out of the interpreter's tables. Idempotent; code that still runs goes on, without imports.
+
+        Returns:
+            What can tell whether something keeps them alive.
+        """
+        remains = Remains(self.package, [module.__spec__.loader for module in self.loaded() if module.__spec__])
+        if _open.pop(self.package, None) is not None:
+            for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
+                del sys.modules[name]
+            if not any(other.root == self.root for other in _open.values()):
+                self._forget_folders()
+            _forget_loggers(self.package)
+            forget_types()
+        return remains
+
+    def _forget_folders(self) -> None:
+        for folder in self._folders():
+            sys.path_importer_cache.pop(folder, None)
+        for filename in [name for name in linecache.cache if name.startswith(f"{self.root}/")]:
+            linecache.cache.pop(filename, None)
+
+
+class Remains:
+    """Tells whether the globals of closed modules still live. Holds nothing alive itself.
+
+    Args:
+        package: The modules' private package.
+        loaders: Each is referred to by its module's globals.
+
+    Attributes:
+        package: The modules' private package.
+    """
+
+    __slots__ = ("_loaders", "package")
+
+    def __init__(self, package: str, loaders: Sequence[object]) -> None:
+        self.package = package
+        self._loaders = [weakref.ref(loader) for loader in loaders if loader is not None]
+
+    def alive(self) -> list[Any]:
+        """The loaders of modules whose globals are alive now, after the garbage collector ran."""
+        return [loader for reference in self._loaders if (loader := reference()) is not None]
+
+
+class _Importlib(ModuleType):
+    """What plugin code sees as `importlib`: the real one, with an `import_module` that knows the plugin's names."""
+
+    def __init__(self, modules: PluginModules) -> None:
+        super().__init__("importlib", importlib.__doc__)
+        self.import_module = modules.import_module
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib, name)
+
+
+def _free(package: str) -> str:
+    taken = 2
+    candidate = package
+    while candidate in _open:
+        candidate, taken = f"{package}_{taken}", taken + 1
+    return candidate
+
+
+def _forget_loggers(package: str) -> None:
+    """`logging` keeps every logger for ever, and so whatever its handlers and filters hold."""
+    loggers = logging.Logger.manager.loggerDict
+    with logging._lock:  # type: ignore[attr-defined]
+        own = {name for name in loggers if f"{name}.".startswith(f"{package}.")}
+        gone = {loggers.pop(name) for name in own}
+        for entry in loggers.values():
+            if isinstance(entry, logging.PlaceHolder):
+                for logger in gone & entry.loggerMap.keys():
+                    del entry.loggerMap[logger]  # type: ignore[arg-type]
+
+
+def forget_types() -> None:
+    """Empty the caches of `typing`, which hold the arguments of generics such as `Plugin[Config]`."""
+    for clear in getattr(typing, "_cleanups", ()):
+        clear()
+
+
+__all__ = ["PREFIX", "PluginModules", "Remains", "Source", "forget_types"]

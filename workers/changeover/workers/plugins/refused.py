@@ -1,0 +1,237 @@
+"""From an exception to a refusal that a person can act on."""
+
+import errno
+import socket
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.plugins.api import ResourceUnusable
+from changeover.workers.plugins.artifact import ArtifactError
+from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.thread import ThreadHung
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+
+MAX_TRACEBACK = 32 * 1024
+"""Most characters of a traceback that travel with a refusal; the end is kept."""
+
+_HERE = str(Path(__file__).parents[1])
+_TRANSIENT = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.EADDRINUSE,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EIO,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose code is to be named.
+
+    Attributes:
+        root: The folder that its files lie in; names are told relative to it.
+        package: Private prefix of its modules, left out of every text; empty for none.
+    """
+
+    root: Path
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What was going on.
+
+    Attributes:
+        stage: How far the candidate came.
+        unit: The unit, as its `UnitRef` reads.
+        hook: The hook that is running, empty when none is.
+        origin: Whose code is running.
+    """
+
+    stage: Stage
+    unit: str
+    hook: str = ""
+    origin: Origin | None = None
+
+
+class Refused(ChangeoverError):
+    """A candidate is refused.
+
+    Attributes:
+        refusal: The reason, as it travels.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(f"{refusal.unit} {refusal.hook}: {refusal.summary}".replace("  ", " "))
+
+
+class ContractBroken(ChangeoverError):
+    """A plugin's code is not what its manifest or the plugin API says.
+
+    Attributes:
+        fact: What is wrong, and what would be right.
+    """
+
+    def __init__(self, fact: str) -> None:
+        self.fact = fact
+        super().__init__(fact)
+
+
+class HookTimeout(ChangeoverError):
+    """An async hook did not return within its deadline, and was cancelled.
+
+    Attributes:
+        deadline: Seconds that were allowed.
+        stack: Where it was waiting.
+    """
+
+    def __init__(self, deadline: float, stack: traceback.StackSummary) -> None:
+        self.deadline = deadline
+        self.stack = stack
+        super().__init__(f"not done within {deadline:g} s")
+
+
+class ConfigRejected(ChangeoverError):
+    """A plugin's configuration does not fit the Struct that its manifest names.
+
+    Attributes:
+        reason: What does not fit, with its path.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"its configuration does not fit: {reason}")
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Whose fault an error is, and so whether the same content is worth another try."""
+    if isinstance(error, Refused):
+        return error.refusal.fault
+    for fault, kinds in _FAULTS:
+        if isinstance(error, kinds):
+            return fault
+    if isinstance(error, OSError) and error.errno in _TRANSIENT:
+        return Fault.RESOURCE
+    return Fault.CRASH
+
+
+_FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
+    (Fault.CONFIG, (ConfigRejected,)),
+    (Fault.TIMEOUT, (ThreadHung, HookTimeout, TimeoutError)),
+    (Fault.CONTRACT, (ContractBroken, ManifestInvalid, ResourceUnusable, ImportError, SyntaxError)),
+    (Fault.RESOURCE, (ArtifactError, MemoryError, ConnectionError, socket.gaierror)),
+    (Fault.CAPABILITY, (PermissionError,)),
+)
+
+
+def refusal_of(error: BaseException, site: Site) -> Refusal:
+    """Word `error` as a refusal. Keeps no reference to it, its frames, or anything that lives."""
+    if isinstance(error, Refused):
+        return error.refusal
+    told = traceback.TracebackException.from_exception(error)
+    where, source = _place(told, error, site.origin)
+    _trim(told, site.origin)
+    text = _stack_text(error, site.origin) + "".join(told.format())
+    return Refusal(
+        stage=site.stage,
+        fault=_judged(error, where, site),
+        summary=_private(_summary(error, told), site.origin),
+        unit=site.unit,
+        hook=site.hook,
+        where=where,
+        source=source,
+        traceback=_private(text, site.origin)[-MAX_TRACEBACK:],
+    )
+
+
+def _judged(error: BaseException, where: str, site: Site) -> Fault:
+    fault = fault_of(error)
+    ours = fault is Fault.CRASH and not where and error.__traceback__ is not None and isinstance(error, Exception)
+    return Fault.INTERNAL if ours and site.origin is None else fault
+
+
+def _summary(error: BaseException, told: traceback.TracebackException) -> str:
+    if isinstance(error, ChangeoverError):
+        return str(error)
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    return "".join(told.format_exception_only()).strip()
+
+
+def _place(told: traceback.TracebackException, error: BaseException, origin: Origin | None) -> tuple[str, str]:
+    """`file:line` and the line itself, innermost in the origin's own code."""
+    if origin is None:
+        return "", ""
+    if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(f"{origin.root}/"):
+        return f"{_relative(error.filename, origin)}:{error.lineno}", (error.text or "").strip()
+    stacks = [*_stacks(told)]
+    if isinstance(error, ThreadHung | HookTimeout):
+        stacks.insert(0, error.stack)
+    for stack in stacks:
+        for frame in reversed(stack):
+            if frame.filename.startswith(f"{origin.root}/"):
+                return f"{_relative(frame.filename, origin)}:{frame.lineno}", (frame.line or "").strip()
+    return "", ""
+
+
+def _stacks(told: traceback.TracebackException) -> Iterator[traceback.StackSummary]:
+    for each in _chain(told):
+        yield each.stack
+
+
+def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    pending: list[traceback.TracebackException | None] = [told]
+    while pending:
+        each = pending.pop()
+        if each is not None:
+            yield each
+            pending += [each.__context__, each.__cause__, *(each.exceptions or ())]
+
+
+def _trim(told: traceback.TracebackException, origin: Origin | None) -> None:
+    """Leave out our own frames and the import machinery's, and name files as people know them."""
+    for each in _chain(told):
+        each.stack = traceback.StackSummary.from_list(list(_known(each.stack, origin)))
+        if origin is not None and getattr(each, "filename", None):
+            each.filename = _relative(each.filename, origin)
+
+
+def _known(stack: Iterable[traceback.FrameSummary], origin: Origin | None) -> Iterator[traceback.FrameSummary]:
+    for frame in stack:
+        if frame.filename.startswith((_HERE, "<frozen importlib")):
+            continue
+        name = _relative(frame.filename, origin) if origin else frame.filename
+        yield traceback.FrameSummary(name, frame.lineno, frame.name, line=frame.line, lookup_line=False)
+
+
+def _stack_text(error: BaseException, origin: Origin | None) -> str:
+    if not isinstance(error, ThreadHung | HookTimeout):
+        return ""
+    known = traceback.StackSummary.from_list(list(_known(error.stack, origin)))
+    return "Where it was (most recent call last):\n" + "".join(known.format())
+
+
+def _relative(filename: str | None, origin: Origin) -> str:
+    return (filename or "").removeprefix(f"{origin.root}/")
+
+
+def _private(text: str, origin: Origin | None) -> str:
+    return text.replace(f"{origin.package}.", "") if origin and origin.package else text
+
+
+def config_rejected(error: msgspec.ValidationError) -> ConfigRejected:
+    """Word msgspec's complaint about a configuration."""
+    return ConfigRejected(str(error))
