@@ -136,7 +136,6 @@ class Lifespan:
         self, task: asyncio.Task[None], started: asyncio.Future[str | None], deadline: float
     ) -> None:
         if started.done() and started.result() is None:
-            self._state = _State.STARTED
             return
         if not started.done() and not task.done():
             await self._end()
@@ -165,9 +164,10 @@ class Lifespan:
             await self._call(scope, self._receive, self._send)
         except SystemExit as error:
             raise ExitCalled(error.code) from error
-        finally:
+        except Exception:
             if self._state is _State.STARTED:
-                log.error("the lifespan of application %s ended while it serves", self._name, exc_info=True)
+                log.exception("the lifespan of application %s failed while it serves", self._name)
+            raise
 
     async def _receive(self) -> dict[str, str]:
         if not self._asked:
@@ -179,6 +179,7 @@ class Lifespan:
     async def _send(self, message: MutableMapping[str, Any]) -> None:
         kind = message["type"]
         if kind == "lifespan.startup.complete":
+            self._state = _State.STARTED
             _settle(self._started, None)
         elif kind == "lifespan.startup.failed":
             _settle(self._started, message.get("message") or "it gave no reason")
