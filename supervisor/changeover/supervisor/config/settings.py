@@ -130,11 +130,11 @@ class Deadlines(WorkerDeadlines, frozen=True):
         heartbeat: Between two heartbeats.
         silence: Without a heartbeat for this long, the other side counts as silent.
         prepare: From the request to prepare a candidate to the last worker's answer.
-        boot: From forking a worker to its first heartbeat.
+        boot: From forking a worker to serving.
     """
 
     prepare: float = 60.0
-    boot: float = 60.0
+    boot: float = 90.0
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -149,6 +149,8 @@ class Settings(msgspec.Struct, frozen=True):
         epoch_header: Whether responses say which epoch and worker made them.
         boot: What a cold start serves: what is on `disk`, the `last` committed content, or `auto`: the disk unless
             it is held or refused, then the last.
+        on_silent_worker: When a worker lets the prepare deadline pass, `abort` changes nothing anywhere, `kill` goes on
+            without it.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         app: The application.
@@ -167,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_connections: int = 0
     epoch_header: bool = False
     boot: Literal["auto", "last", "disk"] = "auto"
+    on_silent_worker: Literal["abort", "kill"] = "abort"
     runtime_dir: str = ""
     state_dir: str = ""
     app: App | None = None

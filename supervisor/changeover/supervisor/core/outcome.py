@@ -65,7 +65,13 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
 
 
 class NothingChanged(msgspec.Struct, frozen=True, tag=True):
-    """A scan's result: what is on disk is what is served."""
+    """A scan's result: what is on disk is what is served.
+
+    Attributes:
+        notes: What lies on disk and is not taken, for people (`not taken: geo (disabled, changed on disk)`).
+    """
+
+    notes: tuple[str, ...] = ()
 
 
 class RollNeeded(msgspec.Struct, frozen=True, tag=True):

@@ -1,0 +1,117 @@
+"""From contents and plans to a snapshot: digests, what is carried over, a fixed order. Pure."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from changeover.supervisor.artifacts.content import Content
+from changeover.supervisor.artifacts.layout import APP, Plan
+from changeover.supervisor.artifacts.requirements import build_order
+from changeover.supervisor.config.settings import App
+from changeover.workers.protocol.snapshot import (
+    ApplicationSpec,
+    PipelineSpec,
+    PluginSpec,
+    Route,
+    ServiceSpec,
+    Snapshot,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+    UnitSpec,
+)
+
+
+def assemble(
+    contents: Mapping[str, Content], application: ApplicationSpec | None, plans: Iterable[Plan], epoch: int
+) -> tuple[UnitSpec, ...]:
+    """Make the units of a generation in which nothing is carried over yet.
+
+    Args:
+        contents: Plugin id -> content; what they require of each other can be met.
+        application: The application, from `application_spec`.
+        plans: Pipelines that name only what is there.
+        epoch: The generation's epoch.
+
+    Returns:
+        Plugins in the order of their requirements, application, services, pipelines; else by name.
+    """
+    units: dict[UnitRef, UnitSpec] = {}
+
+    def key(ref: UnitRef, requires: tuple[UnitRef, ...], *content: object) -> UnitKey:
+        return UnitKey(ref, unit_digest(ref, content, [units[each].key.digest for each in requires]), epoch)
+
+    for plugin in build_order(contents):
+        content = contents[plugin]
+        ref = UnitRef(UnitKind.PLUGIN, plugin)
+        requires = tuple(UnitRef(UnitKind.PLUGIN, name) for name in sorted(content.manifest.requires))
+        made = key(ref, requires, content.artifact, content.config)
+        units[ref] = PluginSpec(made, content.manifest.version, content.artifact, requires, content.config)
+    if application is not None:
+        units[application.key.ref] = application
+    plans = sorted(plans, key=lambda plan: plan.name)
+    for target in sorted({plan.target.name for plan in plans if plan.target and plan.target.kind is UnitKind.SERVICE}):
+        ref = UnitRef(UnitKind.SERVICE, target)
+        plugin, _, service = target.partition(":")
+        requires = (UnitRef(UnitKind.PLUGIN, plugin),)
+        units[ref] = ServiceSpec(key(ref, requires, service), plugin, service, requires)
+    for plan in plans:
+        ref = UnitRef(UnitKind.PIPELINE, plan.name)
+        used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers}
+        requires = (*sorted(used, key=str), *((plan.target,) if plan.target else ()))
+        handlers = [str(handler) for handler in plan.handlers]
+        units[ref] = PipelineSpec(key(ref, requires, handlers, plan.target), plan.handlers, plan.target, requires)
+    return tuple(units.values())
+
+
+def application_spec(app: App, content: str, epoch: int) -> ApplicationSpec:
+    """The application as a unit.
+
+    Args:
+        app: Its settings; `dir` is absolute.
+        content: Digest of its files.
+        epoch: The generation's epoch.
+    """
+    ref = UnitRef(UnitKind.APPLICATION, APP)
+    digest = unit_digest(ref, (content, app.target, app.dir, app.factory, app.root_path), ())
+    return ApplicationSpec(
+        UnitKey(ref, digest, epoch), app.target, app.dir, factory=app.factory, root_path=app.root_path
+    )
+
+
+def snapshot(
+    units: Iterable[UnitSpec], routes: Iterable[Route], epoch: int, current: Snapshot | None, label: str = ""
+) -> Snapshot:
+    """Make the generation: a unit that `current` has with the same digest is the same instance.
+
+    Args:
+        units: Each after what it requires.
+        routes: In any order.
+        epoch: The generation's epoch.
+        current: What is served, None when nothing is.
+        label: The operator's words for it.
+    """
+    there = {unit.key.ref: unit.key for unit in current.units} if current else {}
+    stamped = tuple(_stamped(unit, there.get(unit.key.ref), epoch) for unit in units)
+    ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path, route.pipeline)))
+    return Snapshot(epoch, generation_digest(stamped, ordered), stamped, ordered, label)
+
+
+def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:
+    since = there.since if there and there.digest == unit.key.digest else epoch
+    return msgspec.structs.replace(unit, key=msgspec.structs.replace(unit.key, since=since))
+
+
+def unit_digest(ref: UnitRef, content: Iterable[object], requires: Iterable[str]) -> str:
+    """SHA-256 over a unit's name, its own content, and the digests of what it requires."""
+    return _digest([ref, list(content), list(requires)])
+
+
+def generation_digest(units: Iterable[UnitSpec], routes: Iterable[Route]) -> str:
+    """SHA-256 over what is served, whenever it began to be: equal digests serve equal content."""
+    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes)])
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(msgspec.msgpack.encode(content, order="sorted")).hexdigest()

@@ -1,0 +1,54 @@
+"""What one plugin brings into a candidate, from disk or carried over from what serves."""
+
+from pathlib import Path
+
+import msgspec
+
+from changeover.supervisor.artifacts.folder import Found
+from changeover.supervisor.config.settings import Settings
+from changeover.workers.plugins.artifact import folder_of
+from changeover.workers.plugins.manifest import Manifest, load
+from changeover.workers.protocol.snapshot import PluginSpec
+
+
+class Content(msgspec.Struct, frozen=True):
+    """A plugin's content.
+
+    Attributes:
+        manifest: What it says of itself.
+        artifact: Digest of its files.
+        config: Its configuration, MessagePack with sorted keys.
+        file: Where its manifest stands, for messages.
+    """
+
+    manifest: Manifest
+    artifact: str
+    config: bytes
+    file: str
+
+    @property
+    def name(self) -> str:
+        """Its id and version, for people."""
+        return f"{self.manifest.id} {self.manifest.version}"
+
+
+def from_disk(found: Found, settings: Settings) -> Content:
+    """What lies in the folder of plugins, with what the configuration says of it."""
+    return Content(found.manifest, found.digest, config_of(found.manifest.id, settings), found.file)
+
+
+def carried(spec: PluginSpec, store: Path) -> Content:
+    """What serves already.
+
+    Raises:
+        ManifestInvalid: The stored artifact is damaged.
+        OSError: The stored artifact cannot be read.
+    """
+    folder = folder_of(store, spec.artifact)
+    return Content(load(folder), spec.artifact, spec.config, str(folder))
+
+
+def config_of(plugin: str, settings: Settings) -> bytes:
+    """A plugin's configuration as it travels."""
+    entry = settings.plugins.entries.get(plugin)
+    return msgspec.msgpack.encode(entry.config if entry else {}, order="sorted")

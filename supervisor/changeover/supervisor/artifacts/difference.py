@@ -1,0 +1,97 @@
+"""What a candidate changes, in words for people. Pure."""
+
+from collections.abc import Callable, Iterator
+
+from changeover.workers.protocol.snapshot import (
+    EMPTY,
+    ApplicationSpec,
+    PipelineSpec,
+    PluginSpec,
+    Snapshot,
+    UnitSpec,
+)
+
+CountFiles = Callable[[str, str], int]
+"""How many files differ between two artifacts, by their digests."""
+
+
+def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFiles) -> tuple[str, ...]:
+    """Say what changes (`pricing 1.4.0 -> 1.5.0 (3 files)`, `+1 route`, `app unchanged`).
+
+    Args:
+        current: What is served; None when nothing is.
+        candidate: What would be.
+        count_files: Compares artifacts.
+    """
+    before = current or EMPTY
+    lines = [*_plugins(before, candidate, count_files), *_pipelines(before, candidate), *_routes(before, candidate)]
+    return (*lines, *_application(before, candidate))
+
+
+def _plugins(before: Snapshot, after: Snapshot, count_files: CountFiles) -> Iterator[str]:
+    old = {unit.key.ref.name: unit for unit in before.units if isinstance(unit, PluginSpec)}
+    new = {unit.key.ref.name: unit for unit in after.units if isinstance(unit, PluginSpec)}
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old:
+            yield f"+ {name} {new[name].version}"
+        elif name not in new:
+            yield f"- {name} {old[name].version}"
+        elif old[name].key.digest != new[name].key.digest:
+            yield _plugin(old[name], new[name], count_files)
+
+
+def _plugin(old: PluginSpec, new: PluginSpec, count_files: CountFiles) -> str:
+    reasons = []
+    if old.artifact != new.artifact:
+        reasons.append(_counted(count_files(old.artifact, new.artifact), "file"))
+    if old.config != new.config:
+        reasons.append("configuration")
+    if not reasons:
+        reasons.append(f"requires {', '.join(ref.name for ref in new.requires)}")
+    version = new.version if old.version == new.version else f"{old.version} -> {new.version}"
+    return f"{new.key.ref.name} {version} ({', '.join(reasons)})"
+
+
+def _pipelines(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Configured pipelines whose own words changed; what follows from plugins is said there."""
+    old, new = _of_kind(before), _of_kind(after)
+    for name in sorted(old.keys() & new.keys()):
+        one, other = old[name], new[name]
+        gone = [f"-{handler}" for handler in one.handlers if handler not in other.handlers]
+        come = [f"+{handler}" for handler in other.handlers if handler not in one.handlers]
+        moved = ["handlers in another order"] if not gone + come and one.handlers != other.handlers else []
+        if one.target != other.target:
+            moved.append(f"-> {other.target or 'nothing'}")
+        if gone or come or moved:
+            yield f"pipeline {name}: {', '.join(gone + come + moved)}"
+
+
+def _of_kind(snapshot: Snapshot) -> dict[str, PipelineSpec]:
+    return {unit.key.ref.name: unit for unit in snapshot.units if isinstance(unit, PipelineSpec)}
+
+
+def _routes(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    old, new = set(before.routes), set(after.routes)
+    if new - old:
+        yield f"+{_counted(len(new - old), 'route')}"
+    if old - new:
+        yield f"-{_counted(len(old - new), 'route')}"
+
+
+def _application(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    old, new = _app(before), _app(after)
+    if isinstance(new, ApplicationSpec):
+        if old is None:
+            yield f"+ app {new.target}"
+        else:
+            yield "app unchanged" if old.key.digest == new.key.digest else f"app {new.target}"
+    elif old is not None:
+        yield "- app"
+
+
+def _app(snapshot: Snapshot) -> UnitSpec | None:
+    return next((unit for unit in snapshot.units if isinstance(unit, ApplicationSpec)), None)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,0 +1,175 @@
+"""Read a folder of plugins: what is there now, whole or not at all."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from changeover.supervisor.artifacts.problems import Problem, of_manifest
+from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
+from changeover.workers.plugins.manifest import MANIFEST, Manifest, ManifestInvalid, read_script, read_toml
+from changeover.workers.protocol.document import Mistake
+from changeover.workers.protocol.refusal import Fault
+
+TRIES = 20
+"""How often files are read again while somebody is writing them."""
+QUIET = 0.025
+"""Seconds that files must not have changed for, and the pause between two readings."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A plugin as it lies in the folder.
+
+    Attributes:
+        path: Its folder or file.
+        file: Where its manifest stands.
+        manifest: What it says of itself.
+        files: Its content: name -> bytes.
+        digest: Of its content.
+    """
+
+    path: str
+    file: str
+    manifest: Manifest
+    files: dict[str, bytes]
+    digest: str
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """Everything in the folder.
+
+    Attributes:
+        plugins: By id, in the order of the ids.
+        problems: Folder or file -> what keeps it from being a plugin.
+        ignored: What is no plugin, and why.
+    """
+
+    plugins: dict[str, Found] = {}
+    problems: dict[str, tuple[Problem, ...]] = {}
+    ignored: tuple[str, ...] = ()
+
+
+def read_folder(folder: Path) -> Listing:
+    """Read every plugin in `folder`. Blocks on the disk, and for as long as somebody is writing (about 0.5 s at most).
+
+    Args:
+        folder: Folders with a `plugin.toml` and single files with an inline block are plugins.
+    """
+    plugins: dict[str, Found] = {}
+    problems: dict[str, tuple[Problem, ...]] = {}
+    ignored: list[str] = []
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        return Listing(problems={str(folder): (Problem(reason, str(folder), fault=Fault.RESOURCE),)})
+    for path in paths:
+        try:
+            found = read_plugin(path)
+        except ManifestInvalid as error:
+            problems[str(path)] = of_manifest(error)
+        except UnreadableArtifact as error:
+            problems[str(path)] = (Problem(error.reason, str(error.path), fault=Fault.RESOURCE),)
+        else:
+            if found is None:
+                ignored.append(f"{path} ({_why_ignored(path)})")
+            elif found.manifest.id in plugins:
+                problems[str(path)] = (_same_id(found, plugins[found.manifest.id]),)
+            else:
+                plugins[found.manifest.id] = found
+    return Listing(dict(sorted(plugins.items())), problems, tuple(ignored))
+
+
+def read_plugin(path: Path) -> Found | None:
+    """Read one plugin.
+
+    Args:
+        path: A folder, or a file.
+
+    Returns:
+        None when it is no plugin.
+
+    Raises:
+        ManifestInvalid: It is one, and its manifest cannot be used.
+        UnreadableArtifact: It cannot be read, or somebody does not stop writing it.
+    """
+    single = path.is_file()
+    if (single and path.suffix != ".py") or not (single or (path / MANIFEST).is_file()):
+        return None
+    files = read_settled(path)
+    file = path if single else path / MANIFEST
+    content = files.get(path.name if single else MANIFEST)
+    if content is None:
+        return None
+    text = _text(content, str(file))
+    manifest = read_script(text, str(file)) if single else read_toml(text, str(file))
+    if manifest is None:
+        return None
+    missing = list(_resource_mistakes(path, manifest))
+    if missing:
+        raise ManifestInvalid(str(file), missing)
+    return Found(str(path), str(file), manifest, files, digest_of(files))
+
+
+def read_settled(path: Path, tries: int = TRIES, quiet: float = QUIET) -> dict[str, bytes]:
+    """Read files that nobody is writing: read twice alike, and not touched for a moment.
+
+    Args:
+        path: A folder or a file.
+        tries: How often to read again.
+        quiet: Seconds.
+
+    Raises:
+        UnreadableArtifact: They cannot be read, or go on changing.
+    """
+    before: dict[str, bytes] | None = None
+    failure = UnreadableArtifact(path, f"still changes after {tries} readings; reload when it is written")
+    for _ in range(tries):
+        touched = _touched(path)
+        try:
+            files = read_files(path)
+        except UnreadableArtifact as error:
+            failure, files = error, None
+        if files is not None and (files == before or time.time() - touched > quiet) and _touched(path) == touched:
+            return files
+        before = files
+        time.sleep(quiet)
+    raise failure
+
+
+def _touched(path: Path) -> float:
+    """When anything below `path` was changed last, seconds since 1970; what cannot be looked at was not."""
+    latest = 0.0
+    for each in (path, *path.rglob("*")):
+        try:
+            latest = max(latest, each.stat().st_mtime)
+        except OSError:
+            continue
+    return latest
+
+
+def _text(content: bytes, file: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ManifestInvalid(file, [Mistake("$", f"not UTF-8: {error.reason} at byte {error.start}")]) from error
+
+
+def _resource_mistakes(path: Path, manifest: Manifest) -> Iterator[Mistake]:
+    for name, resource in manifest.resources.items():
+        if path.is_file():
+            yield Mistake(f"$.tool.changeover.resources.{name}", "a single file has no resources; make it a folder")
+        elif not any(each.is_file() for each in path.glob(resource.path)):
+            yield Mistake(f"$.resources.{name}.path", f"no file matches {resource.path}")
+
+
+def _same_id(found: Found, other: Found) -> Problem:
+    plugin = found.manifest.id
+    return Problem(f"{plugin} is the id of {other.path} already", found.file, "$.id", Fault.CONTRACT, plugin)
+
+
+def _why_ignored(path: Path) -> str:
+    if path.is_dir():
+        return f"no {MANIFEST} in it"
+    return "no [tool.changeover] block in it" if path.suffix == ".py" else "neither a folder nor a Python file"

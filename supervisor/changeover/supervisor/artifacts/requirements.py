@@ -1,0 +1,53 @@
+"""Which plugin needs which: versions checked, cycles named, an order to build in."""
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from packaging.specifiers import SpecifierSet
+
+from changeover.supervisor.artifacts.content import Content
+from changeover.supervisor.artifacts.problems import Problem
+from changeover.workers.protocol.document import below, nearest
+from changeover.workers.protocol.refusal import Fault
+
+
+def unmet(contents: Mapping[str, Content]) -> Iterator[Problem]:
+    """Say every requirement that is missing, of the wrong version, or part of a cycle."""
+    for plugin, content in contents.items():
+        for required, wanted in content.manifest.requires.items():
+            message = _unmet(content, required, wanted, contents)
+            if message:
+                yield Problem(message, content.file, below("$.requires", required), Fault.CONTRACT, plugin)
+    try:
+        build_order(contents)
+    except CycleError as error:
+        cycle = error.args[1]
+        files = ", ".join(contents[plugin].file for plugin in sorted(set(cycle)))
+        yield Problem(f"{' requires '.join(reversed(cycle))}: none can be built first ({files})", fault=Fault.CONTRACT)
+
+
+def _unmet(content: Content, required: str, wanted: str, contents: Mapping[str, Content]) -> str:
+    if required not in contents:
+        return f"{content.name} requires {required} {wanted}, which is not there{nearest(required, contents)}"
+    there = contents[required]
+    if SpecifierSet(wanted).contains(there.manifest.version, prereleases=True):
+        return ""
+    return f"{content.name} requires {required} {wanted}, but {there.name} is there ({there.file})"
+
+
+def build_order(contents: Mapping[str, Content]) -> tuple[str, ...]:
+    """Order plugins so that each comes after what it requires; else by id.
+
+    Raises:
+        CycleError: There is no such order.
+    """
+    sorter: TopologicalSorter[str] = TopologicalSorter(
+        {plugin: sorted(contents[plugin].manifest.requires.keys() & contents.keys()) for plugin in sorted(contents)}
+    )
+    sorter.prepare()
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return tuple(order)

@@ -1,0 +1,67 @@
+"""Bring back what an earlier epoch served, as a candidate of its own. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from changeover.supervisor.artifacts.candidate import snapshot, unit_digest
+from changeover.workers.protocol.snapshot import (
+    ApplicationSpec,
+    PipelineSpec,
+    Snapshot,
+    UnitKind,
+    UnitRef,
+    UnitSpec,
+)
+
+
+def target(committed: Sequence[Snapshot], current: Snapshot, to: int | None, held: frozenset[str]) -> Snapshot | None:
+    """Find what to go back to.
+
+    Args:
+        committed: Committed generations that are kept, oldest first.
+        current: What is served.
+        to: An epoch; None for the latest content before `current` that differs from it and is not held.
+        held: Digests of content that was rolled back already.
+
+    Returns:
+        None when there is none.
+    """
+    if to is not None:
+        return next((each for each in committed if each.epoch == to), None)
+    earlier = (each for each in reversed(committed) if each.epoch < current.epoch)
+    return next((each for each in earlier if each.digest != current.digest and each.digest not in held), None)
+
+
+def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") -> Snapshot:
+    """Make `earlier` the candidate `epoch`: its plugins, pipelines and routes, with the application that runs.
+
+    A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance.
+    """
+    running = next((unit for unit in current.units if isinstance(unit, ApplicationSpec)), None)
+    units: dict[UnitRef, UnitSpec] = {}
+    for unit in earlier.units:
+        if isinstance(unit, ApplicationSpec) and running is not None:
+            units[unit.key.ref] = running
+        elif isinstance(unit, PipelineSpec):
+            units[unit.key.ref] = _redigested(unit, units)
+        else:
+            units[unit.key.ref] = unit
+    return snapshot(units.values(), earlier.routes, epoch, current, label)
+
+
+def _redigested(pipeline: PipelineSpec, units: dict[UnitRef, UnitSpec]) -> PipelineSpec:
+    handlers = [str(handler) for handler in pipeline.handlers]
+    requires = [units[ref].key.digest for ref in pipeline.requires]
+    digest = unit_digest(pipeline.key.ref, (handlers, pipeline.target), requires)
+    return msgspec.structs.replace(pipeline, key=msgspec.structs.replace(pipeline.key, digest=digest))
+
+
+def application_differs(earlier: Snapshot, current: Snapshot) -> bool:
+    """Whether `earlier` served another application: bringing that back takes new processes."""
+    ref = UnitRef(UnitKind.APPLICATION, "app")
+
+    def digests(each: Snapshot) -> list[str]:
+        return [unit.key.digest for unit in each.units if unit.key.ref == ref]
+
+    return digests(earlier) != digests(current)

@@ -1,0 +1,203 @@
+"""One scan from end to end: what a request would serve, stored and ready, or why nothing can."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from changeover.supervisor.artifacts import candidate, rollback
+from changeover.supervisor.artifacts.application import ApplicationFiles, read_application
+from changeover.supervisor.artifacts.collection import collect
+from changeover.supervisor.artifacts.difference import summary
+from changeover.supervisor.artifacts.folder import Listing, read_folder
+from changeover.supervisor.artifacts.layout import contradictions, lay_out, only, unused
+from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
+from changeover.supervisor.artifacts.requirements import unmet
+from changeover.supervisor.artifacts.selection import Selection, select
+from changeover.supervisor.artifacts.standing import restart_notes
+from changeover.supervisor.config.check import Checked
+from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.entries import Trigger
+from changeover.supervisor.core.outcome import (
+    Action,
+    Candidate,
+    CutoverRequest,
+    NothingChanged,
+    RollNeeded,
+    ScanRefused,
+    ScanResult,
+)
+from changeover.workers.plugins.artifact import CorruptArtifact, get, put
+from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.protocol.refusal import Fault
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+
+ReadSettings = Callable[[], Checked]
+"""Reads and checks the configuration as it is now."""
+
+
+class Scanner:
+    """Turns disk and configuration into candidates. Every call blocks; one at a time, off the loop.
+
+    Made when the supervisor starts, before the application is imported: the application's files
+    are recorded then, and every candidate carries them until new processes are made.
+
+    Args:
+        booted: The settings that the service runs with; what only a restart changes is kept from them.
+        read_settings: Reads them again for each scan.
+        store: The artifact store.
+        state: The state directory, which is no part of the application.
+
+    Raises:
+        OSError: The application's files cannot be read.
+    """
+
+    def __init__(self, booted: Settings, read_settings: ReadSettings, store: Path, state: Path | None = None) -> None:
+        self._booted = booted
+        self._read_settings = read_settings
+        self._store = store
+        self._state = state
+        self._application = self._read_application(booted)
+
+    def scan(
+        self,
+        request: CutoverRequest,
+        epoch: int,
+        current: Snapshot | None,
+        held: frozenset[str] = frozenset(),
+        committed: Sequence[Snapshot] = (),
+    ) -> ScanResult:
+        """Find out what a request would serve.
+
+        Args:
+            request: What is wished for.
+            epoch: The number of the candidate.
+            current: What is served; None when nothing is.
+            held: Digests of content that was rolled back; refused unless forced.
+            committed: For a rollback, the committed generations that are kept, oldest first.
+
+        Returns:
+            A candidate whose artifacts are all in the store, or why there is none.
+        """
+        try:
+            if request.action is Action.ROLLBACK:
+                return self._roll_back(request, epoch, current, held, committed)
+            return self._reload(request, epoch, current, held)
+        except ManifestInvalid as error:
+            return ScanRefused(refusals(of_manifest(error)))
+        except CorruptArtifact as error:
+            return _refused(str(error), Fault.RESOURCE)
+        except OSError as error:
+            return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
+
+    def collect(self, kept: Iterable[Snapshot]) -> int:
+        """Remove artifacts that no kept generation has; not while a candidate is being made or decided.
+
+        Args:
+            kept: Every generation that is served, draining, or may be asked for again.
+
+        Returns:
+            How many were removed.
+        """
+        return collect(self._store, kept)
+
+    def _reload(
+        self, request: CutoverRequest, epoch: int, current: Snapshot | None, held: frozenset[str]
+    ) -> ScanResult:
+        checked = self._read_settings()
+        if checked.settings is None:
+            return ScanRefused(refusals(of_config(checked.errors)))
+        settings = msgspec.structs.replace(checked.settings, app=self._booted.app)
+        listing = read_folder(Path(settings.plugins.dir)) if settings.plugins.dir else Listing()
+        selected = select(listing, settings, current, request.only, self._store)
+        made = self._candidate(selected, checked.file, settings, request, epoch, current)
+        if isinstance(made, ScanRefused):
+            return made
+        if made.digest in held and not request.force:
+            return _refused(
+                "this content was rolled back and is held; change it, or take it with --force", Fault.CONFIG
+            )
+        roll = (*self._application_notes(checked.settings), *restart_notes(self._booted, checked.settings))
+        if current is not None and made.digest == current.digest and not request.force:
+            return RollNeeded(roll) if roll else NothingChanged(selected.notes)
+        if not request.dry_run:
+            self._put(selected, made)
+        lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
+        notes = [*selected.notes, *(f"not taken: {line}" for line in roll)]
+        if request.dry_run or request.origin.trigger is Trigger.BOOT:
+            notes += [f"ignored: {path}" for path in listing.ignored]
+            notes += unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
+        return Candidate(made, (*lines, *notes))
+
+    def _candidate(
+        self,
+        selected: Selection,
+        origin: str,
+        settings: Settings,
+        request: CutoverRequest,
+        epoch: int,
+        current: Snapshot | None,
+    ) -> Snapshot | ScanRefused:
+        contents = selected.contents
+        layout = lay_out(settings, contents, origin)
+        if request.only and current is not None:
+            layout = only(request.only, layout, current)
+        problems = [*selected.problems, *layout.problems, *unmet(contents)]
+        problems += contradictions(layout.plans, contents, settings.app is not None)
+        if problems:
+            return ScanRefused(refusals(problems))
+        app = candidate.application_spec(settings.app, self._application.digest, epoch) if settings.app else None
+        units = candidate.assemble(contents, app, layout.plans, epoch)
+        routes = [route for plan in layout.plans for route in plan.routes]
+        return candidate.snapshot(units, routes, epoch, current, request.origin.label)
+
+    def _put(self, selected: Selection, made: Snapshot) -> None:
+        """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
+        for unit in made.units:
+            if isinstance(unit, PluginSpec):
+                if unit.artifact in selected.files:
+                    put(self._store, selected.files[unit.artifact])
+                get(self._store, unit.artifact)
+
+    def _roll_back(
+        self,
+        request: CutoverRequest,
+        epoch: int,
+        current: Snapshot | None,
+        held: frozenset[str],
+        committed: Sequence[Snapshot],
+    ) -> ScanResult:
+        earlier = current and rollback.target(committed, current, request.to, held)
+        if current is None or earlier is None:
+            wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
+            return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)
+        made = rollback.restored(earlier, current, epoch, request.origin.label)
+        if made.digest == current.digest and not request.force:
+            return NothingChanged()
+        self._put(Selection(), made)
+        lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
+        if rollback.application_differs(earlier, current):
+            lines = (*lines, f"not taken: app as it was in epoch {earlier.epoch} (needs a roll)")
+        return Candidate(made, lines, restores=earlier.epoch)
+
+    def _read_application(self, settings: Settings) -> ApplicationFiles:
+        if settings.app is None:
+            return ApplicationFiles()
+        plugins = [Path(settings.plugins.dir)] if settings.plugins.dir else []
+        return read_application(settings.app, [*plugins, self._store, *([self._state] if self._state else [])])
+
+    def _application_notes(self, settings: Settings) -> tuple[str, ...]:
+        if settings.app != self._booted.app:
+            return ("app: other settings (needs a roll)",)
+        differing = self._application.differing(self._read_application(self._booted))
+        count = f"{len(differing)} file{'s' if len(differing) > 1 else ''}"
+        return (f"app: {count} changed on disk (needs a roll)",) if differing else ()
+
+    def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
+        one = get(self._store, old)
+        other = fresh.get(new) or get(self._store, new)
+        return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
+
+
+def _refused(message: str, fault: Fault) -> ScanRefused:
+    return ScanRefused(refusals([Problem(message, fault=fault)]))

@@ -1,0 +1,92 @@
+"""Which content of each plugin a candidate takes: the disk's, or what serves already."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from changeover.supervisor.artifacts.content import Content, carried, from_disk
+from changeover.supervisor.artifacts.folder import Found, Listing
+from changeover.supervisor.artifacts.problems import Problem
+from changeover.supervisor.config.settings import Settings
+from changeover.workers.plugins.manifest import Reload
+from changeover.workers.protocol.document import nearest
+from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec, Snapshot
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What a candidate is made of.
+
+    Attributes:
+        contents: Plugin id -> content, in the order of the ids.
+        files: Digest -> files, of everything that comes from disk.
+        problems: What keeps it from being a candidate.
+        notes: What lies on disk and is not taken.
+    """
+
+    contents: dict[str, Content] = {}
+    files: dict[str, dict[str, bytes]] = {}
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def select(
+    listing: Listing, settings: Settings, current: Snapshot | None, only: tuple[str, ...], store: Path
+) -> Selection:
+    """Take each plugin from disk, unless its reload is disabled or `only` names others.
+
+    Args:
+        listing: What is on disk.
+        settings: Checked settings.
+        current: What is served; None when nothing is.
+        only: Names to take from disk; empty takes everything.
+        store: Where the content of what is served lies.
+
+    Raises:
+        ManifestInvalid: A stored artifact is damaged.
+        OSError: A stored artifact cannot be read.
+    """
+    serving = {unit.key.ref.name: unit for unit in current.units if isinstance(unit, PluginSpec)} if current else {}
+    disabled = {plugin for plugin in serving if settings.policy(plugin) is Reload.DISABLED}
+    others = {plugin for plugin in serving if only and plugin not in only}
+    contents = {plugin: carried(serving[plugin], store) for plugin in disabled | others}
+    for plugin, found in listing.plugins.items():
+        if plugin not in contents and (not only or current is None or plugin in only):
+            contents[plugin] = from_disk(found, settings)
+    return Selection(
+        contents=dict(sorted(contents.items())),
+        files={found.digest: found.files for found in listing.plugins.values()},
+        problems=tuple(_problems(listing, disabled, only, current)),
+        notes=tuple(_not_taken(listing, serving, settings, disabled)),
+    )
+
+
+def _problems(
+    listing: Listing, disabled: set[str], only: tuple[str, ...], current: Snapshot | None
+) -> Iterator[Problem]:
+    """What is wrong with what is to be taken: a broken neighbour does not hinder `only`."""
+    for path, problems in listing.problems.items():
+        name = Path(path).stem
+        if name not in disabled and (not only or name in only):
+            yield from problems
+    known = {*listing.plugins, *(Path(path).stem for path in listing.problems)}
+    if current is not None:
+        known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
+    for name in only:
+        if name not in known:
+            yield Problem(f"there is no plugin or pipeline {name}{nearest(name, known)}", path="--only")
+
+
+def _not_taken(
+    listing: Listing, serving: dict[str, PluginSpec], settings: Settings, disabled: set[str]
+) -> Iterator[str]:
+    broken = {Path(path).stem for path in listing.problems}
+    for plugin in sorted(disabled):
+        found: Found | None = listing.plugins.get(plugin)
+        spec = serving[plugin]
+        if found is None:
+            yield f"not taken: {plugin} (disabled, {'broken' if plugin in broken else 'removed'} on disk)"
+        elif found.digest != spec.artifact:
+            yield f"not taken: {plugin} (disabled, changed on disk)"
+        elif from_disk(found, settings).config != spec.config:
+            yield f"not taken: {plugin} (disabled, other configuration)"
