@@ -1,0 +1,175 @@
+"""The server that is measured: started by its own command, in a folder of its own."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.contents import Contents
+from changeover.supervisor.api.client import Client, NoAnswer, ProblemAnswered
+from changeover.supervisor.control import SlotState, StatusView
+from changeover.workers.generation.cell import SharedCell
+
+BOOT = 60.0
+"""Seconds until every worker serves."""
+STOP = 45.0
+"""Seconds until a server that was told to leave is gone."""
+COMMAND = Path(sys.executable).with_name("changeover")
+
+SETTINGS = """\
+name = "bench"
+bind = ["{host}:{port}"]
+workers = {workers}
+epoch_header = true
+runtime_dir = "{folder}/run"
+state_dir = "{folder}/state"
+[plugins]
+dir = "plugins"
+"""
+
+
+class SubjectBroken(Exception):
+    """The server that is measured did not do what it had to: there is nothing to measure."""
+
+
+class Subject:
+    """A running server.
+
+    Attributes:
+        address: Where it listens.
+        pid: The supervisor's.
+        control: Asks it.
+        contents: What its plugin folder holds.
+        cell: Its commit cell.
+    """
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.address = ("127.0.0.1", _free_port())
+        self.contents = Contents(folder / "plugins")
+        self._workers = workers
+        self._log = folder / "log"
+        host, port = self.address
+        (folder / "changeover.toml").write_text(SETTINGS.format(host=host, port=port, workers=workers, folder=folder))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen([COMMAND, "run"], cwd=folder, stdout=log, stderr=log)
+        self.pid = self._process.pid
+        self.control = Client(folder / "run" / "control.sock")
+        self._cell_path = folder / "run" / "epoch.cell"
+        self._family: tuple[tuple[int, int], ...] = ()
+
+    def await_serving(self) -> None:
+        """Return when every slot serves; fails with the server's own words."""
+        until(self._serves, BOOT, lambda: f"no {self._workers} workers serve\n{self.words()}")
+        descriptor = os.open(self._cell_path, os.O_RDONLY)
+        self.cell = SharedCell(descriptor)
+        os.close(descriptor)
+        self._family = tuple((pid, born(pid)) for pid in descendants(self.pid))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the supervisor lives."""
+        return self._process.poll() is None
+
+    def status(self) -> StatusView:
+        """How it fares."""
+        return self.control.get("/v1/status", StatusView)
+
+    def workers(self) -> dict[int, int]:
+        """Slot -> pid of its worker."""
+        return {slot.slot: slot.pid for slot in self.status().slots}
+
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def kill_supervisor(self) -> None:
+        """End the supervisor, and only it, as a crash would."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def words(self) -> str:
+        """The end of its log."""
+        return self._log.read_text(errors="replace")[-4000:]
+
+    def stop(self) -> None:
+        """End it and everything that it started."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(STOP)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self._survivors():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            with contextlib.suppress(SubjectBroken):
+                until(lambda: not self._survivors(), 10.0, str)
+
+    def _survivors(self) -> list[int]:
+        return [pid for pid, birth in self._family if born(pid) == birth]
+
+    def _serves(self) -> bool:
+        if self._process.poll() is not None:
+            raise SubjectBroken(f"the server ended with status {self._process.returncode}\n{self.words()}")
+        try:
+            slots = self.status().slots
+        except (NoAnswer, ProblemAnswered):
+            return False
+        serving = [slot for slot in slots if slot.state is SlotState.SERVING and slot.epoch]
+        return len(serving) == self._workers
+
+
+@contextlib.contextmanager
+def serving(workers: int = 4) -> Iterator[Subject]:
+    """Run a server with the probe plugin; entered when all of its workers serve."""
+    with tempfile.TemporaryDirectory(prefix="subject-") as folder:
+        subject = Subject(Path(folder), workers)
+        try:
+            subject.await_serving()
+            yield subject
+        finally:
+            subject.stop()
+
+
+def until(condition: Callable[[], bool], seconds: float, what: Callable[[], str], pause: float = 0.005) -> None:
+    """Wait for a condition, looking every `pause` seconds.
+
+    Raises:
+        SubjectBroken: It does not hold within `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SubjectBroken(f"not within {seconds:g} s: {what()}")
+        time.sleep(pause)
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    """Every living process below `pid`."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found += (child, *descendants(child))
+    return tuple(found)
+
+
+def born(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none, or only its exit status is left."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
