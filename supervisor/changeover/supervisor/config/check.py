@@ -211,6 +211,8 @@ def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, .
     host = pipeline.match.host
     if host != host.lower() or "/" in host or re.search(r":\d+$", host):
         mistakes.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
+    if ":" in pipeline.title or pipeline.title == "app":
+        mistakes.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
     for index, handler in enumerate(pipeline.handlers):
         at = f"{path}.handlers[{index}]"
         if not _NAMED.fullmatch(handler):

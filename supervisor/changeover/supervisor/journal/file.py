@@ -153,6 +153,16 @@ class JournalFile:
         with _naming(self.path):
             return tuple(story.given.candidate for story in self._stories("kind = 'EpochGiven'"))
 
+    def committed(self) -> tuple[Snapshot, ...]:
+        """Every committed generation that is kept, oldest first: what can be rolled back to.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        with _naming(self.path):
+            told = self._stories("kind IN ('EpochGiven', 'Committed')")
+            return tuple(story.given.candidate for story in told if isinstance(story.decision, Committed))
+
     def totals(self) -> Totals:
         """What was counted since the journal was made.
 

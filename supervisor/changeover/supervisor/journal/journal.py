@@ -74,6 +74,10 @@ class Journal:
         """Every candidate that is kept, oldest first."""
         return await self._run(self._file.kept)
 
+    async def committed(self) -> tuple[Snapshot, ...]:
+        """Every committed generation that is kept, oldest first: what can be rolled back to."""
+        return await self._run(self._file.committed)
+
     async def totals(self) -> Totals:
         """What was counted since the journal was made."""
         return await self._run(self._file.totals)
