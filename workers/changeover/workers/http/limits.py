@@ -19,6 +19,11 @@ class Limits(msgspec.Struct, frozen=True):
         keep_alive: An idle connection is closed after this.
         first_byte: An accepted connection that has said nothing yet is closed after this.
         write_timeout: A client that takes nothing of a response for this long is cut off.
+        held: A request that may not be dispatched for this long is answered with 503.
+        half_closed: A client that shut its write side is reported as gone after this, while nothing is written to
+            it; it still gets its answer.
+        linger: After an answer that ends the connection, what the client still sends is read and dropped for this
+            long, so that a reset does not destroy the answer.
         unread: Reading pauses at this many unread bytes.
     """
 
@@ -31,4 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
     keep_alive: float = 75.0
     first_byte: float = 75.0
     write_timeout: float = 60.0
+    held: float = 30.0
+    half_closed: float = 1.0
+    linger: float = 2.0
     unread: int = 64 * KIB

@@ -1,0 +1,169 @@
+"""All open connections of a worker: counted, resumed, swept, and brought to an end."""
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.limits import Limits
+from changeover.workers.http.opening import Opening
+from changeover.workers.http.phases import Phase, sweep_interval
+from changeover.workers.http.site import Site
+from changeover.workers.http.waiters import Waiters
+from changeover.workers.serving.exchange import Dispatcher
+
+logger = logging.getLogger(__name__)
+
+SILENT_GRACE = 1.0
+"""Seconds that a connection which has said nothing gets when the worker stops: it was accepted a moment ago."""
+
+
+def _nobody(count: int) -> None:
+    """Nobody wants to know."""
+
+
+class Connections:
+    """The open connections.
+
+    Needs no start: the sweep runs on the running loop while there are connections, and only then.
+
+    Args:
+        dispatcher: Takes their requests.
+        limits: Bounds on connections and requests.
+        server: Value of the Server field; none when empty.
+        on_change: Told how many there are, whenever one comes or goes.
+
+    Attributes:
+        on_change: May be set once more, by who accepts.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        *,
+        server: str = "",
+        on_change: Callable[[int], None] = _nobody,
+    ) -> None:
+        self.on_change = on_change
+        self._site = Site(dispatcher, limits, server)
+        self._open: set[HttpConnection] = set()
+        self._opening = 0
+        self._changed = Waiters()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Open connections, and those about to open."""
+        return len(self._open) + self._opening
+
+    def __iter__(self) -> Iterator[HttpConnection]:
+        return iter(tuple(self._open))
+
+    def adopt(self, accepted: socket.socket) -> None:
+        """Serve an accepted connection.
+
+        Args:
+            accepted: Its socket, owned by the connection from here on.
+        """
+        self._opening += 1
+        self.on_change(len(self))
+        Opening(asyncio.get_running_loop(), self._make_protocol, accepted, self._failed)
+
+    def _make_protocol(self) -> HttpConnection:
+        return HttpConnection(self._site, self._opened, self._closed)
+
+    def _failed(self, error: Exception) -> None:
+        logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)
+        self._opening -= 1
+        self._note_change()
+
+    def phases(self) -> Counter[Phase]:
+        """How many connections do what."""
+        return Counter(connection.sight().phase for connection in self._open)
+
+    def resume_all(self) -> None:
+        """Offer every held request again: what may be dispatched has changed."""
+        for connection in self:
+            connection.resume()
+
+    def sweep(self, now: float) -> None:
+        """See to every deadline that has passed.
+
+        Args:
+            now: Seconds of the loop's clock.
+        """
+        self._site.refresh_date()
+        for connection in self:
+            overdue = connection.watch.look(connection.sight(), now, self._site.limits)
+            if overdue is not None:
+                connection.overdue(overdue)
+
+    async def stop(self, deadline: float) -> int:
+        """End gracefully: idle connections now, the others with their next response, the rest at the deadline.
+
+        Args:
+            deadline: Seconds from now.
+
+        Returns:
+            How many connections had to be cut off.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline
+        self._site.stopping = True
+        await _let_pending_input_in()
+        self._finish(Phase.IDLE)
+        await self._wait_empty(min(until, loop.time() + SILENT_GRACE))
+        self._finish(Phase.NEW)
+        self._finish(Phase.IDLE)
+        await self._wait_empty(until)
+        late = tuple(self._open)
+        for connection in late:
+            connection.abort()
+        return len(late)
+
+    def _finish(self, phase: Phase) -> None:
+        for connection in self:
+            if connection.sight().phase is phase:
+                connection.finish()
+
+    async def _wait_empty(self, until: float) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                while len(self):
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _opened(self, connection: HttpConnection) -> None:
+        if not self._open:
+            self._site.refresh_date()
+            self._schedule_sweep()
+        self._open.add(connection)
+        self._opening -= 1
+
+    def _closed(self, connection: HttpConnection) -> None:
+        self._open.discard(connection)
+        if not self._open and self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed.wake()
+        self.on_change(len(self))
+
+    def _schedule_sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep_timer = loop.call_later(sweep_interval(self._site.limits), self._on_sweep)
+
+    def _on_sweep(self) -> None:
+        self._schedule_sweep()
+        self.sweep(asyncio.get_running_loop().time())
+
+
+async def _let_pending_input_in() -> None:
+    """Let the loop poll twice, so that what has already arrived is read before anything is called idle."""
+    for _ in range(3):
+        await asyncio.sleep(0)

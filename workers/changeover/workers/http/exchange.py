@@ -1,0 +1,295 @@
+"""One request and its answer over a connection: `serving.exchange.Exchange` on the wire.
+
+What is started, written and ended in one turn of the loop leaves in one system call, and with a
+Content-Length even when the application gave none. Nothing is held back longer than that turn.
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.head import Head
+from changeover.workers.http.incoming import Incoming, Source
+from changeover.workers.http.response import (
+    Framing,
+    ResponseHead,
+    choose_framing,
+    connection_lines,
+    encode_head,
+    framing_lines,
+)
+from changeover.workers.http.site import Site
+from changeover.workers.http.waiters import Waiters
+from changeover.workers.serving.contract import Headers, Request
+from changeover.workers.serving.exchange import RawHeaders
+
+HELD_BACK = 16 * 1024
+"""Most bytes of a body that wait for the end of the loop's turn."""
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Stage(enum.Enum):
+    """How far an answer has come."""
+
+    FRESH = enum.auto()
+    STARTED = enum.auto()
+    """Its head is held back."""
+    SENT = enum.auto()
+    """Its head has left."""
+    OVER = enum.auto()
+    """It is complete, or broken off."""
+    LOST = enum.auto()
+    """The client went away before it was complete."""
+
+
+class Wire(Protocol):
+    """What an exchange needs of its connection."""
+
+    site: Site
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+
+    def send(self, pieces: Sequence[bytes], size: int) -> None:
+        """Hand bytes to the transport, `size` of them beside a head."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough."""
+
+    def persists(self, head: Head, *, wanted: bool) -> bool:
+        """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
+
+    def finished(self) -> None:
+        """The answer is complete."""
+
+    def fail(self, status: int, fact: str) -> None:
+        """Answer in the application's place, then close."""
+
+    def cut(self, *, reset: bool) -> None:
+        """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
+
+
+class WireExchange:
+    """One request of a connection.
+
+    Args:
+        wire: The connection.
+        head: The request's head.
+        incoming: The request's body; None when there is none.
+
+    Attributes:
+        request: What handlers and services see.
+    """
+
+    __slots__ = (
+        "_corked",
+        "_departed",
+        "_departure",
+        "_framing",
+        "_left",
+        "_pending",
+        "_response",
+        "_size",
+        "_stage",
+        "_wire",
+        "head",
+        "incoming",
+        "request",
+    )
+
+    def __init__(self, wire: Wire, head: Head, incoming: Incoming | None) -> None:
+        target = head.target
+        self.request = Request(
+            head.method,
+            target.path,
+            raw_path=target.raw_path,
+            query=target.query,
+            headers=Headers(head.fields),
+            http_version=head.version,
+            client=wire.client,
+            server=wire.server,
+            receive=None if incoming is None else incoming.take,
+        )
+        self._wire = wire
+        self.head = head
+        self.incoming = incoming
+        self._stage = Stage.FRESH
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._corked = False
+        self._departed = False
+        self._departure: Waiters | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still there."""
+        return not self._departed
+
+    @property
+    def stage(self) -> Stage:
+        """How far the answer has come."""
+        return self._stage
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the request body, or None at its end.
+
+        Raises:
+            Disconnected: The client went away before the end of the body.
+        """
+        return None if self.incoming is None else await self.incoming.take()
+
+    async def wait_disconnected(self) -> None:
+        """Return once the client is gone, or the answer is complete."""
+        if self._departed or self._stage is Stage.OVER:
+            return
+        if self._departure is None:
+            self._departure = Waiters()
+        await self._departure.wait()
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """Give the answer's head.
+
+        Raises:
+            BadResponse: It cannot be sent; nothing has happened, another may be started.
+        """
+        if self._stage is Stage.LOST:
+            return
+        if self._stage is not Stage.FRESH:
+            raise BadResponse("it is started twice, or after its end")
+        response = encode_head(status, headers)
+        self._response: ResponseHead = response
+        self._framing = choose_framing(response, self.head.method, self.head.version, response.length)
+        self._left = response.length or 0
+        self._stage = Stage.STARTED
+        self._hold_back()
+
+    def write(self, data: bytes) -> None:
+        """Give a piece of the body.
+
+        Raises:
+            BadResponse: It is outside of `start` and `end`, or the body is longer than its Content-Length.
+        """
+        if self._stage is not Stage.STARTED and self._stage is not Stage.SENT:
+            self._refuse_stray()
+            return
+        if not data:
+            return
+        self._size += len(data)
+        if self._framing is Framing.NOTHING:
+            return
+        self._pending.append(data if type(data) is bytes else bytes(data))
+        if self._framing is Framing.LENGTH:
+            self._left -= len(data)
+            if self._left < 0:
+                self._break("its body is longer than its Content-Length")
+        if self._size >= HELD_BACK or (self._left == 0 and self._framing is Framing.LENGTH):
+            self._flush(b"")
+        elif not self._corked:
+            self._hold_back()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        await self._wire.drain()
+
+    def end(self) -> None:
+        """Complete the answer.
+
+        Raises:
+            BadResponse: The body is shorter than its Content-Length, or was never started.
+        """
+        if self._stage is not Stage.STARTED and self._stage is not Stage.SENT:
+            self._refuse_stray()
+            return
+        if self._framing is Framing.LENGTH and self._left:
+            self._break("its body is shorter than its Content-Length")
+        if self._stage is Stage.STARTED:
+            self._settle_length()
+        last = LAST_CHUNK if self._framing is Framing.CHUNKED else b""
+        if last or self._pending or self._stage is Stage.STARTED:
+            self._flush(last)
+        self._conclude(Stage.OVER)
+        self._wire.finished()
+
+    def abort(self) -> None:
+        """Break the answer off so that the client can tell."""
+        if self._stage is Stage.LOST or self._stage is Stage.OVER:
+            return
+        reset = self._stage is Stage.SENT and self._framing is Framing.CLOSE
+        self._conclude(Stage.OVER)
+        self._wire.cut(reset=reset)
+
+    def uncork(self) -> None:
+        """Send what was held back; called at the end of the loop's turn."""
+        self._corked = False
+        if self._stage is Stage.STARTED or (self._stage is Stage.SENT and self._pending):
+            self._flush(b"")
+
+    def depart(self) -> None:
+        """The client seems to be gone: tell whoever asked. The answer may still be given."""
+        self._departed = True
+        if self._departure is not None:
+            self._departure.wake()
+
+    def lose(self) -> None:
+        """The connection is gone."""
+        if self._stage is not Stage.OVER:
+            self._conclude(Stage.LOST)
+        self.depart()
+
+    def _hold_back(self) -> None:
+        self._corked = True
+        self._wire.site.cork(self)
+
+    def _settle_length(self) -> None:
+        if self._framing is Framing.CHUNKED or self._framing is Framing.CLOSE:
+            self._framing = Framing.LENGTH
+
+    def _flush(self, last: bytes) -> None:
+        pieces, size = self._pending, self._size
+        if size and self._framing is Framing.CHUNKED:
+            pieces = [b"%x\r\n" % size, *pieces, b"\r\n", last]
+        elif last:
+            pieces = [last]
+        if self._stage is Stage.STARTED:
+            pieces = [self._encode_head(), *pieces]
+            self._stage = Stage.SENT
+        self._pending, self._size = [], 0
+        self._wire.send(pieces, size)
+
+    def _encode_head(self) -> bytes:
+        wire, head, response = self._wire, self.head, self._response
+        persistent = wire.persists(head, wanted=response.persistent and self._framing is not Framing.CLOSE)
+        lines = response.lines + framing_lines(self._framing, response, self._length())
+        if not persistent or head.version == "1.0":
+            lines += connection_lines(head.version, persistent=persistent)
+        if response.dated or response.served:
+            return lines + wire.site.tail_for(dated=response.dated, served=response.served)
+        return lines + wire.site.tail
+
+    def _length(self) -> int | None:
+        if self._response.length is not None:
+            return self._response.length
+        if self._framing is Framing.LENGTH or (self._framing is Framing.NOTHING and self._size):
+            return self._size
+        return None
+
+    def _break(self, fact: str) -> None:
+        self._pending = []
+        if self._stage is Stage.STARTED:
+            self._conclude(Stage.OVER)
+            self._wire.fail(500, "Internal Server Error")
+        else:
+            self.abort()
+        raise BadResponse(fact)
+
+    def _refuse_stray(self) -> None:
+        if self._stage is not Stage.LOST:
+            raise BadResponse("it is written before its start or after its end")
+
+    def _conclude(self, stage: Stage) -> None:
+        self._stage = stage
+        self._pending = []
+        if self.incoming is not None and self.incoming.source is Source.OPEN:
+            self.incoming.break_off()
+        if self._departure is not None:
+            self._departure.wake()

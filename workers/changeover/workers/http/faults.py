@@ -1,0 +1,31 @@
+"""What goes wrong on the wire, by whose fault."""
+
+from changeover.workers.errors import ChangeoverError
+
+
+class BadMessage(ChangeoverError):
+    """The client sent something that cannot be served; it is told why, then the connection is closed.
+
+    Attributes:
+        status: What to answer, 400 to 505.
+        fact: What is wrong, for the client.
+    """
+
+    def __init__(self, status: int, fact: str) -> None:
+        self.status = status
+        self.fact = fact
+        super().__init__(f"{status}: {fact}")
+
+
+class BadResponse(ChangeoverError):
+    """The application answered something that would break the response's framing.
+
+    Raised to the application. When none of the response has left yet, the client gets a 500.
+
+    Attributes:
+        fact: What is wrong.
+    """
+
+    def __init__(self, fact: str) -> None:
+        self.fact = fact
+        super().__init__(f"this response cannot be sent: {fact}")

@@ -1,0 +1,171 @@
+"""A request's head: from raw bytes to facts, in one step.
+
+httptools parses and is strict about syntax; what it leaves open is closed here and in `fields` and
+`target`: sizes and counts, versions, Host, codings. Pure: bytes in, `Head` or `BadMessage` out.
+"""
+
+import re
+
+import httptools
+import msgspec
+
+from changeover.workers.http.faults import BadMessage
+from changeover.workers.http.fields import Expectation, RawFields, judge
+from changeover.workers.http.limits import Limits
+from changeover.workers.http.target import Target, split_target
+
+LINE = b"\r\n"
+END = b"\r\n\r\n"
+LINE_EXTRA = 32
+"""Bytes of a request line beside its target: the longest method that httptools knows, version, spaces."""
+
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+BLANK_LF = re.compile(rb"\n\n|(?<!\r)\n\r\n")
+VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A complete request head.
+
+    Attributes:
+        method: Upper case.
+        target: What is asked for.
+        fields: Lower-case names and values, in order.
+        version: `1.1` or `1.0`.
+        persistent: Whether the client wants the connection to stay open.
+        length: Bytes of the body, 0 for none, or `CHUNKED`.
+        expectation: What the client waits for.
+    """
+
+    method: str
+    target: Target
+    fields: RawFields
+    version: str
+    persistent: bool
+    length: int
+    expectation: Expectation
+
+
+class HeadParser:
+    """Parses complete heads, one after the other, for any number of connections.
+
+    Args:
+        limits: Bounds on a head.
+    """
+
+    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_target")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+
+    def on_url(self, url: bytes) -> None:
+        """Called by httptools."""
+        self._target = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools."""
+        self._fields.append((name.lower(), value))
+
+    def on_message_complete(self) -> None:
+        """Called by httptools: the message has no body."""
+        self._complete = True
+
+    def parse(self, raw: bytes) -> Head:
+        """Parse one head.
+
+        Args:
+            raw: From its first byte to the empty line that ends it, inclusive.
+
+        Raises:
+            BadMessage: It cannot be served.
+        """
+        try:
+            head, reusable = self._parse(raw)
+        except BadMessage:
+            self._renew()
+            raise
+        if not reusable:
+            self._renew()
+        return head
+
+    def _renew(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+
+    def _parse(self, raw: bytes) -> tuple[Head, bool]:
+        self._target, self._complete = b"", False
+        self._fields: RawFields = []
+        line = raw[: raw.find(LINE)]
+        check_size(len(raw), len(line), self._limits)
+        upgrade = False
+        try:
+            self._parser.feed_data(raw)
+        except httptools.HttpParserUpgrade:
+            upgrade = True
+        except httptools.HttpParserError as error:
+            raise _fault(line, error) from None
+        head = self._judged(line)
+        if self._complete == (head.length != 0) and not upgrade:
+            raise BadMessage(400, "the fields contradict each other about the body")
+        return head, head.persistent and head.length == 0 and not upgrade
+
+    def _judged(self, line: bytes) -> Head:
+        fields = self._fields
+        version = VERSIONS.get(line[-8:])
+        if version is None:
+            raise BadMessage(505 if line[-8:-3] == b"HTTP/" else 400, "HTTP/1.1 and HTTP/1.0 are served")
+        if len(fields) > self._limits.fields:
+            raise BadMessage(431, f"the request has more than {self._limits.fields} header fields")
+        facts = judge(fields, version, self._limits.body)
+        method = line[: line.find(b" ")].decode("ascii")
+        if len(line) != len(method) + len(self._target) + 10:
+            raise BadMessage(400, "the request line has more than two spaces")
+        target = split_target(method, self._target)
+        if target.authority is not None:
+            fields = [(key, target.authority if key == b"host" else value) for key, value in fields]
+        return Head(method, target, fields, version, facts.persistent, facts.length, facts.expectation)
+
+
+def check_size(size: int, line: int, limits: Limits) -> None:
+    """Hold a head, or what has come of it, to the limits.
+
+    Args:
+        size: Bytes of the head.
+        line: Bytes of its request line.
+        limits: Bounds on a head.
+
+    Raises:
+        BadMessage: It is too long.
+    """
+    if line > limits.url + LINE_EXTRA:
+        raise BadMessage(414, f"the request target is longer than {limits.url} bytes")
+    if size > min(limits.head, limits.unread):
+        raise BadMessage(431, f"the request head is longer than {limits.head} bytes")
+
+
+def check_beginning(raw: bytearray, start: int, limits: Limits) -> None:
+    """Refuse an incomplete head that cannot become a valid one, instead of waiting for its end.
+
+    Args:
+        raw: What has come of it.
+        start: Everything before this offset was checked already.
+        limits: Bounds on a head.
+
+    Raises:
+        BadMessage: Waiting is of no use.
+    """
+    end = raw.find(LINE)
+    full = min(limits.head, limits.unread)
+    check_size(len(raw) + (len(raw) >= full), len(raw) if end < 0 else end, limits)
+    if TOKEN.match(raw[:1]) is None and raw != b"\r":
+        raise BadMessage(400, "this is no HTTP/1.1 request")
+    if BLANK_LF.search(raw, max(0, start - 3)):
+        raise BadMessage(400, "lines end with CR LF")
+
+
+def _fault(line: bytes, error: httptools.HttpParserError) -> BadMessage:
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and TOKEN.fullmatch(line.partition(b" ")[0]):
+        return BadMessage(501, "this method is not served")
+    if "HTTP version" in str(error):
+        return BadMessage(505, "HTTP/1.1 and HTTP/1.0 are served")
+    return BadMessage(400, str(error) or "this is no HTTP/1.1 request")

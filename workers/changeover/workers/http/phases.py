@@ -1,0 +1,119 @@
+"""What a connection is doing, how long it may, and what happens to it then.
+
+No connection has a timer. One sweep looks at all of them a few times a second and compares what it
+sees with what it saw last: a phase that lasts longer than its limit without progress is over. So a
+request that is served between two sweeps costs nothing, and a deadline is late by at most one sweep.
+"""
+
+import enum
+
+import msgspec
+
+from changeover.workers.http.limits import Limits
+
+
+class Phase(enum.Enum):
+    """What a connection is doing."""
+
+    NEW = enum.auto()
+    """Accepted; the client has said nothing."""
+    IDLE = enum.auto()
+    """Between two requests."""
+    HEAD = enum.auto()
+    """A request head has begun and not ended."""
+    HELD = enum.auto()
+    """A complete head may not be dispatched now."""
+    BODY = enum.auto()
+    """The request body is wanted and does not come."""
+    BUSY = enum.auto()
+    """The application works, or does not take the body."""
+    HALF_CLOSED = enum.auto()
+    """The application works, and the client has shut its write side."""
+    WRITING = enum.auto()
+    """The client has yet to take what was written."""
+    LINGERING = enum.auto()
+    """The last answer was given; what the client still sends is dropped."""
+
+
+class Overdue(enum.Enum):
+    """What happens when a phase has lasted too long."""
+
+    CLOSE = enum.auto()
+    """Close: nobody waits for an answer."""
+    TIMEOUT = enum.auto()
+    """Answer 408 and close."""
+    UNAVAILABLE = enum.auto()
+    """Answer 503 and close."""
+    GONE = enum.auto()
+    """Tell the application that the client is gone; the connection stays."""
+    ABORT = enum.auto()
+    """Cut it off."""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """How long a phase may last, and what happens then.
+
+    Attributes:
+        limit: Name of the field of `Limits`.
+        overdue: What happens.
+    """
+
+    limit: str
+    overdue: Overdue
+
+
+RULES: dict[Phase, Rule] = {
+    Phase.NEW: Rule("first_byte", Overdue.CLOSE),
+    Phase.IDLE: Rule("keep_alive", Overdue.CLOSE),
+    Phase.HEAD: Rule("head_timeout", Overdue.TIMEOUT),
+    Phase.HELD: Rule("held", Overdue.UNAVAILABLE),
+    Phase.BODY: Rule("body_timeout", Overdue.TIMEOUT),
+    Phase.HALF_CLOSED: Rule("half_closed", Overdue.GONE),
+    Phase.WRITING: Rule("write_timeout", Overdue.ABORT),
+    Phase.LINGERING: Rule("linger", Overdue.ABORT),
+}
+"""BUSY has none here: how long a request may run is a matter of its lease."""
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What one look at a connection shows.
+
+    Attributes:
+        phase: What it is doing.
+        progress: A number that changes whenever the phase may start its time anew.
+    """
+
+    phase: Phase
+    progress: int
+
+
+class Watch:
+    """Remembers since when a connection has looked the same.
+
+    Attributes:
+        sight: What was seen last; None before the first look.
+        since: When it was first seen, in seconds of the caller's clock.
+    """
+
+    __slots__ = ("sight", "since")
+
+    def __init__(self) -> None:
+        self.sight: Sight | None = None
+        self.since = 0.0
+
+    def look(self, sight: Sight, now: float, limits: Limits) -> Overdue | None:
+        """Say whether something is overdue, and forget it when it is."""
+        if sight != self.sight:
+            self.sight, self.since = sight, now
+            return None
+        rule = RULES.get(sight.phase)
+        if rule is None or now - self.since < getattr(limits, rule.limit):
+            return None
+        self.since = now
+        return rule.overdue
+
+
+def sweep_interval(limits: Limits) -> float:
+    """Seconds between two sweeps: fine enough for the shortest limit, and for a Date that is right to the second."""
+    shortest: float = min(getattr(limits, rule.limit) for rule in RULES.values())
+    return min(1.0, max(shortest / 2, 0.01))

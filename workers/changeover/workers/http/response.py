@@ -1,0 +1,180 @@
+"""A response's head: from status and fields to bytes, and how the body behind it is framed. Pure."""
+
+import enum
+import re
+from http import HTTPStatus
+
+import msgspec
+
+from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.fields import tokens
+from changeover.workers.serving.exchange import RawHeaders
+
+NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
+DIGITS = re.compile(rb"[0-9]{1,18}")
+BODILESS = frozenset({204, 304})
+
+
+class Kind(enum.Enum):
+    """What a field of a response means to framing."""
+
+    PLAIN = enum.auto()
+    LENGTH = enum.auto()
+    CODING = enum.auto()
+    CONNECTION = enum.auto()
+    DATE = enum.auto()
+    SERVER = enum.auto()
+
+
+TELLING = {
+    b"content-length": Kind.LENGTH,
+    b"transfer-encoding": Kind.CODING,
+    b"connection": Kind.CONNECTION,
+    b"date": Kind.DATE,
+    b"server": Kind.SERVER,
+}
+KNOWN_NAMES = 1024
+"""Names that were found valid and are remembered."""
+
+_kinds = dict(TELLING)
+
+
+def _learn(name: bytes) -> Kind:
+    if NAME.fullmatch(name) is None:
+        raise BadResponse(f"{name!r} is no field name")
+    if len(_kinds) >= KNOWN_NAMES:
+        _kinds.clear()
+        _kinds.update(TELLING)
+    kind = TELLING.get(name.lower(), Kind.PLAIN)
+    _kinds[name] = kind
+    return kind
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+
+
+STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
+
+
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
+    """The head as far as the application determines it.
+
+    Attributes:
+        status: 200 to 599.
+        lines: Status line and fields, without the connection's own.
+        length: The Content-Length that the application gave.
+        persistent: False when the application wants the connection closed.
+        dated: Whether the application gave a Date.
+        served: Whether the application gave a Server.
+    """
+
+    status: int
+    lines: bytes
+    length: int | None
+    persistent: bool
+    dated: bool
+    served: bool
+
+
+def encode_head(status: int, fields: RawHeaders) -> ResponseHead:
+    """Encode what the application gave.
+
+    Raises:
+        BadResponse: It would break the framing, or split the response.
+    """
+    line = STATUS_LINES.get(status)
+    if line is None:
+        raise BadResponse(f"{status!r} is no status of a final response")
+    lines = [line]
+    length: int | None = None
+    persistent, dated, served = True, False, False
+    for name, value in fields:
+        kind = _kinds.get(name) or _learn(name)
+        if kind is Kind.PLAIN:
+            pass
+        elif kind is Kind.LENGTH:
+            length = _length(value, length)
+            continue
+        elif kind is Kind.CODING:
+            _check_coding(value)
+            continue
+        elif kind is Kind.CONNECTION:
+            persistent = persistent and b"close" not in tokens([value])
+            continue
+        elif kind is Kind.DATE:
+            dated = True
+        else:
+            served = True
+        lines.append(name + b": " + value + b"\r\n")
+    encoded = b"".join(lines)
+    if encoded.count(b"\n") != len(lines) or encoded.count(b"\r") != len(lines) or b"\0" in encoded:
+        raise BadResponse("a field has a line break or NUL in its value")
+    return ResponseHead(status, encoded, length, persistent, dated, served)
+
+
+def _length(value: bytes, before: int | None) -> int:
+    if DIGITS.fullmatch(value) is None or before not in (None, int(value)):
+        raise BadResponse("Content-Length is no number, or is given twice")
+    return int(value)
+
+
+def _check_coding(value: bytes) -> None:
+    if value.lower() != b"chunked":
+        raise BadResponse(f"the transfer coding {value!r} is not served; leave framing to the server")
+
+
+class Framing(enum.Enum):
+    """How the client finds the end of the body."""
+
+    NOTHING = enum.auto()
+    """There is no body: HEAD, 204, 304."""
+    LENGTH = enum.auto()
+    """Content-Length."""
+    CHUNKED = enum.auto()
+    """Chunks."""
+    CLOSE = enum.auto()
+    """The connection ends: HTTP/1.0 without a length."""
+
+
+def choose_framing(head: ResponseHead, method: str, version: str, length: int | None) -> Framing:
+    """Say how the body is framed.
+
+    Args:
+        head: What the application gave.
+        method: Of the request.
+        version: Of the request.
+        length: The body's length, when it is known.
+    """
+    if method == "HEAD" or head.status in BODILESS:
+        return Framing.NOTHING
+    if length is not None:
+        return Framing.LENGTH
+    return Framing.CHUNKED if version == "1.1" else Framing.CLOSE
+
+
+def framing_lines(framing: Framing, head: ResponseHead, length: int | None) -> bytes:
+    """The fields that tell the client how the body is framed."""
+    if framing is Framing.CHUNKED:
+        return b"transfer-encoding: chunked\r\n"
+    if length is None or head.status == 204:
+        return b""
+    return b"content-length: %d\r\n" % length
+
+
+def connection_lines(version: str, *, persistent: bool) -> bytes:
+    """The fields that tell the client what becomes of the connection."""
+    if not persistent:
+        return b"connection: close\r\n"
+    return b"connection: keep-alive\r\n" if version == "1.0" else b""
+
+
+def error_response(status: int, fact: str) -> tuple[bytes, bytes]:
+    """A short answer of the server's own, after which the connection is closed: lines of its head, and its body."""
+    body = f"{fact}\n".encode("latin-1", "replace")
+    line = STATUS_LINES[status]
+    return line + b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body), body

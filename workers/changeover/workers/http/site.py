@@ -1,0 +1,65 @@
+"""What all connections of a worker have in common."""
+
+import asyncio
+import time
+from email.utils import formatdate
+from typing import Protocol
+
+from changeover.workers.http.head import HeadParser
+from changeover.workers.http.limits import Limits
+from changeover.workers.serving.exchange import Dispatcher
+
+
+class Corked(Protocol):
+    """An answer that holds bytes back for the rest of this turn of the loop."""
+
+    def uncork(self) -> None:
+        """Send them."""
+
+
+class Site:
+    """Dispatcher, limits, and what is cheaper to have once than per connection.
+
+    Args:
+        dispatcher: Takes requests.
+        limits: Bounds on connections and requests.
+        server: Value of the Server field; none when empty.
+
+    Attributes:
+        parser: Parses heads, which come complete, so that one serves all connections.
+        buffer: Where the loop reads to; its content is copied before anything else happens.
+        stopping: Whether every response is the last one of its connection.
+        tail: The end of a response's head: Date, Server, empty line.
+    """
+
+    __slots__ = ("_corked", "_server", "buffer", "dispatcher", "limits", "parser", "stopping", "tail")
+
+    def __init__(self, dispatcher: Dispatcher, limits: Limits, server: str = "") -> None:
+        self.dispatcher = dispatcher
+        self.limits = limits
+        self.parser = HeadParser(limits)
+        self.buffer = memoryview(bytearray(limits.unread))
+        self.stopping = False
+        self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
+        self._corked: list[Corked] = []
+        self.refresh_date()
+
+    def refresh_date(self) -> None:
+        """Bring `tail` up to date; due once a second."""
+        self.tail = self.tail_for(dated=False, served=False)
+
+    def tail_for(self, *, dated: bool, served: bool) -> bytes:
+        """The end of a head to which the application gave its own Date or Server."""
+        date = b"" if dated else f"date: {formatdate(time.time(), usegmt=True)}\r\n".encode("ascii")
+        return date + (b"" if served else self._server) + b"\r\n"
+
+    def cork(self, answer: Corked) -> None:
+        """Have `answer` uncorked once what runs now has run; one call of the loop serves all connections."""
+        if not self._corked:
+            asyncio.get_running_loop().call_soon(self._uncork)
+        self._corked.append(answer)
+
+    def _uncork(self) -> None:
+        corked, self._corked = self._corked, []
+        for answer in corked:
+            answer.uncork()

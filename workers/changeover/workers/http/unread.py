@@ -1,0 +1,52 @@
+"""The raw bytes of a connection that nothing has looked behind yet. Pure."""
+
+from changeover.workers.http.head import END, check_beginning
+from changeover.workers.http.limits import Limits
+
+BLANK = b"\r\n"
+
+
+class Unread:
+    """Bytes since the end of the last message that was begun.
+
+    Args:
+        limits: Bounds on a head.
+
+    Attributes:
+        data: The bytes.
+    """
+
+    __slots__ = ("_limits", "_searched", "data")
+
+    def __init__(self, limits: Limits) -> None:
+        self.data = bytearray()
+        self._limits = limits
+        self._searched = 0
+
+    def add(self, data: bytes) -> None:
+        """Append what was read."""
+        self.data += data
+
+    def cut_head(self) -> bytes | None:
+        """Cut a complete head off the front; None while there is none. Blank lines before it are dropped.
+
+        Raises:
+            BadMessage: What is there can become no valid head.
+        """
+        while self.data.startswith(BLANK):
+            self.cut(len(BLANK))
+        if not self.data:
+            return None
+        end = self.data.find(END, max(0, self._searched - len(END) + 1))
+        if end < 0:
+            check_beginning(self.data, self._searched, self._limits)
+            self._searched = len(self.data)
+            return None
+        return self.cut(end + len(END))
+
+    def cut(self, size: int) -> bytes:
+        """Cut bytes off the front."""
+        taken = bytes(self.data[:size])
+        del self.data[:size]
+        self._searched = 0
+        return taken
