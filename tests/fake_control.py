@@ -82,12 +82,14 @@ class FakeControl:
         changed: Whether there is anything new on disk.
         gate: A cutover waits in prepare until it is set.
         settling: Waiting for a milestone waits until it is set.
+        pid: Of the supervisor.
         requests: What was asked for.
         stopped: How it was stopped.
     """
 
     def __init__(self) -> None:
         self.teller = Teller()
+        self.pid = 811
         self.epoch = 7
         self.last_epoch = 7
         self.slots = 4
@@ -140,7 +142,7 @@ class FakeControl:
         return StatusView(
             name="shop",
             version="0.1.0",
-            pid=811,
+            pid=self.pid,
             term=3,
             started=1_700_000_000.0,
             phase=Phase.IDLE,
@@ -207,6 +209,9 @@ class FakeControl:
 
     def stop(self, urgency: Urgency) -> None:
         self.stopped = urgency
+
+    def told(self, after: int) -> tuple[Told, ...]:
+        return self.teller.stream.since(after)
 
     def events(self, after: int | None) -> AsyncIterator[Told]:
         return self.teller.stream.follow(after)

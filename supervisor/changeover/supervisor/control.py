@@ -405,6 +405,10 @@ class Control(Protocol):
         """Stop the server; a second, quicker stop overrides a graceful one."""
         ...
 
+    def told(self, after: int) -> tuple[Told, ...]:
+        """What is kept of what was told after event number `after`, oldest first."""
+        ...
+
     def events(self, after: int | None) -> AsyncIterator[Told]:
         """Follow what the server tells, from the event after number `after` on (None: from now on)."""
         ...

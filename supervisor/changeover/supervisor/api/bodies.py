@@ -5,6 +5,7 @@ import msgspec
 from changeover.supervisor.control import HistoryLine, Milestone, SlotView
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Outcome, SilentWorkers
+from changeover.supervisor.telemetry.stream import Told
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,3 +115,9 @@ class Health(msgspec.Struct, frozen=True):
     epoch: int
     serving: int
     slots: int
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """What is kept of what the server told, oldest first."""
+
+    events: tuple[Told, ...]

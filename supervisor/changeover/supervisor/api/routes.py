@@ -116,9 +116,11 @@ async def stop(control: Control, request: Request, body: bodies.StopBody) -> Res
 
 async def events(control: Control, request: Request, _: None) -> Response:
     """Stream what is told."""
-    after = request.headers.get("last-event-id") or request.query_params.get("after")
-    told = control.events(None if after is None else _number(after, "Last-Event-ID", 0))
-    return server_sent.response(server_sent.alive(_encoded(told)))
+    text = request.headers.get("last-event-id") or request.query_params.get("after")
+    after = None if text is None else _number(text, "Last-Event-ID", 0)
+    if request.query_params.get("follow") == "false":
+        return _json(bodies.EventsAnswer(control.told(after or 0)))
+    return server_sent.response(server_sent.alive(_encoded(control.events(after))))
 
 
 async def ready(control: Control, request: Request, _: None) -> Response:
@@ -185,7 +187,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         events,
         "Follows what the server tells (`told` events, `id` is the number). `Last-Event-ID` resumes after a number.",
         Told,
-        query={"after": "as `Last-Event-ID`"},
+        query={"after": "as `Last-Event-ID`", "follow": "`false` answers at once with what is kept (`EventsAnswer`)"},
         streams=True,
     ),
     Endpoint("GET", "/v1/ready", ready, "Whether at least one worker serves; 503 says no.", bodies.Health),

@@ -1,0 +1,49 @@
+"""`changeover explain`."""
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from changeover.supervisor.cli.exits import failures
+from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.cli.history import what
+from changeover.supervisor.cli.outcomes import refusal_lines
+from changeover.supervisor.cli.overview import clock, table
+from changeover.supervisor.control import Explanation
+from changeover.supervisor.telemetry.wording import by
+
+HELP = """Tell everything that is known of one epoch: every refusal with its whole traceback, every unit, every route.
+
+Exit status: 0 found; 1 the journal does not know it; 5 no server.
+"""
+
+
+@click.command("explain", help=HELP)
+@server_options
+@click.argument("epoch", type=click.IntRange(0))
+@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+def command(name: str, runtime_dir: str, epoch: int, as_json: bool) -> None:
+    """See HELP."""
+    with failures():
+        client = server(name, runtime_dir)
+        target = f"/v1/epochs/{epoch}"
+        if as_json:
+            click.echo(client.raw("GET", target))
+            return
+        for line in lines(client.get(target, Explanation), time.time()):
+            click.echo(line)
+
+
+def lines(explanation: Explanation, now: float) -> Iterator[str]:
+    """Lay the explanation out; `now` is wall clock."""
+    line = explanation.line
+    yield f"epoch {line.epoch}  {line.state.value}  given {clock(line.given, now)} to {by(line.origin)}"
+    yield f"  {what(line)}"
+    for refusal in explanation.refusals:
+        yield from refusal_lines(refusal, None)
+    if explanation.units:
+        units = [(f"  {unit.unit}", unit.version, unit.digest[:12], str(unit.since)) for unit in explanation.units]
+        yield from table((("  unit", "version", "content", "since epoch"), *units))
+    for route in explanation.routes:
+        yield f"  route {route.host}{route.path} -> pipeline {route.pipeline}"

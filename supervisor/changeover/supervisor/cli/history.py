@@ -1,0 +1,51 @@
+"""`changeover history`."""
+
+import time
+from collections.abc import Iterator
+
+import click
+
+from changeover.supervisor.api.bodies import HistoryAnswer
+from changeover.supervisor.cli.exits import failures
+from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.cli.overview import clock, table
+from changeover.supervisor.control import HistoryLine
+from changeover.supervisor.telemetry.wording import by
+
+HELP = """List epochs, newest first: who asked when for what, and what became of it.
+
+Exit status: 0 found; 5 no server.
+"""
+
+
+@click.command("history", help=HELP)
+@server_options
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+def command(name: str, runtime_dir: str, limit: int, as_json: bool) -> None:
+    """See HELP."""
+    with failures():
+        client = server(name, runtime_dir)
+        target = f"/v1/history?limit={limit}"
+        if as_json:
+            click.echo(client.raw("GET", target))
+            return
+        for line in lines(client.get(target, HistoryAnswer).epochs, time.time()):
+            click.echo(line)
+
+
+def lines(epochs: tuple[HistoryLine, ...], now: float) -> Iterator[str]:
+    """Lay the history out; `now` is wall clock."""
+    if not epochs:
+        yield "no epoch was given yet"
+        return
+    rows = [(str(line.epoch), line.state.value, clock(line.given, now), by(line.origin), what(line)) for line in epochs]
+    yield from table((("epoch", "state", "given", "by", "what"), *rows))
+
+
+def what(line: HistoryLine) -> str:
+    """What an epoch was about, in one line."""
+    label = f'"{line.origin.label}" ' if line.origin.label else ""
+    back = f"back to epoch {line.restores}: " if line.restores is not None else ""
+    reason = f"; {line.reason}" if line.reason else ""
+    return f"{label}{back}{', '.join(line.summary) or 'no change of content'}{reason}"

@@ -1,0 +1,47 @@
+"""`changeover leases`."""
+
+from collections.abc import Iterator
+
+import click
+
+from changeover.supervisor.cli.exits import failures
+from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.cli.overview import table
+from changeover.supervisor.control import LeasesView
+from changeover.supervisor.telemetry.wording import seconds
+
+HELP = """Show who still holds which epoch: kind, age, path and worker of each lease, oldest epoch first.
+
+Exit status: 0 found; 5 no server.
+"""
+
+
+@click.command("leases", help=HELP)
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+def command(name: str, runtime_dir: str, as_json: bool) -> None:
+    """See HELP."""
+    with failures():
+        client = server(name, runtime_dir)
+        if as_json:
+            click.echo(client.raw("GET", "/v1/leases"))
+            return
+        for line in lines(client.get("/v1/leases", LeasesView)):
+            click.echo(line)
+
+
+def lines(view: LeasesView) -> Iterator[str]:
+    """Lay the leases out."""
+    held = sorted(
+        ((lease, slot) for slot in view.slots for lease in slot.leases), key=lambda each: (each[0].epoch, -each[0].age)
+    )
+    if held:
+        rows = [
+            (str(lease.epoch), lease.kind, seconds(lease.age), str(slot.slot), str(slot.pid), lease.path)
+            for lease, slot in held
+        ]
+        yield from table((("epoch", "kind", "age", "slot", "pid", "path"), *rows))
+    else:
+        yield f"no leases; epoch {view.epoch} is committed"
+    if view.silent:
+        yield f"! no answer from slot {', '.join(map(str, view.silent))}"

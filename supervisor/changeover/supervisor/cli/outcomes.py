@@ -1,0 +1,131 @@
+"""How an outcome reads, and which exit status it has. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.control import LeasesView, Milestone
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.outcome import (
+    Committed,
+    NeedsRoll,
+    Outcome,
+    Planned,
+    Refused,
+    Unchanged,
+    Undecided,
+)
+from changeover.supervisor.telemetry.wording import refused_by, seconds
+
+TRACEBACK_TAIL = 6
+"""Lines of a traceback that are shown at once; `explain` has all of it."""
+
+
+def exit_of(outcome: Outcome) -> Exit:
+    """The exit status of the command that waited for it."""
+    match outcome:
+        case Committed() | Unchanged() | Planned():
+            return Exit.DONE
+        case Undecided():
+            return Exit.WAIT_ENDED
+        case _:
+            return Exit.REFUSED
+
+
+def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
+    """Say how it ended and what to do next.
+
+    Args:
+        outcome: The end.
+        workers: How many slots there are.
+        again: The command that tries again.
+    """
+    match outcome:
+        case Committed():
+            yield from _committed(outcome)
+        case Unchanged(serving=serving):
+            yield f"nothing changed: what is on disk is epoch {serving}, which serves"
+            yield "next: `changeover reload --force` makes an epoch of it all the same"
+        case Planned(serving=serving, summary=summary):
+            yield f"would change, by a swap in {workers} workers beside epoch {serving}:"
+            yield from (f"  {line}" for line in summary)
+            yield "nothing was changed (--dry-run)"
+        case NeedsRoll(serving=serving, changed=changed):
+            yield f"refused (exit 1): only new processes can serve this; nothing changed, epoch {serving} serves"
+            yield from (f"  {line}" for line in changed)
+            yield "next: restart the server to take it"
+        case Refused():
+            yield from _refused(outcome, workers, again)
+        case Undecided(epoch=epoch, reason=reason):
+            yield f"undecided (exit 6): whether epoch {epoch} is committed is not known: {reason}"
+            yield f"next: `changeover explain {epoch}` once the supervisor is back"
+
+
+def _committed(outcome: Committed) -> Iterator[str]:
+    took = seconds(outcome.durations.total)
+    yield f"done  epoch {outcome.serving} serves in all {outcome.workers} workers  ({took})"
+    for lost in outcome.lost:
+        yield f"  lost on the way: {refused_by(lost)}: {lost.refusal.summary}"
+
+
+def _refused(outcome: Refused, workers: int, again: str) -> Iterator[str]:
+    serves = f"epoch {outcome.serving} serves in all {workers} workers" if outcome.serving else "nothing serves yet"
+    yield f"refused (exit 1): nothing changed, {serves}"
+    if not outcome.refusals:
+        yield f"  {outcome.reason}"
+    for refusal in _distinct(outcome.refusals):
+        yield from refusal_lines(refusal, TRACEBACK_TAIL)
+    if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
+        yield "  the reason may pass: the same content can be tried again as it is"
+    whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
+    yield f"next: fix, then `{again}` (also tries the same content again){whole}"
+
+
+def _distinct(refusals: Sequence[SlotRefusal]) -> Iterator[SlotRefusal]:
+    """One of each: four workers that refuse for one reason are told once, by the first."""
+    seen = set()
+    for refusal in refusals:
+        reason = (refusal.refusal.unit, refusal.refusal.hook, refusal.refusal.summary)
+        if reason not in seen:
+            seen.add(reason)
+            yield refusal
+
+
+def refusal_lines(refused: SlotRefusal, most: int | None) -> Iterator[str]:
+    """Say who refused, where, and why.
+
+    Args:
+        refused: The "no".
+        most: How many lines of the traceback's end to show; None shows all.
+    """
+    refusal = refused.refusal
+    what = "  ".join(part for part in (refusal.unit, refusal.hook or refusal.stage.value) if part)
+    yield f"  {refused_by(refused)}  {what}" + (f"      {refusal.where}" if refusal.where else "")
+    if refusal.source:
+        yield f"      {refusal.source.strip()}"
+    yield f"  {refusal.summary}"
+    traceback = refusal.traceback.rstrip().splitlines()
+    if most is not None and len(traceback) > most:
+        yield f"    | ({len(traceback) - most} lines more)"
+        traceback = traceback[-most:]
+    yield from (f"    | {line}" for line in traceback)
+
+
+def left_behind(leases: LeasesView) -> Iterator[str]:
+    """Say what still holds older epochs."""
+    held: dict[int, dict[str, list[str]]] = {}
+    for slot in leases.slots:
+        for lease in slot.leases:
+            if lease.epoch < leases.epoch:
+                held.setdefault(lease.epoch, {}).setdefault(lease.kind, []).append(
+                    f"{lease.path} ({seconds(lease.age)})"
+                )
+    for epoch, kinds in sorted(held.items()):
+        counted = ", ".join(f"{len(paths)} {kind} {paths[0]}" for kind, paths in sorted(kinds.items()))
+        yield f"  still on {epoch}: {counted}   see: changeover leases"
+
+
+def wait_ended(decided: bool, until: Milestone, waited: float) -> str:
+    """What is known when the caller's deadline passes first."""
+    if not decided:
+        return f"not decided within {waited:g} s (exit 6): it goes on; see `changeover history`"
+    return f"committed, and not yet {until.value} within {waited:g} s (exit 6): it goes on; see `changeover leases`"

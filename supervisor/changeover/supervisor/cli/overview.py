@@ -1,0 +1,89 @@
+"""The status as a page of text. Pure."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from changeover.supervisor.control import HistoryLine, PluginState, PluginView, SlotState, SlotView, StatusView
+from changeover.supervisor.telemetry.wording import by, seconds
+
+HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
+
+
+def overview(view: StatusView, now: float) -> Iterator[str]:
+    """Lay out a status.
+
+    Args:
+        view: What the server says.
+        now: Wall clock, seconds since 1970.
+    """
+    yield _headline(view, now)
+    yield f"listen {', '.join(view.listen) or 'nowhere'}"
+    yield from table((HEADINGS, *(_row(slot, view.epoch, now) for slot in view.slots)))
+    if view.plugins:
+        yield " | ".join(_plugin(plugin) for plugin in view.plugins)
+    if view.refused is not None:
+        yield f"last   {_refused(view.refused)}"
+    yield from (f"!      {alarm}" for alarm in view.alarms)
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Align columns, two spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def clock(at: float, now: float) -> str:
+    """A moment for people: the time of day, with the date when it is another day."""
+    moment = datetime.fromtimestamp(at)
+    today = datetime.fromtimestamp(now).date() == moment.date()
+    return moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+
+
+def _headline(view: StatusView, now: float) -> str:
+    up = f"up {seconds(max(now - view.started, 0))}, supervisor {view.pid}, term {view.term}"
+    if view.serving is None:
+        return f"{view.name}   nothing is committed yet   {up}"
+    line = view.serving
+    since = line.given if line.decided is None else line.decided
+    label = f', "{line.origin.label}"' if line.origin.label else ""
+    age = seconds(max(now - since, 0))
+    return f"{view.name}   epoch {view.epoch} since {clock(since, now)} ({age}){label} by {by(line.origin)}   {up}"
+
+
+def _row(slot: SlotView, epoch: int, now: float) -> tuple[str, ...]:
+    if not slot.pid:
+        return (str(slot.slot), *"-------", _state(slot, epoch))
+    return (
+        str(slot.slot),
+        str(slot.pid),
+        str(slot.epoch),
+        seconds(max(now - slot.started, 0)),
+        _leases(slot.leases, epoch),
+        str(slot.connections),
+        f"{slot.requests:,}",
+        f"{slot.rss / 1048576:.0f} M",
+        _state(slot, epoch),
+    )
+
+
+def _leases(leases: dict[int, int], epoch: int) -> str:
+    others = "".join(f"; on {other}: {count}" for other, count in sorted(leases.items()) if other != epoch and count)
+    return f"{leases.get(epoch, 0)}{others}"
+
+
+def _state(slot: SlotView, epoch: int) -> str:
+    word = slot.state.value.upper() if slot.state is SlotState.PARKED else slot.state.value
+    behind = f"epoch {slot.epoch}, not {epoch}" if slot.pid and slot.epoch != epoch else ""
+    notes = "; ".join(note for note in (slot.note, behind) if note)
+    return f"{word}: {notes}" if notes else word
+
+
+def _plugin(plugin: PluginView) -> str:
+    state = "active" if plugin.state is PluginState.ACTIVE else f"DEGRADED ({plugin.note})"
+    return f"plugin {plugin.id} {plugin.version} {state}"
+
+
+def _refused(line: HistoryLine) -> str:
+    at = datetime.fromtimestamp(line.given if line.decided is None else line.decided).strftime("%H:%M")
+    return f"epoch {line.epoch} refused {at} ({by(line.origin)}): {line.reason}; see: changeover explain {line.epoch}"

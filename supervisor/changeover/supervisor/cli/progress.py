@@ -1,0 +1,123 @@
+"""A cutover as somebody who waits for it sees it: made of what the server tells, drawn elsewhere. Pure."""
+
+import enum
+
+import msgspec
+
+from changeover.supervisor.core import records
+from changeover.supervisor.telemetry.stream import Told
+from changeover.supervisor.telemetry.wording import seconds
+
+
+class Mark(enum.Enum):
+    """What a worker has done in the cutover."""
+
+    WAITED_FOR = "·"
+    PREPARED = "+"
+    REFUSED = "x"
+    ACTIVE = "*"
+    GONE = "-"
+
+
+Known = (
+    records.CutoverBegan
+    | records.WorkerPrepared
+    | records.WorkerRefused
+    | records.CommitDecided
+    | records.WorkerActivated
+    | records.CutoverCompleted
+    | records.CutoverAborted
+    | records.WorkerExited
+)
+NAMES = frozenset(record.__name__ for record in Known.__args__)
+_decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
+
+
+class Progress:
+    """Follows one cutover after the other; the last is the caller's own.
+
+    Args:
+        name: The service's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began: records.CutoverBegan | None = None
+        self._at = 0.0
+        self._committed_at: float | None = None
+        self._marks: dict[int, Mark] = {}
+        self._lines: list[str] = []
+        self._over = True
+
+    @property
+    def decided(self) -> bool:
+        """Whether the commit is known."""
+        return self._committed_at is not None
+
+    def take(self, told: Told) -> tuple[str, ...]:
+        """Hear what the server tells; return the lines that are final now."""
+        if told.type not in NAMES:
+            return ()
+        before = len(self._lines)
+        self._hear(told, _decoder.decode(told.record))
+        return tuple(self._lines[before:])
+
+    def drawing(self, now: float) -> tuple[str, ...]:
+        """All final lines, and below them what is under way; `now` is wall clock."""
+        if self._began is None:
+            return ()
+        under_way = () if self._over else (self._phase_line(now), self._workers_line())
+        return (*self._lines, *under_way)
+
+    def _hear(self, told: Told, record: Known) -> None:
+        match record:
+            case records.CutoverBegan():
+                self._begin(record, told.at)
+            case records.WorkerPrepared(worker=worker):
+                self._marks[worker.slot] = Mark.PREPARED
+            case records.WorkerRefused(worker=worker):
+                self._marks[worker.slot] = Mark.REFUSED
+                self._lines.append(self._refused_line(worker.slot, told.at))
+            case records.WorkerExited(worker=worker):
+                self._marks[worker.slot] = Mark.GONE
+            case records.CommitDecided():
+                self._lines.append(self._phase_line(told.at))
+                self._committed_at = told.at
+            case records.WorkerActivated(worker=worker):
+                self._marks[worker.slot] = Mark.ACTIVE
+            case records.CutoverCompleted():
+                self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
+                self._over = True
+            case _:
+                self._over = True
+
+    def _begin(self, record: records.CutoverBegan, at: float) -> None:
+        self._began, self._at, self._committed_at, self._marks = record, at, None, {}
+        self._over = False
+        self._lines.append(
+            f"{self._name}  epoch {record.previous} -> {record.epoch}  swap in {record.workers} workers   "
+            f"{', '.join(record.summary) or 'no change of content'}"
+        )
+
+    def _count(self, *marks: Mark) -> int:
+        return sum(mark in marks for mark in self._marks.values())
+
+    def _workers(self) -> int:
+        return self._began.workers if self._began else 0
+
+    def _phase_line(self, now: float) -> str:
+        if self._committed_at is not None:
+            return _phase("commit", self._count(Mark.ACTIVE), self._workers(), now - self._committed_at)
+        return _phase("prepare", self._count(Mark.PREPARED, Mark.ACTIVE), self._workers(), now - self._at)
+
+    def _refused_line(self, slot: int, at: float) -> str:
+        done = f"{self._count(Mark.PREPARED)}/{self._workers()}"
+        return f"  {'prepare':<10} {done}  slot {slot} REFUSED after {seconds(at - self._at)}"
+
+    def _workers_line(self) -> str:
+        slots = sorted(set(range(self._workers())) | set(self._marks))
+        return "  workers    " + " ".join(f"{slot}{self._marks.get(slot, Mark.WAITED_FOR).value}" for slot in slots)
+
+
+def _phase(name: str, done: int, of: int, took: float) -> str:
+    return f"  {name:<10} {done}/{of}  {seconds(max(took, 0.0))}"

@@ -1,0 +1,50 @@
+"""`changeover reload`."""
+
+import click
+
+from changeover.supervisor.api.bodies import CutoverBody
+from changeover.supervisor.cli.cutover import Wish, carry_out, waiting_options
+from changeover.supervisor.cli.exits import failures
+from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.control import Milestone
+from changeover.supervisor.core.outcome import SilentWorkers
+
+HELP = """Take what changed on disk into all workers at once, or refuse it.
+
+Every worker prepares the new generation beside the one that serves; when all of them can, all of them switch
+between two requests. When one cannot, nothing changes anywhere and its traceback is shown.
+
+Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait ended first.
+"""
+
+
+@click.command("reload", help=HELP)
+@server_options
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--only", multiple=True, metavar="NAME", help="Take only this plugin or application; repeatable.")
+@waiting_options
+@click.option("--force", is_flag=True, help="Take content that was rolled back, and unchanged content too.")
+@click.option(
+    "--on-silent-worker",
+    type=click.Choice([answer.value for answer in SilentWorkers]),
+    help="What becomes of a worker that does not answer in time.",
+)
+def command(
+    name: str,
+    runtime_dir: str,
+    dry_run: bool,
+    only: tuple[str, ...],
+    label: str,
+    if_epoch: int | None,
+    wait: float,
+    until: str,
+    force: bool,
+    on_silent_worker: str | None,
+) -> None:
+    """See HELP."""
+    milestone = Milestone(until)
+    silent = None if on_silent_worker is None else SilentWorkers(on_silent_worker)
+    body = CutoverBody(only, label, force, dry_run, silent, milestone)
+    with failures():
+        wish = Wish("/v1/cutovers", body, if_epoch, milestone, wait, "changeover reload")
+        raise SystemExit(carry_out(server(name, runtime_dir), wish))
