@@ -73,7 +73,8 @@ class Scanner:
             request: What is wished for.
             epoch: The number of the candidate.
             current: What is served; None when nothing is.
-            held: Digests of content that was rolled back; refused unless forced.
+            held: Digests of content that was rolled back: a rollback without an epoch does not go there. (Whether a
+                candidate is held is for the core to judge.)
             committed: For a rollback, the committed generations that are kept, oldest first.
 
         Returns:
@@ -82,7 +83,7 @@ class Scanner:
         try:
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, held, committed)
-            return self._reload(request, epoch, current, held)
+            return self._reload(request, epoch, current)
         except ManifestInvalid as error:
             return ScanRefused(refusals(of_manifest(error)))
         except CorruptArtifact as error:
@@ -101,9 +102,7 @@ class Scanner:
         """
         return collect(self._store, kept)
 
-    def _reload(
-        self, request: CutoverRequest, epoch: int, current: Snapshot | None, held: frozenset[str]
-    ) -> ScanResult:
+    def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None) -> ScanResult:
         checked = self._read_settings()
         if checked.settings is None:
             return ScanRefused(refusals(of_config(checked.errors)))
@@ -113,10 +112,6 @@ class Scanner:
         made = self._candidate(selected, checked.file, settings, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        if made.digest in held and not request.force:
-            return _refused(
-                "this content was rolled back and is held; change it, or take it with --force", Fault.CONFIG
-            )
         roll = (*self._application_notes(checked.settings), *restart_notes(self._booted, checked.settings))
         if current is not None and made.digest == current.digest and not request.force:
             return RollNeeded(roll) if roll else NothingChanged(selected.notes)

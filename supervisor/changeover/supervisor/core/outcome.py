@@ -142,7 +142,13 @@ class Committed(Ending, frozen=True):
 
 
 class Unchanged(Ending, frozen=True):
-    """There was nothing to change."""
+    """There was nothing to change.
+
+    Attributes:
+        notes: What lies on disk and was not taken.
+    """
+
+    notes: tuple[str, ...] = ()
 
 
 class Refused(Ending, frozen=True):

@@ -1,0 +1,117 @@
+"""What settings must be beyond their types. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from changeover.supervisor.config.settings import Pipeline, Settings
+from changeover.workers.plugins.manifest import mount_mistakes
+from changeover.workers.protocol.document import Mistake, below
+
+MAX_HEAD = 64 * 1024
+"""Bytes: an unread head must fit the message in which a connection is handed over."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_BIND = re.compile(r"unix:.+|fd://\d+|(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]*):(?P<port>\d+)")
+
+
+def mistakes(settings: Settings) -> list[Mistake]:
+    """Say everything that settings must not be, area by area."""
+    found = [Mistake(path, message) for path, ok, message in _rules(settings) if not ok]
+    for index, address in enumerate(settings.bind):
+        found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
+    for name, plugin in settings.plugins.entries.items():
+        mounts = {"": plugin.mount} if isinstance(plugin.mount, str) else plugin.mount or {}
+        for service, mount in mounts.items():
+            at = below(f"$.plugins.{name}.mount", service) if service else f"$.plugins.{name}.mount"
+            found += mount_mistakes(at, mount) if mount else []
+    for index, pipeline in enumerate(settings.pipelines):
+        found += _pipeline_mistakes(f"$.pipelines[{index}]", pipeline, settings.pipelines[:index], settings)
+    return found
+
+
+def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
+    """Path, whether it holds, and what to do when it does not."""
+    limits, deadlines, drain = settings.limits, settings.deadlines, settings.drain
+    yield "$.name", bool(_NAME.fullmatch(settings.name)), "letters, digits, `.`, `-` and `_`, at most 64"
+    yield "$.bind", bool(settings.bind), "names no address to listen on"
+    yield "$.workers", settings.workers == "auto" or settings.workers >= 1, "must be at least 1, or `auto`"
+    yield "$.backlog", settings.backlog >= 1, "must be at least 1"
+    yield "$.max_connections", settings.max_connections >= 0, "must be 0 or more"
+    yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
+    yield "$.drain.max_resident", drain.max_resident >= 2, "must be at least 2: a swap holds two copies for a moment"
+    yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
+    yield "$.limits.url", 64 <= limits.url <= limits.head, "must be 64 bytes at least and `limits.head` at most"
+    yield "$.limits.fields", limits.fields >= 1, "must be at least 1"
+    yield "$.limits.body", limits.body >= 0, "must be 0 (unlimited) or more"
+    yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
+    for key in ("hook", "graceful", "heartbeat", "prepare", "boot"):
+        yield f"$.deadlines.{key}", getattr(deadlines, key) > 0, "must be above 0: every wait ends"
+    silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
+    yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
+    for key in ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout"):
+        yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
+    serves = settings.app is not None or bool(settings.plugins.dir)
+    yield "$", serves, "nothing to serve: name an application (`[app] target`) or a folder of plugins (`[plugins] dir`)"
+    if settings.app:
+        target = f"{settings.app.target!r} is no target; write it like `package.module:app`"
+        yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target
+        root = settings.app.root_path
+        yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
+
+
+def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:
+    match = _BIND.fullmatch(address)
+    if not match:
+        return [Mistake(path, f"{address!r} is no address: host:port, [v6]:port, unix:/path or fd://3")]
+    if match["port"] and int(match["port"]) > 65535:
+        return [Mistake(path, f"port {match['port']} is above 65535")]
+    return [Mistake(path, f"{address} stands here twice")] if repeated and match["port"] != "0" else []
+
+
+def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...], all: Settings) -> list[Mistake]:
+    found = mount_mistakes(f"{path}.match.path", pipeline.match.path)
+    host = pipeline.match.host
+    if host != host.lower() or "/" in host or re.search(r":\d+$", host):
+        found.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
+    if ":" in pipeline.title or pipeline.title == "app":
+        found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
+    found += _handler_mistakes(path, pipeline.handlers)
+    if pipeline.service == "app" and all.app is None:
+        found.append(Mistake(f"{path}.service", "there is no application: `[app] target` is missing"))
+    elif pipeline.service not in ("", "app") and not _NAMED.fullmatch(pipeline.service):
+        found.append(Mistake(f"{path}.service", f"{pipeline.service!r} is neither `app` nor `plugin:service`"))
+    return found + _collisions(path, pipeline, earlier)
+
+
+def _handler_mistakes(path: str, handlers: tuple[str, ...]) -> list[Mistake]:
+    found = []
+    for index, handler in enumerate(handlers):
+        at = f"{path}.handlers[{index}]"
+        if not _NAMED.fullmatch(handler):
+            found.append(Mistake(at, f"{handler!r} is no handler; write it like `plugin:handler`"))
+        elif handler in handlers[:index]:
+            found.append(Mistake(at, f"{handler} stands in this pipeline twice"))
+    return found
+
+
+def _collisions(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...]) -> list[Mistake]:
+    found = []
+    for number, other in enumerate(earlier):
+        if other.match == pipeline.match:
+            where = f"{pipeline.match.host}{pipeline.match.path}"
+            found.append(Mistake(f"{path}.match", f"{where} leads to $.pipelines[{number}] already"))
+        elif other.title == pipeline.title:
+            found.append(Mistake(f"{path}.name", f"{pipeline.title} names $.pipelines[{number}] already"))
+    return found
+
+
+def warnings(settings: Settings) -> Iterator[Mistake]:
+    """Say what is legal and probably not meant."""
+    if settings.deadlines.orphan == 0:
+        yield Mistake("$.deadlines.orphan", "workers without a supervisor serve for ever and only a signal ends them")
+    if settings.plugins.entries and not settings.plugins.dir:
+        yield Mistake("$.plugins", "says things of plugins, but `plugins.dir` is not set: no plugin is loaded")
+    if settings.drain.http > settings.deadlines.graceful:
+        yield Mistake("$.drain.http", "is longer than `deadlines.graceful`, which ends a stopping worker first")
