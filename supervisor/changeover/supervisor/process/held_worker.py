@@ -44,6 +44,7 @@ class HeldWorker:
         self.status: int | None = None
         self._pidfd = pidfd
         self._stacks = stacks
+        self._told = 0
         self._on_exit = on_exit
         self._patience = STATUS_DEADLINE
         self._waits: asyncio.TimerHandle | None = None
@@ -59,11 +60,13 @@ class HeldWorker:
 
     async def stacks(self, deadline: float) -> str:
         """The stacks of all its threads, now; empty when it is dead, stopped, or not born yet."""
-        return await ask_stacks(self._pidfd, self._stacks, deadline)
+        stacks = await ask_stacks(self._pidfd, self._stacks, deadline)
+        self._told = self._stacks.size()
+        return stacks
 
-    def written_stacks(self) -> str:
-        """What it wrote into its stacks file so far, the stack of a fatal fault included."""
-        return self._stacks.read()
+    def last_words(self) -> str:
+        """What nobody asked it to write into its stacks file: the stack of a fatal fault; empty when there is none."""
+        return self._stacks.read(self._told)
 
     def tell_status(self, status: int) -> None:
         """Take its status from the zygote; it counts once the process is confirmed dead."""

@@ -14,9 +14,7 @@ from changeover.workers.protocol.identity import WorkerId
 
 MODE = 0o750
 LONGEST_NAME = "worker-18446744073709551615.sock"
-COUNTS_SIZE = 64 * 1024
-"""Bytes of the page on which workers count their connections: one 8-byte word per slot."""
-_OURS = ("*.sock", "epoch.cell", "counts.page")
+_OURS = ("*.sock", "epoch.cell")
 
 
 class DirectoryUnfit(ProcessError):
@@ -85,12 +83,6 @@ class RuntimeDirectory:
     def worker(self, worker: WorkerId) -> Path:
         """Socket of a worker that takes descriptors."""
         return self.path / f"worker-{worker.incarnation}.sock"
-
-    def open_counts(self) -> int:
-        """Open the zeroed page on which workers count their connections; the caller owns the descriptor."""
-        fd = os.open(self.path / "counts.page", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-        os.ftruncate(fd, COUNTS_SIZE)
-        return fd
 
     def clear(self) -> None:
         """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them."""

@@ -3,15 +3,16 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from changeover.supervisor.process.facts import (
+from changeover.supervisor.core.events import (
+    Event,
     ForkFailed,
-    PreloadRefused,
-    Tell,
+    StacksDumped,
     WorkerExited,
     WorkerForked,
     ZygoteLost,
@@ -29,6 +30,9 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime.settings import Birth
 
+Tell = Callable[[Event], None]
+"""Takes what happened, on the loop; must not block or raise."""
+
 ASK_AGAIN = 0.1
 """Seconds until descriptors that did not arrive are asked for again."""
 MOST_ASKED = 10
@@ -44,6 +48,8 @@ class Zygote:
         plan: What it was started with.
         pid: For people.
         malformed: Packets from it that meant nothing.
+        threads: Modules that started threads when preloaded: its workers import after the fork. Known when it is ready.
+        status: Exit status or minus a signal's number, once it is lost and where that is known.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, plan: ZygotePlan, started: StartedZygote, tell: Tell) -> None:
@@ -51,6 +57,8 @@ class Zygote:
         self._path = started.path
         self.pid = started.process.pid
         self.malformed = 0
+        self.threads: tuple[str, ...] = ()
+        self.status: int | None = None
         self._loop = loop
         self._process = started.process
         self._pidfd = started.pidfd
@@ -58,7 +66,8 @@ class Zygote:
         self._tell = tell
         self._held: dict[WorkerId, HeldWorker] = {}
         self._asked: dict[WorkerId, int] = {}
-        self._lost = "it ended"
+        self._lost = ""
+        self._refusal: Refusal | None = None
         self._deadline: asyncio.TimerHandle | None = loop.call_later(plan.ready, self._not_ready)
         self._ending: asyncio.Task[None] | None = None
         self._channel = PacketChannel(
@@ -102,9 +111,16 @@ class Zygote:
         held = self._held.get(worker)
         return await held.stacks(deadline) if held is not None else ""
 
-    def farewell(self) -> None:
-        """Fork no more; the zygote leaves after its last worker, and `ZygoteLost` follows."""
+    def stop(self, within: float = 5.0) -> None:
+        """Fork no more and leave after the last worker; `ZygoteLost` follows.
+
+        Args:
+            within: Seconds until it is killed; its workers are not.
+        """
+        self._lost = "it was told to leave"
         self._send(forking.Farewell())
+        self._cancel_deadline()
+        self._deadline = self._loop.call_later(within, self.kill, f"it did not leave within {within:g} s")
 
     def kill(self, reason: str) -> None:
         """Kill the zygote, not its workers; `ZygoteLost` follows with this reason."""
@@ -147,11 +163,13 @@ class Zygote:
         match report:
             case forking.Ready(threads=threads):
                 self._cancel_deadline()
-                self._tell(ZygoteReady(self.plan.cohort, self.pid, threads))
+                self.threads = threads
+                self._tell(ZygoteReady(self.plan.cohort))
             case forking.PreloadFailed(refusal=refusal):
+                self._refusal = refusal
+                self._lost = f"{refusal.unit} cannot be imported: {refusal.summary}"
                 self._cancel_deadline()
-                self._lost = "its application cannot be imported"
-                self._tell(PreloadRefused(self.plan.cohort, refusal))
+                self._deadline = self._loop.call_later(LAST_WORDS, self.kill, self._lost)
             case forking.ForkFailed(worker=worker, reason=reason):
                 self._not_forked(worker, reason)
             case forking.Exited(worker=worker, status=status):
@@ -188,9 +206,11 @@ class Zygote:
 
     def _worker_died(self, held: HeldWorker) -> None:
         del self._held[held.worker]
-        stacks = held.written_stacks()
+        last_words = held.last_words()
         held.close()
-        self._tell(WorkerExited(held.worker, held.status, stacks))
+        if last_words:
+            self._tell(StacksDumped(held.worker, last_words))
+        self._tell(WorkerExited(held.worker, held.status))
 
     def _ended(self) -> None:
         self._deadline = self._deadline or self._loop.call_later(LAST_WORDS, self.kill, "its socket ended")
@@ -202,7 +222,7 @@ class Zygote:
     async def _refuse_slow_preload(self) -> None:
         stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
         summary = f"not ready within {self.plan.ready:g} s"
-        self._tell(PreloadRefused(self.plan.cohort, Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)))
+        self._refusal = Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)
         self.kill(summary)
 
     def _died(self) -> None:
@@ -215,7 +235,8 @@ class Zygote:
             self._not_forked(worker, "its zygote died")
         for held in tuple(self._held.values()):
             held.expect_no_status()
-        self._tell(ZygoteLost(self.plan.cohort, self._process.poll(), self._lost))
+        self.status = self._process.poll()
+        self._tell(ZygoteLost(self.plan.cohort, self._lost or f"it ended with status {self.status}", self._refusal))
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:

@@ -20,7 +20,7 @@ FORKED_DESCRIPTORS = 2
 """Descriptors beside `Forked`: the pidfd, then the stacks file."""
 
 STACKS_SIGNAL = 34
-"""SIGRTMIN: makes a zygote or worker write the stacks of all its threads into its stacks file, also when it is stuck."""
+"""SIGRTMIN: makes a zygote or worker, stuck or not, write the stacks of all its threads into its stacks file."""
 
 DEFAULT_ENTRY = "changeover.workers.runtime.main:run"
 """What a worker runs: `run(birth: Birth) -> int`, the exit status."""
