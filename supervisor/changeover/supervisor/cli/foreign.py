@@ -3,8 +3,6 @@
 The one place for such hints. A flag that works here under its own name is not listed.
 """
 
-from typing import Any
-
 import click
 
 FOREIGN: dict[str, str] = {
@@ -118,7 +116,3 @@ class Hinting(click.Command):
             if (hint := FOREIGN.get(error.option_name)) is None:
                 raise
             raise click.UsageError(f"{error.option_name} is not an option here: {hint}", ctx) from error
-
-    def make_parser(self, ctx: click.Context) -> Any:
-        """Without click's guessing of abbreviations."""
-        return super().make_parser(ctx)

@@ -1,0 +1,97 @@
+"""`changeover run`: wires what was typed to the supervisor, and does nothing else."""
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from changeover.supervisor.cli.check import show
+from changeover.supervisor.cli.environment import variables
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.foreign import Hinting
+from changeover.supervisor.cli.pidfile import pid_file
+from changeover.supervisor.cli.printed_settings import toml
+from changeover.supervisor.cli.serving_options import serving_options, source
+from changeover.supervisor.config.load import check
+from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.telemetry import log
+from changeover.supervisor.telemetry.stream import Level
+
+HELP = """Serve an application, plugins, or both, until TERM or INT.
+
+\b
+  changeover run app:app -w 4
+  changeover run --plugins plugins -b 127.0.0.1:8000 -b unix:/run/shop.sock
+
+Flags win over CHANGEOVER_* and these over changeover.toml. HUP reloads, TERM stops gracefully.
+
+Exit status: 0 stopped as asked; 2 usage, or the configuration is wrong; 3 a worker failed to boot; 4 the app failed
+to load.
+"""
+
+
+@click.command("run", cls=Hinting, help=HELP)
+@serving_options
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for all processes; repeatable.")
+@click.option(
+    "--env-file", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Read variables from a file."
+)
+@click.option("-p", "--pid", type=click.Path(path_type=Path), metavar="FILE", help="Write the supervisor's pid there.")
+@click.option(
+    "--log-level", type=click.Choice([level.value for level in Level]), default=Level.INFO.value, show_default=True
+)
+@click.option(
+    "--log-format",
+    type=click.Choice([format.value for format in log.LogFormat]),
+    default=log.LogFormat.AUTO.value,
+    help="Text on a terminal and JSON lines elsewhere, unless said here.",
+)
+@click.option("--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Instead of stderr; USR1 reopens it.")
+@click.option("--check-config", is_flag=True, help="Only say whether the configuration is right.")
+@click.option("--print-config", is_flag=True, help="Only print every setting as it would be used.")
+def command(
+    config: Path | None,
+    chdir: str | None,
+    env: tuple[str, ...],
+    env_file: tuple[Path, ...],
+    pid: Path | None,
+    log_level: str,
+    log_format: str,
+    log_file: Path | None,
+    check_config: bool,
+    print_config: bool,
+    **flags: Any,
+) -> None:
+    """See HELP."""
+    os.environ.update(variables(env_file, env))
+    settings = _settings(config, chdir, flags)
+    if print_config:
+        click.echo("\n".join(toml(settings)))
+    if check_config or print_config:
+        return
+    _install_log(Level(log_level), log.LogFormat(log_format), log_file)
+    with pid_file(pid):
+        raise SystemExit(_serve(settings))
+
+
+def _settings(config: Path | None, chdir: str | None, flags: dict[str, Any]) -> Settings:
+    checked = check(source(config, chdir, flags))
+    show(checked)
+    if checked.settings is None:
+        raise SystemExit(Exit.USAGE)
+    return checked.settings
+
+
+def _install_log(level: Level, format: log.LogFormat, file: Path | None) -> None:
+    try:
+        log.install(level, format, file)
+    except OSError as error:
+        raise click.UsageError(f"--log-file cannot be written: {error}") from error
+
+
+def _serve(settings: Settings) -> int:
+    serve: Callable[[Settings], int] = importlib.import_module("changeover.supervisor.driver").run
+    return serve(settings)

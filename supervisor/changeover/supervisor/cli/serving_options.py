@@ -1,0 +1,117 @@
+"""The flags of `run` and `check`, and how they become settings."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from changeover.supervisor.config.sources import Override, Source
+from changeover.workers.protocol.document import Text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
+    "app": (("app", "target"), "APP"),
+    "workers": (("workers",), "--workers"),
+    "factory": (("app", "factory"), "--factory"),
+    "app_dir": (("app", "dir"), "--app-dir"),
+    "root_path": (("app", "root_path"), "--root-path"),
+    "preload": (("app", "preload"), "--preload"),
+    "plugins": (("plugins", "dir"), "--plugins"),
+    "backlog": (("backlog",), "--backlog"),
+    "max_connections": (("max_connections",), "--max-connections"),
+    "keep_alive": (("limits", "keep_alive"), "--keep-alive"),
+    "graceful_timeout": (("deadlines", "graceful"), "--graceful-timeout"),
+    "orphan_timeout": (("deadlines", "orphan"), "--orphan-timeout"),
+    "epoch_header": (("epoch_header",), "--epoch-header"),
+    "boot": (("boot",), "--boot"),
+    "name": (("name",), "--name"),
+    "state_dir": (("state_dir",), "--state-dir"),
+    "runtime_dir": (("runtime_dir",), "--runtime-dir"),
+}
+"""Parameter -> the setting it overrides, and the flag as messages name it."""
+
+_OPTIONS = (
+    click.argument("app", required=False, metavar="[MODULE:APP]"),
+    click.option("-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="changeover.toml by default."),
+    click.option("-b", "--bind", multiple=True, metavar="ADDRESS", help="HOST:PORT, unix:PATH or fd://N; repeatable."),
+    click.option("--host", metavar="HOST", help="With --port, instead of --bind."),
+    click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="With --host, instead of --bind."),
+    click.option("--uds", metavar="PATH", help="The same as --bind unix:PATH."),
+    click.option("--fd", type=click.IntRange(0), metavar="N", help="The same as --bind fd://N."),
+    click.option("-w", "--workers", metavar="N", help="Worker processes, or `auto`. WEB_CONCURRENCY is heeded too."),
+    click.option("--plugins", metavar="DIR", help="The folder of plugins."),
+    click.option("--factory", is_flag=True, default=None, help="APP is called to make the application."),
+    click.option("--app-dir", metavar="DIR", help="The application's folder, put on the import path."),
+    click.option("--root-path", metavar="PATH", help="Path under which a proxy mounts the application."),
+    click.option("--preload/--no-preload", default=None, help="Import the application before workers are forked."),
+    click.option("--backlog", type=int, metavar="N", help="Connections that the kernel queues for each address."),
+    click.option(
+        "--max-connections", "--limit-concurrency", type=int, metavar="N", help="Most connections of one worker."
+    ),
+    click.option("--keep-alive", metavar="S", help="Close idle connections after so many seconds."),
+    click.option("--graceful-timeout", metavar="S", help="Seconds from TERM to being gone."),
+    click.option("--orphan-timeout", metavar="S", help="Seconds that workers serve without a supervisor; 0 = always."),
+    click.option("--epoch-header", is_flag=True, default=None, help="Responses say which epoch and worker made them."),
+    click.option(
+        "--boot", type=click.Choice(["auto", "last", "disk"]), help="Serve what is on disk, or what was committed last."
+    ),
+    click.option("-n", "--name", metavar="NAME", help="The service's name; by default the folder's."),
+    click.option("--state-dir", metavar="DIR", help="Folder for journal and artifacts."),
+    click.option("--runtime-dir", metavar="DIR", help="Folder for sockets."),
+    click.option("--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR", help="Go there first."),
+)
+
+
+def serving_options(command: F) -> F:
+    """Add the argument APP and every flag that is a setting; `source` takes them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def source(config: Path | None, chdir: str | None, flags: dict[str, Any]) -> Source:
+    """Say what to read settings from; changes the working directory when `--chdir` is given.
+
+    Args:
+        config: The file, None for the default one.
+        chdir: Where to go first.
+        flags: The other parameters of `serving_options`, by name.
+
+    Raises:
+        UsageError: Flags contradict each other.
+    """
+    if chdir is not None:
+        os.chdir(chdir)
+    overrides = [
+        Override(key, Text(value) if isinstance(value, str) else value, flag)
+        for name, (key, flag) in SETTINGS.items()
+        if (value := flags[name]) is not None
+    ]
+    bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])
+    if bind:
+        overrides.append(Override(("bind",), list(bind), "--bind"))
+    return Source(config, Path.cwd(), dict(os.environ), tuple(overrides))
+
+
+def addresses(
+    bind: tuple[str, ...], host: str | None, port: int | None, uds: str | None, fd: int | None
+) -> tuple[str, ...]:
+    """Put all ways to name an address into one list.
+
+    Raises:
+        UsageError: `--host` or `--port` is given beside `--bind`.
+    """
+    if bind and (host is not None or port is not None):
+        raise click.UsageError("--bind says host and port already: leave out --host and --port")
+    named = list(bind)
+    if host is not None or port is not None:
+        literal = f"[{host}]" if host and ":" in host else host or "127.0.0.1"
+        named.append(f"{literal}:{8000 if port is None else port}")
+    if uds is not None:
+        named.append(f"unix:{uds}")
+    if fd is not None:
+        named.append(f"fd://{fd}")
+    return tuple(named)
