@@ -63,6 +63,11 @@ class Drains:
         """Units that drain or have drained and are not released, oldest cutover first."""
         return tuple(self._draining)
 
+    @property
+    def unit_sets(self) -> frozenset[UnitSet]:
+        """The unit sets that no route leads to any more, and that are not released."""
+        return frozenset(self._sets)
+
     def leases_over(self, bound: int, resident: Iterable[UnitKey]) -> list[Lease]:
         """The leases on the oldest copies of units that have more than `bound` copies here, oldest first.
 

@@ -58,17 +58,22 @@ class Switch:
     Args:
         cell: Says which epoch is committed.
         on_activated: Told of every change of the pointer.
+        on_stranded: Told, once per epoch, that the cell names one that is neither served nor prepared here.
 
     Attributes:
         current: The generation that serves.
         prepared: The candidate that would serve if it were committed.
     """
 
-    __slots__ = ("_cell", "_on_activated", "current", "prepared")
+    __slots__ = ("_cell", "_on_activated", "_on_stranded", "_stranded", "current", "prepared")
 
-    def __init__(self, cell: CommitCell, on_activated: Activation) -> None:
+    def __init__(
+        self, cell: CommitCell, on_activated: Activation, on_stranded: Callable[[int], None] | None = None
+    ) -> None:
         self._cell = cell
         self._on_activated = on_activated
+        self._on_stranded = on_stranded
+        self._stranded = 0
         self.current = NOTHING
         self.prepared: Generation | None = None
 
@@ -85,6 +90,9 @@ class Switch:
 
     def _follow(self, epoch: int) -> Generation | None:
         if self.prepared is None or self.prepared.epoch != epoch:
+            if self._on_stranded is not None and self._stranded != epoch:
+                self._stranded = epoch
+                self._on_stranded(epoch)
             return None
         self.activate()
         return self.current

@@ -192,6 +192,11 @@ class Workshop:
         """Every resident unit that the serving generation lacks, oldest cutover first."""
         return self._drains.draining
 
+    def leases(self) -> list[Lease]:
+        """Every lease that is held here, on whatever generation."""
+        unit_sets = self._serving.unit_sets | self._drains.unit_sets
+        return [lease for unit_set in unit_sets for lease in unit_set.live_leases()]
+
     def leases_over(self, bound: int) -> list[Lease]:
         """The leases, oldest first, that must end so that no unit has more than `bound` resident copies."""
         return self._drains.leases_over(bound, self._resident)

@@ -124,8 +124,7 @@ async def stop_work(work: UnitWork) -> tuple[str, ...]:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=GRACE)
-    threads = [f"thread {thread.name}" for thread in work.threads if thread.is_alive()]
-    return (*(f"task {task.get_name()}" for task in tasks if not task.done()), *threads)
+    return tuple(work.alive())
 
 
 async def _guarded(call: Callable[[], Awaitable[T]]) -> Outcome[T]:

@@ -1,0 +1,244 @@
+"""Tests of plugins without processes or sockets: a worker in memory that loads, serves and swaps for real."""
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Coroutine, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+import uvloop
+
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation.release import Leak
+from changeover.workers.generation.simulated import Exchange, Simulation
+from changeover.workers.generation.solo import Application, SoloSnapshot, Stored, store_plugin
+from changeover.workers.plugins import artifact
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.serving import attribution
+from changeover.workers.serving.contract import Headers
+
+__all__ = ["Leak", "Refusal", "SimulatedResponse", "SimulatedWorker", "SwapRefused", "answered"]
+
+T = TypeVar("T")
+StrPath = str | os.PathLike[str]
+
+DEADLINE = 30.0
+"""Seconds that a request may take."""
+
+_attributed = threading.Lock()
+
+
+async def answered(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+    """The application behind a plugin's handlers where nothing else answers: `answered`, in plain text."""
+    if scope["type"] != "http":
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"answered\n"})
+
+
+_ANSWERED = Application("changeover.testing:answered", str(Path(__file__).parents[1]))
+
+
+class SwapRefused(ChangeoverError):
+    """The worker refused to load a plugin, and goes on with what served.
+
+    Attributes:
+        refusal: Stage, reason, place and traceback.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        where = f" ({refusal.where})" if refusal.where else ""
+        super().__init__(f"{refusal.unit} {refusal.hook or refusal.stage.value}: {refusal.summary}{where}")
+
+
+class SimulatedResponse:
+    """What a request was answered with.
+
+    Attributes:
+        status: Its status.
+        headers: Its fields.
+        content: Its whole body.
+        epoch: The generation that answered.
+    """
+
+    def __init__(self, status: int, headers: Headers, content: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.content = content
+        self.epoch = int(headers.pop("x-changeover-epoch"))
+        headers.pop("x-changeover-worker", "")
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8."""
+        return self.content.decode()
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return msgspec.json.decode(self.content)
+
+    def __repr__(self) -> str:
+        return f"<SimulatedResponse {self.status} from epoch {self.epoch}, {len(self.content)} bytes>"
+
+
+class SimulatedWorker:
+    """A worker with one plugin, to be used as a context manager; needs no running loop.
+
+    Services of the plugin are mounted where its manifest proposes, or at `/<name>`; all its handlers run in front
+    of them in the order of their phases. What no service answers is answered by `app`.
+
+    Args:
+        plugin: The plugin's folder or file.
+        config: Its configuration.
+        beside: Folders or files of plugins that it requires.
+        app: `module:attribute` of an ASGI application; without one, a plain answer with status 200.
+        app_dir: Where `app` is imported from.
+        deadline: Seconds for one hook, one import, or one lifespan's startup.
+
+    Attributes:
+        degraded: Failures that came too late to refuse: `on_activate`, `on_deactivate`, `on_unload`.
+    """
+
+    def __init__(
+        self,
+        plugin: StrPath,
+        *,
+        config: Mapping[str, Any] | None = None,
+        beside: Iterable[StrPath] = (),
+        app: str = "",
+        app_dir: StrPath = ".",
+        deadline: float = 10.0,
+    ) -> None:
+        self._plugin = Path(plugin)
+        self._config = dict(config or {})
+        self._beside = [Path(path) for path in beside]
+        self._app = Application(app, str(Path(app_dir).resolve())) if app else _ANSWERED
+        self._deadline = deadline
+        self._epochs = 0
+        self.degraded: list[Refusal] = []
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="changeover-")
+        self._store = Path(self._folder.name)
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="simulated worker", daemon=True)
+        self._thread.start()
+        self._owner = _attributed.acquire(blocking=False)
+        if self._owner:
+            attribution.install(self._loop)
+        self._simulation = Simulation(self._store, self._deadline, self.degraded.append)
+        try:
+            self.swap(self._plugin)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self._run(self._simulation.close())
+        finally:
+            if self._owner:
+                attribution.uninstall()
+                _attributed.release()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            for stored in self._store.iterdir():
+                artifact.remove(self._store, stored.name)
+            self._folder.cleanup()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @property
+    def epoch(self) -> int:
+        """The generation that serves, from 1."""
+        return self._simulation.epoch
+
+    def swap(self, plugin: StrPath, *, config: Mapping[str, Any] | None = None) -> int:
+        """Replace the plugin by another content, between two requests; what is in flight finishes on the old one.
+
+        Args:
+            plugin: The new content's folder or file.
+            config: Its configuration, when it changes.
+
+        Returns:
+            The epoch that serves from now on.
+
+        Raises:
+            SwapRefused: The new content does not load; nothing changed.
+            ManifestInvalid: It is no plugin; nothing changed.
+        """
+        config = self._config if config is None else dict(config)
+        self._epochs += 1
+        own = store_plugin(Path(plugin), self._store, config)
+        stored = [store_plugin(path, self._store, {}) for path in self._beside]
+        refusal = self._run(self._simulation.swap(self._snapshot(own, stored)))
+        if refusal is not None:
+            raise SwapRefused(refusal)
+        self._plugin, self._config = Path(plugin), config
+        return self._epochs
+
+    def _snapshot(self, own: Stored, beside: list[Stored]) -> Snapshot:
+        solo = SoloSnapshot(self._epochs, self._simulation.snapshot)
+        solo.add_plugins({stored.manifest.id: stored for stored in [*beside, own]})
+        solo.add_services(own.manifest)
+        solo.add_application(own.manifest, self._app)
+        return solo.snapshot()
+
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> SimulatedResponse:
+        """Ask for `path`, which may carry a query."""
+        return self.request("GET", path, headers=headers)
+
+    def post(
+        self, path: str, *, content: bytes = b"", json: object = None, headers: Mapping[str, str] | None = None
+    ) -> SimulatedResponse:
+        """Send `content`, or `json` encoded, to `path`."""
+        return self.request("POST", path, content=content, json=json, headers=headers)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes = b"",
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> SimulatedResponse:
+        """Send one request through the plugin's pipeline and wait for the whole answer; any thread may.
+
+        Raises:
+            TimeoutError: It was not answered in time.
+            ConnectionError: The response broke off.
+        """
+        fields = {"host": "testserver"}
+        if json is not None:
+            content, fields["content-type"] = msgspec.json.encode(json), "application/json"
+        if content:
+            fields["content-length"] = str(len(content))
+        fields |= {name.lower(): value for name, value in (headers or {}).items()}
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
+        return self._run(self._ask(method, path, raw, content))
+
+    async def _ask(self, method: str, path: str, fields: list[tuple[bytes, bytes]], body: bytes) -> SimulatedResponse:
+        exchange = Exchange(method, path, fields, body)
+        async with asyncio.timeout(DEADLINE):
+            await self._simulation.answer(exchange)
+        return SimulatedResponse(exchange.status, Headers(exchange.fields), exchange.body)
+
+    def leaks(self) -> list[Leak]:
+        """What is still alive of contents that were replaced and that no request uses any more."""
+        return self._run(self._simulation.leaks())

@@ -1,0 +1,153 @@
+"""A snapshot for a worker on its own: a plugin, what it needs, and something behind its handlers.
+
+A supervisor makes snapshots out of a whole configuration. Here, for tests of plugins, the
+proposals in the manifest are taken as they are.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.plugins import artifact, manifest
+from changeover.workers.plugins.manifest import HandlerPhase, Manifest
+from changeover.workers.protocol.snapshot import (
+    ApplicationSpec,
+    HandlerRef,
+    PipelineSpec,
+    PluginSpec,
+    Route,
+    ServiceSpec,
+    Snapshot,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+    UnitSpec,
+)
+
+_PHASES = list(HandlerPhase)
+
+
+class RequirementUnmet(ChangeoverError):
+    """A plugin requires another that was not given, or plugins require each other in a circle.
+
+    Attributes:
+        plugin: The plugin that requires.
+        required: What it requires.
+    """
+
+    def __init__(self, plugin: str, required: str) -> None:
+        self.plugin = plugin
+        self.required = required
+        super().__init__(f"plugin {plugin} requires {required}: give its path too, with `beside`")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A plugin that was copied to the store.
+
+    Attributes:
+        manifest: What it says about itself.
+        artifact: Its digest.
+        config: Its configuration, MessagePack.
+    """
+
+    manifest: Manifest
+    artifact: str
+    config: bytes
+
+
+def store_plugin(path: Path, store: Path, config: Mapping[str, Any]) -> Stored:
+    """Copy a plugin's folder or file to the store and read its manifest there.
+
+    Raises:
+        UnreadableArtifact: `path` cannot be read.
+        ManifestInvalid: It is no plugin.
+    """
+    digest = artifact.put(store, artifact.read_files(path))
+    return Stored(manifest.load(artifact.folder_of(store, digest)), digest, msgspec.msgpack.encode(config))
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What answers behind the handlers where no service of the plugin does: `module:attribute` in a folder."""
+
+    target: str
+    directory: str
+
+
+class SoloSnapshot:
+    """Collects the units of one generation.
+
+    Args:
+        epoch: Its epoch.
+        before: The generation before it, whose equal units are the same instances.
+    """
+
+    def __init__(self, epoch: int, before: Snapshot) -> None:
+        self._epoch = epoch
+        self._before = {unit.key.ref: unit.key for unit in before.units}
+        self._units: dict[UnitRef, UnitSpec] = {}
+        self._routes: list[Route] = []
+
+    def _key(self, kind: UnitKind, name: str, requires: Iterable[UnitRef], *content: object) -> UnitKey:
+        ref = UnitRef(kind, name)
+        below = [self._units[each].key.digest for each in requires]
+        digest = hashlib.sha256(msgspec.msgpack.encode([ref, content, below], order="sorted")).hexdigest()
+        known = self._before.get(ref)
+        return known if known and known.digest == digest else UnitKey(ref, digest, self._epoch)
+
+    def add_plugins(self, plugins: Mapping[str, Stored]) -> None:
+        """Add plugins, each after what it requires.
+
+        Raises:
+            RequirementUnmet: One requires a plugin that is not among them.
+        """
+        graph = {name: set(stored.manifest.requires) for name, stored in plugins.items()}
+        for name, required in graph.items():
+            if missing := sorted(required - plugins.keys()):
+                raise RequirementUnmet(name, missing[0])
+        try:
+            order = list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            raise RequirementUnmet(error.args[1][0], error.args[1][1]) from None
+        for name in order:
+            stored = plugins[name]
+            requires = tuple(UnitRef(UnitKind.PLUGIN, each) for each in sorted(graph[name]))
+            key = self._key(UnitKind.PLUGIN, name, requires, stored.artifact, stored.config)
+            self._units[key.ref] = PluginSpec(key, stored.manifest.version, stored.artifact, requires, stored.config)
+
+    def add_services(self, plugin: Manifest) -> None:
+        """Mount every service of a plugin where it proposes, `/<name>` without a proposal, behind its handlers."""
+        requires = (UnitRef(UnitKind.PLUGIN, plugin.id),)
+        for service, declared in plugin.services.items():
+            key = self._key(UnitKind.SERVICE, f"{plugin.id}:{service}", requires, service)
+            self._units[key.ref] = ServiceSpec(key, plugin.id, service, requires)
+            self._add_pipeline(key.ref, plugin, Route(key.ref.name, declared.mount or f"/{service}", mounted=True))
+
+    def add_application(self, plugin: Manifest, application: Application) -> None:
+        """Let an application answer everything that no service answers, behind the plugin's handlers."""
+        if any(route.path == "/" for route in self._routes):
+            return
+        key = self._key(UnitKind.APPLICATION, "app", (), application.target, application.directory)
+        self._units[key.ref] = ApplicationSpec(key, application.target, application.directory)
+        self._add_pipeline(key.ref, plugin, Route("app"))
+
+    def _add_pipeline(self, target: UnitRef, plugin: Manifest, route: Route) -> None:
+        named = sorted(plugin.handlers, key=lambda name: _PHASES.index(plugin.handlers[name].phase))
+        handlers = tuple(HandlerRef(plugin.id, name) for name in named)
+        requires = (UnitRef(UnitKind.PLUGIN, plugin.id), target)
+        key = self._key(UnitKind.PIPELINE, route.pipeline, requires, [str(each) for each in handlers])
+        self._units[key.ref] = PipelineSpec(key, handlers, target, requires)
+        self._routes.append(route)
+
+    def snapshot(self) -> Snapshot:
+        """The generation, as a supervisor would send it."""
+        units = tuple(self._units.values())
+        digest = hashlib.sha256(msgspec.msgpack.encode([[unit.key.digest for unit in units], self._routes]))
+        return Snapshot(self._epoch, digest.hexdigest(), units, tuple(self._routes))
