@@ -88,11 +88,11 @@ class MemoryExchange:
     def start(self, status: int, headers: RawHeaders) -> None:
         assert self.status == 0, "the head was sent twice"
         for name, value in headers:
-            if b"\n" in value or b"\r" in value or name != name.lower():
+            if b"\n" in value or b"\r" in value:
                 raise ValueError(f"{name!r}: {value!r}")
         if self.connected_:
             self.status = status
-            self.fields = list(headers)
+            self.fields = [(name.lower(), value) for name, value in headers]
 
     def write(self, data: bytes) -> None:
         assert type(data) is bytes
@@ -113,8 +113,9 @@ class MemoryExchange:
         self._over.set()
 
     def abort(self) -> None:
-        self.aborted = True
-        self.hang_up()
+        if self.connected_ and not self.ended:
+            self.aborted = True
+            self.hang_up()
 
     def arrive(self, *pieces: bytes | None) -> None:
         """More of the request body arrives; None ends it."""

@@ -11,7 +11,7 @@ from changeover.workers.serving.asgi import Application, Message
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import LeaseKind
-from changeover.workers.serving.reply import Reply, sized
+from changeover.workers.serving.reply import Reply
 
 Outbound = Callable[[Request, Response, CallContext], Awaitable[None]]
 
@@ -20,13 +20,11 @@ class Phase(enum.Enum):
     """How far the application is with its response."""
 
     OPEN = "before http.response.start"
-    HELD = "before the first http.response.body"
-    """The head is kept back, to go out with the first piece of the body."""
-    STREAMING = "after the first http.response.body"
+    STARTED = "after http.response.start"
     DONE = "after the last http.response.body"
 
 
-_OPEN, _HELD, _STREAMING, _DONE = Phase.OPEN, Phase.HELD, Phase.STREAMING, Phase.DONE
+_OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
 
 
 class UnexpectedMessage(ChangeoverError):
@@ -74,14 +72,11 @@ class AsgiCall:
         "_body_read",
         "_call",
         "_exchange",
-        "_fields",
         "_listening",
         "_outbound",
         "_phase",
         "_request",
-        "_sized",
         "_stamp",
-        "_status",
     )
 
     def __init__(
@@ -100,9 +95,6 @@ class AsgiCall:
         self._stamp = stamp
         self._outbound = outbound
         self._phase = _OPEN
-        self._status = 0
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._sized = False
         self._body_read = False
         self._listening = False
 
@@ -111,8 +103,8 @@ class AsgiCall:
         application = self._application
         try:
             await application.call(application.scope(self._request, self._call), self.receive, self.send)
-            if self._phase is not _DONE and self._exchange.connected:
-                self._fail(ResponseMissing(application.name, self._phase))
+            if self._phase is not _DONE:
+                self._miss()
         except asyncio.CancelledError:
             self._cancelled()
             raise
@@ -139,14 +131,14 @@ class AsgiCall:
             Disconnected: The client is gone, the application streams on, and has not asked `receive` about it.
         """
         kind, phase = message["type"], self._phase
-        if kind == "http.response.body" and (phase is _HELD or phase is _STREAMING):
+        if kind == "http.response.body" and phase is _STARTED:
             body = _octets(message.get("body", b""))
             if message.get("more_body", False):
                 await self._send_piece(body)
             else:
                 self._send_last(body)
         elif kind == "http.response.start" and phase is _OPEN:
-            await self._hold(message["status"], message.get("headers", ()))
+            await self._start(message["status"], message.get("headers", ()))
         else:
             raise UnexpectedMessage(kind, phase)
 
@@ -163,71 +155,53 @@ class AsgiCall:
         self._body_read = True
         return {"type": "http.request", "body": body or b"", "more_body": False}
 
-    async def _hold(self, status: int, headers: RawHeaders) -> None:
-        fields = [(name.lower(), value) for name, value in headers]
+    async def _start(self, status: int, headers: RawHeaders) -> None:
         if self._outbound is not None:
-            response = Response(b"", status, Headers(fields))
+            response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))
             await self._outbound(self._request, response, self._call)
-            status, fields = response.status, response.headers.raw
-        self._sized = any(name == b"content-length" for name, _ in fields)
-        fields.extend(self._stamp)
-        self._status, self._fields, self._phase = status, fields, _HELD
-        if not self._sized:
-            asyncio.get_running_loop().call_soon(self._start_late)
-
-    def _start_late(self) -> None:
-        """No body came along with the head: let the client see the head of what will be a stream."""
-        if self._phase is not _HELD:
-            return
-        try:
-            self._start()
-        except ValueError as error:
-            self._fail(error)
-
-    def _start(self) -> None:
-        self._exchange.start(self._status, self._fields)
-        self._phase = _STREAMING
+            status, headers = response.status, response.headers.raw
+        self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
+        self._phase = _STARTED
 
     async def _send_piece(self, body: bytes) -> None:
-        if self._phase is _HELD:
-            self._start()
+        exchange = self._exchange
         self._call.lease.kind = LeaseKind.STREAM
-        if not self._exchange.connected:
-            if self._listening:
-                return
+        if not exchange.connected and not self._listening:
             raise Disconnected("the client is gone")
         if body:
-            self._exchange.write(body)
-            await self._exchange.drain()
+            exchange.write(body)
+            await exchange.drain()
 
     def _send_last(self, body: bytes) -> None:
-        exchange = self._exchange
-        if self._phase is _HELD:
-            fields = self._fields if self._sized else sized(self._request.method, self._status, self._fields, body)
-            exchange.start(self._status, fields)
         self._phase = _DONE
         if body:
-            exchange.write(body)
-        exchange.end()
+            self._exchange.write(body)
+        self._exchange.end()
         self._call.lease.kind = LeaseKind.TASK
 
-    def _fail(self, error: BaseException) -> None:
-        if self._phase is _OPEN or self._phase is _HELD:
-            response = failure.answer_to(error, self._request, self._call)
+    def _miss(self) -> None:
+        """The application returned early: its fault, unless the client had left."""
+        if self._exchange.connected:
+            self._fail(ResponseMissing(self._application.name, self._phase))
+        else:
             self._phase = _DONE
-            self._reply(response)
+            self._exchange.abort()
+
+    def _fail(self, error: BaseException) -> None:
+        phase, self._phase = self._phase, _DONE
+        if phase is _OPEN:
+            self._reply(failure.answer_to(error, self._request, self._call))
             return
         failure.report(error, self._request, self._call)
-        if self._phase is _STREAMING:
-            self._phase = _DONE
+        if phase is _STARTED:
             self._exchange.abort()
 
     def _cancelled(self) -> None:
-        if self._phase is _OPEN or self._phase is _HELD:
+        phase, self._phase = self._phase, _DONE
+        if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
-        elif self._phase is _STREAMING:
+        elif phase is _STARTED:
             self._exchange.abort()
-        self._phase = _DONE
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call.lease).send_problem(response)

@@ -68,7 +68,7 @@ class Feed:
     def start(self, status: int, headers: RawHeaders) -> None:
         """Make the head known."""
         if not self.head.done():
-            self.head.set_result(Response(b"", status, Headers(list(headers))))
+            self.head.set_result(Response(b"", status, Headers([(name.lower(), value) for name, value in headers])))
 
     def write(self, data: bytes) -> None:
         """Put a piece where the reader finds it."""

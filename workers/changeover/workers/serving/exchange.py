@@ -30,7 +30,7 @@ class Exchange(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether the client is still there."""
+        """Whether the client is still there. When it seems to be gone, what is written may reach it all the same."""
 
     async def receive(self) -> bytes | None:
         """The next piece of the request body, or None at its end.
@@ -43,7 +43,7 @@ class Exchange(Protocol):
         """Return once nobody waits for this exchange any more: the client is gone, or the response has ended."""
 
     def start(self, status: int, headers: RawHeaders) -> None:
-        """Send the response's head. Header names are lower case.
+        """Send the response's head.
 
         It goes out at the latest with the next turn of the loop, so that a first `write` and an
         `end` that follow at once share its segment. After a disconnect it does nothing.
@@ -62,7 +62,7 @@ class Exchange(Protocol):
         """The response is complete. The connection goes on to its next request. After a disconnect it does nothing."""
 
     def abort(self) -> None:
-        """The response cannot be completed: close so that the client can tell."""
+        """The response cannot be completed: close so that the client can tell. After the end it does nothing."""
 
 
 class Dispatcher(Protocol):

@@ -93,6 +93,8 @@ class Reply:
             pump.result()
         if self._exchange.connected:
             self._end()
+        else:
+            self.abandon()
 
     async def _pump(self, body: AsyncIterator[bytes]) -> None:
         try:
