@@ -139,7 +139,10 @@ class Client:
         fields = {"accept": "text/event-stream", **(headers or {})}
         try:
             with self._exchange(method, target, body, fields, _Deadline(seconds)) as answer:
-                yield from _server_sent(answer.lines())
+                for event in _server_sent(answer.lines()):
+                    if event.event == "problem":
+                        raise _problem(http.client.OK, event.data)
+                    yield event
         except TimeoutError as error:
             raise WaitEnded(seconds or 0.0) from error
 
@@ -215,7 +218,16 @@ def _short(path: Path) -> Iterator[str]:
 
 class _Problem(msgspec.Struct, frozen=True):
     type: str = ""
+    status: int | None = None
     detail: str = ""
+
+
+def _problem(status: int, content: bytes) -> ProblemAnswered:
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except msgspec.DecodeError:
+        problem = _Problem(detail=content.decode(errors="replace"))
+    return ProblemAnswered(problem.status or status, problem.type, problem.detail)
 
 
 class _Answer:
@@ -227,12 +239,7 @@ class _Answer:
     def check(self) -> None:
         if self._response.status < http.client.BAD_REQUEST:
             return
-        content = self._response.read()
-        try:
-            problem = msgspec.json.decode(content, type=_Problem)
-        except msgspec.DecodeError:
-            problem = _Problem(detail=content.decode(errors="replace"))
-        raise ProblemAnswered(self._response.status, problem.type, problem.detail)
+        raise _problem(self._response.status, self._response.read())
 
     def read(self) -> bytes:
         return self._response.read()

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from changeover.supervisor.api.bodies import Body
-from changeover.supervisor.api.client import Client, NoAnswer, ProblemAnswered, ServerSent, WaitEnded
+from changeover.supervisor.api.client import Client, NoAnswer, ServerSent, WaitEnded
 from changeover.supervisor.cli import outcomes
 from changeover.supervisor.cli.drawing import display
 from changeover.supervisor.cli.exits import Exit
@@ -83,8 +83,6 @@ def carry_out(client: Client, wish: Wish) -> Exit:
                     shown.show(msgspec.json.decode(event.data, type=Told))
                 elif event.event == "outcome":
                     outcome = msgspec.json.decode(event.data, type=Outcome)
-                elif event.event == "problem":
-                    raise _problem(event.data)
     except WaitEnded:
         click.echo(outcomes.wait_ended(isinstance(outcome, Committed) or progress.decided, wish.until, wish.wait))
         return Exit.WAIT_ENDED
@@ -109,14 +107,3 @@ def _say_what_stays(client: Client, wish: Wish) -> None:
     else:
         click.echo(f"  {wish.until.value}: nothing is left on what it replaced")
     click.echo("  undo: changeover rollback")
-
-
-def _problem(data: bytes) -> ProblemAnswered:
-    found = msgspec.json.decode(data, type=_Problem)
-    return ProblemAnswered(found.status, found.type, found.detail)
-
-
-class _Problem(msgspec.Struct, frozen=True):
-    status: int
-    type: str
-    detail: str
