@@ -76,6 +76,11 @@ class Subject:
         """Whether the supervisor lives."""
         return self._process.poll() is None
 
+    @property
+    def family(self) -> tuple[int, ...]:
+        """The supervisor and everything below it, when all slots served for the first time."""
+        return (self.pid, *(pid for pid, _ in self._family))
+
     def status(self) -> StatusView:
         """How it fares."""
         return self.control.get("/v1/status", StatusView)

@@ -15,7 +15,7 @@ REFUSALS = frozenset({"CutoverAborted", "RequestRefused", "NothingChanged", "Rol
 
 
 class CellStored(msgspec.Struct, frozen=True):
-    """What the supervisor tells right after the store into the commit cell; `at` is CLOCK_MONOTONIC in nanoseconds."""
+    """What the supervisor tells of a store: `at` is right after it, CLOCK_MONOTONIC in nanoseconds."""
 
     epoch: int
     at: int

@@ -1,0 +1,251 @@
+"""What requests feel of a swap: latency inside the windows beside latency outside.
+
+A window is from SIGHUP to the last worker's activation. A request belongs to it when any part of it lies inside.
+Only kinds whose latency is the server's count (busy, idle and new connections); the others run beside them. A
+request of a busy connection that had to wait for the answer before it counts from when it was due.
+"""
+
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks import kernel
+from benchmarks.chart import Chart, Point, Series
+from benchmarks.figures import Spread, spread
+from benchmarks.load.process import Load, Totals, running, total
+from benchmarks.load.record import QUICK, Mix
+from benchmarks.machine import here
+from benchmarks.publication import Result, Verdict, parser, publish
+from benchmarks.samples import Sample, samples
+from benchmarks.subject import Subject, serving
+from benchmarks.swap import Swap, Swapper
+
+NAME = "window_latency"
+MIX = Mix(busy=8, pace=0.01)
+"""Paced, so that the machine is busy and not saturated: what saturation does to latency is not what a swap does."""
+PAUSE = 0.5
+"""Seconds between the end of a window and the next SIGHUP."""
+GUARD = 100_000_000
+"""Nanoseconds after a window that are neither inside nor steady: what retires there is not steady state."""
+RATIO, ABOVE = 3.0, 2.0
+"""Bounds: p99 inside at most so many times, and at most so many milliseconds above, steady."""
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """The slowest request inside a window, and what is known of why.
+
+    Attributes:
+        latency: Milliseconds.
+        before: Milliseconds from being due to the worker's stamp: kernel, and a worker or a client that does not run.
+        within: Milliseconds from the stamp to the last byte at the client.
+        swap: Which swap's window, from 1.
+        place: Where in it the request was due.
+        slot: Which worker.
+    """
+
+    latency: float
+    before: float
+    within: float
+    swap: int
+    place: str
+    slot: int
+
+
+class Pressure(msgspec.Struct, frozen=True):
+    """How busy the machine was, share of wall time over all cores together.
+
+    Attributes:
+        used: Processor time of server and load.
+        waited: Time for which their threads were ready to run and had no core.
+    """
+
+    used: float
+    waited: float
+
+
+class WindowResult(Result, frozen=True, kw_only=True):
+    """What the command found; times in milliseconds.
+
+    Attributes:
+        steady: Latency outside the windows.
+        inside: Latency inside them.
+        windows: Length of the windows.
+        stalls: The slowest requests inside.
+        pressure: Inside the windows, then outside.
+        totals: Of the load.
+    """
+
+    steady: Spread
+    inside: Spread
+    windows: Spread
+    stalls: tuple[Stall, ...]
+    pressure: tuple[Pressure, Pressure]
+    totals: Totals
+
+
+class Measured(NamedTuple):
+    swaps: list[Swap]
+    answers: list[Sample]
+    totals: Totals
+    pressure: tuple[Pressure, Pressure]
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, and compare."""
+    options = parser(f"benchmarks.{NAME}", __doc__).parse_args(arguments)
+    machine = here(f"benchmarks.{NAME}")
+    measured = measure(10 if options.quick else 200)
+    inside, steady = divide(measured.answers, measured.swaps)
+    windows = spread([(swap.ended - swap.asked) / 1e6 for swap in measured.swaps])
+    slow = sorted(inside, key=lambda sample: sample.latency, reverse=True)[:5]
+    latencies = {name: [s.latency for s in group] for name, group in (("inside", inside), ("steady", steady))}
+    result = WindowResult(
+        title=f"Latency inside the windows of {len(measured.swaps)} swaps, and outside",
+        machine=machine,
+        quick=options.quick,
+        verdicts=_verdicts(spread(latencies["inside"]), spread(latencies["steady"]), measured.totals),
+        rows=_rows(spread(latencies["inside"]), spread(latencies["steady"]), windows),
+        notes=_notes([stall(sample, measured.swaps) for sample in slow[:3]], measured.pressure),
+        steady=spread(latencies["steady"]),
+        inside=spread(latencies["inside"]),
+        windows=windows,
+        stalls=tuple(stall(sample, measured.swaps) for sample in slow),
+        pressure=measured.pressure,
+        totals=measured.totals,
+    )
+    return publish(NAME, result, _chart(latencies), options.out)
+
+
+def measure(count: int) -> Measured:
+    """Swap so many times under load."""
+    with serving() as subject:
+        swapper, swaps = Swapper(subject), list[Swap]()
+        inside, outside = _Meter(subject), _Meter(subject)
+        with running(subject.address, MIX) as load:
+            for _ in range(count):
+                with inside.over(load):
+                    swaps.append(swapper.swap())
+                with outside.over(load):
+                    time.sleep(PAUSE)
+            reports = load.stop()
+    return Measured(swaps, list(samples(reports)), total(reports), (inside.pressure(), outside.pressure()))
+
+
+class _Meter:
+    """Adds up processor time over stretches of a run."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._wall = self._used = self._waited = 0
+
+    def over(self, load: Load) -> "_Stretch":
+        pids = (*self._subject.family, *load.pids)
+        return _Stretch(self, pids)
+
+    def add(self, wall: int, grown: kernel.Processor) -> None:
+        self._wall += wall
+        self._used += grown.used
+        self._waited += grown.waited
+
+    def pressure(self) -> Pressure:
+        return Pressure(self._used / self._wall, self._waited / self._wall)
+
+
+class _Stretch:
+    def __init__(self, meter: _Meter, pids: Iterable[int]) -> None:
+        self._meter = meter
+        self._pids = tuple(pids)
+
+    def __enter__(self) -> None:
+        self._before, self._began = kernel.processor(self._pids), time.monotonic_ns()
+
+    def __exit__(self, *_: object) -> None:
+        wall = time.monotonic_ns() - self._began
+        self._meter.add(wall, kernel.processor(self._pids).since(self._before))
+
+
+def divide(answers: Iterable[Sample], swaps: Sequence[Swap]) -> tuple[list[Sample], list[Sample]]:
+    """Requests that touch a window, and those that touch neither a window nor its guard."""
+    inside: list[Sample] = []
+    steady: list[Sample] = []
+    begins = [swap.asked for swap in swaps]
+    for sample in answers:
+        if sample.kind not in QUICK or sample.done < begins[0]:
+            continue
+        last = bisect_left(begins, sample.done) - 1
+        if sample.since <= swaps[last].ended:
+            inside.append(sample)
+        elif sample.since > swaps[last].ended + GUARD:
+            steady.append(sample)
+    return inside, steady
+
+
+def stall(sample: Sample, swaps: Sequence[Swap]) -> Stall:
+    """Say where in its window a request was slow."""
+    number = bisect_left([swap.asked for swap in swaps], sample.done)
+    swap = swaps[number - 1]
+    steps = (
+        (swap.asked, "before SIGHUP"),
+        (swap.stored, "between SIGHUP and the store (scan, prepare)"),
+        (swap.ended, "between the store and the last activation"),
+    )
+    place = next((words for at, words in steps if sample.since < at), "after the last activation")
+    before = max(0, sample.started - sample.since)
+    return Stall(sample.latency, before / 1e6, (sample.done - sample.since - before) / 1e6, number, place, sample.slot)
+
+
+def _verdicts(inside: Spread, steady: Spread, totals: Totals) -> tuple[Verdict, ...]:
+    ratio, above = inside.p99 / steady.p99, inside.p99 - steady.p99
+    return (
+        Verdict("p99 inside the windows over steady p99", f"<= {RATIO:g}", f"{ratio:.2f}", ratio <= RATIO),
+        Verdict("p99 inside the windows above steady p99", f"<= {ABOVE:g} ms", f"{above:.2f} ms", above <= ABOVE),
+        Verdict("failed requests", "0", str(totals.failed), not totals.failed),
+        Verdict("connections closed unasked", "0", str(totals.closed), not totals.closed),
+    )
+
+
+def _rows(inside: Spread, steady: Spread, windows: Spread) -> tuple[tuple[str, ...], ...]:
+    groups = (("inside windows", inside), ("steady", steady), ("length of a window", windows))
+    return (
+        ("milliseconds", "count", "median", "p99", "p99.9", "longest"),
+        *((name, str(s.count), *(f"{v:.2f}" for v in (s.median, s.p99, s.p999, s.worst))) for name, s in groups),
+    )
+
+
+def _notes(stalls: Iterable[Stall], pressure: tuple[Pressure, Pressure]) -> tuple[str, ...]:
+    inside, outside = pressure
+    return (
+        *(
+            f"stall of {s.latency:.1f} ms: swap {s.swap}, slot {s.slot}, due {s.place}; {s.before:.1f} ms until the "
+            f"worker stamped it, {s.within:.1f} ms from there to the last byte"
+            for s in stalls
+        ),
+        f"cores used by server and load: {inside.used:.2f} inside, {outside.used:.2f} outside; seconds that their "
+        f"threads waited for a core, per second: {inside.waited:.2f} inside, {outside.waited:.2f} outside",
+    )
+
+
+def _chart(latencies: dict[str, list[float]]) -> Chart:
+    return Chart(
+        "Requests that take longer than a given time",
+        "milliseconds (logarithmic)",
+        "share of requests, %",
+        tuple(Series(name, _tail(values)) for name, values in latencies.items()),
+        logarithmic=True,
+    )
+
+
+def _tail(values: list[float]) -> list[Point]:
+    ordered = sorted(values)
+    count = len(ordered)
+    step = max(1, count // 400)
+    indexes = [*range(0, count, step), count - 1]
+    return [(max(ordered[index], 0.01), 100 * (count - index) / count) for index in indexes]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
