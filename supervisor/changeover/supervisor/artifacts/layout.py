@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def owner(self) -> str:
         """The plugin whose mount it is; empty when it is none."""
-        return self.name.partition(":")[0] if ":" in self.name else ""
+        return self.name.partition(":")[0] if ":" in self.name and "/" not in self.name else ""
 
 
 class Layout(msgspec.Struct, frozen=True):

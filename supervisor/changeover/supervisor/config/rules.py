@@ -75,7 +75,7 @@ def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, .
     host = pipeline.match.host
     if host != host.lower() or "/" in host or re.search(r":\d+$", host):
         found.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
-    if ":" in pipeline.title or pipeline.title == "app":
+    if ":" in pipeline.name or pipeline.name == "app":
         found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
     found += _handler_mistakes(path, pipeline.handlers)
     if pipeline.service == "app" and all.app is None:
