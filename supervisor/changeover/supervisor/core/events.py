@@ -170,12 +170,10 @@ class WorkerExited(Event, frozen=True):
     Attributes:
         worker: Which.
         status: Exit status, negative for a signal's number; None when nobody could read it.
-        stacks: What it wrote as its last words, where that was caught.
     """
 
     worker: WorkerId
     status: int | None
-    stacks: str = ""
 
 
 class StacksDumped(Event, frozen=True):

@@ -25,6 +25,7 @@ class Deadlines(msgspec.Struct, frozen=True):
         scan: Reading disk and making a candidate.
         preflight: The rehearsal.
         prepare: From the first Prepare to the last answer.
+        inquire: For the stacks of workers that did not answer.
         activate: From the commit to the last Activated; who is late is killed and replaced.
         persist: One entry of the journal; past it a decision is in doubt.
         reread: Between two attempts to settle a doubt or to write what could not be written.
@@ -39,6 +40,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     scan: float = 60.0
     preflight: float = 60.0
     prepare: float = 60.0
+    inquire: float = 2.0
     activate: float = 5.0
     persist: float = 10.0
     reread: float = 1.0

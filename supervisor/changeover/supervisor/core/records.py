@@ -68,7 +68,7 @@ class CutoverBegan(EpochRecord, frozen=True):
 
 
 class PhaseBegan(EpochRecord, frozen=True):
-    """The cutover entered a phase (`preflighting`, `preparing`, `deciding`, `activating`, `aborting`)."""
+    """The cutover entered a phase: `preflighting`, `preparing`, `inquiring`, `deciding`, `in doubt`, `activating`, `aborting`."""
 
     phase: str
 
@@ -112,7 +112,6 @@ class CutoverCompleted(EpochRecord, frozen=True):
         commit: Seconds from the commit to the last Activated.
         total: Seconds from the request.
         restores: The epoch whose content came back, for a rollback.
-        label: The operator's words.
     """
 
     previous: int
@@ -167,6 +166,14 @@ class RollNeeded(Record, frozen=True):
 
     origin: Origin
     changed: tuple[str, ...]
+
+
+class ChangePlanned(Record, frozen=True):
+    """Somebody asked what a cutover would change; nothing did."""
+
+    origin: Origin
+    serving: int
+    summary: tuple[str, ...]
 
 
 class InDoubt(EpochRecord, frozen=True):

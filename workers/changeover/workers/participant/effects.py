@@ -19,13 +19,16 @@ class Send(Effect, frozen=True):
 
 
 class Build(Effect, frozen=True):
-    """Build a generation aside, off the loop where that takes time; answer Built or BuildFailed. One at a time."""
+    """Build a generation aside, off the loop where that takes time; answer Built or BuildFailed.
+
+    The one before is served or discarded by then; a discarded build that still runs is waited for.
+    """
 
     snapshot: Snapshot
 
 
 class Discard(Effect, frozen=True):
-    """Forget a generation that was built and is not served: unwind it. Not answered."""
+    """Forget a generation that was built or is being built, and is not served: unwind it. Not answered."""
 
     epoch: int
 

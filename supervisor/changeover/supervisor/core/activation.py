@@ -1,0 +1,74 @@
+"""From the decision on disk to the last worker that follows it."""
+
+from collections.abc import Iterator
+
+from changeover.supervisor.core import records
+from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.effects import StoreCell
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.retirement import Retirement
+from changeover.supervisor.core.roster import Member, Roster
+from changeover.supervisor.core.run import Run, refusal_of
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.refusal import Fault
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot
+
+
+class Activation:
+    """Makes an epoch authoritative, and waits for those who prepared it."""
+
+    __slots__ = ("_children", "_ledger", "_out", "_retirement", "_roster")
+
+    def __init__(self, roster: Roster, children: Children, ledger: Ledger, retirement: Retirement, out: Outbox) -> None:
+        self._roster = roster
+        self._children = children
+        self._ledger = ledger
+        self._retirement = retirement
+        self._out = out
+
+    def commit(self, run: Run, snapshot: Snapshot) -> None:
+        """Follow the journal: cell first, then the wire."""
+        previous = self._ledger.commit(snapshot, run.holds)
+        run.previous = 0 if previous is None else previous.epoch
+        run.followers = {m.incarnation for m in self._roster.members() if m.prepared == run.epoch}
+        self._out.put(StoreCell(run.epoch))
+        self._out.broadcast(messages.Commit(self._ledger.stamp(run.epoch), self._out.next_seq()))
+        self._out.tell(records.CommitDecided(run.epoch, run.previous))
+        if previous is not None:
+            self._retirement.supersede(previous, snapshot)
+
+    def late(self, run: Run) -> bool:
+        """Whether somebody who prepared the epoch lives and does not serve it."""
+        return any(True for _ in self._late(run))
+
+    def serving(self, run: Run) -> int:
+        """How many workers serve the epoch."""
+        return sum(1 for member in self._roster.members() if member.epoch >= run.epoch)
+
+    def kill_late(self, run: Run, seconds: float) -> None:
+        """Kill those who did not follow in time: their slots' next workers start on the epoch."""
+        for member in list(self._late(run)):
+            slot = self._roster.find(member.worker)
+            if slot is not None:
+                self._children.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
+
+    def died(self, run: Run, member: Member, cause: str) -> None:
+        """A worker is confirmed dead while others follow."""
+        if member.incarnation in run.followers:
+            run.lost.append(refusal_of(member, Fault.CRASH, member.reason or cause))
+
+    def repeat(self) -> None:
+        """Ask those again who could serve what is committed and did not report what they still hold."""
+        epoch = self._ledger.epoch
+        if epoch == EMPTY.epoch:
+            return
+        stamp = self._ledger.stamp(epoch)
+        for member in self._roster.members():
+            if member.greeted and member.activated < epoch and epoch in (member.epoch, member.prepared):
+                self._out.unicast(member.worker, messages.Commit(stamp, self._out.seq))
+
+    def _late(self, run: Run) -> Iterator[Member]:
+        for member in self._roster.members():
+            if member.incarnation in run.followers and member.epoch < run.epoch:
+                yield member

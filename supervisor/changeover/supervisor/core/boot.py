@@ -1,0 +1,226 @@
+"""The law of a supervisor's start, and what is done for it.
+
+A new term is on disk before anything is decided under it. When it cannot be written the supervisor
+is READ_ONLY: it adopts and supervises and refuses cutovers, and goes on trying. A worker that knows
+a later term than ours (the journal was put back) sends us through RETERMING: ours must be later.
+
+What serves after a start: with living workers, what the journal says is committed, at once. A cold
+start holds that back and makes what is on disk the candidate of a cutover (trigger BOOT); refused
+or held, the last committed content is revealed instead, loudly; without any, the service ends with
+the reason. Once a worker serves, the start is over.
+"""
+
+import enum
+
+from changeover.supervisor.core import outcome, records
+from changeover.supervisor.core.child import State as ChildState
+from changeover.supervisor.core.effects import StoreCell
+from changeover.supervisor.core.entries import Origin, TermBegun, Trigger
+from changeover.supervisor.core.events import Booted, Timer, TimerKind, Urgency
+from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.core.parts import Parts
+from changeover.supervisor.core.policy import Boot
+from changeover.supervisor.core.requests import Wish
+from changeover.supervisor.core.zygote import State as ZygoteState
+from changeover.workers.protocol.refusal import Stage
+from changeover.workers.protocol.table import Table
+
+BOOT_TICKET = -1
+"""The wish that a cold start makes by itself; its outcome is the start's own business."""
+
+WORKER_FAILED = 3
+APP_FAILED = 4
+"""Exit codes of a start that came to nothing."""
+
+
+class State(enum.Enum):
+    """How far the start has come, as far as the journal is concerned."""
+
+    ASLEEP = "asleep"
+    OPENING = "opening"
+    """The first term is being written; nobody is listened to."""
+    OPEN = "open"
+    READ_ONLY = "read only"
+    """The term could not be written."""
+    RETERMING = "reterming"
+    """A later term is being written, because a worker knew one."""
+
+
+class Cause(enum.Enum):
+    """What moves it."""
+
+    BOOTED = "booted"
+    WRITTEN = "written"
+    NOT_WRITTEN = "not written"
+    OUTRANKED = "outranked"
+
+
+TABLE: Table[State, Cause] = Table(
+    "boot",
+    State.ASLEEP,
+    {
+        State.ASLEEP: {Cause.BOOTED: State.OPENING},
+        State.OPENING: {Cause.WRITTEN: State.OPEN, Cause.NOT_WRITTEN: State.READ_ONLY},
+        State.OPEN: {Cause.OUTRANKED: State.RETERMING},
+        State.READ_ONLY: {
+            Cause.WRITTEN: State.OPEN,
+            Cause.NOT_WRITTEN: State.READ_ONLY,
+            Cause.OUTRANKED: State.RETERMING,
+        },
+        State.RETERMING: {
+            Cause.WRITTEN: State.OPEN,
+            Cause.NOT_WRITTEN: State.READ_ONLY,
+            Cause.OUTRANKED: State.RETERMING,
+        },
+    },
+)
+
+FIRST_WISH = CutoverRequest(Origin(Trigger.BOOT))
+
+
+class Start:
+    """Brings a service up.
+
+    Attributes:
+        state: How far it has come with the journal.
+        settled: Whether a worker has served since: before that, failure ends the service.
+    """
+
+    __slots__ = (
+        "_booted", "_children", "_coordinator", "_ledger", "_out", "_policy", "_reception",
+        "_retirement", "_roster", "_shutdown", "_undecided", "_writing", "_zygote", "settled", "state",
+    )  # fmt: skip
+
+    def __init__(self, parts: Parts, booted: Booted) -> None:
+        self._booted = booted
+        self._policy = parts.policy
+        self._ledger = parts.ledger
+        self._roster = parts.roster
+        self._children = parts.children
+        self._zygote = parts.zygote
+        self._coordinator = parts.coordinator
+        self._retirement = parts.retirement
+        self._reception = parts.reception
+        self._shutdown = parts.shutdown
+        self._writing = parts.writing
+        self._out = parts.out
+        self._undecided = booted.recovered.undecided
+        self.state = TABLE.start
+        self.settled = False
+
+    @property
+    def listening(self) -> bool:
+        """Whether what workers say can be handled."""
+        return self.state not in (State.ASLEEP, State.OPENING)
+
+    def begin(self) -> None:
+        """Write the new term; nothing else happens before that is answered."""
+        self._move(Cause.BOOTED)
+        self._writing.write(TermBegun(self._ledger.term))
+
+    def written(self, term: int) -> None:
+        """A term is on disk."""
+        if term != self._ledger.term or self.state is State.OPEN:
+            return
+        first = self.state is State.OPENING
+        self._move(Cause.WRITTEN)
+        committed = self._ledger.committed
+        self._out.tell(records.TermBegan(term, 0 if committed is None else committed.epoch))
+        if not self._shutdown.begun:
+            self._coordinator.obstacle = None
+        if self._undecided is not None:
+            self._coordinator.settle_left_over(self._undecided)
+            self._undecided = None
+        if first:
+            self._bring_up()
+        self.review()
+
+    def not_written(self, term: int, reason: str) -> None:
+        """A term may not be on disk: supervise, decide nothing, go on trying."""
+        if term != self._ledger.term or self.state is State.OPEN:
+            return
+        first = self.state is State.OPENING
+        self._move(Cause.NOT_WRITTEN)
+        why = f"the journal cannot be written: {reason}"
+        self._out.tell(records.ReadOnly(reason))
+        if not self._shutdown.begun:
+            self._coordinator.obstruct(why)
+        self._out.set_timer(Timer(TimerKind.REWRITE), self._policy.deadlines.reread)
+        if first:
+            self._bring_up()
+        self.review()
+
+    def rewrite(self) -> None:
+        """Try again to write the term."""
+        if self.state is State.READ_ONLY:
+            self._writing.write(TermBegun(self._ledger.term))
+
+    def outranked(self, term: int) -> None:
+        """A worker knows a later term."""
+        self._ledger.outrank(term)
+        self._move(Cause.OUTRANKED)
+        self._writing.write(TermBegun(self._ledger.term))
+        self.review()
+
+    def wish_ended(self, ending: Outcome) -> None:
+        """What is on disk serves, or it does not."""
+        if isinstance(ending, outcome.Committed | outcome.Undecided) or self._shutdown.begun:
+            return
+        if isinstance(ending, outcome.Unchanged):
+            self._reveal()
+            return
+        reason = ending.reason if isinstance(ending, outcome.Refused) else "what is on disk needs new processes"
+        refusals = ending.refusals if isinstance(ending, outcome.Refused) else ()
+        if self._ledger.committed is not None and self._policy.boot is Boot.AUTO:
+            self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals))
+            self._reveal()
+            return
+        workers = isinstance(ending, outcome.Refused) and ending.epoch is not None
+        early = any(refusal.refusal.stage not in (Stage.PREPARE, Stage.COMMIT) for refusal in refusals)
+        self._shutdown.ask(Urgency.QUICK, WORKER_FAILED if workers and not early else APP_FAILED, reason)
+
+    def zygote_lost(self, reason: str, refused: bool) -> None:
+        """A zygote could not preload, or is gone."""
+        if not self.settled and (refused or self._zygote.failing):
+            self._shutdown.ask(Urgency.QUICK, APP_FAILED if refused else WORKER_FAILED, reason)
+
+    def review(self) -> None:
+        """Let cutovers begin once it is known who lives; give up when nobody comes up."""
+        if not self.settled:
+            wanted = self._roster.wanted()
+            self.settled = any(slot.state is ChildState.SERVING for slot in wanted)
+            if wanted and all(slot.state is ChildState.PARKED for slot in wanted) and self._ledger.revealed:
+                self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
+        held_up = self.state is not State.OPEN or self._zygote.state is ZygoteState.ADOPTING or self._reception.raising
+        if self._coordinator.held_up is not held_up:
+            self._coordinator.held_up = held_up
+            self._coordinator.proceed()
+
+    def _bring_up(self) -> None:
+        booted, rhythm = self._booted, self._policy.rhythm
+        self._out.set_timer(Timer(TimerKind.HEARTBEAT), rhythm.heartbeat)
+        self._out.set_timer(Timer(TimerKind.REPEAT), rhythm.repeat)
+        self._retirement.inherit(booted.recovered.unretired)
+        for child in booted.living:
+            self._children.adopt(child)
+        self._zygote.begin(booted.cohort, booted.zygote)
+        self._children.scale(booted.slots)
+        last = self._policy.boot is Boot.LAST and self._ledger.committed is not None
+        if booted.living or booted.zygote or last:
+            self._reveal()
+        elif self.state is State.READ_ONLY:
+            self.wish_ended(outcome.Refused(0, reason="the journal cannot be written"))
+        else:
+            self._coordinator.ask(Wish(BOOT_TICKET, FIRST_WISH, self._out.now))
+        self._retirement.review()
+
+    def _reveal(self) -> None:
+        if self._ledger.revealed:
+            return
+        self._ledger.revealed = True
+        if self._ledger.committed is not None:
+            self._out.put(StoreCell(self._ledger.epoch))
+            self._reception.welcome_all()
+
+    def _move(self, cause: Cause) -> None:
+        self.state = TABLE.after(self.state, cause)

@@ -1,0 +1,58 @@
+"""How a cutover's end is worded for those who waited, and for operators."""
+
+import msgspec
+
+from changeover.supervisor.core import outcome, records
+from changeover.supervisor.core.entries import Origin
+from changeover.supervisor.core.outcome import Outcome
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.requests import Wish
+from changeover.supervisor.core.run import Run
+
+
+def refused(run: Run, serving: int, reason: str) -> outcome.Refused:
+    """Nothing changed."""
+    return outcome.Refused(serving, reason=reason, epoch=run.epoch, refusals=tuple(run.refusals), summary=run.summary)
+
+
+def committed(run: Run, workers: int) -> outcome.Committed:
+    """Every worker serves the epoch."""
+    return outcome.Committed(
+        run.epoch, previous=run.previous, workers=workers, summary=run.summary, lost=tuple(run.lost)
+    )
+
+
+def timed(ending: Outcome, run: Run, wish: Wish, now: float) -> Outcome:
+    """The ending as one of several who wished for it lived through it."""
+    durations = run.times.durations(now)
+    mine = msgspec.structs.replace(durations, waited=run.times.began - wish.since, total=now - wish.since)
+    return msgspec.structs.replace(ending, durations=mine)
+
+
+def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -> records.CutoverCompleted:
+    """The record of a cutover that came to its end."""
+    durations = run.times.durations(now)
+    return records.CutoverCompleted(
+        run.epoch,
+        run.previous,
+        origin,
+        ending.workers,
+        run.summary,
+        durations.prepare,
+        durations.commit,
+        durations.total,
+        None if run.candidate is None else run.candidate.restores,
+    )
+
+
+def without_number(ending: Outcome, origin: Origin) -> Record:
+    """The record of a request that ended before its candidate had a number."""
+    match ending:
+        case outcome.NeedsRoll():
+            return records.RollNeeded(origin, ending.changed)
+        case outcome.Refused():
+            return records.RequestRefused(origin, ending.reason, ending.refusals)
+        case outcome.Planned():
+            return records.ChangePlanned(origin, ending.serving, ending.summary)
+        case _:
+            return records.NothingChanged(origin, ending.serving)

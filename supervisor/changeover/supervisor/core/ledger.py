@@ -1,0 +1,93 @@
+"""What is authoritative: term, numbers, the committed generation, and what content is held.
+
+The ledger never runs ahead of the journal: `commit` is called when the decision is known to be on
+disk. Numbers do run ahead: one that was given is never given again, whether or not writing it
+succeeded.
+"""
+
+from changeover.supervisor.core.entries import Recovered
+from changeover.workers.protocol.epoch import EPOCH_ZERO, Stamp
+from changeover.workers.protocol.snapshot import Snapshot
+
+INCARNATIONS = 1_000_000
+"""Numbers per term: incarnations are unique per journal without each being written down."""
+
+
+class Ledger:
+    """The supervisor's knowledge of what is authoritative.
+
+    Args:
+        recovered: What the journal says.
+
+    Attributes:
+        journal: The journal's identity.
+        term: The supervisor's incarnation.
+        given: The highest epoch ever given.
+        committed: The generation that is authoritative by the journal.
+        revealed: Whether workers are told of it. A cold start holds it back until it is known whether
+            what is on disk serves instead.
+        held: Digests of content that was rolled back.
+    """
+
+    __slots__ = ("_incarnation", "committed", "given", "held", "journal", "revealed", "term")
+
+    def __init__(self, recovered: Recovered) -> None:
+        self.journal = recovered.journal
+        self.term = recovered.term + 1
+        self.given = recovered.epoch
+        self.committed = recovered.committed
+        self.revealed = False
+        self.held = recovered.held
+        self._incarnation = self.term * INCARNATIONS
+
+    @property
+    def current(self) -> Snapshot | None:
+        """What workers are told is committed."""
+        return self.committed if self.revealed else None
+
+    @property
+    def epoch(self) -> int:
+        """The number of `current`, 0 without one."""
+        return self.committed.epoch if self.revealed and self.committed is not None else EPOCH_ZERO
+
+    @property
+    def known(self) -> Stamp:
+        """What a worker's message is fenced with: any epoch is lawful, a worker may report on any."""
+        return Stamp(self.journal, self.term, EPOCH_ZERO)
+
+    def stamp(self, epoch: int) -> Stamp:
+        """Stamp a message about `epoch`."""
+        return Stamp(self.journal, self.term, epoch)
+
+    def give(self) -> int:
+        """Take the next epoch's number; it is never given again."""
+        self.given += 1
+        return self.given
+
+    def raise_to(self, epoch: int) -> None:
+        """Give no number up to `epoch`."""
+        self.given = max(self.given, epoch)
+
+    def outrank(self, term: int) -> None:
+        """Work under a later term than `term`."""
+        self.term = max(self.term, term + 1)
+        self._incarnation = max(self._incarnation, self.term * INCARNATIONS)
+
+    def incarnation(self) -> int:
+        """Number the next worker process."""
+        self._incarnation += 1
+        return self._incarnation
+
+    def skip_incarnation(self, incarnation: int) -> None:
+        """Number no further process like one that was seen alive."""
+        self._incarnation = max(self._incarnation, incarnation)
+
+    def is_ours(self, incarnation: int) -> bool:
+        """Whether this supervisor numbered that process."""
+        return incarnation > self.term * INCARNATIONS
+
+    def commit(self, snapshot: Snapshot, holds: str) -> Snapshot | None:
+        """Make `snapshot` authoritative, hold the content `holds`, and return what was authoritative before."""
+        previous, self.committed, self.revealed = self.committed, snapshot, True
+        self.held = (self.held - {snapshot.digest}) | ({holds} if holds else frozenset())
+        return previous

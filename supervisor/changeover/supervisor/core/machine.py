@@ -1,0 +1,250 @@
+"""The supervisor's machine: hands every event to the part that it concerns. It decides nothing itself."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from changeover.supervisor.core import boot, entries, events
+from changeover.supervisor.core.effects import Answer, Effect, Resolve
+from changeover.supervisor.core.events import Event, Timer, TimerKind
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outcome import Outcome
+from changeover.supervisor.core.parts import Parts
+from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records import Scaled
+from changeover.supervisor.core.requests import Wish
+from changeover.supervisor.core.view import Overview, overview
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.epoch import Fence, fence
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.table import BugFound
+
+
+class Machine:
+    """Everything the supervisor decides.
+
+    The same events at the same times give the same effects. The first event is `Booted`.
+
+    Args:
+        policy: Deadlines and limits.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._out = Outbox()
+        self._parts: Parts | None = None
+        self._start: boot.Start | None = None
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {}
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """Take in what happened at `now` (monotonic seconds), and say what is to be done, in order.
+
+        Raises:
+            BugFound: Our own code broke its tables; the process is to be ended, a successor adopts the workers.
+        """
+        self._out.now = now
+        if isinstance(event, events.Booted):
+            self._boot(event)
+        else:
+            self._handle(event)
+        return self._out.take()
+
+    def view(self) -> Overview:
+        """Picture everything out of one read.
+
+        Raises:
+            BugFound: `Booted` was not handled yet.
+        """
+        parts, start = self._awake("view")
+        return overview(parts, start)
+
+    def _awake(self, what: str) -> tuple[Parts, boot.Start]:
+        if self._parts is None or self._start is None:
+            raise BugFound("machine", "asleep", what)
+        return self._parts, self._start
+
+    def _boot(self, event: events.Booted) -> None:
+        if self._parts is not None:
+            raise BugFound("machine", "awake", "Booted")
+        parts = Parts(self._policy, event, self._out, self._resolve)
+        self._parts = parts
+        self._start = boot.Start(parts, event)
+        self._handlers = _Handlers(parts, self._start).table()
+        self._start.begin()
+
+    def _handle(self, event: Event) -> None:
+        parts, start = self._awake(type(event).__name__)
+        self._handlers[type(event)](event)
+        start.review()
+        if parts.shutdown.begun:
+            parts.shutdown.review()
+
+    def _resolve(self, wish: Wish, ending: Outcome) -> None:
+        _, start = self._awake("an outcome")
+        if wish.ticket == boot.BOOT_TICKET:
+            start.wish_ended(ending)
+        else:
+            self._out.put(Resolve(wish.ticket, ending))
+
+
+class _Handlers:
+    """One method per event, each a line or two."""
+
+    __slots__ = ("_out", "_parts", "_policy", "_start")
+
+    def __init__(self, parts: Parts, start: boot.Start) -> None:
+        self._parts = parts
+        self._start = start
+        self._out = parts.out
+        self._policy = parts.policy
+
+    def table(self) -> dict[type[Event], Callable[[Any], None]]:
+        parts = self._parts
+        coordinator = parts.coordinator
+        return {
+            events.Received: self._received,
+            events.TimerFired: self._timer_fired,
+            events.Persisted: lambda event: self._written(parts.writing.written(event.ticket)),
+            events.PersistFailed: lambda event: self._not_written(parts.writing.failed(event.ticket), event.reason),
+            events.Reread: lambda event: coordinator.reread(event.epoch, event.decision),
+            events.RereadFailed: lambda event: coordinator.unreadable(event.epoch),
+            events.Subscribed: self._subscribed,
+            events.ZygoteReady: self._zygote_ready,
+            events.ZygoteLost: self._zygote_lost,
+            events.WorkerForked: lambda event: parts.children.forked(event.worker, event.pid),
+            events.ForkFailed: lambda event: self._gone(event.worker, None, event.reason),
+            events.WorkerExited: lambda event: self._gone(event.worker, event.status, _death(event.status)),
+            events.StacksDumped: self._stacks_dumped,
+            events.CutoverRequested: lambda event: coordinator.ask(Wish(event.ticket, event.request, self._out.now)),
+            events.Scanned: lambda event: coordinator.scanned(event.epoch, event.result),
+            events.PreflightPassed: lambda event: coordinator.rehearsed(event.epoch),
+            events.PreflightRefused: lambda event: coordinator.preflight_refused(event.epoch, event.refusals),
+            events.Asked: self._asked,
+            events.ScaleRequested: self._scale,
+            events.StopRequested: lambda event: parts.shutdown.ask(event.urgency),
+        }
+
+    # ---- workers ----
+
+    def _received(self, event: events.Received) -> None:
+        message = event.message
+        verdict = fence(self._parts.ledger.known, message.stamp)
+        if not self._start.listening:
+            self._out.ignore(message.worker, type(message).__name__, "not open yet")
+        elif verdict is Fence.NEWER_TERM:
+            self._start.outranked(message.stamp.term)
+        elif verdict is not Fence.PASS:
+            self._out.ignore(message.worker, type(message).__name__, verdict.value)
+        elif isinstance(message, messages.Hello):
+            self._parts.reception.hello(message)
+        else:
+            self._parts.reception.report(message)
+
+    def _subscribed(self, event: events.Subscribed) -> None:
+        if self._start.listening:
+            self._parts.reception.subscribed(event.worker)
+
+    def _gone(self, worker: WorkerId, status: int | None, cause: str) -> None:
+        slot = self._parts.roster.find(worker)
+        if slot is not None and slot.member is not None:
+            self._parts.reception.bury(slot, slot.member, slot.state, status, cause)
+
+    def _stacks_dumped(self, event: events.StacksDumped) -> None:
+        slot = self._parts.roster.find(event.worker)
+        if slot is not None and slot.member is not None:
+            slot.member.stacks = event.stacks
+            self._parts.coordinator.stacks(slot.member)
+
+    def _zygote_ready(self, event: events.ZygoteReady) -> None:
+        for child in event.children:
+            if self._parts.roster.find(child.worker) is None:
+                self._parts.children.adopt(child)
+        self._parts.zygote.ready(event.cohort)
+
+    def _zygote_lost(self, event: events.ZygoteLost) -> None:
+        self._parts.zygote.lost(event.cohort, event.reason)
+        for member in list(self._parts.roster.members()):
+            if member.worker.cohort == event.cohort and not member.pid:
+                self._gone(member.worker, None, f"its zygote is gone: {event.reason}")
+        if not self._parts.shutdown.begun:
+            self._start.zygote_lost(event.reason, event.refusal is not None)
+
+    # ---- the journal ----
+
+    def _written(self, entry: entries.Entry | None) -> None:
+        match entry:
+            case None:
+                pass
+            case entries.TermBegun(term):
+                self._start.written(term)
+            case entries.EpochRaised(epoch):
+                self._parts.reception.raised(epoch)
+            case entries.Retired(epoch):
+                self._parts.retirement.written(epoch)
+            case _:
+                self._parts.coordinator.written(entry)
+
+    def _not_written(self, entry: entries.Entry | None, reason: str) -> None:
+        match entry:
+            case None:
+                pass
+            case entries.TermBegun(term):
+                self._start.not_written(term, reason)
+            case entries.EpochRaised():
+                self._out.set_timer(Timer(TimerKind.REWRITE), self._policy.deadlines.reread)
+            case entries.Retired(epoch):
+                self._parts.retirement.not_written(epoch, self._policy.deadlines.reread)
+            case _:
+                self._parts.coordinator.not_written(entry, reason)
+
+    # ---- people ----
+
+    def _asked(self, event: events.Asked) -> None:
+        slot = self._parts.roster.slots.get(event.slot)
+        if slot is None or slot.member is None or not slot.member.greeted:
+            self._out.put(Answer(event.ticket, None))
+            return
+        stamp, seq = self._parts.ledger.stamp(self._parts.ledger.epoch), self._out.seq
+        asks = messages.AskRegistry if event.question is events.Question.REGISTRY else messages.AskLeases
+        self._out.unicast(slot.member.worker, asks(stamp, seq, event.ticket))
+
+    def _scale(self, event: events.ScaleRequested) -> None:
+        if not self._parts.shutdown.begun:
+            self._out.tell(Scaled(len(self._parts.roster.wanted()), event.slots))
+            self._parts.children.scale(event.slots)
+            self._parts.coordinator.recount()
+
+    # ---- time ----
+
+    def _timer_fired(self, event: events.TimerFired) -> None:
+        parts, timer = self._parts, event.timer
+        match timer.kind:
+            case TimerKind.HEARTBEAT:
+                parts.reception.beat()
+                self._out.set_timer(timer, self._policy.rhythm.heartbeat)
+            case TimerKind.REPEAT:
+                parts.coordinator.repeat()
+                parts.activation.repeat()
+                parts.retirement.repeat()
+                self._out.set_timer(timer, self._policy.rhythm.repeat)
+            case TimerKind.PERSIST:
+                seconds = self._policy.deadlines.persist
+                self._not_written(parts.writing.overdue(timer.subject), f"no answer within {seconds:g} s")
+            case TimerKind.REWRITE:
+                self._start.rewrite()
+                parts.reception.raise_again()
+                parts.retirement.rewrite()
+            case TimerKind.CHILD:
+                if (slot := parts.roster.slots.get(timer.subject)) is not None:
+                    parts.children.overdue(slot)
+            case TimerKind.ZYGOTE:
+                parts.zygote.overdue(timer.subject)
+            case TimerKind.SHUTDOWN:
+                parts.shutdown.overdue()
+            case _:
+                parts.coordinator.overdue(timer)
+
+
+def _death(status: int | None) -> str:
+    if status is None:
+        return "died"
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

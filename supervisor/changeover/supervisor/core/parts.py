@@ -1,0 +1,67 @@
+"""The parts of the machine, put together: each knows only those before it."""
+
+from changeover.supervisor.core.activation import Activation
+from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.events import Booted
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.reception import Reception
+from changeover.supervisor.core.retirement import Retirement
+from changeover.supervisor.core.roster import Roster
+from changeover.supervisor.core.shutdown import Shutdown
+from changeover.supervisor.core.voting import Voting
+from changeover.supervisor.core.wishes import Resolver, Wishes
+from changeover.supervisor.core.writing import Writing
+from changeover.supervisor.core.zygote import Zygote
+
+
+class Parts:
+    """One supervisor's parts.
+
+    Args:
+        policy: Deadlines and limits.
+        booted: What the supervisor finds.
+        out: Where effects go.
+        resolve: Told how each wish ended.
+    """
+
+    __slots__ = (
+        "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "retirement",
+        "roster", "shutdown", "wishes", "writing", "zygote",
+    )  # fmt: skip
+
+    def __init__(self, policy: Policy, booted: Booted, out: Outbox, resolve: Resolver) -> None:
+        self.policy = policy
+        self.out = out
+        self.ledger = Ledger(booted.recovered)
+        self.roster = Roster()
+        self.writing = Writing(out, policy.deadlines.persist)
+        self.children = Children(policy, self.roster, self.ledger, out, booted.secret)
+        self.zygote = Zygote(policy, self.children, out)
+        self.retirement = Retirement(self.ledger, self.roster, out, self.writing)
+        self.activation = Activation(self.roster, self.children, self.ledger, self.retirement, out)
+        self.wishes = Wishes(self.ledger, out, resolve)
+        self.coordinator = Coordinator(
+            policy,
+            self.ledger,
+            Voting(self.roster, self.children, self.ledger, out),
+            self.activation,
+            self.wishes,
+            self.writing,
+            out,
+        )
+        self.reception = Reception(
+            policy,
+            self.roster,
+            self.children,
+            self.ledger,
+            self.coordinator,
+            self.activation,
+            self.retirement,
+            self.writing,
+            out,
+            booted.secret,
+        )
+        self.shutdown = Shutdown(policy, self.roster, self.children, self.zygote, self.coordinator, out)

@@ -1,0 +1,247 @@
+"""Who speaks, and what that says about them: workers introduce themselves, report, fall silent."""
+
+from changeover.supervisor.core import child, records
+from changeover.supervisor.core.activation import Activation
+from changeover.supervisor.core.child import State
+from changeover.supervisor.core.children import Children, nonce
+from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.cutover import CANDIDATE_TOLD, phase
+from changeover.supervisor.core.cutover import State as CutoverState
+from changeover.supervisor.core.effects import Answer, ProcessSignal, Signal
+from changeover.supervisor.core.entries import EpochRaised
+from changeover.supervisor.core.events import Child
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.retirement import Retirement
+from changeover.supervisor.core.roster import Member, Roster, Slot
+from changeover.supervisor.core.writing import Writing
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import PROTOCOL_VERSION, Hello, WorkerMessage
+from changeover.workers.protocol.snapshot import Snapshot
+
+
+class Reception:
+    """Hears workers.
+
+    Attributes:
+        raising: Whether numbers that only a worker knew are not yet safe from being given again.
+    """
+
+    __slots__ = (
+        "_activation", "_buried", "_children", "_coordinator", "_ledger", "_out", "_policy",
+        "_retirement", "_roster", "_secret", "_writing", "raising",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        policy: Policy,
+        roster: Roster,
+        children: Children,
+        ledger: Ledger,
+        coordinator: Coordinator,
+        activation: Activation,
+        retirement: Retirement,
+        writing: Writing,
+        out: Outbox,
+        secret: str,
+    ) -> None:
+        self._policy = policy
+        self._roster = roster
+        self._children = children
+        self._ledger = ledger
+        self._coordinator = coordinator
+        self._activation = activation
+        self._retirement = retirement
+        self._writing = writing
+        self._out = out
+        self._secret = secret
+        self._buried: set[int] = set()
+        self.raising = False
+
+    # ---- joining ----
+
+    def subscribed(self, worker: WorkerId) -> None:
+        """A worker can be told things. An unknown one hears our next heartbeat, and says Hello."""
+        slot = self._roster.find(worker)
+        if slot is None or slot.member is None:
+            self._out.ignore(worker, "subscription", "unknown worker")
+            return
+        self.welcome(slot.member)
+
+    def hello(self, message: Hello) -> None:
+        """A worker introduces itself, for the first time or again."""
+        worker = message.worker
+        if message.nonce != nonce(self._secret, worker):
+            self._out.ignore(worker, "Hello", "wrong nonce")
+            return
+        slot = self._roster.find(worker) or self._adopted(worker, message.pid)
+        if slot is None or slot.member is None:
+            self._out.ignore(worker, "Hello", "nobody's worker")
+            self._out.put(Signal(worker, ProcessSignal.KILL))
+            return
+        if message.protocol != PROTOCOL_VERSION:
+            self._children.kill(slot, f"speaks protocol {message.protocol}, not {PROTOCOL_VERSION}")
+            return
+        self._raise_to(message.stamp.epoch, message.prepared)
+        self._greet(slot, slot.member, message)
+
+    def _greet(self, slot: Slot, member: Member, message: Hello) -> None:
+        first = not member.greeted
+        member.pid = member.pid or message.pid
+        self._heard(member)
+        self._children.greeted(slot)
+        if first:
+            self._retirement.adopted(member, message.resident)
+            if not self._ledger.is_ours(member.incarnation):
+                self._out.tell(records.WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
+        self.welcome(member)
+        self._observe(slot, member, message.stamp.epoch, message.prepared)
+        if first:
+            self._retirement.review()
+
+    def welcome(self, member: Member) -> None:
+        """Tell a worker all it needs to join."""
+        candidate = self._candidate()
+        if candidate is not None:
+            member.asked = candidate.epoch
+        self._out.unicast(
+            member.worker,
+            messages.Welcome(
+                self._ledger.stamp(self._ledger.epoch),
+                self._out.seq,
+                phase(self._coordinator.state),
+                self._ledger.current,
+                candidate,
+            ),
+        )
+
+    def welcome_all(self) -> None:
+        """Tell every worker that introduced itself what has become authoritative without a cutover."""
+        for slot in tuple(self._roster.slots.values()):
+            if slot.member is not None and slot.member.greeted:
+                self.welcome(slot.member)
+                self._children.reprieve(slot)
+
+    def _candidate(self) -> Snapshot | None:
+        run = self._coordinator.run
+        if run is None:
+            return None
+        # An abort that follows a doubt may still turn out to be a commit.
+        doubtful = self._coordinator.state is CutoverState.ABORTING and run.decision_tried
+        return run.snapshot if doubtful or self._coordinator.state in CANDIDATE_TOLD else None
+
+    def _adopted(self, worker: WorkerId, pid: int) -> Slot | None:
+        """The slot of a former supervisor's worker; one of our own that we gave up is not taken back."""
+        if self._ledger.is_ours(worker.incarnation) or worker.incarnation in self._buried:
+            return None
+        return self._roster.find(worker) if self._children.adopt(Child(worker, pid)) else None
+
+    def _raise_to(self, *epochs: int | None) -> None:
+        highest = max(epoch or 0 for epoch in epochs)
+        if highest > self._ledger.given:
+            self._ledger.raise_to(highest)
+            self.raising = True
+            self._out.tell(records.EpochRaised(highest))
+            self._writing.write(EpochRaised(highest))
+
+    def raised(self, epoch: int) -> None:
+        """It is on disk that numbers up to `epoch` are taken."""
+        self.raising = self.raising and epoch < self._ledger.given
+
+    def raise_again(self) -> None:
+        """Try again to write that numbers are taken."""
+        if self.raising:
+            self._writing.write(EpochRaised(self._ledger.given))
+
+    # ---- reporting ----
+
+    def report(self, message: WorkerMessage) -> None:
+        """A worker reports; it must have introduced itself."""
+        slot = self._roster.find(message.worker)
+        if slot is None or slot.member is None or not slot.member.greeted:
+            self._out.ignore(message.worker, type(message).__name__, "unknown worker")
+            return
+        self._heard(slot.member)
+        self._handle(slot, slot.member, message)
+
+    def _handle(self, slot: Slot, member: Member, message: WorkerMessage) -> None:
+        epoch, incarnation = message.stamp.epoch, member.incarnation
+        match message:
+            case messages.Beat(prepared=prepared):
+                member.beat = message
+                self._observe(slot, member, epoch, prepared)
+            case messages.Prepared(took=took):
+                member.prepared = epoch
+                self._coordinator.vote(member, epoch, took)
+            case messages.Activated():
+                self._activated(slot, member, message)
+            case messages.Drained(units=units):
+                self._retirement.drained(incarnation, units)
+            case messages.Retired(units=units):
+                self._retirement.retired(incarnation, units)
+            case messages.Refused():
+                self._refused(slot, member, message)
+            case messages.Degraded(refusal=refusal):
+                self._out.tell(records.HookDegraded(member.worker, member.pid, epoch, refusal))
+            case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
+                self._out.put(Answer(ticket, message))
+            case _:
+                self._out.ignore(member.worker, type(message).__name__, "unlisted")
+
+    def _activated(self, slot: Slot, member: Member, message: messages.Activated) -> None:
+        epoch = message.stamp.epoch
+        if epoch > member.activated:
+            member.activated = epoch
+            self._out.tell(records.WorkerActivated(member.worker, member.pid, epoch, message.at))
+        self._retirement.activated(member.incarnation, epoch, message.draining)
+        self._observe(slot, member, epoch, None)
+
+    def _refused(self, slot: Slot, member: Member, message: messages.Refused) -> None:
+        epoch, refusal = message.stamp.epoch, message.refusal
+        if self._coordinator.veto(member, epoch, refusal):
+            return
+        if epoch == self._ledger.epoch > member.epoch:
+            self._out.tell(records.WorkerRefused(member.worker, member.pid, epoch, refusal))
+            self._children.kill(slot, f"cannot serve epoch {epoch}: {refusal.summary}")
+        else:
+            self._out.ignore(member.worker, "Refused", "not asked")
+
+    def _observe(self, slot: Slot, member: Member, epoch: int, prepared: int | None) -> None:
+        """Take in what a worker says it serves and holds; messages may come out of order, epochs only rise."""
+        member.epoch = max(member.epoch, epoch)
+        if prepared is not None and prepared > (member.prepared or 0):
+            member.prepared = prepared
+        if prepared is not None:
+            self._coordinator.vote(member, prepared, 0.0)
+        if member.epoch == self._ledger.epoch > 0 and child.TABLE.lists(slot.state, child.Cause.SERVES):
+            self._children.serves(slot)
+        self._coordinator.follow()
+
+    # ---- falling silent, dying ----
+
+    def beat(self) -> None:
+        """Tell workers that we are here, and operators who is not heard."""
+        state = self._coordinator.state
+        self._out.broadcast(messages.Pulse(self._ledger.stamp(self._ledger.epoch), self._out.next_seq(), phase(state)))
+        for member in self._roster.members():
+            if member.heard is not None and not member.silent:
+                seconds = self._out.now - member.heard
+                if seconds > self._policy.rhythm.silence:
+                    member.silent = True
+                    self._out.tell(records.WorkerSilent(member.worker, member.pid, seconds))
+
+    def bury(self, slot: Slot, member: Member, state: State, status: int | None, cause: str) -> None:
+        """A worker is confirmed dead; everybody who waits for it goes on."""
+        if not self._ledger.is_ours(member.incarnation):
+            self._buried.add(member.incarnation)
+        self._children.exited(slot, status, cause)
+        self._retirement.gone(member.incarnation)
+        self._coordinator.died(member, state, cause)
+
+    def _heard(self, member: Member) -> None:
+        if member.silent and member.heard is not None:
+            member.silent = False
+            self._out.tell(records.WorkerHeard(member.worker, member.pid, self._out.now - member.heard))
+        member.heard = self._out.now

@@ -1,0 +1,125 @@
+"""Slots, and what is known of the worker in each: facts only, no decisions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from changeover.supervisor.core.child import OCCUPIED, State
+from changeover.supervisor.core.effects import ProcessSignal
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import Beat
+
+
+@dataclass(slots=True)
+class Member:
+    """A worker that is not confirmed dead.
+
+    Attributes:
+        worker: Its identity.
+        pid: For people; 0 while it is only ordered.
+        since: When it was ordered or adopted.
+        heard: When it was heard last; None before its Hello.
+        silent: Whether operators were told that it is silent.
+        epoch: The latest epoch it said it serves.
+        activated: The latest epoch whose activation it reported, with what it still holds.
+        prepared: The latest candidate it said it holds.
+        asked: The latest candidate it was asked to prepare.
+        told: The last signal it was sent.
+        reason: Why it is to leave.
+        stacks: What it was last seen doing.
+        beat: Its last heartbeat.
+    """
+
+    worker: WorkerId
+    pid: int
+    since: float
+    heard: float | None = None
+    silent: bool = False
+    epoch: int = 0
+    activated: int = 0
+    prepared: int | None = None
+    asked: int | None = None
+    told: ProcessSignal | None = None
+    reason: str = ""
+    stacks: str = ""
+    beat: Beat | None = None
+
+    @property
+    def incarnation(self) -> int:
+        """The process's own number."""
+        return self.worker.incarnation
+
+    @property
+    def greeted(self) -> bool:
+        """Whether it has introduced itself to this supervisor."""
+        return self.heard is not None
+
+
+@dataclass(slots=True)
+class Slot:
+    """A numbered place.
+
+    Attributes:
+        number: From 0.
+        state: What it does.
+        member: Its worker, in the states of `OCCUPIED`.
+        exits: When its workers died, as far as that matters.
+        note: Why it is in this state, for people.
+        until: When the state is to be left, for BACKOFF and PARKED.
+        wanted: Whether it is filled again when its worker is gone.
+    """
+
+    number: int
+    state: State = State.VACANT
+    member: Member | None = None
+    exits: tuple[float, ...] = ()
+    note: str = ""
+    until: float = 0.0
+    wanted: bool = True
+
+
+@dataclass(slots=True)
+class Roster:
+    """All slots, in order of their numbers.
+
+    Attributes:
+        slots: By number.
+    """
+
+    slots: dict[int, Slot] = field(default_factory=dict)
+
+    def open(self, number: int) -> Slot:
+        """The slot of that number, made when it is not there."""
+        if number not in self.slots:
+            self.slots[number] = Slot(number)
+            self.slots = dict(sorted(self.slots.items()))
+        return self.slots[number]
+
+    def close(self, number: int) -> None:
+        """Forget a vacant slot."""
+        del self.slots[number]
+
+    def wanted(self) -> tuple[Slot, ...]:
+        """Slots that are kept filled."""
+        return tuple(slot for slot in self.slots.values() if slot.wanted)
+
+    def members(self) -> Iterator[Member]:
+        """Every worker that is not confirmed dead."""
+        for slot in self.slots.values():
+            if slot.member is not None:
+                yield slot.member
+
+    def find(self, worker: WorkerId) -> Slot | None:
+        """The slot that this very process fills; None when it does not, or not any more."""
+        slot = self.slots.get(worker.slot)
+        if slot is None or slot.member is None or slot.member.worker != worker:
+            return None
+        return slot
+
+    def in_state(self, *states: State) -> tuple[Slot, ...]:
+        """Slots in one of `states`."""
+        return tuple(slot for slot in self.slots.values() if slot.state in states)
+
+    @property
+    def empty(self) -> bool:
+        """Whether every worker is confirmed dead."""
+        return not any(slot.state in OCCUPIED for slot in self.slots.values())

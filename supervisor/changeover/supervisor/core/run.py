@@ -1,0 +1,114 @@
+"""What is known of the cutover that runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from changeover.supervisor.core.entries import Origin, SlotRefusal
+from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Durations
+from changeover.supervisor.core.requests import Wish
+from changeover.supervisor.core.roster import Member
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class Times:
+    """When each phase began; None for one that was not reached."""
+
+    asked: float
+    began: float
+    registered: float | None = None
+    preflighted: float | None = None
+    prepared: float | None = None
+    decided: float | None = None
+    committed: float | None = None
+
+    def durations(self, now: float) -> Durations:
+        """Seconds that each phase took, up to `now`."""
+        opened = self.prepared if self.preflighted is None else self.preflighted
+        return Durations(
+            waited=self.began - self.asked,
+            scan=(now if self.registered is None else self.registered) - self.began,
+            preflight=_between(self.preflighted, self.prepared, now) if opened is not None else 0.0,
+            prepare=_between(self.prepared, self.decided, now),
+            commit=_between(self.committed, None, now),
+            total=now - self.asked,
+        )
+
+
+def _between(start: float | None, end: float | None, now: float) -> float:
+    if start is None:
+        return 0.0
+    return (now if end is None else end) - start
+
+
+@dataclass(slots=True)
+class Run:
+    """One cutover, from its request to its outcome.
+
+    Attributes:
+        epoch: The number that the candidate has or would get.
+        wishes: Who waits for it; none for what a former supervisor left behind.
+        request: What they want, merged.
+        times: When each phase began.
+        candidate: What the scan found.
+        previous: The epoch that it superseded.
+        holds: Digest of the content that a rollback sets aside.
+        prepared: Incarnations that said yes.
+        refused: Incarnations that said no.
+        refusals: Every "no".
+        lost: Workers that died or were killed without making it fail.
+        followers: Incarnations that have to serve it before its outcome is told.
+        questioned: Incarnations whose stacks are being written down.
+        reason: Why it failed, or why it is in doubt.
+        decision_tried: Whether writing its commit was tried, so that it may be on disk.
+        told: Whether its outcome was told.
+    """
+
+    epoch: int
+    wishes: tuple[Wish, ...]
+    request: CutoverRequest | None
+    times: Times
+    candidate: Candidate | None = None
+    previous: int = 0
+    holds: str = ""
+    prepared: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
+    refusals: list[SlotRefusal] = field(default_factory=list)
+    lost: list[SlotRefusal] = field(default_factory=list)
+    followers: set[int] = field(default_factory=set)
+    questioned: set[int] = field(default_factory=set)
+    reason: str = ""
+    decision_tried: bool = False
+    told: bool = False
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The candidate's content."""
+        return None if self.candidate is None else self.candidate.snapshot
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What changes."""
+        return () if self.candidate is None else self.candidate.summary
+
+    @property
+    def origin(self) -> Origin | None:
+        """Who asked for it."""
+        return None if self.request is None else self.request.origin
+
+
+def refusal_of(member: Member, fault: Fault, summary: str) -> SlotRefusal:
+    """What is known of a worker that could not speak for itself."""
+    refusal = Refusal(Stage.PREPARE, fault, summary, traceback=member.stacks)
+    return SlotRefusal(member.worker.slot, member.pid, refusal)
+
+
+def headline(refusals: Iterable[SlotRefusal]) -> str:
+    """The first "no" in one line."""
+    for each in refusals:
+        who = f"slot {each.slot}: " if each.slot >= 0 else ""
+        unit = f"{each.refusal.unit} " if each.refusal.unit else ""
+        hook = f"{each.refusal.hook}: " if each.refusal.hook else ""
+        return f"{who}{unit}{hook}{each.refusal.summary}"
+    return "refused"

@@ -1,0 +1,73 @@
+"""What a scan's result amounts to."""
+
+from changeover.supervisor.core.entries import SlotRefusal, Trigger
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outcome import (
+    Action,
+    Candidate,
+    CutoverRequest,
+    NeedsRoll,
+    NothingChanged,
+    Outcome,
+    Planned,
+    Refused,
+    RollNeeded,
+    ScanRefused,
+    ScanResult,
+    Unchanged,
+)
+from changeover.supervisor.core.run import headline
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+
+
+def judge(result: ScanResult, request: CutoverRequest, epoch: int, ledger: Ledger) -> Outcome | None:
+    """How the request ends without a cutover; None when `result` is a candidate to go on with.
+
+    Args:
+        result: What the scan found.
+        request: What was wanted.
+        epoch: The number that the candidate had to have.
+        ledger: What is committed, and what is held.
+    """
+    serving = 0 if ledger.committed is None else ledger.committed.epoch
+    match result:
+        case ScanRefused(refusals):
+            return Refused(serving, reason=headline(refusals), refusals=refusals)
+        case RollNeeded(changed):
+            return NeedsRoll(serving, changed=changed)
+        case NothingChanged(notes):
+            return Unchanged(serving, notes=notes)
+        case Candidate():
+            return _judge_candidate(result, request, epoch, ledger, serving)
+
+
+def _judge_candidate(
+    found: Candidate, request: CutoverRequest, epoch: int, ledger: Ledger, serving: int
+) -> Outcome | None:
+    snapshot = found.snapshot
+    wrong = list(snapshot.inconsistencies())
+    if snapshot.epoch != epoch:
+        wrong.append(f"it is numbered {snapshot.epoch} instead of {epoch}")
+    if wrong:
+        refusal = Refusal(Stage.SCAN, Fault.INTERNAL, f"the candidate contradicts itself: {'; '.join(wrong)}")
+        return Refused(serving, reason=refusal.summary, refusals=(SlotRefusal(-1, 0, refusal),), summary=found.summary)
+    if ledger.committed is not None and snapshot.digest == ledger.committed.digest and not request.force:
+        return Unchanged(serving)
+    if is_held(found, request, ledger):
+        return Refused(serving, reason=HELD, summary=found.summary)
+    if request.dry_run:
+        return Planned(serving, candidate=snapshot, summary=found.summary)
+    return None
+
+
+HELD = "this content was rolled back and is held: change it, or use --force"
+
+
+def is_held(found: Candidate, request: CutoverRequest, ledger: Ledger) -> bool:
+    """Whether the candidate was rolled back: only a change, `--force` or asking for that very epoch brings it back."""
+    return found.snapshot.digest in ledger.held and not request.force and request.action is Action.RELOAD
+
+
+def at_boot(request: CutoverRequest | None) -> bool:
+    """Whether nobody asked but the start itself."""
+    return request is not None and request.origin.trigger is Trigger.BOOT

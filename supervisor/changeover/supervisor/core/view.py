@@ -1,0 +1,165 @@
+"""An immutable picture of the machine, for status."""
+
+import msgspec
+
+from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
+from changeover.supervisor.core.boot import Start
+from changeover.supervisor.core.parts import Parts
+from changeover.supervisor.core.roster import Slot
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import Beat, Phase
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+
+
+class SlotPicture(msgspec.Struct, frozen=True):
+    """One slot.
+
+    Attributes:
+        slot: Its number.
+        state: What it does.
+        note: Why, for people; empty when all is well.
+        until: When BACKOFF or PARKED ends, monotonic seconds; 0 otherwise.
+        worker: Who fills it, None without a worker.
+        pid: 0 without one.
+        since: When its worker was ordered or adopted, monotonic seconds.
+        heard: When it was heard last, None before its Hello.
+        silent: Whether it was not heard for too long.
+        epoch: What it serves.
+        prepared: The candidate it holds.
+        beat: Its last heartbeat.
+    """
+
+    slot: int
+    state: child.State
+    note: str = ""
+    until: float = 0.0
+    worker: WorkerId | None = None
+    pid: int = 0
+    since: float = 0.0
+    heard: float | None = None
+    silent: bool = False
+    epoch: int = 0
+    prepared: int | None = None
+    beat: Beat | None = None
+
+
+class LeftoverPicture(msgspec.Struct, frozen=True):
+    """A superseded unit that is not gone.
+
+    Attributes:
+        unit: Which.
+        epoch: The last epoch that had it.
+        state: How far it is gone.
+        used_by: Slots where a request may still use it.
+        held_by: Slots that have not released it.
+    """
+
+    unit: UnitKey
+    epoch: int
+    state: retirement.State
+    used_by: tuple[int, ...]
+    held_by: tuple[int, ...]
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The whole supervisor, out of one read.
+
+    Attributes:
+        journal: The journal's identity.
+        term: The supervisor's incarnation.
+        start: How far it has come with the journal.
+        stopping: How far the service's end has come.
+        epoch: What workers are told is committed, 0 before the first.
+        given: The highest number ever given.
+        committed: The generation that is authoritative by the journal.
+        held: Digests of content that was rolled back.
+        cutover: Where the cutover stands.
+        phase: The same, as workers are told.
+        candidate: Its epoch, None while none runs.
+        reason: Why it fails, or why the journal is in doubt.
+        obstacle: Why no cutover can be had, None when one can.
+        waiting: How many wishes wait.
+        zygote: Whether somebody takes orders.
+        cohort: The current cohort.
+        slots: In order.
+        leftovers: What is not gone.
+        unretired: Superseded epochs that are not retired.
+    """
+
+    journal: str
+    term: int
+    start: boot.State
+    stopping: shutdown.State
+    epoch: int
+    given: int
+    committed: Snapshot | None
+    held: frozenset[str]
+    cutover: cutover.State
+    phase: Phase
+    candidate: int | None
+    reason: str
+    obstacle: str | None
+    waiting: int
+    zygote: zygote.State
+    cohort: int
+    slots: tuple[SlotPicture, ...]
+    leftovers: tuple[LeftoverPicture, ...]
+    unretired: tuple[int, ...]
+
+
+def overview(parts: Parts, start: Start) -> Overview:
+    """Picture the machine."""
+    ledger, coordinator, retiring = parts.ledger, parts.coordinator, parts.retirement
+    run = coordinator.run
+    slots_by_incarnation = {member.incarnation: member.worker.slot for member in parts.roster.members()}
+    return Overview(
+        journal=ledger.journal,
+        term=ledger.term,
+        start=start.state,
+        stopping=parts.shutdown.state,
+        epoch=ledger.epoch,
+        given=ledger.given,
+        committed=ledger.committed,
+        held=ledger.held,
+        cutover=coordinator.state,
+        phase=cutover.phase(coordinator.state),
+        candidate=None if run is None else run.epoch,
+        reason="" if run is None else run.reason,
+        obstacle=coordinator.obstacle,
+        waiting=len(parts.wishes.waiting),
+        zygote=parts.zygote.state,
+        cohort=parts.zygote.cohort,
+        slots=tuple(_slot(slot) for slot in parts.roster.slots.values()),
+        leftovers=tuple(
+            LeftoverPicture(
+                leftover.key,
+                leftover.epoch,
+                leftover.state,
+                tuple(sorted(slots_by_incarnation[number] for number in leftover.using)),
+                tuple(sorted(slots_by_incarnation[number] for number in leftover.using | leftover.holding)),
+            )
+            for leftover in retiring.leftovers.values()
+        ),
+        unretired=tuple(sorted((*retiring.inherited, *retiring.pending))),
+    )
+
+
+def _slot(slot: Slot) -> SlotPicture:
+    member = slot.member
+    until = slot.until if slot.state in (child.State.BACKOFF, child.State.PARKED) else 0.0
+    if member is None:
+        return SlotPicture(slot.number, slot.state, slot.note, until)
+    return SlotPicture(
+        slot.number,
+        slot.state,
+        slot.note,
+        until,
+        member.worker,
+        member.pid,
+        member.since,
+        member.heard,
+        member.silent,
+        member.epoch,
+        member.prepared,
+        member.beat,
+    )
