@@ -9,7 +9,7 @@ import msgspec
 
 PROC = Path("/proc")
 _LISTENING = "0A"
-_TITLE = re.compile(r"changeover: (?P<name>\S+) ")
+_SUPERVISOR = re.compile(r"changeover: (?P<name>\S+) supervisor ")
 
 
 class Holder(msgspec.Struct, frozen=True, order=True):
@@ -30,8 +30,7 @@ class Holder(msgspec.Struct, frozen=True, order=True):
 
     def ended_by(self) -> str:
         """The command that ends it."""
-        found = _TITLE.match(self.command)
-        return f"changeover stop --name {found['name']}" if found else f"kill {self.pid}"
+        return stop_command(self.command) or f"kill {self.pid}"
 
 
 def holder_of_pid(pid: int) -> Holder | None:
@@ -55,12 +54,34 @@ def holders_of_path(path: Path) -> tuple[Holder, ...]:
     return _holders_of_inodes(_unix_inodes(os.path.abspath(path)))
 
 
+def has_socket(path: Path) -> bool:
+    """Whether any process, seen or not, has a unix socket at `path`."""
+    return bool(_unix_inodes(os.path.abspath(path)))
+
+
+def count_tcp(ports: frozenset[int], state: str) -> int:
+    """Count TCP sockets on local ports in a state, as /proc/net/tcp numbers it (`0A` listens, `03` shakes hands)."""
+    return sum(
+        fields[3] == state and int(fields[1].rpartition(":")[2], 16) in ports
+        for table in ("tcp", "tcp6")
+        for fields in _rows(PROC / "net" / table)
+    )
+
+
 def worded(holders: tuple[Holder, ...]) -> str:
     """Name the holders and say what ends them."""
     if not holders:
         return "held by a process that this user may not see"
-    ends = " or ".join(f"`{command}`" for command in dict.fromkeys(holder.ended_by() for holder in holders))
-    return f"held by {', '.join(str(holder) for holder in holders)}; {ends} ends it"
+    supervisors = dict.fromkeys(filter(None, (stop_command(holder.command) for holder in holders)))
+    ends = ", ".join(f"`{command}`" for command in supervisors) or f"`kill {' '.join(str(h.pid) for h in holders)}`"
+    it = "it" if len(holders) == 1 or supervisors else "them"
+    return f"held by {', '.join(str(holder) for holder in holders)}; {ends} ends {it}"
+
+
+def stop_command(title: str) -> str | None:
+    """The command that stops the supervisor of this title; None for every other process."""
+    found = _SUPERVISOR.match(title)
+    return f"changeover stop --name {found['name']}" if found else None
 
 
 def _tcp_inodes(port: int) -> frozenset[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.holders import Holder, has_socket, holders_of_path, worded
 from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
 from changeover.supervisor.process.lock import DirectoryLock
 from changeover.workers.protocol.identity import WorkerId
@@ -29,6 +30,23 @@ class DirectoryUnfit(ProcessError):
         self.directory = directory
         self.reason = reason
         super().__init__(f"{directory} cannot be used: {reason}")
+
+
+class Orphaned(ProcessError):
+    """Processes of a supervisor that died serve on.
+
+    Attributes:
+        directory: Where their sockets are.
+        holders: Who, as far as this user may see.
+    """
+
+    def __init__(self, directory: Path, holders: tuple[Holder, ...]) -> None:
+        self.directory = directory
+        self.holders = holders
+        super().__init__(
+            f"{directory} has living processes of a supervisor that died: {worded(holders)}; "
+            "otherwise they leave when their orphan timeout is over"
+        )
 
 
 class RuntimeDirectory:
@@ -55,11 +73,13 @@ class RuntimeDirectory:
         Raises:
             DirectoryHeld: Another supervisor has it.
             DirectoryUnfit: It is not ours, or others may write to it.
+            Orphaned: Processes of a dead predecessor serve on.
         """
         real = private_directory(directory, MODE)
         lock = DirectoryLock.take(real, name, real)
         try:
             runtime = cls(real, addressable(real), lock)
+            runtime.refuse_orphans()
             runtime.clear()
         except BaseException:
             lock.release()
@@ -83,6 +103,17 @@ class RuntimeDirectory:
     def worker(self, worker: WorkerId) -> Path:
         """Socket of a worker that takes descriptors."""
         return self.path / f"worker-{worker.incarnation}.sock"
+
+    def refuse_orphans(self) -> None:
+        """Make sure that no process has a socket here.
+
+        Raises:
+            Orphaned: One has.
+        """
+        addressed = [folder / path.name for path in self.real.glob("*.sock") for folder in {self.real, self.path}]
+        holders = {holder for path in addressed for holder in holders_of_path(path)}
+        if holders or any(has_socket(path) for path in addressed):
+            raise Orphaned(self.real, tuple(sorted(holders)))
 
     def clear(self) -> None:
         """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them."""

@@ -1,0 +1,102 @@
+"""The runtime directory: one holder, no foreign hands, nothing left behind."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from changeover.supervisor.process.lock import DirectoryHeld
+from changeover.supervisor.process.runtime_directory import (
+    DirectoryUnfit,
+    Orphaned,
+    RuntimeDirectory,
+    addressable,
+)
+from changeover.workers.protocol.identity import WorkerId
+
+
+@pytest.fixture
+def long_path(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / ("long" * 20) / "shop"
+    yield path
+    for link in Path(f"/tmp/changeover-{os.geteuid()}").glob("*"):
+        if link.is_symlink() and link.readlink() == path:
+            link.unlink()
+
+
+def test_it_is_made_private_and_left_without_our_files(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "run" / "shop", "shop")
+    assert stat.S_IMODE(runtime.real.stat().st_mode) == 0o750
+    for path in (runtime.cell, runtime.control, runtime.zygote(3), runtime.worker(WorkerId(1, 0, 17))):
+        path.touch()
+    (runtime.real / "notes.txt").touch()
+    runtime.close()
+    assert {path.name for path in runtime.real.iterdir()} == {"lock", "notes.txt"}
+
+
+def test_a_second_supervisor_touches_nothing(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    runtime.control.touch()
+    with pytest.raises(DirectoryHeld):
+        RuntimeDirectory.take(tmp_path / "shop", "shop")
+    assert runtime.control.exists()
+    runtime.close()
+
+
+def test_sockets_of_a_dead_predecessor_are_removed(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(runtime.control))
+    runtime._lock.release()
+    again = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    assert not again.control.exists()
+    again.close()
+
+
+def test_living_orphans_of_a_dead_supervisor_are_named_and_keep_their_sockets(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as living:
+        living.bind(str(runtime.zygote(1)))
+        living.listen()
+        runtime._lock.release()
+        with pytest.raises(Orphaned, match=f"pid {os.getpid()} .*kill {os.getpid()}"):
+            RuntimeDirectory.take(tmp_path / "shop", "shop")
+        assert runtime.zygote(1).exists()
+    again = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    again.close()
+
+
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a directory of somebody else's")
+    (tmp_path / "shop").mkdir()
+    os.chown(tmp_path / "shop", 12345, 12345)
+    with pytest.raises(DirectoryUnfit, match="belongs to uid 12345"):
+        RuntimeDirectory.take(tmp_path / "shop", "shop")
+
+
+def test_a_directory_that_others_may_write_to_is_made_private(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop").chmod(0o777)
+    RuntimeDirectory.take(tmp_path / "shop", "shop").close()
+    assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == 0o750
+
+
+def test_a_file_in_its_place_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "shop").touch()
+    with pytest.raises(DirectoryUnfit, match="--runtime-dir"):
+        RuntimeDirectory.take(tmp_path / "shop", "shop")
+
+
+def test_a_path_too_long_for_sockets_is_shortened(long_path: Path) -> None:
+    runtime = RuntimeDirectory.take(long_path, "shop")
+    assert runtime.path != runtime.real
+    assert addressable(long_path) == runtime.path
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(runtime.control))
+        assert (long_path / "control.sock").exists()
+    runtime.close()
+    assert not runtime.path.is_symlink()
