@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, RollbackBody
+from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, EventsAnswer, RollbackBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered
 from changeover.supervisor.control import LeasesView, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import Outcome, Refused
@@ -199,9 +199,27 @@ class Server:
         """What the worker in `slot` serves, with its epoch out of the same read."""
         return await self._get(f"/v1/workers/{slot}/registry", RegistryView)
 
-    def follow(self, after: int = 0) -> Iterator[Told]:
-        """Yield what the server tells, from event number `after` on; blocks, so iterate in a thread."""
-        for event in self._client.stream("GET", "/v1/events", None, {"last-event-id": str(after)}):
+    async def told(self, after: int = 0) -> tuple[Told, ...]:
+        """What is kept of what the server told after event number `after`, oldest first."""
+        return (await self._get(f"/v1/events?follow=false&after={after}", EventsAnswer)).events
+
+    async def last_told(self) -> int:
+        """Number of the last event that the server told, 0 before the first."""
+        told = await self.told()
+        return told[-1].sequence if told else 0
+
+    def follow(self, after: int = 0, seconds: float | None = None) -> Iterator[Told]:
+        """Yield what the server tells; blocks, so iterate in a thread.
+
+        Args:
+            after: Number of the last event that is not wanted.
+            seconds: Deadline for all of it; None follows for ever.
+
+        Raises:
+            WaitEnded: `seconds` passed.
+        """
+        fields = {"last-event-id": str(after)}
+        for event in self._client.stream("GET", "/v1/events", None, fields, seconds):
             yield msgspec.json.decode(event.data, type=Told)
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,8 +1,6 @@
 """`changeover run`: wires what was typed to the supervisor, and does nothing else."""
 
-import importlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,16 @@ import click
 
 from changeover.supervisor.cli.check import show
 from changeover.supervisor.cli.environment import variables
-from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.exits import Exit, Failure
 from changeover.supervisor.cli.foreign import Hinting
 from changeover.supervisor.cli.pidfile import pid_file
 from changeover.supervisor.cli.printed_settings import toml
 from changeover.supervisor.cli.serving_options import serving_options, source
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.config.sources import Source
+from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.process.signals import SignalInbox, Terminal
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.stream import Level
 
@@ -66,19 +67,22 @@ def command(
     **flags: Any,
 ) -> None:
     """See HELP."""
+    inbox = SignalInbox(Terminal.of_this_process())
+    inbox.open()
     os.environ.update(variables(env_file, env))
-    settings = _settings(config, chdir, flags)
+    found = source(config, chdir, flags)
+    settings = _checked(found)
     if print_config:
         click.echo("\n".join(toml(settings)))
     if check_config or print_config:
         return
     _install_log(Level(log_level), log.LogFormat(log_format), log_file)
     with pid_file(pid):
-        raise SystemExit(_serve(settings))
+        raise SystemExit(_serve(settings, found, inbox))
 
 
-def _settings(config: Path | None, chdir: str | None, flags: dict[str, Any]) -> Settings:
-    checked = check(source(config, chdir, flags))
+def _checked(found: Source) -> Settings:
+    checked = check(found)
     show(checked)
     if checked.settings is None:
         raise SystemExit(Exit.USAGE)
@@ -92,6 +96,10 @@ def _install_log(level: Level, format: log.LogFormat, file: Path | None) -> None
         raise click.UsageError(f"--log-file cannot be written: {error}") from error
 
 
-def _serve(settings: Settings) -> int:
-    serve: Callable[[Settings], int] = importlib.import_module("changeover.supervisor.driver").run
-    return serve(settings)
+def _serve(settings: Settings, found: Source, inbox: SignalInbox) -> int:
+    from changeover.supervisor.service import run
+
+    try:
+        return run(settings, lambda: check(found), inbox)
+    except SupervisorError as error:
+        raise Failure(str(error), Exit.REFUSED) from error

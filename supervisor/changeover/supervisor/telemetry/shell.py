@@ -9,6 +9,13 @@ class Listening(Record, frozen=True):
     addresses: tuple[str, ...]
 
 
+class CellStored(Record, frozen=True):
+    """The commit cell says `epoch` since `at` at the latest (CLOCK_MONOTONIC, nanoseconds)."""
+
+    epoch: int
+    at: int
+
+
 class SignalTaken(Record, frozen=True):
     """A signal arrived and does what `meaning` says."""
 

@@ -332,6 +332,11 @@ def _(record: shell.Listening) -> Worded:
 
 
 @word.register
+def _(record: shell.CellStored) -> Worded:
+    return Worded(DEBUG, f"the commit cell says epoch {record.epoch}")
+
+
+@word.register
 def _(record: shell.SignalTaken) -> Worded:
     return Worded(INFO, f"{record.signal}: {record.meaning}")
 

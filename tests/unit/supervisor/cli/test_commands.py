@@ -1,0 +1,217 @@
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from changeover.supervisor.cli import COMMANDS, main
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.foreign import FOREIGN
+from changeover.supervisor.cli.run import command as run_command
+from changeover.supervisor.core import records
+from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.outcome import Action, SilentWorkers
+from tests.fake_control import FakeControl, serving
+
+
+class Shell:
+    """Types commands for one server."""
+
+    def __init__(self, runtime: Path, control: FakeControl) -> None:
+        self.runtime = runtime
+        self.control = control
+
+    def __call__(self, command: str, *arguments: str) -> Result:
+        return CliRunner().invoke(main, [command, f"--runtime-dir={self.runtime}", *arguments])
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    control = FakeControl()
+    with serving(control, tmp_path):
+        yield Shell(tmp_path, control)
+
+
+def test_a_reload_says_what_happened_phase_by_phase(shell: Shell) -> None:
+    result = shell("reload", "--label", "pricing 1.5", "--only", "pricing", "--on-silent-worker", "kill")
+    lines = result.output.splitlines()
+    assert result.exit_code == Exit.DONE
+    assert lines[0] == "shop  epoch 7 -> 8  swap in 4 workers   pricing 1.4.0 -> 1.5.0, app unchanged"
+    assert lines[1].startswith("  prepare    4/4  ")
+    assert lines[2] == "  commit     4/4  1.1 ms"
+    assert lines[3] == "done  epoch 8 serves in all 4 workers  (0.62 s)"
+    assert "  still on 7: 1 websocket /live (4 min)   see: changeover leases" in lines
+    [request] = shell.control.requests
+    assert (request.origin.label, request.only) == ("pricing 1.5", ("pricing",))
+    assert request.on_silent_workers is SilentWorkers.KILL
+
+
+def test_a_refusal_shows_where_why_and_what_next(shell: Shell) -> None:
+    shell.control.refusing = True
+    result = shell("reload")
+    assert result.exit_code == Exit.REFUSED
+    assert "slot 2 REFUSED after" in result.output
+    assert "refused (exit 1): nothing changed, epoch 7 serves in all 4 workers" in result.output
+    assert "  slot 2 (pid 4127)  plugin pricing  on_load      plugins/pricing/pricing/__init__.py:41" in result.output
+    assert "      self.pool = await connect(self.config.dsn, timeout=5)" in result.output
+    assert "    | TimeoutError: no connection to db:5432 within 5 s" in result.output
+    assert "next: fix, then `changeover reload`" in result.output
+    assert "`changeover explain 8`" in result.output
+
+
+def test_nothing_changed_says_so_and_how_to_force_it(shell: Shell) -> None:
+    shell.control.changed = False
+    result = shell("reload")
+    assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
+    assert "nothing changed" in result.output
+    assert "--force" in result.output
+
+
+def test_a_dry_run_shows_the_difference_and_changes_nothing(shell: Shell) -> None:
+    result = shell("reload", "--dry-run")
+    assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
+    assert "  pricing 1.4.0 -> 1.5.0" in result.output
+
+
+def test_another_epoch_than_expected_is_refused(shell: Shell) -> None:
+    result = shell("reload", "--if-epoch", "3")
+    assert (result.exit_code, shell.control.requests) == (Exit.REFUSED, [])
+    assert "epoch 7 is committed" in result.output
+
+
+def test_a_wait_that_ends_first_says_that_nothing_is_decided(shell: Shell) -> None:
+    shell.control.gate.clear()
+    result = shell("reload", "--wait", "0.5")
+    assert result.exit_code == Exit.WAIT_ENDED
+    assert "not decided within 0.5 s" in result.output.splitlines()[-1]
+
+
+def test_a_wait_that_ends_after_the_commit_says_what_is_missing(shell: Shell) -> None:
+    shell.control.settling.clear()
+    result = shell("reload", "--wait", "0.5", "--until", "retired")
+    assert result.exit_code == Exit.WAIT_ENDED
+    assert "committed, and not yet retired" in result.output.splitlines()[-1]
+
+
+def test_until_waits_for_the_milestone(shell: Shell) -> None:
+    shell.control.settling.clear()
+    release = threading.Timer(0.2, shell.control.settling.set)
+    release.start()
+    result = shell("reload", "--until", "drained")
+    release.join()
+    assert result.exit_code == Exit.DONE
+    assert "drained: nothing is left on what it replaced" in result.output
+
+
+def test_a_rollback_names_the_epoch(shell: Shell) -> None:
+    result = shell("rollback", "--to", "5")
+    assert result.exit_code == Exit.DONE
+    assert (shell.control.requests[0].action, shell.control.requests[0].to) == (Action.ROLLBACK, 5)
+
+
+def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
+    shell.control.silent = frozenset({3})
+    shell.control.alarms = ("3 of 4 slots serve",)
+    result = shell("status")
+    lines = result.output.splitlines()
+    assert lines[0].startswith("shop   epoch 7 since ")
+    assert '"pricing 1.5" by deploy (uid 1001)' in lines[0]
+    assert lines[1] == "listen 127.0.0.1:8000, unix:/run/shop/web.sock"
+    assert lines[3].split()[:3] == ["0", "4121", "7"]
+    assert "9; on 6: 1" in lines[3]
+    assert lines[6].endswith("PARKED: 5 exits in 60 s (SIGSEGV); next try in 4 min")
+    assert lines[-1] == "!      3 of 4 slots serve"
+    assert (result.exit_code, shell("status", "--check").exit_code) == (Exit.DONE, Exit.REFUSED)
+
+
+def test_status_as_json_is_what_the_server_says(shell: Shell) -> None:
+    assert msgspec.json.decode(shell("status", "--json").output)["epoch"] == 7
+
+
+def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
+    shell.control.epoch = 8
+    assert "7      websocket  4 min  1     4122  /live" in shell("leases").output
+    assert "! no answer from slot 3" in shell("leases").output
+    assert shell("history", "--limit", "2").output.splitlines()[1].startswith("8      serving")
+    explained = shell("explain", "6").output
+    assert 'File "plugins/pricing/pricing/__init__.py", line 41, in on_load' in explained
+    missing = shell("explain", "99")
+    assert (missing.exit_code, "does not know epoch 99" in missing.output) == (Exit.REFUSED, True)
+
+
+def test_scale_and_stop_ask_the_server(shell: Shell) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    shell.control.pid = child.pid
+    assert shell("scale", "6").exit_code == Exit.DONE
+    assert shell.control.slots == 6
+    assert shell("stop", "--quick").output == "stopped\n"
+    assert shell.control.stopped is Urgency.QUICK
+
+
+def test_a_server_that_does_not_leave_ends_the_wait(shell: Shell) -> None:
+    shell.control.pid = os.getpid()
+    assert shell("stop", "--wait", "0.1").exit_code == Exit.WAIT_ENDED
+
+
+def test_events_prints_what_is_kept(shell: Shell) -> None:
+    shell.control.teller.tell(records.Scaled(4, 6))
+    shell.control.teller.tell(records.EpochRetired(6))
+    assert shell("events").output.splitlines()[0].endswith("info     4 -> 6 workers")
+    after = shell("events", "--json", "--after", "1").output.splitlines()
+    assert [msgspec.json.decode(line)["type"] for line in after] == ["EpochRetired"]
+
+
+def test_followed_events_end_with_the_server(tmp_path: Path) -> None:
+    control = FakeControl()
+    control.teller.tell(records.EpochRetired(6))
+    with serving(control, tmp_path):
+        command = [sys.executable, "-m", "changeover.supervisor", "events", "--follow", f"--runtime-dir={tmp_path}"]
+        follower = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert follower.stdout is not None
+        assert "epoch 6 is retired" in follower.stdout.readline()
+    _, errors = follower.communicate(timeout=10)
+    assert (follower.returncode, "the server ended" in errors) == (Exit.NO_SERVER, True)
+
+
+def test_a_command_of_its_own_process_exits_as_documented(shell: Shell) -> None:
+    shell.control.refusing = True
+    command = [sys.executable, "-m", "changeover.supervisor", "reload", f"--runtime-dir={shell.runtime}"]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == Exit.REFUSED
+
+
+def test_an_application_without_run_is_understood() -> None:
+    result = CliRunner().invoke(main, ["shop.main:app", "-w", "4"])
+    assert result.exit_code == Exit.USAGE
+    assert "did you mean `changeover run shop.main:app -w 4`?" in result.output
+    assert "did you mean `changeover reload`?" in CliRunner().invoke(main, ["relaod"]).output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_of_its_own(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Exit status" in result.output
+
+
+def test_help_imports_nothing_that_draws_or_serves() -> None:
+    code = "import sys, changeover.supervisor.cli; print(*{'rich', 'uvicorn', 'starlette', 'zmq'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("flag", FOREIGN)
+def test_a_flag_of_another_server_gets_a_hint(flag: str) -> None:
+    result = CliRunner().invoke(main, ["run", flag, "app:app"])
+    assert result.exit_code == Exit.USAGE
+    assert FOREIGN[flag] in " ".join(result.output.split())
+
+
+def test_no_hint_hides_a_flag_that_works() -> None:
+    ours = {flag for parameter in run_command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    assert not ours & FOREIGN.keys()
