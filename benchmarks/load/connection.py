@@ -47,6 +47,11 @@ class Connection(asyncio.Protocol):
         """Whether another request can be sent."""
         return self._transport is not None and not self._transport.is_closing() and not self._ending
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of the expected answer came."""
+        return self._reader is not None and self._reader.begun
+
     def expect(self) -> "asyncio.Future[Answer]":
         """Make ready for one answer; the future raises `Cut` when it will not come."""
         self._reader = AnswerReader()
@@ -104,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._ended(reset=error is not None, detail=repr(error) if error else "")
 
     def _ended(self, *, reset: bool, detail: str) -> None:
-        place = IDLE if self._reader is None else INSIDE if self._reader.begun else WAITING
+        place = IDLE if self._reader is None else INSIDE if self.begun else WAITING
         cut = Cut(ENDINGS[reset][place], detail)
         if place == IDLE:
             self._unasked(cut)

@@ -3,8 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.load.judgement import Expected
 from benchmarks.load.line import Ask, Line
@@ -124,7 +125,7 @@ async def long(line: Line, conduct: Conduct) -> None:
         await line.ask(LONG)
 
 
-ACTS: dict[Kind, Callable[[Line, Conduct], Awaitable[None]]] = {
+ACTS: dict[Kind, Callable[[Line, Conduct], Coroutine[Any, Any, None]]] = {
     Kind.BUSY: busy,
     Kind.IDLE: idle,
     Kind.FRESH: fresh,
