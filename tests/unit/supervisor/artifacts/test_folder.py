@@ -1,0 +1,114 @@
+"""A folder of plugins is read whole: plugins, what is wrong with others, and what is none."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from changeover.supervisor.artifacts.folder import read_folder, read_plugin, read_settled
+from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of
+from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.protocol.refusal import Fault
+from tests.plugin_folder import PluginFolder
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> PluginFolder:
+    return PluginFolder(tmp_path / "plugins")
+
+
+def test_folders_and_single_files_are_plugins_and_all_else_is_ignored_by_name(plugins: PluginFolder) -> None:
+    plugins.folder("pricing", code="x = 1")
+    plugins.single("hello")
+    (plugins.path / "README.md").write_text("read me")
+    (plugins.path / "notes.py").write_text("x = 1")
+    (plugins.path / "drafts").mkdir()
+    (plugins.path / ".git").mkdir()
+    (plugins.path / "__pycache__").mkdir()
+    listing = read_folder(plugins.path)
+    assert list(listing.plugins) == ["hello", "pricing"]
+    assert listing.plugins["pricing"].files.keys() == {"plugin.toml", "code.py"}
+    assert listing.plugins["pricing"].digest == digest_of(listing.plugins["pricing"].files)
+    assert listing.problems == {}
+    assert [ignored.removeprefix(f"{plugins.path}/") for ignored in listing.ignored] == [
+        "README.md (neither a folder nor a Python file)",
+        "drafts (no plugin.toml in it)",
+        "notes.py (no [tool.changeover] block in it)",
+    ]
+
+
+def test_every_broken_plugin_is_told_with_file_and_path(plugins: PluginFolder) -> None:
+    plugins.folder("pricing", version="?", more='sumary = "x"')
+    plugins.single("hello", more='handlers = { stamp = "sideways" }')
+    told = [str(each) for problems in read_folder(plugins.path).problems.values() for each in problems]
+    assert [problem.removeprefix(f"{plugins.path}/").split(": ")[:2] for problem in told] == [
+        ["hello.py", "$.tool.changeover.handlers.stamp.direction"],
+        ["pricing/plugin.toml", "$.sumary"],
+    ]
+
+
+def test_two_plugins_of_one_id_are_refused_naming_both(plugins: PluginFolder) -> None:
+    plugins.folder("pricing")
+    plugins.folder("pricing-copy")
+    toml = plugins.path / "pricing-copy" / "plugin.toml"
+    toml.write_text('id = "pricing"\nversion = "2"\n')
+    [[problem]] = read_folder(plugins.path).problems.values()
+    assert str(problem) == f"{toml}: $.id: pricing is the id of {plugins.path}/pricing already"
+
+
+def test_a_folder_that_is_not_there_is_a_problem_of_resources(tmp_path: Path) -> None:
+    [[problem]] = read_folder(tmp_path / "none").problems.values()
+    assert (problem.fault, problem.message) == (Fault.RESOURCE, "cannot be read: No such file or directory")
+
+
+def test_a_resource_that_matches_no_file_is_refused(plugins: PluginFolder) -> None:
+    folder = plugins.folder("pricing", more='[resources]\nrules = { path = "rules/*.toml" }')
+    with pytest.raises(ManifestInvalid, match=r"\$\.resources\.rules\.path: no file matches"):
+        read_plugin(folder)
+    (folder / "rules").mkdir()
+    (folder / "rules" / "a.toml").write_text("")
+    found = read_plugin(folder)
+    assert found is not None
+    assert "rules/a.toml" in found.files
+
+
+def test_a_manifest_that_is_not_utf8_is_refused(plugins: PluginFolder) -> None:
+    folder = plugins.folder("pricing")
+    (folder / "plugin.toml").write_bytes(b'id = "\xff"')
+    with pytest.raises(ManifestInvalid, match="not UTF-8"):
+        read_plugin(folder)
+
+
+def test_files_that_somebody_is_writing_are_read_when_they_are_written(plugins: PluginFolder) -> None:
+    folder = plugins.folder("pricing", code="half")
+    written = threading.Event()
+
+    def write() -> None:
+        for step in range(8):
+            (folder / "code.py").write_text(f"half {step}")
+            written.wait(0.01)
+        (folder / "code.py").write_text("whole")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    files = read_settled(folder, tries=100)
+    writer.join()
+    assert files["code.py"] == b"whole"
+
+
+def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder) -> None:
+    folder = plugins.folder("pricing", code="x")
+    stop = threading.Event()
+
+    def write() -> None:
+        step = 0
+        while not stop.wait(0.001):
+            step += 1
+            (folder / "code.py").write_text(f"x = {step}")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(UnreadableArtifact, match="still changes after 5 readings"):
+        read_settled(folder, tries=5)
+    stop.set()
+    writer.join()

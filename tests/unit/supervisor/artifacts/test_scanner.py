@@ -1,0 +1,283 @@
+"""From disk to a candidate whose artifacts are stored, or to every reason why there is none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from changeover.supervisor.artifacts.scanner import Scanner
+from changeover.supervisor.config.load import check
+from changeover.supervisor.config.sources import Source
+from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.outcome import (
+    Action,
+    Candidate,
+    CutoverRequest,
+    NothingChanged,
+    RollNeeded,
+    ScanRefused,
+    ScanResult,
+)
+from changeover.workers.plugins.artifact import folder_of, get
+from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+from tests.plugin_folder import PluginFolder
+
+HUP = CutoverRequest(Origin(Trigger.HUP, label="pricing 1.5"))
+CONFIG = '[app]\ntarget = "shop:app"\n[plugins]\ndir = "plugins"\n'
+
+
+class Place:
+    """A service's folder, with what changes in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = root / "state" / "artifacts"
+        self.plugins = PluginFolder(root / "plugins")
+        self.plugins.folder("pricing", "1.4.0", '[services]\nquote = "/prices"\n', pricing="price = 1")
+        self.plugins.single("hello")
+        (root / "shop.py").write_text("app = None")
+        self.configure(CONFIG)
+        source = Source(folder=root)
+        self.scanner = Scanner(check(source).required(), lambda: check(source), self.store, root / "state")
+
+    def configure(self, text: str) -> None:
+        (self.root / "changeover.toml").write_text(text)
+
+    def scan(self, current: Snapshot | None, request: CutoverRequest = HUP, *committed: Snapshot) -> ScanResult:
+        epoch = current.epoch + 1 if current else 1
+        return self.scanner.scan(request, epoch, current, committed=committed)
+
+    def candidate(self, current: Snapshot | None, request: CutoverRequest = HUP, *committed: Snapshot) -> Candidate:
+        result = self.scan(current, request, *committed)
+        assert isinstance(result, Candidate), result
+        assert list(result.snapshot.inconsistencies()) == []
+        return result
+
+    def refused(self, current: Snapshot | None, request: CutoverRequest = HUP) -> list[str]:
+        result = self.scan(current, request)
+        assert isinstance(result, ScanRefused), result
+        assert all(each.slot == -1 and each.refusal.stage is Stage.SCAN for each in result.refusals)
+        return [each.refusal.summary.replace(f"{self.root}/", "") for each in result.refusals]
+
+
+def asking(**wishes: object) -> CutoverRequest:
+    return CutoverRequest(Origin(Trigger.COMMAND), **wishes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def serving(place: Place) -> Snapshot:
+    return place.candidate(None).snapshot
+
+
+def plugin(snapshot: Snapshot, name: str) -> PluginSpec:
+    [unit] = [unit for unit in snapshot.units if isinstance(unit, PluginSpec) and unit.key.ref.name == name]
+    return unit
+
+
+def test_the_first_scan_stores_everything_and_says_what_is_new(place: Place) -> None:
+    found = place.candidate(None)
+    assert found.summary == ("+ hello 1.0", "+ pricing 1.4.0", "+2 routes", "+ app shop:app")
+    assert get(place.store, plugin(found.snapshot, "pricing").artifact)["pricing.py"] == b"price = 1"
+    assert found.snapshot.label == "pricing 1.5"
+
+
+def test_a_scan_at_boot_says_what_has_no_effect(place: Place) -> None:
+    (place.plugins.path / "README").write_text("x")
+    found = place.candidate(None, CutoverRequest(Origin(Trigger.BOOT)))
+    assert any(line.startswith("ignored: ") for line in found.summary)
+
+
+def test_nothing_changed_is_no_candidate(place: Place, serving: Snapshot) -> None:
+    assert place.scan(serving) == NothingChanged()
+
+
+def test_force_makes_an_epoch_of_unchanged_content_with_the_same_instances(place: Place, serving: Snapshot) -> None:
+    found = place.candidate(serving, asking(force=True))
+    assert found.snapshot.keys() == serving.keys()
+    assert found.snapshot.epoch == serving.epoch + 1
+
+
+def test_a_changed_plugin_is_a_candidate_with_the_number_of_files(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0", '[services]\nquote = "/prices"\n', pricing="price = 2", more_code="")
+    found = place.candidate(serving)
+    assert found.summary == ("pricing 1.4.0 -> 1.5.0 (3 files)", "app unchanged")
+    assert plugin(found.snapshot, "hello").key == plugin(serving, "hello").key
+
+
+def test_a_dry_run_stores_nothing(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    found = place.candidate(serving, asking(dry_run=True))
+    assert not folder_of(place.store, plugin(found.snapshot, "pricing").artifact).exists()
+
+
+def test_one_broken_plugin_refuses_the_whole_scan_with_everything_that_is_wrong(
+    place: Place, serving: Snapshot
+) -> None:
+    place.plugins.folder("pricing", "?", 'requires = { catalog = "x" }')
+    place.plugins.single("hello", "2.0", more='requires = { catalog = ">=1" }')
+    place.configure(CONFIG + '[[pipelines]]\nhandlers = ["hello:stamp"]\nmatch = { path = "/x" }\n')
+    assert place.refused(serving) == [
+        "plugins/pricing/plugin.toml: $.version: '?' is no version; write it like 1.5.0",
+        "plugins/pricing/plugin.toml: $.requires.catalog: 'x' is no range of versions; write it like `>=2.1,<3`",
+        "plugins/hello.py: $.requires.catalog: hello 2.0 requires catalog >=1, which is not there",
+        "changeover.toml: $.pipelines[0].handlers[0]: hello 2.0 has no handler stamp",
+    ]
+
+
+def test_a_refusal_names_whose_fault_it_is(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "?")
+    result = place.scan(serving)
+    assert isinstance(result, ScanRefused)
+    refusal = result.refusals[0].refusal
+    assert (refusal.fault, refusal.where) == (Fault.CONTRACT, f"{place.root}/plugins/pricing/plugin.toml")
+
+
+def test_a_broken_configuration_refuses_the_scan_with_every_error(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG + "[drain]\nhttp = -1\nhtp = 3\n")
+    assert [line.split(": ")[:2] for line in place.refused(serving)] == [
+        ["changeover.toml", "$.drain.http"],
+        ["changeover.toml", "$.drain.htp"],
+    ]
+
+
+def test_only_takes_the_named_plugin_and_a_broken_neighbour_does_not_hinder_it(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0", '[services]\nquote = "/p"\n')
+    place.plugins.single("hello", "?")
+    place.plugins.single("other", "1.0")
+    found = place.candidate(serving, asking(only=("pricing",)))
+    assert plugin(found.snapshot, "pricing").version == "1.5.0"
+    assert plugin(found.snapshot, "hello").key == plugin(serving, "hello").key
+    assert {route.path for route in found.snapshot.routes} == {"/", "/p"}
+    assert len([unit for unit in found.snapshot.units if isinstance(unit, PluginSpec)]) == 2
+
+
+def test_only_of_a_plugin_that_was_removed_takes_it_out(place: Place, serving: Snapshot) -> None:
+    (place.plugins.path / "hello.py").unlink()
+    found = place.candidate(serving, asking(only=("hello",)))
+    assert found.summary == ("- hello 1.0", "app unchanged")
+
+
+def test_only_of_a_name_that_nothing_has_is_refused(place: Place, serving: Snapshot) -> None:
+    assert place.refused(serving, asking(only=("prizing",))) == [
+        "--only: there is no plugin or pipeline prizing; did you mean `pricing`?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda place: place.plugins.single("hello", "2.0"), "not taken: hello (disabled, changed on disk)"),
+        (lambda place: place.plugins.single("hello", "?"), "not taken: hello (disabled, broken on disk)"),
+        (lambda place: (place.plugins.path / "hello.py").unlink(), "not taken: hello (disabled, removed on disk)"),
+        (lambda place: place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\nconfig = { a = 1 }\n'),
+         "not taken: hello (disabled, other configuration)"),
+    ],
+    ids=["changed", "broken", "removed", "configured"],
+)  # fmt: skip
+def test_a_disabled_plugin_stays_as_it_serves_and_is_named(
+    place: Place, serving: Snapshot, change: Callable[[Place], object], note: str
+) -> None:
+    place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\n')
+    change(place)
+    assert place.scan(serving) == NothingChanged((note,))
+    place.plugins.folder("pricing", "1.5.0")
+    assert note in place.candidate(serving).summary
+
+
+def test_changed_application_code_alone_needs_a_roll(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    assert place.scan(serving) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+
+
+def test_changed_application_code_is_carried_forward_by_a_swap(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    (place.root / "new.py").write_text("")
+    place.plugins.single("hello", "2.0")
+    found = place.candidate(serving)
+    assert "app unchanged" in found.summary
+    assert "not taken: app: 2 files changed on disk (needs a roll)" in found.summary
+
+
+def test_settings_that_stand_until_a_restart_are_named(place: Place, serving: Snapshot) -> None:
+    place.configure('workers = 3\nbind = ["a:1"]\n' + CONFIG + "[drain]\nhttp = 1\n")
+    assert place.scan(serving) == RollNeeded(
+        ("bind (needs a restart)", "workers (needs a restart)", "drain.http (needs a restart)")
+    )
+
+
+def test_another_application_needs_a_roll(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG.replace("shop:app", "shop:other"))
+    assert place.scan(serving) == RollNeeded(("app: other settings (needs a roll)",))
+
+
+def test_a_plugins_configuration_and_pipelines_are_swapped(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG + '[plugins.pricing]\nmount = "/p"\nconfig = { b = 1, a = 2 }\n')
+    found = place.candidate(serving)
+    assert found.summary == ("pricing 1.4.0 (configuration)", "+1 route", "-1 route", "app unchanged")
+    assert plugin(found.snapshot, "pricing").config == b"\x82\xa1a\x02\xa1b\x01"
+
+
+def test_everything_removed_leaves_an_empty_generation_that_is_legal(tmp_path: Path) -> None:
+    PluginFolder(tmp_path / "plugins")
+    (tmp_path / "changeover.toml").write_text('[plugins]\ndir = "plugins"\n')
+    source = Source(folder=tmp_path)
+    scanner = Scanner(check(source).required(), lambda: check(source), tmp_path / "store")
+    result = scanner.scan(HUP, 1, None)
+    assert isinstance(result, Candidate)
+    assert (result.snapshot.units, result.snapshot.routes) == ((), ())
+
+
+def test_a_rollback_brings_the_content_before_back_as_a_new_epoch(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0", pricing="price = 2")
+    second = place.candidate(serving).snapshot
+    found = place.candidate(second, asking(action=Action.ROLLBACK), serving, second)
+    assert (found.restores, found.snapshot.epoch, found.snapshot.digest) == (1, 3, serving.digest)
+    assert found.summary == ("pricing 1.5.0 -> 1.4.0 (2 files)", "+1 route", "app unchanged")
+
+
+def test_a_rollback_whose_artifacts_are_gone_is_refused(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    second = place.candidate(serving).snapshot
+    assert place.scanner.collect([second]) == 1
+    result = place.scan(second, asking(action=Action.ROLLBACK, to=1), serving, second)
+    assert isinstance(result, ScanRefused)
+    assert result.refusals[0].refusal.fault is Fault.RESOURCE
+
+
+def test_a_rollback_to_what_is_not_kept_is_refused(place: Place, serving: Snapshot) -> None:
+    assert "epoch 7 is not kept" in place.refused(serving, asking(action=Action.ROLLBACK, to=7))[0]
+    assert "no earlier content is kept" in place.refused(serving, asking(action=Action.ROLLBACK))[0]
+
+
+def test_an_artifact_that_was_tampered_with_is_never_served(place: Place, serving: Snapshot) -> None:
+    folder = folder_of(place.store, plugin(serving, "hello").artifact)
+    folder.chmod(0o755)
+    (folder / "more.py").write_text("")
+    place.plugins.folder("pricing", "1.5.0")
+    result = place.scan(serving)
+    assert isinstance(result, ScanRefused)
+    assert "is not the content that its name says" in result.refusals[0].refusal.summary
+
+
+def test_a_store_that_cannot_be_written_is_a_refusal_of_resources(place: Place) -> None:
+    place.store.parent.mkdir()
+    place.store.write_text("a file where a folder should be")
+    result = place.scan(None)
+    assert isinstance(result, ScanRefused)
+    assert result.refusals[0].refusal.fault is Fault.RESOURCE
+
+
+def test_collecting_removes_only_what_no_kept_generation_has(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    second = place.candidate(serving).snapshot
+    assert place.scanner.collect([serving, second]) == 0
+    assert place.scanner.collect([second]) == 1
+    for name in ("pricing", "hello"):
+        assert get(place.store, plugin(second, name).artifact)
+    assert place.scanner.collect([second]) == 0
