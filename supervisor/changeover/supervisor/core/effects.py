@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core.entries import Entry
+from changeover.supervisor.core.entries import JournalEntry
 from changeover.supervisor.core.events import Timer
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.records import Record
@@ -25,7 +25,7 @@ class Persist(Effect, frozen=True):
     """Make `entry` durable; answer Persisted(ticket) or PersistFailed(ticket)."""
 
     ticket: int
-    entry: Entry
+    entry: JournalEntry
 
 
 class Reread(Effect, frozen=True):

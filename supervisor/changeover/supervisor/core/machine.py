@@ -203,7 +203,8 @@ class _Handlers:
         if slot is None or slot.member is None or not slot.member.greeted:
             self._out.put(Answer(event.ticket, None))
             return
-        stamp, seq = self._parts.ledger.stamp(self._parts.ledger.epoch), self._out.seq
+        # About whatever is served when it arrives, so it must not be stale when a commit overtakes it.
+        stamp, seq = self._parts.ledger.stamp(self._parts.ledger.given), self._out.seq
         asks = messages.AskRegistry if event.question is events.Question.REGISTRY else messages.AskLeases
         self._out.unicast(slot.member.worker, asks(stamp, seq, event.ticket))
 

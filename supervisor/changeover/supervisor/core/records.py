@@ -68,7 +68,7 @@ class CutoverBegan(EpochRecord, frozen=True):
 
 
 class PhaseBegan(EpochRecord, frozen=True):
-    """The cutover entered a phase: `preflighting`, `preparing`, `inquiring`, `deciding`, `in doubt`, `activating`, `aborting`."""
+    """The cutover entered `phase`: preflighting, preparing, inquiring, deciding, in doubt, activating or aborting."""
 
     phase: str
 

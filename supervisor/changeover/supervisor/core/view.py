@@ -81,6 +81,7 @@ class Overview(msgspec.Struct, frozen=True):
         waiting: How many wishes wait.
         zygote: Whether somebody takes orders.
         cohort: The current cohort.
+        wanted: How many slots are to be filled.
         slots: In order.
         leftovers: What is not gone.
         unretired: Superseded epochs that are not retired.
@@ -102,6 +103,7 @@ class Overview(msgspec.Struct, frozen=True):
     waiting: int
     zygote: zygote.State
     cohort: int
+    wanted: int
     slots: tuple[SlotPicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
     unretired: tuple[int, ...]
@@ -129,6 +131,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         waiting=len(parts.wishes.waiting),
         zygote=parts.zygote.state,
         cohort=parts.zygote.cohort,
+        wanted=len(parts.roster.wanted()),
         slots=tuple(_slot(slot) for slot in parts.roster.slots.values()),
         leftovers=tuple(
             LeftoverPicture(

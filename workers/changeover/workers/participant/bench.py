@@ -1,0 +1,224 @@
+"""What serves, what is aside, and what a worker knows it should have: built one at a time, in order.
+
+A committed generation that is to be reached (`goal`) comes before a candidate. A worker that joins
+accepts nothing before it serves what is committed *and* holds the candidate of a cutover under
+way: it has no vote that anybody waited for, so it must not be in anybody's way either.
+"""
+
+import enum
+
+from changeover.workers.participant import aside
+from changeover.workers.participant.aside import Cause, State
+from changeover.workers.participant.desk import Desk
+from changeover.workers.participant.effects import Accept, Activate, Build, Discard
+from changeover.workers.participant.residency import Residency
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
+from changeover.workers.protocol.table import BugFound
+
+
+class Known(enum.Enum):
+    """Whether a worker can follow what it heard."""
+
+    FOLLOWED = "followed"
+    MISSING = "missing"
+    """It must be told more."""
+
+
+class Bench:
+    """The generations of one worker.
+
+    Attributes:
+        serving: What requests are dispatched to.
+        state: What is aside.
+        goal: A committed generation to reach, None when it serves or is aside.
+        candidate: The candidate that is known and not decided, as far as is known.
+        accepting: Whether connections are accepted.
+    """
+
+    __slots__ = ("_aside", "_at", "_desk", "_refused", "_residency", "_settled", "_took",
+                 "accepting", "candidate", "goal", "serving", "state")  # fmt: skip
+
+    def __init__(self, desk: Desk, residency: Residency) -> None:
+        self._desk = desk
+        self._residency = residency
+        self._aside = EMPTY
+        self._settled = EMPTY.epoch
+        self._refused: dict[int, Refusal] = {}
+        self._took = 0.0
+        self._at = 0
+        self.serving = EMPTY
+        self.state = aside.TABLE.start
+        self.goal: Snapshot | None = None
+        self.candidate: Snapshot | None = None
+        self.accepting = False
+
+    @property
+    def prepared(self) -> int | None:
+        """The candidate that is held prepared."""
+        return self._aside.epoch if self.state is State.PREPARED else None
+
+    def resident(self) -> tuple[UnitKey, ...]:
+        """Everything that is here of generations that served or serve."""
+        return tuple(sorted(self.serving.keys() | self._residency.all(), key=str))
+
+    # ---- what the supervisor says ----
+
+    def asked(self, candidate: Snapshot) -> Known:
+        """A candidate is to be prepared. One whose number is known to be decided is an old message."""
+        epoch = candidate.epoch
+        if epoch <= self._settled:
+            return Known.FOLLOWED
+        if self.candidate is None or self.candidate.epoch != epoch:
+            self.candidate = candidate
+            self.advance()
+        else:
+            self._answer_again(epoch)
+        # Another candidate is still aside: what became of it was missed.
+        missed = self.state in (State.BUILDING, State.PREPARED) and self._aside.epoch != epoch
+        return Known.MISSING if missed else Known.FOLLOWED
+
+    def committed(self, epoch: int) -> Known:
+        """`epoch` is committed: by the supervisor's word, or by the commit cell's."""
+        self._settled = max(self._settled, epoch)
+        if epoch <= self.serving.epoch or (self.goal is not None and self.goal.epoch >= epoch):
+            return Known.FOLLOWED
+        if self.state is not State.EMPTY and self._aside.epoch == epoch:
+            self._commit_aside()
+            return Known.FOLLOWED
+        if self.candidate is not None and self.candidate.epoch == epoch:
+            self._reach(self.candidate)
+            return Known.FOLLOWED
+        return Known.MISSING
+
+    def aborted(self, epoch: int) -> None:
+        """`epoch` was not committed and never will be."""
+        self._settled = max(self._settled, epoch)
+        if self.candidate is not None and self.candidate.epoch <= epoch:
+            self.candidate = None
+        if self.state in (State.BUILDING, State.PREPARED) and self._aside.epoch == epoch:
+            self._drop()
+        self.advance()
+
+    def welcomed(self, current: Snapshot | None, candidate: Snapshot | None) -> None:
+        """All that there is to know: whatever else is aside has been decided against."""
+        if current is not None:
+            self._settled = max(self._settled, current.epoch)
+        self.candidate = candidate if candidate is not None and candidate.epoch > self._settled else None
+        wanted = {snapshot.epoch for snapshot in (current, candidate) if snapshot is not None}
+        if self.state is not State.EMPTY and self.state not in aside.COMMITTED and self._aside.epoch not in wanted:
+            self._drop()
+        if current is not None and current.epoch > self.serving.epoch:
+            if self.state is not State.EMPTY and self._aside.epoch == current.epoch:
+                self._commit_aside()
+            elif current.epoch in self._refused:
+                self._answer_again(current.epoch)
+            else:
+                self._reach(current)
+        if self.candidate is not None:
+            self._answer_again(self.candidate.epoch)
+        self.advance()
+
+    # ---- what the shell says ----
+
+    def built(self, epoch: int, took: float) -> None:
+        """A build is done; one that was discarded meanwhile means nothing."""
+        if self.state not in (State.BUILDING, State.CATCHING_UP) or self._aside.epoch != epoch:
+            return
+        self._took = took
+        self._move(Cause.BUILT)
+        if self.prepared == epoch:
+            self._answer_again(epoch)
+        else:
+            self._desk.put(Activate(epoch))
+        self.advance()
+
+    def failed(self, epoch: int, refusal: Refusal) -> None:
+        """A build failed; nothing is left of it."""
+        if self.state not in (State.BUILDING, State.CATCHING_UP) or self._aside.epoch != epoch:
+            return
+        self._move(Cause.FAILED)
+        self._refused = {epoch: refusal}
+        self._answer_again(epoch)
+        self.advance()
+
+    def followed(self, epoch: int, at: int, draining: tuple[UnitKey, ...]) -> None:
+        """The switch's pointer moved, or stands where it was asked to move."""
+        if epoch != self.serving.epoch:
+            if self._aside.epoch != epoch:
+                raise BugFound("aside", self.state.value, f"epoch {epoch} serves and was not prepared")
+            self._move(Cause.FOLLOWED)
+            self.serving, self._aside = self._aside, EMPTY
+            self._settled = max(self._settled, epoch)
+            self._at = at
+            self._forget(epoch)
+        self._residency.activated(draining)
+        self.report_activation()
+        self.advance()
+
+    def report_activation(self) -> None:
+        """Say what serves, and all that is still here of what does not."""
+        epoch = self.serving.epoch
+        held = tuple(sorted(self._residency.all(), key=str))
+        self._desk.send(messages.Activated(self._desk.stamp(epoch), self._desk.worker, self._at, held))
+
+    # ---- inside ----
+
+    def advance(self) -> None:
+        """Begin what is to be built next, and accept when nothing stands in the way."""
+        if self.state is State.EMPTY:
+            if self.goal is not None:
+                self._begin(Cause.BEHIND, self.goal)
+                self.goal = None
+            elif self.candidate is not None and self.candidate.epoch not in self._refused:
+                self._begin(Cause.ASKED, self.candidate)
+        if not self.accepting and self._may_accept():
+            self.accepting = True
+            self._desk.put(Accept())
+
+    def _may_accept(self) -> bool:
+        if self.serving is EMPTY or self.state in aside.COMMITTED:
+            return False
+        return self.candidate is None or self.prepared == self.candidate.epoch
+
+    def _begin(self, cause: Cause, snapshot: Snapshot) -> None:
+        self._move(cause)
+        self._aside = snapshot
+        self._desk.put(Build(snapshot))
+
+    def _reach(self, snapshot: Snapshot) -> None:
+        self.goal = snapshot
+        if self.candidate is not None and self.candidate.epoch <= snapshot.epoch:
+            self.candidate = None
+        if self.state in (State.BUILDING, State.PREPARED, State.CATCHING_UP) and self._aside.epoch != snapshot.epoch:
+            self._drop()
+        self.advance()
+
+    def _commit_aside(self) -> None:
+        built = self.state is State.PREPARED
+        self._move(Cause.COMMITTED)
+        if self.candidate is not None and self.candidate.epoch <= self._aside.epoch:
+            self.candidate = None
+        if built:
+            self._desk.put(Activate(self._aside.epoch))
+
+    def _drop(self) -> None:
+        self._move(Cause.DROPPED)
+        self._desk.put(Discard(self._aside.epoch))
+        self._aside = EMPTY
+
+    def _forget(self, epoch: int) -> None:
+        if self.candidate is not None and self.candidate.epoch <= epoch:
+            self.candidate = None
+        if self.goal is not None and self.goal.epoch <= epoch:
+            self.goal = None
+
+    def _answer_again(self, epoch: int) -> None:
+        if self.prepared == epoch:
+            self._desk.send(messages.Prepared(self._desk.stamp(epoch), self._desk.worker, self._took))
+        elif epoch in self._refused:
+            self._desk.send(messages.Refused(self._desk.stamp(epoch), self._desk.worker, self._refused[epoch]))
+
+    def _move(self, cause: Cause) -> None:
+        self.state = aside.TABLE.after(self.state, cause)

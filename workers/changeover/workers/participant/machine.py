@@ -1,0 +1,175 @@
+"""One worker's machine: it follows the supervisor's decisions and reports; it decides on no epoch itself."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from changeover.workers.participant import effects, events
+from changeover.workers.participant.bench import Bench, Known
+from changeover.workers.participant.desk import Desk, Identity
+from changeover.workers.participant.effects import Effect
+from changeover.workers.participant.events import Event
+from changeover.workers.participant.residency import Residency
+from changeover.workers.participant.tie import Patience, Tie
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.epoch import Fence, Stamp, fence
+from changeover.workers.protocol.messages import PROTOCOL_VERSION, SupervisorMessage
+from changeover.workers.protocol.snapshot import UnitKey
+
+__all__ = ("Identity", "Machine", "Patience")
+
+
+class Machine:
+    """Everything a worker decides.
+
+    The same events at the same times give the same effects. The first event is `LinkUp`.
+
+    Args:
+        identity: Who the worker is.
+        patience: How long it waits for its supervisor.
+    """
+
+    def __init__(self, identity: Identity, patience: Patience) -> None:
+        self._desk = Desk(identity)
+        self._residency = Residency()
+        self._bench = Bench(self._desk, self._residency)
+        self._tie = Tie(patience, self._desk, self._say_hello)
+        self._events: dict[type[Event], Callable[[Any], None]] = {
+            events.LinkUp: lambda _: self._tie.begin(),
+            events.Received: lambda event: self._receive(event.message),
+            events.Built: lambda event: self._bench.built(event.epoch, event.took),
+            events.BuildFailed: lambda event: self._bench.failed(event.epoch, event.refusal),
+            events.Activated: lambda event: self._bench.followed(event.epoch, event.at, event.draining),
+            events.UnitsDrained: self._drained,
+            events.UnitsReleased: self._released,
+            events.HookFailed: self._hook_failed,
+            events.Stranded: lambda event: self._follow(self._bench.committed(event.epoch)),
+            events.BeatDue: self._beat,
+            events.TimerFired: lambda event: self._tie.overdue(event.timer),
+        }
+        self._messages: dict[type[SupervisorMessage], Callable[[Any], None]] = {
+            messages.Pulse: lambda message: self._follow(self._bench.committed(message.stamp.epoch)),
+            messages.Prepare: lambda message: self._follow(self._bench.asked(message.candidate)),
+            messages.Commit: self._commit,
+            messages.Abort: lambda message: self._bench.aborted(message.stamp.epoch),
+            messages.Retire: lambda message: self._retire(message.units),
+            messages.AskRegistry: self._ask_registry,
+            messages.AskLeases: self._ask_leases,
+        }
+
+    @property
+    def serving(self) -> int:
+        """The epoch that is served."""
+        return self._bench.serving.epoch
+
+    @property
+    def prepared(self) -> int | None:
+        """The candidate that is held prepared."""
+        return self._bench.prepared
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """Take in what happened at `now` (monotonic seconds), and say what is to be done, in order.
+
+        Raises:
+            BugFound: Our own code broke its tables; the worker is to exit, another takes its slot.
+        """
+        self._events[type(event)](event)
+        return self._desk.take()
+
+    # ---- what the supervisor says ----
+
+    def _receive(self, message: SupervisorMessage) -> None:
+        desk = self._desk
+        verdict = fence(Stamp(desk.identity.journal, desk.term, self.serving), message.stamp)
+        if verdict is Fence.NEWER_TERM:
+            desk.term = message.stamp.term
+            self._tie.restarted(message.seq)
+        elif verdict is not Fence.PASS:
+            return
+        self._tie.heard(message)
+        if isinstance(message, messages.Welcome):
+            self._welcome(message)
+        elif not self._tie.keeps(message):
+            self._tie.note(message.seq)
+            self._messages[type(message)](message)
+
+    def _welcome(self, message: messages.Welcome) -> None:
+        kept = self._tie.welcomed(message.seq)
+        if kept is None:
+            return
+        self._bench.welcomed(message.current, message.candidate)
+        for later in kept:
+            self._receive(later)
+
+    def _commit(self, message: messages.Commit) -> None:
+        epoch = message.stamp.epoch
+        if epoch == self.serving:
+            self._bench.report_activation()
+        self._follow(self._bench.committed(epoch))
+
+    def _follow(self, known: Known) -> None:
+        if known is Known.MISSING:
+            self._tie.lost_thread()
+
+    def _retire(self, units: tuple[UnitKey, ...]) -> None:
+        absent = self._residency.absent(units)
+        going = self._residency.to_release(units)
+        if going:
+            self._desk.put(effects.Release(going))
+        if absent:
+            self._desk.send(messages.Retired(self._stamp(), self._desk.worker, absent))
+
+    def _ask_registry(self, message: messages.AskRegistry) -> None:
+        self._desk.put(effects.AnswerRegistry(message.ticket, self._stamp()))
+
+    def _ask_leases(self, message: messages.AskLeases) -> None:
+        self._desk.put(effects.AnswerLeases(message.ticket, self._stamp()))
+
+    # ---- what the shell says ----
+
+    def _drained(self, event: events.UnitsDrained) -> None:
+        self._residency.unused(event.units)
+        self._desk.send(messages.Drained(self._stamp(), self._desk.worker, event.units))
+
+    def _released(self, event: events.UnitsReleased) -> None:
+        self._residency.released(event.units)
+        self._desk.send(messages.Retired(self._stamp(), self._desk.worker, event.units))
+
+    def _hook_failed(self, event: events.HookFailed) -> None:
+        self._desk.send(messages.Degraded(self._stamp(), self._desk.worker, event.refusal))
+
+    def _beat(self, event: events.BeatDue) -> None:
+        self._desk.send(
+            messages.Beat(
+                self._stamp(),
+                self._desk.worker,
+                self._tie.seen,
+                self.prepared,
+                event.leases,
+                event.connections,
+                event.requests,
+                event.rss,
+            )
+        )
+        # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.
+        if self._residency.drained:
+            units = tuple(sorted(self._residency.drained, key=str))
+            self._desk.send(messages.Drained(self._stamp(), self._desk.worker, units))
+
+    # ---- inside ----
+
+    def _say_hello(self) -> None:
+        identity = self._desk.identity
+        self._desk.send(
+            messages.Hello(
+                self._stamp(),
+                identity.worker,
+                PROTOCOL_VERSION,
+                identity.nonce,
+                identity.pid,
+                self.prepared,
+                self._bench.resident(),
+            )
+        )
+
+    def _stamp(self) -> Stamp:
+        return self._desk.stamp(self.serving)
