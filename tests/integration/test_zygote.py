@@ -1,6 +1,7 @@
 """A real zygote, executed, and the workers that it forks: held by their pidfds, and never lost."""
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -24,7 +25,7 @@ from changeover.supervisor.core.events import (
 )
 from changeover.supervisor.process.holders import holder_of_pid
 from changeover.supervisor.process.zygote import Zygote
-from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan
+from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan, start_zygote
 from changeover.workers.protocol import forking
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.identity import WorkerId
@@ -305,6 +306,42 @@ async def test_a_zygote_that_does_not_leave_is_killed(supervisor: Supervisor) ->
     await supervisor.forked(zygote, 1)
     zygote.stop(within=0.05)
     assert "did not leave" in (await supervisor.hear(ZygoteLost)).reason
+
+
+async def test_a_zygote_that_is_not_ready_is_stopped_at_once(supervisor: Supervisor) -> None:
+    (supervisor.scratch / "shop.py").write_text("while True:\n    pass\n")
+    zygote = supervisor.start(preload=Preload("shop:app", str(supervisor.scratch)))
+    zygote.stop(within=1000.0)
+    assert await supervisor.hear(ZygoteLost) == ZygoteLost(1, "it was told to leave")
+
+
+async def test_a_start_that_fails_half_way_leaves_no_process_and_no_socket(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def no_descriptor(pid: int, flags: int = 0) -> int:
+        started.append(pid)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pidfd_open", no_descriptor)
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(ZygoteNotStarted, match="Too many open files"):
+            supervisor.start()
+    assert gone(started[0])
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list(supervisor.scratch.iterdir()) == []
+
+
+async def test_a_zygote_whose_supervisor_dies_before_it_says_a_word_leaves(supervisor: Supervisor) -> None:
+    path = supervisor.scratch / "zygote-1.sock"
+    started = start_zygote(supervisor.plan(), path)
+    started.sock.close()
+    await until(lambda: started.process.poll() is not None)
+    assert started.process.returncode == 0
+    os.close(started.pidfd)
+    started.stacks.close()
 
 
 async def test_signals_to_the_whole_group_leave_a_zygote_with_a_supervisor_alone(supervisor: Supervisor) -> None:

@@ -178,11 +178,12 @@ class Zygote:
             self.malformed += 1
 
     def _disconnect(self) -> None:
-        """Wait for another supervisor. Workers that this one does not hold yet are given up."""
+        """Wait for another supervisor, unless nothing began. Workers that this one does not hold yet are given up."""
         assert self._supervisor is not None
         self._supervisor.close()
         self._supervisor = None
         self._alone_since = time.monotonic()
+        self._leaving = self._leaving or self._setup is None
         self._outgoing.clear()
         for child in self._children.values():
             child.give_up()

@@ -66,6 +66,7 @@ class Zygote:
         self._tell = tell
         self._held: dict[WorkerId, HeldWorker] = {}
         self._asked: dict[WorkerId, int] = {}
+        self._ready = False
         self._lost = ""
         self._refusal: Refusal | None = None
         self._deadline: asyncio.TimerHandle | None = loop.call_later(plan.ready, self._not_ready)
@@ -112,12 +113,14 @@ class Zygote:
         return await held.stacks(deadline) if held is not None else ""
 
     def stop(self, within: float = 5.0) -> None:
-        """Fork no more and leave after the last worker; `ZygoteLost` follows.
+        """Fork no more and leave after the last worker; `ZygoteLost` follows. One that is not ready is killed.
 
         Args:
             within: Seconds until it is killed; its workers are not.
         """
         self._lost = "it was told to leave"
+        if not self._ready:
+            return self.kill(self._lost)
         self._send(forking.Farewell())
         self._cancel_deadline()
         self._deadline = self._loop.call_later(within, self.kill, f"it did not leave within {within:g} s")
@@ -164,6 +167,7 @@ class Zygote:
             case forking.Ready(threads=threads):
                 self._cancel_deadline()
                 self.threads = threads
+                self._ready = True
                 self._tell(ZygoteReady(self.plan.cohort))
             case forking.PreloadFailed(refusal=refusal):
                 self._refusal = refusal
