@@ -140,7 +140,7 @@ def unit_set(generation: Generation, pipeline: str) -> UnitSet:
 
 def lease(generation: Generation, pipeline: str) -> Lease:
     """A request in flight."""
-    return unit_set(generation, pipeline).lease(LeaseKind.HTTP, generation.epoch, "/", 0)
+    return unit_set(generation, pipeline).lease(LeaseKind.HTTP, generation.epoch, "/", since=generation.epoch)
 
 
 def loaded(generation: Generation, id: str = "pricing") -> LoadedPlugin:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.api import ResourceUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.serving.application import ApplicationNotLoaded
+from changeover.workers.serving.lifespan import LifespanFailed
 
 MAX_TRACEBACK = 32 * 1024
 """Most characters of a traceback that travel with a refusal; the end is kept."""
@@ -120,6 +120,8 @@ def fault_of(error: BaseException) -> Fault:
     """Whose fault an error is, and so whether the same content is worth another try."""
     if isinstance(error, Refused):
         return error.refusal.fault
+    if isinstance(error, LifespanFailed) and error.__cause__ is not None:
+        return fault_of(error.__cause__)
     for fault, kinds in _FAULTS:
         if isinstance(error, kinds):
             return fault
@@ -131,7 +133,10 @@ def fault_of(error: BaseException) -> Fault:
 _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
     (Fault.CONFIG, (ConfigRejected,)),
     (Fault.TIMEOUT, (ThreadHung, HookTimeout, TimeoutError)),
-    (Fault.CONTRACT, (ContractBroken, ManifestInvalid, ResourceUnusable, ImportError, SyntaxError)),
+    (
+        Fault.CONTRACT,
+        (ContractBroken, ManifestInvalid, ResourceUnusable, ApplicationNotLoaded, ImportError, SyntaxError),
+    ),
     (Fault.RESOURCE, (ArtifactError, MemoryError, ConnectionError, socket.gaierror)),
     (Fault.CAPABILITY, (PermissionError,)),
 )
@@ -164,6 +169,8 @@ def _judged(error: BaseException, where: str, site: Site) -> Fault:
 
 
 def _summary(error: BaseException, told: traceback.TracebackException) -> str:
+    if isinstance(error, LifespanFailed) and "\n" in error.reason:
+        return f"lifespan {error.phase.value} failed: {error.reason.strip().splitlines()[-1]}"
     if isinstance(error, ChangeoverError):
         return str(error)
     if isinstance(error, SyntaxError):
@@ -230,8 +237,3 @@ def _relative(filename: str | None, origin: Origin) -> str:
 
 def _private(text: str, origin: Origin | None) -> str:
     return text.replace(f"{origin.package}.", "") if origin and origin.package else text
-
-
-def config_rejected(error: msgspec.ValidationError) -> ConfigRejected:
-    """Word msgspec's complaint about a configuration."""
-    return ConfigRejected(str(error))

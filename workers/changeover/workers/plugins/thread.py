@@ -5,15 +5,15 @@ told, a fresh thread takes its place for whatever comes next, and the loop serve
 """
 
 import asyncio
+import contextlib
 import contextvars
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from changeover.workers.errors import ChangeoverError
 
@@ -57,18 +57,46 @@ class Outcome(Generic[T]):
         return self.value  # type: ignore[return-value]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    call: Callable[[], object]
-    context: contextvars.Context
-    done: Callable[[Outcome[object]], None]
+class _Job(Generic[T]):
+    """One piece of work; hollow once it is done, because the thread still holds it while the loop goes on."""
+
+    __slots__ = ("_call", "_context", "_future", "_loop", "_outcome")
+
+    def __init__(self, call: Callable[[], T], context: contextvars.Context, future: "asyncio.Future[Outcome[T]]"):
+        self._call: Callable[[], T] | None = call
+        self._context: contextvars.Context | None = context
+        self._future: asyncio.Future[Outcome[T]] | None = future
+        self._loop = future.get_loop()
+        self._outcome: Outcome[T] | None = None
+
+    def run(self) -> None:
+        """In the thread."""
+        self._outcome = self._made()
+        self._call = self._context = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._settle)
+
+    def _made(self) -> Outcome[T]:
+        if self._context is None or self._call is None:
+            raise AssertionError("bug: a job was run twice")
+        try:
+            return Outcome(self._context.run(self._call))
+        except BaseException as error:  # noqa: BLE001 - SystemExit in a plugin is its failure, not the thread's end
+            return Outcome(error=error)
+
+    def _settle(self) -> None:
+        """On the loop."""
+        future, outcome = self._future, self._outcome
+        self._future = self._outcome = None
+        if future is not None and outcome is not None and not future.done():
+            future.set_result(outcome)
 
 
 class LoaderThread:
     """Runs one piece of work at a time in a daemon thread, each with a deadline."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[_Job | None] | None = None
+        self._jobs: SimpleQueue[_Job[Any] | None] | None = None
         self._thread: threading.Thread | None = None
         self._turn = asyncio.Lock()
 
@@ -93,22 +121,12 @@ class LoaderThread:
                 return await self._wait(done, deadline)
 
     def _start(self, call: Callable[[], T], context: contextvars.Context) -> "asyncio.Future[Outcome[T]]":
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome[T]] = loop.create_future()
-
-        def settle(outcome: Outcome[object]) -> None:
-            if not future.done():
-                future.set_result(outcome)  # type: ignore[arg-type]
-
-        def done(outcome: Outcome[object]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, outcome)
-
+        future: asyncio.Future[Outcome[T]] = asyncio.get_running_loop().create_future()
         if self._jobs is None:
             self._jobs = SimpleQueue()
             self._thread = threading.Thread(target=_work, args=(self._jobs,), name="changeover-loader", daemon=True)
             contextvars.Context().run(self._thread.start)
-        self._jobs.put(_Job(call, context, done))
+        self._jobs.put(_Job(call, context, future))
         return future
 
     async def _wait(self, done: "asyncio.Future[Outcome[T]]", deadline: float) -> Outcome[T]:
@@ -136,17 +154,10 @@ class LoaderThread:
         self._jobs = self._thread = None
 
 
-def _work(jobs: "SimpleQueue[_Job | None]") -> None:
+def _work(jobs: "SimpleQueue[_Job[Any] | None]") -> None:
     while (job := jobs.get()) is not None:
-        job.done(_outcome(job))
+        job.run()
         del job
-
-
-def _outcome(job: _Job) -> Outcome[object]:
-    try:
-        return Outcome(job.context.run(job.call))
-    except BaseException as error:  # noqa: BLE001 - SystemExit in a plugin is that plugin's failure, not the thread's end
-        return Outcome(error=error)
 
 
 def _stack_of(thread: threading.Thread | None) -> traceback.StackSummary:
@@ -154,7 +165,7 @@ def _stack_of(thread: threading.Thread | None) -> traceback.StackSummary:
     return traceback.extract_stack(frame) if frame else traceback.StackSummary()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _short_switch_interval() -> Iterator[None]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, SWITCH_INTERVAL))
