@@ -57,7 +57,9 @@ class Subject:
         host, port = self.address
         (folder / "changeover.toml").write_text(SETTINGS.format(host=host, port=port, workers=workers, folder=folder))
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen([COMMAND, "run"], cwd=folder, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [COMMAND, "run"], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         self.pid = self._process.pid
         self.control = Client(folder / "run" / "control.sock")
         self._cell_path = folder / "run" / "epoch.cell"

@@ -7,18 +7,12 @@ import msgspec
 
 from benchmarks.subject import Subject, SubjectBroken, until
 from changeover.supervisor.core.records import CutoverCompleted, WorkerActivated
+from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.telemetry.stream import Told
 
 DEADLINE = 60.0
 """Seconds until a swap has its outcome."""
 REFUSALS = frozenset({"CutoverAborted", "RequestRefused", "NothingChanged", "RollNeeded"})
-
-
-class CellStored(msgspec.Struct, frozen=True):
-    """What the supervisor tells of a store: `at` is right after it, CLOCK_MONOTONIC in nanoseconds."""
-
-    epoch: int
-    at: int
 
 
 class Store(msgspec.Struct, frozen=True):

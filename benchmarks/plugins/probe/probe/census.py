@@ -21,21 +21,17 @@ def belongs(thing: object) -> str:
     """What `thing` is of this plugin's, empty when it is not its own."""
     kind = type(thing)
     if kind is types.ModuleType:
-        return f"module {_name(thing)}" if _ends(_name(thing)) else ""
+        name = own(getattr(thing, "__name__", ""))
+        return f"module {name}" if name else ""
     if kind is types.FunctionType:
-        return "function" if _ends(getattr(thing, "__module__", "")) else ""
+        return "function" if own(getattr(thing, "__module__", "")) else ""
     if isinstance(thing, type):
-        return f"class {thing.__qualname__}" if _ends(thing.__module__) else ""
-    if _ends(kind.__module__):
-        return f"instance of {kind.__qualname__}"
-    return ""
+        return f"class {thing.__qualname__}" if own(thing.__module__) else ""
+    return f"instance of {kind.__qualname__}" if own(kind.__module__) else ""
 
 
-def _name(module: object) -> str:
-    name = getattr(module, "__name__", "")
-    return name if isinstance(name, str) else ""
-
-
-def _ends(module: object) -> bool:
-    """Whether a module's name is one of ours, under whatever prefix isolation puts before it."""
-    return isinstance(module, str) and any(module == own or module.endswith(f".{own}") for own in OWN)
+def own(module: object) -> str:
+    """The name that a module of ours has under whatever prefix isolation puts before it; empty for another's."""
+    if not isinstance(module, str):
+        return ""
+    return next((name for name in OWN if module == name or module.endswith(f".{name}")), "")
