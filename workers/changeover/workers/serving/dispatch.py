@@ -42,11 +42,15 @@ class LiveDispatcher:
         admission: The switch.
         worker: The slot, for `CallContext.worker` and the header.
         epoch_header: Whether responses carry `x-changeover-epoch` and `x-changeover-worker`.
+
+    Attributes:
+        requests: How many were dispatched.
     """
 
-    __slots__ = ("_admission", "_epoch_header", "_stamp", "_stamped", "_worker")
+    __slots__ = ("_admission", "_epoch_header", "_stamp", "_stamped", "_worker", "requests")
 
     def __init__(self, admission: Admission, *, worker: int, epoch_header: bool = False) -> None:
+        self.requests = 0
         self._admission = admission
         self._worker = worker
         self._epoch_header = epoch_header
@@ -59,6 +63,7 @@ class LiveDispatcher:
         generation = self._admission.admit()
         if generation is None:
             return False
+        self.requests += 1
         epoch, request = generation.epoch, exchange.request
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
         target = generation.router.match(request)

@@ -7,7 +7,7 @@ package drives it. Nothing in serving knows about sockets, nothing in http about
 from collections.abc import Sequence
 from typing import Protocol
 
-from changeover.workers.serving.contract import Request
+from changeover.workers.serving.message import Request
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 

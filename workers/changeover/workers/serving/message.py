@@ -1,0 +1,248 @@
+"""Requests and responses as handlers and services see them.
+
+Public: re-exported by `changeover.plugin`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from changeover.workers.errors import ChangeoverError
+
+T = TypeVar("T")
+Body = bytes | AsyncIterator[bytes]
+
+
+class Headers(MutableMapping[str, str]):
+    """Header fields in order; names compare without case, repeated fields are kept apart in `raw`.
+
+    Args:
+        raw: Pairs of lower-case name and value, latin-1. Kept, not copied.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: list[tuple[bytes, bytes]] | None = None) -> None:
+        self.raw: list[tuple[bytes, bytes]] = [] if raw is None else raw
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.lower().encode("latin-1")
+        for key, value in self.raw:
+            if key == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        key, encoded = _field(name, value)
+        for index, (existing, _) in enumerate(self.raw):
+            if existing == key:
+                self.raw[index] = (key, encoded)
+                self.raw[index + 1 :] = [pair for pair in self.raw[index + 1 :] if pair[0] != key]
+                return
+        self.raw.append((key, encoded))
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        wanted = name.lower().encode("latin-1")
+        self.raw[:] = [pair for pair in self.raw if pair[0] != wanted]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self.raw))
+
+    def __len__(self) -> int:
+        return len({key for key, _ in self.raw})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(key == name.lower().encode("latin-1") for key, _ in self.raw)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field that may be repeated."""
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.raw if key == wanted]
+
+    def add(self, name: str, value: str) -> None:
+        """Add a field beside others of the same name (`set-cookie`).
+
+        Raises:
+            ValueError: Name or value would break the response's framing.
+        """
+        self.raw.append(_field(name, value))
+
+    def __repr__(self) -> str:
+        return f"Headers({self.raw!r})"
+
+
+def _field(name: str, value: str) -> tuple[bytes, bytes]:
+    if not name or any(character in "\r\n\0: " for character in name) or any(c in "\r\n\0" for c in value):
+        raise ValueError(f"{name!r}: {value!r} is no header field: a line break, NUL, or a colon or space in the name")
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+class BodyTooLarge(ChangeoverError):
+    """The request body is longer than the reader allowed; answered with 413.
+
+    Attributes:
+        limit: The bytes that were allowed.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"the request body is longer than {limit} bytes")
+
+
+class BodyInvalid(ChangeoverError, msgspec.ValidationError):
+    """The request body is not the JSON that the reader asked for; answered with 400.
+
+    It is a `msgspec.ValidationError` (and `DecodeError`) too, so either name catches it.
+    """
+
+
+class Request:
+    """One request. Its body is read once, in pieces (`stream`) or whole (`body`, `json`).
+
+    Attributes:
+        method: Upper case.
+        path: Percent-decoded, without the query and without `root_path`.
+        root_path: The prefix of a mounted route; empty when the route is not mounted.
+        raw_path: As it came, prefix included, without the query.
+        query: As it came, without `?`.
+        headers: Fields in order.
+        http_version: `1.1` or `1.0`.
+        scheme: `http` or `https`.
+        client: Peer address and port; None on a Unix socket.
+        server: Own address and port, or path and None on a Unix socket.
+    """
+
+    __slots__ = (
+        "_body",
+        "_receive",
+        "client",
+        "headers",
+        "http_version",
+        "method",
+        "path",
+        "query",
+        "raw_path",
+        "root_path",
+        "scheme",
+        "server",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        *,
+        raw_path: bytes = b"",
+        query: bytes = b"",
+        headers: Headers | None = None,
+        http_version: str = "1.1",
+        scheme: str = "http",
+        client: tuple[str, int] | None = None,
+        server: tuple[str, int | None] | None = None,
+        receive: Callable[[], Awaitable[bytes | None]] | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.root_path = ""
+        self.raw_path = raw_path or path.encode()
+        self.query = query
+        self.headers = Headers() if headers is None else headers
+        self.http_version = http_version
+        self.scheme = scheme
+        self.client = client
+        self.server = server
+        self._receive = receive
+        self._body: bytes | None = None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in the pieces in which it arrives.
+
+        Raises:
+            Disconnected: The client went away before the end of the body.
+        """
+        if self._body is not None:
+            yield self._body
+            return
+        while (piece := await self.receive()) is not None:
+            if piece:
+                yield piece
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the body as the client sends it, or None at its end.
+
+        Raises:
+            Disconnected: The client went away before the end of the body.
+        """
+        return None if self._receive is None else await self._receive()
+
+    @property
+    def held_body(self) -> bytes | None:
+        """The whole body when `body` or `json` has read it, else None."""
+        return self._body
+
+    async def body(self, limit: int = 16 * 1024 * 1024) -> bytes:
+        """The whole body.
+
+        Args:
+            limit: Most bytes to hold.
+
+        Raises:
+            BodyTooLarge: The body is longer than `limit`; answered with 413.
+        """
+        if self._body is None:
+            pieces: list[bytes] = []
+            size = 0
+            async for piece in self.stream():
+                size += len(piece)
+                if size > limit:
+                    raise BodyTooLarge(limit)
+                pieces.append(piece)
+            self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._body
+
+    async def json(self, type: type[T] = Any, limit: int = 16 * 1024 * 1024) -> T:  # type: ignore[assignment]
+        """The body as JSON, checked against `type`.
+
+        Raises:
+            BodyInvalid: It is not JSON, or not a `type`; answered with 400.
+        """
+        body = await self.body(limit)
+        try:
+            return msgspec.json.decode(body, type=type)
+        except msgspec.DecodeError as error:
+            raise BodyInvalid(str(error)) from error
+
+
+class Response:
+    """An answer: status, headers, and a body of bytes or an asynchronous iterator of bytes."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: Body = b"", status: int = 200, headers: Headers | None = None) -> None:
+        self.body = body
+        self.status = status
+        self.headers = Headers() if headers is None else headers
+
+    @classmethod
+    def text(cls, text: str, status: int = 200) -> "Response":
+        """Plain text, UTF-8."""
+        return cls(text.encode(), status, Headers([(b"content-type", b"text/plain; charset=utf-8")]))
+
+    @classmethod
+    def html(cls, html: str, status: int = 200) -> "Response":
+        """HTML, UTF-8."""
+        return cls(html.encode(), status, Headers([(b"content-type", b"text/html; charset=utf-8")]))
+
+    @classmethod
+    def json(cls, value: object, status: int = 200) -> "Response":
+        """JSON of anything that msgspec encodes."""
+        return cls(msgspec.json.encode(value), status, Headers([(b"content-type", b"application/json")]))
+
+    @classmethod
+    def problem(cls, status: int, title: str, detail: str = "") -> "Response":
+        """An error as `application/problem+json` (RFC 9457)."""
+        body = {"status": status, "title": title} | ({"detail": detail} if detail else {})
+        return cls(msgspec.json.encode(body), status, Headers([(b"content-type", b"application/problem+json")]))
