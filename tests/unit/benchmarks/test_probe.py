@@ -4,12 +4,12 @@ import gc
 from pathlib import Path
 
 import msgspec
-
 from benchmarks.contents import Contents
 from benchmarks.load.answer import Answer
 from benchmarks.load.judgement import Expected, Identity, judge
 from benchmarks.load.traffic import STREAMED
 from benchmarks.memory import Census
+
 from changeover.testing import SimulatedWorker
 
 
