@@ -108,7 +108,9 @@ def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder) -> Non
 
     writer = threading.Thread(target=write)
     writer.start()
-    with pytest.raises(UnreadableArtifact, match="still changes after 5 readings"):
-        read_settled(folder, tries=5)
-    stop.set()
-    writer.join()
+    try:
+        with pytest.raises(UnreadableArtifact, match="still changes after 5 readings"):
+            read_settled(folder, tries=5)
+    finally:
+        stop.set()
+        writer.join()
