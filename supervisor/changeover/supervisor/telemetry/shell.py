@@ -34,6 +34,13 @@ class ControlUnserved(Record, frozen=True):
     reason: str
 
 
+class ArrivalsUnprotected(Record, frozen=True):
+    """While the server stops, a connection that arrives at `address` between the last accept and the close is reset."""
+
+    address: str
+    reason: str
+
+
 class Finished(Record, frozen=True):
     """The supervisor has ended everything it started and leaves."""
 

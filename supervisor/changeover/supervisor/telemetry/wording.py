@@ -201,6 +201,11 @@ def _(record: records.RollNeeded) -> Worded:
 
 
 @word.register
+def _(record: records.ChangePlanned) -> Worded:
+    return Worded(INFO, f"asked by {by(record.origin)}, a reload would change: {_changes(record.summary)}; nothing did")
+
+
+@word.register
 def _(record: records.InDoubt) -> Worded:
     return Worded(
         ERROR,
@@ -352,6 +357,11 @@ def _(record: shell.ControlUnserved) -> Worded:
         ERROR,
         f"the control socket {record.path} is not served: {record.reason}; signals work (HUP reloads, TERM stops)",
     )
+
+
+@word.register
+def _(record: shell.ArrivalsUnprotected) -> Worded:
+    return Worded(WARNING, f"{record.address}: connections that arrive at the very end are reset ({record.reason})")
 
 
 @word.register

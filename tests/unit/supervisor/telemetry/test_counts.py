@@ -1,0 +1,33 @@
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.telemetry.counts import Counts, Tally
+from changeover.workers.protocol.identity import WorkerId
+from tests.fake_control import DEPLOY, REFUSAL, SUMMARY
+
+HUP = Origin(Trigger.HUP)
+WORKER = WorkerId(1, 2, 3)
+
+
+def test_what_is_told_is_counted_once() -> None:
+    tally = Tally()
+    for record in (
+        records.CutoverCompleted(8, 7, DEPLOY, 4, SUMMARY, 0.1, 0.001, 0.5),
+        records.CutoverCompleted(9, 8, DEPLOY, 4, SUMMARY, 0.1, 0.001, 0.7, restores=7),
+        records.NothingChanged(HUP, 9),
+        records.CutoverAborted(10, "refused", (REFUSAL,), HUP, 9),
+        records.RequestRefused(HUP, "another epoch"),
+        records.WorkerExited(WORKER, 4, -9, False),
+        records.WorkerExited(WORKER, 4, 0, True),
+        records.PeerIgnored("slot 2", "Prepared", "stale term", 1),
+        records.EpochRetired(7),
+    ):
+        tally.take(record)
+    assert tally.counts({"malformed": 2}) == Counts(
+        reloads=2,
+        unchanged=1,
+        rollbacks=1,
+        refusals={"initialise": 1, "request": 1},
+        restarts=1,
+        frames_dropped={"stale term": 1, "malformed": 2},
+        last_duration=0.7,
+    )

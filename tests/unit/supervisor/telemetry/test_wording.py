@@ -1,0 +1,90 @@
+import msgspec
+import pytest
+
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.telemetry.reference import every_record
+from changeover.supervisor.telemetry.stream import Level
+from changeover.supervisor.telemetry.wording import by, details, exit_status, seconds, word
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
+from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
+
+WORKER = WorkerId(1, 2, 3)
+UNIT = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab", 7)
+EXAMPLES: dict[object, object] = {
+    WorkerId: WORKER,
+    Origin: DEPLOY,
+    Refusal: REFUSAL.refusal,
+    UnitKey: UNIT,
+    str: "words",
+    int: 7,
+    float: 0.5,
+    bool: True,
+    int | None: None,
+}
+
+
+def example(shape: type[Record]) -> Record:
+    """A record with something in every field that must be given."""
+    given = {field.name: EXAMPLES.get(field.type, ()) for field in msgspec.structs.fields(shape) if field.required}
+    return shape(**given)
+
+
+@pytest.mark.parametrize("shape", every_record(), ids=lambda shape: shape.__name__)
+def test_every_record_has_words_on_one_line(shape: type[Record]) -> None:
+    worded = word(example(shape))
+    assert worded.line
+    assert "\n" not in worded.line
+
+
+def test_an_abort_names_the_way_on_and_gives_every_traceback() -> None:
+    record = records.CutoverAborted(9, "slot 2 refused", (REFUSAL,), Origin(Trigger.HUP), 8)
+    worded = word(record)
+    assert worded.level is Level.ERROR
+    assert "epoch 9 refused: slot 2 refused; nothing changed, epoch 8 serves on" in worded.line
+    assert "changeover explain 9" in worded.line
+    below = list(details(record))
+    assert below[0].startswith("slot 2 (pid 4127): plugin pricing on_load: TimeoutError")
+    assert below[1:] == TRACEBACK.splitlines()
+
+
+def test_a_death_says_whether_it_was_expected() -> None:
+    assert word(records.WorkerExited(WORKER, 41, -11, False)).line == "slot 2 (pid 41) died with SIGSEGV"
+    assert word(records.WorkerExited(WORKER, 41, 0, True)).line == "slot 2 (pid 41) left with status 0"
+    assert word(records.WorkerExited(WORKER, 41, -11, False)).level is Level.WARNING
+
+
+def test_a_completed_cutover_says_how_long_each_phase_took() -> None:
+    record = records.CutoverCompleted(8, 7, DEPLOY, 4, SUMMARY, 0.18, 0.0011, 0.62)
+    assert word(record).line == (
+        "epoch 8 serves in all 4 workers   pricing 1.4.0 -> 1.5.0, app unchanged   "
+        "(prepare 0.18 s, commit 1.1 ms, 0.62 s in all)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (Origin(Trigger.HUP, uid=0), "HUP"),
+        (Origin(Trigger.COMMAND, "deploy", 1001), "deploy (uid 1001)"),
+        (Origin(Trigger.API, "", 1001), "uid 1001"),
+        (Origin(Trigger.API), "api"),
+    ],
+)
+def test_who_asked_is_named_as_well_as_it_is_known(origin: Origin, words: str) -> None:
+    assert by(origin) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0011, "1.1 ms"), (0.62, "0.62 s"), (75, "75 s"), (240, "4 min"), (7300, "2 h"), (260000, "3 d")],
+)
+def test_durations_are_rounded_for_people(value: float, words: str) -> None:
+    assert seconds(value) == words
+
+
+def test_an_exit_status_nobody_could_read_is_said_to_be_unknown() -> None:
+    assert (exit_status(None), exit_status(3), exit_status(-99)) == ("unknown status", "status 3", "signal 99")
