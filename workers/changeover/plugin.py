@@ -10,6 +10,7 @@ from changeover.workers.plugins.api import (
     asgi,
 )
 from changeover.workers.serving.contract import (
+    BodyInvalid,
     BodyTooLarge,
     CallContext,
     CallNext,
@@ -19,13 +20,16 @@ from changeover.workers.serving.contract import (
     Response,
     Service,
 )
+from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
 
 __all__ = [
     "AsgiService",
+    "BodyInvalid",
     "BodyTooLarge",
     "CallContext",
     "CallNext",
+    "Disconnected",
     "Headers",
     "LoadContext",
     "NotAHandler",
