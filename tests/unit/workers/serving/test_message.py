@@ -1,0 +1,76 @@
+"""Requests, responses and their fields."""
+
+from collections import deque
+
+import msgspec
+import pytest
+
+from changeover.workers.serving.message import BodyInvalid, BodyTooLarge, Headers, Request, Response
+
+
+def request(*pieces: bytes) -> Request:
+    waiting = deque(pieces)
+
+    async def receive() -> bytes | None:
+        return waiting.popleft() if waiting else None
+
+    return Request("POST", "/", receive=receive)
+
+
+def test_fields_are_found_without_regard_to_case() -> None:
+    headers = Headers([(b"x-a", b"1"), (b"x-b", b"2")])
+    assert headers["X-A"] == "1"
+    assert "X-B" in headers
+    assert headers.get("x-c") is None
+    assert dict(headers) == {"x-a": "1", "x-b": "2"}
+
+
+def test_setting_replaces_every_field_of_the_name_and_adding_keeps_them() -> None:
+    headers = Headers([(b"set-cookie", b"a=1"), (b"x", b"1"), (b"set-cookie", b"b=2")])
+    headers.add("Set-Cookie", "c=3")
+    assert headers.all("set-cookie") == ["a=1", "b=2", "c=3"]
+    assert len(headers) == 2
+    headers["Set-Cookie"] = "d=4"
+    assert headers.raw == [(b"set-cookie", b"d=4"), (b"x", b"1")]
+    del headers["X"]
+    assert headers.raw == [(b"set-cookie", b"d=4")]
+    with pytest.raises(KeyError):
+        del headers["x"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("", "1"), ("a b", "1"), ("a:", "1"), ("a", "1\r\nb: 2"), ("a", "\0")])
+def test_a_field_that_would_break_the_framing_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match="is no header field"):
+        Headers().add(name, value)
+
+
+async def test_a_body_is_read_once_and_kept() -> None:
+    asked = request(b"a", b"", b"b")
+    assert asked.held_body is None
+    assert await asked.body() == b"ab"
+    assert await asked.body() == b"ab"
+    assert [piece async for piece in asked.stream()] == [b"ab"]
+    assert asked.held_body == b"ab"
+
+
+async def test_a_body_can_be_streamed_without_being_kept() -> None:
+    assert [piece async for piece in request(b"a", b"", b"b").stream()] == [b"a", b"b"]
+
+
+async def test_a_body_beyond_its_limit_is_refused() -> None:
+    with pytest.raises(BodyTooLarge, match="longer than 3 bytes"):
+        await request(b"ab", b"cd").body(limit=3)
+
+
+async def test_json_that_is_none_or_of_another_type_is_refused_under_either_name() -> None:
+    assert await request(b"[1]").json(list[int]) == [1]
+    with pytest.raises(BodyInvalid):
+        await request(b"[").json()
+    with pytest.raises(msgspec.ValidationError, match="Expected `int`"):
+        await request(b'["x"]').json(list[int])
+
+
+def test_a_problem_says_its_status() -> None:
+    problem = Response.problem(404, "Not found", "no such cart")
+    assert problem.body == b'{"status":404,"title":"Not found","detail":"no such cart"}'
+    assert problem.headers["content-type"] == "application/problem+json"
