@@ -44,7 +44,11 @@ class Worker:
 
     def __init__(self, runtime: Path, worker: WorkerId) -> None:
         self.heard: list[SupervisorMessage] = []
-        self.link = WorkerLink(asyncio.get_running_loop(), runtime, worker, self.heard.append)
+        self.ups = 0
+        self.link = WorkerLink(asyncio.get_running_loop(), runtime, worker, self.heard.append, self._up)
+
+    def _up(self) -> None:
+        self.ups += 1
 
 
 @pytest.fixture
@@ -105,7 +109,9 @@ async def test_a_worker_that_came_first_finds_the_supervisor_that_came_after(tmp
     worker = Worker(tmp_path, ONE)
     assert not worker.link.send(Beat(STAMP, ONE, 0))
     supervisor = Supervisor(tmp_path)
-    await until(lambda: supervisor.subscribed == [ONE])
+    await until(lambda: supervisor.subscribed == [ONE] and worker.ups)
+    assert worker.link.send(Beat(STAMP, ONE, 1))
+    await until(lambda: supervisor.heard == [Beat(STAMP, ONE, 1)])
     worker.link.close()
     supervisor.link.close()
 
@@ -131,7 +137,7 @@ async def test_an_oversized_frame_costs_its_sender_the_connection_and_nobody_els
     supervisor: Supervisor, tmp_path: Path, raw: Strangers
 ) -> None:
     worker = Worker(tmp_path, ONE)
-    await until(lambda: supervisor.subscribed == [ONE])
+    await until(lambda: worker.ups)
     stranger = raw.socket(zmq.DEALER)
     stranger.connect(endpoints.reports(tmp_path))
     stranger.send(bytes(codec.MAX_FRAME + 1))

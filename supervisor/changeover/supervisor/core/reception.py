@@ -63,12 +63,13 @@ class Reception:
     # ---- joining ----
 
     def subscribed(self, worker: WorkerId) -> None:
-        """A worker can be told things. An unknown one hears our next heartbeat, and says Hello."""
+        """A worker can be told things; one whose Hello is still to come is welcomed then."""
         slot = self._roster.find(worker)
         if slot is None or slot.member is None:
             self._out.ignore(worker, "subscription", "unknown worker")
             return
-        self.welcome(slot.member)
+        if slot.member.greeted:
+            self.welcome(slot.member)
 
     def hello(self, message: Hello) -> None:
         """A worker introduces itself, for the first time or again."""

@@ -5,7 +5,7 @@ answer that comes after it still says something, and "written" is believed whene
 """
 
 from changeover.supervisor.core.effects import Persist
-from changeover.supervisor.core.entries import Entry
+from changeover.supervisor.core.entries import JournalEntry
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 
@@ -19,34 +19,34 @@ class Writing:
         self._out = out
         self._deadline = deadline
         self._ticket = 0
-        self._entries: dict[int, Entry] = {}
-        self._late: dict[int, Entry] = {}
+        self._entries: dict[int, JournalEntry] = {}
+        self._late: dict[int, JournalEntry] = {}
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: JournalEntry) -> None:
         """Want `entry` on disk; `written`, `failed` or `overdue` will give it back."""
         self._ticket += 1
         self._entries[self._ticket] = entry
         self._out.put(Persist(self._ticket, entry))
         self._out.set_timer(Timer(TimerKind.PERSIST, self._ticket), self._deadline)
 
-    def written(self, ticket: int) -> Entry | None:
+    def written(self, ticket: int) -> JournalEntry | None:
         """The entry that is durable now, also one given up; None when it was answered before."""
         late = self._late.pop(ticket, None)
         return late if late is not None else self._answered(ticket)
 
-    def failed(self, ticket: int) -> Entry | None:
+    def failed(self, ticket: int) -> JournalEntry | None:
         """The entry that may not be durable; None when that was assumed already."""
         self._late.pop(ticket, None)
         return self._answered(ticket)
 
-    def overdue(self, ticket: int) -> Entry | None:
+    def overdue(self, ticket: int) -> JournalEntry | None:
         """The entry whose answer did not come in time."""
         entry = self._entries.pop(ticket, None)
         if entry is not None:
             self._late[ticket] = entry
         return entry
 
-    def _answered(self, ticket: int) -> Entry | None:
+    def _answered(self, ticket: int) -> JournalEntry | None:
         entry = self._entries.pop(ticket, None)
         if entry is not None:
             self._out.cancel_timer(Timer(TimerKind.PERSIST, ticket))

@@ -54,7 +54,7 @@ class WorkersLink:
         self.discarded: Counter[Discarded] = Counter()
         self._context = zmq.Context()
         snapshots, reports = self._publisher(), self._router()
-        self._monitors = [ConnectionMonitor(loop, socket, self._cut) for socket in (snapshots, reports)]
+        self._monitors = [ConnectionMonitor(loop, socket, on_cut=self._cut) for socket in (snapshots, reports)]
         self._snapshots = LoopSocket(loop, snapshots, self._subscription)
         self._reports = LoopSocket(loop, reports, self._report)
         snapshots.bind(endpoints.snapshots(runtime))

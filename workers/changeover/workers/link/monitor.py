@@ -1,4 +1,4 @@
-"""Counts the connections that libzmq cut or that left: an oversized frame shows in no other way."""
+"""Watches a socket's connections come and go: an oversized frame shows in no other way than a cut."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,11 @@ CUT = (
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
     | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
+UP = zmq.Event.HANDSHAKE_SUCCEEDED
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 class ConnectionMonitor:
@@ -23,18 +28,25 @@ class ConnectionMonitor:
         loop: The loop that runs the callbacks.
         socket: The socket to watch, before it binds or connects.
         on_cut: Called for each connection that ended.
+        on_up: Called for each connection that can be used from now on.
 
     Attributes:
         cuts: Connections that ended: the peer left, sent an oversized frame, or does not speak the protocol.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, socket: "zmq.Socket[bytes]", on_cut: Callable[[], None] | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: "zmq.Socket[bytes]",
+        *,
+        on_cut: Callable[[], None] = _nobody,
+        on_up: Callable[[], None] = _nobody,
     ) -> None:
         self._watched = socket
         self._on_cut = on_cut
+        self._on_up = on_up
         self.cuts = 0
-        self._events = LoopSocket(loop, socket.get_monitor_socket(CUT), self._event)
+        self._events = LoopSocket(loop, socket.get_monitor_socket(CUT | UP), self._event)
 
     def close(self) -> None:
         """Stop watching; before the watched socket is closed."""
@@ -42,7 +54,9 @@ class ConnectionMonitor:
         self._watched.disable_monitor()
 
     def _event(self, frames: Frames) -> None:
-        if parse_monitor_message(frames)["event"] & CUT:
+        event = parse_monitor_message(frames)["event"]
+        if event & CUT:
             self.cuts += 1
-            if self._on_cut is not None:
-                self._on_cut()
+            self._on_cut()
+        elif event & UP:
+            self._on_up()

@@ -25,6 +25,7 @@ class WorkerLink:
         runtime: The runtime directory.
         worker: Whose end this is.
         on_message: Called with each message of the supervisor.
+        on_up: Called whenever reports can be sent: a report before that is dropped.
 
     Attributes:
         malformed: Frames that were no messages: counted, and otherwise without effect.
@@ -36,13 +37,14 @@ class WorkerLink:
         runtime: Path,
         worker: WorkerId,
         on_message: Callable[[SupervisorMessage], None],
+        on_up: Callable[[], None],
     ) -> None:
         self._worker = worker
         self._on_message = on_message
         self.malformed = 0
         self._context = zmq.Context()
         reports, snapshots = self._dealer(), self._subscriber()
-        self._monitor = ConnectionMonitor(loop, snapshots)
+        self._monitors = (ConnectionMonitor(loop, reports, on_up=on_up), ConnectionMonitor(loop, snapshots))
         self._reports = LoopSocket(loop, reports, self._unexpected)
         self._snapshots = LoopSocket(loop, snapshots, self._heard)
         reports.connect(endpoints.reports(runtime))
@@ -56,7 +58,7 @@ class WorkerLink:
     @property
     def cuts(self) -> int:
         """Connections to the supervisor that ended: it left, or sent an oversized frame."""
-        return self._monitor.cuts
+        return sum(monitor.cuts for monitor in self._monitors)
 
     def send(self, message: WorkerMessage) -> bool:
         """Report; False when the queue is full."""
@@ -64,7 +66,8 @@ class WorkerLink:
 
     def close(self) -> None:
         """Leave both sockets; nothing lingers."""
-        self._monitor.close()
+        for monitor in self._monitors:
+            monitor.close()
         self._reports.close()
         self._snapshots.close()
         self._context.term()

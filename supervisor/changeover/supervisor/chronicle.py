@@ -1,0 +1,90 @@
+"""The latest of what was told that status shows: kept from the records, so that status reads no disk."""
+
+import time
+
+from changeover.supervisor.control import EpochState, HistoryLine
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import Aborted, Origin
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.journal.views import EpochStory
+from changeover.workers.protocol.refusal import Refusal
+
+
+class Chronicle:
+    """Hears every record and keeps what status needs.
+
+    Attributes:
+        serving: The committed epoch's line, None before the first commit.
+        refused: The last refused epoch's line, until a later one is committed.
+        degraded: Unit, as people see it -> the hook failure that degraded it.
+        unserved: Why the control socket is not served, empty while it is.
+    """
+
+    def __init__(self) -> None:
+        self.serving: HistoryLine | None = None
+        self.refused: HistoryLine | None = None
+        self.degraded: dict[str, Refusal] = {}
+        self.unserved = ""
+        self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
+
+    def recall(self, story: EpochStory) -> None:
+        """Begin with the epoch that was committed last before this supervisor started."""
+        self.serving = line(story, story.epoch, frozenset())
+
+    def hear(self, record: Record) -> None:
+        """Take note of a record."""
+        match record:
+            case records.CutoverBegan(epoch=epoch, origin=origin, summary=summary):
+                self._begun[epoch] = (time.time(), origin, summary)
+            case records.CutoverCompleted():
+                self._completed(record)
+            case records.CutoverAborted():
+                self._aborted(record)
+            case records.HookDegraded(refusal=refusal):
+                self.degraded[refusal.unit] = refusal
+
+    def _completed(self, record: records.CutoverCompleted) -> None:
+        given, _, _ = self._begun.pop(record.epoch, (time.time(), None, None))
+        self.refused = None
+        self.degraded.clear()
+        self.serving = HistoryLine(
+            record.epoch, EpochState.SERVING, given, time.time(), record.origin, record.summary, "", record.restores
+        )
+
+    def _aborted(self, record: records.CutoverAborted) -> None:
+        begun = self._begun.pop(record.epoch, None)
+        if begun is None or record.origin is None:
+            return
+        given, origin, summary = begun
+        self.refused = HistoryLine(record.epoch, EpochState.ABORTED, given, time.time(), origin, summary, record.reason)
+
+
+def line(story: EpochStory, serving: int, unretired: frozenset[int]) -> HistoryLine:
+    """Show an epoch's story in one line.
+
+    Args:
+        story: What the journal keeps of it.
+        serving: The committed epoch.
+        unretired: Superseded epochs of which something is left.
+    """
+    decision, given = story.decision, story.given
+    return HistoryLine(
+        epoch=story.epoch,
+        state=_state(story, serving, unretired),
+        given=story.given_at,
+        decided=story.decided_at,
+        origin=given.origin,
+        summary=given.summary,
+        reason=decision.reason if isinstance(decision, Aborted) else "",
+        restores=given.restores,
+    )
+
+
+def _state(story: EpochStory, serving: int, unretired: frozenset[int]) -> EpochState:
+    if story.decision is None:
+        return EpochState.UNDECIDED
+    if isinstance(story.decision, Aborted):
+        return EpochState.ABORTED
+    if story.epoch == serving:
+        return EpochState.SERVING
+    return EpochState.DRAINING if story.epoch in unretired else EpochState.RETIRED

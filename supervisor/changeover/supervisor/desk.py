@@ -1,0 +1,233 @@
+"""Where operators are served: their wishes become events, what is decided becomes their answers."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
+
+from changeover.supervisor.chronicle import Chronicle, line
+from changeover.supervisor.control import (
+    Explanation,
+    HistoryLine,
+    LeasesView,
+    Milestone,
+    OnProgress,
+    RegistryView,
+    SlotLeases,
+    StatusView,
+    UnitLine,
+)
+from changeover.supervisor.core import child, cutover, events, retirement, shutdown
+from changeover.supervisor.core.entries import Aborted
+from changeover.supervisor.core.events import Event, Question, Urgency
+from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.core.view import Overview, SlotPicture
+from changeover.supervisor.journal.journal import Journal
+from changeover.supervisor.telemetry.counts import Counts
+from changeover.supervisor.telemetry.stream import Stream, Told
+from changeover.supervisor.unanswerable import SlotEmpty, Stopping, UnknownEpoch, UnknownSlot, WorkerSilent
+from changeover.supervisor.views import STOPPING, alarms, journal_state, plugin_views, slot_view
+from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
+from changeover.workers.protocol.snapshot import PluginSpec, UnitSpec
+
+ANSWER = 2.0
+"""Seconds that a worker has to answer a question."""
+
+
+class Desk:
+    """Implements `Control` over one machine.
+
+    Args:
+        name: The service's name.
+        listen: Addresses as people see them.
+        picture: Pictures the machine.
+        feed: Takes events for it.
+        stop: Ends the service, queues emptied first.
+        journal: Answers what was.
+        stream: Everything that is told.
+        counts: Totals.
+        chronicle: The latest of what was told.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        listen: tuple[str, ...],
+        picture: Callable[[], Overview],
+        feed: Callable[[Event], None],
+        stop: Callable[[Urgency], None],
+        journal: Journal,
+        stream: Stream,
+        counts: Callable[[], Counts],
+        chronicle: Chronicle,
+    ) -> None:
+        self._name = name
+        self._listen = listen
+        self._picture = picture
+        self._feed = feed
+        self._stop = stop
+        self._journal = journal
+        self._stream = stream
+        self._counts = counts
+        self._chronicle = chronicle
+        self._started = time.time()
+        self._tickets = itertools.count(1)
+        self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
+        self._answers: dict[int, asyncio.Future[WorkerMessage | None]] = {}
+
+    def resolve(self, ticket: int, outcome: Outcome) -> None:
+        """Hand an outcome to whoever waits for it."""
+        waiting = self._outcomes.pop(ticket, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(outcome)
+
+    def answer(self, ticket: int, message: WorkerMessage | None) -> None:
+        """Hand a worker's answer to whoever waits for it."""
+        waiting = self._answers.pop(ticket, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
+        """See `Control`."""
+        if self._picture().stopping is not shutdown.State.RUNNING:
+            raise Stopping
+        ticket = next(self._tickets)
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._outcomes[ticket] = outcome
+        with self._stream.heard_by(on_progress):
+            self._feed(events.CutoverRequested(ticket, request))
+            return await outcome
+
+    def status(self) -> StatusView:
+        """See `Control`."""
+        now, wall, overview = asyncio.get_running_loop().time(), time.time(), self._picture()
+        slots = tuple(slot_view(slot, now, wall) for slot in overview.slots)
+        told = self._chronicle
+        return StatusView(
+            name=self._name,
+            version=version("changeover"),
+            pid=os.getpid(),
+            term=overview.term,
+            started=self._started,
+            phase=overview.phase,
+            epoch=overview.epoch,
+            candidate=overview.candidate,
+            serving=told.serving if overview.epoch else None,
+            listen=self._listen,
+            slots=slots,
+            plugins=plugin_views(overview, told.degraded),
+            refused=told.refused,
+            journal=journal_state(overview),
+            held=bool(overview.held),
+            stopping=STOPPING[overview.stopping],
+            alarms=alarms(overview, slots, told.degraded, told.unserved),
+            counts=self._counts(),
+        )
+
+    async def history(self, limit: int) -> tuple[HistoryLine, ...]:
+        """See `Control`."""
+        overview = self._picture()
+        stories = await self._journal.history(limit)
+        return tuple(line(story, overview.epoch, frozenset(overview.unretired)) for story in stories)
+
+    async def explain(self, epoch: int) -> Explanation:
+        """See `Control`."""
+        story = await self._journal.explain(epoch)
+        if story is None:
+            raise UnknownEpoch(epoch)
+        overview, candidate = self._picture(), story.given.candidate
+        return Explanation(
+            line=line(story, overview.epoch, frozenset(overview.unretired)),
+            refusals=story.decision.refusals if isinstance(story.decision, Aborted) else (),
+            units=tuple(_unit_line(unit) for unit in candidate.units),
+            routes=candidate.routes,
+        )
+
+    async def leases(self) -> LeasesView:
+        """See `Control`."""
+        overview = self._picture()
+        serving = [slot for slot in overview.slots if slot.state is child.State.SERVING]
+        told = await asyncio.gather(*(self._ask(slot, Question.LEASES) for slot in serving))
+        found = list(zip(serving, told, strict=True))
+        return LeasesView(
+            overview.epoch,
+            tuple(
+                SlotLeases(slot.slot, slot.pid, answer.leases)
+                for slot, answer in found
+                if isinstance(answer, TellLeases)
+            ),
+            tuple(slot.slot for slot, answer in found if answer is None),
+        )
+
+    async def registry(self, slot: int) -> RegistryView:
+        """See `Control`."""
+        pictures = {picture.slot: picture for picture in self._picture().slots}
+        if slot not in pictures:
+            raise UnknownSlot(slot, len(pictures))
+        if pictures[slot].worker is None:
+            raise SlotEmpty(slot)
+        answer = await self._ask(pictures[slot], Question.REGISTRY)
+        if not isinstance(answer, TellRegistry):
+            raise WorkerSilent(slot, ANSWER)
+        return RegistryView(slot, pictures[slot].pid, answer.worker.incarnation, answer.registry)
+
+    async def settled(self, epoch: int, milestone: Milestone) -> None:
+        """See `Control`."""
+        overview = self._picture()
+        if epoch > overview.epoch:
+            raise UnknownEpoch(epoch)
+        following = self._stream.follow()
+        while not _reached(self._picture(), epoch, milestone):
+            if await anext(following, None) is None:
+                raise Stopping
+
+    def scale(self, slots: int) -> None:
+        """See `Control`."""
+        if self._picture().stopping is not shutdown.State.RUNNING:
+            raise Stopping
+        self._feed(events.ScaleRequested(slots))
+
+    def stop(self, urgency: Urgency) -> None:
+        """See `Control`."""
+        self._stop(urgency)
+
+    def told(self, after: int) -> tuple[Told, ...]:
+        """See `Control`."""
+        return self._stream.since(after)
+
+    def events(self, after: int | None) -> AsyncIterator[Told]:
+        """See `Control`."""
+        return self._stream.follow(after)
+
+    async def _ask(self, slot: SlotPicture, question: Question) -> WorkerMessage | None:
+        ticket = next(self._tickets)
+        answer: asyncio.Future[WorkerMessage | None] = asyncio.get_running_loop().create_future()
+        self._answers[ticket] = answer
+        self._feed(events.Asked(ticket, slot.slot, question))
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await answer
+        except TimeoutError:
+            return None
+        finally:
+            self._answers.pop(ticket, None)
+
+
+def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
+    if overview.epoch == epoch and overview.cutover is cutover.State.ACTIVATING:
+        return False
+    left = [leftover for leftover in overview.leftovers if leftover.epoch < epoch]
+    match milestone:
+        case Milestone.ACTIVE:
+            return True
+        case Milestone.DRAINED:
+            return not any(leftover.state is retirement.State.DRAINING for leftover in left)
+        case Milestone.RETIRED:
+            return not left
+
+
+def _unit_line(unit: UnitSpec) -> UnitLine:
+    key = unit.key
+    return UnitLine(str(key.ref), unit.version if isinstance(unit, PluginSpec) else "", key.digest, key.since)

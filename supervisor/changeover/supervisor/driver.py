@@ -1,0 +1,237 @@
+"""Feeds the supervisor's machine and performs its effects: the one loop of the control plane.
+
+The driver decides nothing. Whatever takes time is done off the loop and comes back as an event.
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from changeover.supervisor.artifacts.scanner import Past, Scanner
+from changeover.supervisor.cohorts import Cohorts
+from changeover.supervisor.core import effects, events
+from changeover.supervisor.core.effects import Effect
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.events import Event, Timer
+from changeover.supervisor.core.machine import Machine
+from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.journal.errors import JournalError
+from changeover.supervisor.journal.journal import Journal
+from changeover.supervisor.link.workers import WorkersLink
+from changeover.supervisor.telemetry.shell import CellStored
+from changeover.workers.generation.cell import CellWriter
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import WorkerMessage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.runtime.settings import Birth
+
+logger = logging.getLogger("changeover")
+
+
+class PreflightUnsupported(SupervisorError):
+    """The policy asks for a preflight, and this version has none."""
+
+    def __init__(self) -> None:
+        super().__init__("this version has no preflight: the policy must not ask for one")
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the driver performs effects with.
+
+    Attributes:
+        cell: The commit cell.
+        link: The wire to the workers.
+        cohorts: Zygotes and workers.
+        journal: Where entries go.
+        scanner: Reads what is on disk.
+        scan_thread: Where that happens.
+        held: Digests of content that was rolled back.
+        birth: What a new worker is told.
+        tell: Takes records.
+        resolve: Takes outcomes, by ticket.
+        answer: Takes workers' answers, by ticket.
+        exit: Takes the exit status and its reason, once.
+    """
+
+    cell: CellWriter
+    link: WorkersLink
+    cohorts: Cohorts
+    journal: Journal
+    scanner: Scanner
+    scan_thread: Executor
+    held: Callable[[], frozenset[str]]
+    birth: Callable[[WorkerId, str], Birth]
+    tell: Callable[[Record], None]
+    resolve: Callable[[int, Outcome], None]
+    answer: Callable[[int, WorkerMessage | None], None]
+    exit: Callable[[int, str], None]
+
+
+class Driver:
+    """Runs one machine.
+
+    Args:
+        loop: The supervisor's loop.
+        machine: Decides.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, machine: Machine) -> None:
+        self._loop = loop
+        self._machine = machine
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._records: deque[Record] = deque()
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._perform: dict[type[Effect], Callable[[Any], None]] = {}
+
+    def attach(self, hands: Hands) -> None:
+        """Take the hands; before the first event."""
+        self._hands = hands
+        self._perform = {
+            effects.Persist: self._persist,
+            effects.Reread: self._reread,
+            effects.StoreCell: self._store_cell,
+            effects.Broadcast: lambda effect: hands.link.broadcast(effect.message),
+            effects.Unicast: lambda effect: hands.link.tell(effect.worker, effect.message),
+            effects.StartZygote: lambda effect: hands.cohorts.start(effect.cohort),
+            effects.AdoptZygote: self._adopt,
+            effects.StopZygote: lambda effect: hands.cohorts.stop(effect.cohort),
+            effects.Fork: lambda effect: hands.cohorts.fork(hands.birth(effect.worker, effect.nonce)),
+            effects.Signal: lambda effect: hands.cohorts.signal(effect.worker, effect.signal),
+            effects.DumpStacks: self._dump_stacks,
+            effects.Scan: self._scan,
+            effects.Preflight: self._preflight,
+            effects.SetTimer: self._set_timer,
+            effects.CancelTimer: lambda effect: self._forget(effect.timer),
+            effects.Resolve: lambda effect: hands.resolve(effect.ticket, effect.outcome),
+            effects.Answer: lambda effect: hands.answer(effect.ticket, effect.message),
+            effects.Tell: lambda effect: self.tell(effect.record),
+            effects.Exit: lambda effect: hands.exit(effect.code, effect.reason),
+        }
+
+    def feed(self, event: Event) -> None:
+        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
+                    self._perform[type(effect)](effect)
+        finally:
+            self._feeding = False
+
+    def tell(self, record: Record) -> None:
+        """Tell a record once the effects under way are done: wording it must not delay a commit."""
+        if not self._records:
+            self._loop.call_soon(self._tell_all)
+        self._records.append(record)
+
+    def close(self) -> None:
+        """Stop: timers and tasks end, what is to be told is told."""
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        for task in self._tasks:
+            task.cancel()
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        while self._records:
+            self._hands.tell(self._records.popleft())
+
+    def _persist(self, effect: effects.Persist) -> None:
+        async def persist() -> None:
+            try:
+                await self._hands.journal.append(effect.entry)
+            except JournalError as error:
+                self.feed(events.PersistFailed(effect.ticket, str(error)))
+            else:
+                self.feed(events.Persisted(effect.ticket))
+
+        self._start(persist())
+
+    def _reread(self, effect: effects.Reread) -> None:
+        async def reread() -> None:
+            try:
+                decision = await self._hands.journal.reread(effect.epoch)
+            except JournalError as error:
+                self.feed(events.RereadFailed(effect.epoch, str(error)))
+            else:
+                self.feed(events.Reread(effect.epoch, decision))
+
+        self._start(reread())
+
+    def _scan(self, effect: effects.Scan) -> None:
+        async def scan() -> None:
+            try:
+                result = await self._scanned(effect)
+            except Exception as error:
+                logger.exception("a bug in changeover: the scan for epoch %d failed", effect.epoch)
+                result = ScanRefused((SlotRefusal(-1, 0, _bug(error)),))
+            self.feed(events.Scanned(effect.epoch, result))
+
+        self._start(scan())
+
+    async def _scanned(self, effect: effects.Scan) -> ScanResult:
+        try:
+            past = Past(await self._hands.journal.committed(), await self._hands.journal.kept(), self._hands.held())
+        except JournalError as error:
+            return ScanRefused((SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, str(error))),))
+        scan = partial(self._hands.scanner.scan, effect.request, effect.epoch, effect.current, past)
+        return await self._loop.run_in_executor(self._hands.scan_thread, scan)
+
+    def _store_cell(self, effect: effects.StoreCell) -> None:
+        self._hands.cell.store(effect.epoch)
+        self.tell(CellStored(effect.epoch, time.monotonic_ns()))
+
+    def _adopt(self, effect: effects.AdoptZygote) -> None:
+        self.feed(events.ZygoteLost(effect.cohort, "its supervisor is gone, and it is not adopted"))
+
+    def _preflight(self, effect: effects.Preflight) -> None:
+        raise PreflightUnsupported
+
+    def _dump_stacks(self, effect: effects.DumpStacks) -> None:
+        async def dump() -> None:
+            self.feed(events.StacksDumped(effect.worker, await self._hands.cohorts.stacks(effect.worker)))
+
+        self._start(dump())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "an effect failed", "exception": error, "task": task})
+
+    def _set_timer(self, effect: effects.SetTimer) -> None:
+        self._forget(effect.timer)
+        self._timers[effect.timer] = self._loop.call_later(effect.after, self._fire, effect.timer)
+
+    def _forget(self, timer: Timer) -> None:
+        if (handle := self._timers.pop(timer, None)) is not None:
+            handle.cancel()
+
+    def _fire(self, timer: Timer) -> None:
+        del self._timers[timer]
+        self.feed(events.TimerFired(timer))
+
+
+def _bug(error: Exception) -> Refusal:
+    lines = "".join(traceback.format_exception(error))
+    return Refusal(Stage.SCAN, Fault.INTERNAL, f"a bug in changeover: {error!r}", traceback=lines)

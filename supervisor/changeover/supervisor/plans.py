@@ -1,0 +1,80 @@
+"""What the supervisor tells the processes that it starts, derived from the settings."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.policy import Boot, Deadlines, Policy, Rhythm
+from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.workers.protocol.forking import Preload
+from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
+from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerSettings
+
+
+def policy(settings: Settings) -> Policy:
+    """The deadlines and limits of the supervisor's decisions."""
+    wait = settings.deadlines
+    return Policy(
+        boot=Boot(settings.boot),
+        deadlines=Deadlines(prepare=wait.prepare, boot=wait.boot, graceful=wait.graceful),
+        rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence),
+    )
+
+
+def worker_settings(
+    settings: Settings, runtime: Path, store: Path, listeners: tuple[Listener, ...], cell_fd: int, counts_fd: int
+) -> WorkerSettings:
+    """What all workers have in common.
+
+    Args:
+        settings: The service's settings.
+        runtime: The runtime directory, by the name that leaves room for a socket's.
+        store: The artifact store.
+        listeners: Inherited listening sockets.
+        cell_fd: Inherited descriptor of the commit cell.
+        counts_fd: Inherited descriptor of the page of connection counts.
+    """
+    wait = settings.deadlines
+    return WorkerSettings(
+        name=settings.name,
+        runtime=str(runtime),
+        store=str(store),
+        slots=settings.slots(os.cpu_count() or 1),
+        listeners=listeners,
+        cell_fd=cell_fd,
+        counts_fd=counts_fd,
+        max_connections=settings.max_connections,
+        epoch_header=settings.epoch_header,
+        max_resident=settings.drain.max_resident,
+        limits=settings.limits,
+        drain=DrainDeadlines(settings.drain.http, settings.drain.stream, settings.drain.websocket, settings.drain.task),
+        deadlines=WorkerDeadlines(wait.hook, wait.graceful, wait.orphan, wait.heartbeat, wait.silence),
+    )
+
+
+def zygote_plan(
+    settings: Settings, cohort: int, descriptors: tuple[int, ...], environment: Mapping[str, str]
+) -> ZygotePlan:
+    """What the zygote of a cohort is to be.
+
+    Args:
+        settings: The service's settings; the application's directory is absolute by now.
+        cohort: Its number.
+        descriptors: What it inherits for its workers.
+        environment: All of its environment.
+    """
+    app = settings.app
+    preload = Preload(app.target, app.dir, app.factory) if app is not None and app.preload else None
+    return ZygotePlan(
+        cohort=cohort,
+        name=settings.name,
+        python=sys.executable,
+        directory=os.getcwd(),
+        environment=environment,
+        descriptors=descriptors,
+        path=(app.dir,) if app is not None else (),
+        preload=preload,
+        orphan=settings.deadlines.orphan,
+    )

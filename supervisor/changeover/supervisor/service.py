@@ -1,0 +1,261 @@
+"""A whole service, from its directories to its exit status."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from changeover.supervisor.api.app import application
+from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
+from changeover.supervisor.artifacts.scanner import Scanner
+from changeover.supervisor.chronicle import Chronicle
+from changeover.supervisor.cohorts import Cohorts
+from changeover.supervisor.config.check import Checked
+from changeover.supervisor.config.paths import paths
+from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core import events
+from changeover.supervisor.core.entries import Origin, Recovered, Trigger
+from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.machine import Machine
+from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.desk import Desk
+from changeover.supervisor.driver import Driver, Hands
+from changeover.supervisor.journal.journal import Journal
+from changeover.supervisor.link.workers import WorkersLink
+from changeover.supervisor.plans import policy, worker_settings, zygote_plan
+from changeover.supervisor.process.address import parse_address
+from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
+from changeover.supervisor.process.listeners import Listeners
+from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
+from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
+from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.supervisor.telemetry import log
+from changeover.supervisor.telemetry.shell import (
+    ArrivalsUnprotected,
+    ControlUnserved,
+    Finished,
+    Listening,
+    LogReopened,
+    SignalTaken,
+)
+from changeover.supervisor.telemetry.teller import Teller
+from changeover.workers.generation.cell import CellWriter
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import WorkerMessage
+from changeover.workers.runtime import counts
+from changeover.workers.runtime.settings import Birth
+
+ReadSettings = Callable[[], Checked]
+
+STATE_MODE = 0o750
+STOP_ARRIVALS = 1.0
+"""Seconds that handshakes under way have to complete before the accept queues are emptied."""
+
+
+def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+    """Serve until told to stop.
+
+    Args:
+        settings: What to serve, and how.
+        read_settings: Reads them again for each scan.
+        inbox: Takes signals since before anything that takes time.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SupervisorError: The service cannot start; the message says why and what to do.
+    """
+    return asyncio.run(_serve(settings, read_settings, inbox))
+
+
+async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+    places = paths(settings, os.environ, os.getuid())
+    async with AsyncExitStack() as stack:
+        runtime = RuntimeDirectory.take(places.runtime, settings.name)
+        stack.callback(runtime.close)
+        private_directory(places.state, STATE_MODE)
+        journal = await Journal.open(places.journal, settings.history.keep)
+        stack.push_async_callback(journal.close)
+        listeners = Listeners.bind([parse_address(text) for text in settings.bind], settings.backlog)
+        stack.callback(listeners.close)
+        cell = CellWriter(runtime.cell)
+        stack.callback(cell.close)
+        counts_fd = counts.create()
+        stack.callback(os.close, counts_fd)
+        scanner = await asyncio.to_thread(Scanner, settings, read_settings, places.store, places.state)
+        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, places.store)
+        stack.push_async_callback(service.close, inbox)
+        await service.start(inbox)
+        return await service.ended
+
+
+class Service:
+    """Everything that one supervisor consists of.
+
+    Attributes:
+        ended: The exit status, once the machine has decided it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: RuntimeDirectory,
+        journal: Journal,
+        listeners: Listeners,
+        cell: CellWriter,
+        counts_fd: int,
+        scanner: Scanner,
+        store: Path,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int] = self._loop.create_future()
+        self._reloads: set[asyncio.Task[Outcome]] = set()
+        self._settings = settings
+        self._listeners = listeners
+        self._descriptors = (*listeners.descriptors(), cell.fd, counts_fd)
+        self._journal = journal
+        self._slots = settings.slots(os.cpu_count() or 1)
+        self._worker_settings = worker_settings(
+            settings, runtime.path, store, listeners.for_workers(), cell.fd, counts_fd
+        )
+        self._machine = Machine(policy(settings))
+        self._driver = Driver(self._loop, self._machine)
+        self._teller, self._chronicle = Teller(), Chronicle()
+        self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
+        self._counts = counts.Counts(counts_fd)
+        self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
+        self._desk = Desk(
+            settings.name,
+            tuple(listener.shown for listener in listeners.bound),
+            self._machine.view,
+            self._driver.feed,
+            self.stop,
+            journal,
+            self._teller.stream,
+            lambda: self._teller.tally.counts(self._discarded()),
+            self._chronicle,
+        )
+        self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
+        self._scan_thread = ThreadPoolExecutor(1, "scan")
+        self._last_call: asyncio.Task[None] | None = None
+        self._driver.attach(
+            Hands(
+                cell=cell,
+                link=self._link,
+                cohorts=self._cohorts,
+                journal=journal,
+                scanner=scanner,
+                scan_thread=self._scan_thread,
+                held=lambda: self._machine.view().held,
+                birth=self._birth,
+                tell=self._tell,
+                resolve=self._desk.resolve,
+                answer=self._desk.answer,
+                exit=self._exit,
+            )
+        )
+
+    async def start(self, inbox: SignalInbox) -> None:
+        """Bring everything up; signals that came meanwhile are taken last."""
+        recovered = await self._journal.recover()
+        await self._recall(recovered)
+        self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
+        self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
+        await self._control.start()
+        inbox.attach(self._loop, self._on_signal)
+
+    def stop(self, urgency: Urgency) -> None:
+        """End the service; gracefully means that nobody who was let in by the kernel is turned away."""
+        if urgency is Urgency.GRACEFUL and self._last_call is None:
+            self._last_call = self._loop.create_task(self._stop_gracefully())
+        else:
+            self._driver.feed(events.StopRequested(urgency))
+
+    async def close(self, inbox: SignalInbox) -> None:
+        """Let go of everything, in reverse."""
+        inbox.detach(self._loop)
+        self._driver.close()
+        self._teller.stream.close()
+        await self._control.stop()
+        self._cohorts.close()
+        self._link.close()
+        self._counts.close()
+        self._scan_thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _recall(self, recovered: Recovered) -> None:
+        if recovered.committed is None:
+            return
+        story = await self._journal.explain(recovered.committed.epoch)
+        if story is not None:
+            self._chronicle.recall(story)
+
+    async def _stop_gracefully(self) -> None:
+        for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
+            if call.protection is Protection.NONE:
+                self._tell(ArrivalsUnprotected(call.address, call.reason))
+        self._driver.feed(events.StopRequested(Urgency.GRACEFUL))
+
+    def _on_signal(self, received: Received) -> None:
+        self._tell(SignalTaken(received.signum.name, received.meaning.value))
+        match received.meaning:
+            case Meaning.RELOAD:
+                self._reload()
+            case Meaning.STOP_GRACEFULLY:
+                self.stop(Urgency.GRACEFUL)
+            case Meaning.STOP_QUICKLY:
+                self.stop(Urgency.QUICK)
+            case Meaning.MORE_WORKERS:
+                self._driver.feed(events.ScaleRequested(self._wanted() + 1))
+            case Meaning.FEWER_WORKERS:
+                self._driver.feed(events.ScaleRequested(max(1, self._wanted() - 1)))
+            case Meaning.DRAIN_WORKERS:
+                self._driver.feed(events.ScaleRequested(0))
+            case Meaning.REOPEN_LOGS:
+                log.reopen()
+                self._tell(LogReopened())
+
+    def _reload(self) -> None:
+        origin = Origin(Trigger.HUP, uid=os.getuid())
+        waiting = self._loop.create_task(self._desk.request_cutover(CutoverRequest(origin)))
+        self._reloads.add(waiting)
+        waiting.add_done_callback(self._reloads.discard)
+
+    def _wanted(self) -> int:
+        return self._machine.view().wanted
+
+    def _subscribed(self, worker: WorkerId) -> None:
+        self._driver.feed(events.Subscribed(worker))
+
+    def _heard(self, message: WorkerMessage) -> None:
+        self._driver.feed(events.Received(message))
+
+    def _birth(self, worker: WorkerId, nonce: str) -> Birth:
+        overview = self._machine.view()
+        settings = replace(self._worker_settings, slots=max(1, len(overview.slots)))
+        return Birth(worker, nonce, overview.journal, overview.term, settings)
+
+    def _zygote_plan(self, cohort: int) -> ZygotePlan:
+        return zygote_plan(self._settings, cohort, self._descriptors, os.environ)
+
+    def _discarded(self) -> dict[str, int]:
+        return {reason.value: count for reason, count in self._link.discarded.items()}
+
+    def _control_unserved(self, error: ControlSocketUnserved) -> None:
+        self._chronicle.unserved = str(error)
+        self._tell(ControlUnserved(str(error.path), error.reason))
+
+    def _tell(self, record: Record) -> None:
+        self._chronicle.hear(record)
+        self._teller.tell(record)
+
+    def _exit(self, code: int, reason: str) -> None:
+        self._tell(Finished(reason))
+        if not self.ended.done():
+            self.ended.set_result(code)

@@ -1,0 +1,105 @@
+"""What operators see, made of the machine's own picture of itself. Pure."""
+
+from collections.abc import Mapping
+
+from changeover.supervisor.control import JournalState, PluginState, PluginView, SlotState, SlotView
+from changeover.supervisor.core import boot, child, cutover, shutdown
+from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.view import Overview, SlotPicture
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import PluginSpec
+
+SLOT_STATES: dict[child.State, SlotState] = {
+    child.State.VACANT: SlotState.STARTING,
+    child.State.FORKING: SlotState.STARTING,
+    child.State.BOOTING: SlotState.STARTING,
+    child.State.JOINING: SlotState.STARTING,
+    child.State.SERVING: SlotState.SERVING,
+    child.State.STOPPING: SlotState.STOPPING,
+    child.State.KILLING: SlotState.STOPPING,
+    child.State.BACKOFF: SlotState.BACKOFF,
+    child.State.PARKED: SlotState.PARKED,
+}
+
+STOPPING: dict[shutdown.State, Urgency | None] = {
+    shutdown.State.RUNNING: None,
+    shutdown.State.GRACEFUL: Urgency.GRACEFUL,
+    shutdown.State.QUICK: Urgency.QUICK,
+    shutdown.State.KILLING: Urgency.QUICK,
+    shutdown.State.CLOSING: Urgency.QUICK,
+    shutdown.State.GONE: Urgency.QUICK,
+}
+
+
+def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
+    """Show one slot.
+
+    Args:
+        slot: The machine's picture of it.
+        now: The loop's clock, seconds.
+        wall: The wall clock at the same moment, seconds since 1970.
+    """
+    return SlotView(
+        slot=slot.slot,
+        state=SLOT_STATES[slot.state],
+        note=_note(slot, now),
+        pid=slot.pid,
+        incarnation=slot.worker.incarnation if slot.worker else 0,
+        cohort=slot.worker.cohort if slot.worker else 0,
+        epoch=slot.epoch,
+        prepared=slot.prepared,
+        started=wall - (now - slot.since) if slot.worker else 0.0,
+        leases=slot.beat.leases if slot.beat else {},
+        connections=slot.beat.connections if slot.beat else 0,
+        requests=slot.beat.requests if slot.beat else 0,
+        rss=slot.beat.rss if slot.beat else 0,
+    )
+
+
+def _note(slot: SlotPicture, now: float) -> str:
+    if slot.until:
+        return f"{slot.note}; next try in {max(0.0, slot.until - now):.0f} s"
+    if slot.silent and slot.heard is not None:
+        return f"silent for {now - slot.heard:.0f} s"
+    return slot.note
+
+
+def plugin_views(overview: Overview, degraded: Mapping[str, Refusal]) -> tuple[PluginView, ...]:
+    """Show the plugins of the committed generation.
+
+    Args:
+        overview: The machine's picture.
+        degraded: Unit -> the failure that degraded it.
+    """
+    units = overview.committed.units if overview.committed is not None and overview.epoch else ()
+    return tuple(_plugin_view(unit, degraded.get(str(unit.key.ref))) for unit in units if isinstance(unit, PluginSpec))
+
+
+def _plugin_view(spec: PluginSpec, failure: Refusal | None) -> PluginView:
+    if failure is None:
+        return PluginView(spec.key.ref.name, spec.version, spec.key.since)
+    note = f"{failure.hook}: {failure.summary}"
+    return PluginView(spec.key.ref.name, spec.version, spec.key.since, PluginState.DEGRADED, note)
+
+
+def journal_state(overview: Overview) -> JournalState:
+    """Say whether decisions can be written."""
+    if overview.cutover is cutover.State.IN_DOUBT:
+        return JournalState.IN_DOUBT
+    return JournalState.UNWRITABLE if overview.start is boot.State.READ_ONLY else JournalState.SOUND
+
+
+def alarms(
+    overview: Overview, slots: tuple[SlotView, ...], degraded: Mapping[str, Refusal], unserved: str
+) -> tuple[str, ...]:
+    """Say everything that needs somebody's attention; nothing when all is well."""
+    found = []
+    serving = sum(slot.state is SlotState.SERVING for slot in slots)
+    if serving < len(slots) and overview.stopping is shutdown.State.RUNNING:
+        found.append(f"{serving} of {len(slots)} slots serve")
+    if overview.obstacle is not None:
+        found.append(f"cutovers are refused: {overview.obstacle}")
+    found.extend(f"{unit} is degraded: {failure.hook}: {failure.summary}" for unit, failure in degraded.items())
+    if unserved:
+        found.append(unserved)
+    return tuple(found)

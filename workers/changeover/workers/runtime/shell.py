@@ -1,0 +1,186 @@
+"""Performs what the participant decides, and tells it what happened."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.generation.workshop import Workshop
+from changeover.workers.participant import effects, events
+from changeover.workers.participant.effects import Effect
+from changeover.workers.participant.events import Event, Timer
+from changeover.workers.participant.machine import Machine
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.runtime.vitals import lease_views
+
+
+class Surroundings(Protocol):
+    """What the shell needs of the worker around it."""
+
+    def send(self, message: WorkerMessage) -> None:
+        """Report to the supervisor; may be lost."""
+
+    def accept(self) -> None:
+        """Start to accept connections."""
+
+    def switched(self, epoch: int) -> None:
+        """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
+
+    def leave(self, reason: str) -> None:
+        """Stop accepting, finish what is in flight, exit."""
+
+    def crashed(self, error: BaseException) -> None:
+        """Something failed that must not: say so and exit; a fresh worker is better than one in doubt."""
+
+
+class Shell:
+    """Feeds one machine, in order, and performs its effects in the order given.
+
+    Args:
+        loop: The worker's loop.
+        worker: Whose shell it is.
+        machine: Decides.
+        switch: Its pointer is moved here and by dispatches.
+        workshop: Makes and unmakes generations.
+        around: The worker around the shell.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        worker: WorkerId,
+        machine: Machine,
+        switch: Switch,
+        workshop: Workshop,
+        around: Surroundings,
+    ) -> None:
+        self._loop = loop
+        self._worker = worker
+        self._machine = machine
+        self._switch = switch
+        self._workshop = workshop
+        self._around = around
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._builds: dict[int, asyncio.Task[None]] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._perform: dict[type[Effect], Callable[..., None]] = {
+            effects.Send: self._send,
+            effects.Build: self._start_build,
+            effects.Discard: self._discard,
+            effects.Activate: self._activate,
+            effects.Release: self._release,
+            effects.Accept: lambda _: around.accept(),
+            effects.AnswerRegistry: self._answer_registry,
+            effects.AnswerLeases: self._answer_leases,
+            effects.SetTimer: self._set_timer,
+            effects.CancelTimer: self._cancel_timer,
+            effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
+        }
+
+    def feed(self, event: Event) -> None:
+        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
+                    self._perform[type(effect)](effect)
+        finally:
+            self._feeding = False
+
+    def switched(self, old: Generation, new: Generation) -> None:
+        """Take note that the pointer moved, whoever moved it. Runs no user code."""
+        at = time.monotonic_ns()
+        draining = self._workshop.activated(old, new)
+        self.feed(events.Activated(new.epoch, at, draining))
+        self._around.switched(new.epoch)
+        self._start(self._workshop.after_activation(old, new))
+
+    async def close(self) -> None:
+        """Stop deciding: timers and work under way end."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._around.crashed(error)
+
+    def _send(self, effect: effects.Send) -> None:
+        self._around.send(effect.message)
+
+    def _start_build(self, effect: effects.Build) -> None:
+        self._builds[effect.snapshot.epoch] = self._start(self._build(effect.snapshot))
+
+    async def _build(self, snapshot: Snapshot) -> None:
+        began = self._loop.time()
+        built = await self._workshop.build(snapshot)
+        del self._builds[snapshot.epoch]
+        if isinstance(built, Refusal):
+            self.feed(events.BuildFailed(snapshot.epoch, built))
+            return
+        self._switch.prepared = built
+        self.feed(events.Built(snapshot.epoch, self._loop.time() - began))
+
+    def _discard(self, effect: effects.Discard) -> None:
+        building, prepared = self._builds.pop(effect.epoch, None), self._switch.prepared
+        if building is not None:
+            building.cancel()
+        elif prepared is not None and prepared.epoch == effect.epoch:
+            self._switch.discard()
+            self._start(self._workshop.discard(prepared))
+
+    def _activate(self, effect: effects.Activate) -> None:
+        current, prepared = self._switch.current, self._switch.prepared
+        if prepared is not None and prepared.epoch == effect.epoch:
+            self._switch.activate()
+        elif current.epoch == effect.epoch:
+            self.feed(events.Activated(effect.epoch, time.monotonic_ns(), self._workshop.draining()))
+
+    def _release(self, effect: effects.Release) -> None:
+        self._start(self._release_all(effect))
+
+    async def _release_all(self, effect: effects.Release) -> None:
+        await self._workshop.release(effect.units)
+        self.feed(events.UnitsReleased(effect.units))
+
+    def _answer_registry(self, effect: effects.AnswerRegistry) -> None:
+        registry = self._switch.current.registry
+        self._around.send(TellRegistry(effect.stamp, self._worker, effect.ticket, registry))
+
+    def _answer_leases(self, effect: effects.AnswerLeases) -> None:
+        self._around.send(TellLeases(effect.stamp, self._worker, effect.ticket, lease_views(self._workshop.leases())))
+
+    def _set_timer(self, effect: effects.SetTimer) -> None:
+        self._forget(effect.timer)
+        self._timers[effect.timer] = self._loop.call_later(effect.after, self._fire, effect.timer)
+
+    def _cancel_timer(self, effect: effects.CancelTimer) -> None:
+        self._forget(effect.timer)
+
+    def _forget(self, timer: Timer) -> None:
+        if (handle := self._timers.pop(timer, None)) is not None:
+            handle.cancel()
+
+    def _fire(self, timer: Timer) -> None:
+        del self._timers[timer]
+        self.feed(events.TimerFired(timer))

@@ -1,0 +1,181 @@
+"""One worker process, from its sockets to its exit status."""
+
+import asyncio
+import enum
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+from changeover.workers.generation.cell import SharedCell
+from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.generation.workshop import Workshop
+from changeover.workers.http.connections import Connections
+from changeover.workers.link.worker import WorkerLink
+from changeover.workers.participant import events
+from changeover.workers.participant.machine import Identity, Machine, Patience
+from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
+from changeover.workers.runtime import vitals
+from changeover.workers.runtime.accept import Acceptor, most_connections
+from changeover.workers.runtime.counts import Counts
+from changeover.workers.runtime.settings import Birth
+from changeover.workers.runtime.shell import Shell
+from changeover.workers.runtime.title import set_title
+from changeover.workers.serving import attribution
+from changeover.workers.serving.dispatch import LiveDispatcher
+
+logger = logging.getLogger("changeover.worker")
+
+CRASHED = 70
+"""Exit status of a worker that found itself in a state that cannot be (EX_SOFTWARE)."""
+LINK_UP = 1.0
+"""Seconds after which a worker goes on as if it had a supervisor that listens."""
+QUICK = 2.0
+"""Seconds that lifespans and hooks have at the least."""
+SHARE_OF_REQUESTS = 0.8
+"""How much of the graceful deadline requests may use; the rest is for lifespans and hooks."""
+
+
+class Urgency(enum.Enum):
+    """How a worker leaves."""
+
+    GRACEFUL = "graceful"
+    QUICK = "quick"
+
+
+class Worker:
+    """Serves until it is told to leave.
+
+    Args:
+        loop: The running loop.
+        birth: Who it is, and whose.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, birth: Birth) -> None:
+        self._loop = loop
+        self._birth = birth
+        self._status = 0
+        self._urgency = asyncio.Queue[Urgency]()
+        settings, deadlines = birth.settings, birth.settings.deadlines
+        attribution.install(loop)
+        self._counts = Counts(settings.counts_fd)
+        self._switch = Switch(SharedCell(settings.cell_fd), self._on_switched, self._on_stranded)
+        self._workshop = Workshop(
+            Path(settings.store),
+            hook_deadline=deadlines.hook,
+            on_drained=lambda units: self._shell.feed(events.UnitsDrained(units)),
+            on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
+        )
+        self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
+        self._connections = Connections(self._dispatcher, settings.limits)
+        self._acceptor = Acceptor(
+            [socket.socket(fileno=os.dup(listener.fd)) for listener in settings.listeners],
+            self._connections,
+            self._counts,
+            birth.worker.slot,
+            most_connections(settings.max_connections),
+        )
+        identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term)
+        self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
+        self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
+        self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
+        self._beat: asyncio.TimerHandle | None = None
+
+    async def live(self) -> int:
+        """Join, serve, leave; the exit status."""
+        for signum, urgency in ((signal.SIGTERM, Urgency.GRACEFUL), (signal.SIGQUIT, Urgency.QUICK)):
+            self._loop.add_signal_handler(signum, self._urgency.put_nowait, urgency)
+        self._loop.call_later(LINK_UP, self._on_up)
+        leaving = await self._urgency.get()
+        await self._leave(leaving)
+        return self._status
+
+    def send(self, message: WorkerMessage) -> None:
+        """Report to the supervisor; may be lost."""
+        self._link.send(message)
+
+    def accept(self) -> None:
+        """Start to accept connections."""
+        self._acceptor.start()
+
+    def switched(self, epoch: int) -> None:
+        """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
+        self._loop.call_soon(self._connections.resume_all)
+        for lease in self._workshop.leases_over(self._birth.settings.max_resident):
+            lease.end(f"too many resident copies: epoch {epoch} serves")
+        self._show({})
+
+    def leave(self, reason: str) -> None:
+        """Stop accepting, finish what is in flight, exit."""
+        logger.warning("slot %d leaves: %s", self._birth.worker.slot, reason)
+        self._urgency.put_nowait(Urgency.GRACEFUL)
+
+    def crashed(self, error: BaseException) -> None:
+        """Something failed that must not: say so and exit; a fresh worker is better than one in doubt."""
+        logger.critical("slot %d: a bug in changeover, the worker leaves", self._birth.worker.slot, exc_info=error)
+        self._status = CRASHED
+        self._urgency.put_nowait(Urgency.GRACEFUL)
+
+    def _on_up(self) -> None:
+        if self._beat is None:
+            self._shell.feed(events.LinkUp())
+            self._beat_again()
+
+    def _on_message(self, message: SupervisorMessage) -> None:
+        self._shell.feed(events.Received(message))
+
+    def _on_switched(self, old: Generation, new: Generation) -> None:
+        self._shell.switched(old, new)
+
+    def _on_stranded(self, epoch: int) -> None:
+        self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
+
+    def _beat_again(self) -> None:
+        leases = vitals.leases_by_epoch(self._workshop.leases())
+        self._shell.feed(
+            events.BeatDue(leases, len(self._connections), self._dispatcher.requests, vitals.resident_memory())
+        )
+        self._show(leases)
+        self._beat = self._loop.call_later(self._birth.settings.deadlines.heartbeat, self._beat_again)
+
+    def _show(self, leases: dict[int, int]) -> None:
+        state = vitals.state(self._switch.current.epoch, leases)
+        set_title(self._birth.settings.name, self._birth.worker.slot, state)
+
+    async def _leave(self, urgency: Urgency) -> None:
+        """Finish requests, then lifespans and hooks, within the graceful deadline; a QUIT meanwhile cuts it short."""
+        whole = self._birth.settings.deadlines.graceful if urgency is Urgency.GRACEFUL else 0.0
+        until = self._loop.time() + whole
+        set_title(self._birth.settings.name, self._birth.worker.slot, f"leaving, {urgency.value}")
+        self._acceptor.empty_queue()
+        await self._end_requests(whole * SHARE_OF_REQUESTS)
+        await self._end_units(max(QUICK, until - self._loop.time()))
+        if self._beat is not None:
+            self._beat.cancel()
+        await self._shell.close()
+        self._link.close()
+
+    async def _end_requests(self, deadline: float) -> None:
+        stopping = self._loop.create_task(self._connections.stop(deadline))
+        quicker = self._loop.create_task(self._until_quick())
+        await asyncio.wait({stopping, quicker}, return_when=asyncio.FIRST_COMPLETED)
+        quicker.cancel()
+        if not stopping.done():
+            stopping.cancel()
+            await self._connections.stop(0.0)
+
+    async def _until_quick(self) -> None:
+        while await self._urgency.get() is not Urgency.QUICK:
+            continue
+
+    async def _end_units(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout(deadline):
+                await self._workshop.close()
+        except TimeoutError:
+            logger.warning(
+                "slot %d: lifespans and hooks did not end within %.1f s, it leaves without them",
+                self._birth.worker.slot,
+                deadline,
+            )
