@@ -1,6 +1,6 @@
 """One scan from end to end: what a request would serve, stored and ready, or why nothing can."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,21 @@ ReadSettings = Callable[[], Checked]
 """Reads and checks the configuration as it is now."""
 
 
+class Past(msgspec.Struct, frozen=True):
+    """What the journal remembers, as far as a scan needs it.
+
+    Attributes:
+        committed: Committed generations that are kept, oldest first: what can be gone back to.
+        kept: Every candidate that is kept, decided or not: what the store must not lose.
+        held: Digests of content that was rolled back: a rollback without an epoch does not go there. (Whether a
+            candidate is held is for the core to judge.)
+    """
+
+    committed: tuple[Snapshot, ...] = ()
+    kept: tuple[Snapshot, ...] = ()
+    held: frozenset[str] = frozenset()
+
+
 class Scanner:
     """Turns disk and configuration into candidates. Every call blocks; one at a time, off the loop.
 
@@ -60,29 +75,24 @@ class Scanner:
         self._application = self._read_application(booted)
 
     def scan(
-        self,
-        request: CutoverRequest,
-        epoch: int,
-        current: Snapshot | None,
-        held: frozenset[str] = frozenset(),
-        committed: Sequence[Snapshot] = (),
+        self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past | None = None
     ) -> ScanResult:
-        """Find out what a request would serve.
+        """Find out what a request would serve, after clearing the store of what nobody can ask for any more.
 
         Args:
             request: What is wished for.
             epoch: The number of the candidate.
             current: What is served; None when nothing is.
-            held: Digests of content that was rolled back: a rollback without an epoch does not go there. (Whether a
-                candidate is held is for the core to judge.)
-            committed: For a rollback, the committed generations that are kept, oldest first.
+            past: What the journal remembers; None removes nothing from the store.
 
         Returns:
             A candidate whose artifacts are all in the store, or why there is none.
         """
         try:
+            if past is not None:
+                collect(self._store, [*past.kept, *past.committed, *([current] if current else [])])
             if request.action is Action.ROLLBACK:
-                return self._roll_back(request, epoch, current, held, committed)
+                return self._roll_back(request, epoch, current, past or Past())
             return self._reload(request, epoch, current)
         except ManifestInvalid as error:
             return ScanRefused(refusals(of_manifest(error)))
@@ -90,17 +100,6 @@ class Scanner:
             return _refused(str(error), Fault.RESOURCE)
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
-
-    def collect(self, kept: Iterable[Snapshot]) -> int:
-        """Remove artifacts that no kept generation has; not while a candidate is being made or decided.
-
-        Args:
-            kept: Every generation that is served, draining, or may be asked for again.
-
-        Returns:
-            How many were removed.
-        """
-        return collect(self._store, kept)
 
     def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None) -> ScanResult:
         checked = self._read_settings()
@@ -154,15 +153,8 @@ class Scanner:
                     put(self._store, selected.files[unit.artifact])
                 get(self._store, unit.artifact)
 
-    def _roll_back(
-        self,
-        request: CutoverRequest,
-        epoch: int,
-        current: Snapshot | None,
-        held: frozenset[str],
-        committed: Sequence[Snapshot],
-    ) -> ScanResult:
-        earlier = current and rollback.target(committed, current, request.to, held)
+    def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
+        earlier = current and rollback.target(past.committed, current, request.to, past.held)
         if current is None or earlier is None:
             wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
             return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)

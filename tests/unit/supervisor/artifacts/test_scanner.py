@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.artifacts.scanner import Scanner
+from changeover.supervisor.artifacts.collection import collect
+from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.entries import Origin, Trigger
@@ -46,7 +47,7 @@ class Place:
 
     def scan(self, current: Snapshot | None, request: CutoverRequest = HUP, *committed: Snapshot) -> ScanResult:
         epoch = current.epoch + 1 if current else 1
-        return self.scanner.scan(request, epoch, current, committed=committed)
+        return self.scanner.scan(request, epoch, current, Past(committed, committed))
 
     def candidate(self, current: Snapshot | None, request: CutoverRequest = HUP, *committed: Snapshot) -> Candidate:
         result = self.scan(current, request, *committed)
@@ -244,7 +245,7 @@ def test_a_rollback_brings_the_content_before_back_as_a_new_epoch(place: Place, 
 def test_a_rollback_whose_artifacts_are_gone_is_refused(place: Place, serving: Snapshot) -> None:
     place.plugins.folder("pricing", "1.5.0")
     second = place.candidate(serving).snapshot
-    assert place.scanner.collect([second]) == 1
+    assert collect(place.store, [second]) == 1
     result = place.scan(second, asking(action=Action.ROLLBACK, to=1), serving, second)
     assert isinstance(result, ScanRefused)
     assert result.refusals[0].refusal.fault is Fault.RESOURCE
@@ -273,11 +274,23 @@ def test_a_store_that_cannot_be_written_is_a_refusal_of_resources(place: Place) 
     assert result.refusals[0].refusal.fault is Fault.RESOURCE
 
 
-def test_collecting_removes_only_what_no_kept_generation_has(place: Place, serving: Snapshot) -> None:
+def test_a_scan_clears_the_store_of_what_no_kept_generation_has(place: Place, serving: Snapshot) -> None:
     place.plugins.folder("pricing", "1.5.0")
-    second = place.candidate(serving).snapshot
-    assert place.scanner.collect([serving, second]) == 0
-    assert place.scanner.collect([second]) == 1
-    for name in ("pricing", "hello"):
-        assert get(place.store, plugin(second, name).artifact)
-    assert place.scanner.collect([second]) == 0
+    second = place.candidate(serving, HUP, serving).snapshot
+    old, new = (folder_of(place.store, plugin(each, "pricing").artifact) for each in (serving, second))
+    place.scan(second, HUP, serving, second)
+    assert old.is_dir()
+    place.scan(second, HUP, second)
+    assert not old.exists()
+    assert new.is_dir()
+    assert get(place.store, plugin(second, "hello").artifact)
+
+
+def test_a_scan_that_knows_nothing_of_the_past_clears_nothing(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    assert isinstance(place.scanner.scan(HUP, 2, None), Candidate)
+    assert folder_of(place.store, plugin(serving, "pricing").artifact).is_dir()
+
+
+def test_a_store_that_is_not_there_has_nothing_to_clear(tmp_path: Path) -> None:
+    assert collect(tmp_path / "none", []) == 0
