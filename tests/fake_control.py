@@ -25,11 +25,7 @@ from changeover.supervisor.control import (
     SlotState,
     SlotView,
     StatusView,
-    Stopping,
     UnitLine,
-    UnknownEpoch,
-    UnknownSlot,
-    WorkerSilent,
 )
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
@@ -46,6 +42,7 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
+from changeover.supervisor.unanswerable import Stopping, UnknownEpoch, UnknownSlot, WorkerSilent
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from changeover.supervisor import control
+from changeover.supervisor import unanswerable
 from changeover.supervisor.errors import SupervisorError
 
 MEDIA_TYPE = "application/problem+json"
@@ -67,12 +67,12 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     MalformedQuery: (422, "malformed-query"),
     BodyTooLong: (413, "body-too-long"),
     EpochPassed: (412, "epoch-passed"),
-    control.UnknownSlot: (404, "unknown-slot"),
-    control.UnknownEpoch: (404, "unknown-epoch"),
-    control.NothingToRollBack: (409, "nothing-to-roll-back"),
-    control.SlotEmpty: (409, "slot-empty"),
-    control.WorkerSilent: (504, "worker-silent"),
-    control.Stopping: (503, "stopping"),
+    unanswerable.UnknownSlot: (404, "unknown-slot"),
+    unanswerable.UnknownEpoch: (404, "unknown-epoch"),
+    unanswerable.NothingToRollBack: (409, "nothing-to-roll-back"),
+    unanswerable.SlotEmpty: (409, "slot-empty"),
+    unanswerable.WorkerSilent: (504, "worker-silent"),
+    unanswerable.Stopping: (503, "stopping"),
 }
 """Error -> status and name of the problem. Subclasses not listed are the server's own fault."""
 

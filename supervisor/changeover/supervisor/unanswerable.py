@@ -1,0 +1,73 @@
+"""What a running supervisor cannot answer, and why."""
+
+from changeover.supervisor.errors import SupervisorError
+
+
+class ControlError(SupervisorError):
+    """Something that was asked of a running supervisor cannot be answered."""
+
+
+class UnknownSlot(ControlError):
+    """There is no such slot.
+
+    Attributes:
+        slot: The number asked for.
+        slots: How many slots there are.
+    """
+
+    def __init__(self, slot: int, slots: int) -> None:
+        self.slot = slot
+        self.slots = slots
+        super().__init__(f"there is no slot {slot}: slots are 0 to {slots - 1}")
+
+
+class UnknownEpoch(ControlError):
+    """The journal does not know the epoch: it was never given, or its history was not kept.
+
+    Attributes:
+        epoch: The number asked for.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        super().__init__(f"the journal does not know epoch {epoch}; `changeover history` lists those it keeps")
+
+
+class NothingToRollBack(ControlError):
+    """No earlier committed content is kept."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no earlier committed epoch to go back to; `changeover history` lists what is kept")
+
+
+class SlotEmpty(ControlError):
+    """The slot has no serving worker that could answer.
+
+    Attributes:
+        slot: The slot asked.
+    """
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        super().__init__(f"slot {slot} has no serving worker now; `changeover status` says why")
+
+
+class WorkerSilent(ControlError):
+    """A worker did not answer within its deadline.
+
+    Attributes:
+        slot: The slot asked.
+        seconds: How long it was waited for.
+    """
+
+    def __init__(self, slot: int, seconds: float) -> None:
+        self.slot = slot
+        self.seconds = seconds
+        super().__init__(f"the worker in slot {slot} did not answer within {seconds:g} s")
+
+
+class Stopping(ControlError):
+    """The supervisor is on its way out and starts nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping and starts nothing new")
