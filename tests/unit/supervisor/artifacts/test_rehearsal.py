@@ -1,0 +1,47 @@
+"""Checking before a start: the same scan, without a server and without a store."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from changeover.supervisor.artifacts.rehearsal import Rehearsal, rehearse
+from changeover.supervisor.cli.check import command
+from changeover.supervisor.config.settings import Plugins, Settings
+from tests.plugin_folder import PluginFolder
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> PluginFolder:
+    return PluginFolder(tmp_path / "plugins")
+
+
+def rehearsed(plugins: PluginFolder) -> Rehearsal:
+    return rehearse(Settings(plugins=Plugins(str(plugins.path))))
+
+
+def test_what_would_serve_is_known_before_anything_starts(plugins: PluginFolder) -> None:
+    plugins.single("hello", more='services = { hello = "/hello" }')
+    before = sorted(plugins.path.parent.rglob("*"))
+    rehearsal = rehearsed(plugins)
+    assert [route.path for route in rehearsal.candidate.routes] == ["/hello"]
+    assert (rehearsal.errors, rehearsal.warnings) == ((), ())
+    assert sorted(plugins.path.parent.rglob("*")) == before
+
+
+def test_what_has_no_effect_is_a_warning(plugins: PluginFolder) -> None:
+    plugins.single("hello", more='handlers = { stamp = "outbound" }')
+    (plugins.path / "README").write_text("")
+    assert rehearsed(plugins).warnings == (
+        f"ignored: {plugins.path}/README (neither a folder nor a Python file)",
+        "unused: handler hello:stamp is in no pipeline",
+    )
+
+
+def test_the_command_tells_errors_of_plugins_too(plugins: PluginFolder) -> None:
+    plugins.folder("pricing", "?")
+    result = CliRunner().invoke(command, ["--plugins", str(plugins.path)])
+    assert result.exit_code == 1
+    assert "plugins/pricing/plugin.toml: $.version: '?' is no version" in result.output
+    plugins.folder("pricing", "1.0")
+    assert CliRunner().invoke(command, ["--plugins", str(plugins.path)]).exit_code == 0
