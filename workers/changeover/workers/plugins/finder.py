@@ -6,7 +6,7 @@ import importlib.readers
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Protocol
 
 import msgspec
@@ -53,6 +53,9 @@ class Modules(Protocol):
     package: str
     builtins: dict[str, Any]
     table: dict[str, Source]
+
+    def code(self, source: Source, path: str) -> CodeType:
+        """The code of one of them."""
 
 
 class Finder:
@@ -108,10 +111,10 @@ class Loader(importlib.abc.Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Compile the checked bytes and run them."""
-        module.__dict__["__builtins__"] = self._modules.builtins
-        code = compile(self._source.code, self.path or module.__name__, "exec", dont_inherit=True)
-        exec(code, module.__dict__)
+        """Run the module; a folder without `__init__.py` has nothing to run."""
+        if self.path:
+            module.__dict__["__builtins__"] = self._modules.builtins
+            exec(self._modules.code(self._source, self.path), module.__dict__)
 
     def is_package(self, fullname: str) -> bool:
         """Whether the module has submodules."""

@@ -16,14 +16,16 @@ import importlib
 import importlib.machinery
 import linecache
 import logging
+import marshal
 import sys
 import typing
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
+from changeover.workers.plugins.compiling import compile_large
 from changeover.workers.plugins.finder import Finder, Source, table_of
 
 PREFIX = "changeover_plugins"
@@ -52,11 +54,14 @@ class PluginModules:
         self.table = table_of(files)
         self._native = {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
         self._roots = frozenset(name for name in self.table if "." not in name)
+        self._compiled: dict[str, bytes] = {}
         self._importlib = _Importlib(self)
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
 
     def open(self) -> None:
-        """Make the modules importable; nothing is imported yet."""
+        """Make the modules importable; nothing is imported yet. Blocks while large ones are compiled."""
+        sources = {str(self.root / source.file): source.code for source in self.table.values() if source.file}
+        self._compiled = compile_large(sources)
         namespace = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
         namespace.__path__ = []
         package = ModuleType(self.package)
@@ -72,6 +77,14 @@ class PluginModules:
         for source in self.table.values():
             if source.is_package:
                 yield str(self.root / source.folder)
+
+    def code(self, source: Source, path: str) -> CodeType:
+        """The code of one of its modules, compiled from its checked bytes."""
+        compiled = self._compiled.pop(path, None)
+        if compiled is not None:
+            code: CodeType = marshal.loads(compiled)
+            return code
+        return compile(source.code, path, "exec", dont_inherit=True)
 
     def owns(self, name: str) -> bool:
         """Whether an absolute module name is the plugin's own."""
@@ -200,6 +213,3 @@ def forget_types() -> None:
     """Empty the caches of `typing`, which hold the arguments of generics such as `Plugin[Config]`."""
     for clear in getattr(typing, "_cleanups", ()):
         clear()
-
-
-__all__ = ["PREFIX", "PluginModules", "Remains", "Source", "forget_types"]
