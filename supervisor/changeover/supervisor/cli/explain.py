@@ -38,7 +38,7 @@ def command(name: str, runtime_dir: str, epoch: int, as_json: bool) -> None:
 def lines(explanation: Explanation, now: float) -> Iterator[str]:
     """Lay the explanation out; `now` is wall clock."""
     line = explanation.line
-    yield f"epoch {line.epoch}  {line.state.value}  given {clock(line.given, now)} to {by(line.origin)}"
+    yield f"epoch {line.epoch}  {line.state.value}  given {clock(line.given, now)} by {by(line.origin)}"
     yield f"  {what(line)}"
     for refusal in explanation.refusals:
         yield from refusal_lines(refusal, None)

@@ -8,7 +8,7 @@ from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import table
 from changeover.supervisor.control import LeasesView
-from changeover.supervisor.telemetry.wording import seconds
+from changeover.supervisor.telemetry.wording import age
 
 HELP = """Show who still holds which epoch: kind, age, path and worker of each lease, oldest epoch first.
 
@@ -37,7 +37,7 @@ def lines(view: LeasesView) -> Iterator[str]:
     )
     if held:
         rows = [
-            (str(lease.epoch), lease.kind, seconds(lease.age), str(slot.slot), str(slot.pid), lease.path)
+            (str(lease.epoch), lease.kind, age(lease.age), str(slot.slot), str(slot.pid), lease.path)
             for lease, slot in held
         ]
         yield from table((("epoch", "kind", "age", "slot", "pid", "path"), *rows))

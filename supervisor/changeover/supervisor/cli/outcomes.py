@@ -14,7 +14,7 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
-from changeover.supervisor.telemetry.wording import refused_by, seconds
+from changeover.supervisor.telemetry.wording import age, refused_by, seconds
 
 TRACEBACK_TAIL = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
@@ -77,7 +77,8 @@ def _refused(outcome: Refused, workers: int, again: str) -> Iterator[str]:
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
-    yield f"next: fix, then `{again}` (also tries the same content again){whole}"
+    if any(refusal.slot >= 0 or refusal.refusal.where for refusal in outcome.refusals):
+        yield f"next: fix, then `{again}` (also tries the same content again){whole}"
 
 
 def _distinct(refusals: Sequence[SlotRefusal]) -> Iterator[SlotRefusal]:
@@ -98,8 +99,9 @@ def refusal_lines(refused: SlotRefusal, most: int | None) -> Iterator[str]:
         most: How many lines of the traceback's end to show; None shows all.
     """
     refusal = refused.refusal
-    what = "  ".join(part for part in (refusal.unit, refusal.hook or refusal.stage.value) if part)
-    yield f"  {refused_by(refused)}  {what}" + (f"      {refusal.where}" if refusal.where else "")
+    stage = refusal.hook or (refusal.stage.value if refused.slot >= 0 else "")
+    what = "  ".join(part for part in (refused_by(refused), refusal.unit, stage) if part)
+    yield f"  {what}" + (f"      {refusal.where}" if refusal.where else "")
     if refusal.source:
         yield f"      {refusal.source.strip()}"
     yield f"  {refusal.summary}"
@@ -116,9 +118,7 @@ def left_behind(leases: LeasesView) -> Iterator[str]:
     for slot in leases.slots:
         for lease in slot.leases:
             if lease.epoch < leases.epoch:
-                held.setdefault(lease.epoch, {}).setdefault(lease.kind, []).append(
-                    f"{lease.path} ({seconds(lease.age)})"
-                )
+                held.setdefault(lease.epoch, {}).setdefault(lease.kind, []).append(f"{lease.path} ({age(lease.age)})")
     for epoch, kinds in sorted(held.items()):
         counted = ", ".join(f"{len(paths)} {kind} {paths[0]}" for kind, paths in sorted(kinds.items()))
         yield f"  still on {epoch}: {counted}   see: changeover leases"

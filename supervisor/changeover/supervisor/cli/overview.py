@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from changeover.supervisor.control import HistoryLine, PluginState, PluginView, SlotState, SlotView, StatusView
-from changeover.supervisor.telemetry.wording import by, seconds
+from changeover.supervisor.telemetry.wording import age, by
 
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
 
@@ -41,14 +41,14 @@ def clock(at: float, now: float) -> str:
 
 
 def _headline(view: StatusView, now: float) -> str:
-    up = f"up {seconds(max(now - view.started, 0))}, supervisor {view.pid}, term {view.term}"
+    up = f"up {age(now - view.started)}, supervisor {view.pid}, term {view.term}"
     if view.serving is None:
         return f"{view.name}   nothing is committed yet   {up}"
     line = view.serving
     since = line.given if line.decided is None else line.decided
     label = f', "{line.origin.label}"' if line.origin.label else ""
-    age = seconds(max(now - since, 0))
-    return f"{view.name}   epoch {view.epoch} since {clock(since, now)} ({age}){label} by {by(line.origin)}   {up}"
+    lasting = age(now - since)
+    return f"{view.name}   epoch {view.epoch} since {clock(since, now)} ({lasting}){label} by {by(line.origin)}   {up}"
 
 
 def _row(slot: SlotView, epoch: int, now: float) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def _row(slot: SlotView, epoch: int, now: float) -> tuple[str, ...]:
         str(slot.slot),
         str(slot.pid),
         str(slot.epoch),
-        seconds(max(now - slot.started, 0)),
+        age(now - slot.started),
         _leases(slot.leases, epoch),
         str(slot.connections),
         f"{slot.requests:,}",
@@ -86,4 +86,4 @@ def _plugin(plugin: PluginView) -> str:
 
 def _refused(line: HistoryLine) -> str:
     at = datetime.fromtimestamp(line.given if line.decided is None else line.decided).strftime("%H:%M")
-    return f"epoch {line.epoch} refused {at} ({by(line.origin)}): {line.reason}; see: changeover explain {line.epoch}"
+    return f"epoch {line.epoch} refused {at} by {by(line.origin)}: {line.reason}; see: changeover explain {line.epoch}"

@@ -21,6 +21,7 @@ class Mark(enum.Enum):
 
 Known = (
     records.CutoverBegan
+    | records.PhaseBegan
     | records.WorkerPrepared
     | records.WorkerRefused
     | records.CommitDecided
@@ -73,6 +74,8 @@ class Progress:
         match record:
             case records.CutoverBegan():
                 self._begin(record, told.at)
+            case records.PhaseBegan(phase="preparing"):
+                self._at = told.at
             case records.WorkerPrepared(worker=worker):
                 self._marks[worker.slot] = Mark.PREPARED
             case records.WorkerRefused(worker=worker):
@@ -88,7 +91,7 @@ class Progress:
             case records.CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
                 self._over = True
-            case _:
+            case records.CutoverAborted():
                 self._over = True
 
     def _begin(self, record: records.CutoverBegan, at: float) -> None:

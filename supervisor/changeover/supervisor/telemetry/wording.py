@@ -76,6 +76,11 @@ def seconds(value: float) -> str:
     return f"{value / 86400:.0f} d"
 
 
+def age(value: float) -> str:
+    """How old something is, in whole units: `0 s`, `12 s`, `4 min`, `3 d`."""
+    return seconds(value) if value >= 10 else f"{max(value, 0.0):.0f} s"
+
+
 def cause(refusal: Refusal) -> str:
     """A refusal in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
     subject = " ".join(part for part in (refusal.unit, refusal.hook) if part) or refusal.stage.value
@@ -130,10 +135,10 @@ def _(record: records.EpochRaised) -> Worded:
 @word.register
 def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
+    workers = f"  swap in {record.workers} workers" if record.workers else ""
+    who = by(record.origin)
     return Worded(
-        INFO,
-        f"epoch {record.previous} -> {record.epoch}{label} by {by(record.origin)}  swap in {record.workers} workers   "
-        f"{_changes(record.summary)}",
+        INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{workers}   {_changes(record.summary)}"
     )
 
 
