@@ -34,7 +34,7 @@ class Problem(msgspec.Struct, frozen=True):
     def refusal(self) -> Refusal:
         """As a refusal at the scan."""
         unit = str(UnitRef(UnitKind.PLUGIN, self.plugin)) if self.plugin else ""
-        return Refusal(Stage.SCAN, self.fault, str(self), unit=unit, where=self.file)
+        return Refusal(Stage.SCAN, self.fault, str(self), unit=unit)
 
 
 def of_manifest(invalid: ManifestInvalid) -> tuple[Problem, ...]:

@@ -131,12 +131,12 @@ def test_one_broken_plugin_refuses_the_whole_scan_with_everything_that_is_wrong(
     ]
 
 
-def test_a_refusal_names_whose_fault_it_is(place: Place, serving: Snapshot) -> None:
-    place.plugins.folder("pricing", "?")
+def test_a_refusal_names_whose_fault_it_is_and_of_which_plugin(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", more='requires = { catalog = ">=1" }')
     result = place.scan(serving)
     assert isinstance(result, ScanRefused)
     refusal = result.refusals[0].refusal
-    assert (refusal.fault, refusal.where) == (Fault.CONTRACT, f"{place.root}/plugins/pricing/plugin.toml")
+    assert (refusal.fault, refusal.unit) == (Fault.CONTRACT, "plugin pricing")
 
 
 def test_a_broken_configuration_refuses_the_scan_with_every_error(place: Place, serving: Snapshot) -> None:
