@@ -471,3 +471,19 @@ async def test_a_lease_that_is_ended_ends_the_application(way: Way) -> None:
     await until(lambda: not serving.units.leases)
     assert cancelled.is_set()
     assert exchange.status == 503
+
+
+@every_way
+async def test_a_stream_whose_lease_is_ended_is_broken_off(way: Way) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(piece(b"x"))
+        await asyncio.Event().wait()
+
+    serving = served(app, way)
+    exchange = MemoryExchange()
+    serving.dispatcher.dispatch(exchange)
+    await until(lambda: exchange.pieces)
+    serving.units.live_leases()[0].end("too many resident copies")
+    await until(lambda: not serving.units.leases)
+    assert (exchange.aborted, exchange.ended) == (True, False)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -210,39 +211,43 @@ def test_a_thread_keeps_its_generation_alive_and_knows_it(run: Story) -> None:
 
 
 def test_a_thread_that_raises_lets_go(run: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
 
     async def story() -> None:
         def thread() -> None:
             raise ValueError
 
+        started: list[threading.Thread] = []
+
         async def work() -> None:
-            threading.Thread(target=thread).start()
+            started.append(threading.Thread(target=thread))
+            started[0].start()
 
         served = serving(work)
         await answered(served)
+        started[0].join(10)
+        assert len(raised) == 1
         await until(lambda: not served.units.leases)
 
     run(story)
 
 
-def test_a_finished_thread_is_collected(run: Story) -> None:
+def test_a_finished_thread_is_freed_without_the_garbage_collector(run: Story) -> None:
     async def story() -> None:
-        class Marked(threading.Thread):
-            def run(self) -> None: ...
+        started: list[weakref.ref[threading.Thread]] = []
 
         async def work() -> None:
-            Marked().start()
+            thread = threading.Thread(target=time.monotonic)
+            started.append(weakref.ref(thread))
+            thread.start()
 
-        served = serving(work)
-        await answered(served)
-        await until(lambda: not served.units.leases)
         gc.disable()
         try:
-            alive = [thing for thing in gc.get_objects() if isinstance(thing, Marked)]
+            await answered(serving(work))
+            await until(lambda: started[0]() is None, "the thread to be freed")
         finally:
             gc.enable()
-        assert alive == []
 
     run(story)
 
