@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Policy, Rhythm
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.forking import Preload
@@ -18,6 +19,7 @@ def policy(settings: Settings) -> Policy:
     wait = settings.deadlines
     return Policy(
         boot=Boot(settings.boot),
+        on_silent_workers=SilentWorkers(settings.on_silent_worker),
         deadlines=Deadlines(prepare=wait.prepare, boot=wait.boot, graceful=wait.graceful),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence),
     )

@@ -1,7 +1,7 @@
 """The one base of every error about the operating system's objects that the supervisor holds."""
 
-from changeover.workers.errors import ChangeoverError
+from changeover.supervisor.errors import SupervisorError
 
 
-class ProcessError(ChangeoverError):
+class ProcessError(SupervisorError):
     """Something of the operating system's is not as the supervisor needs it."""
