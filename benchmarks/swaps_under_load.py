@@ -18,6 +18,7 @@ from benchmarks.chart import Chart, Series, Style
 from benchmarks.load.process import Totals, running, total
 from benchmarks.load.record import CLOSES, Kind, Mix
 from benchmarks.machine import here
+from benchmarks.network import leave_for_own
 from benchmarks.publication import Result, Verdict, parser, publish
 from benchmarks.samples import Sample, Stores, samples
 from benchmarks.subject import serving, until
@@ -29,6 +30,7 @@ PAUSE = 0.4
 """Seconds between two swaps: 1.5 s requests then hold at most 5 generations, below the bound on resident copies."""
 AFTER = 3.0
 """Seconds for which load goes on after the supervisor was killed."""
+SHARED = "the kernel's counters are those of the whole machine: a network namespace of its own needs root"
 NEAR = 15_000_000
 """Nanoseconds around a store that the chart shows."""
 DRAWN = 12_000
@@ -106,6 +108,7 @@ def main(arguments: list[str]) -> int:
     options = parser(f"benchmarks.{NAME}", __doc__).parse_args(arguments)
     parameters = QUICK if options.quick else Parameters()
     machine = here(f"benchmarks.{NAME}")
+    alone = leave_for_own()
     loaded, totals, swaps, answers = under_load(parameters)
     scenes = {
         "under load": loaded,
@@ -119,7 +122,7 @@ def main(arguments: list[str]) -> int:
         quick=options.quick,
         verdicts=_verdicts(scenes),
         rows=_rows(scenes),
-        notes=_notes(totals),
+        notes=(*_notes(totals), *(() if alone else (SHARED,))),
         scenes=scenes,
         totals=totals,
         swaps=tuple(swaps),
