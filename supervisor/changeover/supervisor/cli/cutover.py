@@ -86,6 +86,9 @@ def carry_out(client: Client, wish: Wish) -> Exit:
     except WaitEnded:
         click.echo(outcomes.wait_ended(isinstance(outcome, Committed) or progress.decided, wish.until, wish.wait))
         return Exit.WAIT_ENDED
+    except KeyboardInterrupt:
+        click.echo("interrupted (exit 6): what was asked for goes on; see `changeover history`")
+        return Exit.WAIT_ENDED
     if outcome is None:
         raise NoAnswer(client.path, "the server ended before the outcome was known; see `changeover history`")
     for line in outcomes.lines(outcome, len(status.slots), wish.again):

@@ -1,12 +1,13 @@
 """`changeover events`."""
 
+import contextlib
 from datetime import datetime
 
 import click
 import msgspec
 
 from changeover.supervisor.api.bodies import EventsAnswer
-from changeover.supervisor.api.client import NoAnswer
+from changeover.supervisor.api.client import Client, NoAnswer
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.telemetry.stream import Told
@@ -30,9 +31,14 @@ def command(name: str, runtime_dir: str, follow: bool, after: int, as_json: bool
             for told in client.get(f"/v1/events?follow=false&after={after}", EventsAnswer).events:
                 click.echo(msgspec.json.encode(told) if as_json else line(told))
             return
-        for event in client.stream("GET", "/v1/events", None, {"last-event-id": str(after)}):
-            click.echo(event.data if as_json else line(msgspec.json.decode(event.data, type=Told)))
-        raise NoAnswer(client.path, "the server ended")
+        with contextlib.suppress(KeyboardInterrupt):
+            _follow(client, after, as_json)
+
+
+def _follow(client: Client, after: int, as_json: bool) -> None:
+    for event in client.stream("GET", "/v1/events", None, {"last-event-id": str(after)}):
+        click.echo(event.data if as_json else line(msgspec.json.decode(event.data, type=Told)))
+    raise NoAnswer(client.path, "the server ended")
 
 
 def line(told: Told) -> str:

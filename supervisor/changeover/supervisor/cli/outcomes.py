@@ -14,7 +14,8 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
-from changeover.supervisor.telemetry.wording import age, refused_by, seconds
+from changeover.supervisor.telemetry.wording import age, in_all, refused_by, seconds
+from changeover.supervisor.telemetry.wording import workers as counted
 
 TRACEBACK_TAIL = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
@@ -46,7 +47,7 @@ def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
             yield f"nothing changed: what is on disk is epoch {serving}, which serves"
             yield "next: `changeover reload --force` makes an epoch of it all the same"
         case Planned(serving=serving, summary=summary):
-            yield f"would change, by a swap in {workers} workers beside epoch {serving}:"
+            yield f"would change, by a swap in {counted(workers)} beside epoch {serving}:"
             yield from (f"  {line}" for line in summary)
             yield "nothing was changed (--dry-run)"
         case NeedsRoll(serving=serving, changed=changed):
@@ -62,13 +63,13 @@ def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
 
 def _committed(outcome: Committed) -> Iterator[str]:
     took = seconds(outcome.durations.total)
-    yield f"done  epoch {outcome.serving} serves in all {outcome.workers} workers  ({took})"
+    yield f"done  epoch {outcome.serving} serves {in_all(outcome.workers)}  ({took})"
     for lost in outcome.lost:
         yield f"  lost on the way: {refused_by(lost)}: {lost.refusal.summary}"
 
 
 def _refused(outcome: Refused, workers: int, again: str) -> Iterator[str]:
-    serves = f"epoch {outcome.serving} serves in all {workers} workers" if outcome.serving else "nothing serves yet"
+    serves = f"epoch {outcome.serving} serves {in_all(workers)}" if outcome.serving else "nothing serves yet"
     yield f"refused (exit 1): nothing changed, {serves}"
     if not outcome.refusals:
         yield f"  {outcome.reason}"

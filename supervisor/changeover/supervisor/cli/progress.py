@@ -6,7 +6,7 @@ import msgspec
 
 from changeover.supervisor.core import records
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.telemetry.wording import seconds
+from changeover.supervisor.telemetry.wording import seconds, workers
 
 
 class Mark(enum.Enum):
@@ -98,7 +98,7 @@ class Progress:
         self._began, self._at, self._committed_at, self._marks = record, at, None, {}
         self._over = False
         self._lines.append(
-            f"{self._name}  epoch {record.previous} -> {record.epoch}  swap in {record.workers} workers   "
+            f"{self._name}  epoch {record.previous} -> {record.epoch}  swap in {workers(record.workers)}   "
             f"{', '.join(record.summary) or 'no change of content'}"
         )
 

@@ -5,6 +5,7 @@ import click
 from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.telemetry.wording import workers as counted
 
 HELP = """Change the number of workers; the oldest leave first, gracefully.
 
@@ -19,4 +20,4 @@ def command(name: str, runtime_dir: str, workers: int) -> None:
     """See HELP."""
     with failures():
         server(name, runtime_dir).raw("PUT", "/v1/scale", ScaleBody(workers))
-        click.echo(f"{workers} workers wanted; see: changeover status")
+        click.echo(f"{counted(workers)} wanted; see: changeover status")

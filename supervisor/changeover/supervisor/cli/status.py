@@ -1,5 +1,6 @@
 """`changeover status`."""
 
+import contextlib
 import time
 
 import click
@@ -49,7 +50,7 @@ def _watch(client: Client) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(screen=True, auto_refresh=False) as live:
+    with contextlib.suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
         while True:
             view = client.get("/v1/status", StatusView)
             live.update(Text("\n".join(overview(view, time.time())), no_wrap=True), refresh=True)

@@ -81,6 +81,16 @@ def age(value: float) -> str:
     return seconds(value) if value >= 10 else f"{max(value, 0.0):.0f} s"
 
 
+def workers(count: int) -> str:
+    """How many workers: `1 worker`, `4 workers`."""
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
+def in_all(count: int) -> str:
+    """That none is left out: `in its worker`, `in all 4 workers`."""
+    return "in its worker" if count == 1 else f"in all {count} workers"
+
+
 def cause(refusal: Refusal) -> str:
     """A refusal in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
     subject = " ".join(part for part in (refusal.unit, refusal.hook) if part) or refusal.stage.value
@@ -135,10 +145,10 @@ def _(record: records.EpochRaised) -> Worded:
 @word.register
 def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
-    workers = f"  swap in {record.workers} workers" if record.workers else ""
+    where = f"  swap in {workers(record.workers)}" if record.workers else ""
     who = by(record.origin)
     return Worded(
-        INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{workers}   {_changes(record.summary)}"
+        INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {_changes(record.summary)}"
     )
 
 
@@ -173,7 +183,7 @@ def _(record: records.CommitDecided) -> Worded:
 def _(record: records.CutoverCompleted) -> Worded:
     return Worded(
         INFO,
-        f"epoch {record.epoch} serves in all {record.workers} workers   {_changes(record.summary)}   "
+        f"epoch {record.epoch} serves {in_all(record.workers)}   {_changes(record.summary)}   "
         f"(prepare {seconds(record.prepare)}, commit {seconds(record.commit)}, {seconds(record.total)} in all)",
     )
 
@@ -292,7 +302,7 @@ def _(record: records.SlotParked) -> Worded:
 
 @word.register
 def _(record: records.Scaled) -> Worded:
-    return Worded(INFO, f"{record.previous} -> {record.slots} workers")
+    return Worded(INFO, f"{record.previous} -> {workers(record.slots)}")
 
 
 @word.register
@@ -333,7 +343,7 @@ def _(record: records.PeerIgnored) -> Worded:
 
 @word.register
 def _(record: records.StopBegan) -> Worded:
-    return Worded(INFO, f"stopping ({record.urgency}): {record.workers} workers are to leave")
+    return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
 
 
 @word.register
