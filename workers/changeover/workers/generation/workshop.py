@@ -12,7 +12,8 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
-from changeover.workers.generation.release import Leak, OnDegraded, Remnants, end
+from changeover.workers.generation.leaks import Leak, Remnants
+from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit, unit_of
 from changeover.workers.plugins.api import PluginVersion
