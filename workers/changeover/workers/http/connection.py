@@ -11,10 +11,7 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 """
 
 import asyncio
-import enum
-import socket
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 from changeover.workers.http.body import Body, LengthBody, body_of
@@ -23,33 +20,14 @@ from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
+from changeover.workers.http.outlet import MAX_DISCARD, Course, Outlet
 from changeover.workers.http.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
-from changeover.workers.http.waiters import Waiters
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CR = 13
-JOIN = 32 * 1024
-"""Up to this size pieces are copied together for one cheap write; beyond they are gathered."""
-MAX_DISCARD = 256 * 1024
-"""Most bytes that are read and dropped: of a body that the application left, or after the last answer."""
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER that makes closing send a reset."""
-
-
-class Course(enum.Enum):
-    """Whether the connection goes on."""
-
-    OPEN = enum.auto()
-    LAST = enum.auto()
-    """The answer under way is the last one: we said so."""
-    ASKED = enum.auto()
-    """The answer under way is the last one: the client said so."""
-    LINGERING = enum.auto()
-    """Nothing more is written; what comes is dropped."""
-    CLOSED = enum.auto()
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -64,17 +42,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         client: Peer address and port; None on a Unix socket.
         server: Own address and port, or path and None on a Unix socket.
         exchange: The request that is being served.
+        outlet: The write side.
         requests: How many were dispatched.
         watch: Since when it has been doing what it does, for the sweep.
     """
 
     __slots__ = (
         "_advancing",
-        "_at_end",
         "_body",
-        "_clogged",
-        "_course",
-        "_discarded",
+        "_dropped",
         "_expectation",
         "_held",
         "_held_raw",
@@ -83,12 +59,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         "_on_open",
         "_reading",
         "_received",
-        "_sent",
         "_transport",
         "_unread",
-        "_writers",
         "client",
         "exchange",
+        "outlet",
         "requests",
         "server",
         "site",
@@ -96,6 +71,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     )
 
     _transport: asyncio.Transport
+    outlet: Outlet
 
     def __init__(
         self,
@@ -111,7 +87,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.watch = Watch()
         self._on_open = on_open
         self._on_close = on_close
-        self._course = Course.OPEN
         self._unread = Unread(site.limits)
         self._held: WireExchange | None = None
         self._held_raw = b""
@@ -119,17 +94,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._incoming: Incoming | None = None
         self._expectation = Expectation.NONE
         self._advancing = False
-        self._at_end = False
-        self._clogged = False
         self._reading = True
-        self._writers = Waiters()
-        self._received = self._discarded = self._sent = 0
+        self._received = self._dropped = 0
 
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)
+        self.outlet = Outlet(self._transport)
         self.client = _address(transport.get_extra_info("peername"))
         own = transport.get_extra_info("sockname")
         self.server = (own, None) if isinstance(own, str) else _address(own)
@@ -142,9 +115,9 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
         data = bytes(self.site.buffer[:nbytes])
-        if self._course is Course.LINGERING:
-            self._drop(nbytes)
-        elif self._vacant and data.find(END) == nbytes - len(END) and data[0] != CR:
+        if self.outlet.course is Course.LINGERING:
+            self.outlet.drop(nbytes)
+        elif self._vacant and 0 < data.find(END) == nbytes - len(END) and data[0] != CR:
             self._begin_alone(data)
         else:
             self._unread.add(data)
@@ -152,41 +125,45 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The client has shut its write side; it still gets the answers to what it asked."""
-        self._at_end = True
-        if self._body is not None and self.exchange is not None:
-            self._refuse(BadMessage(400, "the request body ends before its end"))
-            return True
-        return self.exchange is not None or self._held is not None
+        self.outlet.client_shut = True
+        self._end_input()
+        return True
 
     def pause_writing(self) -> None:
         """The client does not take what is written."""
-        self._clogged = True
+        self.outlet.clog()
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
-        self._clogged = False
-        self._writers.wake()
+        self.outlet.unclog()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
-        self._course = Course.CLOSED
         exchange, self.exchange = self.exchange, None
         self._held = self._incoming = self._body = None
         if exchange is not None:
             exchange.lose()
-        self._writers.wake()
+        self.outlet.lost()
         self._on_close(self)
 
     # What the owner of all connections calls.
 
     def unread(self) -> bytes:
-        """The raw bytes of every message that was not dispatched, complete or not."""
+        """The raw bytes of every message that was not dispatched, complete or not.
+
+        Bytes that come while `in_body` belong to the request that is being served, up to its end.
+        """
         return self._held_raw + bytes(self._unread.data)
+
+    @property
+    def in_body(self) -> bool:
+        """Whether a request body is under way, whose bytes belong to nobody else."""
+        return self._body is not None
 
     @property
     def at_boundary(self) -> bool:
         """Whether no message is under way, so that `unread` is all that somebody else needs to go on."""
-        return self.exchange is None and self._body is None and self._course is Course.OPEN
+        return self.exchange is None and self._body is None and self.outlet.course is Course.OPEN
 
     def resume(self) -> None:
         """Offer a held request again."""
@@ -199,27 +176,22 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def finish(self) -> None:
         """Close politely: nothing of an answer is under way."""
-        if self._course is not Course.LINGERING and self._course is not Course.CLOSED:
+        if not self.outlet.ended:
             self._linger()
 
     def abort(self) -> None:
         """Cut the connection off."""
-        self._transport.abort()
+        self.outlet.abort()
 
     def sight(self) -> Sight:
         """What it is doing."""
-        buffered = self._transport.get_write_buffer_size()
-        if buffered:
-            return Sight(Phase.WRITING, self._sent - buffered)
-        if self._course is Course.LINGERING or self._course is Course.CLOSED:
-            return Sight(Phase.LINGERING, 0)
-        return self._resting_sight() if self.exchange is None else self._busy_sight()
+        return self.outlet.sight() or (self._resting_sight() if self.exchange is None else self._busy_sight())
 
     def overdue(self, overdue: Overdue) -> None:
         """Its phase has lasted too long."""
         match overdue:
             case Overdue.CLOSE:
-                self._transport.close()
+                self.outlet.close()
             case Overdue.TIMEOUT:
                 self._refuse(BadMessage(408, "the request did not come in time"))
             case Overdue.UNAVAILABLE:
@@ -227,58 +199,38 @@ class HttpConnection(asyncio.BufferedProtocol):
             case Overdue.GONE if self.exchange is not None:
                 self.exchange.depart()
             case Overdue.ABORT:
-                self._transport.abort()
+                self.outlet.abort()
 
     # What its exchange calls.
-
-    def send(self, pieces: Sequence[bytes], size: int) -> None:
-        """Hand bytes to the transport, `size` of them beside a head."""
-        self._sent += size + 1
-        if size < JOIN:
-            self._transport.write(b"".join(pieces))
-        else:
-            self._transport.writelines(pieces)
-
-    async def drain(self) -> None:
-        """Wait until the client has taken enough."""
-        if self._clogged and self._course is not Course.CLOSED:
-            await self._writers.wait()
 
     def persists(self, head: Head, *, wanted: bool) -> bool:
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
         unasked, self._expectation = self._expectation, Expectation.NONE
         if not head.persistent:
-            self._course = Course.ASKED
+            self.outlet.course = Course.ASKED
         elif not wanted or unasked is Expectation.CONTINUE or self.site.stopping:
-            self._course = Course.LAST
-        return self._course is Course.OPEN
+            self.outlet.course = Course.LAST
+        return self.outlet.course is Course.OPEN
 
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = self._incoming = None
-        if self._course is not Course.OPEN or not self._may_discard():
+        if self.outlet.course is not Course.OPEN or not self._may_discard():
             self._close_after_last()
-        elif self._body is not None or self._unread.data or self._at_end:
+        elif self._body is not None or self._unread.data or self.outlet.client_shut:
             self._advance()
 
     def fail(self, status: int, fact: str) -> None:
         """Answer in the application's place, then close."""
         lines, body = error_response(status, fact)
         self.exchange = self._held = self._incoming = None
-        self.send([lines + self.site.tail + body], len(body))
+        self.outlet.send([lines + self.site.tail + body], len(body))
         self._linger()
 
     def cut(self, *, reset: bool) -> None:
         """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
-        self._course = Course.CLOSED
         self.exchange = self._held = self._incoming = self._body = None
-        if not reset:
-            self._transport.close()
-            return
-        own: socket.socket | None = self._transport.get_extra_info("socket")
-        if own is not None:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._transport.abort()
+        self.outlet.cut(reset=reset)
 
     # From bytes to exchanges.
 
@@ -309,6 +261,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return True
         self.exchange = self._body = self._incoming = None
         self._held, self._held_raw = exchange, raw
+        self._regulate()
         return False
 
     def _expect_body(self, exchange: WireExchange) -> None:
@@ -328,15 +281,22 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._refuse(error)
         finally:
             self._advancing = False
-        if self._at_end and self.exchange is None and self._held is None:
-            self._transport.close()
+        if self.outlet.client_shut:
+            self._end_input()
         self._regulate()
+
+    def _end_input(self) -> None:
+        """Nothing more will come: whatever cannot be completed any more ends here."""
+        if self.exchange is None and self._held is None:
+            self.outlet.close()
+        elif self._body is not None:
+            self._refuse(BadMessage(400, "the request body ends before its announced end"))
 
     def _step(self) -> bool:
         """Go one message further; whether it is worth trying again."""
         if self._body is not None:
             return self._feed(self._body)
-        if self.exchange is not None or self._held is not None or self._course is not Course.OPEN:
+        if self.exchange is not None or self._held is not None or self.outlet.course is not Course.OPEN:
             return False
         raw = self._unread.cut_head()
         return raw is not None and self._begin(raw)
@@ -350,12 +310,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._expectation = Expectation.NONE
         if body.complete:
             self._body = None
-            self._discarded = 0
+            self._dropped = 0
         if self._incoming is not None:
             self._incoming.put(piece, last=body.complete)
         elif not body.complete:
-            self._discarded += taken
-            if self._discarded > MAX_DISCARD:
+            self._dropped += taken
+            if self._dropped > MAX_DISCARD:
                 self._linger()
         return body.complete
 
@@ -368,7 +328,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
         full = self._room <= 0 or (self._incoming is not None and self._incoming.full)
-        if full == self._reading and not self._at_end and not self._transport.is_closing():
+        if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
             if full:
                 self._transport.pause_reading()
@@ -382,37 +342,27 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _refuse(self, error: BadMessage) -> None:
         exchange, self.exchange = self.exchange, None
-        if exchange is not None and exchange.stage is Stage.SENT:
+        if exchange is None and self._body is not None:
+            self._linger()
+        elif exchange is not None and exchange.stage is Stage.SENT:
             exchange.abort()
-            return
-        if exchange is not None:
-            exchange.lose()
-        self.fail(error.status, error.fact)
+        else:
+            if exchange is not None:
+                exchange.lose()
+            self.fail(error.status, error.fact)
 
     def _close_after_last(self) -> None:
-        if self._course is Course.ASKED and self._body is None and not self._unread.data:
-            self._course = Course.CLOSED
-            self._transport.close()
+        if self.outlet.course is Course.ASKED and self._body is None and not self._unread.data:
+            self.outlet.close()
         else:
             self._linger()
 
     def _linger(self) -> None:
-        """Shut the write side and drop what still comes: closing now could destroy the answer by a reset."""
-        self._course = Course.LINGERING
         self._body = None
         self._held_raw = b""
         self._unread.data.clear()
-        self._discarded = 0
-        if self._at_end:
-            self._transport.close()
-        else:
-            self._transport.write_eof()
-            self._regulate()
-
-    def _drop(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > MAX_DISCARD:
-            self._transport.pause_reading()
+        self.outlet.linger()
+        self._regulate()
 
     def _resting_sight(self) -> Sight:
         if self._held is not None:
@@ -426,8 +376,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _busy_sight(self) -> Sight:
         if self._incoming is not None and self._incoming.wanted:
             return Sight(Phase.BODY, self._received)
-        if self._at_end:
-            return Sight(Phase.HALF_CLOSED, self._sent)
+        if self.outlet.client_shut:
+            return Sight(Phase.HALF_CLOSED, self.outlet.sent)
         return Sight(Phase.BUSY, self.requests)
 
 

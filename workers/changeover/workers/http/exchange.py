@@ -5,12 +5,12 @@ Content-Length even when the application gave none. Nothing is held back longer 
 """
 
 import enum
-from collections.abc import Sequence
 from typing import Protocol
 
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
+from changeover.workers.http.outlet import Outlet
 from changeover.workers.http.response import (
     Framing,
     ResponseHead,
@@ -25,7 +25,7 @@ from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.exchange import RawHeaders
 
 HELD_BACK = 16 * 1024
-"""Most bytes of a body that wait for the end of the loop's turn."""
+"""Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -47,14 +47,9 @@ class Wire(Protocol):
     """What an exchange needs of its connection."""
 
     site: Site
+    outlet: Outlet
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
-
-    def send(self, pieces: Sequence[bytes], size: int) -> None:
-        """Hand bytes to the transport, `size` of them beside a head."""
-
-    async def drain(self) -> None:
-        """Wait until the client has taken enough."""
 
     def persists(self, head: Head, *, wanted: bool) -> bool:
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
@@ -182,14 +177,19 @@ class WireExchange:
             self._left -= len(data)
             if self._left < 0:
                 self._break("its body is longer than its Content-Length")
-        if self._size >= HELD_BACK or (self._left == 0 and self._framing is Framing.LENGTH):
+            if self._left == 0:
+                self._flush(b"")
+                return
+        if self._size >= HELD_BACK and self._stage is Stage.SENT:
             self._flush(b"")
         elif not self._corked:
             self._hold_back()
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
-        await self._wire.drain()
+        if self._size >= HELD_BACK and self._pending:
+            self._flush(b"")
+        await self._wire.outlet.drain()
 
     def end(self) -> None:
         """Complete the answer.
@@ -254,7 +254,7 @@ class WireExchange:
             pieces = [self._encode_head(), *pieces]
             self._stage = Stage.SENT
         self._pending, self._size = [], 0
-        self._wire.send(pieces, size)
+        self._wire.outlet.send(pieces, size)
 
     def _encode_head(self) -> bytes:
         wire, head, response = self._wire, self.head, self._response

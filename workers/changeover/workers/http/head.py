@@ -154,11 +154,11 @@ def check_beginning(raw: bytearray, start: int, limits: Limits) -> None:
     Raises:
         BadMessage: Waiting is of no use.
     """
+    if TOKEN.match(raw[:1]) is None and raw != b"\r":
+        raise BadMessage(400, "this is no HTTP/1.1 request")
     end = raw.find(LINE)
     full = min(limits.head, limits.unread)
     check_size(len(raw) + (len(raw) >= full), len(raw) if end < 0 else end, limits)
-    if TOKEN.match(raw[:1]) is None and raw != b"\r":
-        raise BadMessage(400, "this is no HTTP/1.1 request")
     if BLANK_LF.search(raw, max(0, start - 3)):
         raise BadMessage(400, "lines end with CR LF")
 

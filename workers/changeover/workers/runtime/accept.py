@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from changeover.workers.http.connections import Connections
+from changeover.workers.link.hops import ANY, demand_hops
 from changeover.workers.runtime.counts import Counts
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,8 @@ class Acceptor:
         """Begin to accept, and to count."""
         for listener in self._listeners:
             listener.setblocking(False)
+            if listener.family != socket.AF_UNIX:
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
             self._queues.register(listener, select.POLLIN)
         self._connections.on_change = self._on_change
         self._counts.store(self._slot, len(self._connections))
@@ -243,6 +246,7 @@ class Acceptor:
         except OSError as error:
             return self._on_error(error)
         self.accepted += 1
+        demand_hops(accepted, ANY)  # inherited from a listener at which arrivals are being ended
         self._connections.adopt(accepted)
         return True
 
