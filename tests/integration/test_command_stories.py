@@ -1,0 +1,139 @@
+"""The command, typed for real: each story is what somebody does at a prompt, and the exit status they get."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from changeover.server import Server
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.tour.versions import install
+from tests.waits import until_sync
+
+COMMAND = (sys.executable, "-m", "changeover.supervisor")
+
+
+class Prompt:
+    """Types commands for the services in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugins = folder / "plugins"
+        self.plugins.mkdir()
+
+    def type(self, *words: str, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
+        """Type a command and wait for it."""
+        return subprocess.run(
+            [*COMMAND, *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+            env={**os.environ, "CHANGEOVER_RUNTIME_DIR": str(self.folder / "run")},
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type `changeover run` for something that cannot serve."""
+        return self.type("run", *words, "--state-dir=state", "--log-format=text")
+
+    def server(self) -> Server:
+        """A service of two workers, to be reached by the commands."""
+        return Server(plugins=self.plugins, workers=2, name="story", runtime_dir=self.folder / "run")
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> Prompt:
+    return Prompt(tmp_path)
+
+
+def test_the_demo_goes_as_it_should(prompt: Prompt) -> None:
+    done = prompt.type("demo", seconds=60.0)
+    assert done.returncode == Exit.DONE, done.stdout + done.stderr
+    assert "ValueError: invalid literal for int() with base 10: '1O0'" in done.stdout
+    assert "everything went as it should" in done.stdout
+
+
+async def test_content_that_was_rolled_back_comes_back_only_by_force(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    async with prompt.server():
+        install("2.0.0", prompt.plugins)
+        assert prompt.type("reload", "--label", "two", "--until", "retired").returncode == Exit.DONE
+        assert prompt.type("rollback").returncode == Exit.DONE
+        held = prompt.type("reload")
+        assert (held.returncode, "held" in held.stdout) == (Exit.REFUSED, True)
+        assert prompt.type("reload", "--force").returncode == Exit.DONE
+        history = prompt.type("history").stdout.splitlines()
+        assert [line.split()[0] for line in history[1:]] == ["4", "3", "2", "1"]
+        assert history[1].split()[1] == "serving"
+        assert "back to epoch 1" in history[2]
+
+
+async def test_a_refusal_is_shown_at_once_and_kept_for_later(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    async with prompt.server():
+        install("3.0.0", prompt.plugins)
+        refused = prompt.type("reload")
+        assert refused.returncode == Exit.REFUSED
+        assert "nothing changed, epoch 1 serves in all 2 workers" in refused.stdout
+        assert "self.total = sum(int(price) for price in PRICES.values())" in refused.stdout
+        assert "last   epoch 2 refused" in prompt.type("status").stdout
+        assert "ValueError: invalid literal" in prompt.type("explain", "2").stdout
+        counts = msgspec.json.decode(prompt.type("status", "--json").stdout)["counts"]
+        assert (counts["reloads"], sum(counts["refusals"].values())) == (1, 1)
+
+
+async def test_a_server_is_scaled_by_command(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    async with prompt.server() as server:
+        assert prompt.type("scale", "3").returncode == Exit.DONE
+        assert [slot.slot for slot in (await server.status()).slots] == [0, 1, 2]
+
+
+def test_a_service_stopped_by_command_leaves_nothing(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    words = ("run", "--plugins=plugins", "-b", "127.0.0.1:0", "--state-dir=state")
+    environment = {**os.environ, "CHANGEOVER_RUNTIME_DIR": str(prompt.folder / "run")}
+    with subprocess.Popen([*COMMAND, *words], cwd=prompt.folder, env=environment, stderr=subprocess.DEVNULL) as service:
+        try:
+            until_sync(lambda: prompt.type("status", "--check").returncode == Exit.DONE, "it serves", 30.0)
+            assert prompt.type("stop").returncode == Exit.DONE
+            assert service.wait(5) == Exit.DONE
+        finally:
+            service.kill()
+    assert list((prompt.folder / "run").glob("*.sock")) == []
+
+
+def test_an_app_that_cannot_be_imported_is_exit_4(prompt: Prompt) -> None:
+    (prompt.folder / "shop.py").write_text("import nothing_of_this_name\napp = None\n")
+    done = prompt.run("shop:app", "-b", "127.0.0.1:0")
+    assert done.returncode == Exit.APP_LOAD
+    assert "nothing_of_this_name" in done.stderr
+    assert list((prompt.folder / "run").glob("*.sock")) == []
+
+
+def test_an_address_in_use_names_its_holder(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = prompt.run("--plugins=plugins", "-b", address)
+    assert done.returncode == Exit.REFUSED
+    assert f"cannot listen on {address}: in use, held by pid {os.getpid()}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_with_mistakes_names_all_of_them_at_once(prompt: Prompt) -> None:
+    (prompt.folder / "changeover.toml").write_text('workers = 0\nbind = ["nowhere"]\n[app]\ntarget = "shop"\n')
+    done = prompt.type("check")
+    assert done.returncode == Exit.REFUSED
+    for path in ("$.workers", "$.bind[0]", "$.app.target"):
+        assert path in done.stderr
+    assert prompt.type("run").returncode == Exit.USAGE
+
+
+def test_no_server_is_exit_5(prompt: Prompt) -> None:
+    assert prompt.type("reload").returncode == Exit.NO_SERVER
