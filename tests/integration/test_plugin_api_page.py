@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import changeover.plugin
+import changeover.server
 import changeover.testing
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,9 @@ def test_every_example_passes_the_type_checker(examples: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("module", [changeover.plugin, changeover.testing], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [changeover.plugin, changeover.server, changeover.testing], ids=lambda module: module.__name__
+)
 def test_everything_public_is_on_the_page(module: object) -> None:
     names = module.__all__  # type: ignore[attr-defined]
     assert [name for name in names if not re.search(rf"\b{name}\b", PAGE)] == []
