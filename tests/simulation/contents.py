@@ -1,0 +1,56 @@
+"""Contents to serve: units that change from one generation to the next, and some that break workers."""
+
+import enum
+from random import Random
+
+from changeover.workers.protocol.snapshot import (
+    HandlerRef,
+    PipelineSpec,
+    PluginSpec,
+    Route,
+    Snapshot,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+)
+
+
+class Flaw(enum.Enum):
+    """What is wrong with a content, for the workers that it hits."""
+
+    NONE = ""
+    REFUSES = "refuses"
+    CRASHES = "crashes"
+    HANGS = "hangs"
+
+
+PLUGINS = ("authz", "geo", "pricing")
+
+
+def content(epoch: int, versions: tuple[int, ...], before: Snapshot | None, flaw: Flaw = Flaw.NONE) -> Snapshot:
+    """A generation of three plugins with a pipeline each; what is unchanged keeps its identity.
+
+    Args:
+        epoch: Its number.
+        versions: One per plugin.
+        before: What it follows.
+        flaw: What it does to workers; part of its digest.
+    """
+    known = {} if before is None else {(unit.key.ref, unit.key.digest): unit.key for unit in before.units}
+    plugins, pipelines, routes = [], [], []
+    for name, version in zip(PLUGINS, versions, strict=True):
+        ref = UnitRef(UnitKind.PLUGIN, name)
+        plugin = known.get((ref, f"{name}-{version}"), UnitKey(ref, f"{name}-{version}", epoch))
+        line = UnitRef(UnitKind.PIPELINE, name)
+        pipeline = known.get((line, f"line-{name}-{version}"), UnitKey(line, f"line-{name}-{version}", epoch))
+        plugins.append(PluginSpec(plugin, str(version), artifact=f"{name}-{version}"))
+        pipelines.append(PipelineSpec(pipeline, (HandlerRef(name, "check"),), requires=(ref,)))
+        routes.append(Route(name, f"/{name}"))
+    digest = "-".join(str(version) for version in versions) + flaw.value
+    return Snapshot(epoch, digest, (*plugins, *pipelines), tuple(routes), label=flaw.value)
+
+
+def changed(versions: tuple[int, ...], random: Random, fresh: int) -> tuple[int, ...]:
+    """Versions of which at least one is new."""
+    index = random.randrange(len(versions))
+    return tuple(fresh if at == index or random.random() < 0.25 else v for at, v in enumerate(versions))

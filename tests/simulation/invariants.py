@@ -1,0 +1,162 @@
+"""The starred promises of the design, checked after every step of the simulation.
+
+Each check names the promise that it guards. A failure is an `AssertionError` with the promise's
+number, which the runner completes with the seed and the tail of the trace.
+"""
+
+from typing import Any
+
+from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEntry, Retired
+from changeover.supervisor.core.outcome import Committed as CommittedOutcome
+from changeover.supervisor.core.outcome import Outcome, Refused
+from changeover.workers.generation.switch import Generation
+from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.serving.lease import Lease
+from tests.simulation.worker import Worker
+
+
+class PromiseBroken(AssertionError):
+    """A promise of the design does not hold.
+
+    Attributes:
+        number: Which.
+    """
+
+    def __init__(self, number: int, what: str) -> None:
+        self.number = number
+        super().__init__(f"promise {number} is broken: {what}")
+
+
+def require(holds: bool, number: int, what: str) -> None:
+    """Fail naming the promise unless it holds."""
+    if not holds:
+        raise PromiseBroken(number, what)
+
+
+class Invariants:
+    """Everything that must hold at any time.
+
+    Args:
+        world: What is watched.
+    """
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.served: dict[int, int] = {}
+        self.highest_given = 0
+        self.cell = 0
+        self.resolved: set[int] = set()
+
+    # ---- promise 1: epochs are ordered and never reused; a decision is on disk before anything acts on it ----
+
+    def on_written(self, entry: JournalEntry) -> None:
+        """Something is on disk."""
+        journal = self.world.journal
+        if isinstance(entry, EpochGiven):
+            require(entry.epoch > self.highest_given, 1, f"epoch {entry.epoch} was given again")
+            self.highest_given = entry.epoch
+        elif isinstance(entry, Committed):
+            require(entry.epoch in journal.given, 1, f"epoch {entry.epoch} was committed and never given")
+            self._all_prepared(entry.epoch)
+        elif isinstance(entry, Retired):
+            self._nobody_holds(entry.epoch)
+
+    def on_store(self, epoch: int) -> None:
+        """The commit cell gets a value."""
+        require(self.world.is_committed(epoch), 1, f"the cell says {epoch}, which is not on disk as committed")
+        require(epoch >= self.cell, 1, f"the cell goes back from {self.cell} to {epoch}")
+        self.cell = epoch
+
+    def on_told(self, epoch: int) -> None:
+        """Workers are told that `epoch` is committed."""
+        require(self.world.is_committed(epoch), 1, f"workers are told of {epoch}, which is not on disk as committed")
+
+    # ---- promise 2: all or nothing ----
+
+    def _all_prepared(self, epoch: int) -> None:
+        for worker in self.world.living():
+            if worker.accepting:
+                prepared = worker.switch.prepared
+                ready = worker.epoch >= epoch or (prepared is not None and prepared.epoch == epoch)
+                require(ready, 2, f"epoch {epoch} is committed, and {worker.name} lives and has not prepared it")
+
+    def on_accept(self, worker: Worker) -> None:
+        """A worker begins to accept connections."""
+        require(worker.epoch > 0, 2, f"{worker.name} accepts before it serves anything committed")
+
+    def on_resolved(self, ticket: int, outcome: Outcome) -> None:
+        """Somebody is told how a wish ended."""
+        require(ticket not in self.resolved, 2, f"request {ticket} had its outcome already")
+        self.resolved.add(ticket)
+        if isinstance(outcome, CommittedOutcome):
+            require(self.world.is_committed(outcome.serving), 1, f"{outcome.serving} is told and not on disk")
+            for worker in self.world.living():
+                if worker.accepting:
+                    require(worker.epoch >= outcome.serving, 2, f"{outcome.serving} is told, {worker.name} lacks it")
+        elif isinstance(outcome, Refused) and outcome.epoch is not None:
+            self.on_aborted(outcome.epoch)
+
+    def on_aborted(self, epoch: int) -> None:
+        """Somebody is told that `epoch` serves nobody."""
+        require(not self.world.is_committed(epoch), 2, f"epoch {epoch} is told as refused, and is committed")
+
+    # ---- promise 3: one commit point ----
+
+    def on_dispatch(self, worker: Worker, generation: Generation) -> None:
+        """A request begins."""
+        epoch, cell = generation.epoch, self.world.cell.value
+        require(epoch == cell, 3, f"{worker.name} began a request on {epoch}, the cell says {cell}")
+        require(not (generation.snapshot.keys() & worker.released), 6, f"{worker.name} dispatches to a released unit")
+
+    # ---- promise 4: one request, one generation ----
+
+    def on_done(self, worker: Worker, lease: Lease) -> None:
+        """A request ends."""
+        gone = lease.units.keys & worker.released
+        require(not gone, 4, f"{worker.name} lost {sorted(map(str, gone))} under a request of epoch {lease.epoch}")
+
+    # ---- promise 5: registry before epoch ----
+
+    def on_switched(self, worker: Worker, new: Generation) -> None:
+        """A pointer moved."""
+        sound = new.registry == Registry.of(new.snapshot)
+        require(sound, 5, f"{worker.name} publishes another registry at {new.epoch}")
+
+    # ---- promise 6: released after drained ----
+
+    def on_release(self, worker: Worker, units: tuple[UnitKey, ...]) -> None:
+        """Units are unloaded in a worker."""
+        serving = worker.switch.current.snapshot.keys()
+        for unit in units:
+            require(unit not in worker.released, 6, f"{worker.name} releases {unit} twice")
+            require(unit not in serving, 6, f"{worker.name} releases {unit}, which it serves")
+            require(unit not in worker.draining, 6, f"{worker.name} releases {unit}, which is in use")
+
+    def _nobody_holds(self, epoch: int) -> None:
+        journal = self.world.journal
+        successor = journal.successor(epoch)
+        require(successor is not None, 6, f"epoch {epoch} is retired and nothing superseded it")
+        gone = journal.snapshot(epoch).keys() - journal.snapshot(successor).keys()
+        for worker in self.world.living():
+            held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())
+            require(not held, 6, f"epoch {epoch} is retired, {worker.name} holds {sorted(map(str, held))}")
+
+    # ---- after every step ----
+
+    def check(self) -> None:
+        """What every moment must show."""
+        cell = self.world.cell.value
+        for worker in self.world.workers:
+            if not worker.alive:
+                continue
+            current = worker.switch.current
+            epoch = current.registry.epoch
+            before = self.served.get(worker.worker.incarnation, 0)
+            if epoch == before:
+                continue
+            require(epoch > before, 1, f"{worker.name} goes back from {before} to {epoch}")
+            require(epoch <= cell, 3, f"{worker.name} serves {epoch}, the cell says {cell}")
+            require(self.world.is_committed(epoch), 2, f"{worker.name} serves {epoch}, which was never committed")
+            self.served[worker.worker.incarnation] = epoch
+            require(current.registry.epoch == current.snapshot.epoch, 5, f"{worker.name} has two epochs at once")

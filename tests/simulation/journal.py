@@ -1,0 +1,111 @@
+"""A journal that survives its supervisor, and fails in every way a disk can."""
+
+import enum
+from collections.abc import Callable
+from random import Random
+
+from changeover.supervisor.core.entries import (
+    Aborted,
+    Committed,
+    Decision,
+    EpochGiven,
+    EpochRaised,
+    JournalEntry,
+    Recovered,
+    Retired,
+    TermBegun,
+)
+from changeover.workers.protocol.snapshot import Snapshot
+
+JOURNAL = "journal"
+
+
+class Mood(enum.Enum):
+    """How the next write goes."""
+
+    WELL = "well"
+    FAILS = "fails, and nothing is on disk"
+    FAILS_WRITTEN = "fails, and yet it is on disk"
+    SLOW = "well, and much too late"
+    MUTE = "is on disk, and nobody says so"
+
+
+class SecondDecision(Exception):
+    """An epoch has its decision already: this is refused, and nothing is written."""
+
+
+class Journal:
+    """What is on disk.
+
+    Attributes:
+        entries: In the order in which they were written.
+        decisions: By epoch.
+        given: Candidates by epoch.
+        committed: The latest committed epoch, 0 before the first.
+        committed_epochs: All of them, in order.
+        mood: How the next writes go.
+    """
+
+    __slots__ = ("committed", "committed_epochs", "decisions", "entries", "given", "mood", "retired", "term", "watch")
+
+    def __init__(self) -> None:
+        self.entries: list[JournalEntry] = []
+        self.decisions: dict[int, Decision] = {}
+        self.given: dict[int, EpochGiven] = {}
+        self.committed = 0
+        self.committed_epochs: list[int] = []
+        self.retired: set[int] = set()
+        self.term = 0
+        self.mood: Callable[[Random], Mood] = lambda _: Mood.WELL
+        self.watch: Callable[[JournalEntry], None] = lambda _: None
+
+    def write(self, entry: JournalEntry) -> None:
+        """Put an entry on disk."""
+        if isinstance(entry, Committed | Aborted):
+            known = self.decisions.get(entry.epoch)
+            if known is not None and type(known) is not type(entry):
+                raise SecondDecision(entry.epoch)
+            self._decide(entry)
+        elif isinstance(entry, EpochGiven):
+            self.given[entry.epoch] = entry
+        elif isinstance(entry, Retired):
+            self.retired.add(entry.epoch)
+        elif isinstance(entry, TermBegun):
+            self.term = max(self.term, entry.term)
+        self.watch(entry)
+        self.entries.append(entry)
+
+    def _decide(self, entry: Committed | Aborted) -> None:
+        if isinstance(entry, Committed) and entry.epoch not in self.decisions:
+            self.committed = entry.epoch
+            self.committed_epochs.append(entry.epoch)
+        self.decisions[entry.epoch] = entry
+
+    def snapshot(self, epoch: int) -> Snapshot:
+        """The content of an epoch."""
+        return self.given[epoch].candidate
+
+    def successor(self, epoch: int) -> int | None:
+        """The epoch that superseded a committed one."""
+        later = [other for other in self.committed_epochs if other > epoch]
+        return later[0] if later else None
+
+    def recover(self) -> Recovered:
+        """What a starting supervisor is told."""
+        raised = [entry.epoch for entry in self.entries if isinstance(entry, EpochRaised)]
+        undecided = [epoch for epoch in self.given if epoch not in self.decisions]
+        held: set[str] = set()
+        for epoch in self.committed_epochs:
+            given = self.given[epoch]
+            held.discard(given.candidate.digest)
+            if given.holds:
+                held.add(given.holds)
+        return Recovered(
+            JOURNAL,
+            term=self.term,
+            epoch=max([0, *self.given, *self.decisions, *raised]),
+            committed=self.given[self.committed].candidate if self.committed else None,
+            undecided=undecided[-1] if undecided else None,
+            unretired=tuple(e for e in self.committed_epochs if e != self.committed and e not in self.retired),
+            held=frozenset(held),
+        )

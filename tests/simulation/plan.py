@@ -1,0 +1,87 @@
+"""What goes wrong in one schedule, all of it out of one seed."""
+
+import enum
+from dataclasses import dataclass
+from random import Random
+
+
+class Fault(enum.Enum):
+    """What can go wrong in the middle of a cutover."""
+
+    WORKER_DIES = "a worker dies"
+    WORKER_FREEZES = "a worker falls silent, and wakes"
+    WORKER_CUT_OFF = "a worker hears nothing, and nobody hears it"
+    SUPERVISOR_DIES = "the supervisor dies"
+    DIES_AFTER_STORE = "the supervisor dies right after the store into the commit cell"
+    DIES_IN_BROADCAST = "the supervisor dies when some have heard"
+    DISK = "the journal fails"
+    ZYGOTE_DIES = "the zygote dies"
+    SCALE = "more or fewer workers are wanted"
+    REQUEST = "somebody else asks for a cutover"
+
+
+@dataclass(slots=True)
+class Plan:
+    """How the world behaves until it heals.
+
+    Attributes:
+        workers: How many are wanted at first.
+        cutovers: How many are asked for.
+        loss: Chance that a message is lost.
+        twice: Chance that it comes twice.
+        jitter: Longest time it takes, in seconds; shorter ones overtake longer ones.
+        fault: Chance of a fault when a cutover enters a phase.
+        forks_fail: Chance that a fork fails.
+        forks_mute: Chance that nobody hears of a fork.
+        zygote_fails: Chance that a zygote does not preload.
+        slow_scans: Whether scans may outlast their deadline.
+        preflight: Whether candidates are rehearsed.
+        kill_silent: Whether silent workers are killed.
+        flawed: Chance that a content breaks workers.
+        stops: Whether the service is stopped at the end.
+        lasts: When the world heals, in seconds.
+    """
+
+    workers: int
+    cutovers: int
+    loss: float
+    twice: float
+    jitter: float
+    fault: float
+    forks_fail: float
+    forks_mute: float
+    zygote_fails: float
+    slow_scans: bool
+    preflight: bool
+    kill_silent: bool
+    flawed: float
+    stops: bool
+    lasts: float
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Plan":
+        """Draw a plan."""
+        return cls(
+            workers=random.choice((3, 3, 3, 4)),
+            cutovers=random.choice((2, 3, 3)),
+            loss=random.choice((0.0, 0.02, 0.1)),
+            twice=random.choice((0.0, 0.03)),
+            jitter=random.choice((0.005, 0.03, 0.15)),
+            fault=random.choice((0.1, 0.25, 0.4)),
+            forks_fail=random.choice((0.0, 0.0, 0.1)),
+            forks_mute=random.choice((0.0, 0.0, 0.05)),
+            zygote_fails=random.choice((0.0, 0.0, 0.0, 0.2)),
+            slow_scans=random.random() < 0.05,
+            preflight=random.random() < 0.2,
+            kill_silent=random.random() < 0.25,
+            flawed=random.choice((0.0, 0.1, 0.3)),
+            stops=random.random() < 0.15,
+            lasts=random.uniform(3.0, 5.0),
+        )
+
+    def heal(self) -> None:
+        """Let nothing go wrong any more."""
+        self.loss = self.twice = self.fault = self.flawed = 0.0
+        self.forks_fail = self.forks_mute = self.zygote_fails = 0.0
+        self.jitter = 0.005
+        self.slow_scans = False

@@ -1,0 +1,189 @@
+"""The supervisor's process: the real machine and the driver's duties over a fake world."""
+
+from collections.abc import Callable
+from typing import Any
+
+from changeover.supervisor.core import effects, events
+from changeover.supervisor.core.entries import JournalEntry, SlotRefusal, TermBegun, Trigger
+from changeover.supervisor.core.events import Event, Timer
+from changeover.supervisor.core.machine import Machine
+from changeover.supervisor.core.outcome import Action, Candidate, NothingChanged, RollNeeded, ScanRefused, ScanResult
+from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.simulation.contents import content
+from tests.simulation.journal import Mood, SecondDecision
+
+SECRET = "simulated"
+
+
+class Supervisor:
+    """One incarnation of the supervisor; it dies with everything that was under way.
+
+    Attributes:
+        alive: Whether the process exists.
+        exited: The code it left with, None while it did not.
+    """
+
+    def __init__(self, world: "Any", machine: Machine) -> None:
+        self.world = world
+        self.machine = machine
+        self.alive = True
+        self.exited: int | None = None
+        self.term = 0
+        self._journal_busy = 0.0
+        self._timers: dict[Timer, int] = {}
+        self._timer_count = 0
+        self._events: list[Event] = []
+        self._feeding = False
+        self._in_flight: dict[int, JournalEntry] = {}
+        self._perform: dict[type[effects.Effect], Callable[[Any], None]] = {
+            effects.Persist: self._persist,
+            effects.Reread: self._reread,
+            effects.StoreCell: lambda effect: world.store_cell(effect.epoch),
+            effects.Broadcast: lambda effect: world.broadcast(effect.message),
+            effects.Unicast: lambda effect: world.unicast(effect.worker, effect.message),
+            effects.StartZygote: lambda effect: world.zygote.start(effect.cohort),
+            effects.AdoptZygote: lambda effect: world.zygote.adopt(effect.cohort),
+            effects.StopZygote: lambda effect: world.zygote.stop(effect.cohort),
+            effects.Fork: world.zygote_fork,
+            effects.Signal: lambda effect: world.signal(effect.worker, effect.signal),
+            effects.DumpStacks: self._dump_stacks,
+            effects.Scan: self._scan,
+            effects.Preflight: self._preflight,
+            effects.SetTimer: self._set_timer,
+            effects.CancelTimer: lambda effect: self._timers.pop(effect.timer, None),
+            effects.Resolve: lambda effect: world.resolve(effect.ticket, effect.outcome),
+            effects.Answer: lambda effect: None,
+            effects.Tell: self._tell,
+            effects.Exit: self._exit,
+        }
+
+    def feed(self, event: Event) -> None:
+        """Let the machine handle an event, and perform what it wants."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        while self._events and self.alive:
+            event = self._events.pop(0)
+            self.world.delivered += 1
+            self.world.note("supervisor", event)
+            for effect in self.machine.handle(event, self.world.agenda.now):
+                self._perform[type(effect)](effect)
+                if not self.alive:
+                    break
+        self._feeding = False
+
+    def later(self, seconds: float, event: Event) -> None:
+        """Let something happen to this incarnation, if it still lives then."""
+        self.world.agenda.after(seconds, lambda: self.feed(event) if self.alive else None)
+
+    def die(self) -> None:
+        """Be gone at once; what was being written may or may not be on disk."""
+        self.alive = False
+        entries = list(self._in_flight.values())
+        self._in_flight.clear()
+        for entry in entries[: self.world.random.randint(0, len(entries))]:
+            self._put(entry)
+
+    # ---- the journal ----
+
+    def _persist(self, effect: effects.Persist) -> None:
+        self._in_flight[effect.ticket] = effect.entry
+        if isinstance(effect.entry, TermBegun):
+            self.term = effect.entry.term
+        mood = self.world.journal.mood(self.world.random)
+        delay = self.world.random.uniform(0.001, 0.02) + (1.0 if mood is Mood.SLOW else 0.0)
+        # One thread writes: what is slow holds up what comes behind it.
+        self._journal_busy = max(self._journal_busy, self.world.agenda.now) + delay
+        wait = self._journal_busy - self.world.agenda.now
+        self.world.agenda.after(wait, lambda: self._land(effect.ticket, effect.entry, mood))
+
+    def _land(self, ticket: int, entry: JournalEntry, mood: Mood) -> None:
+        if not self.alive:
+            return
+        del self._in_flight[ticket]
+        if mood is not Mood.FAILS and not self._put(entry):
+            mood = Mood.FAILS
+        if mood in (Mood.WELL, Mood.SLOW):
+            self.feed(events.Persisted(ticket))
+        elif mood is not Mood.MUTE:
+            self.feed(events.PersistFailed(ticket, "no space left on device"))
+
+    def _put(self, entry: JournalEntry) -> bool:
+        try:
+            self.world.journal.write(entry)
+        except SecondDecision:
+            return False
+        return True
+
+    def _reread(self, effect: effects.Reread) -> None:
+        def answer() -> None:
+            if not self.alive:
+                return
+            if self.world.random.random() < 0.15:
+                self.feed(events.RereadFailed(effect.epoch, "cannot be opened"))
+            else:
+                self.feed(events.Reread(effect.epoch, self.world.journal.decisions.get(effect.epoch)))
+
+        self.world.agenda.after(self.world.random.uniform(0.001, 0.05), answer)
+
+    # ---- the rest ----
+
+    def _scan(self, effect: effects.Scan) -> None:
+        result = self._find(effect)
+        seconds = 5.0 if self.world.plan.slow_scans and self.world.random.random() < 0.3 else 0.02
+        self.later(self.world.random.uniform(0.001, seconds), events.Scanned(effect.epoch, result))
+
+    def _find(self, effect: effects.Scan) -> ScanResult:
+        world, request = self.world, effect.request
+        if request.action is Action.ROLLBACK:
+            return self._earlier(effect)
+        if world.random.random() < 0.04 and request.origin.trigger is not Trigger.BOOT:
+            return world.random.choice((NothingChanged(), RollNeeded(("app: 1 file",)), ScanRefused(NO_MANIFEST)))
+        snapshot = content(effect.epoch, world.disk, effect.current, world.flaw)
+        return Candidate(snapshot, ("changed",))
+
+    def _earlier(self, effect: effects.Scan) -> ScanResult:
+        epochs = [epoch for epoch in self.world.journal.committed_epochs if epoch != self.world.journal.committed]
+        if not epochs:
+            return ScanRefused(NO_MANIFEST)
+        to = self.world.random.choice(epochs)
+        versions = self.world.versions[self.world.journal.snapshot(to).digest]
+        return Candidate(content(effect.epoch, versions, effect.current), (f"as epoch {to}",), to)
+
+    def _preflight(self, effect: effects.Preflight) -> None:
+        epoch = effect.candidate.epoch
+        chance = self.world.random.random()
+        if chance < 0.7:
+            self.later(self.world.random.uniform(0.01, 0.2), events.PreflightPassed(epoch))
+        elif chance < 0.9:
+            self.later(0.1, events.PreflightRefused(epoch, NO_MANIFEST))
+
+    def _dump_stacks(self, effect: effects.DumpStacks) -> None:
+        if self.world.random.random() < 0.8:
+            self.later(self.world.random.uniform(0.001, 0.1), events.StacksDumped(effect.worker, "in a loop"))
+
+    def _tell(self, effect: effects.Tell) -> None:
+        if isinstance(effect.record, CutoverAborted):
+            self.world.on_aborted(effect.record.epoch)
+        elif isinstance(effect.record, PhaseBegan):
+            self.world.on_phase()
+
+    def _exit(self, effect: effects.Exit) -> None:
+        self.world.note("supervisor", effect)
+        self.exited = effect.code
+        self.alive = False
+
+    def _set_timer(self, effect: effects.SetTimer) -> None:
+        self._timer_count += 1
+        token = self._timers[effect.timer] = self._timer_count
+        self.world.agenda.after(effect.after, lambda: self._fire(effect.timer, token))
+
+    def _fire(self, timer: Timer, token: int) -> None:
+        if self.alive and self._timers.get(timer) == token:
+            del self._timers[timer]
+            self.feed(events.TimerFired(timer))
+
+
+NO_MANIFEST = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.CONFIG, "no manifest")),)

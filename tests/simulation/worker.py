@@ -1,0 +1,365 @@
+"""A worker process: the real machine, switch and leases; fake units, sockets and time."""
+
+import enum
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.participant import effects, events
+from changeover.workers.participant.events import Event, Timer
+from changeover.workers.participant.machine import Identity, Machine, Patience
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import SupervisorMessage, TellLeases, TellRegistry, WorkerMessage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import PipelineSpec, Snapshot, UnitKey
+from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.router import Router, Target
+from tests.simulation.contents import Flaw
+from tests.simulation.schedule import Agenda
+
+PATIENCE = Patience(hello=0.4, silence=1.3, orphan=6.0)
+BEAT = 0.6
+
+
+class Cell:
+    """The shared page."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def read(self) -> int:
+        return self.value
+
+
+class Life(enum.Enum):
+    """What a process does."""
+
+    RUNNING = "running"
+    LEAVING = "leaving"
+    FROZEN = "frozen"
+    DEAD = "dead"
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        identity: Who it is.
+        agenda: Time.
+        random: Chance.
+        cell: The commit cell.
+        world: What it can do to the world around it.
+
+    Attributes:
+        life: What the process does.
+        accepting: Whether it takes connections.
+        unit_sets: Those of every generation that is here, by their units.
+        leaving: Superseded units that still have unit sets watched, with those sets.
+        released: Units that are gone.
+        dispatched: How many requests it began.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        agenda: Agenda,
+        random: Random,
+        cell: Cell,
+        world: "Surroundings",
+    ) -> None:
+        self.identity = identity
+        self.name = f"worker {identity.worker.incarnation % 1000}"
+        self.agenda = agenda
+        self.random = random
+        self.world = world
+        self.machine = world.participant(identity)
+        self.switch = Switch(cell, self._switched)
+        self.life = Life.RUNNING
+        self.accepting = False
+        self.building = 0
+        self.draining: dict[UnitKey, set[UnitSet]] = {}
+        self.resident: set[UnitKey] = set()
+        self.released: set[UnitKey] = set()
+        self.dispatched = 0
+        self.stranded = 0
+        self._timers: dict[Timer, int] = {}
+        self._timer_count = 0
+        self._inbox: list[Event] = []
+        self._feeding = False
+        self._perform: dict[type[effects.Effect], Callable[[Any], None]] = {
+            effects.Send: lambda effect: world.report(self, effect.message),
+            effects.Build: self._build,
+            effects.Discard: self._discard,
+            effects.Activate: self._activate,
+            effects.Release: self._release,
+            effects.Accept: self._accept,
+            effects.AnswerRegistry: self._answer_registry,
+            effects.AnswerLeases: self._answer_leases,
+            effects.SetTimer: self._set_timer,
+            effects.CancelTimer: lambda effect: self._timers.pop(effect.timer, None),
+            effects.LeaveGracefully: lambda _: self.leave(),
+        }
+
+    @property
+    def worker(self) -> WorkerId:
+        """Its identity."""
+        return self.identity.worker
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process exists."""
+        return self.life is not Life.DEAD
+
+    @property
+    def epoch(self) -> int:
+        """What it serves."""
+        return self.switch.current.registry.epoch
+
+    def prepared_keys(self) -> frozenset[UnitKey]:
+        """The units that are only built aside."""
+        prepared = self.switch.prepared
+        return frozenset() if prepared is None else prepared.snapshot.keys() - self.switch.current.snapshot.keys()
+
+    # ---- life ----
+
+    def begin(self) -> None:
+        """Connect."""
+        self.feed(events.LinkUp())
+        self.agenda.after(self.random.uniform(0.1, BEAT), self._beat)
+        self.agenda.after(self.random.uniform(0.05, 0.4), self._request)
+
+    def feed(self, event: Event) -> None:
+        """Let the machine handle an event; a frozen process does so when it wakes."""
+        if self.life is Life.DEAD:
+            return
+        self._inbox.append(event)
+        if self._feeding or self.life is Life.FROZEN:
+            return
+        self._drain_inbox()
+
+    def _drain_inbox(self) -> None:
+        self._feeding = True
+        while self._inbox and self.life not in (Life.DEAD, Life.FROZEN):
+            event = self._inbox.pop(0)
+            self.world.note(self.name, event)
+            for effect in self.machine.handle(event, self.agenda.now):
+                self._perform[type(effect)](effect)
+        self._feeding = False
+
+    def freeze(self, seconds: float) -> None:
+        """Stop the process for a while; what arrives waits."""
+        if self.life is Life.RUNNING:
+            self.life = Life.FROZEN
+            self.agenda.after(seconds, self._wake)
+
+    def _wake(self) -> None:
+        if self.life is Life.FROZEN:
+            self.life = Life.RUNNING
+            self.world.note(self.name, "wakes")
+            self._drain_inbox()
+
+    def leave(self) -> None:
+        """Stop accepting and be gone soon; a frozen process does not hear that."""
+        if self.life is Life.RUNNING:
+            self.life = Life.LEAVING
+            self.agenda.after(self.random.uniform(0.01, 1.4), lambda: self.world.die(self, 0))
+
+    def bury(self) -> None:
+        """The process is no more."""
+        self.life = Life.DEAD
+        self._inbox.clear()
+
+    # ---- requests ----
+
+    def _beat(self) -> None:
+        if self.life is Life.DEAD:
+            return
+        self.agenda.after(BEAT, self._beat)
+        if self.life is not Life.FROZEN:
+            self.feed(events.BeatDue())
+
+    def _request(self) -> None:
+        if self.life is Life.DEAD:
+            return
+        self.agenda.after(self.random.uniform(0.1, 0.7), self._request)
+        if self.life is not Life.FROZEN and self.accepting:
+            self.dispatch()
+
+    def dispatch(self) -> None:
+        """A request arrives."""
+        generation = self.switch.admit()
+        if generation is None:
+            epoch = self.world.cell.value
+            if epoch > self.stranded:
+                self.stranded = epoch
+                self.feed(events.Stranded(epoch))
+            return
+        self.dispatched += 1
+        self.world.on_dispatch(self, generation)
+        targets = generation.router.targets
+        if not targets:
+            return
+        target = targets[int(self.random.random() * len(targets))]
+        lease = target.unit_set.lease(LeaseKind.HTTP, generation.epoch, target.route.path, 0)
+        held = 0.01 if self.random.random() < 0.8 else self.random.uniform(0.2, 2.5)
+        self.agenda.after(held, lambda: self._done(lease))
+
+    def _done(self, lease: Lease) -> None:
+        if self.life is not Life.DEAD:
+            self.world.on_done(self, lease)
+            lease.release()
+
+    # ---- generations ----
+
+    def _build(self, effect: effects.Build) -> None:
+        snapshot = effect.snapshot
+        self.building = snapshot.epoch
+        flaw = Flaw(snapshot.label) if self.world.hits(self, snapshot) else Flaw.NONE
+        took = self.random.uniform(0.01, 0.25)
+        if flaw is Flaw.HANGS:
+            return
+        self.agenda.after(took, lambda: self._built(snapshot, flaw))
+
+    def _built(self, snapshot: Snapshot, flaw: Flaw) -> None:
+        if self.life is Life.FROZEN:
+            self.agenda.after(0.1, lambda: self._built(snapshot, flaw))
+            return
+        if self.life is Life.DEAD or self.building != snapshot.epoch:
+            return
+        self.building = 0
+        if flaw is Flaw.CRASHES:
+            self.world.die(self, -11)
+        elif flaw is Flaw.REFUSES:
+            self.feed(events.BuildFailed(snapshot.epoch, Refusal(Stage.LOAD, Fault.CONTRACT, "does not load")))
+        else:
+            self.switch.prepared = self._generation(snapshot)
+            self.feed(events.Built(snapshot.epoch))
+
+    def _generation(self, snapshot: Snapshot) -> Generation:
+        shared = {unit_set.keys: unit_set for unit_set in self.switch.current.unit_sets}
+        keys = {unit.key.ref: unit.key for unit in snapshot.units}
+        targets = []
+        pipelines = (unit for unit in snapshot.units if isinstance(unit, PipelineSpec))
+        for unit, route in zip(pipelines, snapshot.routes, strict=True):
+            reach = frozenset((unit.key, *(keys[ref] for ref in unit.requires)))
+            targets.append(Target(route, PIPELINE, shared.get(reach) or UnitSet(reach)))
+        self.resident |= snapshot.keys()
+        return Generation(snapshot, Registry.of(snapshot), Router(targets))
+
+    def _discard(self, effect: effects.Discard) -> None:
+        if self.building == effect.epoch:
+            self.building = 0
+        prepared = self.switch.prepared
+        if prepared is not None and prepared.epoch == effect.epoch:
+            self.switch.discard()
+            self.resident -= prepared.snapshot.keys() - self.switch.current.snapshot.keys()
+
+    def _activate(self, effect: effects.Activate) -> None:
+        prepared = self.switch.prepared
+        if prepared is not None and prepared.epoch == effect.epoch:
+            self.switch.activate()
+        else:
+            self.feed(events.Activated(effect.epoch, 0, tuple(self.draining)))
+
+    def _switched(self, old: Generation, new: Generation) -> None:
+        gone = old.snapshot.keys() - new.snapshot.keys()
+        kept = new.unit_sets
+        for unit in gone:
+            self.draining[unit] = {s for s in old.unit_sets if unit in s.keys and s not in kept}
+        for unit_set in old.unit_sets - kept:
+            unit_set.watch(self._idle)
+        self.world.on_switched(self, old, new)
+        self.feed(events.Activated(new.epoch, 0, tuple(self.draining)))
+        self._sweep()
+
+    def _idle(self, _: UnitSet) -> None:
+        self._sweep()
+
+    def _sweep(self) -> None:
+        idle = tuple(unit for unit, sets in self.draining.items() if not any(unit_set.leases for unit_set in sets))
+        for unit in idle:
+            del self.draining[unit]
+        if idle:
+            self.feed(events.UnitsDrained(idle))
+
+    def _release(self, effect: effects.Release) -> None:
+        self.world.on_release(self, effect.units)
+        self.released.update(effect.units)
+        self.resident.difference_update(effect.units)
+        self.agenda.after(self.random.uniform(0.001, 0.1), lambda: self.feed(events.UnitsReleased(effect.units)))
+
+    def _accept(self, _: effects.Accept) -> None:
+        self.accepting = True
+        self.world.on_accept(self)
+
+    # ---- the rest ----
+
+    def _answer_registry(self, effect: effects.AnswerRegistry) -> None:
+        registry = self.switch.current.registry
+        self.world.report(self, TellRegistry(effect.stamp, self.worker, effect.ticket, registry))
+
+    def _answer_leases(self, effect: effects.AnswerLeases) -> None:
+        self.world.report(self, TellLeases(effect.stamp, self.worker, effect.ticket, ()))
+
+    def _set_timer(self, effect: effects.SetTimer) -> None:
+        self._timer_count += 1
+        token = self._timers[effect.timer] = self._timer_count
+        self.agenda.after(effect.after, lambda: self._fire(effect.timer, token))
+
+    def _fire(self, timer: Timer, token: int) -> None:
+        if self._timers.get(timer) == token:
+            del self._timers[timer]
+            self.feed(events.TimerFired(timer))
+
+    def hear(self, message: SupervisorMessage) -> None:
+        """A message arrives."""
+        self.feed(events.Received(message))
+
+
+PIPELINE = Pipeline("any")
+
+
+class Surroundings:
+    """What a worker can do to the world around it."""
+
+    cell: Cell
+
+    def participant(self, identity: Identity) -> Machine:
+        """The machine of a worker."""
+        return Machine(identity, PATIENCE)
+
+    def report(self, worker: Worker, message: WorkerMessage) -> None:
+        """Send to the supervisor."""
+        raise NotImplementedError
+
+    def die(self, worker: Worker, status: int) -> None:
+        """End a process."""
+        raise NotImplementedError
+
+    def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
+        """Whether a content's flaw shows in this worker."""
+        raise NotImplementedError
+
+    def note(self, who: str, what: object) -> None:
+        """Remember what happened."""
+        raise NotImplementedError
+
+    def on_dispatch(self, worker: Worker, generation: Generation) -> None:
+        """A request began."""
+
+    def on_done(self, worker: Worker, lease: Lease) -> None:
+        """A request ends."""
+
+    def on_switched(self, worker: Worker, old: Generation, new: Generation) -> None:
+        """A pointer moved."""
+
+    def on_release(self, worker: Worker, units: tuple[UnitKey, ...]) -> None:
+        """Units are unloaded."""
+
+    def on_accept(self, worker: Worker) -> None:
+        """A worker takes connections."""

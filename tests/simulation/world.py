@@ -1,0 +1,356 @@
+"""A whole service in virtual time: one supervisor at a time, its zygote, its workers, their disk and wires."""
+
+from collections.abc import Iterator
+from random import Random
+
+from changeover.supervisor.core import effects, events
+from changeover.supervisor.core.effects import ProcessSignal
+from changeover.supervisor.core.entries import Committed, Origin, Trigger
+from changeover.supervisor.core.events import Child, Event
+from changeover.supervisor.core.machine import Machine as SupervisorMachine
+from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, SilentWorkers
+from changeover.supervisor.core.policy import Deadlines, Policy, Restarts, Rhythm
+from changeover.workers.generation.switch import Generation
+from changeover.workers.participant.machine import Identity
+from changeover.workers.participant.machine import Machine as WorkerMachine
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.serving.lease import Lease
+from tests.simulation.contents import PLUGINS, Flaw, changed
+from tests.simulation.invariants import Invariants
+from tests.simulation.journal import Journal, Mood
+from tests.simulation.plan import Fault, Plan
+from tests.simulation.schedule import Agenda
+from tests.simulation.supervisor import SECRET, Supervisor
+from tests.simulation.trace import Trace
+from tests.simulation.worker import PATIENCE, Cell, Life, Surroundings, Worker
+from tests.simulation.zygote import Zygote
+
+DEADLINES = Deadlines(
+    scan=0.5, preflight=0.5, prepare=1.2, inquire=0.2, activate=0.8, persist=0.4, reread=0.25,
+    fork=0.4, boot=3.0, zygote=0.6, graceful=1.0, quick=0.4, kill=0.4,
+)  # fmt: skip
+RHYTHM = Rhythm(heartbeat=0.5, silence=1.2, repeat=0.4)
+RESTARTS = Restarts(delay=0.1, longest=0.4, intensity=4, period=2.0, parked=1.0)
+
+
+class World(Surroundings):
+    """Everything there is.
+
+    Args:
+        random: The only source of chance.
+        plan: What goes wrong.
+        trace: Remembers what happened.
+
+    Attributes:
+        delivered: Events handled by a machine.
+        requested: Cutovers asked for.
+        faults: Those that struck inside a cutover.
+        outcomes: How each request ended, by ticket.
+    """
+
+    def __init__(self, random: Random, plan: Plan, trace: Trace) -> None:
+        self.random = random
+        self.plan = plan
+        self.trace = trace
+        self.agenda = Agenda()
+        self.cell = Cell()
+        self.journal = Journal()
+        self.journal.mood = self._mood
+        self.zygote = Zygote(self)
+        self.workers: list[Worker] = []
+        self.invariants = Invariants(self)
+        self.journal.watch = self.invariants.on_written
+        self.delivered = 0
+        self.requested = 0
+        self.faults: list[Fault] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.asked: dict[int, Supervisor] = {}
+        self.disk = (0,) * len(PLUGINS)
+        self.versions: dict[str, tuple[int, ...]] = {}
+        self.flaw = Flaw.NONE
+        self.wanted = plan.workers
+        self.stopping = False
+        self._versions_made = 0
+        self._disk_fails_until = 0.0
+        self._cut_off: dict[int, float] = {}
+        self._armed: Fault | None = None
+        self.policy = Policy(
+            on_silent_workers=SilentWorkers.KILL if plan.kill_silent else SilentWorkers.ABORT,
+            preflight=plan.preflight,
+            deadlines=DEADLINES,
+            rhythm=RHYTHM,
+            restarts=RESTARTS,
+        )
+        self.supervisor = Supervisor(self, self.coordinator())
+        self.new_content(Flaw.NONE)
+
+    # ---- machines, made here so that a test can put broken ones in their place ----
+
+    def coordinator(self) -> SupervisorMachine:
+        """The supervisor's machine."""
+        return SupervisorMachine(self.policy)
+
+    def participant(self, identity: Identity) -> WorkerMachine:
+        return WorkerMachine(identity, PATIENCE)
+
+    # ---- time ----
+
+    def run(self, until: float) -> None:
+        """Let everything happen that is due until then, and check the promises after each step."""
+        agenda, check = self.agenda, self.invariants.check
+        while agenda.step(until):
+            check()
+
+    def note(self, who: str, what: object) -> None:
+        self.trace.note(self.agenda.now, who, what)
+        if who != "supervisor" and not isinstance(what, str):
+            self.delivered += 1
+
+    # ---- supervisors ----
+
+    def boot(self) -> None:
+        """Start a supervisor, after another one or as the first."""
+        self.supervisor = Supervisor(self, self.coordinator())
+        living = tuple(Child(worker.worker, worker.identity.pid) for worker in self.living())
+        adopts = self.zygote.alive and bool(living)
+        orphaned = tuple(child for child in living if child.worker.cohort != self.zygote.cohort)
+        told = orphaned if adopts and self.random.random() < 0.3 else living
+        self.supervisor.feed(
+            events.Booted(self.journal.recover(), self.wanted, SECRET, self.zygote.cohort, adopts, told)
+        )
+        for worker in self.living():
+            self.agenda.after(self.random.uniform(0.01, 0.2), lambda worker=worker: self.subscribe(worker))
+
+    def lose_supervisor(self) -> None:
+        """The supervisor is killed, and another one comes."""
+        if self.supervisor.alive:
+            self.note("supervisor", "is killed")
+            self.supervisor.die()
+
+    def tell_supervisor(self, delay: float, event: Event) -> None:
+        """Let whichever supervisor lives then hear of something."""
+        self.agenda.after(delay, lambda: self.supervisor.feed(event) if self.supervisor.alive else None)
+
+    def watch_supervisor(self) -> None:
+        """Be systemd: start a supervisor when none is there and nobody wanted it gone."""
+        if not self.supervisor.alive and not self.stopping:
+            self.boot()
+        self.agenda.after(self.random.uniform(0.1, 0.8), self.watch_supervisor)
+
+    # ---- wires ----
+
+    def broadcast(self, message: SupervisorMessage) -> None:
+        """Publish."""
+        if isinstance(message, messages.Commit):
+            self.invariants.on_told(message.stamp.epoch)
+        dying = self._armed is Fault.DIES_IN_BROADCAST and not isinstance(message, messages.Pulse)
+        for worker in self.workers:
+            if worker.alive and not (dying and self.random.random() < 0.5):
+                self._carry(worker, message)
+        if dying:
+            self._armed = None
+            self.lose_supervisor()
+
+    def unicast(self, worker: WorkerId, message: SupervisorMessage) -> None:
+        """Publish to one worker's own topic."""
+        for candidate in self.workers:
+            if candidate.worker == worker and candidate.alive:
+                self._carry(candidate, message)
+
+    def _carry(self, worker: Worker, message: SupervisorMessage) -> None:
+        for delay in self._delays(worker):
+            self.agenda.after(delay, lambda: worker.hear(message))
+
+    def report(self, worker: Worker, message: WorkerMessage) -> None:
+        for delay in self._delays(worker):
+            self.tell_supervisor(delay, events.Received(message))
+
+    def _delays(self, worker: Worker) -> tuple[float, ...]:
+        plan, random = self.plan, self.random.random
+        if self._cut_off and self._cut_off.get(worker.worker.incarnation, 0.0) > self.agenda.now:
+            return ()
+        if plan.loss and random() < plan.loss:
+            return ()
+        if plan.twice and random() < plan.twice:
+            return (random() * plan.jitter, random() * plan.jitter * 4)
+        return (random() * plan.jitter,)
+
+    def subscribe(self, worker: Worker) -> None:
+        """The supervisor sees a subscription."""
+        if worker.alive and self.supervisor.alive:
+            self.supervisor.feed(events.Subscribed(worker.worker))
+
+    # ---- processes ----
+
+    def living(self) -> Iterator[Worker]:
+        """Every worker process that exists."""
+        return (worker for worker in self.workers if worker.alive)
+
+    def zygote_fork(self, effect: effects.Fork) -> None:
+        """Order a worker."""
+        self.zygote.fork(effect)
+
+    def begin_worker(self, identity: Identity) -> None:
+        """A worker process exists."""
+        worker = Worker(identity, self.agenda, self.random, self.cell, self)
+        self.workers = [other for other in self.workers if other.alive] + [worker]
+        worker.begin()
+        self.agenda.after(self.random.uniform(0.0, 0.05), lambda: self.subscribe(worker))
+
+    def die(self, worker: Worker, status: int) -> None:
+        if worker.alive:
+            worker.bury()
+            self.note(worker.name, f"dies ({status})")
+            self.tell_supervisor(self.random.uniform(0.0, 0.05), events.WorkerExited(worker.worker, status))
+
+    def signal(self, worker: WorkerId, signal: ProcessSignal) -> None:
+        """Signal a worker."""
+        for candidate in self.workers:
+            if candidate.worker == worker and candidate.alive:
+                if signal is ProcessSignal.KILL:
+                    self.agenda.after(0.005, lambda victim=candidate: self.die(victim, -9))
+                elif signal is ProcessSignal.QUIT and candidate.life is not Life.FROZEN:
+                    self.agenda.after(self.random.uniform(0.01, 0.6), lambda victim=candidate: self.die(victim, 0))
+                else:
+                    candidate.leave()
+
+    # ---- what machines do ----
+
+    def is_committed(self, epoch: int) -> bool:
+        """Whether `epoch` is on disk as committed."""
+        return isinstance(self.journal.decisions.get(epoch), Committed)
+
+    def store_cell(self, epoch: int) -> None:
+        """Store into the commit cell."""
+        self.invariants.on_store(epoch)
+        self.cell.value = epoch
+        if self._armed is Fault.DIES_AFTER_STORE:
+            self._armed = None
+            self.lose_supervisor()
+
+    def resolve(self, ticket: int, outcome: Outcome) -> None:
+        """Somebody hears how a request ended."""
+        self.note("user", outcome)
+        self.outcomes[ticket] = outcome
+        self.invariants.on_resolved(ticket, outcome)
+
+    def on_aborted(self, epoch: int) -> None:
+        """Operators hear that an epoch was aborted."""
+        self.invariants.on_aborted(epoch)
+
+    def on_dispatch(self, worker: Worker, generation: Generation) -> None:
+        self.invariants.on_dispatch(worker, generation)
+
+    def on_done(self, worker: Worker, lease: Lease) -> None:
+        self.invariants.on_done(worker, lease)
+
+    def on_switched(self, worker: Worker, old: Generation, new: Generation) -> None:
+        self.invariants.on_switched(worker, new)
+
+    def on_release(self, worker: Worker, units: tuple[UnitKey, ...]) -> None:
+        self.invariants.on_release(worker, units)
+
+    def on_accept(self, worker: Worker) -> None:
+        self.invariants.on_accept(worker)
+
+    def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
+        return bool(snapshot.label) and self.random.random() < 0.4
+
+    # ---- people ----
+
+    def new_content(self, flaw: Flaw) -> None:
+        """Edit what is on disk."""
+        self._versions_made += 1
+        self.disk = changed(self.disk, self.random, self._versions_made)
+        self.flaw = flaw
+        self.versions["-".join(map(str, self.disk)) + flaw.value] = self.disk
+
+    def edit_and_ask(self) -> None:
+        """Edit, and ask for a cutover."""
+        flawed = self.random.random() < self.plan.flawed
+        self.new_content(self.random.choice((Flaw.REFUSES, Flaw.CRASHES, Flaw.HANGS)) if flawed else Flaw.NONE)
+        rolls_back = self.random.random() < 0.15
+        self.ask(
+            CutoverRequest(
+                Origin(Trigger.HUP),
+                Action.ROLLBACK if rolls_back else Action.RELOAD,
+                if_epoch=self.journal.committed if self.random.random() < 0.1 else None,
+                force=self.random.random() < 0.1,
+                dry_run=self.random.random() < 0.05,
+            )
+        )
+
+    def ask(self, request: CutoverRequest) -> int:
+        """Ask for a cutover."""
+        self.requested += 1
+        ticket = self.requested
+        if self.supervisor.alive:
+            self.asked[ticket] = self.supervisor
+            self.supervisor.feed(events.CutoverRequested(ticket, request))
+        return ticket
+
+    # ---- faults ----
+
+    def on_phase(self) -> None:
+        """A cutover entered a phase: a good moment for something to go wrong."""
+        if self.random.random() < self.plan.fault:
+            fault = self.random.choice(FAULTS)
+            self.agenda.after(self.random.uniform(0.0, 0.06), lambda: self.strike(fault))
+
+    def strike(self, fault: Fault) -> None:
+        """Let it go wrong."""
+        if self.plan.fault == 0.0:
+            return
+        self.faults.append(fault)
+        self.note("fault", fault.value)
+        if fault is Fault.SUPERVISOR_DIES:
+            self.lose_supervisor()
+        elif fault is Fault.DISK:
+            self._disk_fails_until = self.agenda.now + self.random.uniform(0.05, 1.5)
+        elif fault is Fault.ZYGOTE_DIES:
+            self.zygote.die()
+        elif fault is Fault.SCALE:
+            self.scale(self.random.choice((0, 1, 2, 4, 5)))
+        elif fault is Fault.REQUEST:
+            self.edit_and_ask()
+        elif fault in (Fault.DIES_AFTER_STORE, Fault.DIES_IN_BROADCAST):
+            self._armed = fault
+        else:
+            self._strike_worker(fault)
+
+    def _strike_worker(self, fault: Fault) -> None:
+        living = list(self.living())
+        if not living:
+            return
+        worker = self.random.choice(living)
+        if fault is Fault.WORKER_DIES:
+            self.die(worker, -11)
+        elif fault is Fault.WORKER_FREEZES:
+            worker.freeze(self.random.choice((0.2, 0.8, 2.0)))
+        else:
+            self._cut_off[worker.worker.incarnation] = self.agenda.now + self.random.choice((0.3, 1.0, 2.5))
+
+    def scale(self, slots: int) -> None:
+        """Want so many workers."""
+        if self.supervisor.alive:
+            self.wanted = slots
+            self.supervisor.feed(events.ScaleRequested(slots))
+
+    def heal(self) -> None:
+        """Let nothing go wrong any more."""
+        self.plan.heal()
+        self._armed = None
+        self._cut_off.clear()
+        self._disk_fails_until = 0.0
+        self.note("world", "heals")
+
+    def _mood(self, random: Random) -> Mood:
+        if self.agenda.now < self._disk_fails_until:
+            return random.choice((Mood.FAILS, Mood.FAILS, Mood.FAILS_WRITTEN, Mood.MUTE, Mood.SLOW))
+        return Mood.WELL
+
+
+FAULTS = tuple(Fault)
