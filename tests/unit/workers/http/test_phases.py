@@ -1,5 +1,6 @@
 """Deadlines are what a sweep sees twice too far apart."""
 
+import msgspec
 import pytest
 
 from changeover.workers.http.limits import Limits
@@ -39,5 +40,7 @@ def test_every_phase_but_busy_has_a_limit_that_limits_knows() -> None:
 
 @pytest.mark.parametrize(("shortest", "interval"), [(100.0, 1.0), (1.0, 0.5), (0.0001, 0.01)])
 def test_the_sweep_is_as_fine_as_the_shortest_limit_needs(shortest: float, interval: float) -> None:
-    limits = Limits(**{rule.limit: max(shortest, 1.0) for rule in RULES.values()} | {"held": shortest})
+    limits = msgspec.structs.replace(
+        Limits(), **{rule.limit: max(shortest, 1.0) for rule in RULES.values()} | {"held": shortest}
+    )
     assert sweep_interval(limits) == pytest.approx(interval)

@@ -1,0 +1,131 @@
+"""The write side of a connection, and its end."""
+
+import asyncio
+import enum
+import socket
+import struct
+from collections.abc import Sequence
+
+from changeover.workers.http.phases import Phase, Sight
+from changeover.workers.http.waiters import Waiters
+
+JOIN = 32 * 1024
+"""Up to this size pieces are copied together for one cheap write; beyond they are gathered."""
+MAX_DISCARD = 256 * 1024
+"""Most bytes that are read and dropped: of a body that the application left, or after the last answer."""
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes closing send a reset."""
+
+
+class Course(enum.Enum):
+    """Whether the connection goes on."""
+
+    OPEN = enum.auto()
+    LAST = enum.auto()
+    """The answer under way is the last one: we said so."""
+    ASKED = enum.auto()
+    """The answer under way is the last one: the client said so."""
+    LINGERING = enum.auto()
+    """Nothing more is written; what comes is dropped."""
+    CLOSED = enum.auto()
+
+
+class Outlet:
+    """Writes to a transport until its end.
+
+    Args:
+        transport: Where to.
+
+    Attributes:
+        course: Whether the connection goes on.
+        client_shut: Whether the client has shut its write side.
+    """
+
+    __slots__ = ("_clogged", "_discarded", "_sent", "_transport", "_writers", "client_shut", "course")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.course = Course.OPEN
+        self.client_shut = False
+        self._transport = transport
+        self._writers = Waiters()
+        self._clogged = False
+        self._discarded = self._sent = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can be written."""
+        return self.course is Course.LINGERING or self.course is Course.CLOSED
+
+    @property
+    def sent(self) -> int:
+        """A number that grows with what is written."""
+        return self._sent
+
+    def send(self, pieces: Sequence[bytes], size: int) -> None:
+        """Hand bytes to the transport, `size` of them beside a head."""
+        self._sent += size + 1
+        if size < JOIN:
+            self._transport.write(b"".join(pieces))
+        else:
+            self._transport.writelines(pieces)
+
+    def clog(self) -> None:
+        """The client does not take what is written."""
+        self._clogged = True
+
+    def unclog(self) -> None:
+        """The client has taken enough."""
+        self._clogged = False
+        self._writers.wake()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough."""
+        if self._clogged and self.course is not Course.CLOSED:
+            await self._writers.wait()
+
+    def close(self) -> None:
+        """Close once everything is written."""
+        self.course = Course.CLOSED
+        self._transport.close()
+
+    def linger(self) -> None:
+        """Shut the write side and drop what still comes: closing now could destroy the answer by a reset."""
+        if self.client_shut or self._transport.is_closing():
+            self.close()
+            return
+        self.course = Course.LINGERING
+        self._discarded = 0
+        self._transport.write_eof()
+
+    def drop(self, size: int) -> None:
+        """Count what was read and dropped; past a bound no more is read."""
+        self._discarded += size
+        if self._discarded > MAX_DISCARD:
+            self._transport.pause_reading()
+
+    def cut(self, *, reset: bool) -> None:
+        """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
+        if not reset:
+            self.close()
+            return
+        own: socket.socket | None = self._transport.get_extra_info("socket")
+        if own is not None:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once; what is not written yet is lost."""
+        self.course = Course.CLOSED
+        self._transport.abort()
+
+    def lost(self) -> None:
+        """The transport is gone."""
+        self.course = Course.CLOSED
+        self._writers.wake()
+
+    def sight(self) -> Sight | None:
+        """What it is doing; None when it waits for others."""
+        buffered = self._transport.get_write_buffer_size()
+        if buffered:
+            return Sight(Phase.WRITING, self._sent - buffered)
+        return Sight(Phase.LINGERING, 0) if self.ended else None
