@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from changeover.supervisor.core import records
+from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.ledger import Ledger
@@ -11,12 +12,13 @@ from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
 
 class Activation:
-    """Makes an epoch authoritative, and waits for those who prepared it."""
+    """Makes an epoch authoritative, and waits for those who have to follow."""
 
     __slots__ = ("_children", "_ledger", "_out", "_retirement", "_roster")
 
@@ -31,7 +33,8 @@ class Activation:
         """Follow the journal: cell first, then the wire."""
         previous = self._ledger.commit(snapshot, run.holds)
         run.previous = 0 if previous is None else previous.epoch
-        run.followers = {m.incarnation for m in self._roster.members() if m.prepared == run.epoch}
+        # Whoever introduced itself may accept by now; who did not was told nothing that it could serve.
+        run.followers = {member.incarnation for member in self._roster.members() if member.greeted}
         self._out.put(StoreCell(run.epoch))
         self._out.broadcast(messages.Commit(self._ledger.stamp(run.epoch), self._out.next_seq()))
         self._out.tell(records.CommitDecided(run.epoch, run.previous))
@@ -39,7 +42,7 @@ class Activation:
             self._retirement.supersede(previous, snapshot)
 
     def late(self, run: Run) -> bool:
-        """Whether somebody who prepared the epoch lives and does not serve it."""
+        """Whether somebody lives who has to serve the epoch and does not."""
         return any(True for _ in self._late(run))
 
     def serving(self, run: Run) -> int:
@@ -50,7 +53,8 @@ class Activation:
         """Kill those who did not follow in time: their slots' next workers start on the epoch."""
         for member in list(self._late(run)):
             slot = self._roster.find(member.worker)
-            if slot is not None:
+            # One that still joins has the deadline of all that join.
+            if slot is not None and slot.state is not State.JOINING:
                 self._children.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
 
     def died(self, run: Run, member: Member, cause: str) -> None:
@@ -66,7 +70,7 @@ class Activation:
         stamp = self._ledger.stamp(epoch)
         for member in self._roster.members():
             if member.greeted and member.activated < epoch and epoch in (member.epoch, member.prepared):
-                self._out.unicast(member.worker, messages.Commit(stamp, self._out.seq))
+                self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED))
 
     def _late(self, run: Run) -> Iterator[Member]:
         for member in self._roster.members():

@@ -83,12 +83,14 @@ class Start:
 
     Attributes:
         state: How far it has come with the journal.
+        slots: How many workers are wanted.
         settled: Whether a worker has served since: before that, failure ends the service.
     """
 
     __slots__ = (
         "_booted", "_children", "_coordinator", "_ledger", "_out", "_policy", "_reception",
-        "_retirement", "_roster", "_shutdown", "_undecided", "_writing", "_zygote", "settled", "state",
+        "_retirement", "_roster", "_shutdown", "_stop", "_undecided", "_writing", "_zygote",
+        "settled", "slots", "state",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, booted: Booted) -> None:
@@ -105,7 +107,9 @@ class Start:
         self._writing = parts.writing
         self._out = parts.out
         self._undecided = booted.recovered.undecided
+        self._stop: Urgency | None = None
         self.state = TABLE.start
+        self.slots = booted.slots
         self.settled = False
 
     @property
@@ -162,6 +166,19 @@ class Start:
         self._writing.write(TermBegun(self._ledger.term))
         self.review()
 
+    def scale(self, slots: int) -> None:
+        """Want so many workers, as soon as it is known how many there are."""
+        self.slots = slots
+        if self.listening:
+            self._children.scale(slots)
+
+    def stop(self, urgency: Urgency) -> None:
+        """End the service, as soon as it is known what there is to end."""
+        if self.listening:
+            self._shutdown.ask(urgency)
+        else:
+            self._stop = urgency
+
     def wish_ended(self, ending: Outcome) -> None:
         """What is on disk serves, or it does not."""
         if isinstance(ending, outcome.Committed | outcome.Undecided) or self._shutdown.begun:
@@ -191,6 +208,9 @@ class Start:
             self.settled = any(slot.state is ChildState.SERVING for slot in wanted)
             if wanted and all(slot.state is ChildState.PARKED for slot in wanted) and self._ledger.revealed:
                 self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
+        if not self._retirement.complete and self._zygote.state is not ZygoteState.ADOPTING and self.listening:
+            self._retirement.complete = True
+            self._retirement.review()
         held_up = self.state is not State.OPEN or self._zygote.state is ZygoteState.ADOPTING or self._reception.raising
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
@@ -204,15 +224,16 @@ class Start:
         for child in booted.living:
             self._children.adopt(child)
         self._zygote.begin(booted.cohort, booted.zygote)
-        self._children.scale(booted.slots)
-        last = self._policy.boot is Boot.LAST and self._ledger.committed is not None
-        if booted.living or booted.zygote or last:
+        self._children.scale(self.slots)
+        served_before = self._ledger.committed is not None
+        if served_before and (booted.living or booted.zygote or self._policy.boot is Boot.LAST):
             self._reveal()
         elif self.state is State.READ_ONLY:
             self.wish_ended(outcome.Refused(0, reason="the journal cannot be written"))
         else:
             self._coordinator.ask(Wish(BOOT_TICKET, FIRST_WISH, self._out.now))
-        self._retirement.review()
+        if self._stop is not None:
+            self._shutdown.ask(self._stop)
 
     def _reveal(self) -> None:
         if self._ledger.revealed:

@@ -45,7 +45,7 @@ class Children:
         secret: What nonces are derived from.
     """
 
-    __slots__ = ("_ledger", "_out", "_policy", "_roster", "_secret", "cohort", "staffing")
+    __slots__ = ("_buried", "_ledger", "_out", "_policy", "_roster", "_secret", "_slots", "cohort", "staffing")
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
         self._policy = policy
@@ -53,6 +53,9 @@ class Children:
         self._ledger = ledger
         self._out = out
         self._secret = secret
+        self._slots = 0
+        # Lists of the living may be older than the news of a death. Our own dead need not be kept in mind.
+        self._buried: set[int] = set()
         self.cohort: int | None = None
         """The cohort whose zygote takes orders; None while none does."""
         self.staffing = True
@@ -62,13 +65,19 @@ class Children:
 
     def scale(self, slots: int) -> None:
         """Want so many slots: the oldest workers leave first, the lowest free numbers are filled first."""
-        for slot in departing(self._roster, slots):
-            self._give_up(slot, "fewer workers are wanted", ProcessSignal.TERM)
+        self._slots = slots
+        self._shed()
         missing = slots - len(self._roster.wanted())
         free = (number for number in itertools.count() if number not in self._roster.slots)
         for number in list(itertools.islice(free, missing)):
             self._roster.open(number)
         self.fill()
+
+    def adopt_late(self, found: Child) -> bool:
+        """Take over a worker that was heard of after the start; one that is too many leaves like any other."""
+        adopted = self.adopt(found)
+        self._shed()
+        return adopted
 
     def fill(self) -> None:
         """Order a worker for every vacant slot, when there is somebody to order from."""
@@ -82,10 +91,12 @@ class Children:
             self._wait(slot, self._policy.deadlines.fork)
 
     def adopt(self, found: Child) -> bool:
-        """Take over a worker of a former supervisor; False when its slot is filled or not wanted."""
+        """Take over a worker of a former supervisor; False when it is dead, or its slot filled or not wanted."""
         self._ledger.skip_incarnation(found.worker.incarnation)
+        if found.worker.incarnation in self._buried or not self.staffing:
+            return False
         slot = self._roster.open(found.worker.slot)
-        if not child.TABLE.lists(slot.state, Cause.ADOPTED) or not self.staffing:
+        if not child.TABLE.lists(slot.state, Cause.ADOPTED):
             return False
         self._move(slot, Cause.ADOPTED)
         slot.member = Member(found.worker, found.pid, self._out.now)
@@ -140,6 +151,8 @@ class Children:
         self._out.tell(WorkerExited(member.worker, member.pid, status, expected))
         self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
         slot.member = None
+        if not self._ledger.is_ours(member.incarnation):
+            self._buried.add(member.incarnation)
         if expected:
             self._move(slot, Cause.LEFT)
         else:
@@ -236,6 +249,10 @@ class Children:
     def _pause(self, slot: Slot, seconds: float) -> None:
         slot.until = self._out.now + seconds
         self._wait(slot, seconds)
+
+    def _shed(self) -> None:
+        for slot in departing(self._roster, self._slots):
+            self._give_up(slot, "fewer workers are wanted", ProcessSignal.TERM)
 
     def _give_up(self, slot: Slot, reason: str, signal: ProcessSignal) -> None:
         slot.wanted = False

@@ -66,7 +66,7 @@ class Coordinator:
         """Take a wish; it is refused at once when no cutover can be had."""
         why = self.obstacle
         if self.run is not None and self.state is State.IN_DOUBT:
-            why = self.run.reason
+            why = self.run.doubt
         if why is not None:
             self._wishes.refuse(wish, why)
             return
@@ -89,7 +89,9 @@ class Coordinator:
     def abandon(self) -> None:
         """Tell those who still wait that this supervisor will not know."""
         if self.run is not None:
-            undecided = outcome.Undecided(self._serving(), epoch=self.run.epoch, reason=self.run.reason)
+            undecided = outcome.Undecided(
+                self._serving(), epoch=self.run.epoch, reason=self.run.doubt or self.run.reason
+            )
             self._wishes.tell(self.run, undecided)
 
     def settle_left_over(self, epoch: int) -> None:
@@ -213,11 +215,12 @@ class Coordinator:
             why = run.reason or "aborted"
             why = f"{why}; and the journal could not be written: {reason}"
             self._wishes.tell(run, endings.refused(run, self._serving(), why))
-        run.reason = f"the journal is in doubt about epoch {run.epoch}: {reason}"
+        run.doubt = f"the journal is in doubt about epoch {run.epoch}: {reason}"
+        run.reason = run.reason or run.doubt
         self._out.set_timer(Timer(TimerKind.REREAD, run.epoch), self._policy.deadlines.reread)
         if isinstance(entry, entries.Committed):
             self._out.put(Reread(run.epoch))
-        self._wishes.refuse_all(run.reason)
+        self._wishes.refuse_all(run.doubt)
 
     def reread(self, epoch: int, decision: Decision | None) -> None:
         """A fresh connection says what is on disk."""

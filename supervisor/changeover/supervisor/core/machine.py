@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from changeover.supervisor.core import boot, entries, events
-from changeover.supervisor.core.effects import Answer, Effect, Resolve
+from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
@@ -120,7 +120,7 @@ class _Handlers:
             events.PreflightRefused: lambda event: coordinator.preflight_refused(event.epoch, event.refusals),
             events.Asked: self._asked,
             events.ScaleRequested: self._scale,
-            events.StopRequested: lambda event: parts.shutdown.ask(event.urgency),
+            events.StopRequested: lambda event: self._start.stop(event.urgency),
         }
 
     # ---- workers ----
@@ -156,8 +156,9 @@ class _Handlers:
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
         for child in event.children:
-            if self._parts.roster.find(child.worker) is None:
-                self._parts.children.adopt(child)
+            known = self._parts.roster.find(child.worker) is not None
+            if not known and not self._parts.children.adopt_late(child):
+                self._out.put(Signal(child.worker, ProcessSignal.KILL))
         self._parts.zygote.ready(event.cohort)
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:
@@ -204,14 +205,14 @@ class _Handlers:
             self._out.put(Answer(event.ticket, None))
             return
         # About whatever is served when it arrives, so it must not be stale when a commit overtakes it.
-        stamp, seq = self._parts.ledger.stamp(self._parts.ledger.given), self._out.seq
+        stamp = self._parts.ledger.stamp(self._parts.ledger.given)
         asks = messages.AskRegistry if event.question is events.Question.REGISTRY else messages.AskLeases
-        self._out.unicast(slot.member.worker, asks(stamp, seq, event.ticket))
+        self._out.unicast(slot.member.worker, asks(stamp, messages.UNORDERED, event.ticket))
 
     def _scale(self, event: events.ScaleRequested) -> None:
         if not self._parts.shutdown.begun:
-            self._out.tell(Scaled(len(self._parts.roster.wanted()), event.slots))
-            self._parts.children.scale(event.slots)
+            self._out.tell(Scaled(self._start.slots, event.slots))
+            self._start.scale(event.slots)
             self._parts.coordinator.recount()
 
     # ---- time ----

@@ -30,7 +30,7 @@ class Reception:
     """
 
     __slots__ = (
-        "_activation", "_buried", "_children", "_coordinator", "_ledger", "_out", "_policy",
+        "_activation", "_children", "_coordinator", "_ledger", "_out", "_policy",
         "_retirement", "_roster", "_secret", "_writing", "raising",
     )  # fmt: skip
 
@@ -57,7 +57,6 @@ class Reception:
         self._writing = writing
         self._out = out
         self._secret = secret
-        self._buried: set[int] = set()
         self.raising = False
 
     # ---- joining ----
@@ -135,9 +134,9 @@ class Reception:
 
     def _adopted(self, worker: WorkerId, pid: int) -> Slot | None:
         """The slot of a former supervisor's worker; one of our own that we gave up is not taken back."""
-        if self._ledger.is_ours(worker.incarnation) or worker.incarnation in self._buried:
+        if self._ledger.is_ours(worker.incarnation):
             return None
-        return self._roster.find(worker) if self._children.adopt(Child(worker, pid)) else None
+        return self._roster.find(worker) if self._children.adopt_late(Child(worker, pid)) else None
 
     def _raise_to(self, *epochs: int | None) -> None:
         highest = max(epoch or 0 for epoch in epochs)
@@ -235,8 +234,6 @@ class Reception:
 
     def bury(self, slot: Slot, member: Member, state: State, status: int | None, cause: str) -> None:
         """A worker is confirmed dead; everybody who waits for it goes on."""
-        if not self._ledger.is_ours(member.incarnation):
-            self._buried.add(member.incarnation)
         self._children.exited(slot, status, cause)
         self._retirement.gone(member.incarnation)
         self._coordinator.died(member, state, cause)

@@ -19,6 +19,7 @@ from changeover.supervisor.core.records import EpochRetired, UnitReleased, Units
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.protocol.table import Table
 
@@ -84,9 +85,20 @@ class Retirement:
         leftovers: Units that are not gone.
         pending: Epochs superseded by this supervisor and not retired.
         inherited: Those of former supervisors: what they had is known only from the workers that still hold it.
+        complete: Whether the roster names every worker that lives.
     """
 
-    __slots__ = ("_ledger", "_out", "_roster", "_unwritten", "_writing", "inherited", "leftovers", "pending")
+    __slots__ = (
+        "_ledger",
+        "_out",
+        "_roster",
+        "_unwritten",
+        "_writing",
+        "complete",
+        "inherited",
+        "leftovers",
+        "pending",
+    )
 
     def __init__(self, ledger: Ledger, roster: Roster, out: Outbox, writing: Writing) -> None:
         self._ledger = ledger
@@ -97,6 +109,7 @@ class Retirement:
         self.leftovers: dict[UnitKey, Leftover] = {}
         self.pending: list[int] = []
         self.inherited: list[int] = []
+        self.complete = False
 
     def inherit(self, epochs: Iterable[int]) -> None:
         """Go on with epochs that a former supervisor did not see retired."""
@@ -167,15 +180,15 @@ class Retirement:
 
     def repeat(self) -> None:
         """Tell holders again what they may release."""
+        self._order([leftover for leftover in self.leftovers.values() if leftover.state is State.RETIRING])
+
+    def _order(self, leftovers: Iterable[Leftover]) -> None:
+        """Tell those who said Drained, and nobody else: a worker that is still unknown must not be overheard."""
         for member in self._roster.members():
-            units = tuple(
-                leftover.key
-                for leftover in self.leftovers.values()
-                if leftover.state is State.RETIRING and member.incarnation in leftover.holding
-            )
+            units = tuple(leftover.key for leftover in leftovers if member.incarnation in leftover.holding)
             if units:
                 stamp = self._ledger.stamp(self._ledger.epoch)
-                self._out.unicast(member.worker, messages.Retire(stamp, self._out.seq, units))
+                self._out.unicast(member.worker, messages.Retire(stamp, UNORDERED, units))
 
     def written(self, epoch: int) -> None:
         """It is on disk that `epoch` is retired."""
@@ -194,16 +207,17 @@ class Retirement:
             self._writing.write(Retired(epoch))
 
     def _release(self) -> None:
-        drained: dict[int, list[UnitKey]] = {}
-        for leftover in self.leftovers.values():
-            if leftover.state is State.DRAINING and leftover.holding and not leftover.using:
-                leftover.state = TABLE.after(leftover.state, Cause.ALL_DRAINED)
-                drained.setdefault(leftover.epoch, []).append(leftover.key)
-        for epoch, keys in drained.items():
-            units = tuple(keys)
+        drained = [
+            leftover
+            for leftover in self.leftovers.values()
+            if leftover.state is State.DRAINING and leftover.holding and not leftover.using
+        ]
+        for leftover in drained:
+            leftover.state = TABLE.after(leftover.state, Cause.ALL_DRAINED)
+        for epoch in dict.fromkeys(leftover.epoch for leftover in drained):
+            units = tuple(leftover.key for leftover in drained if leftover.epoch == epoch)
             self._out.tell(UnitsDrained(epoch, units))
-            stamp = self._ledger.stamp(self._ledger.epoch)
-            self._out.broadcast(messages.Retire(stamp, self._out.next_seq(), units))
+        self._order(drained)
 
     def _forget(self) -> None:
         for leftover in list(self.leftovers.values()):
@@ -214,7 +228,7 @@ class Retirement:
 
     def _retire(self) -> None:
         done = [epoch for epoch in self.pending if not self._remains(epoch)]
-        if self.inherited and all(member.greeted for member in self._roster.members()):
+        if self.inherited and self.complete and all(member.greeted for member in self._roster.members()):
             done += [epoch for epoch in self.inherited if not self._may_remain(epoch)]
         for epoch in done:
             (self.pending if epoch in self.pending else self.inherited).remove(epoch)

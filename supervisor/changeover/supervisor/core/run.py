@@ -60,7 +60,8 @@ class Run:
         lost: Workers that died or were killed without making it fail.
         followers: Incarnations that have to serve it before its outcome is told.
         questioned: Incarnations whose stacks are being written down.
-        reason: Why it failed, or why it is in doubt.
+        reason: Why it failed.
+        doubt: Why nobody knows whether its decision is on disk.
         decision_tried: Whether writing its commit was tried, so that it may be on disk.
         told: Whether its outcome was told.
     """
@@ -79,6 +80,7 @@ class Run:
     followers: set[int] = field(default_factory=set)
     questioned: set[int] = field(default_factory=set)
     reason: str = ""
+    doubt: str = ""
     decision_tried: bool = False
     told: bool = False
 

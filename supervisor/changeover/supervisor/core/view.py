@@ -126,7 +126,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         cutover=coordinator.state,
         phase=cutover.phase(coordinator.state),
         candidate=None if run is None else run.epoch,
-        reason="" if run is None else run.reason,
+        reason="" if run is None else run.doubt or run.reason,
         obstacle=coordinator.obstacle,
         waiting=len(parts.wishes.waiting),
         zygote=parts.zygote.state,

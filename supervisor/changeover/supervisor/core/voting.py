@@ -11,6 +11,7 @@ from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
 from changeover.supervisor.core.tally import Verdict
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 
@@ -47,7 +48,7 @@ class Voting:
         for member in self._pending(run):
             if member.greeted:
                 member.asked = run.epoch
-                self._out.unicast(member.worker, messages.Prepare(stamp, self._out.seq, run.snapshot, deadline))
+                self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline))
 
     def verdict(self, run: Run) -> Verdict:
         """What the votes amount to now."""

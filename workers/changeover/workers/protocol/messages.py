@@ -18,6 +18,10 @@ PROTOCOL_VERSION = 1
 """Raised whenever a message changes its meaning; a worker of another version is refused at Hello."""
 
 
+UNORDERED = 0
+"""The `seq` of what is told to one worker beside the broadcasts, which count from 1."""
+
+
 class Phase(enum.Enum):
     """Where the supervisor's cutover stands, told with every heartbeat."""
 
@@ -35,7 +39,12 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class FromSupervisor(Message, frozen=True):
-    """Broadcast, or told to one worker on its own topic; `seq` is that of the last broadcast."""
+    """Broadcast, or told to one worker on its own topic.
+
+    Attributes:
+        seq: Place in the order of broadcasts; a Welcome's is that of the last one. What else is told to one
+            worker (repeats, questions) stands outside the order and has `UNORDERED`: it must not hide a gap.
+    """
 
     seq: int
 
