@@ -5,7 +5,12 @@ accept and the close there is always room for one more handshake. So before the 
 emptied a packet filter is attached to the listening socket that drops each packet which opens a
 handshake (SYN without ACK) and passes everything else. Handshakes under way are completed by the
 kernel; a client that comes later sends its SYN again, and is refused once the socket is closed.
-The filter belongs to the socket: every process that shares it is covered, and no privilege is needed.
+What is set on the socket covers every process that shares it.
+
+Some kernels reserve filters on TCP sockets to CAP_NET_ADMIN. Without it the socket demands a time
+to live that no ordinary host's packets have (`hops`), which has the same effect on openings and
+asks of workers that they lift the demand from what they accept.
+
 A unix socket has no handshake: nobody finds it any more once its path is unlinked.
 """
 
@@ -20,6 +25,7 @@ import msgspec
 
 from changeover.supervisor.process.holders import count_tcp
 from changeover.supervisor.process.listeners import BoundListener
+from changeover.workers.link.hops import IMPOSSIBLE, demand_hops
 
 SO_ATTACH_FILTER = 26
 _LISTEN_QUEUE = struct.Struct("24xI")
@@ -45,6 +51,8 @@ class Protection(enum.Enum):
     """How arrivals at a listening socket were ended."""
 
     FILTERED = "filtered"
+    FAR_AWAY = "far away"
+    """By a demand on the time to live: packets that are sent with 255 by a host without a router between pass."""
     UNLINKED = "unlinked"
     NONE = "none"
     """Not at all: what arrives between the last accept and the close is reset."""
@@ -56,7 +64,7 @@ class ArrivalsEnded(msgspec.Struct, frozen=True):
     Attributes:
         address: Which, as people see it.
         protection: How arrivals were ended.
-        reason: Why they were not, in the system's words.
+        reason: Why they were not filtered, in the system's words.
     """
 
     address: str
@@ -71,9 +79,17 @@ def end_arrivals(listener: BoundListener) -> ArrivalsEnded:
         return ArrivalsEnded(listener.shown, Protection.UNLINKED)
     try:
         _attach(listener.sock)
+        return ArrivalsEnded(listener.shown, Protection.FILTERED)
     except OSError as error:
-        return ArrivalsEnded(listener.shown, Protection.NONE, error.strerror or str(error))
-    return ArrivalsEnded(listener.shown, Protection.FILTERED)
+        return ArrivalsEnded(listener.shown, _keep_away(listener.sock), error.strerror or str(error))
+
+
+def _keep_away(sock: socket.socket) -> Protection:
+    try:
+        demand_hops(sock, IMPOSSIBLE)
+    except OSError:
+        return Protection.NONE
+    return Protection.FAR_AWAY
 
 
 async def end_all_arrivals(listeners: Iterable[BoundListener], deadline: float = 1.0) -> tuple[ArrivalsEnded, ...]:

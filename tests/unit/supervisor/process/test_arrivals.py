@@ -14,9 +14,30 @@ from changeover.supervisor.process import arrivals
 from changeover.supervisor.process.address import TcpAddress, UnixAddress
 from changeover.supervisor.process.arrivals import ArrivalsEnded, Protection, end_all_arrivals, end_arrivals, queued
 from changeover.supervisor.process.listeners import BoundListener, Listeners
+from changeover.workers.link import hops
+from changeover.workers.link.hops import ANY, demand_hops
 from tests.waits import until
 
 HOSTS = ("127.0.0.1", "::1")
+NO_SUCH_OPTION = 12345
+
+
+@pytest.fixture(params=[Protection.FILTERED, Protection.FAR_AWAY], ids=lambda way: str(way.value))
+def protection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Protection:
+    """Both ways in which arrivals at a TCP socket are ended, each where the system permits it."""
+    way: Protection = request.param
+    if way is Protection.FAR_AWAY:
+        monkeypatch.setattr(arrivals, "SO_ATTACH_FILTER", NO_SUCH_OPTION)
+    elif not filters_are_permitted():
+        pytest.skip("this kernel reserves packet filters on TCP sockets to CAP_NET_ADMIN")
+    return way
+
+
+def filters_are_permitted() -> bool:
+    listeners = Listeners.bind([TcpAddress("127.0.0.1", 0)])
+    ended = end_arrivals(listeners.bound[0])
+    listeners.close()
+    return ended.protection is Protection.FILTERED
 
 
 @pytest.fixture
@@ -41,9 +62,12 @@ def connected(client: socket.socket, within: float) -> bool:
 
 
 @pytest.mark.parametrize("listener", HOSTS, indirect=True)
-def test_who_is_connected_is_accepted_and_served_and_who_comes_later_is_refused(listener: BoundListener) -> None:
+def test_who_is_connected_is_accepted_and_served_and_who_comes_later_is_refused(
+    listener: BoundListener, protection: Protection
+) -> None:
     early = socket.create_connection(listener.sock.getsockname()[:2], timeout=5)
-    assert end_arrivals(listener) == ArrivalsEnded(listener.shown, Protection.FILTERED)
+    ended = end_arrivals(listener)
+    assert (ended.address, ended.protection) == (listener.shown, protection)
     assert queued(listener) == 1
     late = knock(listener)
     assert not connected(late, 0.1)
@@ -74,7 +98,7 @@ def test_without_a_filter_a_late_connection_would_be_reset() -> None:
 
 
 @pytest.mark.parametrize("listener", HOSTS, indirect=True)
-def test_every_holder_of_the_socket_is_covered(listener: BoundListener) -> None:
+def test_every_holder_of_the_socket_is_covered(listener: BoundListener, protection: Protection) -> None:
     with socket.socket(fileno=socket.dup(listener.sock.fileno())) as shared:
         end_arrivals(listener)
         late = knock(listener)
@@ -99,9 +123,45 @@ def test_a_unix_socket_is_not_found_any_more_and_keeps_who_is_connected(tmp_path
         sock.close()
 
 
+@pytest.mark.parametrize("listener", HOSTS, indirect=True)
+def test_a_connection_whose_handshake_was_under_way_is_heard_once_the_demand_is_lifted(
+    listener: BoundListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "SO_ATTACH_FILTER", NO_SUCH_OPTION)
+    end_arrivals(listener)
+    with socket.socket(listener.sock.family) as client:
+        set_time_to_live(client, 255)
+        client.connect(listener.sock.getsockname())
+        set_time_to_live(client, 64)
+        client.sendall(b"question")
+        accepted, _ = listener.sock.accept()
+        with accepted:
+            demand_hops(accepted, ANY)
+            accepted.settimeout(5)
+            assert accepted.recv(100) == b"question"
+
+
+def set_time_to_live(sock: socket.socket, hops: int) -> None:
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+
+
+def test_a_dual_stack_socket_is_covered_for_both_families(protection: Protection) -> None:
+    [listener] = Listeners.bind([TcpAddress("*", 0)]).bound
+    assert end_arrivals(listener).protection is protection
+    port = listener.sock.getsockname()[1]
+    for host in HOSTS:
+        with pytest.raises(TimeoutError):
+            socket.create_connection((host, port), timeout=0.05)
+    listener.close()
+
+
 @pytest.mark.parametrize("listener", ["127.0.0.1"], indirect=True)
-def test_a_system_that_permits_no_filter_is_told_of(listener: BoundListener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "SO_ATTACH_FILTER", 12345)
+def test_a_system_that_permits_nothing_is_told_of(listener: BoundListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "SO_ATTACH_FILTER", NO_SUCH_OPTION)
+    monkeypatch.setattr(hops, "IP_MINTTL", NO_SUCH_OPTION)
     ended = end_arrivals(listener)
     assert ended == ArrivalsEnded(listener.shown, Protection.NONE, "Protocol not available")
 
@@ -118,7 +178,7 @@ async def test_handshakes_that_never_end_are_not_waited_for_beyond_the_deadline(
 
     monkeypatch.setattr(arrivals, "count_tcp", never_ends)
     [ended] = await end_all_arrivals([listener], deadline=0.1)
-    assert ended.protection is Protection.FILTERED
+    assert ended.protection is not Protection.NONE
     assert set(looked) == {frozenset({listener.sock.getsockname()[1]})}
 
 
@@ -178,6 +238,7 @@ class Acceptor(threading.Thread):
         except BlockingIOError:
             return
         with client:
+            demand_hops(client, ANY)
             client.settimeout(10)
             client.recv(10)
             client.sendall(b"!")
@@ -198,7 +259,9 @@ async def stop_under_load(listeners: Listeners, crowd: Crowd) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-async def test_a_stop_under_load_leaves_no_established_connection_without_an_answer(host: str) -> None:
+async def test_a_stop_under_load_leaves_no_established_connection_without_an_answer(
+    host: str, protection: Protection
+) -> None:
     listeners = Listeners.bind([TcpAddress(host, 0)])
     sock = listeners.bound[0].sock
     crowd = Crowd(sock.getsockname(), sock.family)
