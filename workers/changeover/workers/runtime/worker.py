@@ -150,10 +150,10 @@ class Worker:
         set_title(self._birth.settings.name, self._birth.worker.slot, f"leaving, {urgency.value}")
         self._acceptor.empty_queue()
         await self._end_requests(whole * SHARE_OF_REQUESTS)
-        await self._end_units(max(QUICK, until - self._loop.time()))
         if self._beat is not None:
             self._beat.cancel()
         await self._shell.close()
+        await self._end_units(max(QUICK, until - self._loop.time()))
         self._link.close()
 
     async def _end_requests(self, deadline: float) -> None:

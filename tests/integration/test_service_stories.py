@@ -1,0 +1,261 @@
+"""A service's life in real processes: boot, signals, deaths, disks, and the end."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from changeover.server import Committed, Refused, Server, ServerFailed, StatusView
+from changeover.supervisor.control import JournalState, SlotState
+from tests.service import Story, gone, kill, status_when
+from tests.waits import until
+
+
+def family(pid: int) -> list[int]:
+    """The process and everything below it."""
+    process = psutil.Process(pid)
+    return [pid, *(child.pid for child in process.children(recursive=True))]
+
+
+def serving(status: StatusView) -> int:
+    return sum(slot.state is SlotState.SERVING for slot in status.slots)
+
+
+def title(pid: int) -> str:
+    """What `ps` shows."""
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def sockets(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_socket()]
+
+
+async def test_term_finishes_what_is_in_flight_and_leaves_nothing_behind(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=2) as server:
+        processes = family(server.pid)
+        assert len(processes) == 4
+        busy = await story.connect(server)
+        await busy.ask("/shop/slow")
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
+        server.signal(signal.SIGTERM)
+        await until(lambda: any("leaving" in title(pid) for pid in processes), "a worker to leave")
+        story.open_gate()
+        answer = await busy.answer()
+        assert answer.words[0] == "1.0"
+        assert answer.headers["connection"] == "close"
+        assert await busy.at_end()
+        for pid in processes[1:]:
+            await gone(pid)
+    assert sockets(story.folder) == []
+
+
+async def test_a_second_term_does_not_wait_for_what_is_in_flight(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        [*_, worker] = family(server.pid)
+        busy = await story.connect(server)
+        await busy.ask("/shop/slow")
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
+        server.signal(signal.SIGTERM)
+        await until(lambda: "stopping (graceful)" in server.logs)
+        server.signal(signal.SIGTERM)
+        await gone(worker)
+
+
+@pytest.mark.parametrize("unwanted", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTOU", "SIGCHLD"])
+async def test_no_signal_but_those_that_stop_ends_the_service(story: Story, unwanted: str) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        server.signal(signal.Signals[unwanted])
+        story.write("2.0")
+        assert not isinstance(await server.reload(), Refused)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+
+
+async def test_hup_during_boot_is_deferred_and_never_kills(story: Story) -> None:
+    story.write("1.0")
+    command = [
+        sys.executable,
+        "-m",
+        "changeover.supervisor",
+        "run",
+        f"--plugins={story.plugins}",
+        "--bind=127.0.0.1:0",
+    ]
+    folders = [f"--runtime-dir={story.folder / 'run'}", f"--state-dir={story.folder / 'state'}", "--log-format=text"]
+    log = story.folder / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen([*command, *folders], stderr=stderr)
+    try:
+        caught = Path(f"/proc/{process.pid}/status")
+        await until(lambda: _catches(caught, signal.SIGHUP), "the inbox to be open")
+        for _ in range(5):
+            process.send_signal(signal.SIGHUP)
+        await until(lambda: "SIGHUP" in log.read_text() and "serves epoch 1" in log.read_text())
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+def _catches(status: Path, signum: int) -> bool:
+    line = next((line for line in status.read_text().splitlines() if line.startswith("SigCgt")), "SigCgt: 0")
+    return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
+
+
+async def test_a_boot_that_fails_half_way_leaves_no_process_and_no_socket(story: Story) -> None:
+    story.write("1.0", top='raise RuntimeError("never")')
+    with pytest.raises(ServerFailed, match="RuntimeError: never") as failed:
+        async with story.server(workers=2):
+            pass
+    assert failed.value.status == 4
+    assert sockets(story.folder) == []
+    mine = [p for p in psutil.process_iter(["cmdline"]) if str(story.folder) in " ".join(p.info["cmdline"] or [])]
+    assert mine == []
+
+
+async def test_an_app_that_cannot_be_imported_ends_the_start_with_status_4(story: Story) -> None:
+    story.write("1.0")
+    (story.folder / "main.py").write_text("import nothing_of_that_name\n")
+    with pytest.raises(ServerFailed, match="nothing_of_that_name") as failed:
+        async with story.server(workers=1, app="main:app"):
+            pass
+    assert failed.value.status == 4
+
+
+async def test_a_killed_zygote_is_replaced_while_its_workers_serve_on(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=2) as server:
+        connection = await story.connect(server)
+        await connection.get("/shop")
+        before = {slot.pid for slot in (await server.status()).slots}
+        [zygote] = [child.pid for child in psutil.Process(server.pid).children()]
+        kill(zygote)
+        assert (await connection.get("/shop")).status == 200
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert {slot.pid for slot in (await server.status()).slots} == before
+        kill(before.pop())
+        await status_when(
+            server,
+            lambda status: all(slot.state is SlotState.SERVING and slot.epoch == 2 for slot in status.slots),
+        )
+
+
+async def test_workers_serve_on_without_their_supervisor_and_leave_after_the_orphan_timeout(story: Story) -> None:
+    story.write("1.0")
+    with pytest.raises(ServerFailed):
+        async with story.server(workers=2, env={"CHANGEOVER_DEADLINES_ORPHAN": "4"}) as server:
+            processes = family(server.pid)
+            connection = await story.connect(server)
+            await connection.get("/shop")
+            kill(server.pid)
+            await gone_or_zombie(server.pid)
+            assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+            assert (await story.get(server, "/shop")).words[:2] == ["1.0", "1"]
+            second = await run_again(story, server)
+            assert second.returncode != 0
+            assert "in use" in second.stderr
+            assert any(str(pid) in second.stderr for pid in processes[1:])
+            await until(lambda: not any(map(psutil.pid_exists, processes[1:])), "orphans to leave", deadline=30)
+
+
+async def gone_or_zombie(pid: int) -> None:
+    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+async def run_again(story: Story, server: Server) -> "subprocess.CompletedProcess[str]":
+    command = run_command(story, server.addresses[0])
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def run_command(story: Story, bind: str, *arguments: str) -> list[str]:
+    folders = [f"--{kind}-dir={story.folder / kind}" for kind in ("runtime", "state")]
+    serve = [sys.executable, "-m", "changeover.supervisor", "run", f"--plugins={story.plugins}", f"--bind={bind}"]
+    return [*serve, *folders, *arguments]
+
+
+async def test_a_second_supervisor_on_the_same_directories_is_told_who_holds_them(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        second = await run_again(story, server)
+        assert second.returncode != 0
+        assert str(server.pid) in second.stderr
+        assert "changeover stop" in second.stderr
+        assert (await story.get(server, "/shop")).status == 200
+
+
+async def test_a_full_disk_refuses_cutovers_with_the_reason_and_stops_nothing_else(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=2) as server:
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        story.write("2.0")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert "journal" in outcome.reason or "write" in outcome.reason or "File too large" in outcome.reason
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
+        victim = (await server.status()).slots[0].pid
+        kill(victim)
+        await status_when(server, lambda s: s.slots[0].pid not in (0, victim) and s.slots[0].state is SlotState.SERVING)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await status_when(server, lambda status: status.journal is JournalState.SOUND)
+        assert isinstance(await server.reload(), Committed)
+
+
+async def test_a_worker_that_cannot_boot_again_and_again_is_parked_with_the_reason(story: Story) -> None:
+    marker = story.folder / "broken"
+    story.write("1.0", top=f"import os\nif os.path.exists({str(marker)!r}): os._exit(3)")
+    async with story.server(workers=2) as server:
+        marker.touch()
+        kill((await server.status()).slots[0].pid)
+        status = await status_when(server, lambda s: s.slots[0].state is SlotState.PARKED, deadline=60)
+        assert "status 3" in status.slots[0].note
+        assert any("1 of 2 slots serve" in alarm for alarm in status.alarms)
+        assert (await story.get(server, "/shop")).status == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0", "unix"])
+async def test_every_kind_of_address_serves_and_is_taken_down(story: Story, address: str) -> None:
+    story.write("1.0")
+    path = story.folder / "web.sock"
+    if address == "unix":
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        address = f"unix:{path}"
+    async with story.server(workers=2, bind=address) as server:
+        assert (await story.get(server, "/shop")).status == 200
+    assert not path.exists()
+
+
+async def test_an_inherited_socket_serves(story: Story) -> None:
+    story.write("1.0")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        os.set_inheritable(listening.fileno(), True)
+        port = listening.getsockname()[1]
+        fd = listening.fileno()
+        process = subprocess.Popen(run_command(story, f"fd://{fd}"), pass_fds=[fd], stderr=subprocess.PIPE)
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await until(lambda: (story.folder / "runtime" / "control.sock").exists())
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.communicate)
+        assert process.returncode == 0
+
+
+async def test_scaling_up_and_down_moves_no_request(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        for signum, slots in ((signal.SIGTTIN, 2), (signal.SIGTTIN, 3), (signal.SIGTTOU, 2)):
+            server.signal(signum)
+            await status_when(server, lambda status: serving(status) == slots == len(status.slots))  # noqa: B023
+            assert (await story.get(server, "/shop")).status == 200
