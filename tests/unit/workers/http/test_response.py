@@ -84,10 +84,9 @@ def test_the_framing_follows_from_status_method_version_and_length(
 
 
 def test_framing_and_connection_are_told() -> None:
-    head = encode_head(200, [])
-    assert framing_lines(Framing.LENGTH, head, 5) == b"content-length: 5\r\n"
-    assert framing_lines(Framing.CHUNKED, head, None) == b"transfer-encoding: chunked\r\n"
-    assert framing_lines(Framing.NOTHING, encode_head(204, []), 0) == b""
+    assert framing_lines(Framing.LENGTH, 200, 5) == b"content-length: 5\r\n"
+    assert framing_lines(Framing.CHUNKED, 200, None) == b"transfer-encoding: chunked\r\n"
+    assert framing_lines(Framing.NOTHING, 204, 0) == b""
     assert connection_lines("1.1", persistent=True) == b""
     assert connection_lines("1.0", persistent=True) == b"connection: keep-alive\r\n"
     assert connection_lines("1.1", persistent=False) == b"connection: close\r\n"

@@ -28,6 +28,7 @@ from changeover.workers.http.unread import Unread
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CR = 13
+_OPEN = Course.OPEN  # looking a member up costs at every request
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -110,15 +111,17 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to: no more than may still be unread."""
-        return self.site.buffer if self._room == len(self.site.buffer) else self.site.buffer[: self._room]
+        if self._unread.data or self._held_raw:
+            return self.site.buffer[: self._room]
+        return self.site.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
         data = bytes(self.site.buffer[:nbytes])
-        if self.outlet.course is Course.LINGERING:
-            self.outlet.drop(nbytes)
-        elif self._vacant and 0 < data.find(END) == nbytes - len(END) and data[0] != CR:
+        if self._vacant and 0 < data.find(END) == nbytes - 4 and data[0] != CR:
             self._begin_alone(data)
+        elif self.outlet.course is Course.LINGERING:
+            self.outlet.drop(nbytes)
         else:
             self._unread.add(data)
             self._advance()
@@ -163,7 +166,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     @property
     def at_boundary(self) -> bool:
         """Whether no message is under way, so that `unread` is all that somebody else needs to go on."""
-        return self.exchange is None and self._body is None and self.outlet.course is Course.OPEN
+        return self.exchange is None and self._body is None and self.outlet.course is _OPEN
 
     def resume(self) -> None:
         """Offer a held request again."""
@@ -205,19 +208,22 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def persists(self, head: Head, *, wanted: bool) -> bool:
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
-        unasked, self._expectation = self._expectation, Expectation.NONE
+        outlet = self.outlet
+        unasked = self._body is not None and self._unasked()
         if not head.persistent:
-            self.outlet.course = Course.ASKED
-        elif not wanted or unasked is Expectation.CONTINUE or self.site.stopping:
-            self.outlet.course = Course.LAST
-        return self.outlet.course is Course.OPEN
+            outlet.course = Course.ASKED
+        elif not wanted or unasked or self.site.stopping:
+            outlet.course = Course.LAST
+        return outlet.course is _OPEN
 
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = self._incoming = None
-        if self.outlet.course is not Course.OPEN or not self._may_discard():
+        if self._vacant and not self.outlet.client_shut:
+            return
+        if self.outlet.course is not _OPEN or not self._may_discard():
             self._close_after_last()
-        elif self._body is not None or self._unread.data or self.outlet.client_shut:
+        else:
             self._advance()
 
     def fail(self, status: int, fact: str) -> None:
@@ -236,7 +242,13 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def _vacant(self) -> bool:
-        return self.exchange is None and self._body is None and not self._unread.data and self._held is None
+        return (
+            self.exchange is None
+            and self._body is None
+            and not self._unread.data
+            and self._held is None
+            and self.outlet.course is _OPEN
+        )
 
     @property
     def _room(self) -> int:
@@ -255,7 +267,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
         self.exchange = exchange
-        self._expect_body(exchange)
+        if exchange.incoming is not None:
+            self._expect_body(exchange, exchange.incoming)
         if self.site.dispatcher.dispatch(exchange):
             self.requests += 1
             return True
@@ -264,11 +277,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._regulate()
         return False
 
-    def _expect_body(self, exchange: WireExchange) -> None:
-        if exchange.incoming is not None:
-            self._incoming = exchange.incoming
-            self._body = body_of(exchange.head.length, self.site.limits.body)
-            self._expectation = exchange.head.expectation
+    def _expect_body(self, exchange: WireExchange, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._body = body_of(exchange.head.length, self.site.limits.body)
+        self._expectation = exchange.head.expectation
+
+    def _unasked(self) -> bool:
+        """Whether the client still waits to be asked for its body; it will not be any more."""
+        unasked, self._expectation = self._expectation is Expectation.CONTINUE, Expectation.NONE
+        return unasked
 
     def _advance(self) -> None:
         if self._advancing:
@@ -296,7 +313,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Go one message further; whether it is worth trying again."""
         if self._body is not None:
             return self._feed(self._body)
-        if self.exchange is not None or self._held is not None or self.outlet.course is not Course.OPEN:
+        if self.exchange is not None or self._held is not None or self.outlet.course is not _OPEN:
             return False
         raw = self._unread.cut_head()
         return raw is not None and self._begin(raw)

@@ -94,7 +94,7 @@ class Connections:
         Args:
             now: Seconds of the loop's clock.
         """
-        self._site.refresh_date()
+        self._site.refresh()
         for connection in self:
             overdue = connection.watch.look(connection.sight(), now, self._site.limits)
             if overdue is not None:
@@ -138,7 +138,7 @@ class Connections:
 
     def _opened(self, connection: HttpConnection) -> None:
         if not self._open:
-            self._site.refresh_date()
+            self._site.refresh()
             self._schedule_sweep()
         self._open.add(connection)
         self._opening -= 1

@@ -43,6 +43,10 @@ class Stage(enum.Enum):
     """The client went away before it was complete."""
 
 
+_FRESH, _STARTED, _SENT, _OVER, _LOST = Stage
+_NOTHING, _LENGTH, _CHUNKED, _CLOSE = Framing  # members by their own names: looking them up costs at every request
+
+
 class Wire(Protocol):
     """What an exchange needs of its connection."""
 
@@ -99,7 +103,7 @@ class WireExchange:
             target.path,
             raw_path=target.raw_path,
             query=target.query,
-            headers=Headers(head.fields),
+            headers=Headers(list(head.fields)),
             http_version=head.version,
             client=wire.client,
             server=wire.server,
@@ -108,7 +112,7 @@ class WireExchange:
         self._wire = wire
         self.head = head
         self.incoming = incoming
-        self._stage = Stage.FRESH
+        self._stage = _FRESH
         self._pending: list[bytes] = []
         self._size = 0
         self._corked = False
@@ -135,7 +139,7 @@ class WireExchange:
 
     async def wait_disconnected(self) -> None:
         """Return once the client is gone, or the answer is complete."""
-        if self._departed or self._stage is Stage.OVER:
+        if self._departed or self._stage is _OVER:
             return
         if self._departure is None:
             self._departure = Waiters()
@@ -147,15 +151,15 @@ class WireExchange:
         Raises:
             BadResponse: It cannot be sent; nothing has happened, another may be started.
         """
-        if self._stage is Stage.LOST:
+        if self._stage is _LOST:
             return
-        if self._stage is not Stage.FRESH:
+        if self._stage is not _FRESH:
             raise BadResponse("it is started twice, or after its end")
         response = encode_head(status, headers)
         self._response: ResponseHead = response
         self._framing = choose_framing(response, self.head.method, self.head.version, response.length)
         self._left = response.length or 0
-        self._stage = Stage.STARTED
+        self._stage = _STARTED
         self._hold_back()
 
     def write(self, data: bytes) -> None:
@@ -164,23 +168,28 @@ class WireExchange:
         Raises:
             BadResponse: It is outside of `start` and `end`, or the body is longer than its Content-Length.
         """
-        if self._stage is not Stage.STARTED and self._stage is not Stage.SENT:
+        if self._stage is not _STARTED and self._stage is not _SENT:
             self._refuse_stray()
             return
         if not data:
             return
+        if self._left == len(data) and self._stage is _STARTED and type(data) is bytes and self._framing is _LENGTH:
+            self._left = 0
+            self._stage = _SENT
+            self._wire.outlet.send_whole(self._encode_head(), data)
+            return
         self._size += len(data)
-        if self._framing is Framing.NOTHING:
+        if self._framing is _NOTHING:
             return
         self._pending.append(data if type(data) is bytes else bytes(data))
-        if self._framing is Framing.LENGTH:
+        if self._framing is _LENGTH:
             self._left -= len(data)
             if self._left < 0:
                 self._break("its body is longer than its Content-Length")
             if self._left == 0:
                 self._flush(b"")
                 return
-        if self._size >= HELD_BACK and self._stage is Stage.SENT:
+        if self._size >= HELD_BACK and self._stage is _SENT:
             self._flush(b"")
         elif not self._corked:
             self._hold_back()
@@ -197,31 +206,31 @@ class WireExchange:
         Raises:
             BadResponse: The body is shorter than its Content-Length, or was never started.
         """
-        if self._stage is not Stage.STARTED and self._stage is not Stage.SENT:
+        if self._stage is not _STARTED and self._stage is not _SENT:
             self._refuse_stray()
             return
-        if self._framing is Framing.LENGTH and self._left:
+        if self._framing is _LENGTH and self._left:
             self._break("its body is shorter than its Content-Length")
-        if self._stage is Stage.STARTED:
+        if self._stage is _STARTED:
             self._settle_length()
-        last = LAST_CHUNK if self._framing is Framing.CHUNKED else b""
-        if last or self._pending or self._stage is Stage.STARTED:
+        last = LAST_CHUNK if self._framing is _CHUNKED else b""
+        if last or self._pending or self._stage is _STARTED:
             self._flush(last)
-        self._conclude(Stage.OVER)
+        self._conclude(_OVER)
         self._wire.finished()
 
     def abort(self) -> None:
         """Break the answer off so that the client can tell."""
-        if self._stage is Stage.LOST or self._stage is Stage.OVER:
+        if self._stage is _LOST or self._stage is _OVER:
             return
-        reset = self._stage is Stage.SENT and self._framing is Framing.CLOSE
-        self._conclude(Stage.OVER)
+        reset = self._stage is _SENT and self._framing is _CLOSE
+        self._conclude(_OVER)
         self._wire.cut(reset=reset)
 
     def uncork(self) -> None:
         """Send what was held back; called at the end of the loop's turn."""
         self._corked = False
-        if self._stage is Stage.STARTED or (self._stage is Stage.SENT and self._pending):
+        if self._stage is _STARTED or (self._stage is _SENT and self._pending):
             self._flush(b"")
 
     def depart(self) -> None:
@@ -232,8 +241,8 @@ class WireExchange:
 
     def lose(self) -> None:
         """The connection is gone."""
-        if self._stage is not Stage.OVER:
-            self._conclude(Stage.LOST)
+        if self._stage is not _OVER:
+            self._conclude(_LOST)
         self.depart()
 
     def _hold_back(self) -> None:
@@ -241,49 +250,45 @@ class WireExchange:
         self._wire.site.cork(self)
 
     def _settle_length(self) -> None:
-        if self._framing is Framing.CHUNKED or self._framing is Framing.CLOSE:
-            self._framing = Framing.LENGTH
+        if self._framing is _CHUNKED or self._framing is _CLOSE:
+            self._framing = _LENGTH
 
     def _flush(self, last: bytes) -> None:
         pieces, size = self._pending, self._size
-        if size and self._framing is Framing.CHUNKED:
+        if size and self._framing is _CHUNKED:
             pieces = [b"%x\r\n" % size, *pieces, b"\r\n", last]
         elif last:
             pieces = [last]
-        if self._stage is Stage.STARTED:
+        if self._stage is _STARTED:
             pieces = [self._encode_head(), *pieces]
-            self._stage = Stage.SENT
+            self._stage = _SENT
         self._pending, self._size = [], 0
         self._wire.outlet.send(pieces, size)
 
     def _encode_head(self) -> bytes:
         wire, head, response = self._wire, self.head, self._response
-        persistent = wire.persists(head, wanted=response.persistent and self._framing is not Framing.CLOSE)
-        lines = response.lines + framing_lines(self._framing, response, self._length())
+        length = response.length
+        if length is None and (self._framing is _LENGTH or (self._framing is _NOTHING and self._size)):
+            length = self._size
+        persistent = wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
+        lines = response.lines + framing_lines(self._framing, response.status, length)
         if not persistent or head.version == "1.0":
             lines += connection_lines(head.version, persistent=persistent)
         if response.dated or response.served:
             return lines + wire.site.tail_for(dated=response.dated, served=response.served)
         return lines + wire.site.tail
 
-    def _length(self) -> int | None:
-        if self._response.length is not None:
-            return self._response.length
-        if self._framing is Framing.LENGTH or (self._framing is Framing.NOTHING and self._size):
-            return self._size
-        return None
-
     def _break(self, fact: str) -> None:
         self._pending = []
-        if self._stage is Stage.STARTED:
-            self._conclude(Stage.OVER)
+        if self._stage is _STARTED:
+            self._conclude(_OVER)
             self._wire.fail(500, "Internal Server Error")
         else:
             self.abort()
         raise BadResponse(fact)
 
     def _refuse_stray(self) -> None:
-        if self._stage is not Stage.LOST:
+        if self._stage is not _LOST:
             raise BadResponse("it is written before its start or after its end")
 
     def _conclude(self, stage: Stage) -> None:

@@ -19,6 +19,11 @@ END = b"\r\n\r\n"
 LINE_EXTRA = 32
 """Bytes of a request line beside its target: the longest method that httptools knows, version, spaces."""
 
+KNOWN_SIZE = 1024
+"""Longest head that is remembered."""
+KNOWN_HEADS = 256
+"""Most heads that are remembered."""
+
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 BLANK_LF = re.compile(rb"\n\n|(?<!\r)\n\r\n")
 VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
@@ -39,7 +44,7 @@ class Head(msgspec.Struct, frozen=True):
 
     method: str
     target: Target
-    fields: RawFields
+    fields: tuple[tuple[bytes, bytes], ...]
     version: str
     persistent: bool
     length: int
@@ -49,14 +54,18 @@ class Head(msgspec.Struct, frozen=True):
 class HeadParser:
     """Parses complete heads, one after the other, for any number of connections.
 
+    A client that keeps asking the same sends the same head, byte for byte; short ones without a
+    body are remembered until `forget`, which somebody should call every second or so.
+
     Args:
         limits: Bounds on a head.
     """
 
-    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_target")
+    __slots__ = ("_complete", "_fields", "_known", "_limits", "_parser", "_target")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._known: dict[bytes, Head] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def on_url(self, url: bytes) -> None:
@@ -80,6 +89,9 @@ class HeadParser:
         Raises:
             BadMessage: It cannot be served.
         """
+        known = self._known.get(raw)
+        if known is not None:
+            return known
         try:
             head, reusable = self._parse(raw)
         except BadMessage:
@@ -87,7 +99,13 @@ class HeadParser:
             raise
         if not reusable:
             self._renew()
+        elif len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
+            self._known[raw] = head
         return head
+
+    def forget(self) -> None:
+        """Forget the heads that were seen."""
+        self._known.clear()
 
     def _renew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -123,7 +141,7 @@ class HeadParser:
         target = split_target(method, self._target)
         if target.authority is not None:
             fields = [(key, target.authority if key == b"host" else value) for key, value in fields]
-        return Head(method, target, fields, version, facts.persistent, facts.length, facts.expectation)
+        return Head(method, target, tuple(fields), version, facts.persistent, facts.length, facts.expectation)
 
 
 def check_size(size: int, line: int, limits: Limits) -> None:

@@ -69,6 +69,14 @@ class Outlet:
         else:
             self._transport.writelines(pieces)
 
+    def send_whole(self, head: bytes, body: bytes) -> None:
+        """Hand a complete answer to the transport."""
+        self._sent += 1
+        if len(body) < JOIN:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
     def clog(self) -> None:
         """The client does not take what is written."""
         self._clogged = True

@@ -39,6 +39,9 @@ KNOWN_NAMES = 1024
 _kinds = dict(TELLING)
 
 
+_PLAIN, _LENGTH, _CODING, _CONNECTION, _DATE, _SERVER = Kind
+
+
 def _learn(name: bytes) -> Kind:
     if NAME.fullmatch(name) is None:
         raise BadResponse(f"{name!r} is no field name")
@@ -95,24 +98,21 @@ def encode_head(status: int, fields: RawHeaders) -> ResponseHead:
     persistent, dated, served = True, False, False
     for name, value in fields:
         kind = _kinds.get(name) or _learn(name)
-        if kind is Kind.PLAIN:
-            pass
-        elif kind is Kind.LENGTH:
-            length = _length(value, length)
-            continue
-        elif kind is Kind.CODING:
-            _check_coding(value)
-            continue
-        elif kind is Kind.CONNECTION:
-            persistent = persistent and b"close" not in tokens([value])
-            continue
-        elif kind is Kind.DATE:
-            dated = True
-        else:
-            served = True
+        if kind is not _PLAIN:
+            if kind is _LENGTH:
+                length = _length(value, length)
+                continue
+            if kind is _CODING:
+                _check_coding(value)
+                continue
+            if kind is _CONNECTION:
+                persistent = persistent and b"close" not in tokens([value])
+                continue
+            dated, served = dated or kind is _DATE, served or kind is _SERVER
         lines.append(name + b": " + value + b"\r\n")
     encoded = b"".join(lines)
-    if encoded.count(b"\n") != len(lines) or encoded.count(b"\r") != len(lines) or b"\0" in encoded:
+    count = len(lines)
+    if encoded.count(b"\n") != count or encoded.count(b"\r") != count or b"\0" in encoded:
         raise BadResponse("a field has a line break or NUL in its value")
     return ResponseHead(status, encoded, length, persistent, dated, served)
 
@@ -157,11 +157,14 @@ def choose_framing(head: ResponseHead, method: str, version: str, length: int | 
     return Framing.CHUNKED if version == "1.1" else Framing.CLOSE
 
 
-def framing_lines(framing: Framing, head: ResponseHead, length: int | None) -> bytes:
+_CHUNKED = Framing.CHUNKED
+
+
+def framing_lines(framing: Framing, status: int, length: int | None) -> bytes:
     """The fields that tell the client how the body is framed."""
-    if framing is Framing.CHUNKED:
+    if framing is _CHUNKED:
         return b"transfer-encoding: chunked\r\n"
-    if length is None or head.status == 204:
+    if length is None or status == 204:
         return b""
     return b"content-length: %d\r\n" % length
 

@@ -42,10 +42,11 @@ class Site:
         self.stopping = False
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
         self._corked: list[Corked] = []
-        self.refresh_date()
+        self.refresh()
 
-    def refresh_date(self) -> None:
-        """Bring `tail` up to date; due once a second."""
+    def refresh(self) -> None:
+        """Bring `tail` up to date, and forget which heads were seen; due once a second."""
+        self.parser.forget()
         self.tail = self.tail_for(dated=False, served=False)
 
     def tail_for(self, *, dated: bool, served: bool) -> bytes:
