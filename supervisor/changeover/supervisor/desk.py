@@ -5,6 +5,7 @@ import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from importlib.metadata import version
 
 from changeover.supervisor.chronicle import Chronicle, line
@@ -178,10 +179,10 @@ class Desk:
         overview = self._picture()
         if epoch > overview.epoch:
             raise UnknownEpoch(epoch)
-        following = self._stream.follow()
-        while not _reached(self._picture(), epoch, milestone):
-            if await anext(following, None) is None:
-                raise Stopping
+        async with aclosing(self._stream.follow()) as following:
+            while not _reached(self._picture(), epoch, milestone):
+                if await anext(following, None) is None:
+                    raise Stopping
 
     def scale(self, slots: int) -> None:
         """See `Control`."""

@@ -1,12 +1,14 @@
 """A whole service, from its directories to its exit status."""
 
 import asyncio
+import logging
 import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -48,11 +50,16 @@ from changeover.supervisor.telemetry.teller import Teller
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
+from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Birth
 
+logger = logging.getLogger("changeover")
+
 ReadSettings = Callable[[], Checked]
 
+BUG = 70
+"""Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
 STATE_MODE = 0o750
 STOP_ARRIVALS = 1.0
 """Seconds that handshakes under way have to complete before the accept queues are emptied."""
@@ -164,6 +171,7 @@ class Service:
 
     async def start(self, inbox: SignalInbox) -> None:
         """Bring everything up; signals that came meanwhile are taken last."""
+        self._loop.set_exception_handler(self._on_unhandled)
         recovered = await self._journal.recover()
         await self._recall(recovered)
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
@@ -254,6 +262,14 @@ class Service:
     def _tell(self, record: Record) -> None:
         self._chronicle.hear(record)
         self._teller.tell(record)
+
+    def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, BugFound):
+            loop.default_exception_handler(context)
+            return
+        logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)
+        self._exit(BUG, str(error))
 
     def _exit(self, code: int, reason: str) -> None:
         self._tell(Finished(reason))

@@ -3,7 +3,7 @@
 import asyncio
 import enum
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -90,7 +90,7 @@ class Stream:
         """Kept events whose number is above `after`."""
         return tuple(event for event in self._kept if event.sequence > after)
 
-    async def follow(self, after: int | None = None) -> AsyncIterator[Told]:
+    async def follow(self, after: int | None = None) -> AsyncGenerator[Told, None]:
         """Yield kept events above `after` (None: none of them), then every one as it comes, until `close`.
 
         Args:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
@@ -16,6 +17,7 @@ from changeover.workers.link.worker import WorkerLink
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
+from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts
@@ -84,6 +86,7 @@ class Worker:
 
     async def live(self) -> int:
         """Join, serve, leave; the exit status."""
+        self._loop.set_exception_handler(self._on_unhandled)
         for signum, urgency in ((signal.SIGTERM, Urgency.GRACEFUL), (signal.SIGQUIT, Urgency.QUICK)):
             self._loop.add_signal_handler(signum, self._urgency.put_nowait, urgency)
         self._loop.call_later(LINK_UP, self._on_up)
@@ -116,6 +119,13 @@ class Worker:
         logger.critical("slot %d: a bug in changeover, the worker leaves", self._birth.worker.slot, exc_info=error)
         self._status = CRASHED
         self._urgency.put_nowait(Urgency.GRACEFUL)
+
+    def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BugFound):
+            self.crashed(error)
+        else:
+            loop.default_exception_handler(context)
 
     def _on_up(self) -> None:
         if self._beat is None:
