@@ -1,0 +1,228 @@
+"""Every example does what its README says: copied to a folder of its own, served for real, changed by hand."""
+
+import asyncio
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from changeover.server import Committed, Milestone, NeedsRoll, Refused, Server
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One whole response."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.text)
+
+
+class Example:
+    """One example, copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def server(self) -> Server:
+        """Serve it by its configuration, on a free port."""
+        return Server(config=self.folder / "changeover.toml", workers=2)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text that must be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new))
+
+    def copy(self, file: str, to: str) -> None:
+        shutil.copy(self.folder / file, self.folder / to)
+
+    def python(self, *words: str) -> str:
+        """Run Python in it; what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-B", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            env={**os.environ, "COLUMNS": "120"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+Take = Callable[[str], Example]
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Take:
+    """Copies the example of a name."""
+
+    def copied(name: str) -> Example:
+        leftovers = shutil.ignore_patterns("__pycache__", ".*_cache")
+        shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=leftovers)
+        return Example(tmp_path / name)
+
+    return copied
+
+
+async def ask(server: Server, path: str, method: str = "GET", body: str = "", **headers: str) -> Answer:
+    """One request on a connection of its own; `_` in a header's name is read as `-`."""
+
+    def exchange() -> Answer:
+        connection = http.client.HTTPConnection(server.addresses[0], timeout=10)
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body or None, fields)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.headers), response.read().decode())
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(exchange)
+
+
+async def test_01_hello(take: Take) -> None:
+    example = take("01-hello")
+    async with Server(plugins=example.folder / "plugins", workers=2) as server:
+        assert (await ask(server, "/hello")).text.startswith("hello from epoch 1, worker ")
+        before = [slot.pid for slot in (await server.status()).slots]
+        example.edit("plugins/hello.py", "hello from", "good day from")
+        assert isinstance(await server.reload(), Committed)
+        assert (await ask(server, "/hello")).text.startswith("good day from epoch 2, worker ")
+        assert [slot.pid for slot in (await server.status()).slots] == before
+
+
+async def test_02_swap(take: Take) -> None:
+    example = take("02-swap")
+    (example.folder / "plugins").mkdir(exist_ok=True)
+    example.copy("versions/one.py", "plugins/prices.py")
+    async with Server(plugins=example.folder / "plugins", workers=4) as server:
+        assert (await ask(server, "/quote")).json == {"total": 100, "version": "1.0.0", "epoch": 1}
+        example.copy("versions/two.py", "plugins/prices.py")
+        assert isinstance(await server.reload(), Committed)
+        example.copy("versions/broken.py", "plugins/prices.py")
+        match await server.reload():
+            case Refused(serving=2, epoch=3, refusals=refusals):
+                assert {refused.refusal.source.strip() for refused in refusals} == {'DISCOUNT = int("1O")'}
+            case other:
+                pytest.fail(repr(other))
+        assert (await ask(server, "/quote")).json == {"total": 90, "version": "2.0.0", "epoch": 2}
+        assert isinstance(await server.rollback(), Committed)
+        assert (await ask(server, "/quote")).json == {"total": 100, "version": "1.0.0", "epoch": 4}
+        example.copy("versions/two.py", "plugins/prices.py")
+        assert isinstance(await server.reload(), Refused)
+        assert isinstance(await server.reload(force=True), Committed)
+
+
+async def test_03_handlers(take: Take) -> None:
+    example = take("03-handlers")
+    async with example.server() as server:
+        known = await ask(server, "/orders", x_key="k-anna")
+        assert known.json == {"orders": [1, 2, 3], "of": "anna"}
+        assert "server-timing" in known.headers
+        assert known.headers["x-served-by"].startswith("epoch 1, worker ")
+        unknown = await ask(server, "/orders")
+        assert (unknown.status, "x-served-by" in unknown.headers, "server-timing" in unknown.headers) == (
+            401,
+            True,
+            False,
+        )
+        health = await ask(server, "/health")
+        assert (health.text, "x-served-by" in health.headers) == ("ok\n", False)
+        example.edit("changeover.toml", '"gate:timed", ', "")
+        match await server.reload():
+            case Committed(summary=summary):
+                assert "gate" not in " ".join(summary).replace("gate:timed", ""), summary
+            case other:
+                pytest.fail(repr(other))
+        assert "server-timing" not in (await ask(server, "/orders", x_key="k-ben")).headers
+
+
+async def test_04_resources_and_configuration(take: Take) -> None:
+    example = take("04-resources-and-config")
+    async with example.server() as server:
+        first = (await ask(server, "/quote")).json
+        assert first == {"goods": {"reel": 12, "lamp": 100}, "currency": "EUR", "after": ""}
+        example.edit("plugins/prices/rules/goods.toml", "lamp = 100\n", "lamp = 100\nscreen = 250\n")
+        assert isinstance(await server.reload(), Committed)
+        second = (await ask(server, "/quote")).json
+        assert (second["goods"]["screen"], len(second["after"])) == (250, 6)
+        example.edit("changeover.toml", "EUR", "CHF")
+        assert isinstance(await server.reload(), Committed)
+        assert (await ask(server, "/quote")).json["currency"] == "CHF"
+        example.edit("changeover.toml", "{ currency", "{ currncy")
+        assert isinstance(await server.reload(), Refused)
+        assert (await ask(server, "/quote")).json["currency"] == "CHF"
+
+
+async def test_05_a_starlette_application_keeps_its_pool_and_its_task_through_a_swap(take: Take) -> None:
+    example = take("05-starlette-app")
+    async with example.server() as server:
+        before = (await ask(server, "/")).json
+        assert (before["pool"], before["seen"]) == (1, {"changeover": {"greeting": "hello"}})
+        example.edit("plugins/greet.py", '"hello"', '"good day"')
+        assert isinstance(await server.reload(), Committed)
+        after = (await ask(server, "/")).json
+        assert (after["pool"], after["seen"]) == (1, {"changeover": {"greeting": "good day"}})
+        assert (await ask(server, "/greet")).text == "good day from epoch 2\n"
+        async with asyncio.timeout(10):
+            while (await ask(server, "/")).json["beats"] <= after["beats"]:
+                await asyncio.sleep(0.01)
+        example.edit("app.py", "pool.beats += 1", "pool.beats += 2")
+        assert isinstance(await server.reload(), NeedsRoll)
+
+
+async def test_06_a_stream_of_fastapi_ends_whole_while_the_rule_in_front_is_swapped(take: Take) -> None:
+    example = take("06-fastapi")
+    async with example.server() as server:
+        order = {"method": "POST", "body": '{"item": "reel"}', "content_type": "application/json"}
+        assert (await ask(server, "/orders", **order, x_group="gold")).json == {"total": 80}
+        stream = asyncio.create_task(ask(server, "/ticks"))
+        async with asyncio.timeout(10):
+            while not any(lease.kind == "stream" for slot in (await server.leases()).slots for lease in slot.leases):
+                await asyncio.sleep(0.01)
+        example.edit("plugins/rules.py", "20", "30")
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert (await stream).text == "0\n1\n2\n3\n4\n"
+        assert (await ask(server, "/orders", **order, x_group="gold")).json == {"total": 70}
+        assert (await ask(server, "/orders", "POST", "{}", content_type="application/json")).status == 422
+
+
+def test_07_a_program_starts_a_server_and_reads_outcomes(take: Take) -> None:
+    assert take("07-embedded").python("main.py").splitlines() == [
+        "hello",
+        "epoch 2 serves in 2 workers",
+        "good day",
+        "refused, epoch 2 serves on: SyntaxError: invalid syntax",
+        "good day",
+    ]
+
+
+def test_08_a_plugin_is_tested_in_pytest(take: Take) -> None:
+    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error")
+    assert "5 passed" in take("08-testing-a-plugin").python("-m", "pytest", *quiet)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()))
+def test_every_example_passes_the_type_checker(take: Take, name: str) -> None:
+    example = take(name)
+    cache = str(ROOT / ".mypy_cache")
+    for file in sorted(example.folder.rglob("*.py")):
+        example.python("-m", "mypy", "--strict", "--cache-dir", cache, str(file.relative_to(example.folder)))
