@@ -181,6 +181,30 @@ async def test_a_stuck_worker_says_where_it_is(supervisor: Supervisor) -> None:
     assert await zygote.stacks(worker(1)) == ""
 
 
+async def test_a_worker_that_dies_while_its_stacks_are_awaited_has_none(supervisor: Supervisor) -> None:
+    zygote = await supervisor.started()
+    note = await supervisor.forked(zygote, 1)
+    os.kill(note.pid, signal.SIGSTOP)
+    asked = asyncio.create_task(zygote.stacks(worker(1), deadline=1000.0))
+    await asyncio.sleep(0)
+    os.kill(note.pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        assert await asked == ""
+    assert await supervisor.hear(WorkerExited) == WorkerExited(worker(1), -signal.SIGKILL)
+
+
+async def test_a_dead_zygote_forks_no_more(supervisor: Supervisor) -> None:
+    zygote = await supervisor.started()
+    before = len(os.listdir("/proc/self/fd"))
+    zygote.kill("it is told to die")
+    assert await supervisor.hear(ZygoteLost) == ZygoteLost(1, "it is told to die")
+    zygote.fork(supervisor.birth(1))
+    assert (await supervisor.hear(ForkFailed)).worker == worker(1)
+    zygote.stop()
+    zygote.kill("again")
+    assert len(os.listdir("/proc/self/fd")) == before - 3
+
+
 async def test_workers_outlive_their_zygote_and_their_end_is_still_noticed(supervisor: Supervisor) -> None:
     zygote = await supervisor.started()
     note = await supervisor.forked(zygote, 1)

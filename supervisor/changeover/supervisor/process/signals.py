@@ -24,7 +24,7 @@ class Meaning(enum.Enum):
     MORE_WORKERS = "one worker more"
     FEWER_WORKERS = "one worker fewer"
     REOPEN_LOGS = "reopen the log files"
-    UPGRADE = "re-execute the supervisor"
+    UPGRADE = "refused: this version cannot re-execute itself"
     DRAIN_WORKERS = "drain the workers"
     NOTHING = "nothing"
 

@@ -23,22 +23,28 @@ class StacksFile:
 
     Args:
         fd: Descriptor of the file; owned from here on.
+
+    Attributes:
+        closed: Whether it is closed; it reads as empty then.
     """
 
     def __init__(self, fd: int) -> None:
+        self.closed = False
         self._fd = fd
 
     def read(self, since: int = 0) -> str:
         """What was written after byte `since`, at most `LONGEST` bytes of it."""
-        return os.pread(self._fd, LONGEST, since).decode(errors="replace")
+        return "" if self.closed else os.pread(self._fd, LONGEST, since).decode(errors="replace")
 
     def size(self) -> int:
         """Bytes written so far."""
-        return os.fstat(self._fd).st_size
+        return 0 if self.closed else os.fstat(self._fd).st_size
 
     def close(self) -> None:
         """Close it; what was written is gone with the process's own end."""
-        os.close(self._fd)
+        if not self.closed:
+            self.closed = True
+            os.close(self._fd)
 
 
 async def ask_stacks(pidfd: int, file: StacksFile, deadline: float) -> str:
@@ -66,7 +72,7 @@ async def _until_settled(file: StacksFile, before: int, deadline: float) -> None
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline
     size, since = before, loop.time()
-    while loop.time() < end:
+    while loop.time() < end and not file.closed:
         await asyncio.sleep(_POLL)
         now = file.size()
         if now != size:

@@ -67,6 +67,7 @@ class Zygote:
         self._held: dict[WorkerId, HeldWorker] = {}
         self._asked: dict[WorkerId, int] = {}
         self._ready = False
+        self._gone = False
         self._lost = ""
         self._refusal: Refusal | None = None
         self._deadline: asyncio.TimerHandle | None = loop.call_later(plan.ready, self._not_ready)
@@ -99,6 +100,9 @@ class Zygote:
 
     def fork(self, birth: Birth) -> None:
         """Ask for a worker; answered by `WorkerForked` or `ForkFailed`, exactly once."""
+        if self._gone:
+            self._loop.call_soon(self._tell, ForkFailed(birth.worker, "its zygote is dead"))
+            return
         self._asked[birth.worker] = 0
         self._send(forking.Fork(birth.worker, msgspec.msgpack.encode(birth)))
 
@@ -127,6 +131,8 @@ class Zygote:
 
     def kill(self, reason: str) -> None:
         """Kill the zygote, not its workers; `ZygoteLost` follows with this reason."""
+        if self._gone:
+            return
         self._lost = reason
         try:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -136,12 +142,8 @@ class Zygote:
     def close(self) -> None:
         """Let go of the zygote and its workers; no process is touched and no fact follows."""
         self._cancel_deadline()
-        if self._ending is not None:
-            self._ending.cancel()
         self._channel.close()
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._stacks.close()
+        self._let_go()
         for held in self._held.values():
             held.close()
         self._held.clear()
@@ -230,10 +232,10 @@ class Zygote:
         self.kill(summary)
 
     def _died(self) -> None:
-        self._loop.remove_reader(self._pidfd)
         self._channel.drain()
         self._channel.close()
         self._cancel_deadline()
+        self._let_go()
         self._path.unlink(missing_ok=True)
         for worker in tuple(self._asked):
             self._not_forked(worker, "its zygote died")
@@ -241,6 +243,15 @@ class Zygote:
             held.expect_no_status()
         self.status = self._process.poll()
         self._tell(ZygoteLost(self.plan.cohort, self._lost or f"it ended with status {self.status}", self._refusal))
+
+    def _let_go(self) -> None:
+        if not self._gone:
+            self._gone = True
+            if self._ending is not None:
+                self._ending.cancel()
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._stacks.close()
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
