@@ -142,6 +142,11 @@ class Children:
         if slot.state is State.JOINING:
             self._wait(slot, self._policy.deadlines.boot)
 
+    def bury(self, worker: WorkerId) -> None:
+        """Whoever tells that this worker lives is mistaken from here on."""
+        if not self._ledger.is_ours(worker.incarnation):
+            self._buried.add(worker.incarnation)
+
     def exited(self, slot: Slot, status: int | None, cause: str) -> None:
         """A worker is confirmed dead, or was never born."""
         member = slot.member
@@ -151,8 +156,6 @@ class Children:
         self._out.tell(WorkerExited(member.worker, member.pid, status, expected))
         self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
         slot.member = None
-        if not self._ledger.is_ours(member.incarnation):
-            self._buried.add(member.incarnation)
         if expected:
             self._move(slot, Cause.LEFT)
         else:

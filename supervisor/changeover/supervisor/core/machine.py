@@ -105,8 +105,8 @@ class _Handlers:
             events.TimerFired: self._timer_fired,
             events.Persisted: lambda event: self._written(parts.writing.written(event.ticket)),
             events.PersistFailed: lambda event: self._not_written(parts.writing.failed(event.ticket), event.reason),
-            events.Reread: lambda event: coordinator.reread(event.epoch, event.decision),
-            events.RereadFailed: lambda event: coordinator.unreadable(event.epoch),
+            events.Reread: lambda event: coordinator.deciding.reread(event.epoch, event.decision),
+            events.RereadFailed: lambda event: coordinator.deciding.unreadable(event.epoch),
             events.Subscribed: self._subscribed,
             events.ZygoteReady: self._zygote_ready,
             events.ZygoteLost: self._zygote_lost,
@@ -144,6 +144,7 @@ class _Handlers:
             self._parts.reception.subscribed(event.worker)
 
     def _gone(self, worker: WorkerId, status: int | None, cause: str) -> None:
+        self._parts.children.bury(worker)
         slot = self._parts.roster.find(worker)
         if slot is not None and slot.member is not None:
             self._parts.reception.bury(slot, slot.member, slot.state, status, cause)
@@ -152,7 +153,7 @@ class _Handlers:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
             slot.member.stacks = event.stacks
-            self._parts.coordinator.stacks(slot.member)
+            self._parts.coordinator.preparing.stacks(slot.member)
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
         for child in event.children:
@@ -213,7 +214,7 @@ class _Handlers:
         if not self._parts.shutdown.begun:
             self._out.tell(Scaled(self._start.slots, event.slots))
             self._start.scale(event.slots)
-            self._parts.coordinator.recount()
+            self._parts.coordinator.preparing.recount()
 
     # ---- time ----
 
@@ -224,7 +225,7 @@ class _Handlers:
                 parts.reception.beat()
                 self._out.set_timer(timer, self._policy.rhythm.heartbeat)
             case TimerKind.REPEAT:
-                parts.coordinator.repeat()
+                parts.coordinator.preparing.repeat()
                 parts.activation.repeat()
                 parts.retirement.repeat()
                 self._out.set_timer(timer, self._policy.rhythm.repeat)

@@ -5,8 +5,6 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
-from changeover.supervisor.core.cutover import CANDIDATE_TOLD, phase
-from changeover.supervisor.core.cutover import State as CutoverState
 from changeover.supervisor.core.effects import Answer, ProcessSignal, Signal
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
@@ -19,7 +17,6 @@ from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, Hello, WorkerMessage
-from changeover.workers.protocol.snapshot import Snapshot
 
 
 class Reception:
@@ -103,7 +100,7 @@ class Reception:
 
     def welcome(self, member: Member) -> None:
         """Tell a worker all it needs to join."""
-        candidate = self._candidate()
+        candidate = self._coordinator.candidate
         if candidate is not None:
             member.asked = candidate.epoch
         self._out.unicast(
@@ -111,7 +108,7 @@ class Reception:
             messages.Welcome(
                 self._ledger.stamp(self._ledger.epoch),
                 self._out.seq,
-                phase(self._coordinator.state),
+                self._coordinator.phase,
                 self._ledger.current,
                 candidate,
             ),
@@ -123,14 +120,6 @@ class Reception:
             if slot.member is not None and slot.member.greeted:
                 self.welcome(slot.member)
                 self._children.reprieve(slot)
-
-    def _candidate(self) -> Snapshot | None:
-        run = self._coordinator.run
-        if run is None:
-            return None
-        # An abort that follows a doubt may still turn out to be a commit.
-        doubtful = self._coordinator.state is CutoverState.ABORTING and run.decision_tried
-        return run.snapshot if doubtful or self._coordinator.state in CANDIDATE_TOLD else None
 
     def _adopted(self, worker: WorkerId, pid: int) -> Slot | None:
         """The slot of a former supervisor's worker; one of our own that we gave up is not taken back."""
@@ -174,7 +163,7 @@ class Reception:
                 self._observe(slot, member, epoch, prepared)
             case messages.Prepared(took=took):
                 member.prepared = epoch
-                self._coordinator.vote(member, epoch, took)
+                self._coordinator.preparing.vote(member, epoch, took)
             case messages.Activated():
                 self._activated(slot, member, message)
             case messages.Drained(units=units):
@@ -200,7 +189,7 @@ class Reception:
 
     def _refused(self, slot: Slot, member: Member, message: messages.Refused) -> None:
         epoch, refusal = message.stamp.epoch, message.refusal
-        if self._coordinator.veto(member, epoch, refusal):
+        if self._coordinator.preparing.veto(member, epoch, refusal):
             return
         if epoch == self._ledger.epoch > member.epoch:
             self._out.tell(records.WorkerRefused(member.worker, member.pid, epoch, refusal))
@@ -214,17 +203,18 @@ class Reception:
         if prepared is not None and prepared > (member.prepared or 0):
             member.prepared = prepared
         if prepared is not None:
-            self._coordinator.vote(member, prepared, 0.0)
+            self._coordinator.preparing.vote(member, prepared, 0.0)
         if member.epoch == self._ledger.epoch > 0 and child.TABLE.lists(slot.state, child.Cause.SERVES):
             self._children.serves(slot)
-        self._coordinator.follow()
+        self._coordinator.deciding.follow()
 
     # ---- falling silent, dying ----
 
     def beat(self) -> None:
         """Tell workers that we are here, and operators who is not heard."""
-        state = self._coordinator.state
-        self._out.broadcast(messages.Pulse(self._ledger.stamp(self._ledger.epoch), self._out.next_seq(), phase(state)))
+        self._out.broadcast(
+            messages.Pulse(self._ledger.stamp(self._ledger.epoch), self._out.next_seq(), self._coordinator.phase)
+        )
         for member in self._roster.members():
             if member.heard is not None and not member.silent:
                 seconds = self._out.now - member.heard

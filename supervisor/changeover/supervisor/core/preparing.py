@@ -1,0 +1,127 @@
+"""Workers are asked, answer, die or keep silent: until everybody who lives has prepared, or it fails."""
+
+from collections.abc import Callable
+
+from changeover.supervisor.core.child import State as ChildState
+from changeover.supervisor.core.cutover import Cause, State
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outcome import SilentWorkers
+from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.progress import Progress
+from changeover.supervisor.core.roster import Member
+from changeover.supervisor.core.run import Run, headline
+from changeover.supervisor.core.tally import Verdict
+from changeover.supervisor.core.voting import Voting
+from changeover.workers.protocol.refusal import Refusal
+
+OPEN = (State.PREPARING, State.INQUIRING)
+"""States in which votes are taken."""
+
+
+class Preparing:
+    """Takes the votes.
+
+    Args:
+        unanimous: Goes on with the run.
+        fail: Gives it up, for a reason.
+    """
+
+    __slots__ = ("_fail", "_out", "_policy", "_progress", "_unanimous", "_voting")
+
+    def __init__(
+        self,
+        policy: Policy,
+        progress: Progress,
+        voting: Voting,
+        out: Outbox,
+        unanimous: Callable[[Run], None],
+        fail: Callable[[str], None],
+    ) -> None:
+        self._policy = policy
+        self._progress = progress
+        self._voting = voting
+        self._out = out
+        self._unanimous = unanimous
+        self._fail = fail
+
+    def begin(self, run: Run) -> None:
+        """Ask every worker."""
+        self._progress.move(Cause.OPENED)
+        run.times.prepared = self._out.now
+        self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
+        self._voting.ask(run, self._policy.deadlines.prepare)
+        self.recount()
+
+    def repeat(self) -> None:
+        """Ask those again who did not answer."""
+        if self._progress.run is not None and self._progress.state in OPEN:
+            self._voting.ask_again(self._progress.run, self._policy.deadlines.prepare)
+
+    def vote(self, member: Member, epoch: int, took: float) -> None:
+        """A worker holds `epoch` prepared."""
+        if (run := self._progress.at(epoch, *OPEN)) is not None:
+            self._voting.said_yes(run, member, took)
+            self.recount()
+
+    def veto(self, member: Member, epoch: int, refusal: Refusal) -> bool:
+        """A worker cannot prepare `epoch`; False when that is not asked any more."""
+        run = self._progress.at(epoch, *OPEN)
+        if run is not None:
+            self._voting.said_no(run, member, refusal)
+            self.recount()
+        return run is not None
+
+    def died(self, run: Run, member: Member, state: ChildState, cause: str) -> None:
+        """A voter is confirmed dead; `state` is what its slot was in."""
+        self._voting.died(run, member, state, cause)
+        self.recount()
+
+    def recount(self) -> None:
+        """Votes or voters changed."""
+        run = self._progress.run
+        if run is None or self._progress.state not in OPEN:
+            return
+        verdict = self._voting.verdict(run)
+        if verdict is Verdict.REFUSED:
+            self._fail(headline(run.refusals))
+        elif self._voting.nobody_left():
+            self._fail("no worker came up to try it")
+        elif verdict is Verdict.UNANIMOUS:
+            self._out.cancel_timer(self._timer(run))
+            self._unanimous(run)
+
+    def overdue(self, run: Run) -> None:
+        """The deadline passed: first those who did not answer are asked what they do, or killed; then it is over."""
+        if self._progress.state is State.PREPARING:
+            self._inquire(run)
+        else:
+            self._blame(run)
+
+    def stacks(self, member: Member) -> None:
+        """The stacks of a worker that did not answer were written down, or could not be."""
+        run = self._progress.run
+        if run is None or self._progress.state is not State.INQUIRING or member.incarnation not in run.questioned:
+            return
+        run.questioned.discard(member.incarnation)
+        if not run.questioned:
+            self._blame(run)
+
+    def _inquire(self, run: Run) -> None:
+        self._progress.move(Cause.OVERDUE)
+        deadlines = self._policy.deadlines
+        wanted = None if run.request is None else run.request.on_silent_workers
+        if (wanted or self._policy.on_silent_workers) is SilentWorkers.KILL:
+            self._voting.condemn(run, deadlines.prepare)
+            self._out.set_timer(self._timer(run), deadlines.kill)
+        else:
+            self._voting.inquire(run)
+            self._out.set_timer(self._timer(run), deadlines.inquire)
+        self.recount()
+
+    def _blame(self, run: Run) -> None:
+        self._voting.blame(run, self._policy.deadlines.prepare)
+        self._fail(headline(run.refusals))
+
+    def _timer(self, run: Run) -> Timer:
+        return Timer(TimerKind.PREPARE, run.epoch)
