@@ -469,6 +469,31 @@ async def test_fields_that_would_split_the_response_are_refused_and_another_answ
         assert not server.dispatcher.faults
 
 
+async def test_fields_may_be_given_as_lists() -> None:
+    fields: list[tuple[bytes, bytes]] = [[b"x-one", b"1"], *OK]  # type: ignore[list-item]
+    async with serving(answer_with(200, fields, b"ok")) as server:
+        client = await server.client()
+        for _ in range(2):
+            client.send(get())
+            assert field_of(await client.head(), b"x-one") == b"1"
+            assert await client.exactly(2) == b"ok"
+
+
+async def test_equal_heads_do_not_share_their_fields() -> None:
+    async def answer(exchange: Exchange) -> None:
+        assert exchange.request.headers.raw == [(b"host", b"test")]
+        exchange.request.headers["x-seen"] = "yes"
+        exchange.start(200, OK)
+        exchange.write(b"ok")
+        exchange.end()
+
+    async with serving(answer) as server:
+        client = await server.client()
+        for _ in range(3):
+            assert await client.ask() == (200, b"ok")
+        assert not server.dispatcher.faults
+
+
 async def test_an_answer_out_of_order_is_refused() -> None:
     async def answer(exchange: Exchange) -> None:
         with pytest.raises(BadResponse):

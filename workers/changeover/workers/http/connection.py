@@ -119,7 +119,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Go on with what was read."""
         data = bytes(self.site.buffer[:nbytes])
         if self._vacant and 0 < data.find(END) == nbytes - 4 and data[0] != CR:
-            self._begin_alone(data)
+            try:
+                self._begin(data)
+            except BadMessage as error:
+                self._refuse(error)
         elif self.outlet.course is Course.LINGERING:
             self.outlet.drop(nbytes)
         else:
@@ -253,12 +256,6 @@ class HttpConnection(asyncio.BufferedProtocol):
     @property
     def _room(self) -> int:
         return self.site.limits.unread - len(self._unread.data) - len(self._held_raw)
-
-    def _begin_alone(self, raw: bytes) -> None:
-        try:
-            self._begin(raw)
-        except BadMessage as error:
-            self._refuse(error)
 
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)

@@ -16,7 +16,6 @@ from changeover.workers.http.response import (
     ResponseHead,
     choose_framing,
     connection_lines,
-    encode_head,
     framing_lines,
 )
 from changeover.workers.http.site import Site
@@ -155,7 +154,7 @@ class WireExchange:
             return
         if self._stage is not _FRESH:
             raise BadResponse("it is started twice, or after its end")
-        response = encode_head(status, headers)
+        response = self._wire.site.encode(status, headers)
         self._response: ResponseHead = response
         self._framing = choose_framing(response, self.head.method, self.head.version, response.length)
         self._left = response.length or 0
@@ -216,7 +215,10 @@ class WireExchange:
         last = LAST_CHUNK if self._framing is _CHUNKED else b""
         if last or self._pending or self._stage is _STARTED:
             self._flush(last)
-        self._conclude(_OVER)
+        if self.incoming is None and self._departure is None:
+            self._stage = _OVER
+        else:
+            self._conclude(_OVER)
         self._wire.finished()
 
     def abort(self) -> None:

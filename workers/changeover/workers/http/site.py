@@ -7,7 +7,11 @@ from typing import Protocol
 
 from changeover.workers.http.head import HeadParser
 from changeover.workers.http.limits import Limits
-from changeover.workers.serving.exchange import Dispatcher
+from changeover.workers.http.response import ResponseHead, encode_head
+from changeover.workers.serving.exchange import Dispatcher, RawHeaders
+
+KNOWN_HEADS = 256
+"""Most heads of responses that are remembered."""
 
 
 class Corked(Protocol):
@@ -32,7 +36,7 @@ class Site:
         tail: The end of a response's head: Date, Server, empty line.
     """
 
-    __slots__ = ("_corked", "_server", "buffer", "dispatcher", "limits", "parser", "stopping", "tail")
+    __slots__ = ("_corked", "_encoded", "_server", "buffer", "dispatcher", "limits", "parser", "stopping", "tail")
 
     def __init__(self, dispatcher: Dispatcher, limits: Limits, server: str = "") -> None:
         self.dispatcher = dispatcher
@@ -42,12 +46,31 @@ class Site:
         self.stopping = False
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
         self._corked: list[Corked] = []
+        self._encoded: dict[object, ResponseHead] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Bring `tail` up to date, and forget which heads were seen; due once a second."""
         self.parser.forget()
+        self._encoded.clear()
         self.tail = self.tail_for(dated=False, served=False)
+
+    def encode(self, status: int, fields: RawHeaders) -> ResponseHead:
+        """Encode the head of a response; one like a recent one costs little.
+
+        Raises:
+            BadResponse: It would break the framing, or split the response.
+        """
+        key = (status, *fields)
+        try:
+            known = self._encoded.get(key)
+        except TypeError:  # lists instead of tuples: legal, and nothing to remember by
+            return encode_head(status, [(name, value) for name, value in fields])
+        if known is None:
+            known = encode_head(status, fields)
+            if len(self._encoded) < KNOWN_HEADS:
+                self._encoded[key] = known
+        return known
 
     def tail_for(self, *, dated: bool, served: bool) -> bytes:
         """The end of a head to which the application gave its own Date or Server."""

@@ -130,7 +130,7 @@ class Acceptor:
         connections: Where accepted connections go, and who says how many there are.
         counts: The shared page.
         slot: The worker's own word on it.
-        most: Most connections at a time.
+        most: Most connections at a time; 0 = as many as descriptors allow, which bound it in any case.
 
     Attributes:
         state: What it is doing.
@@ -153,7 +153,8 @@ class Acceptor:
         self._queues = select.poll()
 
     def start(self) -> None:
-        """Begin to accept, and to count."""
+        """Begin to accept, and to count. Descriptors that are open by now are not available to connections."""
+        self._most = most_connections(self._most)
         for listener in self._listeners:
             listener.setblocking(False)
             if listener.family != socket.AF_UNIX:
