@@ -168,6 +168,11 @@ class SimulatedWorker:
         """The generation that serves, from 1."""
         return self._simulation.epoch
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests, and tasks that they started, are under way, on whichever version."""
+        return self._simulation.leases
+
     def swap(self, plugin: StrPath, *, config: Mapping[str, Any] | None = None) -> int:
         """Replace the plugin by another content, between two requests; what is in flight finishes on the old one.
 

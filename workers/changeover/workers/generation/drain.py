@@ -5,6 +5,7 @@ in whatever order its last lease goes; nothing that happens later waits for it.
 """
 
 import asyncio
+import contextvars
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
@@ -41,11 +42,15 @@ class Drains:
             self._freed.set()
 
     def sweep(self) -> None:
-        """Tell of every unit that is free and was not told of."""
+        """Tell of every unit that is free and was not told of.
+
+        Told in a context of its own: the last lease goes in its holder's, and a task that is started there to
+        release the units would hold them.
+        """
         free = tuple(key for key in self._draining if key not in self._told and not self.held(key))
         if free:
             self._told.update(free)
-            self._on_drained(free)
+            contextvars.Context().run(self._on_drained, free)
 
     def held(self, key: UnitKey) -> bool:
         """Whether a lease holds a unit that drains."""

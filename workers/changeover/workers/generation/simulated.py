@@ -118,6 +118,11 @@ class Simulation:
         """What serves."""
         return self._switch.current.snapshot
 
+    @property
+    def leases(self) -> int:
+        """How many leases are held, on whichever generation."""
+        return len(self._workshop.leases())
+
     async def swap(self, snapshot: Snapshot) -> Refusal | None:
         """Prepare, commit and activate; a refusal leaves everything as it was."""
         built = await self._workshop.build(snapshot)

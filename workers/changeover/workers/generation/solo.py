@@ -15,7 +15,8 @@ import msgspec
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins import artifact, manifest
-from changeover.workers.plugins.manifest import HandlerPhase, Manifest
+from changeover.workers.plugins.manifest import HandlerPhase, Manifest, ManifestInvalid
+from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     HandlerRef,
@@ -34,17 +35,32 @@ _PHASES = list(HandlerPhase)
 
 
 class RequirementUnmet(ChangeoverError):
-    """A plugin requires another that was not given, or plugins require each other in a circle.
+    """A plugin requires another that was not given, or plugins or handlers require each other in a circle.
 
     Attributes:
-        plugin: The plugin that requires.
+        plugin: The plugin or handler that requires.
         required: What it requires.
     """
 
     def __init__(self, plugin: str, required: str) -> None:
         self.plugin = plugin
         self.required = required
-        super().__init__(f"plugin {plugin} requires {required}: give its path too, with `beside`")
+        super().__init__(f"{plugin} requires {required}, which is not there or requires it too; give it with `beside`")
+
+
+def _in_order(plugin: Manifest) -> list[str]:
+    """A plugin's handlers by phase, then as they say of each other, else as they are listed."""
+    graph: dict[str, set[str]] = {name: set() for name in plugin.handlers}
+    for name, declared in plugin.handlers.items():
+        graph[name].update(other for other in graph if {other, f"{plugin.id}:{other}"} & set(declared.after))
+        for other in graph:
+            if {other, f"{plugin.id}:{other}"} & set(declared.before):
+                graph[other].add(name)
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise RequirementUnmet(f"{plugin.id}:{error.args[1][0]}", f"{plugin.id}:{error.args[1][1]}") from None
+    return sorted(order, key=lambda name: _PHASES.index(plugin.handlers[name].phase))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +85,19 @@ def store_plugin(path: Path, store: Path, config: Mapping[str, Any]) -> Stored:
         UnreadableArtifact: `path` cannot be read.
         ManifestInvalid: It is no plugin.
     """
-    digest = artifact.put(store, artifact.read_files(path))
-    return Stored(manifest.load(artifact.folder_of(store, digest)), digest, msgspec.msgpack.encode(config))
+    files = artifact.read_files(path)
+    digest = artifact.put(store, files)
+    return Stored(_manifest_of(path, files), digest, msgspec.msgpack.encode(config))
+
+
+def _manifest_of(path: Path, files: artifact.Files) -> Manifest:
+    """The manifest, with mistakes in it told of the file that was given and not of its copy."""
+    if path.is_dir():
+        return manifest.load(path)
+    single = manifest.read_script(files[path.name].decode("utf-8", "replace"), str(path))
+    if single is None:
+        raise ManifestInvalid(str(path), [Mistake("$", "no `# /// script` block with a [tool.changeover] table")])
+    return single
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +166,7 @@ class SoloSnapshot:
         self._add_pipeline(key.ref, plugin, Route("app"))
 
     def _add_pipeline(self, target: UnitRef, plugin: Manifest, route: Route) -> None:
-        named = sorted(plugin.handlers, key=lambda name: _PHASES.index(plugin.handlers[name].phase))
-        handlers = tuple(HandlerRef(plugin.id, name) for name in named)
+        handlers = tuple(HandlerRef(plugin.id, name) for name in _in_order(plugin))
         requires = (UnitRef(UnitKind.PLUGIN, plugin.id), target)
         key = self._key(UnitKind.PIPELINE, route.pipeline, requires, [str(each) for each in handlers])
         self._units[key.ref] = PipelineSpec(key, handlers, target, requires)

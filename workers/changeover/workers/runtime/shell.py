@@ -1,6 +1,7 @@
 """Performs what the participant decides, and tells it what happened."""
 
 import asyncio
+import contextvars
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -115,7 +116,8 @@ class Shell:
         await asyncio.gather(*self._work, return_exceptions=True)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work)
+        # An activation happens inside some request's dispatch, and must not be held to be that request's work.
+        task = self._loop.create_task(work, context=contextvars.Context())
         self._work.add(task)
         task.add_done_callback(self._done)
         return task

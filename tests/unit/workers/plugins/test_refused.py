@@ -1,0 +1,124 @@
+"""A refusal says whose fault it is and where, and keeps nothing alive."""
+
+import asyncio
+import errno
+import gc
+import socket
+import weakref
+from pathlib import Path
+
+import pytest
+
+from changeover.workers.plugins.link import _checked
+from changeover.workers.plugins.refused import MAX_TRACEBACK, ConfigRejected, ContractBroken, Origin, Site, refusal_of
+from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.serving.handlers import HandlerKind
+from changeover.workers.serving.lifespan import LifespanFailed, LifespanPhase
+
+HERE = Path(__file__)
+SITE = Site(Stage.INITIALISE, "plugin pricing", "on_load", Origin(HERE.parent, "changeover_plugins.pricing.ab_1"))
+
+
+def caught(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as raised:  # noqa: BLE001 - the point
+        return raised
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (ConfigRejected("x"), Fault.CONFIG),
+        (ContractBroken("x"), Fault.CONTRACT),
+        (ImportError("x"), Fault.CONTRACT),
+        (SyntaxError("x"), Fault.CONTRACT),
+        (PermissionError(errno.EACCES, "x"), Fault.CAPABILITY),
+        (TimeoutError("x"), Fault.TIMEOUT),
+        (ConnectionRefusedError("x"), Fault.RESOURCE),
+        (socket.gaierror("x"), Fault.RESOURCE),
+        (MemoryError("x"), Fault.RESOURCE),
+        (OSError(errno.ENOSPC, "x"), Fault.RESOURCE),
+        (FileNotFoundError(errno.ENOENT, "x"), Fault.CRASH),
+        (KeyError("x"), Fault.CRASH),
+        (SystemExit(3), Fault.CRASH),
+        (asyncio.CancelledError(), Fault.CRASH),
+        (ExceptionGroup("x", [KeyError("y")]), Fault.CRASH),
+    ],
+)
+def test_each_error_is_somebodys_fault(error: BaseException, fault: Fault) -> None:
+    assert refusal_of(caught(error), SITE).fault is fault
+
+
+def test_a_lifespan_that_failed_is_judged_by_what_it_raised_and_summed_up_in_a_line() -> None:
+    failed = LifespanFailed("app", LifespanPhase.STARTUP, "Traceback ...\n  File x\nTimeoutError: no answer\n")
+    refusal = refusal_of(caught(failed, cause=TimeoutError("no answer")), SITE)
+    assert (refusal.fault, refusal.summary) == (Fault.TIMEOUT, "lifespan startup failed: TimeoutError: no answer")
+
+
+def test_the_place_is_the_innermost_one_in_the_plugins_own_files_also_behind_a_cause() -> None:
+    def own() -> None:
+        raise KeyError("inner")  # the place
+
+    def theirs() -> None:
+        try:
+            own()
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    code = compile("def call(f): f()", "/elsewhere/library.py", "exec")
+    library: dict[str, object] = {}
+    exec(code, library)
+    with pytest.raises(ValueError, match="outer") as raised:
+        library["call"](theirs)  # type: ignore[operator]
+    refusal = refusal_of(raised.value, SITE)
+    assert refusal.where.startswith("test_refused.py:")
+    assert refusal.source == 'raise ValueError("outer") from error'
+    assert "KeyError: 'inner'" in refusal.traceback
+    assert 'File "/elsewhere/library.py", line 1, in call' in refusal.traceback
+    assert str(HERE) not in refusal.traceback
+
+
+def test_private_names_and_our_own_frames_are_left_out() -> None:
+    with pytest.raises(ContractBroken) as raised:
+        _checked(HandlerKind.INBOUND, 3, "handler 'changeover_plugins.pricing.ab_1.pricing'")
+    refusal = refusal_of(raised.value, SITE)
+    assert refusal.summary.startswith("handler 'pricing': ")
+    assert "link.py" not in refusal.traceback
+
+
+def test_an_endless_traceback_is_cut_and_its_end_kept() -> None:
+    refusal = refusal_of(caught(ValueError("x" * (2 * MAX_TRACEBACK) + "the end")), SITE)
+    assert len(refusal.traceback) == MAX_TRACEBACK
+    assert refusal.traceback.endswith("the end\n")
+
+
+def test_an_error_whose_text_raises_is_told_all_the_same() -> None:
+    class Nasty(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    assert "str() failed" in refusal_of(caught(Nasty()), SITE).summary
+
+
+def test_a_refusal_holds_neither_error_nor_frames() -> None:
+    class Big:
+        pass
+
+    def fail() -> None:
+        big = Big()
+        seen.append(weakref.ref(big))
+        raise ValueError(str(big))
+
+    seen: list[weakref.ref[Big]] = []
+    with pytest.raises(ValueError, match="Big"):
+        fail()
+    seen.clear()
+    refusals = []
+    try:
+        fail()
+    except ValueError as error:
+        refusals.append(refusal_of(error, SITE))
+    gc.collect()
+    assert refusals[0].fault is Fault.CRASH
+    assert seen[0]() is None

@@ -1,0 +1,175 @@
+"""The test kit for plugins: what its users rely on."""
+
+import asyncio
+import gc
+import threading
+from pathlib import Path
+
+import pytest
+
+from changeover.testing import SimulatedWorker, SwapRefused
+from changeover.workers.plugins.manifest import ManifestInvalid
+from tests.waits import until_sync
+
+HEAD = """
+# /// script
+# [tool.changeover]
+# id = "shop"
+# version = "1.0.0"
+# services.shop = { mount = "/shop" }
+# {0}
+# ///
+import asyncio, threading
+from changeover.plugin import CallContext, Plugin, Request, Response, service
+"""
+
+
+def plugin(root: Path, code: str, manifest: str = "") -> Path:
+    root.mkdir(exist_ok=True)
+    file = root / "shop.py"
+    file.write_text(HEAD.replace("# {0}\n", f"# {manifest}\n" if manifest else "") + code)
+    return file
+
+
+def says(word: str) -> str:
+    return f"@service\ndef shop(request, call):\n    return Response.text('{word}')\n"
+
+
+def test_a_swap_moves_between_two_requests_and_unchanged_content_keeps_its_instance(tmp_path: Path) -> None:
+    code = (
+        says("one")
+        + """
+COUNT = []
+@service
+def count(request, call):
+    COUNT.append(1)
+    return Response.text(str(len(COUNT)))
+"""
+    )
+    both = 'services.count = { mount = "/count" }'
+    file = plugin(tmp_path / "a", code, both)
+    with SimulatedWorker(file) as worker:
+        assert [worker.get("/count").text for _ in range(2)] == ["1", "2"]
+        assert worker.swap(file) == 2
+        assert worker.get("/count").text == "3"
+        worker.swap(plugin(tmp_path / "b", code.replace("'one'", "'two'"), both))
+        assert (worker.get("/count").text, worker.get("/shop").text, worker.epoch) == ("1", "two", 3)
+        assert worker.get("/shop").epoch == 3
+        assert worker.leaks() == []
+
+
+def test_a_request_in_flight_finishes_on_the_version_it_began_with(tmp_path: Path) -> None:
+    slow = """
+GATE = threading.Event()
+@service
+async def shop(request, call):
+    if request.path == "/open":
+        GATE.set()
+    else:
+        threading.current_thread()
+        while not GATE.is_set():
+            await asyncio.sleep(0.001)
+    return Response.text("old")
+"""
+    with SimulatedWorker(plugin(tmp_path / "a", slow)) as worker:
+        answers: list[str] = []
+        thread = threading.Thread(target=lambda: answers.append(worker.get("/shop").text))
+        thread.start()
+        until_sync(lambda: worker.in_flight == 1)
+        worker.swap(plugin(tmp_path / "b", says("new")))
+        assert worker.get("/shop").text == "new"
+        assert answers == []
+        module = next(each for each in gc.get_objects() if type(each) is dict and "GATE" in each and "shop" in each)
+        module["GATE"].set()
+        del module
+        thread.join()
+        assert answers == ["old"]
+        assert worker.leaks() == []
+
+
+def test_a_plugin_that_does_not_load_is_refused_on_entry_and_leaves_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with pytest.raises(SwapRefused, match=r"plugin shop load: KeyError: 'no' \(shop.py:\d+\)"):
+        SimulatedWorker(plugin(tmp_path / "a", "raise KeyError('no')\n")).__enter__()
+    until_sync(lambda: threading.active_count() == before)
+
+
+def test_what_is_no_plugin_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("x = 1")
+    with pytest.raises(ManifestInvalid, match="no `# /// script` block"), SimulatedWorker(tmp_path / "x.py"):
+        pass
+
+
+async def test_it_works_inside_a_running_loop(tmp_path: Path) -> None:
+    with SimulatedWorker(plugin(tmp_path / "a", says("yes"))) as worker:
+        assert (await asyncio.to_thread(worker.get, "/shop")).text == "yes"
+        assert worker.get("/shop").text == "yes"
+
+
+def test_two_workers_at_once_do_not_share_modules(tmp_path: Path) -> None:
+    file = plugin(
+        tmp_path / "a",
+        "N = []\n@service\ndef shop(request, call):\n    N.append(1)\n    return Response.text(str(N))\n",
+    )
+    with SimulatedWorker(file) as one, SimulatedWorker(file) as two:
+        one.get("/shop")
+        assert (one.get("/shop").text, two.get("/shop").text) == ("[1, 1]", "[1]")
+
+
+def test_failures_that_come_too_late_are_listed(tmp_path: Path) -> None:
+    code = says("x") + "class Own(Plugin[None]):\n    def on_unload(self):\n        raise ValueError('late')\n"
+    code = code.replace("@service\ndef shop(", "def shop(")
+    late = (
+        plugin(tmp_path / "a", code, 'plugin = "shop:Own"')
+        .read_text()
+        .replace('mount = "/shop"', 'entry = "shop:shop", mount = "/shop"')
+    )
+    (tmp_path / "a" / "shop.py").write_text(late)
+    with SimulatedWorker(tmp_path / "a" / "shop.py") as worker:
+        worker.swap(plugin(tmp_path / "b", says("y")))
+        assert worker.leaks() == []
+        assert [(each.hook, each.summary) for each in worker.degraded] == [("on_unload", "ValueError: late")]
+
+
+def test_a_response_that_breaks_off_is_an_error_and_one_that_streams_is_whole(tmp_path: Path) -> None:
+    code = """
+async def pieces(request):
+    yield b"one"
+    if request.path.endswith("broken"):
+        raise ValueError("broken")
+    yield b"two"
+
+@service
+def shop(request, call):
+    return Response(pieces(request))
+"""
+    with SimulatedWorker(plugin(tmp_path / "a", code)) as worker:
+        assert worker.get("/shop").content == b"onetwo"
+        with pytest.raises(ConnectionError, match="broke off"):
+            worker.get("/shop/broken")
+
+
+def test_configuration_reaches_the_plugin_and_mistakes_name_their_path(tmp_path: Path) -> None:
+    code = """
+import msgspec
+class Config(msgspec.Struct, forbid_unknown_fields=True):
+    word: str
+class Own(Plugin[Config]):
+    @service
+    def shop(self, request, call):
+        return Response.text(self.config.word)
+"""
+    root = tmp_path / "shop"
+    root.mkdir()
+    (root / "plugin.toml").write_text(
+        'id = "shop"\nversion = "1.0"\nplugin = "shop:Own"\nconfig = "shop:Config"\nservices = { shop = "/shop" }\n'
+    )
+    (root / "shop.py").write_text("from changeover.plugin import *\n" + code)
+    with SimulatedWorker(root, config={"word": "hello"}) as worker:
+        assert worker.get("/shop").text == "hello"
+        with pytest.raises(SwapRefused, match=r"Expected `str`, got `int` - at `\$\.word`"):
+            worker.swap(root, config={"word": 3})
+        worker.swap(root, config={"word": "bye"})
+        assert worker.get("/shop").text == "bye"
+        worker.swap(root)
+        assert worker.get("/shop").text == "bye"
