@@ -18,6 +18,8 @@ class Fault(enum.Enum):
     ZYGOTE_DIES = "the zygote dies"
     SCALE = "more or fewer workers are wanted"
     REQUEST = "somebody else asks for a cutover"
+    CRASH_LOOP = "new workers die for a while"
+    LATER_TERM = "a worker knows a later term"
 
 
 @dataclass(slots=True)
@@ -38,7 +40,8 @@ class Plan:
         preflight: Whether candidates are rehearsed.
         kill_silent: Whether silent workers are killed.
         flawed: Chance that a content breaks workers.
-        stops: Whether the service is stopped at the end.
+        stops: When the service is stopped, seconds; None when it is not.
+        absent: Longest time without a supervisor.
         lasts: When the world heals, in seconds.
     """
 
@@ -55,7 +58,8 @@ class Plan:
     preflight: bool
     kill_silent: bool
     flawed: float
-    stops: bool
+    stops: float | None
+    absent: float
     lasts: float
 
     @classmethod
@@ -75,7 +79,8 @@ class Plan:
             preflight=random.random() < 0.2,
             kill_silent=random.random() < 0.25,
             flawed=random.choice((0.0, 0.1, 0.3)),
-            stops=random.random() < 0.15,
+            stops=random.choice((None,) * 8 + (0.08, random.uniform(0.0, 4.0))),
+            absent=random.choice((0.3, 0.6, 0.6, 4.5)),
             lasts=random.uniform(3.0, 5.0),
         )
 
@@ -84,4 +89,5 @@ class Plan:
         self.loss = self.twice = self.fault = self.flawed = 0.0
         self.forks_fail = self.forks_mute = self.zygote_fails = 0.0
         self.jitter = 0.005
+        self.absent = 0.3
         self.slow_scans = False

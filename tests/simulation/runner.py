@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from random import Random
 
-from changeover.supervisor.core import boot, child, cutover, events
+from changeover.supervisor.core import boot, child, cutover
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest
+from changeover.supervisor.core.view import Overview
 from tests.simulation.contents import Flaw
 from tests.simulation.plan import Plan
 from tests.simulation.trace import Trace
@@ -14,6 +15,10 @@ from tests.simulation.world import World
 
 PATIENCE = 30.0
 """Seconds in which a healed world must come to rest."""
+
+
+LEAST_FAULTS, LEAST_CUTOVERS, LEAST_DELIVERED = 1, 2, 100
+"""What a schedule must have seen, so that it counts."""
 
 
 class ScheduleFailed(AssertionError):
@@ -31,9 +36,21 @@ class ScheduleFailed(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a schedule showed."""
+    """What a schedule showed.
+
+    Attributes:
+        seed: Runs it again.
+        stopped: Whether the service was stopped in the middle, so that the least numbers do not hold.
+        workers: How many were wanted at first.
+        cutovers: How many were asked for.
+        committed: How many were committed, the first included.
+        faults: How many struck inside a cutover.
+        delivered: Events that a machine handled.
+        supervisors: How many supervisors there were.
+    """
 
     seed: int
+    stopped: bool
     workers: int
     cutovers: int
     committed: int
@@ -50,18 +67,20 @@ def run(seed: int, world_class: type[World] = World, keep: int | None = 80) -> R
     """
     random = Random(seed)
     plan = Plan.drawn(random)
-    workers, cutovers = plan.workers, plan.cutovers
+    workers, stopped = plan.workers, plan.stops is not None
     trace = Trace(keep)
     world = world_class(random, plan, trace)
     try:
-        _live(world, random, plan, cutovers)
-        _come_to_rest(world)
-        if plan.stops:
-            _stop(world)
+        if plan.stops is None:
+            _live(world, random, plan)
+            _come_to_rest(world)
+        else:
+            _stop(world, random, plan.stops)
     except Exception as error:
         raise ScheduleFailed(seed, error, trace) from error
     return Result(
         seed,
+        stopped,
         workers,
         world.requested,
         len(world.journal.committed_epochs),
@@ -71,12 +90,17 @@ def run(seed: int, world_class: type[World] = World, keep: int | None = 80) -> R
     )
 
 
-def _live(world: World, random: Random, plan: Plan, cutovers: int) -> None:
+def _live(world: World, random: Random, plan: Plan) -> None:
     world.boot()
     world.agenda.after(0.2, world.watch_supervisor)
-    for _ in range(cutovers):
+    for _ in range(plan.cutovers):
         world.agenda.after(random.uniform(0.4, plan.lasts - 0.4), world.edit_and_ask)
     world.run(plan.lasts)
+    # A schedule in which chance let nothing go wrong goes on until something did.
+    while len(world.faults) < LEAST_FAULTS or world.requested < LEAST_CUTOVERS or world.delivered < LEAST_DELIVERED:
+        plan.fault = 1.0
+        world.edit_and_ask()
+        world.run(world.agenda.now + 1.0)
 
 
 def _come_to_rest(world: World) -> None:
@@ -106,32 +130,54 @@ def unrest(world: World) -> str | None:
         return f"the start is {view.start.value}"
     if view.cutover is not cutover.State.IDLE or view.waiting:
         return f"a cutover is {view.cutover.value}, {view.waiting} wait"
+    if view.leftovers or view.unretired:
+        return f"left over: {view.leftovers} of epochs {view.unretired}"
+    return _restless_slot(world, view) or _unanswered(world) or _restless_worker(world)
+
+
+def _restless_slot(world: World, view: Overview) -> str | None:
     if len(view.slots) != world.wanted:
         return f"there are {len(view.slots)} slots instead of {world.wanted}"
     for slot in view.slots:
         if slot.state is not child.State.SERVING or slot.epoch != view.epoch:
             return f"slot {slot.slot} is {slot.state.value} on {slot.epoch}, committed is {view.epoch}"
-    if view.leftovers or view.unretired:
-        return f"left over: {view.leftovers} of epochs {view.unretired}"
-    unanswered = [
-        ticket for ticket, asked in world.asked.items() if asked is world.supervisor and ticket not in world.outcomes
-    ]
-    if unanswered:
-        return f"requests {unanswered} have no outcome"
-    for worker in world.living():
-        if worker.epoch != world.cell.value or worker.resident != worker.switch.current.snapshot.keys():
-            return f"{worker.name} is at {worker.epoch}, the cell at {world.cell.value}"
     return None
 
 
-def _stop(world: World) -> None:
-    """A service that is stopped leaves nothing behind."""
+def _unanswered(world: World) -> str | None:
+    mine = (ticket for ticket, asked in world.asked.items() if asked is world.supervisor)
+    missing = [ticket for ticket in mine if ticket not in world.outcomes]
+    return f"requests {missing} have no outcome" if missing else None
+
+
+def _restless_worker(world: World) -> str | None:
+    for worker in world.living():
+        if worker.epoch != world.cell.value:
+            return f"{worker.name} serves {worker.epoch}, the cell says {world.cell.value}"
+        if worker.resident != worker.switch.current.snapshot.keys():
+            return f"{worker.name} holds more than it serves"
+    return None
+
+
+def _stop(world: World, random: Random, at: float) -> None:
+    """A service that is stopped at any moment leaves nothing behind."""
+    world.boot()
+    for _ in range(2):
+        world.agenda.after(random.uniform(0.1, 3.0), world.edit_and_ask)
+    world.run(at)
     world.stopping = True
-    world.supervisor.feed(events.StopRequested(world.random.choice(tuple(Urgency))))
-    if world.random.random() < 0.3:
-        world.agenda.after(0.2, lambda: world.supervisor.feed(events.StopRequested(Urgency.GRACEFUL)))
+    if not world.supervisor.alive:
+        world.boot()
+    for _ in range(random.choice((1, 1, 2, 3, 4))):
+        world.ask_to_stop(random.choice(tuple(Urgency)))
+        world.run(world.agenda.now + random.uniform(0.0, 0.3))
     end = world.agenda.now + PATIENCE
-    while world.agenda.now < end and world.supervisor.alive:
+    while world.agenda.now < end and (world.supervisor.alive or world.supervisor.exited is None):
+        if not world.supervisor.alive:
+            world.boot()
+            world.ask_to_stop(Urgency.GRACEFUL)
         world.run(world.agenda.now + 0.25)
-    if world.supervisor.exited != 0 or any(True for _ in world.living()) or world.zygote.alive:
-        raise AssertionError(f"the end left something behind (exit {world.supervisor.exited})")
+    world.run(world.agenda.now + 2.0)
+    left = [worker.name for worker in world.living()]
+    if world.supervisor.exited is None or left or world.zygote.alive:
+        raise AssertionError(f"the end (exit {world.supervisor.exited}) left {left} behind")

@@ -20,7 +20,7 @@ from changeover.workers.serving.router import Router, Target
 from tests.simulation.contents import Flaw
 from tests.simulation.schedule import Agenda
 
-PATIENCE = Patience(hello=0.4, silence=1.3, orphan=6.0)
+PATIENCE = Patience(hello=0.4, silence=1.3, orphan=2.0)
 BEAT = 0.6
 
 

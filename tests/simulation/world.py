@@ -6,7 +6,7 @@ from random import Random
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Committed, Origin, Trigger
-from changeover.supervisor.core.events import Child, Event
+from changeover.supervisor.core.events import Child, Event, Urgency
 from changeover.supervisor.core.machine import Machine as SupervisorMachine
 from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, SilentWorkers
 from changeover.supervisor.core.policy import Deadlines, Policy, Restarts, Rhythm
@@ -14,13 +14,14 @@ from changeover.workers.generation.switch import Generation
 from changeover.workers.participant.machine import Identity
 from changeover.workers.participant.machine import Machine as WorkerMachine
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
 from tests.simulation.contents import PLUGINS, Flaw, changed
 from tests.simulation.invariants import Invariants
-from tests.simulation.journal import Journal, Mood
+from tests.simulation.journal import JOURNAL, Journal, Mood
 from tests.simulation.plan import Fault, Plan
 from tests.simulation.schedule import Agenda
 from tests.simulation.supervisor import SECRET, Supervisor
@@ -33,7 +34,7 @@ DEADLINES = Deadlines(
     fork=0.4, boot=3.0, zygote=0.6, graceful=1.0, quick=0.4, kill=0.4,
 )  # fmt: skip
 RHYTHM = Rhythm(heartbeat=0.5, silence=1.2, repeat=0.4)
-RESTARTS = Restarts(delay=0.1, longest=0.4, intensity=4, period=2.0, parked=1.0)
+RESTARTS = Restarts(delay=0.1, longest=0.4, intensity=3, period=2.0, parked=1.0)
 
 
 class World(Surroundings):
@@ -74,6 +75,8 @@ class World(Surroundings):
         self.wanted = plan.workers
         self.stopping = False
         self._versions_made = 0
+        self._absent_until = 0.0
+        self._crashing_until = 0.0
         self._disk_fails_until = 0.0
         self._cut_off: dict[int, float] = {}
         self._armed: Fault | None = None
@@ -117,7 +120,8 @@ class World(Surroundings):
         living = tuple(Child(worker.worker, worker.identity.pid) for worker in self.living())
         adopts = self.zygote.alive and bool(living)
         orphaned = tuple(child for child in living if child.worker.cohort != self.zygote.cohort)
-        told = orphaned if adopts and self.random.random() < 0.3 else living
+        sure = adopts and not self.plan.zygote_fails
+        told = orphaned if sure and self.random.random() < 0.3 else living
         self.supervisor.feed(
             events.Booted(self.journal.recover(), self.wanted, SECRET, self.zygote.cohort, adopts, told)
         )
@@ -129,6 +133,7 @@ class World(Surroundings):
         if self.supervisor.alive:
             self.note("supervisor", "is killed")
             self.supervisor.die()
+            self._absent_until = self.agenda.now + self.random.uniform(0.0, self.plan.absent)
 
     def tell_supervisor(self, delay: float, event: Event) -> None:
         """Let whichever supervisor lives then hear of something."""
@@ -136,9 +141,9 @@ class World(Surroundings):
 
     def watch_supervisor(self) -> None:
         """Be systemd: start a supervisor when none is there and nobody wanted it gone."""
-        if not self.supervisor.alive and not self.stopping:
+        if not self.supervisor.alive and not self.stopping and self.agenda.now >= self._absent_until:
             self.boot()
-        self.agenda.after(self.random.uniform(0.1, 0.8), self.watch_supervisor)
+        self.agenda.after(self.random.uniform(0.1, 0.4), self.watch_supervisor)
 
     # ---- wires ----
 
@@ -199,6 +204,8 @@ class World(Surroundings):
         self.workers = [other for other in self.workers if other.alive] + [worker]
         worker.begin()
         self.agenda.after(self.random.uniform(0.0, 0.05), lambda: self.subscribe(worker))
+        if self.agenda.now < self._crashing_until:
+            self.agenda.after(self.random.uniform(0.0, 0.3), lambda: self.die(worker, -6))
 
     def die(self, worker: Worker, status: int) -> None:
         if worker.alive:
@@ -211,7 +218,8 @@ class World(Surroundings):
         for candidate in self.workers:
             if candidate.worker == worker and candidate.alive:
                 if signal is ProcessSignal.KILL:
-                    self.agenda.after(0.005, lambda victim=candidate: self.die(victim, -9))
+                    stuck = 1.5 if self.stopping and self.random.random() < 0.03 else 0.15
+                    self.agenda.after(self.random.uniform(0.001, stuck), lambda victim=candidate: self.die(victim, -9))
                 elif signal is ProcessSignal.QUIT and candidate.life is not Life.FROZEN:
                     self.agenda.after(self.random.uniform(0.01, 0.6), lambda victim=candidate: self.die(victim, 0))
                 else:
@@ -292,6 +300,11 @@ class World(Surroundings):
             self.supervisor.feed(events.CutoverRequested(ticket, request))
         return ticket
 
+    def ask_to_stop(self, urgency: Urgency) -> None:
+        """Ask the service to end."""
+        if self.supervisor.alive:
+            self.supervisor.feed(events.StopRequested(urgency))
+
     # ---- faults ----
 
     def on_phase(self) -> None:
@@ -316,10 +329,22 @@ class World(Surroundings):
             self.scale(self.random.choice((0, 1, 2, 4, 5)))
         elif fault is Fault.REQUEST:
             self.edit_and_ask()
+        elif fault is Fault.CRASH_LOOP:
+            self._crashing_until = self.agenda.now + self.random.uniform(0.3, 2.0)
+            self._strike_worker(Fault.WORKER_DIES)
+        elif fault is Fault.LATER_TERM:
+            self._know_a_later_term()
         elif fault in (Fault.DIES_AFTER_STORE, Fault.DIES_IN_BROADCAST):
             self._armed = fault
         else:
             self._strike_worker(fault)
+
+    def _know_a_later_term(self) -> None:
+        """A worker once heard a supervisor that the journal forgot."""
+        for worker in list(self.living())[:1]:
+            stamp = Stamp(JOURNAL, self.supervisor.term + 1, worker.epoch)
+            for delay in (0.0, 0.01, self.random.uniform(0.0, 0.5)):
+                self.tell_supervisor(delay, events.Received(messages.Beat(stamp, worker.worker, 0)))
 
     def _strike_worker(self, fault: Fault) -> None:
         living = list(self.living())
@@ -344,12 +369,13 @@ class World(Surroundings):
         self.plan.heal()
         self._armed = None
         self._cut_off.clear()
+        self._absent_until = self._crashing_until = 0.0
         self._disk_fails_until = 0.0
         self.note("world", "heals")
 
     def _mood(self, random: Random) -> Mood:
         if self.agenda.now < self._disk_fails_until:
-            return random.choice((Mood.FAILS, Mood.FAILS, Mood.FAILS_WRITTEN, Mood.MUTE, Mood.SLOW))
+            return random.choice((Mood.FAILS, Mood.FAILS_WRITTEN, Mood.MUTE, Mood.SLOW))
         return Mood.WELL
 
 

@@ -42,7 +42,8 @@ class Zygote:
 
     def adopt(self, cohort: int) -> None:
         """A later supervisor connects."""
-        if not self.alive or self.cohort != cohort:
+        if not self.alive or self.cohort != cohort or self.world.random.random() < self.world.plan.zygote_fails:
+            self.alive = False
             self.world.tell_supervisor(0.01, events.ZygoteLost(cohort, "is gone"))
             return
         self.ready = True
@@ -52,7 +53,8 @@ class Zygote:
     def stop(self, cohort: int) -> None:
         """End."""
         if self.cohort == cohort and self.alive:
-            self.world.agenda.after(0.01, self.die)
+            slow = self.world.random.random() < 0.05
+            self.world.agenda.after(0.8 if slow else 0.01, self.die)
         else:
             self.world.tell_supervisor(0.01, events.ZygoteLost(cohort, "was not there"))
 

@@ -64,7 +64,6 @@ class Cause(enum.Enum):
 _ALIVE = {
     Cause.DISMISSED: State.STOPPING,
     Cause.CONDEMNED: State.KILLING,
-    Cause.LEFT: State.VACANT,
     Cause.FAILED: State.BACKOFF,
     Cause.FAILED_AGAIN: State.PARKED,
 }
@@ -104,8 +103,8 @@ TABLE: Table[State, Cause] = Table(
             Cause.FAILED: State.BACKOFF,
             Cause.FAILED_AGAIN: State.PARKED,
         },
-        State.BACKOFF: {Cause.RETRIED: State.VACANT, Cause.ADOPTED: State.BOOTING},
-        State.PARKED: {Cause.RETRIED: State.VACANT, Cause.ADOPTED: State.BOOTING},
+        State.BACKOFF: {Cause.RETRIED: State.VACANT},
+        State.PARKED: {Cause.RETRIED: State.VACANT},
     },
 )
 

@@ -76,7 +76,10 @@ class Children:
     def adopt_late(self, found: Child) -> bool:
         """Take over a worker that was heard of after the start; one that is too many leaves like any other."""
         adopted = self.adopt(found)
-        self._shed()
+        if self.staffing:
+            self._shed()
+        elif adopted:
+            self._give_up(self._roster.open(found.worker.slot), "the service is stopping", ProcessSignal.TERM)
         return adopted
 
     def fill(self) -> None:
@@ -93,7 +96,7 @@ class Children:
     def adopt(self, found: Child) -> bool:
         """Take over a worker of a former supervisor; False when it is dead, or its slot filled or not wanted."""
         self._ledger.skip_incarnation(found.worker.incarnation)
-        if found.worker.incarnation in self._buried or not self.staffing:
+        if found.worker.incarnation in self._buried:
             return False
         slot = self._roster.open(found.worker.slot)
         if not child.TABLE.lists(slot.state, Cause.ADOPTED):

@@ -73,7 +73,7 @@ class Booted(Event, frozen=True):
         secret: What nonces are derived from; kept beside the sockets, so that a successor knows its workers.
         cohort: The highest cohort that ever was in this runtime directory; 0 when none.
         zygote: Whether that cohort's zygote may still live: it is adopted rather than started.
-        living: Workers that are known to live.
+        living: Workers that are known to live; those of the zygote that is adopted may be left to it to tell.
     """
 
     recovered: Recovered

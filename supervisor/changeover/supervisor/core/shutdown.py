@@ -75,7 +75,7 @@ TABLE: Table[State, Cause] = Table(
             Cause.ZYGOTE_GONE: State.GONE,
             Cause.OVERDUE: State.GONE,
         },
-        State.GONE: {Cause.ASKED: State.GONE, Cause.ASKED_QUICK: State.GONE},
+        State.GONE: {},
     },
 )
 
@@ -126,7 +126,8 @@ class Shutdown:
         if not self.begun:
             self._code, self._reason = code, reason
             self._coordinator.obstruct(f"the service is stopping: {reason}")
-        self._move(Cause.ASKED_QUICK if urgency is Urgency.QUICK else Cause.ASKED)
+        if self.state is not State.GONE:
+            self._move(Cause.ASKED_QUICK if urgency is Urgency.QUICK else Cause.ASKED)
 
     def overdue(self) -> None:
         """A deadline of the end passed."""
@@ -138,7 +139,8 @@ class Shutdown:
 
     def review(self) -> None:
         """Go on when nobody is left to wait for."""
-        if self.state in _SIGNALS and self._roster.empty:
+        # While a zygote is being adopted it is not known who lives.
+        if self.state in _SIGNALS and self._roster.empty and self._zygote.state is not ZygoteState.ADOPTING:
             self._move(Cause.EMPTY)
         elif self.state is State.CLOSING and self._zygote.state is ZygoteState.ABSENT:
             self._move(Cause.ZYGOTE_GONE)

@@ -92,8 +92,8 @@ class Zygote:
 
     def ready(self, cohort: int) -> None:
         """A zygote takes orders."""
-        if cohort != self.cohort:
-            return
+        if cohort != self.cohort or not TABLE.lists(self.state, Cause.READY):
+            return  # it was given up, and is being stopped
         adopted = self.state is State.ADOPTING
         self._move(Cause.READY)
         if self.state is State.READY:
@@ -121,8 +121,9 @@ class Zygote:
         if cohort != self.cohort:
             return
         if self.state is State.BACKOFF:
-            self._move(Cause.RETRIED)
-            self._start()
+            if self._children.staffing:
+                self._move(Cause.RETRIED)
+                self._start()
         elif self.state in (State.STARTING, State.ADOPTING):
             self._out.put(StopZygote(cohort))
             self.lost(cohort, f"was not ready within {self._policy.deadlines.zygote:g} s")

@@ -37,12 +37,6 @@ class Cause(enum.Enum):
     """Nobody came for longer than an orphan serves on."""
 
 
-_LEAVING = {
-    Cause.WELCOMED: State.LEAVING,
-    Cause.LOST_THREAD: State.LEAVING,
-    Cause.SILENCE: State.LEAVING,
-}
-
 TABLE: Table[State, Cause] = Table(
     "attachment",
     State.APART,
@@ -55,14 +49,12 @@ TABLE: Table[State, Cause] = Table(
         },
         State.ASKING: {
             Cause.WELCOMED: State.ATTACHED,
-            Cause.LOST_THREAD: State.ASKING,
             Cause.SILENCE: State.ORPHANED,
         },
         State.ORPHANED: {
-            Cause.WELCOMED: State.ATTACHED,
             Cause.HEARD: State.ASKING,
             Cause.EXPIRED: State.LEAVING,
         },
-        State.LEAVING: _LEAVING,
+        State.LEAVING: {Cause.WELCOMED: State.LEAVING},
     },
 )
