@@ -420,3 +420,14 @@ async def test_an_orphaned_zygote_leaves_when_its_children_are_gone_and_the_time
     os.kill(note.pid, signal.SIGTERM)
     await supervisor.hear(ZygoteLost)
     assert zygote.status == 0
+
+
+async def test_an_orphaned_zygote_that_is_told_to_leave_takes_its_workers_along(supervisor: Supervisor) -> None:
+    zygote = await supervisor.started()
+    notes = [await supervisor.forked(zygote, incarnation) for incarnation in (1, 2)]
+    zygote._channel.close()
+    await until(lambda: "no supervisor" in str(holder_of_pid(zygote.pid)))
+    os.kill(zygote.pid, signal.SIGTERM)
+    await supervisor.hear(ZygoteLost)
+    assert zygote.status == 0
+    assert all(gone(note.pid) for note in notes)

@@ -51,7 +51,7 @@ IGNORED = (
     signal.SIGUSR2,
     signal.SIGWINCH,
 )
-"""Signals that a zygote ignores. TERM ends it once it has neither a supervisor nor children."""
+"""Signals that a zygote ignores. TERM, without a supervisor, ends its workers and then itself."""
 
 _BUSY = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 
@@ -272,8 +272,8 @@ class Zygote:
         for worker, child in tuple(self._children.items()):
             status = child.status()
             if status is not None:
-                child.close()
                 del self._children[worker]
+                child.close()
                 self._ended[worker] = status
                 self._repeated = 0.0
                 self._show()
@@ -321,6 +321,8 @@ class Zygote:
     def _term(self, _signum: int, _frame: FrameType | None) -> None:
         if self._supervisor is None:
             self._leaving = True
+            for child in self._children.values():
+                child.ask_to_leave()
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

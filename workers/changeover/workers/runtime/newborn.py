@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import multiprocess
@@ -95,6 +95,11 @@ class Newborn:
         if self._go is not None:
             os.close(self._go)
             self._go = None
+
+    def ask_to_leave(self) -> None:
+        """Have it finish what is in flight and leave; harmless to one that is dead."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
 
     def status(self) -> int | None:
         """Exit status or minus a signal's number; None while it lives."""
