@@ -1,4 +1,4 @@
-"""Everything that plugins import. What is here stays; later versions add to it."""
+"""Everything that plugins import. What is here stays; newer versions add to it."""
 
 from changeover.workers.plugins.api import (
     AsgiService,

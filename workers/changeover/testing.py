@@ -161,7 +161,7 @@ class SimulatedWorker:
             self._folder.cleanup()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE + 10 * self._deadline)
 
     @property
     def epoch(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from changeover.workers.plugins import artifact, manifest
 from changeover.workers.plugins.api import LoadContext, Plugin, PluginVersion, Resource
 from changeover.workers.plugins.hooks import Hooks, stop_work
-from changeover.workers.plugins.lifecycle import Lifecycle, Step, Undo
+from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
@@ -143,9 +143,10 @@ class LoadedPlugin:
             IllegalStep: It serves, or has ended already.
         """
         told: Refusal | None = None
+        stage = Stage.COMMIT if self.lifecycle.state is State.DRAINING else Stage.INITIALISE
         for undo in self.lifecycle.end():
             if undo is Undo.UNLOAD_HOOK:
-                told = await self._unload()
+                told = await self._unload(stage)
                 self.left = await stop_work(self.work)
             elif undo is Undo.DROP_INSTANCE:
                 self.handlers, self.instance = {}, None
@@ -153,11 +154,11 @@ class LoadedPlugin:
                 self.remains, self._modules = self._modules.close(), None
         return told
 
-    async def _unload(self) -> Refusal | None:
+    async def _unload(self, stage: Stage) -> Refusal | None:
         if self.instance is None:
             return None
         try:
-            site = self.site(Stage.INITIALISE, "on_unload")
+            site = self.site(stage, "on_unload")
             await self._hooks.hook(self.instance.on_unload, site=site, work=self.work)
         except Refused as refused:
             return refused.refusal

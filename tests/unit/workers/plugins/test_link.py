@@ -1,0 +1,108 @@
+"""What a manifest names is found in the plugin's modules, in every form that is allowed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from changeover.workers.plugins.link import Linker
+from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.modules import PluginModules
+from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
+from changeover.workers.serving.application import ApplicationNotLoaded
+from changeover.workers.serving.asgi import Application
+from changeover.workers.serving.contract import Service
+from changeover.workers.serving.handlers import HandlerKind
+
+Load = Callable[[dict[str, str]], PluginModules]
+
+CODE = """
+import msgspec
+from changeover.plugin import *
+
+class Config(msgspec.Struct, forbid_unknown_fields=True):
+    currency: str = "EUR"
+
+class Own(Plugin[Config]):
+    def first(self, request, call): ...
+    @service
+    def quote(self, request, call): ...
+
+class Alone(Service):
+    pass
+
+class Made(Service):
+    def __init__(self, plugin):
+        self.plugin = plugin
+
+instance = Alone()
+
+def plain(request, call): ...
+
+async def app(scope, receive, send): ...
+
+by_name = asgi("pricing:app", root_path="/behind")
+nowhere = asgi("pricing")
+number = 3
+"""
+
+
+def linker(load: Load, manifest: str, code: str = CODE) -> Linker:
+    text = f'id = "pricing"\nversion = "1.0"\n{manifest}'
+    found = Linker(read_toml(text, "plugin.toml"), load({"pricing.py": code}))
+    found.load()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        ('entry = "pricing:Alone"', Service),
+        ('entry = "pricing:Made"', Service),
+        ('entry = "pricing:instance"', Service),
+        ('entry = "pricing:by_name"', Application),
+        ('entry = "pricing:app", interface = "asgi"', Application),
+    ],
+)
+def test_services_are_classes_instances_and_applications(load: Load, entry: str, kind: type) -> None:
+    found = linker(load, f'plugin = "pricing:Own"\nconfig = "pricing:Config"\nservices = {{ s = {{ {entry} }} }}')
+    instance = found.plugin(found.config(b"\x80"))
+    made = found.service("s", instance)
+    assert isinstance(made, kind)
+    assert getattr(made, "plugin", instance) is instance
+    assert getattr(made, "root_path", "/behind") in ("", "/behind")
+
+
+def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> None:
+    found = linker(load, 'plugin = "pricing:Own"\nservices = { quote = "/q" }\nhandlers = { first = "inbound" }')
+    instance = found.plugin(None)
+    assert found.handlers(instance)["first"].kind is HandlerKind.INBOUND
+    assert found.service("quote", instance).__self__ is instance  # type: ignore[union-attr]
+    assert callable(linker(load, 'services = { plain = "/p" }').service("plain", None))
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "told"),
+    [
+        ('entry = "pricing:number"', ContractBroken, "service 's': .*it is a int, not a function"),
+        ('entry = "pricing:missing"', ContractBroken, "service 's': pricing has no 'missing'"),
+        ('entry = "pricing:nowhere"', ContractBroken, "write it like `package.module:app`"),
+        ('entry = "pricing:number", interface = "asgi"', ApplicationNotLoaded, "service 's'"),
+    ],
+)
+def test_what_is_no_service_is_refused_by_name(load: Load, entry: str, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        linker(load, f"services = {{ s = {{ {entry} }} }}").service("s", None)
+
+
+def test_a_service_that_the_manifest_lacks_is_answered_with_those_it_has(load: Load) -> None:
+    with pytest.raises(ContractBroken, match="which offers: plain"):
+        linker(load, 'services = { plain = "/p" }').service("quote", None)
+
+
+def test_configuration_without_a_struct_and_with_a_mistake_is_rejected(load: Load) -> None:
+    with pytest.raises(ConfigRejected, match="surplus given, and the manifest names no `config`"):
+        linker(load, "").config(b"\x81\xa7surplus\x01")
+    with pytest.raises(ConfigRejected, match="unknown field `surplus`"):
+        linker(load, 'config = "pricing:Config"').config(b"\x81\xa7surplus\x01")
+    with pytest.raises(ContractBroken, match="is no class"):
+        linker(load, 'config = "pricing:number"').config(b"\x80")
