@@ -50,7 +50,8 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         yield f"$.deadlines.{key}", getattr(deadlines, key) > 0, "must be above 0: every wait ends"
     silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
-    for key in ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout"):
+    phases = ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout")
+    for key in (*phases, "held", "half_closed", "linger"):
         yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
     serves = settings.app is not None or bool(settings.plugins.dir)
     yield "$", serves, "nothing to serve: name an application (`[app] target`) or a folder of plugins (`[plugins] dir`)"

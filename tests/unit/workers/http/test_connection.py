@@ -437,6 +437,22 @@ async def test_a_wrong_length_that_shows_too_late_cuts_the_connection() -> None:
         assert isinstance(server.dispatcher.faults[0], BadResponse)
 
 
+async def test_what_is_written_beyond_the_announced_length_never_reaches_the_client() -> None:
+    async def answer(exchange: Exchange) -> None:
+        exchange.start(200, OK)
+        exchange.write(b"ok")
+        with pytest.raises(BadResponse):
+            exchange.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.sleep(0.01)
+
+    async with serving(answer) as server:
+        client = await server.client()
+        client.send(get() + get())
+        await client.head()
+        assert await client.rest() == b"ok"
+        assert not server.dispatcher.faults
+
+
 async def test_an_aborted_answer_shows() -> None:
     async def answer(exchange: Exchange) -> None:
         exchange.start(200, [])
