@@ -36,10 +36,12 @@ from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
+from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.shell import (
     ArrivalsUnprotected,
+    CellStored,
     ControlUnserved,
     Finished,
     Listening,
@@ -171,6 +173,7 @@ class Service:
 
     async def start(self, inbox: SignalInbox) -> None:
         """Bring everything up; signals that came meanwhile are taken last."""
+        set_title(self._settings.name, "booting")
         self._loop.set_exception_handler(self._on_unhandled)
         recovered = await self._journal.recover()
         await self._recall(recovered)
@@ -205,6 +208,7 @@ class Service:
             self._chronicle.recall(story)
 
     async def _stop_gracefully(self) -> None:
+        set_title(self._settings.name, "stopping")
         for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
             if call.protection is Protection.NONE:
                 self._tell(ArrivalsUnprotected(call.address, call.reason))
@@ -260,6 +264,8 @@ class Service:
         self._tell(ControlUnserved(str(error.path), error.reason))
 
     def _tell(self, record: Record) -> None:
+        if isinstance(record, CellStored):
+            set_title(self._settings.name, f"epoch {record.epoch}")
         self._chronicle.hear(record)
         self._teller.tell(record)
 

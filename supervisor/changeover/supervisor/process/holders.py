@@ -37,11 +37,31 @@ def holder_of_pid(pid: int) -> Holder | None:
     """Describe a process; None when it is gone."""
     try:
         command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        stat = (PROC / str(pid) / "stat").read_text(errors="replace")
+        name = (PROC / str(pid) / "comm").read_text(errors="replace").strip()
     except OSError:
         return None
-    name, fields = stat.partition("(")[2].rpartition(")")[::2]
-    return Holder(pid, command or name, int(fields.split()[19]))
+    fields = _stat(pid)
+    return Holder(pid, command or name, int(fields[19])) if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/<pid>/stat behind the name: state, parent...; empty when the process is gone."""
+    try:
+        return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def children_of(parents: frozenset[int]) -> tuple[Holder, ...]:
+    """Living processes that any of these processes started."""
+    found = (_parent_and_child(int(entry.name)) for entry in PROC.iterdir() if entry.name.isdigit())
+    return tuple(sorted(child for parent, child in filter(None, found) if parent in parents))
+
+
+def _parent_and_child(pid: int) -> tuple[int, Holder] | None:
+    child = holder_of_pid(pid)
+    fields = _stat(pid)
+    return (int(fields[1]), child) if child is not None and fields else None
 
 
 def holders_of_port(port: int) -> tuple[Holder, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from changeover.supervisor.process.errors import ProcessError
-from changeover.supervisor.process.holders import Holder, has_socket, holders_of_path, worded
+from changeover.supervisor.process.holders import Holder, children_of, has_socket, holders_of_path, worded
 from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
 from changeover.supervisor.process.lock import DirectoryLock
 from changeover.workers.protocol.identity import WorkerId
@@ -44,7 +44,7 @@ class Orphaned(ProcessError):
         self.directory = directory
         self.holders = holders
         super().__init__(
-            f"{directory} has living processes of a supervisor that died: {worded(holders)}; "
+            f"{directory} is in use by processes of a supervisor that died: {worded(holders)}; "
             "otherwise they leave when their orphan timeout is over"
         )
 
@@ -113,6 +113,7 @@ class RuntimeDirectory:
         addressed = [folder / path.name for path in self.real.glob("*.sock") for folder in {self.real, self.path}]
         holders = {holder for path in addressed for holder in holders_of_path(path)}
         if holders or any(has_socket(path) for path in addressed):
+            holders.update(children_of(frozenset(holder.pid for holder in holders)))
             raise Orphaned(self.real, tuple(sorted(holders)))
 
     def clear(self) -> None:

@@ -6,7 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from changeover.supervisor.process.holders import Holder, holder_of_pid, holders_of_path, holders_of_port, worded
+from changeover.supervisor.process.holders import (
+    Holder,
+    children_of,
+    holder_of_pid,
+    holders_of_path,
+    holders_of_port,
+    worded,
+)
 
 
 def test_the_holder_of_a_port_is_found_on_both_families() -> None:
@@ -36,6 +43,7 @@ def test_another_process_is_named_by_its_command() -> None:
         [holder] = holders_of_port(int(process.stdout.readline()))
         assert (holder.pid, holder.ended_by()) == (process.pid, f"kill {process.pid}")
         assert "create_server" in holder.command
+        assert holder in children_of(frozenset({os.getpid()}))
         process.stdin.close()
 
 
