@@ -236,6 +236,13 @@ async def test_the_queue_is_emptied_whatever_the_shares_are(worker: Worker) -> N
         assert (await answer(client)).startswith(b"HTTP/1.1 200")
 
 
+async def test_a_worker_that_never_accepted_leaves_the_queue_to_others(worker: Worker) -> None:
+    worker.connect()
+    assert worker.acceptor.empty_queue() == 0
+    left, _ = worker.listener.accept()
+    left.close()
+
+
 async def test_an_emptying_worker_without_descriptors_takes_the_rest_as_soon_as_it_can(worker: Worker) -> None:
     clients = [worker.connect() for _ in range(3)]
     fail_with(worker, errno.EMFILE)

@@ -171,7 +171,10 @@ class Acceptor:
             How many were accepted at once. Without descriptors the rest follows as connections end, until `close`.
         """
         before = self.accepted
-        self._empty()
+        if self.state is State.CLOSED:  # never started: whoever serves takes what is queued
+            self.close()
+        else:
+            self._empty()
         return self.accepted - before
 
     def close(self) -> None:
