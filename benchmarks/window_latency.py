@@ -5,6 +5,7 @@ Only kinds whose latency is the server's count (busy, idle and new connections);
 request of a busy connection that had to wait for the answer before it counts from when it was due.
 """
 
+import math
 import sys
 import time
 from bisect import bisect_left
@@ -31,6 +32,8 @@ PAUSE = 0.5
 """Seconds between the end of a window and the next SIGHUP."""
 GUARD = 100_000_000
 """Nanoseconds after a window that are neither inside nor steady: what retires there is not steady state."""
+SAME_TURN = 500_000
+"""Nanoseconds: answers that the load takes this shortly before another came in the same turn of its loop."""
 RATIO, ABOVE = 3.0, 2.0
 """Bounds: p99 inside at most so many times, and at most so many milliseconds above, steady."""
 
@@ -45,6 +48,8 @@ class Stall(msgspec.Struct, frozen=True):
         swap: Which swap's window, from 1.
         place: Where in it the request was due.
         slot: Which worker.
+        meanwhile: Answers that the load took between the stamp and this one's, without its last half millisecond.
+            None at all means that the load itself did not run.
     """
 
     latency: float
@@ -53,6 +58,7 @@ class Stall(msgspec.Struct, frozen=True):
     swap: int
     place: str
     slot: int
+    meanwhile: int
 
 
 class Pressure(msgspec.Struct, frozen=True):
@@ -103,17 +109,19 @@ def main(arguments: list[str]) -> int:
     windows = spread([(swap.ended - swap.asked) / 1e6 for swap in measured.swaps])
     slow = sorted(inside, key=lambda sample: sample.latency, reverse=True)[:5]
     latencies = {name: [s.latency for s in group] for name, group in (("inside", inside), ("steady", steady))}
+    taken = sorted(sample.done for sample in measured.answers)
+    stalls = tuple(stall(sample, measured.swaps, taken) for sample in slow)
     result = WindowResult(
         title=f"Latency inside the windows of {len(measured.swaps)} swaps, and outside",
         machine=machine,
         quick=options.quick,
         verdicts=_verdicts(spread(latencies["inside"]), spread(latencies["steady"]), measured.totals),
         rows=_rows(spread(latencies["inside"]), spread(latencies["steady"]), windows),
-        notes=_notes([stall(sample, measured.swaps) for sample in slow[:3]], measured.pressure),
+        notes=_notes(stalls[:3], measured.pressure),
         steady=spread(latencies["steady"]),
         inside=spread(latencies["inside"]),
         windows=windows,
-        stalls=tuple(stall(sample, measured.swaps) for sample in slow),
+        stalls=stalls,
         pressure=measured.pressure,
         totals=measured.totals,
     )
@@ -184,8 +192,14 @@ def divide(answers: Iterable[Sample], swaps: Sequence[Swap]) -> tuple[list[Sampl
     return inside, steady
 
 
-def stall(sample: Sample, swaps: Sequence[Swap]) -> Stall:
-    """Say where in its window a request was slow."""
+def stall(sample: Sample, swaps: Sequence[Swap], taken: Sequence[int]) -> Stall:
+    """Say where in its window a request was slow.
+
+    Args:
+        sample: The request.
+        swaps: All swaps, in order.
+        taken: When the load took each of its answers, sorted.
+    """
     number = bisect_left([swap.asked for swap in swaps], sample.done)
     swap = swaps[number - 1]
     steps = (
@@ -195,7 +209,9 @@ def stall(sample: Sample, swaps: Sequence[Swap]) -> Stall:
     )
     place = next((words for at, words in steps if sample.since < at), "after the last activation")
     before = max(0, sample.started - sample.since)
-    return Stall(sample.latency, before / 1e6, (sample.done - sample.since - before) / 1e6, number, place, sample.slot)
+    within = sample.done - sample.since - before
+    meanwhile = bisect_left(taken, sample.done - SAME_TURN) - bisect_left(taken, sample.done - within)
+    return Stall(sample.latency, before / 1e6, within / 1e6, number, place, sample.slot, max(0, meanwhile))
 
 
 def _verdicts(inside: Spread, steady: Spread, totals: Totals) -> tuple[Verdict, ...]:
@@ -219,32 +235,36 @@ def _rows(inside: Spread, steady: Spread, windows: Spread) -> tuple[tuple[str, .
 def _notes(stalls: Iterable[Stall], pressure: tuple[Pressure, Pressure]) -> tuple[str, ...]:
     inside, outside = pressure
     return (
-        *(
-            f"stall of {s.latency:.1f} ms: swap {s.swap}, slot {s.slot}, due {s.place}; {s.before:.1f} ms until the "
-            f"worker stamped it, {s.within:.1f} ms from there to the last byte"
-            for s in stalls
-        ),
+        *map(_words, stalls),
         f"cores used by server and load: {inside.used:.2f} inside, {outside.used:.2f} outside; seconds that their "
         f"threads waited for a core, per second: {inside.waited:.2f} inside, {outside.waited:.2f} outside",
     )
 
 
+def _words(stall: Stall) -> str:
+    words = f"stall of {stall.latency:.1f} ms: swap {stall.swap}, slot {stall.slot}, due {stall.place}; "
+    words += f"{stall.before:.1f} ms until the worker stamped it, {stall.within:.1f} ms from there to the last byte"
+    if stall.within < stall.before:
+        return words
+    return f"{words}, in which the load took {stall.meanwhile} other answers (none: it had no core itself)"
+
+
 def _chart(latencies: dict[str, list[float]]) -> Chart:
     return Chart(
-        "Requests that take longer than a given time",
-        "milliseconds (logarithmic)",
-        "share of requests, %",
+        "Latency, by how rare it is",
+        "one request in so many takes longer (logarithmic)",
+        "milliseconds",
         tuple(Series(name, _tail(values)) for name, values in latencies.items()),
         logarithmic=True,
     )
 
 
 def _tail(values: list[float]) -> list[Point]:
+    """Latency over rarity: 2 is the median, 100 is p99; as many points for every decade."""
     ordered = sorted(values)
     count = len(ordered)
-    step = max(1, count // 400)
-    indexes = [*range(0, count, step), count - 1]
-    return [(max(ordered[index], 0.01), 100 * (count - index) / count) for index in indexes]
+    rarities = (10 ** (step / 50) for step in range(1 + int(50 * math.log10(count))))
+    return [(rarity, ordered[min(count - 1, int(count * (1 - 1 / rarity)))]) for rarity in rarities]
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def test_requests_are_divided_into_those_that_touch_a_window_and_those_that_touc
     after = sample(0, 2, since=1200 * MS, done=1201 * MS)
     before = sample(0, 1, since=900 * MS, done=901 * MS)
     assert divide([before, across, around, guarded, after], [window]) == ([across, around], [after])
-    assert stall(across, [window]).place == "before SIGHUP"
+    found = stall(across, [window], [995 * MS, 1001 * MS])
+    assert (found.place, found.meanwhile) == ("before SIGHUP", 1)
 
 
 def test_two_loads_are_added_up_and_what_is_confused_is_named() -> None:
