@@ -9,8 +9,8 @@ from typing import Any, cast
 class Opening:
     """One socket on its way to a transport.
 
-    The loops offer this only as a coroutine, which waits once. A task for that would cost more than
-    the rest of accepting; the coroutine is driven by hand instead.
+    The loops offer this only as a coroutine, which waits once. It is driven by hand: a task would
+    cost a little more, pass through the worker's task factory, and have to be kept and reaped.
 
     Args:
         loop: The running loop.
