@@ -4,7 +4,7 @@ Each check names the promise that it guards. A failure is an `AssertionError` wi
 number, which the runner completes with the seed and the tail of the trace.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEntry, Retired
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
@@ -14,6 +14,9 @@ from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving.lease import Lease
 from tests.simulation.worker import Worker
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 
 class PromiseBroken(AssertionError):
@@ -41,7 +44,7 @@ class Invariants:
         world: What is watched.
     """
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: "World") -> None:
         self.world = world
         self.served: dict[int, int] = {}
         self.highest_given = 0
@@ -136,7 +139,8 @@ class Invariants:
     def _nobody_holds(self, epoch: int) -> None:
         journal = self.world.journal
         successor = journal.successor(epoch)
-        require(successor is not None, 6, f"epoch {epoch} is retired and nothing superseded it")
+        if successor is None:
+            raise PromiseBroken(6, f"epoch {epoch} is retired and nothing superseded it")
         gone = journal.snapshot(epoch).keys() - journal.snapshot(successor).keys()
         for worker in self.world.living():
             held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())

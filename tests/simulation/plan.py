@@ -84,6 +84,28 @@ class Plan:
             lasts=random.uniform(3.0, 5.0),
         )
 
+    @classmethod
+    def quiet(cls, workers: int = 3) -> "Plan":
+        """A world in which nothing goes wrong by itself."""
+        return cls(
+            workers=workers,
+            cutovers=0,
+            loss=0.0,
+            twice=0.0,
+            jitter=0.004,
+            fault=0.0,
+            forks_fail=0.0,
+            forks_mute=0.0,
+            zygote_fails=0.0,
+            slow_scans=False,
+            preflight=False,
+            kill_silent=False,
+            flawed=0.0,
+            stops=None,
+            absent=0.3,
+            lasts=0.0,
+        )
+
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self.loss = self.twice = self.fault = self.flawed = 0.0

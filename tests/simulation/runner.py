@@ -177,7 +177,7 @@ def _stop(world: World, random: Random, at: float) -> None:
             world.boot()
             world.ask_to_stop(Urgency.GRACEFUL)
         world.run(world.agenda.now + 0.25)
-    world.run(world.agenda.now + 2.0)
+    world.run(world.agenda.now + 4.0)
     left = [worker.name for worker in world.living()]
     if world.supervisor.exited is None or left or world.zygote.alive:
         raise AssertionError(f"the end (exit {world.supervisor.exited}) left {left} behind")

@@ -1,7 +1,7 @@
 """The supervisor's process: the real machine and the driver's duties over a fake world."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.entries import JournalEntry, SlotRefusal, TermBegun, Trigger
@@ -12,6 +12,9 @@ from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.contents import content
 from tests.simulation.journal import Mood, SecondDecision
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 SECRET = "simulated"
 
@@ -24,7 +27,7 @@ class Supervisor:
         exited: The code it left with, None while it did not.
     """
 
-    def __init__(self, world: "Any", machine: Machine) -> None:
+    def __init__(self, world: "World", machine: Machine) -> None:
         self.world = world
         self.machine = machine
         self.alive = True
@@ -51,7 +54,7 @@ class Supervisor:
             effects.Scan: self._scan,
             effects.Preflight: self._preflight,
             effects.SetTimer: self._set_timer,
-            effects.CancelTimer: lambda effect: self._timers.pop(effect.timer, None),
+            effects.CancelTimer: self._cancel_timer,
             effects.Resolve: lambda effect: world.resolve(effect.ticket, effect.outcome),
             effects.Answer: lambda effect: None,
             effects.Tell: self._tell,
@@ -69,9 +72,8 @@ class Supervisor:
             self.world.delivered += 1
             self.world.note("supervisor", event)
             for effect in self.machine.handle(event, self.world.agenda.now):
-                self._perform[type(effect)](effect)
-                if not self.alive:
-                    break
+                if self.alive:
+                    self._perform[type(effect)](effect)
         self._feeding = False
 
     def later(self, seconds: float, event: Event) -> None:
@@ -179,6 +181,9 @@ class Supervisor:
         self._timer_count += 1
         token = self._timers[effect.timer] = self._timer_count
         self.world.agenda.after(effect.after, lambda: self._fire(effect.timer, token))
+
+    def _cancel_timer(self, effect: effects.CancelTimer) -> None:
+        self._timers.pop(effect.timer, None)
 
     def _fire(self, timer: Timer, token: int) -> None:
         if self.alive and self._timers.get(timer) == token:

@@ -101,7 +101,7 @@ class Worker:
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
             effects.SetTimer: self._set_timer,
-            effects.CancelTimer: lambda effect: self._timers.pop(effect.timer, None),
+            effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda _: self.leave(),
         }
 
@@ -310,6 +310,9 @@ class Worker:
         self._timer_count += 1
         token = self._timers[effect.timer] = self._timer_count
         self.agenda.after(effect.after, lambda: self._fire(effect.timer, token))
+
+    def _cancel_timer(self, effect: effects.CancelTimer) -> None:
+        self._timers.pop(effect.timer, None)
 
     def _fire(self, timer: Timer, token: int) -> None:
         if self._timers.get(timer) == token:

@@ -1,9 +1,10 @@
 """A whole service in virtual time: one supervisor at a time, its zygote, its workers, their disk and wires."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 
-from changeover.supervisor.core import effects, events
+from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Committed, Origin, Trigger
 from changeover.supervisor.core.events import Child, Event, Urgency
@@ -87,6 +88,18 @@ class World(Surroundings):
             rhythm=RHYTHM,
             restarts=RESTARTS,
         )
+        self._strikes: dict[Fault, Callable[[Fault], None]] = {
+            Fault.WORKER_DIES: self._strike_worker,
+            Fault.WORKER_FREEZES: self._strike_worker,
+            Fault.WORKER_CUT_OFF: self._strike_worker,
+            Fault.SUPERVISOR_DIES: lambda _: self.lose_supervisor(),
+            Fault.DISK: self._break_disk,
+            Fault.ZYGOTE_DIES: lambda _: self.zygote.die(),
+            Fault.SCALE: lambda _: self.scale(self.random.choice((0, 1, 2, 4, 5))),
+            Fault.REQUEST: lambda _: self.edit_and_ask(),
+            Fault.CRASH_LOOP: self._loop_crashes,
+            Fault.LATER_TERM: self._know_a_later_term,
+        }
         self.supervisor = Supervisor(self, self.coordinator())
         self.new_content(Flaw.NONE)
 
@@ -126,7 +139,7 @@ class World(Surroundings):
             events.Booted(self.journal.recover(), self.wanted, SECRET, self.zygote.cohort, adopts, told)
         )
         for worker in self.living():
-            self.agenda.after(self.random.uniform(0.01, 0.2), lambda worker=worker: self.subscribe(worker))
+            self.agenda.after(self.random.uniform(0.01, 0.2), partial(self.subscribe, worker))
 
     def lose_supervisor(self) -> None:
         """The supervisor is killed, and another one comes."""
@@ -219,9 +232,9 @@ class World(Surroundings):
             if candidate.worker == worker and candidate.alive:
                 if signal is ProcessSignal.KILL:
                     stuck = 1.5 if self.stopping and self.random.random() < 0.03 else 0.15
-                    self.agenda.after(self.random.uniform(0.001, stuck), lambda victim=candidate: self.die(victim, -9))
+                    self.agenda.after(self.random.uniform(0.001, stuck), partial(self.die, candidate, -9))
                 elif signal is ProcessSignal.QUIT and candidate.life is not Life.FROZEN:
-                    self.agenda.after(self.random.uniform(0.01, 0.6), lambda victim=candidate: self.die(victim, 0))
+                    self.agenda.after(self.random.uniform(0.01, 0.6), partial(self.die, candidate, 0))
                 else:
                     candidate.leave()
 
@@ -317,29 +330,23 @@ class World(Surroundings):
         """Let it go wrong."""
         if self.plan.fault == 0.0:
             return
-        self.faults.append(fault)
+        if self.supervisor.alive and self.supervisor.machine.view().cutover is not cutover.State.IDLE:
+            self.faults.append(fault)
         self.note("fault", fault.value)
-        if fault is Fault.SUPERVISOR_DIES:
-            self.lose_supervisor()
-        elif fault is Fault.DISK:
-            self._disk_fails_until = self.agenda.now + self.random.uniform(0.05, 1.5)
-        elif fault is Fault.ZYGOTE_DIES:
-            self.zygote.die()
-        elif fault is Fault.SCALE:
-            self.scale(self.random.choice((0, 1, 2, 4, 5)))
-        elif fault is Fault.REQUEST:
-            self.edit_and_ask()
-        elif fault is Fault.CRASH_LOOP:
-            self._crashing_until = self.agenda.now + self.random.uniform(0.3, 2.0)
-            self._strike_worker(Fault.WORKER_DIES)
-        elif fault is Fault.LATER_TERM:
-            self._know_a_later_term()
-        elif fault in (Fault.DIES_AFTER_STORE, Fault.DIES_IN_BROADCAST):
-            self._armed = fault
-        else:
-            self._strike_worker(fault)
+        self._strikes.get(fault, self.strike_next)(fault)
 
-    def _know_a_later_term(self) -> None:
+    def strike_next(self, fault: Fault) -> None:
+        """Let the supervisor die at its next store or broadcast."""
+        self._armed = fault
+
+    def _loop_crashes(self, _: Fault) -> None:
+        self._crashing_until = self.agenda.now + self.random.uniform(0.3, 2.0)
+        self._strike_worker(Fault.WORKER_DIES)
+
+    def _break_disk(self, _: Fault) -> None:
+        self._disk_fails_until = self.agenda.now + self.random.uniform(0.05, 1.5)
+
+    def _know_a_later_term(self, _: Fault) -> None:
         """A worker once heard a supervisor that the journal forgot."""
         for worker in list(self.living())[:1]:
             stamp = Stamp(JOURNAL, self.supervisor.term + 1, worker.epoch)

@@ -1,6 +1,6 @@
 """The zygote's process: it outlives supervisors, its workers outlive it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.events import Child
@@ -8,6 +8,9 @@ from changeover.workers.participant.machine import Identity
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.journal import JOURNAL
 from tests.simulation.worker import Worker
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 PRELOAD_FAILED = Refusal(Stage.LOAD, Fault.CONTRACT, "does not import")
 
@@ -21,7 +24,7 @@ class Zygote:
         ready: Whether it has preloaded.
     """
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: "World") -> None:
         self.world = world
         self.cohort = 0
         self.alive = False

@@ -2,7 +2,8 @@
 
 Broadcasts may be lost, so a worker that finds a gap in their order, a later term or a commit cell
 that it cannot follow says Hello again and is told everything anew. Silence beyond bounds makes it
-an orphan: it serves on, goes on asking, and leaves when nobody has come for long enough.
+an orphan: it serves on, goes on asking, and leaves when nobody has come for long enough. A worker
+that was never welcomed serves nothing, and leaves at the first silence.
 """
 
 import enum
@@ -21,7 +22,7 @@ class State(enum.Enum):
     ORPHANED = "orphaned"
     """The supervisor was not heard for too long."""
     LEAVING = "leaving"
-    """It never came back."""
+    """It never came back, or never came."""
 
 
 class Cause(enum.Enum):
@@ -41,7 +42,7 @@ TABLE: Table[State, Cause] = Table(
     "attachment",
     State.APART,
     {
-        State.APART: {Cause.WELCOMED: State.ATTACHED, Cause.SILENCE: State.ORPHANED},
+        State.APART: {Cause.WELCOMED: State.ATTACHED, Cause.SILENCE: State.LEAVING},
         State.ATTACHED: {
             Cause.WELCOMED: State.ATTACHED,
             Cause.LOST_THREAD: State.ASKING,

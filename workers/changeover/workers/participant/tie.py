@@ -108,7 +108,10 @@ class Tie:
         match timer, self.state:
             case Timer.HELLO, State.APART | State.ASKING | State.ORPHANED:
                 self._ask()
-            case Timer.SILENCE, State.APART | State.ATTACHED | State.ASKING:
+            case Timer.SILENCE, State.APART:
+                self._move(Cause.SILENCE)
+                self._desk.put(LeaveGracefully("the supervisor fell silent before there was anything to serve"))
+            case Timer.SILENCE, State.ATTACHED | State.ASKING:
                 self._move(Cause.SILENCE)
                 if self._patience.orphan:
                     self._desk.set_timer(Timer.ORPHAN, self._patience.orphan)

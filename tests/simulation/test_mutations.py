@@ -1,0 +1,201 @@
+"""Each starred promise is broken on purpose, here and not in the product, and the simulation notices.
+
+A check that cannot fail proves nothing: every test puts one wrong line in the place of a right one.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core import tally
+from changeover.supervisor.core.activation import Activation
+from changeover.supervisor.core.deciding import Deciding
+from changeover.supervisor.core.effects import StoreCell
+from changeover.supervisor.core.entries import Committed
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.retirement import Retirement
+from changeover.supervisor.core.run import Run
+from changeover.supervisor.core.tally import Verdict
+from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.participant.bench import Bench
+from changeover.workers.participant.effects import Activate
+from changeover.workers.participant.residency import Residency
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from tests.simulation.invariants import PromiseBroken
+from tests.simulation.runner import ScheduleFailed, run
+from tests.simulation.worker import Worker
+
+ENOUGH = 200
+
+
+def promise_that_broke() -> int:
+    """The number of the first promise that a schedule finds broken."""
+    for seed in range(ENOUGH):
+        try:
+            run(seed)
+        except ScheduleFailed as failure:
+            if isinstance(failure.error, PromiseBroken):
+                return failure.error.number
+    raise AssertionError(f"{ENOUGH} schedules noticed nothing")
+
+
+def test_promise_1_acting_on_a_decision_that_is_not_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Deciding.commit
+
+    def at_once(self: Deciding, run: Run) -> None:
+        commit(self, run)
+        self.written(Committed(run.epoch))
+
+    monkeypatch.setattr(Deciding, "commit", at_once)
+    assert promise_that_broke() == 1
+
+
+def test_promise_1_giving_a_number_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_again(self: Ledger) -> int:
+        return self.given + 1
+
+    monkeypatch.setattr(Ledger, "give", give_again)
+    assert promise_that_broke() == 1
+
+
+def test_promise_1_a_restarted_supervisor_that_forgets_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Ledger.__init__
+
+    def forgetful(self: Ledger, recovered: Any) -> None:
+        begin(self, recovered)
+        self.given = 0 if recovered.committed is None else recovered.committed.epoch
+
+    monkeypatch.setattr(Ledger, "__init__", forgetful)
+    assert promise_that_broke() == 1
+
+
+def test_promise_2_a_majority_instead_of_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def majority(voters: AbstractSet[int], prepared: AbstractSet[int], refused: AbstractSet[int]) -> Verdict:
+        if refused:
+            return Verdict.REFUSED
+        return Verdict.UNANIMOUS if 2 * len(voters & prepared) > len(voters) else Verdict.PENDING
+
+    monkeypatch.setattr(tally, "count", majority)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_refusal_that_counts_as_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def any_answer(voters: AbstractSet[int], prepared: AbstractSet[int], refused: AbstractSet[int]) -> Verdict:
+        return Verdict.UNANIMOUS if voters <= prepared | refused else Verdict.PENDING
+
+    monkeypatch.setattr(tally, "count", any_answer)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_silence_taken_for_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = tally.count
+
+    def only_the_loud(voters: AbstractSet[int], prepared: AbstractSet[int], refused: AbstractSet[int]) -> Verdict:
+        return count(voters & prepared if len(prepared) >= 2 else voters, prepared, refused)
+
+    monkeypatch.setattr(tally, "count", only_the_loud)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_telling_the_outcome_before_everybody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody_is_late(self: Activation, run: Run) -> bool:
+        return False
+
+    monkeypatch.setattr(Activation, "late", nobody_is_late)
+    assert promise_that_broke() == 2
+
+
+def test_promise_3_dispatching_without_a_look_at_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind(self: Switch) -> Generation:
+        return self.current
+
+    monkeypatch.setattr(Switch, "admit", blind)
+    assert promise_that_broke() == 3
+
+
+def test_promise_3_telling_workers_and_not_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Outbox.put
+
+    def all_but_the_cell(self: Outbox, effect: Any) -> None:
+        if not isinstance(effect, StoreCell):
+            put(self, effect)
+
+    monkeypatch.setattr(Outbox, "put", all_but_the_cell)
+    assert promise_that_broke() == 3
+
+
+def test_promise_3_serving_what_is_only_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = Bench.built
+
+    def too_eager(self: Bench, epoch: int, took: float) -> None:
+        built(self, epoch, took)
+        if self.prepared == epoch:
+            self._desk.put(Activate(epoch))
+
+    monkeypatch.setattr(Bench, "built", too_eager)
+    assert promise_that_broke() in (2, 3)
+
+
+def test_promise_4_units_that_go_while_a_request_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(self: Worker) -> None:
+        from changeover.workers.participant import events
+
+        idle, self.draining = tuple(self.draining), {}
+        if idle:
+            self.feed(events.UnitsDrained(idle))
+
+    monkeypatch.setattr(Worker, "_sweep", careless)
+    assert promise_that_broke() == 4
+
+
+def test_promise_5_a_registry_that_lags_behind_its_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    generation = Worker._generation
+
+    def lagging(self: Worker, snapshot: Snapshot) -> Generation:
+        made = generation(self, snapshot)
+        old = msgspec.structs.replace(self.switch.current.registry, epoch=snapshot.epoch)
+        return Generation(made.snapshot, old, made.router)
+
+    monkeypatch.setattr(Worker, "_generation", lagging)
+    assert promise_that_broke() == 5
+
+
+def test_promise_6_one_acknowledgement_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def enough(self: Retirement, incarnation: int, units: Iterable[UnitKey]) -> None:
+        for unit in units:
+            if (leftover := self.leftovers.get(unit)) is not None:
+                leftover.using.clear()
+                leftover.holding.clear()
+        self.review()
+
+    monkeypatch.setattr(Retirement, "retired", enough)
+    assert promise_that_broke() == 6
+
+
+def test_promise_6_releasing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def again(self: Residency, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
+        return tuple(unit for unit in units if unit in self.drained)
+
+    monkeypatch.setattr(Residency, "to_release", again)
+    assert promise_that_broke() == 6
+
+
+def test_promise_6_a_stale_report_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gullible(self: Retirement, incarnation: int, epoch: int, draining: Iterable[UnitKey]) -> None:
+        held = frozenset(draining)
+        for leftover in self.leftovers.values():
+            if leftover.key not in held:
+                leftover.using.discard(incarnation)
+        self.review()
+
+    monkeypatch.setattr(Retirement, "activated", gullible)
+    assert promise_that_broke() == 6
+
+
+def test_nothing_is_noticed_when_nothing_is_broken() -> None:
+    with pytest.raises(AssertionError, match="noticed nothing"):
+        promise_that_broke()

@@ -1,0 +1,269 @@
+"""Races, told one by one: what the schedules find by chance, kept as stories."""
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core import child, cutover
+from changeover.supervisor.core.outcome import Action, Committed, Refused, SilentWorkers, Unchanged
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.messages import SupervisorMessage
+from tests.simulation.contents import Flaw
+from tests.simulation.journal import JOURNAL, Mood
+from tests.simulation.plan import Fault
+from tests.simulation.stories import Story
+from tests.simulation.worker import Life, Worker
+
+
+@pytest.fixture
+def story() -> Story:
+    story = Story()
+    story.come_up()
+    return story
+
+
+def test_a_first_start_serves_what_is_on_disk_as_epoch_1(story: Story) -> None:
+    assert story.epochs == [1, 1, 1]
+    assert all(worker.accepting for worker in story.living())
+
+
+def test_a_reload_serves_the_next_epoch_everywhere_and_releases_what_it_replaced(story: Story) -> None:
+    outcome = story.outcome(story.reload())
+    assert isinstance(outcome, Committed)
+    assert (outcome.previous, outcome.serving, outcome.workers) == (1, 2, 3)
+    story.rest()
+    story.until(lambda: story.journal.retired == {1}, "epoch 1 is retired")
+
+
+def test_a_candidate_that_one_worker_refuses_changes_nothing_anywhere(story: Story) -> None:
+    story.flawed_slots = frozenset({2})
+    outcome = story.outcome(story.reload(Flaw.REFUSES))
+    assert isinstance(outcome, Refused)
+    assert [refusal.slot for refusal in outcome.refusals] == [2]
+    assert story.epochs == [1, 1, 1]
+
+
+def test_a_worker_that_dies_in_prepare_aborts_and_is_replaced_on_the_old_epoch(story: Story) -> None:
+    story.flawed_slots = frozenset({1})
+    outcome = story.outcome(story.reload(Flaw.CRASHES))
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "slot 1: was ended by signal 11"
+    story.rest()
+    assert story.epochs == [1, 1, 1]
+
+
+def test_a_worker_that_falls_silent_in_prepare_aborts_and_wakes_on_the_old_epoch(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    silent = story.worker(0)
+    silent.freeze(3.0)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Refused)
+    assert outcome.refusals[0].refusal.summary == "did not answer within 1.2 s"
+    assert outcome.refusals[0].refusal.traceback == "in a loop"
+    story.until(lambda: silent.life is Life.RUNNING, "it wakes")
+    story.rest()
+    assert silent.alive
+    assert story.epochs == [1, 1, 1]
+
+
+def test_a_silent_worker_is_killed_when_the_policy_says_so_and_the_cutover_goes_on() -> None:
+    story = Story()
+    story.policy = msgspec.structs.replace(story.policy, on_silent_workers=SilentWorkers.KILL)
+    story.come_up()
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.worker(0).freeze(10.0)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Committed)
+    assert [lost.slot for lost in outcome.lost] == [0]
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def test_a_half_delivered_commit_with_a_dead_supervisor_is_followed_by_the_cell(story: Story) -> None:
+    story.strike_next(Fault.DIES_AFTER_STORE)
+    story.reload()
+    story.until(lambda: not story.supervisor.alive, "the supervisor dies right after its store")
+    story.until(lambda: story.epochs == [2, 2, 2], "every worker follows the cell at its next request")
+    story.boot()
+    story.rest()
+    story.until(lambda: story.journal.retired == {1}, "epoch 1 is retired")
+
+
+def test_a_worker_that_slept_through_a_commit_begins_nothing_old(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.DECIDING)
+    sleeper = story.worker(1)
+    sleeper.freeze(0.6)
+    story.until(lambda: story.cell.value == 2, "the commit")
+    begun = sleeper.dispatched
+    story.until(lambda: sleeper.life is Life.RUNNING, "it wakes")
+    story.until(lambda: sleeper.dispatched > begun, "it serves again")
+    assert sleeper.epoch == 2
+    assert isinstance(story.outcome(ticket), Committed)
+
+
+def test_a_worker_that_cannot_follow_is_killed_and_replaced_on_the_new_epoch(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.DECIDING)
+    story.worker(1).freeze(30.0)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Committed)
+    assert [lost.slot for lost in outcome.lost] == [1]
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def test_a_decision_that_is_on_disk_though_writing_it_failed_is_found_and_followed(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.FAILS_WRITTEN]
+    story.reach(cutover.State.IN_DOUBT)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Committed)
+
+
+def test_a_decision_whose_answer_never_comes_is_looked_up_after_its_deadline(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.MUTE]
+    story.reach(cutover.State.IN_DOUBT)
+    assert isinstance(story.outcome(ticket), Committed)
+
+
+def test_a_disk_that_fails_at_the_decision_refuses_cutovers_until_the_abort_is_on_disk(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.FAILS, Mood.FAILS]
+    story.reach(cutover.State.IN_DOUBT)
+    meanwhile = story.outcome(story.ask_again())
+    assert isinstance(meanwhile, Refused)
+    assert "in doubt about epoch 2" in meanwhile.reason
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Refused)
+    assert story.epochs == [1, 1, 1]
+    assert isinstance(story.outcome(story.reload()), Committed)
+
+
+def test_a_commit_that_lands_after_the_abort_was_asked_for_wins(story: Story) -> None:
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.SLOW]
+    story.reach(cutover.State.IN_DOUBT)
+    story.reach(cutover.State.ABORTING)
+    assert isinstance(story.outcome(ticket), Committed)
+
+
+def test_supervision_goes_on_while_the_journal_is_in_doubt(story: Story) -> None:
+    story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.FAILS] * 12
+    story.reach(cutover.State.IN_DOUBT)
+    story.die(story.worker(2), -9)
+    story.until(lambda: len(story.epochs) == 2, "it is dead")
+    story.until(lambda: story.epochs == [1, 1, 1], "its slot is filled")
+    assert story.moods, "the journal still failed"
+
+
+def test_a_restarted_supervisor_aborts_what_was_undecided_and_reuses_no_number(story: Story) -> None:
+    story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.lose_supervisor()
+    story.boot()
+    story.rest()
+    assert story.epochs == [1, 1, 1]
+    outcome = story.outcome(story.ask_again())
+    assert isinstance(outcome, Committed)
+    assert outcome.serving == 3
+
+
+def test_a_worker_forked_in_prepare_has_a_vote(story: Story) -> None:
+    story.flawed_slots = frozenset({3})
+    ticket = story.reload(Flaw.HANGS)
+    story.reach(cutover.State.PREPARING)
+    story.scale(4)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Refused)
+    assert [refusal.slot for refusal in outcome.refusals] == [3]
+
+
+def test_a_lost_abort_is_noticed_although_a_repeat_comes_after_it(story: Story) -> None:
+    """A repeat once carried the number of the last broadcast, and hid that the broadcast was lost."""
+    deaf = story.worker(0)
+    carry = story._carry
+
+    def lossy(worker: Worker, message: SupervisorMessage) -> None:
+        if worker is deaf and isinstance(message, messages.Abort):
+            story.unicast(worker.worker, messages.Commit(Stamp(JOURNAL, 1, 1), messages.UNORDERED))
+        else:
+            carry(worker, message)
+
+    story._carry = lossy  # type: ignore[method-assign]
+    story.flawed_slots = frozenset({2})
+    story.outcome(story.reload(Flaw.REFUSES))
+    story.until(lambda: deaf.switch.prepared is None and not deaf.building, "the worker hears of the abort after all")
+
+
+def test_requests_that_come_while_a_cutover_runs_are_answered_by_the_one_that_follows(story: Story) -> None:
+    first = story.reload()
+    story.reach(cutover.State.PREPARING)
+    second, third = story.reload(), story.ask_again()
+    outcomes = [story.outcome(ticket) for ticket in (first, second, third)]
+    assert [outcome.serving for outcome in outcomes] == [2, 3, 3]
+
+
+def test_content_that_was_rolled_back_is_held_until_it_is_forced(story: Story) -> None:
+    story.outcome(story.reload())
+    back = story.outcome(story.ask_again(Action.ROLLBACK))
+    assert isinstance(back, Committed)
+    assert back.serving == 3
+    held = story.outcome(story.ask_again())
+    assert isinstance(held, Refused)
+    assert "held" in held.reason
+    forced = story.outcome(story.ask_again(force=True))
+    assert isinstance(forced, Committed)
+
+
+def test_a_cold_start_falls_back_to_the_last_committed_content_when_the_disk_is_refused(story: Story) -> None:
+    story.new_content(Flaw.REFUSES)
+    story.lose_supervisor()
+    story.zygote.die()
+    for worker in list(story.living()):
+        story.die(worker, -9)
+    story.boot()
+    story.rest()
+    assert story.epochs == [1, 1, 1]
+
+
+def test_unchanged_content_says_so(story: Story) -> None:
+    assert isinstance(story.outcome(story.ask_again()), Unchanged)
+
+
+def test_a_slot_whose_workers_die_again_and_again_is_parked_with_the_reason(story: Story) -> None:
+    def parked() -> bool:
+        for worker in story.living():
+            if worker.worker.slot == 0:
+                story.die(worker, -11)
+        return story.supervisor.machine.view().slots[0].state is child.State.PARKED
+
+    story.until(parked, "slot 0 is parked")
+    assert "was ended by signal 11" in story.supervisor.machine.view().slots[0].note
+    story.rest()
+
+
+def test_fewer_workers_the_oldest_leaves_first(story: Story) -> None:
+    oldest = story.worker(0)
+    story.die(story.worker(1), -9)
+    story.rest()
+    story.scale(2)
+    story.rest()
+    assert not oldest.alive
+
+
+def test_a_worker_without_a_supervisor_serves_on_and_leaves_in_the_end(story: Story) -> None:
+    worker = story.worker(0)
+    story.lose_supervisor()
+    begun = worker.dispatched
+    story.until(lambda: worker.dispatched > begun + 2, "it serves on")
+    story.until(lambda: not any(True for _ in story.living()), "orphans leave")
