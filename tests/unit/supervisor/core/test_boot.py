@@ -1,0 +1,147 @@
+import pytest
+
+from changeover.supervisor.core import boot, effects, events, records
+from changeover.supervisor.core.entries import Aborted, Recovered, TermBegun, Trigger
+from changeover.supervisor.core.events import Child, Timer, TimerKind
+from changeover.supervisor.core.outcome import Refused
+from changeover.supervisor.core.policy import Boot, Policy
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot
+
+SERVED = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
+ORPHAN = WorkerId(1, 0, 1_000_001)
+
+
+def refuse(bench: Bench, epoch: int, stage: Stage = Stage.LOAD) -> None:
+    for worker in bench.workers:
+        bench.greet(worker)
+    bench.find(snapshot(epoch))
+    bench.hear(bench.workers[0], messages.Refused, epoch, Refusal(stage, Fault.CONTRACT, "does not load"))
+
+
+def start(bench: Bench) -> boot.State:
+    return bench.view.start
+
+
+def leave(bench: Bench) -> effects.Exit:
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.feed(events.ZygoteLost(bench.view.cohort, "ended"))
+    return bench.all(effects.Exit)[0]
+
+
+def test_the_new_term_is_on_disk_before_anything_else_happens() -> None:
+    bench = Bench()
+    bench.writes = False
+    bench.feed(events.Booted(SERVED, 2, SECRET))
+    assert [effect.entry for effect in bench.all(effects.Persist)] == [TermBegun(2)]
+    assert not bench.all(effects.StartZygote)
+
+
+def test_a_cold_start_makes_what_is_on_disk_the_candidate() -> None:
+    bench = Bench()
+    bench.boot(SERVED)
+    assert [(scan.epoch, scan.request.origin.trigger) for scan in bench.all(effects.Scan)] == [(8, Trigger.BOOT)]
+    assert not bench.all(effects.StoreCell)
+
+
+def test_refused_at_a_cold_start_the_last_committed_content_serves_loudly() -> None:
+    bench = Bench()
+    bench.boot(SERVED)
+    refuse(bench, 8)
+    assert [record.serving for record in bench.told(records.BootFellBack)] == [7]
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
+    assert bench.said(messages.Welcome)[-1].current == snapshot(7)
+
+
+def test_told_to_boot_the_last_nothing_is_scanned() -> None:
+    bench = Bench(Policy(boot=Boot.LAST))
+    bench.boot(SERVED)
+    assert not bench.all(effects.Scan)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
+
+
+def test_told_to_boot_the_disk_a_refusal_ends_the_service() -> None:
+    bench = Bench(Policy(boot=Boot.DISK))
+    bench.boot(SERVED)
+    refuse(bench, 8)
+    assert leave(bench).code == boot.APP_FAILED
+
+
+@pytest.mark.parametrize(("stage", "code"), [(Stage.LOAD, boot.APP_FAILED), (Stage.PREPARE, boot.WORKER_FAILED)])
+def test_a_first_start_that_is_refused_ends_with_the_reason(stage: Stage, code: int) -> None:
+    bench = Bench()
+    bench.boot()
+    refuse(bench, 1, stage)
+    end = leave(bench)
+    assert end.code == code
+    assert "does not load" in end.reason
+
+
+def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET))
+    bench.feed(events.ZygoteLost(1, "exited", Refusal(Stage.LOAD, Fault.CONTRACT, "no module named shop")))
+    assert bench.all(effects.Exit)[0].code == boot.APP_FAILED
+
+
+def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 77),)))
+    assert not bench.all(effects.Scan)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
+    assert bench.all(effects.AdoptZygote) == [effects.AdoptZygote(1)]
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77),)))
+    bench.greet(ORPHAN, epoch=7)
+    assert [record.epoch for record in bench.told(records.WorkerAdopted)] == [7]
+    assert not bench.all(effects.Fork)
+
+
+def test_what_was_undecided_is_aborted_before_anything_new() -> None:
+    bench = Bench()
+    bench.feed(
+        events.Booted(Recovered(JOURNAL, 1, 8, snapshot(7), undecided=8), 1, SECRET, 1, True, (Child(ORPHAN, 7),))
+    )
+    aborted = bench.entries()[1]
+    assert isinstance(aborted, Aborted)
+    assert aborted.epoch == 8
+
+
+def test_a_journal_that_cannot_be_written_is_supervised_read_only_and_tried_again() -> None:
+    bench = Bench()
+    bench.writes = False
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 7),)))
+    bench.feed(events.PersistFailed(1, "read-only file system"))
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert "read-only file system" in outcome.reason
+    assert start(bench) is boot.State.READ_ONLY
+    bench.greet(ORPHAN, epoch=7)
+    assert bench.said(messages.Welcome)
+    bench.writes = True
+    bench.fire(Timer(TimerKind.REWRITE))
+    assert start(bench) is boot.State.OPEN
+    assert bench.view.obstacle is None
+
+
+def test_a_stop_that_comes_before_it_is_known_who_lives_waits_for_that() -> None:
+    bench = Bench()
+    bench.writes = False
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 7),)))
+    bench.feed(events.StopRequested())
+    assert not bench.all(effects.Exit)
+    bench.writes = True
+    bench.feed(events.Persisted(1))
+    assert [signal.worker for signal in bench.all(effects.Signal)] == [ORPHAN]
+
+
+def test_a_scale_that_comes_before_it_is_known_who_lives_is_not_forgotten() -> None:
+    bench = Bench()
+    bench.writes = False
+    bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET), events.ScaleRequested(5))
+    bench.writes = True
+    bench.feed(events.Persisted(1))
+    assert len(bench.view.slots) == 5

@@ -1,0 +1,119 @@
+import pytest
+
+from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core.child import State
+from changeover.supervisor.core.effects import ProcessSignal
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.machines import Bench
+
+SLOT_0 = Timer(TimerKind.CHILD, 0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.come_up()
+    return bench
+
+
+def signals(bench: Bench) -> list[ProcessSignal]:
+    return [effect.signal for effect in bench.all(effects.Signal)]
+
+
+def state(bench: Bench) -> State:
+    return bench.view.slots[0].state
+
+
+def test_a_dead_worker_is_replaced_at_once_the_first_time(bench: Bench) -> None:
+    bench.feed(events.WorkerExited(bench.workers[0], -11))
+    assert bench.told(records.SlotWaits)[0].seconds == 0.0
+    bench.fire(SLOT_0)
+    assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [0]
+
+
+def test_a_slot_whose_workers_keep_dying_is_parked_with_the_last_cause(bench: Bench) -> None:
+    for _ in range(5):
+        bench.now += 1.0
+        bench.feed(events.WorkerExited(bench.workers[-1] if bench.all(effects.Fork) else bench.workers[0], -11))
+        if state(bench) is State.BACKOFF:
+            bench.fire(SLOT_0)
+    assert state(bench) is State.PARKED
+    assert bench.told(records.SlotParked)[0].reason == "5 exits in 60 s (was ended by signal 11)"
+    bench.fire(SLOT_0)
+    assert state(bench) is State.FORKING
+
+
+def test_a_worker_told_to_leave_is_pressed_harder_each_time(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(1))
+    bench.fire(SLOT_0)
+    bench.fire(SLOT_0)
+    assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.QUIT, ProcessSignal.KILL]
+    assert bench.view.slots[0].state is State.KILLING
+    bench.feed(events.WorkerExited(bench.workers[0], -9))
+    assert [slot.slot for slot in bench.view.slots] == [1]
+
+
+def test_stacks_are_written_down_before_a_kill(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(1))
+    bench.fire(SLOT_0)
+    bench.fire(SLOT_0)
+    order = [type(effect) for effect in bench.wanted if isinstance(effect, effects.DumpStacks | effects.Signal)]
+    assert order[-2:] == [effects.DumpStacks, effects.Signal]
+
+
+def test_a_worker_that_is_killed_still_fills_its_slot_until_it_is_confirmed_dead(bench: Bench) -> None:
+    bench.feed(events.WorkerExited(bench.workers[0], 1))
+    bench.fire(SLOT_0)
+    bench.be_born()
+    bench.fire(SLOT_0)
+    assert bench.view.slots[0].state is State.KILLING
+    assert len(bench.all(effects.Fork)) == 1
+
+
+def test_a_worker_born_after_it_was_given_up_is_killed(bench: Bench) -> None:
+    bench.feed(events.WorkerExited(bench.workers[0], 1))
+    bench.fire(SLOT_0)
+    late = bench.workers[-1]
+    bench.fire(SLOT_0)
+    bench.forget()
+    bench.feed(events.WorkerForked(late, 5))
+    assert bench.all(effects.Signal) == [effects.Signal(late, ProcessSignal.KILL)]
+
+
+def test_a_hello_may_overtake_the_news_of_the_fork(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(3))
+    worker = bench.workers[-1]
+    bench.greet(worker)
+    assert bench.view.slots[2].state is State.JOINING
+    bench.feed(events.WorkerForked(worker, 55))
+    assert bench.view.slots[2].pid == 55
+
+
+def test_a_joiner_that_cannot_serve_what_is_committed_is_replaced_after_a_pause(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(3))
+    bench.be_born()
+    worker = bench.workers[-1]
+    bench.greet(worker)
+    bench.hear(worker, messages.Refused, 1, Refusal(Stage.LOAD, Fault.RESOURCE, "out of memory"))
+    assert bench.told(records.WorkerKilled)[0].reason == "cannot serve epoch 1: out of memory"
+    bench.feed(events.WorkerExited(worker, -9))
+    assert bench.view.slots[2].state is State.BACKOFF
+
+
+def test_workers_outlive_their_zygote_and_the_next_cohort_fills_the_gaps(bench: Bench) -> None:
+    bench.feed(events.ZygoteLost(1, "was killed"))
+    bench.feed(events.WorkerExited(bench.workers[0], 1))
+    bench.fire(SLOT_0)
+    assert not bench.all(effects.Fork)
+    bench.fire(Timer(TimerKind.ZYGOTE, 1))
+    bench.feed(events.ZygoteReady(2))
+    assert [(fork.worker.cohort, fork.worker.slot) for fork in bench.all(effects.Fork)] == [(2, 0)]
+
+
+def test_more_workers_fill_the_lowest_free_numbers(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(1))
+    bench.feed(events.WorkerExited(bench.workers[0], 0))
+    bench.feed(events.ScaleRequested(3))
+    assert [slot.slot for slot in bench.view.slots] == [0, 1, 2]

@@ -1,0 +1,205 @@
+import msgspec
+import pytest
+
+from changeover.supervisor.core import cutover, effects, events, records
+from changeover.supervisor.core.cutover import State
+from changeover.supervisor.core.entries import (
+    Aborted,
+    Committed,
+    EpochGiven,
+    Origin,
+    PreparingBegun,
+    Retired,
+    SlotRefusal,
+    Trigger,
+)
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outcome import (
+    Action,
+    Candidate,
+    CutoverRequest,
+    NeedsRoll,
+    NothingChanged,
+    Planned,
+    Refused,
+    RollNeeded,
+    ScanRefused,
+    Unchanged,
+)
+from changeover.supervisor.core.outcome import Committed as CommittedOutcome
+from changeover.supervisor.core.policy import Policy
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.machines import RELOAD, Bench, snapshot, unit
+
+NO = Refusal(Stage.LOAD, Fault.CONTRACT, "does not load", unit="plugin pricing")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.come_up()
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    return bench
+
+
+def test_a_number_is_on_disk_before_anybody_is_asked_and_a_decision_before_anybody_is_told(bench: Bench) -> None:
+    bench.find(snapshot(2))
+    bench.prepare(2)
+    bench.activate(2)
+    acts: list[type] = []
+    for effect in bench.wanted:
+        if isinstance(effect, effects.Persist) and not isinstance(effect.entry, Retired):
+            acts.append(type(effect.entry))
+        elif isinstance(effect, effects.Broadcast):
+            acts.append(type(effect.message))
+        elif isinstance(effect, effects.StoreCell):
+            acts.append(effects.StoreCell)
+    assert acts == [EpochGiven, PreparingBegun, messages.Prepare, Committed, effects.StoreCell, messages.Commit]
+
+
+def test_nobody_is_asked_before_the_number_is_on_disk(bench: Bench) -> None:
+    bench.writes = False
+    bench.find(snapshot(2))
+    assert bench.view.cutover is State.REGISTERING
+    assert not bench.said(messages.Prepare)
+
+
+def test_the_outcome_comes_with_the_last_worker_that_follows(bench: Bench) -> None:
+    bench.find(snapshot(2))
+    bench.prepare(2)
+    bench.hear(bench.workers[0], messages.Activated, 2)
+    assert bench.outcomes() == {}
+    bench.hear(bench.workers[1], messages.Activated, 2)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, CommittedOutcome)
+    assert (outcome.serving, outcome.previous, outcome.workers) == (2, 1, 2)
+
+
+def test_a_heartbeat_of_the_new_epoch_is_as_good_as_activated(bench: Bench) -> None:
+    bench.find(snapshot(2))
+    bench.prepare(2)
+    for worker in bench.workers:
+        bench.hear(worker, messages.Beat, 2, 9)
+    assert isinstance(bench.outcomes()[1], CommittedOutcome)
+
+
+def test_a_refusal_aborts_with_the_workers_own_words(bench: Bench) -> None:
+    bench.find(snapshot(2))
+    bench.hear(bench.workers[1], messages.Refused, 2, NO)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert (outcome.serving, outcome.epoch) == (1, 2)
+    assert outcome.reason == "slot 1: plugin pricing does not load"
+    assert outcome.refusals == (SlotRefusal(1, 101, NO),)
+    assert bench.entries()[-1] == Aborted(2, outcome.reason, outcome.refusals)
+    assert bench.said(messages.Abort)[0].stamp.epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [
+        (NothingChanged(("geo is disabled",)), Unchanged),
+        (RollNeeded(("app: 1 file",)), NeedsRoll),
+        (ScanRefused((SlotRefusal(-1, 0, NO),)), Refused),
+        (Candidate(snapshot(2, unit("pricing", 1))), Unchanged),
+        (Candidate(snapshot(9)), Refused),
+    ],
+)
+def test_a_scan_that_finds_no_candidate_ends_the_request_without_a_number(
+    bench: Bench, result: NothingChanged, kind: type
+) -> None:
+    bench.feed(events.Scanned(2, result))
+    assert type(bench.outcomes()[1]) is kind
+    assert bench.entries() == []
+    assert bench.view.given == 1
+
+
+def test_a_dry_run_says_what_would_change() -> None:
+    bench = Bench()
+    bench.come_up()
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, dry_run=True)))
+    bench.find(snapshot(2))
+    assert bench.outcomes()[1] == Planned(1, bench.outcomes()[1].durations, snapshot(2), ("changed",))
+    assert bench.entries() == []
+
+
+def test_a_wish_for_another_epoch_is_refused() -> None:
+    bench = Bench()
+    bench.come_up()
+    bench.feed(events.CutoverRequested(1, CutoverRequest(Origin(Trigger.API), if_epoch=4)))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "epoch 1 is committed, not 4"
+
+
+def test_a_rollback_holds_what_it_sets_aside(bench: Bench) -> None:
+    bench.feed(events.Scanned(2, NothingChanged()))
+    bench.feed(events.CutoverRequested(2, CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK)))
+    bench.feed(events.Scanned(2, Candidate(snapshot(2), (), restores=1)))
+    given = bench.entries()[0]
+    assert isinstance(given, EpochGiven)
+    assert (given.restores, given.holds) == (1, snapshot(1).digest)
+
+
+def test_a_scan_that_takes_too_long_is_given_up(bench: Bench) -> None:
+    bench.fire(Timer(TimerKind.SCAN, 2))
+    assert isinstance(bench.outcomes()[1], Refused)
+    bench.find(snapshot(2))
+    assert bench.entries() == []
+
+
+def test_preflight_comes_before_any_worker_is_asked_when_the_policy_wants_it() -> None:
+    bench = Bench(Policy(preflight=True))
+    bench.boot()
+    bench.find(snapshot(1))
+    assert [effect.candidate for effect in bench.all(effects.Preflight)] == [snapshot(1)]
+    assert not bench.said(messages.Prepare)
+    bench.feed(events.PreflightPassed(1))
+    assert bench.said(messages.Prepare)
+
+
+def test_a_journal_that_cannot_take_the_number_refuses_and_burns_it(bench: Bench) -> None:
+    bench.writes = False
+    bench.find(snapshot(2))
+    bench.feed(events.PersistFailed(bench.all(effects.Persist)[-1].ticket, "no space left on device"))
+    assert bench.view.cutover is State.ABORTING
+    bench.writes = True
+    bench.feed(events.Persisted(bench.all(effects.Persist)[-1].ticket))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert "no space left on device" in outcome.reason
+    assert bench.view.given == 2
+
+
+def test_an_unanswered_prepare_is_repeated_to_those_who_owe_an_answer(bench: Bench) -> None:
+    bench.find(snapshot(2))
+    bench.hear(bench.workers[0], messages.Prepared, 2)
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    repeated = [effect.worker for effect in bench.all(effects.Unicast) if isinstance(effect.message, messages.Prepare)]
+    assert repeated == [bench.workers[1]]
+
+
+def test_every_state_but_idle_moves_on_by_a_deadline_or_an_answer() -> None:
+    assert all(causes for state, causes in cutover.TABLE.transitions.items() if state is not State.IDLE)
+
+
+def test_no_way_leads_from_behind_the_point_of_no_return_to_a_vote() -> None:
+    behind, reached = [State.DECIDING], {State.DECIDING}
+    while behind:
+        for following in cutover.TABLE.transitions[behind.pop()].values():
+            if following not in reached | {State.IDLE}:
+                reached.add(following)
+                behind.append(following)
+    assert reached == {State.DECIDING, State.IN_DOUBT, State.ACTIVATING, State.ABORTING}
+
+
+def test_late_answers_are_about_nothing_any_more(bench: Bench) -> None:
+    bench.find(snapshot(2))
+    bench.hear(bench.workers[1], messages.Refused, 2, NO)
+    bench.forget()
+    bench.hear(bench.workers[0], messages.Prepared, 2)
+    bench.feed(events.Reread(2, Aborted(2, "x")), events.PreflightPassed(2))
+    assert not bench.all(effects.Persist)
+    assert not bench.told(records.PhaseBegan)

@@ -1,0 +1,82 @@
+import pytest
+
+from changeover.supervisor.core import effects, events
+from changeover.supervisor.core.effects import ProcessSignal
+from changeover.supervisor.core.events import Timer, TimerKind, Urgency
+from changeover.supervisor.core.outcome import Refused, Undecided
+from changeover.supervisor.core.shutdown import State
+from tests.machines import RELOAD, Bench, snapshot
+
+DEADLINE = Timer(TimerKind.SHUTDOWN)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.come_up()
+    return bench
+
+
+def end_workers(bench: Bench) -> None:
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, 0))
+
+
+def test_the_zygote_goes_after_the_last_worker_and_the_supervisor_after_the_zygote(bench: Bench) -> None:
+    bench.feed(events.StopRequested())
+    assert not bench.all(effects.StopZygote)
+    end_workers(bench)
+    assert bench.all(effects.StopZygote) == [effects.StopZygote(1)]
+    assert not bench.all(effects.Exit)
+    bench.feed(events.ZygoteLost(1, "ended"))
+    assert [end.code for end in bench.all(effects.Exit)] == [0]
+
+
+def test_a_second_stop_is_more_urgent(bench: Bench) -> None:
+    for _ in range(3):
+        bench.feed(events.StopRequested(Urgency.GRACEFUL))
+    sent = [effect.signal for effect in bench.all(effects.Signal) if effect.worker == bench.workers[0]]
+    assert sent == [ProcessSignal.TERM, ProcessSignal.QUIT, ProcessSignal.KILL]
+
+
+def test_a_quick_stop_skips_the_graceful_part(bench: Bench) -> None:
+    bench.feed(events.StopRequested(Urgency.QUICK))
+    assert {effect.signal for effect in bench.all(effects.Signal)} == {ProcessSignal.QUIT}
+
+
+def test_what_cannot_be_ended_is_named_and_left(bench: Bench) -> None:
+    bench.feed(events.StopRequested())
+    for _ in range(4):
+        bench.fire(DEADLINE)
+    assert bench.view.stopping is State.GONE
+    end = bench.all(effects.Exit)[0]
+    assert (end.code, end.reason) == (1, "these processes could not be ended: 100, 101")
+
+
+def test_no_slot_is_filled_any_more(bench: Bench) -> None:
+    bench.feed(events.StopRequested())
+    bench.feed(events.WorkerExited(bench.workers[0], -9))
+    assert not bench.all(effects.Fork)
+
+
+def test_a_cutover_that_can_be_given_up_is_and_waiting_requests_are_refused(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    bench.feed(events.CutoverRequested(2, RELOAD))
+    bench.feed(events.StopRequested())
+    bench.feed(events.CutoverRequested(3, RELOAD))
+    assert [type(outcome) for outcome in bench.outcomes().values()] == [Refused, Refused, Refused]
+
+
+def test_a_cutover_that_is_in_doubt_at_the_end_is_told_as_undecided(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    bench.writes = False
+    bench.prepare(2)
+    bench.feed(events.PersistFailed(bench.all(effects.Persist)[-1].ticket, "input/output error"))
+    bench.feed(events.StopRequested())
+    end_workers(bench)
+    bench.feed(events.ZygoteLost(1, "ended"))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Undecided)
+    assert "input/output error" in outcome.reason
