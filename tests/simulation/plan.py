@@ -38,6 +38,7 @@ class Plan:
         zygote_fails: Chance that a zygote does not preload.
         slow_scans: Whether scans may outlast their deadline.
         preflight: Whether candidates are rehearsed.
+        wave: How many workers build at a time, 0 for all.
         kill_silent: Whether silent workers are killed.
         flawed: Chance that a content breaks workers.
         stops: When the service is stopped, seconds; None when it is not.
@@ -56,6 +57,7 @@ class Plan:
     zygote_fails: float
     slow_scans: bool
     preflight: bool
+    wave: int
     kill_silent: bool
     flawed: float
     stops: float | None
@@ -77,9 +79,10 @@ class Plan:
             zygote_fails=random.choice((0.0, 0.0, 0.0, 0.2)),
             slow_scans=random.random() < 0.05,
             preflight=random.random() < 0.2,
+            wave=random.choice((0, 1, 2)),
             kill_silent=random.random() < 0.25,
             flawed=random.choice((0.0, 0.1, 0.3)),
-            stops=random.choice((None,) * 8 + (0.08, random.uniform(0.0, 4.0))),
+            stops=random.choice((None,) * 38 + (0.08, random.uniform(0.0, 4.0))),
             absent=random.choice((0.3, 0.6, 0.6, 4.5)),
             lasts=random.uniform(3.0, 5.0),
         )
@@ -99,6 +102,7 @@ class Plan:
             zygote_fails=0.0,
             slow_scans=False,
             preflight=False,
+            wave=0,
             kill_silent=False,
             flawed=0.0,
             stops=None,

@@ -84,6 +84,7 @@ class World(Surroundings):
         self.policy = Policy(
             on_silent_workers=SilentWorkers.KILL if plan.kill_silent else SilentWorkers.ABORT,
             preflight=plan.preflight,
+            wave=plan.wave,
             deadlines=DEADLINES,
             rhythm=RHYTHM,
             restarts=RESTARTS,

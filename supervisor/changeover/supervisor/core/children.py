@@ -179,21 +179,28 @@ class Children:
         self._order_out(slot, signal)
 
     def kill(self, slot: Slot, reason: str) -> None:
-        """Write down what a worker was doing, and kill it."""
-        if not child.TABLE.lists(slot.state, Cause.CONDEMNED) or slot.member is None:
+        """Kill a worker, once it is written down what it was doing, or that cannot be had."""
+        member = self._condemned(slot, reason)
+        if member is None:
             return
-        self._move(slot, Cause.CONDEMNED)
-        slot.member.reason = slot.note = reason
-        self._out.tell(WorkerKilled(slot.member.worker, slot.member.pid, reason))
-        self._out.put(DumpStacks(slot.member.worker))
-        self._order_out(slot, ProcessSignal.KILL)
+        if member.stacks or not member.pid:
+            self._strike(slot, member)
+        else:
+            self._out.put(DumpStacks(member.worker))
+            self._wait(slot, self._policy.deadlines.inquire)
+
+    def stacks(self, slot: Slot, member: Member, stacks: str) -> None:
+        """It is written down what a worker was doing, or cannot be."""
+        member.stacks = stacks
+        if slot.state is State.KILLING and member.told is not ProcessSignal.KILL:
+            self._strike(slot, member)
 
     def dismiss_all(self, signal: ProcessSignal, reason: str) -> None:
         """Fill no slot any more, and tell every worker to leave, more urgently than before."""
         self.staffing = False
         for slot in tuple(self._roster.slots.values()):
             if signal is ProcessSignal.KILL:
-                self.kill(slot, reason)
+                self._end(slot, reason)
             elif slot.state is State.STOPPING:
                 self._order_out(slot, signal)
             self._give_up(slot, reason, signal)
@@ -203,9 +210,6 @@ class Children:
         if slot.state in (State.BACKOFF, State.PARKED):
             self._move(slot, Cause.RETRIED)
             self.fill()
-        elif slot.state is State.FORKING and slot.member is not None:
-            self._out.put(Signal(slot.member.worker, ProcessSignal.KILL))
-            self.exited(slot, None, f"was not forked within {self._policy.deadlines.fork:g} s")
         elif slot.state is State.JOINING and self._ledger.current is None:
             self._wait(slot, self._policy.deadlines.boot)
         elif slot.state in (State.BOOTING, State.JOINING):
@@ -213,7 +217,7 @@ class Children:
         elif slot.state is State.STOPPING and slot.member is not None:
             self._press(slot, slot.member)
         elif slot.state is State.KILLING and slot.member is not None:
-            self._order_out(slot, ProcessSignal.KILL)
+            self._strike(slot, slot.member)
 
     # ---- inside ----
 
@@ -222,6 +226,24 @@ class Children:
             self._order_out(slot, ProcessSignal.QUIT)
         else:
             self.kill(slot, f"did not leave within {self._policy.deadlines.quick:g} s")
+
+    def _end(self, slot: Slot, reason: str) -> None:
+        member = self._condemned(slot, reason) or slot.member
+        if member is not None:
+            self._strike(slot, member)
+
+    def _condemned(self, slot: Slot, reason: str) -> Member | None:
+        if not child.TABLE.lists(slot.state, Cause.CONDEMNED) or slot.member is None:
+            return None
+        self._move(slot, Cause.CONDEMNED)
+        slot.member.reason = slot.note = reason
+        slot.member.told = None
+        return slot.member
+
+    def _strike(self, slot: Slot, member: Member) -> None:
+        if member.told is not ProcessSignal.KILL:
+            self._out.tell(WorkerKilled(member.worker, member.pid, member.reason, member.stacks))
+        self._order_out(slot, ProcessSignal.KILL)
 
     def _order_out(self, slot: Slot, signal: ProcessSignal) -> None:
         deadlines = self._policy.deadlines

@@ -96,7 +96,7 @@ class Signal(Effect, frozen=True):
 
 
 class DumpStacks(Effect, frozen=True):
-    """Have all stacks of a worker written down; answer StacksDumped, soon. The worker may be killed right after."""
+    """Have all stacks of a worker written down; answer StacksDumped. A kill waits for that, for a moment."""
 
     worker: WorkerId
 

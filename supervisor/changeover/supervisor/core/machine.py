@@ -152,7 +152,7 @@ class _Handlers:
     def _stacks_dumped(self, event: events.StacksDumped) -> None:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
-            slot.member.stacks = event.stacks
+            self._parts.children.stacks(slot, slot.member, event.stacks)
             self._parts.coordinator.preparing.stacks(slot.member)
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
@@ -238,7 +238,7 @@ class _Handlers:
                 parts.retirement.rewrite()
             case TimerKind.CHILD:
                 if (slot := parts.roster.slots.get(timer.subject)) is not None:
-                    parts.children.overdue(slot)
+                    parts.reception.overdue(slot)
             case TimerKind.ZYGOTE:
                 parts.zygote.overdue(timer.subject)
             case TimerKind.SHUTDOWN:

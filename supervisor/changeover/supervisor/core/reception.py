@@ -222,6 +222,15 @@ class Reception:
                     member.silent = True
                     self._out.tell(records.WorkerSilent(member.worker, member.pid, seconds))
 
+    def overdue(self, slot: Slot) -> None:
+        """A slot's timer fired. A worker that was not born in time is given up, and mourned like any other."""
+        if slot.state is State.FORKING and slot.member is not None:
+            self._out.put(Signal(slot.member.worker, ProcessSignal.KILL))
+            cause = f"was not forked within {self._policy.deadlines.fork:g} s"
+            self.bury(slot, slot.member, slot.state, None, cause)
+        else:
+            self._children.overdue(slot)
+
     def bury(self, slot: Slot, member: Member, state: State, status: int | None, cause: str) -> None:
         """A worker is confirmed dead; everybody who waits for it goes on."""
         self._children.exited(slot, status, cause)

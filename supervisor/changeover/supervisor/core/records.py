@@ -232,9 +232,15 @@ class WorkerStopping(WorkerRecord, frozen=True):
 
 
 class WorkerKilled(WorkerRecord, frozen=True):
-    """A worker is killed, because it could not do what it had to."""
+    """A worker is killed, because it could not do what it had to.
+
+    Attributes:
+        reason: What it could not do.
+        stacks: What all its threads were doing; empty when that could not be had.
+    """
 
     reason: str
+    stacks: str = ""
 
 
 class WorkerExited(WorkerRecord, frozen=True):

@@ -41,7 +41,7 @@ def word(record: Record) -> Worded:
 
 
 def details(record: Record) -> Iterator[str]:
-    """What belongs below the line: each refusal with its place and traceback."""
+    """What belongs below the line: each refusal with its place and traceback, or a worker's stacks."""
     match record:
         case (
             records.CutoverAborted(refusals=refusals)
@@ -53,6 +53,8 @@ def details(record: Record) -> Iterator[str]:
                 yield from refusal.refusal.traceback.splitlines()
         case records.HookDegraded(refusal=refusal):
             yield from refusal.traceback.splitlines()
+        case records.WorkerKilled(stacks=stacks):
+            yield from stacks.splitlines()
 
 
 def by(origin: Origin) -> str:

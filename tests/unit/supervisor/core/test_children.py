@@ -49,6 +49,7 @@ def test_a_worker_told_to_leave_is_pressed_harder_each_time(bench: Bench) -> Non
     bench.feed(events.ScaleRequested(1))
     bench.fire(SLOT_0)
     bench.fire(SLOT_0)
+    bench.fire(SLOT_0)
     assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.QUIT, ProcessSignal.KILL]
     assert bench.view.slots[0].state is State.KILLING
     bench.feed(events.WorkerExited(bench.workers[0], -9))
@@ -59,6 +60,8 @@ def test_stacks_are_written_down_before_a_kill(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(1))
     bench.fire(SLOT_0)
     bench.fire(SLOT_0)
+    bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
+    assert [killed.stacks for killed in bench.told(records.WorkerKilled)] == ["in a loop"]
     order = [type(effect) for effect in bench.wanted if isinstance(effect, effects.DumpStacks | effects.Signal)]
     assert order[-2:] == [effects.DumpStacks, effects.Signal]
 
@@ -97,6 +100,7 @@ def test_a_joiner_that_cannot_serve_what_is_committed_is_replaced_after_a_pause(
     worker = bench.workers[-1]
     bench.greet(worker)
     bench.hear(worker, messages.Refused, 1, Refusal(Stage.LOAD, Fault.RESOURCE, "out of memory"))
+    bench.feed(events.StacksDumped(worker, ""))
     assert bench.told(records.WorkerKilled)[0].reason == "cannot serve epoch 1: out of memory"
     bench.feed(events.WorkerExited(worker, -9))
     assert bench.view.slots[2].state is State.BACKOFF

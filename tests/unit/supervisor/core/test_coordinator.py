@@ -152,6 +152,8 @@ def test_a_scan_that_takes_too_long_is_given_up(bench: Bench) -> None:
 def test_preflight_comes_before_any_worker_is_asked_when_the_policy_wants_it() -> None:
     bench = Bench(Policy(preflight=True))
     bench.boot()
+    for worker in bench.workers:
+        bench.greet(worker)
     bench.find(snapshot(1))
     assert [effect.candidate for effect in bench.all(effects.Preflight)] == [snapshot(1)]
     assert not bench.said(messages.Prepare)
