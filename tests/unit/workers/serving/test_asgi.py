@@ -487,3 +487,36 @@ async def test_a_stream_whose_lease_is_ended_is_broken_off(way: Way) -> None:
     serving.units.live_leases()[0].end("too many resident copies")
     await until(lambda: not serving.units.leases)
     assert (exchange.aborted, exchange.ended) == (True, False)
+
+
+class Odd(BaseException):
+    """Of no kind that anybody expects."""
+
+
+every_error = pytest.mark.parametrize("error", [Odd, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+
+
+@every_way
+@every_error
+async def test_whatever_is_raised_is_answered_and_told(
+    way: Way, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    exchange = await served(app, way).get()
+    assert exchange.status == 500
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [error]
+
+
+@every_way
+@every_error
+async def test_whatever_is_raised_in_the_middle_breaks_the_response_off(way: Way, error: type[BaseException]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(piece(b"one"))
+        raise error
+
+    exchange = await served(app, way).get()
+    assert exchange.aborted
+    assert not exchange.ended

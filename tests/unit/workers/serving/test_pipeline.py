@@ -296,3 +296,42 @@ async def test_responses_say_which_epoch_and_worker_made_them() -> None:
     served = Served(Pipeline("shop", (), hello), stamp=True)
     answer = await served.get()
     assert (answer.headers["x-changeover-epoch"], answer.headers["x-changeover-worker"]) == ("7", "2")
+
+
+class Odd(BaseException):
+    """Of no kind that anybody expects."""
+
+
+every_error = pytest.mark.parametrize("error", [Odd, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+
+
+@every_error
+@pytest.mark.parametrize("kind", [HandlerKind.INBOUND, HandlerKind.AROUND, HandlerKind.OUTBOUND, HandlerKind.SERVICE])
+async def test_whatever_a_handler_raises_is_answered(kind: HandlerKind, error: type[BaseException]) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    async def fine(request: Request, call: CallContext) -> Response:
+        return Response.text("fine")
+
+    pipeline = (
+        Pipeline("shop", (), broken)  # type: ignore[arg-type]
+        if kind is HandlerKind.SERVICE
+        else Pipeline("shop", [Handler("test:broken", kind, broken)], fine)
+    )
+    assert (await Served(pipeline).get()).status == 500
+
+
+@every_error
+async def test_whatever_a_body_raises_breaks_the_response_off(error: type[BaseException]) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise error
+
+    async def stream(request: Request, call: CallContext) -> Response:
+        return Response(pieces())
+
+    exchange = await Served(Pipeline("shop", (), stream)).get()
+    assert exchange.body == b"one"
+    assert exchange.aborted
+    assert not exchange.ended

@@ -1,6 +1,5 @@
 """One request to an ASGI application, straight between its `send` and the exchange."""
 
-import asyncio
 import enum
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -105,10 +104,10 @@ class AsgiCall:
             await application.call(application.scope(self._request, self._call), self.receive, self.send)
             if self._phase is not _DONE:
                 self._miss()
-        except asyncio.CancelledError:
-            self._cancelled()
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever an application raises ends its request only
+        except BaseException as error:
+            if failure.is_ending(error):
+                self._cancelled()
+                raise
             self._fail(error)
         finally:
             self._settle()

@@ -1,11 +1,23 @@
 """What a client hears of an error, and what the log says: the one place that words either."""
 
+import asyncio
 import logging
 
 from changeover.workers.serving.contract import BodyInvalid, BodyTooLarge, CallContext, NotReady, Request, Response
 from changeover.workers.serving.exchange import Disconnected
 
 log = logging.getLogger("changeover.request")
+
+
+def is_ending(error: BaseException) -> bool:
+    """Whether `error` says that the running task is to end; otherwise it is user code's own, whatever its kind.
+
+    A `CancelledError` is user code's own when nobody cancelled this task: it awaited one that was cancelled.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
 
 
 def answer_to(error: BaseException, request: Request, call: CallContext) -> Response:

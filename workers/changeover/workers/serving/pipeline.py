@@ -93,7 +93,9 @@ class Pipeline:
             elif response is not None:
                 await self._outbound(request, response, call)
                 await reply.send(response)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever user code raises ends its request only
+        except BaseException as error:
+            if failure.is_ending(error):
+                raise
             _fail(reply, error, request, call)
 
     async def _response(self, request: Request, call: CallContext) -> Response | None:
@@ -103,7 +105,9 @@ class Pipeline:
             if response is not None or self._application is not None:
                 return response
             return await self._respond(request, call)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  outbound handlers see how it ended
+        except BaseException as error:
+            if failure.is_ending(error):
+                raise
             return failure.answer_to(error, request, call)
 
     async def _inbound(self, request: Request, call: CallContext) -> Response | None:

@@ -3,7 +3,9 @@
 import asyncio
 import enum
 from collections.abc import AsyncIterator
+from typing import Any
 
+from changeover.workers.serving import failure
 from changeover.workers.serving.contract import Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
@@ -83,20 +85,33 @@ class Reply:
     async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
         self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
         self.progress = Progress.STARTED
-        pump = asyncio.Task(self._pump(body), name="changeover: response body")
+        pump: asyncio.Task[BaseException | None] = asyncio.Task(self._pump(body), name="changeover: response body")
         hung_up = asyncio.Task(self._exchange.wait_disconnected(), name="changeover: client watch")
         try:
             await asyncio.wait((pump, hung_up), return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _cancelled(pump, hung_up)
-        if not pump.cancelled():
-            pump.result()
+        error = None if pump.cancelled() else pump.result()
+        if error is not None:
+            raise error
         if self._exchange.connected:
             self._end()
         else:
             self.abandon()
 
-    async def _pump(self, body: AsyncIterator[bytes]) -> None:
+    async def _pump(self, body: AsyncIterator[bytes]) -> BaseException | None:
+        """Send the pieces; an error is handed back as a value, because SystemExit that leaves a task ends the loop."""
+        try:
+            await self._send_each(body)
+        except Disconnected:
+            return None
+        except BaseException as error:
+            if failure.is_ending(error):
+                raise
+            return error
+        return None
+
+    async def _send_each(self, body: AsyncIterator[bytes]) -> None:
         try:
             async for piece in body:
                 self._become(LeaseKind.STREAM)
@@ -105,8 +120,6 @@ class Reply:
                 if piece:
                     self._exchange.write(piece)
                     await self._exchange.drain()
-        except Disconnected:
-            return
         finally:
             await close(body)
 
@@ -126,7 +139,7 @@ def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeade
     return [*(pair for pair in fields if pair[0] != b"content-length"), (b"content-length", length)]
 
 
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
     """Cancel what still runs, and wait for it."""
     for task in tasks:
         task.cancel()
