@@ -1,11 +1,18 @@
 """The life of a worker process, from fork to exit status."""
 
 import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import uvloop
 
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.worker import Worker
+
+logger = logging.getLogger("changeover.worker")
+
+T = TypeVar("T")
 
 
 def run(birth: Birth) -> int:
@@ -18,8 +25,28 @@ def run(birth: Birth) -> int:
         The exit status.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(birth))
+        return run_to_end(runner.get_loop(), _live(birth))
 
 
 async def _live(birth: Birth) -> int:
     return await Worker(asyncio.get_running_loop(), birth).live()
+
+
+def run_to_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run the loop until `work` is done, whatever else runs on it.
+
+    SystemExit and KeyboardInterrupt that leave a task or a callback stop a loop. Here they are some application's
+    `sys.exit` in something that it started (the process ignores SIGINT), and end nothing but that.
+
+    Args:
+        loop: Not running.
+        work: What decides how long it runs.
+    """
+    life = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(life)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if life.done():
+                raise
+            logger.error("a task or callback raised %r, which does not end the worker", error, exc_info=error)
