@@ -71,7 +71,14 @@ class Bench:
         self.seq += 1
         return self.seq
 
-    def welcome(self, current: int | None, candidate: int | None = None, seq: int | None = None, term: int = 1) -> None:
+    def welcome(
+        self,
+        current: int | None,
+        candidate: int | None = None,
+        decided: int = 0,
+        seq: int | None = None,
+        term: int = 1,
+    ) -> None:
         """Say all that there is to know."""
         self.hear(
             messages.Welcome(
@@ -80,6 +87,7 @@ class Bench:
                 Phase.PREPARING if candidate else Phase.IDLE,
                 None if current is None else snapshot(current),
                 None if candidate is None else snapshot(candidate),
+                decided,
             )
         )
 

@@ -80,6 +80,12 @@ class Coordinator:
         return cutover.phase(self.state)
 
     @property
+    def decided(self) -> int:
+        """The number up to which every one that was given has its decision."""
+        undecided = self.run is not None and self.state not in (State.SCANNING, State.ACTIVATING)
+        return self.run.epoch - 1 if self.run is not None and undecided else self._ledger.given
+
+    @property
     def candidate(self) -> Snapshot | None:
         """What a worker that joins now prepares beside what is committed."""
         # An abort that follows a doubt may still turn out to be a commit.

@@ -111,6 +111,7 @@ class Reception:
                 self._coordinator.phase,
                 self._ledger.current,
                 candidate,
+                self._coordinator.decided,
             ),
         )
 

@@ -56,11 +56,19 @@ def test_a_welcome_older_than_what_was_seen_is_ignored(bench: Bench) -> None:
     assert bench.machine.prepared == 8
 
 
-def test_a_welcome_without_the_candidate_says_that_it_was_aborted(bench: Bench) -> None:
+def test_a_welcome_from_before_a_prepare_takes_nothing_back(bench: Bench) -> None:
+    bench.serve(7)
+    bench.hear(messages.Prepare(Stamp(JOURNAL, 1, 8), messages.UNORDERED, snapshot(8), 60.0))
+    bench.built(8)
+    bench.welcome(7, decided=7)
+    assert bench.machine.prepared == 8
+
+
+def test_a_welcome_that_says_that_the_candidate_is_decided_ends_it(bench: Bench) -> None:
     bench.serve(7)
     bench.prepare(8)
     bench.built(8)
-    bench.welcome(7)
+    bench.welcome(7, decided=8)
     assert bench.all(effects.Discard) == [effects.Discard(8)]
 
 

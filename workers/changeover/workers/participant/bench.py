@@ -101,13 +101,12 @@ class Bench:
             self._drop()
         self.advance()
 
-    def welcomed(self, current: Snapshot | None, candidate: Snapshot | None) -> None:
-        """All that there is to know: whatever else is aside has been decided against."""
-        if current is not None:
-            self._settled = max(self._settled, current.epoch)
-        self.candidate = candidate if candidate is not None and candidate.epoch > self._settled else None
-        wanted = {snapshot.epoch for snapshot in (current, candidate) if snapshot is not None}
-        if self.state is not State.EMPTY and self.state not in aside.COMMITTED and self._aside.epoch not in wanted:
+    def welcomed(self, current: Snapshot | None, candidate: Snapshot | None, decided: int) -> None:
+        """All that there is to know. Only what is known to be decided is given up: this may be an old message."""
+        self._settled = max(self._settled, decided, 0 if current is None else current.epoch)
+        known = max((c for c in (self.candidate, candidate) if c is not None), key=_epoch, default=None)
+        self.candidate = known if known is not None and known.epoch > self._settled else None
+        if self._is_aborted(current):
             self._drop()
         if current is not None and current.epoch > self.serving.epoch:
             if self.state is not State.EMPTY and self._aside.epoch == current.epoch:
@@ -119,6 +118,11 @@ class Bench:
         if self.candidate is not None:
             self._answer_again(self.candidate.epoch)
         self.advance()
+
+    def _is_aborted(self, current: Snapshot | None) -> bool:
+        if self.state not in (State.BUILDING, State.PREPARED) or self._aside.epoch > self._settled:
+            return False
+        return current is None or self._aside.epoch != current.epoch
 
     # ---- what the shell says ----
 
@@ -222,3 +226,7 @@ class Bench:
 
     def _move(self, cause: Cause) -> None:
         self.state = aside.TABLE.after(self.state, cause)
+
+
+def _epoch(snapshot: Snapshot) -> int:
+    return snapshot.epoch

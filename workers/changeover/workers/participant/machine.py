@@ -96,7 +96,7 @@ class Machine:
         kept = self._tie.welcomed(message.seq)
         if kept is None:
             return
-        self._bench.welcomed(message.current, message.candidate)
+        self._bench.welcomed(message.current, message.candidate, message.decided)
         for later in kept:
             self._receive(later)
 

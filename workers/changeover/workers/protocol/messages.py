@@ -50,11 +50,19 @@ class FromSupervisor(Message, frozen=True):
 
 
 class Welcome(FromSupervisor, frozen=True):
-    """Answer to a worker's subscription: all it needs to join. `stamp.epoch` is the committed epoch."""
+    """Answer to a worker's Hello: all it needs to join. `stamp.epoch` is the committed epoch.
+
+    Attributes:
+        phase: Where the cutover stands.
+        current: The committed generation.
+        candidate: The one that is being prepared.
+        decided: Every number up to this one has its decision: what else a worker holds of them was aborted.
+    """
 
     phase: Phase
     current: Snapshot | None
     candidate: Snapshot | None
+    decided: int = 0
 
 
 class Pulse(FromSupervisor, frozen=True):
