@@ -178,7 +178,7 @@ async def test_an_answer_without_a_body_has_none_whatever_the_application_writes
             head = await client.head()
             assert int(head[9:12]) == status
             assert field_of(head, b"transfer-encoding") is None
-            assert (field_of(head, b"content-length") is None) == (status == 204)
+            assert (field_of(head, b"content-length") is None) == (status != 200)
 
 
 async def test_a_head_request_learns_the_length_that_get_would_have() -> None:
@@ -186,6 +186,22 @@ async def test_a_head_request_learns_the_length_that_get_would_have() -> None:
         client = await server.client()
         client.send(get(method="HEAD"))
         assert field_of(await client.head(), b"content-length") == b"100"
+        assert not server.dispatcher.faults
+
+
+async def test_a_head_request_learns_no_length_while_the_body_is_not_complete() -> None:
+    async def stream(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        for _ in range(3):
+            exchange.write(b"piece")
+            await asyncio.sleep(0)
+        exchange.end()
+
+    async with serving(stream) as server:
+        client = await server.client()
+        client.send(get(method="HEAD") + get(method="HEAD"))
+        for _ in range(2):
+            assert field_of(await client.head(), b"content-length") is None
         assert not server.dispatcher.faults
 
 

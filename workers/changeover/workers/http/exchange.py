@@ -232,6 +232,8 @@ class WireExchange:
     def uncork(self) -> None:
         """Send what was held back; called at the end of the loop's turn."""
         self._corked = False
+        if self._framing is _NOTHING:
+            self._size = 0  # more may come, so how long the body would be is not known
         if self._stage is _STARTED or (self._stage is _SENT and self._pending):
             self._flush(b"")
 
@@ -270,7 +272,7 @@ class WireExchange:
     def _encode_head(self) -> bytes:
         wire, head, response = self._wire, self.head, self._response
         length = response.length
-        if length is None and (self._framing is _LENGTH or (self._framing is _NOTHING and self._size)):
+        if length is None and (self._framing is _LENGTH or (head.method == "HEAD" and self._size)):
             length = self._size
         persistent = wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
         lines = response.lines + framing_lines(self._framing, response.status, length)
