@@ -144,11 +144,14 @@ async def test_a_shutdown_that_hangs_is_cancelled_at_its_deadline() -> None:
         await application.stop(0.01)
 
 
-async def test_a_lifespan_that_fails_while_it_serves_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [KeyError, SystemExit])
+async def test_a_lifespan_that_fails_while_it_serves_is_logged(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        raise KeyError("consumer")
+        raise error("consumer")
 
     application = Application("app", app)
     with caplog.at_level(logging.ERROR):

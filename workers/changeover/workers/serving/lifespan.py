@@ -162,11 +162,11 @@ class Lifespan:
         scope = {"type": "lifespan", "asgi": _VERSIONS, "state": self._values}
         try:
             await self._call(scope, self._receive, self._send)
-        except SystemExit as error:
-            raise ExitCalled(error.code) from error
-        except Exception:
+        except (Exception, SystemExit) as error:
             if self._state is _State.STARTED:
                 log.exception("the lifespan of application %s failed while it serves", self._name)
+            if isinstance(error, SystemExit):
+                raise ExitCalled(error.code) from error
             raise
 
     async def _receive(self) -> dict[str, str]:
