@@ -52,6 +52,20 @@ class DirectoryHeld(ProcessError):
         super().__init__(f"{directory} is held by another supervisor: {who}; or choose another directory")
 
 
+class LockUnusable(ProcessError):
+    """The lock of a directory cannot be opened or written.
+
+    Attributes:
+        path: Its file.
+        reason: The system's words.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} cannot be locked: {reason}; make it a file of ours, or choose another directory")
+
+
 class DirectoryLock:
     """An exclusive lock on a directory; ends with the process, whatever ends it.
 
@@ -75,9 +89,13 @@ class DirectoryLock:
 
         Raises:
             DirectoryHeld: Another living process has it.
+            LockUnusable: Its file cannot be opened or written.
         """
         path = directory / LOCK_FILE
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        except OSError as error:
+            raise LockUnusable(path, error.strerror or str(error)) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             me = holder_of_pid(os.getpid())
@@ -88,6 +106,9 @@ class DirectoryLock:
             os.close(fd)
             owner = read_owner(directory)
             raise DirectoryHeld(directory, owner, holder_of(owner) if owner else None) from error
+        except OSError as error:
+            os.close(fd)
+            raise LockUnusable(path, error.strerror or str(error)) from error
         except BaseException:
             os.close(fd)
             raise

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from changeover.supervisor.config.paths import private
 from changeover.supervisor.process.errors import ProcessError
 from changeover.supervisor.process.holders import Holder, children_of, has_socket, holders_of_path, worded
 from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
@@ -15,7 +16,8 @@ from changeover.workers.protocol.identity import WorkerId
 
 MODE = 0o750
 LONGEST_NAME = "worker-18446744073709551615.sock"
-_OURS = ("*.sock", "epoch.cell")
+OURS = ("snapshots.sock", "reports.sock", "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell")
+"""Everything that a supervisor makes in its runtime directory, beside the lock; all else in there is somebody else's."""
 
 
 class DirectoryUnfit(ProcessError):
@@ -110,7 +112,8 @@ class RuntimeDirectory:
         Raises:
             Orphaned: One has.
         """
-        addressed = [folder / path.name for path in self.real.glob("*.sock") for folder in {self.real, self.path}]
+        ours = [path.name for path in self._ours() if path.suffix == ".sock"]
+        addressed = [folder / name for name in ours for folder in {self.real, self.path}]
         holders = {holder for path in addressed for holder in holders_of_path(path)}
         if holders or any(has_socket(path) for path in addressed):
             holders.update(children_of(frozenset(holder.pid for holder in holders)))
@@ -129,28 +132,43 @@ class RuntimeDirectory:
         self._lock.release()
 
     def _ours(self) -> Iterator[Path]:
-        for pattern in _OURS:
+        for pattern in OURS:
             yield from self.real.glob(pattern)
 
 
 def private_directory(directory: Path, mode: int) -> Path:
     """Make a directory that only we may change, with its parents, and return its absolute path.
 
+    One that is there already is taken as it is or not at all: what it is to others is not ours to change.
+
     Raises:
-        DirectoryUnfit: It belongs to somebody else, or others may write to it.
+        DirectoryUnfit: It belongs to somebody else, or others may write to it or put another in its place.
     """
     real = directory.absolute()
     try:
-        real.parent.mkdir(parents=True, exist_ok=True)
+        real.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         real.mkdir(mode=mode, exist_ok=True)
-        found = real.stat()
+        _refuse_foreign(real)
+        if real.parent.parent.stat().st_mode & stat.S_IWOTH:
+            # Below /tmp whoever comes first makes the folder that others look in.
+            _refuse_foreign(real.parent)
     except OSError as error:
         raise DirectoryUnfit(real, f"{error.strerror}; choose another with --runtime-dir or --state-dir") from error
-    if found.st_uid != os.geteuid():
-        raise DirectoryUnfit(real, f"it belongs to uid {found.st_uid}, and we are uid {os.geteuid()}")
-    if stat.S_IMODE(found.st_mode) & 0o022 & ~mode:
-        real.chmod(mode)
     return real
+
+
+def _refuse_foreign(folder: Path) -> None:
+    us, found, named = os.geteuid(), folder.stat(), folder.lstat()
+    # A link may be root's; whoever else owns it could point it elsewhere.
+    if found.st_uid != us or named.st_uid not in (us, 0):
+        owner = named.st_uid if found.st_uid == us else found.st_uid
+        raise DirectoryUnfit(folder, f"it belongs to uid {owner}, and we are uid {us}")
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise DirectoryUnfit(
+            folder,
+            f"others may write to it (mode {stat.S_IMODE(found.st_mode):o}); `chmod go-w {folder}`, "
+            "or choose another with --runtime-dir or --state-dir",
+        )
 
 
 def addressable(directory: Path) -> Path:
@@ -161,7 +179,7 @@ def addressable(directory: Path) -> Path:
     """
     if len(os.fsencode(directory / LONGEST_NAME)) <= LONGEST_UNIX_PATH:
         return directory
-    folder = private_directory(Path(f"/tmp/changeover-{os.geteuid()}"), 0o700)
+    folder = private_directory(private_directory(private(os.geteuid()), 0o700) / ".short", 0o700)
     link = folder / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     if not (link.is_symlink() and link.readlink() == directory):
         link.unlink(missing_ok=True)

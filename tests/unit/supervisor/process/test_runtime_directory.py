@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.process.lock import DirectoryHeld
+from changeover.supervisor.process.lock import DirectoryHeld, LockUnusable
 from changeover.supervisor.process.runtime_directory import (
     DirectoryUnfit,
     Orphaned,
@@ -22,7 +22,7 @@ from changeover.workers.protocol.identity import WorkerId
 def long_path(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / ("long" * 20) / "shop"
     yield path
-    for link in Path(f"/tmp/changeover-{os.geteuid()}").glob("*"):
+    for link in Path(f"/tmp/changeover-{os.geteuid()}/.short").glob("*"):
         if link.is_symlink() and link.readlink() == path:
             link.unlink()
 
@@ -76,11 +76,39 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: py
         RuntimeDirectory.take(tmp_path, "shop")
 
 
-def test_a_directory_that_others_may_write_to_is_made_private(tmp_path: Path) -> None:
+def test_a_directory_that_others_may_write_to_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
-    (tmp_path / "shop").chmod(0o777)
-    RuntimeDirectory.take(tmp_path / "shop", "shop").close()
-    assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == 0o750
+    (tmp_path / "shop").chmod(0o1777)
+    with pytest.raises(DirectoryUnfit, match=r"others may write to it \(mode 1777\); `chmod go-w"):
+        RuntimeDirectory.take(tmp_path / "shop", "shop")
+    assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == 0o1777
+
+
+def test_a_folder_that_somebody_else_could_have_made_first_is_refused(tmp_path: Path) -> None:
+    open_to_all = tmp_path / "tmp"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o1777)
+    trap = open_to_all / "changeover-0"
+    trap.mkdir()
+    trap.chmod(0o777)
+    with pytest.raises(DirectoryUnfit, match="changeover-0 cannot be used: others may write to it"):
+        RuntimeDirectory.take(trap / "shop", "shop")
+
+
+def test_files_of_others_stay_when_it_is_taken_and_when_it_is_left(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as web:
+        web.bind(str(tmp_path / "web.sock"))
+        web.listen()
+        RuntimeDirectory.take(tmp_path, "shop").close()
+        assert (tmp_path / "web.sock").is_socket()
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(LockUnusable, match="cannot be locked"):
+        RuntimeDirectory.take(tmp_path, "shop")
+    assert (tmp_path / "precious").read_text() == "kept"
 
 
 def test_a_file_in_its_place_is_refused_with_what_to_do(tmp_path: Path) -> None:
