@@ -17,7 +17,7 @@ from changeover.workers.protocol.identity import WorkerId
 MODE = 0o750
 LONGEST_NAME = "worker-18446744073709551615.sock"
 OURS = ("snapshots.sock", "reports.sock", "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell")
-"""Everything that a supervisor makes in its runtime directory, beside the lock; all else in there is somebody else's."""
+"""All that a supervisor makes in its runtime directory, beside the lock; everything else in there is not ours."""
 
 
 class DirectoryUnfit(ProcessError):
