@@ -36,6 +36,9 @@ from changeover.workers.runtime.settings import Birth
 
 logger = logging.getLogger("changeover")
 
+TOLD_AFTER = 0.005
+"""Seconds after which records are told, at the latest; an outcome is never known before what led to it was told."""
+
 
 class PreflightUnsupported(SupervisorError):
     """The policy asks for a preflight, and this version has none."""
@@ -114,7 +117,7 @@ class Driver:
             effects.Preflight: self._preflight,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: lambda effect: self._forget(effect.timer),
-            effects.Resolve: lambda effect: hands.resolve(effect.ticket, effect.outcome),
+            effects.Resolve: self._resolve,
             effects.Answer: lambda effect: hands.answer(effect.ticket, effect.message),
             effects.Tell: lambda effect: self.tell(effect.record),
             effects.Exit: lambda effect: hands.exit(effect.code, effect.reason),
@@ -134,9 +137,9 @@ class Driver:
             self._feeding = False
 
     def tell(self, record: Record) -> None:
-        """Tell a record once the effects under way are done: wording it must not delay a commit."""
+        """Tell a record in a moment: wording it must not delay a commit, nor hearing that workers follow."""
         if not self._records:
-            self._loop.call_soon(self._tell_all)
+            self._loop.call_later(TOLD_AFTER, self._tell_all)
         self._records.append(record)
 
     def close(self) -> None:
@@ -151,6 +154,10 @@ class Driver:
     def _tell_all(self) -> None:
         while self._records:
             self._hands.tell(self._records.popleft())
+
+    def _resolve(self, effect: effects.Resolve) -> None:
+        self._tell_all()
+        self._hands.resolve(effect.ticket, effect.outcome)
 
     def _persist(self, effect: effects.Persist) -> None:
         async def persist() -> None:

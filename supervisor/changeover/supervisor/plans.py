@@ -20,6 +20,7 @@ def policy(settings: Settings) -> Policy:
     return Policy(
         boot=Boot(settings.boot),
         on_silent_workers=SilentWorkers(settings.on_silent_worker),
+        wave=max(1, (os.cpu_count() or 1) // 2),
         deadlines=Deadlines(prepare=wait.prepare, boot=wait.boot, graceful=wait.graceful),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence),
     )

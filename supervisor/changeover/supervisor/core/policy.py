@@ -92,6 +92,7 @@ class Policy(msgspec.Struct, frozen=True):
         boot: What a cold start serves.
         on_silent_workers: What becomes of a worker that lets the prepare deadline pass.
         preflight: Whether a candidate is rehearsed in a disposable process first.
+        wave: How many workers build a candidate at a time, so that the others serve undisturbed; 0 = all at once.
         deadlines: How long each wait lasts.
         rhythm: What is repeated, and how often.
         restarts: How eagerly a dead worker is replaced.
@@ -100,6 +101,7 @@ class Policy(msgspec.Struct, frozen=True):
     boot: Boot = Boot.AUTO
     on_silent_workers: SilentWorkers = SilentWorkers.ABORT
     preflight: bool = False
+    wave: int = 0
     deadlines: Deadlines = Deadlines()
     rhythm: Rhythm = Rhythm()
     restarts: Restarts = Restarts()

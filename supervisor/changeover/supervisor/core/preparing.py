@@ -46,11 +46,12 @@ class Preparing:
         self._fail = fail
 
     def begin(self, run: Run) -> None:
-        """Ask every worker."""
+        """Ask all workers, or the first wave of them: the others are asked as these answer."""
         self._progress.move(Cause.OPENED)
         run.times.prepared = self._out.now
         self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
-        self._voting.ask(run, self._policy.deadlines.prepare)
+        if not self._policy.wave:
+            self._voting.ask_all(run, self._policy.deadlines.prepare)
         self.recount()
 
     def repeat(self) -> None:
@@ -90,6 +91,8 @@ class Preparing:
         elif verdict is Verdict.UNANIMOUS:
             self._out.cancel_timer(self._timer(run))
             self._unanimous(run)
+        elif self._policy.wave:
+            self._voting.ask_next(run, self._policy.wave, self._policy.deadlines.prepare)
 
     def overdue(self, run: Run) -> None:
         """The deadline passed: first those who did not answer are asked what they do, or killed; then it is over."""

@@ -30,7 +30,7 @@ class Voting:
         """How many have a vote now."""
         return sum(1 for _ in self._roster.members())
 
-    def ask(self, run: Run, deadline: float) -> None:
+    def ask_all(self, run: Run, deadline: float) -> None:
         """Ask every worker to prepare."""
         if run.snapshot is None:
             return
@@ -40,15 +40,24 @@ class Voting:
         stamp = self._ledger.stamp(run.epoch)
         self._out.broadcast(messages.Prepare(stamp, self._out.next_seq(), run.snapshot, deadline))
 
+    def ask_next(self, run: Run, wave: int, deadline: float) -> None:
+        """Ask so many workers to prepare that `wave` build at a time."""
+        building = sum(member.asked == run.epoch for member in self._pending(run))
+        waiting = [member for member in self._roster.members() if member.greeted and member.asked != run.epoch]
+        for member in waiting[: max(0, wave - building)]:
+            member.asked = run.epoch
+            self._tell(run, member, deadline)
+
     def ask_again(self, run: Run, deadline: float) -> None:
-        """Ask those that did not answer."""
-        if run.snapshot is None:
-            return
-        stamp = self._ledger.stamp(run.epoch)
+        """Ask those that were asked and did not answer."""
         for member in self._pending(run):
-            if member.greeted:
-                member.asked = run.epoch
-                self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline))
+            if member.asked == run.epoch:
+                self._tell(run, member, deadline)
+
+    def _tell(self, run: Run, member: Member, deadline: float) -> None:
+        if run.snapshot is not None:
+            stamp = self._ledger.stamp(run.epoch)
+            self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline))
 
     def verdict(self, run: Run) -> Verdict:
         """What the votes amount to now."""
@@ -103,7 +112,13 @@ class Voting:
             self.said_no(run, member, Refusal(Stage.PREPARE, Fault.TIMEOUT, summary, traceback=member.stacks))
 
     def _pending(self, run: Run) -> list[Member]:
-        return [member for member in self._roster.members() if member.incarnation not in run.prepared | run.refused]
+        """Those who owe an answer: they were asked, or have not even introduced themselves."""
+        return [
+            member
+            for member in self._roster.members()
+            if member.incarnation not in run.prepared | run.refused
+            and (member.asked == run.epoch or not member.greeted)
+        ]
 
     def _first(self) -> bool:
         return self._ledger.current is None

@@ -205,3 +205,32 @@ def test_late_answers_are_about_nothing_any_more(bench: Bench) -> None:
     bench.feed(events.Reread(2, Aborted(2, "x")), events.PreflightPassed(2))
     assert not bench.all(effects.Persist)
     assert not bench.told(records.PhaseBegan)
+
+
+def test_workers_build_in_waves_so_that_the_others_serve_undisturbed() -> None:
+    bench = Bench(Policy(wave=1))
+    bench.boot(slots=3)
+    bench.be_born()
+    for worker in bench.living():
+        bench.greet(worker)
+    bench.feed(events.Scanned(1, Candidate(snapshot(1))))
+    asked = []
+    while bench.view.cutover is State.PREPARING:
+        told = [effect.worker for effect in bench.all(effects.Unicast) if isinstance(effect.message, messages.Prepare)]
+        asked.append(told)
+        bench.forget()
+        bench.hear(told[-1], messages.Prepared, 1)
+    assert asked == [[worker] for worker in bench.living()]
+    assert bench.view.cutover is State.ACTIVATING
+
+
+def test_only_those_whose_turn_had_come_are_blamed_for_silence() -> None:
+    bench = Bench(Policy(wave=1))
+    bench.come_up(slots=2)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert [refusal.slot for refusal in outcome.refusals] == [bench.workers[0].slot]

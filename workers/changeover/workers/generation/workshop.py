@@ -49,10 +49,20 @@ class Workshop:
         on_drained: Told once of every unit that the serving generation lacks and that no lease holds any more;
             never before `activated` returned.
         on_degraded: Told of every failure that comes too late to refuse: the epoch stays.
+        aftermath: Seconds after an activation until anything is told as drained.
     """
 
-    def __init__(self, store: Path, *, hook_deadline: float, on_drained: OnDrained, on_degraded: OnDegraded) -> None:
+    def __init__(
+        self,
+        store: Path,
+        *,
+        hook_deadline: float,
+        on_drained: OnDrained,
+        on_degraded: OnDegraded,
+        aftermath: float = 0.0,
+    ) -> None:
         self._store = store
+        self._aftermath = aftermath
         self._hooks = Hooks(hook_deadline)
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)
@@ -138,7 +148,7 @@ class Workshop:
             unit.lifecycle.advance(Step.DRAIN)
             self._to_deactivate[unit.key] = unit
         self._drains.begin((unit.key for unit in dropped), old.unit_sets - new.unit_sets)
-        asyncio.get_running_loop().call_soon(self._drains.sweep)
+        asyncio.get_running_loop().call_later(self._aftermath, self._drains.sweep)
         return self._drains.draining
 
     async def after_activation(self, old: Generation, new: Generation) -> None:

@@ -19,6 +19,9 @@ from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.runtime.vitals import lease_views
 
+AFTERMATH = 0.005
+"""Seconds after an activation in which hooks and drains wait: other workers need the processor to follow."""
+
 
 class Surroundings(Protocol):
     """What the shell needs of the worker around it."""
@@ -104,6 +107,9 @@ class Shell:
         draining = self._workshop.activated(old, new)
         self.feed(events.Activated(new.epoch, at, draining))
         self._around.switched(new.epoch)
+        self._loop.call_later(AFTERMATH, self._follow_up, old, new)
+
+    def _follow_up(self, old: Generation, new: Generation) -> None:
         self._start(self._workshop.after_activation(old, new))
 
     async def close(self) -> None:

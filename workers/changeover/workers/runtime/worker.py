@@ -22,7 +22,7 @@ from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.settings import Birth
-from changeover.workers.runtime.shell import Shell
+from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
 from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
@@ -58,6 +58,7 @@ class Worker:
         self._loop = loop
         self._birth = birth
         self._status = 0
+        self._stranded = False
         self._urgency = asyncio.Queue[Urgency]()
         settings, deadlines = birth.settings, birth.settings.deadlines
         attribution.install(loop)
@@ -68,6 +69,7 @@ class Worker:
             hook_deadline=deadlines.hook,
             on_drained=lambda units: self._shell.feed(events.UnitsDrained(units)),
             on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
+            aftermath=AFTERMATH,
         )
         self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
         self._connections = Connections(self._dispatcher, settings.limits)
@@ -104,10 +106,10 @@ class Worker:
 
     def switched(self, epoch: int) -> None:
         """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
-        self._loop.call_soon(self._connections.resume_all)
-        for lease in self._workshop.leases_over(self._birth.settings.max_resident):
-            lease.end(f"too many resident copies: epoch {epoch} serves")
-        self._show({})
+        if self._stranded:
+            self._stranded = False
+            self._loop.call_soon(self._connections.resume_all)
+        self._loop.call_later(AFTERMATH, self._settle, epoch)
 
     def leave(self, reason: str) -> None:
         """Stop accepting, finish what is in flight, exit."""
@@ -139,7 +141,13 @@ class Worker:
         self._shell.switched(old, new)
 
     def _on_stranded(self, epoch: int) -> None:
+        self._stranded = True
         self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
+
+    def _settle(self, epoch: int) -> None:
+        for lease in self._workshop.leases_over(self._birth.settings.max_resident):
+            lease.end(f"too many resident copies: epoch {epoch} serves")
+        self._show(vitals.leases_by_epoch(self._workshop.leases()))
 
     def _beat_again(self) -> None:
         leases = vitals.leases_by_epoch(self._workshop.leases())
