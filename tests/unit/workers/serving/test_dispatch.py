@@ -1,6 +1,7 @@
 """The read path: admission, routes, leases, context."""
 
 import asyncio
+from contextvars import ContextVar
 
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import CallContext, Request, Response
@@ -108,3 +109,20 @@ async def test_whoever_watches_a_unit_set_is_told_when_its_last_lease_goes() -> 
     assert idle == [units]
     second.release()
     assert idle == [units]
+
+
+async def test_a_request_that_is_dispatched_inside_another_inherits_none_of_its_context() -> None:
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    pipelined = MemoryExchange("GET", "/second")
+
+    async def whose(request: Request, call: CallContext) -> Response:
+        found = user.get()
+        if request.path == "/first":
+            user.set("ada")
+            assert served.dispatcher.dispatch(pipelined)
+        return Response.text(found)
+
+    served = Served(Pipeline("shop", (), whose))
+    assert (await served.get("/first")).body == b"nobody"
+    await until(lambda: pipelined.settled)
+    assert pipelined.body == b"nobody"

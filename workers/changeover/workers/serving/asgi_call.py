@@ -23,7 +23,9 @@ class Phase(enum.Enum):
     DONE = "after the last http.response.body"
 
 
-_OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
+# Looking a member up costs at every request.
+_OPEN, _STARTED, _DONE = Phase
+_STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
 class UnexpectedMessage(ChangeoverError):
@@ -131,13 +133,19 @@ class AsgiCall:
         """
         kind, phase = message["type"], self._phase
         if kind == "http.response.body" and phase is _STARTED:
-            body = _octets(message.get("body", b""))
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = _octets(body)
             if message.get("more_body", False):
                 await self._send_piece(body)
             else:
                 self._send_last(body)
         elif kind == "http.response.start" and phase is _OPEN:
-            await self._start(message["status"], message.get("headers", ()))
+            status, headers = message["status"], message.get("headers", ())
+            if self._outbound is not None:
+                status, headers = await self._edited(self._outbound, status, headers)
+            self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
+            self._phase = _STARTED
         else:
             raise UnexpectedMessage(kind, phase)
 
@@ -154,17 +162,14 @@ class AsgiCall:
         self._body_read = True
         return {"type": "http.request", "body": body or b"", "more_body": False}
 
-    async def _start(self, status: int, headers: RawHeaders) -> None:
-        if self._outbound is not None:
-            response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))
-            await self._outbound(self._request, response, self._call)
-            status, headers = response.status, response.headers.raw
-        self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
-        self._phase = _STARTED
+    async def _edited(self, outbound: Outbound, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
+        response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))
+        await outbound(self._request, response, self._call)
+        return response.status, response.headers.raw
 
     async def _send_piece(self, body: bytes) -> None:
         exchange = self._exchange
-        self._call.lease.kind = LeaseKind.STREAM
+        self._call.lease.kind = _STREAM
         if not exchange.connected and not self._listening:
             raise Disconnected("the client is gone")
         if body:
@@ -176,7 +181,7 @@ class AsgiCall:
         if body:
             self._exchange.write(body)
         self._exchange.end()
-        self._call.lease.kind = LeaseKind.TASK
+        self._call.lease.kind = _TASK
 
     def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
@@ -210,8 +215,6 @@ class AsgiCall:
 
 
 def _octets(body: Any) -> bytes:
-    if type(body) is bytes:
-        return body
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)
     raise TypeError(f"the application sent a body of type {type(body).__name__}; encode it to bytes")

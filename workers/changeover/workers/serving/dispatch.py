@@ -1,6 +1,7 @@
 """The read path: stamp, admit, match, lease, answer."""
 
-import time
+import contextvars
+from time import monotonic_ns
 from typing import Protocol
 
 from changeover.workers.serving.contract import CallContext, Response
@@ -29,6 +30,7 @@ class Admission(Protocol):
         """The generation, or None: nothing may be dispatched now. Reads the commit cell."""
 
 
+_HTTP = LeaseKind.HTTP  # looking a member up costs at every request
 _PROBLEMS = {
     Miss.NOT_FOUND: Response.problem(404, "Not found", Miss.NOT_FOUND.value),
     Miss.EMPTY: Response.problem(503, "Nothing serves yet", Miss.EMPTY.value),
@@ -37,6 +39,9 @@ _PROBLEMS = {
 
 class LiveDispatcher:
     """Leads exchanges to the pipelines of the generation that is authoritative at that moment.
+
+    Each request runs in a copy of the context in which the dispatcher was made: the request before it on the
+    connection, inside whose task a pipelined one may be dispatched, leaves nothing to it.
 
     Args:
         admission: The switch.
@@ -47,11 +52,12 @@ class LiveDispatcher:
         requests: How many were dispatched.
     """
 
-    __slots__ = ("_admission", "_epoch_header", "_stamp", "_stamped", "_worker", "requests")
+    __slots__ = ("_admission", "_context", "_epoch_header", "_stamp", "_stamped", "_worker", "requests")
 
     def __init__(self, admission: Admission, *, worker: int, epoch_header: bool = False) -> None:
         self.requests = 0
         self._admission = admission
+        self._context = contextvars.copy_context()
         self._worker = worker
         self._epoch_header = epoch_header
         self._stamped = -1
@@ -59,7 +65,7 @@ class LiveDispatcher:
 
     def dispatch(self, exchange: Exchange) -> bool:
         """Take the exchange, or answer False: nothing may be dispatched now, hold it."""
-        started = time.monotonic_ns()
+        started = monotonic_ns()
         generation = self._admission.admit()
         if generation is None:
             return False
@@ -70,15 +76,13 @@ class LiveDispatcher:
         if isinstance(target, Miss):
             Reply(exchange, stamp).send_problem(_PROBLEMS[target])
             return True
-        lease = target.unit_set.lease(LeaseKind.HTTP, epoch, request.path, started)
+        lease = target.unit_set.lease(_HTTP, epoch, request.path, started)
         if target.mount:
             target.strip(request)
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
-        token = current_lease.set(lease)
-        try:
-            lease.holder = target.pipeline.serve(exchange, call, stamp)
-        finally:
-            current_lease.reset(token)
+        context = self._context.copy()
+        context.run(current_lease.set, lease)
+        lease.holder = target.pipeline.serve(exchange, call, context, stamp)
         return True
 
     def _stamp_of(self, epoch: int) -> RawHeaders:
