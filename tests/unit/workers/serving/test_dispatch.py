@@ -126,3 +126,13 @@ async def test_a_request_that_is_dispatched_inside_another_inherits_none_of_its_
     assert (await served.get("/first")).body == b"nobody"
     await until(lambda: pipelined.settled)
     assert pipelined.body == b"nobody"
+
+
+async def test_a_lease_that_is_ended_before_its_request_has_begun_is_released_and_answered() -> None:
+    served = Served(Pipeline("shop", (), hello))
+    exchange = MemoryExchange()
+    assert served.dispatcher.dispatch(exchange)
+    for lease in served.units.live_leases():
+        assert lease.end("too many resident copies")
+    await until(lambda: not served.units.leases)
+    assert exchange.settled

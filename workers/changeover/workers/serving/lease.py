@@ -65,7 +65,11 @@ class Lease:
         Returns:
             Whether it could be asked; a thread cannot.
         """
-        return isinstance(self.holder, asyncio.Task) and self.holder.cancel(reason)
+        if not isinstance(self.holder, asyncio.Task) or self.holder.done():
+            return False
+        # Cancelled before its first step, a coroutine never runs, and so would neither answer nor release.
+        self.holder.get_loop().call_soon(self.holder.cancel, reason)
+        return True
 
     def __repr__(self) -> str:
         return f"<Lease {self.kind.value} {self.path} on epoch {self.epoch}>"
