@@ -91,7 +91,7 @@ def test_a_plugin_that_does_not_load_is_refused_on_entry_and_leaves_no_thread(tm
     before = threading.active_count()
     with pytest.raises(SwapRefused, match=r"plugin shop load: KeyError: 'no' \(shop.py:\d+\)"):
         SimulatedWorker(plugin(tmp_path / "a", "raise KeyError('no')\n")).__enter__()
-    until_sync(lambda: threading.active_count() == before)
+    until_sync(lambda: threading.active_count() <= before)
 
 
 def test_what_is_no_plugin_is_named(tmp_path: Path) -> None:

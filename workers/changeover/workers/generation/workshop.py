@@ -6,7 +6,8 @@ with `release`, once the generation that serves lacks it and no lease holds it.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
@@ -72,6 +73,7 @@ class Workshop:
         self._prepared: dict[int, Generation] = {}
         self._to_deactivate: dict[UnitKey, Unit] = {}
         self._to_activate: dict[UnitKey, Unit] = {}
+        self._moves: deque[tuple[Generation, Generation]] = deque()
         self._preparing = asyncio.Lock()
         self._following = asyncio.Lock()
 
@@ -132,27 +134,35 @@ class Workshop:
         return {key for generation in self._live() for key in generation.units}
 
     def activated(self, old: Generation, new: Generation) -> tuple[UnitKey, ...]:
-        """Take note that the pointer moved; runs no user code and does not fail.
+        """Take note that the pointer moved; runs no user code, does not fail, and leaves what can wait for later.
 
         Returns:
             The units that `new` lacks and that are still resident, older generations' included.
         """
         self._prepared.pop(new.epoch, None)
         self._serving = new
-        added = [self._resident[key] for key in new.units if key not in old.units]
-        dropped = [self._resident[key] for key in old.units if key not in new.units]
-        for unit in added:
-            unit.lifecycle.advance(Step.ACTIVATE)
-            self._to_activate[unit.key] = unit
-        for unit in dropped:
-            unit.lifecycle.advance(Step.DRAIN)
-            self._to_deactivate[unit.key] = unit
-        self._drains.begin((unit.key for unit in dropped), old.unit_sets - new.unit_sets)
-        asyncio.get_running_loop().call_later(self._aftermath, self._drains.sweep)
+        self._moves.append((old, new))
+        asyncio.get_running_loop().call_later(self._aftermath, self._catch_up)
+        self._drains.begin((key for key in old.units if key not in new.units), old.unit_sets - new.unit_sets)
         return self._drains.draining
+
+    def _catch_up(self) -> None:
+        """Do for every move of the pointer what could wait."""
+        while self._moves:
+            old, new = self._moves.popleft()
+            for key in new.units:
+                if key not in old.units:
+                    self._resident[key].lifecycle.advance(Step.ACTIVATE)
+                    self._to_activate[key] = self._resident[key]
+            for key in old.units:
+                if key not in new.units:
+                    self._resident[key].lifecycle.advance(Step.DRAIN)
+                    self._to_deactivate[key] = self._resident[key]
+        self._drains.sweep()
 
     async def after_activation(self, old: Generation, new: Generation) -> None:
         """Run `on_deactivate` of what was replaced and `on_activate` of what is new; failures go to `on_degraded`."""
+        self._catch_up()
         async with self._following:
             dropped = [key for key in old.units if key not in new.units]
             await self._deactivate(reversed(dropped))
@@ -174,7 +184,7 @@ class Workshop:
     async def release(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
         """Release drained units in reverse build order: hooks, lifespans, modules, references.
 
-        A unit that is leased again since it was told as drained is waited for.
+        A unit that is leased again since it was told as drained is waited for, without keeping others waiting.
 
         Returns:
             What was released now; a unit that was released before is passed over.
@@ -182,18 +192,24 @@ class Workshop:
         Raises:
             StillServing: A unit serves or is prepared. Nothing is released.
         """
-        async with self._following:
-            wanted = set(units)
-            keys = [key for key in self._resident if key in wanted]
-            serving = tuple(key for key in keys if self._resident[key].lifecycle.state is not State.DRAINING)
-            if serving:
-                raise StillServing(serving)
-            await self._drains.free(keys)
-            await self._deactivate(reversed(keys))
-            self._drains.finish(keys)
-            gone = [self._resident.pop(key) for key in keys]
-            await self._unwind(gone)
-            return tuple(keys)
+        wanted = frozenset(units)
+        while True:
+            await self._drains.free(self._releasable(wanted))
+            async with self._following:
+                keys = self._releasable(wanted)
+                if not any(map(self._drains.held, keys)):
+                    await self._deactivate(reversed(keys))
+                    self._drains.finish(keys)
+                    await self._unwind([self._resident.pop(key) for key in keys])
+                    return tuple(keys)
+
+    def _releasable(self, wanted: Collection[UnitKey]) -> list[UnitKey]:
+        self._catch_up()  # the last lease may go, and be told, before what could wait was done
+        keys = [key for key in self._resident if key in wanted]
+        serving = tuple(key for key in keys if self._resident[key].lifecycle.state is not State.DRAINING)
+        if serving:
+            raise StillServing(serving)
+        return keys
 
     def resident(self) -> tuple[UnitKey, ...]:
         """Every unit whose instance lives here: serving, prepared, or draining."""
