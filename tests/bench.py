@@ -61,10 +61,11 @@ class Bench:
         self.draining: tuple[UnitKey, ...] = ()
         self._numbers = itertools.count(1)
 
-    def make(self, hook_deadline: float) -> Workshop:
+    def make(self, hook_deadline: float, aftermath: float = 0.0) -> Workshop:
         return Workshop(
             self.store,
             hook_deadline=hook_deadline,
+            aftermath=aftermath,
             on_drained=self.drained.append,
             on_degraded=self.degraded.append,
         )

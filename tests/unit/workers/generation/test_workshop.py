@@ -125,6 +125,32 @@ async def test_a_unit_that_is_leased_again_is_released_after_that(bench: Bench) 
     assert unit_set(first, "pricing:quote").retired
 
 
+async def test_a_unit_that_is_leased_again_keeps_nobody_else_waiting(bench: Bench) -> None:
+    first = await bench.serve(1, bench.plugin(CODE.format("one"), manifest=HANDLED))
+    await bench.serve(2, bench.plugin(CODE.format("two"), manifest=HANDLED))
+    await until(lambda: bench.drained)
+    late = unit_set(first, "pricing:quote").lease(LeaseKind.TASK, 1, "/", 0)
+    releasing = [asyncio.ensure_future(bench.workshop.release([key])) for key in bench.drained[0]]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await bench.serve(3, bench.plugin(CODE.format("three"), manifest=HANDLED))
+    assert "one on_unload" not in LOG
+    late.release()
+    async with asyncio.timeout(5):
+        assert sorted(map(len, await asyncio.gather(*releasing))) == [1, 1, 1]
+
+
+async def test_a_unit_whose_last_lease_goes_right_after_the_switch_can_be_released_at_once(bench: Bench) -> None:
+    bench.workshop = bench.make(5.0, aftermath=30.0)
+    first = await bench.serve(1, bench.plugin(CODE.format("one"), manifest=HANDLED))
+    second = await bench.built(2, bench.plugin(CODE.format("two"), manifest=HANDLED))
+    held = lease(first, "pricing:quote")
+    bench.switch.prepared, bench.cell.epoch = second, 2
+    assert bench.switch.admit() is second
+    held.release()
+    assert len(await bench.workshop.release(bench.drained[0])) == 3
+
+
 async def test_a_discarded_candidate_is_unwound_in_reverse_and_nothing_else_changes(bench: Bench) -> None:
     base = bench.plugin(NOISY.format("base"), id="base")
     serving = await bench.serve(1, base)
@@ -398,3 +424,23 @@ async def test_two_hundred_swaps_leave_no_old_module_alive(bench: Bench) -> None
     assert len(bench.workshop.resident()) == 3
     assert [reference() is not None for reference in weak].count(True) == 1
     assert len([name for name in sys.modules if name.startswith(f"{PREFIX}.")]) == 3
+
+
+async def test_a_worker_that_leaves_lets_what_requests_left_behind_finish_first(bench: Bench) -> None:
+    generation = await bench.serve(1, bench.plugin(CODE.format("one"), manifest=HANDLED))
+    held = lease(generation, "pricing:quote")
+    closing = asyncio.ensure_future(bench.workshop.close(patience=30.0))
+    await until(lambda: "one on_deactivate" in LOG)
+    assert "one on_unload" not in LOG
+    held.release()
+    assert await closing == []
+    assert LOG[-1] == "one on_unload"
+
+
+async def test_a_worker_that_leaves_waits_no_longer_than_it_may(bench: Bench) -> None:
+    generation = await bench.serve(1, bench.plugin(CODE.format("one"), manifest=HANDLED))
+    held = lease(generation, "pricing:quote")
+    held.holder = endless = asyncio.ensure_future(asyncio.Event().wait())
+    assert await bench.workshop.close(patience=0.01) == [held]
+    with pytest.raises(asyncio.CancelledError, match="the worker leaves"):
+        await endless

@@ -38,8 +38,9 @@ class Drains:
 
     def _idle(self, _: UnitSet) -> None:
         self.sweep()
-        if self._freed is not None:
-            self._freed.set()
+        freed, self._freed = self._freed, None
+        if freed is not None:
+            freed.set()
 
     def sweep(self) -> None:
         """Tell of every unit that is free and was not told of.
@@ -59,9 +60,9 @@ class Drains:
     async def free(self, keys: Collection[UnitKey]) -> None:
         """Return once no lease holds any of `keys`: at once, unless one was taken since they were told."""
         while any(map(self.held, keys)):
-            self._freed = asyncio.Event()
+            if self._freed is None:
+                self._freed = asyncio.Event()
             await self._freed.wait()
-        self._freed = None
 
     @property
     def draining(self) -> tuple[UnitKey, ...]:

@@ -232,17 +232,38 @@ class Workshop:
         """What is alive of released units. Collects garbage first, so it takes as long as that does."""
         return self._remnants.leaks()
 
-    async def close(self) -> None:
-        """End everything, in reverse: the worker leaves. Leases are not waited for."""
+    async def close(self, patience: float = 0.0) -> list[Lease]:
+        """End everything, in reverse: the worker leaves.
+
+        Args:
+            patience: Seconds that tasks which requests left behind have until their units end under them.
+
+        Returns:
+            The leases that were still held then, and asked to end.
+        """
+        held: list[Lease] = []
         for generation in list(self._prepared.values()):
             await self.discard(generation)
         if self._serving is not NOTHING:
             last, empty = self._serving, NOTHING
             self.activated(last, empty)
             await self.after_activation(last, empty)
+            held = await self._let_go(patience)
         async with self._following:
             gone = list(self._resident.values())
             self._drains.finish(self._resident)
             self._resident.clear()
             await self._unwind(gone)
         self._hooks.close()
+        return held
+
+    async def _let_go(self, patience: float) -> list[Lease]:
+        try:
+            async with asyncio.timeout(patience):
+                await self._drains.free(tuple(self._resident))
+        except TimeoutError:
+            held = self.leases()
+            for lease in held:
+                lease.end("the worker leaves")
+            return held
+        return []
