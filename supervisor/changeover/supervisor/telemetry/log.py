@@ -2,13 +2,13 @@
 
 import enum
 import logging
-import sys
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from changeover.supervisor.telemetry.line_writer import STDERR, LineWriter
 from changeover.supervisor.telemetry.stream import Level
 
 ROOT = "changeover"
@@ -47,8 +47,8 @@ def install(level: Level, format: LogFormat = LogFormat.AUTO, file: Path | None 
     Raises:
         OSError: `file` cannot be opened for appending.
     """
-    handler = _handler(file)
-    handler.setFormatter(_formatter(format, terminal=file is None and sys.stderr.isatty()))
+    handler = LineWriter(file)
+    handler.setFormatter(_formatter(format, terminal=file is None and os.isatty(STDERR)))
     for name in (ROOT, *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
@@ -61,26 +61,18 @@ def reopen() -> None:
 
     The old file stays in use when the new one cannot be opened, and the log says so.
     """
-    for handler in logging.getLogger(ROOT).handlers:
-        if isinstance(handler, logging.FileHandler):
-            _reopen(handler)
+    for handler in _writers():
+        handler.reopen()
 
 
-def _reopen(handler: logging.FileHandler) -> None:
-    try:
-        fresh = handler._open()
-    except OSError as error:
-        logging.getLogger(ROOT).error("the log file cannot be reopened, the old one stays in use: %s", error)
-        return
-    old = handler.setStream(fresh)
-    if old is not None:
-        old.close()
+def flush() -> None:
+    """Wait until what was said so far is written, for a moment at most."""
+    for handler in _writers():
+        handler.flush()
 
 
-def _handler(file: Path | None) -> "logging.StreamHandler[Any]":
-    if file is None:
-        return logging.StreamHandler(sys.stderr)
-    return logging.FileHandler(file, encoding="utf-8")
+def _writers() -> list[LineWriter]:
+    return [handler for handler in logging.getLogger(ROOT).handlers if isinstance(handler, LineWriter)]
 
 
 def _formatter(format: LogFormat, terminal: bool) -> logging.Formatter:

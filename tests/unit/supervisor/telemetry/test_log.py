@@ -41,6 +41,7 @@ def loggers() -> Iterator[None]:
 def test_a_json_line_has_the_record_with_all_its_fields(tmp_path: Path) -> None:
     log.install(Level.INFO, LogFormat.JSON, tmp_path / "log")
     Teller().tell(ABORTED)
+    log.flush()
     line = msgspec.json.decode((tmp_path / "log").read_bytes(), type=Line)
     assert (line.level, line.type, line.record) == ("error", "CutoverAborted", ABORTED)
 
@@ -48,6 +49,7 @@ def test_a_json_line_has_the_record_with_all_its_fields(tmp_path: Path) -> None:
 def test_text_shows_the_traceback_below_the_line(tmp_path: Path) -> None:
     log.install(Level.INFO, LogFormat.TEXT, tmp_path / "log")
     Teller().tell(ABORTED)
+    log.flush()
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[0][9:].startswith("error    epoch 9 refused: slot 2 refused")
     assert lines[-1] == "    TimeoutError: no connection to db:5432 within 5 s"
@@ -56,6 +58,7 @@ def test_text_shows_the_traceback_below_the_line(tmp_path: Path) -> None:
 def test_a_log_that_is_no_terminal_is_json_by_itself(tmp_path: Path) -> None:
     log.install(Level.INFO, file=tmp_path / "log")
     Teller().tell(records.EpochRetired(6))
+    log.flush()
     assert (tmp_path / "log").read_text().startswith('{"at":')
 
 
@@ -64,6 +67,7 @@ def test_below_the_level_nothing_is_written_and_the_stream_has_it_all_the_same(t
     teller = Teller()
     teller.tell(records.EpochRetired(6))
     logging.getLogger("uvicorn.error").info("Started server process")
+    log.flush()
     assert (tmp_path / "log").read_text() == ""
     assert teller.stream.since(0)[0].line.startswith("epoch 6 is retired")
 
@@ -73,9 +77,11 @@ def test_reopening_writes_to_a_new_file_of_the_same_name(tmp_path: Path) -> None
     log.install(Level.INFO, LogFormat.TEXT, file)
     teller = Teller()
     teller.tell(records.EpochRetired(6))
+    log.flush()
     file.rename(moved)
     log.reopen()
     teller.tell(records.EpochRetired(7))
+    log.flush()
     assert ("epoch 6" in moved.read_text(), "epoch 7" in moved.read_text()) == (True, False)
     assert "epoch 7" in file.read_text()
 
@@ -86,4 +92,5 @@ def test_a_file_that_cannot_be_reopened_leaves_the_old_one_in_use(tmp_path: Path
     log.install(Level.INFO, LogFormat.TEXT, folder / "log")
     folder.rename(tmp_path / "moved")
     log.reopen()
+    log.flush()
     assert "cannot be reopened" in (tmp_path / "moved" / "log").read_text()
