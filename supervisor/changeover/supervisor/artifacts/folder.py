@@ -65,6 +65,9 @@ def read_folder(folder: Path) -> Listing:
         reason = f"cannot be read: {error.strerror}"
         return Listing(problems={str(folder): (Problem(reason, str(folder), fault=Fault.RESOURCE),)})
     for path in paths:
+        if not _is_text(path.name):
+            problems[str(path)] = (Problem("its name is not UTF-8; rename it", str(path)),)
+            continue
         try:
             found = read_plugin(path)
         except ManifestInvalid as error:
@@ -147,6 +150,14 @@ def _touched(path: Path) -> float:
         except OSError:
             continue
     return latest
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(content: bytes, file: str) -> str:

@@ -1,5 +1,6 @@
 """From disk to a candidate whose artifacts are stored, or to every reason why there is none."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,3 +295,9 @@ def test_a_scan_that_knows_nothing_of_the_past_clears_nothing(place: Place, serv
 
 def test_a_store_that_is_not_there_has_nothing_to_clear(tmp_path: Path) -> None:
     assert collect(tmp_path / "none", []) == 0
+
+
+def test_a_plugin_whose_name_is_no_text_is_refused_in_words_that_can_be_told(place: Place) -> None:
+    os.mkdir(os.fsencode(place.plugins.path) + b"/pri\xffcing")
+    [reason] = place.refused(None)
+    assert reason.endswith("/pri\\udcffcing: its name is not UTF-8; rename it")

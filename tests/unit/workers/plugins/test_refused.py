@@ -7,11 +7,12 @@ import socket
 import weakref
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from changeover.workers.plugins.link import _checked
 from changeover.workers.plugins.refused import MAX_TRACEBACK, ConfigRejected, ContractBroken, Origin, Site, refusal_of
-from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.handlers import HandlerKind
 from changeover.workers.serving.lifespan import LifespanFailed, LifespanPhase
 
@@ -122,3 +123,9 @@ def test_a_refusal_holds_neither_error_nor_frames() -> None:
     gc.collect()
     assert refusals[0].fault is Fault.CRASH
     assert seen[0]() is None
+
+
+def test_words_that_utf_8_cannot_carry_travel_escaped() -> None:
+    refusal = refusal_of(caught(ValueError("bad \udc80 words")), SITE)
+    assert refusal.summary == "ValueError: bad \\udc80 words"
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(refusal), type=Refusal) == refusal

@@ -56,3 +56,11 @@ class Refusal(msgspec.Struct, frozen=True):
     where: str = ""
     source: str = ""
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        """Escape what UTF-8 cannot carry: names of files and words of exceptions are anybody's."""
+        for field in ("summary", "unit", "hook", "where", "source", "traceback"):
+            text = getattr(self, field)
+            carried = text.encode("utf-8", "backslashreplace").decode()
+            if carried != text:
+                msgspec.structs.force_setattr(self, field, carried)
