@@ -23,6 +23,7 @@ from changeover.supervisor.core.events import (
     ZygoteLost,
     ZygoteReady,
 )
+from changeover.supervisor.process import zygote as zygotes
 from changeover.supervisor.process.holders import holder_of_pid
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan, start_zygote
@@ -333,10 +334,27 @@ async def test_a_zygote_that_does_not_leave_is_killed(supervisor: Supervisor) ->
 
 
 async def test_a_zygote_that_is_not_ready_is_stopped_at_once(supervisor: Supervisor) -> None:
-    (supervisor.scratch / "shop.py").write_text("while True:\n    pass\n")
+    (supervisor.scratch / "shop.py").write_text("open('begun', 'w')\nwhile True:\n    pass\n")
     zygote = supervisor.start(preload=Preload("shop:app", str(supervisor.scratch)))
+    await until((supervisor.scratch / "begun").exists, "it to preload")
     zygote.stop(within=1000.0)
-    assert await supervisor.hear(ZygoteLost) == ZygoteLost(1, "it was told to leave")
+    lost = await supervisor.hear(ZygoteLost)
+    assert lost.reason == "it was told to leave before it was ready"
+    assert lost.refusal is not None
+    assert 'shop.py", line' in lost.refusal.traceback
+
+
+async def test_a_zygote_that_does_not_answer_an_order_is_killed_so_that_another_takes_over(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "FORKED", 0.2)
+    zygote = await supervisor.started()
+    await supervisor.forked(zygote, 1)
+    os.kill(zygote.pid, signal.SIGSTOP)
+    zygote.fork(supervisor.birth(2))
+    assert "did not fork" in (await supervisor.hear(ZygoteLost)).reason
+    assert (await supervisor.hear(ForkFailed)).worker == worker(2)
+    assert zygote.workers == (worker(1),)
 
 
 async def test_a_start_that_fails_half_way_leaves_no_process_and_no_socket(

@@ -37,6 +37,8 @@ ASK_AGAIN = 0.1
 """Seconds until descriptors that did not arrive are asked for again."""
 MOST_ASKED = 10
 """Times they are asked for, until the worker is given up."""
+FORKED = 8.0
+"""Seconds that a zygote has for a fork; one that is stuck longer is killed, so that the next cohort's takes over."""
 LAST_WORDS = 2.0
 """Seconds that a zygote may live on after its socket ended, or write its stacks in, before it is killed."""
 
@@ -70,7 +72,9 @@ class Zygote:
         self._gone = False
         self._lost = ""
         self._refusal: Refusal | None = None
-        self._deadline: asyncio.TimerHandle | None = loop.call_later(plan.ready, self._not_ready)
+        self._deadline: asyncio.TimerHandle | None = loop.call_later(
+            plan.ready, self._end_preload, f"not ready within {plan.ready:g} s"
+        )
         self._ending: asyncio.Task[None] | None = None
         self._channel = PacketChannel(
             loop, started.sock, forking.MAX_PACKET, forking.FORKED_DESCRIPTORS, self._take, self._ended
@@ -104,6 +108,7 @@ class Zygote:
             self._loop.call_soon(self._tell, ForkFailed(birth.worker, "its zygote is dead"))
             return
         self._asked[birth.worker] = 0
+        self._loop.call_later(FORKED, self._expect_forked, birth.worker)
         self._send(forking.Fork(birth.worker, msgspec.msgpack.encode(birth)))
 
     def signal(self, worker: WorkerId, signum: int) -> bool:
@@ -117,14 +122,16 @@ class Zygote:
         return await held.stacks(deadline) if held is not None else ""
 
     def stop(self, within: float = 5.0) -> None:
-        """Fork no more and leave after the last worker; `ZygoteLost` follows. One that is not ready is killed.
+        """Fork no more and leave after the last worker; `ZygoteLost` follows.
+
+        One that is not ready writes down where it is, and is killed.
 
         Args:
             within: Seconds until it is killed; its workers are not.
         """
         self._lost = "it was told to leave"
         if not self._ready:
-            return self.kill(self._lost)
+            return self._end_preload(f"{self._lost} before it was ready")
         self._send(forking.Farewell())
         self._cancel_deadline()
         self._deadline = self._loop.call_later(within, self.kill, f"it did not leave within {within:g} s")
@@ -194,6 +201,10 @@ class Zygote:
         self._send(forking.Held(worker))
         self._tell(WorkerForked(worker, report.pid))
 
+    def _expect_forked(self, worker: WorkerId) -> None:
+        if worker in self._asked:
+            self.kill(f"it did not fork {worker} within {FORKED:g} s")
+
     def _ask_again(self, worker: WorkerId) -> None:
         self._asked[worker] += 1
         order = forking.AskForked(worker) if self._asked[worker] <= MOST_ASKED else forking.End(worker)
@@ -221,14 +232,14 @@ class Zygote:
     def _ended(self) -> None:
         self._deadline = self._deadline or self._loop.call_later(LAST_WORDS, self.kill, "its socket ended")
 
-    def _not_ready(self) -> None:
-        self._deadline = None
-        self._ending = self._loop.create_task(self._refuse_slow_preload())
+    def _end_preload(self, summary: str) -> None:
+        self._cancel_deadline()
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._write_down_and_kill(summary))
 
-    async def _refuse_slow_preload(self) -> None:
+    async def _write_down_and_kill(self, summary: str) -> None:
         stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
-        summary = f"not ready within {self.plan.ready:g} s"
-        self._refusal = Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)
+        self._refusal = self._refusal or Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)
         self.kill(summary)
 
     def _died(self) -> None:
