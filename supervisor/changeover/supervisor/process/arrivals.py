@@ -75,13 +75,20 @@ class ArrivalsEnded(msgspec.Struct, frozen=True):
 def end_arrivals(listener: BoundListener) -> ArrivalsEnded:
     """Let no new connection begin at a listening socket; nothing that has begun is touched."""
     if listener.sock.family == socket.AF_UNIX:
-        listener.unlink()
-        return ArrivalsEnded(listener.shown, Protection.UNLINKED)
+        return _hide(listener)
     try:
         _attach(listener.sock)
         return ArrivalsEnded(listener.shown, Protection.FILTERED)
     except OSError as error:
         return ArrivalsEnded(listener.shown, _keep_away(listener.sock), error.strerror or str(error))
+
+
+def _hide(listener: BoundListener) -> ArrivalsEnded:
+    try:
+        listener.unlink()
+    except OSError as error:
+        return ArrivalsEnded(listener.shown, Protection.NONE, error.strerror or str(error))
+    return ArrivalsEnded(listener.shown, Protection.UNLINKED)
 
 
 def _keep_away(sock: socket.socket) -> Protection:

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -75,15 +76,23 @@ class BoundListener:
         return Listener(self.shown, self.sock.fileno())
 
     def unlink(self) -> None:
-        """Remove the file of a unix socket, if it is still the one we made. No connection is touched."""
+        """Remove the file of a unix socket, if it is still the one we made. No connection is touched.
+
+        Raises:
+            OSError: Its folder does not let us.
+        """
         path, inode = self.path, self._inode
         self._inode = None
         if path is not None and inode is not None and _inode(path) == inode:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unlink and close; queued connections survive as long as another process holds the socket."""
-        self.unlink()
+        """Unlink and close; queued connections survive as long as another process holds the socket.
+
+        A file that cannot be removed stays: who binds there next removes it as stale.
+        """
+        with suppress(OSError):
+            self.unlink()
         self.sock.close()
 
 

@@ -166,6 +166,20 @@ def test_a_system_that_permits_nothing_is_told_of(listener: BoundListener, monke
     assert ended == ArrivalsEnded(listener.shown, Protection.NONE, "Protocol not available")
 
 
+def test_a_unix_socket_whose_file_cannot_be_removed_is_told_of_and_closed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    [listener] = Listeners.bind([UnixAddress(str(tmp_path / "web.sock"))]).bound
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        assert end_arrivals(listener) == ArrivalsEnded(listener.shown, Protection.NONE, "Permission denied")
+        listener.close()
+    assert listener.sock.fileno() == -1
+
+
 @pytest.mark.parametrize("listener", ["127.0.0.1"], indirect=True)
 async def test_handshakes_that_never_end_are_not_waited_for_beyond_the_deadline(
     listener: BoundListener, monkeypatch: pytest.MonkeyPatch
