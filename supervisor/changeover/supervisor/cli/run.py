@@ -18,6 +18,7 @@ from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.process.signals import SignalInbox, Terminal
+from changeover.supervisor.process.standard_descriptors import fill_standard_descriptors
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.stream import Level
 
@@ -29,8 +30,14 @@ HELP = """Serve an application, plugins, or both, until TERM or INT.
 
 Flags win over CHANGEOVER_* and these over changeover.toml. HUP reloads, TERM stops gracefully.
 
-Exit status: 0 stopped as asked; 2 usage, or the configuration is wrong; 3 a worker failed to boot; 4 the app failed
-to load.
+\b
+Exit status:
+  0   stopped as asked
+  1   it cannot start (address, folder, journal), or could not end a process
+  2   usage, or the configuration is wrong
+  3   a worker failed to boot: workers or zygotes died or fell silent before one served, and none could say why
+  4   the app failed to load: it, or a plugin, was refused with the reason, by the scan, an import or a hook
+  70  a bug in changeover; workers serve on
 """
 
 
@@ -67,6 +74,7 @@ def command(
     **flags: Any,
 ) -> None:
     """See HELP."""
+    fill_standard_descriptors()
     inbox = SignalInbox(Terminal.of_this_process())
     inbox.open()
     os.environ.update(variables(env_file, env))
