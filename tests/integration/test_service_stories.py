@@ -1,6 +1,7 @@
 """A service's life in real processes: boot, signals, deaths, disks, and the end."""
 
 import asyncio
+import fcntl
 import os
 import resource
 import signal
@@ -13,6 +14,8 @@ import psutil
 import pytest
 
 from changeover.server import Committed, Refused, Server, ServerFailed, StatusView
+from changeover.supervisor.api.bodies import CutoverBody
+from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
 from changeover.supervisor.control import JournalState, SlotState
 from tests.service import Story, gone, kill, status_when
 from tests.waits import until
@@ -129,6 +132,107 @@ async def test_an_app_that_cannot_be_imported_ends_the_start_with_status_4(story
         async with story.server(workers=1, app="main:app"):
             pass
     assert failed.value.status == 4
+    said = [line[9:].split(maxsplit=1) for line in failed.value.logs.splitlines() if line[:2].isdigit()]
+    level, line = next(words for words in said if "cannot load" in words[1])
+    assert (level, "ModuleNotFoundError" in line) == ("error", True)
+    assert 'File "main.py", line 1' in failed.value.logs
+    assert said[-1][1].startswith("finished with status 4")
+    assert not any("serve on" in line for _, line in said)
+
+
+async def test_an_ordered_end_is_told_in_order_and_warns_of_nothing(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        server.signal(signal.SIGTERM)
+        await until(lambda: "finished" in server.logs)
+        logs = server.logs
+    said = [line[9:].split(maxsplit=1) for line in logs.splitlines()]
+    assert {level for level, _ in said} <= {"debug", "info"}
+    assert [line for _, line in said][-2:] == [
+        "the zygote of cohort 1 left: it was told to leave",
+        "finished: asked to stop",
+    ]
+
+
+async def test_two_terms_at_once_are_quick_and_not_a_kill(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        [*_, worker] = family(server.pid)
+        busy = await story.connect(server)
+        await busy.ask("/shop/slow")
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
+        server.signal(signal.SIGTERM)
+        await until(lambda: "SIGTERM: stop gracefully" in server.logs)
+        server.signal(signal.SIGTERM)
+        await gone(worker)
+        await until(lambda: "finished" in server.logs)
+        assert "stopping (kill" not in server.logs
+
+
+async def test_a_supervisor_that_finds_a_bug_leaves_its_workers_and_their_sockets_alone(story: Story) -> None:
+    story.write("1.0")
+    bug = (
+        "from changeover.supervisor.core.machine import _Handlers\n"
+        "from changeover.supervisor.cli import main\n"
+        "def broken(self, event): raise RuntimeError('on purpose')\n"
+        "_Handlers._scale = broken\n"
+        "main(prog_name='changeover')\n"
+    )
+    runtime, log = story.folder / "runtime", story.folder / "log"
+    arguments = ["--plugins", str(story.plugins), "--workers=1", "--bind=127.0.0.1:0", "--orphan-timeout=60"]
+    places = [f"--runtime-dir={runtime}", f"--state-dir={story.folder / 'state'}", "--log-format=text"]
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([sys.executable, "-c", bug, "run", *arguments, *places], stderr=out) as process,
+    ):
+        try:
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve")
+            _, zygote, worker = family(process.pid)
+            process.send_signal(signal.SIGTTIN)
+            assert await asyncio.to_thread(process.wait, 20) == 70
+            assert "RuntimeError: on purpose" in log.read_text()
+            assert {path.name for path in runtime.glob("*.sock")} >= {"zygote-1.sock", "reports.sock", "snapshots.sock"}
+            os.kill(worker, 0)
+            os.kill(zygote, signal.SIGTERM)
+            await gone(worker)
+        finally:
+            process.kill()
+
+
+async def test_a_log_that_nobody_reads_holds_up_neither_reloads_nor_the_end(story: Story) -> None:
+    story.write("1.0")
+    reading, writing = os.pipe()
+    runtime = story.folder / "runtime"
+    arguments = ["--plugins", str(story.plugins), "--workers=1", "--bind=127.0.0.1:0", "--log-level=debug"]
+    places = [f"--runtime-dir={runtime}", f"--state-dir={story.folder / 'state'}"]
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(
+        [sys.executable, "-m", "changeover.supervisor", "run", *arguments, *places], stderr=writing
+    ) as process:
+        try:
+            os.close(writing)
+            client = Client(runtime / SOCKET_NAME)
+            await until(lambda: _epoch(client) == 1, "it to serve")
+            for number in range(5):
+                story.write(f"1.{number + 1}")
+                told = await asyncio.to_thread(_reload, client)
+                assert told[-1] == "end"
+            process.terminate()
+            assert await asyncio.to_thread(process.wait, 20) == 0
+        finally:
+            process.kill()
+            os.close(reading)
+
+
+def _epoch(client: Client) -> int:
+    try:
+        return client.get("/v1/status", StatusView).epoch
+    except NoAnswer:
+        return 0
+
+
+def _reload(client: Client) -> list[str]:
+    return [event.event for event in client.stream("POST", "/v1/cutovers", CutoverBody(), seconds=20)]
 
 
 async def test_a_killed_zygote_is_replaced_while_its_workers_serve_on(story: Story) -> None:

@@ -64,6 +64,7 @@ class Hands:
         resolve: Takes outcomes, by ticket.
         answer: Takes workers' answers, by ticket.
         exit: Takes the exit status and its reason, once.
+        broken: Takes the error after which nothing more can be decided, once.
     """
 
     cell: CellWriter
@@ -78,6 +79,7 @@ class Hands:
     resolve: Callable[[int, Outcome], None]
     answer: Callable[[int, WorkerMessage | None], None]
     exit: Callable[[int, str], None]
+    broken: Callable[[Exception], None]
 
 
 class Driver:
@@ -93,6 +95,7 @@ class Driver:
         self._machine = machine
         self._events: deque[Event] = deque()
         self._feeding = False
+        self._broken = False
         self._records: deque[Record] = deque()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +127,12 @@ class Driver:
         }
 
     def feed(self, event: Event) -> None:
-        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
+        """Let the machine handle an event; one that an effect causes waits until the effects before it are done.
+
+        An error in between leaves effects undone that others rely on: nothing is decided any more after it.
+        """
+        if self._broken:
+            return
         self._events.append(event)
         if self._feeding:
             return
@@ -133,13 +141,16 @@ class Driver:
             while self._events:
                 for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
                     self._perform[type(effect)](effect)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the supervisor and is told by it
+            self._broken = True
+            self._hands.broken(error)
         finally:
             self._feeding = False
 
     def tell(self, record: Record) -> None:
         """Tell a record in a moment: wording it must not delay a commit, nor hearing that workers follow."""
         if not self._records:
-            self._loop.call_later(TOLD_AFTER, self._tell_all)
+            self._loop.call_later(TOLD_AFTER, self.tell_all)
         self._records.append(record)
 
     def close(self) -> None:
@@ -149,14 +160,19 @@ class Driver:
         self._timers.clear()
         for task in self._tasks:
             task.cancel()
-        self._tell_all()
+        self.tell_all()
 
-    def _tell_all(self) -> None:
+    def tell_all(self) -> None:
+        """Tell now what waits to be told."""
         while self._records:
-            self._hands.tell(self._records.popleft())
+            record = self._records.popleft()
+            try:
+                self._hands.tell(record)
+            except Exception:
+                logger.exception("a bug in changeover: %s could not be told", type(record).__name__)
 
     def _resolve(self, effect: effects.Resolve) -> None:
-        self._tell_all()
+        self.tell_all()
         self._hands.resolve(effect.ticket, effect.outcome)
 
     def _persist(self, effect: effects.Persist) -> None:
@@ -165,6 +181,9 @@ class Driver:
                 await self._hands.journal.append(effect.entry)
             except JournalError as error:
                 self.feed(events.PersistFailed(effect.ticket, str(error)))
+            except Exception as error:
+                logger.exception("a bug in changeover: %s could not be written", type(effect.entry).__name__)
+                self.feed(events.PersistFailed(effect.ticket, f"a bug in changeover: {error!r}"))
             else:
                 self.feed(events.Persisted(effect.ticket))
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,7 +19,7 @@ from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core import events
+from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Origin, Recovered, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
@@ -49,10 +48,10 @@ from changeover.supervisor.telemetry.shell import (
     SignalTaken,
 )
 from changeover.supervisor.telemetry.teller import Teller
+from changeover.supervisor.unanswerable import Stopping
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
-from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Birth
 
@@ -102,7 +101,13 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, places.store)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
-        return await service.ended
+        status = await service.ended
+        if status == BUG:
+            # As if killed: whoever serves on needs the sockets, and a successor finds them by those.
+            service.tell_rest()
+            log.flush()
+            os._exit(BUG)
+        return status
 
 
 class Service:
@@ -168,13 +173,13 @@ class Service:
                 resolve=self._desk.resolve,
                 answer=self._desk.answer,
                 exit=self._exit,
+                broken=self._broken,
             )
         )
 
     async def start(self, inbox: SignalInbox) -> None:
         """Bring everything up; signals that came meanwhile are taken last."""
         set_title(self._settings.name, "booting")
-        self._loop.set_exception_handler(self._on_unhandled)
         recovered = await self._journal.recover()
         await self._recall(recovered)
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
@@ -188,6 +193,10 @@ class Service:
             self._last_call = self._loop.create_task(self._stop_gracefully())
         else:
             self._driver.feed(events.StopRequested(urgency))
+
+    def tell_rest(self) -> None:
+        """Tell what waits to be told."""
+        self._driver.tell_all()
 
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
@@ -209,10 +218,14 @@ class Service:
 
     async def _stop_gracefully(self) -> None:
         set_title(self._settings.name, "stopping")
-        for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
-            if call.protection is Protection.NONE:
-                self._tell(ArrivalsUnprotected(call.address, call.reason))
-        self._driver.feed(events.StopRequested(Urgency.GRACEFUL))
+        try:
+            for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
+                if call.protection is Protection.NONE:
+                    self._tell(ArrivalsUnprotected(call.address, call.reason))
+        finally:
+            # Whoever was in more of a hurry meanwhile is not to be hurried further by our being late.
+            if self._machine.view().stopping is shutdown.State.RUNNING:
+                self._driver.feed(events.StopRequested(Urgency.GRACEFUL))
 
     def _on_signal(self, received: Received) -> None:
         self._tell(SignalTaken(received.signum.name, received.meaning.value))
@@ -237,7 +250,15 @@ class Service:
         origin = Origin(Trigger.HUP, uid=os.getuid())
         waiting = self._loop.create_task(self._desk.request_cutover(CutoverRequest(origin)))
         self._reloads.add(waiting)
-        waiting.add_done_callback(self._reloads.discard)
+        waiting.add_done_callback(self._reloaded)
+
+    def _reloaded(self, waiting: asyncio.Task[Outcome]) -> None:
+        self._reloads.discard(waiting)
+        error = None if waiting.cancelled() else waiting.exception()
+        if isinstance(error, Stopping):
+            logger.info("HUP has no effect: %s", error)
+        elif error is not None:
+            self._loop.call_exception_handler({"message": "a reload failed", "exception": error, "task": waiting})
 
     def _wanted(self) -> int:
         return self._machine.view().wanted
@@ -269,15 +290,11 @@ class Service:
         self._chronicle.hear(record)
         self._teller.tell(record)
 
-    def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if not isinstance(error, BugFound):
-            loop.default_exception_handler(context)
-            return
+    def _broken(self, error: Exception) -> None:
         logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)
         self._exit(BUG, str(error))
 
     def _exit(self, code: int, reason: str) -> None:
-        self._tell(Finished(reason))
+        self._driver.tell(Finished(reason, code))
         if not self.ended.done():
             self.ended.set_result(code)

@@ -265,6 +265,8 @@ class Server:
         process = self._process
         if process is None:
             return None
+        if process.returncode == 0:
+            return None
         if process.returncode is not None:
             return ServerFailed(
                 f"the server ended by itself with status {process.returncode}", process.returncode, self.logs

@@ -15,7 +15,7 @@ import enum
 from changeover.supervisor.core import outcome, records
 from changeover.supervisor.core.child import State as ChildState
 from changeover.supervisor.core.effects import StoreCell
-from changeover.supervisor.core.entries import Origin, TermBegun, Trigger
+from changeover.supervisor.core.entries import Origin, SlotRefusal, TermBegun, Trigger
 from changeover.supervisor.core.events import Booted, Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.parts import Parts
@@ -28,9 +28,12 @@ from changeover.workers.protocol.table import Table
 BOOT_TICKET = -1
 """The wish that a cold start makes by itself; its outcome is the start's own business."""
 
+CANNOT = 1
+"""Exit code of a start that came to nothing for another reason than what was to be served: the journal, a deadline."""
 WORKER_FAILED = 3
+"""Exit code of a start whose workers, or whose zygote, died or fell silent and could not say why."""
 APP_FAILED = 4
-"""Exit codes of a start that came to nothing."""
+"""Exit code of a start at which what was to be served was refused, with the reason: by the scan, an import, a hook."""
 
 
 class State(enum.Enum):
@@ -192,9 +195,14 @@ class Start:
             self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals))
             self._reveal()
             return
-        workers = isinstance(ending, outcome.Refused) and ending.epoch is not None
-        early = any(refusal.refusal.stage not in (Stage.PREPARE, Stage.COMMIT) for refusal in refusals)
-        self._shutdown.ask(Urgency.QUICK, WORKER_FAILED if workers and not early else APP_FAILED, reason)
+        code = self._code(refusals) if isinstance(ending, outcome.Refused) else APP_FAILED
+        self._shutdown.ask(Urgency.QUICK, code, reason)
+
+    def _code(self, refusals: tuple[SlotRefusal, ...]) -> int:
+        # PREPARE is the stage of those who could not speak for themselves.
+        if any(each.refusal.stage not in (Stage.PREPARE, Stage.COMMIT) for each in refusals):
+            return APP_FAILED
+        return WORKER_FAILED if refusals or self._all_parked() else CANNOT
 
     def zygote_lost(self, reason: str, refused: bool) -> None:
         """A zygote could not preload, or is gone."""
@@ -206,7 +214,7 @@ class Start:
         if not self.settled:
             wanted = self._roster.wanted()
             self.settled = any(slot.state is ChildState.SERVING for slot in wanted)
-            if wanted and all(slot.state is ChildState.PARKED for slot in wanted) and self._ledger.revealed:
+            if self._all_parked() and self._ledger.revealed:
                 self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
         if not self._retirement.complete and self._zygote.state is not ZygoteState.ADOPTING and self.listening:
             self._retirement.complete = True
@@ -215,6 +223,10 @@ class Start:
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
             self._coordinator.proceed()
+
+    def _all_parked(self) -> bool:
+        wanted = self._roster.wanted()
+        return bool(wanted) and all(slot.state is ChildState.PARKED for slot in wanted)
 
     def _bring_up(self) -> None:
         booted, rhythm = self._booted, self._policy.rhythm

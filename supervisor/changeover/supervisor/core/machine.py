@@ -163,7 +163,7 @@ class _Handlers:
         self._parts.zygote.ready(event.cohort)
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:
-        self._parts.zygote.lost(event.cohort, event.reason)
+        self._parts.zygote.lost(event.cohort, event.reason, event.refusal)
         for member in list(self._parts.roster.members()):
             if member.worker.cohort == event.cohort and not member.pid:
                 self._gone(member.worker, None, f"its zygote is gone: {event.reason}")

@@ -304,10 +304,19 @@ class ZygoteStarted(Record, frozen=True):
 
 
 class ZygoteLost(Record, frozen=True):
-    """A cohort's zygote is gone; its workers serve on."""
+    """A cohort's zygote is gone; its workers serve on.
+
+    Attributes:
+        cohort: Its cohort.
+        reason: Why.
+        expected: Whether it had been told to leave.
+        refusal: Why what it preloads cannot be loaded, or where preloading was when it ended; null otherwise.
+    """
 
     cohort: int
     reason: str
+    expected: bool = False
+    refusal: Refusal | None = None
 
 
 class UnitsDrained(EpochRecord, frozen=True):

@@ -95,7 +95,18 @@ class Shutdown:
         state: How far the end has come.
     """
 
-    __slots__ = ("_children", "_code", "_coordinator", "_out", "_policy", "_reason", "_roster", "_zygote", "state")
+    __slots__ = (
+        "_asked",
+        "_children",
+        "_code",
+        "_coordinator",
+        "_out",
+        "_policy",
+        "_reason",
+        "_roster",
+        "_zygote",
+        "state",
+    )
 
     def __init__(
         self,
@@ -112,6 +123,7 @@ class Shutdown:
         self._zygote = zygote
         self._coordinator = coordinator
         self._out = out
+        self._asked = False
         self._code = 0
         self._reason = ""
         self.state = TABLE.start
@@ -119,11 +131,12 @@ class Shutdown:
     @property
     def begun(self) -> bool:
         """Whether the service is ending."""
-        return self.state is not State.RUNNING
+        return self._asked
 
     def ask(self, urgency: Urgency, code: int = 0, reason: str = "asked to stop") -> None:
         """End the service; the first reason is the one that counts."""
         if not self.begun:
+            self._asked = True
             self._code, self._reason = code, reason
             self._coordinator.obstruct(f"the service is stopping: {reason}")
         if self.state is not State.GONE:

@@ -13,6 +13,7 @@ from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
+from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.table import Table
 
 
@@ -102,15 +103,15 @@ class Zygote:
             self._children.cohort = cohort
             self._children.fill()
 
-    def lost(self, cohort: int, reason: str) -> None:
+    def lost(self, cohort: int, reason: str, refusal: Refusal | None = None) -> None:
         """A zygote is gone."""
         if cohort != self.cohort or not TABLE.lists(self.state, Cause.LOST):
             return
-        adopting = self.state is State.ADOPTING
+        adopting, expected = self.state is State.ADOPTING, self.state is State.STOPPING
         self._move(Cause.LOST)
         self._children.cohort = None
         self._out.cancel_timer(Timer(TimerKind.ZYGOTE, cohort))
-        self._out.tell(ZygoteLost(cohort, reason))
+        self._out.tell(ZygoteLost(cohort, reason, expected, refusal))
         if self.state is State.BACKOFF:
             now, policy = self._out.now, self._policy.restarts
             self._exits = self._exits if adopting else (*restart.recent(self._exits, now, policy), now)

@@ -42,6 +42,12 @@ class ArrivalsUnprotected(Record, frozen=True):
 
 
 class Finished(Record, frozen=True):
-    """The supervisor has ended everything it started and leaves."""
+    """The supervisor has ended everything it started and leaves.
+
+    Attributes:
+        reason: Why.
+        status: Its exit status.
+    """
 
     reason: str
+    status: int = 0

@@ -51,7 +51,7 @@ def details(record: Record) -> Iterator[str]:
             for refusal in refusals:
                 yield f"{refused_by(refusal)}: {cause(refusal.refusal)}"
                 yield from refusal.refusal.traceback.splitlines()
-        case records.HookDegraded(refusal=refusal):
+        case records.HookDegraded(refusal=Refusal() as refusal) | records.ZygoteLost(refusal=Refusal() as refusal):
             yield from refusal.traceback.splitlines()
         case records.WorkerKilled(stacks=stacks):
             yield from stacks.splitlines()
@@ -314,7 +314,12 @@ def _(record: records.ZygoteStarted) -> Worded:
 
 @word.register
 def _(record: records.ZygoteLost) -> Worded:
-    return Worded(WARNING, f"the zygote of cohort {record.cohort} is gone, its workers serve on: {record.reason}")
+    who = f"the zygote of cohort {record.cohort}"
+    if record.expected:
+        return Worded(DEBUG if record.refusal is None else INFO, f"{who} left: {record.reason}")
+    if record.refusal is not None:
+        return Worded(ERROR, f"{who} cannot load what its workers need: {cause(record.refusal)}")
+    return Worded(WARNING, f"{who} is gone, its workers serve on: {record.reason}")
 
 
 @word.register
@@ -383,4 +388,6 @@ def _(record: shell.ArrivalsUnprotected) -> Worded:
 
 @word.register
 def _(record: shell.Finished) -> Worded:
-    return Worded(INFO, f"finished: {record.reason}")
+    if record.status == 0:
+        return Worded(INFO, f"finished: {record.reason}")
+    return Worded(ERROR, f"finished with status {record.status}: {record.reason}")

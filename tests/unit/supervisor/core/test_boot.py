@@ -84,7 +84,28 @@ def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
     bench = Bench()
     bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET))
     bench.feed(events.ZygoteLost(1, "exited", Refusal(Stage.LOAD, Fault.CONTRACT, "no module named shop")))
-    assert bench.all(effects.Exit)[0].code == boot.APP_FAILED
+    end = bench.all(effects.Exit)[0]
+    assert (end.code, end.reason) == (boot.APP_FAILED, "exited")
+    [lost] = bench.told(records.ZygoteLost)
+    assert lost.refusal is not None
+    assert not lost.expected
+
+
+def test_a_first_start_whose_journal_cannot_be_written_is_nobodys_fault_but_the_disks() -> None:
+    bench = Bench()
+    bench.writes = False
+    bench.feed(events.Booted(Recovered(JOURNAL), 1, SECRET), events.PersistFailed(1, "read-only file system"))
+    assert leave(bench).code == boot.CANNOT
+
+
+def test_a_first_start_at_which_a_worker_dies_without_a_word_ends_with_status_3() -> None:
+    bench = Bench()
+    bench.boot()
+    for worker in bench.workers:
+        bench.greet(worker)
+    bench.find(snapshot(1))
+    bench.feed(events.WorkerExited(bench.workers[0], -11))
+    assert leave(bench).code == boot.WORKER_FAILED
 
 
 def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from changeover.supervisor.core import effects, events
+from changeover.supervisor.core import effects, events, records
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import Refused, Undecided
@@ -30,6 +30,7 @@ def test_the_zygote_goes_after_the_last_worker_and_the_supervisor_after_the_zygo
     assert not bench.all(effects.Exit)
     bench.feed(events.ZygoteLost(1, "ended"))
     assert [end.code for end in bench.all(effects.Exit)] == [0]
+    assert [lost.expected for lost in bench.told(records.ZygoteLost)] == [True]
 
 
 def test_a_second_stop_is_more_urgent(bench: Bench) -> None:

@@ -4,6 +4,7 @@ import pytest
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.records import Record
+from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.reference import every_record
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.wording import by, details, exit_status, seconds, word
@@ -55,6 +56,21 @@ def test_a_death_says_whether_it_was_expected() -> None:
     assert word(records.WorkerExited(WORKER, 41, -11, False)).line == "slot 2 (pid 41) died with SIGSEGV"
     assert word(records.WorkerExited(WORKER, 41, 0, True)).line == "slot 2 (pid 41) left with status 0"
     assert word(records.WorkerExited(WORKER, 41, -11, False)).level is Level.WARNING
+
+
+def test_a_zygote_that_cannot_preload_is_an_error_with_its_traceback_and_one_told_to_leave_is_none() -> None:
+    refused = records.ZygoteLost(1, "exited", refusal=REFUSAL.refusal)
+    assert word(refused).level is Level.ERROR
+    assert "plugin pricing on_load: TimeoutError" in word(refused).line
+    assert list(details(refused)) == TRACEBACK.splitlines()
+    assert word(records.ZygoteLost(1, "it was told to leave", expected=True)).level is Level.DEBUG
+    assert word(records.ZygoteLost(1, "killed")).level is Level.WARNING
+
+
+def test_an_end_in_error_says_its_status() -> None:
+    assert word(shell.Finished("asked to stop")).level is Level.INFO
+    failed = word(shell.Finished("no module named shop", 4))
+    assert (failed.level, failed.line) == (Level.ERROR, "finished with status 4: no module named shop")
 
 
 def test_a_completed_cutover_says_how_long_each_phase_took() -> None:
