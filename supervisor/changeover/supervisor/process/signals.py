@@ -8,7 +8,7 @@ import asyncio
 import enum
 import os
 import signal
-from collections import deque
+import socket
 from collections.abc import Callable, Mapping
 from types import FrameType, MappingProxyType
 
@@ -105,6 +105,9 @@ class Received(msgspec.Struct, frozen=True):
 class SignalInbox:
     """Takes every signal of the table from `open` on; delivers them, in order, once there is a loop.
 
+    The interpreter writes each signal's number into a socket of ours, from the first moment to the
+    last: there is no second way to hear of one, so none is heard twice or lost between two ways.
+
     Args:
         terminal: Decides what INT and WINCH mean.
     """
@@ -112,13 +115,16 @@ class SignalInbox:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._stopping = Stopping.NO
-        self._waiting: deque[int] = deque()
+        self._arrived, self._arriving = socket.socketpair()
         self._deliver: Callable[[Received], None] | None = None
 
     def open(self) -> None:
         """Install the handlers. Called in the main thread, before anything that takes time."""
+        self._arrived.setblocking(False)
+        self._arriving.setblocking(False)
+        signal.set_wakeup_fd(self._arriving.fileno(), warn_on_full_buffer=False)
         for signum in RULES:
-            signal.signal(signum, self._arrive)
+            signal.signal(signum, _hear)
 
     def attach(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[Received], None]) -> None:
         """Deliver on `loop` from now on; what waited is delivered at once.
@@ -128,25 +134,26 @@ class SignalInbox:
             deliver: Takes each signal that means something; must not block.
         """
         self._deliver = deliver
-        # Both the old handler and the loop's wake-up descriptor would see a signal that comes half way through.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, RULES)
-        try:
-            for signum in RULES:
-                loop.add_signal_handler(signum, self._judge, int(signum))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        while self._waiting:
-            self._judge(self._waiting.popleft())
+        loop.add_reader(self._arrived, self._read)
+        self._read()
 
     def detach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop delivering. Signals of the table are ignored from now on: what ends is ending already."""
         self._deliver = None
+        loop.remove_reader(self._arrived)
         for signum in RULES:
-            loop.remove_signal_handler(signum)
             signal.signal(signum, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        self._arrived.close()
+        self._arriving.close()
 
-    def _arrive(self, signum: int, _frame: FrameType | None) -> None:
-        self._waiting.append(signum)
+    def _read(self) -> None:
+        try:
+            arrived = self._arrived.recv(4096)
+        except BlockingIOError:
+            return
+        for signum in arrived:
+            self._judge(signum)
 
     def _judge(self, signum: int) -> None:
         what = meaning(signum, self._stopping, self._terminal)
@@ -154,3 +161,7 @@ class SignalInbox:
             self._stopping = Stopping.GRACEFULLY
         if what is not Meaning.NOTHING and self._deliver is not None:
             self._deliver(Received(signal.Signals(signum), what))
+
+
+def _hear(_signum: int, _frame: FrameType | None) -> None:
+    """The interpreter has written the number already."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.cli import find
 from changeover.supervisor.cli.exits import Exit, Failure
 from changeover.supervisor.cli.find import server
 from tests.fake_control import FakeControl, serving
@@ -13,6 +14,7 @@ from tests.fake_control import FakeControl, serving
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "session"
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
+    monkeypatch.setattr(find, "homes", lambda environment, uid: (home / "changeover",))
     for name in ("CHANGEOVER_NAME", "CHANGEOVER_RUNTIME_DIR", "CHANGEOVER_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     empty = tmp_path / "empty"

@@ -88,24 +88,39 @@ async def test_the_second_term_is_quick_also_when_the_first_came_during_boot(inb
     inbox.detach(loop)
 
 
-async def test_a_signal_between_two_handlers_is_delivered_once(
+async def test_a_signal_while_the_loop_takes_over_is_delivered_once(
     inbox: SignalInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received: list[Received] = []
     loop = asyncio.get_running_loop()
-    install = loop.add_signal_handler
+    add_reader = loop.add_reader
 
-    def install_and_be_hit(signum: int, *rest: object) -> None:
-        install(signum, *rest)  # type: ignore[arg-type]
-        if signum == signal.SIGHUP:
-            raise_signals(signal.SIGTERM)
+    def be_hit_and_add(*arguments: object) -> None:
+        raise_signals(signal.SIGTERM)
+        add_reader(*arguments)  # type: ignore[arg-type]
+        raise_signals(signal.SIGUSR1)
 
-    monkeypatch.setattr(loop, "add_signal_handler", install_and_be_hit)
+    monkeypatch.setattr(loop, "add_reader", be_hit_and_add)
     inbox.attach(loop, received.append)
-    await until(lambda: received)
+    await until(lambda: len(received) >= 2)
     raise_signals(signal.SIGUSR1)
-    await until(lambda: received[-1].signum is signal.SIGUSR1)
-    assert [each.meaning for each in received] == [Meaning.STOP_GRACEFULLY, Meaning.REOPEN_LOGS]
+    await until(lambda: len(received) >= 3)
+    assert [each.meaning for each in received] == [
+        Meaning.STOP_GRACEFULLY,
+        Meaning.REOPEN_LOGS,
+        Meaning.REOPEN_LOGS,
+    ]
+    inbox.detach(loop)
+
+
+async def test_a_signal_that_another_thread_takes_is_delivered_once(inbox: SignalInbox) -> None:
+    received: list[Received] = []
+    loop = asyncio.get_running_loop()
+    inbox.attach(loop, received.append)
+    for _ in range(20):
+        await asyncio.to_thread(signal.raise_signal, signal.SIGUSR1)
+    await until(lambda: len(received) >= 20)
+    assert len(received) == 20
     inbox.detach(loop)
 
 
