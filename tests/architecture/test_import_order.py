@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.http.limits",
         f"{WORKERS}.plugins.artifact",
         f"{WORKERS}.plugins.manifest",
+        f"{WORKERS}.plugins.order",
         f"{WORKERS}.runtime.counts",
         f"{WORKERS}.runtime.settings",
     ),

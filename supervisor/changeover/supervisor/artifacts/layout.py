@@ -7,10 +7,10 @@ from graphlib import CycleError
 import msgspec
 
 from changeover.supervisor.artifacts.content import Content
-from changeover.supervisor.artifacts.order import arranged, disorder
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.config.settings import Settings
 from changeover.workers.plugins.manifest import Handler
+from changeover.workers.plugins.order import arranged, disorder
 from changeover.workers.protocol.document import below, nearest
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import HandlerRef, PipelineSpec, Route, Snapshot, UnitKind, UnitRef

@@ -15,7 +15,8 @@ import msgspec
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins import artifact, manifest
-from changeover.workers.plugins.manifest import HandlerPhase, Manifest, ManifestInvalid
+from changeover.workers.plugins.manifest import Manifest, ManifestInvalid
+from changeover.workers.plugins.order import arranged
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
@@ -30,8 +31,6 @@ from changeover.workers.protocol.snapshot import (
     UnitRef,
     UnitSpec,
 )
-
-_PHASES = list(HandlerPhase)
 
 
 class RequirementUnmet(ChangeoverError):
@@ -48,19 +47,11 @@ class RequirementUnmet(ChangeoverError):
         super().__init__(f"{plugin} requires {required}, which is not there or requires it too; give it with `beside`")
 
 
-def _in_order(plugin: Manifest) -> list[str]:
-    """A plugin's handlers by phase, then as they say of each other, else as they are listed."""
-    graph: dict[str, set[str]] = {name: set() for name in plugin.handlers}
-    for name, declared in plugin.handlers.items():
-        graph[name].update(other for other in graph if {other, f"{plugin.id}:{other}"} & set(declared.after))
-        for other in graph:
-            if {other, f"{plugin.id}:{other}"} & set(declared.before):
-                graph[other].add(name)
+def _in_order(plugin: Manifest) -> tuple[HandlerRef, ...]:
     try:
-        order = list(TopologicalSorter(graph).static_order())
+        return arranged({HandlerRef(plugin.id, name): declared for name, declared in plugin.handlers.items()})
     except CycleError as error:
-        raise RequirementUnmet(f"{plugin.id}:{error.args[1][0]}", f"{plugin.id}:{error.args[1][1]}") from None
-    return sorted(order, key=lambda name: _PHASES.index(plugin.handlers[name].phase))
+        raise RequirementUnmet(str(error.args[1][0]), str(error.args[1][1])) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +157,7 @@ class SoloSnapshot:
         self._add_pipeline(key.ref, plugin, Route("app"))
 
     def _add_pipeline(self, target: UnitRef, plugin: Manifest, route: Route) -> None:
-        handlers = tuple(HandlerRef(plugin.id, name) for name in _in_order(plugin))
+        handlers = _in_order(plugin)
         requires = (UnitRef(UnitKind.PLUGIN, plugin.id), target)
         key = self._key(UnitKind.PIPELINE, route.pipeline, requires, [str(each) for each in handlers])
         self._units[key.ref] = PipelineSpec(key, handlers, target, requires)
