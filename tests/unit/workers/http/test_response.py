@@ -23,7 +23,8 @@ def test_fields_keep_their_order_and_repetition() -> None:
 
 def test_framing_fields_are_taken_from_the_application_and_written_by_the_server() -> None:
     head = encode_head(200, [(b"Content-Length", b"5"), (b"connection", b"keep-alive, Close"), (b"date", b"d")])
-    assert head.lines == b"HTTP/1.1 200 OK\r\ndate: d\r\n"
+    assert head.lines == b"HTTP/1.1 200 OK\r\ndate: d\r\ncontent-length: 5\r\n"
+    assert b"length" not in encode_head(204, [(b"content-length", b"0")]).lines
     assert (head.length, head.persistent, head.dated) == (5, False, True)
     assert encode_head(200, [(b"transfer-encoding", b"chunked"), (b"server", b"x")]).served
 

@@ -271,11 +271,11 @@ class WireExchange:
 
     def _encode_head(self) -> bytes:
         wire, head, response = self._wire, self.head, self._response
-        length = response.length
-        if length is None and (self._framing is _LENGTH or (head.method == "HEAD" and self._size)):
-            length = self._size
+        lines = response.lines
+        if response.length is None:
+            whole = self._framing is _LENGTH or (head.method == "HEAD" and self._size)
+            lines += framing_lines(self._framing, response.status, self._size if whole else None)
         persistent = wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
-        lines = response.lines + framing_lines(self._framing, response.status, length)
         if not persistent or head.version == "1.0":
             lines += connection_lines(head.version, persistent=persistent)
         if response.dated or response.served:

@@ -69,7 +69,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         status: 200 to 599.
-        lines: Status line and fields, without the connection's own.
+        lines: Status line and fields, Content-Length included, without the connection's own.
         length: The Content-Length that the application gave.
         persistent: False when the application wants the connection closed.
         dated: Whether the application gave a Date.
@@ -114,6 +114,8 @@ def encode_head(status: int, fields: RawHeaders) -> ResponseHead:
     count = len(lines)
     if encoded.count(b"\n") != count or encoded.count(b"\r") != count or b"\0" in encoded:
         raise BadResponse("a field has a line break or NUL in its value")
+    if length is not None:
+        encoded += framing_lines(Framing.LENGTH, status, length)
     return ResponseHead(status, encoded, length, persistent, dated, served)
 
 
