@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,8 +12,15 @@ from tests.fake_control import FakeControl, serving
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "session"
+def short_path() -> Iterator[Path]:
+    """A folder whose sockets have names that the kernel takes, however deep the test's own folder is."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def home(short_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = short_path
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
     monkeypatch.setattr(find, "homes", lambda environment, uid: (home / "changeover",))
     for name in ("CHANGEOVER_NAME", "CHANGEOVER_RUNTIME_DIR", "CHANGEOVER_CONFIG"):
