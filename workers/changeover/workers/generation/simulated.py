@@ -148,11 +148,15 @@ class Simulation:
 
     async def leaks(self) -> list[Leak]:
         """Wait for what is being released, and say what of it is still alive."""
-        await asyncio.sleep(0)
-        while self._releases:
-            await asyncio.wait(self._releases)
+        await self._settle()
         return self._workshop.leaks()
 
     async def close(self) -> None:
         """End everything."""
         await self._workshop.close()
+        await self._settle()
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(0)
+        while self._releases:
+            await asyncio.wait(self._releases)
