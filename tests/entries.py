@@ -4,6 +4,7 @@ from changeover.supervisor.core.entries import (
     Aborted,
     Committed,
     EpochGiven,
+    Held,
     Origin,
     SlotRefusal,
     Trigger,
@@ -20,10 +21,15 @@ def generation(epoch: int, content: str) -> Snapshot:
     return Snapshot(epoch, content, (PluginSpec(key, "1.0", content, config=b"\x80"),))
 
 
-def given(epoch: int, content: str = "", restores: int | None = None, holds: str = "") -> EpochGiven:
+def held(content: str) -> Held:
+    """Content of that plugin that a rollback set aside."""
+    return Held(UnitRef(UnitKind.PLUGIN, "pricing"), content, "1.0")
+
+
+def given(epoch: int, content: str = "", restores: int | None = None, *held: Held) -> EpochGiven:
     """A candidate."""
     candidate = generation(epoch, content or f"content {epoch}")
-    return EpochGiven(epoch, candidate, HUP, ("pricing 1.0 -> 1.1",), restores, holds)
+    return EpochGiven(epoch, candidate, HUP, ("pricing 1.0 -> 1.1",), restores, held)
 
 
 def aborted(epoch: int, stage: Stage = Stage.LOAD) -> Aborted:

@@ -1,8 +1,10 @@
 """Contents to serve: units that change from one generation to the next, and some that break workers."""
 
 import enum
+from collections.abc import Iterable
 from random import Random
 
+from changeover.supervisor.core.entries import Held
 from changeover.workers.protocol.snapshot import (
     HandlerRef,
     PipelineSpec,
@@ -24,6 +26,8 @@ class Flaw(enum.Enum):
     HANGS = "hangs"
 
 
+FORCED = "forced"
+"""The label of what somebody forced."""
 PLUGINS = ("authz", "geo", "pricing")
 
 
@@ -48,6 +52,22 @@ def content(epoch: int, versions: tuple[int, ...], before: Snapshot | None, flaw
         routes.append(Route(name, f"/{name}"))
     digest = "-".join(str(version) for version in versions) + flaw.value
     return Snapshot(epoch, digest, (*plugins, *pipelines), tuple(routes), label=flaw.value)
+
+
+def versions_of(snapshot: Snapshot) -> tuple[int, ...]:
+    """The plugins' versions, in the order of `PLUGINS`."""
+    return tuple(int(unit.version) for unit in snapshot.units if isinstance(unit, PluginSpec))
+
+
+def kept_back(disk: tuple[int, ...], serving: Snapshot | None, held: Iterable[Held]) -> tuple[int, ...]:
+    """What is taken of `disk`: a plugin whose version there is held stays as it serves."""
+    if serving is None:
+        return disk
+    shunned = {(each.ref.name, each.version) for each in held}
+    return tuple(
+        now if (name, str(wanted)) in shunned else wanted
+        for name, wanted, now in zip(PLUGINS, disk, versions_of(serving), strict=True)
+    )
 
 
 def changed(versions: tuple[int, ...], random: Random, fresh: int) -> tuple[int, ...]:

@@ -11,8 +11,9 @@ from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
 from changeover.workers.generation.switch import Generation
 from changeover.workers.protocol.registry import Registry
-from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
+from tests.simulation.contents import FORCED, PLUGINS, versions_of
 from tests.simulation.worker import Worker
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def require(holds: bool, number: int, what: str) -> None:
         raise PromiseBroken(number, what)
 
 
+def versions(snapshot: Snapshot) -> dict[str, int]:
+    """Plugin -> its version."""
+    return dict(zip(PLUGINS, versions_of(snapshot), strict=False))
+
+
 class Invariants:
     """Everything that must hold at any time.
 
@@ -50,6 +56,8 @@ class Invariants:
         self.highest_given = 0
         self.cell = 0
         self.resolved: set[int] = set()
+        self.shunned: set[tuple[str, int]] = set()
+        self.taken = EMPTY
 
     # ---- promise 1: epochs are ordered and never reused; a decision is on disk before anything acts on it ----
 
@@ -62,6 +70,7 @@ class Invariants:
         elif isinstance(entry, Committed):
             require(entry.epoch in journal.given, 1, f"epoch {entry.epoch} was committed and never given")
             self._all_prepared(entry.epoch)
+            self._nothing_comes_back(entry.epoch)
         elif isinstance(entry, Retired):
             self._nobody_holds(entry.epoch)
 
@@ -145,6 +154,24 @@ class Invariants:
         for worker in self.world.living():
             held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())
             require(not held, 6, f"epoch {epoch} is retired, {worker.name} holds {sorted(map(str, held))}")
+
+    # ---- promise 11: what was rolled back stays away ----
+
+    def _nothing_comes_back(self, epoch: int) -> None:
+        given, before = self.world.journal.given[epoch], versions(self.taken)
+        if epoch <= self.taken.epoch:
+            return
+        self.taken = given.candidate
+        after = versions(self.taken)
+        left, come = set(before.items()) - set(after.items()), set(after.items()) - set(before.items())
+        if given.restores is not None:
+            self.shunned = (self.shunned | left) - come
+            return
+        if FORCED not in given.origin.label:
+            back = sorted(self.shunned & come)
+            require(not back, 11, f"epoch {epoch} brings {back} back, and nobody forced it")
+        changed = {name for name, _ in come}
+        self.shunned = {(name, version) for name, version in self.shunned if name not in changed}
 
     # ---- after every step ----
 

@@ -94,12 +94,6 @@ class Journal:
         """What a starting supervisor is told."""
         raised = [entry.epoch for entry in self.entries if isinstance(entry, EpochRaised)]
         undecided = [epoch for epoch in self.given if epoch not in self.decisions]
-        held: set[str] = set()
-        for epoch in self.committed_epochs:
-            given = self.given[epoch]
-            held.discard(given.candidate.digest)
-            if given.holds:
-                held.add(given.holds)
         return Recovered(
             JOURNAL,
             term=self.term,
@@ -107,5 +101,5 @@ class Journal:
             committed=self.given[self.committed].candidate if self.committed else None,
             undecided=undecided[-1] if undecided else None,
             unretired=tuple(e for e in self.committed_epochs if e != self.committed and e not in self.retired),
-            held=frozenset(held),
+            held=frozenset(self.given[self.committed].held) if self.committed else frozenset(),
         )

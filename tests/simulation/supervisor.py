@@ -7,10 +7,18 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.entries import JournalEntry, SlotRefusal, TermBegun, Trigger
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
-from changeover.supervisor.core.outcome import Action, Candidate, NothingChanged, RollNeeded, ScanRefused, ScanResult
+from changeover.supervisor.core.outcome import (
+    Action,
+    Candidate,
+    HeldBack,
+    NothingChanged,
+    RollNeeded,
+    ScanRefused,
+    ScanResult,
+)
 from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.simulation.contents import content
+from tests.simulation.contents import content, kept_back, versions_of
 from tests.simulation.journal import Mood, SecondDecision
 
 if TYPE_CHECKING:
@@ -143,8 +151,11 @@ class Supervisor:
             return self._earlier(effect)
         if world.random.random() < 0.04 and request.origin.trigger is not Trigger.BOOT:
             return world.random.choice((NothingChanged(), RollNeeded(("app: 1 file",)), ScanRefused(NO_MANIFEST)))
-        snapshot = content(effect.epoch, world.disk, effect.current, world.flaw)
-        return Candidate(snapshot, ("changed",))
+        versions = world.disk if request.force else kept_back(world.disk, effect.current, self.machine.view().held)
+        if versions != world.disk and effect.current is not None and versions == versions_of(effect.current):
+            return HeldBack(("not taken: what was rolled back",))
+        world.versions["-".join(map(str, versions)) + world.flaw.value] = versions
+        return Candidate(content(effect.epoch, versions, effect.current, world.flaw), ("changed",))
 
     def _earlier(self, effect: effects.Scan) -> ScanResult:
         epochs = [epoch for epoch in self.world.journal.committed_epochs if epoch != self.world.journal.committed]

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 
+import msgspec
+
 from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Committed, Origin, Trigger
@@ -20,7 +22,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
-from tests.simulation.contents import PLUGINS, Flaw, changed
+from tests.simulation.contents import FORCED, PLUGINS, Flaw, changed
 from tests.simulation.invariants import Invariants
 from tests.simulation.journal import JOURNAL, Journal, Mood
 from tests.simulation.plan import Fault, Plan
@@ -309,6 +311,9 @@ class World(Surroundings):
         """Ask for a cutover."""
         self.requested += 1
         ticket = self.requested
+        if request.force:
+            origin = msgspec.structs.replace(request.origin, label=FORCED)
+            request = msgspec.structs.replace(request, origin=origin)
         if self.supervisor.alive:
             self.asked[ticket] = self.supervisor
             self.supervisor.feed(events.CutoverRequested(ticket, request))

@@ -234,7 +234,7 @@ class StatusView(msgspec.Struct, frozen=True):
         plugins: Every plugin of the committed generation.
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
-        held: Whether content that was rolled back lies on disk and is held.
+        held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
         stopping: How the server is being stopped, None while it is not.
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
@@ -254,7 +254,7 @@ class StatusView(msgspec.Struct, frozen=True):
     plugins: tuple[PluginView, ...] = ()
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND
-    held: bool = False
+    held: tuple[str, ...] = ()
     stopping: Urgency | None = None
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()

@@ -121,7 +121,7 @@ class Desk:
             plugins=plugin_views(overview, told.degraded),
             refused=told.refused,
             journal=journal_state(overview),
-            held=bool(overview.held),
+            held=tuple(sorted(map(str, overview.held))),
             stopping=STOPPING[overview.stopping],
             alarms=alarms(overview, slots, told.degraded, told.unserved),
             counts=self._counts(),

@@ -18,7 +18,7 @@ from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.effects import Effect
-from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.entries import Held, SlotRefusal
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
@@ -58,7 +58,7 @@ class Hands:
         journal: Where entries go.
         scanner: Reads what is on disk.
         scan_thread: Where that happens.
-        held: Digests of content that was rolled back.
+        held: What rollbacks set aside.
         birth: What a new worker is told.
         tell: Takes records.
         resolve: Takes outcomes, by ticket.
@@ -73,7 +73,7 @@ class Hands:
     journal: Journal
     scanner: Scanner
     scan_thread: Executor
-    held: Callable[[], frozenset[str]]
+    held: Callable[[], frozenset[Held]]
     birth: Callable[[WorkerId, str], Birth]
     tell: Callable[[Record], None]
     resolve: Callable[[int, Outcome], None]
@@ -213,7 +213,8 @@ class Driver:
 
     async def _scanned(self, effect: effects.Scan) -> ScanResult:
         try:
-            past = Past(await self._hands.journal.committed(), await self._hands.journal.kept(), self._hands.held())
+            journal = self._hands.journal
+            past = Past(await journal.committed(), await journal.kept(), await journal.set_aside(), self._hands.held())
         except JournalError as error:
             return ScanRefused((SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, str(error))),))
         scan = partial(self._hands.scanner.scan, effect.request, effect.epoch, effect.current, past)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from changeover.supervisor.artifacts.candidate import snapshot, unit_digest
+from changeover.supervisor.core.entries import Held
+from changeover.supervisor.core.holding import brought_back
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     PipelineSpec,
@@ -15,14 +17,21 @@ from changeover.workers.protocol.snapshot import (
 )
 
 
-def target(committed: Sequence[Snapshot], current: Snapshot, to: int | None, held: frozenset[str]) -> Snapshot | None:
+def target(
+    committed: Sequence[Snapshot],
+    current: Snapshot,
+    to: int | None,
+    set_aside: frozenset[str] = frozenset(),
+    held: frozenset[Held] = frozenset(),
+) -> Snapshot | None:
     """Find what to go back to.
 
     Args:
         committed: Committed generations that are kept, oldest first.
         current: What is served.
-        to: An epoch; None for the latest content before `current` that differs from it and is not held.
-        held: Digests of content that was rolled back already.
+        to: An epoch; None for the latest content before `current` that differs from it and was not rolled back.
+        set_aside: Digests of generations that were rolled back already.
+        held: What rollbacks set aside of each plugin and pipeline.
 
     Returns:
         None when there is none.
@@ -30,7 +39,8 @@ def target(committed: Sequence[Snapshot], current: Snapshot, to: int | None, hel
     if to is not None:
         return next((each for each in committed if each.epoch == to), None)
     earlier = (each for each in reversed(committed) if each.epoch < current.epoch)
-    return next((each for each in earlier if each.digest != current.digest and each.digest not in held), None)
+    unspoilt = (each for each in earlier if each.digest not in {current.digest, *set_aside})
+    return next((each for each in unspoilt if not brought_back(held, current, each)), None)
 
 
 def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") -> Snapshot:

@@ -1,6 +1,6 @@
 """One scan from end to end: what a request would serve, stored and ready, or why nothing can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,18 +10,20 @@ from changeover.supervisor.artifacts.application import ApplicationFiles, read_a
 from changeover.supervisor.artifacts.collection import collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.folder import Listing, read_folder
-from changeover.supervisor.artifacts.layout import contradictions, lay_out, only, unused
+from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, only, unused
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
+from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.entries import Trigger
+from changeover.supervisor.core.entries import Held, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
     CutoverRequest,
+    HeldBack,
     NothingChanged,
     RollNeeded,
     ScanRefused,
@@ -42,13 +44,14 @@ class Past(msgspec.Struct, frozen=True):
     Attributes:
         committed: Committed generations that are kept, oldest first: what can be gone back to.
         kept: Every candidate that is kept, decided or not: what the store must not lose.
-        held: Digests of content that was rolled back: a rollback without an epoch does not go there. (Whether a
-            candidate is held is for the core to judge.)
+        set_aside: Digests of generations that were rolled back: a rollback without an epoch does not go there.
+        held: What rollbacks set aside of each plugin and pipeline: what serves stays in its place.
     """
 
     committed: tuple[Snapshot, ...] = ()
     kept: tuple[Snapshot, ...] = ()
-    held: frozenset[str] = frozenset()
+    set_aside: frozenset[str] = frozenset()
+    held: frozenset[Held] = frozenset()
 
 
 class Scanner:
@@ -93,7 +96,8 @@ class Scanner:
                 collect(self._store, [*past.kept, *past.committed, *([current] if current else [])])
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, past or Past())
-            return self._reload(request, epoch, current)
+            held = past.held if past is not None and not request.force else frozenset()
+            return self._reload(request, epoch, current, held)
         except ManifestInvalid as error:
             return ScanRefused(refusals(of_manifest(error)))
         except CorruptArtifact as error:
@@ -101,45 +105,62 @@ class Scanner:
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
 
-    def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None) -> ScanResult:
+    def _reload(
+        self, request: CutoverRequest, epoch: int, current: Snapshot | None, held: frozenset[Held]
+    ) -> ScanResult:
         checked = self._read_settings()
         if checked.settings is None:
             return ScanRefused(refusals(of_config(checked.errors)))
         settings = msgspec.structs.replace(checked.settings, app=self._booted.app)
         listing = read_folder(Path(settings.plugins.dir)) if settings.plugins.dir else Listing()
-        selected = select(listing, settings, current, request.only, self._store)
-        made = self._candidate(selected, checked.file, settings, request, epoch, current)
+        selected = select(listing, settings, current, request.only, self._store, held)
+        layout, not_taken = self._laid_out(selected, checked.file, settings, request, current, held)
+        made = self._candidate(selected, layout, not_taken, settings, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
         roll = (*self._application_notes(checked.settings), *restart_notes(self._booted, checked.settings))
         if current is not None and made.digest == current.digest and not request.force:
-            return RollNeeded(roll) if roll else NothingChanged(selected.notes)
+            return _unchanged(selected.notes, not_taken, roll)
         if not request.dry_run:
             self._put(selected, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
-        notes = [*selected.notes, *(f"not taken: {line}" for line in roll)]
+        notes = [*selected.notes, *not_taken, *_named(roll)]
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             notes += [f"ignored: {path}" for path in listing.ignored]
             notes += unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
         return Candidate(made, (*lines, *notes))
 
-    def _candidate(
+    def _laid_out(
         self,
         selected: Selection,
         origin: str,
+        settings: Settings,
+        request: CutoverRequest,
+        current: Snapshot | None,
+        held: frozenset[Held],
+    ) -> tuple[Layout, tuple[str, ...]]:
+        """The candidate's pipelines, and everything of the disk that is held."""
+        layout = lay_out(settings, selected.contents, origin)
+        if request.only and current is not None:
+            layout = only(request.only, layout, current)
+        layout, not_taken = without_held(layout, held, selected.contents, current)
+        return layout, (*selected.held, *not_taken)
+
+    def _candidate(
+        self,
+        selected: Selection,
+        layout: Layout,
+        not_taken: tuple[str, ...],
         settings: Settings,
         request: CutoverRequest,
         epoch: int,
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
-        layout = lay_out(settings, contents, origin)
-        if request.only and current is not None:
-            layout = only(request.only, layout, current)
         problems = [*selected.problems, *layout.problems, *unmet(contents)]
         problems += contradictions(layout.plans, contents, settings.app is not None)
         if problems:
-            return ScanRefused(refusals(problems))
+            return ScanRefused(refusals([*problems, *map(Problem, not_taken)]))
         app = candidate.application_spec(settings.app, self._application.digest, epoch) if settings.app else None
         units = candidate.assemble(contents, app, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
@@ -154,7 +175,7 @@ class Scanner:
                 get(self._store, unit.artifact)
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
-        earlier = current and rollback.target(past.committed, current, request.to, past.held)
+        earlier = current and rollback.target(past.committed, current, request.to, past.set_aside, past.held)
         if current is None or earlier is None:
             wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
             return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)
@@ -188,3 +209,14 @@ class Scanner:
 
 def _refused(message: str, fault: Fault) -> ScanRefused:
     return ScanRefused(refusals([Problem(message, fault=fault)]))
+
+
+def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], roll: tuple[str, ...]) -> ScanResult:
+    """What it amounts to that a candidate would serve what is served already."""
+    if held:
+        return HeldBack((*held, *notes, *_named(roll)))
+    return RollNeeded(roll) if roll else NothingChanged(notes)
+
+
+def _named(roll: tuple[str, ...]) -> Iterator[str]:
+    return (f"not taken: {line}" for line in roll)

@@ -1,6 +1,6 @@
 """Which content of each plugin a candidate takes: the disk's, or what serves already."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -8,7 +8,9 @@ import msgspec
 from changeover.supervisor.artifacts.content import Content, carried, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
 from changeover.supervisor.artifacts.problems import Problem
+from changeover.supervisor.artifacts.withheld import held_plugins
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.entries import Held
 from changeover.workers.plugins.manifest import Reload
 from changeover.workers.protocol.document import nearest
 from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec, Snapshot
@@ -22,18 +24,25 @@ class Selection(msgspec.Struct, frozen=True):
         files: Digest -> files, of everything that comes from disk.
         problems: What keeps it from being a candidate.
         notes: What lies on disk and is not taken.
+        held: What lies on disk and is not taken because a rollback set it aside.
     """
 
     contents: dict[str, Content] = {}
     files: dict[str, dict[str, bytes]] = {}
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 def select(
-    listing: Listing, settings: Settings, current: Snapshot | None, only: tuple[str, ...], store: Path
+    listing: Listing,
+    settings: Settings,
+    current: Snapshot | None,
+    only: tuple[str, ...],
+    store: Path,
+    held: Iterable[Held] = (),
 ) -> Selection:
-    """Take each plugin from disk, unless its reload is disabled or `only` names others.
+    """Take each plugin from disk, unless its reload is disabled, what lies there is held, or `only` names others.
 
     Args:
         listing: What is on disk.
@@ -41,6 +50,7 @@ def select(
         current: What is served; None when nothing is.
         only: Names to take from disk; empty takes everything.
         store: Where the content of what is served lies.
+        held: What rollbacks set aside.
 
     Raises:
         ManifestInvalid: A stored artifact is damaged.
@@ -49,15 +59,17 @@ def select(
     serving = {unit.key.ref.name: unit for unit in current.units if isinstance(unit, PluginSpec)} if current else {}
     disabled = {plugin for plugin in serving if settings.policy(plugin) is Reload.DISABLED}
     others = {plugin for plugin in serving if only and plugin not in only}
-    contents = {plugin: carried(serving[plugin], store) for plugin in disabled | others}
-    for plugin, found in listing.plugins.items():
-        if plugin not in contents and (not only or current is None or plugin in only):
-            contents[plugin] = from_disk(found, settings)
+    fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
+    fixed = disabled | others | {plugin for plugin in fresh if only and current is not None and plugin not in only}
+    withheld = held_plugins(held, serving, fresh, fixed | _broken(listing))
+    contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in fixed | withheld.keys()}
+    contents |= {plugin: content for plugin, content in fresh.items() if plugin not in fixed | withheld.keys()}
     return Selection(
         contents=dict(sorted(contents.items())),
         files={found.digest: found.files for found in listing.plugins.values()},
         problems=tuple(_problems(listing, disabled, only, current)),
         notes=tuple(_not_taken(listing, serving, settings, disabled)),
+        held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
     )
 
 
@@ -69,7 +81,7 @@ def _problems(
         name = Path(path).stem
         if name not in disabled and (not only or name in only):
             yield from problems
-    known = {*listing.plugins, *(Path(path).stem for path in listing.problems)}
+    known = {*listing.plugins, *_broken(listing)}
     if current is not None:
         known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
     for name in only:
@@ -80,7 +92,7 @@ def _problems(
 def _not_taken(
     listing: Listing, serving: dict[str, PluginSpec], settings: Settings, disabled: set[str]
 ) -> Iterator[str]:
-    broken = {Path(path).stem for path in listing.problems}
+    broken = _broken(listing)
     for plugin in sorted(disabled):
         found: Found | None = listing.plugins.get(plugin)
         spec = serving[plugin]
@@ -90,3 +102,7 @@ def _not_taken(
             yield f"not taken: {plugin} (disabled, changed on disk)"
         elif from_disk(found, settings).config != spec.config:
             yield f"not taken: {plugin} (disabled, other configuration)"
+
+
+def _broken(listing: Listing) -> set[str]:
+    return {Path(path).stem for path in listing.problems}

@@ -43,8 +43,9 @@ def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
     match outcome:
         case Committed():
             yield from _committed(outcome)
-        case Unchanged(serving=serving):
+        case Unchanged(serving=serving, notes=notes):
             yield f"nothing changed: what is on disk is epoch {serving}, which serves"
+            yield from (f"  {line}" for line in notes)
             yield "next: `changeover reload --force` makes an epoch of it all the same"
         case Planned(serving=serving, summary=summary):
             yield f"would change, by a swap in {counted(workers)} beside epoch {serving}:"
@@ -73,6 +74,7 @@ def _refused(outcome: Refused, workers: int, again: str) -> Iterator[str]:
     yield f"refused (exit 1): nothing changed, {serves}"
     if not outcome.refusals:
         yield f"  {outcome.reason}"
+        yield from (f"  {line}" for line in outcome.summary if line.startswith("not taken: "))
     for refusal in _distinct(outcome.refusals):
         yield from refusal_lines(refusal, TRACEBACK_TAIL)
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):

@@ -21,6 +21,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield from table((HEADINGS, *(_row(slot, view.epoch, now) for slot in view.slots)))
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
+    if view.held:
+        yield f"held   {', '.join(view.held)} (rolled back: change it, or --force)"
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"
     yield from (f"!      {alarm}" for alarm in view.alarms)

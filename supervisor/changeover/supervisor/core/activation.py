@@ -31,7 +31,7 @@ class Activation:
 
     def commit(self, run: Run, snapshot: Snapshot) -> None:
         """Follow the journal: cell first, then the wire."""
-        previous = self._ledger.commit(snapshot, run.holds)
+        previous = self._ledger.commit(snapshot, run.held)
         run.previous = 0 if previous is None else previous.epoch
         # Whoever introduced itself may accept by now; who did not was told nothing that it could serve.
         run.followers = {member.incarnation for member in self._roster.members() if member.greeted}

@@ -192,7 +192,8 @@ class Start:
         reason = ending.reason if isinstance(ending, outcome.Refused) else "what is on disk needs new processes"
         refusals = ending.refusals if isinstance(ending, outcome.Refused) else ()
         if self._ledger.committed is not None and self._policy.boot is Boot.AUTO:
-            self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals))
+            summary = ending.summary if isinstance(ending, outcome.Refused) else ()
+            self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
             self._reveal()
             return
         code = self._code(refusals) if isinstance(ending, outcome.Refused) else APP_FAILED

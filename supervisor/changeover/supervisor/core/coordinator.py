@@ -1,6 +1,6 @@
 """Runs cutovers one after the other: takes wishes, finds a candidate, gives it a number, and has it decided."""
 
-from changeover.supervisor.core import child, cutover, endings, entries, outcome, records
+from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome, records
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import CANDIDATE_TOLD, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
@@ -174,16 +174,16 @@ class Coordinator:
 
     def _register(self, run: Run, request: outcome.CutoverRequest, found: outcome.Candidate) -> None:
         self._ledger.give()
-        committed = self._ledger.committed
-        if request.action is outcome.Action.ROLLBACK and committed is not None:
-            run.holds = committed.digest
+        rollback = request.action is outcome.Action.ROLLBACK
+        then_held = holding.after_rollback if rollback else holding.after_reload
+        run.held = holding.in_order(then_held(self._ledger.held, self._ledger.committed, found.snapshot))
         run.candidate = found
         run.times.registered = self._out.now
         self._progress.move(Cause.CANDIDATE)
         workers = self._voting.electorate()
         self._out.tell(records.CutoverBegan(run.epoch, request.origin, found.summary, self._serving(), workers))
         self._writing.write(
-            entries.EpochGiven(run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.holds)
+            entries.EpochGiven(run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held)
         )
 
     def rehearsed(self, epoch: int) -> None:

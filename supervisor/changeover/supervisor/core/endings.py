@@ -51,7 +51,7 @@ def without_number(ending: Outcome, origin: Origin) -> Record:
         case outcome.NeedsRoll():
             return records.RollNeeded(origin, ending.changed)
         case outcome.Refused():
-            return records.RequestRefused(origin, ending.reason, ending.refusals)
+            return records.RequestRefused(origin, ending.reason, ending.refusals, ending.summary)
         case outcome.Planned():
             return records.ChangePlanned(origin, ending.serving, ending.summary)
         case _:

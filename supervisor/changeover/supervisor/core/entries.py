@@ -5,7 +5,7 @@ import enum
 import msgspec
 
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import Snapshot, UnitRef
 
 
 class Trigger(enum.Enum):
@@ -47,6 +47,26 @@ class SlotRefusal(msgspec.Struct, frozen=True):
     refusal: Refusal
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Content of a plugin or pipeline that a rollback set aside: it stays away until it is changed or forced.
+
+    Attributes:
+        ref: Whose.
+        content: Digest of the unit's own content, without what it requires; empty: it was not there.
+        version: A plugin's version, for people; empty for a pipeline, and for what was not there.
+        beside: Plugins that a pipeline uses and that were set aside with it: a change of one lifts it as well.
+    """
+
+    ref: UnitRef
+    content: str
+    version: str = ""
+    beside: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        name = self.ref.name if self.version else str(self.ref)
+        return f"{name} {self.version or ('' if self.content else 'removed')}".rstrip()
+
+
 class Entry(msgspec.Struct, frozen=True, tag=True):
     """One line of the journal. The journal adds sequence and wall clock."""
 
@@ -66,7 +86,7 @@ class EpochGiven(Entry, frozen=True):
         origin: Who and why.
         summary: What changes, for people (`pricing 1.4.0 -> 1.5.0`).
         restores: The epoch whose content a rollback brings back.
-        holds: Digest of the content that a rollback sets aside: nothing but `--force` or a change brings it back.
+        held: Everything that is held once it is committed.
     """
 
     epoch: int
@@ -74,7 +94,7 @@ class EpochGiven(Entry, frozen=True):
     origin: Origin
     summary: tuple[str, ...] = ()
     restores: int | None = None
-    holds: str = ""
+    held: tuple[Held, ...] = ()
 
 
 class PreparingBegun(Entry, frozen=True):
@@ -128,7 +148,7 @@ class Recovered(msgspec.Struct, frozen=True):
         committed: The generation that is authoritative, None before the first commit.
         undecided: A candidate without a decision, to be aborted.
         unretired: Committed epochs that were superseded and not retired.
-        held: Digests of content that was rolled back.
+        held: What rollbacks set aside and is held.
     """
 
     journal: str
@@ -137,4 +157,4 @@ class Recovered(msgspec.Struct, frozen=True):
     committed: Snapshot | None = None
     undecided: int | None = None
     unretired: tuple[int, ...] = ()
-    held: frozenset[str] = frozenset()
+    held: frozenset[Held] = frozenset()

@@ -5,7 +5,9 @@ disk. Numbers do run ahead: one that was given is never given again, whether or 
 succeeded.
 """
 
-from changeover.supervisor.core.entries import Recovered
+from collections.abc import Iterable
+
+from changeover.supervisor.core.entries import Held, Recovered
 from changeover.workers.protocol.epoch import EPOCH_ZERO, Stamp
 from changeover.workers.protocol.snapshot import Snapshot
 
@@ -26,7 +28,7 @@ class Ledger:
         committed: The generation that is authoritative by the journal.
         revealed: Whether workers are told of it. A cold start holds it back until it is known whether
             what is on disk serves instead.
-        held: Digests of content that was rolled back.
+        held: What rollbacks set aside.
     """
 
     __slots__ = ("_incarnation", "committed", "given", "held", "journal", "revealed", "term")
@@ -86,8 +88,8 @@ class Ledger:
         """Whether this supervisor numbered that process."""
         return incarnation > self.term * INCARNATIONS
 
-    def commit(self, snapshot: Snapshot, holds: str) -> Snapshot | None:
-        """Make `snapshot` authoritative, hold the content `holds`, and return what was authoritative before."""
+    def commit(self, snapshot: Snapshot, held: Iterable[Held]) -> Snapshot | None:
+        """Make `snapshot` authoritative, hold `held` from here on, and return what was authoritative before."""
         previous, self.committed, self.revealed = self.committed, snapshot, True
-        self.held = (self.held - {snapshot.digest}) | ({holds} if holds else frozenset())
+        self.held = frozenset(held)
         return previous

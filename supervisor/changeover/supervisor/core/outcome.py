@@ -74,6 +74,16 @@ class NothingChanged(msgspec.Struct, frozen=True, tag=True):
     notes: tuple[str, ...] = ()
 
 
+class HeldBack(msgspec.Struct, frozen=True, tag=True):
+    """A scan's result: something differs, and all of it is held after a rollback.
+
+    Attributes:
+        notes: What lies on disk and is not taken, for people.
+    """
+
+    notes: tuple[str, ...] = ()
+
+
 class RollNeeded(msgspec.Struct, frozen=True, tag=True):
     """A scan's result: only new processes can serve it.
 
@@ -90,7 +100,7 @@ class ScanRefused(msgspec.Struct, frozen=True, tag=True):
     refusals: tuple[SlotRefusal, ...]
 
 
-ScanResult = Candidate | NothingChanged | RollNeeded | ScanRefused
+ScanResult = Candidate | NothingChanged | HeldBack | RollNeeded | ScanRefused
 
 
 class Durations(msgspec.Struct, frozen=True):
@@ -158,7 +168,7 @@ class Refused(Ending, frozen=True):
         reason: One line for people.
         epoch: The number the candidate was given (`explain` knows it), None when it came not that far.
         refusals: Every "no", with its traceback.
-        summary: What would have changed.
+        summary: What would have changed, and what lies on disk and was not taken.
     """
 
     reason: str = ""

@@ -147,11 +147,13 @@ class RequestRefused(Record, frozen=True):
         origin: Who asked.
         reason: One line.
         refusals: Every "no".
+        summary: What would have changed, and what lies on disk and was not taken.
     """
 
     origin: Origin
     reason: str
     refusals: tuple[SlotRefusal, ...] = ()
+    summary: tuple[str, ...] = ()
 
 
 class NothingChanged(Record, frozen=True):
@@ -202,11 +204,13 @@ class BootFellBack(Record, frozen=True):
         serving: The epoch that serves.
         reason: Why not what is on disk.
         refusals: Every "no".
+        summary: What would have changed, and what lies on disk and was not taken.
     """
 
     serving: int
     reason: str
     refusals: tuple[SlotRefusal, ...] = ()
+    summary: tuple[str, ...] = ()
 
 
 class WorkerForked(WorkerRecord, frozen=True):

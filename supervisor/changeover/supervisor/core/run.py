@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from changeover.supervisor.core.entries import Origin, SlotRefusal
+from changeover.supervisor.core.entries import Held, Origin, SlotRefusal
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Durations
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.roster import Member
@@ -53,7 +53,7 @@ class Run:
         times: When each phase began.
         candidate: What the scan found.
         previous: The epoch that it superseded.
-        holds: Digest of the content that a rollback sets aside.
+        held: What is held once it is committed.
         prepared: Incarnations that said yes.
         refused: Incarnations that said no.
         refusals: Every "no".
@@ -72,7 +72,7 @@ class Run:
     times: Times
     candidate: Candidate | None = None
     previous: int = 0
-    holds: str = ""
+    held: tuple[Held, ...] = ()
     prepared: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     refusals: list[SlotRefusal] = field(default_factory=list)

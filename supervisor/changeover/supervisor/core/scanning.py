@@ -1,11 +1,13 @@
 """What a scan's result amounts to."""
 
 from changeover.supervisor.core.entries import SlotRefusal, Trigger
+from changeover.supervisor.core.holding import brought_back
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
     CutoverRequest,
+    HeldBack,
     NeedsRoll,
     NothingChanged,
     Outcome,
@@ -35,6 +37,8 @@ def judge(result: ScanResult, request: CutoverRequest, epoch: int, ledger: Ledge
             return Refused(serving, reason=headline(refusals), refusals=refusals)
         case RollNeeded(changed):
             return NeedsRoll(serving, changed=changed)
+        case HeldBack(notes):
+            return Refused(serving, reason=HELD, summary=notes)
         case NothingChanged(notes):
             return Unchanged(serving, notes=notes)
         case Candidate():
@@ -64,8 +68,9 @@ HELD = "this content was rolled back and is held: change it, or use --force"
 
 
 def is_held(found: Candidate, request: CutoverRequest, ledger: Ledger) -> bool:
-    """Whether the candidate was rolled back: only a change, `--force` or asking for that very epoch brings it back."""
-    return found.snapshot.digest in ledger.held and not request.force and request.action is Action.RELOAD
+    """Whether the candidate has what was rolled back: a change, `--force` or a rollback to its epoch brings it back."""
+    taken = request.force or request.action is Action.ROLLBACK
+    return not taken and bool(brought_back(ledger.held, ledger.committed, found.snapshot))
 
 
 def at_boot(request: CutoverRequest | None) -> bool:

@@ -4,6 +4,7 @@ import msgspec
 
 from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
 from changeover.supervisor.core.boot import Start
+from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.roster import Slot
 from changeover.workers.protocol.identity import WorkerId
@@ -72,7 +73,7 @@ class Overview(msgspec.Struct, frozen=True):
         epoch: What workers are told is committed, 0 before the first.
         given: The highest number ever given.
         committed: The generation that is authoritative by the journal.
-        held: Digests of content that was rolled back.
+        held: What rollbacks set aside and is held.
         cutover: Where the cutover stands.
         phase: The same, as workers are told.
         candidate: Its epoch, None while none runs.
@@ -94,7 +95,7 @@ class Overview(msgspec.Struct, frozen=True):
     epoch: int
     given: int
     committed: Snapshot | None
-    held: frozenset[str]
+    held: frozenset[Held]
     cutover: cutover.State
     phase: Phase
     candidate: int | None

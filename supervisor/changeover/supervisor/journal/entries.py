@@ -69,18 +69,20 @@ def _continued(story: EpochStory, each: Line) -> EpochStory:
             return story
 
 
-def holding(held: Iterable[str], told: Iterable[EpochStory]) -> frozenset[str]:
-    """Which content is held after `told`: a rollback holds, committing the content again releases it."""
-    result = set(held)
+def set_aside(told: Iterable[EpochStory]) -> frozenset[str]:
+    """Digests of the generations that were rolled back: committing the same content again takes it off."""
+    result: set[str] = set()
+    serving = ""
     for story in told:
         if isinstance(story.decision, Committed):
-            result.discard(story.given.candidate.digest)
-            if story.given.holds:
-                result.add(story.given.holds)
+            if serving and story.given.restores is not None:
+                result.add(serving)
+            serving = story.given.candidate.digest
+            result.discard(serving)
     return frozenset(result)
 
 
-def recovered(journal: str, term: int, held: Iterable[str], told: list[EpochStory]) -> Recovered:
+def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
     """Add everything up to what a starting supervisor must know."""
     committed = [story for story in told if isinstance(story.decision, Committed)]
     undecided = [story.epoch for story in told if story.decision is None]
@@ -91,7 +93,7 @@ def recovered(journal: str, term: int, held: Iterable[str], told: list[EpochStor
         committed=committed[-1].given.candidate if committed else None,
         undecided=undecided[-1] if undecided else None,
         unretired=tuple(story.epoch for story in committed[:-1] if story.retired_at is None),
-        held=holding(held, told),
+        held=frozenset(committed[-1].given.held) if committed else frozenset(),
     )
 
 

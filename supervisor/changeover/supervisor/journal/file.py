@@ -119,8 +119,7 @@ class JournalFile:
         with _naming(self.path):
             terms = entries.rows(self._connection, "kind = 'TermBegun'")
             term = max((line.entry.term for line in terms if isinstance(line.entry, TermBegun)), default=0)
-            held = [digest for (digest,) in self._connection.execute("SELECT digest FROM held")]
-            return entries.recovered(self.id, term, held, self._stories())
+            return entries.recovered(self.id, term, self._stories())
 
     def history(self, limit: int) -> tuple[EpochStory, ...]:
         """The latest `limit` epochs, newest first.
@@ -162,6 +161,15 @@ class JournalFile:
         with _naming(self.path):
             told = self._stories("kind IN ('EpochGiven', 'Committed')")
             return tuple(story.given.candidate for story in told if isinstance(story.decision, Committed))
+
+    def set_aside(self) -> frozenset[str]:
+        """Digests of kept generations that were rolled back.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        with _naming(self.path):
+            return entries.set_aside(self._stories("kind IN ('EpochGiven', 'Committed')"))
 
     def totals(self) -> Totals:
         """What was counted since the journal was made.

@@ -78,6 +78,10 @@ class Journal:
         """Every committed generation that is kept, oldest first: what can be rolled back to."""
         return await self._run(self._file.committed)
 
+    async def set_aside(self) -> frozenset[str]:
+        """Digests of kept generations that were rolled back."""
+        return await self._run(self._file.set_aside)
+
     async def totals(self) -> Totals:
         """What was counted since the journal was made."""
         return await self._run(self._file.totals)

@@ -1,8 +1,7 @@
 """Forget what nobody can ask for any more.
 
 Kept are the newest committed epochs, everything that is undecided, what is not retired and all
-committed after it, and the newest refusals. Committed epochs go oldest first and none is left
-out, so that what they held can be added up before they go.
+committed after it, and the newest refusals. Committed epochs go oldest first and none is left out.
 """
 
 import sqlite3
@@ -26,10 +25,6 @@ def prune(connection: sqlite3.Connection, keep: int) -> None:
     told = entries.stories(entries.rows(connection))
     gone = forgotten(told, keep)
     if gone:
-        held = [digest for (digest,) in connection.execute("SELECT digest FROM held")]
-        before = entries.holding(held, (story for story in told if story.epoch in gone))
-        connection.execute("DELETE FROM held")
-        connection.executemany("INSERT INTO held VALUES (?)", [(digest,) for digest in sorted(before)])
         connection.executemany("DELETE FROM entries WHERE epoch = ?", [(epoch,) for epoch in sorted(gone)])
     connection.execute(
         "DELETE FROM entries WHERE kind = 'TermBegun' AND seq < (SELECT max(seq) FROM entries WHERE kind = 'TermBegun')"

@@ -1,4 +1,4 @@
-"""The database: one table of entries, in order, and what pruning must not forget."""
+"""The database: one table of entries, in order, and the totals that pruning must not forget."""
 
 import sqlite3
 import uuid
@@ -24,7 +24,6 @@ CREATE TABLE entries (
 CREATE UNIQUE INDEX one_of_a_kind ON entries (epoch, kind) WHERE epoch IS NOT NULL;
 CREATE UNIQUE INDEX one_decision ON entries (epoch) WHERE kind IN ('Committed', 'Aborted');
 CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE held (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
 

@@ -7,9 +7,10 @@ import msgspec
 
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.telemetry.counts import Tally
+from changeover.supervisor.telemetry.details import details
 from changeover.supervisor.telemetry.log import NUMBERS
 from changeover.supervisor.telemetry.stream import Stream
-from changeover.supervisor.telemetry.wording import details, word
+from changeover.supervisor.telemetry.wording import word
 
 logger = logging.getLogger("changeover")
 

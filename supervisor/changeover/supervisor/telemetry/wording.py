@@ -4,7 +4,6 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 """
 
 import signal
-from collections.abc import Iterator
 from functools import singledispatch
 
 import msgspec
@@ -38,23 +37,6 @@ def word(record: Record) -> Worded:
         Unworded: Nobody wrote words for its type.
     """
     raise Unworded(f"{type(record).__name__} has no words")
-
-
-def details(record: Record) -> Iterator[str]:
-    """What belongs below the line: each refusal with its place and traceback, or a worker's stacks."""
-    match record:
-        case (
-            records.CutoverAborted(refusals=refusals)
-            | records.RequestRefused(refusals=refusals)
-            | records.BootFellBack(refusals=refusals)
-        ):
-            for refusal in refusals:
-                yield f"{refused_by(refusal)}: {cause(refusal.refusal)}"
-                yield from refusal.refusal.traceback.splitlines()
-        case records.HookDegraded(refusal=Refusal() as refusal) | records.ZygoteLost(refusal=Refusal() as refusal):
-            yield from refusal.traceback.splitlines()
-        case records.WorkerKilled(stacks=stacks):
-            yield from stacks.splitlines()
 
 
 def by(origin: Origin) -> str:

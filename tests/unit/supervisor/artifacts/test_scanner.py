@@ -10,11 +10,13 @@ from changeover.supervisor.artifacts.collection import collect
 from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
-from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.entries import Held, Origin, Trigger
+from changeover.supervisor.core.holding import after_rollback
 from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
     CutoverRequest,
+    HeldBack,
     NothingChanged,
     RollNeeded,
     ScanRefused,
@@ -34,6 +36,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.held: frozenset[Held] = frozenset()
         self.store = root / "state" / "artifacts"
         self.plugins = PluginFolder(root / "plugins")
         self.plugins.folder("pricing", "1.4.0", '[services]\nquote = "/prices"\n', pricing="price = 1")
@@ -48,7 +51,13 @@ class Place:
 
     def scan(self, current: Snapshot | None, request: CutoverRequest = HUP, *committed: Snapshot) -> ScanResult:
         epoch = current.epoch + 1 if current else 1
-        return self.scanner.scan(request, epoch, current, Past(committed, committed))
+        return self.scanner.scan(request, epoch, current, Past(committed, committed, held=self.held))
+
+    def roll_back(self, left: Snapshot, to: Snapshot) -> Snapshot:
+        """Serve the content of `to` again, and hold what `left` had of its own."""
+        found = self.candidate(left, asking(action=Action.ROLLBACK, to=to.epoch), to, left).snapshot
+        self.held = after_rollback(self.held, left, found)
+        return found
 
     def candidate(self, current: Snapshot | None, request: CutoverRequest = HUP, *committed: Snapshot) -> Candidate:
         result = self.scan(current, request, *committed)
@@ -190,6 +199,112 @@ def test_a_disabled_plugin_stays_as_it_serves_and_is_named(
     assert place.scan(serving) == NothingChanged((note,))
     place.plugins.folder("pricing", "1.5.0")
     assert note in place.candidate(serving).summary
+
+
+MORE = '[services]\nquote = "/prices"\nmore = "/more"\n'
+PRICING_IS_HELD = "not taken: pricing 1.5.0 (held after a rollback; change it, or --force)"
+
+
+@pytest.fixture
+def back(place: Place, serving: Snapshot) -> Snapshot:
+    """What serves after pricing 1.5.0, which lies on disk, was rolled back."""
+    place.plugins.folder("pricing", "1.5.0", MORE, pricing="price = 2")
+    return place.roll_back(place.candidate(serving).snapshot, serving)
+
+
+def test_nothing_but_what_was_rolled_back_is_held_back(place: Place, back: Snapshot) -> None:
+    assert place.scan(back) == HeldBack((PRICING_IS_HELD,))
+    assert place.scan(back, asking(only=("pricing",))) == HeldBack((PRICING_IS_HELD,))
+
+
+def test_a_change_elsewhere_leaves_what_was_rolled_back_as_it_serves(place: Place, back: Snapshot) -> None:
+    place.plugins.single("hello", "2.0")
+    found = place.candidate(back)
+    assert found.summary == ("hello 1.0 -> 2.0 (1 file)", "app unchanged", PRICING_IS_HELD)
+    assert plugin(found.snapshot, "pricing").key == plugin(back, "pricing").key
+    assert place.scan(back, asking(only=("pricing",))) == HeldBack((PRICING_IS_HELD,))
+    assert PRICING_IS_HELD not in place.candidate(back, asking(only=("hello",))).summary
+
+
+def test_a_start_leaves_what_was_rolled_back_as_it_served(place: Place, back: Snapshot) -> None:
+    place.plugins.single("hello", "2.0")
+    found = place.candidate(back, CutoverRequest(Origin(Trigger.BOOT)))
+    assert PRICING_IS_HELD in found.summary
+    assert plugin(found.snapshot, "pricing").version == "1.4.0"
+
+
+def test_force_takes_what_was_rolled_back(place: Place, back: Snapshot) -> None:
+    found = place.candidate(back, asking(force=True))
+    assert plugin(found.snapshot, "pricing").version == "1.5.0"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda place: place.plugins.folder("pricing", "1.5.0", MORE, pricing="price = 3"),
+        lambda place: place.configure(CONFIG + "[plugins.pricing]\nconfig = { a = 1 }\n"),
+    ],
+    ids=["files", "configuration"],
+)  # fmt: skip
+def test_what_was_rolled_back_is_taken_with_its_pipelines_once_it_changed(
+    place: Place, back: Snapshot, change: Callable[[Place], object]
+) -> None:
+    change(place)
+    found = place.candidate(back)
+    assert plugin(found.snapshot, "pricing").version == "1.5.0"
+    assert {route.path for route in found.snapshot.routes} == {"/", "/prices", "/more"}
+    assert not [line for line in found.summary if line.startswith("not taken")]
+
+
+def test_a_removal_that_was_rolled_back_is_held(place: Place, serving: Snapshot) -> None:
+    (place.plugins.path / "hello.py").unlink()
+    back = place.roll_back(place.candidate(serving).snapshot, serving)
+    note = "not taken: hello (removed on disk, held after a rollback; change it, or --force)"
+    assert place.scan(back) == HeldBack((note,))
+    place.plugins.folder("pricing", "1.5.0")
+    assert plugin(place.candidate(back).snapshot, "hello").version == "1.0"
+
+
+def test_a_new_plugin_that_was_rolled_back_stays_out(place: Place, serving: Snapshot) -> None:
+    place.plugins.single("other", "1.0")
+    back = place.roll_back(place.candidate(serving).snapshot, serving)
+    place.plugins.single("hello", "2.0")
+    found = place.candidate(back)
+    assert "not taken: other 1.0 (held after a rollback; change it, or --force)" in found.summary
+    assert "other" not in {unit.key.ref.name for unit in found.snapshot.units}
+
+
+def test_configuration_that_was_rolled_back_is_held(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG + '[plugins.hello]\nconfig = { a = 1 }\n[plugins.pricing]\nmount = "/p"\n')
+    back = place.roll_back(place.candidate(serving).snapshot, serving)
+    assert place.scan(back) == HeldBack((
+        "not taken: hello 1.0 (other configuration, held after a rollback; change it, or --force)",
+        "not taken: pipeline pricing:quote (held after a rollback; change it, or --force)",
+    ))  # fmt: skip
+    place.configure(CONFIG + '[plugins.hello]\nconfig = { a = 1 }\n[plugins.pricing]\nmount = "/q"\n')
+    assert {route.path for route in place.candidate(back).snapshot.routes} == {"/", "/q"}
+
+
+def test_a_contradiction_to_what_is_held_names_it(place: Place, back: Snapshot) -> None:
+    place.configure(CONFIG + '[[pipelines]]\nmatch = { path = "/x" }\nservice = "pricing:more"\n')
+    refused = place.refused(back)
+    assert refused[-1] == PRICING_IS_HELD
+    assert "pricing 1.4.0 has no service more" in refused[0]
+
+
+def test_held_content_and_changed_application_code_are_both_named(place: Place, back: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    app = "not taken: app: 1 file changed on disk (needs a roll)"
+    assert place.scan(back) == HeldBack((PRICING_IS_HELD, app))
+
+
+def test_a_second_rollback_does_not_go_to_what_the_first_left(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    second = place.candidate(serving).snapshot
+    place.plugins.single("hello", "2.0")
+    third = place.candidate(second, HUP, serving, second).snapshot
+    back = place.roll_back(third, serving)
+    assert "no earlier content is kept" in str(place.scan(back, asking(action=Action.ROLLBACK), serving, second, third))
 
 
 def test_changed_application_code_alone_needs_a_roll(place: Place, serving: Snapshot) -> None:

@@ -18,6 +18,7 @@ from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
     CutoverRequest,
+    HeldBack,
     NeedsRoll,
     NothingChanged,
     Planned,
@@ -28,6 +29,8 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records import RequestRefused
+from changeover.supervisor.core.scanning import HELD
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.machines import RELOAD, Bench, snapshot, unit
@@ -139,7 +142,35 @@ def test_a_rollback_holds_what_it_sets_aside(bench: Bench) -> None:
     bench.feed(events.Scanned(2, Candidate(snapshot(2), (), restores=1)))
     given = bench.entries()[0]
     assert isinstance(given, EpochGiven)
-    assert (given.restores, given.holds) == (1, snapshot(1).digest)
+    assert (given.restores, [str(each) for each in given.held]) == (1, ["pricing 1"])
+
+
+def test_a_candidate_that_brings_back_what_is_held_is_refused_unless_it_is_forced(bench: Bench) -> None:
+    bench.feed(events.Scanned(2, NothingChanged()))
+    bench.feed(events.CutoverRequested(2, CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK)))
+    bench.feed(events.Scanned(2, Candidate(snapshot(2), (), restores=1)))
+    bench.prepare(2)
+    bench.activate(2)
+    back = snapshot(3, unit("geo", 3), unit("pricing", 1))
+    bench.feed(events.CutoverRequested(3, RELOAD))
+    bench.find(back)
+    refused = bench.outcomes()[3]
+    assert isinstance(refused, Refused)
+    assert "is held" in refused.reason
+    bench.feed(events.CutoverRequested(4, msgspec.structs.replace(RELOAD, force=True)))
+    bench.find(back)
+    bench.prepare(3)
+    bench.activate(3)
+    assert isinstance(bench.outcomes()[4], CommittedOutcome)
+    assert bench.view.held == frozenset()
+
+
+def test_a_scan_that_finds_only_what_is_held_ends_refused_and_says_what(bench: Bench) -> None:
+    bench.feed(events.Scanned(2, HeldBack(("not taken: prices 1.1.0",))))
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.summary) == (HELD, ("not taken: prices 1.1.0",))
+    assert bench.told(RequestRefused)[0].summary == ("not taken: prices 1.1.0",)
 
 
 def test_a_scan_that_takes_too_long_is_given_up(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.ledger import Ledger
+from tests.entries import held
 from tests.machines import snapshot
 
 
@@ -28,9 +29,9 @@ def test_incarnations_of_two_terms_never_meet() -> None:
     assert not second.is_ours(first.incarnation())
 
 
-def test_content_that_is_rolled_back_is_held_until_it_is_committed_again() -> None:
+def test_a_commit_says_what_is_held_from_there_on() -> None:
     ledger = Ledger(Recovered("j", epoch=2, committed=snapshot(2)))
-    ledger.commit(snapshot(3), holds=snapshot(2).digest)
-    assert ledger.held == {snapshot(2).digest}
-    ledger.commit(snapshot(2), holds="")
+    assert ledger.commit(snapshot(3), [held("bad")]) == snapshot(2)
+    assert ledger.held == {held("bad")}
+    ledger.commit(snapshot(4), [])
     assert ledger.held == frozenset()

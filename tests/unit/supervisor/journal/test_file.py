@@ -19,7 +19,7 @@ from changeover.supervisor.journal.errors import DecisionExists, EpochExists
 from changeover.supervisor.journal.file import JournalFile, reread
 from changeover.supervisor.journal.views import Totals
 from changeover.workers.protocol.refusal import Stage
-from tests.entries import aborted, committed, generation, given
+from tests.entries import aborted, committed, generation, given, held
 
 
 class Clock:
@@ -138,16 +138,25 @@ def test_the_history_is_told_newest_first_with_who_and_why_and_when(journal: Jou
     assert journal.explain(2) == refused
 
 
-def test_a_rollback_holds_what_it_set_aside_until_it_is_committed_again(journal: JournalFile) -> None:
+def test_what_is_held_is_what_the_last_committed_epoch_says(journal: JournalFile) -> None:
     write(journal, given(1, "good"), committed(1), given(2, "bad"), committed(2))
-    write(journal, given(3, "good", restores=1, holds="bad"))
+    write(journal, given(3, "good", 1, held("bad")))
     assert journal.recover().held == frozenset()
     write(journal, committed(3))
-    assert journal.recover().held == {"bad"}
+    assert journal.recover().held == {held("bad")}
     write(journal, given(4, "bad"), aborted(4))
-    assert journal.recover().held == {"bad"}
+    assert journal.recover().held == {held("bad")}
     write(journal, given(5, "bad"), committed(5))
     assert journal.recover().held == frozenset()
+
+
+def test_a_generation_that_was_rolled_back_is_set_aside_until_it_is_committed_again(journal: JournalFile) -> None:
+    write(journal, given(1, "good"), committed(1), given(2, "bad"), committed(2), given(3, "good", 1))
+    assert journal.set_aside() == frozenset()
+    write(journal, committed(3), given(4, "worse"), committed(4), given(5, "good", 3), committed(5))
+    assert journal.set_aside() == {"bad", "worse"}
+    write(journal, given(6, "bad"), committed(6))
+    assert journal.set_aside() == {"worse"}
 
 
 def test_what_can_be_gone_back_to_is_what_was_committed(journal: JournalFile) -> None:

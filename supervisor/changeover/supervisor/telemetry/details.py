@@ -1,0 +1,32 @@
+"""What belongs below a record's line. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.records import Record
+from changeover.supervisor.telemetry.wording import cause, refused_by
+from changeover.workers.protocol.refusal import Refusal
+
+
+def details(record: Record) -> Iterator[str]:
+    """Each refusal with its place and traceback, what was not taken, or a worker's stacks."""
+    match record:
+        case records.CutoverAborted(refusals=refusals):
+            yield from _refusals(refusals)
+        case (
+            records.RequestRefused(refusals=refusals, summary=summary)
+            | records.BootFellBack(refusals=refusals, summary=summary)
+        ):
+            yield from _refusals(refusals)
+            yield from (line for line in summary if line.startswith("not taken: "))
+        case records.HookDegraded(refusal=Refusal() as refusal) | records.ZygoteLost(refusal=Refusal() as refusal):
+            yield from refusal.traceback.splitlines()
+        case records.WorkerKilled(stacks=stacks):
+            yield from stacks.splitlines()
+
+
+def _refusals(refusals: Iterable[SlotRefusal]) -> Iterator[str]:
+    for refusal in refusals:
+        yield f"{refused_by(refusal)}: {cause(refusal.refusal)}"
+        yield from refusal.refusal.traceback.splitlines()
