@@ -74,3 +74,13 @@ def test_a_problem_says_its_status() -> None:
     problem = Response.problem(404, "Not found", "no such cart")
     assert problem.body == b'{"status":404,"title":"Not found","detail":"no such cart"}'
     assert problem.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_rest_of_a_body_that_was_too_long_does_not_pass_for_the_whole() -> None:
+    asked = request(b"aaaa", b"bbbb", b"rest")
+    with pytest.raises(BodyTooLarge):
+        await asked.body(limit=6)
+    with pytest.raises(BodyTooLarge):
+        await asked.body()
+    with pytest.raises(BodyTooLarge):
+        await asked.receive()

@@ -190,7 +190,7 @@ class Request:
             limit: Most bytes to hold.
 
         Raises:
-            BodyTooLarge: The body is longer than `limit`; answered with 413.
+            BodyTooLarge: The body is longer than `limit`; answered with 413. So is every later attempt to read it.
         """
         if self._body is None:
             pieces: list[bytes] = []
@@ -198,6 +198,7 @@ class Request:
             async for piece in self.stream():
                 size += len(piece)
                 if size > limit:
+                    self._receive = _refused(limit)
                     raise BodyTooLarge(limit)
                 pieces.append(piece)
             self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -214,6 +215,15 @@ class Request:
             return msgspec.json.decode(body, type=type)
         except msgspec.DecodeError as error:
             raise BodyInvalid(str(error)) from error
+
+
+def _refused(limit: int) -> Callable[[], Awaitable[bytes | None]]:
+    """What a body is read through whose beginning was dropped: the rest must not pass for the whole."""
+
+    async def receive() -> bytes | None:
+        raise BodyTooLarge(limit)
+
+    return receive
 
 
 class Response:
