@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from changeover.supervisor.core import tally
+from changeover.supervisor.core import holding, tally
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import StoreCell
@@ -73,6 +73,22 @@ def test_promise_1_a_restarted_supervisor_that_forgets_what_was_refused(monkeypa
 
     monkeypatch.setattr(Ledger, "__init__", forgetful)
     assert promise_that_broke() == 1
+
+
+def test_promise_11_a_restarted_supervisor_that_forgets_what_was_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Ledger.__init__
+
+    def forgetful(self: Ledger, recovered: Any) -> None:
+        begin(self, recovered)
+        self.held = frozenset()
+
+    monkeypatch.setattr(Ledger, "__init__", forgetful)
+    assert promise_that_broke() == 11
+
+
+def test_promise_11_a_change_elsewhere_that_lifts_every_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "after_reload", lambda *_: frozenset())
+    assert promise_that_broke() == 11
 
 
 def test_promise_2_a_majority_instead_of_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
