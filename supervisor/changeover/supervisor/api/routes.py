@@ -216,7 +216,7 @@ def _precondition(control: Control, request: Request) -> int | None:
 
 
 def _number(text: str, name: str, least: int, most: int | None = None) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
     if number < least or (most is not None and number > most):
         span = f"from {least} on" if most is None else f"{least} to {most}"
         raise MalformedQuery(f"{name} is {text!r}, but must be a whole number, {span}")

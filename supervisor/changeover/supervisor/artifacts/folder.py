@@ -68,6 +68,9 @@ def read_folder(folder: Path) -> Listing:
         if not _is_text(path.name):
             problems[str(path)] = (Problem("its name is not UTF-8; rename it", str(path)),)
             continue
+        if path.is_symlink() and not path.exists():
+            problems[str(path)] = (Problem("a link that leads nowhere; mend or remove it", str(path)),)
+            continue
         try:
             found = read_plugin(path)
         except ManifestInvalid as error:

@@ -123,6 +123,7 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
     [
         ("POST", "/v1/cutovers", b'{"lable": "x"}', 422, "unknown field `lable`"),
         ("POST", "/v1/cutovers", b'{"only": [1]}', 422, "$.only[0]"),
+        ("GET", "/v1/epochs/9223372036854775808", None, 422, "epoch is '9223372036854775808'"),
         ("POST", "/v1/cutovers", b"{", 422, "truncated"),
         ("POST", "/v1/cutovers", b'{"label": "' + b"x" * 70000 + b'"}', 413, "longer than"),
         ("PUT", "/v1/scale", b'{"slots": 0}', 422, "1 to 1024"),

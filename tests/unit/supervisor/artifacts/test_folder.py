@@ -114,3 +114,9 @@ def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder) -> Non
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_link_that_leads_nowhere_is_a_mistake_and_no_removal(tmp_path: Path) -> None:
+    (tmp_path / "pricing").symlink_to(tmp_path / "releases" / "42")
+    [[problem]] = read_folder(tmp_path).problems.values()
+    assert problem.message == "a link that leads nowhere; mend or remove it"
