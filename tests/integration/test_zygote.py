@@ -293,6 +293,16 @@ async def test_an_import_that_never_ends_is_refused_with_its_stacks(supervisor: 
     assert 'shop.py", line' in lost.refusal.traceback
 
 
+async def test_an_import_that_crashes_leaves_its_stack(supervisor: Supervisor) -> None:
+    (supervisor.scratch / "shop.py").write_text("import ctypes\nctypes.string_at(0)\n")
+    supervisor.start(preload=Preload("shop:app", str(supervisor.scratch)))
+    lost = await supervisor.hear(ZygoteLost)
+    assert lost.refusal is not None
+    assert (lost.refusal.stage, lost.refusal.fault) == (Stage.PREPARE, Fault.CRASH)
+    assert lost.refusal.summary == "ended with status -11 while it was preloaded"
+    assert 'shop.py", line 2' in lost.refusal.traceback
+
+
 async def test_preloaded_code_is_there_when_a_worker_begins(supervisor: Supervisor) -> None:
     (supervisor.scratch / "shop.py").write_text("async def app(scope, receive, send): ...\n")
     zygote = await supervisor.started(preload=Preload("shop:app", str(supervisor.scratch)))

@@ -16,6 +16,7 @@ from changeover.supervisor.core.view import Overview, overview
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Fence, fence
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Stage
 from changeover.workers.protocol.table import BugFound
 
 
@@ -168,7 +169,9 @@ class _Handlers:
             if member.worker.cohort == event.cohort and not member.pid:
                 self._gone(member.worker, None, f"its zygote is gone: {event.reason}")
         if not self._parts.shutdown.begun:
-            self._start.zygote_lost(event.reason, event.refusal is not None)
+            # A zygote that could not speak for itself may have been killed: it is tried again before it is given up.
+            spoken = event.refusal is not None and event.refusal.stage is not Stage.PREPARE
+            self._start.zygote_lost(event.reason, spoken)
 
     # ---- the journal ----
 

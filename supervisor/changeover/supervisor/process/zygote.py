@@ -246,14 +246,23 @@ class Zygote:
         self._channel.drain()
         self._channel.close()
         self._cancel_deadline()
+        self.status = self._process.poll()
+        if not self._ready and not self._lost:
+            self._refusal = self._death_in_preload()
         self._let_go()
         self._path.unlink(missing_ok=True)
         for worker in tuple(self._asked):
             self._not_forked(worker, "its zygote died")
         for held in tuple(self._held.values()):
             held.expect_no_status()
-        self.status = self._process.poll()
         self._tell(ZygoteLost(self.plan.cohort, self._lost or f"it ended with status {self.status}", self._refusal))
+
+    def _death_in_preload(self) -> Refusal:
+        """What is known of a death that nobody ordered: the stack of a fatal fault, where there was one."""
+        wanted = self.plan.preload
+        unit = "" if wanted is None else f"application {wanted.target}"
+        summary = f"ended with status {self.status} while it was preloaded"
+        return Refusal(Stage.PREPARE, Fault.CRASH, summary, unit, traceback=self._stacks.read())
 
     def _let_go(self) -> None:
         if not self._gone:
