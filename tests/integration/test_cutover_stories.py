@@ -7,6 +7,7 @@ import msgspec
 
 from changeover.server import Committed, NeedsRoll, Refused, Server, Unchanged
 from changeover.supervisor.control import SlotState
+from changeover.supervisor.core.records import LeasesEnded
 from changeover.workers.protocol.messages import Phase
 from changeover.workers.protocol.refusal import Fault, Stage
 from tests.service import Connection, Story, kill, status_when
@@ -77,6 +78,82 @@ async def test_the_next_cutover_does_not_wait_for_what_the_one_before_left_behin
         story.open_gate()
         assert [(await connection.answer()).words[0] for connection in held] == ["1.0", "2.0", "3.0"]
         await until_retired(server, {1, 2})
+
+
+async def test_past_the_residency_bound_the_oldest_request_ends_and_the_event_names_it(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(1, env={"CHANGEOVER_DRAIN_MAX_RESIDENT": "2"}) as server:
+        held = [await hold(story, server, "/shop/slow", 1)]
+        streaming = await story.connect(server)
+        await streaming.ask("/shop/stream")
+        await streaming.head()
+        assert await streaming.chunk() == b"1.0 1\n"
+        for epoch, version in ((2, "2.0"), (3, "3.0"), (4, "4.0")):
+            story.write(version)
+            assert isinstance(await server.reload(), Committed)
+            held.append(await hold(story, server, "/shop/slow", epoch))
+        for oldest in held[:2]:
+            answer = await oldest.answer()
+            assert (answer.status, "Ended by the server" in answer.body) == (503, True)
+        assert await streaming.at_end(), "a response that is cut can be told from a whole one"
+        async with asyncio.timeout(10):
+            while len(records := await ended(server)) < 2:
+                await asyncio.sleep(0.01)
+        assert [(record.worker.slot, record.epoch, record.bound, record.stuck) for record in records] == [
+            (0, 3, 2, ()),
+            (0, 4, 2, ()),
+        ]
+        first, second = ([(lease.kind, lease.path, lease.epoch) for lease in record.ended] for record in records)
+        assert first[:2] == [("http", "/shop/slow", 1), ("stream", "/shop/stream", 1)]
+        assert second == [("http", "/shop/slow", 2)]
+        assert all(0 < lease.age < 30 for record in records for lease in record.ended)
+        story.open_gate()
+        assert [(await connection.answer()).words[0] for connection in held[2:]] == ["3.0", "4.0"]
+        await until_retired(server, {1, 2, 3})
+        await until(lambda: "ended the oldest leases: http /shop/slow on epoch 1" in server.logs, "the log names it")
+
+
+async def test_a_thread_that_holds_too_old_a_copy_is_named_as_one_that_cannot_be_ended(story: Story) -> None:
+    top = """
+import threading, time
+def work():
+    while not GATE.exists(): time.sleep(0.005)
+class Started:
+    def __format__(self, _):
+        threading.Thread(target=work).start()
+        return "1.0"
+"""
+    story.write("1.0", top=top)
+    (story.plugins / "shop.py").write_text(
+        (story.plugins / "shop.py").read_text().replace('f"1.0 {call.epoch} ', 'f"{Started()} {call.epoch} ')
+    )
+    async with story.server(1, env={"CHANGEOVER_DRAIN_MAX_RESIDENT": "2"}) as server:
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
+        for version in ("2.0", "3.0"):
+            story.write(version)
+            assert isinstance(await server.reload(), Committed)
+            if version == "2.0":
+                await hold(story, server, "/shop/slow", 2)
+        async with asyncio.timeout(10):
+            while not (records := await ended(server)):
+                await asyncio.sleep(0.01)
+        assert [(lease.kind, lease.path, lease.epoch) for lease in records[0].stuck] == [("task", "/shop", 1)]
+        assert records[0].ended == ()
+        story.open_gate()
+
+
+async def hold(story: Story, server: Server, path: str, epoch: int) -> Connection:
+    """A request that waits on a generation."""
+    connection = await story.connect(server)
+    await connection.ask(path)
+    await status_when(server, lambda status: any(epoch in slot.leases for slot in status.slots))
+    return connection
+
+
+async def ended(server: Server) -> list[LeasesEnded]:
+    """What was told of leases that the residency bound ended."""
+    told = [event for event in await server.told() if event.type == "LeasesEnded"]
+    return [msgspec.json.decode(event.record, type=LeasesEnded) for event in told]
 
 
 async def retired(server: Server) -> set[int]:

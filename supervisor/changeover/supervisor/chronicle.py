@@ -1,13 +1,19 @@
 """The latest of what was told that status shows: kept from the records, so that status reads no disk."""
 
 import time
+from collections import deque
+from collections.abc import Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Aborted, Origin
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.journal.views import EpochStory
+from changeover.supervisor.telemetry.wording import age
 from changeover.workers.protocol.refusal import Refusal
+
+MOST_ENDED = 1000
+"""How many leases that were ended are remembered."""
 
 
 class Chronicle:
@@ -18,6 +24,7 @@ class Chronicle:
         refused: The last refused epoch's line, until a later one is committed.
         degraded: Unit, as people see it -> the hook failure that degraded it.
         unserved: Why the control socket is not served, empty while it is.
+        ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
     """
 
     def __init__(self) -> None:
@@ -25,6 +32,7 @@ class Chronicle:
         self.refused: HistoryLine | None = None
         self.degraded: dict[str, Refusal] = {}
         self.unserved = ""
+        self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
 
     def recall(self, story: EpochStory) -> None:
@@ -42,6 +50,8 @@ class Chronicle:
                 self._aborted(record)
             case records.HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
+            case records.LeasesEnded():
+                self.ended.extend(_ended(record))
 
     def _completed(self, record: records.CutoverCompleted) -> None:
         given, _, _ = self._begun.pop(record.epoch, (time.time(), None, None))
@@ -57,6 +67,14 @@ class Chronicle:
             return
         given, origin, summary = begun
         self.refused = HistoryLine(record.epoch, EpochState.ABORTED, given, time.time(), origin, summary, record.reason)
+
+
+def _ended(record: records.LeasesEnded) -> Iterator[tuple[int, str]]:
+    why = f"more than {record.bound} resident copies once epoch {record.epoch} served"
+    for what, views in (("ended", record.ended), ("cannot be ended", record.stuck)):
+        for view in views:
+            who = f"slot {record.worker.slot}, {view.kind} {view.path}, {age(view.age)} old"
+            yield view.epoch, f"{what}: {who}: {why}"
 
 
 def line(story: EpochStory, serving: int, unretired: frozenset[int]) -> HistoryLine:

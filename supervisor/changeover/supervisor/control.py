@@ -177,12 +177,14 @@ class Explanation(msgspec.Struct, frozen=True):
         refusals: Every worker's "no", with its traceback.
         units: What it consists of.
         routes: What leads to its pipelines.
+        ended: Leases on it that the residency bound asked to end since the supervisor started, in words.
     """
 
     line: HistoryLine
     refusals: tuple[SlotRefusal, ...] = ()
     units: tuple[UnitLine, ...] = ()
     routes: tuple[Route, ...] = ()
+    ended: tuple[str, ...] = ()
 
 
 class SlotLeases(msgspec.Struct, frozen=True):

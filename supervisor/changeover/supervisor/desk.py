@@ -144,6 +144,7 @@ class Desk:
             refusals=story.decision.refusals if isinstance(story.decision, Aborted) else (),
             units=tuple(_unit_line(unit) for unit in candidate.units),
             routes=candidate.routes,
+            ended=tuple(words for held, words in self._chronicle.ended if held == epoch),
         )
 
     async def leases(self) -> LeasesView:

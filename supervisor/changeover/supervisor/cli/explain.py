@@ -42,6 +42,7 @@ def lines(explanation: Explanation, now: float) -> Iterator[str]:
     yield f"  {what(line)}"
     for refusal in explanation.refusals:
         yield from refusal_lines(refusal, None)
+    yield from (f"  {words}" for words in explanation.ended)
     if explanation.units:
         units = [(f"  {unit.unit}", unit.version, unit.digest[:12], str(unit.since)) for unit in explanation.units]
         yield from table((("  unit", "version", "content", "since epoch"), *units))

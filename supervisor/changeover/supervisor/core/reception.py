@@ -175,6 +175,8 @@ class Reception:
                 self._refused(slot, member, message)
             case messages.Degraded(refusal=refusal):
                 self._out.tell(records.HookDegraded(member.worker, member.pid, epoch, refusal))
+            case messages.LeasesEnded(bound=bound, ended=ended, stuck=stuck):
+                self._out.tell(records.LeasesEnded(member.worker, member.pid, epoch, bound, ended, stuck))
             case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
                 self._out.put(Answer(ticket, message))
             case _:

@@ -8,6 +8,7 @@ import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -344,6 +345,21 @@ class HookDegraded(WorkerRecord, frozen=True):
 
     epoch: int
     refusal: Refusal
+
+
+class LeasesEnded(WorkerRecord, frozen=True):
+    """A worker had too many resident copies once `epoch` served, and ended its oldest leases. Each is named.
+
+    Attributes:
+        bound: Most resident copies of a unit (`[drain] max_resident`).
+        ended: Leases that were ended, oldest first: their clients were answered 503, or see a response that is cut.
+        stuck: Leases that have to go and cannot be ended: of threads, and of what waits in a pool of threads.
+    """
+
+    epoch: int
+    bound: int
+    ended: tuple[LeaseView, ...]
+    stuck: tuple[LeaseView, ...] = ()
 
 
 class PeerIgnored(Record, frozen=True):

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.records import Record
-from changeover.supervisor.telemetry.wording import cause, refused_by
+from changeover.supervisor.telemetry.wording import MOST_NAMED, cause, lease, refused_by
 from changeover.workers.protocol.refusal import Refusal
 
 
 def details(record: Record) -> Iterator[str]:
-    """Each refusal with its place and traceback, what was not taken, or a worker's stacks."""
+    """Each refusal with its place and traceback, what was not taken, leases that ended, or a worker's stacks."""
     match record:
         case records.CutoverAborted(refusals=refusals):
             yield from _refusals(refusals)
@@ -22,6 +22,9 @@ def details(record: Record) -> Iterator[str]:
             yield from (line for line in summary if line.startswith("not taken: "))
         case records.HookDegraded(refusal=Refusal() as refusal) | records.ZygoteLost(refusal=Refusal() as refusal):
             yield from refusal.traceback.splitlines()
+        case records.LeasesEnded(ended=ended, stuck=stuck) if len(ended) > MOST_NAMED or len(stuck) > MOST_NAMED:
+            yield from (f"ended: {lease(view)}" for view in ended)
+            yield from (f"cannot be ended: {lease(view)}" for view in stuck)
         case records.WorkerKilled(stacks=stacks):
             yield from stacks.splitlines()
 

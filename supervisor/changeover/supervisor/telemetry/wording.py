@@ -13,9 +13,13 @@ from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.stream import Level
+from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 
 DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
+
+MOST_NAMED = 3
+"""Most leases that one line names; `details` has all of them."""
 
 
 class Worded(msgspec.Struct, frozen=True):
@@ -103,6 +107,16 @@ def exit_status(status: int | None) -> str:
 def _of(record: records.WorkerRecord) -> str:
     pid = f" (pid {record.pid})" if record.pid else ""
     return f"slot {record.worker.slot}{pid}"
+
+
+def lease(view: LeaseView) -> str:
+    """A lease in words: `http /prices on epoch 6, 12 s old`."""
+    return f"{view.kind} {view.path} on epoch {view.epoch}, {age(view.age)} old"
+
+
+def _leases(views: tuple[LeaseView, ...]) -> str:
+    more = f" and {len(views) - MOST_NAMED} more" if len(views) > MOST_NAMED else ""
+    return "; ".join(map(lease, views[:MOST_NAMED])) + more
 
 
 def _changes(summary: tuple[str, ...]) -> str:
@@ -323,6 +337,15 @@ def _(record: records.EpochRetired) -> Worded:
 @word.register
 def _(record: records.HookDegraded) -> Worded:
     return Worded(ERROR, f"{_of(record)} degraded, epoch {record.epoch} stays: {cause(record.refusal)}")
+
+
+@word.register
+def _(record: records.LeasesEnded) -> Worded:
+    copies = f"{_of(record)} has more than {record.bound} resident copies of a unit since epoch {record.epoch} serves"
+    if not record.ended:
+        return Worded(WARNING, f"{copies}, and cannot end what holds the oldest: {_leases(record.stuck)}")
+    stuck = f"; cannot end {_leases(record.stuck)}" if record.stuck else ""
+    return Worded(WARNING, f"{copies}: ended the oldest leases: {_leases(record.ended)}{stuck}")
 
 
 @word.register

@@ -7,7 +7,7 @@ from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.policy import Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
-from changeover.workers.protocol.messages import PROTOCOL_VERSION
+from changeover.workers.protocol.messages import PROTOCOL_VERSION, LeaseView
 from changeover.workers.protocol.table import BugFound
 from tests.machines import JOURNAL, RELOAD, Bench, snapshot
 
@@ -124,3 +124,9 @@ def test_the_same_events_give_the_same_effects() -> None:
         bench.find(snapshot(2))
         bench.prepare(2)
     assert one.wanted == two.wanted
+
+
+def test_leases_that_a_worker_ended_are_told_with_who_and_why(bench: Bench) -> None:
+    worker, ended = bench.workers[0], (LeaseView("http", 1, "/slow", 12.0),)
+    bench.hear(worker, messages.LeasesEnded, 1, 2, ended, ())
+    assert bench.told(records.LeasesEnded) == [records.LeasesEnded(worker, 100 + worker.slot, 1, 2, ended)]

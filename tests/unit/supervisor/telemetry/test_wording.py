@@ -10,6 +10,7 @@ from changeover.supervisor.telemetry.reference import every_record
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.wording import by, exit_status, seconds, word
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
@@ -51,6 +52,27 @@ def test_an_abort_names_the_way_on_and_gives_every_traceback() -> None:
     below = list(details(record))
     assert below[0].startswith("slot 2 (pid 4127): plugin pricing on_load: TimeoutError")
     assert below[1:] == TRACEBACK.splitlines()
+
+
+def test_leases_that_ended_early_are_named_with_why_and_those_that_cannot_end() -> None:
+    ended = tuple(LeaseView("http", 1, f"/{number}", 12.0) for number in range(5))
+    record = records.LeasesEnded(WORKER, 41, 3, 2, ended, (LeaseView("task", 1, "/thread", 90.0),))
+    worded = word(record)
+    assert worded.level is Level.WARNING
+    assert worded.line == (
+        "slot 2 (pid 41) has more than 2 resident copies of a unit since epoch 3 serves: ended the oldest leases: "
+        "http /0 on epoch 1, 12 s old; http /1 on epoch 1, 12 s old; http /2 on epoch 1, 12 s old and 2 more; "
+        "cannot end task /thread on epoch 1, 90 s old"
+    )
+    below = list(details(record))
+    assert below[4:] == ["ended: http /4 on epoch 1, 12 s old", "cannot be ended: task /thread on epoch 1, 90 s old"]
+    alone = word(records.LeasesEnded(WORKER, 41, 3, 2, (), record.stuck)).line
+    assert alone.endswith("and cannot end what holds the oldest: task /thread on epoch 1, 90 s old")
+
+
+def test_what_was_held_is_named_below_a_refusal() -> None:
+    note = "not taken: prices 1.1.0 (held after a rollback; change it, or --force)"
+    assert list(details(records.RequestRefused(Origin(Trigger.HUP), "held", (), ("app unchanged", note)))) == [note]
 
 
 def test_a_death_says_whether_it_was_expected() -> None:

@@ -18,6 +18,7 @@ from changeover.workers.protocol.messages import (
     Degraded,
     Drained,
     Hello,
+    LeasesEnded,
     LeaseView,
     Phase,
     Prepare,
@@ -55,6 +56,7 @@ SUPERVISOR_MESSAGES: list[SupervisorMessage] = [
 WORKER_MESSAGES: list[WorkerMessage] = [
     Hello(STAMP, WORKER, 1, "nonce", 4711, 8, (KEY,)),
     Prepared(STAMP, WORKER, 0.2),
+    LeasesEnded(STAMP, WORKER, 8, (LeaseView("http", 6, "/prices", 12.0),), (LeaseView("task", 6, "/prices", 12.0),)),
     Refused(STAMP, WORKER, REFUSAL),
     Activated(STAMP, WORKER, 123, (KEY,)),
     Drained(STAMP, WORKER, (KEY,)),

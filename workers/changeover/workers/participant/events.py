@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.workers.protocol.messages import SupervisorMessage
+from changeover.workers.protocol.messages import LeaseView, SupervisorMessage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -78,6 +78,20 @@ class HookFailed(Event, frozen=True):
     """A hook that cannot refuse failed (`on_activate`, `on_deactivate`, `on_unload`)."""
 
     refusal: Refusal
+
+
+class LeasesEnded(Event, frozen=True):
+    """The residency bound was passed, and the oldest leases were asked to end.
+
+    Attributes:
+        bound: Most resident copies of a unit.
+        ended: Leases whose holder was cancelled, oldest first.
+        stuck: Leases that cannot be ended.
+    """
+
+    bound: int
+    ended: tuple[LeaseView, ...]
+    stuck: tuple[LeaseView, ...]
 
 
 class Stranded(Event, frozen=True):

@@ -42,6 +42,7 @@ class Machine:
             events.UnitsDrained: self._drained,
             events.UnitsReleased: self._released,
             events.HookFailed: self._hook_failed,
+            events.LeasesEnded: self._leases_ended,
             events.Stranded: lambda event: self._follow(self._bench.committed(event.epoch)),
             events.BeatDue: self._beat,
             events.TimerFired: lambda event: self._tie.overdue(event.timer),
@@ -136,6 +137,10 @@ class Machine:
 
     def _hook_failed(self, event: events.HookFailed) -> None:
         self._desk.send(messages.Degraded(self._stamp(), self._desk.worker, event.refusal))
+
+    def _leases_ended(self, event: events.LeasesEnded) -> None:
+        told = messages.LeasesEnded(self._stamp(), self._desk.worker, event.bound, event.ended, event.stuck)
+        self._desk.send(told)
 
     def _beat(self, event: events.BeatDue) -> None:
         self._desk.send(

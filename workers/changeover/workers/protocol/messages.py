@@ -200,12 +200,33 @@ class TellRegistry(FromWorker, frozen=True):
 
 
 class LeaseView(msgspec.Struct, frozen=True):
-    """One lease, as people see it: who holds what, since when."""
+    """One lease, as people see it: who holds what, since when.
+
+    Attributes:
+        kind: What holds it: `http`, `stream`, `websocket`, `task`.
+        epoch: The generation that it holds.
+        path: What it serves.
+        age: Seconds since it was taken.
+    """
 
     kind: str
     epoch: int
     path: str
     age: float
+
+
+class LeasesEnded(FromWorker, frozen=True):
+    """The residency bound was passed: the oldest leases were asked to end. `stamp.epoch` is what passed it.
+
+    Attributes:
+        bound: Most resident copies of a unit.
+        ended: Leases whose holder was cancelled, oldest first.
+        stuck: Leases that cannot be ended: of threads, and of what waits in a pool of threads.
+    """
+
+    bound: int
+    ended: tuple[LeaseView, ...]
+    stuck: tuple[LeaseView, ...] = ()
 
 
 class TellLeases(FromWorker, frozen=True):
@@ -216,4 +237,16 @@ class TellLeases(FromWorker, frozen=True):
 
 
 SupervisorMessage = Welcome | Pulse | Prepare | Commit | Abort | Retire | AskRegistry | AskLeases
-WorkerMessage = Hello | Prepared | Refused | Activated | Drained | Retired | Degraded | Beat | TellRegistry | TellLeases
+WorkerMessage = (
+    Hello
+    | Prepared
+    | Refused
+    | Activated
+    | Drained
+    | Retired
+    | Degraded
+    | Beat
+    | LeasesEnded
+    | TellRegistry
+    | TellLeases
+)

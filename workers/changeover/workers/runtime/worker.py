@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
@@ -21,6 +22,7 @@ from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts
+from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
@@ -28,6 +30,8 @@ from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
 
 logger = logging.getLogger("changeover.worker")
+
+T = TypeVar("T")
 
 CRASHED = 70
 """Exit status of a worker that found itself in a state that cannot be (EX_SOFTWARE)."""
@@ -57,6 +61,7 @@ class Worker:
     def __init__(self, loop: asyncio.AbstractEventLoop, birth: Birth) -> None:
         self._loop = loop
         self._birth = birth
+        self._slot = birth.worker.slot
         self._status = 0
         self._stranded = False
         self._urgency = asyncio.Queue[Urgency]()
@@ -113,12 +118,12 @@ class Worker:
 
     def leave(self, reason: str) -> None:
         """Stop accepting, finish what is in flight, exit."""
-        logger.warning("slot %d leaves: %s", self._birth.worker.slot, reason)
+        logger.warning("slot %d leaves: %s", self._slot, reason)
         self._urgency.put_nowait(Urgency.GRACEFUL)
 
     def crashed(self, error: BaseException) -> None:
         """Something failed that must not: say so and exit; a fresh worker is better than one in doubt."""
-        logger.critical("slot %d: a bug in changeover, the worker leaves", self._birth.worker.slot, exc_info=error)
+        logger.critical("slot %d: a bug in changeover, the worker leaves", self._slot, exc_info=error)
         self._status = CRASHED
         self._urgency.put_nowait(Urgency.GRACEFUL)
 
@@ -145,8 +150,9 @@ class Worker:
         self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
 
     def _settle(self, epoch: int) -> None:
-        for lease in self._workshop.leases_over(self._birth.settings.max_resident):
-            lease.end(f"too many resident copies: epoch {epoch} serves")
+        bound = self._birth.settings.max_resident
+        for report in end_leases(self._workshop.leases_over(bound), bound, epoch):
+            self._shell.feed(report)
         self._show(vitals.leases_by_epoch(self._workshop.leases()))
 
     def _beat_again(self) -> None:
@@ -159,41 +165,54 @@ class Worker:
 
     def _show(self, leases: dict[int, int]) -> None:
         state = vitals.state(self._switch.current.epoch, leases)
-        set_title(self._birth.settings.name, self._birth.worker.slot, state)
+        set_title(self._birth.settings.name, self._slot, state)
 
     async def _leave(self, urgency: Urgency) -> None:
         """Finish requests, then lifespans and hooks, within the graceful deadline; a QUIT meanwhile cuts it short."""
         whole = self._birth.settings.deadlines.graceful if urgency is Urgency.GRACEFUL else 0.0
         until = self._loop.time() + whole
-        set_title(self._birth.settings.name, self._birth.worker.slot, f"leaving, {urgency.value}")
+        set_title(self._birth.settings.name, self._slot, f"leaving, {urgency.value}")
         self._acceptor.empty_queue()
         await self._end_requests(whole * SHARE_OF_REQUESTS)
         if self._beat is not None:
             self._beat.cancel()
         await self._shell.close()
-        await self._end_units(max(QUICK, until - self._loop.time()))
+        await self._end_units(until - self._loop.time())
         self._link.close()
 
     async def _end_requests(self, deadline: float) -> None:
-        stopping = self._loop.create_task(self._connections.stop(deadline))
-        quicker = self._loop.create_task(self._until_quick())
-        await asyncio.wait({stopping, quicker}, return_when=asyncio.FIRST_COMPLETED)
-        quicker.cancel()
-        if not stopping.done():
-            stopping.cancel()
+        if await self._unless_hurried(self._connections.stop(deadline)) is None:
             await self._connections.stop(0.0)
+
+    async def _end_units(self, left: float) -> None:
+        """End tasks that requests left behind, then hooks and lifespans; the latter have `QUICK` at the least."""
+        deadline = max(QUICK, left)
+        try:
+            async with asyncio.timeout(deadline):
+                held = await self._unless_hurried(self._workshop.close(max(0.0, left * SHARE_OF_REQUESTS)))
+                if held is None:
+                    held = await self._workshop.close()
+        except TimeoutError:
+            logger.warning(
+                "slot %d: lifespans and hooks did not end within %.1f s, it leaves without them", self._slot, deadline
+            )
+        else:
+            for lease in held:
+                logger.warning(
+                    "slot %d leaves without waiting for a %s of %s", self._slot, lease.kind.value, lease.path
+                )
+
+    async def _unless_hurried(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do `work`; None when a QUIT came first, and it was given up."""
+        doing = self._loop.create_task(work)
+        hurrying = self._loop.create_task(self._until_quick())
+        try:
+            await asyncio.wait({doing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            doing.cancel()
+            hurrying.cancel()
 
     async def _until_quick(self) -> None:
         while await self._urgency.get() is not Urgency.QUICK:
             continue
-
-    async def _end_units(self, deadline: float) -> None:
-        try:
-            async with asyncio.timeout(deadline):
-                await self._workshop.close()
-        except TimeoutError:
-            logger.warning(
-                "slot %d: lifespans and hooks did not end within %.1f s, it leaves without them",
-                self._birth.worker.slot,
-                deadline,
-            )

@@ -1,0 +1,24 @@
+"""What status and `explain` show of what was told."""
+
+from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
+from changeover.supervisor.core.records import LeasesEnded
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import LeaseView
+
+WORKER = WorkerId(1, 2, 3)
+
+
+def test_leases_that_the_residency_bound_ended_are_remembered_by_the_epoch_that_they_held() -> None:
+    chronicle = Chronicle()
+    stuck = (LeaseView("task", 2, "/thread", 3.0),)
+    chronicle.hear(LeasesEnded(WORKER, 41, 4, 2, (LeaseView("http", 1, "/slow", 12.0),), stuck))
+    assert list(chronicle.ended) == [
+        (1, "ended: slot 2, http /slow, 12 s old: more than 2 resident copies once epoch 4 served"),
+        (2, "cannot be ended: slot 2, task /thread, 3 s old: more than 2 resident copies once epoch 4 served"),
+    ]
+
+
+def test_no_more_of_them_are_remembered_than_memory_allows() -> None:
+    chronicle = Chronicle()
+    chronicle.hear(LeasesEnded(WORKER, 41, 4, 2, (LeaseView("http", 1, "/slow", 12.0),) * (MOST_ENDED + 5)))
+    assert len(chronicle.ended) == MOST_ENDED
