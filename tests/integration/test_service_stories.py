@@ -200,6 +200,39 @@ async def test_a_supervisor_that_finds_a_bug_leaves_its_workers_and_their_socket
             process.kill()
 
 
+async def test_a_disk_that_hangs_does_not_hold_up_the_end_for_ever(story: Story) -> None:
+    story.write("1.0")
+    hanging = (
+        "import threading\n"
+        "from changeover.supervisor import service\n"
+        "from changeover.supervisor.artifacts.scanner import Scanner\n"
+        "from changeover.supervisor.cli import main\n"
+        "from changeover.supervisor.core.entries import Trigger\n"
+        "scan = Scanner.scan\n"
+        "def hang(self, request, *rest):\n"
+        "    if request.origin.trigger is Trigger.BOOT: return scan(self, request, *rest)\n"
+        "    threading.Event().wait()\n"
+        "Scanner.scan, service.LEAVE = hang, 0.5\n"
+        "main(prog_name='changeover')\n"
+    )
+    log = story.folder / "log"
+    arguments = ["--plugins", str(story.plugins), "--workers=1", "--bind=127.0.0.1:0", "--log-format=text"]
+    places = [f"--runtime-dir={story.folder / 'runtime'}", f"--state-dir={story.folder / 'state'}"]
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([sys.executable, "-c", hanging, "run", *arguments, *places], stderr=out) as process,
+    ):
+        try:
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve")
+            process.send_signal(signal.SIGHUP)
+            await until(lambda: "SIGHUP: reload" in log.read_text(), "the reload to begin")
+            process.terminate()
+            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert "the disk holds up the end" in log.read_text()
+        finally:
+            process.kill()
+
+
 async def test_a_log_that_nobody_reads_holds_up_neither_reloads_nor_the_end(story: Story) -> None:
     story.write("1.0")
     reading, writing = os.pipe()

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import secrets
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -62,6 +64,8 @@ ReadSettings = Callable[[], Checked]
 BUG = 70
 """Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
 STATE_MODE = 0o750
+LEAVE = 10.0
+"""Seconds from the last decision to being gone, whatever a disk that hangs still holds up."""
 STOP_ARRIVALS = 1.0
 """Seconds that handshakes under way have to complete before the accept queues are emptied."""
 
@@ -107,7 +111,20 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
             service.tell_rest()
             log.flush()
             os._exit(BUG)
+        _leave_in_time(status)
         return status
+
+
+def _leave_in_time(status: int) -> None:
+    """Leave past the deadline by force: Python itself waits for threads that are stuck in the disk for ever."""
+
+    def leave() -> None:
+        time.sleep(LEAVE)
+        logger.error("the disk holds up the end for more than %g s: leaving without it", LEAVE)
+        log.flush()
+        os._exit(status)
+
+    threading.Thread(target=leave, name="leave", daemon=True).start()
 
 
 class Service:
