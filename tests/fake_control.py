@@ -48,6 +48,7 @@ from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 
+ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
 SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
 DURATIONS = Durations(scan=0.01, prepare=0.18, commit=0.0011, total=0.62)
 DEPLOY = Origin(Trigger.COMMAND, user="deploy", uid=1001, label="pricing 1.5")
@@ -184,7 +185,9 @@ class FakeControl:
             return Explanation(line, (REFUSAL,))
         if not 0 < epoch <= self.epoch:
             raise UnknownEpoch(epoch)
-        return Explanation(self._line(epoch), units=(UnitLine("plugin pricing", "1.5.0", "9c41ab" * 10, 7),))
+        return Explanation(
+            self._line(epoch), units=(UnitLine("plugin pricing", "1.5.0", "9c41ab" * 10, 7),), ended=(ENDED,)
+        )
 
     async def leases(self) -> LeasesView:
         live = LeaseView("websocket", self.epoch - 1, "/live", 240.0)

@@ -34,6 +34,11 @@ async def opened():
         await asyncio.sleep(0.005)
 
 
+async def finish():
+    await opened()
+    GATE.with_name("finished").touch()
+
+
 @service
 async def {id}(request: Request, call: CallContext) -> Response:
     if request.path.endswith("/slow"):
@@ -45,7 +50,7 @@ async def {id}(request: Request, call: CallContext) -> Response:
             yield f"{version} {{call.epoch}}\\n".encode()
         return Response(pieces())
     if request.path.endswith("/task"):
-        asyncio.create_task(opened())
+        asyncio.create_task(finish())
     return Response.text(f"{version} {{call.epoch}} {{call.worker}}\\n")
 '''
 
@@ -121,13 +126,15 @@ class Story:
     """A folder of plugins, and a server that serves it.
 
     Attributes:
-        gate: Requests to `/slow`, `/stream` and `/task` wait until this file exists.
+        gate: Requests to `/slow` and `/stream`, and the task of `/task`, wait until this file exists.
+        finished: Made by the task of `/task` when it ends by itself.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plugins = folder / "plugins"
         self.gate = folder / "gate"
+        self.finished = folder / "finished"
         self.plugins.mkdir()
         self._connections: list[Connection] = []
 

@@ -397,3 +397,14 @@ async def test_scaling_up_and_down_moves_no_request(story: Story) -> None:
             server.signal(signum)
             await status_when(server, lambda status: serving(status) == slots == len(status.slots))  # noqa: B023
             assert (await story.get(server, "/shop")).status == 200
+
+
+async def test_a_stop_waits_for_the_task_that_a_request_left_behind(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        await story.get(server, "/shop/task")
+        server.signal(signal.SIGTERM)
+        await until(lambda: any("leaving" in title(pid) for pid in family(server.pid)), "the worker to leave")
+        assert not story.finished.exists()
+        story.open_gate()
+        await until(story.finished.exists, "the task to end by itself")

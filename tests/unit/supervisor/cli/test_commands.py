@@ -16,7 +16,7 @@ from changeover.supervisor.cli.run import command as run_command
 from changeover.supervisor.core import records
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, SilentWorkers
-from tests.fake_control import FakeControl, serving
+from tests.fake_control import ENDED, FakeControl, serving
 
 
 class Shell:
@@ -140,6 +140,7 @@ def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
     assert shell("history", "--limit", "2").output.splitlines()[1].startswith("8      serving")
     explained = shell("explain", "6").output
     assert 'File "plugins/pricing/pricing/__init__.py", line 41, in on_load' in explained
+    assert f"  {ENDED}" in shell("explain", "7").output.splitlines()
     missing = shell("explain", "99")
     assert (missing.exit_code, "does not know epoch 99" in missing.output) == (Exit.REFUSED, True)
 
