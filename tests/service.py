@@ -34,11 +34,6 @@ async def opened():
         await asyncio.sleep(0.005)
 
 
-async def finish():
-    await opened()
-    GATE.with_name("finished").touch()
-
-
 @service
 async def {id}(request: Request, call: CallContext) -> Response:
     if request.path.endswith("/slow"):
@@ -52,6 +47,11 @@ async def {id}(request: Request, call: CallContext) -> Response:
     if request.path.endswith("/task"):
         asyncio.create_task(finish())
     return Response.text(f"{version} {{call.epoch}} {{call.worker}}\\n")
+
+
+async def finish():
+    await opened()
+    GATE.with_name("finished").touch()
 '''
 
 
