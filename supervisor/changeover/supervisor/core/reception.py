@@ -151,6 +151,8 @@ class Reception:
         """A worker reports; it must have introduced itself."""
         slot = self._roster.find(message.worker)
         if slot is None or slot.member is None or not slot.member.greeted:
+            if slot is not None and slot.member is not None and isinstance(message, messages.Retired):
+                slot.member.released |= frozenset(message.units)
             self._out.ignore(message.worker, type(message).__name__, "unknown worker")
             return
         self._heard(slot.member)

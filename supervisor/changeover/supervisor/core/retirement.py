@@ -131,7 +131,7 @@ class Retirement:
         serving = committed.keys()
         for key in resident:
             # Later units are an undecided candidate's: their worker discards them by itself.
-            if key not in serving and key.since <= committed.epoch:
+            if key not in serving and key.since <= committed.epoch and key not in member.released:
                 leftover = self.leftovers.setdefault(key, Leftover(key, committed.epoch))
                 leftover.using.add(member.incarnation)
                 leftover.state = TABLE.after(leftover.state, Cause.HELD)

@@ -7,6 +7,7 @@ from changeover.supervisor.core.child import OCCUPIED, State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Beat
+from changeover.workers.protocol.snapshot import UnitKey
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Member:
         reason: Why it is to leave.
         stacks: What it was last seen doing.
         beat: Its last heartbeat.
+        released: Units that it said it released before its Hello came, which was sent before.
     """
 
     worker: WorkerId
@@ -42,6 +44,7 @@ class Member:
     reason: str = ""
     stacks: str = ""
     beat: Beat | None = None
+    released: frozenset[UnitKey] = frozenset()
 
     @property
     def incarnation(self) -> int:

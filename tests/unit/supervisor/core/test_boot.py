@@ -1,14 +1,16 @@
 import pytest
 
 from changeover.supervisor.core import boot, effects, events, records
+from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind
 from changeover.supervisor.core.outcome import Refused
 from changeover.supervisor.core.policy import Boot, Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot
+from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot, unit
 
 SERVED = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
 ORPHAN = WorkerId(1, 0, 1_000_001)
@@ -133,6 +135,18 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
     bench.greet(ORPHAN, epoch=7)
     assert [record.epoch for record in bench.told(records.WorkerAdopted)] == [7]
     assert not bench.all(effects.Fork)
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_an_adopted_worker_holds_what_its_hello_says_unless_it_said_meanwhile_that_it_let_go(overtaken: bool) -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 77),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77),)))
+    old = unit("pricing", 6)
+    if overtaken:
+        bench.hear(ORPHAN, messages.Retired, 7, (old,))
+    bench.hear(ORPHAN, messages.Hello, 7, PROTOCOL_VERSION, nonce(SECRET, ORPHAN), 77, None, (old,))
+    assert [leftover.unit for leftover in bench.view.leftovers] == ([] if overtaken else [old])
 
 
 def test_what_was_undecided_is_aborted_before_anything_new() -> None:
