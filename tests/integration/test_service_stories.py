@@ -408,3 +408,14 @@ async def test_a_stop_waits_for_the_task_that_a_request_left_behind(story: Story
         assert not story.finished.exists()
         story.open_gate()
         await until(story.finished.exists, "the task to end by itself")
+
+
+async def test_a_request_past_its_drain_deadline_holds_up_no_stop(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1, env={"CHANGEOVER_DRAIN_HTTP": "200ms"}) as server:
+        busy = await story.connect(server)
+        await busy.ask("/shop/slow")
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
+        server.signal(signal.SIGTERM)
+        assert (await busy.answer()).status == 503
+        await until(lambda: "finished" in server.logs)

@@ -28,6 +28,7 @@ from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
 from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
+from changeover.workers.serving.lease import LeaseKind
 
 logger = logging.getLogger("changeover.worker")
 
@@ -173,12 +174,19 @@ class Worker:
         until = self._loop.time() + whole
         set_title(self._birth.settings.name, self._slot, f"leaving, {urgency.value}")
         self._acceptor.empty_queue()
+        for kind in LeaseKind:
+            self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
         await self._end_requests(whole * SHARE_OF_REQUESTS)
         if self._beat is not None:
             self._beat.cancel()
         await self._shell.close()
         await self._end_units(until - self._loop.time())
         self._link.close()
+
+    def _end_leases(self, kind: LeaseKind) -> None:
+        for lease in self._workshop.leases():
+            if lease.kind is kind:
+                lease.end("its drain deadline passed")
 
     async def _end_requests(self, deadline: float) -> None:
         if await self._unless_hurried(self._connections.stop(deadline)) is None:
