@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.participant import effects, events
@@ -327,7 +327,7 @@ class Worker:
 PIPELINE = Pipeline("any")
 
 
-class Surroundings:
+class Surroundings(Protocol):
     """What a worker can do to the world around it."""
 
     cell: Cell
@@ -338,19 +338,15 @@ class Surroundings:
 
     def report(self, worker: Worker, message: WorkerMessage) -> None:
         """Send to the supervisor."""
-        raise NotImplementedError
 
     def die(self, worker: Worker, status: int) -> None:
         """End a process."""
-        raise NotImplementedError
 
     def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
         """Whether a content's flaw shows in this worker."""
-        raise NotImplementedError
 
     def note(self, who: str, what: object) -> None:
         """Remember what happened."""
-        raise NotImplementedError
 
     def on_dispatch(self, worker: Worker, generation: Generation) -> None:
         """A request began."""
