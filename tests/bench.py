@@ -58,7 +58,6 @@ class Bench:
         self.workshop = self.make(hook_deadline)
         self.cell = Cell()
         self.switch = Switch(self.cell, self._activated)
-        self.draining: tuple[UnitKey, ...] = ()
         self._numbers = itertools.count(1)
 
     def make(self, hook_deadline: float, aftermath: float = 0.0) -> Workshop:
@@ -71,7 +70,7 @@ class Bench:
         )
 
     def _activated(self, old: Generation, new: Generation) -> None:
-        self.draining = self.workshop.activated(old, new)
+        self.workshop.activated(old, new)
 
     def plugin(
         self,

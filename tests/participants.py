@@ -10,7 +10,7 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Phase, SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 
 E = TypeVar("E", bound=Effect)
 M = TypeVar("M", bound=WorkerMessage)
@@ -21,8 +21,9 @@ PATIENCE = Patience(hello=1.0, silence=3.5, orphan=60.0)
 
 
 def snapshot(epoch: int) -> Snapshot:
-    """A generation without content."""
-    return Snapshot(epoch, f"digest{epoch}")
+    """A generation of one plugin, which every epoch changes."""
+    plugin = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), f"pricing{epoch}", epoch)
+    return Snapshot(epoch, f"digest{epoch}", (PluginSpec(plugin, "1", artifact=plugin.digest),))
 
 
 class Bench:
@@ -117,9 +118,9 @@ class Bench:
         """A build is done."""
         self.feed(events.Built(epoch, 0.2))
 
-    def activated(self, epoch: int, *draining: UnitKey) -> None:
+    def activated(self, epoch: int) -> None:
         """The pointer moved."""
-        self.feed(events.Activated(epoch, 1, draining))
+        self.feed(events.Activated(epoch, 1))
 
     def serve(self, epoch: int) -> None:
         """Join and serve."""

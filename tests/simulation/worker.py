@@ -264,7 +264,7 @@ class Worker:
         if prepared is not None and prepared.epoch == effect.epoch:
             self.switch.activate()
         else:
-            self.feed(events.Activated(effect.epoch, 0, tuple(self.draining)))
+            self.feed(events.Activated(effect.epoch))
 
     def _switched(self, old: Generation, new: Generation) -> None:
         gone = old.snapshot.keys() - new.snapshot.keys()
@@ -274,7 +274,7 @@ class Worker:
         for unit_set in old.unit_sets - kept:
             unit_set.watch(self._idle)
         self.world.on_switched(self, old, new)
-        self.feed(events.Activated(new.epoch, 0, tuple(self.draining)))
+        self.feed(events.Activated(new.epoch))
         self._sweep()
 
     def _idle(self, _: UnitSet) -> None:

@@ -81,7 +81,7 @@ async def test_a_leased_unit_drains_on_its_own_while_later_cutovers_go_on(bench:
         generations.append(await bench.serve(epoch, plugin))
         if epoch < 3:
             lease(generations[-1], "pricing:quote")
-    assert [key.since for key in bench.draining] == [1, 1, 1, 2, 2, 2]
+    assert [key.since for key in bench.workshop.draining()] == [1, 1, 1, 2, 2, 2]
     assert bench.drained == []
     (second,) = unit_set(generations[1], "pricing:quote").leases
     second.release()

@@ -12,7 +12,7 @@ def serve_8(bench: Bench) -> None:
     bench.prepare(8)
     bench.built(8)
     bench.commit(8)
-    bench.activated(8, OLD)
+    bench.activated(8)
     bench.forget()
 
 
@@ -56,5 +56,5 @@ def test_a_report_that_may_be_lost_is_made_good_by_the_heartbeat(bench: Bench) -
 def test_a_unit_that_drained_before_its_activation_was_reported_stays_drained() -> None:
     residency = Residency()
     residency.unused((OLD,))
-    residency.activated((OLD, OLDER))
-    assert (residency.drained, residency.draining) == ({OLD}, {OLDER})
+    residency.superseded((OLD, OLDER))
+    assert (residency.drained, residency.all()) == ((OLD,), (OLD, OLDER))

@@ -104,7 +104,7 @@ class Simulation:
     def __init__(self, store: Path, deadline: float, on_degraded: Callable[[Refusal], None]) -> None:
         self._cell = _Cell()
         self._workshop = Workshop(store, hook_deadline=deadline, on_drained=self._drained, on_degraded=on_degraded)
-        self._switch = Switch(self._cell, self._workshop.activated)  # type: ignore[arg-type]
+        self._switch = Switch(self._cell, self._workshop.activated)
         self._dispatcher = LiveDispatcher(self._switch, worker=0, epoch_header=True)
         self._releases: set[asyncio.Task[tuple[UnitKey, ...]]] = set()
 

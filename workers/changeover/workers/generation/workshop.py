@@ -133,18 +133,13 @@ class Workshop:
     def _kept(self) -> set[UnitKey]:
         return {key for generation in self._live() for key in generation.units}
 
-    def activated(self, old: Generation, new: Generation) -> tuple[UnitKey, ...]:
-        """Take note that the pointer moved; runs no user code, does not fail, and leaves what can wait for later.
-
-        Returns:
-            The units that `new` lacks and that are still resident, older generations' included.
-        """
+    def activated(self, old: Generation, new: Generation) -> None:
+        """Take note that the pointer moved; runs no user code, does not fail, and leaves what can wait for later."""
         self._prepared.pop(new.epoch, None)
         self._serving = new
         self._moves.append((old, new))
         asyncio.get_running_loop().call_later(self._aftermath, self._catch_up)
         self._drains.begin((key for key in old.units if key not in new.units), old.unit_sets - new.unit_sets)
-        return self._drains.draining
 
     def _catch_up(self) -> None:
         """Do for every move of the pointer what could wait."""

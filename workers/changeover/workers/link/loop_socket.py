@@ -59,7 +59,7 @@ class LoopSocket:
         self._socket.close(linger=0)
 
     def _look_again(self) -> None:
-        if self._again is None and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if self._again is None and self._readable():
             self._again = self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
@@ -67,12 +67,11 @@ class LoopSocket:
             self._again.cancel()
             self._again = None
         for _ in range(BATCH):
-            if self._socket.closed:
+            if self._socket.closed or not self._readable():
                 return
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._on_frames(frames)
+            self._on_frames(self._socket.recv_multipart(zmq.NOBLOCK))
         if not self._socket.closed:
             self._look_again()
+
+    def _readable(self) -> bool:
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -61,7 +61,7 @@ class Bench:
 
     def resident(self) -> tuple[UnitKey, ...]:
         """Everything that is here of generations that served or serve."""
-        return tuple(sorted(self.serving.keys() | self._residency.all(), key=str))
+        return (*(unit.key for unit in self.serving.units), *self._residency.all())
 
     # ---- what the supervisor says ----
 
@@ -147,25 +147,24 @@ class Bench:
         self._answer_again(epoch)
         self.advance()
 
-    def followed(self, epoch: int, at: int, draining: tuple[UnitKey, ...]) -> None:
+    def followed(self, epoch: int, at: int) -> None:
         """The switch's pointer moved, or stands where it was asked to move."""
         if epoch != self.serving.epoch:
             if self._aside.epoch != epoch:
                 raise BugFound("aside", self.state.value, f"epoch {epoch} serves and was not prepared")
             self._move(Cause.FOLLOWED)
-            self.serving, self._aside = self._aside, EMPTY
+            old, self.serving, self._aside = self.serving, self._aside, EMPTY
+            self._residency.superseded(old.without(self.serving))
             self._settled = max(self._settled, epoch)
             self._at = at
             self._forget(epoch)
-        self._residency.activated(draining)
         self.report_activation()
         self.advance()
 
     def report_activation(self) -> None:
         """Say what serves, and all that is still here of what does not."""
         epoch = self.serving.epoch
-        held = tuple(sorted(self._residency.all(), key=str))
-        self._desk.send(messages.Activated(self._desk.stamp(epoch), self._desk.worker, self._at, held))
+        self._desk.send(messages.Activated(self._desk.stamp(epoch), self._desk.worker, self._at, self._residency.all()))
 
     # ---- inside ----
 

@@ -54,12 +54,10 @@ class Activated(Event, frozen=True):
     Attributes:
         epoch: What every request dispatched from now on belongs to.
         at: When, CLOCK_MONOTONIC in nanoseconds.
-        draining: Every unit that is resident and that the epoch lacks.
     """
 
     epoch: int
     at: int = 0
-    draining: tuple[UnitKey, ...] = ()
 
 
 class UnitsDrained(Event, frozen=True):

@@ -38,7 +38,7 @@ class Machine:
             events.Received: lambda event: self._receive(event.message),
             events.Built: lambda event: self._bench.built(event.epoch, event.took),
             events.BuildFailed: lambda event: self._bench.failed(event.epoch, event.refusal),
-            events.Activated: lambda event: self._bench.followed(event.epoch, event.at, event.draining),
+            events.Activated: lambda event: self._bench.followed(event.epoch, event.at),
             events.UnitsDrained: self._drained,
             events.UnitsReleased: self._released,
             events.HookFailed: self._hook_failed,
@@ -157,8 +157,7 @@ class Machine:
         )
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.
         if self._residency.drained:
-            units = tuple(sorted(self._residency.drained, key=str))
-            self._desk.send(messages.Drained(self._stamp(), self._desk.worker, units))
+            self._desk.send(messages.Drained(self._stamp(), self._desk.worker, self._residency.drained))
 
     # ---- inside ----
 

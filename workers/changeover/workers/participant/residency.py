@@ -1,51 +1,61 @@
 """Units that were superseded and are still here: in use, unused, or on their way out."""
 
+import enum
 from collections.abc import Iterable
 
 from changeover.workers.protocol.snapshot import UnitKey
 
 
+class Standing(enum.Enum):
+    """How a superseded unit stands."""
+
+    DRAINING = "draining"
+    """In use, or not known to be unused."""
+    DRAINED = "drained"
+    """Unused here; the supervisor says when it goes, because no worker must still need it."""
+    RELEASING = "releasing"
+    """On its way out."""
+
+
 class Residency:
-    """What a worker still holds of generations that it served.
+    """What a worker still holds of generations that it served, the oldest first."""
 
-    Attributes:
-        draining: In use, or not known to be unused.
-        drained: Unused here; the supervisor says when they go, because no worker must still need them.
-        releasing: On their way out.
-    """
-
-    __slots__ = ("drained", "draining", "releasing")
+    __slots__ = ("_standing",)
 
     def __init__(self) -> None:
-        self.draining: set[UnitKey] = set()
-        self.drained: set[UnitKey] = set()
-        self.releasing: set[UnitKey] = set()
+        self._standing: dict[UnitKey, Standing] = {}
 
-    def activated(self, draining: Iterable[UnitKey]) -> None:
-        """Another generation serves; `draining` is all that it lacks and that is still here."""
-        self.draining.update(unit for unit in draining if unit not in self.drained and unit not in self.releasing)
+    def superseded(self, units: Iterable[UnitKey]) -> None:
+        """A generation serves that lacks `units`, and the one before had them."""
+        for unit in units:
+            self._standing.setdefault(unit, Standing.DRAINING)
 
     def unused(self, units: Iterable[UnitKey]) -> None:
         """Nothing holds `units`, and nothing can."""
         for unit in units:
-            self.draining.discard(unit)
-            self.drained.add(unit)
+            self._standing[unit] = Standing.DRAINED
 
     def to_release(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
         """Those of `units` that can go now: unused, and not going already."""
-        going = tuple(unit for unit in units if unit in self.drained)
-        self.drained.difference_update(going)
-        self.releasing.update(going)
+        going = tuple(unit for unit in units if self._standing.get(unit) is Standing.DRAINED)
+        for unit in going:
+            self._standing[unit] = Standing.RELEASING
         return going
 
     def absent(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
         """Those of `units` that are not here, or not any more."""
-        return tuple(unit for unit in units if unit not in self.all())
+        return tuple(unit for unit in units if unit not in self._standing)
 
     def released(self, units: Iterable[UnitKey]) -> None:
         """`units` are gone."""
-        self.releasing.difference_update(units)
+        for unit in units:
+            self._standing.pop(unit, None)
 
-    def all(self) -> frozenset[UnitKey]:
+    @property
+    def drained(self) -> tuple[UnitKey, ...]:
+        """What is unused, and not on its way out."""
+        return tuple(unit for unit, standing in self._standing.items() if standing is Standing.DRAINED)
+
+    def all(self) -> tuple[UnitKey, ...]:
         """Everything that is still here."""
-        return frozenset(self.draining | self.drained | self.releasing)
+        return tuple(self._standing)

@@ -158,6 +158,11 @@ class Snapshot(msgspec.Struct, frozen=True):
         """The identities of all units."""
         return frozenset(unit.key for unit in self.units)
 
+    def without(self, other: "Snapshot") -> tuple[UnitKey, ...]:
+        """The identities of the units that `other` lacks."""
+        kept = other.keys()
+        return tuple(unit.key for unit in self.units if unit.key not in kept)
+
     def inconsistencies(self) -> Iterator[str]:
         """Say everything that makes the snapshot contradict itself; nothing when it is sound."""
         seen: set[UnitRef] = set()

@@ -70,6 +70,7 @@ class Shell:
         self._workshop = workshop
         self._around = around
         self._events: deque[Event] = deque()
+        self._moves: deque[tuple[Generation, Generation]] = deque()
         self._feeding = False
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._builds: dict[int, asyncio.Task[None]] = {}
@@ -100,14 +101,23 @@ class Shell:
                     self._perform[type(effect)](effect)
         finally:
             self._feeding = False
+            self._note_moves()
 
     def switched(self, old: Generation, new: Generation) -> None:
-        """Take note that the pointer moved, whoever moved it. Runs no user code."""
-        at = time.monotonic_ns()
-        draining = self._workshop.activated(old, new)
-        self.feed(events.Activated(new.epoch, at, draining))
-        self._around.switched(new.epoch)
-        self._loop.call_later(AFTERMATH, self._follow_up, old, new)
+        """The pointer moved, whoever moved it. Runs no user code.
+
+        The report goes out before anything else is done about it: the last worker's ends the commit. What is
+        to be noted is noted in the same turn of the loop, so that nothing sees one without the other.
+        """
+        self._moves.append((old, new))
+        self.feed(events.Activated(new.epoch, time.monotonic_ns()))
+
+    def _note_moves(self) -> None:
+        while self._moves:
+            old, new = self._moves.popleft()
+            self._workshop.activated(old, new)
+            self._around.switched(new.epoch)
+            self._loop.call_later(AFTERMATH, self._follow_up, old, new)
 
     def _follow_up(self, old: Generation, new: Generation) -> None:
         self._start(self._workshop.after_activation(old, new))
@@ -162,7 +172,7 @@ class Shell:
         if prepared is not None and prepared.epoch == effect.epoch:
             self._switch.activate()
         elif current.epoch == effect.epoch:
-            self.feed(events.Activated(effect.epoch, time.monotonic_ns(), self._workshop.draining()))
+            self.feed(events.Activated(effect.epoch, time.monotonic_ns()))
 
     def _release(self, effect: effects.Release) -> None:
         self._start(self._release_all(effect))
