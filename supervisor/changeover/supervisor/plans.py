@@ -10,6 +10,7 @@ from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Policy, Rhythm
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.forking import Preload
+from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerSettings
 
@@ -58,18 +59,33 @@ def worker_settings(
 
 
 def zygote_plan(
-    settings: Settings, cohort: int, descriptors: tuple[int, ...], environment: Mapping[str, str]
+    settings: Settings,
+    cohort: int,
+    application: ApplicationSpec | None,
+    store: Path,
+    descriptors: tuple[int, ...],
+    environment: Mapping[str, str],
 ) -> ZygotePlan:
     """What the zygote of a cohort is to be.
 
     Args:
-        settings: The service's settings; the application's directory is absolute by now.
+        settings: The service's settings.
         cohort: Its number.
+        application: The application that its workers are to serve; None for plugins alone.
+        store: The artifact store.
         descriptors: What it inherits for its workers.
         environment: All of its environment.
     """
-    app = settings.app
-    preload = Preload(app.target, app.dir, app.factory) if app is not None and app.preload else None
+    preload = None
+    if application is not None and settings.app is not None and settings.app.preload:
+        preload = Preload(
+            application.target,
+            application.directory,
+            application.factory,
+            str(store),
+            application.artifact,
+            application.distributions,
+        )
     return ZygotePlan(
         cohort=cohort,
         name=settings.name,
@@ -77,7 +93,7 @@ def zygote_plan(
         directory=os.getcwd(),
         environment=environment,
         descriptors=descriptors,
-        path=(app.dir,) if app is not None else (),
+        path=(application.directory,) if application is not None else (),
         preload=preload,
         orphan=settings.deadlines.orphan,
     )

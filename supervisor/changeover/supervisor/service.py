@@ -19,7 +19,7 @@ from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.config.check import Checked
-from changeover.supervisor.config.paths import paths
+from changeover.supervisor.config.paths import Paths, paths
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Origin, Recovered, Trigger
@@ -29,6 +29,7 @@ from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
+from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
@@ -52,14 +53,24 @@ from changeover.supervisor.telemetry.shell import (
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.unanswerable import Stopping
 from changeover.workers.generation.cell import CellWriter
+from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
+from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Birth
 
 logger = logging.getLogger("changeover")
 
 ReadSettings = Callable[[], Checked]
+
+
+class ApplicationNotTaken(SupervisorError):
+    """The application's content could not be read and stored, so nothing may be imported from it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the application's content cannot be taken: {reason}")
+
 
 BUG = 70
 """Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
@@ -101,8 +112,8 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
-        scanner = await asyncio.to_thread(Scanner, settings, read_settings, places.store, places.state)
-        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, places.store)
+        scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
+        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -113,6 +124,18 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
             os._exit(BUG)
         _leave_in_time(status)
         return status
+
+
+def _take_application(
+    settings: Settings, read_settings: ReadSettings, places: Paths
+) -> tuple[Scanner, ApplicationSpec | None]:
+    try:
+        scanner = Scanner(settings, read_settings, places.store, (places.state, places.runtime))
+        return scanner, scanner.store_application()
+    except UnreadableArtifact as error:
+        raise ApplicationNotTaken(str(error)) from error
+    except OSError as error:
+        raise ApplicationNotTaken(f"{error.filename or places.store}: {error.strerror}") from error
 
 
 def _leave_in_time(status: int) -> None:
@@ -143,12 +166,15 @@ class Service:
         cell: CellWriter,
         counts_fd: int,
         scanner: Scanner,
+        app: ApplicationSpec | None,
         store: Path,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._reloads: set[asyncio.Task[Outcome]] = set()
         self._settings = settings
+        self._store = store
+        self._app = app
         self._listeners = listeners
         self._descriptors = (*listeners.descriptors(), cell.fd, counts_fd)
         self._journal = journal
@@ -292,7 +318,9 @@ class Service:
         return Birth(worker, nonce, overview.journal, overview.term, settings)
 
     def _zygote_plan(self, cohort: int) -> ZygotePlan:
-        return zygote_plan(self._settings, cohort, self._descriptors, os.environ)
+        overview = self._machine.view()
+        committed = overview.committed.application if overview.committed and overview.epoch else None
+        return zygote_plan(self._settings, cohort, committed or self._app, self._store, self._descriptors, os.environ)
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}

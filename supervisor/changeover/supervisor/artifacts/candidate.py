@@ -65,18 +65,25 @@ def assemble(
     return tuple(units.values())
 
 
-def application_spec(app: App, content: str, epoch: int) -> ApplicationSpec:
+def application_spec(app: App, artifact: str, distributions: str, epoch: int) -> ApplicationSpec:
     """The application as a unit.
 
     Args:
         app: Its settings; `dir` is absolute.
-        content: Digest of its files.
+        artifact: Digest of its files.
+        distributions: Digest of the record of what is installed with it.
         epoch: The generation's epoch.
     """
     ref = UnitRef(UnitKind.APPLICATION, APP)
-    digest = unit_digest(ref, (content, app.target, app.dir, app.factory, app.root_path), ())
+    digest = unit_digest(ref, (artifact, distributions, app.target, app.dir, app.factory, app.root_path), ())
     return ApplicationSpec(
-        UnitKey(ref, digest, epoch), app.target, app.dir, factory=app.factory, root_path=app.root_path
+        UnitKey(ref, digest, epoch),
+        app.target,
+        app.dir,
+        factory=app.factory,
+        root_path=app.root_path,
+        artifact=artifact,
+        distributions=distributions,
     )
 
 

@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from changeover.workers.plugins.artifact import remove
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitSpec
 
 
-def collect(store: Path, kept: Iterable[Snapshot]) -> int:
+def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] = ()) -> int:
     """Remove every artifact that is not reachable. Blocks on the disk.
 
     Args:
         store: The artifact store; may be missing.
         kept: Every generation that is served, draining, or may be asked for again.
+        besides: Units that are in no generation yet.
 
     Returns:
         How many were removed.
@@ -20,10 +21,22 @@ def collect(store: Path, kept: Iterable[Snapshot]) -> int:
     Raises:
         OSError: One cannot be removed.
     """
-    reachable = {unit.artifact for each in kept for unit in each.units if isinstance(unit, PluginSpec)}
+    units = [*besides, *(unit for each in kept for unit in each.units)]
+    reachable = {digest for unit in units for digest in artifacts_of(unit)}
     if not store.is_dir():
         return 0
     garbage = [path.name for path in store.iterdir() if path.name not in reachable and not path.name.startswith(".")]
     for digest in garbage:
         remove(store, digest)
     return len(garbage)
+
+
+def artifacts_of(unit: UnitSpec) -> tuple[str, ...]:
+    """The digests by which a unit names what it needs of the store."""
+    match unit:
+        case PluginSpec(artifact=artifact):
+            return (artifact,)
+        case ApplicationSpec(artifact=artifact, distributions=distributions):
+            return tuple(filter(None, (artifact, distributions)))
+        case _:
+            return ()

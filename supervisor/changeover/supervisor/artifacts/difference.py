@@ -8,7 +8,6 @@ from changeover.workers.protocol.snapshot import (
     PipelineSpec,
     PluginSpec,
     Snapshot,
-    UnitSpec,
 )
 
 CountFiles = Callable[[str, str], int]
@@ -25,7 +24,7 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
     """
     before = current or EMPTY
     lines = [*_plugins(before, candidate, count_files), *_pipelines(before, candidate), *_routes(before, candidate)]
-    return (*lines, *_application(before, candidate))
+    return (*lines, *_application(before.application, candidate.application, count_files))
 
 
 def _plugins(before: Snapshot, after: Snapshot, count_files: CountFiles) -> Iterator[str]:
@@ -78,19 +77,25 @@ def _routes(before: Snapshot, after: Snapshot) -> Iterator[str]:
         yield f"-{_counted(len(old - new), 'route')}"
 
 
-def _application(before: Snapshot, after: Snapshot) -> Iterator[str]:
-    old, new = _app(before), _app(after)
-    if isinstance(new, ApplicationSpec):
-        if old is None:
-            yield f"+ app {new.target}"
-        else:
-            yield "app unchanged" if old.key.digest == new.key.digest else f"app {new.target}"
-    elif old is not None:
-        yield "- app"
+def _application(old: ApplicationSpec | None, new: ApplicationSpec | None, count_files: CountFiles) -> Iterator[str]:
+    if new is None:
+        if old is not None:
+            yield "- app"
+    elif old is None:
+        yield f"+ app {new.target}"
+    elif old.key.digest == new.key.digest:
+        yield "app unchanged"
+    else:
+        yield f"app {new.target}{_reasons(old, new, count_files)}"
 
 
-def _app(snapshot: Snapshot) -> UnitSpec | None:
-    return next((unit for unit in snapshot.units if isinstance(unit, ApplicationSpec)), None)
+def _reasons(old: ApplicationSpec, new: ApplicationSpec, count_files: CountFiles) -> str:
+    reasons = []
+    if old.artifact and old.artifact != new.artifact:
+        reasons.append(_counted(count_files(old.artifact, new.artifact), "file"))
+    if old.distributions and old.distributions != new.distributions:
+        reasons.append("installed packages")
+    return f" ({', '.join(reasons)})" if reasons else ""
 
 
 def _counted(number: int, word: str) -> str:

@@ -1,21 +1,17 @@
 """Read a folder of plugins: what is there now, whole or not at all."""
 
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from changeover.supervisor.artifacts.problems import Problem, of_manifest
+from changeover.supervisor.artifacts.settled import QUIET, TRIES, latest_change, settled
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
 from changeover.workers.plugins.manifest import MANIFEST, Manifest, ManifestInvalid, read_script, read_toml
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.refusal import Fault
-
-TRIES = 20
-"""How often files are read again while somebody is writing them."""
-QUIET = 0.025
-"""Seconds that files must not have changed for, and the pause between two readings."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -129,30 +125,7 @@ def read_settled(path: Path, tries: int = TRIES, quiet: float = QUIET) -> dict[s
     Raises:
         UnreadableArtifact: They cannot be read, or go on changing.
     """
-    before: dict[str, bytes] | None = None
-    failure = UnreadableArtifact(path, f"still changes after {tries} readings; reload when it is written")
-    for _ in range(tries):
-        touched = _touched(path)
-        try:
-            files = read_files(path)
-        except UnreadableArtifact as error:
-            failure, files = error, None
-        if files is not None and (files == before or time.time() - touched > quiet) and _touched(path) == touched:
-            return files
-        before = files
-        time.sleep(quiet)
-    raise failure
-
-
-def _touched(path: Path) -> float:
-    """When anything below `path` was changed last, seconds since 1970; what cannot be looked at was not."""
-    latest = 0.0
-    for each in (path, *path.rglob("*")):
-        try:
-            latest = max(latest, each.stat().st_mtime)
-        except OSError:
-            continue
-    return latest
+    return settled(path, partial(read_files, path), lambda: latest_change((path, *path.rglob("*"))), tries, quiet)
 
 
 def _is_text(name: str) -> bool:

@@ -10,6 +10,7 @@ from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest, ScanRefused
+from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
 NOTES = ("ignored: ", "unused: ")
@@ -35,11 +36,11 @@ def rehearse(settings: Settings) -> Rehearsal:
 
     Args:
         settings: Checked settings.
-
-    Raises:
-        OSError: The application's files cannot be read.
     """
-    scanner = Scanner(settings, lambda: Checked(settings), Path(os.devnull))
+    try:
+        scanner = Scanner(settings, lambda: Checked(settings), Path(os.devnull))
+    except UnreadableArtifact as error:
+        return Rehearsal(errors=(str(error),))
     result = scanner.scan(CutoverRequest(Origin(Trigger.COMMAND), dry_run=True), 1, None)
     if isinstance(result, ScanRefused):
         return Rehearsal(errors=tuple(each.refusal.summary for each in result.refusals))

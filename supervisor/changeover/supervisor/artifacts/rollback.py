@@ -1,6 +1,6 @@
 """Bring back what an earlier epoch served, as a candidate of its own. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -11,10 +11,12 @@ from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     PipelineSpec,
     Snapshot,
-    UnitKind,
     UnitRef,
     UnitSpec,
 )
+
+NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
+"""What a rollback leaves as it is."""
 
 
 def target(
@@ -48,7 +50,7 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") 
 
     A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance.
     """
-    running = next((unit for unit in current.units if isinstance(unit, ApplicationSpec)), None)
+    running = current.application
     units: dict[UnitRef, UnitSpec] = {}
     for unit in earlier.units:
         if isinstance(unit, ApplicationSpec) and running is not None:
@@ -67,11 +69,11 @@ def _redigested(pipeline: PipelineSpec, units: dict[UnitRef, UnitSpec]) -> Pipel
     return msgspec.structs.replace(pipeline, key=msgspec.structs.replace(pipeline.key, digest=digest))
 
 
-def application_differs(earlier: Snapshot, current: Snapshot) -> bool:
-    """Whether `earlier` served another application: bringing that back takes new processes."""
-    ref = UnitRef(UnitKind.APPLICATION, "app")
-
-    def digests(each: Snapshot) -> list[str]:
-        return [unit.key.digest for unit in each.units if unit.key.ref == ref]
-
-    return digests(earlier) != digests(current)
+def left_out(earlier: Snapshot, current: Snapshot) -> Iterator[str]:
+    """Say what going back to `earlier` does not bring back, for people; nothing where the application is the same."""
+    old, new = earlier.application, current.application
+    if old is not None and new is not None and old.key.digest == new.key.digest:
+        return
+    if old is not None or new is not None:
+        yield f"not taken: app as it was in epoch {earlier.epoch} (needs a roll)"
+        yield f"not brought back: {', '.join(NEVER_BROUGHT_BACK)}"

@@ -1,13 +1,13 @@
 """One scan from end to end: what a request would serve, stored and ready, or why nothing can."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from changeover.supervisor.artifacts import candidate, rollback
-from changeover.supervisor.artifacts.application import ApplicationFiles, read_application
-from changeover.supervisor.artifacts.collection import collect
+from changeover.supervisor.artifacts.application import ApplicationContent, differing, read_application
+from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, only, unused
@@ -29,10 +29,10 @@ from changeover.supervisor.core.outcome import (
     ScanRefused,
     ScanResult,
 )
-from changeover.workers.plugins.artifact import CorruptArtifact, get, put
+from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
 
 ReadSettings = Callable[[], Checked]
 """Reads and checks the configuration as it is now."""
@@ -57,25 +57,38 @@ class Past(msgspec.Struct, frozen=True):
 class Scanner:
     """Turns disk and configuration into candidates. Every call blocks; one at a time, off the loop.
 
-    Made when the supervisor starts, before the application is imported: the application's files
-    are recorded then, and every candidate carries them until new processes are made.
+    Made when the supervisor starts, before the application is imported: the application's content
+    is recorded then. The first candidate has it, and later ones carry what is committed until new
+    processes are made.
 
     Args:
         booted: The settings that the service runs with; what only a restart changes is kept from them.
         read_settings: Reads them again for each scan.
         store: The artifact store.
-        state: The state directory, which is no part of the application.
+        apart: Folders that are no part of the application wherever they lie: state and runtime.
 
     Raises:
-        OSError: The application's files cannot be read.
+        UnreadableArtifact: The application's files cannot be read.
     """
 
-    def __init__(self, booted: Settings, read_settings: ReadSettings, store: Path, state: Path | None = None) -> None:
+    def __init__(self, booted: Settings, read_settings: ReadSettings, store: Path, apart: Iterable[Path] = ()) -> None:
         self._booted = booted
         self._read_settings = read_settings
         self._store = store
-        self._state = state
-        self._application = self._read_application(booted)
+        self._apart = (store, *apart)
+        self._unstored = self._read_application() if booted.app else None
+        self._recorded = _spec(booted, self._unstored) if self._unstored else None
+
+    def store_application(self) -> ApplicationSpec | None:
+        """Store what the application consisted of when this was made; None without an application.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        if self._unstored is not None:
+            self._unstored.put(self._store)
+            self._unstored = None
+        return self._recorded
 
     def scan(
         self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past | None = None
@@ -93,14 +106,15 @@ class Scanner:
         """
         try:
             if past is not None:
-                collect(self._store, [*past.kept, *past.committed, *([current] if current else [])])
+                besides = (self._recorded,) if self._recorded else ()
+                collect(self._store, [*past.kept, *past.committed, *([current] if current else [])], besides)
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, past or Past())
             held = past.held if past is not None and not request.force else frozenset()
             return self._reload(request, epoch, current, held)
         except ManifestInvalid as error:
             return ScanRefused(refusals(of_manifest(error)))
-        except CorruptArtifact as error:
+        except ArtifactError as error:
             return _refused(str(error), Fault.RESOURCE)
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
@@ -115,14 +129,16 @@ class Scanner:
         listing = read_folder(Path(settings.plugins.dir)) if settings.plugins.dir else Listing()
         selected = select(listing, settings, current, request.only, self._store, held)
         layout, not_taken = self._laid_out(selected, checked.file, settings, request, current, held)
-        made = self._candidate(selected, layout, not_taken, settings, request, epoch, current)
+        spec = self._application(request, current)
+        made = self._candidate(selected, layout, not_taken, spec, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        roll = (*self._application_notes(checked.settings), *restart_notes(self._booted, checked.settings))
+        content = self._read_application() if spec else None
+        roll = (*self._roll_notes(checked.settings, spec, content), *restart_notes(self._booted, checked.settings))
         if current is not None and made.digest == current.digest and not request.force:
             return _unchanged(selected.notes, not_taken, roll)
         if not request.dry_run:
-            self._put(selected, made)
+            self._put(selected, made, content)
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
         notes = [*selected.notes, *not_taken, *_named(roll)]
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
@@ -151,28 +167,28 @@ class Scanner:
         selected: Selection,
         layout: Layout,
         not_taken: tuple[str, ...],
-        settings: Settings,
+        spec: ApplicationSpec | None,
         request: CutoverRequest,
         epoch: int,
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
         problems = [*selected.problems, *layout.problems, *unmet(contents)]
-        problems += contradictions(layout.plans, contents, settings.app is not None)
+        problems += contradictions(layout.plans, contents, spec is not None)
         if problems:
             return ScanRefused(refusals([*problems, *map(Problem, not_taken)]))
-        app = candidate.application_spec(settings.app, self._application.digest, epoch) if settings.app else None
-        units = candidate.assemble(contents, app, layout.plans, epoch)
+        units = candidate.assemble(contents, spec, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
         return candidate.snapshot(units, routes, epoch, current, request.origin.label)
 
-    def _put(self, selected: Selection, made: Snapshot) -> None:
+    def _put(self, selected: Selection, made: Snapshot, content: ApplicationContent | None) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
-        for unit in made.units:
-            if isinstance(unit, PluginSpec):
-                if unit.artifact in selected.files:
-                    put(self._store, selected.files[unit.artifact])
-                get(self._store, unit.artifact)
+        self.store_application()
+        fresh = {**selected.files, **(content.stored() if content else {})}
+        for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
+            if digest in fresh:
+                put(self._store, fresh[digest])
+            get(self._store, digest)
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         earlier = current and rollback.target(past.committed, current, request.to, past.set_aside, past.held)
@@ -182,29 +198,37 @@ class Scanner:
         made = rollback.restored(earlier, current, epoch, request.origin.label)
         if made.digest == current.digest and not request.force:
             return NothingChanged()
-        self._put(Selection(), made)
+        self._put(Selection(), made, None)
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
-        if rollback.application_differs(earlier, current):
-            lines = (*lines, f"not taken: app as it was in epoch {earlier.epoch} (needs a roll)")
-        return Candidate(made, lines, restores=earlier.epoch)
+        return Candidate(made, (*lines, *rollback.left_out(earlier, current)), restores=earlier.epoch)
 
-    def _read_application(self, settings: Settings) -> ApplicationFiles:
-        if settings.app is None:
-            return ApplicationFiles()
-        plugins = [Path(settings.plugins.dir)] if settings.plugins.dir else []
-        return read_application(settings.app, [*plugins, self._store, *([self._state] if self._state else [])])
+    def _read_application(self) -> ApplicationContent:
+        app, plugins = self._booted.app, self._booted.plugins.dir
+        assert app is not None
+        return read_application(app, [*self._apart, *([Path(plugins)] if plugins else [])])
 
-    def _application_notes(self, settings: Settings) -> tuple[str, ...]:
+    def _application(self, request: CutoverRequest, current: Snapshot | None) -> ApplicationSpec | None:
+        """The application of the candidate: what is committed, except at a start, which takes what it found on disk."""
+        committed = current.application if current and request.origin.trigger is not Trigger.BOOT else None
+        carried = self._recorded is not None and committed is not None and committed.artifact
+        return committed if carried else self._recorded
+
+    def _roll_notes(
+        self, settings: Settings, spec: ApplicationSpec | None, content: ApplicationContent | None
+    ) -> tuple[str, ...]:
         if settings.app != self._booted.app:
             return ("app: other settings (needs a roll)",)
-        differing = self._application.differing(self._read_application(self._booted))
-        count = f"{len(differing)} file{'s' if len(differing) > 1 else ''}"
-        return (f"app: {count} changed on disk (needs a roll)",) if differing else ()
+        if spec is None or content is None:
+            return ()
+        return tuple(f"app: {change} (needs a roll)" for change in content.changes(spec, self._store))
 
     def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
-        one = get(self._store, old)
-        other = fresh.get(new) or get(self._store, new)
-        return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
+        return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))
+
+
+def _spec(booted: Settings, content: ApplicationContent) -> ApplicationSpec:
+    assert booted.app is not None
+    return candidate.application_spec(booted.app, content.artifact, content.installed, 1)
 
 
 def _refused(message: str, fault: Fault) -> ScanRefused:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.artifacts.application import read_application
+from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.config.settings import App
 
 
@@ -44,8 +44,8 @@ def test_what_differs_is_told_by_name(root: Path) -> None:
     (root / "new.py").write_text("")
     (root / "shop" / "api.py").unlink()
     after = read_application(app)
-    assert before.differing(after) == ("main.py", "new.py", "shop/api.py")
-    assert before.digest != after.digest
+    assert differing(before.files, after.files) == ("main.py", "new.py", "shop/api.py")
+    assert before.artifact != after.artifact
 
 
 def test_touching_a_file_changes_nothing(root: Path) -> None:

@@ -44,7 +44,7 @@ class Place:
         (root / "shop.py").write_text("app = None")
         self.configure(CONFIG)
         source = Source(folder=root)
-        self.scanner = Scanner(check(source).required(), lambda: check(source), self.store, root / "state")
+        self.scanner = Scanner(check(source).required(), lambda: check(source), self.store, [root / "state"])
 
     def configure(self, text: str) -> None:
         (self.root / "changeover.toml").write_text(text)

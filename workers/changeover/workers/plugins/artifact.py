@@ -82,12 +82,22 @@ def read_files(path: Path) -> dict[str, bytes]:
         UnreadableArtifact: It is not there, not readable, holds something other than files, or is too large.
     """
     try:
-        return _bounded(path, {path.name: path} if path.is_file() else dict(_walk(path)))
+        return read_named(path, {path.name: path} if path.is_file() else dict(_walk(path)))
     except OSError as error:
         raise UnreadableArtifact(path, error.strerror or str(error)) from error
 
 
-def _bounded(path: Path, found: Mapping[str, Path]) -> dict[str, bytes]:
+def read_named(path: Path, found: Mapping[str, Path]) -> dict[str, bytes]:
+    """Read files that were found already.
+
+    Args:
+        path: What they are part of, for messages.
+        found: Relative name with `/` -> file.
+
+    Raises:
+        UnreadableArtifact: One is no file, or they are too large.
+        OSError: One cannot be read.
+    """
     files: dict[str, bytes] = {}
     left = MAX_BYTES
     for name, file in found.items():
@@ -111,8 +121,8 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if _is_content(name))
-        for name in sorted(filter(_is_content, names)):
+        folders[:] = sorted(name for name in folders if is_content(name))
+        for name in sorted(filter(is_content, names)):
             file = Path(folder, name)
             yield file.relative_to(root).as_posix(), file
 
@@ -121,7 +131,8 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _is_content(name: str) -> bool:
+def is_content(name: str) -> bool:
+    """Whether a file or folder of this name is content: hidden ones, bytecode and editors' leftovers are not."""
     return not (name.startswith(".") or name == "__pycache__" or name.endswith(_IGNORED_SUFFIXES))
 
 
@@ -165,22 +176,22 @@ def put(store: Path, files: Files) -> str:
 
 def _write(root: Path, files: Files) -> None:
     folders = {root}
-    for name, content in files.items():
-        file = root / PurePosixPath(name)
+    written = [root / PurePosixPath(name) for name in files]
+    for file, content in zip(written, files.values(), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         folders.update(parent for parent in file.parents if parent.is_relative_to(root))
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         with os.fdopen(fd, "wb") as handle:
             handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-    for folder in sorted(folders, reverse=True):
-        _sync(folder)
+    # Only now: what is synced first takes along what was written with it, so that many files cost little more than one.
+    for each in (*written, *sorted(folders, reverse=True)):
+        _sync(each)
+    for folder in folders:
         folder.chmod(0o555)
 
 
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.pinned.distributions import DistributionsDiffer
+from changeover.workers.pinned.importer import OtherContentPinned
 from changeover.workers.plugins.api import ResourceUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest import ManifestInvalid
@@ -135,7 +137,16 @@ _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
     (Fault.TIMEOUT, (ThreadHung, HookTimeout, TimeoutError)),
     (
         Fault.CONTRACT,
-        (ContractBroken, ManifestInvalid, ResourceUnusable, ApplicationNotLoaded, ImportError, SyntaxError),
+        (
+            ContractBroken,
+            ManifestInvalid,
+            ResourceUnusable,
+            ApplicationNotLoaded,
+            DistributionsDiffer,
+            OtherContentPinned,
+            ImportError,
+            SyntaxError,
+        ),
     ),
     (Fault.RESOURCE, (ArtifactError, MemoryError, ConnectionError, socket.gaierror)),
     (Fault.CAPABILITY, (PermissionError,)),

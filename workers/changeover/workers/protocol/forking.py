@@ -33,11 +33,17 @@ class Preload(msgspec.Struct, frozen=True):
         target: `module:attribute`.
         directory: Its directory, put first on the import path.
         factory: Whether the attribute makes the application when it is called.
+        store: The artifact store.
+        artifact: Digest that names its content there; empty imports what lies on disk.
+        distributions: Digest that names the record of what was installed with it; empty accepts anything.
     """
 
     target: str
     directory: str
     factory: bool = False
+    store: str = ""
+    artifact: str = ""
+    distributions: str = ""
 
 
 class ToZygote(msgspec.Struct, frozen=True, tag=True):

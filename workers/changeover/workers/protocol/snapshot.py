@@ -72,7 +72,19 @@ class Interface(enum.Enum):
 
 
 class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
-    """An application instance, imported by `target` from `directory`; `key.ref.name` is its name (`app`)."""
+    """An application instance, imported by `target` from pinned content; `key.ref.name` is its name (`app`).
+
+    Attributes:
+        key: Identity.
+        target: `module:attribute`.
+        directory: Where its files lie, put first on the import path.
+        interface: How it is called.
+        factory: Whether the attribute makes the application when it is called.
+        root_path: Path under which a proxy mounts it.
+        requires: Units that must be initialised before it.
+        artifact: Digest that names its content in the artifact store; empty for one that is imported from disk.
+        distributions: Digest that names, in the store, the record of what was installed with it; empty for none.
+    """
 
     key: UnitKey
     target: str
@@ -81,6 +93,8 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
     factory: bool = False
     root_path: str = ""
     requires: tuple[UnitRef, ...] = ()
+    artifact: str = ""
+    distributions: str = ""
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
@@ -153,6 +167,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     units: tuple[UnitSpec, ...] = ()
     routes: tuple[Route, ...] = ()
     label: str = ""
+
+    @property
+    def application(self) -> ApplicationSpec | None:
+        """The application; None for plugins alone."""
+        return next((unit for unit in self.units if isinstance(unit, ApplicationSpec)), None)
 
     def keys(self) -> frozenset[UnitKey]:
         """The identities of all units."""

@@ -14,6 +14,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 
+from changeover.workers.generation.pinning import pin_application
 from changeover.workers.plugins.refused import Origin, Site, refusal_of
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Refusal, Stage
@@ -80,8 +81,11 @@ def preload(wanted: Preload) -> tuple[str, ...]:
 
     Raises:
         ApplicationNotLoaded: There is no such application.
+        ChangeoverError: Its content cannot be had, or is not to be imported with what is installed now.
         BaseException: Whatever its module raises.
     """
+    directory = Path(wanted.directory)
+    pin_application(Path(wanted.store), directory, wanted.artifact, wanted.distributions)
     watch = ThreadWatch()
     module = wanted.target.partition(":")[0]
     with watch.watching():
@@ -89,7 +93,7 @@ def preload(wanted: Preload) -> tuple[str, ...]:
             prepend_path((wanted.directory,))
             importlib.import_module(module)
         else:
-            load(wanted.target, directory=Path(wanted.directory))
+            load(wanted.target, directory=directory)
     watch.look(module)
     return tuple(watch.modules) if count_threads() > 1 else ()
 

@@ -1,0 +1,57 @@
+"""Reads files that nobody is writing."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from changeover.workers.plugins.artifact import UnreadableArtifact
+
+TRIES = 20
+"""How often files are read again while somebody is writing them."""
+QUIET = 0.025
+"""Seconds that files must not have changed for, and the pause between two readings."""
+
+
+def settled(
+    path: Path,
+    read: Callable[[], dict[str, bytes]],
+    touched: Callable[[], float],
+    tries: int = TRIES,
+    quiet: float = QUIET,
+) -> dict[str, bytes]:
+    """Read until what was read is whole: read twice alike, or not touched for a moment.
+
+    Args:
+        path: What is read, for messages.
+        read: Reads it.
+        touched: Says when any of it was changed last, seconds since 1970.
+        tries: How often to read again.
+        quiet: Seconds.
+
+    Raises:
+        UnreadableArtifact: It cannot be read, or goes on changing.
+    """
+    before: dict[str, bytes] | None = None
+    failure = UnreadableArtifact(path, f"still changes after {tries} readings; reload when it is written")
+    for _ in range(tries):
+        last = touched()
+        try:
+            files = read()
+        except UnreadableArtifact as error:
+            failure, files = error, None
+        if files is not None and (files == before or time.time() - last > quiet) and touched() == last:
+            return files
+        before = files
+        time.sleep(quiet)
+    raise failure
+
+
+def latest_change(paths: Iterable[Path]) -> float:
+    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not."""
+    latest = 0.0
+    for each in paths:
+        try:
+            latest = max(latest, each.stat().st_mtime)
+        except OSError:
+            continue
+    return latest

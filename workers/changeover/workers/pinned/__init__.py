@@ -1,0 +1,1 @@
+"""The application's modules out of the generation's content, whatever lies on disk."""
