@@ -83,7 +83,10 @@ def read_application(app: App, without: Iterable[Path] = (), search: Iterable[st
         UnreadableArtifact: A file cannot be read, they are too large, or somebody does not stop writing them.
     """
     selection = _Selection(app, without)
-    files = settled(selection.root, selection.read, selection.touched)
+    try:
+        files = settled(selection.root, selection.read, selection.touched)
+    except OSError as error:
+        raise UnreadableArtifact(Path(error.filename or selection.root), error.strerror or str(error)) from error
     return ApplicationContent(files, Distributions.found(own_path() if search is None else search))
 
 
@@ -111,7 +114,7 @@ class _Selection:
         """Every file that may be content, in and below a folder; a link to a folder above is not gone round."""
         try:
             entries = list(os.scandir(folder))
-        except (PermissionError, FileNotFoundError):
+        except (PermissionError, FileNotFoundError, NotADirectoryError):
             return  # nothing can be imported from there either
         above |= {os.path.realpath(folder)}
         for path in (Path(entry.path) for entry in entries if is_content(entry.name)):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.generation.pinning import pin_application
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
@@ -28,7 +27,7 @@ from changeover.workers.protocol.snapshot import (
     UnitSpec,
 )
 from changeover.workers.serving.application import load
-from changeover.workers.serving.asgi import Application, AsgiCallable
+from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import ServiceFunction
@@ -217,22 +216,18 @@ class _Answering(Unit):
 class ApplicationUnit(_Answering):
     """An application instance, imported among the process's own modules."""
 
-    def __init__(self, spec: ApplicationSpec, store: Path, hooks: Hooks) -> None:
+    def __init__(self, spec: ApplicationSpec, hooks: Hooks) -> None:
         super().__init__(spec.key, hooks)
         self._spec = spec
-        self._store = store
-        self._directory = Path(spec.directory)
 
     async def prepare(self, others: Others) -> None:
-        origin = Origin(self._directory)
-        call = await self._hooks.beside(self._import, Site(Stage.LOAD, str(self.key.ref), origin=origin), self._work)
-        self._made = Application(self.key.ref.name, call, self._spec.root_path)
-        await self._start(origin)
-
-    def _import(self) -> AsgiCallable:
-        spec = self._spec
-        pin_application(self._store, self._directory, spec.artifact, spec.distributions, spec.key.since)
-        return load(spec.target, directory=self._directory, factory=spec.factory)
+        spec, directory = self._spec, Path(self._spec.directory)
+        site = Site(Stage.LOAD, str(self.key.ref), origin=Origin(directory))
+        call = await self._hooks.beside(
+            lambda: load(spec.target, directory=directory, factory=spec.factory), site, self._work
+        )
+        self._made = Application(self.key.ref.name, call, spec.root_path)
+        await self._start(Origin(directory))
 
 
 class ServiceUnit(_Answering):
@@ -287,7 +282,7 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
     if isinstance(spec, PluginSpec):
         return PluginUnit(spec, store, hooks)
     if isinstance(spec, ApplicationSpec):
-        return ApplicationUnit(spec, store, hooks)
+        return ApplicationUnit(spec, hooks)
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
     return PipelineUnit(spec)

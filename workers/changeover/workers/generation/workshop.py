@@ -8,21 +8,24 @@ with `release`, once the generation that serves lacks it and no lease holds it.
 import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.leaks import Leak, Remnants
+from changeover.workers.generation.pinning import pin_application
 from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit, unit_of
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.lifecycle import State, Step
-from changeover.workers.plugins.refused import Refused
-from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitSpec
+from changeover.workers.plugins.refused import Origin, Refused, Site
+from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitKey, UnitSpec
+from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.lease import Lease, UnitSet
 
 
@@ -85,6 +88,7 @@ class Workshop:
         async with self._preparing:
             begun: list[Unit] = []
             try:
+                await self._pin(snapshot.application)
                 units = await prepare(snapshot, self._resident, self._versions(), self._make, begun)
                 generation = assemble(snapshot, units, self._unit_sets())
             except Refused as refused:
@@ -96,6 +100,22 @@ class Workshop:
             self._resident |= {unit.key: unit for unit in begun}
             self._prepared[snapshot.epoch] = generation
             return generation
+
+    async def _pin(self, application: ApplicationSpec | None) -> None:
+        """Pin the application's modules, before the first plugin that may import some of them."""
+        if application is None or application.key in self._resident:
+            return
+        directory = Path(application.directory)
+        site = Site(Stage.LOAD, str(application.key.ref), origin=Origin(directory))
+        pinning = partial(
+            pin_application,
+            self._store,
+            directory,
+            application.artifact,
+            application.distributions,
+            application.key.since,
+        )
+        await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
         return unit_of(spec, self._store, self._hooks)

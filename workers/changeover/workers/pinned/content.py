@@ -15,7 +15,7 @@ ENVIRONMENT = "pyvenv.cfg"
 
 def is_own(folder: Path) -> bool:
     """Whether a folder below an application's may hold modules of it, by what it is named and what it is."""
-    return not (folder.name.startswith(".") or folder.name in NO_CODE or (folder / ENVIRONMENT).exists())
+    return not (folder.name.startswith(".") or folder.name in NO_CODE or os.path.exists(folder / ENVIRONMENT))
 
 
 def interpreter_folders() -> frozenset[str]:
@@ -62,7 +62,7 @@ class PinnedContent:
             path = os.path.abspath(path)
         except OSError:
             return None
-        for root in self._roots:
+        for root in self._roots if "\0" not in path else ():
             if path == root:
                 return "."
             if path.startswith(root.rstrip("/") + "/"):
@@ -84,11 +84,14 @@ class PinnedContent:
 
     def listing(self, folder: str) -> dict[str, bool]:
         """The modules directly in a folder, by their own names; whether each is a package."""
-        found: dict[str, bool] = {}
-        for file in sorted(self._modules):
-            path = PurePosixPath(file)
-            if str(path.parent) == folder and path.name != "__init__.py":
-                found.setdefault(path.stem, False)
-            elif path.name == "__init__.py" and str(path.parent.parent) == folder and str(path.parent) != folder:
-                found[path.parent.name] = True
-        return {name: found[name] for name in sorted(found) if name.isidentifier()}
+        return dict(self._listings.get(folder, {}))
+
+    @cached_property
+    def _listings(self) -> dict[str, dict[str, bool]]:
+        found: dict[str, dict[str, bool]] = {}
+        for path in map(PurePosixPath, self._modules):
+            own = path.parent if path.name == "__init__.py" else path.with_suffix("")
+            if own.name and "." not in own.name:
+                beside = found.setdefault(str(own.parent), {})
+                beside[own.name] = beside.get(own.name, False) or own == path.parent
+        return found

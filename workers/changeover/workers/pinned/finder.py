@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,6 @@ from types import ModuleType
 
 from changeover.workers.pinned.content import PinnedContent
 from changeover.workers.pinned.loader import PinnedLoader
-
-_COMPILED = (*EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
 
 
 class PinnedFolder:
@@ -44,13 +43,11 @@ class PinnedFolder:
         package = self._pinned(fullname, f"{tail}/__init__.py", [os.path.join(self._path, tail)])
         if package is not None:
             return package
-        compiled = self._disk.find_spec(fullname, target)
-        if compiled is not None and isinstance(compiled.loader, ExtensionFileLoader):
+        on_disk = self._disk.find_spec(fullname, target)
+        compiled = on_disk if on_disk is not None and on_disk.loader is not None else None
+        if compiled is not None and _comes_before_source(compiled):
             return compiled
-        module = self._pinned(fullname, f"{tail}.py", None)
-        if module is not None or (compiled is not None and compiled.loader is not None):
-            return module or compiled
-        return self._namespace(fullname, tail, compiled)
+        return self._pinned(fullname, f"{tail}.py", None) or compiled or self._namespace(fullname, tail, on_disk)
 
     def _pinned(self, fullname: str, file: str, below: list[str] | None) -> ModuleSpec | None:
         source = self._content.module(self._named(file))
@@ -76,20 +73,19 @@ class PinnedFolder:
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
         """`pkgutil`'s protocol: the modules directly in the folder."""
         found = self._content.listing(self._name)
-        for name in self._compiled():
-            found.setdefault(name, False)
+        for name in self._names_on_disk():
+            compiled = self._disk.find_spec(name)
+            if compiled is not None and compiled.loader is not None:
+                found[name] = found.get(name, False) or compiled.submodule_search_locations is not None
         yield from ((prefix + name, found[name]) for name in sorted(found))
 
-    def _compiled(self) -> Iterator[str]:
+    def _names_on_disk(self) -> set[str]:
         try:
             files = os.listdir(self._path)
         except OSError:
-            return
-        for file in files:
-            suffix = next((suffix for suffix in _COMPILED if file.endswith(suffix)), None)
-            name = file.removesuffix(suffix) if suffix else ""
-            if name.isidentifier() and name != "__init__":
-                yield name
+            return set()
+        names = {inspect.getmodulename(file) or file for file in files}
+        return {name for name in names if name != "__init__" and "." not in name}
 
     def missed(self, tail: str) -> str:
         """Why a module that lies here is not to be found; empty when it does not."""
@@ -102,6 +98,11 @@ class PinnedFolder:
     def invalidate_caches(self) -> None:
         """Content never changes; the disk does."""
         self._disk.invalidate_caches()
+
+
+def _comes_before_source(compiled: ModuleSpec) -> bool:
+    """Whether Python takes it before source of the same name in the same folder."""
+    return isinstance(compiled.loader, ExtensionFileLoader) or compiled.submodule_search_locations is not None
 
 
 def path_hook(content: PinnedContent) -> Callable[[str], PinnedFolder]:
