@@ -22,9 +22,10 @@ from changeover.supervisor.core.outcome import (
     ScanRefused,
     ScanResult,
 )
+from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins.artifact import folder_of, get
 from changeover.workers.protocol.refusal import Fault, Stage
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot
 from tests.plugin_folder import PluginFolder
 
 HUP = CutoverRequest(Origin(Trigger.HUP, label="pricing 1.5"))
@@ -43,8 +44,12 @@ class Place:
         self.plugins.single("hello")
         (root / "shop.py").write_text("app = None")
         self.configure(CONFIG)
-        source = Source(folder=root)
-        self.scanner = Scanner(check(source).required(), lambda: check(source), self.store, [root / "state"])
+        self.restart()
+
+    def restart(self) -> None:
+        """Have a supervisor that starts now."""
+        source = Source(folder=self.root)
+        self.scanner = Scanner(check(source).required(), lambda: check(source), self.store, [self.root / "state"])
 
     def configure(self, text: str) -> None:
         (self.root / "changeover.toml").write_text(text)
@@ -89,6 +94,11 @@ def serving(place: Place) -> Snapshot:
 def plugin(snapshot: Snapshot, name: str) -> PluginSpec:
     [unit] = [unit for unit in snapshot.units if isinstance(unit, PluginSpec) and unit.key.ref.name == name]
     return unit
+
+
+def application(snapshot: Snapshot) -> ApplicationSpec:
+    assert snapshot.application is not None
+    return snapshot.application
 
 
 def test_the_first_scan_stores_everything_and_says_what_is_new(place: Place) -> None:
@@ -319,6 +329,89 @@ def test_changed_application_code_is_carried_forward_by_a_swap(place: Place, ser
     found = place.candidate(serving)
     assert "app unchanged" in found.summary
     assert "not taken: app: 2 files changed on disk (needs a roll)" in found.summary
+
+
+def test_the_first_scan_stores_the_application_with_what_is_installed(place: Place, serving: Snapshot) -> None:
+    app = application(serving)
+    assert get(place.store, app.artifact) == {"shop.py": b"app = None"}
+    assert "changeover" in Distributions.of_files(get(place.store, app.distributions)).versions
+
+
+def test_what_was_there_at_the_start_is_the_first_candidate_whatever_was_edited_since(place: Place) -> None:
+    place.scanner.store_application()
+    (place.root / "shop.py").write_text("app = 1")
+    found = place.candidate(None, CutoverRequest(Origin(Trigger.BOOT)))
+    assert get(place.store, application(found.snapshot).artifact) == {"shop.py": b"app = None"}
+    assert "not taken: app: 1 file changed on disk (needs a roll)" in found.summary
+
+
+def test_changes_are_told_against_what_is_committed_and_not_against_the_start(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    place.restart()
+    assert place.scan(serving) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+    (place.root / "shop.py").write_text("app = None")
+    assert place.scan(serving) == NothingChanged()
+
+
+def test_a_start_takes_the_application_that_lies_on_disk(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    (place.root / "more.py").write_text("")
+    place.restart()
+    found = place.candidate(serving, CutoverRequest(Origin(Trigger.BOOT)))
+    assert found.summary == ("app shop:app (2 files)",)
+    assert get(place.store, application(found.snapshot).artifact)["shop.py"] == b"app = 1"
+
+
+def test_what_is_installed_belongs_to_the_application(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = place.root / ".installed"
+    (installed / "demo-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    place.restart()
+    serving = place.candidate(None).snapshot
+    (installed / "demo-1.0.dist-info").rename(installed / "demo-1.1.dist-info")
+    assert place.scan(serving) == RollNeeded(("app: installed: demo 1.0 -> 1.1 (needs a roll)",))
+    place.restart()
+    found = place.candidate(serving, CutoverRequest(Origin(Trigger.BOOT)))
+    assert found.summary == ("app shop:app (installed packages)",)
+
+
+def test_the_store_keeps_the_applications_of_kept_generations_and_of_the_start(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    place.restart()
+    recorded = place.scanner.store_application()
+    assert recorded is not None
+    place.scan(serving, HUP, serving)
+    assert get(place.store, recorded.artifact)
+    assert get(place.store, application(serving).artifact)
+    place.plugins.single("hello", "2.0")
+    second = place.candidate(serving, CutoverRequest(Origin(Trigger.BOOT)), serving).snapshot
+    place.scan(second, HUP, second)
+    assert not folder_of(place.store, application(serving).artifact).exists()
+    assert folder_of(place.store, recorded.artifact).is_dir()
+
+
+def test_an_application_that_is_damaged_in_the_store_is_never_carried_forward(place: Place, serving: Snapshot) -> None:
+    folder = folder_of(place.store, application(serving).artifact)
+    folder.chmod(0o755)
+    (folder / "shop.py").unlink()
+    place.plugins.single("hello", "2.0")
+    result = place.scan(serving)
+    assert isinstance(result, ScanRefused)
+    assert f"artifact {folder.name[:12]} in the store" in result.refusals[0].refusal.summary
+    folder.rmdir()
+    place.candidate(serving)
+    assert get(place.store, folder.name) == {"shop.py": b"app = None"}
+
+
+def test_runtime_and_state_are_no_part_of_the_application(place: Place) -> None:
+    for folder in ("state", "runtime", "shop"):
+        (place.root / folder).mkdir(exist_ok=True)
+        (place.root / folder / "x.py").write_text("")
+    source = Source(folder=place.root)
+    apart = [place.root / "state", place.root / "runtime"]
+    place.scanner = Scanner(check(source).required(), lambda: check(source), place.store, apart)
+    found = place.candidate(None).snapshot
+    assert list(get(place.store, application(found).artifact)) == ["shop.py", "shop/x.py"]
 
 
 def test_settings_that_stand_until_a_restart_are_named(place: Place, serving: Snapshot) -> None:
