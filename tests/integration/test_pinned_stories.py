@@ -194,3 +194,20 @@ async def test_a_zygote_that_finds_other_distributions_imports_nothing(story: St
         kill(zygote_of(server))
         await until(lambda: "demo-price 1.0 -> 1.1" in server.logs, "the zygote to be refused")
         assert (await story.get(server, "/version")).body == "committed"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--no-preload",)], ids=["preloaded", "imported after the fork"])
+@pytest.mark.parametrize("broken", ["at the scan", "in the workers"])
+async def test_a_start_that_is_refused_serves_the_last_application_with_the_last_plugins(
+    story: Story, broken: str, arguments: tuple[str, ...]
+) -> None:
+    shop = Shop(story)
+    story.write("1.0")
+    async with story.server(1, *arguments, app="main:app") as server:
+        assert (await story.get(server, "/version")).body == "committed"
+    (shop.folder / "shop" / "prices.py").write_text("VERSION = 'edited'\n")
+    story.write("?" if broken == "at the scan" else "2.0", top="raise RuntimeError('broken')")
+    async with story.server(1, *arguments, app="main:app") as server:
+        await status_when(server, lambda status: all(slot.epoch == 1 for slot in status.slots), deadline=30)
+        assert (await story.get(server, "/version")).body == "committed"
+        assert (await story.get(server, "/shop")).words[0] == "1.0"

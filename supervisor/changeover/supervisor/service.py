@@ -225,7 +225,8 @@ class Service:
         set_title(self._settings.name, "booting")
         recovered = await self._journal.recover()
         await self._recall(recovered)
-        self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
+        preloaded = self._app.artifact if self._app and self._settings.app and self._settings.app.preload else ""
+        self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
         self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
         inbox.attach(self._loop, self._on_signal)

@@ -10,8 +10,9 @@ from changeover.supervisor.control import Milestone
 
 HELP = """Put earlier committed content back, as a new epoch.
 
-Plugins, routes and configuration come back; data, databases and installed packages do not. What is rolled back is
-held: reload and restarts leave it alone until it changes or --force is given.
+Plugins, routes and configuration come back; data, databases, installed packages and files of the application that
+are no modules do not. Application code takes new processes. What is rolled back is held: reload and restarts leave
+it alone until it changes or --force is given.
 
 Exit status: 0 done; 1 refused; 5 no server; 6 --wait ended first.
 """

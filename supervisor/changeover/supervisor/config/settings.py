@@ -20,7 +20,8 @@ class App(msgspec.Struct, frozen=True):
     Attributes:
         target: `module:attribute` of an ASGI application.
         dir: The application's folder, put first on the import path; from the configuration's folder.
-        include: Globs below `dir`: a change in these files is new content of the application.
+        include: Globs below `dir`: a change in these files is new content of the application. Modules among them are
+            imported as they were committed, other files are read where they lie.
         factory: Whether `target` is called to make the application.
         root_path: Path under which a proxy mounts the application.
         preload: Whether the application is imported once, before workers are forked.

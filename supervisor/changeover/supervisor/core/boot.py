@@ -23,6 +23,7 @@ from changeover.supervisor.core.policy import Boot
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.zygote import State as ZygoteState
 from changeover.workers.protocol.refusal import Stage
+from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table
 
 BOOT_TICKET = -1
@@ -195,6 +196,7 @@ class Start:
             summary = ending.summary if isinstance(ending, outcome.Refused) else ()
             self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
             self._reveal()
+            self._preload(self._ledger.committed)
             return
         code = self._code(refusals) if isinstance(ending, outcome.Refused) else APP_FAILED
         self._shutdown.ask(Urgency.QUICK, code, reason)
@@ -255,6 +257,12 @@ class Start:
         if self._ledger.committed is not None:
             self._out.put(StoreCell(self._ledger.epoch))
             self._reception.welcome_all()
+
+    def _preload(self, served: Snapshot) -> None:
+        """Have what serves preloaded, where it is not the application that was refused."""
+        application, preloaded = served.application, self._booted.application
+        if preloaded and application is not None and application.artifact not in ("", preloaded):
+            self._zygote.replace("it preloaded other application code than what serves")
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)

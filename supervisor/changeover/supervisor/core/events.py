@@ -74,6 +74,7 @@ class Booted(Event, frozen=True):
         cohort: The highest cohort that ever was in this runtime directory; 0 when none.
         zygote: Whether that cohort's zygote may still live: it is adopted rather than started.
         living: Workers that are known to live; those of the zygote that is adopted may be left to it to tell.
+        application: Digest of the application's content that the first zygote preloads; empty for none.
     """
 
     recovered: Recovered
@@ -82,6 +83,7 @@ class Booted(Event, frozen=True):
     cohort: int = 0
     zygote: bool = False
     living: tuple[Child, ...] = ()
+    application: str = ""
 
 
 class Persisted(Event, frozen=True):

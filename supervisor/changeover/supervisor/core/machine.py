@@ -168,7 +168,7 @@ class _Handlers:
         for member in list(self._parts.roster.members()):
             if member.worker.cohort == event.cohort and not member.pid:
                 self._gone(member.worker, None, f"its zygote is gone: {event.reason}")
-        if not self._parts.shutdown.begun:
+        if not self._parts.shutdown.begun and event.cohort != self._parts.zygote.replaced:
             # A zygote that could not speak for itself may have been killed: it is tried again before it is given up.
             spoken = event.refusal is not None and event.refusal.stage is not Stage.PREPARE
             self._start.zygote_lost(event.reason, spoken)

@@ -63,9 +63,10 @@ class Zygote:
     Attributes:
         state: Whether it takes orders.
         cohort: Its cohort; 0 before the first.
+        replaced: The cohort that was given up for what it preloaded; 0 for none.
     """
 
-    __slots__ = ("_children", "_exits", "_out", "_policy", "cohort", "state")
+    __slots__ = ("_children", "_exits", "_out", "_policy", "cohort", "replaced", "state")
 
     def __init__(self, policy: Policy, children: Children, out: Outbox) -> None:
         self._policy = policy
@@ -74,6 +75,7 @@ class Zygote:
         self._exits: tuple[float, ...] = ()
         self.state = TABLE.start
         self.cohort = 0
+        self.replaced = 0
 
     @property
     def failing(self) -> bool:
@@ -128,6 +130,13 @@ class Zygote:
         elif self.state in (State.STARTING, State.ADOPTING):
             self._out.put(StopZygote(cohort))
             self.lost(cohort, f"was not ready within {self._policy.deadlines.zygote:g} s")
+
+    def replace(self, reason: str) -> None:
+        """Let the next cohort take over at once: this one preloaded what is not to be served."""
+        if self.state in (State.STARTING, State.READY):
+            self.replaced = self.cohort
+            self._out.put(StopZygote(self.cohort))
+            self.lost(self.cohort, reason)
 
     def stop(self) -> None:
         """End it."""

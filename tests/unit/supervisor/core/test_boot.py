@@ -1,6 +1,7 @@
+import msgspec
 import pytest
 
-from changeover.supervisor.core import boot, effects, events, records
+from changeover.supervisor.core import boot, effects, events, records, shutdown, zygote
 from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind
@@ -10,6 +11,7 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot, unit
 
 SERVED = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
@@ -56,6 +58,44 @@ def test_refused_at_a_cold_start_the_last_committed_content_serves_loudly() -> N
     assert [record.serving for record in bench.told(records.BootFellBack)] == [7]
     assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
     assert bench.said(messages.Welcome)[-1].current == snapshot(7)
+
+
+def serving_application(epoch: int, artifact: str) -> Snapshot:
+    key = UnitKey(UnitRef(UnitKind.APPLICATION, "app"), artifact, epoch)
+    return msgspec.structs.replace(
+        snapshot(epoch), units=(ApplicationSpec(key, "shop:app", "/srv", artifact=artifact),), routes=()
+    )
+
+
+def fall_back(preloaded: str) -> Bench:
+    """A start whose candidate is refused, after content "old" of the application was committed."""
+    bench = Bench()
+    recovered = Recovered(JOURNAL, term=1, epoch=7, committed=serving_application(7, "old"))
+    bench.feed(events.Booted(recovered, 2, SECRET, application=preloaded))
+    bench.feed(events.ZygoteReady(1))
+    bench.be_born()
+    refuse(bench, 8)
+    return bench
+
+
+def test_the_zygote_that_preloaded_what_was_refused_is_replaced() -> None:
+    bench = fall_back("new")
+    assert bench.all(effects.StopZygote) == [effects.StopZygote(1)]
+    assert bench.view.zygote is zygote.State.BACKOFF
+    bench.fire(Timer(TimerKind.ZYGOTE, 1))
+    assert bench.all(effects.StartZygote)[-1] == effects.StartZygote(2)
+    told = Refusal(Stage.LOAD, Fault.TIMEOUT, "it was told to leave before it was ready")
+    bench.feed(events.ZygoteLost(1, "it was told to leave", told))
+    bench.feed(events.ZygoteReady(2))
+    assert (bench.view.zygote, bench.view.cohort) == (zygote.State.READY, 2)
+    assert bench.view.stopping is shutdown.State.RUNNING
+
+
+@pytest.mark.parametrize("preloaded", ["old", ""], ids=["the same application", "nothing preloaded"])
+def test_the_zygote_stays_where_it_preloaded_nothing_else(preloaded: str) -> None:
+    bench = fall_back(preloaded)
+    assert not bench.all(effects.StopZygote)
+    assert bench.view.cohort == 1
 
 
 def test_told_to_boot_the_last_nothing_is_scanned() -> None:

@@ -152,6 +152,21 @@ def test_tracebacks_and_inspect_show_the_lines_that_run(edited: PinnedApp) -> No
     assert told == ["True False", "def fail():", "WHICH = 'taken' 2", "WHICH = 'taken'"]
 
 
+@pytest.mark.parametrize(
+    "end",
+    ["late.fail()", "threading.Thread(target=late.fail).start()", "late.Dying()"],
+    ids=["uncaught", "in a thread", "unraisable"],
+)
+def test_errors_that_nobody_catches_show_the_lines_that_run(app: PinnedApp, end: str) -> None:
+    dying = "class Dying:\n    def __del__(self):\n        fail()\n"
+    app.take({"late.py": f"def fail():\n    raise ValueError  # taken line\n{dying}"})
+    app.write({"late.py": "# edited\n" * 9})
+    failed = app.attempt(f"import late, threading\n{end}")
+    assert "raise ValueError  # taken line" in failed.stderr
+    assert "edited" not in failed.stderr
+    assert "ValueError" in failed.stderr.splitlines()[-1]
+
+
 def test_a_syntax_error_shows_the_line_that_was_taken(app: PinnedApp) -> None:
     app.take({"broken.py": "one = 1\nif taken\n"})
     app.write({"broken.py": "two = 2\nedited = 1\n"})
@@ -202,11 +217,13 @@ def test_compiled_modules_are_loaded_from_disk(app: PinnedApp) -> None:
     """) == [f"{built} ['_setproctitle']"]
 
 
-@pytest.mark.parametrize("environment", [".venv", "env", "lib"])
-def test_an_environment_below_the_application_is_not_the_applications(app: PinnedApp, environment: str) -> None:
+@pytest.mark.parametrize(
+    ("site", "mark"),
+    [(".venv/lib", "x"), ("env/lib", "env/pyvenv.cfg"), ("env/lib", "env/lib/pyvenv.cfg"), ("site-packages", "x")],
+)
+def test_an_environment_below_the_application_is_not_the_applications(app: PinnedApp, site: str, mark: str) -> None:
     app.take({"main.py": ""})
-    site = f"{environment}/lib/python3/site-packages"
-    app.write({f"{site}/installed.py": "A = 'installed'\n", f"{environment}/pyvenv.cfg": ""})
+    app.write({f"{site}/installed.py": "A = 'installed'\n", mark: ""})
     path = f"sys.path.append(str(app / {site!r}))"
     assert app.run("import installed; print(installed.A)", before=path) == ["installed"]
 

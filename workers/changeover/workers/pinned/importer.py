@@ -6,6 +6,7 @@ from importlib.machinery import FileFinder
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.pinned.content import PinnedContent
 from changeover.workers.pinned.finder import Unpinned, path_hook
+from changeover.workers.pinned.tracebacks import print_by_lines
 
 
 class OtherContentPinned(ChangeoverError):
@@ -47,6 +48,7 @@ def pin(content: PinnedContent) -> None:
     _pinned.append(content)
     sys.path_hooks.insert(0, path_hook(content))
     sys.meta_path.append(Unpinned())
+    print_by_lines()
     for path, finder in list(sys.path_importer_cache.items()):
         if finder is None or isinstance(finder, FileFinder):
             del sys.path_importer_cache[path]
