@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from changeover.workers.pinned.content import PinnedContent
@@ -59,6 +59,7 @@ def test_pinned_content_offers_what_the_disk_offers(files: set[str]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(name=st.text(max_size=8), folder=st.text(max_size=8))
+@example(name="", folder="\0")
 def test_no_path_makes_the_hook_fail_otherwise_than_python_expects(name: str, folder: str) -> None:
     hook = path_hook(PinnedContent("digest", "/srv/app", {}))
     for path in (name, f"/srv/app/{folder}", f"/srv/app{name}", f"/srv/app/../{folder}"):
