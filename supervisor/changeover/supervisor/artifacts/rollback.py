@@ -76,4 +76,4 @@ def left_out(earlier: Snapshot, current: Snapshot) -> Iterator[str]:
         return
     if old is not None or new is not None:
         yield f"not taken: app as it was in epoch {earlier.epoch} (needs a roll)"
-        yield f"not brought back: {', '.join(NEVER_BROUGHT_BACK)}"
+        yield f"not taken: {', '.join(NEVER_BROUGHT_BACK)} (a rollback leaves them as they are)"

@@ -59,6 +59,8 @@ def test_this_interpreter_has_what_its_tests_need() -> None:
 
 
 def test_the_python_path_comes_first(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", f":{site}:{site / 'none'}")
-    assert own_path()[0] == str(site)
-    assert str(site / "none") not in own_path()
+    monkeypatch.setenv("PYTHONPATH", f":{site}:{site / 'later'}:{site}")
+    assert own_path()[:2] == (str(site), str(site / "later"))
+    before = Distributions.found(own_path())
+    (site / "later" / "added-1.0.dist-info").mkdir(parents=True)
+    assert before.differing(before.now()) == ("+ added 1.0",)

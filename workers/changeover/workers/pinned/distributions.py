@@ -87,11 +87,11 @@ class Distributions(msgspec.Struct, frozen=True):
 
 
 def own_path() -> tuple[str, ...]:
-    """Where distributions are installed for this interpreter, in the order of the import path."""
+    """Where distributions are installed for this interpreter, or would be, in the order of the import path."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
     folders = (*(os.path.abspath(folder) for folder in named if folder), *user, *site.getsitepackages())
-    return tuple(folder for folder in dict.fromkeys(folders) if os.path.isdir(folder))
+    return tuple(dict.fromkeys(folders))
 
 
 def _installed(folder: str) -> Iterator[tuple[str, str]]:
