@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from changeover.supervisor.artifacts.rehearsal import Rehearsal, rehearse
 from changeover.supervisor.cli.check import command
-from changeover.supervisor.config.settings import Plugins, Settings
+from changeover.supervisor.config.settings import App, Plugins, Settings
+from changeover.workers.plugins import artifact
 from tests.plugin_folder import PluginFolder
 
 
@@ -18,6 +19,14 @@ def plugins(tmp_path: Path) -> PluginFolder:
 
 def rehearsed(plugins: PluginFolder) -> Rehearsal:
     return rehearse(Settings(plugins=Plugins(str(plugins.path))))
+
+
+def test_an_application_that_cannot_be_taken_is_an_error_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop.py").write_text("app = None")
+    monkeypatch.setattr(artifact, "MAX_BYTES", 5)
+    assert rehearse(Settings(app=App("shop:app", str(tmp_path)))).errors == (f"{tmp_path}: holds more than 5 bytes",)
 
 
 def test_what_would_serve_is_known_before_anything_starts(plugins: PluginFolder) -> None:

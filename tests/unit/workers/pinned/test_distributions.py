@@ -14,7 +14,8 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "legacy-3.1-py3.11.egg-info").write_text("Version: 3.1\n")
     (tmp_path / "developed.egg-info").mkdir()
     (tmp_path / "developed.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: developed\nVersion: 0.1\n")
-    (tmp_path / "nameless.egg-info").mkdir()
+    (tmp_path / "unnumbered.egg-info").mkdir()
+    (tmp_path / "flat.egg-info").write_text("Name: flat\nVersion: 7\n")
     return tmp_path
 
 
@@ -22,9 +23,10 @@ def test_names_of_folders_say_what_is_installed(site: Path) -> None:
     assert Distributions.found([str(site), str(site / "none")]).versions == {
         "demo-price": "1.0",
         "developed": "0.1",
+        "flat": "7",
         "legacy": "3.1",
-        "nameless": "",
         "shop-api": "2.0+local",
+        "unnumbered": "",
     }
 
 

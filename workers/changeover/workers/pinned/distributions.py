@@ -3,7 +3,6 @@
 import os
 import site
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Self
 
@@ -111,11 +110,14 @@ def _normal(name: str) -> str:
 
 
 def _version(entry: Path) -> str:
-    """The version of what does not have it in its name."""
-    try:
-        return PathDistribution(entry).metadata["Version"] or ""
-    except (OSError, LookupError, ValueError, ImportError, TypeError):
-        return ""
+    """The version of what does not have it in its name; empty when it is not told."""
+    for file in (entry / "METADATA", entry / "PKG-INFO", entry):
+        try:
+            lines = file.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")
+    return ""
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
