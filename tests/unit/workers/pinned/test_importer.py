@@ -85,13 +85,42 @@ def test_modules_say_where_their_files_lie(edited: PinnedApp) -> None:
 def test_a_module_that_was_added_on_disk_is_not_imported_and_the_reason_is_told(app: PinnedApp) -> None:
     app.take(SHOP)
     app.write({"shop/new.py": "", "fresh/__init__.py": "", "other.py": ""})
-    for name, file in (("shop.new", "shop/new.py"), ("fresh", "fresh/__init__.py"), ("other", "other.py")):
-        failed = app.attempt(f"import {name}")
+    for name, file, words in (
+        ("shop.new", "shop/new.py", "import shop.new"),
+        ("shop.new", "shop/new.py", "from shop import new"),
+        ("shop.new", "shop/new.py", "import shop; exec('from . import new', vars(shop))"),
+        ("fresh", "fresh/__init__.py", "import fresh"),
+        ("other", "other.py", "import other"),
+    ):
+        failed = app.attempt(words)
         assert failed.stderr.splitlines()[-1] == (
             f"ModuleNotFoundError: No module named '{name}': {app.folder / file} is not in the content of epoch 7; "
             "it was added after the last start, or `[app] include` leaves it out"
         )
     assert app.run("import importlib.util as u; print(u.find_spec('shop.new'), u.find_spec('other'))") == ["None None"]
+
+
+def test_a_module_that_may_be_missing_may_be_missing_when_it_was_added_on_disk(app: PinnedApp) -> None:
+    app.take(SHOP)
+    app.write({"local_settings.py": "", "shop/local.py": ""})
+    assert app.run("""
+        try:
+            import local_settings
+        except ModuleNotFoundError as error:
+            print(error.name)
+        try:
+            from shop import local
+        except ImportError:
+            print("none")
+    """) == ["local_settings", "none"]
+
+
+def test_an_application_that_is_left_out_of_its_own_content_is_told_why(app: PinnedApp) -> None:
+    app.take({"other.py": ""})
+    app.write({"main.py": "async def app(scope, receive, send): ...\n"})
+    failed = app.attempt("from changeover.workers.serving.application import load; load('main:app', directory=app)")
+    assert f"main:app: there is no module 'main' in {app.folder}" in failed.stderr
+    assert f"{app.folder}/main.py is not in the content of epoch 7; it was added after" in failed.stderr
 
 
 def test_what_is_nowhere_is_missed_as_ever(app: PinnedApp) -> None:

@@ -51,7 +51,7 @@ class PinnedContent:
         return interpreter_folders()
 
     def __str__(self) -> str:
-        return f"epoch {self.epoch}" if self.epoch else f"content {self.artifact[:12]}"
+        return f"the content of epoch {self.epoch}" if self.epoch else f"content {self.artifact[:12]}"
 
     def below(self, path: str) -> str | None:
         """The name of `path` below the application's directory (`.` for itself); None when it is not the application's.

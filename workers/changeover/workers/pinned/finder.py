@@ -14,7 +14,7 @@ from importlib.machinery import (
     ModuleSpec,
     SourcelessFileLoader,
 )
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from changeover.workers.pinned.content import PinnedContent
 from changeover.workers.pinned.loader import PinnedLoader
@@ -92,7 +92,7 @@ class PinnedFolder:
         for file in (os.path.join(self._path, tail, "__init__.py"), os.path.join(self._path, f"{tail}.py")):
             if os.path.exists(file):
                 why = "it was added after the last start, or `[app] include` leaves it out"
-                return f"{file} is not in the content of {self._content}; {why}"
+                return f"{file} is not in {self._content}; {why}"
         return ""
 
     def invalidate_caches(self) -> None:
@@ -130,16 +130,24 @@ class Unpinned:
         """
         tail = fullname.rpartition(".")[2]
         for folder in sys.path if path is None else path:
-            finder = sys.path_importer_cache.get(folder or os.getcwd())
+            finder = sys.path_importer_cache.get(folder)
             reason = finder.missed(tail) if isinstance(finder, PinnedFolder) else ""
-            if reason and _is_import():
-                raise ModuleNotFoundError(f"No module named {fullname!r}: {reason}", name=fullname)
+            callers = _callers() if reason else ()
+            if "_find_and_load_unlocked" in callers:
+                # `from package import module` passes over an error that names the module, and loses the reason.
+                name = None if "_handle_fromlist" in callers else fullname
+                raise ModuleNotFoundError(f"No module named {fullname!r}: {reason}", name=name)
         return None
 
     def invalidate_caches(self) -> None:
         """Nothing is cached."""
 
 
-def _is_import() -> bool:
-    """Whether the import system asks, and not somebody who only wants to know (`importlib.util.find_spec`)."""
-    return sys._getframe(3).f_code.co_name == "_find_and_load_unlocked"
+def _callers() -> tuple[str, ...]:
+    """The functions of the import system that led to a finder; `importlib.util.find_spec` comes by few of them."""
+    names: list[str] = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return tuple(names)
