@@ -64,14 +64,6 @@ logger = logging.getLogger("changeover")
 
 ReadSettings = Callable[[], Checked]
 
-
-class ApplicationNotTaken(SupervisorError):
-    """The application's content could not be read and stored, so nothing may be imported from it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the application's content cannot be taken: {reason}")
-
-
 BUG = 70
 """Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
 STATE_MODE = 0o750
@@ -79,6 +71,13 @@ LEAVE = 10.0
 """Seconds from the last decision to being gone, whatever a disk that hangs still holds up."""
 STOP_ARRIVALS = 1.0
 """Seconds that handshakes under way have to complete before the accept queues are emptied."""
+
+
+class ApplicationNotTaken(SupervisorError):
+    """The application's content could not be read and stored, so nothing may be imported from it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the application's content cannot be taken: {reason}")
 
 
 def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
