@@ -210,6 +210,7 @@ class Service:
                 scanner=scanner,
                 scan_thread=self._scan_thread,
                 held=lambda: self._machine.view().held,
+                quarantine=lambda: self._machine.view().quarantine,
                 birth=self._birth,
                 tell=self._tell,
                 resolve=self._desk.resolve,

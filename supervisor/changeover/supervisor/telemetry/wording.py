@@ -11,7 +11,7 @@ import msgspec
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.records import Record
-from changeover.supervisor.telemetry import shell
+from changeover.supervisor.telemetry import shell, unasked
 from changeover.supervisor.telemetry.stream import Level
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
@@ -45,7 +45,7 @@ def word(record: Record) -> Worded:
 
 def by(origin: Origin) -> str:
     """Who asked: `HUP`, or `deploy (uid 1001)`."""
-    if origin.trigger in (Trigger.BOOT, Trigger.HUP):
+    if origin.trigger in (Trigger.BOOT, Trigger.HUP, Trigger.WATCH, Trigger.SCHEDULE):
         return str(origin.trigger.value)
     if origin.uid < 0:
         return origin.user or origin.trigger.value
@@ -202,15 +202,12 @@ def _(record: records.RequestRefused) -> Worded:
 
 @word.register
 def _(record: records.NothingChanged) -> Worded:
-    return Worded(INFO, f"nothing changed: what is on disk is epoch {record.serving}, which serves")
+    return Worded(*unasked.nothing_changed(record))
 
 
 @word.register
 def _(record: records.RollNeeded) -> Worded:
-    return Worded(
-        WARNING,
-        f"only new processes can serve this change: {_changes(record.changed)}; nothing changed, restart to take it",
-    )
+    return Worded(*unasked.roll_needed(record))
 
 
 @word.register
