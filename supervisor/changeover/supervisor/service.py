@@ -52,6 +52,8 @@ from changeover.supervisor.telemetry.shell import (
 )
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.unanswerable import Stopping
+from changeover.supervisor.watching.places import plan
+from changeover.supervisor.watching.watching import Watching
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.identity import WorkerId
@@ -112,7 +114,9 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
-        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store)
+        service = Service(
+            settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, read_settings
+        )
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -167,6 +171,7 @@ class Service:
         scanner: Scanner,
         app: ApplicationSpec | None,
         store: Path,
+        read_settings: ReadSettings,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
@@ -199,6 +204,10 @@ class Service:
             self._chronicle,
         )
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
+        apart = (runtime.path, store.parent)
+        self._watching = Watching(
+            self._loop, lambda: plan(read_settings(), apart), self._desk.request_cutover, self._tell
+        )
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
         self._driver.attach(
@@ -225,6 +234,7 @@ class Service:
         set_title(self._settings.name, "booting")
         recovered = await self._journal.recover()
         await self._recall(recovered)
+        await self._watching.start()
         preloaded = self._app.artifact if self._app and self._settings.app and self._settings.app.preload else ""
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
         self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
@@ -245,6 +255,7 @@ class Service:
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
+        self._watching.close()
         self._driver.close()
         self._teller.stream.close()
         await self._control.stop()
@@ -335,6 +346,7 @@ class Service:
             set_title(self._settings.name, f"epoch {record.epoch}")
         self._chronicle.hear(record)
         self._teller.tell(record)
+        self._watching.hear(record)
 
     def _broken(self, error: Exception) -> None:
         logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)

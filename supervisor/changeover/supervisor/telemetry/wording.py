@@ -6,13 +6,12 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-import msgspec
-
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.telemetry import shell, unasked
 from changeover.supervisor.telemetry.stream import Level
+from changeover.supervisor.telemetry.worded import Worded
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 
@@ -20,13 +19,6 @@ DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERRO
 
 MOST_NAMED = 3
 """Most leases that one line names; `details` has all of them."""
-
-
-class Worded(msgspec.Struct, frozen=True):
-    """A record in words."""
-
-    level: Level
-    line: str
 
 
 class Unworded(TypeError):
@@ -198,16 +190,6 @@ def _(record: records.CutoverAborted) -> Worded:
 @word.register
 def _(record: records.RequestRefused) -> Worded:
     return Worded(ERROR, f"refused, asked for by {by(record.origin)}: {record.reason}; nothing changed")
-
-
-@word.register
-def _(record: records.NothingChanged) -> Worded:
-    return Worded(*unasked.nothing_changed(record))
-
-
-@word.register
-def _(record: records.RollNeeded) -> Worded:
-    return Worded(*unasked.roll_needed(record))
 
 
 @word.register
@@ -393,3 +375,7 @@ def _(record: shell.Finished) -> Worded:
     if record.status == 0:
         return Worded(INFO, f"finished: {record.reason}")
     return Worded(ERROR, f"finished with status {record.status}: {record.reason}")
+
+
+for _words in unasked.WORDS:
+    word.register(_words)
