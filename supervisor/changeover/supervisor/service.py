@@ -51,6 +51,7 @@ from changeover.supervisor.telemetry.shell import (
     SignalTaken,
 )
 from changeover.supervisor.telemetry.teller import Teller
+from changeover.supervisor.telemetry.tracebacks import Tracebacks
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching.places import plan
 from changeover.supervisor.watching.watching import Watching
@@ -82,13 +83,19 @@ class ApplicationNotTaken(SupervisorError):
         super().__init__(f"the application's content cannot be taken: {reason}")
 
 
-def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+def run(
+    settings: Settings,
+    read_settings: ReadSettings,
+    inbox: SignalInbox,
+    tracebacks: Tracebacks = Tracebacks.WHOLE,
+) -> int:
     """Serve until told to stop.
 
     Args:
         settings: What to serve, and how.
         read_settings: Reads them again for each scan.
         inbox: Takes signals since before anything that takes time.
+        tracebacks: How much of them the log has.
 
     Returns:
         The exit status.
@@ -96,10 +103,10 @@ def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> 
     Raises:
         SupervisorError: The service cannot start; the message says why and what to do.
     """
-    return asyncio.run(_serve(settings, read_settings, inbox))
+    return asyncio.run(_serve(settings, read_settings, inbox, tracebacks))
 
 
-async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks) -> int:
     places = paths(settings, os.environ, os.getuid())
     async with AsyncExitStack() as stack:
         runtime = RuntimeDirectory.take(places.runtime, settings.name)
@@ -115,7 +122,17 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
         service = Service(
-            settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, read_settings
+            settings,
+            runtime,
+            journal,
+            listeners,
+            cell,
+            counts_fd,
+            scanner,
+            app,
+            places.store,
+            read_settings,
+            tracebacks,
         )
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
@@ -172,6 +189,7 @@ class Service:
         app: ApplicationSpec | None,
         store: Path,
         read_settings: ReadSettings,
+        tracebacks: Tracebacks,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
@@ -188,7 +206,7 @@ class Service:
         )
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
-        self._teller, self._chronicle = Teller(), Chronicle()
+        self._teller, self._chronicle = Teller(tracebacks), Chronicle()
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
         self._counts = counts.Counts(counts_fd)
         self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
@@ -265,6 +283,9 @@ class Service:
         self._scan_thread.shutdown(wait=False, cancel_futures=True)
 
     async def _recall(self, recovered: Recovered) -> None:
+        for each in recovered.quarantine:
+            if (told := await self._journal.explain(each.epoch)) is not None:
+                self._chronicle.recall_refusal(told)
         if recovered.committed is None:
             return
         story = await self._journal.explain(recovered.committed.epoch)

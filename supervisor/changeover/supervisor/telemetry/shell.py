@@ -24,10 +24,10 @@ class SignalTaken(Record, frozen=True):
 
 
 class WatchingBegan(Record, frozen=True):
-    """Changes are taken without being asked for.
+    """Changes are taken without being asked for, from here on.
 
     Attributes:
-        policies: When: on change, or every so many seconds.
+        policies: When: on change, or every so many seconds; empty for no longer.
     """
 
     policies: tuple[str, ...]

@@ -26,7 +26,9 @@ def roll_needed(record: records.RollNeeded) -> Worded:
 
 
 def began(record: shell.WatchingBegan) -> Worded:
-    """What is taken by itself, said once."""
+    """What is taken by itself, said when it begins and when it changes."""
+    if not record.policies:
+        return Worded(Level.INFO, "changed files are taken only when somebody asks for it")
     return Worded(Level.INFO, f"changed files are taken without being asked for: {', '.join(record.policies)}")
 
 

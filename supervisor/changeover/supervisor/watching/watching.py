@@ -74,6 +74,8 @@ class Watching:
         """Ask for nothing more."""
         self._closed = True
         self._let_go()
+        for policy in tuple(self._timers):
+            self._forget(policy)
         for task in self._tasks:
             task.cancel()
 
@@ -84,27 +86,28 @@ class Watching:
         if plan is not None and plan != self._plan and not self._closed:
             # Nobody looked for a policy that is new: what is seen first is asked for.
             self._lookouts = {policy: self._lookouts.get(policy) or Lookout(None) for policy in plan.policies}
+            for policy in self._timers.keys() - plan.policies:
+                self._forget(policy)
             self._let_go()
             self._follow(plan)
 
     def _follow(self, plan: Plan) -> None:
-        self._plan = plan
+        before, self._plan = self._plan, plan
         if plan.watches:
             seen, blind = partial(self._in_loop, self._noticed), partial(self._in_loop, self._blind)
             self._notices = Notices(plan.places, plan.rescan, seen, blind)
             self._notices.start()
         for policy in plan.policies - {ON_CHANGE}:
             self._set_round(policy, self._loop.time() + policy.seconds)
-        if plan.policies:
+        if plan.policies != before.policies:
             self._tell(WatchingBegan(tuple(sorted(map(str, plan.policies)))))
 
     def _let_go(self) -> None:
         if self._notices is not None:
             self._notices.close()
             self._notices = None
-        for handle in (*self._timers.values(), *self._rounds.values()):
+        for handle in self._rounds.values():
             handle.cancel()
-        self._timers.clear()
         self._rounds.clear()
 
     # ---- what is seen ----

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watchfiles._rust_notify import RustNotify
 
 from changeover.supervisor.watching import notices
 from changeover.supervisor.watching.notices import Notices
@@ -184,7 +185,6 @@ def test_a_kernel_at_its_limit_is_told_once_and_looking_goes_on_until_it_can_be_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    kernel = notices.RustNotify
 
     def at_its_limit(*arguments: object) -> object:
         asked.append(1)
@@ -197,7 +197,7 @@ def test_a_kernel_at_its_limit_is_told_once_and_looking_goes_on_until_it_can_be_
     watched.see_change(lambda: watched.write("geo.py", "22"), "geo.py")
     until_sync(lambda: len(asked) > 3, "further tries")
     assert watched.reasons == ["OS file watch limit reached."]
-    monkeypatch.setattr(notices, "RustNotify", kernel)
+    monkeypatch.setattr(notices, "RustNotify", RustNotify)
     until_sync(lambda: watched.reasons[-1] == "", "the kernel to be asked again")
     watched.see_change(lambda: watched.write("geo.py", "333"), "geo.py")
     watched.notices.close()
