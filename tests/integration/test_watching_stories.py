@@ -192,5 +192,5 @@ async def test_a_volume_of_kubernetes_is_taken_when_its_link_is_swapped(story: S
     async with story.server(1, env=WATCHED) as server:
         for epoch in (2, 3):
             swap(epoch)
-            await status_when(server, lambda status, epoch=epoch: status.epoch == epoch)
+            await status_when(server, lambda status: status.epoch == epoch)  # noqa: B023
             assert (await story.get(server, "/shop")).words[0] == f"{epoch}.0"
