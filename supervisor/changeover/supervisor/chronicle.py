@@ -10,7 +10,7 @@ from changeover.supervisor.core.entries import Aborted, Origin
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.journal.views import EpochStory
-from changeover.supervisor.telemetry.shell import WatchingBegan
+from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.telemetry.wording import age
 from changeover.workers.protocol.refusal import Refusal
 
@@ -27,6 +27,7 @@ class Chronicle:
         degraded: Unit, as people see it -> the hook failure that degraded it.
         unserved: Why the control socket is not served, empty while it is.
         automatic: When changes are taken without being asked for.
+        blind: Why the kernel tells of no changes, empty while it does.
         aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
     """
@@ -37,6 +38,7 @@ class Chronicle:
         self.degraded: dict[str, Refusal] = {}
         self.unserved = ""
         self.automatic: tuple[str, ...] = ()
+        self.blind = ""
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
@@ -62,7 +64,9 @@ class Chronicle:
             case records.HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
             case WatchingBegan(policies=policies):
-                self.automatic = policies
+                self.automatic, self.blind = policies, ""
+            case WatchingBlind(reason=reason):
+                self.blind = reason
             case records.LeasesEnded():
                 self.ended.extend(_ended(record))
 

@@ -32,6 +32,7 @@ from changeover.supervisor.unanswerable import SlotEmpty, Stopping, UnknownEpoch
 from changeover.supervisor.views import (
     STOPPING,
     alarms,
+    blindness,
     journal_state,
     plugin_views,
     quarantine_views,
@@ -133,7 +134,7 @@ class Desk:
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
-            alarms=alarms(overview, slots, told.degraded, told.unserved),
+            alarms=(*alarms(overview, slots, told.degraded, told.unserved), *blindness(told.blind)),
             counts=self._counts(),
         )
 

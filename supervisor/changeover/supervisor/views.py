@@ -134,3 +134,8 @@ def alarms(
     if unserved:
         found.append(unserved)
     return tuple(found)
+
+
+def blindness(reason: str) -> tuple[str, ...]:
+    """The alarm for changes that are noticed late; empty `reason`: for none."""
+    return (f"the kernel tells of no changes: {reason}",) if reason else ()

@@ -46,6 +46,7 @@ class Watching:
         self._tell = tell
         self._plan = Plan()
         self._closed = False
+        self._reason = ""
         self._lookouts: dict[Reload, Lookout] = {}
         self._notices: Notices | None = None
         self._timers: dict[Reload, asyncio.TimerHandle] = {}
@@ -100,7 +101,7 @@ class Watching:
         for policy in plan.policies - {ON_CHANGE}:
             self._set_round(policy, self._loop.time() + policy.seconds)
         if plan.policies != before.policies:
-            self._tell(WatchingBegan(tuple(sorted(map(str, plan.policies)))))
+            self._tell(_began(plan))
 
     def _let_go(self) -> None:
         if self._notices is not None:
@@ -122,8 +123,9 @@ class Watching:
             self._see(ON_CHANGE, sight)
 
     def _blind(self, notices: Notices, reason: str) -> None:
-        if notices is self._notices and reason:
-            self._tell(WatchingBlind(reason, self._plan.rescan))
+        if notices is self._notices and reason != self._reason:
+            self._reason = reason
+            self._tell(WatchingBlind(reason, self._plan.rescan) if reason else _began(self._plan))
 
     def _set_round(self, policy: Reload, due: float) -> None:
         self._rounds[policy] = self._loop.call_at(due, self._go_round, policy, due)
@@ -179,3 +181,7 @@ class Watching:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "watching failed", "exception": error, "task": task})
+
+
+def _began(plan: Plan) -> WatchingBegan:
+    return WatchingBegan(tuple(sorted(map(str, plan.policies))))

@@ -82,6 +82,19 @@ def test_each_trigger_takes_the_plugins_that_are_its_own(place: Place) -> None:
     assert versions(place.found(HUP)) == {"eager": "2", "slow": "2"}
 
 
+def test_a_resource_that_says_so_is_taken_from_a_plugin_that_waits_to_be_asked_for(place: Place) -> None:
+    place.configure(CONFIG + '[plugins.table]\nreload = "on-signal"\n')
+    more = '[resources]\nrules = { path = "*.txt", reload = "on-change" }\n'
+    folder = place.plugins.folder("table", "1", more, table="x = 1")
+    (folder / "a.txt").write_text("1")
+    place.serving = place.found(HUP)
+    (folder / "a.txt").write_text("2")
+    assert [unit.key.ref.name for unit in place.found(WATCH).units if unit.key.since == 3] == ["table"]
+    (folder / "table.py").write_text("x = 2")
+    assert place.scan(WATCH) == NothingChanged()
+    assert isinstance(place.scan(HUP), Candidate)
+
+
 def test_a_plugin_that_comes_or_goes_is_taken_as_all_are(place: Place) -> None:
     place.write("new", "1")
     (place.plugins.path / "eager.py").unlink()

@@ -88,6 +88,13 @@ def test_when_nobody_says_who_all_that_is_new_is_left_out_until_one_of_it_change
     assert left_out(refused, generation(3, catalog="1", geo="3", prices="2")) == []
 
 
+def test_content_that_was_refused_beside_what_is_left_out_now_is_another_combination() -> None:
+    older = after_abort((), generation(2, {"geo": 2, "rates": 2}, geo="2", rates="2", shop="1"), [no()])
+    both = after_abort(older, generation(3, {"geo": 3, "shop": 3}, geo="2", rates="1", shop="2"), [no()])
+    everything = generation(4, geo="2", rates="2", shop="2")
+    assert left_out(both, everything, generation(1, geo="1", rates="1", shop="1")) == ["geo", "shop"]
+
+
 def test_a_service_is_its_plugins() -> None:
     plugin = UnitRef(UnitKind.PLUGIN, "prices")
     service = ServiceSpec(UnitKey(UnitRef(UnitKind.SERVICE, "prices:quote"), "s", 2), "prices", "quote", (plugin,))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from watchfiles._rust_notify import RustNotify
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
@@ -39,6 +40,7 @@ class Service:
         self.plugins = root.resolve() / "plugins"
         self.plugins.mkdir()
         self.write("geo.py")
+        self.write("rates.py")
         self.plan: Plan | None = Plan(Places(str(self.plugins)), frozenset({ON_CHANGE}), 3600.0)
         self.asked: list[CutoverRequest] = []
         self.told: list[Record] = []
@@ -184,6 +186,9 @@ async def test_a_kernel_that_tells_nothing_is_told_of(service: Service, monkeypa
     await until(lambda: WatchingBlind("OS file watch limit reached.", 0.02) in service.told)
     service.write("geo.py", "22")
     await service.ask_for(1)
+    monkeypatch.setattr(notices, "RustNotify", RustNotify)
+    await until(lambda: service.told[-1] == WatchingBegan(("on-change",)))
+    assert len(service.told) == 3
 
 
 async def test_a_service_that_stops_is_asked_for_nothing_more(service: Service) -> None:
