@@ -71,7 +71,7 @@ def select(
     return Selection(
         contents=dict(sorted(contents.items())),
         files={found.digest: found.files for found in listing.plugins.values()},
-        problems=tuple(_problems(listing, reach, current)),
+        problems=(*_problems(listing, reach, current, settings), *_emptied(listing, serving, reach, settings)),
         notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
     )
@@ -88,10 +88,10 @@ def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store
     return fixed
 
 
-def _problems(listing: Listing, reach: Reach, current: Snapshot | None) -> Iterator[Problem]:
+def _problems(listing: Listing, reach: Reach, current: Snapshot | None, settings: Settings) -> Iterator[Problem]:
     """What is wrong with what is to be taken: a broken neighbour does not hinder the others."""
     for path, problems in listing.problems.items():
-        if reach.plugin(Path(path).stem):
+        if path == settings.plugins.dir or reach.plugin(Path(path).stem):
             yield from problems
     known = {*listing.plugins, *_broken(listing)}
     if current is not None:
@@ -99,6 +99,13 @@ def _problems(listing: Listing, reach: Reach, current: Snapshot | None) -> Itera
     for name in sorted(reach.names):
         if name not in known:
             yield Problem(f"there is no plugin or pipeline {name}{nearest(name, known)}", path="--only")
+
+
+def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, settings: Settings) -> Iterator[Problem]:
+    """A folder whose plugins are all gone is rather being replaced: who means it can ask for it."""
+    if reach.policy and serving and settings.plugins.dir and not listing.plugins and not listing.problems:
+        reason = "no plugin is left in it, which is taken only when somebody asks: `changeover reload`"
+        yield Problem(reason, settings.plugins.dir)
 
 
 def _not_taken(

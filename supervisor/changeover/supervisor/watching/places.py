@@ -32,7 +32,10 @@ class Places(msgspec.Struct, frozen=True):
     apart: tuple[str, ...] = ()
 
     def shown(self, path: str) -> str:
-        """A file's name for people: from the folder that its place lies in."""
+        """A file's name for people: from the folder that its place lies in, and what is no text escaped."""
+        return self._relative(path).encode("utf-8", "backslashreplace").decode()
+
+    def _relative(self, path: str) -> str:
         if self.plugins and path.startswith(f"{self.plugins}/"):
             return os.path.relpath(path, os.path.dirname(self.plugins))
         if self.app and path.startswith(f"{self.app}/"):

@@ -106,7 +106,7 @@ class Watching:
     def _let_go(self) -> None:
         if self._notices is not None:
             self._notices.close()
-            self._notices = None
+            self._notices, self._reason = None, ""
         for handle in self._rounds.values():
             handle.cancel()
         self._rounds.clear()

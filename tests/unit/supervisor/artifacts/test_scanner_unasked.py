@@ -8,7 +8,14 @@ from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.entries import Origin, Quarantined, SlotRefusal, Trigger
-from changeover.supervisor.core.outcome import Candidate, CutoverRequest, NothingChanged, RollNeeded, ScanResult
+from changeover.supervisor.core.outcome import (
+    Candidate,
+    CutoverRequest,
+    NothingChanged,
+    RollNeeded,
+    ScanRefused,
+    ScanResult,
+)
 from changeover.supervisor.core.quarantine import after_abort
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.reload import ON_CHANGE, read_reload
@@ -100,6 +107,21 @@ def test_a_plugin_that_comes_or_goes_is_taken_as_all_are(place: Place) -> None:
     (place.plugins.path / "eager.py").unlink()
     assert versions(place.found(WATCH)) == {"new": "1", "slow": "1"}
     assert place.scan(SCHEDULE) == NothingChanged()
+
+
+def test_a_folder_that_is_gone_or_empty_for_a_moment_takes_nothing_away(place: Place) -> None:
+    aside = place.plugins.path.rename(place.root / "aside")
+    for trigger in (WATCH, SCHEDULE):
+        assert isinstance(place.scan(trigger), ScanRefused)
+    place.plugins.path.mkdir()
+    for trigger in (WATCH, SCHEDULE):
+        refused = place.scan(trigger)
+        assert isinstance(refused, ScanRefused)
+        assert "no plugin is left in it" in refused.refusals[0].refusal.summary
+    assert versions(place.found(HUP)) == {}
+    place.plugins.path.rmdir()
+    aside.rename(place.plugins.path)
+    assert place.scan(WATCH) == NothingChanged()
 
 
 def test_a_broken_plugin_of_another_trigger_hinders_nobody(place: Place) -> None:

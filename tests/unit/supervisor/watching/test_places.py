@@ -58,6 +58,10 @@ def test_a_file_is_named_from_the_folder_that_its_place_lies_in(path: str, shown
     assert Places("/srv/plugins", "/etc/changeover.toml", "/srv").shown(path) == shown
 
 
+def test_a_name_that_is_no_text_is_escaped() -> None:
+    assert Places("/srv/plugins").named(["/srv/plugins/pri\udcffces.py"]) == "plugins/pri\\udcffces.py"
+
+
 def test_many_files_are_named_by_the_first_and_their_number() -> None:
     names = [f"/srv/plugins/{number:03}.py" for number in range(501)]
     assert Places("/srv/plugins").named(names) == "plugins/000.py, plugins/001.py, plugins/002.py and 498 more"
