@@ -15,6 +15,8 @@ LONGEST = 5000
 """Milliseconds: files that go on changing are looked at after so long all the same."""
 STEP = 50
 """Milliseconds without a further change after which files are looked at."""
+REFUSALS_IGNORED = False
+"""The library's leave to ignore folders that it may not read: it ignores a limit of the kernel with them."""
 AGAIN = 1.0
 """Seconds before the kernel is asked again after it told what nobody can read."""
 
@@ -61,15 +63,19 @@ class Notices:
         while not self._stop.is_set():
             try:
                 self._follow()
+            except FileNotFoundError:
+                # A folder went between looking and asking: another look tells what there is.
+                self._stop.wait(STEP / 1000)
             except (OSError, WatchfilesRustInternalError) as error:
-                self._say(str(error))
+                # Where it was refused is one of many folders, in the words of another language.
+                self._say(str(error).partition(" about [")[0])
                 self._seen(self, look(self._places))
                 self._stop.wait(self._rescan)
 
     def _follow(self) -> None:
         """Look whenever the kernel tells, until it has to be asked about other folders."""
         asked = look(self._places).watched
-        with RustNotify(sorted(asked), False, False, 0, False, True) as kernel:
+        with RustNotify(sorted(asked), False, False, 0, False, REFUSALS_IGNORED) as kernel:
             self._say("")
             right = True
             while right and not self._stop.is_set():

@@ -69,7 +69,7 @@ def look(places: Places) -> Sight:
                 _mark(path, sight)
     if places.config:
         _follow(places.config, sight)
-        sight.beside.add(os.path.dirname(places.config))
+        _note(places.config, sight)
         _mark(places.config, sight)
     return sight
 
@@ -168,5 +168,7 @@ def _target(link: str) -> str:
 
 
 def _note(path: str, sight: Sight) -> None:
-    sight.ways.add(path)
-    sight.beside.add(os.path.dirname(path))
+    folder = os.path.dirname(path)
+    if os.access(folder, os.R_OK):
+        sight.ways.add(path)
+        sight.beside.add(folder)

@@ -186,9 +186,11 @@ def test_a_kernel_at_its_limit_is_told_once_and_looking_goes_on_until_it_can_be_
 ) -> None:
     asked: list[int] = []
 
-    def at_its_limit(*arguments: object) -> object:
+    def at_its_limit(paths: list[str], *flags: object) -> RustNotify:
         asked.append(1)
-        raise OSError("OS file watch limit reached.")
+        if flags[-1]:
+            return RustNotify([], False, False, 0, False, True)  # as the library does: it watches what it can
+        raise OSError('OS file watch limit reached. about ["/srv/plugins"] (Error { kind: MaxFilesWatch })')
 
     monkeypatch.setattr(notices, "RustNotify", at_its_limit)
     watched = Watched(tmp_path.resolve(), rescan=0.02)
@@ -201,3 +203,20 @@ def test_a_kernel_at_its_limit_is_told_once_and_looking_goes_on_until_it_can_be_
     until_sync(lambda: watched.reasons[-1] == "", "the kernel to be asked again")
     watched.see_change(lambda: watched.write("geo.py", "333"), "geo.py")
     watched.notices.close()
+
+
+def test_a_folder_that_goes_before_the_kernel_is_asked_about_it_is_no_trouble(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def too_late(paths: list[str], *flags: bool) -> RustNotify:
+        asked.append(paths)
+        if len(asked) < 3:
+            raise FileNotFoundError(2, "No such file or directory")
+        return RustNotify(paths, False, False, 0, False, False)
+
+    monkeypatch.setattr(notices, "RustNotify", too_late)
+    watched.begin()
+    watched.see_change(lambda: watched.write("geo.py", "22"), "geo.py")
+    assert watched.reasons == [""]
