@@ -35,9 +35,12 @@ def after_abort(known: Quarantine, candidate: Snapshot | None, refusals: Iterabl
 
 
 def after_commit(known: Quarantine, committed: Snapshot) -> Quarantine:
-    """What is quarantined once `committed` serves: a plugin that has new content is judged anew."""
-    new = {unit.key.ref.name for unit in _plugins(committed) if unit.key.since == committed.epoch}
-    return tuple(each for each in known if each.blamed and new.isdisjoint(each.blamed))
+    """What is quarantined once `committed` serves: a plugin that got new content since is judged anew.
+
+    Of several commits the latest says it all, so that none of them has to be remembered.
+    """
+    since = {unit.key.ref.name: unit.key.since for unit in _plugins(committed)}
+    return tuple(each for each in known if each.blamed and all(since.get(name, 0) < each.epoch for name in each.blamed))
 
 
 def skipped(quarantine: Quarantine, serving: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, Quarantined]:

@@ -118,6 +118,11 @@ def test_new_content_that_serves_lifts_it_and_the_content_of_another_does_not() 
     assert after_commit(REFUSED, generation(3, {"prices": 3}, catalog="1", geo="1", prices="3")) == ()
 
 
+def test_a_later_commit_lifts_what_an_earlier_one_did_that_is_forgotten() -> None:
+    later = generation(9, {"geo": 9, "prices": 3}, catalog="1", geo="2", prices="3")
+    assert after_commit(REFUSED, later) == ()
+
+
 def test_the_same_content_refused_twice_is_known_once_and_only_so_many_are_known() -> None:
     again = after_abort(REFUSED, Snapshot(3, BAD.digest, BAD.units), [no("plugin prices")])
     assert [each.epoch for each in again] == [3]
