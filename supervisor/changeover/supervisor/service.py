@@ -54,7 +54,7 @@ from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching.places import plan
-from changeover.supervisor.watching.watching import Watching
+from changeover.supervisor.watching.watching import Beginning, Watching, begin
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.identity import WorkerId
@@ -120,6 +120,8 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
+        apart = (places.state, places.runtime)
+        beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
         service = Service(
             settings,
@@ -131,7 +133,7 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
             scanner,
             app,
             places.store,
-            read_settings,
+            beginning,
             tracebacks,
         )
         stack.push_async_callback(service.close, inbox)
@@ -188,7 +190,7 @@ class Service:
         scanner: Scanner,
         app: ApplicationSpec | None,
         store: Path,
-        read_settings: ReadSettings,
+        beginning: Beginning,
         tracebacks: Tracebacks,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -222,10 +224,7 @@ class Service:
             self._chronicle,
         )
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
-        apart = (runtime.path, store.parent)
-        self._watching = Watching(
-            self._loop, lambda: plan(read_settings(), apart), self._desk.request_cutover, self._tell
-        )
+        self._watching = Watching(self._loop, beginning, self._desk.request_cutover, self._tell)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
         self._driver.attach(
@@ -252,7 +251,7 @@ class Service:
         set_title(self._settings.name, "booting")
         recovered = await self._journal.recover()
         await self._recall(recovered)
-        await self._watching.start()
+        self._watching.start()
         preloaded = self._app.artifact if self._app and self._settings.app and self._settings.app.preload else ""
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
         self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))

@@ -6,11 +6,13 @@ name stands in. A Kubernetes volume replaces the link `..data`, and nothing else
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
 from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.watching.places import Places
+from changeover.workers.pinned.content import interpreter_folders, is_own
 from changeover.workers.plugins.artifact import is_content
 
 HOPS = 40
@@ -90,13 +92,8 @@ def _closed(places: Places, root: str) -> Callable[[str], bool]:
     """What says whether a folder below `root` is not looked into."""
     if root == places.plugins:
         return lambda folder: False
-    apart = {os.path.realpath(each) for each in places.apart}
-
-    def closed(folder: str) -> bool:
-        foreign = os.path.basename(folder) == "node_modules" or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
-        return foreign or os.path.realpath(folder) in apart
-
-    return closed
+    apart = interpreter_folders().union(os.path.realpath(each) for each in places.apart)
+    return lambda folder: not is_own(Path(folder)) or os.path.realpath(folder) in apart
 
 
 def _walk(folder: str, sight: Sight, closed: Callable[[str], bool], above: frozenset[str]) -> Iterator[str]:

@@ -6,6 +6,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+import msgspec
+
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
@@ -23,12 +25,32 @@ T = TypeVar("T")
 Request = Callable[[CutoverRequest], Awaitable[Outcome]]
 
 
+class Beginning(msgspec.Struct, frozen=True):
+    """What was there before anything was read that is to be served.
+
+    Attributes:
+        read_plan: Reads what the settings want now, None when they are wrong. Blocks on the disk.
+        plan: What they wanted then.
+        sight: What was seen then.
+    """
+
+    read_plan: Callable[[], Plan | None]
+    plan: Plan
+    sight: Sight
+
+
+def begin(read_plan: Callable[[], Plan | None]) -> Beginning:
+    """Look once, before what lies there is read: whatever changes from here on is seen. Blocks on the disk."""
+    plan = read_plan() or Plan()
+    return Beginning(read_plan, plan, look(plan.places))
+
+
 class Watching:
     """Takes changes without being asked, as the settings want it.
 
     Args:
         loop: The supervisor's loop.
-        plan: Reads what the settings want now, None when they are wrong. Blocks on the disk.
+        beginning: What was seen before anything was read that is to be served.
         request: Asks for a cutover.
         tell: Takes records.
     """
@@ -36,12 +58,12 @@ class Watching:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        plan: Callable[[], Plan | None],
+        beginning: Beginning,
         request: Request,
         tell: Callable[[Record], None],
     ) -> None:
         self._loop = loop
-        self._read_plan = plan
+        self._beginning = beginning
         self._request = request
         self._tell = tell
         self._plan = Plan()
@@ -53,13 +75,11 @@ class Watching:
         self._rounds: dict[Reload, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Look once, before what lies there is scanned, and begin: whatever changes from here on is seen."""
-        plan = await asyncio.to_thread(self._read_plan)
-        if plan is not None and plan.policies:
-            sight = await asyncio.to_thread(look, plan.places)
-            self._lookouts = {policy: Lookout(sight.files) for policy in plan.policies}
-            self._follow(plan)
+    def start(self) -> None:
+        """Take whatever changed since the beginning, and what changes from here on."""
+        plan, files = self._beginning.plan, self._beginning.sight.files
+        self._lookouts = {policy: Lookout(files) for policy in plan.policies}
+        self._follow(plan)
 
     def hear(self, record: Record) -> None:
         """Take note of how cutovers ended that somebody else asked for."""
@@ -83,7 +103,7 @@ class Watching:
     # ---- what is to be done ----
 
     async def _replan(self) -> None:
-        plan = await asyncio.to_thread(self._read_plan)
+        plan = await asyncio.to_thread(self._beginning.read_plan)
         if plan is not None and plan != self._plan and not self._closed:
             # Nobody looked for a policy that is new: what is seen first is asked for.
             self._lookouts = {policy: self._lookouts.get(policy) or Lookout(None) for policy in plan.policies}

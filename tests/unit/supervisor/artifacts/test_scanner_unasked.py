@@ -47,7 +47,7 @@ class Place:
         (root / "shop.py").write_text("app = None")
         self.configure(CONFIG)
         source = Source(folder=root)
-        self.scanner = Scanner(check(source).required(), lambda: check(source), root / "store", root / "state")
+        self.scanner = Scanner(check(source).required(), lambda: check(source), root / "store", [root / "state"])
         self.quarantine: tuple[Quarantined, ...] = ()
         self.serving: Snapshot | None = None
         self.serving = self.found(CutoverRequest(Origin(Trigger.BOOT)))

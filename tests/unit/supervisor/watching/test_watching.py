@@ -16,7 +16,7 @@ from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching import lookout, notices
 from changeover.supervisor.watching.places import Places, Plan
-from changeover.supervisor.watching.watching import Watching
+from changeover.supervisor.watching.watching import Watching, begin
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.reload import ON_CHANGE, Reload, When
 from tests.waits import until
@@ -47,7 +47,7 @@ class Service:
         self.endings: list[Outcome | Exception] = [Committed(2)]
         self.gate = asyncio.Event()
         self.gate.set()
-        self.watching = Watching(asyncio.get_running_loop(), lambda: self.plan, self.request, self.told.append)
+        self.look()
 
     def write(self, name: str, text: str = "1") -> None:
         (self.plugins / name).write_text(text)
@@ -60,10 +60,14 @@ class Service:
             raise ending
         return ending
 
+    def look(self) -> None:
+        """Look at what is there, as the settings want it."""
+        self.watching = Watching(asyncio.get_running_loop(), begin(lambda: self.plan), self.request, self.told.append)
+
     async def begin(self) -> None:
-        """Watch, until the kernel was asked."""
-        await self.watching.start()
-        await asyncio.sleep(0)
+        """Look, and watch from then on."""
+        self.look()
+        self.watching.start()
 
     async def ask_for(self, number: int) -> None:
         await until(lambda: len(self.asked) >= number, f"request {number}")
@@ -85,10 +89,10 @@ async def test_a_change_is_asked_for_once_and_named(service: Service) -> None:
 
 
 async def test_what_changed_after_the_first_look_is_asked_for_however_late_the_kernel_is(service: Service) -> None:
-    starting = asyncio.ensure_future(service.watching.start())
-    await starting
     service.write("geo.py", "22")
+    service.watching.start()
     await service.ask_for(1)
+    assert service.asked[0].origin.label == "plugins/geo.py"
 
 
 async def test_a_storm_of_saves_is_asked_for_one_by_one_and_the_last_one_is_not_forgotten(service: Service) -> None:
