@@ -77,6 +77,8 @@ def plugins(snapshot: Snapshot) -> dict[str, str]:
 def _blamed(candidate: Snapshot, units: set[str]) -> dict[str, str]:
     new = {unit.key.ref: unit.version for unit in _plugins(candidate) if unit.key.since == candidate.epoch}
     named = {ref for unit in candidate.units if str(unit.key.ref) in units for ref in (unit.key.ref, *unit.requires)}
+    if not named and candidate.application is not None and candidate.application.key.since == candidate.epoch:
+        return {}  # as likely the application's fault as theirs
     return {ref.name: version for ref, version in new.items() if not named or ref in named}
 
 

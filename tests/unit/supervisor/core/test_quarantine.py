@@ -113,6 +113,14 @@ def test_an_application_that_refuses_blames_no_plugin_and_is_known_as_a_whole() 
     assert refused_as(refused, BAD) is None
 
 
+def test_when_nobody_says_who_and_the_application_is_new_too_no_plugin_is_blamed() -> None:
+    app = ApplicationSpec(UnitKey(UnitRef(UnitKind.APPLICATION, "app"), "a", 2), "shop:app", "/srv")
+    refused = after_abort((), Snapshot(2, "with an application", (*BAD.units, app)), [no()])
+    assert [str(each) for each in refused] == ["epoch 2"]
+    kept = ApplicationSpec(UnitKey(UnitRef(UnitKind.APPLICATION, "app"), "a", 1), "shop:app", "/srv")
+    assert left_out(after_abort((), Snapshot(2, "", (*BAD.units, kept)), [no()]), BAD) == ["prices"]
+
+
 def test_new_content_that_serves_lifts_it_and_the_content_of_another_does_not() -> None:
     assert after_commit(REFUSED, generation(3, {"geo": 3}, catalog="1", geo="2", prices="1")) == REFUSED
     assert after_commit(REFUSED, generation(3, {"prices": 3}, catalog="1", geo="1", prices="3")) == ()
