@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.plugins",
     ),
     f"{WORKERS}.http": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving"),
+    f"{WORKERS}.handover": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.link", f"{WORKERS}.http"),
     f"{WORKERS}.runtime": (WORKERS,),
     f"{WORKERS}.zygote": (WORKERS,),
     "changeover.plugin": (WORKERS,),
@@ -53,7 +54,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 NO_IO = frozenset(
     {"asyncio", "logging", "multiprocess", "os", "random", "signal", "socket", "threading", "time", "zmq"}
 )
-PURE = (f"{SUPERVISOR}.core", f"{WORKERS}.participant", f"{WORKERS}.protocol")
+HANDOVER_CORE = ("adoption", "effects", "events", "inbound", "messages", "outbound", "parting", "receiver", "sender")
+PURE = (
+    f"{SUPERVISOR}.core",
+    f"{WORKERS}.participant",
+    f"{WORKERS}.protocol",
+    *(f"{WORKERS}.handover.{name}" for name in HANDOVER_CORE),
+)
 PUBLIC = ("changeover.plugin", "changeover.server", "changeover.testing")
 
 

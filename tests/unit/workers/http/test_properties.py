@@ -61,7 +61,7 @@ class Pair:
     transport: MemoryTransport = field(default_factory=MemoryTransport)
 
     def __post_init__(self) -> None:
-        self.connection = HttpConnection(Site(self.dispatcher, Limits()), nothing, nothing)
+        self.connection = HttpConnection(Site(self.dispatcher, Limits()), nothing, nothing, nothing)
         self.connection.connection_made(self.transport)
 
     def feed(self, data: bytes) -> None:
@@ -187,9 +187,9 @@ def test_another_connection_goes_on_from_the_unread_bytes(
             await asyncio.sleep(0)
             if settled:
                 await first.settle()
-        first.dispatcher.holding = True
+        first.connection.leave()
         rest = pieces[at:]
-        while rest and first.connection.in_body:
+        while rest and not first.connection.at_boundary:
             first.feed(rest.pop(0))
         second.feed(first.connection.unread())
         for piece in rest:

@@ -214,3 +214,8 @@ Body = LengthBody | ChunkedBody
 def body_of(length: int, limit: int) -> Body:
     """What reads a body of `length` bytes, or `CHUNKED`; `limit` bounds the latter."""
     return ChunkedBody(limit) if length == CHUNKED else LengthBody(length)
+
+
+def least_to_come(body: Body | None) -> int:
+    """The least number of bytes that are to come of a body; None has come."""
+    return body.remaining if isinstance(body, LengthBody) else 0

@@ -12,23 +12,24 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from changeover.workers.http.body import Body, LengthBody, body_of
+from changeover.workers.http.addresses import client_of, server_of
+from changeover.workers.http.body import Body, body_of, least_to_come
 from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.outlet import MAX_DISCARD, Course, Outlet
-from changeover.workers.http.phases import Overdue, Phase, Sight, Watch
+from changeover.workers.http.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CR = 13
-_OPEN = Course.OPEN  # looking a member up costs at every request
+_OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -38,6 +39,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         site: What it has in common with others.
         on_open: Called when it has a transport.
         on_close: Called when it is gone.
+        on_rest: Called when it is leaving and nothing of it is under way.
 
     Attributes:
         client: Peer address and port; None on a Unix socket.
@@ -54,10 +56,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         "_dropped",
         "_expectation",
         "_held",
-        "_held_raw",
         "_incoming",
         "_on_close",
         "_on_open",
+        "_on_rest",
         "_reading",
         "_received",
         "_transport",
@@ -79,6 +81,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         site: Site,
         on_open: Callable[["HttpConnection"], None],
         on_close: Callable[["HttpConnection"], None],
+        on_rest: Callable[["HttpConnection"], None],
     ) -> None:
         self.site = site
         self.client: tuple[str, int] | None = None
@@ -88,9 +91,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.watch = Watch()
         self._on_open = on_open
         self._on_close = on_close
+        self._on_rest = on_rest
         self._unread = Unread(site.limits)
-        self._held: WireExchange | None = None
-        self._held_raw = b""
+        self._held = False
         self._body: Body | None = None
         self._incoming: Incoming | None = None
         self._expectation = Expectation.NONE
@@ -104,15 +107,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)
         self.outlet = Outlet(self._transport)
-        self.client = _address(transport.get_extra_info("peername"))
-        own = transport.get_extra_info("sockname")
-        self.server = (own, None) if isinstance(own, str) else _address(own)
+        self.client, self.server = client_of(transport), server_of(transport)
         self._on_open(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to: no more than may still be unread."""
-        if self._unread.data or self._held_raw:
-            return self.site.buffer[: self._room]
+        if self._unread.data:
+            return self.site.buffer[: self._unread.room]
         return self.site.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -126,8 +127,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif self.outlet.course is Course.LINGERING:
             self.outlet.drop(nbytes)
         else:
-            self._unread.add(data)
-            self._advance()
+            self.take(data)
 
     def eof_received(self) -> bool:
         """The client has shut its write side; it still gets the answers to what it asked."""
@@ -142,11 +142,13 @@ class HttpConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The client has taken enough."""
         self.outlet.unclog()
+        if self.outlet.course is _LEAVING:
+            self._advance()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         exchange, self.exchange = self.exchange, None
-        self._held = self._incoming = self._body = None
+        self._held, self._incoming, self._body = False, None, None
         if exchange is not None:
             exchange.lose()
         self.outlet.lost()
@@ -155,29 +157,29 @@ class HttpConnection(asyncio.BufferedProtocol):
     # What the owner of all connections calls.
 
     def unread(self) -> bytes:
-        """The raw bytes of every message that was not dispatched, complete or not.
-
-        Bytes that come while `in_body` belong to the request that is being served, up to its end.
-        """
-        return self._held_raw + bytes(self._unread.data)
-
-    @property
-    def in_body(self) -> bool:
-        """Whether a request body is under way, whose bytes belong to nobody else."""
-        return self._body is not None
+        """The raw bytes of every message that was not dispatched, complete or not."""
+        return bytes(self._unread.data)
 
     @property
     def at_boundary(self) -> bool:
         """Whether no message is under way, so that `unread` is all that somebody else needs to go on."""
-        return self.exchange is None and self._body is None and self.outlet.course is _OPEN
+        return self.exchange is None and self._body is None and not self.outlet.ending
+
+    def take(self, data: bytes) -> None:
+        """Go on with bytes of the client, from the loop or from the process that read them."""
+        self._unread.add(data)
+        self._advance()
 
     def resume(self) -> None:
         """Offer a held request again."""
-        exchange, raw = self._held, self._held_raw
-        if exchange is None:
-            return
-        self._held, self._held_raw = None, b""
-        if self._offer(exchange, raw):
+        if self._held:
+            self._held = False
+            self._advance()
+
+    def leave(self) -> None:
+        """Begin no message any more: the connection goes on elsewhere, from where `on_rest` is called."""
+        if self.outlet.course is _OPEN:
+            self.outlet.course = _LEAVING
             self._advance()
 
     def finish(self) -> None:
@@ -191,7 +193,16 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def sight(self) -> Sight:
         """What it is doing."""
-        return self.outlet.sight() or (self._resting_sight() if self.exchange is None else self._busy_sight())
+        writing = self.outlet.sight()
+        if writing is not None:
+            return writing
+        if self.exchange is None and self._body is None:
+            return sight_between(self.requests, begun=bool(self._unread.data), held=self._held)
+        if self.exchange is None or (self._incoming is not None and self._incoming.wanted):
+            return Sight(Phase.BODY, self._received)
+        if self.outlet.client_shut:
+            return Sight(Phase.HALF_CLOSED, self.outlet.sent)
+        return Sight(Phase.BUSY, self.requests)
 
     def overdue(self, overdue: Overdue) -> None:
         """Its phase has lasted too long."""
@@ -217,14 +228,14 @@ class HttpConnection(asyncio.BufferedProtocol):
             outlet.course = Course.ASKED
         elif not wanted or unasked or self.site.stopping:
             outlet.course = Course.LAST
-        return outlet.course is _OPEN
+        return outlet.course is _OPEN or outlet.course is _LEAVING
 
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = self._incoming = None
         if self._vacant and not self.outlet.client_shut:
             return
-        if self.outlet.course is not _OPEN or not self._may_discard():
+        if self.outlet.ending or least_to_come(self._body) > MAX_DISCARD:
             self._close_after_last()
         else:
             self._advance()
@@ -232,30 +243,22 @@ class HttpConnection(asyncio.BufferedProtocol):
     def fail(self, status: int, fact: str) -> None:
         """Answer in the application's place, then close."""
         lines, body = error_response(status, fact)
-        self.exchange = self._held = self._incoming = None
+        self.exchange = self._incoming = None
+        self._held = False
         self.outlet.send([lines + self.site.tail + body], len(body))
         self._linger()
 
     def cut(self, *, reset: bool) -> None:
         """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
-        self.exchange = self._held = self._incoming = self._body = None
+        self.exchange = self._incoming = self._body = None
+        self._held = False
         self.outlet.cut(reset=reset)
 
     # From bytes to exchanges.
 
     @property
     def _vacant(self) -> bool:
-        return (
-            self.exchange is None
-            and self._body is None
-            and not self._unread.data
-            and self._held is None
-            and self.outlet.course is _OPEN
-        )
-
-    @property
-    def _room(self) -> int:
-        return self.site.limits.unread - len(self._unread.data) - len(self._held_raw)
+        return self.exchange is None and self._body is None and not self._unread.data and self.outlet.course is _OPEN
 
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
@@ -270,7 +273,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.requests += 1
             return True
         self.exchange = self._body = self._incoming = None
-        self._held, self._held_raw = exchange, raw
+        self._held = True
+        self._unread.put_back(raw)
         self._regulate()
         return False
 
@@ -301,7 +305,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _end_input(self) -> None:
         """Nothing more will come: whatever cannot be completed any more ends here."""
-        if self.exchange is None and self._held is None:
+        if self.exchange is None and not self._held and not self._resting:
             self.outlet.close()
         elif self._body is not None:
             self._refuse(BadMessage(400, "the request body ends before its announced end"))
@@ -310,10 +314,26 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Go one message further; whether it is worth trying again."""
         if self._body is not None:
             return self._feed(self._body)
-        if self.exchange is not None or self._held is not None or self.outlet.course is not _OPEN:
+        if self.exchange is not None:
+            return False
+        if self.outlet.course is not _OPEN:
+            return self._come_to_rest()
+        if self._held:
             return False
         raw = self._unread.cut_head()
         return raw is not None and self._begin(raw)
+
+    @property
+    def _resting(self) -> bool:
+        """Whether it waits to go on elsewhere: it reads nothing, and what it has read is somebody else's to answer."""
+        over = self.outlet.client_shut and not self._unread.data
+        return self.outlet.course is _LEAVING and self.at_boundary and not over
+
+    def _come_to_rest(self) -> bool:
+        """Say that nothing is under way, if so and if it matters; there is no further message for this process."""
+        if self._resting and self.outlet.is_written():
+            self._on_rest(self)
+        return False
 
     def _feed(self, body: Body) -> bool:
         if not self._unread.data:
@@ -341,7 +361,11 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
-        full = self._room <= 0 or (self._incoming is not None and self._incoming.full)
+        full = (
+            self._unread.room <= 0
+            or (self._incoming is not None and self._incoming.full)
+            or (self.outlet.course is _LEAVING and self._resting)
+        )
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
             if full:
@@ -350,9 +374,6 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._transport.resume_reading()
 
     # The end.
-
-    def _may_discard(self) -> bool:
-        return not isinstance(self._body, LengthBody) or self._body.remaining <= MAX_DISCARD
 
     def _refuse(self, error: BadMessage) -> None:
         exchange, self.exchange = self.exchange, None
@@ -373,27 +394,6 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _linger(self) -> None:
         self._body = None
-        self._held_raw = b""
         self._unread.data.clear()
         self.outlet.linger()
         self._regulate()
-
-    def _resting_sight(self) -> Sight:
-        if self._held is not None:
-            return Sight(Phase.HELD, self.requests)
-        if self._body is not None:
-            return Sight(Phase.BODY, self._received)
-        if self._unread.data:
-            return Sight(Phase.HEAD, self.requests)
-        return Sight(Phase.IDLE if self.requests else Phase.NEW, self.requests)
-
-    def _busy_sight(self) -> Sight:
-        if self._incoming is not None and self._incoming.wanted:
-            return Sight(Phase.BODY, self._received)
-        if self.outlet.client_shut:
-            return Sight(Phase.HALF_CLOSED, self.outlet.sent)
-        return Sight(Phase.BUSY, self.requests)
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    return (name[0], name[1]) if isinstance(name, tuple) else None

@@ -5,10 +5,13 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.limits import Limits
+from changeover.workers.http.luggage import Luggage
 from changeover.workers.http.opening import Opening
+from changeover.workers.http.packing import pack, unpack
 from changeover.workers.http.phases import Phase, sweep_interval
 from changeover.workers.http.site import Site
 from changeover.workers.http.waiters import Waiters
@@ -50,7 +53,9 @@ class Connections:
         self.on_change = on_change
         self._site = Site(dispatcher, limits, server)
         self._open: set[HttpConnection] = set()
+        self._resting: set[HttpConnection] = set()
         self._opening = 0
+        self._on_rest: Callable[[HttpConnection], None] | None = None
         self._changed = Waiters()
         self._sweep_timer: asyncio.TimerHandle | None = None
 
@@ -61,18 +66,55 @@ class Connections:
     def __iter__(self) -> Iterator[HttpConnection]:
         return iter(tuple(self._open))
 
-    def adopt(self, accepted: socket.socket) -> None:
-        """Serve an accepted connection.
+    def adopt(self, accepted: socket.socket, luggage: Luggage | None = None) -> None:
+        """Serve a connection; it is counted at once.
 
         Args:
             accepted: Its socket, owned by the connection from here on.
+            luggage: What it brought from another process; None when it is new.
         """
+        self._open_with(self._opened if luggage is None else partial(self._arrived, luggage), accepted)
+
+    def end(self, parted: socket.socket) -> None:
+        """Close politely what was parted from and nobody else took.
+
+        Args:
+            parted: Its socket, owned by the connection from here on.
+        """
+        self._open_with(self._opened_to_end, parted)
+
+    def leave(self, on_rest: Callable[[HttpConnection], None]) -> None:
+        """Begin no request any more: stop reading, in one sweep, wherever none is in flight.
+
+        Args:
+            on_rest: Told of each connection once nothing of it is under way: it can be parted from then.
+        """
+        self._on_rest = on_rest
+        for connection in self:
+            connection.leave()
+
+    def part(self, connection: HttpConnection) -> tuple[socket.socket, Luggage] | None:
+        """Let go of a connection at rest, with all it needs to go on elsewhere; None when it is not there any more.
+
+        Raises:
+            OSError: There is no descriptor free; nothing has happened.
+        """
+        if connection not in self._resting or connection.outlet.ending:
+            return None
+        luggage = pack(connection, asyncio.get_running_loop().time())
+        parted = connection.outlet.take_socket()
+        self._resting.discard(connection)
+        return None if parted is None else (parted, luggage)
+
+    async def changed(self) -> None:
+        """Return when the next one comes or goes."""
+        await self._changed.wait()
+
+    def _open_with(self, opened: Callable[[HttpConnection], None], accepted: socket.socket) -> None:
         self._opening += 1
         self.on_change(len(self))
-        Opening(asyncio.get_running_loop(), self._make_protocol, accepted, self._failed)
-
-    def _make_protocol(self) -> HttpConnection:
-        return HttpConnection(self._site, self._opened, self._closed)
+        make = partial(HttpConnection, self._site, opened, self._closed, self._rested)
+        Opening(asyncio.get_running_loop(), make, accepted, self._failed)
 
     def _failed(self, error: Exception) -> None:
         logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)
@@ -96,6 +138,8 @@ class Connections:
         """
         self._site.refresh()
         for connection in self:
+            if connection in self._resting and not connection.outlet.ending:
+                continue  # nobody reads, so it cannot be late
             overdue = connection.watch.look(connection.sight(), now, self._site.limits)
             if overdue is not None:
                 connection.overdue(overdue)
@@ -118,7 +162,7 @@ class Connections:
         self._finish(Phase.NEW)
         self._finish(Phase.IDLE)
         await self._wait_empty(until)
-        late = tuple(self._open)
+        late = tuple(self)
         for connection in late:
             connection.abort()
         return len(late)
@@ -137,14 +181,33 @@ class Connections:
             return
 
     def _opened(self, connection: HttpConnection) -> None:
+        self._enter(connection)
+        if self._on_rest is not None:
+            connection.leave()
+
+    def _arrived(self, luggage: Luggage, connection: HttpConnection) -> None:
+        self._opened(connection)
+        unpack(luggage, connection, asyncio.get_running_loop().time(), self._site.limits)
+
+    def _opened_to_end(self, connection: HttpConnection) -> None:
+        self._enter(connection)
+        connection.finish()
+
+    def _enter(self, connection: HttpConnection) -> None:
         if not self._open:
             self._site.refresh()
             self._schedule_sweep()
         self._open.add(connection)
         self._opening -= 1
 
+    def _rested(self, connection: HttpConnection) -> None:
+        if connection not in self._resting and self._on_rest is not None:
+            self._resting.add(connection)
+            self._on_rest(connection)
+
     def _closed(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
+        self._resting.discard(connection)
         if not self._open and self._sweep_timer is not None:
             self._sweep_timer.cancel()
             self._sweep_timer = None

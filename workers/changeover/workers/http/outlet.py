@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import os
 import socket
 import struct
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ class Course(enum.Enum):
     """The answer under way is the last one: we said so."""
     ASKED = enum.auto()
     """The answer under way is the last one: the client said so."""
+    LEAVING = enum.auto()
+    """It goes on in another process, from the next message on."""
     LINGERING = enum.auto()
     """Nothing more is written; what comes is dropped."""
     CLOSED = enum.auto()
@@ -50,6 +53,11 @@ class Outlet:
         self._writers = Waiters()
         self._clogged = False
         self._discarded = self._sent = 0
+
+    @property
+    def ending(self) -> bool:
+        """Whether no message follows the one under way."""
+        return self.course is not Course.OPEN and self.course is not Course.LEAVING
 
     @property
     def ended(self) -> bool:
@@ -85,6 +93,29 @@ class Outlet:
         """The client has taken enough."""
         self._clogged = False
         self._writers.wake()
+
+    def is_written(self) -> bool:
+        """Whether everything is written; if not, `unclog` comes as soon as it is."""
+        if self._transport.get_write_buffer_size() == 0:
+            return True
+        self._transport.set_write_buffer_limits(high=0)
+        return False
+
+    def take_socket(self) -> socket.socket | None:
+        """Part from the socket, which lives on; the transport is lost, and the client notices nothing.
+
+        Returns:
+            Another descriptor of it; None when the connection is lost already.
+
+        Raises:
+            OSError: There is no descriptor free; nothing has happened.
+        """
+        if self._transport.is_closing():
+            return None
+        own: socket.socket = self._transport.get_extra_info("socket")
+        taken = socket.socket(fileno=os.dup(own.fileno()))
+        self.abort()
+        return taken
 
     async def drain(self) -> None:
         """Wait until the client has taken enough."""

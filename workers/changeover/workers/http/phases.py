@@ -11,6 +11,9 @@ import msgspec
 
 from changeover.workers.http.limits import Limits
 
+MOMENT = 0.5
+"""Seconds that a connection has at the least in the process that it was handed to."""
+
 
 class Phase(enum.Enum):
     """What a connection is doing."""
@@ -87,6 +90,15 @@ class Sight(msgspec.Struct, frozen=True):
     progress: int
 
 
+def sight_between(requests: int, *, begun: bool, held: bool) -> Sight:
+    """What a connection shows between two messages; `begun` when there are bytes of the next."""
+    if held:
+        return Sight(Phase.HELD, requests)
+    if begun:
+        return Sight(Phase.HEAD, requests)
+    return Sight(Phase.IDLE if requests else Phase.NEW, requests)
+
+
 class Watch:
     """Remembers since when a connection has looked the same.
 
@@ -111,6 +123,15 @@ class Watch:
             return None
         self.since = now
         return rule.overdue
+
+    def resume(self, sight: Sight, since: float, now: float, limits: Limits) -> None:
+        """Go on where another process left off, `MOMENT` before the limit at the latest.
+
+        Nobody has read meanwhile: what the client sent in time is still to be seen.
+        """
+        rule = RULES.get(sight.phase)
+        limit = MOMENT if rule is None else getattr(limits, rule.limit)
+        self.sight, self.since = sight, min(now, max(since, now - limit + MOMENT))
 
 
 def sweep_interval(limits: Limits) -> float:

@@ -23,6 +23,11 @@ class Unread:
         self._limits = limits
         self._searched = 0
 
+    @property
+    def room(self) -> int:
+        """How many bytes may still be added."""
+        return self._limits.unread - len(self.data)
+
     def add(self, data: bytes) -> None:
         """Append what was read."""
         self.data += data
@@ -43,6 +48,11 @@ class Unread:
             self._searched = len(self.data)
             return None
         return self.cut(end + len(END))
+
+    def put_back(self, head: bytes) -> None:
+        """Undo `cut_head`: the head is nobody's yet."""
+        self.data[:0] = head
+        self._searched = 0
 
     def cut(self, size: int) -> bytes:
         """Cut bytes off the front."""

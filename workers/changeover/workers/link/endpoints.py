@@ -31,3 +31,8 @@ def snapshots(runtime: Path) -> str:
 def reports(runtime: Path) -> str:
     """Endpoint of the supervisor's ROUTER socket."""
     return f"ipc://{runtime / 'reports.sock'}"
+
+
+def handover(runtime: Path, worker: WorkerId) -> Path:
+    """The SEQPACKET socket on which a worker takes connections of others."""
+    return runtime / f"worker-{worker.incarnation}.sock"

@@ -1,0 +1,1 @@
+"""Passing open connections to other workers: who leaves sends, who stays receives."""

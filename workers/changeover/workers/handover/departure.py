@@ -1,0 +1,302 @@
+"""Hands all connections of a worker over to others: the end of the handover that leaves."""
+
+import asyncio
+import contextvars
+import errno
+import itertools
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from changeover.workers.handover import effects, events, outbound
+from changeover.workers.handover.effects import Effect
+from changeover.workers.handover.errors import Unreachable
+from changeover.workers.handover.events import Event, Hindrance
+from changeover.workers.handover.link import Link, peer_is_us
+from changeover.workers.handover.messages import (
+    HANDOVER_VERSION,
+    MOST_CREDIT,
+    Introduction,
+    Offer,
+    decode_from_receiver,
+    encode,
+)
+from changeover.workers.handover.sender import Sender
+from changeover.workers.http.addresses import worded
+from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.connections import Connections
+from changeover.workers.http.luggage import Luggage
+from changeover.workers.http.waiters import Waiters
+from changeover.workers.link import endpoints
+from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN = 0.005
+"""Seconds between two attempts to reach a successor."""
+LATER = 5.0
+"""Seconds in which successors that were added later have to be reached."""
+PATIENCE = 30.0
+"""Seconds that a connection waits to be taken, unless told otherwise."""
+
+
+@dataclass(slots=True)
+class _Parted:
+    """A connection on its way: its socket, which nobody reads, and what it takes along."""
+
+    sock: socket.socket
+    luggage: Luggage
+    listener: str
+
+
+class Departure:
+    """Leaves all connections to successors, and closes none.
+
+    Args:
+        loop: The worker's loop.
+        runtime: The runtime directory.
+        worker: Who leaves.
+        stamp: Where in history it stands, whenever asked.
+        connections: What is handed over.
+        patience: Seconds that a connection waits to be taken before it is closed politely.
+
+    Attributes:
+        sender: Decides.
+        adopted: How many connections were taken, or given up to who may have taken them.
+        ended: How many nobody took in time.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        runtime: Path,
+        worker: WorkerId,
+        stamp: Callable[[], Stamp],
+        connections: Connections,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.sender = Sender(patience)
+        self.adopted = self.ended = 0
+        self._loop = loop
+        self._runtime = runtime
+        self._worker = worker
+        self._stamp = stamp
+        self._connections = connections
+        self._numbers = itertools.count(1)
+        self._links: dict[WorkerId, Link] = {}
+        self._held: dict[int, HttpConnection | _Parted] = {}
+        self._rested: list[HttpConnection] = []
+        self._settled = Waiters()
+        self._additions: set[asyncio.Task[None]] = set()
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._perform: dict[type[Effect], Callable[..., None]] = {
+            effects.Introduce: self._introduce,
+            effects.Offer: self._offer,
+            effects.LetGo: self._let_go,
+            effects.End: self._end,
+            effects.Disconnect: self._disconnect,
+            effects.Wake: self._set_timer,
+        }
+
+    async def connect(self, successors: Sequence[WorkerId], deadline: float) -> None:
+        """Reach successors; whoever was reached stays so, also when others cannot be.
+
+        Args:
+            successors: Who takes connections.
+            deadline: Seconds from now.
+
+        Raises:
+            Unreachable: Some could not be reached in time, or take nothing from this worker.
+        """
+        until = self._loop.time() + deadline
+        reasons = dict.fromkeys(successors, "it did not answer")
+        while True:
+            for successor in tuple(reasons):
+                reason = self._try_to_reach(successor)
+                if reason is None:
+                    del reasons[successor]
+                else:
+                    reasons[successor] = reason
+            if not reasons:
+                return
+            if self._loop.time() >= until or all(successor in self.sender.denials for successor in reasons):
+                raise Unreachable(reasons)
+            await asyncio.sleep(LOOK_AGAIN)
+
+    def add(self, successors: Sequence[WorkerId]) -> None:
+        """Reach further successors meanwhile; who cannot be reached is left out, with a warning."""
+        task = self._loop.create_task(self._add(successors), context=contextvars.Context())
+        self._additions.add(task)
+        task.add_done_callback(self._additions.discard)
+
+    def begin(self) -> None:
+        """Begin no request any more, and hand over whatever has none in flight; the rest follows."""
+        self._connections.leave(self._on_rest)
+
+    async def done(self) -> None:
+        """Return when there is no connection left here: each is somebody else's, or has ended."""
+        while len(self._connections) or self._held:
+            await (self._connections.changed() if len(self._connections) else self._settled.wait())
+
+    def close(self) -> None:
+        """End the departure: what nobody has taken is closed politely, what is on its way is given up."""
+        for task in self._additions:
+            task.cancel()
+        self._take_rested()
+        self._feed(events.Closed())
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # ---- what happens ----
+
+    def _feed(self, event: Event) -> None:
+        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for effect in self.sender.handle(self._events.popleft(), self._loop.time()):
+                    self._perform[type(effect)](effect)
+        finally:
+            self._feeding = False
+            if not self._held:
+                self._settled.wake()
+
+    def _on_rest(self, connection: HttpConnection) -> None:
+        """It may be in the middle of its own doing: it is looked at in the next turn of the loop."""
+        if not self._rested:
+            self._loop.call_soon(self._take_rested)
+        self._rested.append(connection)
+
+    def _take_rested(self) -> None:
+        rested, self._rested = self._rested, []
+        for connection in rested:
+            number = next(self._numbers)
+            self._held[number] = connection
+            self._feed(events.Rested(number))
+
+    def _on_readable(self, receiver: WorkerId) -> None:
+        for packet in self._links[receiver].take(MOST_CREDIT):
+            if not packet.data:
+                self._feed(events.LinkEnded(receiver))
+                return
+            try:
+                message = decode_from_receiver(packet.data)
+            except MalformedFrame as error:
+                logger.error("%s takes no more connections of this worker: %s", receiver, error)
+                self._feed(events.LinkBroken(receiver))
+                return
+            self._feed(events.Heard(receiver, message))
+
+    def _try_to_reach(self, successor: WorkerId) -> str | None:
+        """Get further in reaching a successor; None when it is reached, otherwise what is missing."""
+        if successor in self.sender.denials:
+            return self.sender.denials[successor].value
+        if successor not in self._links:
+            try:
+                sock = _dial(endpoints.handover(self._runtime, successor))
+            except OSError as error:
+                return error.strerror or str(error)
+            self._links[successor] = Link(self._loop, sock, 0, partial(self._on_readable, successor))
+            self._feed(events.Connected(successor))
+        reached = self.sender.link(successor) in (outbound.State.OPEN, outbound.State.RESTING)
+        return None if reached else "it did not answer"
+
+    async def _add(self, successors: Sequence[WorkerId]) -> None:
+        try:
+            await self.connect(successors, LATER)
+        except Unreachable as error:
+            logger.warning("%s", error)
+
+    # ---- what is wanted ----
+
+    def _introduce(self, effect: effects.Introduce) -> None:
+        introduction = Introduction(HANDOVER_VERSION, self._worker, self._stamp())
+        try:
+            self._links[effect.receiver].send(encode(introduction))
+        except OSError:
+            self._feed(events.LinkBroken(effect.receiver))
+
+    def _offer(self, effect: effects.Offer) -> None:
+        try:
+            parted = self._part(effect.id)
+            if parted is None:
+                del self._held[effect.id]
+                self._feed(events.Vanished(effect.id))
+                return
+            offer = Offer(effect.id, self._stamp(), parted.listener, parted.luggage)
+            self._links[effect.receiver].send(encode(offer), (parted.sock.fileno(),))
+        except OSError as error:
+            hindrance = Hindrance.PACKET if error.errno == errno.EMSGSIZE else Hindrance.LINK
+            self._feed(events.NotSent(effect.id, hindrance))
+        else:
+            self._feed(events.Sent(effect.id))
+
+    def _part(self, number: int) -> _Parted | None:
+        """Take a connection from its transport, once; None when it has ended."""
+        held = self._held[number]
+        if isinstance(held, _Parted):
+            return held
+        parted = self._connections.part(held)
+        if parted is None:
+            return None
+        sock, luggage = parted
+        taken = self._held[number] = _Parted(sock, luggage, worded(held.server))
+        return taken
+
+    def _let_go(self, effect: effects.LetGo) -> None:
+        self.adopted += 1
+        held = self._held.pop(effect.id)
+        if isinstance(held, _Parted):
+            held.sock.close()
+
+    def _end(self, effect: effects.End) -> None:
+        self.ended += 1
+        held = self._held.pop(effect.id)
+        if isinstance(held, _Parted):
+            self._connections.end(held.sock)
+        else:
+            held.finish()
+
+    def _disconnect(self, effect: effects.Disconnect) -> None:
+        self._links.pop(effect.receiver).close()
+
+    def _set_timer(self, effect: effects.Wake) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if effect.at is not None:
+            self._timer = self._loop.call_at(effect.at, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._feed(events.Woken())
+
+
+def _dial(path: Path) -> socket.socket:
+    """Connect to a worker's socket.
+
+    Raises:
+        OSError: Nobody listens there, or not one of ours.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock.setblocking(False)
+        sock.connect(os.fspath(path))
+        if not peer_is_us(sock):
+            raise PermissionError(errno.EPERM, "another user listens there")
+    except OSError:
+        sock.close()
+        raise
+    return sock

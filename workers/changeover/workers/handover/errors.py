@@ -1,0 +1,19 @@
+"""What goes wrong between two workers."""
+
+from collections.abc import Mapping
+
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.protocol.identity import WorkerId
+
+
+class Unreachable(ChangeoverError):
+    """Connections cannot be handed over to some of those who should take them.
+
+    Attributes:
+        reasons: Who could not be reached, and why.
+    """
+
+    def __init__(self, reasons: Mapping[WorkerId, str]) -> None:
+        self.reasons = reasons
+        told = "; ".join(f"{worker}: {reason}" for worker, reason in sorted(reasons.items()))
+        super().__init__(f"connections cannot be handed over to {told}")

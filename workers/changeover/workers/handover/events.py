@@ -1,0 +1,160 @@
+"""Everything that can happen to the two machines of a handover: their only inputs, beside the time."""
+
+import enum
+
+import msgspec
+
+from changeover.workers.handover.messages import Adopted, Declined, FromReceiver, Introduction
+from changeover.workers.protocol.identity import WorkerId
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened."""
+
+
+class Woken(Event, frozen=True):
+    """The time that `Wake` asked for has come."""
+
+
+# To the sender.
+
+
+class Hindrance(enum.Enum):
+    """Why an offer was not sent."""
+
+    LINK = "link"
+    """Nothing gets through just now: no room for packets, or no descriptors."""
+    PACKET = "packet"
+    """This one does not get through."""
+
+
+class Connected(Event, frozen=True):
+    """There is a link to `receiver`."""
+
+    receiver: WorkerId
+
+
+class Heard(Event, frozen=True):
+    """The receiver said something."""
+
+    receiver: WorkerId
+    message: FromReceiver
+
+
+class LinkEnded(Event, frozen=True):
+    """All that the receiver ever said was heard, and it says nothing more."""
+
+    receiver: WorkerId
+
+
+class LinkBroken(Event, frozen=True):
+    """What the receiver says makes no sense: nobody listens any more."""
+
+    receiver: WorkerId
+
+
+class Rested(Event, frozen=True):
+    """Connection `id` can be handed over: nothing of it is under way."""
+
+    id: int
+
+
+class Sent(Event, frozen=True):
+    """One answer to `Offer`: the packet is on its way."""
+
+    id: int
+
+
+class NotSent(Event, frozen=True):
+    """Another answer to `Offer`: nothing has happened."""
+
+    id: int
+    hindrance: Hindrance
+
+
+class Vanished(Event, frozen=True):
+    """The third answer to `Offer`: the connection has ended by itself."""
+
+    id: int
+
+
+class Closed(Event, frozen=True):
+    """The departure is over, whatever is left."""
+
+
+# To the receiver.
+
+
+class LinkMade(Event, frozen=True):
+    """A sender has connected; `link` is our number for it."""
+
+    link: int
+
+
+class Introduced(Event, frozen=True):
+    """The sender said who it is."""
+
+    link: int
+    introduction: Introduction
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """One offer.
+
+    Attributes:
+        id: The sender's number.
+        whole: Whether its descriptor came with it.
+    """
+
+    id: int
+    whole: bool
+
+
+class Arrived(Event, frozen=True):
+    """Offers were read."""
+
+    link: int
+    arrivals: tuple[Arrival, ...]
+
+
+class Standing(Event, frozen=True):
+    """How things stand in this worker.
+
+    Attributes:
+        room: How many more connections it may hold; 0 as long as it does not serve.
+        connections: How many it holds.
+    """
+
+    room: int
+    connections: int
+
+
+class Said(Event, frozen=True):
+    """An answer to a sender is on its way."""
+
+    link: int
+    answer: Adopted | Declined
+
+
+class Unsaid(Event, frozen=True):
+    """Something could not be said.
+
+    Attributes:
+        link: To whom.
+        gone: Whether the sender has closed its end; otherwise it lives.
+    """
+
+    link: int
+    gone: bool
+
+
+class Nonsense(Event, frozen=True):
+    """The sender sent what is no message."""
+
+    link: int
+
+
+class SenderEnded(Event, frozen=True):
+    """All that the sender ever sent was read."""
+
+    link: int

@@ -1,0 +1,248 @@
+"""Takes connections from workers that leave: the end of the handover that stays."""
+
+import asyncio
+import errno
+import itertools
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from changeover.workers.handover import effects, events
+from changeover.workers.handover.effects import Effect
+from changeover.workers.handover.events import Event
+from changeover.workers.handover.link import Link, peer_is_us
+from changeover.workers.handover.messages import (
+    Adopted,
+    Declined,
+    Introduction,
+    Offer,
+    decode_from_sender,
+    encode,
+)
+from changeover.workers.handover.receiver import Receiver
+from changeover.workers.http.connections import Connections
+from changeover.workers.link.packets import Packet
+from changeover.workers.protocol.codec import MalformedFrame
+
+logger = logging.getLogger(__name__)
+
+MODE = 0o660
+BACKLOG = 64
+"""Senders that may be waiting to be accepted."""
+PER_TURN = 32
+"""Most connections adopted in one turn of the loop."""
+RETRY = 0.1
+"""Seconds until senders are accepted again, after there was no descriptor for one."""
+GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
+
+
+class Reception:
+    """Listens on the worker's own socket, and adopts what others hand over.
+
+    Args:
+        loop: The worker's loop.
+        path: Where to listen.
+        journal: The journal this worker belongs to.
+        connections: Where adopted connections go.
+        room: How many more connections this worker may hold; 0 as long as it does not serve.
+
+    Attributes:
+        receiver: Decides, and counts what it refused.
+        malformed: Packets that were no messages.
+        strangers: Senders of another user, cut off.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        path: Path,
+        journal: str,
+        connections: Connections,
+        room: Callable[[], int],
+    ) -> None:
+        self.receiver = Receiver(journal)
+        self.malformed = self.strangers = 0
+        self._loop = loop
+        self._path = path
+        self._connections = connections
+        self._room = room
+        self._numbers = itertools.count(1)
+        self._links: dict[int, Link] = {}
+        self._arrived: dict[tuple[int, int], tuple[socket.socket, Offer]] = {}
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self._left = PER_TURN
+        self._listener: socket.socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        self._perform: dict[type[Effect], Callable[..., None]] = {
+            effects.Say: self._say,
+            effects.Adopt: self._adopt,
+            effects.Drop: self._drop,
+            effects.HangUp: self._hang_up,
+            effects.Wake: self._set_timer,
+        }
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The socket cannot be bound.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            listener.bind(os.fspath(self._path))
+            self._path.chmod(MODE)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        listener.setblocking(False)
+        self._listener = listener
+        self._listen()
+
+    def refresh(self) -> None:
+        """There may be room now, or none: tell the senders at once."""
+        self._feed(events.Standing(self._room(), len(self._connections)))
+
+    def close(self) -> None:
+        """Take nothing more; what a sender was not told to be ours stays its own."""
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+            self._path.unlink(missing_ok=True)
+        for timer in (self._timer, self._pause):
+            if timer is not None:
+                timer.cancel()
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    # ---- what happens ----
+
+    def _feed(self, event: Event) -> None:
+        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._events:
+                for effect in self.receiver.handle(self._events.popleft(), self._loop.time()):
+                    self._perform[type(effect)](effect)
+        finally:
+            self._feeding = False
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener, self._on_connecting, self._listener)
+
+    def _on_connecting(self, listener: socket.socket) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            logger.warning("a worker that leaves cannot be accepted, next attempt in %s s: %r", RETRY, error)
+            self._loop.remove_reader(listener)
+            self._pause = self._loop.call_later(RETRY, self._listen)
+            return
+        if peer_is_us(accepted):
+            number = next(self._numbers)
+            self._links[number] = Link(self._loop, accepted, 1, lambda: self._on_readable(number))
+            self._feed(events.LinkMade(number))
+        else:
+            self.strangers += 1
+            accepted.close()
+
+    def _on_readable(self, number: int) -> None:
+        arrivals: list[events.Arrival] = []
+        ended = False
+        for packet in self._links[number].take(self._take_turn()):
+            ended = not packet.data
+            if packet.data:
+                self._left -= 1
+                self._read(number, packet, arrivals)
+        if arrivals:
+            self.refresh()
+            self._feed(events.Arrived(number, tuple(arrivals)))
+        if ended:
+            self._feed(events.SenderEnded(number))
+
+    def _take_turn(self) -> int:
+        """How many packets may still be read in this turn of the loop."""
+        if self._left == PER_TURN:
+            self._loop.call_soon(self._next_turn)
+        return self._left
+
+    def _next_turn(self) -> None:
+        self._left = PER_TURN
+
+    def _read(self, number: int, packet: Packet, arrivals: list[events.Arrival]) -> None:
+        try:
+            message = decode_from_sender(packet.data)
+        except MalformedFrame:
+            self.malformed += 1
+            packet.close_fds()
+            self._feed(events.Nonsense(number))
+            return
+        if isinstance(message, Introduction):
+            packet.close_fds()
+            self._feed(events.Introduced(number, message))
+            return
+        sock = _socket_of(packet)
+        if sock is not None:
+            self._arrived[number, message.id] = sock, message
+        arrivals.append(events.Arrival(message.id, sock is not None))
+
+    # ---- what is wanted ----
+
+    def _say(self, effect: effects.Say) -> None:
+        link = self._links.get(effect.link)
+        if link is None:
+            return
+        try:
+            link.send(encode(effect.message))
+        except OSError as error:
+            self._feed(events.Unsaid(effect.link, error.errno in GONE))
+            return
+        if isinstance(effect.message, Adopted | Declined):
+            self._feed(events.Said(effect.link, effect.message))
+
+    def _adopt(self, effect: effects.Adopt) -> None:
+        sock, offer = self._arrived.pop((effect.link, effect.id))
+        self._connections.adopt(sock, offer.luggage)
+
+    def _drop(self, effect: effects.Drop) -> None:
+        sock, _ = self._arrived.pop((effect.link, effect.id))
+        sock.close()
+
+    def _hang_up(self, effect: effects.HangUp) -> None:
+        self._links.pop(effect.link).close()
+
+    def _set_timer(self, effect: effects.Wake) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if effect.at is not None:
+            self._timer = self._loop.call_at(effect.at, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.refresh()
+        self._feed(events.Woken())
+
+
+def _socket_of(packet: Packet) -> socket.socket | None:
+    """The one socket that came with an offer; None when it did not."""
+    if len(packet.fds) == 1:
+        try:
+            return socket.socket(fileno=packet.fds[0])
+        except OSError:
+            logger.error("a descriptor that was handed over is no socket")
+    packet.close_fds()
+    return None

@@ -1,0 +1,313 @@
+"""The worker that leaves: which connection is offered to whom, and whose each one is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from changeover.workers.handover import effects, events, outbound, parting
+from changeover.workers.handover.effects import Effect
+from changeover.workers.handover.events import Event, Hindrance
+from changeover.workers.handover.messages import Adopted, Credit, Declined, Denial, Denied, FromReceiver, Welcomed
+from changeover.workers.protocol.identity import WorkerId
+
+SHORTEST_REST, LONGEST_REST = 0.01, 1.0
+"""Seconds of a first pause, and of one after many."""
+
+
+class Pause:
+    """Grows with every attempt in vain.
+
+    Attributes:
+        until: When it is over.
+    """
+
+    __slots__ = ("_length", "until")
+
+    def __init__(self) -> None:
+        self._length = SHORTEST_REST
+        self.until = 0.0
+
+    def begin(self, now: float) -> None:
+        """Pause, twice as long as the last time."""
+        self.until = now + self._length
+        self._length = min(LONGEST_REST, self._length * 2)
+
+    def forget(self) -> None:
+        """Something got through."""
+        self._length = SHORTEST_REST
+
+
+@dataclass(slots=True)
+class _Connection:
+    id: int
+    until: float
+    state: parting.State = parting.TABLE.start
+    receiver: WorkerId | None = None
+    failed: WorkerId | None = None
+    pause: Pause = field(default_factory=Pause)
+
+    def move(self, cause: parting.Cause) -> None:
+        self.state = parting.TABLE.after(self.state, cause)
+
+
+@dataclass(slots=True)
+class _Link:
+    receiver: WorkerId
+    state: outbound.State = outbound.TABLE.start
+    credit: int = 0
+    connections: int = 0
+    offered: dict[int, _Connection] = field(default_factory=dict)
+    pause: Pause = field(default_factory=Pause)
+
+    def move(self, cause: outbound.Cause) -> None:
+        self.state = outbound.TABLE.after(self.state, cause)
+
+
+class Sender:
+    """Everything that a worker which leaves decides about its connections.
+
+    Args:
+        patience: Seconds that a connection waits to be taken before it is ended.
+
+    Attributes:
+        denials: Receivers that take nothing from this worker, and why.
+        strays: Answers about connections that were not offered.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.denials: dict[WorkerId, Denial] = {}
+        self.strays = 0
+        self._patience = patience
+        self._links: dict[WorkerId, _Link] = {}
+        self._waiting: dict[int, _Connection] = {}
+        self._offering: _Connection | None = None
+        self._expiry = float("inf")
+        self._wake: float | None = None
+        self._effects: list[Effect] = []
+        self._events: dict[type[Event], Callable[[Any, float], None]] = {
+            events.Connected: self._connected,
+            events.Heard: self._heard,
+            events.LinkEnded: self._link_ended,
+            events.LinkBroken: self._link_broken,
+            events.Rested: lambda event, now: self._wait(_Connection(event.id, now + self._patience), now),
+            events.Sent: self._sent,
+            events.NotSent: self._not_sent,
+            events.Vanished: self._vanished,
+            events.Woken: self._woken,
+            events.Closed: self._closed,
+        }
+        self._messages: dict[type[FromReceiver], Callable[[_Link, Any, float], None]] = {
+            Welcomed: lambda link, message, now: link.move(outbound.Cause.WELCOMED),
+            Denied: self._denied,
+            Credit: self._credited,
+            Adopted: self._adopted,
+            Declined: self._declined,
+        }
+
+    @property
+    def held(self) -> int:
+        """How many connections are waiting or offered."""
+        return len(self._waiting) + sum(len(link.offered) for link in self._links.values())
+
+    def link(self, receiver: WorkerId) -> outbound.State:
+        """How things stand with a receiver."""
+        link = self._links.get(receiver)
+        return outbound.State.LOST if link is None else link.state
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """Take in what happened at `now` (monotonic seconds), and say what is to be done, in order.
+
+        Raises:
+            BugFound: Our own code broke its tables.
+        """
+        self._events[type(event)](event, now)
+        self._offer(now)
+        self._set_alarm(now)
+        wanted, self._effects = self._effects, []
+        return wanted
+
+    # ---- links ----
+
+    def _connected(self, event: events.Connected, now: float) -> None:
+        self._links[event.receiver] = _Link(event.receiver)
+        self.denials.pop(event.receiver, None)
+        self._effects.append(effects.Introduce(event.receiver))
+
+    def _heard(self, event: events.Heard, now: float) -> None:
+        link = self._links.get(event.receiver)
+        if link is None:
+            return
+        if isinstance(event.message, Welcomed | Denied) is (link.state is outbound.State.CONNECTED):
+            self._messages[type(event.message)](link, event.message, now)
+        else:
+            self._give_up(link)
+
+    def _denied(self, link: _Link, message: Denied, now: float) -> None:
+        self.denials[link.receiver] = message.denial
+        self._give_up(link)
+
+    def _credited(self, link: _Link, message: Credit, now: float) -> None:
+        link.credit += message.more
+        link.connections = message.connections + len(link.offered)
+
+    def _link_ended(self, event: events.LinkEnded, now: float) -> None:
+        link = self._links.pop(event.receiver, None)
+        if link is None:
+            return
+        link.move(outbound.Cause.ENDED)
+        self._effects.append(effects.Disconnect(link.receiver))
+        for connection in link.offered.values():
+            connection.move(parting.Cause.LINK_ENDED)
+            self._wait(connection, now)
+
+    def _link_broken(self, event: events.LinkBroken, now: float) -> None:
+        link = self._links.get(event.receiver)
+        if link is not None:
+            self._give_up(link)
+
+    def _give_up(self, link: _Link) -> None:
+        del self._links[link.receiver]
+        link.move(outbound.Cause.ENDED)
+        self._effects.append(effects.Disconnect(link.receiver))
+        for connection in link.offered.values():
+            connection.move(parting.Cause.GIVEN_UP)
+            self._effects.append(effects.LetGo(connection.id))
+
+    def _hinder(self, link: _Link, now: float) -> None:
+        link.move(outbound.Cause.HINDERED)
+        link.pause.begin(now)
+
+    # ---- connections ----
+
+    def _wait(self, connection: _Connection, now: float) -> None:
+        connection.receiver = None
+        if connection.until <= now:
+            self._end(connection)
+        else:
+            self._waiting[connection.id] = connection
+            self._expiry = min(self._expiry, connection.until)
+
+    def _offer(self, now: float) -> None:
+        """Offer the next connection; the answer to that brings the one after it."""
+        if self._offering is not None or not self._waiting:
+            return
+        open_to = [link for link in self._links.values() if link.credit and link.state is outbound.State.OPEN]
+        if not open_to:
+            return
+        for connection in self._waiting.values():
+            if connection.pause.until <= now:
+                self._offer_to(_best(open_to, connection.failed), connection)
+                return
+
+    def _offer_to(self, link: _Link, connection: _Connection) -> None:
+        connection.move(parting.Cause.OFFERED)
+        connection.receiver = link.receiver
+        del self._waiting[connection.id]
+        link.offered[connection.id] = self._offering = connection
+        link.credit -= 1
+        link.connections += 1
+        self._effects.append(effects.Offer(connection.id, link.receiver))
+
+    def _sent(self, event: events.Sent, now: float) -> None:
+        self._offering = None
+
+    def _not_sent(self, event: events.NotSent, now: float) -> None:
+        connection, link = self._take_back()
+        if link is None:
+            return
+        connection.move(parting.Cause.NOT_SENT)
+        if event.hindrance is Hindrance.LINK:
+            self._hinder(link, now)
+        else:
+            connection.pause.begin(now)
+        self._wait(connection, now)
+
+    def _vanished(self, event: events.Vanished, now: float) -> None:
+        connection, _ = self._take_back()
+        self._waiting.pop(connection.id, None)
+        if parting.TABLE.lists(connection.state, parting.Cause.VANISHED):
+            connection.move(parting.Cause.VANISHED)
+
+    def _take_back(self) -> tuple[_Connection, _Link | None]:
+        """The connection whose offer did not leave, and its link; None when that was lost meanwhile."""
+        connection, self._offering = self._offering, None
+        if connection is None:
+            raise AssertionError("bug: an answer to an offer that was not wanted")
+        link = None if connection.receiver is None else self._links.get(connection.receiver)
+        if link is None or connection.id not in link.offered:
+            return connection, None
+        del link.offered[connection.id]
+        link.credit += 1
+        link.connections -= 1
+        connection.failed = link.receiver
+        return connection, link
+
+    def _adopted(self, link: _Link, message: Adopted, now: float) -> None:
+        link.pause.forget()
+        if link.state is outbound.State.RESTING:
+            link.move(outbound.Cause.RESTED)
+        for connection in self._answered(link, message.ids):
+            connection.move(parting.Cause.ADOPTED)
+            self._effects.append(effects.LetGo(connection.id))
+
+    def _declined(self, link: _Link, message: Declined, now: float) -> None:
+        for connection in self._answered(link, (message.id,)):
+            connection.move(parting.Cause.DECLINED)
+            connection.failed = link.receiver
+            link.connections -= 1
+            if link.state is outbound.State.OPEN:
+                self._hinder(link, now)
+            self._wait(connection, now)
+
+    def _answered(self, link: _Link, ids: Sequence[int]) -> Iterator[_Connection]:
+        for id in ids:
+            connection = link.offered.pop(id, None)
+            if connection is None:
+                self.strays += 1
+            else:
+                yield connection
+
+    def _end(self, connection: _Connection) -> None:
+        connection.move(parting.Cause.OVERDUE)
+        self._effects.append(effects.End(connection.id))
+
+    # ---- time ----
+
+    def _woken(self, event: events.Woken, now: float) -> None:
+        self._wake = None
+        for link in self._links.values():
+            if link.state is outbound.State.RESTING and link.pause.until <= now:
+                link.move(outbound.Cause.RESTED)
+        if self._expiry <= now:
+            for connection in [each for each in self._waiting.values() if each.until <= now]:
+                del self._waiting[connection.id]
+                self._end(connection)
+            self._expiry = min((each.until for each in self._waiting.values()), default=float("inf"))
+
+    def _closed(self, event: events.Closed, now: float) -> None:
+        for link in tuple(self._links.values()):
+            self._give_up(link)
+        for connection in self._waiting.values():
+            self._end(connection)
+        self._waiting.clear()
+
+    def _set_alarm(self, now: float) -> None:
+        """Ask to be woken at the next pause's end or deadline, as long as anything waits."""
+        at = min(self._times(now), default=None) if self._waiting else None
+        if at != self._wake:
+            self._wake = at
+            self._effects.append(effects.Wake(at))
+
+    def _times(self, now: float) -> Iterator[float]:
+        yield self._expiry
+        for link in self._links.values():
+            if link.state is outbound.State.RESTING:
+                yield link.pause.until
+        if self._offering is None and any(link.credit for link in self._links.values()):
+            yield from (each.pause.until for each in self._waiting.values() if each.pause.until > now)
+
+
+def _best(links: Sequence[_Link], failed: WorkerId | None) -> _Link:
+    """The link to the receiver with the fewest connections, another one than failed if there is one."""
+    others = [link for link in links if link.receiver != failed]
+    return min(others or links, key=lambda link: (link.connections, link.receiver))

@@ -1,0 +1,38 @@
+"""A connection's luggage: packed where it leaves, unpacked where it goes on."""
+
+from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.limits import Limits
+from changeover.workers.http.luggage import Luggage
+from changeover.workers.http.phases import Phase, Sight
+
+PHASES = {phase.name: phase for phase in Phase}
+
+
+def pack(connection: HttpConnection, now: float) -> Luggage:
+    """What a connection takes along.
+
+    Args:
+        connection: Nothing of it is under way.
+        now: Seconds of the loop's clock.
+    """
+    sight, watch = connection.sight(), connection.watch
+    since = watch.since if watch.sight == sight else now
+    return Luggage(connection.unread(), connection.requests, sight.phase.name, since, connection.outlet.client_shut)
+
+
+def unpack(luggage: Luggage, connection: HttpConnection, now: float, limits: Limits) -> None:
+    """Go on as it was elsewhere.
+
+    Args:
+        luggage: What it brought.
+        connection: It has a transport, and has read nothing.
+        now: Seconds of the loop's clock.
+        limits: Bounds on how long it may do what it does.
+    """
+    connection.requests = luggage.requests
+    phase = PHASES.get(luggage.phase)
+    if phase is not None:
+        connection.watch.resume(Sight(phase, luggage.requests), luggage.since, now, limits)
+    connection.outlet.client_shut = luggage.client_shut
+    if luggage.unread or luggage.client_shut:
+        connection.take(luggage.unread)
