@@ -9,10 +9,12 @@ from pathlib import Path
 from changeover.workers.handover.departure import PATIENCE, Departure
 from changeover.workers.handover.reception import Reception
 from changeover.workers.http.connections import Connections
+from changeover.workers.http.limits import Limits
 from changeover.workers.link import endpoints
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
-from tests.wire import WireServer
+from tests.waits import DEADLINE, until
+from tests.wire import FakeDispatcher, WireServer
 
 JOURNAL = "journal"
 
@@ -27,6 +29,7 @@ class Side:
 
     Attributes:
         worker: Who it is.
+        dispatcher: Takes its requests.
         connections: Its connections.
         room: How many more it may hold.
         reception: Takes connections.
@@ -37,6 +40,7 @@ class Side:
         self,
         runtime: Path,
         incarnation: int,
+        dispatcher: FakeDispatcher,
         connections: Connections,
         *,
         journal: str = JOURNAL,
@@ -44,6 +48,7 @@ class Side:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.worker = worker_id(incarnation)
+        self.dispatcher = dispatcher
         self.connections = connections
         self.room = 100_000
         self.reception = Reception(
@@ -58,31 +63,46 @@ class Side:
         await self.departure.connect([other.worker for other in others], 5.0)
         self.departure.begin()
 
+    async def gone(self) -> None:
+        """Wait until no connection is left."""
+        await asyncio.wait_for(self.departure.done(), DEADLINE)
+
+    @property
+    def paths(self) -> list[str]:
+        """What it was asked for."""
+        return [exchange.request.path for exchange in self.dispatcher.seen]
+
     def close(self) -> None:
         self.departure.close()
         self.reception.close()
 
 
 class Sides:
-    """Some workers with the same answers.
+    """Some workers with the same answers and limits.
 
     Args:
         runtime: Where their sockets are.
-        server: The first one; accepts connections.
+        server: Accepts connections, for the first of them.
     """
 
     def __init__(self, runtime: Path, server: WireServer) -> None:
-        self.runtime = runtime
-        self.server = server
         self.all: list[Side] = []
+        self._runtime = runtime
+        self._server = server
 
-    def add(
-        self, connections: Connections | None = None, *, journal: str = JOURNAL, patience: float = PATIENCE
-    ) -> Side:
-        """One more worker, that listens."""
-        if connections is None:
-            connections = Connections(self.server.dispatcher, self.server.connections._site.limits)
-        side = Side(self.runtime, len(self.all) + 1, connections, journal=journal, patience=patience)
+    def first(self, patience: float = PATIENCE) -> Side:
+        """The worker that accepts."""
+        return self.add(server=self._server, patience=patience)
+
+    def add(self, *, server: WireServer | None = None, journal: str = JOURNAL, patience: float = PATIENCE) -> Side:
+        """One more worker; `server` accepts for it, if given."""
+        if server is None:
+            dispatcher = FakeDispatcher(self._server.dispatcher.answer)
+            connections = Connections(dispatcher, Limits())
+        else:
+            dispatcher, connections = server.dispatcher, server.connections
+        incarnation = len(self.all) + 1
+        side = Side(self._runtime, incarnation, dispatcher, connections, journal=journal, patience=patience)
         side.reception.start()
         self.all.append(side)
         return side
@@ -102,10 +122,12 @@ async def sides(runtime: Path, server: WireServer) -> AsyncIterator[Sides]:
         for side in them.all:
             for connection in side.connections:
                 connection.abort()
+        await until(lambda: not any(len(side.connections) for side in them.all))
+        for task in [task for side in them.all for task in side.dispatcher.tasks]:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def descriptors() -> int:
     """How many this process has open."""
     return len(os.listdir("/proc/self/fd"))
-
-

@@ -192,6 +192,7 @@ class Reception:
             return
         if isinstance(message, Introduction):
             packet.close_fds()
+            self.refresh()
             self._feed(events.Introduced(number, message))
             return
         sock = _socket_of(packet)

@@ -1,0 +1,431 @@
+"""Workers that hand connections over in a world of chance: both machines, and no sockets.
+
+Links keep the order of packets and lose none, as SEQPACKET does; processes die at any step; the
+system refuses packets and loses descriptors. After every step each connection must have one owner.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from changeover.workers.handover import effects, events, outbound
+from changeover.workers.handover.effects import Effect
+from changeover.workers.handover.events import Arrival, Event, Hindrance
+from changeover.workers.handover.messages import (
+    HANDOVER_VERSION,
+    Adopted,
+    Declined,
+    FromReceiver,
+    Introduction,
+)
+from changeover.workers.handover.receiver import Receiver
+from changeover.workers.handover.sender import Sender
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
+from tests.handover import JOURNAL, worker_id
+
+PATIENCE = 1e6
+
+
+@dataclass(eq=False)
+class Connection:
+    """A client's connection.
+
+    Attributes:
+        id: Its sender's number.
+        unread: Bytes that have to arrive as they are.
+        adopted: Who registered it.
+        lost: Whether its owner died with it, or its client left.
+        ended: Whether it was closed because nobody took it.
+    """
+
+    id: int
+    unread: bytes
+    adopted: list["ReceivingSide"] = field(default_factory=list)
+    lost: bool = False
+    ended: bool = False
+
+
+Passing = tuple[Connection, bytes]
+
+
+class Wire:
+    """A link: two queues, and whether each end is open."""
+
+    def __init__(self, number: int, sender: "SendingSide", receiver: "ReceivingSide") -> None:
+        self.number = number
+        self.sender = sender
+        self.receiver = receiver
+        self.onward: deque[Introduction | Passing] = deque()
+        self.back: deque[FromReceiver] = deque()
+        self.sender_open = self.receiver_open = True
+
+
+class Process:
+    """Feeds one machine and performs what it wants."""
+
+    machine: Sender | Receiver
+
+    def __init__(self, world: "World", incarnation: int) -> None:
+        self.world = world
+        self.worker = worker_id(incarnation)
+        self.alive = True
+        self.wake: float | None = None
+        self.wires: dict[Any, Wire] = {}
+        self._events: deque[Event] = deque()
+        self._feeding = False
+        self.perform: dict[type[Effect], Callable[..., None]] = {}
+
+    def feed(self, event: Event) -> None:
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        while self._events:
+            happened = self._events.popleft()
+            wanted = self.machine.handle(happened, self.world.now)
+            self.world.trace.append((self.world.now, self.worker.incarnation, happened, wanted))
+            for effect in wanted:
+                self.perform[type(effect)](effect)
+        self._feeding = False
+
+    def set_wake(self, effect: effects.Wake) -> None:
+        self.wake = effect.at
+
+    def tick(self) -> None:
+        if self.wake is not None and self.wake <= self.world.now:
+            self.wake = None
+            self.feed(events.Woken())
+
+
+class SendingSide(Process):
+    """A worker that leaves."""
+
+    machine: Sender
+
+    def __init__(self, world: "World", incarnation: int) -> None:
+        super().__init__(world, incarnation)
+        self.machine = Sender(PATIENCE)
+        self.wires: dict[WorkerId, Wire] = {}
+        self.held: dict[int, Connection] = {}
+        self.perform = {
+            effects.Introduce: self._introduce,
+            effects.Offer: self._offer,
+            effects.LetGo: self._let_go,
+            effects.End: self._end,
+            effects.Disconnect: self._disconnect,
+            effects.Wake: self.set_wake,
+        }
+
+    def connect(self, receiver: "ReceivingSide") -> None:
+        if receiver.worker not in self.wires and receiver.listening:
+            wire = self.world.wire(self, receiver)
+            self.wires[receiver.worker] = wire
+            receiver.wires[wire.number] = wire
+            receiver.feed(events.LinkMade(wire.number))
+            self.feed(events.Connected(receiver.worker))
+
+    def rest(self, connection: Connection) -> None:
+        self.held[connection.id] = connection
+        self.feed(events.Rested(connection.id))
+
+    def read(self, wire: Wire, most: int) -> None:
+        for _ in range(most):
+            if not (self.alive and wire.sender_open):
+                return
+            if wire.back:
+                self.feed(events.Heard(wire.receiver.worker, wire.back.popleft()))
+            elif not wire.receiver_open:
+                self.feed(events.LinkEnded(wire.receiver.worker))
+
+    def _introduce(self, effect: effects.Introduce) -> None:
+        self.wires[effect.receiver].onward.append(Introduction(HANDOVER_VERSION, self.worker, Stamp(JOURNAL, 1, 1)))
+
+    def _offer(self, effect: effects.Offer) -> None:
+        connection, wire = self.held[effect.id], self.wires[effect.receiver]
+        if self.world.chance("vanish"):
+            del self.held[effect.id]
+            connection.lost = True
+            self.feed(events.Vanished(effect.id))
+        elif not wire.receiver_open or self.world.chance("link"):
+            self.feed(events.NotSent(effect.id, Hindrance.LINK))
+        elif self.world.chance("packet"):
+            self.feed(events.NotSent(effect.id, Hindrance.PACKET))
+        else:
+            wire.onward.append((connection, connection.unread))
+            self.feed(events.Sent(effect.id))
+
+    def _let_go(self, effect: effects.LetGo) -> None:
+        connection = self.held.pop(effect.id)
+        assert connection.adopted or self.world.under_way(connection), "a connection that nobody has was let go of"
+
+    def _end(self, effect: effects.End) -> None:
+        connection = self.held.pop(effect.id)
+        assert not connection.adopted, "a connection of somebody else was closed"
+        connection.ended = True
+
+    def _disconnect(self, effect: effects.Disconnect) -> None:
+        self.world.close_sender(self.wires.pop(effect.receiver))
+
+    def close(self) -> None:
+        """Give up: what was said until now is heard."""
+        for wire in tuple(self.wires.values()):
+            self.read(wire, len(wire.back) + 1)
+        self.feed(events.Closed())
+        self.die()
+
+    def die(self) -> None:
+        self.alive = False
+        for wire in self.wires.values():
+            self.world.close_sender(wire)
+        for connection in self.held.values():
+            if not connection.adopted and not self.world.under_way(connection):
+                connection.lost = True
+        self.held.clear()
+
+
+class ReceivingSide(Process):
+    """A worker that stays."""
+
+    machine: Receiver
+
+    def __init__(self, world: "World", incarnation: int) -> None:
+        super().__init__(world, incarnation)
+        self.machine = Receiver(JOURNAL)
+        self.wires: dict[int, Wire] = {}
+        self.listening = True
+        self.room = world.random.choice([0, 3, 20, 1000])
+        self.arrived: dict[tuple[int, int], Passing] = {}
+        self.owned: list[Connection] = []
+        self.perform = {
+            effects.Say: self._say,
+            effects.Adopt: self._adopt,
+            effects.Drop: self._drop,
+            effects.HangUp: self._hang_up,
+            effects.Wake: self.set_wake,
+        }
+
+    def stand(self) -> None:
+        self.feed(events.Standing(max(0, self.room - len(self.owned)), len(self.owned)))
+
+    def tick(self) -> None:
+        if self.wake is not None and self.wake <= self.world.now:
+            self.stand()
+        super().tick()
+
+    def read(self, wire: Wire, most: int) -> None:
+        arrivals: list[Arrival] = []
+        for _ in range(most):
+            if not (self.alive and wire.receiver_open and wire.onward):
+                break
+            packet = wire.onward.popleft()
+            if isinstance(packet, Introduction):
+                self.feed(events.Introduced(wire.number, packet))
+            else:
+                arrivals.append(self._arrival(wire, packet))
+        if arrivals:
+            self.stand()
+            self.feed(events.Arrived(wire.number, tuple(arrivals)))
+        if wire.receiver_open and not wire.onward and not wire.sender_open:
+            self.feed(events.SenderEnded(wire.number))
+
+    def _arrival(self, wire: Wire, packet: Passing) -> Arrival:
+        whole = not self.world.chance("cut")
+        if whole:
+            self.arrived[wire.number, packet[0].id] = packet
+        else:
+            self.world.lose_if_nobody_has(packet[0])
+        return Arrival(packet[0].id, whole)
+
+    def _say(self, effect: effects.Say) -> None:
+        wire = self.wires.get(effect.link)
+        if wire is None:
+            return
+        if not wire.sender_open:
+            self.feed(events.Unsaid(effect.link, gone=True))
+        elif self.world.chance("mute"):
+            self.feed(events.Unsaid(effect.link, gone=False))
+        else:
+            wire.back.append(effect.message)
+            if isinstance(effect.message, Adopted | Declined):
+                self.feed(events.Said(effect.link, effect.message))
+
+    def _adopt(self, effect: effects.Adopt) -> None:
+        connection, unread = self.arrived.pop((effect.link, effect.id))
+        assert unread == connection.unread
+        assert not connection.adopted, f"{connection.id} was adopted twice"
+        assert not connection.ended, f"{connection.id} was closed, and goes on"
+        connection.adopted.append(self)
+        self.owned.append(connection)
+
+    def _drop(self, effect: effects.Drop) -> None:
+        connection, _ = self.arrived.pop((effect.link, effect.id))
+        self.world.lose_if_nobody_has(connection)
+
+    def _hang_up(self, effect: effects.HangUp) -> None:
+        self.world.close_receiver(self.wires.pop(effect.link))
+
+    def close(self) -> None:
+        """Stop receiving, and live on with what is owned."""
+        self.listening = False
+        for wire in tuple(self.wires.values()):
+            self.world.close_receiver(wire)
+        self.wires.clear()
+
+    def die(self) -> None:
+        self.close()
+        self.alive = False
+
+
+class World:
+    """A few workers, and everything that can happen to them.
+
+    Args:
+        seed: Decides all of it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.now = 0.0
+        self.trace: deque[tuple[float, int, Event, Sequence[Effect]]] = deque(maxlen=60)
+        self.faults = dict.fromkeys(("vanish", "link", "packet", "cut", "mute"), 0.0)
+        for fault in self.faults:
+            self.faults[fault] = self.random.choice([0.0, 0.0, 0.05, 0.3])
+        self.wires: list[Wire] = []
+        self.numbered = 0
+        self.connections: list[Connection] = []
+        self.unsettled: set[Connection] = set()
+        self.senders = [SendingSide(self, 1 + n) for n in range(self.random.randint(1, 2))]
+        self.receivers = [ReceivingSide(self, 11 + n) for n in range(self.random.randint(1, 3))]
+
+    def chance(self, fault: str) -> bool:
+        return self.random.random() < self.faults[fault]
+
+    # ---- what can happen ----
+
+    def step(self) -> None:
+        """One thing happens."""
+        self.now += self.random.choice([0.0, 0.0001, 0.003, 0.05])
+        action = self.random.choices(
+            [self.read_some, self.rest_some, self.connect, self.tick, self.kill], weights=[60, 15, 8, 16, 1]
+        )[0]
+        action()
+        self.check()
+
+    def read_some(self) -> None:
+        if self.wires:
+            wire, most = self.random.choice(self.wires), self.random.randint(1, 40)
+            self.random.choice([wire.sender.read, wire.receiver.read])(wire, most)
+
+    def rest_some(self) -> None:
+        sender = self.random.choice(self.senders)
+        for _ in range(self.random.choice([1, 1, 5, 40])):
+            connection = Connection(len(self.connections), self.random.randbytes(3))
+            if sender.alive:
+                self.connections.append(connection)
+                self.unsettled.add(connection)
+                sender.rest(connection)
+
+    def connect(self) -> None:
+        sender, receiver = self.random.choice(self.senders), self.random.choice(self.receivers)
+        if sender.alive and receiver.alive:
+            sender.connect(receiver)
+
+    def tick(self) -> None:
+        for process in (*self.senders, *self.receivers):
+            if process.alive:
+                process.tick()
+
+    def kill(self) -> None:
+        victim = self.random.choice([*self.senders, *self.receivers])
+        if not victim.alive:
+            return
+        if (isinstance(victim, ReceivingSide) and self.random.random() < 0.3) or (
+            isinstance(victim, SendingSide) and self.random.random() < 0.3
+        ):
+            victim.close()
+        else:
+            victim.die()
+
+    def heal(self) -> None:
+        """Nothing fails any more, and somebody has room."""
+        self.faults = dict.fromkeys(self.faults, 0.0)
+        self.receivers.append(ReceivingSide(self, 99))
+        for receiver in self.receivers:
+            receiver.room = 100_000
+        self.wires = [wire for wire in self.wires if wire.sender_open or wire.receiver_open]
+        for _ in range(400):
+            self.now += 0.3
+            for sender in self.senders:
+                for receiver in self.receivers:
+                    if sender.alive and receiver.alive:
+                        sender.connect(receiver)
+            for wire in tuple(self.wires):
+                wire.receiver.read(wire, 32)
+                wire.sender.read(wire, 32)
+            self.tick()
+            self.check()
+            if self.at_rest:
+                return
+        raise AssertionError("the healed world does not come to rest")
+
+    @property
+    def at_rest(self) -> bool:
+        return not any(wire.onward for wire in self.wires) and not any(sender.held for sender in self.senders)
+
+    # ---- what must hold ----
+
+    def check(self) -> None:
+        """Each connection has exactly one owner that lives, or its owner died."""
+        kept = {id: sender for sender in self.senders for id in sender.held}
+        under_way = set(self._under_way())
+        for connection in tuple(self.unsettled):
+            keeper = kept.get(connection.id)
+            if connection.adopted and keeper is not None:
+                state = keeper.machine.link(connection.adopted[0].worker)
+                assert state is not outbound.State.LOST, f"{connection.id} is registered there, and ours here"
+            elif keeper is None and connection.id not in under_way:
+                settled = bool(connection.adopted) or connection.ended or connection.lost
+                assert settled, f"nobody has {connection.id}"
+                self.unsettled.remove(connection)
+
+    def under_way(self, connection: Connection) -> bool:
+        """Whether a living receiver may still come to it."""
+        return connection.id in self._under_way()
+
+    def _under_way(self) -> Iterator[int]:
+        for wire in self.wires:
+            if wire.receiver_open:
+                yield from (packet[0].id for packet in wire.onward if not isinstance(packet, Introduction))
+        for receiver in self.receivers:
+            yield from (connection.id for connection, _ in receiver.arrived.values())
+
+    def lose_if_nobody_has(self, connection: Connection) -> None:
+        """A descriptor was closed: its owner has died, unless it still has its own."""
+        if not any(sender.held.get(connection.id) is connection for sender in self.senders):
+            connection.lost = not connection.adopted
+
+    def told(self) -> str:
+        """What happened last."""
+        return "\n".join(f"{now:8.3f} {who}: {event} -> {list(wanted)}" for now, who, event, wanted in self.trace)
+
+    # ---- links ----
+
+    def wire(self, sender: SendingSide, receiver: ReceivingSide) -> Wire:
+        self.numbered += 1
+        wire = Wire(self.numbered, sender, receiver)
+        self.wires.append(wire)
+        return wire
+
+    def close_sender(self, wire: Wire) -> None:
+        wire.sender_open = False
+        wire.back.clear()
+
+    def close_receiver(self, wire: Wire) -> None:
+        wire.receiver_open = False
+        dropped = [packet[0] for packet in wire.onward if not isinstance(packet, Introduction)]
+        wire.onward.clear()
+        for connection in dropped:
+            self.lose_if_nobody_has(connection)
