@@ -67,6 +67,8 @@ class Process:
     """Feeds one machine and performs what it wants."""
 
     machine: Sender | Receiver
+    close: Callable[[], None]
+    die: Callable[[], None]
 
     def __init__(self, world: "World", incarnation: int) -> None:
         self.world = world
@@ -340,13 +342,9 @@ class World:
 
     def kill(self) -> None:
         victim = self.random.choice([*self.senders, *self.receivers])
-        if not victim.alive:
-            return
-        if (isinstance(victim, ReceivingSide) and self.random.random() < 0.3) or (
-            isinstance(victim, SendingSide) and self.random.random() < 0.3
-        ):
+        if victim.alive and self.random.random() < 0.3:
             victim.close()
-        else:
+        elif victim.alive:
             victim.die()
 
     def heal(self) -> None:

@@ -152,6 +152,13 @@ class Acceptor:
         self._timer: asyncio.TimerHandle | None = None
         self._queues = select.poll()
 
+    @property
+    def room(self) -> int:
+        """How many more connections this worker may hold; 0 as long as it does not accept."""
+        if self.state in (State.OPEN, State.YIELDING):
+            return max(0, self._most - len(self._connections))
+        return 0
+
     def start(self) -> None:
         """Begin to accept, and to count. Descriptors that are open by now are not available to connections."""
         self._most = most_connections(self._most)
