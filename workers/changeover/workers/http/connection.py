@@ -235,7 +235,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.exchange = self._incoming = None
         if self._vacant and not self.outlet.client_shut:
             return
-        if self.outlet.ending or least_to_come(self._body) > MAX_DISCARD:
+        course = self.outlet.course
+        if (course is not _OPEN and course is not _LEAVING) or least_to_come(self._body) > MAX_DISCARD:
             self._close_after_last()
         else:
             self._advance()
