@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from changeover.workers.http.limits import Limits
-from changeover.workers.http.phases import RULES, Overdue, Phase, Sight, Watch, sweep_interval
+from changeover.workers.http.phases import MOMENT, RULES, Overdue, Phase, Sight, Watch, sweep_interval
 
 LIMITS = Limits(head_timeout=10.0, keep_alive=20.0)
 
@@ -30,6 +30,16 @@ def test_another_phase_starts_the_time_anew() -> None:
     assert watch.look(Sight(Phase.BUSY, 1), 2000.0, LIMITS) is None
     assert watch.look(Sight(Phase.IDLE, 2), 2000.0, LIMITS) is None
     assert watch.look(Sight(Phase.IDLE, 2), 2020.0, LIMITS) is Overdue.CLOSE
+
+
+def test_a_phase_that_was_timed_elsewhere_goes_on_and_has_a_moment_left() -> None:
+    watch, sight = Watch(), Sight(Phase.HEAD, 1)
+    watch.resume(sight, 5.0, 10.0, LIMITS)
+    assert [watch.look(sight, now, LIMITS) for now in (14.9, 15.0)] == [None, Overdue.TIMEOUT]
+    watch.resume(sight, 5.0, 1000.0, LIMITS)
+    assert [watch.look(sight, now, LIMITS) for now in (1000.0, 1000.0 + MOMENT)] == [None, Overdue.TIMEOUT]
+    watch.resume(sight, 3000.0, 2000.0, LIMITS)
+    assert watch.since == 2000.0
 
 
 def test_every_phase_but_busy_has_a_limit_that_limits_knows() -> None:

@@ -20,7 +20,6 @@ from changeover.workers.handover.events import Event, Hindrance
 from changeover.workers.handover.link import Link, peer_is_us
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
-    MOST_CREDIT,
     Introduction,
     Offer,
     decode_from_receiver,
@@ -43,6 +42,8 @@ LOOK_AGAIN = 0.005
 """Seconds between two attempts to reach a successor."""
 LATER = 5.0
 """Seconds in which successors that were added later have to be reached."""
+PER_TURN = 128
+"""Packets heard of one receiver in one turn of the loop: more than can be waiting."""
 PATIENCE = 30.0
 """Seconds that a connection waits to be taken, unless told otherwise."""
 
@@ -152,6 +153,8 @@ class Departure:
         for task in self._additions:
             task.cancel()
         self._take_rested()
+        for receiver in tuple(self._links):
+            self._on_readable(receiver)  # what was said until now counts
         self._feed(events.Closed())
         if self._timer is not None:
             self._timer.cancel()
@@ -187,7 +190,7 @@ class Departure:
             self._feed(events.Rested(number))
 
     def _on_readable(self, receiver: WorkerId) -> None:
-        for packet in self._links[receiver].take(MOST_CREDIT):
+        for packet in self._links[receiver].take(PER_TURN):
             if not packet.data:
                 self._feed(events.LinkEnded(receiver))
                 return

@@ -1,0 +1,161 @@
+"""Connections come to rest, are parted from, and go on where they are adopted."""
+
+import asyncio
+import os
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+
+from changeover.workers.http.addresses import worded
+from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.connections import Connections
+from changeover.workers.http.limits import Limits
+from changeover.workers.http.phases import Phase
+from tests.waits import until
+from tests.wire import Client, FakeDispatcher, WireServer, echo, get, post, serving
+
+
+def leave(server: WireServer) -> list[HttpConnection]:
+    """Let all leave; those that have come to rest, as they do."""
+    rested: list[HttpConnection] = []
+    server.connections.leave(rested.append)
+    return rested
+
+
+async def test_a_connection_at_rest_reads_nothing_and_is_told_once() -> None:
+    async with serving() as server:
+        client = await server.client()
+        rested = leave(server)
+        (connection,) = rested
+        client.send(get("/unseen"))
+        connection.resume()
+        server.connections.sweep(1e9)
+        server.connections.sweep(2e9)
+        await asyncio.sleep(0)
+        assert (rested, connection.unread(), server.dispatcher.seen) == ([connection], b"", [])
+
+
+async def test_a_connection_goes_on_where_it_is_adopted() -> None:
+    async with serving() as server:
+        client = await server.client()
+        assert (await client.ask("/one"))[0] == 200
+        client.send(get("/two")[:5])
+        (connection,) = server.connections
+        await until(connection.unread)
+        (rested,) = leave(server)
+        parted = server.connections.part(rested)
+        assert parted is not None
+        sock, luggage = parted
+        assert (luggage.unread, luggage.requests, luggage.phase) == (b"GET /", 1, "HEAD")
+        assert not os.get_inheritable(sock.fileno())
+        await until(lambda: not len(server.connections))
+        there = Connections(server.dispatcher, Limits())
+        there.adopt(sock, luggage)
+        assert len(there) == 1
+        client.send(get("/two")[5:])
+        assert await client.response() == (200, b"GET /two ")
+        for each in there:
+            each.abort()
+        await until(lambda: not len(there))
+
+
+async def test_a_connection_that_ends_while_it_waits_cannot_be_parted_from() -> None:
+    async with serving() as server:
+        await server.client()
+        (rested,) = leave(server)
+        rested.finish()
+        assert server.connections.part(rested) is None
+
+
+async def test_without_a_free_descriptor_a_connection_stays_as_it_is() -> None:
+    async with serving() as server:
+        client = await server.client()
+        (rested,) = leave(server)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                server.connections.part(rested)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        parted = server.connections.part(rested)
+        assert parted is not None
+        there = Connections(server.dispatcher, Limits())
+        there.adopt(*parted)
+        assert await client.ask("/late") == (200, b"GET /late ")
+        for each in there:
+            each.abort()
+        await until(lambda: not len(there))
+
+
+async def test_what_was_parted_from_and_taken_by_nobody_is_closed_politely() -> None:
+    async with serving() as server:
+        client = await server.client()
+        (rested,) = leave(server)
+        parted = server.connections.part(rested)
+        assert parted is not None
+        server.connections.end(parted[0])
+        assert await client.rest() == b""
+        assert server.connections.phases()[Phase.LINGERING] == 1
+
+
+async def test_a_stop_ends_those_that_wait_as_well() -> None:
+    async with serving() as server:
+        client = await server.client()
+        await client.ask()
+        assert len(leave(server)) == 1
+        stopping = asyncio.ensure_future(server.connections.stop(5.0))
+        assert await client.rest() == b""
+        await client.close()
+        assert await asyncio.wait_for(stopping, 5) == 0
+
+
+async def test_an_answer_that_ends_the_connection_still_does() -> None:
+    async with serving() as server:
+        client = await server.client()
+        gate = asyncio.Event()
+
+        async def slow_echo(exchange: object) -> None:
+            await gate.wait()
+            await echo(exchange)  # type: ignore[arg-type]
+
+        server.dispatcher.answer = slow_echo
+        client.send(get("/last", "Connection: close\r\n"))
+        await until(lambda: server.dispatcher.seen)
+        rested = leave(server)
+        gate.set()
+        assert (await client.rest()).endswith(b"GET /last ")
+        assert rested == []
+
+
+async def test_a_connection_of_a_unix_socket_keeps_its_address(tmp_path: Path) -> None:
+    dispatcher = FakeDispatcher(echo)
+    here, there = Connections(dispatcher, Limits()), Connections(dispatcher, Limits())
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        client = Client(*await asyncio.open_unix_connection(str(tmp_path / "s")))
+        here.adopt(listener.accept()[0])
+    client.send(post("/one", b"body"))
+    assert await client.response() == (200, b"POST /one body")
+    rested: list[HttpConnection] = []
+    here.leave(rested.append)
+    parted = here.part(rested[0])
+    assert parted is not None
+    there.adopt(*parted)
+    assert await client.ask("/two") == (200, b"GET /two ")
+    assert [worded(each.server) for each in there] == [f"unix:{tmp_path / 's'}"]
+    await client.close()
+    await until(lambda: not len(here) and not len(there))
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [(("127.0.0.1", 80), "127.0.0.1:80"), (("::1", 80), "[::1]:80"), (("/run/s", None), "unix:/run/s")],
+)
+def test_addresses_are_worded_as_they_are_configured(server: tuple[str, int | None], words: str) -> None:
+    assert worded(server) == words
