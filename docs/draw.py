@@ -23,6 +23,10 @@ MODULES = (
     "changeover.supervisor.watching.lookout",
     "changeover.workers.participant.aside",
     "changeover.workers.participant.attachment",
+    "changeover.workers.handover.parting",
+    "changeover.workers.handover.outbound",
+    "changeover.workers.handover.adoption",
+    "changeover.workers.handover.inbound",
 )
 """Where the tables are, in the order in which they are best read."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.workers.handover import events
 from changeover.workers.handover.errors import Unreachable
 from changeover.workers.handover.messages import Denial
 from changeover.workers.http.limits import Limits
@@ -15,7 +16,7 @@ from changeover.workers.link import endpoints
 from changeover.workers.serving.exchange import Exchange
 from tests.handover import descriptors, sides, worker_id
 from tests.waits import until
-from tests.wire import Client, WireServer, chunked, echo, get, post, serving
+from tests.wire import Client, WireServer, chunked, echo, field_of, get, post, serving
 
 
 class Gate:
@@ -64,8 +65,9 @@ async def test_a_request_in_flight_is_answered_where_it_began_and_its_successors
         )
         assert len(new.connections) == 0
         gate.open.set()
-        assert [await client.response() for _ in range(4)] == [
-            (200, b"GET /slow "),
+        assert field_of(await client.head(), b"connection") is None
+        assert await client.exactly(10) == b"GET /slow "
+        assert [await client.response() for _ in range(3)] == [
             (200, b"GET /second "),
             (200, b"POST /third body"),
             (200, b"GET /fourth "),
@@ -239,6 +241,21 @@ async def test_what_was_taken_back_is_offered_to_another(tmp_path: Path) -> None
         first.reception.close()
         await old.gone()
         assert (len(first.connections), len(second.connections)) == (0, 100)
+        for client in clients:
+            assert await client.ask() == (200, b"GET / ")
+
+
+async def test_a_receiver_that_lost_a_link_is_reached_again(tmp_path: Path) -> None:
+    async with serving() as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(), workers.add()
+        clients = [await server.client() for _ in range(50)]
+        new.room = 0
+        await old.leave_to(new)
+        (number,) = new.reception._links
+        new.reception._feed(events.Nonsense(number))
+        new.room = 1000
+        await old.gone()
+        assert (len(new.connections), old.departure.ended) == (50, 0)
         for client in clients:
             assert await client.ask() == (200, b"GET / ")
 

@@ -150,12 +150,12 @@ class Departure:
 
     def close(self) -> None:
         """End the departure: what nobody has taken is closed politely, what is on its way is given up."""
-        for task in self._additions:
-            task.cancel()
         self._take_rested()
         for receiver in tuple(self._links):
             self._on_readable(receiver)  # what was said until now counts
         self._feed(events.Closed())
+        for task in self._additions:
+            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -193,6 +193,7 @@ class Departure:
         for packet in self._links[receiver].take(PER_TURN):
             if not packet.data:
                 self._feed(events.LinkEnded(receiver))
+                self.add((receiver,))  # it may live, and have closed the link because it could not answer
                 return
             try:
                 message = decode_from_receiver(packet.data)
@@ -220,7 +221,7 @@ class Departure:
         try:
             await self.connect(successors, LATER)
         except Unreachable as error:
-            logger.warning("%s", error)
+            logger.warning("%s; those that are reached take its share", error)
 
     # ---- what is wanted ----
 
