@@ -11,8 +11,10 @@ import pytest
 from changeover.workers.http.addresses import worded
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.connections import Connections
+from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.limits import Limits
 from changeover.workers.http.phases import Phase
+from changeover.workers.serving.exchange import Exchange
 from tests.waits import until
 from tests.wire import Client, FakeDispatcher, WireServer, echo, get, post, serving
 
@@ -119,9 +121,9 @@ async def test_an_answer_that_ends_the_connection_still_does() -> None:
         client = await server.client()
         gate = asyncio.Event()
 
-        async def slow_echo(exchange: object) -> None:
+        async def slow_echo(exchange: Exchange) -> None:
             await gate.wait()
-            await echo(exchange)  # type: ignore[arg-type]
+            await echo(exchange)
 
         server.dispatcher.answer = slow_echo
         client.send(get("/last", "Connection: close\r\n"))
@@ -159,3 +161,41 @@ async def test_a_connection_of_a_unix_socket_keeps_its_address(tmp_path: Path) -
 )
 def test_addresses_are_worded_as_they_are_configured(server: tuple[str, int | None], words: str) -> None:
     assert worded(server) == words
+
+
+class Observer(FakeDispatcher):
+    """Notes, at the very moment of a dispatch, whether its connection is known to be half-closed."""
+
+    def __init__(self) -> None:
+        super().__init__(echo)
+        self.shut: list[bool] = []
+
+    def dispatch(self, exchange: Exchange) -> bool:
+        assert isinstance(exchange, WireExchange)
+        self.shut.append(exchange._wire.outlet.client_shut)
+        return super().dispatch(exchange)
+
+
+async def test_that_a_client_has_shut_its_write_side_is_known_from_the_start() -> None:
+    gate = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await gate.wait()
+        await echo(exchange)
+
+    async with serving(slow) as server:
+        client = await server.client()
+        client.send(get("/first") + get("/second"))
+        client.shut()
+        await until(lambda: server.connections.phases()[Phase.HALF_CLOSED])
+        rested = leave(server)
+        gate.set()
+        await until(lambda: rested)
+        parted = server.connections.part(rested[0])
+        assert parted is not None
+        observer = Observer()
+        there = Connections(observer, Limits())
+        there.adopt(*parted)
+        assert [await client.response() for _ in range(2)] == [(200, b"GET /first "), (200, b"GET /second ")]
+        assert (await client.rest(), observer.shut) == (b"", [True])
+        await until(lambda: not len(there))
