@@ -14,7 +14,7 @@ from changeover.workers.http.limits import Limits
 from changeover.workers.http.phases import Phase
 from changeover.workers.link import endpoints
 from changeover.workers.serving.exchange import Exchange
-from tests.handover import descriptors, sides, worker_id
+from tests.handover import Side, descriptors, sides, worker_id
 from tests.waits import until
 from tests.wire import Client, WireServer, chunked, echo, field_of, get, post, serving
 
@@ -29,6 +29,12 @@ class Gate:
         if exchange.request.path.startswith("/slow"):
             await self.open.wait()
         await echo(exchange)
+
+
+def deafen(side: Side) -> None:
+    """Let a receiver read no more, as one that hangs does."""
+    for link in side.reception._links.values():
+        side.reception._loop.remove_reader(link._sock)
 
 
 async def test_idle_silent_and_half_said_connections_go_on_elsewhere(tmp_path: Path) -> None:
@@ -233,7 +239,7 @@ async def test_what_was_taken_back_is_offered_to_another(tmp_path: Path) -> None
         clients = [await server.client() for _ in range(100)]
         await old.departure.connect([first.worker], 5.0)
         await until(lambda: old.departure.sender._links[first.worker].credit)
-        first.reception._loop.remove_reader(next(iter(first.reception._links.values()))._sock)  # it reads no more
+        deafen(first)
         old.departure.begin()
         await until(lambda: sum(len(link.offered) for link in old.departure.sender._links.values()) == 32)
         old.departure.add([second.worker])
@@ -243,6 +249,22 @@ async def test_what_was_taken_back_is_offered_to_another(tmp_path: Path) -> None
         assert (len(first.connections), len(second.connections)) == (0, 100)
         for client in clients:
             assert await client.ask() == (200, b"GET / ")
+
+
+async def test_the_end_of_a_departure_hears_what_was_said_until_then(tmp_path: Path) -> None:
+    async with serving() as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(), workers.add()
+        clients = [await server.client() for _ in range(10)]
+        await old.departure.connect([new.worker], 5.0)
+        await until(lambda: old.departure.sender._links[new.worker].credit)
+        deafen(new)
+        old.departure.begin()
+        await until(lambda: len(old.departure.sender._links[new.worker].offered) == 10)
+        new.reception.close()
+        old.departure.close()
+        assert (old.departure.ended, old.departure.adopted) == (10, 0)
+        for client in clients:
+            assert await client.rest() == b""
 
 
 async def test_a_receiver_that_lost_a_link_is_reached_again(tmp_path: Path) -> None:
