@@ -26,7 +26,7 @@ def leave(server: WireServer) -> list[HttpConnection]:
     return rested
 
 
-async def test_a_connection_at_rest_reads_nothing_and_is_told_once() -> None:
+async def test_a_connection_at_rest_reads_nothing_is_told_once_and_is_never_late() -> None:
     async with serving() as server:
         client = await server.client()
         rested = leave(server)
@@ -37,6 +37,7 @@ async def test_a_connection_at_rest_reads_nothing_and_is_told_once() -> None:
         server.connections.sweep(2e9)
         await asyncio.sleep(0)
         assert (rested, connection.unread(), server.dispatcher.seen) == ([connection], b"", [])
+        assert connection.at_boundary
 
 
 async def test_a_connection_goes_on_where_it_is_adopted() -> None:
