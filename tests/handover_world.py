@@ -26,7 +26,8 @@ from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from tests.handover import JOURNAL, worker_id
 
-PATIENCE = 1e6
+FOR_EVER, SHORT = 1e6, 1.0
+"""Seconds that connections wait to be taken."""
 
 
 @dataclass(eq=False)
@@ -36,6 +37,7 @@ class Connection:
     Attributes:
         id: Its sender's number.
         unread: Bytes that have to arrive as they are.
+        since: When it came to rest.
         adopted: Who registered it.
         lost: Whether its owner died with it, or its client left.
         ended: Whether it was closed because nobody took it.
@@ -43,6 +45,7 @@ class Connection:
 
     id: int
     unread: bytes
+    since: float
     adopted: list["ReceivingSide"] = field(default_factory=list)
     lost: bool = False
     ended: bool = False
@@ -109,9 +112,10 @@ class SendingSide(Process):
 
     def __init__(self, world: "World", incarnation: int) -> None:
         super().__init__(world, incarnation)
-        self.machine = Sender(PATIENCE)
+        self.machine = Sender(world.patience)
         self.wires: dict[WorkerId, Wire] = {}
         self.held: dict[int, Connection] = {}
+        self.closing = False
         self.perform = {
             effects.Introduce: self._introduce,
             effects.Offer: self._offer,
@@ -166,6 +170,7 @@ class SendingSide(Process):
     def _end(self, effect: effects.End) -> None:
         connection = self.held.pop(effect.id)
         assert not connection.adopted, "a connection of somebody else was closed"
+        assert self.closing or connection.since + self.world.patience <= self.world.now, "closed before its time"
         connection.ended = True
 
     def _disconnect(self, effect: effects.Disconnect) -> None:
@@ -175,6 +180,7 @@ class SendingSide(Process):
         """Give up: what was said until now is heard."""
         for wire in tuple(self.wires.values()):
             self.read(wire, len(wire.back) + 1)
+        self.closing = True
         self.feed(events.Closed())
         self.die()
 
@@ -264,7 +270,7 @@ class ReceivingSide(Process):
 
     def _drop(self, effect: effects.Drop) -> None:
         connection, _ = self.arrived.pop((effect.link, effect.id))
-        self.world.lose_if_nobody_has(connection)
+        assert self.world.is_kept(connection), f"{connection.id} was dropped by the only one who had it"
 
     def _hang_up(self, effect: effects.HangUp) -> None:
         self.world.close_receiver(self.wires.pop(effect.link))
@@ -291,6 +297,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.now = 0.0
+        self.patience = self.random.choice([FOR_EVER, FOR_EVER, SHORT])
         self.trace: deque[tuple[float, int, Event, Sequence[Effect]]] = deque(maxlen=60)
         self.faults = dict.fromkeys(("vanish", "link", "packet", "cut", "mute"), 0.0)
         for fault in self.faults:
@@ -324,7 +331,7 @@ class World:
     def rest_some(self) -> None:
         sender = self.random.choice(self.senders)
         for _ in range(self.random.choice([1, 1, 5, 40])):
-            connection = Connection(len(self.connections), self.random.randbytes(3))
+            connection = Connection(len(self.connections), self.random.randbytes(3), self.now)
             if sender.alive:
                 self.connections.append(connection)
                 self.unsettled.add(connection)
@@ -402,8 +409,12 @@ class World:
 
     def lose_if_nobody_has(self, connection: Connection) -> None:
         """A descriptor was closed: its owner has died, unless it still has its own."""
-        if not any(sender.held.get(connection.id) is connection for sender in self.senders):
+        if not self.is_kept(connection):
             connection.lost = not connection.adopted
+
+    def is_kept(self, connection: Connection) -> bool:
+        """Whether its sender lives and has it."""
+        return any(sender.held.get(connection.id) is connection for sender in self.senders)
 
     def told(self) -> str:
         """What happened last."""

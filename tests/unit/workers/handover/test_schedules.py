@@ -39,3 +39,4 @@ def test_whatever_fails_each_connection_has_one_owner_and_is_adopted_in_the_end(
     assert seen["adopted"] > PER_TEST * 10
     assert seen["lost"]
     assert seen["declined"]
+    assert seen["ended"]
