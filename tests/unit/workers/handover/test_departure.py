@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from changeover.workers.handover import events
+from changeover.workers.handover.departure import PATIENCE
 from changeover.workers.handover.errors import Unreachable
 from changeover.workers.handover.messages import Denial
 from changeover.workers.http.limits import Limits
@@ -371,18 +372,18 @@ async def test_the_socket_is_for_the_group_and_is_gone_at_the_end(tmp_path: Path
 async def hand_over_all(server: WireServer, runtime: Path, *, taken: bool) -> None:
     """Leave to workers that refuse, and perhaps to one that does not."""
     async with sides(runtime, server) as workers:
-        old = workers.first(patience=0.1)
+        old = workers.first(patience=PATIENCE if taken else 0.1)
         taker, foreign, full = workers.add(), workers.add(journal="another"), workers.add()
         full.room = 0
-        for _ in range(30):
+        for _ in range(100):
             await server.client()
         with pytest.raises(Unreachable):
             await old.departure.connect([foreign.worker, full.worker], 5.0)
         if taken:
             await old.departure.connect([taker.worker], 5.0)
         old.departure.begin()
-        await until(lambda: old.departure.adopted + old.departure.ended == 30)
-        assert old.departure.adopted == (30 if taken else 0)
+        await until(lambda: old.departure.adopted + old.departure.ended == 100)
+        assert old.departure.adopted == (100 if taken else 0)
 
 
 async def test_nothing_leaks_whatever_became_of_the_connections(tmp_path: Path) -> None:

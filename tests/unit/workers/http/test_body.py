@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.workers.http.body import MAX_EXTRA, MAX_LINE, Body, body_of
+from changeover.workers.http.body import MAX_EXTRA, MAX_LINE, Body, body_of, least_to_come
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import CHUNKED
 
@@ -79,3 +79,9 @@ def test_a_chunked_body_longer_than_allowed_is_refused_at_the_size_line() -> Non
     body.feed(b"5\r\nhello\r\n")
     with pytest.raises(BadMessage, match="413"):
         body.feed(b"5\r\n")
+
+
+def test_what_is_to_come_is_known_as_far_as_it_was_told() -> None:
+    body = body_of(10, 0)
+    body.feed(b"four")
+    assert [least_to_come(each) for each in (None, body, body_of(CHUNKED, 0))] == [0, 6, 0]

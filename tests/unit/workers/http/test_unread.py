@@ -56,3 +56,15 @@ def test_a_head_that_fills_all_room_is_refused_rather_than_waited_for() -> None:
     unread.add(b"GET / HTTP/1.1\r\nX: " + b"a" * 45)
     with pytest.raises(BadMessage, match="431"):
         unread.cut_head()
+
+
+def test_a_head_that_is_put_back_is_cut_again_and_counts_as_unread() -> None:
+    unread = Unread(Limits(unread=100))
+    unread.add(HEAD + b"GET /next")
+    head = unread.cut_head()
+    assert head == HEAD
+    assert unread.room == 100 - len(b"GET /next")
+    unread.put_back(head)
+    assert unread.room == 100 - len(HEAD + b"GET /next")
+    assert unread.cut_head() == HEAD
+    assert unread.data == b"GET /next"

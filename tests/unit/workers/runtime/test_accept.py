@@ -158,6 +158,24 @@ async def test_a_full_worker_leaves_connections_queued_until_one_ends(worker: Wo
     assert (await answer(third)).startswith(b"HTTP/1.1 200")
 
 
+async def test_there_is_room_for_more_only_while_it_accepts(worker: Worker) -> None:
+    assert worker.acceptor.room == 0
+    worker.acceptor._most = 2
+    worker.acceptor.start()
+    assert worker.acceptor.room == 2
+    client = worker.connect()
+    await answer(client)
+    assert worker.acceptor.room == 1
+    await answer(worker.connect())
+    worker.connect()
+    await until(lambda: worker.acceptor.state is State.FULL)
+    assert worker.acceptor.room == 0
+    worker.acceptor.close()
+    client.close()
+    await until(lambda: len(worker.connections) < 2)
+    assert worker.acceptor.room == 0
+
+
 async def test_a_worker_above_its_share_leaves_a_connection_to_its_peer(worker: Worker) -> None:
     worker.counts.store(1, 0)
     worker.acceptor.start()
