@@ -183,6 +183,22 @@ async def test_whoever_was_accepted_last_goes_as_well(tmp_path: Path) -> None:
         assert (old.paths, new.paths) == ([], ["/late"])
 
 
+async def test_what_arrives_at_a_worker_that_leaves_as_well_goes_on_from_there(tmp_path: Path) -> None:
+    async with serving() as server, sides(tmp_path, server) as workers:
+        old, middle, new = workers.first(), workers.add(), workers.add()
+        asked, half = await server.client(), await server.client()
+        await asked.ask()
+        half.send(get("/half")[:9])
+        await until(lambda: any(connection.unread() for connection in old.connections))
+        await middle.leave_to(new)
+        await old.leave_to(middle)
+        asked.send(get("/asked"))
+        half.send(get("/half")[9:])
+        assert [await asked.response(), await half.response()] == [(200, b"GET /asked "), (200, b"GET /half ")]
+        assert (middle.paths, sorted(new.paths)) == ([], ["/asked", "/half"])
+        assert sorted(connection.requests for connection in new.connections) == [1, 2]
+
+
 async def test_counters_and_deadlines_go_on(tmp_path: Path) -> None:
     async with serving() as server, sides(tmp_path, server) as workers:
         old, new = workers.first(), workers.add()
