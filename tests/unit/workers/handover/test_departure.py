@@ -291,7 +291,7 @@ async def test_a_receiver_that_lost_a_link_is_reached_again(tmp_path: Path) -> N
         new.room = 0
         await old.leave_to(new)
         (number,) = new.reception._links
-        new.reception._feed(events.Nonsense(number))
+        new.reception._drive.feed(events.Nonsense(number))
         new.room = 1000
         await old.gone()
         assert (len(new.connections), old.departure.ended) == (50, 0)

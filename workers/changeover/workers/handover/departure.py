@@ -5,19 +5,18 @@ import contextvars
 import errno
 import itertools
 import logging
-import os
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from changeover.workers.handover import effects, events, outbound
+from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
 from changeover.workers.handover.errors import Unreachable
-from changeover.workers.handover.events import Event, Hindrance
-from changeover.workers.handover.link import Link, peer_is_us
+from changeover.workers.handover.events import Hindrance
+from changeover.workers.handover.link import Link, dial
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
     Introduction,
@@ -96,17 +95,14 @@ class Departure:
         self._rested: list[HttpConnection] = []
         self._settled = Waiters()
         self._additions: set[asyncio.Task[None]] = set()
-        self._events: deque[Event] = deque()
-        self._feeding = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._perform: dict[type[Effect], Callable[..., None]] = {
+        perform: dict[type[Effect], Callable[..., None]] = {
             effects.Introduce: self._introduce,
             effects.Offer: self._offer,
             effects.LetGo: self._let_go,
             effects.End: self._end,
             effects.Disconnect: self._disconnect,
-            effects.Wake: self._set_timer,
         }
+        self._drive = Drive(loop, self.sender, perform, lambda: self._drive.feed(events.Woken()))
 
     async def connect(self, successors: Sequence[WorkerId], deadline: float) -> None:
         """Reach successors; whoever was reached stays so, also when others cannot be.
@@ -153,28 +149,12 @@ class Departure:
         self._take_rested()
         for receiver in tuple(self._links):
             self._on_readable(receiver)  # what was said until now counts
-        self._feed(events.Closed())
+        self._drive.feed(events.Closed())
         for task in self._additions:
             task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._drive.stop()
 
     # ---- what happens ----
-
-    def _feed(self, event: Event) -> None:
-        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
-        self._events.append(event)
-        if self._feeding:
-            return
-        self._feeding = True
-        try:
-            while self._events:
-                for effect in self.sender.handle(self._events.popleft(), self._loop.time()):
-                    self._perform[type(effect)](effect)
-        finally:
-            self._feeding = False
-            if not self._held:
-                self._settled.wake()
 
     def _on_rest(self, connection: HttpConnection) -> None:
         """It may be in the middle of its own doing: it is looked at in the next turn of the loop."""
@@ -187,21 +167,21 @@ class Departure:
         for connection in rested:
             number = next(self._numbers)
             self._held[number] = connection
-            self._feed(events.Rested(number))
+            self._drive.feed(events.Rested(number))
 
     def _on_readable(self, receiver: WorkerId) -> None:
         for packet in self._links[receiver].take(PER_TURN):
             if not packet.data:
-                self._feed(events.LinkEnded(receiver))
+                self._drive.feed(events.LinkEnded(receiver))
                 self.add((receiver,))  # it may live, and have closed the link because it could not answer
                 return
             try:
                 message = decode_from_receiver(packet.data)
             except MalformedFrame as error:
                 logger.error("%s takes no more connections of this worker: %s", receiver, error)
-                self._feed(events.LinkBroken(receiver))
+                self._drive.feed(events.LinkBroken(receiver))
                 return
-            self._feed(events.Heard(receiver, message))
+            self._drive.feed(events.Heard(receiver, message))
 
     def _try_to_reach(self, successor: WorkerId) -> str | None:
         """Get further in reaching a successor; None when it is reached, otherwise what is missing."""
@@ -209,11 +189,11 @@ class Departure:
             return self.sender.denials[successor].value
         if successor not in self._links:
             try:
-                sock = _dial(endpoints.handover(self._runtime, successor))
+                sock = dial(endpoints.handover(self._runtime, successor))
             except OSError as error:
                 return error.strerror or str(error)
             self._links[successor] = Link(self._loop, sock, 0, partial(self._on_readable, successor))
-            self._feed(events.Connected(successor))
+            self._drive.feed(events.Connected(successor))
         reached = self.sender.link(successor) in (outbound.State.OPEN, outbound.State.RESTING)
         return None if reached else "it did not answer"
 
@@ -230,22 +210,22 @@ class Departure:
         try:
             self._links[effect.receiver].send(encode(introduction))
         except OSError:
-            self._feed(events.LinkBroken(effect.receiver))
+            self._drive.feed(events.LinkBroken(effect.receiver))
 
     def _offer(self, effect: effects.Offer) -> None:
         try:
             parted = self._part(effect.id)
             if parted is None:
-                del self._held[effect.id]
-                self._feed(events.Vanished(effect.id))
+                self._forget(effect.id)
+                self._drive.feed(events.Vanished(effect.id))
                 return
             offer = Offer(effect.id, self._stamp(), parted.listener, parted.luggage)
             self._links[effect.receiver].send(encode(offer), (parted.sock.fileno(),))
         except OSError as error:
             hindrance = Hindrance.PACKET if error.errno == errno.EMSGSIZE else Hindrance.LINK
-            self._feed(events.NotSent(effect.id, hindrance))
+            self._drive.feed(events.NotSent(effect.id, hindrance))
         else:
-            self._feed(events.Sent(effect.id))
+            self._drive.feed(events.Sent(effect.id))
 
     def _part(self, number: int) -> _Parted | None:
         """Take a connection from its transport, once; None when it has ended."""
@@ -261,46 +241,23 @@ class Departure:
 
     def _let_go(self, effect: effects.LetGo) -> None:
         self.adopted += 1
-        held = self._held.pop(effect.id)
+        held = self._forget(effect.id)
         if isinstance(held, _Parted):
             held.sock.close()
 
     def _end(self, effect: effects.End) -> None:
         self.ended += 1
-        held = self._held.pop(effect.id)
+        held = self._forget(effect.id)
         if isinstance(held, _Parted):
             self._connections.end(held.sock)
         else:
             held.finish()
 
+    def _forget(self, number: int) -> HttpConnection | _Parted:
+        held = self._held.pop(number)
+        if not self._held:
+            self._settled.wake()
+        return held
+
     def _disconnect(self, effect: effects.Disconnect) -> None:
         self._links.pop(effect.receiver).close()
-
-    def _set_timer(self, effect: effects.Wake) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if effect.at is not None:
-            self._timer = self._loop.call_at(effect.at, self._on_time)
-
-    def _on_time(self) -> None:
-        self._timer = None
-        self._feed(events.Woken())
-
-
-def _dial(path: Path) -> socket.socket:
-    """Connect to a worker's socket.
-
-    Raises:
-        OSError: Nobody listens there, or not one of ours.
-    """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        sock.setblocking(False)
-        sock.connect(os.fspath(path))
-        if not peer_is_us(sock):
-            raise PermissionError(errno.EPERM, "another user listens there")
-    except OSError:
-        sock.close()
-        raise
-    return sock

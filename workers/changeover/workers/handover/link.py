@@ -1,10 +1,12 @@
 """One handover link on a worker's loop: packets, to the last one."""
 
 import asyncio
+import errno
 import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from changeover.workers.handover.messages import MAX_PACKET
 from changeover.workers.link.packets import Packet, receive_packet, send_packet
@@ -17,6 +19,24 @@ def peer_is_us(sock: socket.socket) -> bool:
     told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(told)
     return bool(uid == os.geteuid())
+
+
+def dial(path: Path) -> socket.socket:
+    """Connect to a worker's socket.
+
+    Raises:
+        OSError: Nobody listens there, or not one of ours.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock.setblocking(False)
+        sock.connect(os.fspath(path))
+        if not peer_is_us(sock):
+            raise PermissionError(errno.EPERM, "another user listens there")
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 class Link:

@@ -6,13 +6,12 @@ import itertools
 import logging
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from changeover.workers.handover import effects, events
+from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
-from changeover.workers.handover.events import Event
 from changeover.workers.handover.link import Link, peer_is_us
 from changeover.workers.handover.messages import (
     Adopted,
@@ -72,19 +71,16 @@ class Reception:
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._arrived: dict[tuple[int, int], tuple[socket.socket, Offer]] = {}
-        self._events: deque[Event] = deque()
-        self._feeding = False
         self._left = PER_TURN
         self._listener: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
-        self._perform: dict[type[Effect], Callable[..., None]] = {
+        perform: dict[type[Effect], Callable[..., None]] = {
             effects.Say: self._say,
             effects.Adopt: self._adopt,
             effects.Drop: self._drop,
             effects.HangUp: self._hang_up,
-            effects.Wake: self._set_timer,
         }
+        self._drive = Drive(loop, self.receiver, perform, self._on_time)
 
     def start(self) -> None:
         """Listen.
@@ -106,7 +102,7 @@ class Reception:
 
     def refresh(self) -> None:
         """There may be room now, or none: tell the senders at once."""
-        self._feed(events.Standing(self._room(), len(self._connections)))
+        self._drive.feed(events.Standing(self._room(), len(self._connections)))
 
     def close(self) -> None:
         """Take nothing more; what a sender was not told to be ours stays its own."""
@@ -115,27 +111,14 @@ class Reception:
             self._listener.close()
             self._listener = None
             self._path.unlink(missing_ok=True)
-        for timer in (self._timer, self._pause):
-            if timer is not None:
-                timer.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
+        self._drive.stop()
         for link in self._links.values():
             link.close()
         self._links.clear()
 
     # ---- what happens ----
-
-    def _feed(self, event: Event) -> None:
-        """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
-        self._events.append(event)
-        if self._feeding:
-            return
-        self._feeding = True
-        try:
-            while self._events:
-                for effect in self.receiver.handle(self._events.popleft(), self._loop.time()):
-                    self._perform[type(effect)](effect)
-        finally:
-            self._feeding = False
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -154,7 +137,7 @@ class Reception:
         if peer_is_us(accepted):
             number = next(self._numbers)
             self._links[number] = Link(self._loop, accepted, 1, lambda: self._on_readable(number))
-            self._feed(events.LinkMade(number))
+            self._drive.feed(events.LinkMade(number))
         else:
             self.strangers += 1
             accepted.close()
@@ -169,9 +152,9 @@ class Reception:
                 self._read(number, packet, arrivals)
         if arrivals:
             self.refresh()
-            self._feed(events.Arrived(number, tuple(arrivals)))
+            self._drive.feed(events.Arrived(number, tuple(arrivals)))
         if ended:
-            self._feed(events.SenderEnded(number))
+            self._drive.feed(events.SenderEnded(number))
 
     def _take_turn(self) -> int:
         """How many packets may still be read in this turn of the loop."""
@@ -188,12 +171,12 @@ class Reception:
         except MalformedFrame:
             self.malformed += 1
             packet.close_fds()
-            self._feed(events.Nonsense(number))
+            self._drive.feed(events.Nonsense(number))
             return
         if isinstance(message, Introduction):
             packet.close_fds()
             self.refresh()
-            self._feed(events.Introduced(number, message))
+            self._drive.feed(events.Introduced(number, message))
             return
         sock = _socket_of(packet)
         if sock is not None:
@@ -209,10 +192,10 @@ class Reception:
         try:
             link.send(encode(effect.message))
         except OSError as error:
-            self._feed(events.Unsaid(effect.link, error.errno in GONE))
+            self._drive.feed(events.Unsaid(effect.link, error.errno in GONE))
             return
         if isinstance(effect.message, Adopted | Declined):
-            self._feed(events.Said(effect.link, effect.message))
+            self._drive.feed(events.Said(effect.link, effect.message))
 
     def _adopt(self, effect: effects.Adopt) -> None:
         sock, offer = self._arrived.pop((effect.link, effect.id))
@@ -225,17 +208,9 @@ class Reception:
     def _hang_up(self, effect: effects.HangUp) -> None:
         self._links.pop(effect.link).close()
 
-    def _set_timer(self, effect: effects.Wake) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if effect.at is not None:
-            self._timer = self._loop.call_at(effect.at, self._on_time)
-
     def _on_time(self) -> None:
-        self._timer = None
         self.refresh()
-        self._feed(events.Woken())
+        self._drive.feed(events.Woken())
 
 
 def _socket_of(packet: Packet) -> socket.socket | None:
