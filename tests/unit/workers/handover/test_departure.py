@@ -268,6 +268,42 @@ async def test_what_was_taken_back_is_offered_to_another(tmp_path: Path) -> None
             assert await client.ask() == (200, b"GET / ")
 
 
+async def with_much_unread(server: WireServer, worker: Side, gate: Gate, clients: int) -> list[Client]:
+    """Clients who have asked for something slow, and sent 50 KB more behind it."""
+    made = [await server.client() for _ in range(clients)]
+    for number, client in enumerate(made):
+        client.send(get("/slow") + post(f"/{number}", bytes((97 + number,)) * 50_000))
+    await until(lambda: sum(len(connection.unread()) > 50_000 for connection in worker.connections) == clients)
+    return made
+
+
+async def test_many_unread_bytes_arrive_although_the_link_is_full_again_and_again(tmp_path: Path) -> None:
+    gate = Gate()
+    async with serving(gate) as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(), workers.add()
+        clients = await with_much_unread(server, old, gate, 20)
+        await old.leave_to(new)
+        gate.open.set()
+        for number, client in enumerate(clients):
+            assert await client.response() == (200, b"GET /slow ")
+            assert await client.response() == (200, b"POST /%d " % number + bytes((97 + number,)) * 50_000)
+        await old.gone()
+        assert (len(new.connections), old.departure.ended) == (20, 0)
+
+
+async def test_a_packet_that_is_too_long_for_one_link_takes_another(tmp_path: Path) -> None:
+    gate = Gate()
+    async with serving(gate) as server, sides(tmp_path, server) as workers:
+        old, narrow, wide = workers.first(), workers.add(), workers.add()
+        (client,) = await with_much_unread(server, old, gate, 1)
+        await old.leave_to(narrow, wide)
+        old.departure._links[narrow.worker]._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        gate.open.set()
+        assert [(await client.response())[0] for _ in range(2)] == [200, 200]
+        await old.gone()
+        assert (len(narrow.connections), len(wide.connections)) == (0, 1)
+
+
 async def test_the_end_of_a_departure_hears_what_was_said_until_then(tmp_path: Path) -> None:
     async with serving() as server, sides(tmp_path, server) as workers:
         old, new = workers.first(), workers.add()

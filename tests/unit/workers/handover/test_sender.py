@@ -195,4 +195,6 @@ def test_the_end_of_a_departure_ends_what_waits_and_gives_up_what_is_on_its_way(
     bench.rest(1, 2)
     bench.feed(events.Closed())
     assert (bench.all(effects.LetGo), bench.all(effects.End)) == ([effects.LetGo(1)], [effects.End(2)])
+    bench.rest(3)
+    assert bench.all(effects.End) == [effects.End(2), effects.End(3)]
     assert bench.sender.held == 0

@@ -285,6 +285,7 @@ class Sender:
             self._expiry = min((each.until for each in self._waiting.values()), default=float("inf"))
 
     def _closed(self, event: events.Closed, now: float) -> None:
+        self._patience = 0.0
         for link in tuple(self._links.values()):
             self._give_up(link)
         for connection in self._waiting.values():
