@@ -23,6 +23,7 @@ MODULES = (
     "changeover.supervisor.watching.lookout",
     "changeover.workers.participant.aside",
     "changeover.workers.participant.attachment",
+    "changeover.workers.participant.tenure",
     "changeover.workers.handover.parting",
     "changeover.workers.handover.outbound",
     "changeover.workers.handover.adoption",

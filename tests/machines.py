@@ -11,7 +11,7 @@ from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Outcome
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.core.view import Overview
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
@@ -31,11 +31,12 @@ def unit(name: str, since: int) -> UnitKey:
     return UnitKey(UnitRef(UnitKind.PLUGIN, name), f"{name}{since}", since)
 
 
-def snapshot(epoch: int, *units: UnitKey) -> Snapshot:
-    """A generation of plugins."""
+def snapshot(epoch: int, *units: UnitKey, rolled: int = 1) -> Snapshot:
+    """A generation of plugins, which the processes serve that epoch 1 rolled."""
     chosen = units or (unit("pricing", epoch),)
     digest = "+".join(key.digest for key in chosen)
-    return Snapshot(epoch, digest, tuple(PluginSpec(key, "1", artifact=key.digest) for key in chosen))
+    specs = tuple(PluginSpec(key, "1", artifact=key.digest) for key in chosen)
+    return Snapshot(epoch, digest, specs, rolled=rolled)
 
 
 RELOAD = CutoverRequest(Origin(Trigger.COMMAND))
@@ -49,6 +50,7 @@ class Bench:
         wanted: Every effect since the last `forget`.
         writes: Whether the journal answers, and well.
         workers: Workers ordered so far.
+        cohorts: Cohorts whose zygotes were started so far.
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
@@ -57,6 +59,7 @@ class Bench:
         self.wanted: list[Effect] = []
         self.writes = True
         self.workers: list[WorkerId] = []
+        self.cohorts: list[int] = []
 
     def feed(self, *happened: Event) -> None:
         """Let things happen."""
@@ -65,6 +68,8 @@ class Bench:
                 self.wanted.append(effect)
                 if isinstance(effect, effects.Fork):
                     self.workers.append(effect.worker)
+                if isinstance(effect, effects.StartZygote):
+                    self.cohorts.append(effect.cohort)
                 if isinstance(effect, effects.Persist) and self.writes:
                     self.feed(events.Persisted(effect.ticket))
 
@@ -105,9 +110,14 @@ class Bench:
     # ---- what happens ----
 
     def boot(self, recovered: Recovered | None = None, slots: int = 2) -> None:
-        """Start, with a zygote that is ready and workers that live."""
+        """Start; a zygote that is wanted at once is ready, and its workers live."""
         self.feed(events.Booted(recovered or Recovered(JOURNAL), slots, SECRET))
-        self.feed(events.ZygoteReady(self.view.cohort))
+        self.preload()
+
+    def preload(self) -> None:
+        """Let every zygote that was started be ready, and its workers live."""
+        for cohort in self.cohorts:
+            self.feed(events.ZygoteReady(cohort))
         self.be_born()
 
     def be_born(self) -> None:
@@ -129,16 +139,25 @@ class Bench:
     def come_up(self, slots: int = 2) -> None:
         """Serve epoch 1 everywhere."""
         self.boot(slots=slots)
-        for worker in self.workers:
-            self.greet(worker)
         self.find(snapshot(1))
+        self.greet_all()
         self.prepare(1)
         self.activate(1)
         self.forget()
 
     def find(self, candidate: Snapshot) -> None:
+        """Let the scan find a candidate; the processes that a roll needs live at once."""
+        self.find_only(candidate)
+        self.preload()
+
+    def find_only(self, candidate: Snapshot) -> None:
         """Let the scan find a candidate."""
         self.feed(events.Scanned(candidate.epoch, Candidate(candidate, ("changed",))))
+
+    def greet_all(self) -> None:
+        """Let every worker that lives say Hello."""
+        for worker in self.living():
+            self.greet(worker)
 
     def prepare(self, epoch: int) -> None:
         """Let every worker prepare."""

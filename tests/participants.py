@@ -2,7 +2,9 @@
 
 from typing import TypeVar
 
-from changeover.workers.participant import effects, events
+import msgspec
+
+from changeover.workers.participant import effects, events, tenure
 from changeover.workers.participant.effects import Effect
 from changeover.workers.participant.events import Event
 from changeover.workers.participant.machine import Identity, Machine, Patience
@@ -20,10 +22,10 @@ WHO = Identity(WorkerId(1, 0, 1_000_001), "nonce", 4121, JOURNAL, 1)
 PATIENCE = Patience(hello=1.0, silence=3.5, orphan=60.0)
 
 
-def snapshot(epoch: int) -> Snapshot:
+def snapshot(epoch: int, rolled: int = 0) -> Snapshot:
     """A generation of one plugin, which every epoch changes."""
     plugin = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), f"pricing{epoch}", epoch)
-    return Snapshot(epoch, f"digest{epoch}", (PluginSpec(plugin, "1", artifact=plugin.digest),))
+    return Snapshot(epoch, f"digest{epoch}", (PluginSpec(plugin, "1", artifact=plugin.digest),), rolled=rolled)
 
 
 class Bench:
@@ -34,8 +36,8 @@ class Bench:
         seq: Place of the last broadcast.
     """
 
-    def __init__(self) -> None:
-        self.machine = Machine(WHO, PATIENCE)
+    def __init__(self, rolled: int = 0) -> None:
+        self.machine = Machine(msgspec.structs.replace(WHO, rolled=rolled), PATIENCE)
         self.wanted: list[Effect] = []
         self.seq = 0
         self.feed(events.LinkUp())
@@ -79,6 +81,9 @@ class Bench:
         decided: int = 0,
         seq: int | None = None,
         term: int = 1,
+        rolled: int = 0,
+        candidate_rolled: int = 0,
+        successors: tuple[WorkerId, ...] = (),
     ) -> None:
         """Say all that there is to know."""
         self.hear(
@@ -86,19 +91,36 @@ class Bench:
                 Stamp(JOURNAL, term, current or 0),
                 self.seq if seq is None else seq,
                 Phase.PREPARING if candidate else Phase.IDLE,
-                None if current is None else snapshot(current),
-                None if candidate is None else snapshot(candidate),
+                None if current is None else snapshot(current, rolled),
+                None if candidate is None else snapshot(candidate, candidate_rolled),
                 decided,
+                successors,
             )
         )
 
-    def prepare(self, epoch: int) -> None:
-        """Ask to prepare."""
-        self.hear(messages.Prepare(Stamp(JOURNAL, 1, epoch), self.next(), snapshot(epoch), 60.0))
+    def prepare(self, epoch: int, rolled: int = 0, successors: tuple[WorkerId, ...] = ()) -> None:
+        """Ask to prepare, or, when a later roll made the processes that can serve it, to agree."""
+        stamp = Stamp(JOURNAL, 1, epoch)
+        self.hear(messages.Prepare(stamp, self.next(), snapshot(epoch, rolled), 60.0, successors))
 
-    def commit(self, epoch: int) -> None:
+    def commit(self, epoch: int, *successors: WorkerId) -> None:
         """Say that an epoch is committed."""
-        self.hear(messages.Commit(Stamp(JOURNAL, 1, epoch), self.next()))
+        self.hear(messages.Commit(Stamp(JOURNAL, 1, epoch), self.next(), successors))
+
+    def hand_over(self, *successors: WorkerId) -> None:
+        """Say that the worker is to leave."""
+        self.hear(messages.HandOver(Stamp(JOURNAL, 1, self.machine.serving), messages.UNORDERED, successors))
+
+    def agree(self, epoch: int, *successors: WorkerId) -> None:
+        """Agree to be replaced."""
+        self.prepare(epoch, epoch, successors)
+        self.feed(events.Connected(epoch))
+        self.forget()
+
+    @property
+    def tenure(self) -> tenure.State:
+        """Whether it keeps its place."""
+        return self.machine.tenure
 
     def abort(self, epoch: int) -> None:
         """Say that an epoch is not and will not be committed."""

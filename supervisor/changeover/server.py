@@ -16,7 +16,16 @@ async with Server("shop.main:app", bind=["127.0.0.1:0"], workers=2, plugins="plu
 from changeover.supervisor.api.client import NoAnswer, ProblemAnswered, WaitEnded
 from changeover.supervisor.api.started import OutcomeUnknown, Server, ServerFailed
 from changeover.supervisor.control import LeasesView, Milestone, RegistryView, StatusView
-from changeover.supervisor.core.outcome import Committed, NeedsRoll, Outcome, Planned, Refused, Unchanged, Undecided
+from changeover.supervisor.core.outcome import (
+    Committed,
+    NeedsRoll,
+    Outcome,
+    Planned,
+    Refused,
+    Strategy,
+    Unchanged,
+    Undecided,
+)
 from changeover.supervisor.telemetry.stream import Told
 
 __all__ = [
@@ -34,6 +43,7 @@ __all__ = [
     "Server",
     "ServerFailed",
     "StatusView",
+    "Strategy",
     "Told",
     "Unchanged",
     "Undecided",

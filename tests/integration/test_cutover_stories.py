@@ -5,7 +5,7 @@ import signal
 
 import msgspec
 
-from changeover.server import Committed, NeedsRoll, Refused, Server, Unchanged
+from changeover.server import Committed, NeedsRoll, Refused, Server, Strategy, Unchanged
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records import LeasesEnded
 from changeover.workers.protocol.messages import Phase
@@ -272,7 +272,7 @@ async def test_nothing_changed_says_so_and_touching_a_file_changes_nothing(story
         assert isinstance(await server.reload(force=True), Committed)
 
 
-async def test_changed_application_code_alone_needs_a_roll_and_says_so(story: Story) -> None:
+async def test_changed_application_code_rolls_unless_a_swap_is_wanted_which_says_what_it_left(story: Story) -> None:
     story.write("1.0")
     app = story.folder / "main.py"
     app.write_text(
@@ -284,15 +284,19 @@ async def test_changed_application_code_alone_needs_a_roll_and_says_so(story: St
     async with story.server(workers=2, app="main:app") as server:
         assert (await story.get(server, "/")).body == "old"
         app.write_text(app.read_text().replace("old", "new"))
-        outcome = await server.reload()
+        outcome = await server.reload(strategy=Strategy.SWAP)
         assert isinstance(outcome, NeedsRoll)
         assert "app: 1 file" in outcome.changed[0]
         assert (await story.get(server, "/")).body == "old"
         story.write("2.0")
-        outcome = await server.reload()
+        outcome = await server.reload(strategy=Strategy.SWAP)
         assert isinstance(outcome, Committed)
         assert any("needs a roll" in line for line in outcome.summary)
         assert (await story.get(server, "/")).body == "old"
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed)
+        assert outcome.summary == ("app main:app (1 file)",)
+        assert (await story.get(server, "/")).body == "new"
 
 
 async def test_removing_the_last_plugin_leaves_a_service_that_answers_503(story: Story) -> None:

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from changeover.server import Committed, NeedsRoll, Server
+from changeover.server import Committed, NeedsRoll, Server, Strategy
 from tests.integration.test_pinned_stories import killed
 from tests.service import Story
 
@@ -127,7 +127,7 @@ async def test_a_project_serves_its_committed_code_while_its_files_are_edited(st
         edit(project, "shelf/models.py", "title =", "name =")
         edit(project, "shelf/templates/shelf/books.html", "On the shelf", "Here are")
         (project / "shelf" / "migrations" / "0002_name.py").write_text("raise RuntimeError('edited')\n")
-        outcome = await server.reload()
+        outcome = await server.reload(strategy=Strategy.SWAP)
         assert isinstance(outcome, NeedsRoll)
         assert outcome.changed == ("app: 3 files changed on disk (needs a roll)",)
         await killed(server)

@@ -136,15 +136,16 @@ async def test_a_configuration_that_is_saved_is_taken_and_changes_what_is_watche
         assert (await server.status()).automatic == ()
 
 
-async def test_application_code_that_is_saved_is_named_with_what_it_needs(story: Story) -> None:
+async def test_application_code_that_is_saved_is_rolled(story: Story) -> None:
     story.write("1.0")
     app = story.folder / "main.py"
     app.write_text("async def app(scope, receive, send):\n    pass\n")
     async with story.server(1, "--reload", app="main:app") as server:
         app.write_text("async def app(scope, receive, send):\n    return\n")
-        await until(lambda: "main.py changed: this version needs a restart for that" in server.logs)
-        story.write("2.0")
         await status_when(server, lambda status: status.epoch == 2)
+        assert "roll to 1 worker" in server.logs
+        story.write("2.0")
+        await status_when(server, lambda status: status.epoch == 3)
         assert (await story.get(server, "/shop")).words[0] == "2.0"
 
 

@@ -6,6 +6,7 @@ from random import Random
 
 from changeover.supervisor.core.entries import Held
 from changeover.workers.protocol.snapshot import (
+    ApplicationSpec,
     HandlerRef,
     PipelineSpec,
     PluginSpec,
@@ -14,6 +15,7 @@ from changeover.workers.protocol.snapshot import (
     UnitKey,
     UnitKind,
     UnitRef,
+    UnitSpec,
 )
 
 
@@ -31,14 +33,23 @@ FORCED = "forced"
 PLUGINS = ("authz", "geo", "pricing")
 
 
-def content(epoch: int, versions: tuple[int, ...], before: Snapshot | None, flaw: Flaw = Flaw.NONE) -> Snapshot:
-    """A generation of three plugins with a pipeline each; what is unchanged keeps its identity.
+def content(
+    epoch: int,
+    versions: tuple[int, ...],
+    before: Snapshot | None,
+    flaw: Flaw = Flaw.NONE,
+    app: int = 0,
+    cold: bool = False,
+) -> Snapshot:
+    """A generation of an application, and of three plugins with a pipeline each; what is unchanged keeps its identity.
 
     Args:
         epoch: Its number.
         versions: One per plugin.
         before: What it follows.
         flaw: What it does to workers; part of its digest.
+        app: The application's version: another one than before makes a roll.
+        cold: Whether no process serves: that makes a roll, too.
     """
     known = {} if before is None else {(unit.key.ref, unit.key.digest): unit.key for unit in before.units}
     plugins, pipelines, routes = [], [], []
@@ -50,8 +61,21 @@ def content(epoch: int, versions: tuple[int, ...], before: Snapshot | None, flaw
         plugins.append(PluginSpec(plugin, str(version), artifact=f"{name}-{version}"))
         pipelines.append(PipelineSpec(pipeline, (HandlerRef(name, "check"),), requires=(ref,)))
         routes.append(Route(name, f"/{name}"))
-    digest = "-".join(str(version) for version in versions) + flaw.value
-    return Snapshot(epoch, digest, (*plugins, *pipelines), tuple(routes), label=flaw.value)
+    ref = UnitRef(UnitKind.APPLICATION, "app")
+    key = known.get((ref, f"app-{app}"), UnitKey(ref, f"app-{app}", epoch))
+    rolled = epoch if cold or before is None or app_of(before) != app else before.rolled
+    units: tuple[UnitSpec, ...] = (*plugins, ApplicationSpec(key, "app:app", "/app"), *pipelines)
+    return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled)
+
+
+def name_of(versions: tuple[int, ...], app: int, flaw: Flaw) -> str:
+    """The digest of a content."""
+    return "-".join(map(str, (*versions, app))) + flaw.value
+
+
+def app_of(snapshot: Snapshot) -> int:
+    """The application's version."""
+    return next(int(unit.key.digest[4:]) for unit in snapshot.units if isinstance(unit, ApplicationSpec))
 
 
 def versions_of(snapshot: Snapshot) -> tuple[int, ...]:

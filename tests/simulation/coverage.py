@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
-from changeover.workers.participant import aside, attachment
+from changeover.workers.participant import aside, attachment, tenure
 from changeover.workers.protocol.table import Table
 
 Pair = tuple[str, str, str]
@@ -21,6 +21,7 @@ TABLES: tuple[Table[Any, Any], ...] = (
     shutdown.TABLE,
     attachment.TABLE,
     aside.TABLE,
+    tenure.TABLE,
 )
 
 

@@ -10,6 +10,7 @@ from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEnt
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
 from changeover.workers.generation.switch import Generation
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
@@ -58,6 +59,7 @@ class Invariants:
         self.resolved: set[int] = set()
         self.shunned: set[tuple[str, int]] = set()
         self.taken = EMPTY
+        self.told_to_yield: set[WorkerId] = set()
 
     # ---- promise 1: epochs are ordered and never reused; a decision is on disk before anything acts on it ----
 
@@ -88,14 +90,34 @@ class Invariants:
 
     def _all_prepared(self, epoch: int) -> None:
         for worker in self.world.living():
-            if worker.accepting:
+            if worker.accepting and not worker.yielding and not self._replaced(worker):
                 prepared = worker.switch.prepared
                 ready = worker.epoch >= epoch or (prepared is not None and prepared.epoch == epoch)
-                require(ready, 2, f"epoch {epoch} is committed, and {worker.name} lives and has not prepared it")
+                agreed = worker.machine.prepared == epoch
+                require(
+                    agreed or ready,
+                    2,
+                    f"epoch {epoch} is committed, and {worker.name} lives and has neither prepared it nor agreed to it",
+                )
 
     def on_accept(self, worker: Worker) -> None:
         """A worker begins to accept connections."""
         require(worker.epoch > 0, 2, f"{worker.name} accepts before it serves anything committed")
+
+    def _replaced(self, worker: Worker) -> bool:
+        """Whether a roll that is in the cell has taken its place, whether or not it knows."""
+        journal = self.world.journal
+        return bool(self.cell) and worker.identity.rolled < journal.snapshot(self.cell).rolled
+
+    def on_yield(self, worker: Worker) -> None:
+        """A worker begins to hand its connections over."""
+        told = worker.worker in self.told_to_yield
+        require(told or self._replaced(worker), 2, f"{worker.name} yields, and nothing replaces it")
+
+    def on_hand_over(self, worker: WorkerId, successors: tuple[WorkerId, ...]) -> None:
+        """A worker is told to hand over."""
+        self.told_to_yield.add(worker)
+        require(bool(set(successors) - {worker}), 2, f"{worker} is to hand over to nobody")
 
     def on_resolved(self, ticket: int, outcome: Outcome) -> None:
         """Somebody is told how a wish ended."""
@@ -103,8 +125,9 @@ class Invariants:
         self.resolved.add(ticket)
         if isinstance(outcome, CommittedOutcome):
             require(self.world.is_committed(outcome.serving), 1, f"{outcome.serving} is told and not on disk")
+            rolled = self.world.journal.snapshot(outcome.serving).rolled
             for worker in self.world.living():
-                if worker.accepting:
+                if worker.accepting and worker.identity.rolled == rolled and not worker.yielding:
                     require(worker.epoch >= outcome.serving, 2, f"{outcome.serving} is told, {worker.name} lacks it")
         elif isinstance(outcome, Refused) and outcome.epoch is not None:
             self.on_aborted(outcome.epoch)

@@ -41,6 +41,8 @@ class Plan:
         wave: How many workers build at a time, 0 for all.
         kill_silent: Whether silent workers are killed.
         flawed: Chance that a content breaks workers.
+        rolls: Chance that a content needs new processes.
+        tires: After how many requests a worker is replaced, 0 for never.
         stops: When the service is stopped, seconds; None when it is not.
         absent: Longest time without a supervisor.
         lasts: When the world heals, in seconds.
@@ -60,6 +62,8 @@ class Plan:
     wave: int
     kill_silent: bool
     flawed: float
+    rolls: float
+    tires: int
     stops: float | None
     absent: float
     lasts: float
@@ -82,6 +86,8 @@ class Plan:
             wave=random.choice((0, 1, 2)),
             kill_silent=random.random() < 0.25,
             flawed=random.choice((0.0, 0.1, 0.3)),
+            rolls=random.choice((0.0, 0.3, 0.6)),
+            tires=random.choice((0, 0, 3)),
             stops=random.choice((None,) * 38 + (0.08, random.uniform(0.0, 4.0))),
             absent=random.choice((0.3, 0.6, 0.6, 4.5)),
             lasts=random.uniform(3.0, 5.0),
@@ -105,6 +111,8 @@ class Plan:
             wave=0,
             kill_silent=False,
             flawed=0.0,
+            rolls=0.0,
+            tires=0,
             stops=None,
             absent=0.3,
             lasts=0.0,

@@ -179,5 +179,5 @@ def _stop(world: World, random: Random, at: float) -> None:
         world.run(world.agenda.now + 0.25)
     world.run(world.agenda.now + 4.0)
     left = [worker.name for worker in world.living()]
-    if world.supervisor.exited is None or left or world.zygote.alive:
+    if world.supervisor.exited is None or left or any(zygote.alive for zygote in world.zygotes.values()):
         raise AssertionError(f"the end (exit {world.supervisor.exited}) left {left} behind")

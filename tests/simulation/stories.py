@@ -43,6 +43,13 @@ class Story(World):
             self.new_content(flaw)
         return self.ask_again(action, force)
 
+    def roll(self, flaw: Flaw = Flaw.NONE) -> int:
+        """Edit the application, and ask for it."""
+        self.plan.rolls = 1.0
+        ticket = self.reload(flaw)
+        self.plan.rolls = 0.0
+        return ticket
+
     def ask_again(self, action: Action = Action.RELOAD, force: bool = False) -> int:
         """Ask for what is on disk, or for what was before."""
         return self.ask(CutoverRequest(Origin(Trigger.COMMAND), action, force=force))

@@ -18,7 +18,7 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.simulation.contents import content, kept_back, versions_of
+from tests.simulation.contents import app_of, content, kept_back, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class Supervisor:
             effects.StoreCell: lambda effect: world.store_cell(effect.epoch),
             effects.Broadcast: lambda effect: world.broadcast(effect.message),
             effects.Unicast: lambda effect: world.unicast(effect.worker, effect.message),
-            effects.StartZygote: lambda effect: world.zygote.start(effect.cohort),
-            effects.AdoptZygote: lambda effect: world.zygote.adopt(effect.cohort),
-            effects.StopZygote: lambda effect: world.zygote.stop(effect.cohort),
+            effects.StartZygote: lambda effect: world.start_zygote(effect.cohort),
+            effects.AdoptZygote: lambda effect: world.zygotes[effect.cohort].adopt(),
+            effects.StopZygote: lambda effect: world.zygotes[effect.cohort].stop(),
             effects.Fork: world.zygote_fork,
             effects.Signal: lambda effect: world.signal(effect.worker, effect.signal),
             effects.DumpStacks: self._dump_stacks,
@@ -152,18 +152,29 @@ class Supervisor:
         if world.random.random() < 0.04 and request.origin.trigger is not Trigger.BOOT:
             return world.random.choice((NothingChanged(), RollNeeded(("app: 1 file",)), ScanRefused(NO_MANIFEST)))
         versions = world.disk if request.force else kept_back(world.disk, effect.current, self.machine.view().held)
-        if versions != world.disk and effect.current is not None and versions == versions_of(effect.current):
+        rolls = effect.current is not None and app_of(effect.current) != world.app
+        if (
+            versions != world.disk
+            and effect.current is not None
+            and versions == versions_of(effect.current)
+            and not rolls
+        ):
             return HeldBack(("not taken: what was rolled back",))
-        world.versions["-".join(map(str, versions)) + world.flaw.value] = versions
-        return Candidate(content(effect.epoch, versions, effect.current, world.flaw), ("changed",))
+        world.versions[name_of(versions, world.app, world.flaw)] = versions
+        cold = request.origin.trigger is Trigger.BOOT
+        found = content(effect.epoch, versions, effect.current, world.flaw, world.app, cold)
+        return Candidate(found, ("changed",))
 
     def _earlier(self, effect: effects.Scan) -> ScanResult:
         epochs = [epoch for epoch in self.world.journal.committed_epochs if epoch != self.world.journal.committed]
         if not epochs:
             return ScanRefused(NO_MANIFEST)
         to = self.world.random.choice(epochs)
-        versions = self.world.versions[self.world.journal.snapshot(to).digest]
-        return Candidate(content(effect.epoch, versions, effect.current), (f"as epoch {to}",), to)
+        earlier = self.world.journal.snapshot(to)
+        versions = self.world.versions[earlier.digest]
+        found = content(effect.epoch, versions, effect.current, app=app_of(earlier))
+        self.world.versions[found.digest] = versions
+        return Candidate(found, (f"as epoch {to}",), to)
 
     def _preflight(self, effect: effects.Preflight) -> None:
         epoch = effect.candidate.epoch

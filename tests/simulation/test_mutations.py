@@ -19,6 +19,7 @@ from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.run import Run
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.participant import events
@@ -156,6 +157,21 @@ def test_promise_3_serving_what_is_only_prepared(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Bench, "built", too_eager)
     assert promise_that_broke() in (2, 3)
+
+
+def test_promise_2_a_roll_that_does_not_ask_those_whom_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Succession, "all_voters", Succession.first_voters)
+    assert promise_that_broke() == 2
+
+
+def test_promise_3_an_old_worker_that_serves_on_after_a_roll(monkeypatch: pytest.MonkeyPatch) -> None:
+    admit = Switch.admit
+
+    def stubborn(self: Switch) -> Generation | None:
+        return admit(self) or (self.current if self.prepared is None else None)
+
+    monkeypatch.setattr(Switch, "admit", stubborn)
+    assert promise_that_broke() == 3
 
 
 def test_promise_4_units_that_go_while_a_request_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from changeover.supervisor.core.outcome import Action, Committed, Refused, Silen
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import SupervisorMessage
+from changeover.workers.serving.lease import LeaseKind
 from tests.simulation.contents import Flaw
 from tests.simulation.journal import JOURNAL, Mood
 from tests.simulation.plan import Fault
@@ -228,7 +229,8 @@ def test_content_that_was_rolled_back_is_held_until_it_is_forced(story: Story) -
 def test_a_cold_start_falls_back_to_the_last_committed_content_when_the_disk_is_refused(story: Story) -> None:
     story.new_content(Flaw.REFUSES)
     story.lose_supervisor()
-    story.zygote.die()
+    for zygote in story.zygotes.values():
+        zygote.die()
     for worker in list(story.living()):
         story.die(worker, -9)
     story.boot()
@@ -267,3 +269,100 @@ def test_a_worker_without_a_supervisor_serves_on_and_leaves_in_the_end(story: St
     begun = worker.dispatched
     story.until(lambda: worker.dispatched > begun + 2, "it serves on")
     story.until(lambda: not any(True for _ in story.living()), "orphans leave")
+
+
+# ---- rolls ----
+
+
+def test_a_roll_serves_in_new_processes_and_the_old_ones_leave_by_themselves(story: Story) -> None:
+    before = {worker.worker for worker in story.living()}
+    outcome = story.outcome(story.roll())
+    assert isinstance(outcome, Committed)
+    assert (outcome.previous, outcome.serving, outcome.workers) == (1, 2, 3)
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+    assert before.isdisjoint(worker.worker for worker in story.living())
+    story.until(lambda: story.journal.retired == {1}, "epoch 1 is retired")
+
+
+@pytest.mark.parametrize("flaw", [Flaw.REFUSES, Flaw.CRASHES, Flaw.HANGS])
+def test_one_new_worker_that_does_not_come_up_leaves_all_old_ones_serving(story: Story, flaw: Flaw) -> None:
+    before = [worker.worker for worker in story.living()]
+    story.flawed_slots = frozenset({4})
+    assert isinstance(story.outcome(story.roll(flaw)), Refused)
+    story.rest()
+    assert [worker.worker for worker in story.living()] == before
+
+
+@pytest.mark.parametrize(
+    "state", [cutover.State.PREPARING, cutover.State.AGREEING, cutover.State.DECIDING, cutover.State.ACTIVATING]
+)
+def test_a_supervisor_that_dies_in_a_roll_leaves_one_cohort_or_the_other(story: Story, state: cutover.State) -> None:
+    story.roll()
+    story.reach(state)
+    story.lose_supervisor()
+    story.boot()
+    story.rest()
+    assert len(set(story.epochs)) == 1
+    assert len({worker.identity.rolled for worker in story.living()}) == 1
+
+
+def test_a_supervisor_that_dies_right_after_the_store_of_a_roll_leaves_nobody_serving_the_old(story: Story) -> None:
+    old = list(story.living())
+    story.strike_next(Fault.DIES_AFTER_STORE)
+    story.roll()
+    story.until(lambda: not story.supervisor.alive, "the supervisor is dead")
+    for worker in old:
+        worker.dispatch()
+    story.until(lambda: all(worker.yielding for worker in old), "the old workers hand over by the cell alone")
+    story.boot()
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def test_an_old_worker_that_sleeps_through_the_commit_of_a_roll_dispatches_nothing_and_hands_over(story: Story) -> None:
+    story.roll()
+    story.reach(cutover.State.DECIDING)
+    asleep = story.worker(0)
+    asleep.freeze(2.0)
+    story.until(lambda: asleep.life is not Life.FROZEN, "it wakes")
+    begun = asleep.dispatched
+    asleep.dispatch()
+    assert asleep.dispatched == begun
+    story.rest()
+    assert not asleep.alive
+
+
+def test_a_swap_that_follows_a_roll_waits_for_no_old_worker(story: Story) -> None:
+    held = story.worker(0)
+    lease = held.switch.current.router.targets[0].unit_set.lease(LeaseKind.STREAM, 1, "/", 0)
+    story.outcome(story.roll())
+    assert isinstance(story.outcome(story.reload()), Committed)
+    assert held.alive
+    lease.release()
+    story.rest()
+    assert story.epochs == [3, 3, 3]
+
+
+def test_two_rolls_in_a_row_leave_only_the_last_cohort(story: Story) -> None:
+    story.outcome(story.roll())
+    story.outcome(story.roll())
+    story.rest()
+    assert {worker.identity.rolled for worker in story.living()} == {3}
+    assert [zygote.rolled for zygote in story.zygotes.values() if zygote.alive] == [3]
+
+
+def test_a_roll_back_to_another_application_is_a_roll(story: Story) -> None:
+    story.outcome(story.roll())
+    outcome = story.outcome(story.ask_again(Action.ROLLBACK))
+    assert isinstance(outcome, Committed)
+    story.rest()
+    assert {worker.identity.rolled for worker in story.living()} == {3}
+
+
+def test_the_new_zygote_that_dies_while_the_old_workers_leave_is_replaced(story: Story) -> None:
+    story.outcome(story.roll())
+    story.zygotes[2].die()
+    story.die(story.worker(3), -9)
+    story.rest()
+    assert story.epochs == [2, 2, 2]

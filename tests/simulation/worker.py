@@ -58,6 +58,7 @@ class Worker:
     Attributes:
         life: What the process does.
         accepting: Whether it takes connections.
+        yielding: Whether it dispatches nothing any more.
         unit_sets: Those of every generation that is here, by their units.
         leaving: Superseded units that still have unit sets watched, with those sets.
         released: Units that are gone.
@@ -81,6 +82,7 @@ class Worker:
         self.switch = Switch(cell, self._switched)
         self.life = Life.RUNNING
         self.accepting = False
+        self.yielding = False
         self.building = 0
         self.draining: dict[UnitKey, set[UnitSet]] = {}
         self.resident: set[UnitKey] = set()
@@ -98,6 +100,9 @@ class Worker:
             effects.Activate: self._activate,
             effects.Release: self._release,
             effects.Accept: self._accept,
+            effects.Connect: self._connect,
+            effects.Disconnect: lambda _: None,
+            effects.HandOver: self._hand_over,
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
             effects.SetTimer: self._set_timer,
@@ -181,13 +186,13 @@ class Worker:
             return
         self.agenda.after(BEAT, self._beat)
         if self.life is not Life.FROZEN:
-            self.feed(events.BeatDue())
+            self.feed(events.BeatDue(requests=self.dispatched if self.world.tires else 0))
 
     def _request(self) -> None:
         if self.life is Life.DEAD:
             return
         self.agenda.after(self.random.uniform(0.1, 0.7), self._request)
-        if self.life is not Life.FROZEN and self.accepting:
+        if self.life is not Life.FROZEN and self.accepting and not self.yielding:
             self.dispatch()
 
     def dispatch(self) -> None:
@@ -297,6 +302,31 @@ class Worker:
         self.accepting = True
         self.world.on_accept(self)
 
+    # ---- handing over ----
+
+    def _connect(self, effect: effects.Connect) -> None:
+        def answer() -> None:
+            lost = [each for each in effect.successors if not self.world.reachable(each)]
+            why = Refusal(Stage.PREPARE, Fault.RESOURCE, f"cannot reach {lost}")
+            self.feed(events.ConnectFailed(effect.epoch, why) if lost else events.Connected(effect.epoch))
+
+        self.agenda.after(self.random.uniform(0.001, 0.05), answer)
+
+    def _hand_over(self, _: effects.HandOver) -> None:
+        if not self.yielding:
+            self.yielding = True
+            self.world.on_yield(self)
+            self._leave_when_empty()
+
+    def _leave_when_empty(self) -> None:
+        if self.life is Life.DEAD:
+            return
+        sets = self.switch.current.unit_sets | {each for sets in self.draining.values() for each in sets}
+        if any(unit_set.leases for unit_set in sets) or self.life is Life.FROZEN:
+            self.agenda.after(0.1, self._leave_when_empty)
+        else:
+            self.leave()
+
     # ---- the rest ----
 
     def _answer_registry(self, effect: effects.AnswerRegistry) -> None:
@@ -331,6 +361,7 @@ class Surroundings(Protocol):
     """What a worker can do to the world around it."""
 
     cell: Cell
+    tires: bool
 
     def participant(self, identity: Identity) -> Machine:
         """The machine of a worker."""
@@ -362,3 +393,9 @@ class Surroundings(Protocol):
 
     def on_accept(self, worker: Worker) -> None:
         """A worker takes connections."""
+
+    def on_yield(self, worker: Worker) -> None:
+        """A worker begins to hand over."""
+
+    def reachable(self, worker: WorkerId) -> bool:
+        """Whether a worker takes connections over."""

@@ -9,10 +9,10 @@ import msgspec
 from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Committed, Origin, Trigger
-from changeover.supervisor.core.events import Child, Event, Urgency
+from changeover.supervisor.core.events import Child, Event, Urgency, ZygoteFound
 from changeover.supervisor.core.machine import Machine as SupervisorMachine
 from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, SilentWorkers
-from changeover.supervisor.core.policy import Deadlines, Policy, Restarts, Rhythm
+from changeover.supervisor.core.policy import Deadlines, Limits, Policy, Restarts, Rhythm
 from changeover.workers.generation.switch import Generation
 from changeover.workers.participant.machine import Identity
 from changeover.workers.participant.machine import Machine as WorkerMachine
@@ -22,7 +22,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
-from tests.simulation.contents import FORCED, PLUGINS, Flaw, changed
+from tests.simulation.contents import FORCED, PLUGINS, Flaw, changed, name_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.journal import JOURNAL, Journal, Mood
 from tests.simulation.plan import Fault, Plan
@@ -63,7 +63,7 @@ class World(Surroundings):
         self.cell = Cell()
         self.journal = Journal()
         self.journal.mood = self._mood
-        self.zygote = Zygote(self)
+        self.zygotes: dict[int, Zygote] = {}
         self.workers: list[Worker] = []
         self.invariants = Invariants(self)
         self.journal.watch = self.invariants.on_written
@@ -73,6 +73,7 @@ class World(Surroundings):
         self.outcomes: dict[int, Outcome] = {}
         self.asked: dict[int, Supervisor] = {}
         self.disk = (0,) * len(PLUGINS)
+        self.app = 0
         self.versions: dict[str, tuple[int, ...]] = {}
         self.flaw = Flaw.NONE
         self.wanted = plan.workers
@@ -90,14 +91,16 @@ class World(Surroundings):
             deadlines=DEADLINES,
             rhythm=RHYTHM,
             restarts=RESTARTS,
+            limits=Limits(requests=plan.tires, requests_jitter=2),
         )
+        self.tires = bool(plan.tires)
         self._strikes: dict[Fault, Callable[[Fault], None]] = {
             Fault.WORKER_DIES: self._strike_worker,
             Fault.WORKER_FREEZES: self._strike_worker,
             Fault.WORKER_CUT_OFF: self._strike_worker,
             Fault.SUPERVISOR_DIES: lambda _: self.lose_supervisor(),
             Fault.DISK: self._break_disk,
-            Fault.ZYGOTE_DIES: lambda _: self.zygote.die(),
+            Fault.ZYGOTE_DIES: lambda _: self._lose_zygote(),
             Fault.SCALE: lambda _: self.scale(self.random.choice((0, 1, 2, 4, 5))),
             Fault.REQUEST: lambda _: self.edit_and_ask(),
             Fault.CRASH_LOOP: self._loop_crashes,
@@ -133,13 +136,16 @@ class World(Surroundings):
     def boot(self) -> None:
         """Start a supervisor, after another one or as the first."""
         self.supervisor = Supervisor(self, self.coordinator())
-        living = tuple(Child(worker.worker, worker.identity.pid) for worker in self.living())
-        adopts = self.zygote.alive and bool(living)
-        orphaned = tuple(child for child in living if child.worker.cohort != self.zygote.cohort)
-        sure = adopts and not self.plan.zygote_fails
+        living = tuple(self.children())
+        found = tuple(ZygoteFound(z.cohort, z.rolled) for z in self.zygotes.values() if z.alive and z.rolled and living)
+        for zygote in self.zygotes.values():
+            zygote.alive = zygote.alive and any(each.cohort == zygote.cohort for each in found)  # else nobody keeps it
+        latest = {each.rolled: each.cohort for each in found}
+        orphaned = tuple(child for child in living if child.worker.cohort not in latest.values())
+        sure = found and not self.plan.zygote_fails
         told = orphaned if sure and self.random.random() < 0.3 else living
         self.supervisor.feed(
-            events.Booted(self.journal.recover(), self.wanted, SECRET, self.zygote.cohort, adopts, told)
+            events.Booted(self.journal.recover(), self.wanted, SECRET, max(self.zygotes, default=0), found, told)
         )
         for worker in self.living():
             self.agenda.after(self.random.uniform(0.01, 0.2), partial(self.subscribe, worker))
@@ -177,6 +183,8 @@ class World(Surroundings):
 
     def unicast(self, worker: WorkerId, message: SupervisorMessage) -> None:
         """Publish to one worker's own topic."""
+        if isinstance(message, messages.HandOver):
+            self.invariants.on_hand_over(worker, message.successors)
         for candidate in self.workers:
             if candidate.worker == worker and candidate.alive:
                 self._carry(candidate, message)
@@ -210,9 +218,23 @@ class World(Surroundings):
         """Every worker process that exists."""
         return (worker for worker in self.workers if worker.alive)
 
+    def children(self) -> Iterator[Child]:
+        """The same, as their zygotes would tell of them."""
+        return (Child(each.worker, each.identity.pid, each.identity.rolled) for each in self.living())
+
+    def start_zygote(self, cohort: int) -> None:
+        """Start a zygote."""
+        self.zygotes[cohort] = Zygote(self, cohort)
+        self.zygotes[cohort].start()
+
     def zygote_fork(self, effect: effects.Fork) -> None:
         """Order a worker."""
-        self.zygote.fork(effect)
+        self.zygotes[effect.worker.cohort].fork(effect)
+
+    def _lose_zygote(self) -> None:
+        living = [zygote for zygote in self.zygotes.values() if zygote.alive]
+        if living:
+            self.random.choice(living).die()
 
     def begin_worker(self, identity: Identity) -> None:
         """A worker process exists."""
@@ -280,6 +302,12 @@ class World(Surroundings):
     def on_accept(self, worker: Worker) -> None:
         self.invariants.on_accept(worker)
 
+    def on_yield(self, worker: Worker) -> None:
+        self.invariants.on_yield(worker)
+
+    def reachable(self, worker: WorkerId) -> bool:
+        return any(each.worker == worker for each in self.living())
+
     def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
         return bool(snapshot.label) and self.random.random() < 0.4
 
@@ -290,7 +318,9 @@ class World(Surroundings):
         self._versions_made += 1
         self.disk = changed(self.disk, self.random, self._versions_made)
         self.flaw = flaw
-        self.versions["-".join(map(str, self.disk)) + flaw.value] = self.disk
+        if self.random.random() < self.plan.rolls:
+            self.app = self._versions_made
+        self.versions[name_of(self.disk, self.app, flaw)] = self.disk
 
     def edit_and_ask(self) -> None:
         """Edit, and ask for a cutover."""
@@ -380,6 +410,7 @@ class World(Surroundings):
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self.plan.heal()
+        self.tires = False
         self._armed = None
         self._cut_off.clear()
         self._absent_until = self._crashing_until = 0.0

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from changeover.supervisor.core import effects, events
-from changeover.supervisor.core.events import Child
 from changeover.workers.participant.machine import Identity
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.journal import JOURNAL
@@ -16,50 +15,51 @@ PRELOAD_FAILED = Refusal(Stage.LOAD, Fault.CONTRACT, "does not import")
 
 
 class Zygote:
-    """The one that takes orders.
+    """One that takes orders.
 
     Attributes:
-        cohort: Its cohort, 0 before the first.
+        cohort: Its cohort.
+        rolled: The epoch whose roll made it; known from the workers that it forks.
         alive: Whether the process exists.
         ready: Whether it has preloaded.
     """
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", cohort: int) -> None:
         self.world = world
-        self.cohort = 0
-        self.alive = False
+        self.cohort = cohort
+        self.rolled = 0
+        self.alive = True
         self.ready = False
 
-    def start(self, cohort: int) -> None:
+    def start(self) -> None:
         """Preload."""
-        self.cohort, self.alive, self.ready = cohort, True, False
         if self.world.random.random() < self.world.plan.zygote_fails:
             self.world.agenda.after(0.05, self.die)
             return
-        self.world.agenda.after(self.world.random.uniform(0.02, 0.1), lambda: self._preloaded(cohort))
+        self.world.agenda.after(self.world.random.uniform(0.02, 0.1), self._preloaded)
 
-    def _preloaded(self, cohort: int) -> None:
-        if self.alive and self.cohort == cohort and not self.ready:
+    def _preloaded(self) -> None:
+        if self.alive and not self.ready:
             self.ready = True
-            self._tell(events.ZygoteReady(cohort))
+            self._tell(events.ZygoteReady(self.cohort))
 
-    def adopt(self, cohort: int) -> None:
+    def adopt(self) -> None:
         """A later supervisor connects."""
-        if not self.alive or self.cohort != cohort or self.world.random.random() < self.world.plan.zygote_fails:
+        if not self.alive or self.world.random.random() < self.world.plan.zygote_fails:
             self.alive = False
-            self.world.tell_supervisor(0.01, events.ZygoteLost(cohort, "is gone"))
+            self.world.tell_supervisor(0.01, events.ZygoteLost(self.cohort, "is gone"))
             return
         self.ready = True
-        children = tuple(Child(w.worker, w.identity.pid) for w in self.world.living() if w.worker.cohort == cohort)
-        self.world.tell_supervisor(0.02, events.ZygoteReady(cohort, children))
+        children = tuple(child for child in self.world.children() if child.worker.cohort == self.cohort)
+        self.world.tell_supervisor(0.02, events.ZygoteReady(self.cohort, children))
 
-    def stop(self, cohort: int) -> None:
+    def stop(self) -> None:
         """End."""
-        if self.cohort == cohort and self.alive:
+        if self.alive:
             slow = self.world.random.random() < 0.05
             self.world.agenda.after(0.8 if slow else 0.01, self.die)
         else:
-            self.world.tell_supervisor(0.01, events.ZygoteLost(cohort, "was not there"))
+            self.world.tell_supervisor(0.01, events.ZygoteLost(self.cohort, "was not there"))
 
     def die(self) -> None:
         """Be gone; the workers live on."""
@@ -72,7 +72,7 @@ class Zygote:
         worker = effect.worker
         supervisor = self.world.supervisor
         delay = self.world.random.uniform(0.005, 0.03)
-        if not self.alive or worker.cohort != self.cohort:
+        if not self.alive:
             supervisor.later(delay, events.ForkFailed(worker, "no zygote"))
         elif self.world.random.random() < self.world.plan.forks_fail:
             supervisor.later(delay, events.ForkFailed(worker, "resource temporarily unavailable"))
@@ -83,7 +83,8 @@ class Zygote:
         if not self.alive:
             return
         pid = 1000 + effect.worker.incarnation % 1_000_000
-        identity = Identity(effect.worker, effect.nonce, pid, JOURNAL, supervisor.term)
+        self.rolled = effect.rolled
+        identity = Identity(effect.worker, effect.nonce, pid, JOURNAL, supervisor.term, effect.rolled)
         self.world.begin_worker(identity)
         if self.world.random.random() >= self.world.plan.forks_mute:
             supervisor.later(self.world.random.uniform(0.0, 0.05), events.WorkerForked(effect.worker, pid))

@@ -8,10 +8,10 @@ from changeover.supervisor.control import EpochState, HistoryLine
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Aborted, Origin
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.journal.views import EpochStory
+from changeover.supervisor.telemetry.amounts import age
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
-from changeover.supervisor.telemetry.wording import age
 from changeover.workers.protocol.refusal import Refusal
 
 MOST_ENDED = 1000

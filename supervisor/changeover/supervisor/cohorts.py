@@ -10,6 +10,7 @@ from changeover.supervisor.core.events import Event
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime.settings import Birth
 
 SIGNALS = {
@@ -31,7 +32,7 @@ class Cohorts:
 
     def __init__(
         self,
-        plan: Callable[[int], ZygotePlan],
+        plan: Callable[[int, ApplicationSpec | None], ZygotePlan],
         socket: Callable[[int], Path],
         feed: Callable[[Event], None],
         vacate: Callable[[int], None],
@@ -42,10 +43,10 @@ class Cohorts:
         self._vacate = vacate
         self._zygotes: dict[int, Zygote] = {}
 
-    def start(self, cohort: int) -> None:
-        """Start a cohort's zygote; answered by ZygoteReady or ZygoteLost."""
+    def start(self, cohort: int, application: ApplicationSpec | None) -> None:
+        """Start a cohort's zygote, which preloads the application; answered by ZygoteReady or ZygoteLost."""
         try:
-            self._zygotes[cohort] = Zygote.start(self._plan(cohort), self._socket(cohort), self._hear)
+            self._zygotes[cohort] = Zygote.start(self._plan(cohort, application), self._socket(cohort), self._hear)
         except ZygoteNotStarted as error:
             self._feed(events.ZygoteLost(cohort, str(error)))
 

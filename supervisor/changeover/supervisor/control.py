@@ -38,6 +38,10 @@ class SlotState(enum.Enum):
     STARTING = "starting"
     """Its worker was forked and serves nothing yet."""
     SERVING = "serving"
+    STANDBY = "standby"
+    """Its worker comes of a roll that is not committed: it prepares, or waits for those whom it replaces."""
+    YIELDING = "handing over"
+    """Its worker was replaced: it begins no request, and passes its connections on."""
     STOPPING = "stopping"
     """Its worker accepts nothing more and is on its way out."""
     BACKOFF = "backoff"
@@ -280,6 +284,12 @@ class StatusView(msgspec.Struct, frozen=True):
     stopping: Urgency | None = None
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
+
+    @property
+    def staff(self) -> tuple[SlotView, ...]:
+        """The slots that serve, or are to: not those of a roll under way, nor those that are on their way out."""
+        passing = (SlotState.STANDBY, SlotState.YIELDING, SlotState.STOPPING)
+        return tuple(slot for slot in self.slots if slot.state not in passing)
 
 
 OnProgress = Callable[[Told], None]

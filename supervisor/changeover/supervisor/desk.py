@@ -134,7 +134,7 @@ class Desk:
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
-            alarms=(*alarms(overview, slots, told.degraded, told.unserved), *blindness(told.blind)),
+            alarms=(*alarms(overview, told.degraded, told.unserved), *blindness(told.blind)),
             counts=self._counts(),
         )
 

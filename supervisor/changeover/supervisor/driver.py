@@ -22,7 +22,7 @@ from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal
@@ -76,7 +76,7 @@ class Hands:
     scan_thread: Executor
     held: Callable[[], frozenset[Held]]
     quarantine: Callable[[], tuple[Quarantined, ...]]
-    birth: Callable[[WorkerId, str], Birth]
+    birth: Callable[[WorkerId, str, int], Birth]
     tell: Callable[[Record], None]
     resolve: Callable[[int, Outcome], None]
     answer: Callable[[int, WorkerMessage | None], None]
@@ -112,10 +112,10 @@ class Driver:
             effects.StoreCell: self._store_cell,
             effects.Broadcast: lambda effect: hands.link.broadcast(effect.message),
             effects.Unicast: lambda effect: hands.link.tell(effect.worker, effect.message),
-            effects.StartZygote: lambda effect: hands.cohorts.start(effect.cohort),
+            effects.StartZygote: lambda effect: hands.cohorts.start(effect.cohort, effect.application),
             effects.AdoptZygote: self._adopt,
             effects.StopZygote: lambda effect: hands.cohorts.stop(effect.cohort),
-            effects.Fork: lambda effect: hands.cohorts.fork(hands.birth(effect.worker, effect.nonce)),
+            effects.Fork: lambda effect: hands.cohorts.fork(hands.birth(effect.worker, effect.nonce, effect.rolled)),
             effects.Signal: lambda effect: hands.cohorts.signal(effect.worker, effect.signal),
             effects.DumpStacks: self._dump_stacks,
             effects.Scan: self._scan,

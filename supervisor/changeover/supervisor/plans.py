@@ -7,7 +7,7 @@ from pathlib import Path
 
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import SilentWorkers
-from changeover.supervisor.core.policy import Boot, Deadlines, Policy, Rhythm
+from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, Rhythm
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.snapshot import ApplicationSpec
@@ -17,13 +17,19 @@ from changeover.workers.runtime.settings import DrainDeadlines, Listener, Worker
 
 def policy(settings: Settings) -> Policy:
     """The deadlines and limits of the supervisor's decisions."""
-    wait = settings.deadlines
+    wait, most = settings.deadlines, settings.recycle
     return Policy(
         boot=Boot(settings.boot),
         on_silent_workers=SilentWorkers(settings.on_silent_worker),
         wave=max(1, (os.cpu_count() or 1) // 2),
-        deadlines=Deadlines(prepare=wait.prepare, boot=wait.boot, graceful=wait.graceful),
-        rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence),
+        deadlines=Deadlines(
+            prepare=wait.prepare,
+            boot=wait.boot,
+            graceful=wait.graceful,
+            handover=wait.graceful + max(settings.drain.by_kind()),
+        ),
+        rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),
+        limits=Limits(most.requests, most.requests_jitter, most.lifetime, most.lifetime_jitter, most.memory),
     )
 
 
@@ -77,7 +83,7 @@ def zygote_plan(
         environment: All of its environment.
     """
     preload = None
-    if application is not None and settings.app is not None and settings.app.preload:
+    if application is not None and application.preload:
         preload = Preload(
             application.target,
             application.directory,

@@ -19,17 +19,16 @@ from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.config.check import Checked
-from changeover.supervisor.config.paths import Paths, paths
+from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Origin, Recovered, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
-from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
@@ -56,7 +55,6 @@ from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching.places import plan
 from changeover.supervisor.watching.watching import Beginning, Watching, begin
 from changeover.workers.generation.cell import CellWriter
-from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.snapshot import ApplicationSpec
@@ -74,13 +72,6 @@ LEAVE = 10.0
 """Seconds from the last decision to being gone, whatever a disk that hangs still holds up."""
 STOP_ARRIVALS = 1.0
 """Seconds that handshakes under way have to complete before the accept queues are emptied."""
-
-
-class ApplicationNotTaken(SupervisorError):
-    """The application's content could not be read and stored, so nothing may be imported from it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the application's content cannot be taken: {reason}")
 
 
 def run(
@@ -122,7 +113,7 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         stack.callback(os.close, counts_fd)
         apart = (places.state, places.runtime)
         beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
-        scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
+        scanner = Scanner(settings, read_settings, places.store, apart)
         service = Service(
             settings,
             runtime,
@@ -131,7 +122,6 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
             cell,
             counts_fd,
             scanner,
-            app,
             places.store,
             beginning,
             tracebacks,
@@ -146,18 +136,6 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
             os._exit(BUG)
         _leave_in_time(status)
         return status
-
-
-def _take_application(
-    settings: Settings, read_settings: ReadSettings, places: Paths
-) -> tuple[Scanner, ApplicationSpec | None]:
-    try:
-        scanner = Scanner(settings, read_settings, places.store, (places.state, places.runtime))
-        return scanner, scanner.store_application()
-    except UnreadableArtifact as error:
-        raise ApplicationNotTaken(str(error)) from error
-    except OSError as error:
-        raise ApplicationNotTaken(f"{error.filename or places.store}: {error.strerror}") from error
 
 
 def _leave_in_time(status: int) -> None:
@@ -188,7 +166,6 @@ class Service:
         cell: CellWriter,
         counts_fd: int,
         scanner: Scanner,
-        app: ApplicationSpec | None,
         store: Path,
         beginning: Beginning,
         tracebacks: Tracebacks,
@@ -198,7 +175,6 @@ class Service:
         self._reloads: set[asyncio.Task[Outcome]] = set()
         self._settings = settings
         self._store = store
-        self._app = app
         self._listeners = listeners
         self._descriptors = (*listeners.descriptors(), cell.fd, counts_fd)
         self._journal = journal
@@ -252,8 +228,7 @@ class Service:
         recovered = await self._journal.recover()
         await self._recall(recovered)
         self._watching.start()
-        preloaded = self._app.artifact if self._app and self._settings.app and self._settings.app.preload else ""
-        self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
+        self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
         self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
         inbox.attach(self._loop, self._on_signal)
@@ -344,15 +319,13 @@ class Service:
     def _heard(self, message: WorkerMessage) -> None:
         self._driver.feed(events.Received(message))
 
-    def _birth(self, worker: WorkerId, nonce: str) -> Birth:
+    def _birth(self, worker: WorkerId, nonce: str, rolled: int) -> Birth:
         overview = self._machine.view()
         settings = replace(self._worker_settings, slots=max(1, len(overview.slots)))
-        return Birth(worker, nonce, overview.journal, overview.term, settings)
+        return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
 
-    def _zygote_plan(self, cohort: int) -> ZygotePlan:
-        overview = self._machine.view()
-        committed = overview.committed.application if overview.committed and overview.epoch else None
-        return zygote_plan(self._settings, cohort, committed or self._app, self._store, self._descriptors, os.environ)
+    def _zygote_plan(self, cohort: int, application: ApplicationSpec | None) -> ZygotePlan:
+        return zygote_plan(self._settings, cohort, application, self._store, self._descriptors, os.environ)
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}

@@ -14,7 +14,7 @@ from changeover.supervisor.core import boot, child, cutover, shutdown
 from changeover.supervisor.core.entries import Aborted, Decision
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.quarantine import passing
-from changeover.supervisor.core.view import Overview, SlotPicture
+from changeover.supervisor.core.view import Overview, Role, SlotPicture
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginSpec
 
@@ -50,7 +50,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
     """
     return SlotView(
         slot=slot.slot,
-        state=SLOT_STATES[slot.state],
+        state=_state(slot),
         note=_note(slot, now),
         pid=slot.pid,
         incarnation=slot.worker.incarnation if slot.worker else 0,
@@ -63,6 +63,14 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
         requests=slot.beat.requests if slot.beat else 0,
         rss=slot.beat.rss if slot.beat else 0,
     )
+
+
+def _state(slot: SlotPicture) -> SlotState:
+    if slot.role is Role.NEXT and SLOT_STATES[slot.state] in (SlotState.STARTING, SlotState.SERVING):
+        return SlotState.STANDBY
+    if slot.role is Role.REPLACED and slot.told is None:
+        return SlotState.YIELDING
+    return SLOT_STATES[slot.state]
 
 
 def _note(slot: SlotPicture, now: float) -> str:
@@ -120,14 +128,13 @@ def journal_state(overview: Overview) -> JournalState:
     return JournalState.UNWRITABLE if overview.start is boot.State.READ_ONLY else JournalState.SOUND
 
 
-def alarms(
-    overview: Overview, slots: tuple[SlotView, ...], degraded: Mapping[str, Refusal], unserved: str
-) -> tuple[str, ...]:
+def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -> tuple[str, ...]:
     """Say everything that needs somebody's attention; nothing when all is well."""
     found = []
-    serving = sum(slot.state is SlotState.SERVING for slot in slots)
-    if serving < len(slots) and overview.stopping is shutdown.State.RUNNING:
-        found.append(f"{serving} of {len(slots)} slots serve")
+    staff = [slot for slot in overview.slots if slot.role is Role.CURRENT]
+    serving = sum(slot.state is child.State.SERVING for slot in staff)
+    if serving < len(staff) and overview.stopping is shutdown.State.RUNNING:
+        found.append(f"{serving} of {len(staff)} slots serve")
     if overview.obstacle is not None:
         found.append(f"cutovers are refused: {overview.obstacle}")
     found.extend(f"{unit} is degraded: {failure.hook}: {failure.summary}" for unit, failure in degraded.items())

@@ -4,7 +4,7 @@ import msgspec
 
 from changeover.supervisor.control import HistoryLine, Milestone, SlotView
 from changeover.supervisor.core.events import Urgency
-from changeover.supervisor.core.outcome import Outcome, SilentWorkers
+from changeover.supervisor.core.outcome import Outcome, SilentWorkers, Strategy
 from changeover.supervisor.telemetry.stream import Told
 
 
@@ -22,6 +22,7 @@ class CutoverBody(Body, frozen=True):
         dry_run: Scan and compare only.
         on_silent_workers: What becomes of a worker that lets the prepare deadline pass; null leaves it to the server.
         until: How far to wait after a commit.
+        strategy: Whether living workers swap, new processes roll into their places, or whichever is needed.
     """
 
     only: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class CutoverBody(Body, frozen=True):
     dry_run: bool = False
     on_silent_workers: SilentWorkers | None = None
     until: Milestone = Milestone.ACTIVE
+    strategy: Strategy = Strategy.AUTO
 
 
 class RollbackBody(Body, frozen=True):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from changeover.supervisor import control as views
 from changeover.supervisor.api import bodies, cutovers, peer, server_sent
 from changeover.supervisor.api.problems import EpochPassed, MalformedQuery
+from changeover.supervisor.config.rules import MOST_WORKERS
 from changeover.supervisor.control import Control
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
@@ -17,7 +18,7 @@ from changeover.supervisor.telemetry.stream import Told
 
 DEFAULT_HISTORY = 20
 MOST_HISTORY = 1000
-MOST_SLOTS = 1024
+MOST_SLOTS = MOST_WORKERS
 
 Handler = Callable[[Control, Request, Any], Awaitable[Response]]
 
@@ -61,6 +62,7 @@ async def cut_over(control: Control, request: Request, body: bodies.CutoverBody)
         force=body.force,
         dry_run=body.dry_run,
         on_silent_workers=body.on_silent_workers,
+        strategy=body.strategy,
     )
     return await cutovers.carry_out(control, request, wish, body.until)
 
@@ -225,8 +227,8 @@ def _number(text: str, name: str, least: int, most: int | None = None) -> int:
 
 def _health(control: Control, well: Callable[[views.StatusView, int], bool]) -> bodies.Health:
     view = control.status()
-    serving = sum(slot.state is views.SlotState.SERVING and slot.epoch > 0 for slot in view.slots)
-    return bodies.Health(well(view, serving), view.epoch, serving, len(view.slots))
+    serving = sum(slot.state is views.SlotState.SERVING and slot.epoch > 0 for slot in view.staff)
+    return bodies.Health(well(view, serving), view.epoch, serving, len(view.staff))
 
 
 async def _encoded(told: AsyncIterator[Told]) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ import msgspec
 from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, EventsAnswer, RollbackBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered
 from changeover.supervisor.control import LeasesView, Milestone, RegistryView, StatusView
-from changeover.supervisor.core.outcome import Outcome, Refused
+from changeover.supervisor.core.outcome import Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.telemetry.stream import Told
 
@@ -149,6 +149,7 @@ class Server:
         if_epoch: int | None = None,
         force: bool = False,
         dry_run: bool = False,
+        strategy: Strategy = Strategy.AUTO,
         until: Milestone = Milestone.ACTIVE,
         on_progress: Callable[[Told], None] | None = None,
     ) -> Outcome:
@@ -160,6 +161,7 @@ class Server:
             if_epoch: Refuse unless this epoch is the committed one.
             force: Take content that was rolled back, and unchanged content too.
             dry_run: Only say what would change.
+            strategy: Swap in the living workers, roll to new ones, or whichever is needed.
             until: How far to wait after the commit.
             on_progress: Hears what the server tells on the way, in a thread of its own.
 
@@ -167,7 +169,7 @@ class Server:
             OutcomeUnknown: The server ended first.
             NoAnswer: There is no server.
         """
-        body = CutoverBody(tuple(only), label, force, dry_run, until=until)
+        body = CutoverBody(tuple(only), label, force, dry_run, until=until, strategy=strategy)
         return await asyncio.to_thread(self._cut_over, "/v1/cutovers", body, if_epoch, on_progress)
 
     async def rollback(
@@ -250,7 +252,7 @@ class Server:
                 raise ServerFailed(f"the server ended with status {status} before it served", status, self.logs)
             with contextlib.suppress(NoAnswer):
                 view = await self.status()
-                if view.epoch and all(slot.epoch == view.epoch for slot in view.slots):
+                if view.epoch and view.staff and all(slot.epoch == view.epoch for slot in view.staff):
                     return view
             await asyncio.sleep(LOOK)
         raise ServerFailed(f"the server did not serve within {BOOT:g} s", None, self.logs)

@@ -75,7 +75,9 @@ def application_spec(app: App, artifact: str, distributions: str, epoch: int) ->
         epoch: The generation's epoch.
     """
     ref = UnitRef(UnitKind.APPLICATION, APP)
-    digest = unit_digest(ref, (artifact, distributions, app.target, app.dir, app.factory, app.root_path), ())
+    digest = unit_digest(
+        ref, (artifact, distributions, app.target, app.dir, app.factory, app.root_path, app.preload), ()
+    )
     return ApplicationSpec(
         UnitKey(ref, digest, epoch),
         app.target,
@@ -84,11 +86,18 @@ def application_spec(app: App, artifact: str, distributions: str, epoch: int) ->
         root_path=app.root_path,
         artifact=artifact,
         distributions=distributions,
+        preload=app.preload,
     )
 
 
 def snapshot(
-    units: Iterable[UnitSpec], routes: Iterable[Route], epoch: int, current: Snapshot | None, label: str = ""
+    units: Iterable[UnitSpec],
+    routes: Iterable[Route],
+    epoch: int,
+    current: Snapshot | None,
+    label: str = "",
+    *,
+    rolls: bool = False,
 ) -> Snapshot:
     """Make the generation: a unit that `current` has with the same digest is the same instance.
 
@@ -98,11 +107,13 @@ def snapshot(
         epoch: The generation's epoch.
         current: What is served, None when nothing is.
         label: The operator's words for it.
+        rolls: Whether it takes new processes.
     """
     there = {unit.key.ref: unit.key for unit in current.units} if current else {}
     stamped = tuple(_stamped(unit, there.get(unit.key.ref), epoch) for unit in units)
     ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path, route.pipeline)))
-    return Snapshot(epoch, generation_digest(stamped, ordered), stamped, ordered, label)
+    rolled = epoch if rolls or current is None else current.rolled
+    return Snapshot(epoch, generation_digest(stamped, ordered), stamped, ordered, label, rolled)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:

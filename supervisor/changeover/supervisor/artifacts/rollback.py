@@ -2,17 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from changeover.supervisor.artifacts.candidate import snapshot, unit_digest
+from changeover.supervisor.artifacts.candidate import snapshot
 from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.holding import brought_back
 from changeover.workers.protocol.snapshot import (
-    ApplicationSpec,
-    PipelineSpec,
     Snapshot,
-    UnitRef,
-    UnitSpec,
 )
 
 NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
@@ -46,34 +40,21 @@ def target(
 
 
 def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") -> Snapshot:
-    """Make `earlier` the candidate `epoch`: its plugins, pipelines and routes, with the application that runs.
+    """Make `earlier` the candidate `epoch`: a roll, when it had another application.
 
     A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance.
     """
-    running = current.application
-    units: dict[UnitRef, UnitSpec] = {}
-    for unit in earlier.units:
-        if isinstance(unit, ApplicationSpec) and running is not None:
-            units[unit.key.ref] = running
-        elif isinstance(unit, PipelineSpec):
-            units[unit.key.ref] = _redigested(unit, units)
-        else:
-            units[unit.key.ref] = unit
-    return snapshot(units.values(), earlier.routes, epoch, current, label)
+    rolls = application_differs(earlier, current)
+    return snapshot(earlier.units, earlier.routes, epoch, current, label, rolls=rolls)
 
 
-def _redigested(pipeline: PipelineSpec, units: dict[UnitRef, UnitSpec]) -> PipelineSpec:
-    handlers = [str(handler) for handler in pipeline.handlers]
-    requires = [units[ref].key.digest for ref in pipeline.requires]
-    digest = unit_digest(pipeline.key.ref, (handlers, pipeline.target), requires)
-    return msgspec.structs.replace(pipeline, key=msgspec.structs.replace(pipeline.key, digest=digest))
+def application_differs(earlier: Snapshot, current: Snapshot) -> bool:
+    """Whether other processes are needed."""
+    old, new = earlier.application, current.application
+    return (old and old.key.digest) != (new and new.key.digest)
 
 
 def left_out(earlier: Snapshot, current: Snapshot) -> Iterator[str]:
     """Say what going back to `earlier` does not bring back, for people; nothing where the application is the same."""
-    old, new = earlier.application, current.application
-    if old is not None and new is not None and old.key.digest == new.key.digest:
-        return
-    if old is not None or new is not None:
-        yield f"not taken: app as it was in epoch {earlier.epoch} (needs a roll)"
+    if application_differs(earlier, current):
         yield f"not taken: {', '.join(NEVER_BROUGHT_BACK)} (a rollback leaves them as they are)"

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from changeover.supervisor.artifacts import candidate, rollback
-from changeover.supervisor.artifacts.application import ApplicationContent, differing, read_application
+from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.folder import Listing, read_folder
@@ -16,6 +16,7 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
+from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
@@ -29,11 +30,12 @@ from changeover.supervisor.core.outcome import (
     RollNeeded,
     ScanRefused,
     ScanResult,
+    Strategy,
 )
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
+from changeover.workers.protocol.snapshot import Snapshot
 
 ReadSettings = Callable[[], Checked]
 """Reads and checks the configuration as it is now."""
@@ -60,18 +62,11 @@ class Past(msgspec.Struct, frozen=True):
 class Scanner:
     """Turns disk and configuration into candidates. Every call blocks; one at a time, off the loop.
 
-    Made when the supervisor starts, before the application is imported: the application's content
-    is recorded then. The first candidate has it, and later ones carry what is committed until new
-    processes are made.
-
     Args:
         booted: The settings that the service runs with; what only a restart changes is kept from them.
         read_settings: Reads them again for each scan.
         store: The artifact store.
         apart: Folders that are no part of the application wherever they lie: state and runtime.
-
-    Raises:
-        UnreadableArtifact: The application's files cannot be read.
     """
 
     def __init__(self, booted: Settings, read_settings: ReadSettings, store: Path, apart: Iterable[Path] = ()) -> None:
@@ -79,19 +74,6 @@ class Scanner:
         self._read_settings = read_settings
         self._store = store
         self._apart = (store, *apart)
-        self._unstored = self._read_application() if booted.app else None
-        self._recorded = _spec(booted, self._unstored) if self._unstored else None
-
-    def store_application(self) -> ApplicationSpec | None:
-        """Store what the application consisted of when this was made; None without an application.
-
-        Raises:
-            OSError: The disk does not take it.
-        """
-        if self._unstored is not None:
-            self._unstored.put(self._store)
-            self._unstored = None
-        return self._recorded
 
     def scan(
         self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past | None = None
@@ -109,8 +91,7 @@ class Scanner:
         """
         try:
             if past is not None:
-                besides = (self._recorded,) if self._recorded else ()
-                collect(self._store, [*past.kept, *past.committed, *([current] if current else [])], besides)
+                collect(self._store, [*past.kept, *past.committed, *([current] if current else [])])
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, past or Past())
             past = past or Past()
@@ -131,26 +112,24 @@ class Scanner:
         checked = self._read_settings()
         if checked.settings is None:
             return ScanRefused(refusals(of_config(checked.errors)))
-        settings = msgspec.structs.replace(checked.settings, app=self._booted.app)
+        settings = checked.settings
         listing = read_folder(Path(settings.plugins.dir)) if settings.plugins.dir else Listing()
-        reach = Reach(request, checked.settings, current)
+        reach = Reach(request, settings, current)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
-        spec = self._application(request, current)
-        made = self._candidate(selected, layout, not_taken, spec, request, epoch, current)
+        disk = self._read_application(settings)
+        taken = take(disk, request, reach, epoch, current, past.held, self._store)
+        not_taken = (*not_taken, *taken.held)
+        made = self._candidate(selected, layout, not_taken, taken, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        content = self._read_application() if spec else None
-        roll = (
-            *(self._roll_notes(checked.settings, spec, content) if reach.application else ()),
-            *(restart_notes(self._booted, checked.settings) if reach.configuration else ()),
-        )
-        if current is not None and made.digest == current.digest and not request.force:
-            return _unchanged(selected.notes, not_taken, roll)
+        standing = (*taken.changed, *(restart_notes(self._booted, settings) if reach.configuration else ()))
+        if current is not None and made.digest == current.digest and not _forced(request):
+            return _unchanged(selected.notes, not_taken, standing)
         if not request.dry_run:
-            self._put(selected, made, content)
+            self._put(selected, made, disk)
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
-        notes = [*selected.notes, *not_taken, *_named(roll)]
+        notes = [*selected.notes, *not_taken, *_named(standing)]
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             notes += [f"ignored: {path}" for path in listing.ignored]
             notes += unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
@@ -177,24 +156,23 @@ class Scanner:
         selected: Selection,
         layout: Layout,
         not_taken: tuple[str, ...],
-        spec: ApplicationSpec | None,
+        taken: Taken,
         request: CutoverRequest,
         epoch: int,
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
         problems = [*selected.problems, *layout.problems, *unmet(contents)]
-        problems += contradictions(layout.plans, contents, spec is not None)
+        problems += contradictions(layout.plans, contents, taken.spec is not None)
         if problems:
             return ScanRefused(refusals([*problems, *map(Problem, not_taken)]))
-        units = candidate.assemble(contents, spec, layout.plans, epoch)
+        units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
-        return candidate.snapshot(units, routes, epoch, current, request.origin.label)
+        return candidate.snapshot(units, routes, epoch, current, request.origin.label, rolls=taken.rolls)
 
-    def _put(self, selected: Selection, made: Snapshot, content: ApplicationContent | None) -> None:
+    def _put(self, selected: Selection, made: Snapshot, disk: Disk | None) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
-        self.store_application()
-        fresh = {**selected.files, **(content.stored() if content else {})}
+        fresh = {**selected.files, **(disk.content.stored() if disk else {})}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
@@ -206,58 +184,37 @@ class Scanner:
             wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
             return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)
         made = rollback.restored(earlier, current, epoch, request.origin.label)
-        if made.digest == current.digest and not request.force:
+        if made.digest == current.digest and not _forced(request):
             return NothingChanged()
         self._put(Selection(), made, None)
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
         return Candidate(made, (*lines, *rollback.left_out(earlier, current)), restores=earlier.epoch)
 
-    def _read_application(self) -> ApplicationContent:
-        app, plugins = self._booted.app, self._booted.plugins.dir
-        assert app is not None
-        return read_application(app, [*self._apart, *([Path(plugins)] if plugins else [])])
-
-    def _application(self, request: CutoverRequest, current: Snapshot | None) -> ApplicationSpec | None:
-        """The application of the candidate: what is committed, except at a start, which takes what it found on disk."""
-        committed = current.application if current and request.origin.trigger is not Trigger.BOOT else None
-        carried = self._recorded is not None and committed is not None and committed.artifact
-        return committed if carried else self._recorded
-
-    def _roll_notes(
-        self, settings: Settings, spec: ApplicationSpec | None, content: ApplicationContent | None
-    ) -> tuple[str, ...]:
-        if not _same_application(settings, self._booted):
-            return ("app: other settings (needs a roll)",)
-        if spec is None or content is None:
-            return ()
-        return tuple(f"app: {change} (needs a roll)" for change in content.changes(spec, self._store))
+    def _read_application(self, settings: Settings) -> Disk | None:
+        if settings.app is None:
+            return None
+        plugins = [Path(settings.plugins.dir)] if settings.plugins.dir else []
+        return Disk(settings.app, read_application(settings.app, [*self._apart, *plugins]))
 
     def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
         return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))
 
 
-def _spec(booted: Settings, content: ApplicationContent) -> ApplicationSpec:
-    assert booted.app is not None
-    return candidate.application_spec(booted.app, content.artifact, content.installed, 1)
-
-
-def _same_application(one: Settings, other: Settings) -> bool:
-    """Whether what serves is the same; when changed files are taken is nothing that serves."""
-    if one.app is None or other.app is None:
-        return one.app is other.app
-    return one.app == msgspec.structs.replace(other.app, reload=one.app.reload)
+def _forced(request: CutoverRequest) -> bool:
+    """Whether unchanged content is made an epoch all the same."""
+    return request.force or request.strategy is Strategy.ROLL
 
 
 def _refused(message: str, fault: Fault) -> ScanRefused:
     return ScanRefused(refusals([Problem(message, fault=fault)]))
 
 
-def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], roll: tuple[str, ...]) -> ScanResult:
+def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...]) -> ScanResult:
     """What it amounts to that a candidate would serve what is served already."""
     if held:
-        return HeldBack((*held, *notes, *_named(roll)))
-    return RollNeeded(roll) if roll else NothingChanged(notes)
+        return HeldBack((*held, *notes, *_named(standing)))
+    return RollNeeded(standing) if standing else NothingChanged(notes)
 
 
-def _named(roll: tuple[str, ...]) -> Iterator[str]:
-    return (f"not taken: {line}" for line in roll)
+def _named(standing: tuple[str, ...]) -> Iterator[str]:
+    return (f"not taken: {line}" for line in standing)

@@ -91,7 +91,7 @@ def carry_out(client: Client, wish: Wish) -> Exit:
         return Exit.WAIT_ENDED
     if outcome is None:
         raise NoAnswer(client.path, "the server ended before the outcome was known; see `changeover history`")
-    for line in outcomes.lines(outcome, len(status.slots), wish.again):
+    for line in outcomes.lines(outcome, len(status.staff), wish.again):
         click.echo(line)
     if isinstance(outcome, Committed):
         _say_what_stays(client, wish)

@@ -32,7 +32,6 @@ FOREIGN: dict[str, str] = {
     "--interface": "applications are ASGI in this version, and detected",
     "--keyfile": "TLS is not served in this version: put a proxy in front",
     "--lifespan": "an application's lifespan is run when it has one",
-    "--limit-max-requests": "workers are not recycled by count in this version",
     "--limit-request-field_size": "heads are limited in the configuration: [limits] head",
     "--limit-request-fields": "fields are limited in the configuration: [limits] fields",
     "--limit-request-line": "targets are limited in the configuration: [limits] url",
@@ -44,8 +43,6 @@ FOREIGN: dict[str, str] = {
     "--log-syslog-to": "write to stderr and let systemd or a logger take it on",
     "--logger-class": "the log has --log-level, --log-format and --log-file",
     "--loop": "workers always run uvloop",
-    "--max-requests": "workers are not recycled by count in this version",
-    "--max-requests-jitter": "workers are not recycled by count in this version",
     "--no-access-log": "there is no access log in this version",
     "--no-sendfile": "sendfile is not used",
     "--paste": "name the application: `changeover run module:app`",
@@ -77,7 +74,6 @@ FOREIGN: dict[str, str] = {
     "--strip-header-spaces": "spaces around header names are refused, as HTTP says",
     "--suppress-ragged-eofs": "TLS is not served in this version: put a proxy in front",
     "--threads": "workers run one loop; use more workers",
-    "--timeout": "requests have no deadline of their own in this version; limits on reading are in [limits]",
     "--timeout-graceful-shutdown": "it is called --graceful-timeout here",
     "--timeout-keep-alive": "it is called --keep-alive here",
     "--timeout-worker-healthcheck": "a worker's heartbeat is in the configuration",
@@ -98,7 +94,6 @@ FOREIGN: dict[str, str] = {
     "-g": "start it as the user it is to run as",
     "-k": "workers run uvloop, and applications are ASGI in this version",
     "-m": "set the umask before starting it",
-    "-t": "requests have no deadline of their own in this version; limits on reading are in [limits]",
     "-u": "start it as the user it is to run as",
 }
 """Flag -> what to do instead."""

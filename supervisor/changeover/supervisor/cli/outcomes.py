@@ -14,8 +14,9 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
-from changeover.supervisor.telemetry.wording import age, in_all, refused_by, seconds
-from changeover.supervisor.telemetry.wording import workers as counted
+from changeover.supervisor.telemetry.amounts import age, in_all, seconds
+from changeover.supervisor.telemetry.amounts import workers as counted
+from changeover.supervisor.telemetry.wording import refused_by
 
 TRACEBACK_TAIL = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
@@ -48,13 +49,15 @@ def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
             yield from (f"  {line}" for line in notes)
             yield "next: `changeover reload --force` makes an epoch of it all the same"
         case Planned(serving=serving, summary=summary):
-            yield f"would change, by a swap in {counted(workers)} beside epoch {serving}:"
+            how = "a roll to" if outcome.candidate is not None and outcome.candidate.is_roll else "a swap in"
+            yield f"would change, by {how} {counted(workers)} beside epoch {serving}:"
             yield from (f"  {line}" for line in summary)
             yield "nothing was changed (--dry-run)"
         case NeedsRoll(serving=serving, changed=changed):
-            yield f"refused (exit 1): only new processes can serve this; nothing changed, epoch {serving} serves"
+            yield f"refused (exit 1): no swap can take this; nothing changed, epoch {serving} serves"
             yield from (f"  {line}" for line in changed)
-            yield "next: restart the server to take it"
+            rolls = any("(needs a roll)" in line for line in changed)
+            yield f"next: {'`changeover reload`, which rolls' if rolls else 'restart the server to take it'}"
         case Refused():
             yield from _refused(outcome, workers, again)
         case Undecided(epoch=epoch, reason=reason):

@@ -12,7 +12,8 @@ from changeover.supervisor.control import (
     SlotView,
     StatusView,
 )
-from changeover.supervisor.telemetry.wording import age, by
+from changeover.supervisor.telemetry.amounts import age
+from changeover.supervisor.telemetry.wording import by
 
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
 

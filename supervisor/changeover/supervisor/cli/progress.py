@@ -5,24 +5,39 @@ import enum
 import msgspec
 
 from changeover.supervisor.core import records
+from changeover.supervisor.core.record import WorkerRecord
+from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.telemetry.wording import seconds, workers
+from changeover.supervisor.telemetry.wording import by_strategy
 
 
 class Mark(enum.Enum):
     """What a worker has done in the cutover."""
 
-    WAITED_FOR = "·"
     PREPARED = "+"
+    AGREED = "="
+    """It is to be replaced, and can hand over."""
     REFUSED = "x"
     ACTIVE = "*"
     GONE = "-"
 
 
+MARKS: dict[type[WorkerRecord], Mark] = {
+    records.WorkerPrepared: Mark.PREPARED,
+    records.WorkerAgreed: Mark.AGREED,
+    records.WorkerRefused: Mark.REFUSED,
+    records.WorkerActivated: Mark.ACTIVE,
+    records.WorkerExited: Mark.GONE,
+}
+
+WAITED_FOR = "·"
+"""Drawn for a worker that has not answered."""
+
 Known = (
     records.CutoverBegan
     | records.PhaseBegan
     | records.WorkerPrepared
+    | records.WorkerAgreed
     | records.WorkerRefused
     | records.CommitDecided
     | records.WorkerActivated
@@ -71,23 +86,18 @@ class Progress:
         return (*self._lines, *under_way)
 
     def _hear(self, told: Told, record: Known) -> None:
+        if isinstance(record, WorkerRecord):
+            self._marks[record.worker.slot] = MARKS[type(record)]
         match record:
             case records.CutoverBegan():
                 self._begin(record, told.at)
             case records.PhaseBegan(phase="preparing"):
                 self._at = told.at
-            case records.WorkerPrepared(worker=worker):
-                self._marks[worker.slot] = Mark.PREPARED
             case records.WorkerRefused(worker=worker):
-                self._marks[worker.slot] = Mark.REFUSED
                 self._lines.append(self._refused_line(worker.slot, told.at))
-            case records.WorkerExited(worker=worker):
-                self._marks[worker.slot] = Mark.GONE
             case records.CommitDecided():
                 self._lines.append(self._phase_line(told.at))
                 self._committed_at = told.at
-            case records.WorkerActivated(worker=worker):
-                self._marks[worker.slot] = Mark.ACTIVE
             case records.CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
                 self._over = True
@@ -98,7 +108,7 @@ class Progress:
         self._began, self._at, self._committed_at, self._marks = record, at, None, {}
         self._over = False
         self._lines.append(
-            f"{self._name}  epoch {record.previous} -> {record.epoch}  swap in {workers(record.workers)}   "
+            f"{self._name}  epoch {record.previous} -> {record.epoch}  {by_strategy(record)}   "
             f"{', '.join(record.summary) or 'no change of content'}"
         )
 
@@ -118,8 +128,9 @@ class Progress:
         return f"  {'prepare':<10} {done}  slot {slot} REFUSED after {seconds(at - self._at)}"
 
     def _workers_line(self) -> str:
-        slots = sorted(set(range(self._workers())) | set(self._marks))
-        return "  workers    " + " ".join(f"{slot}{self._marks.get(slot, Mark.WAITED_FOR).value}" for slot in slots)
+        marks = [f"{slot}{mark.value}" for slot, mark in sorted(self._marks.items())]
+        answered = self._count(Mark.PREPARED, Mark.ACTIVE, Mark.REFUSED)
+        return "  workers    " + " ".join([*marks, *[WAITED_FOR] * (self._workers() - answered)])
 
 
 def _phase(name: str, done: int, of: int, took: float) -> str:

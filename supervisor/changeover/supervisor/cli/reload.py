@@ -7,7 +7,7 @@ from changeover.supervisor.cli.cutover import Wish, carry_out, waiting_options
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.control import Milestone
-from changeover.supervisor.core.outcome import SilentWorkers
+from changeover.supervisor.core.outcome import SilentWorkers, Strategy
 
 HELP = """Take what changed on disk into all workers at once, or refuse it.
 
@@ -29,6 +29,13 @@ Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait en
     type=click.Choice([answer.value for answer in SilentWorkers]),
     help="What becomes of a worker that does not answer in time.",
 )
+@click.option(
+    "--strategy",
+    type=click.Choice([strategy.value for strategy in Strategy]),
+    default=Strategy.AUTO.value,
+    show_default=True,
+    help="Swap in the living workers, roll to new ones, or whichever is needed.",
+)
 def command(
     name: str,
     runtime_dir: str,
@@ -40,11 +47,12 @@ def command(
     until: str,
     force: bool,
     on_silent_worker: str | None,
+    strategy: str,
 ) -> None:
     """See HELP."""
     milestone = Milestone(until)
     silent = None if on_silent_worker is None else SilentWorkers(on_silent_worker)
-    body = CutoverBody(only, label, force, dry_run, silent, milestone)
+    body = CutoverBody(only, label, force, dry_run, silent, milestone, Strategy(strategy))
     with failures():
         wish = Wish("/v1/cutovers", body, if_epoch, milestone, wait, "changeover reload")
         raise SystemExit(carry_out(server(name, runtime_dir), wish))

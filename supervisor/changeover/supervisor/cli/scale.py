@@ -5,7 +5,7 @@ import click
 from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
-from changeover.supervisor.telemetry.wording import workers as counted
+from changeover.supervisor.telemetry.amounts import workers as counted
 
 HELP = """Change the number of workers; the oldest leave first, gracefully.
 

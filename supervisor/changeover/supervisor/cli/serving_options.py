@@ -25,6 +25,12 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "keep_alive": (("limits", "keep_alive"), "--keep-alive"),
     "graceful_timeout": (("deadlines", "graceful"), "--graceful-timeout"),
     "orphan_timeout": (("deadlines", "orphan"), "--orphan-timeout"),
+    "max_requests": (("recycle", "requests"), "--max-requests"),
+    "max_requests_jitter": (("recycle", "requests_jitter"), "--max-requests-jitter"),
+    "max_worker_lifetime": (("recycle", "lifetime"), "--max-worker-lifetime"),
+    "max_worker_lifetime_jitter": (("recycle", "lifetime_jitter"), "--max-worker-lifetime-jitter"),
+    "max_worker_memory": (("recycle", "memory"), "--max-worker-memory"),
+    "timeout": (("deadlines", "hung"), "--timeout"),
     "epoch_header": (("epoch_header",), "--epoch-header"),
     "boot": (("boot",), "--boot"),
     "name": (("name",), "--name"),
@@ -54,6 +60,14 @@ _OPTIONS = (
     click.option("--keep-alive", metavar="S", help="Close idle connections after so many seconds."),
     click.option("--graceful-timeout", metavar="S", help="Seconds from TERM to being gone."),
     click.option("--orphan-timeout", metavar="S", help="Seconds that workers serve without a supervisor; 0 = always."),
+    click.option("-t", "--timeout", metavar="S", help="Kill a worker whose loop hangs for so many seconds; 0 = never."),
+    click.option(
+        "--max-requests", "--limit-max-requests", type=int, metavar="N", help="Replace a worker after so many requests."
+    ),
+    click.option("--max-requests-jitter", type=int, metavar="N", help="Up to so many more, different for each worker."),
+    click.option("--max-worker-lifetime", metavar="S", help="Replace a worker that lives so long."),
+    click.option("--max-worker-lifetime-jitter", metavar="S", help="Up to so much longer, different for each worker."),
+    click.option("--max-worker-memory", type=int, metavar="BYTES", help="Replace a worker that grew so large."),
     click.option("--epoch-header", is_flag=True, default=None, help="Responses say which epoch and worker made them."),
     click.option(
         "--boot", type=click.Choice(["auto", "last", "disk"]), help="Serve what is on disk, or what was committed last."

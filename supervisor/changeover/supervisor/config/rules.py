@@ -11,6 +11,9 @@ from changeover.workers.protocol.reload import read_reload
 MAX_HEAD = 64 * 1024
 """Bytes: an unread head must fit the message in which a connection is handed over."""
 
+MOST_WORKERS = 256
+"""In a roll there are twice as many, and each has its place on a shared page."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -41,7 +44,8 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     limits, deadlines, drain = settings.limits, settings.deadlines, settings.drain
     yield "$.name", bool(_NAME.fullmatch(settings.name)), "letters, digits, `.`, `-` and `_`, at most 64"
     yield "$.bind", bool(settings.bind), "names no address to listen on"
-    yield "$.workers", settings.workers == "auto" or settings.workers >= 1, "must be at least 1, or `auto`"
+    workers = f"must be 1 to {MOST_WORKERS}, or `auto`"
+    yield "$.workers", settings.workers == "auto" or 1 <= settings.workers <= MOST_WORKERS, workers
     yield "$.backlog", settings.backlog >= 1, "must be at least 1"
     yield "$.max_connections", settings.max_connections >= 0, "must be 0 or more"
     yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
@@ -53,6 +57,10 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
     for key in ("hook", "graceful", "heartbeat", "prepare", "boot"):
         yield f"$.deadlines.{key}", getattr(deadlines, key) > 0, "must be above 0: every wait ends"
+    for key in ("requests", "requests_jitter", "lifetime", "lifetime_jitter", "memory"):
+        yield f"$.recycle.{key}", getattr(settings.recycle, key) >= 0, "must be 0 (no limit) or more"
+    hung = "must be 0 (never), or longer than `deadlines.silence`"
+    yield "$.deadlines.hung", deadlines.hung == 0 or deadlines.hung > deadlines.silence, hung
     silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
     yield "$.watch.rescan", settings.watch.rescan >= 0.1, "must be at least 100ms"

@@ -136,6 +136,24 @@ class History(msgspec.Struct, frozen=True):
     keep: int = 10
 
 
+class Recycle(msgspec.Struct, frozen=True):
+    """How much a worker does before a fresh one takes its place: that one serves first, and open connections go over.
+
+    Attributes:
+        requests: How many requests it answers; 0 = no limit.
+        requests_jitter: Up to so many more, different for each worker.
+        lifetime: How long it lives; 0 = no limit.
+        lifetime_jitter: Up to so much longer, different for each worker.
+        memory: How much resident memory it has, in bytes; 0 = no limit.
+    """
+
+    requests: int = 0
+    requests_jitter: int = 0
+    lifetime: float = 0.0
+    lifetime_jitter: float = 0.0
+    memory: int = 0
+
+
 class Deadlines(WorkerDeadlines, frozen=True):
     """Every other wait.
 
@@ -147,10 +165,12 @@ class Deadlines(WorkerDeadlines, frozen=True):
         silence: Without a heartbeat for this long, the other side counts as silent.
         prepare: From the request to prepare a candidate to the last worker's answer.
         boot: From forking a worker to serving.
+        hung: A worker whose loop is not heard for this long is killed, its stacks written down; 0 = never.
     """
 
     prepare: float = 60.0
     boot: float = 90.0
+    hung: float = 60.0
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -176,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True):
         drain: How long what was replaced may be held.
         history: What is kept.
         limits: What clients may send.
+        recycle: When a worker is replaced by a fresh one.
         deadlines: Every other wait.
     """
 
@@ -196,6 +217,7 @@ class Settings(msgspec.Struct, frozen=True):
     drain: Drain = Drain()
     history: History = History()
     limits: Limits = Limits()
+    recycle: Recycle = Recycle()
     deadlines: Deadlines = Deadlines()
 
     def slots(self, cores: int) -> int:

@@ -11,6 +11,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
+from changeover.supervisor.core.succession import Succession
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault
@@ -20,11 +21,20 @@ from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 class Activation:
     """Makes an epoch authoritative, and waits for those who have to follow."""
 
-    __slots__ = ("_children", "_ledger", "_out", "_retirement", "_roster")
+    __slots__ = ("_children", "_ledger", "_out", "_retirement", "_roster", "_succession")
 
-    def __init__(self, roster: Roster, children: Children, ledger: Ledger, retirement: Retirement, out: Outbox) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        children: Children,
+        ledger: Ledger,
+        succession: Succession,
+        retirement: Retirement,
+        out: Outbox,
+    ) -> None:
         self._roster = roster
         self._children = children
+        self._succession = succession
         self._ledger = ledger
         self._retirement = retirement
         self._out = out
@@ -34,10 +44,14 @@ class Activation:
         previous = self._ledger.commit(snapshot, run.held)
         run.previous = 0 if previous is None else previous.epoch
         # Whoever introduced itself may accept by now; who did not was told nothing that it could serve.
-        run.followers = {member.incarnation for member in self._roster.members() if member.greeted}
+        crew = [member for member in self._roster.crew(snapshot.rolled) if member.greeted and not member.yielding]
+        run.followers = {member.incarnation for member in crew}
+        successors = tuple(member.worker for member in crew) if run.is_roll else ()
         self._out.put(StoreCell(run.epoch))
-        self._out.broadcast(messages.Commit(self._ledger.stamp(run.epoch), self._out.next_seq()))
+        self._out.broadcast(messages.Commit(self._ledger.stamp(run.epoch), self._out.next_seq(), successors))
         self._out.tell(records.CommitDecided(run.epoch, run.previous))
+        if run.is_roll:
+            self._succession.serve(snapshot)
         if previous is not None:
             self._retirement.supersede(previous, snapshot)
 
@@ -55,7 +69,7 @@ class Activation:
             slot = self._roster.find(member.worker)
             # One that still joins has the deadline of all that join.
             if slot is not None and slot.state is not State.JOINING:
-                self._children.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
+                self._children.leaving.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
 
     def died(self, run: Run, member: Member, cause: str) -> None:
         """A worker is confirmed dead while others follow."""
@@ -63,16 +77,22 @@ class Activation:
             run.lost.append(refusal_of(member, Fault.CRASH, member.reason or cause))
 
     def repeat(self) -> None:
-        """Ask those again who could serve what is committed and did not report what they still hold."""
+        """Tell those again who could serve what is committed and did not report it, and those who are replaced by it.
+
+        The latter are told for as long as they live, because who takes over from them may change.
+        """
         epoch = self._ledger.epoch
         if epoch == EMPTY.epoch:
             return
         stamp = self._ledger.stamp(epoch)
         for member in self._roster.members():
-            if member.greeted and member.activated < epoch and epoch in (member.epoch, member.prepared):
-                self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED))
+            follows = member.activated < epoch and epoch in (member.epoch, member.prepared)
+            successors = self._succession.successors_of(member, self._ledger.current)
+            if member.greeted and (follows or successors):
+                self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
 
     def _late(self, run: Run) -> Iterator[Member]:
         for member in self._roster.members():
-            if member.incarnation in run.followers and member.epoch < run.epoch:
+            follows = member.incarnation in run.followers and not member.yielding
+            if follows and member.epoch < run.epoch:
                 yield member

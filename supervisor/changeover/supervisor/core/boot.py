@@ -21,9 +21,7 @@ from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Boot
 from changeover.supervisor.core.requests import Wish
-from changeover.supervisor.core.zygote import State as ZygoteState
-from changeover.workers.protocol.refusal import Stage
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.table import Table
 
 BOOT_TICKET = -1
@@ -93,7 +91,7 @@ class Start:
 
     __slots__ = (
         "_booted", "_children", "_coordinator", "_ledger", "_out", "_policy", "_reception",
-        "_retirement", "_roster", "_shutdown", "_stop", "_undecided", "_writing", "_zygote",
+        "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
         "settled", "slots", "state",
     )  # fmt: skip
 
@@ -103,7 +101,8 @@ class Start:
         self._ledger = parts.ledger
         self._roster = parts.roster
         self._children = parts.children
-        self._zygote = parts.zygote
+        self._zygotes = parts.zygotes
+        self._succession = parts.succession
         self._coordinator = parts.coordinator
         self._retirement = parts.retirement
         self._reception = parts.reception
@@ -196,20 +195,21 @@ class Start:
             summary = ending.summary if isinstance(ending, outcome.Refused) else ()
             self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
             self._reveal()
-            self._preload(self._ledger.committed)
             return
         code = self._code(refusals) if isinstance(ending, outcome.Refused) else APP_FAILED
         self._shutdown.ask(Urgency.QUICK, code, reason)
 
     def _code(self, refusals: tuple[SlotRefusal, ...]) -> int:
+        if refusals and all(each.refusal.fault is Fault.RESOURCE and each.slot < 0 for each in refusals):
+            return CANNOT
         # PREPARE is the stage of those who could not speak for themselves.
         if any(each.refusal.stage not in (Stage.PREPARE, Stage.COMMIT) for each in refusals):
             return APP_FAILED
         return WORKER_FAILED if refusals or self._all_parked() else CANNOT
 
     def zygote_lost(self, reason: str, refused: bool) -> None:
-        """A zygote could not preload, or is gone."""
-        if not self.settled and (refused or self._zygote.failing):
+        """A zygote that is to serve could not preload, or is gone."""
+        if not self.settled and (refused or self._failing()):
             self._shutdown.ask(Urgency.QUICK, APP_FAILED if refused else WORKER_FAILED, reason)
 
     def review(self) -> None:
@@ -219,13 +219,18 @@ class Start:
             self.settled = any(slot.state is ChildState.SERVING for slot in wanted)
             if self._all_parked() and self._ledger.revealed:
                 self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
-        if not self._retirement.complete and self._zygote.state is not ZygoteState.ADOPTING and self.listening:
+        if not self._retirement.complete and not self._zygotes.adopting and self.listening:
             self._retirement.complete = True
             self._retirement.review()
-        held_up = self.state is not State.OPEN or self._zygote.state is ZygoteState.ADOPTING or self._reception.raising
+        held_up = self.state is not State.OPEN or self._zygotes.adopting or self._reception.raising
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
             self._coordinator.proceed()
+
+    def _failing(self) -> bool:
+        committed = self._ledger.committed
+        zygote = None if committed is None else self._zygotes.of_roll(committed.rolled)
+        return zygote is not None and zygote.failing
 
     def _all_parked(self) -> bool:
         wanted = self._roster.wanted()
@@ -236,12 +241,12 @@ class Start:
         self._out.set_timer(Timer(TimerKind.HEARTBEAT), rhythm.heartbeat)
         self._out.set_timer(Timer(TimerKind.REPEAT), rhythm.repeat)
         self._retirement.inherit(booted.recovered.unretired)
+        committed = self._ledger.committed
+        self._zygotes.adopt(booted.zygotes, committed)
         for child in booted.living:
             self._children.adopt(child)
-        self._zygote.begin(booted.cohort, booted.zygote)
         self._children.scale(self.slots)
-        served_before = self._ledger.committed is not None
-        if served_before and (booted.living or booted.zygote or self._policy.boot is Boot.LAST):
+        if committed is not None and (booted.living or booted.zygotes or self._policy.boot is Boot.LAST):
             self._reveal()
         elif self.state is State.READ_ONLY:
             self.wish_ended(outcome.Refused(0, reason="the journal cannot be written"))
@@ -255,14 +260,9 @@ class Start:
             return
         self._ledger.revealed = True
         if self._ledger.committed is not None:
+            self._succession.serve(self._ledger.committed)
             self._out.put(StoreCell(self._ledger.epoch))
             self._reception.welcome_all()
-
-    def _preload(self, served: Snapshot) -> None:
-        """Have what serves preloaded, where it is not the application that was refused."""
-        application, preloaded = served.application, self._booted.application
-        if preloaded and application is not None and application.artifact not in ("", preloaded):
-            self._zygote.replace("it preloaded other application code than what serves")
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)

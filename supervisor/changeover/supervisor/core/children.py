@@ -2,23 +2,17 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterator
 
 from changeover.supervisor.core import child, restart
-from changeover.supervisor.core.child import Cause, State
-from changeover.supervisor.core.effects import DumpStacks, Fork, ProcessSignal, Signal
+from changeover.supervisor.core.child import LEAVING, Cause, State
+from changeover.supervisor.core.effects import Fork, ProcessSignal, Signal
 from changeover.supervisor.core.events import Child, Timer, TimerKind
+from changeover.supervisor.core.leaving import Leaving
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import (
-    SlotParked,
-    SlotWaits,
-    WorkerExited,
-    WorkerForked,
-    WorkerKilled,
-    WorkerServing,
-    WorkerStopping,
-)
+from changeover.supervisor.core.records import SlotParked, SlotWaits, WorkerExited, WorkerForked, WorkerServing
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
 
@@ -28,9 +22,9 @@ def nonce(secret: str, worker: WorkerId) -> str:
     return hashlib.sha256(f"{secret}:{worker.incarnation}".encode()).hexdigest()[:32]
 
 
-def departing(roster: Roster, slots: int) -> tuple[Slot, ...]:
-    """The slots to give up when only `slots` are wanted: those without a worker first, then the oldest workers."""
-    wanted = sorted(roster.wanted(), key=lambda slot: -1 if slot.member is None else slot.member.incarnation)
+def departing(roster: Roster, rolled: int, slots: int) -> tuple[Slot, ...]:
+    """The slots of a roll to give up when only `slots` are wanted: without a worker first, then the oldest workers."""
+    wanted = sorted(roster.wanted(rolled), key=lambda slot: -1 if slot.member is None else slot.member.incarnation)
     return tuple(wanted[: max(0, len(wanted) - slots)])
 
 
@@ -45,7 +39,10 @@ class Children:
         secret: What nonces are derived from.
     """
 
-    __slots__ = ("_buried", "_ledger", "_out", "_policy", "_roster", "_secret", "_slots", "cohort", "staffing")
+    __slots__ = (
+        "_buried", "_cohorts", "_ledger", "_out", "_policy", "_roster", "_secret", "leaving", "rolled", "slots",
+        "staffing",
+    )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
         self._policy = policy
@@ -53,11 +50,16 @@ class Children:
         self._ledger = ledger
         self._out = out
         self._secret = secret
-        self._slots = 0
+        self.leaving = Leaving(policy, roster, ledger, out)
+        """Ends workers."""
         # Lists of the living may be older than the news of a death. Our own dead need not be kept in mind.
         self._buried: set[int] = set()
-        self.cohort: int | None = None
-        """The cohort whose zygote takes orders; None while none does."""
+        self._cohorts: dict[int, int] = {}
+        """Roll -> the cohort whose zygote takes orders for its workers."""
+        self.slots = 0
+        """How many workers are wanted."""
+        self.rolled: int | None = None
+        """The roll whose workers serve; None before the first."""
         self.staffing = True
         """Whether slots are filled at all; not while the service stops."""
 
@@ -65,45 +67,97 @@ class Children:
 
     def scale(self, slots: int) -> None:
         """Want so many slots: the oldest workers leave first, the lowest free numbers are filled first."""
-        self._slots = slots
-        self._shed()
-        missing = slots - len(self._roster.wanted())
-        free = (number for number in itertools.count() if number not in self._roster.slots)
-        for number in list(itertools.islice(free, missing)):
-            self._roster.open(number)
+        self.slots = slots
+        if self.rolled is not None:
+            self._shed()
+            self.staff(self.rolled)
+
+    def staff(self, rolled: int) -> None:
+        """Have as many slots for the workers of a roll as are wanted."""
+        missing = max(0, self.slots - len(self._roster.wanted(rolled)))
+        for number in list(itertools.islice(self._free(), missing)):
+            self._roster.open(number, rolled)
         self.fill()
+
+    def open_relief(self, worn: Slot) -> None:
+        """Have a further worker, which takes the place of a tired one."""
+        self._roster.open(next(self._free()), worn.rolled).relieves = worn.number
+        self.fill()
+
+    def relieve(self, slot: Slot, reason: str) -> None:
+        """Let a worker hand over to the others that serve, and leave; where there is none, just leave."""
+        slot.wanted = False
+        if not self.leaving.tell_to_hand_over(slot, reason):
+            self._give_up(slot, reason, ProcessSignal.TERM)
+
+    def _free(self) -> Iterator[int]:
+        return (number for number in itertools.count() if number not in self._roster.slots)
+
+    def succeed(self, rolled: int) -> None:
+        """The workers of `rolled` serve; all others hand over to them, and leave."""
+        self.rolled = rolled
+        for slot in tuple(self._roster.slots.values()):
+            if slot.rolled != rolled:
+                self._replace(slot)
+        self.scale(self.slots)
+
+    def dismiss_roll(self, rolled: int, reason: str) -> None:
+        """The workers of `rolled` will not serve: they leave."""
+        for slot in tuple(self._roster.slots.values()):
+            if slot.rolled == rolled:
+                self._give_up(slot, reason, ProcessSignal.QUIT)
+
+    def take_orders(self, rolled: int, cohort: int) -> None:
+        """A zygote takes orders for the workers of `rolled`."""
+        self._cohorts[rolled] = cohort
+        self.fill()
+
+    def refuse_orders(self, rolled: int) -> None:
+        """No zygote takes orders for the workers of `rolled`."""
+        self._cohorts.pop(rolled, None)
 
     def adopt_late(self, found: Child) -> bool:
         """Take over a worker that was heard of after the start; one that is too many leaves like any other."""
         adopted = self.adopt(found)
         if self.staffing:
-            self._shed()
+            self.scale(self.slots)
         elif adopted:
-            self._give_up(self._roster.open(found.worker.slot), "the service is stopping", ProcessSignal.TERM)
+            slot = self._roster.open(found.worker.slot, found.rolled)
+            self._give_up(slot, "the service is stopping", ProcessSignal.TERM)
         return adopted
 
     def fill(self) -> None:
         """Order a worker for every vacant slot, when there is somebody to order from."""
-        if self.cohort is None or not self.staffing:
+        if not self.staffing:
             return
         for slot in self._roster.in_state(State.VACANT):
-            worker = WorkerId(self.cohort, slot.number, self._ledger.incarnation())
-            self._move(slot, Cause.ORDERED)
-            slot.member = Member(worker, 0, self._out.now)
-            self._out.put(Fork(worker, nonce(self._secret, worker)))
-            self._wait(slot, self._policy.deadlines.fork)
+            if (cohort := self._cohorts.get(slot.rolled)) is not None:
+                self._order(slot, cohort)
+
+    def _order(self, slot: Slot, cohort: int) -> None:
+        worker = WorkerId(cohort, slot.number, self._ledger.incarnation())
+        self._move(slot, Cause.ORDERED)
+        slot.member = Member(worker, 0, self._out.now, slot.rolled)
+        self._out.put(Fork(worker, nonce(self._secret, worker), slot.rolled))
+        self._wait(slot, self._policy.deadlines.fork)
 
     def adopt(self, found: Child) -> bool:
         """Take over a worker of a former supervisor; False when it is dead, or its slot filled or not wanted."""
         self._ledger.skip_incarnation(found.worker.incarnation)
         if found.worker.incarnation in self._buried:
             return False
-        slot = self._roster.open(found.worker.slot)
+        slot = self._roster.open(found.worker.slot, found.rolled)
         if not child.TABLE.lists(slot.state, Cause.ADOPTED):
             return False
         self._move(slot, Cause.ADOPTED)
-        slot.member = Member(found.worker, found.pid, self._out.now)
+        slot.rolled = found.rolled
+        slot.member = Member(found.worker, found.pid, self._out.now, found.rolled)
         self._wait(slot, self._policy.deadlines.boot)
+        committed = self._ledger.committed
+        if committed is None or found.rolled > committed.rolled:
+            self._give_up(slot, "its roll was not committed", ProcessSignal.QUIT)
+        elif found.rolled < committed.rolled:
+            self._replace(slot)
         return True
 
     # ---- what workers and their parents say ----
@@ -169,40 +223,14 @@ class Children:
 
     # ---- ending ----
 
-    def dismiss(self, slot: Slot, reason: str, signal: ProcessSignal = ProcessSignal.TERM) -> None:
-        """Tell a worker to leave; it is made to when it does not."""
-        if not child.TABLE.lists(slot.state, Cause.DISMISSED) or slot.member is None:
-            return
-        self._move(slot, Cause.DISMISSED)
-        self._out.tell(WorkerStopping(slot.member.worker, slot.member.pid, reason))
-        slot.member.reason = slot.note = reason
-        self._order_out(slot, signal)
-
-    def kill(self, slot: Slot, reason: str) -> None:
-        """Kill a worker, once it is written down what it was doing, or that cannot be had."""
-        member = self._condemned(slot, reason)
-        if member is None:
-            return
-        if member.stacks or not member.pid:
-            self._strike(slot, member)
-        else:
-            self._out.put(DumpStacks(member.worker))
-            self._wait(slot, self._policy.deadlines.inquire)
-
-    def stacks(self, slot: Slot, member: Member, stacks: str) -> None:
-        """It is written down what a worker was doing, or cannot be."""
-        member.stacks = stacks
-        if slot.state is State.KILLING and member.told is not ProcessSignal.KILL:
-            self._strike(slot, member)
-
     def dismiss_all(self, signal: ProcessSignal, reason: str) -> None:
         """Fill no slot any more, and tell every worker to leave, more urgently than before."""
         self.staffing = False
         for slot in tuple(self._roster.slots.values()):
             if signal is ProcessSignal.KILL:
-                self._end(slot, reason)
+                self.leaving.end(slot, reason)
             elif slot.state is State.STOPPING:
-                self._order_out(slot, signal)
+                self.leaving.order_out(slot, signal)
             self._give_up(slot, reason, signal)
 
     def overdue(self, slot: Slot) -> None:
@@ -210,53 +238,23 @@ class Children:
         if slot.state in (State.BACKOFF, State.PARKED):
             self._move(slot, Cause.RETRIED)
             self.fill()
-        elif slot.state is State.JOINING and self._ledger.current is None:
+        elif slot.state is State.JOINING and not self._owes(slot.member):
             self._wait(slot, self._policy.deadlines.boot)
         elif slot.state in (State.BOOTING, State.JOINING):
-            self.kill(slot, f"did not serve within {self._policy.deadlines.boot:g} s")
-        elif slot.state is State.STOPPING and slot.member is not None:
-            self._press(slot, slot.member)
-        elif slot.state is State.KILLING and slot.member is not None:
-            self._strike(slot, slot.member)
+            self.leaving.kill(slot, f"did not serve within {self._policy.deadlines.boot:g} s")
+        elif slot.state in LEAVING and slot.member is not None:
+            self.leaving.press(slot, slot.member)
 
     # ---- inside ----
 
-    def _press(self, slot: Slot, member: Member) -> None:
-        if member.told is ProcessSignal.TERM:
-            self._order_out(slot, ProcessSignal.QUIT)
-        else:
-            self.kill(slot, f"did not leave within {self._policy.deadlines.quick:g} s")
-
-    def _end(self, slot: Slot, reason: str) -> None:
-        member = self._condemned(slot, reason) or slot.member
-        if member is not None:
-            self._strike(slot, member)
-
-    def _condemned(self, slot: Slot, reason: str) -> Member | None:
-        if not child.TABLE.lists(slot.state, Cause.CONDEMNED) or slot.member is None:
-            return None
-        self._move(slot, Cause.CONDEMNED)
-        slot.member.reason = slot.note = reason
-        slot.member.told = None
-        return slot.member
-
-    def _strike(self, slot: Slot, member: Member) -> None:
-        if member.told is not ProcessSignal.KILL:
-            self._out.tell(WorkerKilled(member.worker, member.pid, member.reason, member.stacks))
-        self._order_out(slot, ProcessSignal.KILL)
-
-    def _order_out(self, slot: Slot, signal: ProcessSignal) -> None:
-        deadlines = self._policy.deadlines
-        if slot.member is None:
-            return
-        slot.member.told = signal
-        self._out.put(Signal(slot.member.worker, signal))
-        patience = {
-            ProcessSignal.TERM: deadlines.graceful,
-            ProcessSignal.QUIT: deadlines.quick,
-            ProcessSignal.KILL: deadlines.kill,
-        }
-        self._wait(slot, patience[signal])
+    def _owes(self, member: Member | None) -> bool:
+        """Whether a worker that joins has something to build and has not done so."""
+        if member is None:
+            return False
+        current = self._ledger.current
+        if current is not None and current.rolled == member.rolled:
+            return True
+        return member.asked is not None and member.prepared != member.asked
 
     def _failed(self, slot: Slot, cause: str) -> None:
         now, policy = self._out.now, self._policy.restarts
@@ -279,13 +277,25 @@ class Children:
         self._wait(slot, seconds)
 
     def _shed(self) -> None:
-        for slot in departing(self._roster, self._slots):
-            self._give_up(slot, "fewer workers are wanted", ProcessSignal.TERM)
+        if self.rolled is not None:
+            leaving = departing(self._roster, self.rolled, self.slots)
+            for slot in leaving:
+                slot.wanted = False
+            for slot in leaving:
+                self.relieve(slot, "fewer workers are wanted")
+
+    def _replace(self, slot: Slot) -> None:
+        """Have no worker in this slot any more, and let the one that is there hand over."""
+        if slot.member is None:
+            self._give_up(slot, "it is replaced", ProcessSignal.QUIT)
+            return
+        slot.wanted = False
+        self.leaving.let_hand_over(slot, "it is replaced, and hands over")
 
     def _give_up(self, slot: Slot, reason: str, signal: ProcessSignal) -> None:
         slot.wanted = False
         if slot.member is not None:
-            self.dismiss(slot, reason, signal)
+            self.leaving.dismiss(slot, reason, signal)
             return
         if slot.state is not State.VACANT:
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))

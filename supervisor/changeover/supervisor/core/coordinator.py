@@ -2,7 +2,7 @@
 
 from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome, records
 from changeover.supervisor.core.activation import Activation
-from changeover.supervisor.core.cutover import CANDIDATE_TOLD, RETREATS, Cause, State
+from changeover.supervisor.core.cutover import CANDIDATE_TOLD, OPEN, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import Preflight, Scan
 from changeover.supervisor.core.entries import Decision, Entry, SlotRefusal
@@ -11,12 +11,13 @@ from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome, ScanResult
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.preparing import OPEN, Preparing
+from changeover.supervisor.core.preparing import Preparing
 from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.requests import Wish, merged
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run, Times, headline
 from changeover.supervisor.core.scanning import judge
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.voting import Voting
 from changeover.supervisor.core.wishes import Wishes
 from changeover.supervisor.core.writing import Writing
@@ -36,7 +37,7 @@ class Coordinator:
     """
 
     __slots__ = (
-        "_ledger", "_out", "_policy", "_progress", "_voting", "_wishes", "_writing",
+        "_ledger", "_out", "_policy", "_progress", "_succession", "_voting", "_wishes", "_writing",
         "deciding", "held_up", "obstacle", "preparing",
     )  # fmt: skip
 
@@ -46,6 +47,7 @@ class Coordinator:
         ledger: Ledger,
         voting: Voting,
         activation: Activation,
+        succession: Succession,
         wishes: Wishes,
         writing: Writing,
         out: Outbox,
@@ -57,10 +59,11 @@ class Coordinator:
         self._writing = writing
         self._out = out
         self._progress = Progress(out)
+        self._succession = succession
         self.deciding = Deciding(
-            policy.deadlines, ledger, self._progress, activation, wishes, writing, out, self._finish
+            policy.deadlines, ledger, self._progress, activation, succession, wishes, writing, out, self._finish
         )
-        self.preparing = Preparing(policy, self._progress, voting, out, self.deciding.commit, self.fail)
+        self.preparing = Preparing(policy, self._progress, voting, out, succession, self.deciding.commit, self.fail)
         self.obstacle: str | None = None
         self.held_up = True
 
@@ -85,12 +88,13 @@ class Coordinator:
         undecided = self.run is not None and self.state not in (State.SCANNING, State.ACTIVATING)
         return self.run.epoch - 1 if self.run is not None and undecided else self._ledger.given
 
-    @property
-    def candidate(self) -> Snapshot | None:
-        """What a worker that joins now prepares beside what is committed."""
+    def candidate_for(self, member: Member) -> Snapshot | None:
+        """What a worker that joins now is asked for beside what is committed."""
+        if self.run is None or member.rolled not in self.run.voters:
+            return None
         # An abort that follows a doubt may still turn out to be a commit.
-        doubtful = self.run is not None and self.run.decision_tried and self.state is State.ABORTING
-        return self.run.snapshot if self.run is not None and (doubtful or self.state in CANDIDATE_TOLD) else None
+        doubtful = self.run.decision_tried and self.state is State.ABORTING
+        return self.run.snapshot if doubtful or self.state in CANDIDATE_TOLD else None
 
     # ---- wishes ----
 
@@ -180,8 +184,11 @@ class Coordinator:
         run.candidate = found
         run.times.registered = self._out.now
         self._progress.move(Cause.CANDIDATE)
-        workers = self._voting.electorate()
-        self._out.tell(records.CutoverBegan(run.epoch, request.origin, found.summary, self._serving(), workers))
+        strategy = outcome.Strategy.ROLL if run.is_roll else outcome.Strategy.SWAP
+        workers = self._voting.staff(run)
+        self._out.tell(
+            records.CutoverBegan(run.epoch, request.origin, found.summary, self._serving(), workers, strategy)
+        )
         self._writing.write(
             entries.EpochGiven(run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held)
         )
@@ -250,7 +257,7 @@ class Coordinator:
                 self._end_scan(outcome.Refused(self._serving(), reason=f"the scan took over {deadlines.scan:g} s"))
             case TimerKind.PREFLIGHT, State.PREFLIGHTING:
                 self.fail(f"the preflight took over {deadlines.preflight:g} s")
-            case TimerKind.PREPARE, State.PREPARING | State.INQUIRING:
+            case TimerKind.PREPARE, State.PREPARING | State.AGREEING | State.INQUIRING:
                 self.preparing.overdue(run)
             case TimerKind.ACTIVATE, State.ACTIVATING:
                 self.deciding.kill_late(run)
@@ -265,6 +272,8 @@ class Coordinator:
             self._out.cancel_timer(Timer(TimerKind.PREPARE, self.run.epoch))
             self._out.cancel_timer(Timer(TimerKind.PREFLIGHT, self.run.epoch))
             self.deciding.abort(self.run, Cause.FAILED, reason)
+            # No commit was ever asked for, so nobody will need them.
+            self._succession.abort(self.run.epoch, reason)
 
     # ---- inside ----
 

@@ -39,6 +39,8 @@ class State(enum.Enum):
     """That workers may be asked is being written."""
     PREPARING = "preparing"
     """Workers build the candidate aside and vote."""
+    AGREEING = "agreeing"
+    """A roll's new workers have prepared: those that they replace are asked to hand over."""
     INQUIRING = "inquiring"
     """The deadline passed: those who did not answer are asked for their stacks, or killed, as the policy says."""
     DECIDING = "deciding"
@@ -65,6 +67,8 @@ class Cause(enum.Enum):
     GIVEN_TO_REHEARSE = "given to rehearse"
     REHEARSED = "rehearsed"
     OPENED = "opened"
+    STAFFED = "staffed"
+    """Every worker of a roll has prepared, and there are others to be replaced."""
     OVERDUE = "overdue"
     UNANIMOUS = "unanimous"
     FAILED = "failed"
@@ -107,11 +111,18 @@ TABLE: Table[State, Cause] = Table(
             Cause.FAILED: State.ABORTING,
         },
         State.PREPARING: {
+            Cause.STAFFED: State.AGREEING,
+            Cause.UNANIMOUS: State.DECIDING,
+            Cause.OVERDUE: State.INQUIRING,
+            Cause.FAILED: State.ABORTING,
+        },
+        State.AGREEING: {
             Cause.UNANIMOUS: State.DECIDING,
             Cause.OVERDUE: State.INQUIRING,
             Cause.FAILED: State.ABORTING,
         },
         State.INQUIRING: {
+            Cause.STAFFED: State.AGREEING,
             Cause.UNANIMOUS: State.DECIDING,
             Cause.FAILED: State.ABORTING,
         },
@@ -139,14 +150,18 @@ TABLE: Table[State, Cause] = Table(
 RETREATS = frozenset(state for state, causes in TABLE.transitions.items() if Cause.FAILED in causes)
 """States with a number in which a cutover can still fail."""
 
-CANDIDATE_TOLD = frozenset((State.PREPARING, State.INQUIRING, State.DECIDING, State.IN_DOUBT))
-"""States in which a joiner is told of the candidate and prepares it before it accepts."""
+CANDIDATE_TOLD = frozenset((State.PREPARING, State.AGREEING, State.INQUIRING, State.DECIDING, State.IN_DOUBT))
+"""States in which a joiner that has a vote is told of the candidate, and answers before it accepts."""
+
+OPEN = frozenset((State.PREPARING, State.AGREEING, State.INQUIRING))
+"""States in which votes are taken."""
 
 QUIET = frozenset((State.IDLE, State.SCANNING, State.REGISTERING, State.OPENING))
 """States that are over too soon, or begin too early, to be told as a phase."""
 
 _PHASES = {
     State.PREPARING: Phase.PREPARING,
+    State.AGREEING: Phase.PREPARING,
     State.INQUIRING: Phase.PREPARING,
     State.DECIDING: Phase.DECIDING,
     State.IN_DOUBT: Phase.DECIDING,

@@ -15,6 +15,7 @@ from changeover.supervisor.core.policy import Deadlines
 from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.wishes import Wishes
 from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol import messages
@@ -28,7 +29,9 @@ class Deciding:
         finish: Ends the run with its outcome.
     """
 
-    __slots__ = ("_activation", "_deadlines", "_finish", "_ledger", "_out", "_progress", "_wishes", "_writing")
+    __slots__ = (
+        "_activation", "_deadlines", "_finish", "_ledger", "_out", "_progress", "_succession", "_wishes", "_writing",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Deciding:
         ledger: Ledger,
         progress: Progress,
         activation: Activation,
+        succession: Succession,
         wishes: Wishes,
         writing: Writing,
         out: Outbox,
@@ -45,6 +49,7 @@ class Deciding:
         self._ledger = ledger
         self._progress = progress
         self._activation = activation
+        self._succession = succession
         self._wishes = wishes
         self._writing = writing
         self._out = out
@@ -130,6 +135,7 @@ class Deciding:
         serving = self._ledger.epoch
         self._ledger.abort(run.snapshot, run.refusals)
         self._out.broadcast(messages.Abort(self._ledger.stamp(run.epoch), self._out.next_seq(), run.reason))
+        self._succession.abort(run.epoch, "its roll was aborted")
         self._out.tell(records.CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))
         self._finish(run, endings.refused(run, serving, run.reason))
 

@@ -11,10 +11,10 @@ import msgspec
 from changeover.supervisor.core.entries import JournalEntry
 from changeover.supervisor.core.events import Timer
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -54,9 +54,10 @@ class Unicast(Effect, frozen=True):
 
 
 class StartZygote(Effect, frozen=True):
-    """Start a cohort's zygote; answer ZygoteReady or ZygoteLost."""
+    """Start a cohort's zygote, which preloads `application`; answer ZygoteReady or ZygoteLost."""
 
     cohort: int
+    application: ApplicationSpec | None = None
 
 
 class AdoptZygote(Effect, frozen=True):
@@ -76,6 +77,7 @@ class Fork(Effect, frozen=True):
 
     worker: WorkerId
     nonce: str
+    rolled: int
 
 
 class ProcessSignal(enum.Enum):

@@ -5,7 +5,7 @@ import msgspec
 from changeover.supervisor.core import outcome, records
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Outcome
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.run import Run
 

@@ -54,10 +54,29 @@ class Urgency(enum.Enum):
 
 
 class Child(msgspec.Struct, frozen=True):
-    """A living worker that a zygote, or its socket in the runtime directory, tells of."""
+    """A living worker that a zygote, or its socket in the runtime directory, tells of.
+
+    Attributes:
+        worker: Cohort, slot and incarnation.
+        pid: For people.
+        rolled: The epoch whose roll made it.
+    """
 
     worker: WorkerId
     pid: int
+    rolled: int = 0
+
+
+class ZygoteFound(msgspec.Struct, frozen=True):
+    """A zygote of a former supervisor that may still live.
+
+    Attributes:
+        cohort: Its cohort.
+        rolled: The epoch whose roll made it.
+    """
+
+    cohort: int
+    rolled: int
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -72,18 +91,16 @@ class Booted(Event, frozen=True):
         slots: How many workers are wanted.
         secret: What nonces are derived from; kept beside the sockets, so that a successor knows its workers.
         cohort: The highest cohort that ever was in this runtime directory; 0 when none.
-        zygote: Whether that cohort's zygote may still live: it is adopted rather than started.
-        living: Workers that are known to live; those of the zygote that is adopted may be left to it to tell.
-        application: Digest of the application's content that the first zygote preloads; empty for none.
+        zygotes: Those that may still live: they are adopted.
+        living: Workers that are known to live; those of the zygotes that are adopted may be left to them to tell.
     """
 
     recovered: Recovered
     slots: int
     secret: str
     cohort: int = 0
-    zygote: bool = False
+    zygotes: tuple[ZygoteFound, ...] = ()
     living: tuple[Child, ...] = ()
-    application: str = ""
 
 
 class Persisted(Event, frozen=True):

@@ -1,7 +1,7 @@
 """What was rolled back and does not come back by itself, unit by unit. Pure.
 
-A rollback holds the own content of every plugin and pipeline that it set aside, also that one was not
-there. What is held stays away until it is changed, forced, or gone back to by its epoch.
+A rollback holds the own content of every plugin and pipeline that it set aside, and the application's,
+also that one was not there. What is held stays away until it is changed, forced, or gone back to by its epoch.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import msgspec
 from changeover.supervisor.core.entries import Held
 from changeover.workers.protocol.snapshot import (
     EMPTY,
+    ApplicationSpec,
     HandlerRef,
     PipelineSpec,
     PluginSpec,
@@ -30,17 +31,24 @@ def plugin_content(artifact: str, config: bytes) -> str:
     return _digest([artifact, config])
 
 
+def application_content(spec: ApplicationSpec) -> str:
+    """Digest of an application's own content: its files, what is installed with it, and how it is called."""
+    return spec.key.digest
+
+
 def pipeline_content(handlers: Iterable[HandlerRef], target: UnitRef | None, routes: Iterable[Route]) -> str:
     """Digest of a pipeline's own content, whatever its plugins contain."""
     return _digest([list(handlers), target, sorted(routes, key=lambda route: (route.host, route.path))])
 
 
 def contents(snapshot: Snapshot) -> dict[UnitRef, str]:
-    """The own content of every plugin and pipeline."""
+    """The own content of every plugin and pipeline, and of the application."""
     found = {}
     for unit in snapshot.units:
         if isinstance(unit, PluginSpec):
             found[unit.key.ref] = plugin_content(unit.artifact, unit.config)
+        elif isinstance(unit, ApplicationSpec):
+            found[unit.key.ref] = application_content(unit)
         elif isinstance(unit, PipelineSpec):
             routes = [route for route in snapshot.routes if route.pipeline == unit.key.ref.name]
             found[unit.key.ref] = pipeline_content(unit.handlers, unit.target, routes)

@@ -13,6 +13,7 @@ from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import Scaled
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.view import Overview, overview
+from changeover.supervisor.core.zygote import Zygote
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Fence, fence
 from changeover.workers.protocol.identity import WorkerId
@@ -153,7 +154,7 @@ class _Handlers:
     def _stacks_dumped(self, event: events.StacksDumped) -> None:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
-            self._parts.children.stacks(slot, slot.member, event.stacks)
+            self._parts.children.leaving.stacks(slot, slot.member, event.stacks)
             self._parts.coordinator.preparing.stacks(slot.member)
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
@@ -161,16 +162,23 @@ class _Handlers:
             known = self._parts.roster.find(child.worker) is not None
             if not known and not self._parts.children.adopt_late(child):
                 self._out.put(Signal(child.worker, ProcessSignal.KILL))
-        self._parts.zygote.ready(event.cohort)
+        self._parts.zygotes.ready(event.cohort)
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:
-        self._parts.zygote.lost(event.cohort, event.reason, event.refusal)
+        zygote = self._parts.zygotes.of_cohort(event.cohort)
+        self._parts.zygotes.lost(event.cohort, event.reason, event.refusal)
         for member in list(self._parts.roster.members()):
             if member.worker.cohort == event.cohort and not member.pid:
                 self._gone(member.worker, None, f"its zygote is gone: {event.reason}")
-        if not self._parts.shutdown.begun and event.cohort != self._parts.zygote.replaced:
-            # A zygote that could not speak for itself may have been killed: it is tried again before it is given up.
-            spoken = event.refusal is not None and event.refusal.stage is not Stage.PREPARE
+        if zygote is not None and not self._parts.shutdown.begun:
+            self._mourn(zygote, event)
+
+    def _mourn(self, zygote: Zygote, event: events.ZygoteLost) -> None:
+        # A zygote that could not speak for itself may have been killed: it is tried again before it is given up.
+        spoken = event.refusal is not None and event.refusal.stage is not Stage.PREPARE
+        tried = spoken or zygote.failing or self._parts.ledger.current is not None
+        preparing = self._parts.coordinator.preparing
+        if not preparing.zygote_lost(zygote.rolled, event.reason, event.refusal, tried):
             self._start.zygote_lost(event.reason, spoken)
 
     # ---- the journal ----
@@ -226,11 +234,13 @@ class _Handlers:
         match timer.kind:
             case TimerKind.HEARTBEAT:
                 parts.reception.beat()
+                parts.recycling.review()
                 self._out.set_timer(timer, self._policy.rhythm.heartbeat)
             case TimerKind.REPEAT:
                 parts.coordinator.preparing.repeat()
                 parts.activation.repeat()
                 parts.retirement.repeat()
+                parts.children.leaving.repeat(parts.children.rolled)
                 self._out.set_timer(timer, self._policy.rhythm.repeat)
             case TimerKind.PERSIST:
                 seconds = self._policy.deadlines.persist
@@ -243,7 +253,7 @@ class _Handlers:
                 if (slot := parts.roster.slots.get(timer.subject)) is not None:
                     parts.reception.overdue(slot)
             case TimerKind.ZYGOTE:
-                parts.zygote.overdue(timer.subject)
+                parts.zygotes.overdue(timer.subject)
             case TimerKind.SHUTDOWN:
                 parts.shutdown.overdue()
             case _:

@@ -27,6 +27,17 @@ class SilentWorkers(enum.Enum):
     """It is killed, confirmed dead, and the cutover goes on without it."""
 
 
+class Strategy(enum.Enum):
+    """How a candidate comes to be served."""
+
+    AUTO = "auto"
+    """By a roll where one is needed, by a swap where that is enough."""
+    SWAP = "swap"
+    """In the workers that live; what needs new processes is not taken."""
+    ROLL = "roll"
+    """By new processes, also where a swap would do."""
+
+
 class CutoverRequest(msgspec.Struct, frozen=True):
     """One person's or signal's wish that something else be served.
 
@@ -39,6 +50,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         force: Take content that is held after a rollback, and make an epoch of unchanged content.
         dry_run: Scan and compare only.
         on_silent_workers: Instead of the policy's answer.
+        strategy: How it comes to be served.
         policy: Take only what is taken so without being asked for, and nothing that was refused; None takes
             everything that is not disabled.
     """
@@ -51,6 +63,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     force: bool = False
     dry_run: bool = False
     on_silent_workers: SilentWorkers | None = None
+    strategy: Strategy = Strategy.AUTO
     policy: Reload | None = None
 
 

@@ -8,13 +8,15 @@ from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.reception import Reception
+from changeover.supervisor.core.recycling import Recycling
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Roster
 from changeover.supervisor.core.shutdown import Shutdown
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.voting import Voting
 from changeover.supervisor.core.wishes import Resolver, Wishes
 from changeover.supervisor.core.writing import Writing
-from changeover.supervisor.core.zygote import Zygote
+from changeover.supervisor.core.zygotes import Zygotes
 
 
 class Parts:
@@ -28,8 +30,8 @@ class Parts:
     """
 
     __slots__ = (
-        "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "retirement",
-        "roster", "shutdown", "wishes", "writing", "zygote",
+        "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "recycling", "retirement",
+        "roster", "shutdown", "succession", "wishes", "writing", "zygotes",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, booted: Booted, out: Outbox, resolve: Resolver) -> None:
@@ -39,15 +41,17 @@ class Parts:
         self.roster = Roster()
         self.writing = Writing(out, policy.deadlines.persist)
         self.children = Children(policy, self.roster, self.ledger, out, booted.secret)
-        self.zygote = Zygote(policy, self.children, out)
+        self.zygotes = Zygotes(policy, self.children, out, booted.cohort)
+        self.succession = Succession(self.roster, self.children, self.zygotes, self.ledger)
         self.retirement = Retirement(self.ledger, self.roster, out, self.writing)
-        self.activation = Activation(self.roster, self.children, self.ledger, self.retirement, out)
+        self.activation = Activation(self.roster, self.children, self.ledger, self.succession, self.retirement, out)
         self.wishes = Wishes(self.ledger, out, resolve)
         self.coordinator = Coordinator(
             policy,
             self.ledger,
             Voting(self.roster, self.children, self.ledger, out),
             self.activation,
+            self.succession,
             self.wishes,
             self.writing,
             out,
@@ -59,9 +63,11 @@ class Parts:
             self.ledger,
             self.coordinator,
             self.activation,
+            self.succession,
             self.retirement,
             self.writing,
             out,
             booted.secret,
         )
-        self.shutdown = Shutdown(policy, self.roster, self.children, self.zygote, self.coordinator, out)
+        self.recycling = Recycling(policy.limits, self.roster, self.children, self.coordinator, out)
+        self.shutdown = Shutdown(policy, self.roster, self.children, self.zygotes, self.coordinator, out)

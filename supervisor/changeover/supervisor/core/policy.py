@@ -35,6 +35,7 @@ class Deadlines(msgspec.Struct, frozen=True):
         graceful: From TERM to QUIT.
         quick: From QUIT to KILL.
         kill: From KILL to giving up on a process that does not die.
+        handover: From being replaced to being gone; longer than every class of lease may hold a process.
     """
 
     scan: float = 60.0
@@ -50,6 +51,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     graceful: float = 30.0
     quick: float = 5.0
     kill: float = 10.0
+    handover: float = 3660.0
 
 
 class Rhythm(msgspec.Struct, frozen=True):
@@ -58,11 +60,13 @@ class Rhythm(msgspec.Struct, frozen=True):
     Attributes:
         heartbeat: Between two Pulses.
         silence: Without a message for this long a worker counts as silent (which is not dead).
+        hung: Without a message for this long a worker is killed, once its stacks are written down; 0 = never.
         repeat: Before an unacknowledged Prepare, Commit or Retire is repeated to its worker.
     """
 
     heartbeat: float = 1.0
     silence: float = 3.5
+    hung: float = 60.0
     repeat: float = 2.0
 
 
@@ -85,6 +89,24 @@ class Restarts(msgspec.Struct, frozen=True):
     parked: float = 300.0
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """How much a worker does before another takes its place; 0 is no limit.
+
+    Attributes:
+        requests: How many requests it answers.
+        requests_jitter: Up to so many more, different for each worker.
+        lifetime: How long it lives, in seconds.
+        lifetime_jitter: Up to so much longer, different for each worker.
+        memory: How much resident memory it has, in bytes.
+    """
+
+    requests: int = 0
+    requests_jitter: int = 0
+    lifetime: float = 0.0
+    lifetime_jitter: float = 0.0
+    memory: int = 0
+
+
 class Policy(msgspec.Struct, frozen=True):
     """How the supervisor decides.
 
@@ -96,6 +118,7 @@ class Policy(msgspec.Struct, frozen=True):
         deadlines: How long each wait lasts.
         rhythm: What is repeated, and how often.
         restarts: How eagerly a dead worker is replaced.
+        limits: When a living one is.
     """
 
     boot: Boot = Boot.AUTO
@@ -105,3 +128,4 @@ class Policy(msgspec.Struct, frozen=True):
     deadlines: Deadlines = Deadlines()
     rhythm: Rhythm = Rhythm()
     restarts: Restarts = Restarts()
+    limits: Limits = Limits()

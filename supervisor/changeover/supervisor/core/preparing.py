@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from changeover.supervisor.core.child import State as ChildState
-from changeover.supervisor.core.cutover import Cause, State
+from changeover.supervisor.core.cutover import OPEN, Cause, State
+from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import SilentWorkers
@@ -11,23 +12,22 @@ from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run, headline
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.supervisor.core.voting import Voting
-from changeover.workers.protocol.refusal import Refusal
-
-OPEN = (State.PREPARING, State.INQUIRING)
-"""States in which votes are taken."""
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 
 class Preparing:
     """Takes the votes.
 
     Args:
+        succession: Has the workers of a roll made.
         unanimous: Goes on with the run.
         fail: Gives it up, for a reason.
     """
 
-    __slots__ = ("_fail", "_out", "_policy", "_progress", "_unanimous", "_voting")
+    __slots__ = ("_fail", "_out", "_policy", "_progress", "_succession", "_unanimous", "_voting")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Preparing:
         progress: Progress,
         voting: Voting,
         out: Outbox,
+        succession: Succession,
         unanimous: Callable[[Run], None],
         fail: Callable[[str], None],
     ) -> None:
@@ -42,17 +43,31 @@ class Preparing:
         self._progress = progress
         self._voting = voting
         self._out = out
+        self._succession = succession
         self._unanimous = unanimous
         self._fail = fail
 
     def begin(self, run: Run) -> None:
-        """Ask all workers, or the first wave of them: the others are asked as these answer."""
+        """Ask all workers, or the first wave of them: the others are asked as these answer. A roll makes its own."""
         self._progress.move(Cause.OPENED)
         run.times.prepared = self._out.now
-        self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
-        if not self._policy.wave:
+        run.voters = self._succession.first_voters(run)
+        self._out.set_timer(self._timer(run), self._patience(run))
+        if run.is_roll:
+            self._succession.begin(run)
+        elif not self._policy.wave:
             self._voting.ask_all(run, self._policy.deadlines.prepare)
         self.recount()
+
+    def zygote_lost(self, rolled: int, reason: str, refusal: Refusal | None, tried: bool) -> bool:
+        """A zygote could not preload what the roll needs; False when no roll needs it. `tried`: often enough."""
+        run = self._progress.run
+        if run is None or self._progress.state not in OPEN or not run.is_roll or run.epoch != rolled:
+            return False
+        if tried:
+            run.refusals.append(SlotRefusal(-1, 0, refusal or Refusal(Stage.PREPARE, Fault.CRASH, reason)))
+            self._fail(headline(run.refusals))
+        return True
 
     def repeat(self) -> None:
         """Ask those again who did not answer."""
@@ -86,17 +101,29 @@ class Preparing:
         verdict = self._voting.verdict(run)
         if verdict is Verdict.REFUSED:
             self._fail(headline(run.refusals))
-        elif self._voting.nobody_left():
+        elif self._voting.nobody_left(run):
             self._fail("no worker came up to try it")
         elif verdict is Verdict.UNANIMOUS:
+            self._go_on(run)
+        elif self._progress.state is State.AGREEING:
+            self._voting.ask_next(run, None, self._policy.deadlines.prepare)
+        elif self._policy.wave and not run.is_roll:
+            self._voting.ask_next(run, self._policy.wave, self._policy.deadlines.prepare)
+
+    def _go_on(self, run: Run) -> None:
+        everybody = self._succession.all_voters(run)
+        if run.voters == everybody:
             self._out.cancel_timer(self._timer(run))
             self._unanimous(run)
-        elif self._policy.wave:
-            self._voting.ask_next(run, self._policy.wave, self._policy.deadlines.prepare)
+            return
+        run.voters = everybody
+        self._progress.move(Cause.STAFFED)
+        self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
+        self.recount()
 
     def overdue(self, run: Run) -> None:
         """The deadline passed: first those who did not answer are asked what they do, or killed; then it is over."""
-        if self._progress.state is State.PREPARING:
+        if self._progress.state is not State.INQUIRING:
             self._inquire(run)
         else:
             self._blame(run)
@@ -112,10 +139,10 @@ class Preparing:
 
     def _inquire(self, run: Run) -> None:
         self._progress.move(Cause.OVERDUE)
-        deadlines = self._policy.deadlines
+        deadlines, seconds = self._policy.deadlines, self._patience(run)
         wanted = None if run.request is None else run.request.on_silent_workers
         if (wanted or self._policy.on_silent_workers) is SilentWorkers.KILL:
-            self._voting.condemn(run, deadlines.prepare)
+            self._voting.condemn(run, seconds)
             self._out.set_timer(self._timer(run), deadlines.kill)
         else:
             self._voting.inquire(run)
@@ -123,8 +150,13 @@ class Preparing:
         self.recount()
 
     def _blame(self, run: Run) -> None:
-        self._voting.blame(run, self._policy.deadlines.prepare)
+        self._voting.blame(run, self._patience(run))
         self._fail(headline(run.refusals))
+
+    def _patience(self, run: Run) -> float:
+        deadlines = self._policy.deadlines
+        staffing = run.is_roll and run.voters == self._succession.first_voters(run)
+        return deadlines.zygote + deadlines.boot if staffing else deadlines.prepare
 
     def _timer(self, run: Run) -> Timer:
         return Timer(TimerKind.PREPARE, run.epoch)

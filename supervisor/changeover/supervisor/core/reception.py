@@ -13,6 +13,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster, Slot
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
@@ -27,8 +28,8 @@ class Reception:
     """
 
     __slots__ = (
-        "_activation", "_children", "_coordinator", "_ledger", "_out", "_policy",
-        "_retirement", "_roster", "_secret", "_writing", "raising",
+        "_activation", "_beaten", "_children", "_coordinator", "_ledger", "_out", "_policy",
+        "_retirement", "_roster", "_secret", "_succession", "_writing", "raising",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +40,7 @@ class Reception:
         ledger: Ledger,
         coordinator: Coordinator,
         activation: Activation,
+        succession: Succession,
         retirement: Retirement,
         writing: Writing,
         out: Outbox,
@@ -50,10 +52,12 @@ class Reception:
         self._ledger = ledger
         self._coordinator = coordinator
         self._activation = activation
+        self._succession = succession
         self._retirement = retirement
         self._writing = writing
         self._out = out
         self._secret = secret
+        self._beaten = 0.0
         self.raising = False
 
     # ---- joining ----
@@ -73,13 +77,13 @@ class Reception:
         if message.nonce != nonce(self._secret, worker):
             self._out.ignore(worker, "Hello", "wrong nonce")
             return
-        slot = self._roster.find(worker) or self._adopted(worker, message.pid)
+        slot = self._roster.find(worker) or self._adopted(worker, message)
         if slot is None or slot.member is None:
             self._out.ignore(worker, "Hello", "nobody's worker")
             self._out.put(Signal(worker, ProcessSignal.KILL))
             return
         if message.protocol != PROTOCOL_VERSION:
-            self._children.kill(slot, f"speaks protocol {message.protocol}, not {PROTOCOL_VERSION}")
+            self._children.leaving.kill(slot, f"speaks protocol {message.protocol}, not {PROTOCOL_VERSION}")
             return
         self._raise_to(message.stamp.epoch, message.prepared)
         self._greet(slot, slot.member, message)
@@ -100,7 +104,7 @@ class Reception:
 
     def welcome(self, member: Member) -> None:
         """Tell a worker all it needs to join."""
-        candidate = self._coordinator.candidate
+        candidate, current = self._coordinator.candidate_for(member), self._ledger.current
         if candidate is not None:
             member.asked = candidate.epoch
         self._out.unicast(
@@ -109,9 +113,10 @@ class Reception:
                 self._ledger.stamp(self._ledger.epoch),
                 self._out.seq,
                 self._coordinator.phase,
-                self._ledger.current,
+                current,
                 candidate,
                 self._coordinator.decided,
+                self._succession.successors_of(member, candidate or current),
             ),
         )
 
@@ -122,11 +127,11 @@ class Reception:
                 self.welcome(slot.member)
                 self._children.reprieve(slot)
 
-    def _adopted(self, worker: WorkerId, pid: int) -> Slot | None:
+    def _adopted(self, worker: WorkerId, hello: Hello) -> Slot | None:
         """The slot of a former supervisor's worker; one of our own that we gave up is not taken back."""
         if self._ledger.is_ours(worker.incarnation):
             return None
-        return self._roster.find(worker) if self._children.adopt_late(Child(worker, pid)) else None
+        return self._roster.find(worker) if self._children.adopt_late(Child(worker, hello.pid, hello.rolled)) else None
 
     def _raise_to(self, *epochs: int | None) -> None:
         highest = max(epoch or 0 for epoch in epochs)
@@ -169,12 +174,21 @@ class Reception:
                 self._coordinator.preparing.vote(member, epoch, took)
             case messages.Activated():
                 self._activated(slot, member, message)
+            case messages.Yielding():
+                self._yields(member)
             case messages.Drained(units=units):
                 self._retirement.drained(incarnation, units)
             case messages.Retired(units=units):
                 self._retirement.retired(incarnation, units)
             case messages.Refused():
                 self._refused(slot, member, message)
+            case _:
+                self._pass_on(member, message)
+
+    def _pass_on(self, member: Member, message: WorkerMessage) -> None:
+        """What is for others to know, and decides nothing."""
+        epoch = message.stamp.epoch
+        match message:
             case messages.Degraded(refusal=refusal):
                 self._out.tell(records.HookDegraded(member.worker, member.pid, epoch, refusal))
             case messages.LeasesEnded(bound=bound, ended=ended, stuck=stuck):
@@ -192,13 +206,20 @@ class Reception:
         self._retirement.activated(member.incarnation, epoch, message.draining)
         self._observe(slot, member, epoch, None)
 
+    def _yields(self, member: Member) -> None:
+        if not member.yielding:
+            member.yielding = True
+            self._out.tell(records.WorkerYields(member.worker, member.pid))
+            self._coordinator.preparing.recount()
+            self._coordinator.deciding.follow()
+
     def _refused(self, slot: Slot, member: Member, message: messages.Refused) -> None:
         epoch, refusal = message.stamp.epoch, message.refusal
         if self._coordinator.preparing.veto(member, epoch, refusal):
             return
         if epoch == self._ledger.epoch > member.epoch:
             self._out.tell(records.WorkerRefused(member.worker, member.pid, epoch, refusal))
-            self._children.kill(slot, f"cannot serve epoch {epoch}: {refusal.summary}")
+            self._children.leaving.kill(slot, f"cannot serve epoch {epoch}: {refusal.summary}")
         else:
             self._out.ignore(member.worker, "Refused", "not asked")
 
@@ -220,12 +241,26 @@ class Reception:
         self._out.broadcast(
             messages.Pulse(self._ledger.stamp(self._ledger.epoch), self._out.next_seq(), self._coordinator.phase)
         )
-        for member in self._roster.members():
-            if member.heard is not None and not member.silent:
-                seconds = self._out.now - member.heard
-                if seconds > self._policy.rhythm.silence:
-                    member.silent = True
-                    self._out.tell(records.WorkerSilent(member.worker, member.pid, seconds))
+        self._forgive()
+        for slot in tuple(self._roster.slots.values()):
+            if slot.member is not None and slot.member.heard is not None:
+                self._listen(slot, slot.member, self._out.now - slot.member.heard)
+
+    def _forgive(self) -> None:
+        """Hold nobody's silence against it when we ourselves were not there to hear."""
+        late = self._out.now - self._beaten
+        self._beaten = self._out.now
+        if late > self._policy.rhythm.heartbeat + self._policy.rhythm.silence:
+            for member in self._roster.members():
+                member.heard = None if member.heard is None else self._out.now
+
+    def _listen(self, slot: Slot, member: Member, seconds: float) -> None:
+        rhythm = self._policy.rhythm
+        if seconds > rhythm.silence and not member.silent:
+            member.silent = True
+            self._out.tell(records.WorkerSilent(member.worker, member.pid, seconds))
+        if rhythm.hung and seconds > rhythm.hung:
+            self._children.leaving.kill(slot, f"its loop has not been heard for {seconds:.0f} s")
 
     def overdue(self, slot: Slot) -> None:
         """A slot's timer fired. A worker that was not born in time is given up, and mourned like any other."""

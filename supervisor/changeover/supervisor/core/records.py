@@ -4,35 +4,12 @@ One subscriber words them, another counts them, a third streams them. All times 
 the monotonic clock unless said otherwise; `slot`, `pid` and `incarnation` always name one worker.
 """
 
-import msgspec
-
 from changeover.supervisor.core.entries import Origin, SlotRefusal
-from changeover.workers.protocol.identity import WorkerId
+from changeover.supervisor.core.outcome import Strategy
+from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
-
-
-class Record(msgspec.Struct, frozen=True, tag=True):
-    """A fact worth telling."""
-
-
-class WorkerRecord(Record, frozen=True):
-    """A fact about one worker.
-
-    Attributes:
-        worker: Cohort, slot and incarnation.
-        pid: For people; 0 while unknown.
-    """
-
-    worker: WorkerId
-    pid: int
-
-
-class EpochRecord(Record, frozen=True):
-    """A fact about one epoch."""
-
-    epoch: int
 
 
 class TermBegan(Record, frozen=True):
@@ -59,17 +36,19 @@ class CutoverBegan(EpochRecord, frozen=True):
         origin: Who asked for it.
         summary: What it changes.
         previous: The epoch that serves.
-        workers: How many workers live.
+        workers: How many workers are to serve it.
+        strategy: Whether workers swap, or new ones roll into their places.
     """
 
     origin: Origin
     summary: tuple[str, ...]
     previous: int
     workers: int
+    strategy: Strategy = Strategy.SWAP
 
 
 class PhaseBegan(EpochRecord, frozen=True):
-    """The cutover entered `phase`: preflighting, preparing, inquiring, deciding, in doubt, activating or aborting."""
+    """The cutover entered `phase`: any but idle, scanning, registering and opening."""
 
     phase: str
 
@@ -79,6 +58,22 @@ class WorkerPrepared(WorkerRecord, frozen=True):
 
     epoch: int
     took: float
+
+
+class WorkerAgreed(WorkerRecord, frozen=True):
+    """A worker can hand over to those of a roll to `epoch`."""
+
+    epoch: int
+
+
+class WorkerTired(WorkerRecord, frozen=True):
+    """A worker did all it may do (`[recycle]`): another one is made that serves first."""
+
+    reason: str
+
+
+class WorkerYields(WorkerRecord, frozen=True):
+    """A worker begins no request any more and passes its connections on; then it leaves."""
 
 
 class WorkerRefused(WorkerRecord, frozen=True):

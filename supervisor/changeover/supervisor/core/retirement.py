@@ -132,7 +132,8 @@ class Retirement:
         for key in resident:
             # Later units are an undecided candidate's: their worker discards them by itself.
             if key not in serving and key.since <= committed.epoch and key not in member.released:
-                leftover = self.leftovers.setdefault(key, Leftover(key, committed.epoch))
+                # Whichever epoch had it last, the committed one lacks it: what is said about that one tells of it.
+                leftover = self.leftovers.setdefault(key, Leftover(key, committed.epoch - 1))
                 leftover.using.add(member.incarnation)
                 leftover.state = TABLE.after(leftover.state, Cause.HELD)
 

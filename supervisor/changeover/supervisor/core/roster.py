@@ -29,11 +29,14 @@ class Member:
         stacks: What it was last seen doing.
         beat: Its last heartbeat.
         released: Units that it said it released before its Hello came, which was sent before.
+        rolled: The epoch whose roll made it: what it can serve.
+        yielding: Whether it said that it dispatches nothing any more and hands over.
     """
 
     worker: WorkerId
     pid: int
     since: float
+    rolled: int
     heard: float | None = None
     silent: bool = False
     epoch: int = 0
@@ -45,6 +48,7 @@ class Member:
     stacks: str = ""
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()
+    yielding: bool = False
 
     @property
     def incarnation(self) -> int:
@@ -63,21 +67,25 @@ class Slot:
 
     Attributes:
         number: From 0.
+        rolled: The epoch whose roll made its workers.
         state: What it does.
         member: Its worker, in the states of `OCCUPIED`.
         exits: When its workers died, as far as that matters.
         note: Why it is in this state, for people.
         until: When the state is to be left, for BACKOFF and PARKED.
         wanted: Whether it is filled again when its worker is gone.
+        relieves: The slot whose tired worker leaves once this one's serves.
     """
 
     number: int
+    rolled: int
     state: State = State.VACANT
     member: Member | None = None
     exits: tuple[float, ...] = ()
     note: str = ""
     until: float = 0.0
     wanted: bool = True
+    relieves: int | None = None
 
 
 @dataclass(slots=True)
@@ -90,10 +98,10 @@ class Roster:
 
     slots: dict[int, Slot] = field(default_factory=dict)
 
-    def open(self, number: int) -> Slot:
+    def open(self, number: int, rolled: int) -> Slot:
         """The slot of that number, made when it is not there."""
         if number not in self.slots:
-            self.slots[number] = Slot(number)
+            self.slots[number] = Slot(number, rolled)
             self.slots = dict(sorted(self.slots.items()))
         return self.slots[number]
 
@@ -101,9 +109,13 @@ class Roster:
         """Forget a vacant slot."""
         del self.slots[number]
 
-    def wanted(self) -> tuple[Slot, ...]:
-        """Slots that are kept filled."""
-        return tuple(slot for slot in self.slots.values() if slot.wanted)
+    def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
+        """Slots that are kept filled; with workers of one roll only, when that is given."""
+        return tuple(slot for slot in self.slots.values() if slot.wanted and rolled in (None, slot.rolled))
+
+    def crew(self, rolled: int) -> tuple[Member, ...]:
+        """Every worker of one roll that is not confirmed dead."""
+        return tuple(member for member in self.members() if member.rolled == rolled)
 
     def members(self) -> Iterator[Member]:
         """Every worker that is not confirmed dead."""

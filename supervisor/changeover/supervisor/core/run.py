@@ -54,6 +54,7 @@ class Run:
         candidate: What the scan found.
         previous: The epoch that it superseded.
         held: What is held once it is committed.
+        voters: Rolls whose workers have a vote.
         prepared: Incarnations that said yes.
         refused: Incarnations that said no.
         refusals: Every "no".
@@ -73,6 +74,7 @@ class Run:
     candidate: Candidate | None = None
     previous: int = 0
     held: tuple[Held, ...] = ()
+    voters: frozenset[int] = frozenset()
     prepared: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     refusals: list[SlotRefusal] = field(default_factory=list)
@@ -88,6 +90,11 @@ class Run:
     def snapshot(self) -> Snapshot | None:
         """The candidate's content."""
         return None if self.candidate is None else self.candidate.snapshot
+
+    @property
+    def is_roll(self) -> bool:
+        """Whether other processes are to serve it."""
+        return self.snapshot is not None and self.snapshot.is_roll
 
     @property
     def summary(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from changeover.supervisor.core.outcome import (
     RollNeeded,
     ScanRefused,
     ScanResult,
+    Strategy,
     Unchanged,
 )
 from changeover.supervisor.core.quarantine import refused_as
@@ -53,10 +54,13 @@ def _judge_candidate(
     wrong = list(snapshot.inconsistencies())
     if snapshot.epoch != epoch:
         wrong.append(f"it is numbered {snapshot.epoch} instead of {epoch}")
+    if snapshot.rolled not in {epoch, *([ledger.current.rolled] if ledger.current else [])}:
+        wrong.append(f"no process can serve what epoch {snapshot.rolled} rolled")
     if wrong:
         refusal = Refusal(Stage.SCAN, Fault.INTERNAL, f"the candidate contradicts itself: {'; '.join(wrong)}")
         return Refused(serving, reason=refusal.summary, refusals=(SlotRefusal(-1, 0, refusal),), summary=found.summary)
-    if ledger.committed is not None and snapshot.digest == ledger.committed.digest and not request.force:
+    unchanged = ledger.committed is not None and snapshot.digest == ledger.committed.digest
+    if unchanged and not request.force and request.strategy is not Strategy.ROLL:
         return Unchanged(serving)
     if is_held(found, request, ledger):
         return _not_taken(request, serving, HELD, found.summary)

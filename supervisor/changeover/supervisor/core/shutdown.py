@@ -1,8 +1,8 @@
 """The law of the service's end, and what is done for it.
 
 An end only ever gets more urgent: asked for again, or overdue, GRACEFUL becomes QUICK and QUICK
-becomes KILLING. It waits for deaths, not for promises: the zygote goes when every worker is
-confirmed dead, and the supervisor when the zygote is gone. Each wait has a deadline; past the last
+becomes KILLING. It waits for deaths, not for promises: the zygotes go when every worker is
+confirmed dead, and the supervisor when the zygotes are gone. Each wait has a deadline; past the last
 one the supervisor leaves and says who stayed.
 """
 
@@ -10,14 +10,14 @@ import enum
 
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.cutover import State as Cutover
 from changeover.supervisor.core.effects import Exit, ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import StopBegan
 from changeover.supervisor.core.roster import Roster
-from changeover.supervisor.core.zygote import State as ZygoteState
-from changeover.supervisor.core.zygote import Zygote
+from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.table import Table
 
 
@@ -31,7 +31,7 @@ class State(enum.Enum):
     """Workers leave at once, politely."""
     KILLING = "killing"
     CLOSING = "closing"
-    """No worker is left, or none that can be ended: the zygote ends."""
+    """No worker is left, or none that can be ended: the zygotes end."""
     GONE = "gone"
 
 
@@ -104,7 +104,7 @@ class Shutdown:
         "_policy",
         "_reason",
         "_roster",
-        "_zygote",
+        "_zygotes",
         "state",
     )
 
@@ -113,14 +113,14 @@ class Shutdown:
         policy: Policy,
         roster: Roster,
         children: Children,
-        zygote: Zygote,
+        zygotes: Zygotes,
         coordinator: Coordinator,
         out: Outbox,
     ) -> None:
         self._policy = policy
         self._roster = roster
         self._children = children
-        self._zygote = zygote
+        self._zygotes = zygotes
         self._coordinator = coordinator
         self._out = out
         self._asked = False
@@ -153,9 +153,9 @@ class Shutdown:
     def review(self) -> None:
         """Go on when nobody is left to wait for."""
         # While a zygote is being adopted it is not known who lives.
-        if self.state in _SIGNALS and self._roster.empty and self._zygote.state is not ZygoteState.ADOPTING:
+        if self.state in _SIGNALS and self._roster.empty and not self._zygotes.adopting:
             self._move(Cause.EMPTY)
-        elif self.state is State.CLOSING and self._zygote.state is ZygoteState.ABSENT:
+        elif self.state is State.CLOSING and self._zygotes.gone and self._coordinator.state is not Cutover.ABORTING:
             self._move(Cause.ZYGOTE_GONE)
 
     def _move(self, cause: Cause) -> None:
@@ -174,7 +174,7 @@ class Shutdown:
             self._out.set_timer(_TIMER, patience[self.state] * 1.1)
             self.review()
         elif self.state is State.CLOSING:
-            self._zygote.stop()
+            self._zygotes.stop_all()
             self._out.set_timer(_TIMER, deadlines.quick)
             self.review()
         elif self.state is State.GONE:

@@ -1,9 +1,12 @@
 """An immutable picture of the machine, for status."""
 
+import enum
+
 import msgspec
 
-from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
+from changeover.supervisor.core import boot, child, cutover, retirement, shutdown
 from changeover.supervisor.core.boot import Start
+from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Held, Quarantined
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.roster import Slot
@@ -12,12 +15,26 @@ from changeover.workers.protocol.messages import Beat, Phase
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 
 
+class Role(enum.Enum):
+    """What a slot is for."""
+
+    CURRENT = "current"
+    """It is kept filled, for what serves."""
+    NEXT = "next"
+    """The same, for a roll that is not committed."""
+    REPLACED = "replaced"
+    """Its worker hands over, and is not replaced again."""
+    SURPLUS = "surplus"
+    """Its worker is not wanted any more."""
+
+
 class SlotPicture(msgspec.Struct, frozen=True):
     """One slot.
 
     Attributes:
         slot: Its number.
         state: What it does.
+        role: What it is for.
         note: Why, for people; empty when all is well.
         until: When BACKOFF or PARKED ends, monotonic seconds; 0 otherwise.
         worker: Who fills it, None without a worker.
@@ -25,13 +42,16 @@ class SlotPicture(msgspec.Struct, frozen=True):
         since: When its worker was ordered or adopted, monotonic seconds.
         heard: When it was heard last, None before its Hello.
         silent: Whether it was not heard for too long.
+        rolled: The epoch whose roll made it.
         epoch: What it serves.
         prepared: The candidate it holds.
+        told: The last signal it was sent.
         beat: Its last heartbeat.
     """
 
     slot: int
     state: child.State
+    role: Role = Role.CURRENT
     note: str = ""
     until: float = 0.0
     worker: WorkerId | None = None
@@ -39,8 +59,10 @@ class SlotPicture(msgspec.Struct, frozen=True):
     since: float = 0.0
     heard: float | None = None
     silent: bool = False
+    rolled: int = 0
     epoch: int = 0
     prepared: int | None = None
+    told: ProcessSignal | None = None
     beat: Beat | None = None
 
 
@@ -81,8 +103,6 @@ class Overview(msgspec.Struct, frozen=True):
         reason: Why it fails, or why the journal is in doubt.
         obstacle: Why no cutover can be had, None when one can.
         waiting: How many wishes wait.
-        zygote: Whether somebody takes orders.
-        cohort: The current cohort.
         wanted: How many slots are to be filled.
         slots: In order.
         leftovers: What is not gone.
@@ -104,8 +124,6 @@ class Overview(msgspec.Struct, frozen=True):
     reason: str
     obstacle: str | None
     waiting: int
-    zygote: zygote.State
-    cohort: int
     wanted: int
     slots: tuple[SlotPicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
@@ -133,10 +151,8 @@ def overview(parts: Parts, start: Start) -> Overview:
         reason="" if run is None else run.doubt or run.reason,
         obstacle=coordinator.obstacle,
         waiting=len(parts.wishes.waiting),
-        zygote=parts.zygote.state,
-        cohort=parts.zygote.cohort,
         wanted=len(parts.roster.wanted()),
-        slots=tuple(_slot(slot) for slot in parts.roster.slots.values()),
+        slots=tuple(_slot(slot, _role(slot, parts.children.rolled)) for slot in parts.roster.slots.values()),
         leftovers=tuple(
             LeftoverPicture(
                 leftover.key,
@@ -151,14 +167,22 @@ def overview(parts: Parts, start: Start) -> Overview:
     )
 
 
-def _slot(slot: Slot) -> SlotPicture:
+def _role(slot: Slot, rolled: int | None) -> Role:
+    if not slot.wanted:
+        replaced = rolled is not None and slot.rolled < rolled
+        return Role.REPLACED if replaced else Role.SURPLUS
+    return Role.CURRENT if rolled in (None, slot.rolled) else Role.NEXT
+
+
+def _slot(slot: Slot, role: Role) -> SlotPicture:
     member = slot.member
     until = slot.until if slot.state in (child.State.BACKOFF, child.State.PARKED) else 0.0
     if member is None:
-        return SlotPicture(slot.number, slot.state, slot.note, until)
+        return SlotPicture(slot.number, slot.state, role, slot.note, until)
     return SlotPicture(
         slot.number,
         slot.state,
+        role,
         slot.note,
         until,
         member.worker,
@@ -166,7 +190,9 @@ def _slot(slot: Slot) -> SlotPicture:
         member.since,
         member.heard,
         member.silent,
+        member.rolled,
         member.epoch,
         member.prepared,
+        member.told,
         member.beat,
     )

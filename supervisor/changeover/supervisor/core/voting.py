@@ -11,12 +11,17 @@ from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
 from changeover.supervisor.core.tally import Verdict
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 
 class Voting:
-    """The electorate: every worker that is not confirmed dead, from moment to moment."""
+    """The electorate, from moment to moment: every worker that is not confirmed dead and could still serve.
+
+    In a swap those are the workers that serve. In a roll first those that are to serve, then, too, those that they
+    replace. A worker that yields has no vote: it dispatches nothing any more, whatever becomes authoritative.
+    """
 
     __slots__ = ("_children", "_ledger", "_out", "_roster")
 
@@ -26,25 +31,29 @@ class Voting:
         self._ledger = ledger
         self._out = out
 
-    def electorate(self) -> int:
-        """How many have a vote now."""
-        return sum(1 for _ in self._roster.members())
+    def staff(self, run: Run) -> int:
+        """How many workers are to serve the candidate."""
+        return self._children.slots if run.is_roll else sum(not member.yielding for member in self._roster.members())
+
+    def voters(self, run: Run) -> list[Member]:
+        """Who has a vote."""
+        return [member for member in self._roster.members() if member.rolled in run.voters and not member.yielding]
 
     def ask_all(self, run: Run, deadline: float) -> None:
         """Ask every worker to prepare."""
         if run.snapshot is None:
             return
-        for member in self._roster.members():
+        for member in self.voters(run):
             if member.greeted:
                 member.asked = run.epoch
         stamp = self._ledger.stamp(run.epoch)
         self._out.broadcast(messages.Prepare(stamp, self._out.next_seq(), run.snapshot, deadline))
 
-    def ask_next(self, run: Run, wave: int, deadline: float) -> None:
-        """Ask so many workers to prepare that `wave` build at a time."""
+    def ask_next(self, run: Run, wave: int | None, deadline: float) -> None:
+        """Ask so many workers to prepare that `wave` do so at a time; all at once without one."""
         building = sum(member.asked == run.epoch for member in self._pending(run))
-        waiting = [member for member in self._roster.members() if member.greeted and member.asked != run.epoch]
-        for member in waiting[: max(0, wave - building)]:
+        waiting = [member for member in self.voters(run) if member.greeted and member.asked != run.epoch]
+        for member in waiting if wave is None else waiting[: max(0, wave - building)]:
             member.asked = run.epoch
             self._tell(run, member, deadline)
 
@@ -57,25 +66,33 @@ class Voting:
     def _tell(self, run: Run, member: Member, deadline: float) -> None:
         if run.snapshot is not None:
             stamp = self._ledger.stamp(run.epoch)
-            self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline))
+            successors = self._successors(run, member)
+            self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline, successors))
+
+    def _successors(self, run: Run, member: Member) -> tuple[WorkerId, ...]:
+        if run.snapshot is None or member.rolled == run.snapshot.rolled:
+            return ()
+        return tuple(each.worker for each in self._roster.crew(run.snapshot.rolled) if each.greeted)
 
     def verdict(self, run: Run) -> Verdict:
         """What the votes amount to now."""
-        members = list(self._roster.members())
-        if self._first() and not run.refused and self._understaffed():
+        if run.is_roll and not run.refused and self._understaffed(run):
             return Verdict.PENDING
-        return tally.count({member.incarnation for member in members}, run.prepared, run.refused)
+        return tally.count({member.incarnation for member in self.voters(run)}, run.prepared, run.refused)
 
-    def nobody_left(self) -> bool:
-        """Whether a first generation has no worker to try it, and will not get one soon."""
-        wanted = self._roster.wanted()
-        return self._first() and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
+    def nobody_left(self, run: Run) -> bool:
+        """Whether a roll has no worker to try it, and will not get one soon."""
+        wanted = self._roster.wanted(run.epoch)
+        return run.is_roll and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float) -> None:
         """A worker prepared."""
         if member.incarnation not in run.prepared:
             run.prepared.add(member.incarnation)
-            self._out.tell(records.WorkerPrepared(member.worker, member.pid, run.epoch, took))
+            if run.snapshot is not None and member.rolled < run.snapshot.rolled:
+                self._out.tell(records.WorkerAgreed(member.worker, member.pid, run.epoch))
+            else:
+                self._out.tell(records.WorkerPrepared(member.worker, member.pid, run.epoch, took))
 
     def said_no(self, run: Run, member: Member, refusal: Refusal) -> None:
         """A worker refused, or something speaks for it that counts as a "no"."""
@@ -86,11 +103,19 @@ class Voting:
 
     def died(self, run: Run, member: Member, state: State, cause: str) -> None:
         """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""
+        if member.rolled not in run.voters or member.yielding:
+            return
         refusal = refusal_of(member, Fault.CRASH, member.reason or cause)
-        if state in LEAVING:
-            run.lost.append(refusal)
-        elif member.asked == run.epoch and (state is State.SERVING or self._first()):
+        if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
+        elif run.is_roll or state in LEAVING:
+            run.lost.append(refusal)
+
+    def _is_to_blame(self, run: Run, member: Member, state: State) -> bool:
+        if not run.is_roll:
+            return member.asked == run.epoch and state is State.SERVING
+        # At a first start a worker that was not asked yet tried nothing of the candidate's.
+        return member.rolled == run.epoch and (member.asked == run.epoch or self._ledger.current is not None)
 
     def inquire(self, run: Run) -> None:
         """Have the stacks of those who did not answer written down."""
@@ -103,7 +128,7 @@ class Voting:
         for member in self._pending(run):
             slot = self._roster.find(member.worker)
             if slot is not None:
-                self._children.kill(slot, f"did not answer on epoch {run.epoch} within {seconds:g} s")
+                self._children.leaving.kill(slot, f"did not answer on epoch {run.epoch} within {seconds:g} s")
 
     def blame(self, run: Run, seconds: float) -> None:
         """Count silence as a "no"."""
@@ -115,14 +140,11 @@ class Voting:
         """Those who owe an answer: they were asked, or have not even introduced themselves."""
         return [
             member
-            for member in self._roster.members()
+            for member in self.voters(run)
             if member.incarnation not in run.prepared | run.refused
             and (member.asked == run.epoch or not member.greeted)
         ]
 
-    def _first(self) -> bool:
-        return self._ledger.current is None
-
-    def _understaffed(self) -> bool:
-        wanted = [slot for slot in self._roster.wanted() if slot.state is not State.PARKED]
+    def _understaffed(self, run: Run) -> bool:
+        wanted = [slot for slot in self._roster.wanted(run.epoch) if slot.state is not State.PARKED]
         return any(slot.member is None for slot in wanted)

@@ -1,10 +1,12 @@
-"""The law of the zygote that takes orders, and what is done for it.
+"""The law of a zygote that takes orders, and what is done for it.
 
-There is one at a time. A zygote's death is no worker's death: workers are held by their own
-descriptors and serve on; the next cohort's zygote fills the slots that become vacant.
+There is one for the workers that serve, and beside it one for those of a roll that is under way. A
+zygote's death is no worker's death: workers are held by their own descriptors and serve on; the
+next cohort's zygote fills the slots that become vacant.
 """
 
 import enum
+from collections.abc import Callable
 
 from changeover.supervisor.core import restart
 from changeover.supervisor.core.children import Children
@@ -14,6 +16,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.protocol.table import Table
 
 
@@ -58,102 +61,111 @@ TABLE: Table[State, Cause] = Table(
 
 
 class Zygote:
-    """Keeps one zygote ready.
+    """Keeps one zygote ready, for the workers of one roll.
+
+    Args:
+        rolled: The epoch whose roll made it.
+        application: What it preloads.
+        number: Takes the number of the next cohort.
 
     Attributes:
+        rolled: The epoch whose roll made it.
         state: Whether it takes orders.
         cohort: Its cohort; 0 before the first.
-        replaced: The cohort that was given up for what it preloaded; 0 for none.
     """
 
-    __slots__ = ("_children", "_exits", "_out", "_policy", "cohort", "replaced", "state")
+    __slots__ = ("_application", "_children", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state")
 
-    def __init__(self, policy: Policy, children: Children, out: Outbox) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        children: Children,
+        out: Outbox,
+        rolled: int,
+        application: ApplicationSpec | None,
+        number: Callable[[], int],
+    ) -> None:
         self._policy = policy
         self._children = children
         self._out = out
+        self._application = application
+        self._number = number
         self._exits: tuple[float, ...] = ()
+        self.rolled = rolled
         self.state = TABLE.start
         self.cohort = 0
-        self.replaced = 0
 
     @property
     def failing(self) -> bool:
         """Whether it was lost again and again."""
         return restart.too_often(self._exits, self._out.now, self._policy.restarts)
 
-    def begin(self, cohort: int, alive: bool) -> None:
-        """Take over the zygote of `cohort` when it may be alive, start the next one when not."""
-        self.cohort = cohort
-        if alive:
-            self._move(Cause.ADOPTED)
-            self._out.put(AdoptZygote(cohort))
-            self._wait()
-        else:
-            self._move(Cause.STARTED)
-            self._start()
+    def begin(self) -> None:
+        """Start one."""
+        self._move(Cause.STARTED)
+        self._start()
 
-    def ready(self, cohort: int) -> None:
-        """A zygote takes orders."""
-        if cohort != self.cohort or not TABLE.lists(self.state, Cause.READY):
+    def adopt(self, cohort: int) -> None:
+        """Take over a former supervisor's, which may be alive."""
+        self.cohort = cohort
+        self._move(Cause.ADOPTED)
+        self._out.put(AdoptZygote(cohort))
+        self._wait()
+
+    def ready(self) -> None:
+        """It takes orders."""
+        if not TABLE.lists(self.state, Cause.READY):
             return  # it was given up, and is being stopped
         adopted = self.state is State.ADOPTING
         self._move(Cause.READY)
         if self.state is State.READY:
-            self._out.cancel_timer(Timer(TimerKind.ZYGOTE, cohort))
-            self._out.tell(ZygoteStarted(cohort, adopted))
-            self._children.cohort = cohort
-            self._children.fill()
+            self._out.cancel_timer(self._timer())
+            self._out.tell(ZygoteStarted(self.cohort, adopted))
+            self._children.take_orders(self.rolled, self.cohort)
 
-    def lost(self, cohort: int, reason: str, refusal: Refusal | None = None) -> None:
-        """A zygote is gone."""
-        if cohort != self.cohort or not TABLE.lists(self.state, Cause.LOST):
+    def lost(self, reason: str, refusal: Refusal | None = None) -> None:
+        """It is gone."""
+        if not TABLE.lists(self.state, Cause.LOST):
             return
         adopting, expected = self.state is State.ADOPTING, self.state is State.STOPPING
         self._move(Cause.LOST)
-        self._children.cohort = None
-        self._out.cancel_timer(Timer(TimerKind.ZYGOTE, cohort))
-        self._out.tell(ZygoteLost(cohort, reason, expected, refusal))
+        self._children.refuse_orders(self.rolled)
+        self._out.cancel_timer(self._timer())
+        self._out.tell(ZygoteLost(self.cohort, reason, expected, refusal))
         if self.state is State.BACKOFF:
             now, policy = self._out.now, self._policy.restarts
             self._exits = self._exits if adopting else (*restart.recent(self._exits, now, policy), now)
-            self._out.set_timer(Timer(TimerKind.ZYGOTE, cohort), restart.pause(self._exits, now, policy))
+            self._out.set_timer(self._timer(), restart.pause(self._exits, now, policy))
 
-    def overdue(self, cohort: int) -> None:
-        """The zygote's timer fired: it did not get ready, or a pause is over."""
-        if cohort != self.cohort:
-            return
+    def overdue(self) -> None:
+        """Its timer fired: it did not get ready, or a pause is over."""
         if self.state is State.BACKOFF:
             if self._children.staffing:
                 self._move(Cause.RETRIED)
                 self._start()
         elif self.state in (State.STARTING, State.ADOPTING):
-            self._out.put(StopZygote(cohort))
-            self.lost(cohort, f"was not ready within {self._policy.deadlines.zygote:g} s")
-
-    def replace(self, reason: str) -> None:
-        """Let the next cohort take over at once: this one preloaded what is not to be served."""
-        if self.state in (State.STARTING, State.READY):
-            self.replaced = self.cohort
             self._out.put(StopZygote(self.cohort))
-            self.lost(self.cohort, reason)
+            self.lost(f"was not ready within {self._policy.deadlines.zygote:g} s")
 
     def stop(self) -> None:
         """End it."""
         if TABLE.lists(self.state, Cause.STOPPED):
             self._move(Cause.STOPPED)
-            self._children.cohort = None
-            self._out.cancel_timer(Timer(TimerKind.ZYGOTE, self.cohort))
+            self._children.refuse_orders(self.rolled)
+            self._out.cancel_timer(self._timer())
             if self.state is State.STOPPING:
                 self._out.put(StopZygote(self.cohort))
 
     def _start(self) -> None:
-        self.cohort += 1
-        self._out.put(StartZygote(self.cohort))
+        self.cohort = self._number()
+        self._out.put(StartZygote(self.cohort, self._application))
         self._wait()
 
     def _wait(self) -> None:
-        self._out.set_timer(Timer(TimerKind.ZYGOTE, self.cohort), self._policy.deadlines.zygote)
+        self._out.set_timer(self._timer(), self._policy.deadlines.zygote)
+
+    def _timer(self) -> Timer:
+        return Timer(TimerKind.ZYGOTE, self.cohort)
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)

@@ -7,7 +7,7 @@ import msgspec
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 
 UNNUMBERED = "request"
 """Stage of a cutover that was refused before anything was scanned, by a precondition for one."""

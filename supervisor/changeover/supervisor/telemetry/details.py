@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
 from changeover.supervisor.telemetry.wording import MOST_NAMED, cause, lease, refused_by
 from changeover.workers.protocol.refusal import Refusal

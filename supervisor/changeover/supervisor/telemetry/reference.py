@@ -16,7 +16,7 @@ import msgspec
 
 from changeover.supervisor.config.reference import described
 from changeover.supervisor.core import records
-from changeover.supervisor.core.records import EpochRecord, Record, WorkerRecord
+from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.stream import Told
 

@@ -5,7 +5,7 @@ import time
 
 import msgspec
 
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.counts import Tally
 from changeover.supervisor.telemetry.details import details
 from changeover.supervisor.telemetry.log import NUMBERS

@@ -18,11 +18,9 @@ def nothing_changed(record: records.NothingChanged) -> Worded:
 
 
 def roll_needed(record: records.RollNeeded) -> Worded:
-    """A change that only new processes can serve, named by the files that were touched where these are known."""
-    if record.origin.trigger.automatic and record.origin.label:
-        return Worded(Level.WARNING, f"{record.origin.label} changed: this version needs a restart for that")
-    changed = f"only new processes can serve this change: {', '.join(record.changed)}"
-    return Worded(Level.WARNING, f"{changed}; nothing changed, restart to take it")
+    """A change that no swap can take, named by the files that were touched where these are known."""
+    label = f"{record.origin.label}: " if record.origin.trigger.automatic and record.origin.label else ""
+    return Worded(Level.WARNING, f"{label}nothing changed: no swap can take {', '.join(record.changed)}")
 
 
 def began(record: shell.WatchingBegan) -> Worded:

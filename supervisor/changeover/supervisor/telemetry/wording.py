@@ -8,8 +8,10 @@ from functools import singledispatch
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.outcome import Strategy
+from changeover.supervisor.core.record import Record, WorkerRecord
 from changeover.supervisor.telemetry import shell, unasked
+from changeover.supervisor.telemetry.amounts import age, in_all, seconds, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
 from changeover.workers.protocol.messages import LeaseView
@@ -44,31 +46,10 @@ def by(origin: Origin) -> str:
     return f"{origin.user} (uid {origin.uid})" if origin.user else f"uid {origin.uid}"
 
 
-def seconds(value: float) -> str:
-    """A duration for people: `1.1 ms`, `0.62 s`, `4 min`, `2 h`, `3 d`."""
-    if value < 0.1:
-        return f"{value * 1000:.1f} ms"
-    if value < 10:
-        return f"{value:.2f} s"
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if value < limit:
-            return f"{value / size:.0f} {unit}"
-    return f"{value / 86400:.0f} d"
-
-
-def age(value: float) -> str:
-    """How old something is, in whole units: `0 s`, `12 s`, `4 min`, `3 d`."""
-    return seconds(value) if value >= 10 else f"{max(value, 0.0):.0f} s"
-
-
-def workers(count: int) -> str:
-    """How many workers: `1 worker`, `4 workers`."""
-    return "1 worker" if count == 1 else f"{count} workers"
-
-
-def in_all(count: int) -> str:
-    """That none is left out: `in its worker`, `in all 4 workers`."""
-    return "in its worker" if count == 1 else f"in all {count} workers"
+def by_strategy(record: records.CutoverBegan) -> str:
+    """How a candidate comes to be served: `swap in 4 workers`, `roll to 4 workers`."""
+    how = "roll to" if record.strategy is Strategy.ROLL else "swap in"
+    return f"{how} {workers(record.workers)}"
 
 
 def cause(refusal: Refusal) -> str:
@@ -96,7 +77,7 @@ def exit_status(status: int | None) -> str:
         return f"signal {-status}"
 
 
-def _of(record: records.WorkerRecord) -> str:
+def _of(record: WorkerRecord) -> str:
     pid = f" (pid {record.pid})" if record.pid else ""
     return f"slot {record.worker.slot}{pid}"
 
@@ -135,7 +116,7 @@ def _(record: records.EpochRaised) -> Worded:
 @word.register
 def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
-    where = f"  swap in {workers(record.workers)}" if record.workers else ""
+    where = f"  {by_strategy(record)}" if record.workers and record.previous else ""
     who = by(record.origin)
     return Worded(
         INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {_changes(record.summary)}"
@@ -150,6 +131,21 @@ def _(record: records.PhaseBegan) -> Worded:
 @word.register
 def _(record: records.WorkerPrepared) -> Worded:
     return Worded(DEBUG, f"{_of(record)} prepared epoch {record.epoch} in {seconds(record.took)}")
+
+
+@word.register
+def _(record: records.WorkerAgreed) -> Worded:
+    return Worded(DEBUG, f"{_of(record)} can hand over to the workers of epoch {record.epoch}")
+
+
+@word.register
+def _(record: records.WorkerTired) -> Worded:
+    return Worded(INFO, f"{_of(record)} is to be replaced: {record.reason}")
+
+
+@word.register
+def _(record: records.WorkerYields) -> Worded:
+    return Worded(INFO, f"{_of(record)} hands its connections over and leaves")
 
 
 @word.register

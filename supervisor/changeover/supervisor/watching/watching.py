@@ -12,7 +12,7 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.quarantine import passing
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching.lookout import Ask, Lookout, Wait

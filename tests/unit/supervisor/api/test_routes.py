@@ -126,7 +126,7 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
         ("GET", "/v1/epochs/9223372036854775808", None, 422, "epoch is '9223372036854775808'"),
         ("POST", "/v1/cutovers", b"{", 422, "truncated"),
         ("POST", "/v1/cutovers", b'{"label": "' + b"x" * 70000 + b'"}', 413, "longer than"),
-        ("PUT", "/v1/scale", b'{"slots": 0}', 422, "1 to 1024"),
+        ("PUT", "/v1/scale", b'{"slots": 0}', 422, "1 to 256"),
         ("PUT", "/v1/scale", b"", 422, "slots"),
         ("GET", "/v1/epochs/99", None, 404, "does not know epoch 99"),
         ("GET", "/v1/epochs/x", None, 422, "whole number"),

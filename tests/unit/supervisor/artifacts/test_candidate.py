@@ -134,13 +134,13 @@ def test_a_rollback_keeps_only_what_serves_now(first: Snapshot) -> None:
     assert list(back.inconsistencies()) == []
 
 
-def test_a_rollback_carries_the_application_that_runs(first: Snapshot) -> None:
+def test_a_rollback_brings_the_application_back_by_a_roll_and_says_what_it_leaves(first: Snapshot) -> None:
     second = generation(2, None, PRICING, CATALOG, AUTHZ, app="newer code")
     back = rollback.restored(first, second, 3)
-    assert since(back)["application app"] == 2
-    assert since(back)["pipeline /"] == 2
+    assert back.is_roll
+    assert since(back)["application app"] == 3
+    assert since(back)["pipeline /"] == 3
     assert tuple(rollback.left_out(first, second)) == (
-        "not taken: app as it was in epoch 1 (needs a roll)",
         "not taken: data, installed packages, files of the application that are no modules "
         "(a rollback leaves them as they are)",
     )

@@ -21,6 +21,7 @@ from changeover.supervisor.core.outcome import (
     RollNeeded,
     ScanRefused,
     ScanResult,
+    Strategy,
 )
 from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins.artifact import folder_of, get
@@ -79,6 +80,9 @@ class Place:
 
 def asking(**wishes: object) -> CutoverRequest:
     return CutoverRequest(Origin(Trigger.COMMAND), **wishes)  # type: ignore[arg-type]
+
+
+SWAP = asking(strategy=Strategy.SWAP)
 
 
 @pytest.fixture
@@ -305,7 +309,7 @@ def test_a_contradiction_to_what_is_held_names_it(place: Place, back: Snapshot) 
 def test_held_content_and_changed_application_code_are_both_named(place: Place, back: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
     app = "not taken: app: 1 file changed on disk (needs a roll)"
-    assert place.scan(back) == HeldBack((PRICING_IS_HELD, app))
+    assert place.scan(back, SWAP) == HeldBack((PRICING_IS_HELD, app))
 
 
 def test_a_second_rollback_does_not_go_to_what_the_first_left(place: Place, serving: Snapshot) -> None:
@@ -317,16 +321,73 @@ def test_a_second_rollback_does_not_go_to_what_the_first_left(place: Place, serv
     assert "no earlier content is kept" in str(place.scan(back, asking(action=Action.ROLLBACK), serving, second, third))
 
 
-def test_changed_application_code_alone_needs_a_roll(place: Place, serving: Snapshot) -> None:
+def test_changed_application_code_makes_a_roll(place: Place, serving: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
-    assert place.scan(serving) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+    found = place.candidate(serving)
+    assert found.summary == ("app shop:app (1 file)",)
+    assert found.snapshot.rolled == found.snapshot.epoch > serving.rolled
+    assert get(place.store, application(found.snapshot).artifact) == {"shop.py": b"app = 1"}
+
+
+def test_plugins_alone_make_a_swap_that_the_same_processes_serve(place: Place, serving: Snapshot) -> None:
+    place.plugins.single("hello", "2.0")
+    assert place.candidate(serving).snapshot.rolled == serving.rolled
+
+
+def test_told_to_roll_unchanged_content_rolls_as_well(place: Place, serving: Snapshot) -> None:
+    found = place.candidate(serving, asking(strategy=Strategy.ROLL)).snapshot
+    assert found.is_roll
+    assert found.digest == serving.digest
+
+
+def test_told_to_swap_changed_application_code_alone_is_left(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    assert place.scan(serving, SWAP) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+
+
+def test_told_which_plugins_to_take_the_application_is_left(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    place.plugins.single("hello", "2.0")
+    found = place.candidate(serving, asking(only=("hello",)))
+    assert not found.snapshot.is_roll
+    assert "not taken: app: 1 file changed on disk (needs a roll)" in found.summary
+
+
+def test_other_settings_of_the_application_make_a_roll(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG.replace("shop:app", "shop:other"))
+    found = place.candidate(serving)
+    assert found.snapshot.is_roll
+    assert application(found.snapshot).target == "shop:other"
+
+
+def test_a_rollback_brings_application_code_back_by_a_roll_and_says_what_it_leaves(
+    place: Place, serving: Snapshot
+) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    second = place.candidate(serving).snapshot
+    back = place.candidate(second, asking(action=Action.ROLLBACK), serving, second)
+    assert back.snapshot.is_roll
+    assert application(back.snapshot).artifact == application(serving).artifact
+    assert any(line.startswith("not taken: data") for line in back.summary)
+
+
+def test_application_code_that_was_rolled_back_is_held_until_it_is_changed_or_forced(
+    place: Place, serving: Snapshot
+) -> None:
+    (place.root / "shop.py").write_text("app = 1")
+    second = place.candidate(serving).snapshot
+    back = place.roll_back(second, serving)
+    assert place.scan(back) == HeldBack(("not taken: app (held after a rollback; change it, or --force)",))
+    assert place.candidate(back, asking(force=True)).snapshot.is_roll
+    (place.root / "shop.py").write_text("app = 2")
+    assert place.candidate(back).snapshot.is_roll
 
 
 def test_changed_application_code_is_carried_forward_by_a_swap(place: Place, serving: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
     (place.root / "new.py").write_text("")
     place.plugins.single("hello", "2.0")
-    found = place.candidate(serving)
+    found = place.candidate(serving, SWAP)
     assert "app unchanged" in found.summary
     assert "not taken: app: 2 files changed on disk (needs a roll)" in found.summary
 
@@ -337,18 +398,10 @@ def test_the_first_scan_stores_the_application_with_what_is_installed(place: Pla
     assert "changeover" in Distributions.of_files(get(place.store, app.distributions)).versions
 
 
-def test_what_was_there_at_the_start_is_the_first_candidate_whatever_was_edited_since(place: Place) -> None:
-    place.scanner.store_application()
-    (place.root / "shop.py").write_text("app = 1")
-    found = place.candidate(None, CutoverRequest(Origin(Trigger.BOOT)))
-    assert get(place.store, application(found.snapshot).artifact) == {"shop.py": b"app = None"}
-    assert "not taken: app: 1 file changed on disk (needs a roll)" in found.summary
-
-
 def test_changes_are_told_against_what_is_committed_and_not_against_the_start(place: Place, serving: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
     place.restart()
-    assert place.scan(serving) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+    assert place.candidate(serving).summary == ("app shop:app (1 file)",)
     (place.root / "shop.py").write_text("app = None")
     assert place.scan(serving) == NothingChanged()
 
@@ -369,25 +422,20 @@ def test_what_is_installed_belongs_to_the_application(place: Place, monkeypatch:
     place.restart()
     serving = place.candidate(None).snapshot
     (installed / "demo-1.0.dist-info").rename(installed / "demo-1.1.dist-info")
-    assert place.scan(serving) == RollNeeded(("app: installed: demo 1.0 -> 1.1 (needs a roll)",))
-    place.restart()
-    found = place.candidate(serving, CutoverRequest(Origin(Trigger.BOOT)))
+    assert place.scan(serving, SWAP) == RollNeeded(("app: installed: demo 1.0 -> 1.1 (needs a roll)",))
+    found = place.candidate(serving)
+    assert found.snapshot.is_roll
     assert found.summary == ("app shop:app (installed packages)",)
 
 
-def test_the_store_keeps_the_applications_of_kept_generations_and_of_the_start(place: Place, serving: Snapshot) -> None:
+def test_the_store_keeps_the_applications_of_kept_generations_only(place: Place, serving: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
-    place.restart()
-    recorded = place.scanner.store_application()
-    assert recorded is not None
-    place.scan(serving, HUP, serving)
-    assert get(place.store, recorded.artifact)
+    second = place.candidate(serving, HUP, serving).snapshot
+    place.scan(second, HUP, serving)
     assert get(place.store, application(serving).artifact)
-    place.plugins.single("hello", "2.0")
-    second = place.candidate(serving, CutoverRequest(Origin(Trigger.BOOT)), serving).snapshot
     place.scan(second, HUP, second)
     assert not folder_of(place.store, application(serving).artifact).exists()
-    assert folder_of(place.store, recorded.artifact).is_dir()
+    assert folder_of(place.store, application(second).artifact).is_dir()
 
 
 def test_an_application_that_is_damaged_in_the_store_is_never_carried_forward(place: Place, serving: Snapshot) -> None:
@@ -419,11 +467,6 @@ def test_settings_that_stand_until_a_restart_are_named(place: Place, serving: Sn
     assert place.scan(serving) == RollNeeded(
         ("bind (needs a restart)", "workers (needs a restart)", "drain.http (needs a restart)")
     )
-
-
-def test_another_application_needs_a_roll(place: Place, serving: Snapshot) -> None:
-    place.configure(CONFIG.replace("shop:app", "shop:other"))
-    assert place.scan(serving) == RollNeeded(("app: other settings (needs a roll)",))
 
 
 def test_a_plugins_configuration_and_pipelines_are_swapped(place: Place, serving: Snapshot) -> None:

@@ -1,27 +1,25 @@
-import msgspec
 import pytest
 
-from changeover.supervisor.core import boot, effects, events, records, shutdown, zygote
+from changeover.supervisor.core import boot, effects, events, records
 from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, TermBegun, Trigger
-from changeover.supervisor.core.events import Child, Timer, TimerKind
+from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
 from changeover.supervisor.core.outcome import Refused
 from changeover.supervisor.core.policy import Boot, Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot, unit
 
 SERVED = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
 ORPHAN = WorkerId(1, 0, 1_000_001)
+LIVING = (ZygoteFound(1, 1),)
 
 
 def refuse(bench: Bench, epoch: int, stage: Stage = Stage.LOAD) -> None:
-    for worker in bench.workers:
-        bench.greet(worker)
-    bench.find(snapshot(epoch))
+    bench.find(snapshot(epoch, rolled=epoch))
+    bench.greet_all()
     bench.hear(bench.workers[0], messages.Refused, epoch, Refusal(stage, Fault.CONTRACT, "does not load"))
 
 
@@ -32,7 +30,8 @@ def start(bench: Bench) -> boot.State:
 def leave(bench: Bench) -> effects.Exit:
     for worker in bench.living():
         bench.feed(events.WorkerExited(worker, 0))
-    bench.feed(events.ZygoteLost(bench.view.cohort, "ended"))
+    for cohort in bench.cohorts:
+        bench.feed(events.ZygoteLost(cohort, "ended"))
     return bench.all(effects.Exit)[0]
 
 
@@ -58,44 +57,6 @@ def test_refused_at_a_cold_start_the_last_committed_content_serves_loudly() -> N
     assert [record.serving for record in bench.told(records.BootFellBack)] == [7]
     assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
     assert bench.said(messages.Welcome)[-1].current == snapshot(7)
-
-
-def serving_application(epoch: int, artifact: str) -> Snapshot:
-    key = UnitKey(UnitRef(UnitKind.APPLICATION, "app"), artifact, epoch)
-    return msgspec.structs.replace(
-        snapshot(epoch), units=(ApplicationSpec(key, "shop:app", "/srv", artifact=artifact),), routes=()
-    )
-
-
-def fall_back(preloaded: str) -> Bench:
-    """A start whose candidate is refused, after content "old" of the application was committed."""
-    bench = Bench()
-    recovered = Recovered(JOURNAL, term=1, epoch=7, committed=serving_application(7, "old"))
-    bench.feed(events.Booted(recovered, 2, SECRET, application=preloaded))
-    bench.feed(events.ZygoteReady(1))
-    bench.be_born()
-    refuse(bench, 8)
-    return bench
-
-
-def test_the_zygote_that_preloaded_what_was_refused_is_replaced() -> None:
-    bench = fall_back("new")
-    assert bench.all(effects.StopZygote) == [effects.StopZygote(1)]
-    assert bench.view.zygote is zygote.State.BACKOFF
-    bench.fire(Timer(TimerKind.ZYGOTE, 1))
-    assert bench.all(effects.StartZygote)[-1] == effects.StartZygote(2)
-    told = Refusal(Stage.LOAD, Fault.TIMEOUT, "it was told to leave before it was ready")
-    bench.feed(events.ZygoteLost(1, "it was told to leave", told))
-    bench.feed(events.ZygoteReady(2))
-    assert (bench.view.zygote, bench.view.cohort) == (zygote.State.READY, 2)
-    assert bench.view.stopping is shutdown.State.RUNNING
-
-
-@pytest.mark.parametrize("preloaded", ["old", ""], ids=["the same application", "nothing preloaded"])
-def test_the_zygote_stays_where_it_preloaded_nothing_else(preloaded: str) -> None:
-    bench = fall_back(preloaded)
-    assert not bench.all(effects.StopZygote)
-    assert bench.view.cohort == 1
 
 
 def test_told_to_boot_the_last_nothing_is_scanned() -> None:
@@ -125,9 +86,10 @@ def test_a_first_start_that_is_refused_ends_with_the_reason(stage: Stage, code: 
 def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
     bench = Bench()
     bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET))
+    bench.find_only(snapshot(1))
     bench.feed(events.ZygoteLost(1, "exited", Refusal(Stage.LOAD, Fault.CONTRACT, "no module named shop")))
     end = bench.all(effects.Exit)[0]
-    assert (end.code, end.reason) == (boot.APP_FAILED, "exited")
+    assert (end.code, end.reason) == (boot.APP_FAILED, "no module named shop")
     [lost] = bench.told(records.ZygoteLost)
     assert lost.refusal is not None
     assert not lost.expected
@@ -136,6 +98,7 @@ def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
 def test_a_zygote_that_dies_without_a_word_is_tried_again_before_the_service_ends_with_status_3() -> None:
     bench = Bench()
     bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET))
+    bench.find_only(snapshot(1))
     mute = Refusal(Stage.PREPARE, Fault.CRASH, "ended with status -11 while it was preloaded")
     cohorts = 0
     while not bench.all(effects.Exit):
@@ -158,20 +121,19 @@ def test_a_first_start_whose_journal_cannot_be_written_is_nobodys_fault_but_the_
 def test_a_first_start_at_which_a_worker_dies_without_a_word_ends_with_status_3() -> None:
     bench = Bench()
     bench.boot()
-    for worker in bench.workers:
-        bench.greet(worker)
     bench.find(snapshot(1))
+    bench.greet_all()
     bench.feed(events.WorkerExited(bench.workers[0], -11))
     assert leave(bench).code == boot.WORKER_FAILED
 
 
 def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> None:
     bench = Bench()
-    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 77),)))
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1),)))
     assert not bench.all(effects.Scan)
     assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
     assert bench.all(effects.AdoptZygote) == [effects.AdoptZygote(1)]
-    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
     bench.greet(ORPHAN, epoch=7)
     assert [record.epoch for record in bench.told(records.WorkerAdopted)] == [7]
     assert not bench.all(effects.Fork)
@@ -180,8 +142,8 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
 @pytest.mark.parametrize("overtaken", [False, True])
 def test_an_adopted_worker_holds_what_its_hello_says_unless_it_said_meanwhile_that_it_let_go(overtaken: bool) -> None:
     bench = Bench()
-    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 77),)))
-    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77),)))
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
     old = unit("pricing", 6)
     if overtaken:
         bench.hear(ORPHAN, messages.Retired, 7, (old,))
@@ -189,10 +151,20 @@ def test_an_adopted_worker_holds_what_its_hello_says_unless_it_said_meanwhile_th
     assert [leftover.unit for leftover in bench.view.leftovers] == ([] if overtaken else [old])
 
 
+def test_what_an_adopted_worker_let_go_of_unheard_is_known_from_what_it_says_of_the_committed_epoch() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
+    old = unit("pricing", 6)
+    bench.hear(ORPHAN, messages.Hello, 7, PROTOCOL_VERSION, nonce(SECRET, ORPHAN), 77, None, (old,), 1)
+    bench.hear(ORPHAN, messages.Activated, 7, 0, ())
+    assert bench.view.leftovers == ()
+
+
 def test_what_was_undecided_is_aborted_before_anything_new() -> None:
     bench = Bench()
     bench.feed(
-        events.Booted(Recovered(JOURNAL, 1, 8, snapshot(7), undecided=8), 1, SECRET, 1, True, (Child(ORPHAN, 7),))
+        events.Booted(Recovered(JOURNAL, 1, 8, snapshot(7), undecided=8), 1, SECRET, 1, LIVING, (Child(ORPHAN, 7, 1),))
     )
     aborted = bench.entries()[1]
     assert isinstance(aborted, Aborted)
@@ -202,7 +174,7 @@ def test_what_was_undecided_is_aborted_before_anything_new() -> None:
 def test_a_journal_that_cannot_be_written_is_supervised_read_only_and_tried_again() -> None:
     bench = Bench()
     bench.writes = False
-    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 7),)))
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 7, 1),)))
     bench.feed(events.PersistFailed(1, "read-only file system"))
     bench.feed(events.CutoverRequested(1, RELOAD))
     outcome = bench.outcomes()[1]
@@ -220,7 +192,7 @@ def test_a_journal_that_cannot_be_written_is_supervised_read_only_and_tried_agai
 def test_a_stop_that_comes_before_it_is_known_who_lives_waits_for_that() -> None:
     bench = Bench()
     bench.writes = False
-    bench.feed(events.Booted(SERVED, 1, SECRET, 1, True, (Child(ORPHAN, 7),)))
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 7, 1),)))
     bench.feed(events.StopRequested())
     assert not bench.all(effects.Exit)
     bench.writes = True
@@ -234,4 +206,5 @@ def test_a_scale_that_comes_before_it_is_known_who_lives_is_not_forgotten() -> N
     bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET), events.ScaleRequested(5))
     bench.writes = True
     bench.feed(events.Persisted(1))
+    bench.find(snapshot(1))
     assert len(bench.view.slots) == 5

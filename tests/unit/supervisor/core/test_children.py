@@ -45,11 +45,31 @@ def test_a_slot_whose_workers_keep_dying_is_parked_with_the_last_cause(bench: Be
     assert state(bench) is State.FORKING
 
 
+def test_a_worker_that_is_one_too_many_hands_over_to_the_others(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(1))
+    assert bench.said(messages.HandOver)[0].successors == (bench.workers[1],)
+    assert signals(bench) == []
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert len(bench.said(messages.HandOver)) == 1
+    bench.hear(bench.workers[0], messages.Yielding, 1)
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert not bench.said(messages.HandOver)
+    bench.feed(events.WorkerExited(bench.workers[0], 0))
+    assert [slot.slot for slot in bench.view.slots] == [1]
+
+
+def test_the_last_worker_is_told_to_leave_because_nobody_could_take_over(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(0))
+    assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.TERM]
+    assert not bench.said(messages.HandOver)
+
+
 def test_a_worker_told_to_leave_is_pressed_harder_each_time(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(1))
-    bench.fire(SLOT_0)
-    bench.fire(SLOT_0)
-    bench.fire(SLOT_0)
+    for _ in range(4):
+        bench.fire(SLOT_0)
     assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.QUIT, ProcessSignal.KILL]
     assert bench.view.slots[0].state is State.KILLING
     bench.feed(events.WorkerExited(bench.workers[0], -9))
@@ -58,8 +78,8 @@ def test_a_worker_told_to_leave_is_pressed_harder_each_time(bench: Bench) -> Non
 
 def test_stacks_are_written_down_before_a_kill(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(1))
-    bench.fire(SLOT_0)
-    bench.fire(SLOT_0)
+    for _ in range(3):
+        bench.fire(SLOT_0)
     bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
     assert [killed.stacks for killed in bench.told(records.WorkerKilled)] == ["in a loop"]
     order = [type(effect) for effect in bench.wanted if isinstance(effect, effects.DumpStacks | effects.Signal)]

@@ -183,13 +183,11 @@ def test_a_scan_that_takes_too_long_is_given_up(bench: Bench) -> None:
 def test_preflight_comes_before_any_worker_is_asked_when_the_policy_wants_it() -> None:
     bench = Bench(Policy(preflight=True))
     bench.boot()
-    for worker in bench.workers:
-        bench.greet(worker)
     bench.find(snapshot(1))
     assert [effect.candidate for effect in bench.all(effects.Preflight)] == [snapshot(1)]
-    assert not bench.said(messages.Prepare)
+    assert not bench.all(effects.StartZygote)
     bench.feed(events.PreflightPassed(1))
-    assert bench.said(messages.Prepare)
+    assert bench.all(effects.StartZygote)
 
 
 def test_a_journal_that_cannot_take_the_number_refuses_and_burns_it(bench: Bench) -> None:
@@ -240,17 +238,15 @@ def test_late_answers_are_about_nothing_any_more(bench: Bench) -> None:
 
 def test_workers_build_in_waves_so_that_the_others_serve_undisturbed() -> None:
     bench = Bench(Policy(wave=1))
-    bench.boot(slots=3)
-    bench.be_born()
-    for worker in bench.living():
-        bench.greet(worker)
-    bench.feed(events.Scanned(1, Candidate(snapshot(1))))
+    bench.come_up(slots=3)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
     asked = []
     while bench.view.cutover is State.PREPARING:
         told = [effect.worker for effect in bench.all(effects.Unicast) if isinstance(effect.message, messages.Prepare)]
         asked.append(told)
         bench.forget()
-        bench.hear(told[-1], messages.Prepared, 1)
+        bench.hear(told[-1], messages.Prepared, 2)
     assert asked == [[worker] for worker in bench.living()]
     assert bench.view.cutover is State.ACTIVATING
 

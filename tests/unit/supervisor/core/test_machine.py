@@ -56,6 +56,7 @@ def test_a_worker_of_another_protocol_version_is_not_served() -> None:
 
     bench = Bench()
     bench.boot()
+    bench.find(snapshot(1))
     worker = bench.workers[0]
     bench.hear(worker, messages.Hello, 0, PROTOCOL_VERSION + 1, nonce(SECRET, worker), 1)
     assert not bench.said(messages.Welcome)

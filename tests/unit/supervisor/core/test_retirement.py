@@ -14,9 +14,8 @@ def bench() -> Bench:
     """Epoch 2 replaced `pricing` and kept `geo`."""
     bench = Bench()
     bench.boot()
-    for worker in bench.workers:
-        bench.greet(worker)
     bench.find(snapshot(1, OLD, KEPT))
+    bench.greet_all()
     bench.prepare(1)
     bench.activate(1)
     bench.feed(events.CutoverRequested(1, RELOAD))

@@ -26,7 +26,7 @@ def bench() -> Bench:
 
 def bad(epoch: int) -> Snapshot:
     """The same refused content, under the number that a scan gave it."""
-    return Snapshot(epoch, "bad", snapshot(epoch).units)
+    return Snapshot(epoch, "bad", snapshot(epoch).units, rolled=1)
 
 
 def ask(bench: Bench, ticket: int, request: CutoverRequest, found: Snapshot) -> Outcome | None:
@@ -94,8 +94,6 @@ def test_a_supervisor_goes_on_with_what_the_journal_remembers() -> None:
     refuse(before, 2)
     bench = Bench()
     bench.boot(Recovered(JOURNAL, 1, 2, snapshot(1), quarantine=before.view.quarantine))
-    for worker in bench.workers:
-        bench.greet(worker)
     bench.feed(events.Scanned(3, HeldBack()))
     assert isinstance(ask(bench, 2, WATCH, bad(3)), Unchanged)
 

@@ -7,7 +7,7 @@ import pytest
 
 from changeover.supervisor.api import reference as api_reference
 from changeover.supervisor.config.reference import described
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry import reference
 from changeover.supervisor.telemetry.reference import RECURRING, every_record
 

@@ -18,9 +18,10 @@ def test_nothing_changed_is_news_for_who_asked_and_for_who_saved_what_is_left_ou
     assert left_out.line == f"nothing changed: {LEFT_OUT}   (try it again: changeover reload)"
 
 
-def test_what_needs_new_processes_is_named_by_the_file_that_was_saved() -> None:
-    assert word(RollNeeded(WATCH, ("app: 1 file",))).line == "shop.py changed: this version needs a restart for that"
-    assert "only new processes" in word(RollNeeded(Origin(Trigger.HUP, label="mine"), ("app: 1 file",))).line
+def test_what_no_swap_can_take_is_named_by_the_file_that_was_saved() -> None:
+    assert word(RollNeeded(WATCH, ("app: 1 file",))).line == "shop.py: nothing changed: no swap can take app: 1 file"
+    asked = word(RollNeeded(Origin(Trigger.HUP, label="mine"), ("app: 1 file",)))
+    assert asked.line == "nothing changed: no swap can take app: 1 file"
 
 
 def test_watching_says_what_it_takes_and_what_hinders_it() -> None:

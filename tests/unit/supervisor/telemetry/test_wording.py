@@ -3,12 +3,13 @@ import pytest
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry import shell
+from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.details import details
 from changeover.supervisor.telemetry.reference import every_record
 from changeover.supervisor.telemetry.stream import Level
-from changeover.supervisor.telemetry.wording import by, exit_status, seconds, word
+from changeover.supervisor.telemetry.wording import by, exit_status, word
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal

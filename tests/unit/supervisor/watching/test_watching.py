@@ -11,7 +11,7 @@ from watchfiles._rust_notify import RustNotify
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Committed, CutoverRequest, Outcome, Refused, Unchanged
-from changeover.supervisor.core.records import Record
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching import lookout, notices

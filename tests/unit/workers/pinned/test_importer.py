@@ -95,7 +95,7 @@ def test_a_module_that_was_added_on_disk_is_not_imported_and_the_reason_is_told(
         failed = app.attempt(words)
         assert failed.stderr.splitlines()[-1] == (
             f"ModuleNotFoundError: No module named '{name}': {app.folder / file} is not in the content of epoch 7; "
-            "it was added after the last start, or `[app] include` leaves it out"
+            "it was added after the last start or roll, or `[app] include` leaves it out"
         )
     assert app.run("import importlib.util as u; print(u.find_spec('shop.new'), u.find_spec('other'))") == ["None None"]
 

@@ -12,6 +12,7 @@ from changeover.workers.participant.aside import Cause, State
 from changeover.workers.participant.desk import Desk
 from changeover.workers.participant.effects import Accept, Activate, Build, Discard
 from changeover.workers.participant.residency import Residency
+from changeover.workers.participant.tenure import Tenure
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
@@ -35,16 +36,18 @@ class Bench:
         goal: A committed generation to reach, None when it serves or is aside.
         candidate: The candidate that is known and not decided, as far as is known.
         accepting: Whether connections are accepted.
+        settled: The number up to which every one is known to be decided.
     """
 
-    __slots__ = ("_aside", "_at", "_desk", "_refused", "_residency", "_settled", "_took",
-                 "accepting", "candidate", "goal", "serving", "state")  # fmt: skip
+    __slots__ = ("_aside", "_at", "_desk", "_refused", "_residency", "_tenure", "_took",
+                 "accepting", "candidate", "goal", "serving", "settled", "state")  # fmt: skip
 
-    def __init__(self, desk: Desk, residency: Residency) -> None:
+    def __init__(self, desk: Desk, residency: Residency, tenure: Tenure) -> None:
         self._desk = desk
         self._residency = residency
+        self._tenure = tenure
         self._aside = EMPTY
-        self._settled = EMPTY.epoch
+        self.settled = EMPTY.epoch
         self._refused: dict[int, Refusal] = {}
         self._took = 0.0
         self._at = 0
@@ -66,22 +69,23 @@ class Bench:
     # ---- what the supervisor says ----
 
     def asked(self, candidate: Snapshot) -> Known:
-        """A candidate is to be prepared. One whose number is known to be decided is an old message."""
+        """A candidate is to be prepared, whose number is not known to be decided."""
         epoch = candidate.epoch
-        if epoch <= self._settled:
-            return Known.FOLLOWED
         if self.candidate is None or self.candidate.epoch != epoch:
             self.candidate = candidate
             self.advance()
         else:
             self._answer_again(epoch)
-        # Another candidate is still aside: what became of it was missed.
+        return self.alone(epoch)
+
+    def alone(self, epoch: int) -> Known:
+        """Whether no candidate but `epoch` is aside: what became of another one was missed."""
         missed = self.state in (State.BUILDING, State.PREPARED) and self._aside.epoch != epoch
         return Known.MISSING if missed else Known.FOLLOWED
 
     def committed(self, epoch: int) -> Known:
         """`epoch` is committed: by the supervisor's word, or by the commit cell's."""
-        self._settled = max(self._settled, epoch)
+        self.settled = max(self.settled, epoch)
         if epoch <= self.serving.epoch or (self.goal is not None and self.goal.epoch >= epoch):
             return Known.FOLLOWED
         if self.state is not State.EMPTY and self._aside.epoch == epoch:
@@ -94,7 +98,7 @@ class Bench:
 
     def aborted(self, epoch: int) -> None:
         """`epoch` was not committed and never will be."""
-        self._settled = max(self._settled, epoch)
+        self.settled = max(self.settled, epoch)
         if self.candidate is not None and self.candidate.epoch <= epoch:
             self.candidate = None
         if self.state in (State.BUILDING, State.PREPARED) and self._aside.epoch == epoch:
@@ -103,9 +107,9 @@ class Bench:
 
     def welcomed(self, current: Snapshot | None, candidate: Snapshot | None, decided: int) -> None:
         """All that there is to know. Only what is known to be decided is given up: this may be an old message."""
-        self._settled = max(self._settled, decided, 0 if current is None else current.epoch)
+        self.settled = max(self.settled, decided, 0 if current is None else current.epoch)
         known = max((c for c in (self.candidate, candidate) if c is not None), key=_epoch, default=None)
-        self.candidate = known if known is not None and known.epoch > self._settled else None
+        self.candidate = known if known is not None and known.epoch > self.settled else None
         if self._is_aborted(current):
             self._drop()
         if current is not None and current.epoch > self.serving.epoch:
@@ -119,8 +123,14 @@ class Bench:
             self._answer_again(self.candidate.epoch)
         self.advance()
 
+    def close(self) -> None:
+        """Build nothing any more: the worker yields."""
+        self.candidate = self.goal = None
+        if self.state in (State.BUILDING, State.PREPARED, State.CATCHING_UP):
+            self._drop()
+
     def _is_aborted(self, current: Snapshot | None) -> bool:
-        if self.state not in (State.BUILDING, State.PREPARED) or self._aside.epoch > self._settled:
+        if self.state not in (State.BUILDING, State.PREPARED) or self._aside.epoch > self.settled:
             return False
         return current is None or self._aside.epoch != current.epoch
 
@@ -155,7 +165,7 @@ class Bench:
             self._move(Cause.FOLLOWED)
             old, self.serving, self._aside = self.serving, self._aside, EMPTY
             self._residency.superseded(old.without(self.serving))
-            self._settled = max(self._settled, epoch)
+            self.settled = max(self.settled, epoch)
             self._at = at
             self._forget(epoch)
         self.report_activation()
@@ -183,7 +193,7 @@ class Bench:
     def _may_accept(self) -> bool:
         if self.serving is EMPTY or self.state in aside.COMMITTED:
             return False
-        return self.candidate is None or self.prepared == self.candidate.epoch
+        return self._tenure.steady and (self.candidate is None or self.prepared == self.candidate.epoch)
 
     def _begin(self, cause: Cause, snapshot: Snapshot) -> None:
         self._move(cause)

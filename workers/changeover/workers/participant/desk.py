@@ -20,6 +20,7 @@ class Identity(msgspec.Struct, frozen=True):
         pid: For people.
         journal: The journal it belongs to.
         term: The supervisor's term when it was forked.
+        rolled: The epoch whose roll made it: what it can serve.
     """
 
     worker: WorkerId
@@ -27,6 +28,7 @@ class Identity(msgspec.Struct, frozen=True):
     pid: int
     journal: str
     term: int
+    rolled: int = 0
 
 
 class Desk:

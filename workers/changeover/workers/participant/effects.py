@@ -4,6 +4,7 @@ import msgspec
 
 from changeover.workers.participant.events import Timer
 from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 
@@ -47,6 +48,26 @@ class Release(Effect, frozen=True):
 
 class Accept(Effect, frozen=True):
     """Start to accept connections. Comes once, after the first activation."""
+
+
+class Connect(Effect, frozen=True):
+    """Connect to those of `successors` that are not connected yet; answer Connected or ConnectFailed."""
+
+    epoch: int
+    successors: tuple[WorkerId, ...]
+
+
+class Disconnect(Effect, frozen=True):
+    """Forget all successors. Not answered."""
+
+
+class HandOver(Effect, frozen=True):
+    """Dispatch nothing any more, hand every connection over, and leave when nothing is left.
+
+    Comes again with further successors; those of before that still live remain.
+    """
+
+    successors: tuple[WorkerId, ...]
 
 
 class AnswerRegistry(Effect, frozen=True):

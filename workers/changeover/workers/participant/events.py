@@ -60,6 +60,19 @@ class Activated(Event, frozen=True):
     at: int = 0
 
 
+class Connected(Event, frozen=True):
+    """The answer to `Connect`: connections can be handed over."""
+
+    epoch: int
+
+
+class ConnectFailed(Event, frozen=True):
+    """The other answer to `Connect`: a successor could not be reached."""
+
+    epoch: int
+    refusal: Refusal
+
+
 class UnitsDrained(Event, frozen=True):
     """No lease holds `units` and none can; told once for each."""
 

@@ -9,9 +9,11 @@ from changeover.workers.participant.desk import Desk, Identity
 from changeover.workers.participant.effects import Effect
 from changeover.workers.participant.events import Event
 from changeover.workers.participant.residency import Residency
+from changeover.workers.participant.tenure import State, Tenure
 from changeover.workers.participant.tie import Patience, Tie
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Fence, Stamp, fence
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, SupervisorMessage
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -30,8 +32,10 @@ class Machine:
 
     def __init__(self, identity: Identity, patience: Patience) -> None:
         self._desk = Desk(identity)
+        self._rolled = identity.rolled
         self._residency = Residency()
-        self._bench = Bench(self._desk, self._residency)
+        self._tenure = Tenure(self._desk)
+        self._bench = Bench(self._desk, self._residency, self._tenure)
         self._tie = Tie(patience, self._desk, self._say_hello)
         self._events: dict[type[Event], Callable[[Any], None]] = {
             events.LinkUp: lambda _: self._tie.begin(),
@@ -39,19 +43,22 @@ class Machine:
             events.Built: lambda event: self._bench.built(event.epoch, event.took),
             events.BuildFailed: lambda event: self._bench.failed(event.epoch, event.refusal),
             events.Activated: lambda event: self._bench.followed(event.epoch, event.at),
+            events.Connected: self._connected,
+            events.ConnectFailed: self._connect_failed,
             events.UnitsDrained: self._drained,
             events.UnitsReleased: self._released,
             events.HookFailed: self._hook_failed,
             events.LeasesEnded: self._leases_ended,
-            events.Stranded: lambda event: self._follow(self._bench.committed(event.epoch)),
+            events.Stranded: lambda event: self._committed(event.epoch),
             events.BeatDue: self._beat,
             events.TimerFired: lambda event: self._tie.overdue(event.timer),
         }
         self._messages: dict[type[SupervisorMessage], Callable[[Any], None]] = {
-            messages.Pulse: lambda message: self._follow(self._bench.committed(message.stamp.epoch)),
-            messages.Prepare: lambda message: self._follow(self._bench.asked(message.candidate)),
+            messages.Pulse: lambda message: self._committed(message.stamp.epoch),
+            messages.Prepare: self._prepare,
             messages.Commit: self._commit,
-            messages.Abort: lambda message: self._bench.aborted(message.stamp.epoch),
+            messages.Abort: lambda message: self._aborted(message.stamp.epoch),
+            messages.HandOver: lambda message: self._hand_over(message.successors),
             messages.Retire: lambda message: self._retire(message.units),
             messages.AskRegistry: self._ask_registry,
             messages.AskLeases: self._ask_leases,
@@ -64,8 +71,13 @@ class Machine:
 
     @property
     def prepared(self) -> int | None:
-        """The candidate that is held prepared."""
-        return self._bench.prepared
+        """The candidate that is held prepared, or that the worker has agreed to hand over to."""
+        return self._tenure.agreed or self._bench.prepared
+
+    @property
+    def tenure(self) -> State:
+        """Whether the worker keeps its place."""
+        return self._tenure.state
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take in what happened at `now` (monotonic seconds), and say what is to be done, in order.
@@ -97,15 +109,56 @@ class Machine:
         kept = self._tie.welcomed(message.seq)
         if kept is None:
             return
-        self._bench.welcomed(message.current, message.candidate, message.decided)
+        self._join(message)
         for later in kept:
             self._receive(later)
+
+    def _join(self, message: messages.Welcome) -> None:
+        current, candidate = message.current, message.candidate
+        if self._tenure.yielding or (current is not None and current.rolled > self._rolled):
+            self._hand_over(message.successors)
+            return
+        # What other processes serve is nothing to build; a candidate of theirs is one to agree to.
+        mine = current if current is not None and current.rolled == self._rolled else None
+        buildable = candidate if candidate is not None and candidate.rolled == self._rolled else None
+        decided = max(message.decided, message.stamp.epoch)
+        self._tenure.decided(decided)
+        self._bench.welcomed(mine, buildable, decided)
+        if candidate is not None and candidate.rolled > self._rolled:
+            self._agree(candidate.epoch, message.successors)
+
+    def _prepare(self, message: messages.Prepare) -> None:
+        candidate = message.candidate
+        if self._tenure.yielding or candidate.rolled > self._rolled:
+            self._agree(candidate.epoch, message.successors)
+        elif candidate.rolled == self._rolled and candidate.epoch > self._bench.settled:
+            self._follow(self._bench.asked(candidate))
+
+    def _agree(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
+        if epoch > self._bench.settled or self._tenure.yielding:
+            self._tenure.asked(epoch, successors)
+            self._follow(self._bench.alone(epoch))
 
     def _commit(self, message: messages.Commit) -> None:
         epoch = message.stamp.epoch
         if epoch == self.serving:
             self._bench.report_activation()
-        self._follow(self._bench.committed(epoch))
+        self._committed(epoch, message.successors)
+
+    def _committed(self, epoch: int, successors: tuple[WorkerId, ...] = ()) -> None:
+        if self._tenure.yielding or self._tenure.epoch == epoch > 0:
+            self._hand_over(successors)
+        elif epoch >= self._rolled:
+            self._tenure.decided(epoch)
+            self._follow(self._bench.committed(epoch))
+
+    def _aborted(self, epoch: int) -> None:
+        self._tenure.decided(epoch)
+        self._bench.aborted(epoch)
+
+    def _hand_over(self, successors: tuple[WorkerId, ...]) -> None:
+        self._tenure.ordered(successors)
+        self._bench.close()
 
     def _follow(self, known: Known) -> None:
         if known is Known.MISSING:
@@ -126,6 +179,14 @@ class Machine:
         self._desk.put(effects.AnswerLeases(message.ticket, self._stamp()))
 
     # ---- what the shell says ----
+
+    def _connected(self, event: events.Connected) -> None:
+        self._tenure.connected(event.epoch)
+        self._bench.advance()
+
+    def _connect_failed(self, event: events.ConnectFailed) -> None:
+        self._tenure.unreachable(event.epoch, event.refusal)
+        self._bench.advance()
 
     def _drained(self, event: events.UnitsDrained) -> None:
         self._residency.unused(event.units)
@@ -172,6 +233,7 @@ class Machine:
                 identity.pid,
                 self.prepared,
                 self._bench.resident(),
+                identity.rolled,
             )
         )
 

@@ -27,7 +27,7 @@ class DistributionsDiffer(ChangeoverError):
         self.differences = differences
         super().__init__(
             f"installed distributions changed since the application was taken: {', '.join(differences)}; "
-            "install what was there, or restart to take what is there now"
+            "install what was there, or take what is there now by a reload"
         )
 
 

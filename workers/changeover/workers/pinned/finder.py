@@ -91,7 +91,7 @@ class PinnedFolder:
         """Why a module that lies here is not to be found; empty when it does not."""
         for file in (os.path.join(self._path, tail, "__init__.py"), os.path.join(self._path, f"{tail}.py")):
             if os.path.exists(file):
-                why = "it was added after the last start, or `[app] include` leaves it out"
+                why = "it was added after the last start or roll, or `[app] include` leaves it out"
                 return f"{file} is not in {self._content}; {why}"
         return ""
 

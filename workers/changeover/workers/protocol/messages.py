@@ -57,12 +57,14 @@ class Welcome(FromSupervisor, frozen=True):
         current: The committed generation.
         candidate: The one that is being prepared.
         decided: Every number up to this one has its decision: what else a worker holds of them was aborted.
+        successors: As in Prepare and Commit.
     """
 
     phase: Phase
     current: Snapshot | None
     candidate: Snapshot | None
     decided: int = 0
+    successors: tuple[WorkerId, ...] = ()
 
 
 class Pulse(FromSupervisor, frozen=True):
@@ -72,14 +74,35 @@ class Pulse(FromSupervisor, frozen=True):
 
 
 class Prepare(FromSupervisor, frozen=True):
-    """Build `candidate` beside what serves; answer Prepared or Refused within `deadline` seconds."""
+    """Build `candidate` beside what serves, or, when a roll replaces the worker by it, agree to hand over.
+
+    Answered by Prepared or Refused within `deadline` seconds.
+
+    Attributes:
+        candidate: What is to be served.
+        deadline: Seconds.
+        successors: Workers that take over from those that are replaced.
+    """
 
     candidate: Snapshot
     deadline: float
+    successors: tuple[WorkerId, ...] = ()
 
 
 class Commit(FromSupervisor, frozen=True):
-    """`stamp.epoch` is committed; wakes idle workers. The commit cell said so already."""
+    """`stamp.epoch` is committed; wakes idle workers. The commit cell said so already.
+
+    Attributes:
+        successors: Workers that take over from those that are replaced; whoever is replaced hands over to them.
+    """
+
+    successors: tuple[WorkerId, ...] = ()
+
+
+class HandOver(FromSupervisor, frozen=True):
+    """Dispatch nothing any more, hand connections over to `successors`, and leave. `stamp.epoch` is what serves on."""
+
+    successors: tuple[WorkerId, ...]
 
 
 class Abort(FromSupervisor, frozen=True):
@@ -119,8 +142,9 @@ class Hello(FromWorker, frozen=True):
         protocol: Its `PROTOCOL_VERSION`.
         nonce: Given by the supervisor when the worker was forked: proves who forked it.
         pid: For people; identity is `worker`.
-        prepared: The candidate it holds prepared, if any.
+        prepared: The candidate it holds prepared, or has agreed to hand over to.
         resident: Units that it holds, serving or draining.
+        rolled: What it can serve: snapshots with the same `rolled`.
     """
 
     protocol: int
@@ -128,10 +152,14 @@ class Hello(FromWorker, frozen=True):
     pid: int
     prepared: int | None = None
     resident: tuple[UnitKey, ...] = ()
+    rolled: int = 0
 
 
 class Prepared(FromWorker, frozen=True):
-    """`stamp.epoch` is built and can be served from the next request on; `took` seconds."""
+    """`stamp.epoch` is built and can be served from the next request on; `took` seconds.
+
+    Of a worker that a roll replaces by `stamp.epoch`: it can hand over to the successors that it was told.
+    """
 
     took: float = 0.0
 
@@ -152,6 +180,10 @@ class Activated(FromWorker, frozen=True):
 
     at: int = 0
     draining: tuple[UnitKey, ...] = ()
+
+
+class Yielding(FromWorker, frozen=True):
+    """The worker dispatches nothing any more and hands over; it leaves when nothing is left. Said again when asked."""
 
 
 class Drained(FromWorker, frozen=True):
@@ -177,7 +209,7 @@ class Beat(FromWorker, frozen=True):
 
     Attributes:
         seq: The last broadcast it saw.
-        prepared: The candidate it holds prepared, if any.
+        prepared: The candidate it holds prepared, or has agreed to hand over to.
         leases: Epoch -> leases held on it.
         connections: Open client connections.
         requests: Requests answered since the worker started.
@@ -236,12 +268,13 @@ class TellLeases(FromWorker, frozen=True):
     leases: tuple[LeaseView, ...]
 
 
-SupervisorMessage = Welcome | Pulse | Prepare | Commit | Abort | Retire | AskRegistry | AskLeases
+SupervisorMessage = Welcome | Pulse | Prepare | Commit | Abort | HandOver | Retire | AskRegistry | AskLeases
 WorkerMessage = (
     Hello
     | Prepared
     | Refused
     | Activated
+    | Yielding
     | Drained
     | Retired
     | Degraded

@@ -83,6 +83,7 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
         root_path: Path under which a proxy mounts it.
         requires: Units that must be initialised before it.
         artifact: Digest that names its content in the artifact store; empty for one that is imported from disk.
+        preload: Whether it is imported once, before workers are forked.
         distributions: Digest that names, in the store, the record of what was installed with it; empty for none.
     """
 
@@ -95,6 +96,7 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
     requires: tuple[UnitRef, ...] = ()
     artifact: str = ""
     distributions: str = ""
+    preload: bool = True
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
@@ -160,6 +162,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         units: In an order in which each comes after what it requires.
         routes: All routes.
         label: The operator's words for it.
+        rolled: The epoch whose roll made the processes that can serve it; its own in a roll, and in the first
+            generation, which is a roll that replaces nobody.
     """
 
     epoch: int
@@ -167,6 +171,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     units: tuple[UnitSpec, ...] = ()
     routes: tuple[Route, ...] = ()
     label: str = ""
+    rolled: int = 0
+
+    @property
+    def is_roll(self) -> bool:
+        """Whether other processes serve it than served before."""
+        return self.rolled == self.epoch
 
     @property
     def application(self) -> ApplicationSpec | None:

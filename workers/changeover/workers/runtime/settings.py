@@ -26,6 +26,10 @@ class DrainDeadlines(msgspec.Struct, frozen=True):
     websocket: float = 3600.0
     task: float = 30.0
 
+    def by_kind(self) -> tuple[float, ...]:
+        """Each of them."""
+        return (self.http, self.stream, self.websocket, self.task)
+
 
 class Deadlines(msgspec.Struct, frozen=True):
     """Every other wait of a worker, in seconds.
@@ -88,6 +92,7 @@ class Birth(msgspec.Struct, frozen=True):
         journal: The journal it belongs to.
         term: The supervisor's term when it was forked.
         settings: What it shares with its cohort.
+        rolled: The epoch whose roll made it: what it can serve.
     """
 
     worker: WorkerId
@@ -95,3 +100,4 @@ class Birth(msgspec.Struct, frozen=True):
     journal: str
     term: int
     settings: WorkerSettings
+    rolled: int = 0

@@ -35,6 +35,15 @@ class Surroundings(Protocol):
     def switched(self, epoch: int) -> None:
         """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
 
+    def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
+        """Reach those who would take over; answer Connected or ConnectFailed."""
+
+    def disconnect(self) -> None:
+        """Forget those who would take over."""
+
+    def hand_over(self, successors: tuple[WorkerId, ...]) -> None:
+        """Dispatch nothing any more, pass all connections on, and exit when nothing is left."""
+
     def leave(self, reason: str) -> None:
         """Stop accepting, finish what is in flight, exit."""
 
@@ -71,7 +80,7 @@ class Shell:
         self._around = around
         self._events: deque[Event] = deque()
         self._moves: deque[tuple[Generation, Generation]] = deque()
-        self._feeding = False
+        self._feeding = self._closed = False
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._builds: dict[int, asyncio.Task[None]] = {}
         self._work: set[asyncio.Task[None]] = set()
@@ -82,6 +91,9 @@ class Shell:
             effects.Activate: self._activate,
             effects.Release: self._release,
             effects.Accept: lambda _: around.accept(),
+            effects.Connect: lambda effect: around.connect(effect.epoch, effect.successors),
+            effects.Disconnect: lambda _: around.disconnect(),
+            effects.HandOver: lambda effect: around.hand_over(effect.successors),
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
             effects.SetTimer: self._set_timer,
@@ -91,6 +103,8 @@ class Shell:
 
     def feed(self, event: Event) -> None:
         """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
+        if self._closed:
+            return
         self._events.append(event)
         if self._feeding:
             return
@@ -123,7 +137,8 @@ class Shell:
         self._start(self._workshop.after_activation(old, new))
 
     async def close(self) -> None:
-        """Stop deciding: timers and work under way end."""
+        """Stop deciding: timers and work under way end, and what happens from here on is told to nobody."""
+        self._closed = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -1,6 +1,7 @@
 """One worker process, from its sockets to its exit status."""
 
 import asyncio
+import contextvars
 import enum
 import logging
 import os
@@ -17,11 +18,14 @@ from changeover.workers.http.connections import Connections
 from changeover.workers.link.worker import WorkerLink
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts
+from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.shell import AFTERMATH, Shell
@@ -65,6 +69,7 @@ class Worker:
         self._slot = birth.worker.slot
         self._status = 0
         self._stranded = False
+        self._passing: asyncio.Task[None] | None = None
         self._urgency = asyncio.Queue[Urgency]()
         settings, deadlines = birth.settings, birth.settings.deadlines
         attribution.install(loop)
@@ -86,10 +91,13 @@ class Worker:
             birth.worker.slot,
             most_connections(settings.max_connections),
         )
-        identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term)
+        identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term, birth.rolled)
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
         self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
         self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
+        self._handover = Handover(
+            loop, birth, self._connections, lambda: self._acceptor.room, self._stamp, self._shell.feed
+        )
         self._beat: asyncio.TimerHandle | None = None
 
     async def live(self) -> int:
@@ -97,6 +105,7 @@ class Worker:
         self._loop.set_exception_handler(self._on_unhandled)
         for signum, urgency in ((signal.SIGTERM, Urgency.GRACEFUL), (signal.SIGQUIT, Urgency.QUICK)):
             self._loop.add_signal_handler(signum, self._urgency.put_nowait, urgency)
+        self._handover.open()
         self._loop.call_later(LINK_UP, self._on_up)
         leaving = await self._urgency.get()
         await self._leave(leaving)
@@ -107,8 +116,31 @@ class Worker:
         self._link.send(message)
 
     def accept(self) -> None:
-        """Start to accept connections."""
+        """Start to accept connections, and to take them over."""
         self._acceptor.start()
+        self._handover.refresh()
+
+    def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
+        """Reach those who would take over; answer Connected or ConnectFailed."""
+        self._handover.connect(epoch, successors)
+
+    def disconnect(self) -> None:
+        """Forget those who would take over."""
+        self._handover.disconnect()
+
+    def hand_over(self, successors: tuple[WorkerId, ...]) -> None:
+        """Dispatch nothing any more, pass all connections on, and exit when nothing is left."""
+        self._acceptor.close()
+        self._handover.begin(successors)
+        if self._passing is None:
+            self._passing = self._loop.create_task(self._pass_on(), context=contextvars.Context())
+
+    async def _pass_on(self) -> None:
+        """Wait until no connection is left here, with those in flight until their deadlines; then leave."""
+        for kind in LeaseKind:
+            self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
+        await self._handover.done()
+        self._urgency.put_nowait(Urgency.GRACEFUL)
 
     def switched(self, epoch: int) -> None:
         """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
@@ -168,12 +200,16 @@ class Worker:
         state = vitals.state(self._switch.current.epoch, leases)
         set_title(self._birth.settings.name, self._slot, state)
 
+    def _stamp(self) -> Stamp:
+        return Stamp(self._birth.journal, self._birth.term, self._machine.serving)
+
     async def _leave(self, urgency: Urgency) -> None:
         """Finish requests, then lifespans and hooks, within the graceful deadline; a QUIT meanwhile cuts it short."""
         whole = self._birth.settings.deadlines.graceful if urgency is Urgency.GRACEFUL else 0.0
         until = self._loop.time() + whole
         set_title(self._birth.settings.name, self._slot, f"leaving, {urgency.value}")
         self._acceptor.empty_queue()
+        self._handover.close()
         for kind in LeaseKind:
             self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
         await self._end_requests(whole * SHARE_OF_REQUESTS)

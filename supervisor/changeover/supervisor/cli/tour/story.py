@@ -16,6 +16,7 @@ from changeover.supervisor.cli.tour.result import Finding, Result, Window
 from changeover.supervisor.cli.tour.versions import install
 from changeover.supervisor.core import records
 from changeover.supervisor.core.outcome import Committed, Outcome
+from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.stream import Told
 
 WORKERS = 4
@@ -83,7 +84,7 @@ class Tour:
         self._find(f"version {version} answers, and nothing else", answers == {version}, ", ".join(sorted(answers)))
         self._say(f"      {len(self._load.samples) - first} requests answered by {', '.join(sorted(answers))}")
 
-    async def _hang_up(self, version: str, expected: type[records.Record]) -> None:
+    async def _hang_up(self, version: str, expected: type[Record]) -> None:
         self._say("")
         self._say(f"$ cp prices-{version}.py plugins/prices.py && kill -HUP {self._server.pid}")
         install(version, self._plugins)

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from changeover.supervisor.cli.tour.result import Result
-from changeover.supervisor.telemetry.wording import seconds
+from changeover.supervisor.telemetry.amounts import seconds
 
 
 def draw(result: Result, console: Console) -> None:

@@ -1,0 +1,78 @@
+"""Tired workers are replaced one by one: a fresh one serves first, then the tired one hands over and leaves.
+
+Who has answered too many requests, lives too long or has grown too large is tired. How much is too
+much differs from worker to worker by a jitter, so that a service does not tire all at once. While a
+cutover runs nobody is replaced.
+"""
+
+import hashlib
+
+from changeover.supervisor.core.child import State
+from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.policy import Limits
+from changeover.supervisor.core.records import WorkerTired
+from changeover.supervisor.core.roster import Member, Roster, Slot
+
+
+def tired(member: Member, now: float, limits: Limits) -> str | None:
+    """Why a worker is to be replaced, for people; None when it is not."""
+    beat, share = member.beat, _share(member.incarnation)
+    requests = limits.requests + round(share * limits.requests_jitter)
+    lifetime = limits.lifetime + share * limits.lifetime_jitter
+    if limits.requests and beat is not None and beat.requests >= requests:
+        return f"it has answered {beat.requests} requests"
+    if limits.lifetime and now - member.since >= lifetime:
+        return f"it has lived {now - member.since:.0f} s"
+    if limits.memory and beat is not None and beat.rss >= limits.memory:
+        return f"it holds {beat.rss / 1_048_576:.0f} MiB"
+    return None
+
+
+def _share(incarnation: int) -> float:
+    """From 0 to 1, the same for a worker whenever it is asked."""
+    return hashlib.sha256(b"%d" % incarnation).digest()[0] / 255
+
+
+class Recycling:
+    """Replaces tired workers, one at a time."""
+
+    __slots__ = ("_children", "_coordinator", "_limits", "_out", "_roster")
+
+    def __init__(
+        self, limits: Limits, roster: Roster, children: Children, coordinator: Coordinator, out: Outbox
+    ) -> None:
+        self._limits = limits
+        self._roster = roster
+        self._children = children
+        self._coordinator = coordinator
+        self._out = out
+
+    def review(self) -> None:
+        """Go on with the one that is being replaced, or find the next."""
+        rolled = self._children.rolled
+        if rolled is None or self._coordinator.run is not None or not self._children.staffing:
+            return
+        staff = self._roster.wanted(rolled)
+        relief = next((slot for slot in staff if slot.relieves is not None), None)
+        if relief is not None:
+            self._relieved(relief)
+        elif all(slot.state is State.SERVING for slot in staff):
+            self._find(staff)
+
+    def _relieved(self, relief: Slot) -> None:
+        if relief.state is State.SERVING and relief.relieves is not None:
+            worn = self._roster.slots.get(relief.relieves)
+            relief.relieves = None
+            if worn is not None and worn.wanted:
+                self._children.relieve(worn, worn.note)
+                self._children.scale(self._children.slots)  # somebody may have wanted more meanwhile
+
+    def _find(self, staff: tuple[Slot, ...]) -> None:
+        for slot in staff:
+            if slot.member is not None and (why := tired(slot.member, self._out.now, self._limits)):
+                slot.note = f"{why}, and is replaced"
+                self._out.tell(WorkerTired(slot.member.worker, slot.member.pid, why))
+                self._children.open_relief(slot)
+                return

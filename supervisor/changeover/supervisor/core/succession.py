@@ -1,0 +1,54 @@
+"""The processes of a roll: made beside those that serve, then in their place, or dismissed."""
+
+from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.roster import Member, Roster
+from changeover.supervisor.core.run import Run
+from changeover.supervisor.core.zygotes import Zygotes
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.snapshot import Snapshot
+
+
+class Succession:
+    """Who serves, who is to serve, and who takes over from whom."""
+
+    __slots__ = ("_children", "_ledger", "_roster", "_zygotes")
+
+    def __init__(self, roster: Roster, children: Children, zygotes: Zygotes, ledger: Ledger) -> None:
+        self._roster = roster
+        self._children = children
+        self._zygotes = zygotes
+        self._ledger = ledger
+
+    def first_voters(self, run: Run) -> frozenset[int]:
+        """The rolls whose workers are asked first: those that are to serve."""
+        return frozenset() if run.snapshot is None else frozenset((run.snapshot.rolled,))
+
+    def all_voters(self, run: Run) -> frozenset[int]:
+        """The rolls whose workers must have answered: also those that are replaced."""
+        serving = self._ledger.current
+        return self.first_voters(run) | (frozenset() if serving is None else frozenset((serving.rolled,)))
+
+    def begin(self, run: Run) -> None:
+        """Make the processes of a roll."""
+        if run.snapshot is not None:
+            self._zygotes.want(run.snapshot)
+            self._children.staff(run.epoch)
+
+    def serve(self, committed: Snapshot) -> None:
+        """The processes that can serve `committed` serve, and no others."""
+        for rolled in self._zygotes.wanted - {committed.rolled}:
+            self._zygotes.give_up(rolled)
+        self._zygotes.want(committed)
+        self._children.succeed(committed.rolled)
+
+    def abort(self, epoch: int, reason: str) -> None:
+        """The processes of the roll `epoch` will not serve."""
+        self._children.dismiss_roll(epoch, reason)
+        self._zygotes.give_up(epoch)
+
+    def successors_of(self, member: Member, snapshot: Snapshot | None) -> tuple[WorkerId, ...]:
+        """Who takes over from a worker when `snapshot` is committed; nobody, when it can serve that itself."""
+        if snapshot is None or snapshot.rolled <= member.rolled:
+            return ()
+        return tuple(each.worker for each in self._roster.crew(snapshot.rolled) if each.greeted)

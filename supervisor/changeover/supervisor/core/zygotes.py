@@ -1,0 +1,113 @@
+"""All zygotes: of what serves, of a roll that is under way, and of what was replaced and has not left."""
+
+from collections.abc import Iterable
+
+from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.events import ZygoteFound
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.zygote import State, Zygote
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
+
+
+def application_of(snapshot: Snapshot) -> ApplicationSpec | None:
+    """What the zygote of a generation preloads."""
+    return next((unit for unit in snapshot.units if isinstance(unit, ApplicationSpec)), None)
+
+
+class Zygotes:
+    """Keeps a zygote for every roll whose workers are wanted.
+
+    Args:
+        highest: The highest number of a cohort that ever was.
+
+    Attributes:
+        wanted: The rolls whose zygotes are to take orders.
+    """
+
+    __slots__ = ("_children", "_highest", "_out", "_policy", "_zygotes", "wanted")
+
+    def __init__(self, policy: Policy, children: Children, out: Outbox, highest: int) -> None:
+        self._policy = policy
+        self._children = children
+        self._out = out
+        self._highest = highest
+        self._zygotes: dict[int, Zygote] = {}
+        self.wanted: set[int] = set()
+
+    def want(self, snapshot: Snapshot) -> None:
+        """Have a zygote for the workers that can serve `snapshot`."""
+        self.wanted.add(snapshot.rolled)
+        if snapshot.rolled not in self._zygotes:
+            self._make(snapshot.rolled, application_of(snapshot)).begin()
+
+    def adopt(self, found: Iterable[ZygoteFound], committed: Snapshot | None) -> None:
+        """Take over what a former supervisor left, of each roll the latest; what is not wanted is stopped then."""
+        latest = {each.rolled: each.cohort for each in sorted(found, key=lambda each: each.cohort)}
+        for rolled, cohort in latest.items():
+            serves = committed is not None and committed.rolled == rolled
+            self._make(rolled, application_of(committed) if committed is not None and serves else None).adopt(cohort)
+
+    def give_up(self, rolled: int) -> None:
+        """Have no zygote for that roll any more."""
+        self.wanted.discard(rolled)
+        if (zygote := self._zygotes.get(rolled)) is not None:
+            zygote.stop()
+            self._forget(zygote)
+
+    def stop_all(self) -> None:
+        """End every one."""
+        for rolled in tuple(self._zygotes):
+            self.give_up(rolled)
+
+    def of_roll(self, rolled: int) -> Zygote | None:
+        """The zygote of a roll."""
+        return self._zygotes.get(rolled)
+
+    def of_cohort(self, cohort: int) -> Zygote | None:
+        """The zygote that has this number now."""
+        return next((zygote for zygote in self._zygotes.values() if zygote.cohort == cohort), None)
+
+    def ready(self, cohort: int) -> None:
+        """A zygote takes orders."""
+        if (zygote := self.of_cohort(cohort)) is not None:
+            zygote.ready()
+            if zygote.rolled not in self.wanted:
+                zygote.stop()
+
+    def lost(self, cohort: int, reason: str, refusal: Refusal | None) -> None:
+        """A zygote is gone."""
+        if (zygote := self.of_cohort(cohort)) is not None:
+            zygote.lost(reason, refusal)
+            if zygote.rolled not in self.wanted:
+                zygote.stop()
+            self._forget(zygote)
+
+    def overdue(self, cohort: int) -> None:
+        """A zygote's timer fired."""
+        if (zygote := self.of_cohort(cohort)) is not None:
+            zygote.overdue()
+
+    @property
+    def adopting(self) -> bool:
+        """Whether it is not known yet who lives."""
+        return any(zygote.state is State.ADOPTING for zygote in self._zygotes.values())
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is none."""
+        return not self._zygotes
+
+    def _make(self, rolled: int, application: ApplicationSpec | None) -> Zygote:
+        zygote = Zygote(self._policy, self._children, self._out, rolled, application, self._next)
+        self._zygotes[rolled] = zygote
+        return zygote
+
+    def _next(self) -> int:
+        self._highest += 1
+        return self._highest
+
+    def _forget(self, zygote: Zygote) -> None:
+        if zygote.state is State.ABSENT:
+            self._zygotes.pop(zygote.rolled, None)

@@ -1,0 +1,28 @@
+"""Amounts in words: times, ages, how many workers. Pure."""
+
+
+def seconds(value: float) -> str:
+    """A duration for people: `1.1 ms`, `0.62 s`, `4 min`, `2 h`, `3 d`."""
+    if value < 0.1:
+        return f"{value * 1000:.1f} ms"
+    if value < 10:
+        return f"{value:.2f} s"
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if value < limit:
+            return f"{value / size:.0f} {unit}"
+    return f"{value / 86400:.0f} d"
+
+
+def age(value: float) -> str:
+    """How old something is, in whole units: `0 s`, `12 s`, `4 min`, `3 d`."""
+    return seconds(value) if value >= 10 else f"{max(value, 0.0):.0f} s"
+
+
+def workers(count: int) -> str:
+    """How many workers: `1 worker`, `4 workers`."""
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
+def in_all(count: int) -> str:
+    """That none is left out: `in its worker`, `in all 4 workers`."""
+    return "in its worker" if count == 1 else f"in all {count} workers"

@@ -1,0 +1,327 @@
+"""New processes take over from those that serve, over real sockets and real signals."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from changeover.server import Committed, Milestone, Refused, Server, Strategy
+from changeover.supervisor.control import SlotState, StatusView
+from tests.service import Connection, Story, gone, kill, status_when
+from tests.waits import until
+
+APP = """
+import asyncio
+import os
+from pathlib import Path
+
+VERSION = "{version}"
+FOLDER = Path("{folder}")
+{top}
+
+
+async def opened():
+    while not (FOLDER / "gate").exists():
+        await asyncio.sleep(0.005)
+
+
+async def lifespan(receive, send):
+    await receive()
+    {startup}
+    await send({{"type": "lifespan.startup.complete"}})
+    await receive()
+    (FOLDER / f"ended-{{os.getpid()}}").touch()
+    await send({{"type": "lifespan.shutdown.complete"}})
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return await lifespan(receive, send)
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    if scope["path"] == "/slow":
+        await opened()
+    text = f"{{VERSION}} {{os.getpid()}} ".encode() + body
+    await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(text))]}})
+    await send({{"type": "http.response.body", "body": text}})
+"""
+
+
+class Shop:
+    """An application in versions."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.folder = story.folder
+        self.write("1")
+
+    def write(self, version: str, *, top: str = "", startup: str = "pass") -> None:
+        """Edit it."""
+        text = APP.format(version=version, folder=self.folder, top=top, startup=startup)
+        (self.folder / "main.py").write_text(text)
+
+    async def roll(self, server: Server, version: str) -> Committed:
+        """Edit it, and have it served."""
+        self.write(version)
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed), outcome
+        return outcome
+
+
+@pytest.fixture
+def shop(story: Story) -> Shop:
+    return Shop(story)
+
+
+async def version(connection: Connection) -> str:
+    return (await connection.get("/")).words[0]
+
+
+def serving(status: StatusView) -> list[int]:
+    return [slot.pid for slot in status.slots if slot.state is SlotState.SERVING]
+
+
+async def alone(server: Server, workers: int) -> StatusView:
+    """Wait until those that were replaced have left."""
+    return await status_when(server, lambda status: len(status.slots) == len(serving(status)) == workers)
+
+
+async def test_open_connections_go_over_to_new_processes_and_none_is_closed(story: Story, shop: Shop) -> None:
+    async with story.server(2, app="main:app") as server:
+        before = serving(await server.status())
+        idle, silent, dribbling, pipelining = [await story.connect(server) for _ in range(4)]
+        assert await version(idle) == "1"
+        await dribbling.send(b"GET / HTTP/1.1\r\nho")
+        for number in ("2", "3", "4"):
+            outcome = await shop.roll(server, number)
+            assert outcome.summary == ("app main:app (1 file)",)
+            assert await version(idle) == number
+        await dribbling.send(b"st: story\r\n\r\n")
+        assert (await dribbling.answer()).words[0] == "4"
+        assert await version(silent) == "4"
+        await pipelining.send(b"GET / HTTP/1.1\r\nhost: story\r\n\r\n" * 3)
+        assert [(await pipelining.answer()).words[0] for _ in range(3)] == ["4"] * 3
+        after = serving(await alone(server, 2))
+        assert not set(before) & set(after)
+        for pid in before:
+            await gone(pid)
+
+
+async def test_a_request_in_flight_at_the_commit_of_a_roll_is_answered_by_the_old_code_and_the_next_by_the_new(
+    story: Story, shop: Shop
+) -> None:
+    async with story.server(2, app="main:app") as server:
+        connection = await story.connect(server)
+        await connection.ask("/slow")
+        await status_when(server, lambda status: any(slot.leases.get(1) for slot in status.slots))
+        await connection.ask("/")
+        await shop.roll(server, "2")
+        await status_when(server, lambda status: any(slot.state is SlotState.YIELDING for slot in status.slots))
+        story.open_gate()
+        slow, following = await connection.answer(), await connection.answer()
+        assert (slow.words[0], following.words[0]) == ("1", "2")
+        assert "connection" not in {name.lower() for name in slow.headers}
+        await alone(server, 2)
+
+
+async def test_a_body_under_way_is_read_to_its_end_by_the_old_code(story: Story, shop: Shop) -> None:
+    async with story.server(1, app="main:app") as server:
+        connection = await story.connect(server)
+        await connection.send(b"POST / HTTP/1.1\r\nhost: story\r\ncontent-length: 10\r\n\r\n01234")
+        await status_when(server, lambda status: any(slot.leases.get(1) for slot in status.slots))
+        await shop.roll(server, "2")
+        await connection.send(b"56789")
+        answer = await connection.answer()
+        assert (answer.words[0], answer.words[2]) == ("1", "0123456789")
+        assert await version(connection) == "2"
+
+
+async def test_the_lifespans_of_the_old_processes_end_after_their_last_request(story: Story, shop: Shop) -> None:
+    async with story.server(1, app="main:app") as server:
+        [old] = serving(await server.status())
+        connection = await story.connect(server)
+        await connection.ask("/slow")
+        await status_when(server, lambda status: any(slot.leases.get(1) for slot in status.slots))
+        await shop.roll(server, "2")
+        ended = shop.folder / f"ended-{old}"
+        assert not ended.exists()
+        story.open_gate()
+        assert (await connection.answer()).words[0] == "1"
+        await until(ended.exists, "the old lifespan to end")
+        await gone(old)
+
+
+@pytest.mark.parametrize(
+    ("top", "why"),
+    [
+        ("raise RuntimeError('broken on import')", "broken on import"),
+        ("import os; os._exit(7)", "status 7"),
+        ("import os; os.kill(os.getpid(), 11)", "status -11"),
+    ],
+    ids=["raises", "exits", "segfaults"],
+)
+async def test_code_that_breaks_on_import_leaves_every_old_process_serving(
+    story: Story, shop: Shop, top: str, why: str
+) -> None:
+    async with story.server(2, app="main:app") as server:
+        connection = await story.connect(server)
+        before = serving(await server.status())
+        shop.write("2", top=top)
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert why in outcome.reason
+        assert await version(connection) == "1"
+        assert serving(await alone(server, 2)) == before
+        assert (await shop.roll(server, "3")).serving == 3
+        assert await version(connection) == "3"
+
+
+async def test_one_new_process_that_cannot_start_refuses_for_all(story: Story, shop: Shop) -> None:
+    first = shop.folder / "first"
+    startup = f"os.close(os.open({str(first)!r}, os.O_CREAT | os.O_EXCL))"
+    async with story.server(2, app="main:app") as server:
+        before = serving(await server.status())
+        shop.write("2", startup=startup)
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [refusal] = outcome.refusals
+        assert "FileExistsError" in refusal.refusal.traceback
+        assert first.exists()
+        assert serving(await alone(server, 2)) == before
+
+
+async def test_a_new_process_that_does_not_start_in_time_refuses_with_its_stacks(story: Story, shop: Shop) -> None:
+    async with story.server(1, app="main:app", env={"CHANGEOVER_DEADLINES_BOOT": "1.5"}) as server:
+        shop.write("2", startup="await opened()")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert "within 1.5 s" in outcome.reason
+        assert (await story.get(server, "/")).words[0] == "1"
+
+
+async def test_a_rollback_brings_the_code_back_in_new_processes(story: Story, shop: Shop) -> None:
+    async with story.server(1, app="main:app") as server:
+        connection = await story.connect(server)
+        await shop.roll(server, "2")
+        outcome = await server.rollback()
+        assert isinstance(outcome, Committed)
+        assert await version(connection) == "1"
+        held = await server.reload()
+        assert isinstance(held, Refused)
+        assert any("app (held after a rollback" in line for line in held.summary)
+        assert (await shop.roll(server, "3")).serving == 4
+
+
+async def test_a_tired_service_can_be_rolled_without_a_change(story: Story, shop: Shop) -> None:
+    async with story.server(2, app="main:app") as server:
+        before = serving(await server.status())
+        outcome = await server.reload(strategy=Strategy.ROLL, until=Milestone.RETIRED)
+        assert isinstance(outcome, Committed)
+        assert not set(before) & set(serving(await alone(server, 2)))
+
+
+async def test_a_plugin_is_swapped_in_processes_that_a_roll_made(story: Story, shop: Shop) -> None:
+    story.write("1.0")
+    async with story.server(2, app="main:app") as server:
+        await shop.roll(server, "2")
+        after = serving(await alone(server, 2))
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+        assert serving(await server.status()) == after
+
+
+async def test_a_worker_that_is_killed_after_a_roll_comes_back_with_the_new_code(story: Story, shop: Shop) -> None:
+    async with story.server(1, app="main:app") as server:
+        await shop.roll(server, "2")
+        status = await alone(server, 1)
+        (story.folder / "main.py").write_text("broken(")
+        kill(status.slots[0].pid)
+        await status_when(server, lambda s: s.slots[0].pid not in (0, status.slots[0].pid) and serving(s))
+        assert (await story.get(server, "/")).words[0] == "2"
+
+
+async def test_an_old_worker_that_is_killed_while_it_hands_over_loses_only_its_own_request(
+    story: Story, shop: Shop
+) -> None:
+    async with story.server(1, app="main:app") as server:
+        [old] = serving(await server.status())
+        busy, idle = await story.connect(server), await story.connect(server)
+        assert await version(idle) == "1"
+        await busy.ask("/slow")
+        await status_when(server, lambda status: any(slot.leases.get(1) for slot in status.slots))
+        await shop.roll(server, "2")
+        assert await version(idle) == "2"
+        kill(old)
+        assert await version(idle) == "2"
+        assert await busy.at_end()
+        await alone(server, 1)
+
+
+async def test_term_during_a_roll_ends_both_cohorts(story: Story, shop: Shop) -> None:
+    async with story.server(2, app="main:app") as server:
+        shop.write("2", startup="await opened()")
+        rolling = asyncio.create_task(server.reload())
+        status = await status_when(server, lambda s: sum(slot.state is SlotState.STANDBY for slot in s.slots) == 2)
+        pids = [slot.pid for slot in status.slots if slot.pid]
+        os.kill(server.pid, signal.SIGTERM)
+        assert isinstance(await rolling, Refused)
+        for pid in pids:
+            await gone(pid)
+    assert not [name for name in os.listdir(story.folder / "runtime") if name.endswith(".sock")]
+
+
+async def test_a_storm_of_hups_ends_with_what_lies_on_disk(story: Story, shop: Shop) -> None:
+    async with story.server(2, app="main:app") as server:
+        connection = await story.connect(server)
+        for number in range(2, 12):
+            shop.write(str(number))
+            os.kill(server.pid, signal.SIGHUP)
+            await asyncio.sleep(0)
+            assert await version(connection)
+        await server.reload()
+        assert await version(connection) == "11"
+        await alone(server, 2)
+
+
+async def test_a_tired_worker_is_replaced_and_its_connections_go_over(story: Story, shop: Shop) -> None:
+    async with story.server(2, "--max-requests=20", app="main:app") as server:
+        before = set(serving(await server.status()))
+        connections = [await story.connect(server) for _ in range(8)]
+        async with asyncio.timeout(60):
+            while before & {slot.pid for slot in (await server.status()).slots}:
+                for connection in connections:
+                    assert await version(connection) == "1"
+        assert before.isdisjoint([int((await connection.get("/")).words[1]) for connection in connections])
+        assert "requests, and is replaced" in server.logs
+
+
+async def test_fewer_workers_close_no_connection(story: Story, shop: Shop) -> None:
+    async with story.server(3, app="main:app") as server:
+        connections = [await story.connect(server) for _ in range(12)]
+        pids = {int((await connection.get("/")).words[1]) for connection in connections}
+        assert len(pids) == 3
+        left: list[int] = []
+        for fewer in (2, 1):
+            os.kill(server.pid, signal.SIGTTOU)
+            left = serving(await alone(server, fewer))
+        assert {int((await connection.get("/")).words[1]) for connection in connections} == set(left)
+
+
+async def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_replaced(story: Story, shop: Shop) -> None:
+    shop.write("1", top="import time\n\n\nasync def opened():\n    time.sleep(600)\n\n\nhang = opened")
+    main = story.folder / "main.py"
+    main.write_text(main.read_text().replace("await opened()\n    text", "await hang()\n    text"))
+    async with story.server(2, "--timeout=4", app="main:app") as server:
+        stuck = await story.connect(server)
+        await stuck.ask("/slow")
+        assert await stuck.at_end()
+        await status_when(server, lambda status: len(serving(status)) == 2, deadline=30)
+        assert "its loop has not been heard for" in server.logs
+        assert "in opened" in server.logs
+        assert (await story.get(server, "/")).words[0] == "1"

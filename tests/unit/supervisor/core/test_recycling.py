@@ -1,0 +1,132 @@
+import msgspec
+import pytest
+
+from changeover.supervisor.core import events, records
+from changeover.supervisor.core.child import State
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.policy import Limits, Policy, Rhythm
+from changeover.supervisor.core.recycling import tired
+from changeover.supervisor.core.roster import Member
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import Beat
+from tests.machines import JOURNAL, RELOAD, Bench, snapshot
+
+HEARTBEAT = Timer(TimerKind.HEARTBEAT)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Two workers that may answer a hundred requests each."""
+    bench = Bench(Policy(limits=Limits(requests=100)))
+    bench.come_up()
+    return bench
+
+
+def beat(bench: Bench, worker: WorkerId, requests: int) -> None:
+    bench.hear(worker, messages.Beat, 1, 0, None, {}, 0, requests)
+
+
+def serve(bench: Bench, worker: WorkerId) -> None:
+    bench.be_born()
+    bench.greet(worker)
+    bench.hear(worker, messages.Activated, 1)
+
+
+def states(bench: Bench) -> dict[int, State]:
+    return {slot.slot: slot.state for slot in bench.view.slots}
+
+
+def test_a_tired_worker_leaves_only_when_another_one_serves(bench: Bench) -> None:
+    worn, other = bench.workers
+    beat(bench, worn, 100)
+    bench.fire(HEARTBEAT)
+    assert [record.reason for record in bench.told(records.WorkerTired)] == ["it has answered 100 requests"]
+    fresh = bench.workers[-1]
+    assert (fresh.slot, fresh.cohort) == (2, worn.cohort)
+    bench.fire(HEARTBEAT)
+    assert not bench.said(messages.HandOver)
+    serve(bench, fresh)
+    bench.fire(HEARTBEAT)
+    assert bench.said(messages.HandOver)[0].successors == (other, fresh)
+    bench.feed(events.WorkerExited(worn, 0))
+    assert states(bench) == {1: State.SERVING, 2: State.SERVING}
+
+
+def test_one_is_replaced_at_a_time(bench: Bench) -> None:
+    for worker in tuple(bench.workers):
+        beat(bench, worker, 100)
+    bench.fire(HEARTBEAT)
+    bench.fire(HEARTBEAT)
+    assert len(bench.told(records.WorkerTired)) == 1
+
+
+def test_nobody_is_replaced_while_a_cutover_runs(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    beat(bench, bench.workers[0], 100)
+    bench.fire(HEARTBEAT)
+    assert not bench.told(records.WorkerTired)
+
+
+def test_a_roll_meanwhile_replaces_the_fresh_one_as_well(bench: Bench) -> None:
+    beat(bench, bench.workers[0], 100)
+    bench.fire(HEARTBEAT)
+    serve(bench, bench.workers[-1])
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2, rolled=2))
+    for worker in bench.living():
+        if worker.cohort == 2:
+            bench.greet(worker)
+            bench.hear(worker, messages.Prepared, 2)
+    bench.prepare(2)
+    assert [slot.rolled for slot in bench.view.slots if slot.state is not State.STOPPING] == [2, 2]
+
+
+def test_more_workers_that_were_wanted_meanwhile_are_had(bench: Bench) -> None:
+    beat(bench, bench.workers[0], 100)
+    bench.fire(HEARTBEAT)
+    bench.feed(events.ScaleRequested(3))
+    serve(bench, bench.workers[-1])
+    bench.fire(HEARTBEAT)
+    assert len([state for state in states(bench).values() if state is not State.STOPPING]) == 3
+
+
+def member(incarnation: int, **beat: int) -> Member:
+    worker = WorkerId(1, 0, incarnation)
+    told = Beat(Stamp(JOURNAL, 1, 1), worker, 0, **beat)  # type: ignore[arg-type]
+    return Member(worker, 1, 0.0, 1, beat=told)
+
+
+def test_each_limit_has_its_words() -> None:
+    assert tired(member(1, requests=9), 50.0, Limits()) is None
+    assert tired(member(1), 3600.0, Limits(lifetime=3600)) == "it has lived 3600 s"
+    assert tired(member(1, rss=300 << 20), 0.0, Limits(memory=256 << 20)) == "it holds 300 MiB"
+
+
+def test_the_jitter_spreads_workers_and_is_the_same_whenever_one_is_asked() -> None:
+    limits = Limits(requests=100, requests_jitter=100)
+
+    def bound(incarnation: int) -> int:
+        return next(n for n in range(100, 202) if tired(member(incarnation, requests=n), 0.0, limits))
+
+    bounds = [bound(incarnation) for incarnation in range(40)]
+    assert bounds == [bound(incarnation) for incarnation in range(40)]
+    assert len(set(bounds)) > 20
+    assert min(bounds) < 120 < 180 < max(bounds) <= 200
+
+
+def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_one_that_we_did_not_listen_to_is_not() -> None:
+    bench = Bench(msgspec.structs.replace(Policy(), rhythm=Rhythm(hung=10.0)))
+    bench.come_up()
+    bench.now = 1000.0  # we were stopped for as long as that
+    bench.fire(HEARTBEAT)
+    assert not bench.told(records.WorkerSilent)
+    for second in range(1, 12):
+        bench.now = 1000.0 + second
+        beat(bench, bench.workers[1], 0)
+        bench.fire(HEARTBEAT)
+    bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
+    [killed] = bench.told(records.WorkerKilled)
+    assert (killed.worker, killed.stacks) == (bench.workers[0], "in a loop")
+    assert killed.reason == "its loop has not been heard for 11 s"

@@ -1,0 +1,247 @@
+import pytest
+
+from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core.child import State as ChildState
+from changeover.supervisor.core.effects import ProcessSignal
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.machines import RELOAD, Bench, snapshot
+
+NO = Refusal(Stage.LOAD, Fault.CONTRACT, "does not import")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Two workers serve epoch 1, and somebody asked for what only new processes can serve."""
+    bench = Bench()
+    bench.come_up()
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    return bench
+
+
+def old(bench: Bench) -> list[WorkerId]:
+    return [worker for worker in bench.living() if worker.cohort == 1]
+
+
+def new(bench: Bench) -> list[WorkerId]:
+    return [worker for worker in bench.living() if worker.cohort != 1]
+
+
+def stands(bench: Bench) -> str:
+    return bench.view.cutover.value
+
+
+def staff(bench: Bench) -> None:
+    """The new workers live and have prepared."""
+    bench.find(snapshot(2, rolled=2))
+    for worker in new(bench):
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, 2)
+
+
+def agree(bench: Bench) -> None:
+    """The old workers agreed."""
+    for worker in old(bench):
+        bench.hear(worker, messages.Prepared, 2)
+
+
+def roll(bench: Bench) -> None:
+    """Epoch 2 serves in new workers."""
+    staff(bench)
+    agree(bench)
+    for worker in new(bench):
+        bench.hear(worker, messages.Activated, 2)
+
+
+def asked(bench: Bench) -> dict[WorkerId, tuple[WorkerId, ...]]:
+    told = [each for each in bench.all(effects.Unicast) if isinstance(each.message, messages.Prepare)]
+    return {each.worker: each.message.successors for each in told if isinstance(each.message, messages.Prepare)}
+
+
+def test_a_roll_makes_as_many_workers_beside_those_that_serve(bench: Bench) -> None:
+    bench.find(snapshot(2, rolled=2))
+    assert [start.cohort for start in bench.all(effects.StartZygote)] == [2]
+    assert [(worker.slot, worker.cohort) for worker in new(bench)] == [(2, 2), (3, 2)]
+    assert len(old(bench)) == 2
+
+
+def test_new_workers_are_told_of_the_candidate_and_old_ones_are_not_asked_before_those_have_prepared(
+    bench: Bench,
+) -> None:
+    bench.find(snapshot(2, rolled=2))
+    bench.greet(new(bench)[0])
+    bench.hear(new(bench)[0], messages.Prepared, 2)
+    assert bench.said(messages.Welcome)[-1].candidate == snapshot(2, rolled=2)
+    assert not asked(bench)
+    assert stands(bench) == "preparing"
+    bench.greet(new(bench)[1])
+    bench.hear(new(bench)[1], messages.Prepared, 2)
+    assert asked(bench) == dict.fromkeys(old(bench), tuple(new(bench)))
+    assert stands(bench) == "agreeing"
+
+
+def test_nothing_is_decided_before_every_old_worker_agreed(bench: Bench) -> None:
+    staff(bench)
+    bench.hear(old(bench)[0], messages.Prepared, 2)
+    assert not bench.all(effects.StoreCell)
+    bench.hear(old(bench)[1], messages.Prepared, 2)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
+    assert bench.said(messages.Commit)[-1].successors == tuple(new(bench))
+
+
+def test_the_outcome_waits_for_the_new_workers_only_and_the_old_ones_are_left_to_hand_over(bench: Bench) -> None:
+    roll(bench)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Committed)
+    assert (outcome.previous, outcome.workers) == (1, 2)
+    assert not bench.all(effects.Signal)
+    assert [slot.state for slot in bench.view.slots] == [ChildState.STOPPING] * 2 + [ChildState.SERVING] * 2
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
+
+
+def test_an_old_worker_that_left_is_not_replaced_and_its_epoch_is_retired(bench: Bench) -> None:
+    roll(bench)
+    for worker in old(bench):
+        bench.feed(events.WorkerExited(worker, 0))
+    assert [slot.slot for slot in bench.view.slots] == [2, 3]
+    assert bench.view.unretired == ()
+
+
+def test_an_old_worker_that_does_not_leave_is_pressed_more_and_more(bench: Bench) -> None:
+    roll(bench)
+    for _ in range(3):
+        bench.fire(Timer(TimerKind.CHILD, 0))
+    bench.feed(events.StacksDumped(old(bench)[0], ""))
+    told = [effect.signal for effect in bench.all(effects.Signal)]
+    assert told == [ProcessSignal.TERM, ProcessSignal.QUIT, ProcessSignal.KILL]
+
+
+def test_one_new_worker_that_refuses_leaves_the_old_ones_serving_all_of_them(bench: Bench) -> None:
+    bench.find(snapshot(2, rolled=2))
+    bench.greet(new(bench)[0])
+    bench.hear(new(bench)[0], messages.Refused, 2, NO)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert [each.refusal for each in outcome.refusals] == [NO]
+    assert {effect.worker for effect in bench.all(effects.Signal)} == set(new(bench))
+    for worker in new(bench):
+        bench.feed(events.WorkerExited(worker, 0))
+    assert [slot.state for slot in bench.view.slots] == [ChildState.SERVING] * 2
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [2]
+
+
+def test_a_new_worker_that_dies_before_it_could_speak_is_a_refusal(bench: Bench) -> None:
+    bench.find(snapshot(2, rolled=2))
+    bench.feed(events.WorkerExited(new(bench)[0], -11))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "slot 2: was ended by signal 11"
+
+
+def test_code_that_cannot_be_preloaded_is_a_refusal_with_its_traceback(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=2))
+    bench.feed(events.ZygoteLost(2, "exited", NO))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert [each.refusal for each in outcome.refusals] == [NO]
+    assert not bench.all(effects.Exit)
+    assert old(bench) == bench.living()
+
+
+def test_an_old_worker_that_dies_meanwhile_is_nobodys_refusal_and_is_replaced_for_as_long_as_the_old_serve(
+    bench: Bench,
+) -> None:
+    bench.find(snapshot(2, rolled=2))
+    gone = old(bench)[0]
+    bench.feed(events.WorkerExited(gone, -11))
+    bench.fire(Timer(TimerKind.CHILD, 0))
+    assert stands(bench) == "preparing"
+    assert [(worker.slot, worker.cohort) for worker in old(bench)] == [(0, 1), (1, 1)]
+    assert old(bench)[0] != gone
+
+
+def test_an_old_worker_that_is_silent_when_asked_aborts_the_roll(bench: Bench) -> None:
+    staff(bench)
+    bench.hear(old(bench)[0], messages.Prepared, 2)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.feed(events.StacksDumped(old(bench)[1], "in a loop"))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.refusals[0].refusal.traceback == "in a loop"
+
+
+def test_an_old_worker_that_leaves_during_the_next_cutover_is_no_loss_to_it(bench: Bench) -> None:
+    roll(bench)
+    bench.feed(events.CutoverRequested(2, RELOAD))
+    bench.find(snapshot(3, rolled=2))
+    for worker in old(bench):
+        bench.feed(events.WorkerExited(worker, 0))
+    for worker in new(bench):
+        bench.hear(worker, messages.Prepared, 3)
+    for worker in new(bench):
+        bench.hear(worker, messages.Activated, 3)
+    outcome = bench.outcomes()[2]
+    assert isinstance(outcome, Committed)
+    assert outcome.lost == ()
+
+
+def test_a_swap_that_follows_needs_no_word_of_those_that_were_replaced(bench: Bench) -> None:
+    roll(bench)
+    bench.feed(events.CutoverRequested(2, RELOAD))
+    bench.find(snapshot(3, rolled=2))
+    for worker in new(bench):
+        bench.hear(worker, messages.Prepared, 3)
+    assert bench.all(effects.StoreCell)[-1] == effects.StoreCell(3)
+
+
+def test_who_is_replaced_is_told_again_who_takes_over(bench: Bench) -> None:
+    roll(bench)
+    lost = new(bench)[0]
+    bench.feed(events.WorkerExited(lost, -11))
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    told = [each for each in bench.all(effects.Unicast) if isinstance(each.message, messages.Commit)]
+    assert {each.worker: each.message.successors for each in told if isinstance(each.message, messages.Commit)} == (
+        dict.fromkeys(old(bench), (new(bench)[-1],))
+    )
+
+
+def test_a_new_worker_that_dies_after_the_commit_is_replaced_from_the_new_zygote(bench: Bench) -> None:
+    roll(bench)
+    bench.feed(events.WorkerExited(new(bench)[0], -11))
+    bench.fire(Timer(TimerKind.CHILD, 2))
+    assert [(worker.slot, worker.cohort) for worker in new(bench)] == [(2, 2), (3, 2)]
+
+
+def test_a_candidate_that_no_process_could_serve_is_refused(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=0))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert "no process can serve" in outcome.reason
+
+
+def test_scaling_meanwhile_counts_once_the_new_workers_serve(bench: Bench) -> None:
+    staff(bench)
+    bench.feed(events.ScaleRequested(3))
+    bench.be_born()
+    bench.greet(old(bench)[-1], epoch=1)
+    agree(bench)
+    for worker in new(bench):
+        bench.hear(worker, messages.Activated, 2)
+    assert len([slot for slot in bench.view.slots if slot.rolled == 2]) == 3
+
+
+def test_a_shutdown_in_the_middle_ends_both_cohorts(bench: Bench) -> None:
+    staff(bench)
+    bench.feed(events.StopRequested())
+    assert {effect.worker for effect in bench.all(effects.Signal)} == {*old(bench), *new(bench)}
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, 0))
+    assert {stop.cohort for stop in bench.all(effects.StopZygote)} == {1, 2}
+    for cohort in (1, 2):
+        bench.feed(events.ZygoteLost(cohort, "left"))
+    assert bench.all(effects.Exit)
+    assert not bench.told(records.RequestRefused)

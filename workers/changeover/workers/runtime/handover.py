@@ -1,0 +1,115 @@
+"""A worker's two ends of a handover: it takes connections in while it serves, and passes its own on when it leaves."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from changeover.workers.handover.departure import Departure
+from changeover.workers.handover.errors import Unreachable
+from changeover.workers.handover.reception import Reception
+from changeover.workers.http.connections import Connections
+from changeover.workers.link import endpoints
+from changeover.workers.participant.events import Connected, ConnectFailed, Event
+from changeover.workers.protocol.epoch import Stamp
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.runtime.settings import Birth
+
+REACH = 5.0
+"""Seconds in which successors have to be reached; they have answered the supervisor by then."""
+
+
+class Handover:
+    """Everything about passing connections between this worker and others.
+
+    Args:
+        loop: The worker's loop.
+        birth: Who it is.
+        connections: Its connections.
+        room: How many more it may hold; 0 as long as it does not accept.
+        stamp: Where in history it stands, whenever asked.
+        feed: Takes the answers to `connect`.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        birth: Birth,
+        connections: Connections,
+        room: Callable[[], int],
+        stamp: Callable[[], Stamp],
+        feed: Callable[[Event], None],
+    ) -> None:
+        self._loop = loop
+        self._birth = birth
+        self._runtime = Path(birth.settings.runtime)
+        self._connections = connections
+        self._stamp = stamp
+        self._feed = feed
+        self._reception = Reception(
+            loop, endpoints.handover(self._runtime, birth.worker), birth.journal, connections, room
+        )
+        self._departure: Departure | None = None
+        self._reaching: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Let workers that leave reach this one; nothing is taken before there is room.
+
+        Raises:
+            OSError: Its socket cannot be bound.
+        """
+        self._reception.start()
+
+    def refresh(self) -> None:
+        """There may be room now: tell those who wait for it."""
+        self._reception.refresh()
+
+    def connect(self, epoch: int, successors: Sequence[WorkerId]) -> None:
+        """Reach successors; answered by `Connected` or `ConnectFailed`, unless it is asked anew meanwhile."""
+        if self._reaching is not None:
+            self._reaching.cancel()
+        reach = self._reach(self._leaving(), epoch, successors)
+        self._reaching = self._loop.create_task(reach, context=contextvars.Context())
+
+    async def _reach(self, departure: Departure, epoch: int, successors: Sequence[WorkerId]) -> None:
+        try:
+            await departure.connect(successors, REACH)
+        except Unreachable as error:
+            refusal = Refusal(Stage.PREPARE, Fault.RESOURCE, str(error))
+            self._loop.call_soon(self._feed, ConnectFailed(epoch, refusal))
+        else:
+            self._loop.call_soon(self._feed, Connected(epoch))
+
+    def disconnect(self) -> None:
+        """Forget all successors: the worker stays."""
+        if self._reaching is not None:
+            self._reaching.cancel()
+            self._reaching = None
+        if self._departure is not None:
+            self._departure.close()
+            self._departure = None
+
+    def begin(self, successors: Sequence[WorkerId]) -> None:
+        """Take nothing in any more, and pass everything on, to `successors` too; may come again with others."""
+        self._reception.close()
+        departure = self._leaving()
+        departure.add(successors)
+        departure.begin()
+
+    async def done(self) -> None:
+        """Return when no connection is left here."""
+        if self._departure is not None:
+            await self._departure.done()
+
+    def close(self) -> None:
+        """Let go of both ends; what nobody has taken is closed politely."""
+        self.disconnect()
+        self._reception.close()
+
+    def _leaving(self) -> Departure:
+        if self._departure is None:
+            patience = self._birth.settings.drain.http
+            worker = self._birth.worker
+            self._departure = Departure(self._loop, self._runtime, worker, self._stamp, self._connections, patience)
+        return self._departure
