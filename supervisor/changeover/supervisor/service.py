@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -32,10 +32,14 @@ from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
+from changeover.supervisor.notifier import Notifier
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
+from changeover.supervisor.process import notify
+from changeover.supervisor.process import passed as passed_sockets
 from changeover.supervisor.process.address import parse_address
-from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
-from changeover.supervisor.process.listeners import Listeners
+from changeover.supervisor.process.arrivals import Protection, allow_arrivals, end_all_arrivals
+from changeover.supervisor.process.listeners import BoundListener, Listeners
+from changeover.supervisor.process.passed import Passed
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
 from changeover.supervisor.process.title import set_title
@@ -98,6 +102,21 @@ def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> 
 
 
 async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+    passed = passed_sockets.of_this_process()
+    loop = asyncio.get_running_loop()
+    notifier = Notifier(loop, *notify.of_this_process(loop.call_later), settings.slots(os.cpu_count() or 1))
+    try:
+        return await _serve_notifying(settings, read_settings, inbox, passed, notifier)
+    except SupervisorError as error:
+        notifier.say(str(error))
+        raise
+    finally:
+        notifier.close()
+
+
+async def _serve_notifying(
+    settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, passed: Passed, notifier: Notifier
+) -> int:
     places = paths(settings, os.environ, os.getuid())
     async with AsyncExitStack() as stack:
         runtime = RuntimeDirectory.take(places.runtime, settings.name)
@@ -105,14 +124,16 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         private_directory(places.state, STATE_MODE)
         journal = await Journal.open(places.journal, settings.history.keep)
         stack.push_async_callback(journal.close)
-        listeners = Listeners.bind([parse_address(text) for text in settings.bind], settings.backlog)
+        listeners = Listeners.bind([parse_address(text) for text in settings.bind], settings.backlog, passed)
         stack.callback(listeners.close)
+        _allow_arrivals(listeners.bound)
+        notifier.store(listeners.bound, passed)
         cell = CellWriter(runtime.cell)
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
-        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store)
+        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, notifier)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -135,6 +156,12 @@ def _take_application(
         raise ApplicationNotTaken(str(error)) from error
     except OSError as error:
         raise ApplicationNotTaken(f"{error.filename or places.store}: {error.strerror}") from error
+
+
+def _allow_arrivals(bound: Iterable[BoundListener]) -> None:
+    for listener in bound:
+        if reason := allow_arrivals(listener):
+            logger.warning("%s: an earlier stop may still turn connections away: %s", listener.shown, reason)
 
 
 def _leave_in_time(status: int) -> None:
@@ -167,6 +194,7 @@ class Service:
         scanner: Scanner,
         app: ApplicationSpec | None,
         store: Path,
+        notifier: Notifier,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
@@ -183,7 +211,7 @@ class Service:
         )
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
-        self._teller, self._chronicle = Teller(), Chronicle()
+        self._teller, self._chronicle, self._notifier = Teller(), Chronicle(), notifier
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
         self._counts = counts.Counts(counts_fd)
         self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
@@ -244,6 +272,7 @@ class Service:
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
+        _allow_arrivals(listener for listener in self._listeners.bound if not listener.is_ours)
         self._driver.close()
         self._teller.stream.close()
         await self._control.stop()
@@ -334,6 +363,7 @@ class Service:
             set_title(self._settings.name, f"epoch {record.epoch}")
         self._chronicle.hear(record)
         self._teller.tell(record)
+        self._notifier.hear(record)
 
     def _broken(self, error: Exception) -> None:
         logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)

@@ -13,7 +13,7 @@ MAX_HEAD = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_BIND = re.compile(r"unix:.+|fd://\d+|(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]*):(?P<port>\d+)")
+_BIND = re.compile(r"unix:.+|fd://[^:/\s-][^:/\s]*|(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]*):(?P<port>\d+)")
 
 
 def mistakes(settings: Settings) -> list[Mistake]:
@@ -65,7 +65,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
 def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:
     match = _BIND.fullmatch(address)
     if not match:
-        return [Mistake(path, f"{address!r} is no address: host:port, [v6]:port, unix:/path or fd://3")]
+        return [Mistake(path, f"{address!r} is no address: host:port, [v6]:port, unix:/path, fd://3 or fd://name")]
     if match["port"] and int(match["port"]) > 65535:
         return [Mistake(path, f"port {match['port']} is above 65535")]
     return [Mistake(path, f"{address} stands here twice")] if repeated and match["port"] != "0" else []
