@@ -235,3 +235,28 @@ async def test_a_stored_socket_that_nobody_wants_any_more_is_let_go_of(story: St
             assert manager.said(f"FDNAME={name}") == manager.said("FDSTOREREMOVE=1") == 1
             with pytest.raises(ConnectionRefusedError):
                 await Connection.open(address)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [("control-group", True), ("mixed", True), ("process", False)])
+async def test_a_kill_mode_that_voids_the_promises_is_warned_of(
+    story: Story, manager: FakeManager, mode: str, warned: bool
+) -> None:
+    story.write("1.0")
+    cgroup, systemctl, asked = story.folder / "cgroup", story.folder / "systemctl", story.folder / "asked"
+    cgroup.write_text("0::/system.slice/shop.service\n")
+    systemctl.write_text(f"#!/bin/sh\ntouch {asked}\necho {mode}\n")
+    systemctl.chmod(0o755)
+    under = (
+        "from pathlib import Path\n"
+        "from changeover.supervisor.process import unit\n"
+        "from changeover.supervisor.cli import main\n"
+        f"unit.CGROUP, unit.BOOTED = Path({str(cgroup)!r}), Path('/')\n"
+        f"unit.SYSTEMCTL = ({str(systemctl)!r},)\n"
+        "main(prog_name='changeover')\n"
+    )
+    async with started(story, manager, "--bind=127.0.0.1:0", program=("-c", under)):
+        await ready(manager)
+        await until(asked.exists)
+        if warned:
+            await until(lambda: f"shop.service has KillMode={mode}" in log_of(story), log_of(story))
+    assert (f"KillMode={mode}" in log_of(story)) is warned

@@ -33,6 +33,11 @@ class Notifier:
         if socket is not None and self._rhythm:
             self._beat_again()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether a service manager started us."""
+        return self._socket is not None
+
     def hear(self, record: Record) -> None:
         """Pass on what a record means to the service manager."""
         if self._socket is not None and (notice := self._notices.hear(record, time.monotonic_ns() // 1000)):

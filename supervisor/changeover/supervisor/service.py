@@ -43,6 +43,7 @@ from changeover.supervisor.process.passed import Passed
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
 from changeover.supervisor.process.title import set_title
+from changeover.supervisor.process.unit import FIT, kill_mode, own_unit
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.shell import (
@@ -50,6 +51,7 @@ from changeover.supervisor.telemetry.shell import (
     CellStored,
     ControlUnserved,
     Finished,
+    KillModeUnfit,
     Listening,
     LogReopened,
     SignalTaken,
@@ -229,6 +231,7 @@ class Service:
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
+        self._look: asyncio.Task[None] | None = None
         self._driver.attach(
             Hands(
                 cell=cell,
@@ -256,6 +259,7 @@ class Service:
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
         self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
+        self._look = self._loop.create_task(self._look_at_unit())
         inbox.attach(self._loop, self._on_signal)
 
     def stop(self, urgency: Urgency) -> None:
@@ -273,6 +277,8 @@ class Service:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
         _allow_arrivals(listener for listener in self._listeners.bound if not listener.is_ours)
+        if self._look is not None:
+            self._look.cancel()
         self._driver.close()
         self._teller.stream.close()
         await self._control.stop()
@@ -280,6 +286,12 @@ class Service:
         self._link.close()
         self._counts.close()
         self._scan_thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _look_at_unit(self) -> None:
+        found = own_unit() if self._notifier.is_heard else None
+        mode = await asyncio.to_thread(kill_mode, found) if found is not None else ""
+        if found is not None and mode and mode not in FIT:
+            self._tell(KillModeUnfit(found.name, mode))
 
     async def _recall(self, recovered: Recovered) -> None:
         if recovered.committed is None:

@@ -41,6 +41,18 @@ class ArrivalsUnprotected(Record, frozen=True):
     reason: str
 
 
+class KillModeUnfit(Record, frozen=True):
+    """The unit that we run in ends workers together with their supervisor: what is promised of them does not hold.
+
+    Attributes:
+        unit: Its name.
+        mode: Its `KillMode`.
+    """
+
+    unit: str
+    mode: str
+
+
 class Finished(Record, frozen=True):
     """The supervisor has ended everything it started and leaves.
 
