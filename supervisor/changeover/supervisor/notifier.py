@@ -3,13 +3,15 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.process.listeners import BoundListener
 from changeover.supervisor.process.notify import Managed, NotifySocket
 from changeover.supervisor.process.passed import Passed, stored_name
+from changeover.supervisor.process.unit import FIT, kill_mode, own_unit
 from changeover.supervisor.telemetry.notices import Notices
+from changeover.supervisor.telemetry.shell import KillModeUnfit
 
 
 class Notifier:
@@ -30,13 +32,9 @@ class Notifier:
         self._notices = Notices(slots, os.getpid())
         self._rhythm = managed.watchdog / 2
         self._beat: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
         if socket is not None and self._rhythm:
             self._beat_again()
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether a service manager started us."""
-        return self._socket is not None
 
     def hear(self, record: Record) -> None:
         """Pass on what a record means to the service manager."""
@@ -68,8 +66,15 @@ class Notifier:
             if listener.is_ours and name not in passed.stored():
                 self._socket.send(f"FDSTORE=1\nFDNAME={name}", (listener.sock.fileno(),))
 
+    def look_at_unit(self, tell: Callable[[Record], None]) -> None:
+        """Find out, beside everything else, whether our unit leaves workers alone; `tell` hears if not."""
+        if self._socket is not None:
+            self._look = self._loop.create_task(_look_at_unit(tell))
+
     def close(self) -> None:
         """Say nothing more."""
+        if self._look is not None:
+            self._look.cancel()
         if self._beat is not None:
             self._beat.cancel()
         if self._socket is not None:
@@ -80,3 +85,10 @@ class Notifier:
         if not self._socket.is_behind:
             self._socket.send("WATCHDOG=1")
         self._beat = self._loop.call_later(self._rhythm, self._beat_again)
+
+
+async def _look_at_unit(tell: Callable[[Record], None]) -> None:
+    found = own_unit()
+    mode = await asyncio.to_thread(kill_mode, found) if found is not None else ""
+    if found is not None and mode and mode not in FIT:
+        tell(KillModeUnfit(found.name, mode))

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Policy, Rhythm
@@ -65,6 +66,7 @@ def zygote_plan(
     store: Path,
     descriptors: tuple[int, ...],
     environment: Mapping[str, str],
+    account: Account | None = None,
 ) -> ZygotePlan:
     """What the zygote of a cohort is to be.
 
@@ -75,6 +77,7 @@ def zygote_plan(
         store: The artifact store.
         descriptors: What it inherits for its workers.
         environment: All of its environment.
+        account: Whom it runs as, None for ourselves.
     """
     preload = None
     if application is not None and settings.app is not None and settings.app.preload:
@@ -96,4 +99,6 @@ def zygote_plan(
         path=(application.directory,) if application is not None else (),
         preload=preload,
         orphan=settings.deadlines.orphan,
+        account=account,
+        umask=int(settings.umask, 8) if settings.umask else -1,
     )

@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +18,7 @@ from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserve
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts
+from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import Paths, paths
 from changeover.supervisor.config.settings import Settings
@@ -37,13 +38,13 @@ from changeover.supervisor.plans import policy, worker_settings, zygote_plan
 from changeover.supervisor.process import notify
 from changeover.supervisor.process import passed as passed_sockets
 from changeover.supervisor.process.address import parse_address
-from changeover.supervisor.process.arrivals import Protection, allow_arrivals, end_all_arrivals
-from changeover.supervisor.process.listeners import BoundListener, Listeners
+from changeover.supervisor.process.arrivals import Protection, allow_all_arrivals, end_all_arrivals
+from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.passed import Passed
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
+from changeover.supervisor.process.sharing import STATE_MODE, other_account, share_state
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
 from changeover.supervisor.process.title import set_title
-from changeover.supervisor.process.unit import FIT, kill_mode, own_unit
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.shell import (
@@ -51,7 +52,6 @@ from changeover.supervisor.telemetry.shell import (
     CellStored,
     ControlUnserved,
     Finished,
-    KillModeUnfit,
     Listening,
     LogReopened,
     SignalTaken,
@@ -72,7 +72,6 @@ ReadSettings = Callable[[], Checked]
 
 BUG = 70
 """Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
-STATE_MODE = 0o750
 LEAVE = 10.0
 """Seconds from the last decision to being gone, whatever a disk that hangs still holds up."""
 STOP_ARRIVALS = 1.0
@@ -120,22 +119,27 @@ async def _serve_notifying(
     settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, passed: Passed, notifier: Notifier
 ) -> int:
     places = paths(settings, os.environ, os.getuid())
+    account = other_account(settings)
     async with AsyncExitStack() as stack:
-        runtime = RuntimeDirectory.take(places.runtime, settings.name)
+        runtime = RuntimeDirectory.take(places.runtime, settings.name, account)
         stack.callback(runtime.close)
         private_directory(places.state, STATE_MODE)
+        if account is not None:
+            share_state(places.state, places.store, account)
         journal = await Journal.open(places.journal, settings.history.keep)
         stack.push_async_callback(journal.close)
         listeners = Listeners.bind([parse_address(text) for text in settings.bind], settings.backlog, passed)
         stack.callback(listeners.close)
-        _allow_arrivals(listeners.bound)
+        allow_all_arrivals(listeners.bound)
         notifier.store(listeners.bound, passed)
         cell = CellWriter(runtime.cell)
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
-        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, notifier)
+        service = Service(
+            settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, notifier, account
+        )
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -158,12 +162,6 @@ def _take_application(
         raise ApplicationNotTaken(str(error)) from error
     except OSError as error:
         raise ApplicationNotTaken(f"{error.filename or places.store}: {error.strerror}") from error
-
-
-def _allow_arrivals(bound: Iterable[BoundListener]) -> None:
-    for listener in bound:
-        if reason := allow_arrivals(listener):
-            logger.warning("%s: an earlier stop may still turn connections away: %s", listener.shown, reason)
 
 
 def _leave_in_time(status: int) -> None:
@@ -197,11 +195,12 @@ class Service:
         app: ApplicationSpec | None,
         store: Path,
         notifier: Notifier,
+        account: Account | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._reloads: set[asyncio.Task[Outcome]] = set()
-        self._settings = settings
+        self._settings, self._account = settings, account
         self._store = store
         self._app = app
         self._listeners = listeners
@@ -215,6 +214,8 @@ class Service:
         self._driver = Driver(self._loop, self._machine)
         self._teller, self._chronicle, self._notifier = Teller(), Chronicle(), notifier
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
+        if account is not None:
+            runtime.share_links(account)
         self._counts = counts.Counts(counts_fd)
         self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
         self._desk = Desk(
@@ -231,7 +232,6 @@ class Service:
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
-        self._look: asyncio.Task[None] | None = None
         self._driver.attach(
             Hands(
                 cell=cell,
@@ -259,7 +259,7 @@ class Service:
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
         self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
-        self._look = self._loop.create_task(self._look_at_unit())
+        self._notifier.look_at_unit(self._tell)
         inbox.attach(self._loop, self._on_signal)
 
     def stop(self, urgency: Urgency) -> None:
@@ -276,9 +276,7 @@ class Service:
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
-        _allow_arrivals(listener for listener in self._listeners.bound if not listener.is_ours)
-        if self._look is not None:
-            self._look.cancel()
+        allow_all_arrivals(listener for listener in self._listeners.bound if not listener.is_ours)
         self._driver.close()
         self._teller.stream.close()
         await self._control.stop()
@@ -286,12 +284,6 @@ class Service:
         self._link.close()
         self._counts.close()
         self._scan_thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _look_at_unit(self) -> None:
-        found = own_unit() if self._notifier.is_heard else None
-        mode = await asyncio.to_thread(kill_mode, found) if found is not None else ""
-        if found is not None and mode and mode not in FIT:
-            self._tell(KillModeUnfit(found.name, mode))
 
     async def _recall(self, recovered: Recovered) -> None:
         if recovered.committed is None:
@@ -361,7 +353,15 @@ class Service:
     def _zygote_plan(self, cohort: int) -> ZygotePlan:
         overview = self._machine.view()
         committed = overview.committed.application if overview.committed and overview.epoch else None
-        return zygote_plan(self._settings, cohort, committed or self._app, self._store, self._descriptors, os.environ)
+        return zygote_plan(
+            self._settings,
+            cohort,
+            committed or self._app,
+            self._store,
+            self._descriptors,
+            os.environ,
+            self._account,
+        )
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}

@@ -27,6 +27,9 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "orphan_timeout": (("deadlines", "orphan"), "--orphan-timeout"),
     "epoch_header": (("epoch_header",), "--epoch-header"),
     "boot": (("boot",), "--boot"),
+    "user": (("user",), "--user"),
+    "group": (("group",), "--group"),
+    "umask": (("umask",), "--umask"),
     "name": (("name",), "--name"),
     "state_dir": (("state_dir",), "--state-dir"),
     "runtime_dir": (("runtime_dir",), "--runtime-dir"),
@@ -58,6 +61,9 @@ _OPTIONS = (
     click.option(
         "--boot", type=click.Choice(["auto", "last", "disk"]), help="Serve what is on disk, or what was committed last."
     ),
+    click.option("-u", "--user", metavar="USER", help="Run workers as this user, with all its groups."),
+    click.option("-g", "--group", metavar="GROUP", help="Run workers with this group."),
+    click.option("-m", "--umask", metavar="OCTAL", help="What files made by workers lack, like 027."),
     click.option("-n", "--name", metavar="NAME", help="The service's name; by default the folder's."),
     click.option("--state-dir", metavar="DIR", help="Folder for journal and artifacts."),
     click.option("--runtime-dir", metavar="DIR", help="Folder for sockets."),

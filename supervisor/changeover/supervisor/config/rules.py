@@ -13,6 +13,7 @@ MAX_HEAD = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_UMASK = re.compile(r"(?:0o)?[0-7]{1,4}|")
 _BIND = re.compile(r"unix:.+|fd://[^:/\s-][^:/\s]*|(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]*):(?P<port>\d+)")
 
 
@@ -39,6 +40,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.workers", settings.workers == "auto" or settings.workers >= 1, "must be at least 1, or `auto`"
     yield "$.backlog", settings.backlog >= 1, "must be at least 1"
     yield "$.max_connections", settings.max_connections >= 0, "must be 0 or more"
+    yield "$.umask", bool(_UMASK.fullmatch(settings.umask)), f"{settings.umask!r} is no octal number like `027`"
     yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
     yield "$.drain.max_resident", drain.max_resident >= 2, "must be at least 2: a swap holds two copies for a moment"
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"

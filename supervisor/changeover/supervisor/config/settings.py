@@ -153,6 +153,9 @@ class Settings(msgspec.Struct, frozen=True):
             it is held or refused, then the last.
         on_silent_worker: When a worker lets the prepare deadline pass, `abort` changes nothing anywhere, `kill` goes on
             without it.
+        user: Name or number of the user that workers run as, for a supervisor that is root; by default its own.
+        group: Name or number of their group; by default the user's own.
+        umask: Permissions that files made by workers lack, in octal (`"027"`); by default as inherited.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         app: The application.
@@ -172,6 +175,9 @@ class Settings(msgspec.Struct, frozen=True):
     epoch_header: bool = False
     boot: Literal["auto", "last", "disk"] = "auto"
     on_silent_worker: Literal["abort", "kill"] = "abort"
+    user: str = ""
+    group: str = ""
+    umask: str = ""
     runtime_dir: str = ""
     state_dir: str = ""
     app: App | None = None

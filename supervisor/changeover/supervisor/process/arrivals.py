@@ -18,6 +18,7 @@ import asyncio
 import ctypes
 import enum
 import errno
+import logging
 import socket
 import struct
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ import msgspec
 from changeover.supervisor.process.holders import count_tcp
 from changeover.supervisor.process.listeners import BoundListener
 from changeover.workers.link.hops import ANY, IMPOSSIBLE, demand_hops
+
+logger = logging.getLogger("changeover")
 
 SO_ATTACH_FILTER = 26
 SO_DETACH_FILTER = 27
@@ -134,6 +137,13 @@ def allow_arrivals(listener: BoundListener) -> str:
     except OSError as error:
         return "" if error.errno == errno.ENOENT else error.strerror or str(error)
     return ""
+
+
+def allow_all_arrivals(listeners: Iterable[BoundListener]) -> None:
+    """Undo it everywhere; where the system does not let us, the log says so."""
+    for listener in listeners:
+        if reason := allow_arrivals(listener):
+            logger.warning("%s: an earlier stop may still turn connections away: %s", listener.shown, reason)
 
 
 def queued(listener: BoundListener) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.process.errors import ProcessError
 from changeover.supervisor.process.stacks import StacksFile
 from changeover.workers.protocol.forking import DEFAULT_ENTRY, Preload, Setup
@@ -45,6 +46,8 @@ class ZygotePlan(msgspec.Struct, frozen=True):
         orphan: How long it waits for a supervisor that went away, in seconds; 0 = for ever.
         ready: How long it may take to get ready, in seconds.
         entry: What its workers run, `module:function`.
+        account: Whom it and its workers run as, None for ourselves.
+        umask: Permissions that files made by it and its workers lack; -1 = as inherited.
     """
 
     cohort: int
@@ -58,6 +61,8 @@ class ZygotePlan(msgspec.Struct, frozen=True):
     orphan: float = 900.0
     ready: float = 60.0
     entry: str = DEFAULT_ENTRY
+    account: Account | None = None
+    umask: int = -1
 
     def setup(self) -> Setup:
         """The zygote's first message."""
@@ -107,6 +112,10 @@ def start_zygote(plan: ZygotePlan, path: Path) -> StartedZygote:
         raise ZygoteNotStarted(plan.cohort, plan.python, str(error)) from error
 
 
+def _environment(plan: ZygotePlan) -> dict[str, str]:
+    return {**plan.environment, **(plan.account.environment() if plan.account is not None else {})}
+
+
 def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZygote:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stacks = os.memfd_create(f"stacks of zygote {plan.cohort}", os.MFD_CLOEXEC)
@@ -117,9 +126,13 @@ def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZ
             [plan.python, "-P", "-m", MODULE, "--socket", str(listening.fileno()), "--stacks", str(stacks)],
             stdin=subprocess.DEVNULL,
             cwd=plan.directory,
-            env=dict(plan.environment),
+            env=_environment(plan),
             pass_fds=(listening.fileno(), stacks, *plan.descriptors),
             start_new_session=True,
+            user=None if plan.account is None else plan.account.uid,
+            group=None if plan.account is None else plan.account.gid,
+            extra_groups=None if plan.account is None else plan.account.groups,
+            umask=plan.umask,
         )
         return StartedZygote(path, process, _pidfd(process), sock, StacksFile(stacks))
     except BaseException:
