@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from changeover.supervisor.config.accounts import Account
+from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Policy, Rhythm
@@ -101,4 +102,6 @@ def zygote_plan(
         orphan=settings.deadlines.orphan,
         account=account,
         umask=int(settings.umask, 8) if settings.umask else -1,
+        rlimits=tuple(map(parse_rlimit, settings.rlimits)),
+        no_new_privs=settings.no_new_privs,
     )

@@ -21,6 +21,7 @@ from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import Paths, paths
+from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Origin, Recovered, Trigger
@@ -39,6 +40,7 @@ from changeover.supervisor.process import notify
 from changeover.supervisor.process import passed as passed_sockets
 from changeover.supervisor.process.address import parse_address
 from changeover.supervisor.process.arrivals import Protection, allow_all_arrivals, end_all_arrivals
+from changeover.supervisor.process.limiting import refuse_impossible
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.passed import Passed
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
@@ -120,6 +122,7 @@ async def _serve_notifying(
 ) -> int:
     places = paths(settings, os.environ, os.getuid())
     account = other_account(settings)
+    refuse_impossible(map(parse_rlimit, settings.rlimits))
     async with AsyncExitStack() as stack:
         runtime = RuntimeDirectory.take(places.runtime, settings.name, account)
         stack.callback(runtime.close)

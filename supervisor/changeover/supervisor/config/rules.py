@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from changeover.supervisor.config import rlimits
 from changeover.supervisor.config.settings import Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes
 from changeover.workers.protocol.document import Mistake, below
@@ -22,6 +23,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
     found = [Mistake(path, message) for path, ok, message in _rules(settings) if not ok]
     for index, address in enumerate(settings.bind):
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
+    found += rlimits.mistakes("$.rlimits", settings.rlimits)
     for name, plugin in settings.plugins.entries.items():
         mounts = {"": plugin.mount} if isinstance(plugin.mount, str) else plugin.mount or {}
         for service, mount in mounts.items():

@@ -156,6 +156,8 @@ class Settings(msgspec.Struct, frozen=True):
         user: Name or number of the user that workers run as, for a supervisor that is root; by default its own.
         group: Name or number of their group; by default the user's own.
         umask: Permissions that files made by workers lack, in octal (`"027"`); by default as inherited.
+        rlimits: Limits that the kernel keeps for each worker: `nofile=65536`, `core=0:unlimited` (soft and hard).
+        no_new_privs: Whether workers gain nothing by executing setuid files, or files with capabilities.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         app: The application.
@@ -178,6 +180,8 @@ class Settings(msgspec.Struct, frozen=True):
     user: str = ""
     group: str = ""
     umask: str = ""
+    rlimits: tuple[str, ...] = ()
+    no_new_privs: bool = True
     runtime_dir: str = ""
     state_dir: str = ""
     app: App | None = None
