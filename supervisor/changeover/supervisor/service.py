@@ -40,6 +40,7 @@ from changeover.supervisor.process import notify
 from changeover.supervisor.process import passed as passed_sockets
 from changeover.supervisor.process.address import parse_address
 from changeover.supervisor.process.arrivals import Protection, allow_all_arrivals, end_all_arrivals
+from changeover.supervisor.process.holders import worded
 from changeover.supervisor.process.limiting import refuse_impossible
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.passed import Passed
@@ -50,6 +51,7 @@ from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.shell import (
+    AddressHeld,
     ArrivalsUnprotected,
     CellStored,
     ControlUnserved,
@@ -152,6 +154,7 @@ async def _serve_notifying(
             log.flush()
             os._exit(BUG)
         _leave_in_time(status)
+        await service.name_holders()
         return status
 
 
@@ -271,6 +274,11 @@ class Service:
             self._last_call = self._loop.create_task(self._stop_gracefully())
         else:
             self._driver.feed(events.StopRequested(urgency))
+
+    async def name_holders(self) -> None:
+        """Say who keeps an address from being listened on again, once nobody of ours does."""
+        for listener, holders in await asyncio.to_thread(lambda: tuple(self._listeners.held_by_others())):
+            self._tell(AddressHeld(listener.shown, worded(holders)))
 
     def tell_rest(self) -> None:
         """Tell what waits to be told."""

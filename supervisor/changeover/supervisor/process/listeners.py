@@ -4,14 +4,20 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from changeover.supervisor.process.address import Address, FdAddress, PassedAddress, TcpAddress, UnixAddress
 from changeover.supervisor.process.errors import ProcessError
-from changeover.supervisor.process.holders import Holder, holders_of_path, holders_of_port, worded
+from changeover.supervisor.process.holders import (
+    Holder,
+    holders_of_path,
+    holders_of_port,
+    holders_of_socket,
+    worded,
+)
 from changeover.supervisor.process.passed import NOTHING, Passed, stored_name
 from changeover.workers.runtime.settings import Listener
 
@@ -144,6 +150,17 @@ class Listeners:
     def descriptors(self) -> tuple[int, ...]:
         """What a zygote inherits."""
         return tuple(listener.sock.fileno() for listener in self.bound)
+
+    def held_by_others(self) -> Iterator[tuple[BoundListener, tuple[Holder, ...]]]:
+        """Our own sockets that other processes hold beside us. Blocks on /proc.
+
+        The service manager may: it keeps them for our next life. It started us, or is the first of all processes.
+        """
+        allowed = frozenset({os.getpid(), os.getppid(), 1})
+        for listener in self.bound:
+            holders = holders_of_socket(listener.sock.fileno(), allowed) if listener.is_ours else ()
+            if holders:
+                yield listener, holders
 
     def close(self) -> None:
         """Unlink and close all."""

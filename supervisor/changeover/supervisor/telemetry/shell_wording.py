@@ -40,6 +40,11 @@ def _(record: shell.ArrivalsUnprotected) -> Worded:
 
 
 @word.register
+def _(record: shell.AddressHeld) -> Worded:
+    return Worded(WARNING, f"{record.address} stays {record.holders}; until then nothing else can listen there")
+
+
+@word.register
 def _(record: shell.KillModeUnfit) -> Worded:
     at_once = "" if record.mode == "mixed" else ", and a stop tells all processes at once, which resets connections"
     return Worded(
