@@ -59,11 +59,11 @@ class Place:
         """Where it serves, as soon as every worker serves `epoch`."""
         seen: list[StatusView] = []
 
-        def serves() -> bool:
+        def serves() -> object:
             assert self.process.poll() is None, self.log
             with contextlib.suppress(NoAnswer):
                 seen.append(self.client.get("/v1/status", StatusView))
-                return all(slot.epoch == epoch for slot in seen[-1].slots)
+                return seen[-1].slots and all(slot.epoch == epoch for slot in seen[-1].slots)
             return False
 
         await until(serves, f"epoch {epoch}; {self.log}", 30)

@@ -47,6 +47,7 @@ from changeover.supervisor.process.passed import Passed
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
 from changeover.supervisor.process.sharing import STATE_MODE, other_account, share_state
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
+from changeover.supervisor.process.temporary import spare_temporary
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
@@ -128,6 +129,7 @@ async def _serve_notifying(
     async with AsyncExitStack() as stack:
         runtime = RuntimeDirectory.take(places.runtime, settings.name, account)
         stack.callback(runtime.close)
+        os.environ.update(spare_temporary(runtime.real, account))
         private_directory(places.state, STATE_MODE)
         if account is not None:
             share_state(places.state, places.store, account)

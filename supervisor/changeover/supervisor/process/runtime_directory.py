@@ -171,7 +171,11 @@ def private_directory(directory: Path, mode: int, account: Account | None = None
             # Below /tmp whoever comes first makes the folder that others look in.
             _refuse_foreign(real.parent)
     except OSError as error:
-        raise DirectoryUnfit(real, f"{error.strerror}; choose another with --runtime-dir or --state-dir") from error
+        raise DirectoryUnfit(
+            real,
+            f"{error.strerror}; choose a folder that we may write to with --runtime-dir and --state-dir (or "
+            "CHANGEOVER_RUNTIME_DIR, CHANGEOVER_STATE_DIR), in a container one on a tmpfs",
+        ) from error
     return real
 
 
