@@ -14,7 +14,7 @@ from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
-from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerSettings
+from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerHooks, WorkerSettings
 
 
 def policy(settings: Settings) -> Policy:
@@ -56,6 +56,9 @@ def worker_settings(
         max_resident=settings.drain.max_resident,
         limits=settings.limits,
         drain=DrainDeadlines(settings.drain.http, settings.drain.stream, settings.drain.websocket, settings.drain.task),
+        hooks=WorkerHooks(
+            settings.hooks.after_fork, settings.hooks.worker_ready, settings.hooks.worker_exit, settings.hooks.deadline
+        ),
         deadlines=WorkerDeadlines(wait.hook, wait.graceful, wait.orphan, wait.heartbeat, wait.silence),
     )
 

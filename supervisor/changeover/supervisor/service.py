@@ -32,6 +32,7 @@ from changeover.supervisor.core.records import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.hooks import Commands
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.notifier import Notifier
@@ -129,6 +130,9 @@ async def _serve_notifying(
     async with AsyncExitStack() as stack:
         runtime = RuntimeDirectory.take(places.runtime, settings.name, account)
         stack.callback(runtime.close)
+        commands = Commands(settings.hooks, settings.name)
+        stack.push_async_callback(commands.close)
+        await commands.before_boot()
         os.environ.update(spare_temporary(runtime.real, account))
         private_directory(places.state, STATE_MODE)
         if account is not None:
@@ -145,7 +149,18 @@ async def _serve_notifying(
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
         service = Service(
-            settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, notifier, account
+            settings,
+            runtime,
+            journal,
+            listeners,
+            cell,
+            counts_fd,
+            scanner,
+            app,
+            places.store,
+            notifier,
+            account,
+            commands,
         )
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
@@ -204,11 +219,12 @@ class Service:
         store: Path,
         notifier: Notifier,
         account: Account | None,
+        commands: Commands,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._reloads: set[asyncio.Task[Outcome]] = set()
-        self._settings, self._account = settings, account
+        self._settings, self._account, self._commands = settings, account, commands
         self._store = store
         self._app = app
         self._listeners = listeners
@@ -389,6 +405,7 @@ class Service:
         self._chronicle.hear(record)
         self._teller.tell(record)
         self._notifier.hear(record)
+        self._commands.hear(record)
 
     def _broken(self, error: Exception) -> None:
         logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)

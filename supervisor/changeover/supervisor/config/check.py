@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config import rules
+from changeover.supervisor.config import hook_names, rules
 from changeover.supervisor.config.paths import default_name
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
 from changeover.supervisor.config.sources import Merged
@@ -82,7 +82,10 @@ def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: [
     mistakes: list[Mistake] = list(merged.mistakes)
     warnings = [ConfigError("environment", warning.path, warning.message) for warning in merged.warnings]
     if not mistakes:
-        settings = _completed(_read_areas(_split_plugins(merged.table, mistakes), mistakes), merged)
+        renamed: list[Mistake] = []
+        table = hook_names.translate(_split_plugins(merged.table, mistakes), mistakes, renamed)
+        warnings += [_located(warning, merged) for warning in renamed]
+        settings = _completed(_read_areas(table, mistakes), merged)
         unreadable = tuple(mistake.path for mistake in mistakes)
         found = (*rules.mistakes(settings), *ask(settings))
         mistakes += (mistake for mistake in found if not mistake.path.startswith(unreadable))

@@ -1,10 +1,11 @@
 """What settings must be beyond their types. Pure."""
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from changeover.supervisor.config import rlimits
-from changeover.supervisor.config.settings import Pipeline, Settings
+from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes
 from changeover.workers.protocol.document import Mistake, below
 
@@ -23,6 +24,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
     found = [Mistake(path, message) for path, ok, message in _rules(settings) if not ok]
     for index, address in enumerate(settings.bind):
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
+    found += _hook_mistakes(settings.hooks)
     found += rlimits.mistakes("$.rlimits", settings.rlimits)
     for name, plugin in settings.plugins.entries.items():
         mounts = {"": plugin.mount} if isinstance(plugin.mount, str) else plugin.mount or {}
@@ -64,6 +66,23 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target
         root = settings.app.root_path
         yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
+
+
+def _hook_mistakes(hooks: Hooks) -> list[Mistake]:
+    found = []
+    if hooks.deadline <= 0:
+        found.append(Mistake("$.hooks.deadline", "must be above 0: every wait ends"))
+    for name in ("before_boot", "after_fork", "worker_ready", "worker_exit", "cutover_committed"):
+        command = getattr(hooks, name)
+        if name in ("before_boot", "cutover_committed") and _TARGET.fullmatch(command):
+            found.append(Mistake(f"$.hooks.{name}", "must be a command: the supervisor imports no code of yours"))
+        try:
+            empty = bool(command) and not shlex.split(command)
+        except ValueError as error:
+            found.append(Mistake(f"$.hooks.{name}", f"{command!r} cannot be split into words: {error}"))
+        else:
+            found += [Mistake(f"$.hooks.{name}", "names no program")] if empty else []
+    return found
 
 
 def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:

@@ -11,7 +11,7 @@ import msgspec
 from changeover.workers.http.limits import Limits
 from changeover.workers.plugins.manifest import Reload
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
-from changeover.workers.runtime.settings import DrainDeadlines
+from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
 
 
 class App(msgspec.Struct, frozen=True):
@@ -138,6 +138,22 @@ class Deadlines(WorkerDeadlines, frozen=True):
     boot: float = 90.0
 
 
+class Hooks(WorkerHooks, frozen=True):
+    """Functions and commands of yours at the turns of the server's life.
+
+    Attributes:
+        after_fork: `module:function` or a command, in each new worker, which does not boot if it fails.
+        worker_ready: `module:function` or a command, beside the first requests of each worker.
+        worker_exit: `module:function` or a command, in a worker that was told to leave, after its requests.
+        before_boot: A command, before anything is bound or started; if it fails nothing is.
+        cutover_committed: A command, after each cutover that was committed, with its record on stdin.
+        deadline: What each hook has.
+    """
+
+    before_boot: str = ""
+    cutover_committed: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All of `changeover.toml`.
 
@@ -167,6 +183,7 @@ class Settings(msgspec.Struct, frozen=True):
         history: What is kept.
         limits: What clients may send.
         deadlines: Every other wait.
+        hooks: Functions and commands of yours.
     """
 
     name: str = ""
@@ -191,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True):
     history: History = History()
     limits: Limits = Limits()
     deadlines: Deadlines = Deadlines()
+    hooks: Hooks = Hooks()
 
     def slots(self, cores: int) -> int:
         """How many slots `workers` asks for on a machine with `cores` cores."""

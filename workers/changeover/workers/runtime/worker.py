@@ -23,6 +23,7 @@ from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.residency import end_leases
+from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
@@ -90,6 +91,8 @@ class Worker:
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
         self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
         self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
+        self._hooks = ServerHooks(birth)
+        self._readying: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
 
     async def live(self) -> int:
@@ -109,6 +112,7 @@ class Worker:
     def accept(self) -> None:
         """Start to accept connections."""
         self._acceptor.start()
+        self._readying = self._loop.create_task(self._hooks.run("worker_ready"))
 
     def switched(self, epoch: int) -> None:
         """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
@@ -181,6 +185,9 @@ class Worker:
             self._beat.cancel()
         await self._shell.close()
         await self._end_units(until - self._loop.time())
+        if self._readying is not None:
+            self._readying.cancel()
+        await self._hooks.run("worker_exit", max(QUICK, until - self._loop.time()))
         self._link.close()
 
     def _end_leases(self, kind: LeaseKind) -> None:
