@@ -52,6 +52,7 @@ from changeover.supervisor.process.temporary import spare_temporary
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
+from changeover.supervisor.telemetry.loop_lag import LoopLag
 from changeover.supervisor.telemetry.shell import (
     AddressHeld,
     ArrivalsUnprotected,
@@ -234,6 +235,7 @@ class Service:
         self._worker_settings = worker_settings(
             settings, runtime.path, store, listeners.for_workers(), cell.fd, counts_fd
         )
+        self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
         self._teller, self._chronicle, self._notifier = Teller(), Chronicle(), notifier
@@ -250,7 +252,7 @@ class Service:
             self.stop,
             journal,
             self._teller.stream,
-            lambda: self._teller.tally.counts(self._discarded()),
+            lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
         )
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
@@ -306,6 +308,7 @@ class Service:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
         allow_all_arrivals(listener for listener in self._listeners.bound if not listener.is_ours)
+        self._lag.close()
         self._driver.close()
         self._teller.stream.close()
         await self._control.stop()
