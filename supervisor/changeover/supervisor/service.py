@@ -18,10 +18,8 @@ from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserve
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts
-from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import Paths, paths
-from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Origin, Recovered, Trigger
@@ -32,29 +30,19 @@ from changeover.supervisor.core.records import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.errors import SupervisorError
-from changeover.supervisor.hooks import Commands
+from changeover.supervisor.host import Host
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
-from changeover.supervisor.notifier import Notifier
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
-from changeover.supervisor.process import notify
-from changeover.supervisor.process import passed as passed_sockets
-from changeover.supervisor.process.address import parse_address
-from changeover.supervisor.process.arrivals import Protection, allow_all_arrivals, end_all_arrivals
-from changeover.supervisor.process.holders import worded
-from changeover.supervisor.process.limiting import refuse_impossible
+from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
 from changeover.supervisor.process.listeners import Listeners
-from changeover.supervisor.process.passed import Passed
-from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
-from changeover.supervisor.process.sharing import STATE_MODE, other_account, share_state
+from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
-from changeover.supervisor.process.temporary import spare_temporary
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.loop_lag import LoopLag
 from changeover.supervisor.telemetry.shell import (
-    AddressHeld,
     ArrivalsUnprotected,
     CellStored,
     ControlUnserved,
@@ -110,59 +98,32 @@ def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> 
 
 
 async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
-    passed = passed_sockets.of_this_process()
-    loop = asyncio.get_running_loop()
-    notifier = Notifier(loop, *notify.of_this_process(loop.call_later), settings.slots(os.cpu_count() or 1))
+    host = Host(settings)
     try:
-        return await _serve_notifying(settings, read_settings, inbox, passed, notifier)
+        return await _serve_on(host, settings, read_settings, inbox)
     except SupervisorError as error:
-        notifier.say(str(error))
+        host.failed(str(error))
         raise
     finally:
-        notifier.close()
+        await host.close()
 
 
-async def _serve_notifying(
-    settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, passed: Passed, notifier: Notifier
-) -> int:
+async def _serve_on(host: Host, settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
     places = paths(settings, os.environ, os.getuid())
-    account = other_account(settings)
-    refuse_impossible(map(parse_rlimit, settings.rlimits))
     async with AsyncExitStack() as stack:
-        runtime = RuntimeDirectory.take(places.runtime, settings.name, account)
+        runtime = host.take_runtime(places)
         stack.callback(runtime.close)
-        commands = Commands(settings.hooks, settings.name)
-        stack.push_async_callback(commands.close)
-        await commands.before_boot()
-        os.environ.update(spare_temporary(runtime.real, account))
-        private_directory(places.state, STATE_MODE)
-        if account is not None:
-            share_state(places.state, places.store, account)
+        await host.prepare(runtime, places)
         journal = await Journal.open(places.journal, settings.history.keep)
         stack.push_async_callback(journal.close)
-        listeners = Listeners.bind([parse_address(text) for text in settings.bind], settings.backlog, passed)
+        listeners = host.listen()
         stack.callback(listeners.close)
-        allow_all_arrivals(listeners.bound)
-        notifier.store(listeners.bound, passed)
         cell = CellWriter(runtime.cell)
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
-        service = Service(
-            settings,
-            runtime,
-            journal,
-            listeners,
-            cell,
-            counts_fd,
-            scanner,
-            app,
-            places.store,
-            notifier,
-            account,
-            commands,
-        )
+        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, host)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -172,7 +133,7 @@ async def _serve_notifying(
             log.flush()
             os._exit(BUG)
         _leave_in_time(status)
-        await service.name_holders()
+        await host.name_holders(listeners, service.tell)
         return status
 
 
@@ -218,14 +179,12 @@ class Service:
         scanner: Scanner,
         app: ApplicationSpec | None,
         store: Path,
-        notifier: Notifier,
-        account: Account | None,
-        commands: Commands,
+        host: Host,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._reloads: set[asyncio.Task[Outcome]] = set()
-        self._settings, self._account, self._commands = settings, account, commands
+        self._settings, self._host = settings, host
         self._store = store
         self._app = app
         self._listeners = listeners
@@ -238,10 +197,10 @@ class Service:
         self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
-        self._teller, self._chronicle, self._notifier = Teller(), Chronicle(), notifier
+        self._teller, self._chronicle = Teller(), Chronicle()
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
-        if account is not None:
-            runtime.share_links(account)
+        if host.account is not None:
+            runtime.share_links(host.account)
         self._counts = counts.Counts(counts_fd)
         self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
         self._desk = Desk(
@@ -268,7 +227,7 @@ class Service:
                 scan_thread=self._scan_thread,
                 held=lambda: self._machine.view().held,
                 birth=self._birth,
-                tell=self._tell,
+                tell=self.tell,
                 resolve=self._desk.resolve,
                 answer=self._desk.answer,
                 exit=self._exit,
@@ -283,9 +242,9 @@ class Service:
         await self._recall(recovered)
         preloaded = self._app.artifact if self._app and self._settings.app and self._settings.app.preload else ""
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
-        self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
+        self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
-        self._notifier.look_at_unit(self._tell)
+        self._host.began(self.tell)
         inbox.attach(self._loop, self._on_signal)
 
     def stop(self, urgency: Urgency) -> None:
@@ -295,10 +254,13 @@ class Service:
         else:
             self._driver.feed(events.StopRequested(urgency))
 
-    async def name_holders(self) -> None:
-        """Say who keeps an address from being listened on again, once nobody of ours does."""
-        for listener, holders in await asyncio.to_thread(lambda: tuple(self._listeners.held_by_others())):
-            self._tell(AddressHeld(listener.shown, worded(holders)))
+    def tell(self, record: Record) -> None:
+        """Hand a record to everybody who hears of it."""
+        if isinstance(record, CellStored):
+            set_title(self._settings.name, f"epoch {record.epoch}")
+        self._chronicle.hear(record)
+        self._teller.tell(record)
+        self._host.hear(record)
 
     def tell_rest(self) -> None:
         """Tell what waits to be told."""
@@ -307,7 +269,7 @@ class Service:
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
-        allow_all_arrivals(listener for listener in self._listeners.bound if not listener.is_ours)
+        self._host.give_back(self._listeners)
         self._lag.close()
         self._driver.close()
         self._teller.stream.close()
@@ -329,14 +291,14 @@ class Service:
         try:
             for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
                 if call.protection is Protection.NONE:
-                    self._tell(ArrivalsUnprotected(call.address, call.reason))
+                    self.tell(ArrivalsUnprotected(call.address, call.reason))
         finally:
             # Whoever was in more of a hurry meanwhile is not to be hurried further by our being late.
             if self._machine.view().stopping is shutdown.State.RUNNING:
                 self._driver.feed(events.StopRequested(Urgency.GRACEFUL))
 
     def _on_signal(self, received: Received) -> None:
-        self._tell(SignalTaken(received.signum.name, received.meaning.value))
+        self.tell(SignalTaken(received.signum.name, received.meaning.value))
         match received.meaning:
             case Meaning.RELOAD:
                 self._reload()
@@ -352,7 +314,7 @@ class Service:
                 self._driver.feed(events.ScaleRequested(0))
             case Meaning.REOPEN_LOGS:
                 log.reopen()
-                self._tell(LogReopened())
+                self.tell(LogReopened())
 
     def _reload(self) -> None:
         origin = Origin(Trigger.HUP, uid=os.getuid())
@@ -392,7 +354,7 @@ class Service:
             self._store,
             self._descriptors,
             os.environ,
-            self._account,
+            self._host.account,
         )
 
     def _discarded(self) -> dict[str, int]:
@@ -400,15 +362,7 @@ class Service:
 
     def _control_unserved(self, error: ControlSocketUnserved) -> None:
         self._chronicle.unserved = str(error)
-        self._tell(ControlUnserved(str(error.path), error.reason))
-
-    def _tell(self, record: Record) -> None:
-        if isinstance(record, CellStored):
-            set_title(self._settings.name, f"epoch {record.epoch}")
-        self._chronicle.hear(record)
-        self._teller.tell(record)
-        self._notifier.hear(record)
-        self._commands.hear(record)
+        self.tell(ControlUnserved(str(error.path), error.reason))
 
     def _broken(self, error: Exception) -> None:
         logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)
