@@ -124,6 +124,7 @@ async def _serve_on(host: Host, settings: Settings, read_settings: ReadSettings,
         stack.callback(os.close, counts_fd)
         scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
         service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, host)
+        stack.push_async_callback(host.name_holders, listeners, service.tell)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -133,7 +134,6 @@ async def _serve_on(host: Host, settings: Settings, read_settings: ReadSettings,
             log.flush()
             os._exit(BUG)
         _leave_in_time(status)
-        await host.name_holders(listeners, service.tell)
         return status
 
 
