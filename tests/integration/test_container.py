@@ -1,7 +1,9 @@
 """In a container: the first of all processes, nobody in particular, and nowhere to write but a tmpfs."""
 
 import asyncio
+import contextlib
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -48,6 +50,20 @@ SOMEBODY = 47110
 """A user without an entry anywhere."""
 
 
+async def ended(outer: "subprocess.Popen[bytes]") -> None:
+    """End a process tree that `unshare` made, and wait until it is gone."""
+    tree = psutil.Process(outer.pid).children() if outer.poll() is None else []
+    for first in tree:
+        first.terminate()
+    try:
+        await asyncio.to_thread(outer.wait, 20)
+    finally:
+        for first in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                first.kill()
+        outer.kill()
+
+
 class Container:
     """A process tree, a read-only root, and a tmpfs, by themselves.
 
@@ -90,12 +106,7 @@ class Container:
             first = next(iter(psutil.Process(outer.pid).children()), psutil.Process(outer.pid))
             yield first
         finally:
-            for process in psutil.Process(outer.pid).children() if outer.poll() is None else ():
-                process.terminate()
-            try:
-                await asyncio.to_thread(outer.wait, 20)
-            finally:
-                outer.kill()
+            await ended(outer)
 
     async def status(self, first: psutil.Process, epoch: int = 1) -> StatusView:
         """How it fares, as soon as `epoch` serves everywhere."""
@@ -190,3 +201,22 @@ async def test_a_supervisor_that_is_killed_ends_the_container_with_its_signal(co
         supervisor.kill()
         await asyncio.to_thread(container.outer.wait, 20)
     assert container.outer.returncode == 128 + signal.SIGKILL
+
+
+async def test_a_key_at_the_terminal_is_one_signal_although_two_processes_have_it(container: Container) -> None:
+    facts.write(container.plugins, "1.0")
+    keyboard, terminal = pty.openpty()
+    run = [sys.executable, "-m", "changeover.supervisor", "run", f"--plugins={container.plugins}", "--log-format=text"]
+    apart = ["setsid", "--ctty", "--wait", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with (container.folder / "log").open("ab") as log:
+        outer = subprocess.Popen([*apart, *run, *on_tmpfs(container), "--bind=127.0.0.1:0"], stdin=terminal, stderr=log)
+    try:
+        await until(lambda: "serves in its worker" in container.log, "it to serve", 30)
+        os.write(keyboard, b"\x03")
+        await until(lambda: "finished: asked to stop" in container.log, "it to stop", 20)
+        assert container.log.count("SIGINT: ") == container.log.count("SIGINT: stop gracefully") == 1
+        assert await asyncio.to_thread(outer.wait, 20) == 0
+    finally:
+        await ended(outer)
+        os.close(keyboard)
+        os.close(terminal)
