@@ -19,6 +19,7 @@ from changeover.server import StatusView
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
 from tests import facts
 from tests.namespaces import for_everybody, needs_root, open_folder
+from tests.service import Connection
 from tests.waits import until
 
 NOBODY = 65534
@@ -106,6 +107,23 @@ async def test_reloads_and_deaths_go_as_ever(place: Place) -> None:
         third = await facts.ask(await place.address(2))
         assert (third.version, third.uids) == ("2.0", (NOBODY,) * 3)
         assert third.pid != first.pid
+
+
+async def test_an_application_is_preloaded_as_that_user_out_of_what_root_stored(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    code = place.folder / "code"
+    code.mkdir()
+    (code / "shop.py").write_text(
+        "import os\nUID = os.getuid()\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'http':\n"
+        "        await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "        await send({'type': 'http.response.body', 'body': b'%d' % UID})\n"
+    )
+    async with place.served("shop:app", f"--app-dir={code}", "--user=nobody", umask=0o077):
+        connection = await Connection.open(await place.address())
+        assert (await connection.get("/")).body == str(NOBODY)
+        connection.close()
 
 
 async def test_a_number_without_an_entry_will_do(place: Place) -> None:
