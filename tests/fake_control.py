@@ -20,6 +20,7 @@ from changeover.supervisor.control import (
     Milestone,
     OnProgress,
     PluginView,
+    QuarantineView,
     RegistryView,
     SlotLeases,
     SlotState,
@@ -70,6 +71,8 @@ REFUSAL = SlotRefusal(
         traceback=TRACEBACK,
     ),
 )
+
+AGAIN = "the reason may pass: watching and schedule try it again, less and less often"
 
 
 class FakeControl:
@@ -150,6 +153,8 @@ class FakeControl:
             listen=("127.0.0.1:8000", "unix:/run/shop/web.sock"),
             slots=tuple(self._slot(slot) for slot in range(self.slots)),
             plugins=(PluginView("pricing", "1.5.0", 7),),
+            automatic=("on-change",),
+            quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
             alarms=self.alarms,
             counts=self.teller.tally.counts({}),
@@ -182,7 +187,7 @@ class FakeControl:
     async def explain(self, epoch: int) -> Explanation:
         if epoch == 6:
             line = msgspec.structs.replace(self._line(6), state=EpochState.ABORTED, reason="slot 2 refused")
-            return Explanation(line, (REFUSAL,))
+            return Explanation(line, (REFUSAL,), again=AGAIN)
         if not 0 < epoch <= self.epoch:
             raise UnknownEpoch(epoch)
         return Explanation(

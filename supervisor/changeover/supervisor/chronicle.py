@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from changeover.supervisor.control import EpochState, HistoryLine
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Aborted, Origin
+from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.records import Record
 from changeover.supervisor.journal.views import EpochStory
+from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.telemetry.wording import age
 from changeover.workers.protocol.refusal import Refusal
 
@@ -24,6 +26,9 @@ class Chronicle:
         refused: The last refused epoch's line, until a later one is committed.
         degraded: Unit, as people see it -> the hook failure that degraded it.
         unserved: Why the control socket is not served, empty while it is.
+        automatic: When changes are taken without being asked for.
+        blind: Why the kernel tells of no changes, empty while it does.
+        aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
     """
 
@@ -32,12 +37,20 @@ class Chronicle:
         self.refused: HistoryLine | None = None
         self.degraded: dict[str, Refusal] = {}
         self.unserved = ""
+        self.automatic: tuple[str, ...] = ()
+        self.blind = ""
+        self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
 
     def recall(self, story: EpochStory) -> None:
         """Begin with the epoch that was committed last before this supervisor started."""
         self.serving = line(story, story.epoch, frozenset())
+
+    def recall_refusal(self, story: EpochStory) -> None:
+        """Remember when an epoch was refused before this supervisor started."""
+        if story.decided_at is not None:
+            self.aborted[story.epoch] = story.decided_at
 
     def hear(self, record: Record) -> None:
         """Take note of a record."""
@@ -50,6 +63,10 @@ class Chronicle:
                 self._aborted(record)
             case records.HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
+            case WatchingBegan(policies=policies):
+                self.automatic, self.blind = policies, ""
+            case WatchingBlind(reason=reason):
+                self.blind = reason
             case records.LeasesEnded():
                 self.ended.extend(_ended(record))
 
@@ -62,6 +79,9 @@ class Chronicle:
         )
 
     def _aborted(self, record: records.CutoverAborted) -> None:
+        self.aborted[record.epoch] = time.time()
+        while len(self.aborted) > MOST:
+            del self.aborted[min(self.aborted)]
         begun = self._begun.pop(record.epoch, None)
         if begun is None or record.origin is None:
             return

@@ -178,6 +178,7 @@ class Explanation(msgspec.Struct, frozen=True):
         units: What it consists of.
         routes: What leads to its pipelines.
         ended: Leases on it that the residency bound asked to end since the supervisor started, in words.
+        again: Whether its content is tried again without being asked for, in words; empty where that is no question.
     """
 
     line: HistoryLine
@@ -185,6 +186,7 @@ class Explanation(msgspec.Struct, frozen=True):
     units: tuple[UnitLine, ...] = ()
     routes: tuple[Route, ...] = ()
     ended: tuple[str, ...] = ()
+    again: str = ""
 
 
 class SlotLeases(msgspec.Struct, frozen=True):
@@ -218,6 +220,20 @@ class RegistryView(msgspec.Struct, frozen=True):
     registry: Registry
 
 
+class QuarantineView(msgspec.Struct, frozen=True):
+    """Content that was refused, and that watching and schedule skip until it changes.
+
+    Attributes:
+        content: The plugins that are to blame (`prices 1.6.0`), or the epoch when none is.
+        epoch: The number under which it was refused.
+        refused: When, wall clock; 0 when that is not known.
+    """
+
+    content: str
+    epoch: int
+    refused: float = 0.0
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """How the whole server fares, out of one read.
 
@@ -237,6 +253,8 @@ class StatusView(msgspec.Struct, frozen=True):
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
         held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
+        automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
+        quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
@@ -257,6 +275,8 @@ class StatusView(msgspec.Struct, frozen=True):
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND
     held: tuple[str, ...] = ()
+    automatic: tuple[str, ...] = ()
+    quarantine: tuple[QuarantineView, ...] = ()
     stopping: Urgency | None = None
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()

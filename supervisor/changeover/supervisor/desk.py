@@ -29,7 +29,16 @@ from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.unanswerable import SlotEmpty, Stopping, UnknownEpoch, UnknownSlot, WorkerSilent
-from changeover.supervisor.views import STOPPING, alarms, journal_state, plugin_views, slot_view
+from changeover.supervisor.views import (
+    STOPPING,
+    alarms,
+    blindness,
+    journal_state,
+    plugin_views,
+    quarantine_views,
+    slot_view,
+    tried_again,
+)
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
 from changeover.workers.protocol.snapshot import PluginSpec, UnitSpec
 
@@ -122,8 +131,10 @@ class Desk:
             refused=told.refused,
             journal=journal_state(overview),
             held=tuple(sorted(map(str, overview.held))),
+            automatic=told.automatic,
+            quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
-            alarms=alarms(overview, slots, told.degraded, told.unserved),
+            alarms=(*alarms(overview, slots, told.degraded, told.unserved), *blindness(told.blind)),
             counts=self._counts(),
         )
 
@@ -145,6 +156,7 @@ class Desk:
             units=tuple(_unit_line(unit) for unit in candidate.units),
             routes=candidate.routes,
             ended=tuple(words for held, words in self._chronicle.ended if held == epoch),
+            again=tried_again(story.decision, overview) if self._chronicle.automatic else "",
         )
 
     async def leases(self) -> LeasesView:

@@ -18,7 +18,7 @@ from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.effects import Effect
-from changeover.supervisor.core.entries import Held, SlotRefusal
+from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
@@ -59,6 +59,7 @@ class Hands:
         scanner: Reads what is on disk.
         scan_thread: Where that happens.
         held: What rollbacks set aside.
+        quarantine: What was refused and is not tried again by itself.
         birth: What a new worker is told.
         tell: Takes records.
         resolve: Takes outcomes, by ticket.
@@ -74,6 +75,7 @@ class Hands:
     scanner: Scanner
     scan_thread: Executor
     held: Callable[[], frozenset[Held]]
+    quarantine: Callable[[], tuple[Quarantined, ...]]
     birth: Callable[[WorkerId, str], Birth]
     tell: Callable[[Record], None]
     resolve: Callable[[int, Outcome], None]
@@ -213,8 +215,9 @@ class Driver:
 
     async def _scanned(self, effect: effects.Scan) -> ScanResult:
         try:
-            journal = self._hands.journal
-            past = Past(await journal.committed(), await journal.kept(), await journal.set_aside(), self._hands.held())
+            hands, journal = self._hands, self._hands.journal
+            told = (await journal.committed(), await journal.kept(), await journal.set_aside())
+            past = Past(*told, hands.held(), hands.quarantine())
         except JournalError as error:
             return ScanRefused((SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, str(error))),))
         scan = partial(self._hands.scanner.scan, effect.request, effect.epoch, effect.current, past)

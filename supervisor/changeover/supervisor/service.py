@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from changeover.supervisor.api.app import application
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
 from changeover.supervisor.artifacts.scanner import Scanner
+from changeover.supervisor.artifacts.taking import take_application
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.config.check import Checked
-from changeover.supervisor.config.paths import Paths, paths
+from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Origin, Recovered, Trigger
@@ -52,9 +53,11 @@ from changeover.supervisor.telemetry.shell import (
     SignalTaken,
 )
 from changeover.supervisor.telemetry.teller import Teller
+from changeover.supervisor.telemetry.tracebacks import Tracebacks
 from changeover.supervisor.unanswerable import Stopping
+from changeover.supervisor.watching.places import plan
+from changeover.supervisor.watching.watching import Beginning, Watching, begin
 from changeover.workers.generation.cell import CellWriter
-from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.snapshot import ApplicationSpec
@@ -73,20 +76,19 @@ STOP_ARRIVALS = 1.0
 """Seconds that handshakes under way have to complete before the accept queues are emptied."""
 
 
-class ApplicationNotTaken(SupervisorError):
-    """The application's content could not be read and stored, so nothing may be imported from it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the application's content cannot be taken: {reason}")
-
-
-def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+def run(
+    settings: Settings,
+    read_settings: ReadSettings,
+    inbox: SignalInbox,
+    tracebacks: Tracebacks = Tracebacks.WHOLE,
+) -> int:
     """Serve until told to stop.
 
     Args:
         settings: What to serve, and how.
         read_settings: Reads them again for each scan.
         inbox: Takes signals since before anything that takes time.
+        tracebacks: How much of them the log has.
 
     Returns:
         The exit status.
@@ -94,13 +96,13 @@ def run(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> 
     Raises:
         SupervisorError: The service cannot start; the message says why and what to do.
     """
-    return asyncio.run(_serve(settings, read_settings, inbox))
+    return asyncio.run(_serve(settings, read_settings, inbox, tracebacks))
 
 
-async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks) -> int:
     host = Host(settings)
     try:
-        return await _serve_on(host, settings, read_settings, inbox)
+        return await _serve_on(host, settings, read_settings, inbox, tracebacks)
     except SupervisorError as error:
         host.failed(str(error))
         raise
@@ -108,7 +110,9 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
         await host.close()
 
 
-async def _serve_on(host: Host, settings: Settings, read_settings: ReadSettings, inbox: SignalInbox) -> int:
+async def _serve_on(
+    host: Host, settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks
+) -> int:
     places = paths(settings, os.environ, os.getuid())
     async with AsyncExitStack() as stack:
         runtime = host.take_runtime(places)
@@ -122,8 +126,23 @@ async def _serve_on(host: Host, settings: Settings, read_settings: ReadSettings,
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)
-        scanner, app = await asyncio.to_thread(_take_application, settings, read_settings, places)
-        service = Service(settings, runtime, journal, listeners, cell, counts_fd, scanner, app, places.store, host)
+        apart = (places.state, places.runtime)
+        beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
+        scanner, app = await asyncio.to_thread(take_application, settings, read_settings, places)
+        service = Service(
+            settings,
+            runtime,
+            journal,
+            listeners,
+            cell,
+            counts_fd,
+            scanner,
+            app,
+            places.store,
+            beginning,
+            host,
+            tracebacks,
+        )
         stack.push_async_callback(host.name_holders, listeners, service.tell)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
@@ -135,18 +154,6 @@ async def _serve_on(host: Host, settings: Settings, read_settings: ReadSettings,
             os._exit(BUG)
         _leave_in_time(status)
         return status
-
-
-def _take_application(
-    settings: Settings, read_settings: ReadSettings, places: Paths
-) -> tuple[Scanner, ApplicationSpec | None]:
-    try:
-        scanner = Scanner(settings, read_settings, places.store, (places.state, places.runtime))
-        return scanner, scanner.store_application()
-    except UnreadableArtifact as error:
-        raise ApplicationNotTaken(str(error)) from error
-    except OSError as error:
-        raise ApplicationNotTaken(f"{error.filename or places.store}: {error.strerror}") from error
 
 
 def _leave_in_time(status: int) -> None:
@@ -179,7 +186,9 @@ class Service:
         scanner: Scanner,
         app: ApplicationSpec | None,
         store: Path,
+        beginning: Beginning,
         host: Host,
+        tracebacks: Tracebacks,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
@@ -197,7 +206,7 @@ class Service:
         self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
-        self._teller, self._chronicle = Teller(), Chronicle()
+        self._teller, self._chronicle = Teller(tracebacks), Chronicle()
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
         if host.account is not None:
             runtime.share_links(host.account)
@@ -215,6 +224,7 @@ class Service:
             self._chronicle,
         )
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
+        self._watching = Watching(self._loop, beginning, self._desk.request_cutover, self.tell)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
         self._driver.attach(
@@ -226,6 +236,7 @@ class Service:
                 scanner=scanner,
                 scan_thread=self._scan_thread,
                 held=lambda: self._machine.view().held,
+                quarantine=lambda: self._machine.view().quarantine,
                 birth=self._birth,
                 tell=self.tell,
                 resolve=self._desk.resolve,
@@ -240,6 +251,7 @@ class Service:
         set_title(self._settings.name, "booting")
         recovered = await self._journal.recover()
         await self._recall(recovered)
+        self._watching.start()
         preloaded = self._app.artifact if self._app and self._settings.app and self._settings.app.preload else ""
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16), application=preloaded))
         self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
@@ -260,6 +272,7 @@ class Service:
             set_title(self._settings.name, f"epoch {record.epoch}")
         self._chronicle.hear(record)
         self._teller.tell(record)
+        self._watching.hear(record)
         self._host.hear(record)
 
     def tell_rest(self) -> None:
@@ -271,6 +284,7 @@ class Service:
         inbox.detach(self._loop)
         self._host.give_back(self._listeners)
         self._lag.close()
+        self._watching.close()
         self._driver.close()
         self._teller.stream.close()
         await self._control.stop()
@@ -280,6 +294,9 @@ class Service:
         self._scan_thread.shutdown(wait=False, cancel_futures=True)
 
     async def _recall(self, recovered: Recovered) -> None:
+        for each in recovered.quarantine:
+            if (told := await self._journal.explain(each.epoch)) is not None:
+                self._chronicle.recall_refusal(told)
         if recovered.committed is None:
             return
         story = await self._journal.explain(recovered.committed.epoch)

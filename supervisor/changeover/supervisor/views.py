@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping
 
-from changeover.supervisor.control import JournalState, PluginState, PluginView, SlotState, SlotView
+from changeover.supervisor.control import (
+    JournalState,
+    PluginState,
+    PluginView,
+    QuarantineView,
+    SlotState,
+    SlotView,
+)
 from changeover.supervisor.core import boot, child, cutover, shutdown
+from changeover.supervisor.core.entries import Aborted, Decision
 from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.core.quarantine import passing
 from changeover.supervisor.core.view import Overview, SlotPicture
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginSpec
@@ -82,6 +91,28 @@ def _plugin_view(spec: PluginSpec, failure: Refusal | None) -> PluginView:
     return PluginView(spec.key.ref.name, spec.version, spec.key.since, PluginState.DEGRADED, note)
 
 
+def quarantine_views(overview: Overview, refused: Mapping[int, float]) -> tuple[QuarantineView, ...]:
+    """Show what is not tried again by itself: of each plugin the content that was refused last.
+
+    Args:
+        overview: The machine's picture.
+        refused: Epoch -> when it was refused, wall clock.
+    """
+    latest = {tuple(sorted(each.blamed)): each for each in overview.quarantine}
+    return tuple(QuarantineView(str(each), each.epoch, refused.get(each.epoch, 0.0)) for each in latest.values())
+
+
+def tried_again(decision: Decision | None, overview: Overview) -> str:
+    """Say whether refused content is tried again by itself."""
+    if not isinstance(decision, Aborted) or not decision.refusals:
+        return ""
+    if any(each.epoch == decision.epoch for each in overview.quarantine):
+        return "watching and schedule do not try it again until it changes; `changeover reload` does"
+    if passing(decision.refusals):
+        return "the reason may pass: watching and schedule try it again, less and less often"
+    return ""
+
+
 def journal_state(overview: Overview) -> JournalState:
     """Say whether decisions can be written."""
     if overview.cutover is cutover.State.IN_DOUBT:
@@ -103,3 +134,8 @@ def alarms(
     if unserved:
         found.append(unserved)
     return tuple(found)
+
+
+def blindness(reason: str) -> tuple[str, ...]:
+    """The alarm for changes that are noticed late; empty `reason`: for none."""
+    return (f"the kernel tells of no changes: {reason}",) if reason else ()

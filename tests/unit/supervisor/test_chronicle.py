@@ -1,9 +1,14 @@
 """What status and `explain` show of what was told."""
 
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
-from changeover.supervisor.core.records import LeasesEnded
+from changeover.supervisor.core.quarantine import MOST
+from changeover.supervisor.core.records import CutoverAborted, LeasesEnded
+from changeover.supervisor.journal.views import EpochStory
+from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
+from changeover.supervisor.views import blindness
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView
+from tests.entries import HUP, aborted, given
 
 WORKER = WorkerId(1, 2, 3)
 
@@ -22,3 +27,25 @@ def test_no_more_of_them_are_remembered_than_memory_allows() -> None:
     chronicle = Chronicle()
     chronicle.hear(LeasesEnded(WORKER, 41, 4, 2, (LeaseView("http", 1, "/slow", 12.0),) * (MOST_ENDED + 5)))
     assert len(chronicle.ended) == MOST_ENDED
+
+
+def test_a_kernel_that_tells_nothing_is_remembered_until_it_does() -> None:
+    chronicle = Chronicle()
+    chronicle.hear(WatchingBegan(("on-change",)))
+    chronicle.hear(WatchingBlind("limit reached", 60.0))
+    assert (chronicle.automatic, blindness(chronicle.blind)) == (
+        ("on-change",),
+        ("the kernel tells of no changes: limit reached",),
+    )
+    chronicle.hear(WatchingBegan(("on-change",)))
+    assert blindness(chronicle.blind) == ()
+
+
+def test_when_epochs_were_refused_is_remembered_of_the_latest_and_over_a_restart() -> None:
+    chronicle = Chronicle()
+    chronicle.recall_refusal(EpochStory(given(2), 10.0, aborted(2), 11.0))
+    assert chronicle.aborted == {2: 11.0}
+    for epoch in range(3, MOST + 10):
+        chronicle.hear(CutoverAborted(epoch, "no", (), HUP, 1))
+    assert len(chronicle.aborted) == MOST
+    assert min(chronicle.aborted) == 10

@@ -45,6 +45,7 @@ class World:
                 scanner=missing,
                 scan_thread=missing,
                 held=frozenset,
+                quarantine=tuple,
                 birth=missing,
                 tell=self.tell,
                 resolve=missing,

@@ -1,12 +1,12 @@
 """The application's content: its files, and what is installed with it."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.artifacts.settled import latest_change, settled
 from changeover.supervisor.config.settings import App
 from changeover.workers.pinned.content import interpreter_folders, is_own
@@ -95,7 +95,7 @@ class _Selection:
 
     def __init__(self, app: App, without: Iterable[Path]) -> None:
         self.root = Path(app.dir)
-        self._selects = re.compile("|".join(f"(?:{_pattern(glob)})" for glob in app.include) or r"(?!)")
+        self._selects = compiled(app.include)
         self._excluded = interpreter_folders().union(os.path.realpath(folder) for folder in without)
         self._found: dict[str, Path] = {}
 
@@ -122,10 +122,3 @@ class _Selection:
                 yield path
             elif os.path.isdir(path) and is_own(path) and os.path.realpath(path) not in above | self._excluded:
                 yield from self._walk(path, above)
-
-
-def _pattern(glob: str) -> str:
-    """A glob as a regular expression: `**/` is any folders or none, `*` and `?` stay in one name."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(meaning.get(part, re.escape(part)) for part in parts)

@@ -8,6 +8,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.problems import Problem
+from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.config.settings import Settings
 from changeover.workers.plugins.manifest import Handler
 from changeover.workers.plugins.order import arranged, disorder
@@ -125,11 +126,10 @@ def _overrides(content: Content, settings: Settings, origin: str, problems: list
     return dict(entry.mount)
 
 
-def only(names: Iterable[str], wanted: Layout, current: Snapshot) -> Layout:
-    """Take the named plugins' and pipelines' plans from `wanted`, all others from what serves."""
-    chosen = frozenset(names)
-    taken = [plan for plan in wanted.plans if plan.owner in chosen or plan.name in chosen]
-    kept = [plan for plan in plans_of(current) if plan.owner not in chosen and plan.name not in chosen]
+def within(reach: Reach, wanted: Layout, current: Snapshot) -> Layout:
+    """Take the plans that a request reaches from `wanted`, all others from what serves."""
+    taken = [plan for plan in wanted.plans if reach.pipeline(plan.name, plan.owner)]
+    kept = [plan for plan in plans_of(current) if not reach.pipeline(plan.name, plan.owner)]
     return Layout((*taken, *kept), wanted.problems)
 
 

@@ -10,15 +10,16 @@ from changeover.supervisor.artifacts.application import ApplicationContent, diff
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.folder import Listing, read_folder
-from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, only, unused
+from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
+from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.entries import Held, Trigger
+from changeover.supervisor.core.entries import Held, Quarantined, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
@@ -46,12 +47,14 @@ class Past(msgspec.Struct, frozen=True):
         kept: Every candidate that is kept, decided or not: what the store must not lose.
         set_aside: Digests of generations that were rolled back: a rollback without an epoch does not go there.
         held: What rollbacks set aside of each plugin and pipeline: what serves stays in its place.
+        quarantine: What was refused: where nobody asked, what serves stays in its place.
     """
 
     committed: tuple[Snapshot, ...] = ()
     kept: tuple[Snapshot, ...] = ()
     set_aside: frozenset[str] = frozenset()
     held: frozenset[Held] = frozenset()
+    quarantine: tuple[Quarantined, ...] = ()
 
 
 class Scanner:
@@ -110,8 +113,13 @@ class Scanner:
                 collect(self._store, [*past.kept, *past.committed, *([current] if current else [])], besides)
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, past or Past())
-            held = past.held if past is not None and not request.force else frozenset()
-            return self._reload(request, epoch, current, held)
+            past = past or Past()
+            past = msgspec.structs.replace(
+                past,
+                held=frozenset() if request.force else past.held,
+                quarantine=past.quarantine if request.policy else (),
+            )
+            return self._reload(request, epoch, current, past)
         except ManifestInvalid as error:
             return ScanRefused(refusals(of_manifest(error)))
         except ArtifactError as error:
@@ -119,22 +127,24 @@ class Scanner:
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
 
-    def _reload(
-        self, request: CutoverRequest, epoch: int, current: Snapshot | None, held: frozenset[Held]
-    ) -> ScanResult:
+    def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         checked = self._read_settings()
         if checked.settings is None:
             return ScanRefused(refusals(of_config(checked.errors)))
         settings = msgspec.structs.replace(checked.settings, app=self._booted.app)
         listing = read_folder(Path(settings.plugins.dir)) if settings.plugins.dir else Listing()
-        selected = select(listing, settings, current, request.only, self._store, held)
-        layout, not_taken = self._laid_out(selected, checked.file, settings, request, current, held)
+        reach = Reach(request, checked.settings, current)
+        selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
+        layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
         spec = self._application(request, current)
         made = self._candidate(selected, layout, not_taken, spec, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
         content = self._read_application() if spec else None
-        roll = (*self._roll_notes(checked.settings, spec, content), *restart_notes(self._booted, checked.settings))
+        roll = (
+            *(self._roll_notes(checked.settings, spec, content) if reach.application else ()),
+            *(restart_notes(self._booted, checked.settings) if reach.configuration else ()),
+        )
         if current is not None and made.digest == current.digest and not request.force:
             return _unchanged(selected.notes, not_taken, roll)
         if not request.dry_run:
@@ -151,14 +161,14 @@ class Scanner:
         selected: Selection,
         origin: str,
         settings: Settings,
-        request: CutoverRequest,
+        reach: Reach,
         current: Snapshot | None,
         held: frozenset[Held],
     ) -> tuple[Layout, tuple[str, ...]]:
         """The candidate's pipelines, and everything of the disk that is held."""
         layout = lay_out(settings, selected.contents, origin)
-        if request.only and current is not None:
-            layout = only(request.only, layout, current)
+        if reach.limited and current is not None:
+            layout = within(reach, layout, current)
         layout, not_taken = without_held(layout, held, selected.contents, current)
         return layout, (*selected.held, *not_taken)
 
@@ -216,7 +226,7 @@ class Scanner:
     def _roll_notes(
         self, settings: Settings, spec: ApplicationSpec | None, content: ApplicationContent | None
     ) -> tuple[str, ...]:
-        if settings.app != self._booted.app:
+        if not _same_application(settings, self._booted):
             return ("app: other settings (needs a roll)",)
         if spec is None or content is None:
             return ()
@@ -229,6 +239,13 @@ class Scanner:
 def _spec(booted: Settings, content: ApplicationContent) -> ApplicationSpec:
     assert booted.app is not None
     return candidate.application_spec(booted.app, content.artifact, content.installed, 1)
+
+
+def _same_application(one: Settings, other: Settings) -> bool:
+    """Whether what serves is the same; when changed files are taken is nothing that serves."""
+    if one.app is None or other.app is None:
+        return one.app is other.app
+    return one.app == msgspec.structs.replace(other.app, reload=one.app.reload)
 
 
 def _refused(message: str, fault: Fault) -> ScanRefused:

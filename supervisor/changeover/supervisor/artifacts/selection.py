@@ -8,10 +8,11 @@ import msgspec
 from changeover.supervisor.artifacts.content import Content, carried, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
 from changeover.supervisor.artifacts.problems import Problem
-from changeover.supervisor.artifacts.withheld import held_plugins
+from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.entries import Held
-from changeover.workers.plugins.manifest import Reload
+from changeover.supervisor.core.entries import Held, Quarantined
+from changeover.workers.plugins.artifact import get
 from changeover.workers.protocol.document import nearest
 from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec, Snapshot
 
@@ -38,55 +39,73 @@ def select(
     listing: Listing,
     settings: Settings,
     current: Snapshot | None,
-    only: tuple[str, ...],
+    reach: Reach,
     store: Path,
     held: Iterable[Held] = (),
+    quarantine: tuple[Quarantined, ...] = (),
 ) -> Selection:
-    """Take each plugin from disk, unless its reload is disabled, what lies there is held, or `only` names others.
+    """Take each plugin from disk that the request reaches, unless what lies there is held or quarantined.
 
     Args:
         listing: What is on disk.
         settings: Checked settings.
         current: What is served; None when nothing is.
-        only: Names to take from disk; empty takes everything.
+        reach: What the request takes from disk.
         store: Where the content of what is served lies.
         held: What rollbacks set aside.
+        quarantine: What was refused and is not to be tried again.
 
     Raises:
         ManifestInvalid: A stored artifact is damaged.
         OSError: A stored artifact cannot be read.
     """
     serving = {unit.key.ref.name: unit for unit in current.units if isinstance(unit, PluginSpec)} if current else {}
-    disabled = {plugin for plugin in serving if settings.policy(plugin) is Reload.DISABLED}
-    others = {plugin for plugin in serving if only and plugin not in only}
+    disabled = {plugin for plugin in serving if reach.disabled(plugin)}
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
-    fixed = disabled | others | {plugin for plugin in fresh if only and current is not None and plugin not in only}
+    fixed = _fixed(listing, serving, reach, store)
     withheld = held_plugins(held, serving, fresh, fixed | _broken(listing))
-    contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in fixed | withheld.keys()}
-    contents |= {plugin: content for plugin, content in fresh.items() if plugin not in fixed | withheld.keys()}
+    skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())
+    kept = fixed | withheld.keys() | skipped.keys()
+    contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
+    contents |= {plugin: content for plugin, content in fresh.items() if plugin not in kept}
     return Selection(
         contents=dict(sorted(contents.items())),
         files={found.digest: found.files for found in listing.plugins.values()},
-        problems=tuple(_problems(listing, disabled, only, current)),
-        notes=tuple(_not_taken(listing, serving, settings, disabled)),
+        problems=(*_problems(listing, reach, current, settings), *_emptied(listing, serving, reach, settings)),
+        notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
     )
 
 
-def _problems(
-    listing: Listing, disabled: set[str], only: tuple[str, ...], current: Snapshot | None
-) -> Iterator[Problem]:
-    """What is wrong with what is to be taken: a broken neighbour does not hinder `only`."""
+def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store: Path) -> set[str]:
+    """The plugins that are not taken from disk."""
+    fixed = {plugin for plugin in serving.keys() | listing.plugins.keys() if not reach.plugin(plugin)}
+    for plugin, found in listing.plugins.items() if reach.policy else ():
+        spec = serving.get(plugin)
+        if spec is not None and spec.artifact != found.digest:
+            taken = reach.by_files(found.manifest, get(store, spec.artifact), found.files)
+            fixed = fixed - {plugin} if taken else fixed | {plugin}
+    return fixed
+
+
+def _problems(listing: Listing, reach: Reach, current: Snapshot | None, settings: Settings) -> Iterator[Problem]:
+    """What is wrong with what is to be taken: a broken neighbour does not hinder the others."""
     for path, problems in listing.problems.items():
-        name = Path(path).stem
-        if name not in disabled and (not only or name in only):
+        if path == settings.plugins.dir or reach.plugin(Path(path).stem):
             yield from problems
     known = {*listing.plugins, *_broken(listing)}
     if current is not None:
         known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
-    for name in only:
+    for name in sorted(reach.names):
         if name not in known:
             yield Problem(f"there is no plugin or pipeline {name}{nearest(name, known)}", path="--only")
+
+
+def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, settings: Settings) -> Iterator[Problem]:
+    """A folder whose plugins are all gone is rather being replaced: who means it can ask for it."""
+    if reach.policy and serving and settings.plugins.dir and not listing.plugins and not listing.problems:
+        reason = "no plugin is left in it, which is taken only when somebody asks: `changeover reload`"
+        yield Problem(reason, settings.plugins.dir)
 
 
 def _not_taken(

@@ -6,8 +6,8 @@ from typing import Any
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.config.sources import setting_keys
 
-SWAPPED = frozenset({"plugins", "pipelines"})
-"""Areas that a swap takes."""
+SWAPPED = frozenset({"plugins", "pipelines", "watch"})
+"""Areas that a swap takes, or nobody who serves."""
 ROLLED = frozenset({"app"})
 """Areas that only new processes take."""
 

@@ -6,8 +6,10 @@ import msgspec
 
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.layout import Layout, Plan, plans_of
-from changeover.supervisor.core.entries import Held
+from changeover.supervisor.core.entries import Held, Quarantined
 from changeover.supervisor.core.holding import ABSENT, contents, differing, in_force, pipeline_content, plugin_content
+from changeover.supervisor.core.quarantine import skipped
+from changeover.supervisor.core.scanning import quarantined
 from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot, UnitKind, UnitRef
 
 WHY = "held after a rollback; change it, or --force"
@@ -44,6 +46,29 @@ def _worded(content: Content | None, spec: PluginSpec | None, plugin: str) -> st
     if spec is not None and spec.artifact == content.artifact:
         return f"{content.name} (other configuration, {WHY})"
     return f"{content.name} ({WHY})"
+
+
+def quarantined_plugins(
+    quarantine: tuple[Quarantined, ...],
+    serving: Mapping[str, PluginSpec],
+    fresh: Mapping[str, Content],
+    fixed: Iterable[str],
+) -> dict[str, str]:
+    """Find the plugins whose content on disk was refused, together with what they require.
+
+    Args:
+        quarantine: What was refused.
+        serving: Plugin id -> what serves.
+        fresh: Plugin id -> what lies on disk.
+        fixed: Plugins that are not taken from disk anyway.
+
+    Returns:
+        Plugin id -> why it is not taken, for people.
+    """
+    now = {name: plugin_content(spec.artifact, spec.config) for name, spec in serving.items()}
+    lies = {name: plugin_content(each.artifact, each.config) for name, each in fresh.items()}
+    wanted = lies | {name: now[name] for name in fixed if name in now}
+    return {name: quarantined(each) for name, each in skipped(quarantine, now, wanted).items()}
 
 
 def without_held(

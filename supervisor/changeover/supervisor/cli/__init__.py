@@ -10,6 +10,7 @@ PACKAGE = "changeover.supervisor.cli"
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Serve an application, plugins, or both."),
+    "dev": ("dev", "Serve while you edit: what you save is taken at once."),
     "check": ("check", "Say what is wrong with a configuration, all of it at once."),
     "reload": ("reload", "Take what changed on disk into all workers, or refuse it."),
     "rollback": ("rollback", "Put earlier committed content back, as a new epoch."),

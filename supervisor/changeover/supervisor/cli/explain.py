@@ -42,6 +42,8 @@ def lines(explanation: Explanation, now: float) -> Iterator[str]:
     yield f"  {what(line)}"
     for refusal in explanation.refusals:
         yield from refusal_lines(refusal, None)
+    if explanation.again:
+        yield f"  {explanation.again}"
     yield from (f"  {words}" for words in explanation.ended)
     if explanation.units:
         units = [(f"  {unit.unit}", unit.version, unit.digest[:12], str(unit.since)) for unit in explanation.units]

@@ -3,7 +3,15 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from changeover.supervisor.control import HistoryLine, PluginState, PluginView, SlotState, SlotView, StatusView
+from changeover.supervisor.control import (
+    HistoryLine,
+    PluginState,
+    PluginView,
+    QuarantineView,
+    SlotState,
+    SlotView,
+    StatusView,
+)
 from changeover.supervisor.telemetry.wording import age, by
 
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
@@ -23,6 +31,7 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
         yield f"held   {', '.join(view.held)} (rolled back: change it, or --force)"
+    yield from (_quarantined(each, now) for each in view.quarantine)
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"
     yield from (f"!      {alarm}" for alarm in view.alarms)
@@ -84,6 +93,11 @@ def _state(slot: SlotView, epoch: int) -> str:
 def _plugin(plugin: PluginView) -> str:
     state = "active" if plugin.state is PluginState.ACTIVE else f"DEGRADED ({plugin.note})"
     return f"plugin {plugin.id} {plugin.version} {state}"
+
+
+def _quarantined(view: QuarantineView, now: float) -> str:
+    at = f" {clock(view.refused, now)}" if view.refused else ""
+    return f"{view.content} on disk: refused{at} as epoch {view.epoch}, not tried again by watching or schedule"
 
 
 def _refused(line: HistoryLine) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from changeover.supervisor.cli.check import show
+from changeover.supervisor.cli.development import DEVELOPMENT
 from changeover.supervisor.cli.environment import variables
 from changeover.supervisor.cli.exits import Exit, Failure
 from changeover.supervisor.cli.foreign import Hinting
@@ -22,6 +23,7 @@ from changeover.supervisor.process.signals import SignalInbox, Terminal
 from changeover.supervisor.process.standard_descriptors import fill_standard_descriptors
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.stream import Level
+from changeover.supervisor.telemetry.tracebacks import Tracebacks
 
 HELP = """Serve an application, plugins, or both, until TERM or INT.
 
@@ -29,7 +31,8 @@ HELP = """Serve an application, plugins, or both, until TERM or INT.
   changeover run app:app -w 4
   changeover run --plugins plugins -b 127.0.0.1:8000 -b unix:/run/shop.sock
 
-Flags win over CHANGEOVER_* and these over changeover.toml. HUP reloads, TERM stops gracefully.
+Flags win over CHANGEOVER_* and these over changeover.toml. HUP reloads, TERM stops gracefully. With --reload, what is
+saved is taken at once: one worker unless -w says otherwise, everything watched, a second to drain.
 
 \b
 Exit status:
@@ -44,6 +47,7 @@ Exit status:
 
 @click.command("run", cls=Hinting, help=HELP)
 @serving_options
+@click.option("--reload", is_flag=True, help="Take what is saved at once; for development, like `changeover dev`.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for all processes; repeatable.")
 @click.option(
     "--env-file", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Read variables from a file."
@@ -64,6 +68,7 @@ Exit status:
 def command(
     config: Path | None,
     chdir: str | None,
+    reload: bool,
     env: tuple[str, ...],
     env_file: tuple[Path, ...],
     pid: Path | None,
@@ -80,7 +85,7 @@ def command(
     inbox = SignalInbox(Terminal.of_this_process())
     inbox.open()
     os.environ.update(variables(env_file, env))
-    found = source(config, chdir, flags)
+    found = source(config, chdir, flags, DEVELOPMENT if reload else ())
     settings = _checked(found)
     if print_config:
         click.echo("\n".join(toml(settings)))
@@ -88,7 +93,7 @@ def command(
         return
     _install_log(Level(log_level), log.LogFormat(log_format), log_file)
     with pid_file(pid):
-        raise SystemExit(_serve(settings, found, inbox))
+        raise SystemExit(_serve(settings, found, inbox, Tracebacks.OWN if reload else Tracebacks.WHOLE))
 
 
 def _checked(found: Source) -> Settings:
@@ -106,10 +111,10 @@ def _install_log(level: Level, format: log.LogFormat, file: Path | None) -> None
         raise click.UsageError(f"--log-file cannot be written: {error}") from error
 
 
-def _serve(settings: Settings, found: Source, inbox: SignalInbox) -> int:
+def _serve(settings: Settings, found: Source, inbox: SignalInbox, tracebacks: Tracebacks) -> int:
     from changeover.supervisor.service import run
 
     try:
-        return run(settings, lambda: check(found), inbox)
+        return run(settings, lambda: check(found), inbox, tracebacks)
     except SupervisorError as error:
         raise Failure(str(error), Exit.REFUSED) from error

@@ -83,13 +83,16 @@ def serving_options(command: F) -> F:
     return command
 
 
-def source(config: Path | None, chdir: str | None, flags: dict[str, Any]) -> Source:
+def source(
+    config: Path | None, chdir: str | None, flags: dict[str, Any], defaults: tuple[Override, ...] = ()
+) -> Source:
     """Say what to read settings from; changes the working directory when `--chdir` is given.
 
     Args:
         config: The file, None for the default one.
         chdir: Where to go first.
         flags: The other parameters of `serving_options`, by name.
+        defaults: What holds over the file and the environment where no flag says otherwise.
 
     Raises:
         UsageError: Flags contradict each other.
@@ -106,7 +109,7 @@ def source(config: Path | None, chdir: str | None, flags: dict[str, Any]) -> Sou
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])
     if bind:
         overrides.append(Override(("bind",), list(bind), "--bind"))
-    return Source(config, Path.cwd(), dict(os.environ), tuple(overrides))
+    return Source(config, Path.cwd(), dict(os.environ), (*defaults, *overrides))
 
 
 def addresses(

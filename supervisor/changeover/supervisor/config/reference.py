@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
+from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings, Watch
 from changeover.supervisor.config.sources import setting_keys, variable
 from changeover.workers.http.limits import Limits
 
@@ -23,7 +23,7 @@ END = "<!-- settings: end -->"
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
 _ROLLED: tuple[type[msgspec.Struct], ...] = (App,)
-_SWAPPED: tuple[type[msgspec.Struct], ...] = (Plugins, Plugin, Pipeline, PipelineMatch)
+_SWAPPED: tuple[type[msgspec.Struct], ...] = (Plugins, Plugin, Pipeline, PipelineMatch, Watch)
 _NOT_BYTES = ("fields",)
 
 
@@ -78,11 +78,17 @@ def _table(title: str, shape: type[msgspec.Struct], key: tuple[str, ...]) -> str
             _kind(field.type, shape, field.name),
             _default(field),
             f"`{named}`" if named and shape not in (Plugin, Pipeline, PipelineMatch) else "",
-            "roll" if shape in _ROLLED else "swap" if shape in _SWAPPED else "restart",
+            _change(shape, field.name),
             texts[field.name],
         )
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _change(shape: type[msgspec.Struct], name: str) -> str:
+    if shape in _SWAPPED or (shape in _ROLLED and name == "reload"):
+        return "swap"
+    return "roll" if shape in _ROLLED else "restart"
 
 
 def described(shape: type[msgspec.Struct]) -> dict[str, str]:

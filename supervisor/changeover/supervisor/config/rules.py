@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from changeover.supervisor.config import rlimits
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
-from changeover.workers.plugins.manifest import mount_mistakes
+from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
+from changeover.workers.protocol.reload import read_reload
 
 MAX_HEAD = 64 * 1024
 """Bytes: an unread head must fit the message in which a connection is handed over."""
@@ -26,8 +27,12 @@ def mistakes(settings: Settings) -> list[Mistake]:
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
     found += _hook_mistakes(settings.hooks)
     found += rlimits.mistakes("$.rlimits", settings.rlimits)
+    found += _reload_mistakes("$.plugins.reload", settings.plugins.reload)
+    found += reload_mistakes("$.app.reload", settings.app.reload) if settings.app else []
     for name, plugin in settings.plugins.entries.items():
         mounts = {"": plugin.mount} if isinstance(plugin.mount, str) else plugin.mount or {}
+        if plugin.reload:
+            found += _reload_mistakes(f"$.plugins.{name}.reload", plugin.reload)
         for service, mount in mounts.items():
             at = below(f"$.plugins.{name}.mount", service) if service else f"$.plugins.{name}.mount"
             found += mount_mistakes(at, mount) if mount else []
@@ -56,6 +61,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         yield f"$.deadlines.{key}", getattr(deadlines, key) > 0, "must be above 0: every wait ends"
     silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
+    yield "$.watch.rescan", settings.watch.rescan >= 0.1, "must be at least 100ms"
     phases = ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout")
     for key in (*phases, "held", "half_closed", "linger"):
         yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
@@ -83,6 +89,14 @@ def _hook_mistakes(hooks: Hooks) -> list[Mistake]:
         else:
             found += [Mistake(f"$.hooks.{name}", "names no program")] if empty else []
     return found
+
+
+def _reload_mistakes(path: str, written: str) -> list[Mistake]:
+    try:
+        read_reload(written)
+    except ValueError as error:
+        return [Mistake(path, str(error))]
+    return []
 
 
 def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from changeover.workers.http.limits import Limits
-from changeover.workers.plugins.manifest import Reload
+from changeover.workers.protocol.reload import Reload, read_reload
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
 
@@ -25,6 +25,7 @@ class App(msgspec.Struct, frozen=True):
         factory: Whether `target` is called to make the application.
         root_path: Path under which a proxy mounts the application.
         preload: Whether the application is imported once, before workers are forked.
+        reload: When changed files are taken: `on-change`, `every 60s`, or `on-signal`.
     """
 
     target: str
@@ -33,6 +34,7 @@ class App(msgspec.Struct, frozen=True):
     factory: bool = False
     root_path: str = ""
     preload: bool = True
+    reload: str = "on-signal"
 
 
 class Plugin(msgspec.Struct, frozen=True):
@@ -42,12 +44,13 @@ class Plugin(msgspec.Struct, frozen=True):
         mount: Path of its service, or a table of service name -> path; overrides what the manifest proposes. Empty
             text mounts nothing.
         config: Its own configuration, checked by the plugin's `Config`.
-        reload: When changed content is taken; by default as for all plugins.
+        reload: When changed content is taken: `on-change`, `every 60s`, `on-signal`, or `disabled`; by default as for
+            all plugins.
     """
 
     mount: str | dict[str, str] | None = None
     config: dict[str, Any] = {}
-    reload: Reload | None = None
+    reload: str = ""
 
 
 class Plugins(msgspec.Struct, frozen=True):
@@ -55,12 +58,13 @@ class Plugins(msgspec.Struct, frozen=True):
 
     Attributes:
         dir: The folder of plugins: folders with `plugin.toml`, and single files with an inline block. Empty for none.
-        reload: When changed content is taken.
+        reload: When changed content, pipelines and mounts are taken: `on-change`, `every 60s`, `on-signal`, or
+            `disabled`.
         entries: Plugin id -> its settings; in the file these stand beside `dir` as `[plugins.pricing]`.
     """
 
     dir: str = ""
-    reload: Reload = Reload.ON_SIGNAL
+    reload: str = "on-signal"
     entries: dict[str, Plugin] = {}
 
 
@@ -95,6 +99,17 @@ class Pipeline(msgspec.Struct, frozen=True):
     def title(self) -> str:
         """Its name, or where it matches."""
         return self.name or f"{self.match.host}{self.match.path}"
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """How changes are noticed, where something is to be taken on change.
+
+    Attributes:
+        rescan: Between two looks at every file, beside what the kernel tells of changes; shorter where it tells
+            nothing (network file systems, some mounts of containers).
+    """
+
+    rescan: float = 60.0
 
 
 class Drain(DrainDeadlines, frozen=True):
@@ -179,6 +194,7 @@ class Settings(msgspec.Struct, frozen=True):
         app: The application.
         plugins: The plugins.
         pipelines: What requests pass through, beside the default ones.
+        watch: How changes are noticed.
         drain: How long what was replaced may be held.
         history: What is kept.
         limits: What clients may send.
@@ -204,6 +220,7 @@ class Settings(msgspec.Struct, frozen=True):
     app: App | None = None
     plugins: Plugins = Plugins()
     pipelines: tuple[Pipeline, ...] = ()
+    watch: Watch = Watch()
     drain: Drain = Drain()
     history: History = History()
     limits: Limits = Limits()
@@ -217,4 +234,10 @@ class Settings(msgspec.Struct, frozen=True):
     def policy(self, plugin: str) -> Reload:
         """When changed content of `plugin` is taken."""
         entry = self.plugins.entries.get(plugin)
-        return entry.reload if entry and entry.reload else self.plugins.reload
+        return read_reload(entry.reload if entry and entry.reload else self.plugins.reload)
+
+    def policies(self) -> frozenset[Reload]:
+        """Everything that decides when something is taken."""
+        written = {self.plugins.reload, *(entry.reload for entry in self.plugins.entries.values() if entry.reload)}
+        application = {self.app.reload} if self.app else set()
+        return frozenset(map(read_reload, written | application))

@@ -32,11 +32,13 @@ class Override(msgspec.Struct, frozen=True):
         key: Where it belongs (`("drain", "http")`).
         value: As a TOML reader would give it, or `Text` to be read.
         origin: The flag or variable, for messages.
+        beside: A setting without which it has no effect; empty for none.
     """
 
     key: KeyPath
     value: Any
     origin: str
+    beside: KeyPath = ()
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -123,8 +125,17 @@ def merge(table: Mapping[str, Any], merged: Merged) -> Merged:
     for override in merged.overrides:
         if SUGGESTIONS.get(override.origin) in table:
             continue
+        if override.beside and not _is_set(override.beside, table, merged.overrides):
+            continue
         _lay(result, override.key, override.value)
     return msgspec.structs.replace(merged, table=result)
+
+
+def _is_set(key: KeyPath, table: Mapping[str, Any], overrides: Iterable[Override]) -> bool:
+    below: Any = table
+    for part in key:
+        below = below.get(part) if isinstance(below, Mapping) else None
+    return below is not None or any(override.key == key for override in overrides)
 
 
 def _lay(table: dict[str, Any], key: KeyPath, value: Any) -> None:

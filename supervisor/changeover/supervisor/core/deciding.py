@@ -128,6 +128,7 @@ class Deciding:
 
     def _aborted(self, run: Run) -> None:
         serving = self._ledger.epoch
+        self._ledger.abort(run.snapshot, run.refusals)
         self._out.broadcast(messages.Abort(self._ledger.stamp(run.epoch), self._out.next_seq(), run.reason))
         self._out.tell(records.CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))
         self._finish(run, endings.refused(run, serving, run.reason))

@@ -54,5 +54,7 @@ def without_number(ending: Outcome, origin: Origin) -> Record:
             return records.RequestRefused(origin, ending.reason, ending.refusals, ending.summary)
         case outcome.Planned():
             return records.ChangePlanned(origin, ending.serving, ending.summary)
+        case outcome.Unchanged():
+            return records.NothingChanged(origin, ending.serving, ending.notes)
         case _:
             return records.NothingChanged(origin, ending.serving)

@@ -15,6 +15,13 @@ class Trigger(enum.Enum):
     HUP = "HUP"
     COMMAND = "command"
     API = "api"
+    WATCH = "watch"
+    SCHEDULE = "schedule"
+
+    @property
+    def automatic(self) -> bool:
+        """Whether nobody asked."""
+        return self in (Trigger.WATCH, Trigger.SCHEDULE)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -65,6 +72,26 @@ class Held(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         name = self.ref.name if self.version else str(self.ref)
         return f"{name} {self.version or ('' if self.content else 'removed')}".rstrip()
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """Content that was refused: watching and schedule skip it until it changes, whoever asks tries it.
+
+    Attributes:
+        epoch: The number under which it was refused.
+        digest: Of the whole candidate.
+        blamed: The plugins that refused, or all that were new when none said so: id -> version.
+        together: Own content of these and of all that they require: it is skipped where all of it would serve
+            together. Empty when no plugin was new.
+    """
+
+    epoch: int
+    digest: str
+    blamed: dict[str, str] = {}
+    together: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {version}" for name, version in self.blamed.items()) or f"epoch {self.epoch}"
 
 
 class Entry(msgspec.Struct, frozen=True, tag=True):
@@ -149,6 +176,7 @@ class Recovered(msgspec.Struct, frozen=True):
         undecided: A candidate without a decision, to be aborted.
         unretired: Committed epochs that were superseded and not retired.
         held: What rollbacks set aside and is held.
+        quarantine: What was refused and is not tried again by itself, oldest first.
     """
 
     journal: str
@@ -158,3 +186,4 @@ class Recovered(msgspec.Struct, frozen=True):
     undecided: int | None = None
     unretired: tuple[int, ...] = ()
     held: frozenset[Held] = frozenset()
+    quarantine: tuple[Quarantined, ...] = ()

@@ -7,7 +7,8 @@ succeeded.
 
 from collections.abc import Iterable
 
-from changeover.supervisor.core.entries import Held, Recovered
+from changeover.supervisor.core import quarantine
+from changeover.supervisor.core.entries import Held, Recovered, SlotRefusal
 from changeover.workers.protocol.epoch import EPOCH_ZERO, Stamp
 from changeover.workers.protocol.snapshot import Snapshot
 
@@ -29,9 +30,10 @@ class Ledger:
         revealed: Whether workers are told of it. A cold start holds it back until it is known whether
             what is on disk serves instead.
         held: What rollbacks set aside.
+        quarantine: What was refused and is not tried again by itself.
     """
 
-    __slots__ = ("_incarnation", "committed", "given", "held", "journal", "revealed", "term")
+    __slots__ = ("_incarnation", "committed", "given", "held", "journal", "quarantine", "revealed", "term")
 
     def __init__(self, recovered: Recovered) -> None:
         self.journal = recovered.journal
@@ -40,6 +42,7 @@ class Ledger:
         self.committed = recovered.committed
         self.revealed = False
         self.held = recovered.held
+        self.quarantine = recovered.quarantine
         self._incarnation = self.term * INCARNATIONS
 
     @property
@@ -92,4 +95,9 @@ class Ledger:
         """Make `snapshot` authoritative, hold `held` from here on, and return what was authoritative before."""
         previous, self.committed, self.revealed = self.committed, snapshot, True
         self.held = frozenset(held)
+        self.quarantine = quarantine.after_commit(self.quarantine, snapshot)
         return previous
+
+    def abort(self, candidate: Snapshot | None, refusals: Iterable[SlotRefusal]) -> None:
+        """Let what was refused not be tried again by itself."""
+        self.quarantine = quarantine.after_abort(self.quarantine, candidate, refusals)

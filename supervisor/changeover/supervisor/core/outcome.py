@@ -5,6 +5,7 @@ import enum
 import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
+from changeover.workers.protocol.reload import Reload
 from changeover.workers.protocol.snapshot import Snapshot
 
 
@@ -38,6 +39,8 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         force: Take content that is held after a rollback, and make an epoch of unchanged content.
         dry_run: Scan and compare only.
         on_silent_workers: Instead of the policy's answer.
+        policy: Take only what is taken so without being asked for, and nothing that was refused; None takes
+            everything that is not disabled.
     """
 
     origin: Origin
@@ -48,6 +51,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     force: bool = False
     dry_run: bool = False
     on_silent_workers: SilentWorkers | None = None
+    policy: Reload | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, tag=True):

@@ -158,10 +158,17 @@ class RequestRefused(Record, frozen=True):
 
 
 class NothingChanged(Record, frozen=True):
-    """A cutover was asked for, and what is on disk is what is served."""
+    """A cutover was asked for, and what is on disk is what is served.
+
+    Attributes:
+        origin: Who asked.
+        serving: The epoch that serves.
+        notes: What lies on disk and was not taken.
+    """
 
     origin: Origin
     serving: int
+    notes: tuple[str, ...] = ()
 
 
 class RollNeeded(Record, frozen=True):

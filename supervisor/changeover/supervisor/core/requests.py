@@ -36,6 +36,7 @@ def mergeable(first: CutoverRequest, other: CutoverRequest) -> bool:
         and not first.dry_run
         and not other.dry_run
         and first.on_silent_workers is other.on_silent_workers
+        and first.policy == other.policy
     )
 
 

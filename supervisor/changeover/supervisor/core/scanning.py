@@ -1,6 +1,6 @@
 """What a scan's result amounts to."""
 
-from changeover.supervisor.core.entries import SlotRefusal, Trigger
+from changeover.supervisor.core.entries import Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.holding import brought_back
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outcome import (
@@ -18,6 +18,7 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Unchanged,
 )
+from changeover.supervisor.core.quarantine import refused_as
 from changeover.supervisor.core.run import headline
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
@@ -38,7 +39,7 @@ def judge(result: ScanResult, request: CutoverRequest, epoch: int, ledger: Ledge
         case RollNeeded(changed):
             return NeedsRoll(serving, changed=changed)
         case HeldBack(notes):
-            return Refused(serving, reason=HELD, summary=notes)
+            return _not_taken(request, serving, HELD, notes)
         case NothingChanged(notes):
             return Unchanged(serving, notes=notes)
         case Candidate():
@@ -58,10 +59,22 @@ def _judge_candidate(
     if ledger.committed is not None and snapshot.digest == ledger.committed.digest and not request.force:
         return Unchanged(serving)
     if is_held(found, request, ledger):
-        return Refused(serving, reason=HELD, summary=found.summary)
+        return _not_taken(request, serving, HELD, found.summary)
+    if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot)) is not None:
+        return Unchanged(serving, notes=(*found.summary, f"not taken: {quarantined(known)}"))
     if request.dry_run:
         return Planned(serving, candidate=snapshot, summary=found.summary)
     return None
+
+
+def _not_taken(request: CutoverRequest, serving: int, why: str, notes: tuple[str, ...]) -> Outcome:
+    """A refusal for somebody who asked; nothing new for a trigger that would ask again and again."""
+    return Refused(serving, reason=why, summary=notes) if request.policy is None else Unchanged(serving, notes=notes)
+
+
+def quarantined(known: Quarantined) -> str:
+    """Why content is not taken, for people."""
+    return f"{known} (refused as epoch {known.epoch}; not tried again by itself until it changes)"
 
 
 HELD = "this content was rolled back and is held: change it, or use --force"

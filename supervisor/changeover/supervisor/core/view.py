@@ -4,7 +4,7 @@ import msgspec
 
 from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
 from changeover.supervisor.core.boot import Start
-from changeover.supervisor.core.entries import Held
+from changeover.supervisor.core.entries import Held, Quarantined
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.roster import Slot
 from changeover.workers.protocol.identity import WorkerId
@@ -74,6 +74,7 @@ class Overview(msgspec.Struct, frozen=True):
         given: The highest number ever given.
         committed: The generation that is authoritative by the journal.
         held: What rollbacks set aside and is held.
+        quarantine: What was refused and is not tried again by itself.
         cutover: Where the cutover stands.
         phase: The same, as workers are told.
         candidate: Its epoch, None while none runs.
@@ -96,6 +97,7 @@ class Overview(msgspec.Struct, frozen=True):
     given: int
     committed: Snapshot | None
     held: frozenset[Held]
+    quarantine: tuple[Quarantined, ...]
     cutover: cutover.State
     phase: Phase
     candidate: int | None
@@ -124,6 +126,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         given=ledger.given,
         committed=ledger.committed,
         held=ledger.held,
+        quarantine=ledger.quarantine,
         cutover=coordinator.state,
         phase=cutover.phase(coordinator.state),
         candidate=None if run is None else run.epoch,

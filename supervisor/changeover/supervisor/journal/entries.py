@@ -5,11 +5,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from changeover.supervisor.core import quarantine
 from changeover.supervisor.core.entries import (
     Aborted,
     Committed,
     EpochGiven,
     JournalEntry,
+    Quarantined,
     Recovered,
     Retired,
     TermBegun,
@@ -94,7 +96,18 @@ def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
         undecided=undecided[-1] if undecided else None,
         unretired=tuple(story.epoch for story in committed[:-1] if story.retired_at is None),
         held=frozenset(committed[-1].given.held) if committed else frozenset(),
+        quarantine=_quarantine(told),
     )
+
+
+def _quarantine(told: list[EpochStory]) -> tuple[Quarantined, ...]:
+    known: tuple[Quarantined, ...] = ()
+    for story in told:
+        if isinstance(story.decision, Committed):
+            known = quarantine.after_commit(known, story.given.candidate)
+        elif isinstance(story.decision, Aborted):
+            known = quarantine.after_abort(known, story.given.candidate, story.decision.refusals)
+    return known
 
 
 def rows(connection: sqlite3.Connection, where: str = "1", *values: int) -> list[Line]:

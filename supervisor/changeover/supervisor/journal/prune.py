@@ -8,11 +8,12 @@ import sqlite3
 from itertools import takewhile
 
 from changeover.supervisor.core.entries import Aborted, Committed
+from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.journal import entries
 from changeover.supervisor.journal.views import EpochStory
 
-KEEP_ABORTED = 50
-"""How many refused epochs are kept for `explain`."""
+KEEP_ABORTED = MOST
+"""How many refused epochs are kept for `explain`, and for what is not tried again by itself."""
 
 
 def prune(connection: sqlite3.Connection, keep: int) -> None:

@@ -5,23 +5,24 @@ from collections.abc import Iterable, Iterator
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.records import Record
+from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
 from changeover.supervisor.telemetry.wording import MOST_NAMED, cause, lease, refused_by
 from changeover.workers.protocol.refusal import Refusal
 
 
-def details(record: Record) -> Iterator[str]:
+def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterator[str]:
     """Each refusal with its place and traceback, what was not taken, leases that ended, or a worker's stacks."""
     match record:
         case records.CutoverAborted(refusals=refusals):
-            yield from _refusals(refusals)
+            yield from _refusals(refusals, tracebacks)
         case (
             records.RequestRefused(refusals=refusals, summary=summary)
             | records.BootFellBack(refusals=refusals, summary=summary)
         ):
-            yield from _refusals(refusals)
+            yield from _refusals(refusals, tracebacks)
             yield from (line for line in summary if line.startswith("not taken: "))
         case records.HookDegraded(refusal=Refusal() as refusal) | records.ZygoteLost(refusal=Refusal() as refusal):
-            yield from refusal.traceback.splitlines()
+            yield from told(refusal.traceback, tracebacks)
         case records.LeasesEnded(ended=ended, stuck=stuck) if len(ended) > MOST_NAMED or len(stuck) > MOST_NAMED:
             yield from (f"ended: {lease(view)}" for view in ended)
             yield from (f"cannot be ended: {lease(view)}" for view in stuck)
@@ -29,7 +30,7 @@ def details(record: Record) -> Iterator[str]:
             yield from stacks.splitlines()
 
 
-def _refusals(refusals: Iterable[SlotRefusal]) -> Iterator[str]:
+def _refusals(refusals: Iterable[SlotRefusal], tracebacks: Tracebacks) -> Iterator[str]:
     for refusal in refusals:
         yield f"{refused_by(refusal)}: {cause(refusal.refusal)}"
-        yield from refusal.refusal.traceback.splitlines()
+        yield from told(refusal.refusal.traceback, tracebacks)

@@ -23,6 +23,23 @@ class SignalTaken(Record, frozen=True):
     meaning: str
 
 
+class WatchingBegan(Record, frozen=True):
+    """Changes are taken without being asked for, from here on.
+
+    Attributes:
+        policies: When: on change, or every so many seconds; empty for no longer.
+    """
+
+    policies: tuple[str, ...]
+
+
+class WatchingBlind(Record, frozen=True):
+    """The kernel does not tell of changes; everything is looked at every `seconds` all the same. Needs somebody."""
+
+    reason: str
+    seconds: float
+
+
 class LogReopened(Record, frozen=True):
     """The log goes to a new file of the same name."""
 

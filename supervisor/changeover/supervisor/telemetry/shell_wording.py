@@ -1,7 +1,8 @@
 """Words for what the shell tells; importing this module completes `word`."""
 
 from changeover.supervisor.telemetry import shell
-from changeover.supervisor.telemetry.wording import DEBUG, ERROR, INFO, WARNING, Worded, word
+from changeover.supervisor.telemetry.worded import Worded
+from changeover.supervisor.telemetry.wording import DEBUG, ERROR, INFO, WARNING, word
 
 __all__ = ["Worded", "word"]
 

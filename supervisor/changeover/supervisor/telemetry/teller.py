@@ -11,6 +11,7 @@ from changeover.supervisor.telemetry.details import details
 from changeover.supervisor.telemetry.log import NUMBERS
 from changeover.supervisor.telemetry.shell_wording import word
 from changeover.supervisor.telemetry.stream import Stream
+from changeover.supervisor.telemetry.tracebacks import Tracebacks
 
 logger = logging.getLogger("changeover")
 
@@ -18,12 +19,16 @@ logger = logging.getLogger("changeover")
 class Teller:
     """What the driver tells records to.
 
+    Args:
+        tracebacks: How much of them the log has.
+
     Attributes:
         tally: Counts them.
         stream: Keeps the latest, and feeds those who follow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tracebacks: Tracebacks = Tracebacks.WHOLE) -> None:
+        self._tracebacks = tracebacks
         self.tally = Tally()
         self.stream = Stream()
 
@@ -34,5 +39,5 @@ class Teller:
         name, encoded = type(record).__name__, msgspec.Raw(msgspec.json.encode(record))
         self.stream.publish(time.time(), worded.level, name, worded.line, encoded)
         if logger.isEnabledFor(NUMBERS[worded.level]):
-            text = "\n".join((worded.line, *details(record)))
+            text = "\n".join((worded.line, *details(record, self._tracebacks)))
             logger.log(NUMBERS[worded.level], "%s", text, extra={"type": name, "record": encoded})

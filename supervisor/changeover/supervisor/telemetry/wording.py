@@ -8,12 +8,12 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-import msgspec
-
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.records import Record
+from changeover.supervisor.telemetry import unasked
 from changeover.supervisor.telemetry.stream import Level
+from changeover.supervisor.telemetry.worded import Worded
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 
@@ -21,13 +21,6 @@ DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERRO
 
 MOST_NAMED = 3
 """Most leases that one line names; `details` has all of them."""
-
-
-class Worded(msgspec.Struct, frozen=True):
-    """A record in words."""
-
-    level: Level
-    line: str
 
 
 class Unworded(TypeError):
@@ -46,7 +39,7 @@ def word(record: Record) -> Worded:
 
 def by(origin: Origin) -> str:
     """Who asked: `HUP`, or `deploy (uid 1001)`."""
-    if origin.trigger in (Trigger.BOOT, Trigger.HUP):
+    if origin.trigger in (Trigger.BOOT, Trigger.HUP, Trigger.WATCH, Trigger.SCHEDULE):
         return str(origin.trigger.value)
     if origin.uid < 0:
         return origin.user or origin.trigger.value
@@ -202,19 +195,6 @@ def _(record: records.RequestRefused) -> Worded:
 
 
 @word.register
-def _(record: records.NothingChanged) -> Worded:
-    return Worded(INFO, f"nothing changed: what is on disk is epoch {record.serving}, which serves")
-
-
-@word.register
-def _(record: records.RollNeeded) -> Worded:
-    return Worded(
-        WARNING,
-        f"only new processes can serve this change: {_changes(record.changed)}; nothing changed, restart to take it",
-    )
-
-
-@word.register
 def _(record: records.ChangePlanned) -> Worded:
     return Worded(INFO, f"asked by {by(record.origin)}, a reload would change: {_changes(record.summary)}; nothing did")
 
@@ -357,3 +337,7 @@ def _(record: records.PeerIgnored) -> Worded:
 @word.register
 def _(record: records.StopBegan) -> Worded:
     return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
+
+
+for _words in unasked.WORDS:
+    word.register(_words)

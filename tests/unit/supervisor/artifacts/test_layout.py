@@ -6,9 +6,12 @@ import pytest
 
 from changeover.supervisor.artifacts.candidate import assemble, snapshot
 from changeover.supervisor.artifacts.content import Content
-from changeover.supervisor.artifacts.layout import Plan, contradictions, lay_out, only, plans_of, unused
+from changeover.supervisor.artifacts.layout import Plan, contradictions, lay_out, plans_of, unused, within
+from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.requirements import build_order, unmet
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
+from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.outcome import CutoverRequest
 from changeover.workers.plugins.manifest import read_toml
 from changeover.workers.protocol.snapshot import HandlerRef, Route, UnitKind, UnitRef
 
@@ -152,7 +155,9 @@ def test_only_takes_the_named_plugins_mounts_and_leaves_the_rest_as_it_serves() 
     serving = snapshot(assemble(before, None, plans, 1), routes, 1, None)
     assert {plan.name for plan in plans_of(serving)} == {"pricing:quote", "geo:lookup", "/x"}
     after = contents(content("pricing", '[services]\nquote = "/p"\n'), content("geo", '[services]\nlookup = "/g"\n'))
-    taken = only(["pricing"], lay_out(settings(Pipeline(PipelineMatch("/y"))), after), serving)
+    changed = settings(Pipeline(PipelineMatch("/y")))
+    reach = Reach(CutoverRequest(Origin(Trigger.COMMAND), only=("pricing",)), changed, serving)
+    taken = within(reach, lay_out(changed, after), serving)
     paths = sorted(route.path for plan in taken.plans for route in plan.routes)
     assert paths == ["/geo", "/p", "/x"]
 

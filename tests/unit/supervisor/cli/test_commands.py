@@ -16,7 +16,7 @@ from changeover.supervisor.cli.run import command as run_command
 from changeover.supervisor.core import records
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, SilentWorkers
-from tests.fake_control import ENDED, FakeControl, serving
+from tests.fake_control import AGAIN, ENDED, FakeControl, serving
 
 
 class Shell:
@@ -125,6 +125,8 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert lines[3].split()[:3] == ["0", "4121", "7"]
     assert "9; on 6: 1" in lines[3]
     assert lines[6].endswith("PARKED: 5 exits in 60 s (SIGSEGV); next try in 4 min")
+    assert lines[-2].startswith("pricing 1.6.0 on disk: refused 2023-11-1")
+    assert lines[-2].endswith(" as epoch 6, not tried again by watching or schedule")
     assert lines[-1] == "!      3 of 4 slots serve"
     assert (result.exit_code, shell("status", "--check").exit_code) == (Exit.DONE, Exit.REFUSED)
 
@@ -140,6 +142,7 @@ def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
     assert shell("history", "--limit", "2").output.splitlines()[1].startswith("8      serving")
     explained = shell("explain", "6").output
     assert 'File "plugins/pricing/pricing/__init__.py", line 41, in on_load' in explained
+    assert f"  {AGAIN}" in explained.splitlines()
     assert f"  {ENDED}" in shell("explain", "7").output.splitlines()
     missing = shell("explain", "99")
     assert (missing.exit_code, "does not know epoch 99" in missing.output) == (Exit.REFUSED, True)

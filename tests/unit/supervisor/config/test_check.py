@@ -8,8 +8,8 @@ from changeover.supervisor.config.check import Checked, ConfigInvalid
 from changeover.supervisor.config.load import check, load
 from changeover.supervisor.config.settings import Pipeline, PipelineMatch, Plugin, Settings
 from changeover.supervisor.config.sources import Override, Source
-from changeover.workers.plugins.manifest import Reload
 from changeover.workers.protocol.document import Text
+from changeover.workers.protocol.reload import DISABLED, ON_SIGNAL
 
 WHOLE = """
 name = "shop"
@@ -65,7 +65,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert whole.app is not None
     assert whole.app.dir == str(tmp_path / "src")
     assert whole.plugins.dir == str(tmp_path / "plugins")
-    assert whole.plugins.entries["pricing"] == Plugin("/prices", {"currency": "EUR"}, Reload.ON_SIGNAL)
+    assert whole.plugins.entries["pricing"] == Plugin("/prices", {"currency": "EUR"}, "on-signal")
     assert whole.pipelines == (Pipeline(PipelineMatch("/api", "shop.example"), ("pricing:discount",), "app"),)
     assert whole.pipelines[0].title == "shop.example/api"
     assert (whole.drain.http, whole.drain.websocket, whole.deadlines.graceful) == (60.0, 3600.0, 90.0)
@@ -74,9 +74,9 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
 
 def test_a_plugins_own_policy_wins_over_the_one_for_all(tmp_path: Path) -> None:
     whole = settings(tmp_path, WHOLE)
-    assert whole.policy("pricing") is Reload.ON_SIGNAL
-    assert whole.policy("geo") is Reload.DISABLED
-    assert whole.policy("unheard-of") is Reload.DISABLED
+    assert whole.policy("pricing") == ON_SIGNAL
+    assert whole.policy("geo") == DISABLED
+    assert whole.policy("unheard-of") == DISABLED
 
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
@@ -183,7 +183,10 @@ service = "pricing"
         (f'{APP}root_path = "x/"\n', "$.app.root_path"),
         (f'{APP}[plugins.pricing]\nmount = "prices"\n', "$.plugins.pricing.mount"),
         (f'{APP}[plugins.pricing]\nmount = {{ quote = "/x/" }}\n', "$.plugins.pricing.mount.quote"),
-        (f'{APP}[plugins]\nreload = "on-change"\n', "$.plugins.reload"),
+        (f'{APP}[plugins]\nreload = "on-chnage"\n', "$.plugins.reload"),
+        (f'{APP}[plugins]\ndir = "p"\n[plugins.geo]\nreload = "every day"\n', "$.plugins.geo.reload"),
+        (f'{APP}reload = "disabled"\n', "$.app.reload"),
+        (f"{APP}[watch]\nrescan = 0\n", "$.watch.rescan"),
         (f'{APP}[plugins]\nentries = "x"\n', "$.plugins.entries"),
         (f'{APP}[[pipelines]]\nmatch = {{ host = "Shop:80" }}\n', "$.pipelines[0].match.host"),
         (f'{APP}[[pipelines]]\nname = "app"\n', "$.pipelines[0].name"),

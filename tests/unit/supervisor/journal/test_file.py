@@ -181,3 +181,10 @@ def test_entries_are_readable_for_people_with_sqlite_alone(journal: JournalFile)
         [(body,)] = other.execute("SELECT body FROM entries WHERE kind = 'Aborted'").fetchall()
     other.close()
     assert '"reason":"refused"' in body
+
+
+def test_what_was_refused_is_quarantined_until_other_content_serves(journal: JournalFile) -> None:
+    write(journal, given(1, "good"), committed(1), given(2, "bad"), aborted(2))
+    assert [(each.epoch, str(each)) for each in journal.recover().quarantine] == [(2, "pricing 1.0")]
+    write(journal, given(3, "better"), committed(3))
+    assert journal.recover().quarantine == ()

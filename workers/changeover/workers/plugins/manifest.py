@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.protocol.document import Mistake, below, read
+from changeover.workers.protocol.reload import DISABLED, read_reload
 
 MANIFEST = "plugin.toml"
 """Name of the manifest in a plugin's folder."""
@@ -71,13 +72,6 @@ class ServiceInterface(enum.Enum):
     ASGI = "asgi"
 
 
-class Reload(enum.Enum):
-    """When changed content is taken."""
-
-    ON_SIGNAL = "on-signal"
-    DISABLED = "disabled"
-
-
 class Handler(msgspec.Struct, frozen=True):
     """A handler that the plugin offers to pipelines.
 
@@ -115,11 +109,11 @@ class Resource(msgspec.Struct, frozen=True):
 
     Attributes:
         path: A glob below the plugin's folder.
-        reload: When changed files are taken.
+        reload: When changed files are taken, as for `reload` in the configuration; empty: as the plugin.
     """
 
     path: str
-    reload: Reload = Reload.ON_SIGNAL
+    reload: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -327,13 +321,22 @@ def _declared_mistakes(path: str, name: str, declared: Handler | ServiceDeclarat
     if isinstance(declared, Resource):
         if declared.path.startswith("/") or ".." in declared.path.split("/") or not declared.path:
             mistakes.append(Mistake(f"{path}.path", "a glob below the plugin's folder, without `..`"))
-        if declared.reload is Reload.DISABLED:
-            mistakes.append(Mistake(f"{path}.reload", "not supported by this version; disable the whole plugin"))
-        return mistakes
+        return mistakes + (reload_mistakes(f"{path}.reload", declared.reload) if declared.reload else [])
     mistakes += _entry_mistakes(f"{path}.entry", declared.entry)
     if isinstance(declared, ServiceDeclaration) and declared.mount:
         mistakes += mount_mistakes(f"{path}.mount", declared.mount)
     return mistakes
+
+
+def reload_mistakes(path: str, written: str) -> list[Mistake]:
+    """Say what is wrong with when the content of a part is taken: no part can be disabled by itself."""
+    try:
+        disabled = read_reload(written) == DISABLED
+    except ValueError as error:
+        return [Mistake(path, str(error))]
+    return (
+        [Mistake(path, "cannot be disabled by itself; write on-change, on-signal, or `every 60s`")] if disabled else []
+    )
 
 
 def mount_mistakes(path: str, mount: str) -> list[Mistake]:

@@ -1,0 +1,196 @@
+"""Files are saved, and nobody asks: what is taken, what is refused, and what is not tried again."""
+
+import os
+from pathlib import Path
+
+from changeover.server import Committed, Refused, Server, StatusView
+from changeover.supervisor.api.client import SOCKET_NAME, Client
+from changeover.supervisor.control import Explanation
+from tests.service import Story, status_when
+from tests.waits import until
+
+WATCHED = {"CHANGEOVER_PLUGINS_RELOAD": "on-change"}
+BROKEN = 'raise RuntimeError("a broken save")'
+
+
+def client(story: Story) -> Client:
+    return Client(story.folder / "runtime" / SOCKET_NAME)
+
+
+def without(there: Path) -> str:
+    """Code that times out as long as a file is not there."""
+    return f'if not Path("{there}").exists():\n    raise TimeoutError("no answer from the database")'
+
+
+async def refused(server: Server, epoch: int) -> StatusView:
+    """Wait until an epoch is refused."""
+    return await status_when(server, lambda status: status.refused is not None and status.refused.epoch == epoch)
+
+
+async def test_what_is_saved_is_taken_and_a_broken_save_leaves_the_old_code_serving(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(1, "--reload") as server:
+        story.write("2.0")
+        await status_when(server, lambda status: status.epoch == 2)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+        story.write("3.0", top="import json\njson.loads('{')")
+        await refused(server, 3)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+        told = server.logs[server.logs.index("epoch 3 refused") :]
+        assert 'File "shop.py", line' in told
+        assert "json/decoder.py" not in told
+        assert "JSONDecodeError" in told
+        story.write("3.0")
+        await status_when(server, lambda status: status.epoch == 4)
+        assert (await story.get(server, "/shop")).words[0] == "3.0"
+        assert '"plugins/shop.py" by watch' in server.logs
+
+
+async def test_refused_content_is_tried_by_nobody_but_who_asks_also_after_a_restart(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(1, env=WATCHED) as server:
+        story.write("2.0", top=BROKEN)
+        status = await refused(server, 2)
+        assert [(each.content, each.epoch) for each in status.quarantine] == [("shop 2.0", 2)]
+        os.utime(story.plugins / "shop.py")
+        await until(lambda: "not taken: shop 2.0 (refused as epoch 2" in server.logs)
+        explanation = client(story).get("/v1/epochs/2", Explanation)
+        assert explanation.again.startswith("watching and schedule do not try it again")
+    async with story.server(1, "--boot=last", env=WATCHED) as server:
+        status = await server.status()
+        assert [(each.content, each.epoch) for each in status.quarantine] == [("shop 2.0", 2)]
+        assert status.quarantine[0].refused > 0
+        os.utime(story.plugins / "shop.py")
+        await until(lambda: "not taken: shop 2.0 (refused as epoch 2" in server.logs)
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert outcome.epoch == 3
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
+
+
+async def test_content_that_ends_the_process_is_not_tried_again_when_something_else_is_saved(story: Story) -> None:
+    story.write("1.0")
+    story.write("1.0", id="geo", mount="/geo")
+    async with story.server(1, env=WATCHED) as server:
+        story.write("2.0", top="import os\nos._exit(3)")
+        await refused(server, 2)
+        await status_when(server, lambda status: all(slot.epoch == 1 for slot in status.slots))
+        [slot] = (await server.status()).slots
+        story.write("2.0", id="geo", mount="/geo")
+        await status_when(server, lambda status: status.epoch == 3)
+        assert (await story.get(server, "/geo")).words[0] == "2.0"
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
+        assert (await server.status()).slots[0].pid == slot.pid
+
+
+async def test_a_reason_that_passes_is_tried_again_without_another_save(story: Story) -> None:
+    story.write("1.0")
+    there = story.folder / "the database is there"
+    async with story.server(1, env=WATCHED) as server:
+        story.write(
+            "2.0", top=f'if not Path("{there}").exists():\n    raise TimeoutError("no answer from the database")'
+        )
+        status = await refused(server, 2)
+        assert status.quarantine == ()
+        there.touch()
+        await status_when(server, lambda status: status.epoch > 2)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+
+
+async def test_what_a_command_could_not_have_for_a_reason_that_passes_is_tried_again_too(story: Story) -> None:
+    story.write("1.0")
+    there = story.folder / "the database is there"
+    async with story.server(1, env={"CHANGEOVER_PLUGINS_RELOAD": "every 1h"}) as server:
+        story.write("2.0", top=without(there))
+        assert isinstance(await server.reload(), Refused)
+        there.touch()
+        await status_when(server, lambda status: status.epoch > 2)
+        assert "by schedule" in server.logs
+
+
+async def test_a_plugin_on_a_schedule_is_taken_when_it_is_due_and_the_others_are_not(story: Story) -> None:
+    story.write("1.0")
+    story.write("1.0", id="geo", mount="/geo")
+    config = story.folder / "changeover.toml"
+    config.write_text('[plugins.geo]\nreload = "every 1s"\n')
+    async with story.server(1, f"--config={config}") as server:
+        story.write("2.0")
+        story.write("2.0", id="geo", mount="/geo")
+        await status_when(server, lambda status: status.epoch == 2)
+        assert (await story.get(server, "/geo")).words[0] == "2.0"
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+
+
+async def test_a_configuration_that_is_saved_is_taken_and_changes_what_is_watched(story: Story) -> None:
+    story.write("1.0")
+    config = story.folder / "changeover.toml"
+    config.write_text('[plugins]\nreload = "on-change"\n')
+    async with story.server(1, f"--config={config}") as server:
+        config.write_text('[plugins]\nreload = "on-change"\n[plugins.shop]\nmount = "/elsewhere"\n')
+        await status_when(server, lambda status: status.epoch == 2)
+        assert (await story.get(server, "/elsewhere")).words[0] == "1.0"
+        config.write_text('[plugins]\n[plugins.shop]\nmount = "/elsewhere"\n')
+        await until(lambda: "taken only when somebody asks" in server.logs)
+        assert (await server.status()).automatic == ()
+
+
+async def test_application_code_that_is_saved_is_named_with_what_it_needs(story: Story) -> None:
+    story.write("1.0")
+    app = story.folder / "main.py"
+    app.write_text("async def app(scope, receive, send):\n    pass\n")
+    async with story.server(1, "--reload", app="main:app") as server:
+        app.write_text("async def app(scope, receive, send):\n    return\n")
+        await until(lambda: "main.py changed: this version needs a restart for that" in server.logs)
+        story.write("2.0")
+        await status_when(server, lambda status: status.epoch == 2)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+
+
+async def test_a_checkout_of_hundreds_of_files_ends_on_what_it_checked_out(story: Story) -> None:
+    story.write("1.0")
+    rules = story.plugins / "rules"
+    rules.mkdir()
+    manifest = 'id = "rules"\nversion = "{}"\n[services]\nrules = "/rules"\n'
+    module = (
+        "from pathlib import Path\nfrom changeover.plugin import Response, service\n"
+        "TEXTS = {{each.read_text() for each in (Path(__file__).parent / 'data').iterdir()}}\n"
+        "@service\nasync def rules(request, call):\n    return Response.text(f'{{sorted(TEXTS)}}')\n# {}\n"
+    )
+
+    def check_out(version: str) -> None:
+        for number in range(500):
+            file = rules / "data" / f"{number}.txt"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(version)
+        (rules / "plugin.toml").write_text(manifest.format(version))
+        (rules / "rules.py").write_text(module.format(version))
+
+    check_out("1")
+    async with story.server(1, env=WATCHED) as server:
+        check_out("2")
+        status = await status_when(server, lambda status: "2" in [each.version for each in status.plugins])
+        assert (await story.get(server, "/rules")).body == "['2']"
+        assert status.counts.reloads < 10
+
+
+async def test_a_volume_of_kubernetes_is_taken_when_its_link_is_swapped(story: Story) -> None:
+    def mount(number: int) -> None:
+        story.write(f"{number}.0")
+        (story.plugins / f"..{number}").mkdir()
+        os.replace(story.plugins / "shop.py", story.plugins / f"..{number}" / "shop.py")
+
+    def swap(number: int) -> None:
+        os.symlink(f"..{number}", story.plugins / "..data_tmp")
+        os.replace(story.plugins / "..data_tmp", story.plugins / "..data")
+
+    for number in (1, 2, 3):
+        mount(number)
+    os.symlink("..data/shop.py", story.plugins / "shop.py")
+    swap(1)
+    async with story.server(1, env=WATCHED) as server:
+        for epoch in (2, 3):
+            swap(epoch)
+            await status_when(server, lambda status: status.epoch == epoch)  # noqa: B023
+            assert (await story.get(server, "/shop")).words[0] == f"{epoch}.0"

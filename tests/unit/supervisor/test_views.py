@@ -1,0 +1,33 @@
+"""What status and `explain` say of content that is not tried again by itself."""
+
+import msgspec
+
+from changeover.supervisor.control import QuarantineView
+from changeover.supervisor.core.entries import Aborted, Quarantined, SlotRefusal
+from changeover.supervisor.core.view import Overview
+from changeover.supervisor.views import quarantine_views, tried_again
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.entries import aborted, committed
+from tests.machines import Bench
+
+TIMEOUT = SlotRefusal(0, 1, Refusal(Stage.LOAD, Fault.TIMEOUT, "not done"))
+
+
+def overview(*quarantine: Quarantined) -> Overview:
+    bench = Bench()
+    bench.come_up()
+    return msgspec.structs.replace(bench.view, quarantine=quarantine)
+
+
+def test_of_each_plugin_the_content_that_was_refused_last_is_shown() -> None:
+    seen = overview(
+        Quarantined(2, "a", {"prices": "2"}), Quarantined(3, "b", {"geo": "1"}), Quarantined(4, "c", {"prices": "3"})
+    )
+    assert quarantine_views(seen, {4: 99.0}) == (QuarantineView("prices 3", 4, 99.0), QuarantineView("geo 1", 3, 0.0))
+
+
+def test_what_becomes_of_refused_content_depends_on_why_it_was_refused() -> None:
+    seen = overview(Quarantined(2, "a", {"prices": "2"}))
+    assert tried_again(aborted(2), seen).startswith("watching and schedule do not try it again")
+    assert tried_again(Aborted(3, "no", (TIMEOUT,)), seen).startswith("the reason may pass")
+    assert [tried_again(each, seen) for each in (aborted(4), Aborted(5, "a stop"), committed(6), None)] == [""] * 4
