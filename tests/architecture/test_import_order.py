@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.plugins.manifest",
         f"{WORKERS}.plugins.order",
         f"{WORKERS}.runtime.counts",
+        f"{WORKERS}.runtime.hook_command",
         f"{WORKERS}.runtime.settings",
     ),
     "changeover.server": (SUPERVISOR, f"{WORKERS}.errors", f"{WORKERS}.protocol"),

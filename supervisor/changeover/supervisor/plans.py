@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from changeover.supervisor.config.accounts import Account
+from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, Rhythm
@@ -12,7 +14,7 @@ from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
-from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerSettings
+from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerHooks, WorkerSettings
 
 
 def policy(settings: Settings) -> Policy:
@@ -60,6 +62,9 @@ def worker_settings(
         max_resident=settings.drain.max_resident,
         limits=settings.limits,
         drain=DrainDeadlines(settings.drain.http, settings.drain.stream, settings.drain.websocket, settings.drain.task),
+        hooks=WorkerHooks(
+            settings.hooks.after_fork, settings.hooks.worker_ready, settings.hooks.worker_exit, settings.hooks.deadline
+        ),
         deadlines=WorkerDeadlines(wait.hook, wait.graceful, wait.orphan, wait.heartbeat, wait.silence),
     )
 
@@ -71,6 +76,7 @@ def zygote_plan(
     store: Path,
     descriptors: tuple[int, ...],
     environment: Mapping[str, str],
+    account: Account | None = None,
 ) -> ZygotePlan:
     """What the zygote of a cohort is to be.
 
@@ -81,6 +87,7 @@ def zygote_plan(
         store: The artifact store.
         descriptors: What it inherits for its workers.
         environment: All of its environment.
+        account: Whom it runs as, None for ourselves.
     """
     preload = None
     if application is not None and application.preload:
@@ -102,4 +109,8 @@ def zygote_plan(
         path=(application.directory,) if application is not None else (),
         preload=preload,
         orphan=settings.deadlines.orphan,
+        account=account,
+        umask=int(settings.umask, 8) if settings.umask else -1,
+        rlimits=tuple(map(parse_rlimit, settings.rlimits)),
+        no_new_privs=settings.no_new_privs,
     )

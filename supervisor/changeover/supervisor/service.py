@@ -29,17 +29,19 @@ from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
+from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.host import Host
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
-from changeover.supervisor.process.address import parse_address
 from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
 from changeover.supervisor.process.listeners import Listeners
-from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
+from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.telemetry import log
+from changeover.supervisor.telemetry.loop_lag import LoopLag
 from changeover.supervisor.telemetry.shell import (
     ArrivalsUnprotected,
     CellStored,
@@ -67,7 +69,6 @@ ReadSettings = Callable[[], Checked]
 
 BUG = 70
 """Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
-STATE_MODE = 0o750
 LEAVE = 10.0
 """Seconds from the last decision to being gone, whatever a disk that hangs still holds up."""
 STOP_ARRIVALS = 1.0
@@ -98,14 +99,27 @@ def run(
 
 
 async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks) -> int:
+    host = Host(settings)
+    try:
+        return await _serve_on(host, settings, read_settings, inbox, tracebacks)
+    except SupervisorError as error:
+        host.failed(str(error))
+        raise
+    finally:
+        await host.close()
+
+
+async def _serve_on(
+    host: Host, settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks
+) -> int:
     places = paths(settings, os.environ, os.getuid())
     async with AsyncExitStack() as stack:
-        runtime = RuntimeDirectory.take(places.runtime, settings.name)
+        runtime = host.take_runtime(places)
         stack.callback(runtime.close)
-        private_directory(places.state, STATE_MODE)
+        await host.prepare(runtime, places)
         journal = await Journal.open(places.journal, settings.history.keep)
         stack.push_async_callback(journal.close)
-        listeners = Listeners.bind([parse_address(text) for text in settings.bind], settings.backlog)
+        listeners = host.listen()
         stack.callback(listeners.close)
         cell = CellWriter(runtime.cell)
         stack.callback(cell.close)
@@ -124,8 +138,10 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
             scanner,
             places.store,
             beginning,
+            host,
             tracebacks,
         )
+        stack.push_async_callback(host.name_holders, listeners, service.tell)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -168,12 +184,13 @@ class Service:
         scanner: Scanner,
         store: Path,
         beginning: Beginning,
+        host: Host,
         tracebacks: Tracebacks,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._reloads: set[asyncio.Task[Outcome]] = set()
-        self._settings = settings
+        self._settings, self._host = settings, host
         self._store = store
         self._listeners = listeners
         self._descriptors = (*listeners.descriptors(), cell.fd, counts_fd)
@@ -182,10 +199,13 @@ class Service:
         self._worker_settings = worker_settings(
             settings, runtime.path, store, listeners.for_workers(), cell.fd, counts_fd
         )
+        self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
         self._teller, self._chronicle = Teller(tracebacks), Chronicle()
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
+        if host.account is not None:
+            runtime.share_links(host.account)
         self._counts = counts.Counts(counts_fd)
         self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
         self._desk = Desk(
@@ -196,11 +216,11 @@ class Service:
             self.stop,
             journal,
             self._teller.stream,
-            lambda: self._teller.tally.counts(self._discarded()),
+            lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
         )
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
-        self._watching = Watching(self._loop, beginning, self._desk.request_cutover, self._tell)
+        self._watching = Watching(self._loop, beginning, self._desk.request_cutover, self.tell)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
         self._driver.attach(
@@ -214,7 +234,7 @@ class Service:
                 held=lambda: self._machine.view().held,
                 quarantine=lambda: self._machine.view().quarantine,
                 birth=self._birth,
-                tell=self._tell,
+                tell=self.tell,
                 resolve=self._desk.resolve,
                 answer=self._desk.answer,
                 exit=self._exit,
@@ -229,8 +249,9 @@ class Service:
         await self._recall(recovered)
         self._watching.start()
         self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
-        self._tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
+        self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
+        self._host.began(self.tell)
         inbox.attach(self._loop, self._on_signal)
 
     def stop(self, urgency: Urgency) -> None:
@@ -240,6 +261,15 @@ class Service:
         else:
             self._driver.feed(events.StopRequested(urgency))
 
+    def tell(self, record: Record) -> None:
+        """Hand a record to everybody who hears of it."""
+        if isinstance(record, CellStored):
+            set_title(self._settings.name, f"epoch {record.epoch}")
+        self._chronicle.hear(record)
+        self._teller.tell(record)
+        self._watching.hear(record)
+        self._host.hear(record)
+
     def tell_rest(self) -> None:
         """Tell what waits to be told."""
         self._driver.tell_all()
@@ -247,6 +277,8 @@ class Service:
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
+        self._host.give_back(self._listeners)
+        self._lag.close()
         self._watching.close()
         self._driver.close()
         self._teller.stream.close()
@@ -271,14 +303,14 @@ class Service:
         try:
             for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
                 if call.protection is Protection.NONE:
-                    self._tell(ArrivalsUnprotected(call.address, call.reason))
+                    self.tell(ArrivalsUnprotected(call.address, call.reason))
         finally:
             # Whoever was in more of a hurry meanwhile is not to be hurried further by our being late.
             if self._machine.view().stopping is shutdown.State.RUNNING:
                 self._driver.feed(events.StopRequested(Urgency.GRACEFUL))
 
     def _on_signal(self, received: Received) -> None:
-        self._tell(SignalTaken(received.signum.name, received.meaning.value))
+        self.tell(SignalTaken(received.signum.name, received.meaning.value))
         match received.meaning:
             case Meaning.RELOAD:
                 self._reload()
@@ -294,7 +326,7 @@ class Service:
                 self._driver.feed(events.ScaleRequested(0))
             case Meaning.REOPEN_LOGS:
                 log.reopen()
-                self._tell(LogReopened())
+                self.tell(LogReopened())
 
     def _reload(self) -> None:
         origin = Origin(Trigger.HUP, uid=os.getuid())
@@ -325,21 +357,15 @@ class Service:
         return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
 
     def _zygote_plan(self, cohort: int, application: ApplicationSpec | None) -> ZygotePlan:
-        return zygote_plan(self._settings, cohort, application, self._store, self._descriptors, os.environ)
+        account = self._host.account
+        return zygote_plan(self._settings, cohort, application, self._store, self._descriptors, os.environ, account)
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}
 
     def _control_unserved(self, error: ControlSocketUnserved) -> None:
         self._chronicle.unserved = str(error)
-        self._tell(ControlUnserved(str(error.path), error.reason))
-
-    def _tell(self, record: Record) -> None:
-        if isinstance(record, CellStored):
-            set_title(self._settings.name, f"epoch {record.epoch}")
-        self._chronicle.hear(record)
-        self._teller.tell(record)
-        self._watching.hear(record)
+        self.tell(ControlUnserved(str(error.path), error.reason))
 
     def _broken(self, error: Exception) -> None:
         logger.critical("a bug in changeover: the supervisor leaves, its workers serve on", exc_info=error)

@@ -18,6 +18,7 @@ from changeover.supervisor.config.load import check
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.process.first_process import leave_first_place
 from changeover.supervisor.process.signals import SignalInbox, Terminal
 from changeover.supervisor.process.standard_descriptors import fill_standard_descriptors
 from changeover.supervisor.telemetry import log
@@ -80,6 +81,7 @@ def command(
 ) -> None:
     """See HELP."""
     fill_standard_descriptors()
+    leave_first_place()
     inbox = SignalInbox(Terminal.of_this_process())
     inbox.open()
     os.environ.update(variables(env_file, env))

@@ -33,6 +33,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "timeout": (("deadlines", "hung"), "--timeout"),
     "epoch_header": (("epoch_header",), "--epoch-header"),
     "boot": (("boot",), "--boot"),
+    "user": (("user",), "--user"),
+    "group": (("group",), "--group"),
+    "umask": (("umask",), "--umask"),
+    "no_new_privs": (("no_new_privs",), "--no-new-privs"),
     "name": (("name",), "--name"),
     "state_dir": (("state_dir",), "--state-dir"),
     "runtime_dir": (("runtime_dir",), "--runtime-dir"),
@@ -72,6 +76,13 @@ _OPTIONS = (
     click.option(
         "--boot", type=click.Choice(["auto", "last", "disk"]), help="Serve what is on disk, or what was committed last."
     ),
+    click.option("-u", "--user", metavar="USER", help="Run workers as this user, with all its groups."),
+    click.option("-g", "--group", metavar="GROUP", help="Run workers with this group."),
+    click.option("-m", "--umask", metavar="OCTAL", help="What files made by workers lack, like 027."),
+    click.option("--rlimit", multiple=True, metavar="NAME=N", help="Limit each worker, like nofile=65536; repeatable."),
+    click.option(
+        "--no-new-privs/--new-privs", default=None, help="Whether workers gain nothing by executing setuid files."
+    ),
     click.option("-n", "--name", metavar="NAME", help="The service's name; by default the folder's."),
     click.option("--state-dir", metavar="DIR", help="Folder for journal and artifacts."),
     click.option("--runtime-dir", metavar="DIR", help="Folder for sockets."),
@@ -107,6 +118,8 @@ def source(
         for name, (key, flag) in SETTINGS.items()
         if (value := flags[name]) is not None
     ]
+    if flags["rlimit"]:
+        overrides.append(Override(("rlimits",), list(flags["rlimit"]), "--rlimit"))
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])
     if bind:
         overrides.append(Override(("bind",), list(bind), "--bind"))

@@ -1,10 +1,11 @@
 """From a merged table to settings, or to everything that is wrong with it. Pure."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config import rules
+from changeover.supervisor.config import hook_names, rules
 from changeover.supervisor.config.paths import default_name
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
 from changeover.supervisor.config.sources import Merged
@@ -71,14 +72,23 @@ class Checked(msgspec.Struct, frozen=True):
         return self.settings
 
 
-def judge(merged: Merged) -> Checked:
-    """Read settings out of all sources together."""
+def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: []) -> Checked:
+    """Read settings out of all sources together.
+
+    Args:
+        merged: The sources.
+        ask: Finds what only the system knows to be wrong.
+    """
     mistakes: list[Mistake] = list(merged.mistakes)
     warnings = [ConfigError("environment", warning.path, warning.message) for warning in merged.warnings]
     if not mistakes:
-        settings = _completed(_read_areas(_split_plugins(merged.table, mistakes), mistakes), merged)
+        renamed: list[Mistake] = []
+        table = hook_names.translate(_split_plugins(merged.table, mistakes), mistakes, renamed)
+        warnings += [_located(warning, merged) for warning in renamed]
+        settings = _completed(_read_areas(table, mistakes), merged)
         unreadable = tuple(mistake.path for mistake in mistakes)
-        mistakes += (mistake for mistake in rules.mistakes(settings) if not mistake.path.startswith(unreadable))
+        found = (*rules.mistakes(settings), *ask(settings))
+        mistakes += (mistake for mistake in found if not mistake.path.startswith(unreadable))
         if not mistakes:
             warnings += [_located(warning, merged) for warning in rules.warnings(settings)]
             return Checked(settings, (), tuple(warnings), merged.file)

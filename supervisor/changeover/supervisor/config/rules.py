@@ -1,9 +1,11 @@
 """What settings must be beyond their types. Pure."""
 
 import re
+import shlex
 from collections.abc import Iterator
 
-from changeover.supervisor.config.settings import Pipeline, Settings
+from changeover.supervisor.config import rlimits
+from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
 from changeover.workers.protocol.reload import read_reload
@@ -17,7 +19,8 @@ MOST_WORKERS = 256
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_BIND = re.compile(r"unix:.+|fd://\d+|(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]*):(?P<port>\d+)")
+_UMASK = re.compile(r"(?:0o)?[0-7]{1,4}|")
+_BIND = re.compile(r"unix:.+|fd://[^:/\s-][^:/\s]*|(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]*):(?P<port>\d+)")
 
 
 def mistakes(settings: Settings) -> list[Mistake]:
@@ -25,6 +28,8 @@ def mistakes(settings: Settings) -> list[Mistake]:
     found = [Mistake(path, message) for path, ok, message in _rules(settings) if not ok]
     for index, address in enumerate(settings.bind):
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
+    found += _hook_mistakes(settings.hooks)
+    found += rlimits.mistakes("$.rlimits", settings.rlimits)
     found += _reload_mistakes("$.plugins.reload", settings.plugins.reload)
     found += reload_mistakes("$.app.reload", settings.app.reload) if settings.app else []
     for name, plugin in settings.plugins.entries.items():
@@ -48,6 +53,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.workers", settings.workers == "auto" or 1 <= settings.workers <= MOST_WORKERS, workers
     yield "$.backlog", settings.backlog >= 1, "must be at least 1"
     yield "$.max_connections", settings.max_connections >= 0, "must be 0 or more"
+    yield "$.umask", bool(_UMASK.fullmatch(settings.umask)), f"{settings.umask!r} is no octal number like `027`"
     yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
     yield "$.drain.max_resident", drain.max_resident >= 2, "must be at least 2: a swap holds two copies for a moment"
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
@@ -76,6 +82,23 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
 
 
+def _hook_mistakes(hooks: Hooks) -> list[Mistake]:
+    found = []
+    if hooks.deadline <= 0:
+        found.append(Mistake("$.hooks.deadline", "must be above 0: every wait ends"))
+    for name in ("before_boot", "after_fork", "worker_ready", "worker_exit", "cutover_committed"):
+        command = getattr(hooks, name)
+        if name in ("before_boot", "cutover_committed") and _TARGET.fullmatch(command):
+            found.append(Mistake(f"$.hooks.{name}", "must be a command: the supervisor imports no code of yours"))
+        try:
+            empty = bool(command) and not shlex.split(command)
+        except ValueError as error:
+            found.append(Mistake(f"$.hooks.{name}", f"{command!r} cannot be split into words: {error}"))
+        else:
+            found += [Mistake(f"$.hooks.{name}", "names no program")] if empty else []
+    return found
+
+
 def _reload_mistakes(path: str, written: str) -> list[Mistake]:
     try:
         read_reload(written)
@@ -87,7 +110,7 @@ def _reload_mistakes(path: str, written: str) -> list[Mistake]:
 def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:
     match = _BIND.fullmatch(address)
     if not match:
-        return [Mistake(path, f"{address!r} is no address: host:port, [v6]:port, unix:/path or fd://3")]
+        return [Mistake(path, f"{address!r} is no address: host:port, [v6]:port, unix:/path, fd://3 or fd://name")]
     if match["port"] and int(match["port"]) > 65535:
         return [Mistake(path, f"port {match['port']} is above 65535")]
     return [Mistake(path, f"{address} stands here twice")] if repeated and match["port"] != "0" else []

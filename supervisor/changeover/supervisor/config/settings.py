@@ -11,7 +11,7 @@ import msgspec
 from changeover.workers.http.limits import Limits
 from changeover.workers.protocol.reload import Reload, read_reload
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
-from changeover.workers.runtime.settings import DrainDeadlines
+from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
 
 
 class App(msgspec.Struct, frozen=True):
@@ -173,12 +173,29 @@ class Deadlines(WorkerDeadlines, frozen=True):
     hung: float = 60.0
 
 
+class Hooks(WorkerHooks, frozen=True):
+    """Functions and commands of yours at the turns of the server's life.
+
+    Attributes:
+        after_fork: `module:function` or a command, in each new worker, which does not boot if it fails.
+        worker_ready: `module:function` or a command, beside the first requests of each worker.
+        worker_exit: `module:function` or a command, in a worker that was told to leave, after its requests.
+        before_boot: A command, before anything is bound or started; if it fails nothing is.
+        cutover_committed: A command, after each cutover that was committed, with its record on stdin.
+        deadline: What each hook has.
+    """
+
+    before_boot: str = ""
+    cutover_committed: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All of `changeover.toml`.
 
     Attributes:
         name: Names the service in titles, logs and directories; by default the configuration's folder.
-        bind: Addresses to listen on: `host:port`, `[v6]:port`, `unix:/path`, `fd://3`.
+        bind: Addresses to listen on: `host:port`, `[v6]:port`, `unix:/path`, `fd://3` and `fd://name`. Sockets
+            that a service manager passes (`LISTEN_FDS`) are taken where nothing else is said.
         workers: How many worker processes; `"auto"` for one per core.
         backlog: Connections that the kernel queues per listening socket.
         max_connections: Most open client connections of one worker; 0 = as many as descriptors allow.
@@ -187,6 +204,11 @@ class Settings(msgspec.Struct, frozen=True):
             it is held or refused, then the last.
         on_silent_worker: When a worker lets the prepare deadline pass, `abort` changes nothing anywhere, `kill` goes on
             without it.
+        user: Name or number of the user that workers run as, for a supervisor that is root; by default its own.
+        group: Name or number of their group; by default the user's own.
+        umask: Permissions that files made by workers lack, in octal (`"027"`); by default as inherited.
+        rlimits: Limits that the kernel keeps for each worker: `nofile=65536`, `core=0:unlimited` (soft and hard).
+        no_new_privs: Whether workers gain nothing by executing setuid files, or files with capabilities.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         app: The application.
@@ -198,6 +220,7 @@ class Settings(msgspec.Struct, frozen=True):
         limits: What clients may send.
         recycle: When a worker is replaced by a fresh one.
         deadlines: Every other wait.
+        hooks: Functions and commands of yours.
     """
 
     name: str = ""
@@ -208,6 +231,11 @@ class Settings(msgspec.Struct, frozen=True):
     epoch_header: bool = False
     boot: Literal["auto", "last", "disk"] = "auto"
     on_silent_worker: Literal["abort", "kill"] = "abort"
+    user: str = ""
+    group: str = ""
+    umask: str = ""
+    rlimits: tuple[str, ...] = ()
+    no_new_privs: bool = True
     runtime_dir: str = ""
     state_dir: str = ""
     app: App | None = None
@@ -219,6 +247,7 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     recycle: Recycle = Recycle()
     deadlines: Deadlines = Deadlines()
+    hooks: Hooks = Hooks()
 
     def slots(self, cores: int) -> int:
         """How many slots `workers` asks for on a machine with `cores` cores."""

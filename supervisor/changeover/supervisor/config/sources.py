@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.process.passed import addresses
 from changeover.workers.protocol.document import Mistake, Text, nearest
 
 FILE = "changeover.toml"
@@ -17,6 +18,9 @@ FILE = "changeover.toml"
 PREFIX = "CHANGEOVER_"
 CONFIG_VARIABLE = "CHANGEOVER_CONFIG"
 """Names the configuration's file."""
+
+SUGGESTIONS = {"WEB_CONCURRENCY": "workers", "LISTEN_FDS": "bind"}
+"""Variables of others -> the setting that they stand for where nothing else says it."""
 
 KeyPath = tuple[str, ...]
 
@@ -119,7 +123,7 @@ def merge(table: Mapping[str, Any], merged: Merged) -> Merged:
     """Lay the overrides over a file's table, lowest first."""
     result: dict[str, Any] = dict(table)
     for override in merged.overrides:
-        if override.origin == "WEB_CONCURRENCY" and "workers" in table:
+        if SUGGESTIONS.get(override.origin) in table:
             continue
         if override.beside and not _is_set(override.beside, table, merged.overrides):
             continue
@@ -143,7 +147,7 @@ def _lay(table: dict[str, Any], key: KeyPath, value: Any) -> None:
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[tuple[Override, ...], tuple[Mistake, ...]]:
-    """Read CHANGEOVER_* (and, lowest, WEB_CONCURRENCY) as overrides.
+    """Read CHANGEOVER_* (and, lowest, what others say) as overrides.
 
     Returns:
         The overrides in order, and a warning for each CHANGEOVER_* that names no setting.
@@ -153,6 +157,8 @@ def from_environment(environment: Mapping[str, str]) -> tuple[tuple[Override, ..
     warnings = []
     if "WEB_CONCURRENCY" in environment:
         overrides.append(Override(("workers",), Text(environment["WEB_CONCURRENCY"]), "WEB_CONCURRENCY"))
+    if passed := addresses(environment):
+        overrides.append(Override(("bind",), list(passed), "LISTEN_FDS"))
     for name in sorted(environment):
         if name in known:
             overrides.append(Override(known[name], Text(environment[name]), name))

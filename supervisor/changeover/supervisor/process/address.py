@@ -1,4 +1,4 @@
-"""Addresses to listen on, as people write them: `shop:8000`, `[::]:8000`, `unix:/run/shop.sock`, `fd://3`. Pure."""
+"""Addresses to listen on, as people write them: `shop:8000`, `unix:/run/shop.sock`, `fd://3`, `fd://web`. Pure."""
 
 import re
 
@@ -56,10 +56,20 @@ class FdAddress(msgspec.Struct, frozen=True):
         return f"fd://{self.fd}"
 
 
-Address = TcpAddress | UnixAddress | FdAddress
+class PassedAddress(msgspec.Struct, frozen=True):
+    """Listening sockets that a service manager passed under a name (`FileDescriptorName=`)."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"fd://{self.name}"
+
+
+Address = TcpAddress | UnixAddress | FdAddress | PassedAddress
 
 _UNIX = re.compile(r"unix:(?://)?(?P<path>[^?]+)(?:\?mode=(?P<mode>[0-7]{3,4}))?$")
 _BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d+))?$")
+_PASSED = re.compile(r"[^:/\s-][^:/\s]*")
 _PLAIN = re.compile(r"(?P<host>[^:/\s]*)(?::(?P<port>\d+))?$")
 
 
@@ -90,8 +100,10 @@ def _parse_unix(text: str) -> UnixAddress:
     return UnixAddress(found["path"], int(found["mode"], 8) if found["mode"] else DEFAULT_UNIX_MODE)
 
 
-def _parse_fd(text: str) -> FdAddress:
-    number = text.removeprefix("fd://")
-    if not number.isascii() or not number.isdigit():
-        raise BadAddress(text, "write fd://N with the number of an open descriptor")
-    return FdAddress(int(number))
+def _parse_fd(text: str) -> FdAddress | PassedAddress:
+    named = text.removeprefix("fd://")
+    if named.isascii() and named.isdigit():
+        return FdAddress(int(named))
+    if not _PASSED.fullmatch(named):
+        raise BadAddress(text, "write fd://N with the number of an open descriptor, or fd://NAME as it was passed")
+    return PassedAddress(named)

@@ -17,6 +17,8 @@ A unix socket has no handshake: nobody finds it any more once its path is unlink
 import asyncio
 import ctypes
 import enum
+import errno
+import logging
 import socket
 import struct
 from collections.abc import Iterable
@@ -25,9 +27,12 @@ import msgspec
 
 from changeover.supervisor.process.holders import count_tcp
 from changeover.supervisor.process.listeners import BoundListener
-from changeover.workers.link.hops import IMPOSSIBLE, demand_hops
+from changeover.workers.link.hops import ANY, IMPOSSIBLE, demand_hops
+
+logger = logging.getLogger("changeover")
 
 SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
 _LISTEN_QUEUE = struct.Struct("24xI")
 _SYN_RECV = "03"
 _SETTLE = 0.01
@@ -116,6 +121,29 @@ async def end_all_arrivals(listeners: Iterable[BoundListener], deadline: float =
         under_way = await asyncio.to_thread(count_tcp, frozenset(ports), _SYN_RECV)
         quiet = 0 if under_way else quiet + 1
     return ended
+
+
+def allow_arrivals(listener: BoundListener) -> str:
+    """Undo what ended arrivals at a listening socket that outlives whoever ended them.
+
+    Returns:
+        Why the system does not let us, empty when it does.
+    """
+    if listener.sock.family == socket.AF_UNIX:
+        return ""
+    try:
+        demand_hops(listener.sock, ANY)
+        listener.sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    except OSError as error:
+        return "" if error.errno == errno.ENOENT else error.strerror or str(error)
+    return ""
+
+
+def allow_all_arrivals(listeners: Iterable[BoundListener]) -> None:
+    """Undo it everywhere; where the system does not let us, the log says so."""
+    for listener in listeners:
+        if reason := allow_arrivals(listener):
+            logger.warning("%s: an earlier stop may still turn connections away: %s", listener.shown, reason)
 
 
 def queued(listener: BoundListener) -> int | None:

@@ -74,6 +74,17 @@ def holders_of_path(path: Path) -> tuple[Holder, ...]:
     return _holders_of_inodes(_unix_inodes(os.path.abspath(path)))
 
 
+def holders_of_socket(fd: int, but: frozenset[int]) -> tuple[Holder, ...]:
+    """Processes that hold the same socket as a descriptor of ours, as far as this user may see them.
+
+    Args:
+        fd: The socket.
+        but: Processes that may.
+    """
+    found = _holders_of_inodes(frozenset({os.fstat(fd).st_ino}))
+    return tuple(holder for holder in found if holder.pid not in but)
+
+
 def has_socket(path: Path) -> bool:
     """Whether any process, seen or not, has a unix socket at `path`."""
     return bool(_unix_inodes(os.path.abspath(path)))

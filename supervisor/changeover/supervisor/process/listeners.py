@@ -4,14 +4,21 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from changeover.supervisor.process.address import Address, FdAddress, TcpAddress, UnixAddress
+from changeover.supervisor.process.address import Address, FdAddress, PassedAddress, TcpAddress, UnixAddress
 from changeover.supervisor.process.errors import ProcessError
-from changeover.supervisor.process.holders import Holder, holders_of_path, holders_of_port, worded
+from changeover.supervisor.process.holders import (
+    Holder,
+    holders_of_path,
+    holders_of_port,
+    holders_of_socket,
+    worded,
+)
+from changeover.supervisor.process.passed import NOTHING, Passed, stored_name
 from changeover.workers.runtime.settings import Listener
 
 DEFAULT_BACKLOG = 2048
@@ -67,6 +74,11 @@ class BoundListener:
         self._inode = inode
 
     @property
+    def is_ours(self) -> bool:
+        """Whether we bound it, in this life or an earlier one; otherwise it is only lent to us."""
+        return isinstance(self.address, TcpAddress | UnixAddress)
+
+    @property
     def path(self) -> Path | None:
         """The file of a unix socket that we made."""
         return Path(self.address.path) if isinstance(self.address, UnixAddress) else None
@@ -107,12 +119,14 @@ class Listeners:
         self.bound = tuple(bound)
 
     @classmethod
-    def bind(cls, addresses: Iterable[Address], backlog: int = DEFAULT_BACKLOG) -> Self:
+    def bind(cls, addresses: Iterable[Address], backlog: int = DEFAULT_BACKLOG, passed: Passed = NOTHING) -> Self:
         """Bind all addresses or none.
 
         Args:
             addresses: What to listen on.
             backlog: Connections that may wait to be accepted; the kernel's somaxconn cuts it.
+            passed: What a service manager passed; an address that we stored there in an earlier life is not bound
+                anew.
 
         Raises:
             AddressInUse: Somebody else listens there; the message names who.
@@ -122,7 +136,7 @@ class Listeners:
         bound: list[BoundListener] = []
         try:
             for address in wanted:
-                bound.extend(_bind(address, backlog, wanted))
+                bound.extend(_bind(address, backlog, wanted, passed))
         except BaseException:
             for listener in bound:
                 listener.close()
@@ -136,6 +150,17 @@ class Listeners:
     def descriptors(self) -> tuple[int, ...]:
         """What a zygote inherits."""
         return tuple(listener.sock.fileno() for listener in self.bound)
+
+    def held_by_others(self) -> Iterator[tuple[BoundListener, tuple[Holder, ...]]]:
+        """Our own sockets that other processes hold beside us. Blocks on /proc.
+
+        The service manager may: it keeps them for our next life. It started us, or is the first of all processes.
+        """
+        allowed = frozenset({os.getpid(), os.getppid(), 1})
+        for listener in self.bound:
+            holders = holders_of_socket(listener.sock.fileno(), allowed) if listener.is_ours else ()
+            if holders:
+                yield listener, holders
 
     def close(self) -> None:
         """Unlink and close all."""
@@ -151,15 +176,17 @@ def shown_address(sock: socket.socket) -> str:
     return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
-def _bind(address: Address, backlog: int, wanted: tuple[Address, ...]) -> list[BoundListener]:
+def _bind(address: Address, backlog: int, wanted: tuple[Address, ...], passed: Passed) -> list[BoundListener]:
     try:
         match address:
-            case FdAddress():
-                return [_adopt(address, backlog)]
+            case FdAddress(fd=fd):
+                return [_adopt(address, fd, backlog, passed)]
+            case PassedAddress():
+                return _adopt_named(address, backlog, passed)
             case UnixAddress():
-                return [_bind_unix(address, backlog)]
+                return _adopt_stored(address, backlog, passed) or [_bind_unix(address, backlog)]
             case TcpAddress():
-                return _bind_tcp(address, backlog, wanted)
+                return _adopt_stored(address, backlog, passed) or _bind_tcp(address, backlog, wanted)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(address, _holders(address)) from error
@@ -172,7 +199,7 @@ def _holders(address: Address) -> tuple[Holder, ...]:
             return holders_of_port(port)
         case UnixAddress(path=path):
             return holders_of_path(Path(path))
-        case FdAddress():
+        case FdAddress() | PassedAddress():
             return ()
 
 
@@ -275,17 +302,47 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _adopt(address: FdAddress, backlog: int) -> BoundListener:
+def _adopt(address: Address, fd: int, backlog: int, passed: Passed) -> BoundListener:
+    why = f"; {passed.problem}" if passed.problem else ""
     try:
-        sock = socket.socket(fileno=os.dup(address.fd))
+        sock = socket.socket(fileno=os.dup(fd))
     except OSError as error:
-        raise CannotListen(address, f"descriptor {address.fd} is no open socket ({error.strerror})") from error
+        raise CannotListen(address, f"descriptor {fd} is no open socket ({error.strerror}){why}") from error
     try:
         if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
-            raise CannotListen(address, f"descriptor {address.fd} is no TCP or unix stream socket")
+            raise CannotListen(address, f"descriptor {fd} is no TCP or unix stream socket{why}")
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise CannotListen(address, f"descriptor {address.fd} does not listen; bind and listen before starting us")
-        return BoundListener(address, _listen(sock, backlog))
+            raise CannotListen(address, f"descriptor {fd} does not listen; bind and listen before starting us{why}")
+        inode = _inode(Path(address.path)) if isinstance(address, UnixAddress) else None
+        return BoundListener(address, _listen(sock, backlog), inode)
     except BaseException:
         sock.close()
         raise
+
+
+def _adopt_all(address: Address, descriptors: Iterable[int], backlog: int, passed: Passed) -> list[BoundListener]:
+    bound: list[BoundListener] = []
+    try:
+        for fd in descriptors:
+            bound.append(_adopt(address, fd, backlog, passed))
+    except BaseException:
+        for listener in bound:
+            listener.sock.close()
+        raise
+    return bound
+
+
+def _adopt_named(address: PassedAddress, backlog: int, passed: Passed) -> list[BoundListener]:
+    descriptors = passed.named(address.name)
+    if not descriptors:
+        reason = passed.problem or f"no socket of this name was passed to us (passed: {passed.known()})"
+        raise CannotListen(address, f"{reason}; FileDescriptorName= of a socket unit gives the name")
+    return _adopt_all(address, descriptors, backlog, passed)
+
+
+def _adopt_stored(address: TcpAddress | UnixAddress, backlog: int, passed: Passed) -> list[BoundListener]:
+    """Take back what we stored in an earlier life, unless nobody would find it: a unix socket whose file is gone."""
+    descriptors = passed.named(stored_name(str(address)))
+    if isinstance(address, UnixAddress) and descriptors and not is_alive(Path(address.path)):
+        return []
+    return _adopt_all(address, descriptors, backlog, passed)

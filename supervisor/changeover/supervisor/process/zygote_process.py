@@ -9,7 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.config.accounts import Account
+from changeover.supervisor.config.rlimits import Rlimit
 from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.limiting import limit_process
 from changeover.supervisor.process.stacks import StacksFile
 from changeover.workers.protocol.forking import DEFAULT_ENTRY, Preload, Setup
 
@@ -45,6 +48,10 @@ class ZygotePlan(msgspec.Struct, frozen=True):
         orphan: How long it waits for a supervisor that went away, in seconds; 0 = for ever.
         ready: How long it may take to get ready, in seconds.
         entry: What its workers run, `module:function`.
+        account: Whom it and its workers run as, None for ourselves.
+        umask: Permissions that files made by it and its workers lack; -1 = as inherited.
+        rlimits: What the kernel limits each of its processes to.
+        no_new_privs: Whether they gain nothing by executing files.
     """
 
     cohort: int
@@ -58,6 +65,10 @@ class ZygotePlan(msgspec.Struct, frozen=True):
     orphan: float = 900.0
     ready: float = 60.0
     entry: str = DEFAULT_ENTRY
+    account: Account | None = None
+    umask: int = -1
+    rlimits: tuple[Rlimit, ...] = ()
+    no_new_privs: bool = False
 
     def setup(self) -> Setup:
         """The zygote's first message."""
@@ -107,6 +118,15 @@ def start_zygote(plan: ZygotePlan, path: Path) -> StartedZygote:
         raise ZygoteNotStarted(plan.cohort, plan.python, str(error)) from error
 
 
+def _environment(plan: ZygotePlan) -> dict[str, str]:
+    return {**plan.environment, **(plan.account.environment() if plan.account is not None else {})}
+
+
+def _command(plan: ZygotePlan, socket: int, stacks: int) -> list[str]:
+    flags = ["--no-new-privs"] if plan.no_new_privs else []
+    return [plan.python, "-P", "-m", MODULE, "--socket", str(socket), "--stacks", str(stacks), *flags]
+
+
 def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZygote:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stacks = os.memfd_create(f"stacks of zygote {plan.cohort}", os.MFD_CLOEXEC)
@@ -114,22 +134,28 @@ def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZ
         sock.setblocking(False)
         sock.connect(str(path))
         process = subprocess.Popen(
-            [plan.python, "-P", "-m", MODULE, "--socket", str(listening.fileno()), "--stacks", str(stacks)],
+            _command(plan, listening.fileno(), stacks),
             stdin=subprocess.DEVNULL,
             cwd=plan.directory,
-            env=dict(plan.environment),
+            env=_environment(plan),
             pass_fds=(listening.fileno(), stacks, *plan.descriptors),
             start_new_session=True,
+            user=None if plan.account is None else plan.account.uid,
+            group=None if plan.account is None else plan.account.gid,
+            extra_groups=None if plan.account is None else plan.account.groups,
+            umask=plan.umask,
         )
-        return StartedZygote(path, process, _pidfd(process), sock, StacksFile(stacks))
+        return StartedZygote(path, process, _held(process, plan.rlimits), sock, StacksFile(stacks))
     except BaseException:
         sock.close()
         os.close(stacks)
         raise
 
 
-def _pidfd(process: "subprocess.Popen[bytes]") -> int:
+def _held(process: "subprocess.Popen[bytes]", limits: tuple[Rlimit, ...]) -> int:
+    """Limit it before it is told what it is, and open its pidfd."""
     try:
+        limit_process(process.pid, limits)
         return os.pidfd_open(process.pid)
     except OSError:
         process.kill()

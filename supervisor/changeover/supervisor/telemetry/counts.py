@@ -8,7 +8,10 @@ import msgspec
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.record import Record
+from changeover.supervisor.telemetry.loop_lag import Lag
 
+NO_LAG = Lag()
+"""Where nobody measures."""
 UNNUMBERED = "request"
 """Stage of a cutover that was refused before anything was scanned, by a precondition for one."""
 
@@ -23,6 +26,8 @@ class Counts(msgspec.Struct, frozen=True):
         refusals: Stage -> cutovers that ended in a refusal there.
         restarts: Workers that died without having been told to leave.
         frames_dropped: Reason -> frames from workers that were without effect.
+        loop_lag: Seconds by which the supervisor's own loop was late at most, within the last minute.
+        loop_lag_worst: The same, since it started.
         last_duration: Seconds from the request of the last committed cutover to its outcome; None before one.
     """
 
@@ -32,6 +37,8 @@ class Counts(msgspec.Struct, frozen=True):
     refusals: dict[str, int] = {}
     restarts: int = 0
     frames_dropped: dict[str, int] = {}
+    loop_lag: float = 0.0
+    loop_lag_worst: float = 0.0
     last_duration: float | None = None
 
 
@@ -58,14 +65,21 @@ class Tally:
             case records.PeerIgnored(why=why):
                 self._ignored[why] += 1
 
-    def counts(self, discarded: Mapping[str, int]) -> Counts:
+    def counts(self, discarded: Mapping[str, int], lag: Lag = NO_LAG) -> Counts:
         """The totals.
 
         Args:
             discarded: Reason -> frames that the link dropped before anybody else saw them.
+            lag: Of the supervisor's loop.
         """
         dropped = self._ignored + Counter(discarded)
-        return msgspec.structs.replace(self._counts, refusals=dict(self._refusals), frames_dropped=dict(dropped))
+        return msgspec.structs.replace(
+            self._counts,
+            refusals=dict(self._refusals),
+            frames_dropped=dict(dropped),
+            loop_lag=lag.recent,
+            loop_lag_worst=lag.worst,
+        )
 
     def _add(self, reloads: int = 0, unchanged: int = 0, rollbacks: int = 0, restarts: int = 0) -> None:
         counts = self._counts

@@ -58,6 +58,30 @@ class ArrivalsUnprotected(Record, frozen=True):
     reason: str
 
 
+class AddressHeld(Record, frozen=True):
+    """We leave, and other processes hold the listening socket of `address`: a start there is refused until they end.
+
+    Attributes:
+        address: As people see it.
+        holders: Who, and what ends them, in words.
+    """
+
+    address: str
+    holders: str
+
+
+class KillModeUnfit(Record, frozen=True):
+    """The unit that we run in ends workers together with their supervisor: what is promised of them does not hold.
+
+    Attributes:
+        unit: Its name.
+        mode: Its `KillMode`.
+    """
+
+    unit: str
+    mode: str
+
+
 class Finished(Record, frozen=True):
     """The supervisor has ended everything it started and leaves.
 

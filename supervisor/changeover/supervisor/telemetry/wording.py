@@ -1,5 +1,7 @@
 """The one place that puts records into words: one line for people, and how much it asks of them.
 
+What the shell tells has its words in `shell_wording`.
+
 A refusal's traceback is no part of the line: `details` gives it, and the log prints it below.
 """
 
@@ -10,7 +12,7 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
-from changeover.supervisor.telemetry import shell, unasked
+from changeover.supervisor.telemetry import unasked
 from changeover.supervisor.telemetry.amounts import age, in_all, seconds, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
@@ -331,46 +333,6 @@ def _(record: records.PeerIgnored) -> Worded:
 @word.register
 def _(record: records.StopBegan) -> Worded:
     return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
-
-
-@word.register
-def _(record: shell.Listening) -> Worded:
-    return Worded(INFO, f"listening on {', '.join(record.addresses)}")
-
-
-@word.register
-def _(record: shell.CellStored) -> Worded:
-    return Worded(DEBUG, f"the commit cell says epoch {record.epoch}")
-
-
-@word.register
-def _(record: shell.SignalTaken) -> Worded:
-    return Worded(INFO, f"{record.signal}: {record.meaning}")
-
-
-@word.register
-def _(record: shell.LogReopened) -> Worded:
-    return Worded(INFO, "the log file is reopened")
-
-
-@word.register
-def _(record: shell.ControlUnserved) -> Worded:
-    return Worded(
-        ERROR,
-        f"the control socket {record.path} is not served: {record.reason}; signals work (HUP reloads, TERM stops)",
-    )
-
-
-@word.register
-def _(record: shell.ArrivalsUnprotected) -> Worded:
-    return Worded(WARNING, f"{record.address}: connections that arrive at the very end are reset ({record.reason})")
-
-
-@word.register
-def _(record: shell.Finished) -> Worded:
-    if record.status == 0:
-        return Worded(INFO, f"finished: {record.reason}")
-    return Worded(ERROR, f"finished with status {record.status}: {record.reason}")
 
 
 for _words in unasked.WORDS:

@@ -91,6 +91,20 @@ def test_web_concurrency_counts_only_where_nothing_else_says_so(tmp_path: Path, 
     assert settings(tmp_path, text + APP, {"WEB_CONCURRENCY": "9"}).workers == workers
 
 
+@pytest.mark.parametrize(
+    ("text", "environment", "bind"),
+    [
+        ("", {}, ("fd://3", "fd://4")),
+        ('bind = ["fd://web"]\n', {}, ("fd://web",)),
+        ("", {"CHANGEOVER_BIND": "a:1"}, ("a:1",)),
+    ],
+)
+def test_sockets_that_are_passed_count_only_where_nothing_else_says_so(
+    tmp_path: Path, text: str, environment: dict[str, str], bind: tuple[str, ...]
+) -> None:
+    assert settings(tmp_path, text + APP, {"LISTEN_FDS": "2", **environment}).bind == bind
+
+
 def test_everything_can_be_said_without_a_file(tmp_path: Path) -> None:
     source = Source(folder=tmp_path, environment={"CHANGEOVER_PLUGINS_DIR": "there", "CHANGEOVER_BIND": "a:1, b:2"})
     found = load(source)
@@ -146,7 +160,7 @@ service = "pricing"
         " write seconds, or a number with ms, s, m, h or d (`30s`)",
         "changeover.toml: $.app.target: 'shop.main' is no target; write it like `package.module:app`",
         "changeover.toml: $.bind[1]: 127.0.0.1:8000 stands here twice",
-        "changeover.toml: $.bind[2]: 'localhost' is no address: host:port, [v6]:port, unix:/path or fd://3",
+        "changeover.toml: $.bind[2]: 'localhost' is no address: host:port, [v6]:port, unix:/path, fd://3 or fd://name",
         "changeover.toml: $.bind[3]: port 70000 is above 65535",
         "changeover.toml: $.pipelines[1].handlers[1]: authz:check stands in this pipeline twice",
         "changeover.toml: $.pipelines[1].handlers[2]: 'discount' is no handler; write it like `plugin:handler`",

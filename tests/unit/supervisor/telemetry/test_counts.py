@@ -1,6 +1,7 @@
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.telemetry.counts import Counts, Tally
+from changeover.supervisor.telemetry.loop_lag import Lag
 from changeover.workers.protocol.identity import WorkerId
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY
 
@@ -22,12 +23,14 @@ def test_what_is_told_is_counted_once() -> None:
         records.EpochRetired(7),
     ):
         tally.take(record)
-    assert tally.counts({"malformed": 2}) == Counts(
+    assert tally.counts({"malformed": 2}, Lag(recent=0.1, worst=0.2)) == Counts(
         reloads=2,
         unchanged=1,
         rollbacks=1,
         refusals={"initialise": 1, "request": 1},
         restarts=1,
         frames_dropped={"stale term": 1, "malformed": 2},
+        loop_lag=0.1,
+        loop_lag_worst=0.2,
         last_duration=0.7,
     )

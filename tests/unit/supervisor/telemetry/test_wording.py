@@ -8,8 +8,9 @@ from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.details import details
 from changeover.supervisor.telemetry.reference import every_record
+from changeover.supervisor.telemetry.shell_wording import word
 from changeover.supervisor.telemetry.stream import Level
-from changeover.supervisor.telemetry.wording import by, exit_status, word
+from changeover.supervisor.telemetry.wording import by, exit_status
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal

@@ -181,6 +181,7 @@ def _write(root: Path, files: Files) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         folders.update(parent for parent in file.parents if parent.is_relative_to(root))
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        os.fchmod(fd, 0o444)  # whatever the umask: workers of another user read it
         with os.fdopen(fd, "wb") as handle:
             handle.write(content)
     # Only now: what is synced first takes along what was written with it, so that many files cost little more than one.

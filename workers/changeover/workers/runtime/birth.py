@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import setproctitle
@@ -61,9 +61,19 @@ def entry_named(name: str) -> Entry:
     Args:
         name: `module:function`.
     """
-    module, _, function = name.partition(":")
-    entry: Entry = getattr(importlib.import_module(module), function)
+    entry: Entry = function_named(name)
     return entry
+
+
+def function_named(name: str) -> Callable[..., Any]:
+    """Import a function.
+
+    Args:
+        name: `module:function`.
+    """
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def live(womb: Womb, entry: Entry) -> NoReturn:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from changeover.workers.runtime.offspring import Offspring
+from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.worker import Worker
 
@@ -24,6 +26,8 @@ def run(birth: Birth) -> int:
     Returns:
         The exit status.
     """
+    Offspring(birth.settings.listeners, birth.settings.runtime).install()
+    ServerHooks(birth).after_fork()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return run_to_end(runner.get_loop(), _live(birth))
 

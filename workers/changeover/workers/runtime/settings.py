@@ -49,6 +49,22 @@ class Deadlines(msgspec.Struct, frozen=True):
     silence: float = 3.5
 
 
+class WorkerHooks(msgspec.Struct, frozen=True):
+    """Server hooks that run in workers: `module:function`, or a command.
+
+    Attributes:
+        after_fork: In each new worker, before it has a loop; one that fails does not boot.
+        worker_ready: Beside the first requests of a worker.
+        worker_exit: Before a worker that was told to leave is gone.
+        deadline: Seconds that each hook has.
+    """
+
+    after_fork: str = ""
+    worker_ready: str = ""
+    worker_exit: str = ""
+    deadline: float = 10.0
+
+
 class WorkerSettings(msgspec.Struct, frozen=True):
     """What all workers of a cohort have in common.
 
@@ -66,6 +82,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         limits: Bounds on connections and requests.
         drain: Deadlines by kind of lease.
         deadlines: All other waits.
+        hooks: Server hooks.
     """
 
     name: str
@@ -81,6 +98,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     drain: DrainDeadlines = DrainDeadlines()
     deadlines: Deadlines = Deadlines()
+    hooks: WorkerHooks = WorkerHooks()
 
 
 class Birth(msgspec.Struct, frozen=True):

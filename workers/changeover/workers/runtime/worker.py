@@ -27,6 +27,7 @@ from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.residency import end_leases
+from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
@@ -98,6 +99,8 @@ class Worker:
         self._handover = Handover(
             loop, birth, self._connections, lambda: self._acceptor.room, self._stamp, self._shell.feed
         )
+        self._hooks = ServerHooks(birth)
+        self._readying: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
 
     async def live(self) -> int:
@@ -119,6 +122,7 @@ class Worker:
         """Start to accept connections, and to take them over."""
         self._acceptor.start()
         self._handover.refresh()
+        self._readying = self._loop.create_task(self._hooks.run("worker_ready"))
 
     def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
         """Reach those who would take over; answer Connected or ConnectFailed."""
@@ -217,6 +221,9 @@ class Worker:
             self._beat.cancel()
         await self._shell.close()
         await self._end_units(until - self._loop.time())
+        if self._readying is not None:
+            self._readying.cancel()
+        await self._hooks.run("worker_exit", max(QUICK, until - self._loop.time()))
         self._link.close()
 
     def _end_leases(self, kind: LeaseKind) -> None:

@@ -1,0 +1,107 @@
+"""What surrounds one service on its machine: the service manager, users, limits, and commands of the operator's."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from changeover.supervisor.config.accounts import Account
+from changeover.supervisor.config.paths import Paths
+from changeover.supervisor.config.rlimits import parse_rlimit
+from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.record import Record
+from changeover.supervisor.hooks import Commands
+from changeover.supervisor.notifier import Notifier
+from changeover.supervisor.process import notify
+from changeover.supervisor.process import passed as passed_sockets
+from changeover.supervisor.process.address import parse_address
+from changeover.supervisor.process.arrivals import allow_all_arrivals
+from changeover.supervisor.process.holders import worded
+from changeover.supervisor.process.limiting import refuse_impossible
+from changeover.supervisor.process.listeners import Listeners
+from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
+from changeover.supervisor.process.sharing import STATE_MODE, other_account, share_state
+from changeover.supervisor.process.temporary import spare_temporary
+from changeover.supervisor.telemetry.shell import AddressHeld
+
+Tell = Callable[[Record], None]
+
+
+class Host:
+    """Made on the loop, before anything else: it takes what the service manager says out of the environment.
+
+    Args:
+        settings: The service's settings.
+
+    Attributes:
+        account: Whom workers run as, None for ourselves; known once the runtime directory is taken.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._passed = passed_sockets.of_this_process()
+        slots = settings.slots(os.cpu_count() or 1)
+        self._notifier = Notifier(loop, *notify.of_this_process(loop.call_later), slots)
+        self._commands = Commands(settings.hooks, settings.name)
+        self.account: Account | None = None
+
+    def take_runtime(self, paths: Paths) -> RuntimeDirectory:
+        """Find out whom workers run as, and hold the runtime directory for them.
+
+        Raises:
+            SupervisorError: We may not do what the settings ask for, or the directory cannot be had.
+        """
+        self.account = other_account(self._settings)
+        refuse_impossible(map(parse_rlimit, self._settings.rlimits))
+        return RuntimeDirectory.take(paths.runtime, self._settings.name, self.account)
+
+    async def prepare(self, runtime: RuntimeDirectory, paths: Paths) -> None:
+        """Run what comes before the boot, and make the places that workers read.
+
+        Raises:
+            SupervisorError: The operator's command refuses, or a directory cannot be used.
+        """
+        await self._commands.before_boot()
+        os.environ.update(spare_temporary(runtime.real, self.account))
+        private_directory(paths.state, STATE_MODE)
+        if self.account is not None:
+            share_state(paths.state, paths.store, self.account)
+
+    def listen(self) -> Listeners:
+        """Take every address, new or passed, and have the service manager keep what is ours.
+
+        Raises:
+            SupervisorError: One cannot be had.
+        """
+        wanted = [parse_address(text) for text in self._settings.bind]
+        listeners = Listeners.bind(wanted, self._settings.backlog, self._passed)
+        allow_all_arrivals(listeners.bound)
+        self._notifier.store(listeners.bound, self._passed)
+        return listeners
+
+    def began(self, tell: Tell) -> None:
+        """Look at what need not be known earlier."""
+        self._notifier.look_at_unit(tell)
+
+    def hear(self, record: Record) -> None:
+        """Pass on what a record means outside."""
+        self._notifier.hear(record)
+        self._commands.hear(record)
+
+    def failed(self, reason: str) -> None:
+        """Say why there will be no service."""
+        self._notifier.say(reason)
+
+    def give_back(self, listeners: Listeners) -> None:
+        """Let arrivals begin again where we were only lent the socket."""
+        allow_all_arrivals(listener for listener in listeners.bound if not listener.is_ours)
+
+    async def name_holders(self, listeners: Listeners, tell: Tell) -> None:
+        """Say who keeps an address from being listened on again, once nobody of ours does."""
+        for listener, holders in await asyncio.to_thread(lambda: tuple(listeners.held_by_others())):
+            tell(AddressHeld(listener.shown, worded(holders)))
+
+    async def close(self) -> None:
+        """End commands, and say nothing more."""
+        await self._commands.close()
+        self._notifier.close()

@@ -1,0 +1,94 @@
+"""Tells the service manager that started us, where one did, what it has to know."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from changeover.supervisor.core.record import Record
+from changeover.supervisor.process.listeners import BoundListener
+from changeover.supervisor.process.notify import Managed, NotifySocket
+from changeover.supervisor.process.passed import Passed, stored_name
+from changeover.supervisor.process.unit import FIT, kill_mode, own_unit
+from changeover.supervisor.telemetry.notices import Notices
+from changeover.supervisor.telemetry.shell import KillModeUnfit
+
+
+class Notifier:
+    """The supervisor's side of `sd_notify`; without a service manager it does nothing.
+
+    Args:
+        loop: The supervisor's loop: the watchdog is answered from there, so that a loop that is stuck is noticed.
+        managed: What the service manager wants.
+        socket: The way to it, None for none.
+        slots: How many slots are wanted at the start.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, managed: Managed, socket: NotifySocket | None, slots: int
+    ) -> None:
+        self._loop = loop
+        self._socket = socket
+        self._notices = Notices(slots, os.getpid())
+        self._rhythm = managed.watchdog / 2
+        self._beat: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
+        if socket is not None and self._rhythm:
+            self._beat_again()
+
+    def hear(self, record: Record) -> None:
+        """Pass on what a record means to the service manager."""
+        if self._socket is not None and (notice := self._notices.hear(record, time.monotonic_ns() // 1000)):
+            self._socket.send(notice)
+
+    def say(self, status: str) -> None:
+        """Show a status of one line."""
+        if self._socket is not None:
+            self._socket.send(f"STATUS={' '.join(status.split())}")
+
+    def store(self, bound: Iterable[BoundListener], passed: Passed) -> None:
+        """Have our listening sockets kept while we are not there, and those that are not wanted any more let go of.
+
+        Args:
+            bound: What we listen on.
+            passed: What we were given; what came from the store is ours under another number by now.
+        """
+        names = {stored_name(str(listener.address)) for listener in bound if listener.is_ours}
+        for name in passed.stored():
+            for fd in passed.named(name):
+                os.close(fd)
+            if name not in names and self._socket is not None:
+                self._socket.send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+        if self._socket is None:
+            return
+        for listener in bound:
+            name = stored_name(str(listener.address))
+            if listener.is_ours and name not in passed.stored():
+                self._socket.send(f"FDSTORE=1\nFDNAME={name}", (listener.sock.fileno(),))
+
+    def look_at_unit(self, tell: Callable[[Record], None]) -> None:
+        """Find out, beside everything else, whether our unit leaves workers alone; `tell` hears if not."""
+        if self._socket is not None:
+            self._look = self._loop.create_task(_look_at_unit(tell))
+
+    def close(self) -> None:
+        """Say nothing more."""
+        if self._look is not None:
+            self._look.cancel()
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _beat_again(self) -> None:
+        assert self._socket is not None
+        if not self._socket.is_behind:
+            self._socket.send("WATCHDOG=1")
+        self._beat = self._loop.call_later(self._rhythm, self._beat_again)
+
+
+async def _look_at_unit(tell: Callable[[Record], None]) -> None:
+    found = own_unit()
+    mode = await asyncio.to_thread(kill_mode, found) if found is not None else ""
+    if found is not None and mode and mode not in FIT:
+        tell(KillModeUnfit(found.name, mode))

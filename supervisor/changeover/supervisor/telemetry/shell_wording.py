@@ -1,0 +1,62 @@
+"""Words for what the shell tells; importing this module completes `word`."""
+
+from changeover.supervisor.telemetry import shell
+from changeover.supervisor.telemetry.worded import Worded
+from changeover.supervisor.telemetry.wording import DEBUG, ERROR, INFO, WARNING, word
+
+__all__ = ["Worded", "word"]
+
+
+@word.register
+def _(record: shell.Listening) -> Worded:
+    return Worded(INFO, f"listening on {', '.join(record.addresses)}")
+
+
+@word.register
+def _(record: shell.CellStored) -> Worded:
+    return Worded(DEBUG, f"the commit cell says epoch {record.epoch}")
+
+
+@word.register
+def _(record: shell.SignalTaken) -> Worded:
+    return Worded(INFO, f"{record.signal}: {record.meaning}")
+
+
+@word.register
+def _(record: shell.LogReopened) -> Worded:
+    return Worded(INFO, "the log file is reopened")
+
+
+@word.register
+def _(record: shell.ControlUnserved) -> Worded:
+    return Worded(
+        ERROR,
+        f"the control socket {record.path} is not served: {record.reason}; signals work (HUP reloads, TERM stops)",
+    )
+
+
+@word.register
+def _(record: shell.ArrivalsUnprotected) -> Worded:
+    return Worded(WARNING, f"{record.address}: connections that arrive at the very end are reset ({record.reason})")
+
+
+@word.register
+def _(record: shell.AddressHeld) -> Worded:
+    return Worded(WARNING, f"{record.address} stays {record.holders}; until then nothing else can listen there")
+
+
+@word.register
+def _(record: shell.KillModeUnfit) -> Worded:
+    at_once = "" if record.mode == "mixed" else ", and a stop tells all processes at once, which resets connections"
+    return Worded(
+        WARNING,
+        f"{record.unit} has KillMode={record.mode}: workers are killed when their supervisor dies{at_once}; "
+        "set KillMode=process",
+    )
+
+
+@word.register
+def _(record: shell.Finished) -> Worded:
+    if record.status == 0:
+        return Worded(INFO, f"finished: {record.reason}")
+    return Worded(ERROR, f"finished with status {record.status}: {record.reason}")

@@ -1,0 +1,167 @@
+"""Workers of another user than their supervisor's: everything works, and they may do no more than they need."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from changeover.server import StatusView
+from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
+from tests import facts
+from tests.namespaces import for_everybody, needs_root, open_folder
+from tests.service import Connection
+from tests.waits import until
+
+NOBODY = 65534
+
+
+class Place:
+    """A service in a folder that everybody may enter, started by root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugins = folder / "plugins"
+        self.plugins.mkdir()
+        (folder / "scratch").mkdir()
+        self.process: subprocess.Popen[bytes]
+        self.client = Client(folder / "runtime" / SOCKET_NAME)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @asynccontextmanager
+    async def served(self, *arguments: str, umask: int = 0o022) -> AsyncIterator["subprocess.Popen[bytes]"]:
+        folders = [f"--{kind}-dir={self.folder / kind}" for kind in ("runtime", "state")]
+        run = [sys.executable, "-m", "changeover.supervisor", "run", f"--plugins={self.plugins}", *folders]
+        command = for_everybody([*run, "--log-format=text", "--bind=127.0.0.1:0", *arguments], self.folder / "scratch")
+        with (self.folder / "log").open("ab") as log:
+            process = self.process = subprocess.Popen(command, stderr=log, umask=umask)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                await asyncio.to_thread(process.wait, 20)
+            finally:
+                process.kill()
+
+    async def address(self, epoch: int = 1) -> str:
+        """Where it serves, as soon as every worker serves `epoch`."""
+        seen: list[StatusView] = []
+
+        def serves() -> object:
+            assert self.process.poll() is None, self.log
+            with contextlib.suppress(NoAnswer):
+                seen.append(self.client.get("/v1/status", StatusView))
+                return seen[-1].slots and all(slot.epoch == epoch for slot in seen[-1].slots)
+            return False
+
+        await until(serves, f"epoch {epoch}; {self.log}", 30)
+        return seen[-1].listen[0]
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    needs_root("--mount")
+    with open_folder() as folder:
+        yield Place(folder)
+
+
+async def test_workers_and_zygote_run_as_the_user_and_the_supervisor_does_not(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    async with place.served("--user=nobody", "--umask=027", "--workers=2", umask=0o077) as process:
+        told = await facts.ask(await place.address())
+        assert told.uids == (NOBODY,) * 3
+        assert told.gids == (NOBODY,) * 3
+        assert told.groups == (NOBODY,)
+        assert told.umask == 0o027
+        assert told.environment["USER"] == "nobody"
+        assert told.environment["HOME"] == pwd.getpwnam("nobody").pw_dir
+        assert int(told.status["CapEff"], 16) == int(told.status["CapPrm"], 16) == 0
+        supervisor = psutil.Process(process.pid)
+        assert supervisor.uids().real == 0
+        assert {child.uids().effective for child in supervisor.children(recursive=True)} == {NOBODY}
+
+
+async def test_reloads_and_deaths_go_as_ever(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    async with place.served("--user=nobody", umask=0o077) as process:
+        first = await facts.ask(await place.address())
+        facts.write(place.plugins, "2.0")
+        process.send_signal(signal.SIGHUP)
+        second = await facts.ask(await place.address(2))
+        assert (second.version, second.pid) == ("2.0", first.pid)
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: not psutil.pid_exists(first.pid), "the worker to be gone")
+        third = await facts.ask(await place.address(2))
+        assert (third.version, third.uids) == ("2.0", (NOBODY,) * 3)
+        assert third.pid != first.pid
+
+
+async def test_an_application_is_preloaded_as_that_user_out_of_what_root_stored(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    code = place.folder / "code"
+    code.mkdir()
+    (code / "shop.py").write_text(
+        "import os\nUID = os.getuid()\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'http':\n"
+        "        await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "        await send({'type': 'http.response.body', 'body': b'%d' % UID})\n"
+    )
+    async with place.served("shop:app", f"--app-dir={code}", "--user=nobody", umask=0o077):
+        connection = await Connection.open(await place.address())
+        assert (await connection.get("/")).body == str(NOBODY)
+        connection.close()
+
+
+async def test_a_number_without_an_entry_will_do(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    async with place.served("--user=47110", "--group=47111"):
+        told = await facts.ask(await place.address())
+        assert (told.uids[1], told.gids[1], told.groups) == (47110, 47111, (47111,))
+
+
+async def test_workers_can_neither_control_their_supervisor_nor_replace_its_sockets(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    async with place.served("--user=nobody"):
+        await place.address()
+        runtime = place.folder / "runtime"
+        attempt = (
+            "import os, socket\n"
+            f"runtime = {str(runtime)!r}\n"
+            "def tried(what, *arguments):\n"
+            "    try: what(*arguments)\n"
+            "    except PermissionError: return 'refused'\n"
+            "    return 'done'\n"
+            "sock = socket.socket(socket.AF_UNIX)\n"
+            "print(tried(sock.connect, f'{runtime}/control.sock'), tried(os.unlink, f'{runtime}/reports.sock'),\n"
+            f"  tried(open, {str(place.folder / 'state' / 'journal.sqlite3')!r}, 'ab'))\n"
+        )
+        command = for_everybody(
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", sys.executable, "-c", attempt],
+            place.folder / "other",
+        )
+        (place.folder / "other").mkdir()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        assert done.stdout.split() == ["refused"] * 3
+
+
+async def test_a_folder_that_workers_cannot_enter_is_refused_at_the_start(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    (place.folder / "closed").mkdir(mode=0o700)
+    with socket.create_server(("127.0.0.1", 0)):
+        async with place.served("--user=nobody", f"--state-dir={place.folder / 'closed' / 'state'}") as process:
+            assert await asyncio.to_thread(process.wait, 20) == 1
+    assert f"{place.folder / 'closed'} is closed to workers, which run as nobody" in place.log

@@ -1,0 +1,155 @@
+"""Server hooks in a real service: at their turn, with what they are told, and in nobody's way."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from changeover.server import Committed, ServerFailed
+from tests.integration.test_service_stories import run_command
+from tests.service import Story, gone, status_when
+from tests.waits import until
+
+HOOKS = """
+import asyncio, json, os, threading, time
+from pathlib import Path
+
+HEARD = Path(__file__).with_name("heard")
+
+
+def note(told):
+    with HEARD.open("a") as heard:
+        heard.write(json.dumps({**told, "thread": threading.current_thread() is threading.main_thread()}) + "\\n")
+
+
+async def note_async(told):
+    await asyncio.sleep(0)
+    note(told)
+
+
+def hang(told):
+    note(told)
+    time.sleep(1000)
+
+
+def fail(told):
+    note(told)
+    raise ValueError("on purpose")
+"""
+APP = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1.0"})
+"""
+
+
+def prepare(story: Story, **hooks: object) -> str:
+    """Write application and configuration; the flag that names the latter."""
+    (story.folder / "hooks.py").write_text(HOOKS)
+    (story.folder / "shop.py").write_text(APP)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in hooks.items()]
+    (story.folder / "changeover.toml").write_text("[hooks]\n" + "\n".join(lines))
+    story.write("1.0")
+    return f"--config={story.folder / 'changeover.toml'}"
+
+
+def heard(story: Story, hook: str) -> list[dict[str, Any]]:
+    path = story.folder / "heard"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [told for line in lines if (told := json.loads(line))["hook"] == hook]
+
+
+def noting(story: Story) -> str:
+    return f"sh -c 'cat >> {story.folder}/heard; echo >> {story.folder}/heard'"
+
+
+async def test_functions_run_in_workers_and_commands_anywhere(story: Story) -> None:
+    config = prepare(
+        story,
+        before_boot=noting(story),
+        after_fork="hooks:note",
+        worker_ready="hooks:note_async",
+        worker_exit=noting(story),
+        cutover_committed=noting(story),
+    )
+    async with story.server(2, config, app="shop:app") as server:
+        assert heard(story, "before_boot") == [{"hook": "before_boot", "service": "story"}]
+        await until(lambda: len(heard(story, "worker_ready")) == 2)
+        pids = {slot.pid for slot in (await server.status()).slots}
+        for hook in ("after_fork", "worker_ready"):
+            assert {told["pid"] for told in heard(story, hook)} == pids
+            assert {(told["service"], told["cohort"], told["slot"]) for told in heard(story, hook)} == {
+                ("story", 1, 0),
+                ("story", 1, 1),
+            }
+        assert all(told["thread"] for told in heard(story, "after_fork"))
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        await until(lambda: len(heard(story, "cutover_committed")) == 2)
+        assert [told["record"]["epoch"] for told in heard(story, "cutover_committed")] == [1, 2]
+        assert heard(story, "worker_exit") == []
+        server.signal(signal.SIGTERM)
+        for pid in pids:
+            await gone(pid)
+        assert {told["pid"] for told in heard(story, "worker_exit")} == pids
+
+
+@pytest.mark.parametrize("hook", ["hooks:hang", "hooks:fail", "sleep 1000", "/no/such/program"])
+async def test_a_hook_that_hangs_or_fails_holds_up_neither_serving_nor_cutovers_nor_the_end(
+    story: Story, hook: str
+) -> None:
+    commands = {} if hook.startswith("hooks") else {"cutover_committed": hook}
+    config = prepare(story, worker_ready=hook, worker_exit=hook, deadline="700ms", **commands)
+    async with story.server(1, config, app="shop:app") as server:
+        for version in ("2.0", "3.0"):
+            story.write(version)
+            async with asyncio.timeout(10):
+                assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/shop")).words[0] == "3.0"
+        await until(lambda: f"hook worker_ready: {hook}" in server.logs, server.logs)
+        server.signal(signal.SIGTERM)
+        await until(lambda: "finished: asked to stop" in server.logs, server.logs)
+        assert f"hook worker_exit: {hook}" in server.logs
+        assert not commands or f"hook cutover_committed: {hook}" in server.logs
+
+
+@pytest.mark.parametrize(
+    ("hook", "why"),
+    [
+        ("hooks:fail", "after_fork hooks:fail failed: ValueError('on purpose')"),
+        ("hooks:hang", "after_fork hooks:hang failed: TimeoutError('not done within 0.5 s')"),
+        ("false", "after_fork false ended with status 1"),
+    ],
+)
+async def test_a_worker_whose_first_hook_fails_does_not_boot(story: Story, hook: str, why: str) -> None:
+    config = prepare(story, after_fork=hook, deadline="500ms")
+    with pytest.raises(ServerFailed) as failed:
+        async with story.server(1, config, app="shop:app"):
+            raise AssertionError("it serves")
+    assert failed.value.status == 3
+    assert why in failed.value.logs
+
+
+@pytest.mark.parametrize("command", ["false", "sleep 1000"])
+async def test_a_start_that_its_hook_refuses_starts_nothing(story: Story, command: str) -> None:
+    config = prepare(story, before_boot=command, deadline="500ms")
+    run = run_command(story, "127.0.0.1:0", config)
+    done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert f"hook before_boot: {command} " in done.stderr
+    assert "nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_worker_that_takes_the_place_of_a_dead_one_runs_its_hooks_too(story: Story) -> None:
+    config = prepare(story, after_fork="hooks:note")
+    async with story.server(1, config, app="shop:app") as server:
+        [first] = heard(story, "after_fork")
+        os.kill(first["pid"], signal.SIGKILL)
+        status = await status_when(server, lambda s: s.slots[0].pid not in (0, first["pid"]) and s.slots[0].epoch)
+        assert [told["pid"] for told in heard(story, "after_fork")] == [first["pid"], status.slots[0].pid]

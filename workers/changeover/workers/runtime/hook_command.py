@@ -1,0 +1,38 @@
+"""Runs a server hook that is a command: the record on its stdin, a deadline, and nobody waits for it longer."""
+
+import asyncio
+import os
+import shlex
+import signal
+from contextlib import suppress
+
+
+async def run_command(command: str, told: bytes, deadline: float) -> str:
+    """Run a command to its end.
+
+    Args:
+        command: Program and arguments, as a shell would split them; no shell takes part.
+        told: What it can read from stdin.
+        deadline: Seconds until it is killed with all that it started.
+
+    Returns:
+        Why it failed, in words; empty when it did not.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *shlex.split(command), stdin=asyncio.subprocess.PIPE, start_new_session=True
+        )
+    except OSError as error:
+        return f"cannot be executed: {error.strerror or error}"
+    try:
+        async with asyncio.timeout(deadline):
+            await process.communicate(told)
+    except TimeoutError:
+        return f"was not done within {deadline:g} s and was killed"
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    status = process.returncode or 0
+    return "" if status == 0 else f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"

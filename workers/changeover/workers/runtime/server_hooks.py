@@ -1,0 +1,122 @@
+"""Server hooks in a worker: functions or commands that the configuration names, each with a deadline."""
+
+import asyncio
+import inspect
+import logging
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from changeover.workers.plugins.thread import LoaderThread
+from changeover.workers.runtime.birth import function_named
+from changeover.workers.runtime.hook_command import run_command
+from changeover.workers.runtime.settings import Birth, WorkerHooks
+
+logger = logging.getLogger("changeover.worker")
+
+FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""What names a function; everything else is a command."""
+
+Told = dict[str, str | int]
+
+
+class HookFailed(Exception):
+    """`after_fork` failed: the worker does not boot."""
+
+
+class ServerHooks:
+    """The hooks of one worker.
+
+    Args:
+        birth: Whose.
+    """
+
+    def __init__(self, birth: Birth) -> None:
+        worker = birth.worker
+        self._hooks: WorkerHooks = birth.settings.hooks
+        self._facts: Told = {
+            "service": birth.settings.name,
+            "cohort": worker.cohort,
+            "slot": worker.slot,
+            "incarnation": worker.incarnation,
+            "pid": os.getpid(),
+        }
+
+    def after_fork(self) -> None:
+        """Call it in the only thread, before there is a loop.
+
+        Raises:
+            HookFailed: It failed, or was not done in time.
+        """
+        named = self._hooks.after_fork
+        if FUNCTION.fullmatch(named):
+            try:
+                with _deadline(self._hooks.deadline):
+                    function_named(named)(self._told("after_fork"))
+            except Exception as error:
+                raise HookFailed(f"after_fork {named} failed: {error!r}") from error
+        elif named:
+            with asyncio.Runner() as runner:
+                problem = runner.run(run_command(named, self._encoded("after_fork"), self._hooks.deadline))
+            if problem:
+                raise HookFailed(f"after_fork {named} {problem}")
+
+    async def run(self, hook: str, most: float = float("inf")) -> None:
+        """Run `worker_ready` or `worker_exit`; what goes wrong is logged and stops nothing.
+
+        Args:
+            hook: Its name.
+            most: Seconds that it has at most, if its own deadline is longer.
+        """
+        named: str = getattr(self._hooks, hook)
+        if not named:
+            return
+        deadline = min(self._hooks.deadline, most)
+        try:
+            if FUNCTION.fullmatch(named):
+                await self._call(function_named(named), hook, deadline)
+            elif problem := await run_command(named, self._encoded(hook), deadline):
+                logger.warning("slot %s: hook %s: %s %s", self._facts["slot"], hook, named, problem)
+        except TimeoutError:
+            logger.warning("slot %s: hook %s: %s was not done within %g s", self._facts["slot"], hook, named, deadline)
+        except Exception:
+            logger.exception("slot %s: hook %s: %s failed", self._facts["slot"], hook, named)
+
+    async def _call(self, function: Callable[[Told], Any], hook: str, deadline: float) -> None:
+        if inspect.iscoroutinefunction(function):
+            async with asyncio.timeout(deadline):
+                await function(self._told(hook))
+            return
+        thread = LoaderThread()
+        try:
+            (await thread.run(lambda: function(self._told(hook)), deadline)).take()
+        finally:
+            thread.close()
+
+    def _told(self, hook: str) -> Told:
+        return {"hook": hook, **self._facts}
+
+    def _encoded(self, hook: str) -> bytes:
+        return msgspec.json.encode(self._told(hook))
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Interrupt what runs in the main thread."""
+
+    def late(_signum: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
