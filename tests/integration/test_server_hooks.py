@@ -65,7 +65,8 @@ def heard(story: Story, hook: str) -> list[dict[str, Any]]:
 
 
 def noting(story: Story) -> str:
-    return f"sh -c 'cat >> {story.folder}/heard; echo >> {story.folder}/heard'"
+    """A command that writes what it is told as one line, in one piece: several of them run at a time."""
+    return f"""sh -c 'echo "$(cat)" >> {story.folder}/heard'"""
 
 
 async def test_functions_run_in_workers_and_commands_anywhere(story: Story) -> None:

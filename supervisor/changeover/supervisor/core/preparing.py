@@ -102,7 +102,9 @@ class Preparing:
         if verdict is Verdict.REFUSED:
             self._fail(headline(run.refusals))
         elif self._voting.nobody_left(run):
-            self._fail("no worker came up to try it")
+            run.refusals.extend(run.lost[-1:])
+            why = f": {headline(run.lost[-1:])}" if run.lost else ""
+            self._fail(f"no worker came up to try it{why}")
         elif verdict is Verdict.UNANIMOUS:
             self._go_on(run)
         elif self._progress.state is State.AGREEING:
