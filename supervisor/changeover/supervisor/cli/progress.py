@@ -55,6 +55,11 @@ class Progress:
         """Whether the commit is known."""
         return self._committed_at is not None
 
+    @property
+    def gone(self) -> frozenset[int]:
+        """Slots whose worker exited meanwhile."""
+        return frozenset(slot for slot, mark in self._marks.items() if mark is Mark.GONE)
+
     def take(self, told: Told) -> tuple[str, ...]:
         """Hear what the server tells; return the lines that are final now."""
         if told.type not in NAMES:

@@ -45,7 +45,8 @@ def test_a_reload_says_what_happened_phase_by_phase(shell: Shell) -> None:
     assert lines[1].startswith("  prepare    4/4  ")
     assert lines[2] == "  commit     4/4  1.1 ms"
     assert lines[3] == "done  epoch 8 serves in all 4 workers  (0.62 s)"
-    assert "  still on 7: 1 websocket /live (4 min)   see: changeover leases" in lines
+    assert lines[-2] == "  still on 7: 1 websocket /live (4 min)   see: changeover leases"
+    assert lines[-1] == "  undo: changeover rollback --to 7"
     [request] = shell.control.requests
     assert (request.origin.label, request.only) == ("pricing 1.5", ("pricing",))
     assert request.on_silent_workers is SilentWorkers.KILL
@@ -62,6 +63,11 @@ def test_a_refusal_shows_where_why_and_what_next(shell: Shell) -> None:
     assert "    | TimeoutError: no connection to db:5432 within 5 s" in result.output
     assert "next: fix, then `changeover reload`" in result.output
     assert "`changeover explain 8`" in result.output
+
+
+def test_a_worker_that_died_of_it_is_not_said_to_serve(shell: Shell) -> None:
+    shell.control.refusing = shell.control.dying = True
+    assert "nothing changed, epoch 7 serves in 3 of 4 workers" in shell("reload").output
 
 
 def test_nothing_changed_says_so_and_how_to_force_it(shell: Shell) -> None:
@@ -111,6 +117,7 @@ def test_until_waits_for_the_milestone(shell: Shell) -> None:
 def test_a_rollback_names_the_epoch(shell: Shell) -> None:
     result = shell("rollback", "--to", "5")
     assert result.exit_code == Exit.DONE
+    assert result.output.endswith("  undo: changeover rollback --to 7\n")
     assert (shell.control.requests[0].action, shell.control.requests[0].to) == (Action.ROLLBACK, 5)
 
 
