@@ -165,6 +165,12 @@ def test_scale_and_stop_ask_the_server(shell: Shell) -> None:
     assert shell.control.stopped is Urgency.QUICK
 
 
+def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:
+    result = shell("scale", "+1")
+    assert (result.exit_code, shell.control.slots) == (Exit.USAGE, 4)
+    assert "write how many there are to be" in result.output
+
+
 def test_a_server_that_does_not_leave_ends_the_wait(shell: Shell) -> None:
     shell.control.pid = os.getpid()
     assert shell("stop", "--wait", "0.1").exit_code == Exit.WAIT_ENDED
@@ -201,6 +207,7 @@ def test_an_application_without_run_is_understood() -> None:
     assert result.exit_code == Exit.USAGE
     assert "did you mean `changeover run shop.main:app -w 4`?" in result.output
     assert "did you mean `changeover reload`?" in CliRunner().invoke(main, ["relaod"]).output
+    assert "did you mean `changeover run`?" in CliRunner().invoke(main, ["start"]).output
 
 
 @pytest.mark.parametrize("name", COMMANDS)
