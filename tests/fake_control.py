@@ -126,13 +126,13 @@ class FakeControl:
         tell(records.CutoverBegan(epoch, request.origin, SUMMARY, previous, self.slots))
         tell(records.PhaseBegan(epoch, "preparing"))
         await asyncio.to_thread(self.gate.wait, 10)
+        if self.dying:
+            tell(records.WorkerExited(WorkerId(1, REFUSAL.slot, REFUSAL.slot + 1), REFUSAL.pid, -11, False))
         for slot in range(self.slots):
             if self.refusing and slot == REFUSAL.slot:
                 tell(records.WorkerRefused(WorkerId(1, slot, slot + 1), REFUSAL.pid, epoch, REFUSAL.refusal))
             else:
                 tell(records.WorkerPrepared(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 0.17))
-        if self.dying:
-            tell(records.WorkerExited(WorkerId(1, REFUSAL.slot, REFUSAL.slot + 1), REFUSAL.pid, -11, False))
         if self.refusing:
             tell(records.CutoverAborted(epoch, "slot 2 refused", (REFUSAL,), request.origin, previous))
             return Refused(previous, DURATIONS, "slot 2 refused", epoch, (REFUSAL,), SUMMARY)

@@ -128,7 +128,9 @@ def refusal_lines(refused: SlotRefusal, most: int | None) -> Iterator[str]:
     if refusal.source:
         yield f"      {refusal.source.strip()}"
     yield f"  {refusal.summary}"
-    yield from (f"    | {line}".rstrip() for line in _innermost(refusal.traceback.rstrip().splitlines(), most))
+    traceback = refusal.traceback.rstrip().splitlines()
+    if len(traceback) > 1 or not refusal.traceback.rstrip().endswith(refusal.summary):
+        yield from (f"    | {line}".rstrip() for line in _innermost(traceback, most))
 
 
 def _innermost(traceback: list[str], most: int | None) -> list[str]:

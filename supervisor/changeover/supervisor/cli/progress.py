@@ -47,6 +47,7 @@ class Progress:
         self._at = 0.0
         self._committed_at: float | None = None
         self._marks: dict[int, Mark] = {}
+        self._gone: set[int] = set()
         self._lines: list[str] = []
         self._over = True
 
@@ -58,7 +59,7 @@ class Progress:
     @property
     def gone(self) -> frozenset[int]:
         """Slots whose worker exited meanwhile."""
-        return frozenset(slot for slot, mark in self._marks.items() if mark is Mark.GONE)
+        return frozenset(self._gone)
 
     def take(self, told: Told) -> tuple[str, ...]:
         """Hear what the server tells; return the lines that are final now."""
@@ -88,6 +89,7 @@ class Progress:
                 self._lines.append(self._refused_line(worker.slot, told.at))
             case records.WorkerExited(worker=worker):
                 self._marks[worker.slot] = Mark.GONE
+                self._gone.add(worker.slot)
             case records.CommitDecided():
                 self._lines.append(self._phase_line(told.at))
                 self._committed_at = told.at
@@ -100,7 +102,7 @@ class Progress:
                 self._over = True
 
     def _begin(self, record: records.CutoverBegan, at: float) -> None:
-        self._began, self._at, self._committed_at, self._marks = record, at, None, {}
+        self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
         self._over = False
         self._lines.append(
             f"{self._name}  epoch {record.previous} -> {record.epoch}  swap in {workers(record.workers)}   "

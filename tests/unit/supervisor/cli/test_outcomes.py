@@ -22,6 +22,11 @@ def test_of_the_stack_of_a_dead_process_the_beginning_is_shown_where_it_died() -
     assert told(stack, 4) == [*FATAL, '  File "geo.py", line 0 in locate', "(8 lines more)"]
 
 
+def test_a_traceback_that_only_says_the_reason_again_is_left_out() -> None:
+    assert told(["changeover.workers.plugins.refused.ContractBroken: was ended by signal 11"]) == []
+    assert told(["RuntimeError: something else"]) == ["RuntimeError: something else"]
+
+
 def test_explain_shows_all_of_it() -> None:
     assert told(RAISED, None) == RAISED
 
