@@ -69,9 +69,11 @@ async def test_a_second_term_does_not_wait_for_what_is_in_flight(story: Story) -
         await busy.ask("/shop/slow")
         await status_when(server, lambda status: any(slot.leases for slot in status.slots))
         server.signal(signal.SIGTERM)
-        await until(lambda: "stopping (graceful)" in server.logs)
+        await until(lambda: "leaving, graceful" in title(worker), "the worker to leave")
         server.signal(signal.SIGTERM)
         await gone(worker)
+        await until(lambda: "finished" in server.logs)
+        assert "is killed" not in server.logs
 
 
 @pytest.mark.parametrize("unwanted", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTOU", "SIGCHLD"])
@@ -168,21 +170,6 @@ async def test_two_terms_at_once_are_quick_and_not_a_kill(story: Story) -> None:
         await gone(worker)
         await until(lambda: "finished" in server.logs)
         assert "stopping (kill" not in server.logs
-
-
-async def test_a_second_term_gives_what_is_still_in_flight_no_time(story: Story) -> None:
-    story.write("1.0")
-    async with story.server(workers=1) as server:
-        [*_, worker] = family(server.pid)
-        busy = await story.connect(server)
-        await busy.ask("/shop/slow")
-        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
-        server.signal(signal.SIGTERM)
-        await until(lambda: "leaving, graceful" in title(worker), "the worker to leave")
-        server.signal(signal.SIGTERM)
-        await gone(worker)
-        await until(lambda: "finished" in server.logs)
-        assert "is killed" not in server.logs
 
 
 async def test_a_supervisor_that_finds_a_bug_leaves_its_workers_and_their_sockets_alone(story: Story) -> None:
