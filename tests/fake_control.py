@@ -80,6 +80,7 @@ class FakeControl:
 
     Attributes:
         refusing: Whether the next cutover is refused by slot 2.
+        dying: Whether slot 2's worker dies of what it refuses.
         changed: Whether there is anything new on disk.
         gate: A cutover waits in prepare until it is set.
         settling: Waiting for a milestone waits until it is set.
@@ -95,6 +96,7 @@ class FakeControl:
         self.last_epoch = 7
         self.slots = 4
         self.refusing = False
+        self.dying = False
         self.changed = True
         self.alarms: tuple[str, ...] = ()
         self.gate = threading.Event()
@@ -124,6 +126,8 @@ class FakeControl:
         tell(records.CutoverBegan(epoch, request.origin, SUMMARY, previous, self.slots))
         tell(records.PhaseBegan(epoch, "preparing"))
         await asyncio.to_thread(self.gate.wait, 10)
+        if self.dying:
+            tell(records.WorkerExited(WorkerId(1, REFUSAL.slot, REFUSAL.slot + 1), REFUSAL.pid, -11, False))
         for slot in range(self.slots):
             if self.refusing and slot == REFUSAL.slot:
                 tell(records.WorkerRefused(WorkerId(1, slot, slot + 1), REFUSAL.pid, epoch, REFUSAL.refusal))

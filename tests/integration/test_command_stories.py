@@ -135,5 +135,26 @@ def test_a_configuration_with_mistakes_names_all_of_them_at_once(prompt: Prompt)
     assert prompt.type("run").returncode == Exit.USAGE
 
 
+def test_run_can_be_asked_to_check_only_with_every_flag_that_it_has(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    flags = ("run", "--check-config", "--log-level=error", "--pid=pid", "--env", "CHANGEOVER_PLUGINS_DIR=plugins")
+    right = prompt.type(*flags)
+    assert (right.returncode, right.stdout.split()[:3]) == (Exit.DONE, ["nothing", "is", "wrong"])
+    wrong = prompt.type(*flags, "--plugins=nowhere")
+    assert wrong.returncode == Exit.USAGE
+    assert "nowhere: cannot be read: No such file or directory" in wrong.stderr
+
+
+def test_files_of_the_command_line_that_cannot_be_used_are_named_in_plain_words(prompt: Prompt) -> None:
+    (prompt.folder / "latin").write_bytes(b"NAME=\xe9\n")
+    for flag, words in (
+        ("--env-file=nowhere", "--env-file nowhere cannot be read: No such file or directory"),
+        ("--env-file=latin", "--env-file latin is not UTF-8: invalid continuation byte at byte 5"),
+        ("--log-file=no/log", "--log-file no/log cannot be written: No such file or directory"),
+    ):
+        done = prompt.run("--plugins=plugins", flag)
+        assert (done.returncode, done.stderr.strip().endswith(words)) == (Exit.USAGE, True)
+
+
 def test_no_server_is_exit_5(prompt: Prompt) -> None:
     assert prompt.type("reload").returncode == Exit.NO_SERVER

@@ -69,9 +69,11 @@ async def test_a_second_term_does_not_wait_for_what_is_in_flight(story: Story) -
         await busy.ask("/shop/slow")
         await status_when(server, lambda status: any(slot.leases for slot in status.slots))
         server.signal(signal.SIGTERM)
-        await until(lambda: "stopping (graceful)" in server.logs)
+        await until(lambda: "leaving, graceful" in title(worker), "the worker to leave")
         server.signal(signal.SIGTERM)
         await gone(worker)
+        await until(lambda: "finished" in server.logs)
+        assert "is killed" not in server.logs
 
 
 @pytest.mark.parametrize("unwanted", ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTOU", "SIGCHLD"])

@@ -26,6 +26,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name -> module below this package, and its line in `changeover --help`."""
 
 
+MEANT = {
+    "restart": "`changeover stop`, then `changeover run`",
+    "serve": "`changeover run`",
+    "start": "`changeover run`",
+}
+"""What people type to other servers -> what to type here."""
+
+
 class Commands(click.Group):
     """Imports a subcommand when it is called, so that `changeover --help` imports none."""
 
@@ -60,7 +68,8 @@ def _unknown(ctx: click.Context, args: list[str]) -> NoReturn:
     if ":" in name and not name.startswith("-"):
         ctx.fail(f"no command {name!r}: did you mean `changeover run {' '.join(args)}`?")
     close = difflib.get_close_matches(name, COMMANDS, n=1)
-    ctx.fail(f"no command {name!r}" + (f": did you mean `changeover {close[0]}`?" if close else ""))
+    meant = MEANT.get(name) or (f"`changeover {close[0]}`" if close else "")
+    ctx.fail(f"no command {name!r}" + (f": did you mean {meant}?" if meant else ""))
 
 
 @click.command(

@@ -14,7 +14,8 @@ from changeover.supervisor.config.load import check
 
 HELP = """Say what is wrong with a configuration and its plugins, all of it at once, with the path of each setting.
 
-It takes the flags of `changeover run`, so that what would be run is what is checked.
+It takes the flags of `changeover run` that are settings. `changeover run --check-config` takes all of them, and says
+the same.
 
 Exit status: 0 nothing is wrong; 1 something is; 2 usage.
 """
@@ -24,18 +25,23 @@ Exit status: 0 nothing is wrong; 1 something is; 2 usage.
 @serving_options
 def command(config: Path | None, chdir: str | None, **flags: Any) -> None:
     """See HELP."""
-    checked = check(source(config, chdir, flags))
+    if not is_right(check(source(config, chdir, flags))):
+        raise SystemExit(Exit.REFUSED)
+
+
+def is_right(checked: Checked) -> bool:
+    """Print everything that is wrong with a configuration and its plugins; whether nothing is."""
     show(checked)
     if checked.settings is None:
-        raise SystemExit(Exit.REFUSED)
+        return False
     rehearsal = rehearse(checked.settings)
     for warning in rehearsal.warnings:
         click.echo(f"warning: {warning}", err=True)
     for error in rehearsal.errors:
         click.echo(f"error: {error}", err=True)
-    if rehearsal.errors:
-        raise SystemExit(Exit.REFUSED)
-    click.echo(f"nothing is wrong with the configuration of {checked.settings.name}")
+    if not rehearsal.errors:
+        click.echo(f"nothing is wrong with the configuration of {checked.settings.name}")
+    return not rehearsal.errors
 
 
 def show(checked: Checked) -> None:

@@ -13,7 +13,7 @@ from changeover.supervisor.cli import outcomes
 from changeover.supervisor.cli.drawing import display
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.progress import Progress
-from changeover.supervisor.control import LeasesView, Milestone, StatusView
+from changeover.supervisor.control import LeasesView, Milestone, SlotState, StatusView
 from changeover.supervisor.core.outcome import Committed, Outcome
 from changeover.supervisor.telemetry.stream import Told
 
@@ -91,10 +91,12 @@ def carry_out(client: Client, wish: Wish) -> Exit:
         return Exit.WAIT_ENDED
     if outcome is None:
         raise NoAnswer(client.path, "the server ended before the outcome was known; see `changeover history`")
-    for line in outcomes.lines(outcome, len(status.staff), wish.again):
+    serving = {slot.slot for slot in status.staff if slot.state is SlotState.SERVING} - progress.gone
+    for line in outcomes.lines(outcome, outcomes.Workers(len(serving), len(status.staff)), wish.again):
         click.echo(line)
     if isinstance(outcome, Committed):
         _say_what_stays(client, wish)
+        click.echo(f"  undo: changeover rollback --to {outcome.previous}")
     return outcomes.exit_of(outcome)
 
 
@@ -109,4 +111,3 @@ def _say_what_stays(client: Client, wish: Wish) -> None:
             click.echo(line)
     else:
         click.echo(f"  {wish.until.value}: nothing is left on what it replaced")
-    click.echo("  undo: changeover rollback")

@@ -26,8 +26,10 @@ def variables(files: tuple[Path, ...], given: tuple[str, ...]) -> dict[str, str]
 def _in_file(file: Path) -> Iterator[tuple[str, str]]:
     try:
         text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--env-file {file} cannot be read: {error}") from error
+    except OSError as error:
+        raise click.UsageError(f"--env-file {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"--env-file {file} is not UTF-8: {error.reason} at byte {error.start}") from error
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip().removeprefix("export ").strip()
         if not stripped or stripped.startswith("#"):

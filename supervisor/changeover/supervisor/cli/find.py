@@ -35,7 +35,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 def server_options(command: F) -> F:
     """Add `--name` and `--runtime-dir` to a command; it takes `name` and `runtime_dir`."""
-    name = click.option("-n", "--name", default="", help="The server's name.")
+    name = click.option("-n", "--name", default="", metavar="NAME", help="The server's name.")
     folder = click.option("--runtime-dir", default="", metavar="DIR", help="The server's runtime directory.")
     return name(folder(command))
 

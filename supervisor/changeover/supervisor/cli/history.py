@@ -20,7 +20,9 @@ Exit status: 0 found; 5 no server.
 
 @click.command("history", help=HELP)
 @server_options
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many at most."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
 def command(name: str, runtime_dir: str, limit: int, as_json: bool) -> None:
     """See HELP."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.control import LeasesView, Milestone
 from changeover.supervisor.core.entries import SlotRefusal
@@ -18,8 +20,25 @@ from changeover.supervisor.telemetry.amounts import age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.wording import refused_by
 
-TRACEBACK_TAIL = 6
+TRACEBACK_END = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
+INNERMOST_FIRST = "(most recent call first)"
+"""What stacks say that are written from outside, as of a process that died: they end where Python's begin."""
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """Who is there.
+
+    Attributes:
+        serving: How many slots serve.
+        slots: How many there are.
+    """
+
+    serving: int
+    slots: int
+
+    def __str__(self) -> str:
+        return in_all(self.slots) if self.serving >= self.slots else f"in {self.serving} of {counted(self.slots)}"
 
 
 def exit_of(outcome: Outcome) -> Exit:
@@ -33,12 +52,12 @@ def exit_of(outcome: Outcome) -> Exit:
             return Exit.REFUSED
 
 
-def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
+def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
     """Say how it ended and what to do next.
 
     Args:
         outcome: The end.
-        workers: How many slots there are.
+        workers: Who serves.
         again: The command that tries again.
     """
     match outcome:
@@ -50,7 +69,7 @@ def lines(outcome: Outcome, workers: int, again: str) -> Iterator[str]:
             yield "next: `changeover reload --force` makes an epoch of it all the same"
         case Planned(serving=serving, summary=summary):
             how = "a roll to" if outcome.candidate is not None and outcome.candidate.is_roll else "a swap in"
-            yield f"would change, by {how} {counted(workers)} beside epoch {serving}:"
+            yield f"would change, by {how} {counted(workers.slots)} beside epoch {serving}:"
             yield from (f"  {line}" for line in summary)
             yield "nothing was changed (--dry-run)"
         case NeedsRoll(serving=serving, changed=changed):
@@ -72,14 +91,14 @@ def _committed(outcome: Committed) -> Iterator[str]:
         yield f"  lost on the way: {refused_by(lost)}: {lost.refusal.summary}"
 
 
-def _refused(outcome: Refused, workers: int, again: str) -> Iterator[str]:
-    serves = f"epoch {outcome.serving} serves {in_all(workers)}" if outcome.serving else "nothing serves yet"
+def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
+    serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
     yield f"refused (exit 1): nothing changed, {serves}"
     if not outcome.refusals:
         yield f"  {outcome.reason}"
         yield from (f"  {line}" for line in outcome.summary if line.startswith("not taken: "))
     for refusal in _distinct(outcome.refusals):
-        yield from refusal_lines(refusal, TRACEBACK_TAIL)
+        yield from refusal_lines(refusal, TRACEBACK_END)
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
@@ -102,20 +121,28 @@ def refusal_lines(refused: SlotRefusal, most: int | None) -> Iterator[str]:
 
     Args:
         refused: The "no".
-        most: How many lines of the traceback's end to show; None shows all.
+        most: How many lines of the traceback to show, of its innermost end; None shows all.
     """
     refusal = refused.refusal
-    stage = refusal.hook or (refusal.stage.value if refused.slot >= 0 else "")
-    what = "  ".join(part for part in (refused_by(refused), refusal.unit, stage) if part)
-    yield f"  {what}" + (f"      {refusal.where}" if refusal.where else "")
+    if refused.slot >= 0 or refusal.unit or refusal.where:
+        stage = refusal.hook or (refusal.stage.value if refused.slot >= 0 else "")
+        what = "  ".join(part for part in (refused_by(refused), refusal.unit, stage) if part)
+        yield f"  {what}" + (f"      {refusal.where}" if refusal.where else "")
     if refusal.source:
         yield f"      {refusal.source.strip()}"
     yield f"  {refusal.summary}"
     traceback = refusal.traceback.rstrip().splitlines()
-    if most is not None and len(traceback) > most:
-        yield f"    | ({len(traceback) - most} lines more)"
-        traceback = traceback[-most:]
-    yield from (f"    | {line}" for line in traceback)
+    if len(traceback) > 1 or not refusal.traceback.rstrip().endswith(refusal.summary):
+        yield from (f"    | {line}".rstrip() for line in _innermost(traceback, most))
+
+
+def _innermost(traceback: list[str], most: int | None) -> list[str]:
+    if most is None or len(traceback) <= most:
+        return traceback
+    more = f"({len(traceback) - most} lines more)"
+    if any(INNERMOST_FIRST in line for line in traceback):
+        return [*traceback[:most], more]
+    return [more, *traceback[-most:]]
 
 
 def left_behind(leases: LeasesView) -> Iterator[str]:

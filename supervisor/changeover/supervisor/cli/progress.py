@@ -62,6 +62,7 @@ class Progress:
         self._at = 0.0
         self._committed_at: float | None = None
         self._marks: dict[int, Mark] = {}
+        self._gone: set[int] = set()
         self._lines: list[str] = []
         self._over = True
 
@@ -69,6 +70,11 @@ class Progress:
     def decided(self) -> bool:
         """Whether the commit is known."""
         return self._committed_at is not None
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Slots whose worker exited before the decision: after it, those that a roll replaced leave."""
+        return frozenset(self._gone)
 
     def take(self, told: Told) -> tuple[str, ...]:
         """Hear what the server tells; return the lines that are final now."""
@@ -95,6 +101,8 @@ class Progress:
                 self._at = told.at
             case records.WorkerRefused(worker=worker):
                 self._lines.append(self._refused_line(worker.slot, told.at))
+            case records.WorkerExited(worker=worker) if not self.decided:
+                self._gone.add(worker.slot)
             case records.CommitDecided():
                 self._lines.append(self._phase_line(told.at))
                 self._committed_at = told.at
@@ -105,7 +113,7 @@ class Progress:
                 self._over = True
 
     def _begin(self, record: records.CutoverBegan, at: float) -> None:
-        self._began, self._at, self._committed_at, self._marks = record, at, None, {}
+        self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
         self._over = False
         self._lines.append(
             f"{self._name}  epoch {record.previous} -> {record.epoch}  {by_strategy(record)}   "

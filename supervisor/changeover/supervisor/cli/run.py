@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from changeover.supervisor.cli.check import show
+from changeover.supervisor.cli.check import is_right, show
 from changeover.supervisor.cli.development import DEVELOPMENT
 from changeover.supervisor.cli.environment import variables
 from changeover.supervisor.cli.exits import Exit, Failure
@@ -63,7 +63,7 @@ Exit status:
     help="Text on a terminal and JSON lines elsewhere, unless said here.",
 )
 @click.option("--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Instead of stderr; USR1 reopens it.")
-@click.option("--check-config", is_flag=True, help="Only say whether the configuration is right.")
+@click.option("--check-config", is_flag=True, help="Only say what is wrong with the configuration and plugins.")
 @click.option("--print-config", is_flag=True, help="Only print every setting as it would be used.")
 def command(
     config: Path | None,
@@ -86,10 +86,11 @@ def command(
     inbox.open()
     os.environ.update(variables(env_file, env))
     found = source(config, chdir, flags, DEVELOPMENT if reload else ())
+    if check_config:
+        raise SystemExit(Exit.DONE if is_right(check(found)) else Exit.USAGE)
     settings = _checked(found)
     if print_config:
         click.echo("\n".join(toml(settings)))
-    if check_config or print_config:
         return
     _install_log(Level(log_level), log.LogFormat(log_format), log_file)
     with pid_file(pid):
@@ -108,7 +109,7 @@ def _install_log(level: Level, format: log.LogFormat, file: Path | None) -> None
     try:
         log.install(level, format, file)
     except OSError as error:
-        raise click.UsageError(f"--log-file cannot be written: {error}") from error
+        raise click.UsageError(f"--log-file {file} cannot be written: {error.strerror}") from error
 
 
 def _serve(settings: Settings, found: Source, inbox: SignalInbox, tracebacks: Tracebacks) -> int:

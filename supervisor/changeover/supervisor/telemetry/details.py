@@ -32,5 +32,6 @@ def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterat
 
 def _refusals(refusals: Iterable[SlotRefusal], tracebacks: Tracebacks) -> Iterator[str]:
     for refusal in refusals:
-        yield f"{refused_by(refusal)}: {cause(refusal.refusal)}"
+        who = f"{refused_by(refusal)}: " if refusal.slot >= 0 else ""
+        yield f"{who}{cause(refusal.refusal)}"
         yield from told(refusal.refusal.traceback, tracebacks)

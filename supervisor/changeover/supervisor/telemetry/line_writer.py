@@ -32,11 +32,11 @@ class LineWriter(logging.Handler):
     """
 
     def __init__(self, file: Path | None = None, waiting: int = WAITING) -> None:
-        super().__init__()
         self._file = file
         self._fd = STDERR if file is None else _opened(file)
+        super().__init__()
         self._lost = 0
-        self._closed = False
+        self._ended = False
         self._waiting: queue.Queue[Callable[[], None]] = queue.Queue(waiting)
         threading.Thread(target=self._work, name="log", daemon=True).start()
 
@@ -78,11 +78,11 @@ class LineWriter(logging.Handler):
         os.close(fresh)
 
     def _work(self) -> None:
-        while not self._closed:
+        while not self._ended:
             self._waiting.get()()
 
     def _end(self) -> None:
-        self._closed = True
+        self._ended = True
         if self._file is not None:
             os.close(self._fd)
 

@@ -265,8 +265,9 @@ def _(record: records.WorkerHeard) -> Worded:
 
 @word.register
 def _(record: records.SlotWaits) -> Worded:
-    line = f"slot {record.slot} gets its next worker in {seconds(record.seconds)}: {record.exits} exits of late"
-    return Worded(WARNING, line)
+    when = f"in {seconds(record.seconds)}" if record.seconds else "at once"
+    exits = "1 exit" if record.exits == 1 else f"{record.exits} exits"
+    return Worded(WARNING, f"slot {record.slot} gets its next worker {when}: {exits} of late")
 
 
 @word.register

@@ -45,7 +45,8 @@ def test_a_reload_says_what_happened_phase_by_phase(shell: Shell) -> None:
     assert lines[1].startswith("  prepare    4/4  ")
     assert lines[2] == "  commit     4/4  1.1 ms"
     assert lines[3] == "done  epoch 8 serves in all 4 workers  (0.62 s)"
-    assert "  still on 7: 1 websocket /live (4 min)   see: changeover leases" in lines
+    assert lines[-2] == "  still on 7: 1 websocket /live (4 min)   see: changeover leases"
+    assert lines[-1] == "  undo: changeover rollback --to 7"
     [request] = shell.control.requests
     assert (request.origin.label, request.only) == ("pricing 1.5", ("pricing",))
     assert request.on_silent_workers is SilentWorkers.KILL
@@ -62,6 +63,11 @@ def test_a_refusal_shows_where_why_and_what_next(shell: Shell) -> None:
     assert "    | TimeoutError: no connection to db:5432 within 5 s" in result.output
     assert "next: fix, then `changeover reload`" in result.output
     assert "`changeover explain 8`" in result.output
+
+
+def test_a_worker_that_died_of_it_is_not_said_to_serve(shell: Shell) -> None:
+    shell.control.refusing = shell.control.dying = True
+    assert "nothing changed, epoch 7 serves in 3 of 4 workers" in shell("reload").output
 
 
 def test_nothing_changed_says_so_and_how_to_force_it(shell: Shell) -> None:
@@ -111,6 +117,7 @@ def test_until_waits_for_the_milestone(shell: Shell) -> None:
 def test_a_rollback_names_the_epoch(shell: Shell) -> None:
     result = shell("rollback", "--to", "5")
     assert result.exit_code == Exit.DONE
+    assert result.output.endswith("  undo: changeover rollback --to 7\n")
     assert (shell.control.requests[0].action, shell.control.requests[0].to) == (Action.ROLLBACK, 5)
 
 
@@ -158,6 +165,12 @@ def test_scale_and_stop_ask_the_server(shell: Shell) -> None:
     assert shell.control.stopped is Urgency.QUICK
 
 
+def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:
+    result = shell("scale", "+1")
+    assert (result.exit_code, shell.control.slots) == (Exit.USAGE, 4)
+    assert "write how many there are to be" in result.output
+
+
 def test_a_server_that_does_not_leave_ends_the_wait(shell: Shell) -> None:
     shell.control.pid = os.getpid()
     assert shell("stop", "--wait", "0.1").exit_code == Exit.WAIT_ENDED
@@ -194,6 +207,7 @@ def test_an_application_without_run_is_understood() -> None:
     assert result.exit_code == Exit.USAGE
     assert "did you mean `changeover run shop.main:app -w 4`?" in result.output
     assert "did you mean `changeover reload`?" in CliRunner().invoke(main, ["relaod"]).output
+    assert "did you mean `changeover run`?" in CliRunner().invoke(main, ["start"]).output
 
 
 @pytest.mark.parametrize("name", COMMANDS)

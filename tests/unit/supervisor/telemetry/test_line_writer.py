@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,22 @@ async def test_a_pipe_that_nobody_empties_costs_lines_and_holds_up_nobody(pipe: 
 
     await until(emptied, "the lost lines to be told")
     assert got.index(b"0 xxxx") < got.index(b"\n1 xxxx") < got.index(b"\n2 xxxx")
+
+
+async def test_what_waits_when_it_is_closed_is_still_written(pipe: tuple[LineWriter, int]) -> None:
+    writer, reading = pipe
+    for number in range(ENOUGH // 2):
+        writer.handle(said(f"{number} {LONG}"))
+    writer.close()
+    got = b""
+
+    def all_there() -> bool:
+        nonlocal got
+        with suppress(BlockingIOError):
+            got += os.read(reading, 1 << 20)
+        return got.count(b"\n") == ENOUGH // 2
+
+    await until(all_there, "every line to be written")
 
 
 def test_what_was_said_is_written_once_flushed(tmp_path: Path) -> None:

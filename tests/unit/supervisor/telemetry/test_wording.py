@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core import records
-from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import seconds
@@ -13,7 +13,7 @@ from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.wording import by, exit_status
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView
-from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
 
@@ -75,6 +75,17 @@ def test_leases_that_ended_early_are_named_with_why_and_those_that_cannot_end() 
 def test_what_was_held_is_named_below_a_refusal() -> None:
     note = "not taken: prices 1.1.0 (held after a rollback; change it, or --force)"
     assert list(details(records.RequestRefused(Origin(Trigger.HUP), "held", (), ("app unchanged", note)))) == [note]
+
+
+def test_what_is_wrong_on_disk_is_said_to_come_from_the_scan_once() -> None:
+    mistake = Refusal(Stage.SCAN, Fault.CONFIG, "changeover.toml: $.nmae: unknown key; did you mean `name`?")
+    record = records.RequestRefused(Origin(Trigger.HUP), mistake.summary, (SlotRefusal(-1, 0, mistake),))
+    assert list(details(record)) == [f"scan: {mistake.summary}"]
+
+
+def test_a_slot_says_when_its_next_worker_comes() -> None:
+    assert word(records.SlotWaits(2, 0.0, 1)).line == "slot 2 gets its next worker at once: 1 exit of late"
+    assert word(records.SlotWaits(2, 1.5, 3)).line == "slot 2 gets its next worker in 1.50 s: 3 exits of late"
 
 
 def test_a_death_says_whether_it_was_expected() -> None:

@@ -123,6 +123,12 @@ up = { path = "../secrets" }
     ]
 
 
+def test_a_mount_without_its_slash_is_told_from_an_entry() -> None:
+    assert mistakes_in('id = "x"\nversion = "1"\nservices = { greet = "greet" }') == [
+        "$.services.greet.entry: 'greet' is no entry; write it like `package.module:Name`; a mount begins with `/`"
+    ]
+
+
 @pytest.mark.parametrize("key", ["capabilities", "state", "self_test", "extensions"])
 def test_what_this_version_does_not_do_is_refused_and_not_ignored(key: str) -> None:
     [mistake] = mistakes_in(f'id = "x"\nversion = "1"\n{key} = "whatever"')

@@ -30,7 +30,7 @@ def caught(error: BaseException, cause: BaseException | None = None) -> BaseExce
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
-        (ConfigRejected("x"), Fault.CONFIG),
+        (ConfigRejected("pricing", "x"), Fault.CONFIG),
         (ContractBroken("x"), Fault.CONTRACT),
         (ImportError("x"), Fault.CONTRACT),
         (SyntaxError("x"), Fault.CONTRACT),

@@ -80,6 +80,11 @@ def test_what_cannot_be_loaded_is_said_with_what_to_do(folder: Path, target: str
     assert said in str(refused.value)
 
 
+def test_a_directory_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(ApplicationNotLoaded, match="srv is no directory"):
+        load("nothing_like_it:app", directory=tmp_path / "srv")
+
+
 def test_an_error_of_the_module_itself_is_let_through(folder: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="loaded_missing_dependency"):
         load("loaded_broken:app", directory=folder)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import (
     CallContext,
     CallNext,
@@ -139,6 +140,17 @@ async def test_an_error_is_told_without_details_and_logged_with_all(caplog: pyte
     assert "GET /a failed on epoch 7, route shop, request r1" in record.getMessage()
     assert record.exc_info is not None
     assert "secret" in str(record.exc_info[1])
+
+
+async def test_an_error_behind_a_mount_is_logged_with_the_path_that_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(request: Request, call: CallContext) -> Response:
+        raise RuntimeError(request.path)
+
+    for path in ("/prices", "/prices/a%20b"):
+        await Served(Pipeline("shop", (), broken), route=Route("shop", path="/prices", mounted=True)).get(path)
+        assert f"GET {path} failed on epoch 7" in caplog.messages[-1]
 
 
 async def test_sys_exit_in_a_service_ends_the_request_and_not_the_worker() -> None:

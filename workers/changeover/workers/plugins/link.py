@@ -3,7 +3,7 @@
 Runs a plugin's code (imports, constructors), so its callers run it in the loader thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -43,14 +43,14 @@ class Linker:
         """Import every module that the manifest names.
 
         Raises:
+            ContractBroken: There is no such module.
             BaseException: Whatever the modules raise.
         """
-        manifest = self._manifest
-        entries = [_written(manifest.plugin), _written(manifest.config)]
-        entries += [manifest.entry(name, handler.entry) for name, handler in manifest.handlers.items()]
-        entries += [manifest.entry(name, service.entry) for name, service in manifest.services.items()]
-        for module in dict.fromkeys(entry.module for entry in entries if entry):
-            self._modules.import_module(module)
+        modules: dict[str, str] = {}
+        for what, entry in self._named():
+            modules.setdefault(entry.module, what)
+        for module, what in modules.items():
+            self._import(module, what)
 
     def config(self, encoded: bytes) -> object:
         """Convert the configuration to the Struct that the manifest names.
@@ -63,7 +63,8 @@ class Linker:
         if entry is None:
             given = msgspec.msgpack.decode(encoded)
             if given:
-                raise ConfigRejected(f"{', '.join(map(str, given))} given, and the manifest names no `config`")
+                fact = f"{', '.join(map(str, given))} given, and the manifest names no `config`"
+                raise ConfigRejected(self._manifest.id, fact)
             return None
         shape = self._attribute(entry)
         if not isinstance(shape, type):
@@ -71,7 +72,7 @@ class Linker:
         try:
             return msgspec.msgpack.decode(encoded, type=shape)
         except msgspec.ValidationError as error:
-            raise ConfigRejected(str(error)) from None
+            raise ConfigRejected(self._manifest.id, str(error)) from None
 
     def plugin(self, config: object) -> Plugin[Any] | None:
         """Make the instance of the plugin's class; None for a stateless plugin.
@@ -129,6 +130,27 @@ class Linker:
         if isinstance(value, Service):
             return value
         return _checked(HandlerKind.SERVICE, value, what)
+
+    def _named(self) -> Iterator[tuple[str, Entry]]:
+        """What the manifest names, and where that is."""
+        manifest = self._manifest
+        for key, written in (("plugin", manifest.plugin), ("config", manifest.config)):
+            entry = _written(written)
+            if entry is not None:
+                yield key, entry
+        for name, handler in manifest.handlers.items():
+            yield f"handler {name!r}", manifest.entry(name, handler.entry)
+        for name, service in manifest.services.items():
+            yield f"service {name!r}", manifest.entry(name, service.entry)
+
+    def _import(self, module: str, what: str) -> None:
+        try:
+            self._modules.import_module(module)
+        except ModuleNotFoundError as error:
+            if self._modules.owns(module) or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            fact = f"{what}: there is no module {module!r} in the plugin, and none is installed"
+            raise ContractBroken(f"{fact}; name another in the manifest, or rename the file") from None
 
     def _asgi(self, declared: AsgiService) -> AsgiCallable:
         if not isinstance(declared.target, str):

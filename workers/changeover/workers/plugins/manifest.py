@@ -322,7 +322,8 @@ def _declared_mistakes(path: str, name: str, declared: Handler | ServiceDeclarat
         if declared.path.startswith("/") or ".." in declared.path.split("/") or not declared.path:
             mistakes.append(Mistake(f"{path}.path", "a glob below the plugin's folder, without `..`"))
         return mistakes + (reload_mistakes(f"{path}.reload", declared.reload) if declared.reload else [])
-    mistakes += _entry_mistakes(f"{path}.entry", declared.entry)
+    service = isinstance(declared, ServiceDeclaration)
+    mistakes += _entry_mistakes(f"{path}.entry", declared.entry, "; a mount begins with `/`" if service else "")
     if isinstance(declared, ServiceDeclaration) and declared.mount:
         mistakes += mount_mistakes(f"{path}.mount", declared.mount)
     return mistakes
@@ -358,10 +359,10 @@ def mount_mistakes(path: str, mount: str) -> list[Mistake]:
     return []
 
 
-def _entry_mistakes(path: str, entry: str) -> list[Mistake]:
+def _entry_mistakes(path: str, entry: str, hint: str = "") -> list[Mistake]:
     if not entry or _ENTRY.fullmatch(entry):
         return []
-    return [Mistake(path, f"{entry!r} is no entry; write it like `package.module:Name`")]
+    return [Mistake(path, f"{entry!r} is no entry; write it like `package.module:Name`{hint}")]
 
 
 def _range_mistakes(path: str, wanted: str) -> list[Mistake]:

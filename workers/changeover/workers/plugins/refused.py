@@ -110,12 +110,14 @@ class ConfigRejected(ChangeoverError):
     """A plugin's configuration does not fit the Struct that its manifest names.
 
     Attributes:
+        plugin: Its id.
         reason: What does not fit, with its path.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, plugin: str, reason: str) -> None:
+        self.plugin = plugin
         self.reason = reason
-        super().__init__(f"its configuration does not fit: {reason}")
+        super().__init__(f"its configuration, `config` of [plugins.{plugin}], does not fit: {reason}")
 
 
 def fault_of(error: BaseException) -> Fault:

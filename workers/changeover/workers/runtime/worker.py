@@ -216,14 +216,14 @@ class Worker:
         self._handover.close()
         for kind in LeaseKind:
             self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
-        await self._end_requests(whole * SHARE_OF_REQUESTS)
+        hurried = await self._end_requests(whole * SHARE_OF_REQUESTS)
         if self._beat is not None:
             self._beat.cancel()
         await self._shell.close()
-        await self._end_units(until - self._loop.time())
+        await self._end_units(0.0 if hurried else until - self._loop.time())
         if self._readying is not None:
             self._readying.cancel()
-        await self._hooks.run("worker_exit", max(QUICK, until - self._loop.time()))
+        await self._hooks.run("worker_exit", QUICK if hurried else max(QUICK, until - self._loop.time()))
         self._link.close()
 
     def _end_leases(self, kind: LeaseKind) -> None:
@@ -231,9 +231,12 @@ class Worker:
             if lease.kind is kind:
                 lease.end("its drain deadline passed")
 
-    async def _end_requests(self, deadline: float) -> None:
-        if await self._unless_hurried(self._connections.stop(deadline)) is None:
-            await self._connections.stop(0.0)
+    async def _end_requests(self, deadline: float) -> bool:
+        """Let requests finish; whether a QUIT cut that short, which leaves no time for what they leave behind."""
+        if await self._unless_hurried(self._connections.stop(deadline)) is not None:
+            return False
+        await self._connections.stop(0.0)
+        return True
 
     async def _end_units(self, left: float) -> None:
         """End tasks that requests left behind, then hooks and lifespans; the latter have `QUICK` at the least."""

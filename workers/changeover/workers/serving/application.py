@@ -93,7 +93,8 @@ def _module(target: str, name: str, directory: Path | None) -> ModuleType:
             raise
         where = directory or Path.cwd()
         near = _near(name.rpartition(".")[2], _modules_in(where))
-        hint = f"did you mean {near}:{target.partition(':')[2]}?" if near else "name the directory with --app-dir"
+        other = "name the directory with --app-dir" if where.is_dir() else f"{where} is no directory"
+        hint = f"did you mean {near}:{target.partition(':')[2]}?" if near else other
         _, _, reason = str(error).partition(": ")
         raise ApplicationNotLoaded(
             target, f"{target}: there is no module {error.name!r} in {where} or on the Python path; {reason or hint}"

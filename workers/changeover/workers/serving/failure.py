@@ -44,7 +44,7 @@ def report(error: BaseException, request: Request, call: CallContext) -> None:
         level,
         "%s %s failed on epoch %d, route %s%s%s",
         request.method,
-        request.root_path + request.path,
+        request.raw_path.decode("latin-1"),
         call.epoch,
         call.route,
         f", request {request_id}" if request_id else "",

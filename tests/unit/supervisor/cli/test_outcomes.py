@@ -1,0 +1,37 @@
+from changeover.supervisor.cli.outcomes import refusal_lines
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+
+RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
+FATAL = ["Fatal Python error: Segmentation fault", "", "Current thread 0x7f88 (most recent call first):"]
+
+
+def told(traceback: list[str], most: int | None = 3) -> list[str]:
+    refusal = Refusal(Stage.PREPARE, Fault.CRASH, "was ended by signal 11", traceback="\n".join(traceback))
+    first, summary, *lines = refusal_lines(SlotRefusal(1, 4127, refusal), most)
+    assert (first, summary) == ("  slot 1 (pid 4127)  prepare", "  was ended by signal 11")
+    return [line.removeprefix("    |").removeprefix(" ") for line in lines]
+
+
+def test_of_a_traceback_the_end_is_shown_where_the_error_is() -> None:
+    assert told(RAISED) == ["(8 lines more)", *RAISED[-3:]]
+
+
+def test_of_the_stack_of_a_dead_process_the_beginning_is_shown_where_it_died() -> None:
+    stack = [*FATAL, *(f'  File "geo.py", line {line} in locate' for line in range(9))]
+    assert told(stack, 4) == [*FATAL, '  File "geo.py", line 0 in locate', "(8 lines more)"]
+
+
+def test_a_traceback_that_only_says_the_reason_again_is_left_out() -> None:
+    assert told(["changeover.workers.plugins.refused.ContractBroken: was ended by signal 11"]) == []
+    assert told(["RuntimeError: something else"]) == ["RuntimeError: something else"]
+
+
+def test_explain_shows_all_of_it() -> None:
+    assert told(RAISED, None) == RAISED
+
+
+def test_what_is_wrong_on_disk_is_told_without_a_worker_that_nobody_asked() -> None:
+    mistake = "/srv/shop/plugins/geo/plugin.toml: $.idd: unknown key; did you mean `id`?"
+    refusal = SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.CONTRACT, mistake))
+    assert list(refusal_lines(refusal, 6)) == [f"  {mistake}"]
