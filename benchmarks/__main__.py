@@ -11,7 +11,10 @@ from benchmarks.machine import here
 from benchmarks.page import Transcript, rewrite
 from benchmarks.publication import FIGURES
 
-MEASURED = ("swaps_under_load", "commit_latency", "window_latency", "memory", "registry_poller")
+MEASURED = (
+    *("swaps_under_load", "commit_latency", "window_latency", "memory", "registry_poller"),
+    *("rolls_under_load", "peers", "roll_latency", "cohort_memory", "replacement"),
+)
 """Commands that leave a table, verdicts and a chart."""
 TOLD = {"simulate": ("--schedules", "20000", "--jobs", "2"), "hello_wire": ()}
 """Commands that word their own figures, and their arguments."""

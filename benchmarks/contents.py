@@ -1,26 +1,32 @@
-"""Writes the probe plugin with ever new content."""
+"""Writes the probe plugin, or the application, with ever new content."""
 
 from pathlib import Path
 
-ORIGINAL = Path(__file__).parent / "plugins" / "probe"
+PROBE = Path(__file__).parent / "plugins" / "probe"
+APPLICATION = Path(__file__).parent / "application"
+STOREFRONT = Path(__file__).parent / "storefront"
 FIRST = 100_000
 """Version of the original; all have as many digits, so that content changes and its size does not."""
 
 
 class Contents:
-    """The plugin folder that a server reads, and the next content for it.
+    """A folder that a server reads, and the next content for it.
 
     Args:
-        folder: Where plugins lie; the probe is put into it.
+        folder: What is replaced is put into it.
+        original: The first content; its folder's name is kept.
+
+    Attributes:
+        folder: Where the content lies.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "probe"
+    def __init__(self, folder: Path, original: Path = PROBE) -> None:
+        self.folder = folder / original.name
         self._version = FIRST
         self._texts = {
-            path.relative_to(ORIGINAL): path.read_text()
+            path.relative_to(original): path.read_text()
             for pattern in ("plugin.toml", "**/*.py")
-            for path in ORIGINAL.glob(pattern)
+            for path in original.glob(pattern)
         }
         self._write(self._texts)
 
@@ -36,8 +42,13 @@ class Contents:
         self._write({path: text.replace(str(FIRST), str(self._version)) for path, text in changed.items()})
         return self.marker
 
+    def append(self, path: str, text: str) -> None:
+        """Put `text` behind one file's; renewing that file takes it away again."""
+        with (self.folder / path).open("a") as file:
+            file.write(text)
+
     def _write(self, texts: dict[Path, str]) -> None:
         for path, text in texts.items():
-            target = self._folder / path
+            target = self.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)

@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import socket
 import struct
+from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
@@ -21,4 +22,17 @@ def leave_for_own() -> bool:
         return False
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, SIOCSIFFLAGS, REQUEST.pack(b"lo", IFF_UP))
+    return True
+
+
+def migrate_queued() -> bool:
+    """Let queued connections go over to another socket of the same port when theirs is closed, in this network.
+
+    Returns:
+        False when that is not allowed; it stays as it was.
+    """
+    try:
+        Path("/proc/sys/net/ipv4/tcp_migrate_req").write_text("1")
+    except OSError:
+        return False
     return True

@@ -1,7 +1,9 @@
 """The server that is measured: started by its own command, in a folder of its own."""
 
 import contextlib
+import enum
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.contents import Contents
+from benchmarks.contents import APPLICATION, Contents
 from changeover.supervisor.api.client import Client, NoAnswer, ProblemAnswered
 from changeover.supervisor.control import SlotState, StatusView
 from changeover.workers.generation.cell import SharedCell
@@ -32,6 +34,22 @@ state_dir = "{folder}/state"
 [plugins]
 dir = "plugins"
 """
+SETTINGS_OF_APPLICATION = """\
+[app]
+target = "application.main:app"
+dir = "app"
+[[pipelines]]
+handlers = ["stamp:stamp"]
+service = "app"
+"""
+STAMP = Path(__file__).parent / "plugins" / "stamp"
+
+
+class Kind(enum.Enum):
+    """What is replaced in a server."""
+
+    PLUGIN = "plugin"
+    APPLICATION = "application"
 
 
 class SubjectBroken(Exception):
@@ -43,19 +61,26 @@ class Subject:
 
     Attributes:
         address: Where it listens.
+        count: How many workers it is to have.
         pid: The supervisor's.
         control: Asks it.
-        contents: What its plugin folder holds.
+        contents: What is replaced in it.
         cell: Its commit cell.
     """
 
-    def __init__(self, folder: Path, workers: int) -> None:
-        self.address = ("127.0.0.1", _free_port())
-        self.contents = Contents(folder / "plugins")
-        self._workers = workers
+    def __init__(self, folder: Path, workers: int, kind: Kind) -> None:
+        self.address = ("127.0.0.1", free_port())
+        self.count = workers
         self._log = folder / "log"
         host, port = self.address
-        (folder / "changeover.toml").write_text(SETTINGS.format(host=host, port=port, workers=workers, folder=folder))
+        settings = SETTINGS.format(host=host, port=port, workers=workers, folder=folder)
+        if kind is Kind.APPLICATION:
+            shutil.copytree(STAMP, folder / "plugins" / STAMP.name)
+            self.contents = Contents(folder / "app", APPLICATION)
+            settings += SETTINGS_OF_APPLICATION
+        else:
+            self.contents = Contents(folder / "plugins")
+        (folder / "changeover.toml").write_text(settings)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [COMMAND, "run"], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -67,7 +92,7 @@ class Subject:
 
     def await_serving(self) -> None:
         """Return when every slot serves; fails with the server's own words."""
-        until(self._serves, BOOT, lambda: f"no {self._workers} workers serve\n{self.words()}")
+        until(self._serves, BOOT, lambda: f"no {self.count} workers serve\n{self.words()}")
         descriptor = os.open(self._cell_path, os.O_RDONLY)
         self.cell = SharedCell(descriptor)
         os.close(descriptor)
@@ -91,6 +116,13 @@ class Subject:
         """Slot -> pid of its worker."""
         return {slot.slot: slot.pid for slot in self.status().slots}
 
+    @property
+    def alone(self) -> bool:
+        """Whether only workers that serve the committed epoch are there: none that was replaced is left."""
+        status = self.status()
+        serving = [slot for slot in status.slots if slot.state is SlotState.SERVING and slot.epoch == status.epoch]
+        return len(status.slots) == len(serving) == self.count
+
     def hang_up(self) -> None:
         """Send SIGHUP."""
         os.kill(self.pid, signal.SIGHUP)
@@ -105,6 +137,7 @@ class Subject:
 
     def stop(self) -> None:
         """End it and everything that it started."""
+        self._family += tuple((pid, born(pid)) for pid in descendants(self.pid))
         self._process.terminate()
         try:
             self._process.wait(STOP)
@@ -129,14 +162,14 @@ class Subject:
         except (NoAnswer, ProblemAnswered):
             return False
         serving = [slot for slot in slots if slot.state is SlotState.SERVING and slot.epoch]
-        return len(serving) == self._workers
+        return len(serving) == self.count
 
 
 @contextlib.contextmanager
-def serving(workers: int = 4) -> Iterator[Subject]:
-    """Run a server with the probe plugin; entered when all of its workers serve."""
+def serving(workers: int = 4, kind: Kind = Kind.PLUGIN) -> Iterator[Subject]:
+    """Run a server with the probe plugin or the application; entered when all of its workers serve."""
     with tempfile.TemporaryDirectory(prefix="subject-") as folder:
-        subject = Subject(Path(folder), workers)
+        subject = Subject(Path(folder), workers, kind)
         try:
             subject.await_serving()
             yield subject
@@ -161,8 +194,9 @@ def descendants(pid: int) -> tuple[int, ...]:
     """Every living process below `pid`."""
     found: list[int] = []
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            found += (child, *descendants(child))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in map(int, children.read_text().split()):
+                found += (child, *descendants(child))
     return tuple(found)
 
 
@@ -175,7 +209,16 @@ def born(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-def _free_port() -> int:
+def parent(pid: int) -> int:
+    """The process that started `pid`; 0 when there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

@@ -122,7 +122,7 @@ def main(arguments: list[str]) -> int:
         quick=options.quick,
         verdicts=_verdicts(scenes),
         rows=_rows(scenes),
-        notes=(*_notes(totals), *(() if alone else (SHARED,))),
+        notes=(*told_of(totals), *(() if alone else (SHARED,))),
         scenes=scenes,
         totals=totals,
         swaps=tuple(swaps),
@@ -233,7 +233,8 @@ def _rows(scenes: dict[str, Scene]) -> tuple[tuple[str, ...], ...]:
     return (head, *body)
 
 
-def _notes(totals: Totals) -> tuple[str, ...]:
+def told_of(totals: Totals) -> tuple[str, ...]:
+    """What a load says of itself: its answers by kind, its faults by kind, the first ones one by one."""
     kinds = ", ".join(f"{kind.value} {totals.requests.get(kind, 0)}" for kind in Kind)
     faults = tuple(
         f"{'closed' if fault in CLOSES else 'failed'}: {fault.value}, {count} times"

@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from benchmarks.load.answer import Answer, AnswerReader
 from benchmarks.load.judgement import Identity, Wrong, judge
@@ -59,6 +59,21 @@ def visiting(address: tuple[str, int], slots: int, each: int = 2) -> Iterator[Vi
         for connections in kept.values():
             for connection in connections:
                 connection.close()
+
+
+def ask(address: tuple[str, int], path: str) -> Answer:
+    """Ask once, on a connection of its own."""
+    return burst(address, path, 1)[0]
+
+
+def burst(address: tuple[str, int], path: str, connections: int) -> list[Answer]:
+    """Ask on so many new connections at the same time: one at a time would often go to the same worker."""
+    request = f"GET {path} HTTP/1.1\r\nhost: visitor\r\nconnection: close\r\n\r\n".encode()
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection(address, DEADLINE)) for _ in range(connections)]
+        for connection in opened:
+            connection.sendall(request)
+        return [answer(connection) for connection in opened]
 
 
 def get(connection: socket.socket, path: str) -> Identity:

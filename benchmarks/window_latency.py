@@ -10,7 +10,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -176,18 +176,30 @@ class _Stretch:
         self._meter.add(wall, kernel.processor(self._pids).since(self._before))
 
 
-def divide(answers: Iterable[Sample], swaps: Sequence[Swap]) -> tuple[list[Sample], list[Sample]]:
+class Window(Protocol):
+    """A stretch of time, CLOCK_MONOTONIC in nanoseconds."""
+
+    @property
+    def asked(self) -> int:
+        """When it begins."""
+
+    @property
+    def ended(self) -> int:
+        """When it ends."""
+
+
+def divide(answers: Iterable[Sample], windows: Sequence[Window]) -> tuple[list[Sample], list[Sample]]:
     """Requests that touch a window, and those that touch neither a window nor its guard."""
     inside: list[Sample] = []
     steady: list[Sample] = []
-    begins = [swap.asked for swap in swaps]
+    begins = [window.asked for window in windows]
     for sample in answers:
         if sample.kind not in QUICK or sample.done < begins[0]:
             continue
         last = bisect_left(begins, sample.done) - 1
-        if sample.since <= swaps[last].ended:
+        if sample.since <= windows[last].ended:
             inside.append(sample)
-        elif sample.since > swaps[last].ended + GUARD:
+        elif sample.since > windows[last].ended + GUARD:
             steady.append(sample)
     return inside, steady
 
@@ -254,12 +266,12 @@ def _chart(latencies: dict[str, list[float]]) -> Chart:
         "Latency, by how rare it is",
         "one request in so many takes longer (logarithmic)",
         "milliseconds",
-        tuple(Series(name, _tail(values)) for name, values in latencies.items()),
+        tuple(Series(name, tail(values)) for name, values in latencies.items()),
         logarithmic=True,
     )
 
 
-def _tail(values: list[float]) -> list[Point]:
+def tail(values: list[float]) -> list[Point]:
     """Latency over rarity: 2 is the median, 100 is p99; as many points for every decade."""
     ordered = sorted(values)
     count = len(ordered)

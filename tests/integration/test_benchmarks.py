@@ -1,9 +1,14 @@
 """Load processes and bare peers as the benchmarks use them: real processes, real sockets."""
 
 import pytest
+from benchmarks import swap
 from benchmarks.bare_hub import bare
 from benchmarks.load.process import LoadBroken, running, total
 from benchmarks.load.record import Kind, Mix
+from benchmarks.roll import Roller
+from benchmarks.samples import Stores, samples
+from benchmarks.subject import Kind as Replaced
+from benchmarks.subject import SubjectBroken, serving
 
 FAST = Mix(busy=2, idle=1, fresh=1, silent=0, post=0, dribble=1, stream=0, long=0)
 
@@ -30,3 +35,28 @@ def test_a_load_that_breaks_is_no_result() -> None:
         load.kill()
         with pytest.raises(LoadBroken):
             load.stop()
+
+
+def test_an_application_is_rolled_under_a_load_and_every_step_is_timed() -> None:
+    with serving(2, Replaced.APPLICATION) as subject:
+        roller = Roller(subject)
+        with running(subject.address, FAST) as load:
+            roll = roller.roll()
+            reports = load.stop()
+        lived = roller.lived()
+    totals = total(reports)
+    assert totals.faults == {}, totals.troubles
+    assert len(lived) == 2
+    assert roll.asked < roll.stored < roll.outcome
+    assert min(roll.boot, roll.commit) > 0
+    answers = list(samples(reports))
+    assert {sample.epoch for sample in answers} == {1, roll.epoch}
+    assert not Stores([(roll.epoch, roll.stored)]).late(answers)
+
+
+def test_a_refused_roll_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "DEADLINE", 5.0)
+    with serving(1, Replaced.APPLICATION) as subject:
+        subject.contents.append("main.py", "raise RuntimeError('broken on import')\n")
+        with pytest.raises(SubjectBroken, match="broken on import"):
+            Roller(subject).roll()

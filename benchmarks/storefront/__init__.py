@@ -1,0 +1,1 @@
+"""A FastAPI application of the usual kind: what preloading shares is mostly FastAPI and pydantic."""
