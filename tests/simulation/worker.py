@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -57,6 +58,7 @@ class Worker:
 
     Attributes:
         life: What the process does.
+        expecting: Whether it takes connections of others.
         accepting: Whether it takes connections.
         yielding: Whether it dispatches nothing any more.
         unit_sets: Those of every generation that is here, by their units.
@@ -81,7 +83,7 @@ class Worker:
         self.machine = world.participant(identity)
         self.switch = Switch(cell, self._switched)
         self.life = Life.RUNNING
-        self.accepting = False
+        self.expecting = self.accepting = False
         self.yielding = False
         self.building = 0
         self.draining: dict[UnitKey, set[UnitSet]] = {}
@@ -99,6 +101,7 @@ class Worker:
             effects.Discard: self._discard,
             effects.Activate: self._activate,
             effects.Release: self._release,
+            effects.Expect: self._expect,
             effects.Accept: self._accept,
             effects.Connect: self._connect,
             effects.Disconnect: lambda _: None,
@@ -298,8 +301,11 @@ class Worker:
         self.resident.difference_update(effect.units)
         self.agenda.after(self.random.uniform(0.001, 0.1), lambda: self.feed(events.UnitsReleased(effect.units)))
 
+    def _expect(self, _: effects.Expect) -> None:
+        self.expecting = True
+
     def _accept(self, _: effects.Accept) -> None:
-        self.accepting = True
+        self.expecting = self.accepting = True
         self.world.on_accept(self)
 
     # ---- handing over ----
@@ -312,7 +318,14 @@ class Worker:
 
         self.agenda.after(self.random.uniform(0.001, 0.05), answer)
 
-    def _hand_over(self, _: effects.HandOver) -> None:
+    def take_over(self) -> None:
+        """A connection of another worker arrives, with a request that begins at once."""
+        if self.life is Life.RUNNING and self.expecting and not self.yielding:
+            self.dispatch()
+
+    def _hand_over(self, effect: effects.HandOver) -> None:
+        for successor in effect.successors:
+            self.agenda.after(self.random.uniform(0.0001, 0.01), partial(self.world.hand_to, successor))
         if not self.yielding:
             self.yielding = True
             self.world.on_yield(self)
@@ -396,6 +409,9 @@ class Surroundings(Protocol):
 
     def on_yield(self, worker: Worker) -> None:
         """A worker begins to hand over."""
+
+    def hand_to(self, worker: WorkerId) -> None:
+        """Hand a connection over."""
 
     def reachable(self, worker: WorkerId) -> bool:
         """Whether a worker takes connections over."""

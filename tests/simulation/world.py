@@ -305,6 +305,11 @@ class World(Surroundings):
     def on_yield(self, worker: Worker) -> None:
         self.invariants.on_yield(worker)
 
+    def hand_to(self, worker: WorkerId) -> None:
+        for each in self.living():
+            if each.worker == worker:
+                each.take_over()
+
     def reachable(self, worker: WorkerId) -> bool:
         return any(each.worker == worker for each in self.living())
 

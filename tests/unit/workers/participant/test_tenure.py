@@ -118,9 +118,28 @@ def test_a_successor_builds_its_candidate_only_and_accepts_once_it_is_committed(
     bench.pulse(7)
     assert bench.building() == [8]
     assert len(bench.said(messages.Hello)) == 1
+    assert not bench.all(effects.Expect)
     bench.built(8)
     assert not bench.all(effects.Accept)
     bench.commit(8, NEXT)
     bench.activated(8)
     assert bench.all(effects.Accept)
     assert bench.tenure is State.HOLDING
+
+
+def test_a_successor_takes_connections_over_as_soon_as_it_is_prepared_and_the_first_request_activates_it() -> None:
+    bench = Bench(rolled=8)
+    bench.welcome(7, candidate=8, candidate_rolled=8)
+    bench.built(8)
+    assert len(bench.all(effects.Expect)) == 1
+    bench.activated(8)
+    assert bench.said(messages.Activated)[0].stamp.epoch == 8
+    assert bench.all(effects.Accept)
+
+
+def test_a_worker_that_serves_expects_nobody_before_it_accepts(bench: Bench) -> None:
+    bench.welcome(7, candidate=8)
+    bench.built(7)
+    bench.activated(7)
+    bench.built(8)
+    assert not bench.all(effects.Expect)

@@ -121,7 +121,7 @@ class Standing(Event, frozen=True):
     """How things stand in this worker.
 
     Attributes:
-        room: How many more connections it may hold; 0 as long as it does not serve.
+        room: How many more connections it may hold; 0 as long as it expects none.
         connections: How many it holds.
     """
 

@@ -46,7 +46,7 @@ class Reception:
         path: Where to listen.
         journal: The journal this worker belongs to.
         connections: Where adopted connections go.
-        room: How many more connections this worker may hold; 0 as long as it does not serve.
+        room: How many more connections this worker may hold; 0 as long as it expects none.
 
     Attributes:
         receiver: Decides, and counts what it refused.

@@ -10,7 +10,7 @@ import enum
 from changeover.workers.participant import aside
 from changeover.workers.participant.aside import Cause, State
 from changeover.workers.participant.desk import Desk
-from changeover.workers.participant.effects import Accept, Activate, Build, Discard
+from changeover.workers.participant.effects import Accept, Activate, Build, Discard, Expect
 from changeover.workers.participant.residency import Residency
 from changeover.workers.participant.tenure import Tenure
 from changeover.workers.protocol import messages
@@ -143,6 +143,8 @@ class Bench:
         self._took = took
         self._move(Cause.BUILT)
         if self.prepared == epoch:
+            if self.serving is EMPTY:
+                self._desk.put(Expect())
             self._answer_again(epoch)
         else:
             self._desk.put(Activate(epoch))

@@ -46,6 +46,10 @@ class Release(Effect, frozen=True):
     units: tuple[UnitKey, ...]
 
 
+class Expect(Effect, frozen=True):
+    """Let workers that leave hand connections over already: they do so only once what is prepared is committed."""
+
+
 class Accept(Effect, frozen=True):
     """Start to accept connections. Comes once, after the first activation."""
 

@@ -67,6 +67,8 @@ def may_accept(own: int, living: Sequence[int]) -> bool:
 class State(enum.Enum):
     """What the acceptor is doing."""
 
+    EXPECTING = enum.auto()
+    """Has room for connections of others, and accepts none yet."""
     OPEN = enum.auto()
     """Waits for connections."""
     YIELDING = enum.auto()
@@ -80,6 +82,8 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
+ROOMY = frozenset({State.EXPECTING, State.OPEN, State.YIELDING})
+NOT_STARTED = frozenset({State.EXPECTING, State.CLOSED})
 PAUSES = {State.YIELDING: RECHECK, State.STARVED: RETRY, State.EMPTYING: RETRY}
 
 
@@ -154,14 +158,20 @@ class Acceptor:
 
     @property
     def room(self) -> int:
-        """How many more connections this worker may hold; 0 as long as it does not accept."""
-        if self.state in (State.OPEN, State.YIELDING):
+        """How many more connections this worker may hold; 0 as long as it neither accepts nor expects any."""
+        if self.state in ROOMY:
             return max(0, self._most - len(self._connections))
         return 0
 
-    def start(self) -> None:
-        """Begin to accept, and to count. Descriptors that are open by now are not available to connections."""
+    def expect(self) -> None:
+        """Have room for connections of others. Descriptors that are open by now are not available to connections."""
         self._most = most_connections(self._most)
+        self._enter(State.EXPECTING)
+
+    def start(self) -> None:
+        """Begin to accept, and to count."""
+        if self.state is State.CLOSED:
+            self.expect()
         for listener in self._listeners:
             listener.setblocking(False)
             if listener.family != socket.AF_UNIX:
@@ -178,7 +188,7 @@ class Acceptor:
             How many were accepted at once. Without descriptors the rest follows as connections end, until `close`.
         """
         before = self.accepted
-        if self.state is State.CLOSED:  # never started: whoever serves takes what is queued
+        if self.state in NOT_STARTED:  # whoever serves takes what is queued
             self.close()
         else:
             self._empty()
@@ -186,9 +196,9 @@ class Acceptor:
 
     def close(self) -> None:
         """Stop accepting; what is queued stays queued for whoever else listens."""
-        if self.state is not State.CLOSED:
-            self._enter(State.CLOSED)
+        if self.state not in NOT_STARTED:
             self._counts.vacate(self._slot)
+        self._enter(State.CLOSED)
         for listener in self._listeners:
             listener.close()
 

@@ -27,7 +27,7 @@ class Handover:
         loop: The worker's loop.
         birth: Who it is.
         connections: Its connections.
-        room: How many more it may hold; 0 as long as it does not accept.
+        room: How many more it may hold; 0 as long as it expects none.
         stamp: Where in history it stands, whenever asked.
         feed: Takes the answers to `connect`.
     """

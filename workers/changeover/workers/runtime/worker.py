@@ -118,6 +118,11 @@ class Worker:
         """Report to the supervisor; may be lost."""
         self._link.send(message)
 
+    def expect(self) -> None:
+        """Let connections be handed over already: the first request on one of them activates what is prepared."""
+        self._acceptor.expect()
+        self._handover.refresh()
+
     def accept(self) -> None:
         """Start to accept connections, and to take them over."""
         self._acceptor.start()
