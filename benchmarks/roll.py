@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
 from benchmarks.subject import Subject, SubjectBroken
 from benchmarks.swap import DEADLINE, REFUSALS, Store, Swapper
+from changeover.supervisor.api.client import WaitEnded
 from changeover.supervisor.core import records
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.telemetry.stream import Told
@@ -95,10 +97,12 @@ class Roller:
         end = time.monotonic() + LEFT
         while len(self._lived) < self._replaced:
             if time.monotonic() > end:
-                raise SubjectBroken(f"still there after {LEFT:g} s: {self._replaced - len(self._lived)} processes")
-            for _ in self._told(1.0):
-                if len(self._lived) == self._replaced:
-                    break
+                left = self._replaced - len(self._lived)
+                raise SubjectBroken(f"{left} replaced processes did not leave within {LEFT:g} s")
+            with suppress(WaitEnded):
+                for _ in self._told(1.0):
+                    if len(self._lived) == self._replaced:
+                        break
         return self._lived
 
     def _told(self, seconds: float) -> Iterator[Told]:
