@@ -131,7 +131,7 @@ class Scanner:
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
         notes = [*selected.notes, *not_taken, *_named(standing)]
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
-            notes += [f"ignored: {path}" for path in listing.ignored]
+            notes += [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
             notes += unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
         return Candidate(made, (*lines, *notes))
 

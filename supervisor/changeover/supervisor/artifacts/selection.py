@@ -7,6 +7,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.content import Content, carried, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
+from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
@@ -60,6 +61,7 @@ def select(
         OSError: A stored artifact cannot be read.
     """
     serving = {unit.key.ref.name: unit for unit in current.units if isinstance(unit, PluginSpec)} if current else {}
+    listing = with_lost(listing, serving, store)
     disabled = {plugin for plugin in serving if reach.disabled(plugin)}
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
     fixed = _fixed(listing, serving, reach, store)
@@ -91,7 +93,7 @@ def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store
 def _problems(listing: Listing, reach: Reach, current: Snapshot | None, settings: Settings) -> Iterator[Problem]:
     """What is wrong with what is to be taken: a broken neighbour does not hinder the others."""
     for path, problems in listing.problems.items():
-        if path == settings.plugins.dir or reach.plugin(Path(path).stem):
+        if path == settings.plugins.dir or any(map(reach.plugin, _concerned(path, problems))):
             yield from problems
     known = {*listing.plugins, *_broken(listing)}
     if current is not None:
@@ -124,4 +126,10 @@ def _not_taken(
 
 
 def _broken(listing: Listing) -> set[str]:
-    return {Path(path).stem for path in listing.problems}
+    """The plugins that something on disk keeps from being taken."""
+    return {plugin for path, problems in listing.problems.items() for plugin in _concerned(path, problems)}
+
+
+def _concerned(path: str, problems: tuple[Problem, ...]) -> set[str]:
+    """The plugins that a file or folder with problems is about; one that says no id is known by its name."""
+    return {problem.plugin for problem in problems if problem.plugin} or {Path(path).stem}

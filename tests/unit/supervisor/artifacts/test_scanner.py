@@ -194,16 +194,59 @@ def test_only_of_a_name_that_nothing_has_is_refused(place: Place, serving: Snaps
     ]
 
 
+LOST = (
+    "plugins/hello.py: hello serves from it, and its `# /// script` block with [tool.changeover] is gone; "
+    "put it back, or delete the file to remove hello"
+)
+
+
+@pytest.mark.parametrize("left", ["", "# // script\n# [tool.changeover]\n# id = 'hello'\n# ///\n"])
+@pytest.mark.parametrize("trigger", [Trigger.HUP, Trigger.BOOT])
+def test_a_file_that_lost_its_block_is_a_mistake_and_only_its_removal_removes_the_plugin(
+    place: Place, serving: Snapshot, trigger: Trigger, left: str
+) -> None:
+    (place.plugins.path / "hello.py").write_text(left)
+    place.plugins.folder("pricing", "1.5.0")
+    place.restart()
+    assert place.refused(serving, CutoverRequest(Origin(trigger))) == [LOST]
+    assert plugin(place.candidate(serving, asking(only=("pricing",))).snapshot, "hello").version == "1.0"
+    (place.plugins.path / "hello.py").unlink()
+    assert "- hello 1.0" in place.candidate(serving).summary
+
+
+def test_a_file_that_lost_its_block_is_known_by_its_own_name_and_not_by_the_plugins(place: Place) -> None:
+    file = place.plugins.single("hello").rename(place.plugins.path / "greeting.py")
+    serving = place.candidate(None).snapshot
+    (place.plugins.path / "hello.py").write_text("")
+    assert place.scan(serving) == NothingChanged()
+    file.write_text("")
+    assert place.refused(serving) == [LOST.replace("hello.py", "greeting.py")]
+
+
+def test_a_folder_that_lost_its_manifest_is_a_mistake_and_only_its_removal_removes_the_plugin(
+    place: Place, serving: Snapshot
+) -> None:
+    folder = place.plugins.path / "pricing"
+    (folder / "plugin.toml").unlink()
+    assert place.refused(serving) == [
+        "plugins/pricing: pricing serves from it, and its plugin.toml is gone; "
+        "put it back, or delete the folder to remove pricing"
+    ]
+    folder.rename(place.root / "elsewhere")
+    assert "- pricing 1.4.0" in place.candidate(serving).summary
+
+
 @pytest.mark.parametrize(
     ("change", "note"),
     [
         (lambda place: place.plugins.single("hello", "2.0"), "not taken: hello (disabled, changed on disk)"),
         (lambda place: place.plugins.single("hello", "?"), "not taken: hello (disabled, broken on disk)"),
+        (lambda place: (place.plugins.path / "hello.py").write_text(""), "not taken: hello (disabled, broken on disk)"),
         (lambda place: (place.plugins.path / "hello.py").unlink(), "not taken: hello (disabled, removed on disk)"),
         (lambda place: place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\nconfig = { a = 1 }\n'),
          "not taken: hello (disabled, other configuration)"),
     ],
-    ids=["changed", "broken", "removed", "configured"],
+    ids=["changed", "broken", "lost", "removed", "configured"],
 )  # fmt: skip
 def test_a_disabled_plugin_stays_as_it_serves_and_is_named(
     place: Place, serving: Snapshot, change: Callable[[Place], object], note: str
