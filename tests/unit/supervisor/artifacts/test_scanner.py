@@ -351,7 +351,7 @@ def test_a_contradiction_to_what_is_held_names_it(place: Place, back: Snapshot) 
 
 def test_held_content_and_changed_application_code_are_both_named(place: Place, back: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
-    app = "not taken: app: 1 file changed on disk (needs a roll)"
+    app = "not taken: app: 1 file changed on disk: shop.py (needs a roll)"
     assert place.scan(back, SWAP) == HeldBack((PRICING_IS_HELD, app))
 
 
@@ -385,7 +385,19 @@ def test_told_to_roll_unchanged_content_rolls_as_well(place: Place, serving: Sna
 
 def test_told_to_swap_changed_application_code_alone_is_left(place: Place, serving: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
-    assert place.scan(serving, SWAP) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+    assert place.scan(serving, SWAP) == RollNeeded(("app: 1 file changed on disk: shop.py (needs a roll)",))
+
+
+def test_the_first_few_of_the_changed_files_are_named(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").rename(place.root / "store.py")
+    assert place.scan(serving, SWAP) == RollNeeded((
+        "app: 2 files changed on disk: shop.py gone, store.py added (needs a roll)",
+    ))  # fmt: skip
+    for name in ("a", "b", "c"):
+        (place.root / f"{name}.py").touch()
+    assert place.scan(serving, SWAP) == RollNeeded((
+        "app: 5 files changed on disk: a.py added, b.py added, c.py added and 2 more (needs a roll)",
+    ))  # fmt: skip
 
 
 def test_told_which_plugins_to_take_the_application_is_left(place: Place, serving: Snapshot) -> None:
@@ -393,7 +405,7 @@ def test_told_which_plugins_to_take_the_application_is_left(place: Place, servin
     place.plugins.single("hello", "2.0")
     found = place.candidate(serving, asking(only=("hello",)))
     assert not found.snapshot.is_roll
-    assert "not taken: app: 1 file changed on disk (needs a roll)" in found.summary
+    assert "not taken: app: 1 file changed on disk: shop.py (needs a roll)" in found.summary
 
 
 def test_other_settings_of_the_application_make_a_roll(place: Place, serving: Snapshot) -> None:
@@ -432,7 +444,7 @@ def test_changed_application_code_is_carried_forward_by_a_swap(place: Place, ser
     place.plugins.single("hello", "2.0")
     found = place.candidate(serving, SWAP)
     assert "app unchanged" in found.summary
-    assert "not taken: app: 2 files changed on disk (needs a roll)" in found.summary
+    assert "not taken: app: 2 files changed on disk: new.py added, shop.py (needs a roll)" in found.summary
 
 
 def test_the_first_scan_stores_the_application_with_what_is_installed(place: Place, serving: Snapshot) -> None:
