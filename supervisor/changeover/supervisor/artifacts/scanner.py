@@ -162,8 +162,8 @@ class Scanner:
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
-        problems = [*selected.problems, *layout.problems, *unmet(contents)]
-        problems += contradictions(layout.plans, contents, taken.spec is not None)
+        problems = [*selected.problems, *layout.problems, *unmet(contents, selected.broken)]
+        problems += contradictions(layout.plans, contents, taken.spec is not None, selected.broken)
         if problems:
             return ScanRefused(refusals([*problems, *map(Problem, not_taken)]))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch)

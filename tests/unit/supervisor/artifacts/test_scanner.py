@@ -155,6 +155,36 @@ def test_one_broken_plugin_refuses_the_whole_scan_with_everything_that_is_wrong(
     ]
 
 
+USES_PRICING = """
+[[pipelines]]
+handlers = ["pricing:stamp", "prizing:stamp"]
+match = { path = "/x" }
+service = "pricing:quote"
+"""
+
+
+def test_what_follows_from_a_broken_manifest_is_not_told_besides(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "?")
+    place.plugins.single("hello", "2.0", more='requires = { pricing = ">=1" }')
+    place.configure(CONFIG + USES_PRICING)
+    expected = [
+        "plugins/pricing/plugin.toml: $.version: '?' is no version; write it like 1.5.0",
+        "changeover.toml: $.pipelines[0].handlers[1]: there is no plugin prizing",
+    ]
+    assert place.refused(None) == expected
+    assert place.refused(serving) == expected
+
+
+def test_a_broken_manifest_that_is_not_reached_hides_no_mistake(place: Place) -> None:
+    (place.plugins.path / "pricing" / "plugin.toml").unlink()
+    serving = place.candidate(None).snapshot
+    place.plugins.folder("pricing", "?")
+    place.plugins.single("hello", "2.0", more='requires = { pricing = ">=1" }')
+    assert place.refused(serving, asking(only=("hello",))) == [
+        "plugins/hello.py: $.requires.pricing: hello 2.0 requires pricing >=1, which is not there"
+    ]
+
+
 def test_a_refusal_names_whose_fault_it_is_and_of_which_plugin(place: Place, serving: Snapshot) -> None:
     place.plugins.folder("pricing", more='requires = { catalog = ">=1" }')
     result = place.scan(serving)
