@@ -165,7 +165,7 @@ class Scanner:
         problems = [*selected.problems, *layout.problems, *unmet(contents, selected.broken)]
         problems += contradictions(layout.plans, contents, taken.spec is not None, selected.broken)
         if problems:
-            return ScanRefused(refusals([*problems, *map(Problem, not_taken)]))
+            return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
         return candidate.snapshot(units, routes, epoch, current, request.origin.label, rolls=taken.rolls)

@@ -372,11 +372,13 @@ def test_configuration_that_was_rolled_back_is_held(place: Place, serving: Snaps
     assert {route.path for route in place.candidate(back).snapshot.routes} == {"/", "/q"}
 
 
-def test_a_contradiction_to_what_is_held_names_it(place: Place, back: Snapshot) -> None:
+def test_a_contradiction_to_what_is_held_names_it_beside_the_reason(place: Place, back: Snapshot) -> None:
     place.configure(CONFIG + '[[pipelines]]\nmatch = { path = "/x" }\nservice = "pricing:more"\n')
-    refused = place.refused(back)
-    assert refused[-1] == PRICING_IS_HELD
-    assert "pricing 1.4.0 has no service more" in refused[0]
+    result = place.scan(back)
+    assert isinstance(result, ScanRefused)
+    [reason] = result.refusals
+    assert "pricing 1.4.0 has no service more" in reason.refusal.summary
+    assert result.notes == (PRICING_IS_HELD,)
 
 
 def test_held_content_and_changed_application_code_are_both_named(place: Place, back: Snapshot) -> None:
