@@ -1,4 +1,4 @@
-"""Plugins that serve and whose file or folder is still there, without what makes it a plugin."""
+"""Plugins that serve and whose file or folder is still there, and is no plugin any more or none that can be used."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,8 @@ from changeover.workers.protocol.snapshot import PluginSpec
 def with_lost(listing: Listing, serving: Mapping[str, PluginSpec], store: Path) -> Listing:
     """Make a problem of every ignored file or folder that a plugin serves from: only its removal removes the plugin.
 
-    A file is known again by its name in the store, a folder by the id that it is named after. Looks at the disk.
+    What is wrong with such a file or folder is said of that plugin. A file is known again by its name in the store, a
+    folder by the id that it is named after. Looks at the disk.
 
     Args:
         listing: What is in the folder of plugins.
@@ -27,16 +28,17 @@ def with_lost(listing: Listing, serving: Mapping[str, PluginSpec], store: Path) 
         path: plugin
         for plugin, spec in serving.items()
         if plugin not in listing.plugins
-        for path in listing.ignored
+        for path in (*listing.ignored, *listing.problems)
         if _is_home(Path(path), plugin, folder_of(store, spec.artifact))
     }
-    if not homes:
-        return listing
-    return msgspec.structs.replace(
-        listing,
-        problems=listing.problems | {path: (_lost(Path(path), plugin),) for path, plugin in homes.items()},
-        ignored={path: why for path, why in listing.ignored.items() if path not in homes},
-    )
+    lost = {path: (_lost(Path(path), homes[path]),) for path in listing.ignored if path in homes}
+    known = {path: _said_of(homes.get(path, ""), problems) for path, problems in listing.problems.items()}
+    ignored = {path: why for path, why in listing.ignored.items() if path not in lost}
+    return msgspec.structs.replace(listing, problems=known | lost, ignored=ignored)
+
+
+def _said_of(plugin: str, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    return tuple(msgspec.structs.replace(problem, plugin=problem.plugin or plugin) for problem in problems)
 
 
 def _is_home(path: Path, plugin: str, stored: Path) -> bool:

@@ -253,6 +253,17 @@ def test_a_file_that_lost_its_block_is_known_by_its_own_name_and_not_by_the_plug
     assert place.refused(serving) == [LOST.replace("hello.py", "greeting.py")]
 
 
+def test_only_of_a_plugin_with_a_broken_block_in_a_file_of_another_name_does_not_remove_it(place: Place) -> None:
+    file = place.plugins.single("hello").rename(place.plugins.path / "greeting.py")
+    serving = place.candidate(None).snapshot
+    place.plugins.single("hello", "?").rename(file)
+    assert place.refused(serving, asking(only=("hello",))) == [
+        "plugins/greeting.py: $.tool.changeover.version: '?' is no version; write it like 1.5.0"
+    ]
+    place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\n')
+    assert place.scan(serving) == NothingChanged(("not taken: hello (disabled, broken on disk)",))
+
+
 def test_a_folder_that_lost_its_manifest_is_a_mistake_and_only_its_removal_removes_the_plugin(
     place: Place, serving: Snapshot
 ) -> None:
