@@ -382,6 +382,21 @@ async def test_a_storm_of_hups_loses_no_request_and_ends_on_what_is_on_disk(stor
         assert (await connection.get("/shop")).words[0] == "30.0"
 
 
+async def test_a_plugin_whose_file_was_truncated_goes_on_serving_until_the_file_is_deleted(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        (story.plugins / "shop.py").write_text("")
+        refused = await server.reload()
+        assert isinstance(refused, Refused)
+        assert "shop.py: shop serves from it" in refused.reason
+        assert (await story.get(server, "/shop")).words[:2] == ["1.0", "1"]
+    async with story.server(workers=1) as server:
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
+        (story.plugins / "shop.py").unlink()
+        assert isinstance(await server.reload(), Committed)
+        assert "there are no routes" in (await story.get(server, "/shop")).body
+
+
 async def test_two_deployers_the_second_is_told_that_it_came_too_late(story: Story) -> None:
     story.write("1.0")
     async with story.server(workers=1) as server:

@@ -129,7 +129,8 @@ async def test_a_project_serves_its_committed_code_while_its_files_are_edited(st
         (project / "shelf" / "migrations" / "0002_name.py").write_text("raise RuntimeError('edited')\n")
         outcome = await server.reload(strategy=Strategy.SWAP)
         assert isinstance(outcome, NeedsRoll)
-        assert outcome.changed == ("app: 3 files changed on disk (needs a roll)",)
+        files = "shelf/migrations/0002_name.py added, shelf/models.py, shelf/views.py"
+        assert outcome.changed == (f"app: 3 files changed on disk: {files} (needs a roll)",)
         await killed(server)
         assert await read(story, server, "/add/Persuasion") == "added by the committed code"
         assert await read(story, server, "/books") == "Here are: Emma. Persuasion."

@@ -128,7 +128,7 @@ async def test_a_cold_start_takes_what_lies_on_disk(story: Story) -> None:
         (shop.folder / "shop" / "prices.py").write_text("VERSION = 'edited'\n")
         outcome = await server.reload(strategy=Strategy.SWAP)
         assert isinstance(outcome, NeedsRoll)
-        assert outcome.changed == ("app: 1 file changed on disk (needs a roll)",)
+        assert outcome.changed == ("app: 1 file changed on disk: shop/prices.py (needs a roll)",)
     async with story.server(1, app="main:app") as server:
         assert (await story.get(server, "/version")).body == "edited"
         assert "app main:app (1 file)" in server.logs

@@ -1,7 +1,7 @@
 """The application's content: its files, and what is installed with it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,9 @@ from changeover.workers.pinned.content import interpreter_folders, is_own
 from changeover.workers.pinned.distributions import Distributions, own_path
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, get, is_content, put, read_named
 from changeover.workers.protocol.snapshot import ApplicationSpec
+
+NAMED = 3
+"""How many changed files are named."""
 
 
 class ApplicationContent(msgspec.Struct, frozen=True):
@@ -56,8 +59,10 @@ class ApplicationContent(msgspec.Struct, frozen=True):
             CorruptArtifact: What `spec` names is not in the store as it was stored.
         """
         if spec.artifact != self.artifact:
-            count = len(differing(get(store, spec.artifact), self.files))
-            yield f"{count} file{'s' if count > 1 else ''} changed on disk"
+            stored = get(store, spec.artifact)
+            names = differing(stored, self.files)
+            count = f"{len(names)} file{'s' if len(names) > 1 else ''} changed on disk"
+            yield f"{count}: {_first(_worded(name, stored, self.files) for name in names)}"
         if spec.distributions != self.installed:
             recorded = Distributions.of_files(get(store, spec.distributions))
             yield f"installed: {', '.join(recorded.differing(self.distributions)) or 'in other folders'}"
@@ -66,6 +71,17 @@ class ApplicationContent(msgspec.Struct, frozen=True):
 def differing(one: dict[str, bytes], other: dict[str, bytes]) -> tuple[str, ...]:
     """Names of the files that are not the same in both."""
     return tuple(sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name)))
+
+
+def _worded(name: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> str:
+    return f"{name} added" if name not in old else f"{name} gone" if name not in new else name
+
+
+def _first(names: Iterable[str]) -> str:
+    """The first few of them, and how many there are besides."""
+    few = [*names]
+    more = len(few) - NAMED
+    return ", ".join(few[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_application(app: App, without: Iterable[Path] = (), search: Iterable[str] | None = None) -> ApplicationContent:

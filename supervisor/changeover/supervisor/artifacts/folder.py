@@ -38,12 +38,12 @@ class Listing(msgspec.Struct, frozen=True):
     Attributes:
         plugins: By id, in the order of the ids.
         problems: Folder or file -> what keeps it from being a plugin.
-        ignored: What is no plugin, and why.
+        ignored: Folder or file that is no plugin -> why.
     """
 
     plugins: dict[str, Found] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
-    ignored: tuple[str, ...] = ()
+    ignored: dict[str, str] = {}
 
 
 def read_folder(folder: Path) -> Listing:
@@ -54,7 +54,7 @@ def read_folder(folder: Path) -> Listing:
     """
     plugins: dict[str, Found] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
-    ignored: list[str] = []
+    ignored: dict[str, str] = {}
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
     except OSError as error:
@@ -75,12 +75,12 @@ def read_folder(folder: Path) -> Listing:
             problems[str(path)] = (Problem(error.reason, str(error.path), fault=Fault.RESOURCE),)
         else:
             if found is None:
-                ignored.append(f"{path} ({_why_ignored(path)})")
+                ignored[str(path)] = _why_ignored(path)
             elif found.manifest.id in plugins:
                 problems[str(path)] = (_same_id(found, plugins[found.manifest.id]),)
             else:
                 plugins[found.manifest.id] = found
-    return Listing(dict(sorted(plugins.items())), problems, tuple(ignored))
+    return Listing(dict(sorted(plugins.items())), problems, ignored)
 
 
 def read_plugin(path: Path) -> Found | None:
@@ -115,7 +115,7 @@ def read_plugin(path: Path) -> Found | None:
 
 
 def read_settled(path: Path, tries: int = TRIES, quiet: float = QUIET) -> dict[str, bytes]:
-    """Read files that nobody is writing: read twice alike, and not touched for a moment.
+    """Read files that nobody is writing, as `settled` does.
 
     Args:
         path: A folder or a file.

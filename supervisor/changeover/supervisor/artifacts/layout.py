@@ -1,7 +1,7 @@
 """Which pipelines there are, what passes through them, and what leads to them. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from graphlib import CycleError
 
 import msgspec
@@ -144,18 +144,27 @@ def plans_of(snapshot: Snapshot) -> Iterator[Plan]:
             yield Plan(name, unit.handlers, unit.target, tuple(routes[name]), f"epoch {snapshot.epoch}", name)
 
 
-def contradictions(plans: Iterable[Plan], contents: Contents, has_app: bool) -> Iterator[Problem]:
-    """Say everything that keeps plans from becoming units: what they name and is not there, what collides."""
+def contradictions(
+    plans: Iterable[Plan], contents: Contents, has_app: bool, broken: Set[str] = frozenset()
+) -> Iterator[Problem]:
+    """Say everything that keeps plans from becoming units: what they name and is not there, what collides.
+
+    Args:
+        plans: All of them.
+        contents: Every plugin.
+        has_app: Whether there is an application.
+        broken: Plugins that are there and cannot be used, which is told already: what they offer is not known.
+    """
     declared = handlers_of(contents)
     paths: dict[tuple[str, str], Plan] = {}
     names: dict[str, Plan] = {}
     for plan in plans:
         for index, handler in enumerate(plan.handlers):
-            if handler not in declared:
+            if handler not in declared and handler.plugin not in broken:
                 yield _missing(plan, f"handlers[{index}]", str(handler), map(str, declared), contents, "handler")
         for index, reason in disorder(plan.handlers, declared):
             yield Problem(reason, plan.file, f"{plan.path}.handlers[{index}]")
-        yield from _target_problems(plan, contents, has_app)
+        yield from _target_problems(plan, contents, has_app, broken)
         if names.setdefault(plan.name, plan) is not plan:
             other = names[plan.name]
             yield Problem(f"pipeline {plan.name} is named already at {other.file}: {other.path}", plan.file, plan.path)
@@ -166,14 +175,14 @@ def contradictions(plans: Iterable[Plan], contents: Contents, has_app: bool) -> 
                 yield Problem(f"{message}; mount one of them elsewhere in [plugins]", plan.file, plan.path)
 
 
-def _target_problems(plan: Plan, contents: Contents, has_app: bool) -> Iterator[Problem]:
+def _target_problems(plan: Plan, contents: Contents, has_app: bool, broken: Set[str]) -> Iterator[Problem]:
     if plan.target is None:
         return
     services = [f"{plugin}:{name}" for plugin, content in contents.items() for name in content.manifest.services]
     if plan.target.kind is UnitKind.APPLICATION:
         if not has_app:
             yield Problem("there is no application", plan.file, f"{plan.path}.service")
-    elif plan.target.name not in services:
+    elif plan.target.name not in services and plan.target.name.partition(":")[0] not in broken:
         yield _missing(plan, "service", plan.target.name, services, contents, "service")
 
 

@@ -31,14 +31,15 @@ class Rehearsal(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def rehearse(settings: Settings) -> Rehearsal:
+def rehearse(settings: Settings, file: str = "") -> Rehearsal:
     """Scan plugins and pipelines as a start would. Blocks on the disk.
 
     Args:
         settings: Checked settings.
+        file: Where they are written, for messages; empty when in no file.
     """
     try:
-        scanner = Scanner(settings, lambda: Checked(settings), Path(os.devnull))
+        scanner = Scanner(settings, lambda: Checked(settings, file=file), Path(os.devnull))
     except UnreadableArtifact as error:
         return Rehearsal(errors=(str(error),))
     result = scanner.scan(CutoverRequest(Origin(Trigger.COMMAND), dry_run=True), 1, None)

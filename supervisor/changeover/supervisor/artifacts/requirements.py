@@ -1,6 +1,6 @@
 """Which plugin needs which: versions checked, cycles named, an order to build in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from graphlib import CycleError, TopologicalSorter
 
 from packaging.specifiers import SpecifierSet
@@ -11,12 +11,17 @@ from changeover.workers.protocol.document import below, nearest
 from changeover.workers.protocol.refusal import Fault
 
 
-def unmet(contents: Mapping[str, Content]) -> Iterator[Problem]:
-    """Say every requirement that is missing, of the wrong version, or part of a cycle."""
+def unmet(contents: Mapping[str, Content], broken: Set[str] = frozenset()) -> Iterator[Problem]:
+    """Say every requirement that is missing, of the wrong version, or part of a cycle.
+
+    Args:
+        contents: Every plugin.
+        broken: Plugins that are there and cannot be used, which is told already.
+    """
     for plugin, content in contents.items():
         for required, wanted in content.manifest.requires.items():
             message = _unmet(content, required, wanted, contents)
-            if message:
+            if message and required not in broken:
                 yield Problem(message, content.file, below("$.requires", required), Fault.CONTRACT, plugin)
     try:
         build_order(contents)

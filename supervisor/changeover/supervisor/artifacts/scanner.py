@@ -131,7 +131,7 @@ class Scanner:
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
         notes = [*selected.notes, *not_taken, *_named(standing)]
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
-            notes += [f"ignored: {path}" for path in listing.ignored]
+            notes += [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
             notes += unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
         return Candidate(made, (*lines, *notes))
 
@@ -162,10 +162,10 @@ class Scanner:
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
-        problems = [*selected.problems, *layout.problems, *unmet(contents)]
-        problems += contradictions(layout.plans, contents, taken.spec is not None)
+        problems = [*selected.problems, *layout.problems, *unmet(contents, selected.broken)]
+        problems += contradictions(layout.plans, contents, taken.spec is not None, selected.broken)
         if problems:
-            return ScanRefused(refusals([*problems, *map(Problem, not_taken)]))
+            return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
         return candidate.snapshot(units, routes, epoch, current, request.origin.label, rolls=taken.rolls)

@@ -1,12 +1,13 @@
 """Which content of each plugin a candidate takes: the disk's, or what serves already."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from changeover.supervisor.artifacts.content import Content, carried, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
+from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
@@ -26,6 +27,7 @@ class Selection(msgspec.Struct, frozen=True):
         problems: What keeps it from being a candidate.
         notes: What lies on disk and is not taken.
         held: What lies on disk and is not taken because a rollback set it aside.
+        broken: Plugins that `problems` keep from being taken.
     """
 
     contents: dict[str, Content] = {}
@@ -33,6 +35,7 @@ class Selection(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    broken: frozenset[str] = frozenset()
 
 
 def select(
@@ -60,20 +63,27 @@ def select(
         OSError: A stored artifact cannot be read.
     """
     serving = {unit.key.ref.name: unit for unit in current.units if isinstance(unit, PluginSpec)} if current else {}
+    listing = with_lost(listing, serving, store)
     disabled = {plugin for plugin in serving if reach.disabled(plugin)}
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
     fixed = _fixed(listing, serving, reach, store)
-    withheld = held_plugins(held, serving, fresh, fixed | _broken(listing))
+    withheld = held_plugins(held, serving, fresh, fixed | _concerned(listing.problems))
     skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())
     kept = fixed | withheld.keys() | skipped.keys()
     contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
     contents |= {plugin: content for plugin, content in fresh.items() if plugin not in kept}
+    reached = _reached(listing, reach, settings)
     return Selection(
         contents=dict(sorted(contents.items())),
         files={found.digest: found.files for found in listing.plugins.values()},
-        problems=(*_problems(listing, reach, current, settings), *_emptied(listing, serving, reach, settings)),
+        problems=(
+            *(problem for problems in reached.values() for problem in problems),
+            *_unknown(listing, reach, current),
+            *_emptied(listing, serving, reach, settings),
+        ),
         notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
+        broken=frozenset(_concerned(reached)),
     )
 
 
@@ -88,12 +98,17 @@ def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store
     return fixed
 
 
-def _problems(listing: Listing, reach: Reach, current: Snapshot | None, settings: Settings) -> Iterator[Problem]:
+def _reached(listing: Listing, reach: Reach, settings: Settings) -> dict[str, tuple[Problem, ...]]:
     """What is wrong with what is to be taken: a broken neighbour does not hinder the others."""
-    for path, problems in listing.problems.items():
-        if path == settings.plugins.dir or reach.plugin(Path(path).stem):
-            yield from problems
-    known = {*listing.plugins, *_broken(listing)}
+    return {
+        path: problems
+        for path, problems in listing.problems.items()
+        if path == settings.plugins.dir or any(map(reach.plugin, _concerned({path: problems})))
+    }
+
+
+def _unknown(listing: Listing, reach: Reach, current: Snapshot | None) -> Iterator[Problem]:
+    known = {*listing.plugins, *_concerned(listing.problems)}
     if current is not None:
         known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
     for name in sorted(reach.names):
@@ -111,7 +126,7 @@ def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, set
 def _not_taken(
     listing: Listing, serving: dict[str, PluginSpec], settings: Settings, disabled: set[str]
 ) -> Iterator[str]:
-    broken = _broken(listing)
+    broken = _concerned(listing.problems)
     for plugin in sorted(disabled):
         found: Found | None = listing.plugins.get(plugin)
         spec = serving[plugin]
@@ -123,5 +138,6 @@ def _not_taken(
             yield f"not taken: {plugin} (disabled, other configuration)"
 
 
-def _broken(listing: Listing) -> set[str]:
-    return {Path(path).stem for path in listing.problems}
+def _concerned(problems: Mapping[str, tuple[Problem, ...]]) -> set[str]:
+    """The plugins that files and folders with problems are about; one that says no id is known by its name."""
+    return {problem.plugin or Path(path).stem for path, told in problems.items() for problem in told}

@@ -19,7 +19,7 @@ def settled(
     tries: int = TRIES,
     quiet: float = QUIET,
 ) -> dict[str, bytes]:
-    """Read until what was read is whole: read twice alike, or not touched for a moment.
+    """Read until what was read is whole: not touched for a moment before, or read twice alike and untouched between.
 
     Args:
         path: What is read, for messages.
@@ -31,17 +31,18 @@ def settled(
     Raises:
         UnreadableArtifact: It cannot be read, or goes on changing.
     """
-    before: dict[str, bytes] | None = None
+    before: tuple[float, dict[str, bytes] | None] | None = None
     failure = UnreadableArtifact(path, f"still changes after {tries} readings; reload when it is written")
     for _ in range(tries):
         last = touched()
+        rested = time.time() - last > quiet  # asked before reading: what is written from now on is seen to be newer
         try:
             files = read()
         except UnreadableArtifact as error:
             failure, files = error, None
-        if files is not None and (files == before or time.time() - last > quiet) and touched() == last:
+        if files is not None and (rested or (last, files) == before) and touched() == last:
             return files
-        before = files
+        before = last, files
         time.sleep(quiet)
     raise failure
 

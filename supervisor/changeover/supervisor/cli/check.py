@@ -34,7 +34,7 @@ def is_right(checked: Checked) -> bool:
     show(checked)
     if checked.settings is None:
         return False
-    rehearsal = rehearse(checked.settings)
+    rehearsal = rehearse(checked.settings, checked.file)
     for warning in rehearsal.warnings:
         click.echo(f"warning: {warning}", err=True)
     for error in rehearsal.errors:

@@ -96,9 +96,10 @@ def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
     yield f"refused (exit 1): nothing changed, {serves}"
     if not outcome.refusals:
         yield f"  {outcome.reason}"
-        yield from (f"  {line}" for line in outcome.summary if line.startswith("not taken: "))
     for refusal in _distinct(outcome.refusals):
         yield from refusal_lines(refusal, TRACEBACK_END)
+    if all(refusal.slot < 0 for refusal in outcome.refusals):
+        yield from (f"  {line}" for line in outcome.summary if line.startswith("not taken: "))
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"

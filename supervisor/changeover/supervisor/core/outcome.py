@@ -112,9 +112,15 @@ class RollNeeded(msgspec.Struct, frozen=True, tag=True):
 
 
 class ScanRefused(msgspec.Struct, frozen=True, tag=True):
-    """A scan's result: what is on disk makes no candidate."""
+    """A scan's result: what is on disk makes no candidate.
+
+    Attributes:
+        refusals: Everything that is wrong.
+        notes: What lies on disk and is not taken, for people.
+    """
 
     refusals: tuple[SlotRefusal, ...]
+    notes: tuple[str, ...] = ()
 
 
 ScanResult = Candidate | NothingChanged | HeldBack | RollNeeded | ScanRefused

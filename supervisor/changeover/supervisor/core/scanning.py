@@ -35,8 +35,8 @@ def judge(result: ScanResult, request: CutoverRequest, epoch: int, ledger: Ledge
     """
     serving = 0 if ledger.committed is None else ledger.committed.epoch
     match result:
-        case ScanRefused(refusals):
-            return Refused(serving, reason=headline(refusals), refusals=refusals)
+        case ScanRefused(refusals, notes):
+            return Refused(serving, reason=headline(refusals), refusals=refusals, summary=notes)
         case RollNeeded(changed):
             return NeedsRoll(serving, changed=changed)
         case HeldBack(notes):

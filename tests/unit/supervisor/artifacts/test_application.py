@@ -1,15 +1,16 @@
 """What belongs to an application's content, and what changes it."""
 
+import itertools
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.artifacts import application
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.config.settings import App
 from changeover.workers.plugins import artifact
-from changeover.workers.plugins.artifact import UnreadableArtifact, get
+from changeover.workers.plugins.artifact import UnreadableArtifact, get, read_named
 
 
 @pytest.fixture
@@ -105,19 +106,19 @@ def test_what_was_read_is_what_is_stored(root: Path, tmp_path_factory: pytest.Te
     assert "changeover" in found.distributions.versions
 
 
-def test_a_file_that_somebody_is_writing_is_read_when_it_is_written(root: Path) -> None:
-    written = threading.Event()
+def test_a_file_that_somebody_is_writing_is_read_when_it_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(("", "half", "", "whole"))
 
-    def write() -> None:
-        for step in range(8):
-            (root / "main.py").write_text(f"half {step}")
-            written.wait(0.01)
-        (root / "main.py").write_text("whole")
+    def read(path: Path, found: dict[str, Path]) -> dict[str, bytes]:
+        files = read_named(path, found)
+        for step in itertools.islice(left, 1):
+            (root / "main.py").write_text(step)
+        return files
 
-    writer = threading.Thread(target=write)
-    writer.start()
+    monkeypatch.setattr(application, "read_named", read)
     found = read_application(App("main:app", str(root)))
-    writer.join()
     assert found.files["main.py"] == b"whole"
 
 

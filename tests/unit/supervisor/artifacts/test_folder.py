@@ -1,12 +1,14 @@
 """A folder of plugins is read whole: plugins, what is wrong with others, and what is none."""
 
-import threading
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.artifacts import folder
 from changeover.supervisor.artifacts.folder import read_folder, read_plugin, read_settled
-from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of
+from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault
 from tests.plugin_folder import PluginFolder
@@ -30,11 +32,11 @@ def test_folders_and_single_files_are_plugins_and_all_else_is_ignored_by_name(pl
     assert listing.plugins["pricing"].files.keys() == {"plugin.toml", "code.py"}
     assert listing.plugins["pricing"].digest == digest_of(listing.plugins["pricing"].files)
     assert listing.problems == {}
-    assert [ignored.removeprefix(f"{plugins.path}/") for ignored in listing.ignored] == [
-        "README.md (neither a folder nor a Python file)",
-        "drafts (no plugin.toml in it)",
-        "notes.py (no [tool.changeover] block in it)",
-    ]
+    assert {Path(path).name: why for path, why in listing.ignored.items()} == {
+        "README.md": "neither a folder nor a Python file",
+        "drafts": "no plugin.toml in it",
+        "notes.py": "no [tool.changeover] block in it",
+    }
 
 
 def test_every_broken_plugin_is_told_with_file_and_path(plugins: PluginFolder) -> None:
@@ -79,41 +81,32 @@ def test_a_manifest_that_is_not_utf8_is_refused(plugins: PluginFolder) -> None:
         read_plugin(folder)
 
 
-def test_files_that_somebody_is_writing_are_read_when_they_are_written(plugins: PluginFolder) -> None:
-    folder = plugins.folder("pricing", code="half")
-    written = threading.Event()
+def written_after_each_reading(monkeypatch: pytest.MonkeyPatch, file: Path, steps: Iterable[str]) -> None:
+    """Have somebody who writes `file` a step further each time that it was read."""
+    left = iter(steps)
 
-    def write() -> None:
-        for step in range(8):
-            (folder / "code.py").write_text(f"half {step}")
-            written.wait(0.01)
-        (folder / "code.py").write_text("whole")
+    def read(path: Path) -> dict[str, bytes]:
+        files = read_files(path)
+        for step in itertools.islice(left, 1):
+            file.write_text(step)
+        return files
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    files = read_settled(folder, tries=100)
-    writer.join()
-    assert files["code.py"] == b"whole"
+    monkeypatch.setattr(folder, "read_files", read)
 
 
-def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder) -> None:
-    folder = plugins.folder("pricing", code="x")
-    stop = threading.Event()
+def test_files_that_somebody_is_writing_are_read_when_they_are_written(
+    plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plugins.folder("pricing", code="")
+    written_after_each_reading(monkeypatch, path / "code.py", ("ha", "half", "", "whole"))
+    assert read_settled(path)["code.py"] == b"whole"
 
-    def write() -> None:
-        step = 0
-        while not stop.wait(0.001):
-            step += 1
-            (folder / "code.py").write_text(f"x = {step}")
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        with pytest.raises(UnreadableArtifact, match="still changes after 5 readings"):
-            read_settled(folder, tries=5)
-    finally:
-        stop.set()
-        writer.join()
+def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plugins.folder("pricing", code="")
+    written_after_each_reading(monkeypatch, path / "code.py", map(str, itertools.count()))
+    with pytest.raises(UnreadableArtifact, match="still changes after 5 readings"):
+        read_settled(path, tries=5)
 
 
 def test_a_link_that_leads_nowhere_is_a_mistake_and_no_removal(tmp_path: Path) -> None:

@@ -54,3 +54,12 @@ def test_the_command_tells_errors_of_plugins_too(plugins: PluginFolder) -> None:
     assert "plugins/pricing/plugin.toml: $.version: '?' is no version" in result.output
     plugins.folder("pricing", "1.0")
     assert CliRunner().invoke(command, ["--plugins", str(plugins.path)]).exit_code == 0
+
+
+def test_a_mistake_that_only_the_scan_finds_names_the_file_like_any_other(plugins: PluginFolder) -> None:
+    plugins.single("hello", more='handlers = { stamp = "outbound" }')
+    file = plugins.path.parent / "changeover.toml"
+    file.write_text(f'[plugins]\ndir = "{plugins.path}"\n[[pipelines]]\nhandlers = ["hello:stam"]\n')
+    result = CliRunner().invoke(command, ["--config", str(file)])
+    assert result.exit_code == 1
+    assert f"error: {file}: $.pipelines[0].handlers[0]: hello 1.0 has no handler stam" in result.output

@@ -155,6 +155,36 @@ def test_one_broken_plugin_refuses_the_whole_scan_with_everything_that_is_wrong(
     ]
 
 
+USES_PRICING = """
+[[pipelines]]
+handlers = ["pricing:stamp", "prizing:stamp"]
+match = { path = "/x" }
+service = "pricing:quote"
+"""
+
+
+def test_what_follows_from_a_broken_manifest_is_not_told_besides(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "?")
+    place.plugins.single("hello", "2.0", more='requires = { pricing = ">=1" }')
+    place.configure(CONFIG + USES_PRICING)
+    expected = [
+        "plugins/pricing/plugin.toml: $.version: '?' is no version; write it like 1.5.0",
+        "changeover.toml: $.pipelines[0].handlers[1]: there is no plugin prizing",
+    ]
+    assert place.refused(None) == expected
+    assert place.refused(serving) == expected
+
+
+def test_a_broken_manifest_that_is_not_reached_hides_no_mistake(place: Place) -> None:
+    (place.plugins.path / "pricing" / "plugin.toml").unlink()
+    serving = place.candidate(None).snapshot
+    place.plugins.folder("pricing", "?")
+    place.plugins.single("hello", "2.0", more='requires = { pricing = ">=1" }')
+    assert place.refused(serving, asking(only=("hello",))) == [
+        "plugins/hello.py: $.requires.pricing: hello 2.0 requires pricing >=1, which is not there"
+    ]
+
+
 def test_a_refusal_names_whose_fault_it_is_and_of_which_plugin(place: Place, serving: Snapshot) -> None:
     place.plugins.folder("pricing", more='requires = { catalog = ">=1" }')
     result = place.scan(serving)
@@ -194,16 +224,70 @@ def test_only_of_a_name_that_nothing_has_is_refused(place: Place, serving: Snaps
     ]
 
 
+LOST = (
+    "plugins/hello.py: hello serves from it, and its `# /// script` block with [tool.changeover] is gone; "
+    "put it back, or delete the file to remove hello"
+)
+
+
+@pytest.mark.parametrize("left", ["", "# // script\n# [tool.changeover]\n# id = 'hello'\n# ///\n"])
+@pytest.mark.parametrize("trigger", [Trigger.HUP, Trigger.BOOT])
+def test_a_file_that_lost_its_block_is_a_mistake_and_only_its_removal_removes_the_plugin(
+    place: Place, serving: Snapshot, trigger: Trigger, left: str
+) -> None:
+    (place.plugins.path / "hello.py").write_text(left)
+    place.plugins.folder("pricing", "1.5.0")
+    place.restart()
+    assert place.refused(serving, CutoverRequest(Origin(trigger))) == [LOST]
+    assert plugin(place.candidate(serving, asking(only=("pricing",))).snapshot, "hello").version == "1.0"
+    (place.plugins.path / "hello.py").unlink()
+    assert "- hello 1.0" in place.candidate(serving).summary
+
+
+def test_a_file_that_lost_its_block_is_known_by_its_own_name_and_not_by_the_plugins(place: Place) -> None:
+    file = place.plugins.single("hello").rename(place.plugins.path / "greeting.py")
+    serving = place.candidate(None).snapshot
+    (place.plugins.path / "hello.py").write_text("")
+    assert place.scan(serving) == NothingChanged()
+    file.write_text("")
+    assert place.refused(serving) == [LOST.replace("hello.py", "greeting.py")]
+
+
+def test_only_of_a_plugin_with_a_broken_block_in_a_file_of_another_name_does_not_remove_it(place: Place) -> None:
+    file = place.plugins.single("hello").rename(place.plugins.path / "greeting.py")
+    serving = place.candidate(None).snapshot
+    place.plugins.single("hello", "?").rename(file)
+    assert place.refused(serving, asking(only=("hello",))) == [
+        "plugins/greeting.py: $.tool.changeover.version: '?' is no version; write it like 1.5.0"
+    ]
+    place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\n')
+    assert place.scan(serving) == NothingChanged(("not taken: hello (disabled, broken on disk)",))
+
+
+def test_a_folder_that_lost_its_manifest_is_a_mistake_and_only_its_removal_removes_the_plugin(
+    place: Place, serving: Snapshot
+) -> None:
+    folder = place.plugins.path / "pricing"
+    (folder / "plugin.toml").unlink()
+    assert place.refused(serving) == [
+        "plugins/pricing: pricing serves from it, and its plugin.toml is gone; "
+        "put it back, or delete the folder to remove pricing"
+    ]
+    folder.rename(place.root / "elsewhere")
+    assert "- pricing 1.4.0" in place.candidate(serving).summary
+
+
 @pytest.mark.parametrize(
     ("change", "note"),
     [
         (lambda place: place.plugins.single("hello", "2.0"), "not taken: hello (disabled, changed on disk)"),
         (lambda place: place.plugins.single("hello", "?"), "not taken: hello (disabled, broken on disk)"),
+        (lambda place: (place.plugins.path / "hello.py").write_text(""), "not taken: hello (disabled, broken on disk)"),
         (lambda place: (place.plugins.path / "hello.py").unlink(), "not taken: hello (disabled, removed on disk)"),
         (lambda place: place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\nconfig = { a = 1 }\n'),
          "not taken: hello (disabled, other configuration)"),
     ],
-    ids=["changed", "broken", "removed", "configured"],
+    ids=["changed", "broken", "lost", "removed", "configured"],
 )  # fmt: skip
 def test_a_disabled_plugin_stays_as_it_serves_and_is_named(
     place: Place, serving: Snapshot, change: Callable[[Place], object], note: str
@@ -299,16 +383,18 @@ def test_configuration_that_was_rolled_back_is_held(place: Place, serving: Snaps
     assert {route.path for route in place.candidate(back).snapshot.routes} == {"/", "/q"}
 
 
-def test_a_contradiction_to_what_is_held_names_it(place: Place, back: Snapshot) -> None:
+def test_a_contradiction_to_what_is_held_names_it_beside_the_reason(place: Place, back: Snapshot) -> None:
     place.configure(CONFIG + '[[pipelines]]\nmatch = { path = "/x" }\nservice = "pricing:more"\n')
-    refused = place.refused(back)
-    assert refused[-1] == PRICING_IS_HELD
-    assert "pricing 1.4.0 has no service more" in refused[0]
+    result = place.scan(back)
+    assert isinstance(result, ScanRefused)
+    [reason] = result.refusals
+    assert "pricing 1.4.0 has no service more" in reason.refusal.summary
+    assert result.notes == (PRICING_IS_HELD,)
 
 
 def test_held_content_and_changed_application_code_are_both_named(place: Place, back: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
-    app = "not taken: app: 1 file changed on disk (needs a roll)"
+    app = "not taken: app: 1 file changed on disk: shop.py (needs a roll)"
     assert place.scan(back, SWAP) == HeldBack((PRICING_IS_HELD, app))
 
 
@@ -342,7 +428,19 @@ def test_told_to_roll_unchanged_content_rolls_as_well(place: Place, serving: Sna
 
 def test_told_to_swap_changed_application_code_alone_is_left(place: Place, serving: Snapshot) -> None:
     (place.root / "shop.py").write_text("app = 1")
-    assert place.scan(serving, SWAP) == RollNeeded(("app: 1 file changed on disk (needs a roll)",))
+    assert place.scan(serving, SWAP) == RollNeeded(("app: 1 file changed on disk: shop.py (needs a roll)",))
+
+
+def test_the_first_few_of_the_changed_files_are_named(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").rename(place.root / "store.py")
+    assert place.scan(serving, SWAP) == RollNeeded((
+        "app: 2 files changed on disk: shop.py gone, store.py added (needs a roll)",
+    ))  # fmt: skip
+    for name in ("a", "b", "c"):
+        (place.root / f"{name}.py").touch()
+    assert place.scan(serving, SWAP) == RollNeeded((
+        "app: 5 files changed on disk: a.py added, b.py added, c.py added and 2 more (needs a roll)",
+    ))  # fmt: skip
 
 
 def test_told_which_plugins_to_take_the_application_is_left(place: Place, serving: Snapshot) -> None:
@@ -350,7 +448,7 @@ def test_told_which_plugins_to_take_the_application_is_left(place: Place, servin
     place.plugins.single("hello", "2.0")
     found = place.candidate(serving, asking(only=("hello",)))
     assert not found.snapshot.is_roll
-    assert "not taken: app: 1 file changed on disk (needs a roll)" in found.summary
+    assert "not taken: app: 1 file changed on disk: shop.py (needs a roll)" in found.summary
 
 
 def test_other_settings_of_the_application_make_a_roll(place: Place, serving: Snapshot) -> None:
@@ -389,7 +487,7 @@ def test_changed_application_code_is_carried_forward_by_a_swap(place: Place, ser
     place.plugins.single("hello", "2.0")
     found = place.candidate(serving, SWAP)
     assert "app unchanged" in found.summary
-    assert "not taken: app: 2 files changed on disk (needs a roll)" in found.summary
+    assert "not taken: app: 2 files changed on disk: new.py added, shop.py (needs a roll)" in found.summary
 
 
 def test_the_first_scan_stores_the_application_with_what_is_installed(place: Place, serving: Snapshot) -> None:

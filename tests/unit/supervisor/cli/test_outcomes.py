@@ -1,5 +1,6 @@
-from changeover.supervisor.cli.outcomes import refusal_lines
+from changeover.supervisor.cli.outcomes import Workers, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.outcome import Refused
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
@@ -35,3 +36,13 @@ def test_what_is_wrong_on_disk_is_told_without_a_worker_that_nobody_asked() -> N
     mistake = "/srv/shop/plugins/geo/plugin.toml: $.idd: unknown key; did you mean `id`?"
     refusal = SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.CONTRACT, mistake))
     assert list(refusal_lines(refusal, 6)) == [f"  {mistake}"]
+
+
+def test_what_is_not_taken_is_told_below_the_reasons_of_a_refused_scan() -> None:
+    refusal = SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.CONTRACT, "geo 1.0 has no service more"))
+    refused = Refused(3, refusals=(refusal,), summary=("not taken: prices 1.0.1",))
+    assert list(lines(refused, Workers(2, 2), "changeover reload")) == [
+        "refused (exit 1): nothing changed, epoch 3 serves in all 2 workers",
+        "  geo 1.0 has no service more",
+        "  not taken: prices 1.0.1",
+    ]

@@ -173,6 +173,14 @@ def test_a_scan_that_finds_only_what_is_held_ends_refused_and_says_what(bench: B
     assert bench.told(RequestRefused)[0].summary == ("not taken: prices 1.1.0",)
 
 
+def test_a_refused_scan_keeps_what_it_did_not_take_apart_from_the_reasons(bench: Bench) -> None:
+    bench.feed(events.Scanned(2, ScanRefused((SlotRefusal(-1, 0, NO),), ("not taken: prices 1.1.0",))))
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    assert refused.refusals == (SlotRefusal(-1, 0, NO),)
+    assert refused.summary == ("not taken: prices 1.1.0",)
+
+
 def test_a_scan_that_takes_too_long_is_given_up(bench: Bench) -> None:
     bench.fire(Timer(TimerKind.SCAN, 2))
     assert isinstance(bench.outcomes()[1], Refused)

@@ -1,0 +1,78 @@
+"""Files are read whole: when they have rested, or were read twice alike with nobody writing between."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from changeover.supervisor.artifacts.settled import QUIET, settled
+from changeover.workers.plugins.artifact import UnreadableArtifact
+from tests.waits import until_sync
+
+
+class File:
+    """An empty file whose writer does the next step as soon as a reading has seen what is there.
+
+    Args:
+        steps: What the writer does, one for each reading.
+        changed: When it was changed last, seconds since 1970.
+    """
+
+    def __init__(self, *steps: Callable[["File"], object], changed: float) -> None:
+        self.steps = [*steps]
+        self.changed = changed
+        self.content = b""
+        self.readings = 0
+
+    def write(self, content: bytes) -> None:
+        self.content = content
+        self.changed += 1
+
+    def read(self) -> dict[str, bytes]:
+        self.readings += 1
+        found = {"a.py": self.content}
+        if self.steps:
+            self.steps.pop(0)(self)
+        return found
+
+    def settled(self) -> bytes:
+        return settled(Path("a.py"), self.read, lambda: self.changed)["a.py"]
+
+
+def never_at_rest() -> float:
+    return time.time() + 3600
+
+
+def test_what_rested_is_read_once() -> None:
+    file = File(changed=time.time() - 10)
+    assert (file.settled(), file.readings) == (b"", 1)
+
+
+def test_two_readings_alike_do_when_the_clock_does_not_say_that_it_rested() -> None:
+    file = File(changed=never_at_rest())
+    assert (file.settled(), file.readings) == (b"", 2)
+
+
+def test_two_readings_of_a_truncated_file_are_not_alike_when_it_was_written_between() -> None:
+    def write_and_truncate(file: File) -> None:
+        file.write(b"half")
+        file.write(b"")
+
+    file = File(write_and_truncate, changed=never_at_rest())
+    file.settled()
+    assert file.readings == 3
+
+
+def test_what_is_written_during_a_long_reading_is_read_again_however_coarse_the_clock_of_the_disk() -> None:
+    def write_in_the_same_tick(file: File) -> None:
+        file.content = b"whole"
+        until_sync(lambda: time.time() - file.changed > 2 * QUIET)
+
+    assert File(write_in_the_same_tick, changed=time.time()).settled() == b"whole"
+
+
+def test_what_never_rests_is_refused() -> None:
+    file = File(*[lambda file: file.write(b"again")] * 100, changed=never_at_rest())
+    with pytest.raises(UnreadableArtifact, match="still changes after 20 readings"):
+        file.settled()
