@@ -68,6 +68,7 @@ class Roller:
         self._settle = settle
         self._heard = 0
         self._replaced = 0
+        self._decided = 0.0
         self._yielding: dict[WorkerId, float] = {}
         self._lived: list[float] = []
 
@@ -114,12 +115,17 @@ class Roller:
                 yield told
 
     def _follow(self, told: Told) -> None:
-        """Keep when processes that are replaced begin to hand over, and when they are gone."""
-        if told.type == "WorkerYields":
+        """Keep when processes that are replaced begin to hand over, and when they are gone.
+
+        One that has nothing to hand over may be gone before its word arrives: it lives on from the decision.
+        """
+        if told.type == "CommitDecided":
+            self._decided = told.at
+        elif told.type == "WorkerYields":
             self._yielding[_record(told, records.WorkerYields).worker] = told.at
         elif told.type == "WorkerExited":
-            began = self._yielding.pop(_record(told, records.WorkerExited).worker, None)
-            self._lived += [told.at - began] if began is not None else []
+            began = self._yielding.pop(_record(told, records.WorkerExited).worker, self._decided)
+            self._lived.append(told.at - began)
 
 
 class _Steps:
