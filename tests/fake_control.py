@@ -32,7 +32,6 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import (
-    Action,
     Committed,
     CutoverRequest,
     Durations,
@@ -116,9 +115,9 @@ class FakeControl:
 
     async def _cut_over(self, request: CutoverRequest) -> Outcome:
         tell, previous = self.teller.tell, self.epoch
-        if not self.changed and request.action is Action.RELOAD and not request.force:
-            tell(records.NothingChanged(request.origin, self.epoch))
-            return Unchanged(serving=self.epoch)
+        if not self.changed and not request.force:
+            tell(records.NothingChanged(request.origin, self.epoch, action=request.action))
+            return Unchanged(serving=self.epoch, action=request.action)
         if request.dry_run:
             return Planned(serving=self.epoch, summary=SUMMARY)
         self.last_epoch += 1

@@ -64,6 +64,7 @@ async def test_content_that_was_rolled_back_comes_back_only_by_force(prompt: Pro
         install("2.0.0", prompt.plugins)
         assert prompt.type("reload", "--label", "two", "--until", "retired").returncode == Exit.DONE
         assert prompt.type("rollback").returncode == Exit.DONE
+        assert "was rolled back already, or is what serves: epoch 2, 1;" in prompt.type("rollback").stdout
         held = prompt.type("reload")
         assert (held.returncode, "held" in held.stdout) == (Exit.REFUSED, True)
         assert prompt.type("reload", "--force").returncode == Exit.DONE
@@ -85,6 +86,7 @@ async def test_a_refusal_is_shown_at_once_and_kept_for_later(prompt: Prompt) -> 
         assert "ValueError: invalid literal" in prompt.type("explain", "2").stdout
         counts = msgspec.json.decode(prompt.type("status", "--json").stdout)["counts"]
         assert (counts["reloads"], sum(counts["refusals"].values())) == (1, 1)
+        assert "epoch 2 was never committed" in prompt.type("rollback", "--to", "2").stdout
 
 
 async def test_a_server_is_scaled_by_command(prompt: Prompt) -> None:

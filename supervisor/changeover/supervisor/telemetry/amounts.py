@@ -1,4 +1,9 @@
-"""Amounts in words: times, ages, how many workers. Pure."""
+"""Amounts in words: times, ages, how many workers, long lists. Pure."""
+
+from collections.abc import Iterable
+
+MOST_NAMED = 3
+"""Most things of a kind that one line names."""
 
 
 def seconds(value: float) -> str:
@@ -26,3 +31,10 @@ def workers(count: int) -> str:
 def in_all(count: int) -> str:
     """That none is left out: `in its worker`, `in all 4 workers`."""
     return "in its worker" if count == 1 else f"in all {count} workers"
+
+
+def named(names: Iterable[str]) -> str:
+    """Some names in words, each once: `prices.py, shop.py, geo.py and 498 more`."""
+    each = list(dict.fromkeys(names))
+    more = f" and {len(each) - MOST_NAMED} more" if len(each) > MOST_NAMED else ""
+    return ", ".join(each[:MOST_NAMED]) + more

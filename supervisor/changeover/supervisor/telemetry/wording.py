@@ -13,16 +13,13 @@ from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
 from changeover.supervisor.telemetry import unasked
-from changeover.supervisor.telemetry.amounts import age, in_all, seconds, workers
+from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, in_all, seconds, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 
 DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
-
-MOST_NAMED = 3
-"""Most leases that one line names; `details` has all of them."""
 
 
 class Unworded(TypeError):
@@ -90,6 +87,7 @@ def lease(view: LeaseView) -> str:
 
 
 def _leases(views: tuple[LeaseView, ...]) -> str:
+    """Some leases in words; `details` has all of them."""
     more = f" and {len(views) - MOST_NAMED} more" if len(views) > MOST_NAMED else ""
     return "; ".join(map(lease, views[:MOST_NAMED])) + more
 

@@ -78,6 +78,16 @@ def test_nothing_changed_says_so_and_how_to_force_it(shell: Shell) -> None:
     assert "--force" in result.output
 
 
+def test_a_rollback_that_changes_nothing_speaks_of_what_it_wants_and_not_of_the_disk(shell: Shell) -> None:
+    shell.control.changed = False
+    result = shell("rollback", "--to", "3")
+    assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
+    assert result.output.splitlines() == [
+        "nothing changed: what the rollback wants is epoch 7, which serves",
+        "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it",
+    ]
+
+
 def test_a_dry_run_shows_the_difference_and_changes_nothing(shell: Shell) -> None:
     result = shell("reload", "--dry-run")
     assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
