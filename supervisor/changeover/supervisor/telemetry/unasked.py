@@ -3,10 +3,9 @@
 from changeover.supervisor.core import records
 from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.telemetry import shell
+from changeover.supervisor.telemetry.amounts import NOT_TAKEN, changes
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
-
-NOT_TAKEN = "not taken: "
 
 
 def unchanged(serving: int, action: Action) -> str:
@@ -19,7 +18,7 @@ def nothing_changed(record: records.NothingChanged) -> Worded:
     """That nothing changed is no news where nobody asked, unless content was left out."""
     left_out = [note for note in record.notes if note.startswith(NOT_TAKEN)]
     if record.origin.trigger.automatic and left_out:
-        return Worded(Level.INFO, f"nothing changed: {'; '.join(left_out)}   (try it again: changeover reload)")
+        return Worded(Level.INFO, f"nothing changed: {changes(left_out)}   (try it again: changeover reload)")
     level = Level.DEBUG if record.origin.trigger.automatic else Level.INFO
     return Worded(level, unchanged(record.serving, record.action))
 

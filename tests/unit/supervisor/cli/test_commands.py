@@ -152,6 +152,16 @@ def test_status_as_json_is_what_the_server_says(shell: Shell) -> None:
     assert msgspec.json.decode(shell("status", "--json").output)["epoch"] == 7
 
 
+def test_many_things_held_leave_every_line_short_and_explain_names_them_all(shell: Shell) -> None:
+    shell.control.held = ("geo 2.1.0", *(f"prices 1.0.{number}" for number in range(40)))
+    shell.control.summary = ("shop 1.0.0 -> 1.1.0", *(f"not taken: {each}" for each in shell.control.held))
+    short = "shop 1.0.0 -> 1.1.0; not taken: geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more"
+    assert "held   geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more (rolled back" in shell("status").output
+    assert shell("history").output.splitlines()[1].endswith(short)
+    assert shell("reload").output.splitlines()[0].endswith(short)
+    assert "    not taken: prices 1.0.39" in shell("explain", "7").output.splitlines()
+
+
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
     shell.control.epoch = 8
     assert "7      websocket  4 min  1     4122  /live" in shell("leases").output
