@@ -14,7 +14,7 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.tour.versions import install
 from tests.waits import until_sync
 
-COMMAND = (sys.executable, "-m", "changeover.supervisor")
+COMMAND = (sys.executable, "-m", "changeover")
 
 
 class Prompt:
