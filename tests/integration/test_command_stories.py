@@ -137,6 +137,18 @@ def test_a_configuration_with_mistakes_names_all_of_them_at_once(prompt: Prompt)
     assert prompt.type("run").returncode == Exit.USAGE
 
 
+def test_an_application_that_lies_nowhere_is_missed_by_the_check(prompt: Prompt) -> None:
+    (prompt.folder / "shop.py").write_text("raise SystemExit('imported')\n")
+    assert prompt.type("check", "shop:app").returncode == Exit.DONE
+    for words, missing in (
+        (("nomod:app",), "error: $.app.target: there is no module 'nomod' in "),
+        (("shop:app", "--app-dir=nope"), "error: $.app.dir: there is no folder "),
+    ):
+        for done in (prompt.type("check", *words), prompt.type("run", "--check-config", *words)):
+            assert (done.returncode != Exit.DONE, done.stdout) == (True, "")
+            assert missing in done.stderr
+
+
 def test_run_can_be_asked_to_check_only_with_every_flag_that_it_has(prompt: Prompt) -> None:
     install("1.0.0", prompt.plugins)
     flags = ("run", "--check-config", "--log-level=error", "--pid=pid", "--env", "CHANGEOVER_PLUGINS_DIR=plugins")
