@@ -32,7 +32,6 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import (
-    Action,
     Committed,
     CutoverRequest,
     Durations,
@@ -82,6 +81,8 @@ class FakeControl:
         refusing: Whether the next cutover is refused by slot 2.
         dying: Whether slot 2's worker dies of what it refuses.
         changed: Whether there is anything new on disk.
+        summary: What every epoch changes and leaves out.
+        held: What rollbacks set aside.
         gate: A cutover waits in prepare until it is set.
         settling: Waiting for a milestone waits until it is set.
         pid: Of the supervisor.
@@ -99,6 +100,8 @@ class FakeControl:
         self.dying = False
         self.changed = True
         self.alarms: tuple[str, ...] = ()
+        self.summary: tuple[str, ...] = SUMMARY
+        self.held: tuple[str, ...] = ()
         self.gate = threading.Event()
         self.gate.set()
         self.settling = threading.Event()
@@ -116,14 +119,14 @@ class FakeControl:
 
     async def _cut_over(self, request: CutoverRequest) -> Outcome:
         tell, previous = self.teller.tell, self.epoch
-        if not self.changed and request.action is Action.RELOAD and not request.force:
-            tell(records.NothingChanged(request.origin, self.epoch))
-            return Unchanged(serving=self.epoch)
+        if not self.changed and not request.force:
+            tell(records.NothingChanged(request.origin, self.epoch, action=request.action))
+            return Unchanged(serving=self.epoch, action=request.action)
         if request.dry_run:
-            return Planned(serving=self.epoch, summary=SUMMARY)
+            return Planned(serving=self.epoch, summary=self.summary)
         self.last_epoch += 1
         epoch = self.last_epoch
-        tell(records.CutoverBegan(epoch, request.origin, SUMMARY, previous, self.slots))
+        tell(records.CutoverBegan(epoch, request.origin, self.summary, previous, self.slots))
         tell(records.PhaseBegan(epoch, "preparing"))
         await asyncio.to_thread(self.gate.wait, 10)
         if self.dying:
@@ -135,13 +138,13 @@ class FakeControl:
                 tell(records.WorkerPrepared(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 0.17))
         if self.refusing:
             tell(records.CutoverAborted(epoch, "slot 2 refused", (REFUSAL,), request.origin, previous))
-            return Refused(previous, DURATIONS, "slot 2 refused", epoch, (REFUSAL,), SUMMARY)
+            return Refused(previous, DURATIONS, "slot 2 refused", epoch, (REFUSAL,), self.summary)
         tell(records.CommitDecided(epoch, previous))
         self.epoch = epoch
         for slot in range(self.slots):
             tell(records.WorkerActivated(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 1))
-        tell(records.CutoverCompleted(epoch, previous, request.origin, self.slots, SUMMARY, 0.18, 0.0011, 0.62))
-        return Committed(epoch, DURATIONS, previous, self.slots, SUMMARY)
+        tell(records.CutoverCompleted(epoch, previous, request.origin, self.slots, self.summary, 0.18, 0.0011, 0.62))
+        return Committed(epoch, DURATIONS, previous, self.slots, self.summary)
 
     def status(self) -> StatusView:
         return StatusView(
@@ -157,6 +160,7 @@ class FakeControl:
             listen=("127.0.0.1:8000", "unix:/run/shop/web.sock"),
             slots=tuple(self._slot(slot) for slot in range(self.slots)),
             plugins=(PluginView("pricing", "1.5.0", 7),),
+            held=self.held,
             automatic=("on-change",),
             quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
@@ -183,7 +187,7 @@ class FakeControl:
 
     def _line(self, epoch: int) -> HistoryLine:
         state = EpochState.SERVING if epoch == self.epoch else EpochState.DRAINING
-        return HistoryLine(epoch, state, 1_700_000_000.0, 1_700_000_001.0, DEPLOY, SUMMARY)
+        return HistoryLine(epoch, state, 1_700_000_000.0, 1_700_000_001.0, DEPLOY, self.summary)
 
     async def history(self, limit: int) -> tuple[HistoryLine, ...]:
         return tuple(self._line(epoch) for epoch in range(self.epoch, 0, -1))[:limit]

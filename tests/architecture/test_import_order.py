@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.runtime.hook_command",
         f"{WORKERS}.runtime.settings",
     ),
+    "changeover.__main__": (SUPERVISOR,),
     "changeover.server": (SUPERVISOR, f"{WORKERS}.errors", f"{WORKERS}.protocol"),
 }
 """Package -> what it may import beside itself; the most specific package of a module decides."""

@@ -14,7 +14,7 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.tour.versions import install
 from tests.waits import until_sync
 
-COMMAND = (sys.executable, "-m", "changeover.supervisor")
+COMMAND = (sys.executable, "-m", "changeover")
 
 
 class Prompt:
@@ -64,6 +64,7 @@ async def test_content_that_was_rolled_back_comes_back_only_by_force(prompt: Pro
         install("2.0.0", prompt.plugins)
         assert prompt.type("reload", "--label", "two", "--until", "retired").returncode == Exit.DONE
         assert prompt.type("rollback").returncode == Exit.DONE
+        assert "was rolled back already, or is what serves: epoch 2, 1;" in prompt.type("rollback").stdout
         held = prompt.type("reload")
         assert (held.returncode, "held" in held.stdout) == (Exit.REFUSED, True)
         assert prompt.type("reload", "--force").returncode == Exit.DONE
@@ -85,6 +86,7 @@ async def test_a_refusal_is_shown_at_once_and_kept_for_later(prompt: Prompt) -> 
         assert "ValueError: invalid literal" in prompt.type("explain", "2").stdout
         counts = msgspec.json.decode(prompt.type("status", "--json").stdout)["counts"]
         assert (counts["reloads"], sum(counts["refusals"].values())) == (1, 1)
+        assert "epoch 2 was never committed" in prompt.type("rollback", "--to", "2").stdout
 
 
 async def test_a_server_is_scaled_by_command(prompt: Prompt) -> None:
@@ -133,6 +135,18 @@ def test_a_configuration_with_mistakes_names_all_of_them_at_once(prompt: Prompt)
     for path in ("$.workers", "$.bind[0]", "$.app.target"):
         assert path in done.stderr
     assert prompt.type("run").returncode == Exit.USAGE
+
+
+def test_an_application_that_lies_nowhere_is_missed_by_the_check(prompt: Prompt) -> None:
+    (prompt.folder / "shop.py").write_text("raise SystemExit('imported')\n")
+    assert prompt.type("check", "shop:app").returncode == Exit.DONE
+    for words, missing in (
+        (("nomod:app",), "error: $.app.target: there is no module 'nomod' in "),
+        (("shop:app", "--app-dir=nope"), "error: $.app.dir: there is no folder "),
+    ):
+        for done in (prompt.type("check", *words), prompt.type("run", "--check-config", *words)):
+            assert (done.returncode != Exit.DONE, done.stdout) == (True, "")
+            assert missing in done.stderr
 
 
 def test_run_can_be_asked_to_check_only_with_every_flag_that_it_has(prompt: Prompt) -> None:

@@ -130,7 +130,7 @@ class Desk:
             plugins=plugin_views(overview, told.degraded),
             refused=told.refused,
             journal=journal_state(overview),
-            held=tuple(sorted(map(str, overview.held))),
+            held=tuple(sorted(set(map(str, overview.held)))),
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from changeover.supervisor import unrestorable
 from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.core import effects, events
@@ -220,6 +221,8 @@ class Driver:
             past = Past(*told, hands.held(), hands.quarantine())
         except JournalError as error:
             return ScanRefused((SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, str(error))),))
+        if (refused := unrestorable.refusal(effect.request, effect.current, past)) is not None:
+            return refused
         scan = partial(self._hands.scanner.scan, effect.request, effect.epoch, effect.current, past)
         return await self._loop.run_in_executor(self._hands.scan_thread, scan)
 

@@ -1,11 +1,12 @@
-"""What status and `explain` say of content that is not tried again by itself."""
+"""What status and `explain` say of content that is not tried again by itself, and what they call an alarm."""
 
 import msgspec
 
 from changeover.supervisor.control import QuarantineView
 from changeover.supervisor.core.entries import Aborted, Quarantined, SlotRefusal
+from changeover.supervisor.core.events import ScaleRequested, WorkerExited
 from changeover.supervisor.core.view import Overview
-from changeover.supervisor.views import quarantine_views, tried_again
+from changeover.supervisor.views import alarms, quarantine_views, tried_again
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.entries import aborted, committed
 from tests.machines import Bench
@@ -31,3 +32,13 @@ def test_what_becomes_of_refused_content_depends_on_why_it_was_refused() -> None
     assert tried_again(aborted(2), seen).startswith("watching and schedule do not try it again")
     assert tried_again(Aborted(3, "no", (TIMEOUT,)), seen).startswith("the reason may pass")
     assert [tried_again(each, seen) for each in (aborted(4), Aborted(5, "a stop"), committed(6), None)] == [""] * 4
+
+
+def test_a_worker_that_is_one_too_many_is_no_alarm_while_it_leaves() -> None:
+    bench = Bench()
+    bench.come_up(slots=3)
+    bench.feed(ScaleRequested(2))
+    assert len(bench.living()) == 3
+    assert alarms(bench.view, {}, "") == ()
+    bench.feed(WorkerExited(bench.workers[2], -9))
+    assert alarms(bench.view, {}, "") == ("1 of 2 slots serve",)

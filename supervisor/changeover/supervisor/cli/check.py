@@ -9,10 +9,13 @@ from changeover.supervisor.artifacts.rehearsal import rehearse
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import Hinting
 from changeover.supervisor.cli.serving_options import serving_options, source
-from changeover.supervisor.config.check import Checked
+from changeover.supervisor.config import locating
+from changeover.supervisor.config.check import Checked, ConfigError
 from changeover.supervisor.config.load import check
 
 HELP = """Say what is wrong with a configuration and its plugins, all of it at once, with the path of each setting.
+
+An application is looked for and not imported.
 
 It takes the flags of `changeover run` that are settings. `changeover run --check-config` takes all of them, and says
 the same.
@@ -30,18 +33,20 @@ def command(config: Path | None, chdir: str | None, **flags: Any) -> None:
 
 
 def is_right(checked: Checked) -> bool:
-    """Print everything that is wrong with a configuration and its plugins; whether nothing is."""
+    """Print everything that is wrong with a configuration, its application and plugins; whether nothing is."""
     show(checked)
     if checked.settings is None:
         return False
     rehearsal = rehearse(checked.settings, checked.file)
     for warning in rehearsal.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for error in rehearsal.errors:
+    missing = [ConfigError("", mistake.path, mistake.message) for mistake in locating.mistakes(checked.settings.app)]
+    errors = [*map(str, missing), *rehearsal.errors]
+    for error in errors:
         click.echo(f"error: {error}", err=True)
-    if not rehearsal.errors:
+    if not errors:
         click.echo(f"nothing is wrong with the configuration of {checked.settings.name}")
-    return not rehearsal.errors
+    return not errors
 
 
 def show(checked: Checked) -> None:

@@ -11,6 +11,7 @@ from changeover.supervisor.cli.history import what
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.overview import clock, table
 from changeover.supervisor.control import Explanation
+from changeover.supervisor.telemetry.amounts import MOST_NAMED
 from changeover.supervisor.telemetry.wording import by
 
 HELP = """Tell everything that is known of one epoch: every refusal with its whole traceback, every unit, every route.
@@ -40,6 +41,8 @@ def lines(explanation: Explanation, now: float) -> Iterator[str]:
     line = explanation.line
     yield f"epoch {line.epoch}  {line.state.value}  given {clock(line.given, now)} by {by(line.origin)}"
     yield f"  {what(line)}"
+    if len(line.summary) > MOST_NAMED:
+        yield from (f"    {change}" for change in line.summary)
     for refusal in explanation.refusals:
         yield from refusal_lines(refusal, None)
     if explanation.again:

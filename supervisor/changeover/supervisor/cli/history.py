@@ -10,6 +10,7 @@ from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import clock, table
 from changeover.supervisor.control import HistoryLine
+from changeover.supervisor.telemetry.amounts import changes
 from changeover.supervisor.telemetry.wording import by
 
 HELP = """List epochs, newest first: who asked when for what, and what became of it.
@@ -50,4 +51,4 @@ def what(line: HistoryLine) -> str:
     label = f'"{line.origin.label}" ' if line.origin.label else ""
     back = f"back to epoch {line.restores}: " if line.restores is not None else ""
     reason = f"; {line.reason}" if line.reason else ""
-    return f"{label}{back}{', '.join(line.summary) or 'no change of content'}{reason}"
+    return f"{label}{back}{changes(line.summary)}{reason}"

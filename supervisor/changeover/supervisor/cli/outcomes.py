@@ -8,6 +8,7 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.control import LeasesView, Milestone
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.outcome import (
+    Action,
     Committed,
     NeedsRoll,
     Outcome,
@@ -18,6 +19,7 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.telemetry.amounts import age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
+from changeover.supervisor.telemetry.unasked import unchanged
 from changeover.supervisor.telemetry.wording import refused_by
 
 TRACEBACK_END = 6
@@ -63,10 +65,8 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
     match outcome:
         case Committed():
             yield from _committed(outcome)
-        case Unchanged(serving=serving, notes=notes):
-            yield f"nothing changed: what is on disk is epoch {serving}, which serves"
-            yield from (f"  {line}" for line in notes)
-            yield "next: `changeover reload --force` makes an epoch of it all the same"
+        case Unchanged():
+            yield from _unchanged(outcome)
         case Planned(serving=serving, summary=summary):
             how = "a roll to" if outcome.candidate is not None and outcome.candidate.is_roll else "a swap in"
             yield f"would change, by {how} {counted(workers.slots)} beside epoch {serving}:"
@@ -82,6 +82,15 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
         case Undecided(epoch=epoch, reason=reason):
             yield f"undecided (exit 6): whether epoch {epoch} is committed is not known: {reason}"
             yield f"next: `changeover explain {epoch}` once the supervisor is back"
+
+
+def _unchanged(outcome: Unchanged) -> Iterator[str]:
+    yield unchanged(outcome.serving, outcome.action)
+    yield from (f"  {line}" for line in outcome.notes)
+    if outcome.action is Action.ROLLBACK:
+        yield "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it"
+    else:
+        yield "next: `changeover reload --force` makes an epoch of it all the same"
 
 
 def _committed(outcome: Committed) -> Iterator[str]:

@@ -12,7 +12,7 @@ from changeover.supervisor.control import (
     SlotView,
     StatusView,
 )
-from changeover.supervisor.telemetry.amounts import age
+from changeover.supervisor.telemetry.amounts import age, named
 from changeover.supervisor.telemetry.wording import by
 
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
@@ -31,7 +31,7 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
-        yield f"held   {', '.join(view.held)} (rolled back: change it, or --force)"
+        yield f"held   {named(view.held)} (rolled back: change it, or --force)"
     yield from (_quarantined(each, now) for each in view.quarantine)
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"

@@ -6,7 +6,7 @@ import msgspec
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.record import WorkerRecord
-from changeover.supervisor.telemetry.amounts import seconds
+from changeover.supervisor.telemetry.amounts import changes, seconds
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.wording import by_strategy
 
@@ -117,7 +117,7 @@ class Progress:
         self._over = False
         self._lines.append(
             f"{self._name}  epoch {record.previous} -> {record.epoch}  {by_strategy(record)}   "
-            f"{', '.join(record.summary) or 'no change of content'}"
+            f"{changes(record.summary)}"
         )
 
     def _count(self, *marks: Mark) -> int:

@@ -19,6 +19,13 @@ PREFIX = "CHANGEOVER_"
 CONFIG_VARIABLE = "CHANGEOVER_CONFIG"
 """Names the configuration's file."""
 
+PYTHON_UNREAD = (
+    "Python files are not read: write a changeover.toml with `bind`, `workers`, the application as [app] target, "
+    "limits in [recycle] and [deadlines], and functions in [hooks]; "
+    "docs/configuration.md has what becomes of a gunicorn.conf.py"
+)
+"""What to do instead of naming a Python file."""
+
 SUGGESTIONS = {"WEB_CONCURRENCY": "workers", "LISTEN_FDS": "bind"}
 """Variables of others -> the setting that they stand for where nothing else says it."""
 
@@ -111,7 +118,8 @@ def gather(source: Source) -> Merged:
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
-        return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"no TOML: {error}"),))
+        hint = f"; {PYTHON_UNREAD}" if file.suffix == ".py" else ""
+        return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"no TOML: {error}{hint}"),))
     except UnicodeDecodeError as error:
         return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"not UTF-8 at byte {error.start}"),))
     except OSError as error:

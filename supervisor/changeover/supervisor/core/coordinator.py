@@ -123,12 +123,15 @@ class Coordinator:
         self.fail(why)
 
     def abandon(self) -> None:
-        """Tell those who still wait that this supervisor will not know."""
+        """Tell those who still wait that nothing changed, or that this supervisor will not know."""
         if self.run is not None:
-            undecided = outcome.Undecided(
-                self._serving(), epoch=self.run.epoch, reason=self.run.doubt or self.run.reason
-            )
-            self._wishes.tell(self.run, undecided)
+            self._wishes.tell(self.run, self._abandoned(self.run))
+
+    def _abandoned(self, run: Run) -> Outcome:
+        # Until a commit is asked for none can be on disk: a successor writes the abort that is missing.
+        if not run.decision_tried:
+            return endings.refused(run, self._serving(), run.reason)
+        return outcome.Undecided(self._serving(), epoch=run.epoch, reason=run.doubt or run.reason)
 
     def settle_left_over(self, epoch: int) -> None:
         """Abort what a former supervisor left undecided."""

@@ -55,6 +55,6 @@ def without_number(ending: Outcome, origin: Origin) -> Record:
         case outcome.Planned():
             return records.ChangePlanned(origin, ending.serving, ending.summary)
         case outcome.Unchanged():
-            return records.NothingChanged(origin, ending.serving, ending.notes)
+            return records.NothingChanged(origin, ending.serving, ending.notes, ending.action)
         case _:
             return records.NothingChanged(origin, ending.serving)

@@ -179,9 +179,11 @@ class Unchanged(Ending, frozen=True):
 
     Attributes:
         notes: What lies on disk and was not taken.
+        action: Where the content would have come from.
     """
 
     notes: tuple[str, ...] = ()
+    action: Action = Action.RELOAD
 
 
 class Refused(Ending, frozen=True):

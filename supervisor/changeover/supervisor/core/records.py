@@ -5,7 +5,7 @@ the monotonic clock unless said otherwise; `slot`, `pid` and `incarnation` alway
 """
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
-from changeover.supervisor.core.outcome import Strategy
+from changeover.supervisor.core.outcome import Action, Strategy
 from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
@@ -153,17 +153,19 @@ class RequestRefused(Record, frozen=True):
 
 
 class NothingChanged(Record, frozen=True):
-    """A cutover was asked for, and what is on disk is what is served.
+    """A cutover was asked for, and what it would bring is what is served.
 
     Attributes:
         origin: Who asked.
         serving: The epoch that serves.
         notes: What lies on disk and was not taken.
+        action: Where the content would have come from.
     """
 
     origin: Origin
     serving: int
     notes: tuple[str, ...] = ()
+    action: Action = Action.RELOAD
 
 
 class RollNeeded(Record, frozen=True):

@@ -42,7 +42,7 @@ def judge(result: ScanResult, request: CutoverRequest, epoch: int, ledger: Ledge
         case HeldBack(notes):
             return _not_taken(request, serving, HELD, notes)
         case NothingChanged(notes):
-            return Unchanged(serving, notes=notes)
+            return Unchanged(serving, notes=notes, action=request.action)
         case Candidate():
             return _judge_candidate(result, request, epoch, ledger, serving)
 
@@ -61,7 +61,7 @@ def _judge_candidate(
         return Refused(serving, reason=refusal.summary, refusals=(SlotRefusal(-1, 0, refusal),), summary=found.summary)
     unchanged = ledger.committed is not None and snapshot.digest == ledger.committed.digest
     if unchanged and not request.force and request.strategy is not Strategy.ROLL:
-        return Unchanged(serving)
+        return Unchanged(serving, action=request.action)
     if is_held(found, request, ledger):
         return _not_taken(request, serving, HELD, found.summary)
     if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot)) is not None:

@@ -262,6 +262,9 @@ def _bind_unix(address: UnixAddress, backlog: int) -> BoundListener:
     path = Path(address.path)
     if len(os.fsencode(address.path)) > LONGEST_UNIX_PATH:
         raise CannotListen(address, f"the path is longer than {LONGEST_UNIX_PATH} bytes; choose a shorter one")
+    if not path.parent.exists():
+        folder = path.parent
+        raise CannotListen(address, f"there is no folder {folder}: make it (mkdir -p {folder}), or choose another path")
     _clear_stale(address, path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

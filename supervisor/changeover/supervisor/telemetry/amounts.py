@@ -1,4 +1,12 @@
-"""Amounts in words: times, ages, how many workers. Pure."""
+"""Amounts in words: times, ages, how many workers, long lists. Pure."""
+
+from collections.abc import Iterable
+
+MOST_NAMED = 3
+"""Most things of a kind that one line names."""
+
+NOT_TAKEN = "not taken: "
+"""How a line begins that is about something left out."""
 
 
 def seconds(value: float) -> str:
@@ -26,3 +34,19 @@ def workers(count: int) -> str:
 def in_all(count: int) -> str:
     """That none is left out: `in its worker`, `in all 4 workers`."""
     return "in its worker" if count == 1 else f"in all {count} workers"
+
+
+def changes(summary: Iterable[str]) -> str:
+    """What an epoch changes, and what it left out, in one line: `explain` has all of it."""
+    lines = list(summary)
+    left_out = named(line.removeprefix(NOT_TAKEN) for line in lines if line.startswith(NOT_TAKEN))
+    changed = named(line for line in lines if not line.startswith(NOT_TAKEN))
+    parts = (changed, f"{NOT_TAKEN}{left_out}" if left_out else "")
+    return "; ".join(part for part in parts if part) or "no change of content"
+
+
+def named(names: Iterable[str]) -> str:
+    """Some names in words, each once: `prices.py, shop.py, geo.py and 498 more`."""
+    each = list(dict.fromkeys(names))
+    more = f" and {len(each) - MOST_NAMED} more" if len(each) > MOST_NAMED else ""
+    return ", ".join(each[:MOST_NAMED]) + more

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.record import Record
+from changeover.supervisor.telemetry.amounts import MOST_NAMED
 from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
-from changeover.supervisor.telemetry.wording import MOST_NAMED, cause, lease, refused_by
+from changeover.supervisor.telemetry.wording import cause, lease, refused_by
 from changeover.workers.protocol.refusal import Refusal
 
 

@@ -1,20 +1,26 @@
 """Words for what happens without being asked for: what a person who edits files wants to hear, and nothing else."""
 
 from changeover.supervisor.core import records
+from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.telemetry import shell
+from changeover.supervisor.telemetry.amounts import NOT_TAKEN, changes
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
 
-NOT_TAKEN = "not taken: "
+
+def unchanged(serving: int, action: Action) -> str:
+    """That the content that somebody wants is what serves."""
+    content = "what the rollback wants" if action is Action.ROLLBACK else "what is on disk"
+    return f"nothing changed: {content} is epoch {serving}, which serves"
 
 
 def nothing_changed(record: records.NothingChanged) -> Worded:
     """That nothing changed is no news where nobody asked, unless content was left out."""
     left_out = [note for note in record.notes if note.startswith(NOT_TAKEN)]
     if record.origin.trigger.automatic and left_out:
-        return Worded(Level.INFO, f"nothing changed: {'; '.join(left_out)}   (try it again: changeover reload)")
+        return Worded(Level.INFO, f"nothing changed: {changes(left_out)}   (try it again: changeover reload)")
     level = Level.DEBUG if record.origin.trigger.automatic else Level.INFO
-    return Worded(level, f"nothing changed: what is on disk is epoch {record.serving}, which serves")
+    return Worded(level, unchanged(record.serving, record.action))
 
 
 def roll_needed(record: records.RollNeeded) -> Worded:

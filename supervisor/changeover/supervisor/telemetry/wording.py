@@ -13,16 +13,13 @@ from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
 from changeover.supervisor.telemetry import unasked
-from changeover.supervisor.telemetry.amounts import age, in_all, seconds, workers
+from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, seconds, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
 
 DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
-
-MOST_NAMED = 3
-"""Most leases that one line names; `details` has all of them."""
 
 
 class Unworded(TypeError):
@@ -90,12 +87,9 @@ def lease(view: LeaseView) -> str:
 
 
 def _leases(views: tuple[LeaseView, ...]) -> str:
+    """Some leases in words; `details` has all of them."""
     more = f" and {len(views) - MOST_NAMED} more" if len(views) > MOST_NAMED else ""
     return "; ".join(map(lease, views[:MOST_NAMED])) + more
-
-
-def _changes(summary: tuple[str, ...]) -> str:
-    return ", ".join(summary) or "no change of content"
 
 
 @word.register
@@ -120,9 +114,7 @@ def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
     where = f"  {by_strategy(record)}" if record.workers and record.previous else ""
     who = by(record.origin)
-    return Worded(
-        INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {_changes(record.summary)}"
-    )
+    return Worded(INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {changes(record.summary)}")
 
 
 @word.register
@@ -171,7 +163,7 @@ def _(record: records.CommitDecided) -> Worded:
 def _(record: records.CutoverCompleted) -> Worded:
     return Worded(
         INFO,
-        f"epoch {record.epoch} serves {in_all(record.workers)}   {_changes(record.summary)}   "
+        f"epoch {record.epoch} serves {in_all(record.workers)}   {changes(record.summary)}   "
         f"(prepare {seconds(record.prepare)}, commit {seconds(record.commit)}, {seconds(record.total)} in all)",
     )
 
@@ -192,7 +184,7 @@ def _(record: records.RequestRefused) -> Worded:
 
 @word.register
 def _(record: records.ChangePlanned) -> Worded:
-    return Worded(INFO, f"asked by {by(record.origin)}, a reload would change: {_changes(record.summary)}; nothing did")
+    return Worded(INFO, f"asked by {by(record.origin)}, a reload would change: {changes(record.summary)}; nothing did")
 
 
 @word.register

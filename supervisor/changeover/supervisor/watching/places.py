@@ -8,10 +8,8 @@ import msgspec
 
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.telemetry.amounts import named
 from changeover.workers.protocol.reload import ON_CHANGE, Reload, read_reload
-
-MOST_NAMED = 3
-"""Most files that are named at once."""
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -44,9 +42,7 @@ class Places(msgspec.Struct, frozen=True):
 
     def named(self, paths: Iterable[str]) -> str:
         """Some files in words: `plugins/prices.py, shop.py and 498 more`."""
-        names = list(dict.fromkeys(map(self.shown, paths)))
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        return ", ".join(names[:MOST_NAMED]) + more
+        return named(map(self.shown, paths))
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -78,6 +78,16 @@ def test_nothing_changed_says_so_and_how_to_force_it(shell: Shell) -> None:
     assert "--force" in result.output
 
 
+def test_a_rollback_that_changes_nothing_speaks_of_what_it_wants_and_not_of_the_disk(shell: Shell) -> None:
+    shell.control.changed = False
+    result = shell("rollback", "--to", "3")
+    assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
+    assert result.output.splitlines() == [
+        "nothing changed: what the rollback wants is epoch 7, which serves",
+        "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it",
+    ]
+
+
 def test_a_dry_run_shows_the_difference_and_changes_nothing(shell: Shell) -> None:
     result = shell("reload", "--dry-run")
     assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
@@ -140,6 +150,16 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
 
 def test_status_as_json_is_what_the_server_says(shell: Shell) -> None:
     assert msgspec.json.decode(shell("status", "--json").output)["epoch"] == 7
+
+
+def test_many_things_held_leave_every_line_short_and_explain_names_them_all(shell: Shell) -> None:
+    shell.control.held = ("geo 2.1.0", *(f"prices 1.0.{number}" for number in range(40)))
+    shell.control.summary = ("shop 1.0.0 -> 1.1.0", *(f"not taken: {each}" for each in shell.control.held))
+    short = "shop 1.0.0 -> 1.1.0; not taken: geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more"
+    assert "held   geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more (rolled back" in shell("status").output
+    assert shell("history").output.splitlines()[1].endswith(short)
+    assert shell("reload").output.splitlines()[0].endswith(short)
+    assert "    not taken: prices 1.0.39" in shell("explain", "7").output.splitlines()
 
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:

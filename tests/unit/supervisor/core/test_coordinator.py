@@ -118,6 +118,16 @@ def test_a_scan_that_finds_no_candidate_ends_the_request_without_a_number(
     assert bench.view.given == 1
 
 
+def test_a_rollback_to_what_serves_says_that_it_is_about_no_disk(bench: Bench) -> None:
+    bench.feed(events.Scanned(2, NothingChanged()))
+    bench.feed(events.CutoverRequested(2, CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK, to=1)))
+    bench.feed(events.Scanned(2, NothingChanged()))
+    assert [record.action for record in bench.told(records.NothingChanged)] == [Action.RELOAD, Action.ROLLBACK]
+    outcome = bench.outcomes()[2]
+    assert isinstance(outcome, Unchanged)
+    assert outcome.action is Action.ROLLBACK
+
+
 def test_a_dry_run_says_what_would_change() -> None:
     bench = Bench()
     bench.come_up()

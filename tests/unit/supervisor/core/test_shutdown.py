@@ -5,6 +5,7 @@ from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import Refused, Undecided
 from changeover.supervisor.core.shutdown import State
+from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot
 
 DEADLINE = Timer(TimerKind.SHUTDOWN)
@@ -67,6 +68,23 @@ def test_a_cutover_that_can_be_given_up_is_and_waiting_requests_are_refused(benc
     bench.feed(events.StopRequested())
     bench.feed(events.CutoverRequested(3, RELOAD))
     assert [type(outcome) for outcome in bench.outcomes().values()] == [Refused, Refused, Refused]
+
+
+def test_a_cutover_whose_abort_is_not_on_disk_at_the_end_is_told_as_refused_by_the_stop(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    bench.writes = False
+    bench.hear(bench.workers[0], messages.Prepared, 2)
+    bench.feed(events.StopRequested())
+    end_workers(bench)
+    bench.feed(events.ZygoteLost(1, "ended"))
+    assert bench.outcomes() == {}
+    bench.fire(DEADLINE)
+    assert bench.view.stopping is State.GONE
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert (outcome.epoch, outcome.serving) == (2, 1)
+    assert outcome.reason == "the service is stopping: asked to stop"
 
 
 def test_a_cutover_that_is_in_doubt_at_the_end_is_told_as_undecided(bench: Bench) -> None:

@@ -91,6 +91,14 @@ def test_a_socket_file_that_nobody_listens_on_is_replaced(bind: Bind, tmp_path: 
     connect(listener.shown).close()
 
 
+def test_a_unix_socket_in_a_folder_that_is_missing_names_the_folder_and_how_to_make_it(
+    bind: Bind, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(CannotListen, match=f"there is no folder {folder}: make it [(]mkdir -p {folder}[)]"):
+        bind(UnixAddress(str(folder / "web.sock")))
+
+
 def test_a_living_unix_socket_is_refused_naming_its_holder(bind: Bind, tmp_path: Path) -> None:
     path = tmp_path / "shop.sock"
     bind(UnixAddress(str(path)))

@@ -1,6 +1,7 @@
 """Words for what happens without being asked for."""
 
 from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.records import NothingChanged, RollNeeded
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.telemetry.stream import Level
@@ -16,6 +17,11 @@ def test_nothing_changed_is_news_for_who_asked_and_for_who_saved_what_is_left_ou
     left_out = word(NothingChanged(WATCH, 2, ("prices 2 (1 file)", LEFT_OUT)))
     assert left_out.level is Level.INFO
     assert left_out.line == f"nothing changed: {LEFT_OUT}   (try it again: changeover reload)"
+
+
+def test_a_rollback_to_what_serves_says_nothing_of_the_disk() -> None:
+    back = NothingChanged(Origin(Trigger.COMMAND), 2, action=Action.ROLLBACK)
+    assert word(back).line == "nothing changed: what the rollback wants is epoch 2, which serves"
 
 
 def test_what_no_swap_can_take_is_named_by_the_file_that_was_saved() -> None:

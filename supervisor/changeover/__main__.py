@@ -1,0 +1,5 @@
+"""`python -m changeover` is the command `changeover`."""
+
+from changeover.supervisor.cli import main
+
+main(prog_name="changeover")
