@@ -54,7 +54,7 @@ def forked_by_multiprocessing():
 
 
 def forked_behind_pythons_back():
-    pid = ctypes.CDLL(None).fork()
+    pid = ctypes.PyDLL(None).fork()  # with the interpreter's lock held: the child has no thread that would give it back
     if pid == 0:
         ctypes.CDLL(None).execl(b"/bin/sh", b"sh", b"-c", b"exec sleep 1000", None)
     return pid
