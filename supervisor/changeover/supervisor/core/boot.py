@@ -251,7 +251,7 @@ class Start:
         elif self.state is State.READ_ONLY:
             self.wish_ended(outcome.Refused(0, reason="the journal cannot be written"))
         else:
-            self._coordinator.ask(Wish(BOOT_TICKET, FIRST_WISH, self._out.now))
+            self._coordinator.ask_first(Wish(BOOT_TICKET, FIRST_WISH, self._out.now))
         if self._stop is not None:
             self._shutdown.ask(self._stop)
 

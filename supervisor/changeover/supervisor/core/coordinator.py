@@ -109,6 +109,11 @@ class Coordinator:
         self._wishes.waiting.append(wish)
         self.proceed()
 
+    def ask_first(self, wish: Wish) -> None:
+        """Take a wish before all that wait."""
+        self._wishes.waiting.insert(0, wish)
+        self.proceed()
+
     def proceed(self) -> None:
         """Begin the next cutover, when nothing stands in the way."""
         if self.state is State.IDLE and not self.held_up and self.obstacle is None and (batch := self._wishes.take()):

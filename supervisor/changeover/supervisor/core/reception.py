@@ -18,6 +18,7 @@ from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, Hello, WorkerMessage
+from changeover.workers.protocol.snapshot import Snapshot
 
 
 class Reception:
@@ -116,9 +117,15 @@ class Reception:
                 current,
                 candidate,
                 self._coordinator.decided,
-                self._succession.successors_of(member, candidate or current),
+                self._succession.successors_of(member, self._heir(member, current, candidate)),
             ),
         )
+
+    @staticmethod
+    def _heir(member: Member, current: Snapshot | None, candidate: Snapshot | None) -> Snapshot | None:
+        """Whose workers take over: who leaves already cannot wait for a candidate, which may never serve."""
+        leaves = member.yielding or (current is not None and member.rolled < current.rolled)
+        return current if leaves else candidate or current
 
     def welcome_all(self) -> None:
         """Tell every worker that introduced itself what has become authoritative without a cutover."""

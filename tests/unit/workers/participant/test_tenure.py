@@ -137,6 +137,16 @@ def test_a_successor_takes_connections_over_as_soon_as_it_is_prepared_and_the_fi
     assert bench.all(effects.Accept)
 
 
+def test_who_is_relieved_while_it_agreed_to_a_candidate_hands_nothing_to_those_who_may_never_serve(old: Bench) -> None:
+    old.prepare(8, rolled=8, successors=(NEXT,))
+    old.feed(events.Connected(8))
+    old.hand_over(OTHER)
+    assert old.all(effects.Disconnect)
+    assert old.all(effects.HandOver) == [effects.HandOver((OTHER,))]
+    old.commit(8, NEXT)
+    assert old.all(effects.HandOver)[-1] == effects.HandOver((OTHER, NEXT))
+
+
 def test_a_worker_that_serves_expects_nobody_before_it_accepts(bench: Bench) -> None:
     bench.welcome(7, candidate=8)
     bench.built(7)

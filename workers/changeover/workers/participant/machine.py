@@ -58,7 +58,7 @@ class Machine:
             messages.Prepare: self._prepare,
             messages.Commit: self._commit,
             messages.Abort: lambda message: self._aborted(message.stamp.epoch),
-            messages.HandOver: lambda message: self._hand_over(message.successors),
+            messages.HandOver: lambda message: self._hand_over(message.stamp.epoch, message.successors),
             messages.Retire: lambda message: self._retire(message.units),
             messages.AskRegistry: self._ask_registry,
             messages.AskLeases: self._ask_leases,
@@ -116,7 +116,7 @@ class Machine:
     def _join(self, message: messages.Welcome) -> None:
         current, candidate = message.current, message.candidate
         if self._tenure.yielding or (current is not None and current.rolled > self._rolled):
-            self._hand_over(message.successors)
+            self._hand_over(message.stamp.epoch, message.successors)
             return
         # What other processes serve is nothing to build; a candidate of theirs is one to agree to.
         mine = current if current is not None and current.rolled == self._rolled else None
@@ -147,7 +147,7 @@ class Machine:
 
     def _committed(self, epoch: int, successors: tuple[WorkerId, ...] = ()) -> None:
         if self._tenure.yielding or self._tenure.epoch == epoch > 0:
-            self._hand_over(successors)
+            self._hand_over(epoch, successors)
         elif epoch >= self._rolled:
             self._tenure.decided(epoch)
             self._follow(self._bench.committed(epoch))
@@ -156,8 +156,8 @@ class Machine:
         self._tenure.decided(epoch)
         self._bench.aborted(epoch)
 
-    def _hand_over(self, successors: tuple[WorkerId, ...]) -> None:
-        self._tenure.ordered(successors)
+    def _hand_over(self, committed: int, successors: tuple[WorkerId, ...]) -> None:
+        self._tenure.ordered(committed, successors)
         self._bench.close()
 
     def _follow(self, known: Known) -> None:

@@ -131,9 +131,15 @@ class Tenure:
             self.epoch, self._successors = 0, ()
             self._desk.put(Disconnect())
 
-    def ordered(self, successors: tuple[WorkerId, ...] = ()) -> None:
-        """Hand over, to `successors` too, and leave."""
+    def ordered(self, committed: int, successors: tuple[WorkerId, ...] = ()) -> None:
+        """Hand over, to `successors` too, and leave.
+
+        Those of a candidate past `committed` take nothing: they may never serve.
+        """
         fresh = not self.yielding
+        if fresh and self.epoch > committed:
+            self.epoch, self._successors = 0, ()
+            self._desk.put(Disconnect())
         self._move(Cause.ORDERED)
         known = self._successors
         self._successors = (*known, *(each for each in successors if each not in known))

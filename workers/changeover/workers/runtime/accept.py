@@ -67,6 +67,8 @@ def may_accept(own: int, living: Sequence[int]) -> bool:
 class State(enum.Enum):
     """What the acceptor is doing."""
 
+    IDLE = enum.auto()
+    """Not started."""
     EXPECTING = enum.auto()
     """Has room for connections of others, and accepts none yet."""
     OPEN = enum.auto()
@@ -83,7 +85,7 @@ class State(enum.Enum):
 
 
 ROOMY = frozenset({State.EXPECTING, State.OPEN, State.YIELDING})
-NOT_STARTED = frozenset({State.EXPECTING, State.CLOSED})
+NOT_STARTED = frozenset({State.IDLE, State.EXPECTING})
 PAUSES = {State.YIELDING: RECHECK, State.STARVED: RETRY, State.EMPTYING: RETRY}
 
 
@@ -144,7 +146,7 @@ class Acceptor:
     def __init__(
         self, listeners: Sequence[socket.socket], connections: Connections, counts: Counts, slot: int, most: int
     ) -> None:
-        self.state = State.CLOSED
+        self.state = State.IDLE
         self.accepted = 0
         self._listeners = tuple(listeners)
         self._connections = connections
@@ -170,7 +172,7 @@ class Acceptor:
 
     def start(self) -> None:
         """Begin to accept, and to count."""
-        if self.state is State.CLOSED:
+        if self.state is State.IDLE:
             self.expect()
         for listener in self._listeners:
             listener.setblocking(False)
@@ -196,7 +198,7 @@ class Acceptor:
 
     def close(self) -> None:
         """Stop accepting; what is queued stays queued for whoever else listens."""
-        if self.state not in NOT_STARTED:
+        if self.state not in NOT_STARTED and self.state is not State.CLOSED:
             self._counts.vacate(self._slot)
         self._enter(State.CLOSED)
         for listener in self._listeners:

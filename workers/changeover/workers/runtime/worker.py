@@ -23,7 +23,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
-from changeover.workers.runtime.accept import Acceptor, most_connections
+from changeover.workers.runtime.accept import Acceptor, State, most_connections
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.residency import end_leases
@@ -120,11 +120,14 @@ class Worker:
 
     def expect(self) -> None:
         """Let connections be handed over already: the first request on one of them activates what is prepared."""
-        self._acceptor.expect()
-        self._handover.refresh()
+        if self._acceptor.state is not State.CLOSED:
+            self._acceptor.expect()
+            self._handover.refresh()
 
     def accept(self) -> None:
-        """Start to accept connections, and to take them over."""
+        """Start to accept connections, and to take them over; too late for one that was told to leave."""
+        if self._acceptor.state is State.CLOSED:
+            return
         self._acceptor.start()
         self._handover.refresh()
         self._readying = self._loop.create_task(self._hooks.run("worker_ready"))
