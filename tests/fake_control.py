@@ -208,7 +208,7 @@ class FakeControl:
 
     async def registry(self, slot: int) -> RegistryView:
         if slot >= self.slots:
-            raise UnknownSlot(slot, self.slots)
+            raise UnknownSlot(slot, range(self.slots))
         if slot in self.silent:
             raise WorkerSilent(slot, 5.0)
         return RegistryView(slot, 4121 + slot, slot + 1, Registry(self.epoch, handlers={"/": ("pricing:discount",)}))

@@ -83,6 +83,6 @@ class Cohorts:
         self._zygotes.clear()
 
     def _hear(self, event: Event) -> None:
+        self._feed(event)
         if isinstance(event, events.WorkerExited):
             self._vacate(event.worker.slot)
-        self._feed(event)

@@ -179,7 +179,7 @@ class Desk:
         """See `Control`."""
         pictures = {picture.slot: picture for picture in self._picture().slots}
         if slot not in pictures:
-            raise UnknownSlot(slot, len(pictures))
+            raise UnknownSlot(slot, sorted(pictures))
         if pictures[slot].worker is None:
             raise SlotEmpty(slot)
         answer = await self._ask(pictures[slot], Question.REGISTRY)

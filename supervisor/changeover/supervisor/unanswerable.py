@@ -1,5 +1,7 @@
 """What a running supervisor cannot answer, and why."""
 
+from collections.abc import Sequence
+
 from changeover.supervisor.errors import SupervisorError
 
 
@@ -12,13 +14,13 @@ class UnknownSlot(ControlError):
 
     Attributes:
         slot: The number asked for.
-        slots: How many slots there are.
+        slots: Those that there are.
     """
 
-    def __init__(self, slot: int, slots: int) -> None:
+    def __init__(self, slot: int, slots: Sequence[int]) -> None:
         self.slot = slot
-        self.slots = slots
-        super().__init__(f"there is no slot {slot}: slots are 0 to {slots - 1}")
+        self.slots = tuple(slots)
+        super().__init__(f"there is no slot {slot}: there are {', '.join(map(str, slots))}")
 
 
 class UnknownEpoch(ControlError):

@@ -7,6 +7,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.content import Content, carried, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
+from changeover.supervisor.artifacts.layout import APP
 from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
@@ -111,6 +112,7 @@ def _unknown(listing: Listing, reach: Reach, current: Snapshot | None) -> Iterat
     known = {*listing.plugins, *_concerned(listing.problems)}
     if current is not None:
         known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
+        known |= {APP} if current.application is not None else set()
     for name in sorted(reach.names):
         if name not in known:
             yield Problem(f"there is no plugin or pipeline {name}{nearest(name, known)}", path="--only")

@@ -67,8 +67,8 @@ class Activation:
         """Kill those who did not follow in time: their slots' next workers start on the epoch."""
         for member in list(self._late(run)):
             slot = self._roster.find(member.worker)
-            # One that still joins has the deadline of all that join.
-            if slot is not None and slot.state is not State.JOINING:
+            # One that joins and has it to build has the deadline of all that join.
+            if slot is not None and (slot.state is not State.JOINING or member.incarnation in run.prepared):
                 self._children.leaving.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
 
     def died(self, run: Run, member: Member, cause: str) -> None:

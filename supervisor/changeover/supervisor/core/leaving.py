@@ -45,14 +45,14 @@ class Leaving:
         return True
 
     def repeat(self, rolled: int | None) -> None:
-        """Tell those of a roll again to hand over who did not say that they do."""
+        """Tell those of a roll again to hand over, for as long as they live: who takes over from them may change."""
         for slot in self._roster.in_state(State.STOPPING):
             member = slot.member
-            if member is None or member.told is not None or member.rolled != rolled or member.yielding:
+            if member is None or member.told is not None or member.rolled != rolled:
                 continue
             if self._others(slot.rolled):
                 self._say_hand_over(member)
-            else:
+            elif not member.yielding:
                 self.order_out(slot, ProcessSignal.TERM)
 
     def _others(self, rolled: int) -> tuple[WorkerId, ...]:

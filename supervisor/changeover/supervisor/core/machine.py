@@ -163,6 +163,7 @@ class _Handlers:
             if not known and not self._parts.children.adopt_late(child):
                 self._out.put(Signal(child.worker, ProcessSignal.KILL))
         self._parts.zygotes.ready(event.cohort)
+        self._parts.coordinator.preparing.recount()
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:
         zygote = self._parts.zygotes.of_cohort(event.cohort)
@@ -170,7 +171,7 @@ class _Handlers:
         for member in list(self._parts.roster.members()):
             if member.worker.cohort == event.cohort and not member.pid:
                 self._gone(member.worker, None, f"its zygote is gone: {event.reason}")
-        if zygote is not None and not self._parts.shutdown.begun:
+        if zygote is not None and zygote.rolled in self._parts.zygotes.wanted and not self._parts.shutdown.begun:
             self._mourn(zygote, event)
 
     def _mourn(self, zygote: Zygote, event: events.ZygoteLost) -> None:

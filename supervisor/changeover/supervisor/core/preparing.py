@@ -64,9 +64,12 @@ class Preparing:
         run = self._progress.run
         if run is None or self._progress.state not in OPEN or not run.is_roll or run.epoch != rolled:
             return False
+        lost = SlotRefusal(-1, 0, refusal or Refusal(Stage.PREPARE, Fault.CRASH, reason))
         if tried:
-            run.refusals.append(SlotRefusal(-1, 0, refusal or Refusal(Stage.PREPARE, Fault.CRASH, reason)))
+            run.refusals.append(lost)
             self._fail(headline(run.refusals))
+        else:
+            run.lost.append(lost)
         return True
 
     def repeat(self) -> None:
@@ -105,7 +108,7 @@ class Preparing:
             run.refusals.extend(run.lost[-1:])
             why = f": {headline(run.lost[-1:])}" if run.lost else ""
             self._fail(f"no worker came up to try it{why}")
-        elif verdict is Verdict.UNANIMOUS:
+        elif verdict is Verdict.UNANIMOUS and self._succession.is_loaded(run):
             self._go_on(run)
         elif self._progress.state is State.AGREEING:
             self._voting.ask_next(run, None, self._policy.deadlines.prepare)
@@ -153,6 +156,8 @@ class Preparing:
 
     def _blame(self, run: Run) -> None:
         self._voting.blame(run, self._patience(run))
+        if not run.refusals:
+            run.refusals.extend(run.lost[-1:])
         self._fail(headline(run.refusals))
 
     def _patience(self, run: Run) -> float:

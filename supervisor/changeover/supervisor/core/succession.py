@@ -35,6 +35,10 @@ class Succession:
             self._zygotes.want(run.snapshot)
             self._children.staff(run.epoch)
 
+    def is_loaded(self, run: Run) -> bool:
+        """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""
+        return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.epoch)
+
     def serve(self, committed: Snapshot) -> None:
         """The processes that can serve `committed` serve, and no others."""
         for rolled in self._zygotes.wanted - {committed.rolled}:

@@ -151,7 +151,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         reason="" if run is None else run.doubt or run.reason,
         obstacle=coordinator.obstacle,
         waiting=len(parts.wishes.waiting),
-        wanted=len(parts.roster.wanted()),
+        wanted=start.slots,
         slots=tuple(_slot(slot, _role(slot, parts.children.rolled)) for slot in parts.roster.slots.values()),
         leftovers=tuple(
             LeftoverPicture(

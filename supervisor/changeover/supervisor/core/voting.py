@@ -105,7 +105,8 @@ class Voting:
         """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""
         if member.rolled not in run.voters or member.yielding:
             return
-        refusal = refusal_of(member, Fault.CRASH, member.reason or cause)
+        # What never came to life tried nothing of the candidate's: the machine could not have it.
+        refusal = refusal_of(member, Fault.CRASH if member.pid else Fault.RESOURCE, member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
         elif run.is_roll or state in LEAVING:

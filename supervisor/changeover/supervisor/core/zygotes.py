@@ -65,6 +65,11 @@ class Zygotes:
         """The zygote of a roll."""
         return self._zygotes.get(rolled)
 
+    def is_ready(self, rolled: int) -> bool:
+        """Whether the zygote of a roll takes orders."""
+        zygote = self._zygotes.get(rolled)
+        return zygote is not None and zygote.state is State.READY
+
     def of_cohort(self, cohort: int) -> Zygote | None:
         """The zygote that has this number now."""
         return next((zygote for zygote in self._zygotes.values() if zygote.cohort == cohort), None)

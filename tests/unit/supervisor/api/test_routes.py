@@ -130,7 +130,7 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
         ("PUT", "/v1/scale", b"", 422, "slots"),
         ("GET", "/v1/epochs/99", None, 404, "does not know epoch 99"),
         ("GET", "/v1/epochs/x", None, 422, "whole number"),
-        ("GET", "/v1/workers/9/registry", None, 404, "slots are 0 to 3"),
+        ("GET", "/v1/workers/9/registry", None, 404, "there are 0, 1, 2, 3"),
         ("GET", "/v1/workers/3/registry", None, 504, "did not answer within 5 s"),
         ("GET", "/v1/history?limit=0", None, 422, "1 to 1000"),
         ("GET", "/v1/nothing", None, 404, "Not Found"),

@@ -55,7 +55,7 @@ def test_a_worker_that_is_one_too_many_hands_over_to_the_others(bench: Bench) ->
     bench.hear(bench.workers[0], messages.Yielding, 1)
     bench.forget()
     bench.fire(Timer(TimerKind.REPEAT))
-    assert not bench.said(messages.HandOver)
+    assert len(bench.said(messages.HandOver)) == 1, "who takes over from it may have changed"
     bench.feed(events.WorkerExited(bench.workers[0], 0))
     assert [slot.slot for slot in bench.view.slots] == [1]
 
