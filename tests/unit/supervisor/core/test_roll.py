@@ -245,3 +245,37 @@ def test_a_shutdown_in_the_middle_ends_both_cohorts(bench: Bench) -> None:
         bench.feed(events.ZygoteLost(cohort, "left"))
     assert bench.all(effects.Exit)
     assert not bench.told(records.RequestRefused)
+
+
+def test_how_many_workers_are_wanted_is_not_how_many_there_are_in_a_roll(bench: Bench) -> None:
+    staff(bench)
+    assert len(bench.view.slots) == 4
+    assert bench.view.wanted == 2
+
+
+def test_a_roll_to_no_workers_is_decided_no_sooner_than_its_zygote_has_loaded_it(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(0))
+    for worker in old(bench):
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.find_only(snapshot(2, rolled=2))
+    assert not bench.all(effects.StoreCell)
+    bench.feed(events.ZygoteReady(2))
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
+
+
+def test_a_zygote_that_is_given_up_has_no_say_any_more(bench: Bench) -> None:
+    staff(bench)
+    bench.hear(old(bench)[0], messages.Refused, 2, NO)
+    bench.feed(events.ZygoteLost(2, "it was told to leave before it was ready", NO))
+    assert not bench.all(effects.Exit)
+    assert stands(bench) == "idle"
+
+
+def test_a_successor_that_is_prepared_and_does_not_follow_is_killed_in_time(bench: Bench) -> None:
+    staff(bench)
+    agree(bench)
+    bench.hear(new(bench)[0], messages.Activated, 2)
+    bench.fire(Timer(TimerKind.ACTIVATE, 2))
+    assert bench.all(effects.DumpStacks) == [effects.DumpStacks(new(bench)[1])]
+    bench.feed(events.StacksDumped(new(bench)[1], "it hangs"))
+    assert bench.all(effects.Signal) == [effects.Signal(new(bench)[1], ProcessSignal.KILL)]
