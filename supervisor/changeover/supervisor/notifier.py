@@ -49,22 +49,26 @@ class Notifier:
     def store(self, bound: Iterable[BoundListener], passed: Passed) -> None:
         """Have our listening sockets kept while we are not there, and those that are not wanted any more let go of.
 
+        A stored socket that was not taken back is dead: the one that was bound in its stead takes its place.
+
         Args:
             bound: What we listen on.
             passed: What we were given; what came from the store is ours under another number by now.
         """
-        names = {stored_name(str(listener.address)) for listener in bound if listener.is_ours}
-        for name in passed.stored():
-            for fd in passed.named(name):
-                os.close(fd)
-            if name not in names and self._socket is not None:
-                self._socket.send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+        ours = [listener for listener in bound if listener.is_ours]
+        stored = [fd for name in passed.stored() for fd in passed.named(name)]
+        known = {_identity(fd) for fd in stored}
+        for fd in stored:
+            os.close(fd)
         if self._socket is None:
             return
-        for listener in bound:
-            name = stored_name(str(listener.address))
-            if listener.is_ours and name not in passed.stored():
-                self._socket.send(f"FDSTORE=1\nFDNAME={name}", (listener.sock.fileno(),))
+        kept = {_name(listener) for listener in ours if _identity(listener.sock.fileno()) in known}
+        for name in passed.stored():
+            if name not in kept:
+                self._socket.send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+        for listener in ours:
+            if _name(listener) not in kept:
+                self._socket.send(f"FDSTORE=1\nFDNAME={_name(listener)}", (listener.sock.fileno(),))
 
     def look_at_unit(self, tell: Callable[[Record], None]) -> None:
         """Find out, beside everything else, whether our unit leaves workers alone; `tell` hears if not."""
@@ -85,6 +89,16 @@ class Notifier:
         if not self._socket.is_behind:
             self._socket.send("WATCHDOG=1")
         self._beat = self._loop.call_later(self._rhythm, self._beat_again)
+
+
+def _name(listener: BoundListener) -> str:
+    return stored_name(str(listener.address))
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    """The same for every descriptor of one socket."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
 
 
 async def _look_at_unit(tell: Callable[[Record], None]) -> None:

@@ -121,7 +121,7 @@ async def _serve_on(
         stack.push_async_callback(journal.close)
         listeners = host.listen()
         stack.callback(listeners.close)
-        cell = CellWriter(runtime.cell)
+        cell = runtime.make_cell()
         stack.callback(cell.close)
         counts_fd = counts.create()
         stack.callback(os.close, counts_fd)

@@ -14,6 +14,7 @@ from changeover.supervisor.process.holders import Holder, children_of, has_socke
 from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
 from changeover.supervisor.process.lock import DirectoryLock
 from changeover.supervisor.process.sharing import RUNTIME_MODE, SOCKET_MODE, share, share_folder
+from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.identity import WorkerId
 
 MODE = 0o750
@@ -100,6 +101,21 @@ class RuntimeDirectory:
     def cell(self) -> Path:
         """The commit cell's file."""
         return self.path / "epoch.cell"
+
+    def make_cell(self) -> CellWriter:
+        """Make the commit cell's file.
+
+        Raises:
+            DirectoryUnfit: It cannot be made.
+        """
+        try:
+            return CellWriter(self.cell)
+        except OSError as error:
+            raise DirectoryUnfit(
+                self.real,
+                f"{self.cell.name} cannot be made in it ({error.strerror}); look at what is there, remove it and "
+                "start again",
+            ) from error
 
     @property
     def control(self) -> Path:

@@ -2,9 +2,11 @@
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from changeover.supervisor.config.accounts import Account
+from changeover.supervisor.process.runtime_directory import DirectoryUnfit
 
 
 def spare_temporary(runtime: Path, account: Account | None) -> dict[str, str]:
@@ -13,13 +15,33 @@ def spare_temporary(runtime: Path, account: Account | None) -> dict[str, str]:
     Args:
         runtime: The runtime directory: a folder in it is what is left.
         account: Whom workers run as, None for ourselves.
+
+    Raises:
+        DirectoryUnfit: Something else than a folder of its own has the folder's name.
     """
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
         folder = runtime / "tmp"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if account is not None:
-            os.chown(folder, account.uid, account.gid)
+        _make(folder, account)
         return {"TMPDIR": str(folder)}
     return {}
+
+
+def _make(folder: Path, account: Account | None) -> None:
+    """Make the folder and give it to workers; they may write beside it, so no link is followed on the way."""
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise DirectoryUnfit(
+            folder,
+            f"it is no folder that we can open, or a link to one ({error.strerror}), and temporary files can lie "
+            f"nowhere else; look at what it is, remove it (rm {folder}) and start again, or mount a tmpfs at /tmp",
+        ) from error
+    try:
+        if account is not None:
+            os.chown(held, account.uid, account.gid)
+    finally:
+        os.close(held)

@@ -37,6 +37,16 @@ def test_it_is_made_private_and_left_without_our_files(tmp_path: Path) -> None:
     assert {path.name for path in runtime.real.iterdir()} == {"lock", "notes.txt"}
 
 
+def test_a_commit_cell_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    runtime.cell.mkdir()
+    with pytest.raises(DirectoryUnfit, match=r"shop cannot be used: epoch\.cell cannot be made .* remove it"):
+        runtime.make_cell()
+    runtime.cell.rmdir()
+    runtime.make_cell().close()
+    runtime.close()
+
+
 def test_a_second_supervisor_touches_nothing(tmp_path: Path) -> None:
     runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
     runtime.control.touch()

@@ -1,7 +1,10 @@
-"""The commit cell: written by one process, read by all, never lost."""
+"""The commit cell: written by one process, read by all, and never found elsewhere."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from changeover.workers.generation.cell import CellWriter, SharedCell
 
@@ -35,18 +38,38 @@ def test_a_reader_in_another_process_sees_the_store(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_a_later_writer_maps_the_page_that_readers_hold(tmp_path: Path) -> None:
+def test_a_later_writer_begins_a_cell_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "epoch.cell"
     first = CellWriter(path)
     first.store(4)
     reader = SharedCell(first.fd)
     first.close()
     second = CellWriter(path)
-    assert second.read() == 4
+    assert second.read() == 0
     second.store(5)
-    assert reader.read() == 5
+    assert reader.read() == 4
     reader.close()
     second.close()
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    path, elsewhere = tmp_path / "epoch.cell", tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"precious")
+    link(path, elsewhere)
+    writer = CellWriter(path)
+    writer.store(6)
+    assert elsewhere.read_bytes() == b"precious"
+    assert not path.is_symlink()
+    assert path.stat().st_ino == os.fstat(writer.fd).st_ino
+    writer.close()
+
+
+def test_a_link_to_nothing_makes_no_file_there(tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "epoch.cell", tmp_path / "elsewhere"
+    path.symlink_to(elsewhere)
+    CellWriter(path).close()
+    assert not elsewhere.exists()
 
 
 def test_parts_have_words_of_their_own(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 The supervisor alone writes it, with one aligned 8-byte store; that store is the linearization
 point of a cutover for all workers. Workers map it read-only and read it at every dispatch.
-The file is made once and never truncated or replaced.
+Each supervisor makes the file once, and never truncates or replaces it while it lives.
 """
 
 import mmap
@@ -49,15 +49,19 @@ class CellWriter:
     """The writing end, held by the supervisor only.
 
     Args:
-        path: The cell's file; made with one zeroed page when it is not there.
+        path: The cell's file; made with one zeroed page. What has its name is removed and never opened: workers of
+            another user may write to the folder, and a link of theirs would lead elsewhere.
+
+    Raises:
+        OSError: It cannot be made.
     """
 
     __slots__ = ("_map", "_words", "fd")
 
     def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        if os.fstat(self.fd).st_size < PAGE:
-            os.ftruncate(self.fd, PAGE)
+        path.unlink(missing_ok=True)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        os.ftruncate(self.fd, PAGE)
         self._map = mmap.mmap(self.fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._words = memoryview(self._map).cast("Q")
 

@@ -80,7 +80,7 @@ class ServerHooks:
         deadline = min(self._hooks.deadline, most)
         try:
             if FUNCTION.fullmatch(named):
-                await self._call(function_named(named), hook, deadline)
+                await self._call(named, hook, deadline)
             elif problem := await run_command(named, self._encoded(hook), deadline):
                 logger.warning("slot %s: hook %s: %s %s", self._facts["slot"], hook, named, problem)
         except TimeoutError:
@@ -88,16 +88,25 @@ class ServerHooks:
         except Exception:
             logger.exception("slot %s: hook %s: %s failed", self._facts["slot"], hook, named)
 
-    async def _call(self, function: Callable[[Told], Any], hook: str, deadline: float) -> None:
-        if inspect.iscoroutinefunction(function):
-            async with asyncio.timeout(deadline):
-                await function(self._told(hook))
-            return
+    async def _call(self, named: str, hook: str, deadline: float) -> None:
+        """Import the function beside the loop, where it runs too unless it is async; all within one deadline."""
+        until = asyncio.get_running_loop().time() + deadline
         thread = LoaderThread()
         try:
-            (await thread.run(lambda: function(self._told(hook)), deadline)).take()
+            function = (await thread.run(lambda: self._begin(named, hook), deadline)).take()
         finally:
             thread.close()
+        if function is not None:
+            async with asyncio.timeout_at(until):
+                await function(self._told(hook))
+
+    def _begin(self, named: str, hook: str) -> Callable[[Told], Any] | None:
+        """In the thread: run the function, or return it when it is for the loop."""
+        function = function_named(named)
+        if inspect.iscoroutinefunction(function):
+            return function
+        function(self._told(hook))
+        return None
 
     def _told(self, hook: str) -> Told:
         return {"hook": hook, **self._facts}

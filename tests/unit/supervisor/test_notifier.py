@@ -1,0 +1,70 @@
+"""What the service manager keeps for our next life: the sockets that live, each under its name, and no others."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from changeover.supervisor.notifier import Notifier
+from changeover.supervisor.process import passed as passed_sockets
+from changeover.supervisor.process.address import Address, TcpAddress, UnixAddress
+from changeover.supervisor.process.listeners import Listeners
+from changeover.supervisor.process.notify import Managed, NotifySocket
+from changeover.supervisor.process.passed import NOTHING, Passed, stored_name
+from tests.service_manager import FakeManager, managing
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[FakeManager]:
+    with managing(str(tmp_path / "notify")) as managing_us:
+        yield managing_us
+
+
+async def live(manager: FakeManager, address: Address, passed: Passed = NOTHING) -> tuple[int, Listeners]:
+    """Begin a life on an address; the inode of the socket that it listens on."""
+    loop = asyncio.get_running_loop()
+    notifier = Notifier(loop, Managed(), NotifySocket(manager.address, loop.call_later), 1)
+    listeners = Listeners.bind([address], passed=passed)
+    notifier.store(listeners.bound, passed)
+    notifier.close()
+    return os.fstat(listeners.bound[0].sock.fileno()).st_ino, listeners
+
+
+def hand(monkeypatch: pytest.MonkeyPatch, manager: FakeManager, address: Address) -> Passed:
+    """What the store passes to the next life, where this process has room for it."""
+    [notice] = manager.listen().notices
+    [kept] = notice.descriptors
+    monkeypatch.setattr(passed_sockets, "FIRST", os.dup2(kept, kept + 50))
+    manager.notices.clear()
+    os.close(kept)
+    return Passed((stored_name(str(address)),))
+
+
+async def test_a_unix_socket_that_was_bound_anew_takes_the_place_of_the_dead_one(
+    manager: FakeManager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = UnixAddress(str(tmp_path / "web.sock"))
+    _, first = await live(manager, address)
+    first.close()
+    inode, second = await live(manager, address, hand(monkeypatch, manager, address))
+    name = f"FDNAME={stored_name(str(address))}"
+    removed, kept = manager.listen().notices
+    assert (removed.lines, kept.lines) == (("FDSTOREREMOVE=1", name), ("FDSTORE=1", name))
+    assert [os.fstat(fd).st_ino for fd in kept.descriptors] == [inode]
+    second.close()
+
+
+async def test_one_that_was_taken_back_stays_in_the_store(
+    manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = TcpAddress(*free.getsockname())
+    before, first = await live(manager, address)
+    first.close()
+    inode, second = await live(manager, address, hand(monkeypatch, manager, address))
+    assert inode == before
+    assert manager.listen().notices == []
+    second.close()
