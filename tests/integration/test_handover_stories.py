@@ -270,15 +270,16 @@ def test_too_many_descriptors_under_way_are_waited_for(stage: Stage) -> None:
     assert all(ask(client) for client in clients)
 
 
-def test_a_thousand_idle_connections_move_in_well_under_a_second(stage: Stage) -> None:
+def test_eight_hundred_idle_connections_move_in_well_under_a_second(stage: Stage) -> None:
+    """As many as a process may hold with 1024 descriptors, and some to spare."""
     old, new = stage.fork(), stage.fork()
     old.order("accept")
-    clients = stage.clients(old, 1000)
+    clients = stage.clients(old, 800)
     old.order("connect", new.incarnation)
     begun = [worker.order("report").cpu for worker in (old, new)]
     new.order("accept")
     old.order("begin")
     old.order("done")
     spent = [worker.order("report").cpu - before for worker, before in zip((old, new), begun, strict=True)]
-    assert max(spent) < 0.5, spent
+    assert max(spent) < 0.4, spent
     assert all(ask(client) for client in clients)

@@ -1,7 +1,6 @@
 """Modules come out of the content whatever lies on disk, and everything that Python offers around them still works."""
 
 import importlib.util
-import os
 import shutil
 import sysconfig
 from pathlib import Path
@@ -287,8 +286,8 @@ def test_other_content_takes_another_process(app: PinnedApp) -> None:
 def test_content_that_is_not_in_the_store_as_it_was_stored_is_named(app: PinnedApp, damage: str) -> None:
     app.take(SHOP)
     folder = app.store / app.digest
-    for each in (folder, folder / "shop"):
-        os.chmod(each, 0o755)
+    for each in (folder, *(inner for inner in folder.rglob("*") if inner.is_dir())):
+        each.chmod(0o755)
     if damage == "gone":
         shutil.rmtree(folder)
     else:
