@@ -53,7 +53,12 @@ class Side:
         self.connections = connections
         self.room = 100_000
         self.reception = Reception(
-            loop, endpoints.handover(runtime, self.worker), journal, connections, lambda: self.room
+            loop,
+            endpoints.handover(runtime, self.worker),
+            journal,
+            connections,
+            lambda: self.room,
+            lambda: (b"nobody's", ()),
         )
         self.departure = Departure(
             loop, runtime, self.worker, lambda: Stamp(journal, 1, incarnation), connections, patience

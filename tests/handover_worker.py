@@ -97,6 +97,7 @@ class Life:
             JOURNAL,
             self.connections,
             lambda: self.acceptor.room if room is None else room,
+            lambda: (b"nobody's", ()),
         )
         self.departure = Departure(
             loop, setting.runtime, self.worker, lambda: Stamp(JOURNAL, 1, incarnation), self.connections

@@ -28,6 +28,7 @@ from changeover.supervisor.process.holders import holder_of_pid
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan, start_zygote
 from changeover.workers.protocol import forking
+from changeover.workers.protocol.belongings import Belongings, Listener
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Stage
@@ -54,7 +55,7 @@ class Supervisor:
             python=sys.executable,
             directory=str(self.scratch),
             environment={**os.environ, SCRATCH: str(self.scratch)},
-            descriptors=(),
+            belongings=Belongings(),
             path=(str(ROOT),),
             ready=30.0,
             entry="tests.newborns:serve",
@@ -73,7 +74,7 @@ class Supervisor:
         return zygote
 
     def birth(self, incarnation: int, slots: int = 2) -> Birth:
-        settings = WorkerSettings("shop", str(self.scratch), str(self.scratch), slots, (), 0, 0)
+        settings = WorkerSettings("shop", str(self.scratch), str(self.scratch), slots)
         return Birth(WorkerId(1, incarnation % slots, incarnation), f"nonce-{incarnation}", "journal", 1, settings)
 
     async def forked(self, zygote: Zygote, incarnation: int, slots: int = 2) -> Note:
@@ -106,7 +107,7 @@ async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
     for zygote in supervisor.zygotes:
         for worker in zygote.workers:
             zygote.signal(worker, signal.SIGKILL)
-        if not any(isinstance(e, ZygoteLost) and e.cohort == zygote.plan.cohort for e in supervisor.told):
+        if not any(isinstance(e, ZygoteLost) and e.cohort == zygote.cohort for e in supervisor.told):
             zygote.kill("test is over")
     for zygote in supervisor.zygotes:
         await supervisor.ended(zygote)
@@ -115,6 +116,11 @@ async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
 
 def worker(incarnation: int, slots: int = 2) -> WorkerId:
     return WorkerId(1, incarnation % slots, incarnation)
+
+
+def pid_of(pidfd: int) -> int:
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines())
+    return int(lines["Pid"])
 
 
 def gone(pid: int) -> bool:
@@ -137,7 +143,7 @@ async def test_a_worker_is_forked_lives_in_its_own_session_and_its_status_is_tol
 async def test_a_worker_holds_no_descriptor_of_its_zygote_or_its_siblings(supervisor: Supervisor) -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     with listening:
-        zygote = await supervisor.started(descriptors=(listening.fileno(),))
+        zygote = await supervisor.started(belongings=Belongings((Listener("", listening.fileno()),)))
         first = await supervisor.forked(zygote, 1)
         second = await supervisor.forked(zygote, 2)
         third = await supervisor.forked(zygote, 3)
@@ -390,8 +396,8 @@ async def test_a_zygote_whose_supervisor_dies_before_it_says_a_word_leaves(super
     path = supervisor.scratch / "zygote-1.sock"
     started = start_zygote(supervisor.plan(), path)
     started.sock.close()
-    await until(lambda: started.process.poll() is not None)
-    assert started.process.returncode == 0
+    await until(lambda: started.reap() is not None)
+    assert started.reap() == 0
     os.close(started.pidfd)
     started.stacks.close()
 
@@ -425,6 +431,10 @@ async def test_an_orphaned_zygote_takes_a_supervisor_that_reconnects(supervisor:
         again.settimeout(10)
         data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
         assert forking.decode_report(data) == forking.Ready(1, zygote.pid, (worker(1),))
+        pidfd, stacks = fds
+        assert pid_of(pidfd) == zygote.pid
+        os.close(pidfd)
+        os.close(stacks)
         data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
         assert forking.decode_report(data) == forking.Forked(worker(1), note.pid)
         signal.pidfd_send_signal(fds[0], signal.SIGTERM)

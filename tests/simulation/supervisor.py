@@ -56,6 +56,7 @@ class Supervisor:
             effects.StartZygote: lambda effect: world.start_zygote(effect.cohort),
             effects.AdoptZygote: lambda effect: world.zygotes[effect.cohort].adopt(),
             effects.StopZygote: lambda effect: world.zygotes[effect.cohort].stop(),
+            effects.Hold: lambda effect: world.hold(effect.worker),
             effects.Fork: world.zygote_fork,
             effects.Signal: lambda effect: world.signal(effect.worker, effect.signal),
             effects.DumpStacks: self._dump_stacks,

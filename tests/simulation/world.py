@@ -231,6 +231,11 @@ class World(Surroundings):
         """Order a worker."""
         self.zygotes[effect.worker.cohort].fork(effect)
 
+    def hold(self, worker: WorkerId) -> None:
+        """Watch a worker that introduced itself; its death may have been told while nobody listened."""
+        if not any(each.worker == worker for each in self.living()):
+            self.tell_supervisor(0.0, events.WorkerExited(worker, None))
+
     def _lose_zygote(self) -> None:
         living = [zygote for zygote in self.zygotes.values() if zygote.alive]
         if living:

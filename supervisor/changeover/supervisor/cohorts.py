@@ -1,14 +1,21 @@
 """The zygotes of a service and the workers they forked, by cohort."""
 
+import asyncio
+import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.supervisor.core import events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Event
+from changeover.supervisor.process.estate import Estate, FoundZygote
+from changeover.supervisor.process.held_worker import HeldWorker, hold_by_pid
+from changeover.supervisor.process.stacks import StacksFile
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime.settings import Birth
@@ -19,44 +26,95 @@ SIGNALS = {
     ProcessSignal.KILL: signal.SIGKILL,
 }
 
+STACKS = 2.0
+"""Seconds that a worker has to write its stacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the processes of a service are found.
+
+    Attributes:
+        zygote: The socket of a cohort's zygote.
+        cell: The commit cell's file.
+    """
+
+    zygote: Callable[[int], Path]
+    cell: Path
+
 
 class Cohorts:
-    """Starts, orders and ends zygotes.
+    """Starts, adopts, orders and ends zygotes.
 
     Args:
-        plan: What the zygote of a cohort is to be.
-        socket: Where the socket of a cohort's zygote is.
+        plan: What the zygote of a cohort is to be, for which roll, with which application.
+        places: Where they are found.
         feed: Takes every fact about zygotes and workers.
         vacate: Told the slot of every worker that is confirmed dead, before anybody else.
     """
 
     def __init__(
         self,
-        plan: Callable[[int, ApplicationSpec | None], ZygotePlan],
-        socket: Callable[[int], Path],
+        plan: Callable[[int, int, ApplicationSpec | None], ZygotePlan],
+        places: Places,
         feed: Callable[[Event], None],
         vacate: Callable[[int], None],
     ) -> None:
         self._plan = plan
-        self._socket = socket
+        self._places = places
         self._feed = feed
         self._vacate = vacate
         self._zygotes: dict[int, Zygote] = {}
+        self._found: dict[int, FoundZygote] = {}
+        self._alone: dict[WorkerId, HeldWorker] = {}
+        """Workers that were adopted and have no zygote."""
+        self._belongings: dict[int, Belongings] = {}
 
-    def start(self, cohort: int, application: ApplicationSpec | None) -> None:
+    def inherit(self, estate: Estate) -> None:
+        """Take what a former supervisor left: its zygotes are adopted when that is ordered, its workers now."""
+        zygotes, workers = estate.give_away()
+        self._found = {found.ready.cohort: found for found in zygotes}
+        for found in workers:
+            self._watch(found.told.worker, found.told.pid, found.pidfd, found.stacks)
+
+    def start(self, cohort: int, rolled: int, application: ApplicationSpec | None) -> None:
         """Start a cohort's zygote, which preloads the application; answered by ZygoteReady or ZygoteLost."""
+        plan = self._plan(cohort, rolled, application)
         try:
-            self._zygotes[cohort] = Zygote.start(self._plan(cohort, application), self._socket(cohort), self._hear)
+            self._zygotes[cohort] = Zygote.start(plan, self._places.zygote(cohort), self._hear)
         except ZygoteNotStarted as error:
             self._feed(events.ZygoteLost(cohort, str(error)))
+        else:
+            self._belongings[cohort] = plan.belongings
+
+    def adopt(self, cohort: int) -> None:
+        """Take over a former supervisor's zygote; answered by ZygoteReady or ZygoteLost."""
+        found = self._found.pop(cohort, None)
+        if found is None:
+            self._feed(events.ZygoteLost(cohort, "it is gone"))
+        else:
+            self._belongings[cohort] = found.ready.belongings
+            self._zygotes[cohort] = Zygote.adopt(found.handles, found.ready, self._hear)
 
     def stop(self, cohort: int) -> None:
         """End a zygote; answered by ZygoteLost."""
+        if cohort in self._found:
+            self.adopt(cohort)  # its workers may live on, and are held
         zygote = self._zygotes.get(cohort)
         if zygote is None:
             self._feed(events.ZygoteLost(cohort, "it was not there"))
         else:
             zygote.stop()
+
+    def hold(self, worker: WorkerId, pid: int) -> None:
+        """Watch a worker that introduced itself, unless it is held; answered by WorkerExited."""
+        if worker in self._alone or any(zygote.knows(worker) for zygote in self._zygotes.values()):
+            return
+        pidfd = hold_by_pid(pid, self._places.cell)
+        if pidfd is None:
+            self._hear(events.WorkerExited(worker, None))
+        else:
+            self._watch(worker, pid, pidfd, StacksFile(os.memfd_create(f"stacks of {worker}", os.MFD_CLOEXEC)))
 
     def fork(self, birth: Birth) -> None:
         """Have a worker forked; answered by WorkerForked or ForkFailed."""
@@ -66,21 +124,44 @@ class Cohorts:
         else:
             zygote.fork(birth)
 
+    def belongings(self, cohort: int) -> Belongings:
+        """What a cohort's zygote inherited, under its own numbers."""
+        return self._belongings[cohort]
+
     def signal(self, worker: WorkerId, what: ProcessSignal) -> None:
         """Signal a worker, if it lives."""
-        if (zygote := self._zygotes.get(worker.cohort)) is not None:
+        if (alone := self._alone.get(worker)) is not None:
+            alone.signal(SIGNALS[what])
+        elif (zygote := self._zygotes.get(worker.cohort)) is not None:
             zygote.signal(worker, SIGNALS[what])
 
     async def stacks(self, worker: WorkerId) -> str:
         """The stacks of all threads of a worker; empty when it cannot write them."""
+        if (alone := self._alone.get(worker)) is not None:
+            return await alone.stacks(STACKS)
         zygote = self._zygotes.get(worker.cohort)
         return await zygote.stacks(worker) if zygote is not None else ""
 
     def close(self) -> None:
-        """Let go of all zygotes; none is touched."""
+        """Let go of all zygotes and workers; none is touched."""
         for zygote in self._zygotes.values():
             zygote.close()
-        self._zygotes.clear()
+        for found in self._found.values():
+            found.close()
+        for alone in self._alone.values():
+            alone.close()
+        for held in (self._zygotes, self._found, self._alone):
+            held.clear()
+
+    def _watch(self, worker: WorkerId, pid: int, pidfd: int, stacks: StacksFile) -> None:
+        held = HeldWorker(asyncio.get_running_loop(), worker, pid, pidfd, stacks, self._alone_died)
+        held.expect_no_status()
+        self._alone[worker] = held
+
+    def _alone_died(self, held: HeldWorker) -> None:
+        del self._alone[held.worker]
+        held.close()
+        self._hear(events.WorkerExited(held.worker, held.status))
 
     def _hear(self, event: Event) -> None:
         self._feed(event)

@@ -113,9 +113,10 @@ class Driver:
             effects.StoreCell: self._store_cell,
             effects.Broadcast: lambda effect: hands.link.broadcast(effect.message),
             effects.Unicast: lambda effect: hands.link.tell(effect.worker, effect.message),
-            effects.StartZygote: lambda effect: hands.cohorts.start(effect.cohort, effect.application),
-            effects.AdoptZygote: self._adopt,
+            effects.StartZygote: lambda effect: hands.cohorts.start(effect.cohort, effect.rolled, effect.application),
+            effects.AdoptZygote: lambda effect: hands.cohorts.adopt(effect.cohort),
             effects.StopZygote: lambda effect: hands.cohorts.stop(effect.cohort),
+            effects.Hold: lambda effect: hands.cohorts.hold(effect.worker, effect.pid),
             effects.Fork: lambda effect: hands.cohorts.fork(hands.birth(effect.worker, effect.nonce, effect.rolled)),
             effects.Signal: lambda effect: hands.cohorts.signal(effect.worker, effect.signal),
             effects.DumpStacks: self._dump_stacks,
@@ -229,9 +230,6 @@ class Driver:
     def _store_cell(self, effect: effects.StoreCell) -> None:
         self._hands.cell.store(effect.epoch)
         self.tell(CellStored(effect.epoch, time.monotonic_ns()))
-
-    def _adopt(self, effect: effects.AdoptZygote) -> None:
-        self.feed(events.ZygoteLost(effect.cohort, "its supervisor is gone, and it is not adopted"))
 
     def _preflight(self, effect: effects.Preflight) -> None:
         raise PreflightUnsupported

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.paths import Paths
@@ -67,14 +67,18 @@ class Host:
         if self.account is not None:
             share_state(paths.state, paths.store, self.account)
 
-    def listen(self) -> Listeners:
+    def listen(self, living: Mapping[str, Mapping[str, int]]) -> Listeners:
         """Take every address, new or passed, and have the service manager keep what is ours.
+
+        Args:
+            living: What processes of a former supervisor listen on; where there are any, that is what is taken: on a
+                new address none of them would answer.
 
         Raises:
             SupervisorError: One cannot be had.
         """
-        wanted = [parse_address(text) for text in self._settings.bind]
-        listeners = Listeners.bind(wanted, self._settings.backlog, self._passed)
+        wanted = [parse_address(text) for text in living or self._settings.bind]
+        listeners = Listeners.bind(wanted, self._settings.backlog, self._passed, living)
         allow_all_arrivals(listeners.bound)
         self._notifier.store(listeners.bound, self._passed)
         return listeners

@@ -11,10 +11,11 @@ from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, Rhythm
 from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.snapshot import ApplicationSpec
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
-from changeover.workers.runtime.settings import DrainDeadlines, Listener, WorkerHooks, WorkerSettings
+from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks, WorkerSettings
 
 
 def policy(settings: Settings) -> Policy:
@@ -35,18 +36,14 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def worker_settings(
-    settings: Settings, runtime: Path, store: Path, listeners: tuple[Listener, ...], cell_fd: int, counts_fd: int
-) -> WorkerSettings:
+def worker_settings(settings: Settings, runtime: Path, store: Path, held: Belongings) -> WorkerSettings:
     """What all workers have in common.
 
     Args:
         settings: The service's settings.
         runtime: The runtime directory, by the name that leaves room for a socket's.
         store: The artifact store.
-        listeners: Inherited listening sockets.
-        cell_fd: Inherited descriptor of the commit cell.
-        counts_fd: Inherited descriptor of the page of connection counts.
+        held: What they inherit.
     """
     wait = settings.deadlines
     return WorkerSettings(
@@ -54,9 +51,7 @@ def worker_settings(
         runtime=str(runtime),
         store=str(store),
         slots=settings.slots(os.cpu_count() or 1),
-        listeners=listeners,
-        cell_fd=cell_fd,
-        counts_fd=counts_fd,
+        belongings=held,
         max_connections=settings.max_connections,
         epoch_header=settings.epoch_header,
         max_resident=settings.drain.max_resident,
@@ -72,9 +67,11 @@ def worker_settings(
 def zygote_plan(
     settings: Settings,
     cohort: int,
+    rolled: int,
     application: ApplicationSpec | None,
     store: Path,
-    descriptors: tuple[int, ...],
+    held: Belongings,
+    journal: str,
     environment: Mapping[str, str],
     account: Account | None = None,
 ) -> ZygotePlan:
@@ -83,9 +80,11 @@ def zygote_plan(
     Args:
         settings: The service's settings.
         cohort: Its number.
+        rolled: The epoch whose roll makes it.
         application: The application that its workers are to serve; None for plugins alone.
         store: The artifact store.
-        descriptors: What it inherits for its workers.
+        held: What it inherits for its workers.
+        journal: The journal that its workers belong to.
         environment: All of its environment.
         account: Whom it runs as, None for ourselves.
     """
@@ -105,7 +104,7 @@ def zygote_plan(
         python=sys.executable,
         directory=os.getcwd(),
         environment=environment,
-        descriptors=descriptors,
+        belongings=held,
         path=(application.directory,) if application is not None else (),
         preload=preload,
         orphan=settings.deadlines.orphan,
@@ -113,4 +112,6 @@ def zygote_plan(
         umask=int(settings.umask, 8) if settings.umask else -1,
         rlimits=tuple(map(parse_rlimit, settings.rlimits)),
         no_new_privs=settings.no_new_privs,
+        journal=journal,
+        rolled=rolled,
     )

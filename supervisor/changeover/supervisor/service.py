@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from changeover.supervisor.api.app import application
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
-from changeover.supervisor.cohorts import Cohorts
+from changeover.supervisor.cohorts import Cohorts, Places
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
@@ -30,13 +29,12 @@ from changeover.supervisor.core.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.footing import Footing, take_footing
 from changeover.supervisor.host import Host
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
 from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
-from changeover.supervisor.process.listeners import Listeners
-from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
@@ -56,7 +54,6 @@ from changeover.supervisor.telemetry.tracebacks import Tracebacks
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching.places import plan
 from changeover.supervisor.watching.watching import Beginning, Watching, begin
-from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.snapshot import ApplicationSpec
@@ -119,29 +116,21 @@ async def _serve_on(
         await host.prepare(runtime, places)
         journal = await Journal.open(places.journal, settings.history.keep)
         stack.push_async_callback(journal.close)
-        listeners = host.listen()
-        stack.callback(listeners.close)
-        cell = runtime.make_cell()
-        stack.callback(cell.close)
-        counts_fd = counts.create()
-        stack.callback(os.close, counts_fd)
+        footing = await take_footing(host, runtime, journal.id, {}, stack)
         apart = (places.state, places.runtime)
         beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
         scanner = Scanner(settings, read_settings, places.store, apart)
         service = Service(
             settings,
-            runtime,
+            footing,
             journal,
-            listeners,
-            cell,
-            counts_fd,
             scanner,
             places.store,
             beginning,
             host,
             tracebacks,
         )
-        stack.push_async_callback(host.name_holders, listeners, service.tell)
+        stack.push_async_callback(host.name_holders, footing.listeners, service.tell)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
@@ -176,11 +165,8 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        runtime: RuntimeDirectory,
+        footing: Footing,
         journal: Journal,
-        listeners: Listeners,
-        cell: CellWriter,
-        counts_fd: int,
         scanner: Scanner,
         store: Path,
         beginning: Beginning,
@@ -192,22 +178,23 @@ class Service:
         self._reloads: set[asyncio.Task[Outcome]] = set()
         self._settings, self._host = settings, host
         self._store = store
-        self._listeners = listeners
-        self._descriptors = (*listeners.descriptors(), cell.fd, counts_fd)
+        self._footing = footing
+        self._listeners = listeners = footing.listeners
         self._journal = journal
         self._slots = settings.slots(os.cpu_count() or 1)
-        self._worker_settings = worker_settings(
-            settings, runtime.path, store, listeners.for_workers(), cell.fd, counts_fd
-        )
+        self._worker_settings = worker_settings(settings, footing.runtime.path, store, footing.belongings())
         self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
         self._teller, self._chronicle = Teller(tracebacks), Chronicle()
+        runtime = footing.runtime
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
         if host.account is not None:
             runtime.share_links(host.account)
-        self._counts = counts.Counts(counts_fd)
-        self._cohorts = Cohorts(self._zygote_plan, runtime.zygote, self._driver.feed, self._counts.vacate)
+        self._counts = counts.Counts(footing.counts)
+        self._cohorts = Cohorts(
+            self._zygote_plan, Places(runtime.zygote, runtime.cell), self._driver.feed, self._counts.vacate
+        )
         self._desk = Desk(
             settings.name,
             tuple(listener.shown for listener in listeners.bound),
@@ -225,7 +212,7 @@ class Service:
         self._last_call: asyncio.Task[None] | None = None
         self._driver.attach(
             Hands(
-                cell=cell,
+                cell=footing.cell,
                 link=self._link,
                 cohorts=self._cohorts,
                 journal=journal,
@@ -248,11 +235,20 @@ class Service:
         recovered = await self._journal.recover()
         await self._recall(recovered)
         self._watching.start()
-        self._driver.feed(events.Booted(recovered, self._slots, secrets.token_hex(16)))
+        self._driver.feed(self._inherit(recovered))
         self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
         self._host.began(self.tell)
         inbox.attach(self._loop, self._on_signal)
+
+    def _inherit(self, recovered: Recovered) -> events.Booted:
+        """Take over who serves on, and say so in the first event."""
+        estate = self._footing.estate
+        zygotes = tuple(events.ZygoteFound(each.ready.cohort, each.ready.rolled) for each in estate.zygotes)
+        living = tuple(events.Child(each.told.worker, each.told.pid, each.told.rolled) for each in estate.workers)
+        cohorts = [*(each.cohort for each in zygotes), *(each.worker.cohort for each in living)]
+        self._cohorts.inherit(estate)
+        return events.Booted(recovered, self._slots, self._footing.secret, max(cohorts, default=0), zygotes, living)
 
     def stop(self, urgency: Urgency) -> None:
         """End the service; gracefully means that nobody who was let in by the kernel is turned away."""
@@ -353,12 +349,15 @@ class Service:
 
     def _birth(self, worker: WorkerId, nonce: str, rolled: int) -> Birth:
         overview = self._machine.view()
-        settings = replace(self._worker_settings, slots=max(1, len(overview.slots)))
+        held = self._cohorts.belongings(worker.cohort)
+        settings = replace(self._worker_settings, slots=max(1, len(overview.slots)), belongings=held)
         return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
 
-    def _zygote_plan(self, cohort: int, application: ApplicationSpec | None) -> ZygotePlan:
-        account = self._host.account
-        return zygote_plan(self._settings, cohort, application, self._store, self._descriptors, os.environ, account)
+    def _zygote_plan(self, cohort: int, rolled: int, application: ApplicationSpec | None) -> ZygotePlan:
+        held, journal = self._footing.belongings(), self._journal.id
+        return zygote_plan(
+            self._settings, cohort, rolled, application, self._store, held, journal, os.environ, self._host.account
+        )
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}

@@ -39,6 +39,8 @@ REPEAT = 1.0
 """Seconds until an unacknowledged `Exited`, or a packet that found no room, is sent again."""
 LAST_WORDS = 5.0
 """Seconds that a zygote waits for a supervisor that never told it what it is, or does not take its last packet."""
+MOST_WAITING = 4
+"""Supervisors that may wait to be accepted."""
 PRELOAD_FAILED = 4
 """Exit status after `PreloadFailed`."""
 
@@ -65,7 +67,7 @@ class Zygote:
     """Takes orders from one supervisor at a time, and watches the children.
 
     Args:
-        listening: Where supervisors connect.
+        listening: Where supervisors connect; they see who listens, so this process has to have said so itself.
         supervisor: The connected one, None as long as there is none.
         stacks: Descriptor of its stacks file.
         inherited: Descriptors that survive an execution of this program anew.
@@ -77,6 +79,7 @@ class Zygote:
     def __init__(
         self, listening: socket.socket, supervisor: socket.socket | None, stacks: int, inherited: frozenset[int]
     ) -> None:
+        listening.listen(MOST_WAITING)
         self._listening = listening
         self._supervisor = supervisor
         self._stacks = stacks
@@ -90,6 +93,7 @@ class Zygote:
         self._alone_since = time.monotonic()
         self._repeated = 0.0
         self._wakes, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._pidfd = os.pidfd_open(os.getpid())
         self.malformed = 0
 
     def run(self, setup: Setup | None) -> int:
@@ -153,12 +157,22 @@ class Zygote:
             return
         self._supervisor.setblocking(False)
         if self._setup is not None:
-            self._greet()
+            self._introduce()
 
     def _greet(self) -> None:
+        """Tell the supervisor that started this zygote that it is ready; there are no children yet."""
         assert self._setup is not None
+        self._say(forking.Ready(self._setup.cohort, os.getpid(), threads=self._setup.threads))
+
+    def _introduce(self) -> None:
+        """Tell a supervisor that did not start this zygote all there is to know and to hold."""
+        assert self._setup is not None
+        setup, held = self._setup, self._setup.belongings
         known = (*self._children, *self._ended)
-        self._say(forking.Ready(self._setup.cohort, os.getpid(), known, self._setup.threads))
+        self._say(
+            forking.Ready(setup.cohort, os.getpid(), known, setup.threads, setup.journal, setup.rolled, held),
+            (self._pidfd, self._stacks, *held.descriptors()),
+        )
         for child in self._children.values():
             self._say_forked(child)
         self._repeated = 0.0
@@ -204,6 +218,8 @@ class Zygote:
                 self._children[worker].give_up()
             case forking.ExitedSeen(worker=worker):
                 self._ended.pop(worker, None)
+            case forking.Introduce() if self._setup is not None:
+                self._introduce()
             case forking.Farewell():
                 self._leaving = True
             case _:
@@ -267,7 +283,7 @@ class Zygote:
     def _own_descriptors(self) -> tuple[int, ...]:
         siblings = [fd for child in self._children.values() for fd in child.descriptors()]
         peer = () if self._supervisor is None else (self._supervisor.fileno(),)
-        return (self._listening.fileno(), self._wakes, self._wake, self._stacks, *peer, *siblings)
+        return (self._listening.fileno(), self._wakes, self._wake, self._pidfd, self._stacks, *peer, *siblings)
 
     def _reap(self) -> None:
         for worker, child in tuple(self._children.items()):

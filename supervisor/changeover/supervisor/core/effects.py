@@ -57,6 +57,7 @@ class StartZygote(Effect, frozen=True):
     """Start a cohort's zygote, which preloads `application`; answer ZygoteReady or ZygoteLost."""
 
     cohort: int
+    rolled: int
     application: ApplicationSpec | None = None
 
 
@@ -70,6 +71,18 @@ class StopZygote(Effect, frozen=True):
     """End a zygote, by force if it must be; answer ZygoteLost."""
 
     cohort: int
+
+
+class Hold(Effect, frozen=True):
+    """Watch a worker that introduced itself and that no zygote handed over, unless that is done; answer WorkerExited.
+
+    Attributes:
+        worker: Who it is.
+        pid: What it says its process is.
+    """
+
+    worker: WorkerId
+    pid: int
 
 
 class Fork(Effect, frozen=True):

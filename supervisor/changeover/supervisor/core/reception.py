@@ -5,7 +5,7 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
-from changeover.supervisor.core.effects import Answer, ProcessSignal, Signal
+from changeover.supervisor.core.effects import Answer, Hold, ProcessSignal, Signal
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
 from changeover.supervisor.core.ledger import Ledger
@@ -138,7 +138,10 @@ class Reception:
         """The slot of a former supervisor's worker; one of our own that we gave up is not taken back."""
         if self._ledger.is_ours(worker.incarnation):
             return None
-        return self._roster.find(worker) if self._children.adopt_late(Child(worker, hello.pid, hello.rolled)) else None
+        if not self._children.adopt_late(Child(worker, hello.pid, hello.rolled)):
+            return None
+        self._out.put(Hold(worker, hello.pid))
+        return self._roster.find(worker)
 
     def _raise_to(self, *epochs: int | None) -> None:
         highest = max(epoch or 0 for epoch in epochs)

@@ -158,7 +158,7 @@ class Zygote:
 
     def _start(self) -> None:
         self.cohort = self._number()
-        self._out.put(StartZygote(self.cohort, self._application))
+        self._out.put(StartZygote(self.cohort, self.rolled, self._application))
         self._wait()
 
     def _wait(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.effects import StopZygote
 from changeover.supervisor.core.events import ZygoteFound
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
@@ -44,7 +45,11 @@ class Zygotes:
 
     def adopt(self, found: Iterable[ZygoteFound], committed: Snapshot | None) -> None:
         """Take over what a former supervisor left, of each roll the latest; what is not wanted is stopped then."""
-        latest = {each.rolled: each.cohort for each in sorted(found, key=lambda each: each.cohort)}
+        in_order = sorted(found, key=lambda each: each.cohort)
+        latest = {each.rolled: each.cohort for each in in_order}
+        for each in in_order:
+            if latest[each.rolled] != each.cohort:
+                self._out.put(StopZygote(each.cohort))
         for rolled, cohort in latest.items():
             serves = committed is not None and committed.rolled == rolled
             self._make(rolled, application_of(committed) if committed is not None and serves else None).adopt(cohort)

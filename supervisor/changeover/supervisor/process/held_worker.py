@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import select
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from changeover.supervisor.process.stacks import StacksFile, ask_stacks
 from changeover.workers.protocol.identity import WorkerId
@@ -91,7 +93,7 @@ class HeldWorker:
     def _died(self) -> None:
         self._loop.remove_reader(self._pidfd)
         if self.status is None:
-            self.status = _reaped(self._pidfd)
+            self.status = reaped(self._pidfd)
         self._waits = self._loop.call_later(self._patience if self.status is None else 0.0, self._finish)
 
     def _finish(self) -> None:
@@ -101,8 +103,41 @@ class HeldWorker:
         self._on_exit(self)
 
 
-def _reaped(pidfd: int) -> int | None:
-    """The status of an orphan that became our own child (we are its subreaper, or pid 1 of a container)."""
+def hold_by_pid(pid: int, cell: Path) -> int | None:
+    """Open the pidfd of a worker that nobody hands over.
+
+    Args:
+        pid: What it says its process is.
+        cell: The commit cell's file: a process that does not read it is none of our workers.
+
+    Returns:
+        The pidfd; None when there is no such worker, or not any more.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    # The number may be another process's by now; after the descriptor was opened it cannot become one.
+    if _maps(pid, cell) and not select.select([pidfd], [], [], 0)[0]:
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def _maps(pid: int, file: Path) -> bool:
+    try:
+        inode = str(file.stat().st_ino)
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[4:5] == [inode] for line in lines)
+
+
+def reaped(pidfd: int) -> int | None:
+    """The status of a dead process that is our own child although we did not start it; None of every other one.
+
+    We are its subreaper, or pid 1 of a container, or were started by `exec` in the process that did.
+    """
     try:
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:

@@ -4,9 +4,10 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from changeover.supervisor.process.address import Address, FdAddress, PassedAddress, TcpAddress, UnixAddress
@@ -19,10 +20,12 @@ from changeover.supervisor.process.holders import (
     worded,
 )
 from changeover.supervisor.process.passed import NOTHING, Passed, stored_name
-from changeover.workers.runtime.settings import Listener
+from changeover.workers.protocol.belongings import Listener
 
 DEFAULT_BACKLOG = 2048
 LONGEST_UNIX_PATH = 107
+NOBODYS: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+"""No process listens."""
 
 
 class AddressInUse(ProcessError):
@@ -85,7 +88,7 @@ class BoundListener:
 
     def for_worker(self) -> Listener:
         """What a worker is told."""
-        return Listener(self.shown, self.sock.fileno())
+        return Listener(self.shown, self.sock.fileno(), str(self.address))
 
     def unlink(self) -> None:
         """Remove the file of a unix socket, if it is still the one we made. No connection is touched.
@@ -119,7 +122,13 @@ class Listeners:
         self.bound = tuple(bound)
 
     @classmethod
-    def bind(cls, addresses: Iterable[Address], backlog: int = DEFAULT_BACKLOG, passed: Passed = NOTHING) -> Self:
+    def bind(
+        cls,
+        addresses: Iterable[Address],
+        backlog: int = DEFAULT_BACKLOG,
+        passed: Passed = NOTHING,
+        living: Mapping[str, Mapping[str, int]] = NOBODYS,
+    ) -> Self:
         """Bind all addresses or none.
 
         Args:
@@ -127,6 +136,8 @@ class Listeners:
             backlog: Connections that may wait to be accepted; the kernel's somaxconn cuts it.
             passed: What a service manager passed; an address that we stored there in an earlier life is not bound
                 anew.
+            living: Sockets that processes of a former supervisor listen on, by what was asked for and by address: they
+                are dup'ed, and nothing that is among them is bound anew.
 
         Raises:
             AddressInUse: Somebody else listens there; the message names who.
@@ -136,7 +147,12 @@ class Listeners:
         bound: list[BoundListener] = []
         try:
             for address in wanted:
-                bound.extend(_bind(address, backlog, wanted, passed))
+                alive = living.get(str(address), {})
+                bound.extend(
+                    _adopt_all(address, alive.values(), backlog, passed)
+                    if alive
+                    else _bind(address, backlog, wanted, passed)
+                )
         except BaseException:
             for listener in bound:
                 listener.close()
@@ -146,10 +162,6 @@ class Listeners:
     def for_workers(self) -> tuple[Listener, ...]:
         """What every worker is told."""
         return tuple(listener.for_worker() for listener in self.bound)
-
-    def descriptors(self) -> tuple[int, ...]:
-        """What a zygote inherits."""
-        return tuple(listener.sock.fileno() for listener in self.bound)
 
     def held_by_others(self) -> Iterator[tuple[BoundListener, tuple[Holder, ...]]]:
         """Our own sockets that other processes hold beside us. Blocks on /proc.

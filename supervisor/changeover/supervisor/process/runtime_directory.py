@@ -2,15 +2,25 @@
 
 import hashlib
 import os
+import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.paths import private
 from changeover.supervisor.process.errors import ProcessError
-from changeover.supervisor.process.holders import Holder, children_of, has_socket, holders_of_path, worded
+from changeover.supervisor.process.estate import Estate
+from changeover.supervisor.process.finding import Place, find
+from changeover.supervisor.process.holders import (
+    Holder,
+    children_of,
+    has_socket,
+    holder_of_pid,
+    holders_of_path,
+    worded,
+)
 from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
 from changeover.supervisor.process.lock import DirectoryLock
 from changeover.supervisor.process.sharing import RUNTIME_MODE, SOCKET_MODE, share, share_folder
@@ -21,7 +31,8 @@ MODE = 0o750
 LONGEST_NAME = "worker-18446744073709551615.sock"
 LINKS = ("snapshots.sock", "reports.sock")
 """What workers connect to."""
-OURS = (*LINKS, "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell")
+SECRET = "secret"
+OURS = (*LINKS, "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell", SECRET)
 """All that a supervisor makes in its runtime directory, beside the lock; everything else in there is not ours."""
 
 
@@ -40,18 +51,20 @@ class DirectoryUnfit(ProcessError):
 
 
 class Orphaned(ProcessError):
-    """Processes of a supervisor that died serve on.
+    """Processes of a supervisor that died serve on, and cannot be adopted.
 
     Attributes:
         directory: Where their sockets are.
         holders: Who, as far as this user may see.
+        reason: Why they cannot be adopted.
     """
 
-    def __init__(self, directory: Path, holders: tuple[Holder, ...]) -> None:
+    def __init__(self, directory: Path, holders: tuple[Holder, ...], reason: str) -> None:
         self.directory = directory
         self.holders = holders
+        self.reason = reason
         super().__init__(
-            f"{directory} is in use by processes of a supervisor that died: {worded(holders)}; "
+            f"{directory} is in use by processes of a supervisor that died, and {reason}: {worded(holders)}; "
             "otherwise they leave when their orphan timeout is over"
         )
 
@@ -71,7 +84,7 @@ class RuntimeDirectory:
 
     @classmethod
     def take(cls, directory: Path, name: str, account: Account | None = None) -> Self:
-        """Make the directory, lock it, and remove what a dead predecessor left.
+        """Make the directory, and lock it.
 
         Args:
             directory: Made with mode 0750 when it is not there.
@@ -81,7 +94,6 @@ class RuntimeDirectory:
         Raises:
             DirectoryHeld: Another supervisor has it.
             DirectoryUnfit: It is not ours, or others may write to it.
-            Orphaned: Processes of a dead predecessor serve on.
             Unreachable: Workers cannot get there.
         """
         real = private_directory(directory, MODE, account)
@@ -89,18 +101,32 @@ class RuntimeDirectory:
         try:
             if account is not None:
                 share_folder(real, account, RUNTIME_MODE)
-            runtime = cls(real, addressable(real, account), lock)
-            runtime.refuse_orphans()
-            runtime.clear()
+            return cls(real, addressable(real, account), lock)
         except BaseException:
             lock.release()
             raise
-        return runtime
 
     @property
     def cell(self) -> Path:
         """The commit cell's file."""
         return self.path / "epoch.cell"
+
+    def find_estate(self, account: Account | None, inherited: Mapping[str, int]) -> Estate:
+        """Find what a dead predecessor left, and remove what nobody holds any more. Blocks.
+
+        Args:
+            account: Whom workers run as, None for ourselves.
+            inherited: Connections to zygotes from before this process was executed anew, by the socket's name.
+
+        Raises:
+            Orphaned: Somebody holds a socket, and nobody answers.
+        """
+        users = frozenset({os.geteuid(), *(() if account is None else (account.uid,))})
+        estate = find(Place(self.path, users, inherited))
+        if estate.empty:
+            self._refuse_mute()
+            self.clear()
+        return estate
 
     def make_cell(self) -> CellWriter:
         """Make the commit cell's file.
@@ -109,7 +135,7 @@ class RuntimeDirectory:
             DirectoryUnfit: It cannot be made.
         """
         try:
-            return CellWriter(self.cell)
+            return CellWriter.make(self.cell)
         except OSError as error:
             raise DirectoryUnfit(
                 self.real,
@@ -135,18 +161,61 @@ class RuntimeDirectory:
         for name in LINKS:
             share(self.path / name, account, SOCKET_MODE)
 
-    def refuse_orphans(self) -> None:
-        """Make sure that no process has a socket here.
+    def make_secret(self) -> str:
+        """Make what the nonces of workers are derived from, and keep it for who adopts them.
 
         Raises:
-            Orphaned: One has.
+            DirectoryUnfit: It cannot be kept.
         """
+        secret = secrets.token_hex(16)
+        path = self.real / SECRET
+        try:
+            path.unlink(missing_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+                file.write(secret)
+        except OSError as error:
+            raise DirectoryUnfit(self.real, f"{SECRET} cannot be made in it ({error.strerror})") from error
+        return secret
+
+    def read_secret(self, estate: Estate) -> str:
+        """What the nonces of living workers were derived from.
+
+        Raises:
+            Orphaned: It is gone, and with it what they could be recognized by.
+        """
+        path = self.real / SECRET
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)) as file:
+                if os.fstat(file.fileno()).st_uid == os.geteuid() and (secret := file.read()):
+                    return secret
+        except OSError:
+            pass
+        holders = tuple(filter(None, map(holder_of_pid, estate.pids)))
+        raise Orphaned(self.real, holders, f"{SECRET}, by which they would be recognized, is not what we left there")
+
+    def refuse_foreign(self, estate: Estate, journal: str) -> None:
+        """Make sure that everybody who was found belongs to `journal`: others would not follow what it says.
+
+        Raises:
+            Orphaned: Somebody belongs to another.
+        """
+        others = estate.journals - {journal}
+        if others:
+            holders = tuple(filter(None, map(holder_of_pid, estate.pids)))
+            raise Orphaned(
+                self.real,
+                holders,
+                f"they belong to journal {', '.join(sorted(others))} and not to {journal}, which lies in the state "
+                "directory: start with the state directory that they were started with",
+            )
+
+    def _refuse_mute(self) -> None:
         ours = [path.name for path in self._ours() if path.suffix == ".sock"]
         addressed = [folder / name for name in ours for folder in {self.real, self.path}]
         holders = {holder for path in addressed for holder in holders_of_path(path)}
         if holders or any(has_socket(path) for path in addressed):
             holders.update(children_of(frozenset(holder.pid for holder in holders)))
-            raise Orphaned(self.real, tuple(sorted(holders)))
+            raise Orphaned(self.real, tuple(sorted(holders)), "none of them answers")
 
     def clear(self) -> None:
         """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them."""
@@ -154,11 +223,19 @@ class RuntimeDirectory:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove all files of ours, then give the directory free; its folder stays."""
-        self.clear()
-        if self.path != self.real:
-            self.path.unlink(missing_ok=True)
+        """Give the directory free, without our files unless a process that can be adopted needs them.
+
+        The folder stays.
+        """
+        if not self._is_lived_in():
+            self.clear()
+            if self.path != self.real:
+                self.path.unlink(missing_ok=True)
         self._lock.release()
+
+    def _is_lived_in(self) -> bool:
+        names = [path.name for path in self._ours() if path.match("zygote-*.sock") or path.match("worker-*.sock")]
+        return any(has_socket(folder / name) for name in names for folder in {self.real, self.path})
 
     def _ours(self) -> Iterator[Path]:
         for pattern in OURS:

@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from changeover.supervisor.core.events import (
+    Child,
     Event,
     ForkFailed,
     StacksDumped,
@@ -21,7 +22,7 @@ from changeover.supervisor.core.events import (
 from changeover.supervisor.process.held_worker import HeldWorker
 from changeover.supervisor.process.packet_channel import PacketChannel
 from changeover.supervisor.process.stacks import StacksFile, ask_stacks
-from changeover.supervisor.process.zygote_process import StartedZygote, ZygotePlan, start_zygote
+from changeover.supervisor.process.zygote_process import HeldZygote, ZygotePlan, start_zygote
 from changeover.workers.link.packets import Packet
 from changeover.workers.protocol import forking
 from changeover.workers.protocol.codec import MalformedFrame
@@ -39,45 +40,49 @@ MOST_ASKED = 10
 """Times they are asked for, until the worker is given up."""
 FORKED = 8.0
 """Seconds that a zygote has for a fork; one that is stuck longer is killed, so that the next cohort's takes over."""
+ADOPTED = 5.0
+"""Seconds that a zygote has to hand the descriptors of its workers to the supervisor that adopts it."""
 LAST_WORDS = 2.0
 """Seconds that a zygote may live on after its socket ended, or write its stacks in, before it is killed."""
 
 
 class Zygote:
-    """A started zygote: fork workers, hold them, hear of their ends.
+    """A zygote, started or adopted: fork workers, hold them, hear of their ends.
 
     Attributes:
-        plan: What it was started with.
+        cohort: Its number.
         pid: For people.
         malformed: Packets from it that meant nothing.
         threads: Modules that started threads when preloaded: its workers import after the fork. Known when it is ready.
         status: Exit status or minus a signal's number, once it is lost and where that is known.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, plan: ZygotePlan, started: StartedZygote, tell: Tell) -> None:
-        self.plan = plan
-        self._path = started.path
-        self.pid = started.process.pid
+    def __init__(self, loop: asyncio.AbstractEventLoop, handles: HeldZygote, tell: Tell) -> None:
+        self.cohort = handles.cohort
+        self.pid = handles.pid
+        self._path = handles.path
         self.malformed = 0
         self.threads: tuple[str, ...] = ()
         self.status: int | None = None
         self._loop = loop
-        self._process = started.process
-        self._pidfd = started.pidfd
-        self._stacks = started.stacks
+        self._reap = handles.reap
+        self._pidfd = handles.pidfd
+        self._stacks = handles.stacks
         self._tell = tell
         self._held: dict[WorkerId, HeldWorker] = {}
         self._asked: dict[WorkerId, int] = {}
+        self._unheard: set[WorkerId] = set()
+        self._adopted: list[Child] = []
+        self._rolled = 0
+        self._preloads = ""
         self._ready = False
         self._gone = False
         self._lost = ""
         self._refusal: Refusal | None = None
-        self._deadline: asyncio.TimerHandle | None = loop.call_later(
-            plan.ready, self._end_preload, f"not ready within {plan.ready:g} s"
-        )
+        self._deadline: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
         self._channel = PacketChannel(
-            loop, started.sock, forking.MAX_PACKET, forking.FORKED_DESCRIPTORS, self._take, self._ended
+            loop, handles.sock, forking.MAX_PACKET, forking.FORKED_DESCRIPTORS, self._take, self._ended
         )
         loop.add_reader(self._pidfd, self._died)
 
@@ -93,14 +98,43 @@ class Zygote:
         Raises:
             ZygoteNotStarted: The system refuses.
         """
-        zygote = cls(asyncio.get_running_loop(), plan, start_zygote(plan, path), tell)
+        loop = asyncio.get_running_loop()
+        zygote = cls(loop, start_zygote(plan, path), tell)
+        if plan.preload is not None:
+            zygote._preloads = f"application {plan.preload.target}"
+        reason = f"not ready within {plan.ready:g} s"
+        zygote._deadline = loop.call_later(plan.ready, zygote._end_preload, reason)
         zygote._send(plan.setup())
+        return zygote
+
+    @classmethod
+    def adopt(cls, handles: HeldZygote, ready: forking.Ready, tell: Tell) -> Self:
+        """Take over a former supervisor's, which has introduced itself. Called on the loop.
+
+        `ZygoteReady` follows once every worker of its is held or known to be dead.
+
+        Args:
+            handles: Owned from here on.
+            ready: What it said of itself.
+            tell: Takes every fact about it and its workers, on the loop.
+        """
+        zygote = cls(asyncio.get_running_loop(), handles, tell)
+        zygote._ready, zygote.threads, zygote._rolled = True, ready.threads, ready.rolled
+        zygote._unheard.update(ready.children)
+        reason = f"it did not hand over its workers within {ADOPTED:g} s"
+        zygote._deadline = zygote._loop.call_later(ADOPTED, zygote.kill, reason)
+        if not ready.children:
+            zygote._loop.call_soon(zygote._settle)
         return zygote
 
     @property
     def workers(self) -> tuple[WorkerId, ...]:
         """The workers that are held: not known to be dead."""
         return tuple(self._held)
+
+    def knows(self, worker: WorkerId) -> bool:
+        """Whether `worker` is held, or will be as soon as this zygote has handed it over."""
+        return worker in self._held or worker in self._unheard
 
     def fork(self, birth: Birth) -> None:
         """Ask for a worker; answered by `WorkerForked` or `ForkFailed`, exactly once."""
@@ -177,7 +211,7 @@ class Zygote:
                 self._cancel_deadline()
                 self.threads = threads
                 self._ready = True
-                self._tell(ZygoteReady(self.plan.cohort))
+                self._tell(ZygoteReady(self.cohort))
             case forking.PreloadFailed(refusal=refusal):
                 self._refusal = refusal
                 self._lost = f"{refusal.unit} cannot be imported: {refusal.summary}"
@@ -190,23 +224,40 @@ class Zygote:
 
     def _forked(self, report: forking.Forked, packet: Packet) -> None:
         worker = report.worker
-        if worker not in self._asked or len(packet.fds) < forking.FORKED_DESCRIPTORS:
+        if worker not in self._asked and worker not in self._unheard:
             packet.close_fds()
-            if worker in self._asked:
-                self._ask_again(worker)
-            return
-        del self._asked[worker]
-        pidfd, stacks = packet.fds
-        self._held[worker] = HeldWorker(self._loop, worker, report.pid, pidfd, StacksFile(stacks), self._worker_died)
+        elif len(packet.fds) < forking.FORKED_DESCRIPTORS:
+            packet.close_fds()
+            self._ask_again(worker)
+        else:
+            self._hold(worker, report.pid, *packet.fds)
+
+    def _hold(self, worker: WorkerId, pid: int, pidfd: int, stacks: int) -> None:
+        self._held[worker] = HeldWorker(self._loop, worker, pid, pidfd, StacksFile(stacks), self._worker_died)
         self._send(forking.Held(worker))
-        self._tell(WorkerForked(worker, report.pid))
+        self._asked.pop(worker, None)
+        if worker in self._unheard:
+            self._adopted.append(Child(worker, pid, self._rolled))
+            self._heard_of(worker)
+        else:
+            self._tell(WorkerForked(worker, pid))
+
+    def _heard_of(self, worker: WorkerId) -> None:
+        self._unheard.discard(worker)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell that an adopted zygote takes orders, once it is known who of its workers lives."""
+        if not self._unheard and not self._lost:
+            self._cancel_deadline()
+            self._tell(ZygoteReady(self.cohort, tuple(self._adopted)))
 
     def _expect_forked(self, worker: WorkerId) -> None:
         if worker in self._asked:
             self.kill(f"it did not fork {worker} within {FORKED:g} s")
 
     def _ask_again(self, worker: WorkerId) -> None:
-        self._asked[worker] += 1
+        self._asked[worker] = self._asked.get(worker, 0) + 1
         order = forking.AskForked(worker) if self._asked[worker] <= MOST_ASKED else forking.End(worker)
         self._loop.call_later(ASK_AGAIN, self._send, order)
 
@@ -214,6 +265,8 @@ class Zygote:
         self._send(forking.ExitedSeen(worker))
         if worker in self._held:
             self._held[worker].tell_status(status)
+        elif worker in self._unheard:
+            self._heard_of(worker)
         else:
             self._not_forked(worker, f"it ended with status {status} before it began: no descriptor was free for it")
 
@@ -246,7 +299,7 @@ class Zygote:
         self._channel.drain()
         self._channel.close()
         self._cancel_deadline()
-        self.status = self._process.poll()
+        self.status = self._reap()
         if not self._ready and not self._lost:
             self._refusal = self._death_in_preload()
         self._let_go()
@@ -255,14 +308,12 @@ class Zygote:
             self._not_forked(worker, "its zygote died")
         for held in tuple(self._held.values()):
             held.expect_no_status()
-        self._tell(ZygoteLost(self.plan.cohort, self._lost or f"it ended with status {self.status}", self._refusal))
+        self._tell(ZygoteLost(self.cohort, self._lost or f"it ended with status {self.status}", self._refusal))
 
     def _death_in_preload(self) -> Refusal:
         """What is known of a death that nobody ordered: the stack of a fatal fault, where there was one."""
-        wanted = self.plan.preload
-        unit = "" if wanted is None else f"application {wanted.target}"
         summary = f"ended with status {self.status} while it was preloaded"
-        return Refusal(Stage.PREPARE, Fault.CRASH, summary, unit, traceback=self._stacks.read())
+        return Refusal(Stage.PREPARE, Fault.CRASH, summary, self._preloads, traceback=self._stacks.read())
 
     def _let_go(self) -> None:
         if not self._gone:

@@ -3,7 +3,7 @@
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from changeover.supervisor.config.rlimits import Rlimit
 from changeover.supervisor.process.errors import ProcessError
 from changeover.supervisor.process.limiting import limit_process
 from changeover.supervisor.process.stacks import StacksFile
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import DEFAULT_ENTRY, Preload, Setup
 
 MODULE = "changeover.workers.zygote"
@@ -42,7 +43,7 @@ class ZygotePlan(msgspec.Struct, frozen=True):
         python: Path of its interpreter.
         directory: Its working directory.
         environment: All of its environment.
-        descriptors: Inherited under the same numbers: listening sockets, commit cell, counts page.
+        belongings: Inherited for its workers under the same numbers: listening sockets, commit cell, counts page.
         path: Directories put first on its import path.
         preload: The application to import before forking, None for none.
         orphan: How long it waits for a supervisor that went away, in seconds; 0 = for ever.
@@ -52,6 +53,8 @@ class ZygotePlan(msgspec.Struct, frozen=True):
         umask: Permissions that files made by it and its workers lack; -1 = as inherited.
         rlimits: What the kernel limits each of its processes to.
         no_new_privs: Whether they gain nothing by executing files.
+        journal: The journal that its workers belong to.
+        rolled: The epoch whose roll makes it.
     """
 
     cohort: int
@@ -59,7 +62,7 @@ class ZygotePlan(msgspec.Struct, frozen=True):
     python: str
     directory: str
     environment: Mapping[str, str]
-    descriptors: tuple[int, ...]
+    belongings: Belongings
     path: tuple[str, ...] = ()
     preload: Preload | None = None
     orphan: float = 900.0
@@ -69,32 +72,48 @@ class ZygotePlan(msgspec.Struct, frozen=True):
     umask: int = -1
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privs: bool = False
+    journal: str = ""
+    rolled: int = 0
 
     def setup(self) -> Setup:
         """The zygote's first message."""
-        return Setup(self.cohort, self.name, self.orphan, self.path, self.preload, self.entry)
+        return Setup(
+            self.cohort,
+            self.name,
+            self.orphan,
+            self.path,
+            self.preload,
+            self.entry,
+            journal=self.journal,
+            rolled=self.rolled,
+            belongings=self.belongings,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class StartedZygote:
-    """What is held of a zygote that was just executed.
+class HeldZygote:
+    """What is held of a zygote.
 
     Attributes:
+        cohort: Its number.
+        pid: For people.
         path: Its socket's file.
-        process: Reaps it.
         pidfd: Becomes readable when it is dead.
         sock: Connected to it, non-blocking.
         stacks: Its stacks file.
+        reap: Takes its status when it is dead; None where nobody can tell.
     """
 
+    cohort: int
+    pid: int
     path: Path
-    process: "subprocess.Popen[bytes]"
     pidfd: int
     sock: socket.socket
     stacks: StacksFile
+    reap: Callable[[], int | None]
 
 
-def start_zygote(plan: ZygotePlan, path: Path) -> StartedZygote:
+def start_zygote(plan: ZygotePlan, path: Path) -> HeldZygote:
     """Execute a zygote and connect to it.
 
     Args:
@@ -127,7 +146,7 @@ def _command(plan: ZygotePlan, socket: int, stacks: int) -> list[str]:
     return [plan.python, "-P", "-m", MODULE, "--socket", str(socket), "--stacks", str(stacks), *flags]
 
 
-def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZygote:
+def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> HeldZygote:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stacks = os.memfd_create(f"stacks of zygote {plan.cohort}", os.MFD_CLOEXEC)
     try:
@@ -138,14 +157,15 @@ def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> StartedZ
             stdin=subprocess.DEVNULL,
             cwd=plan.directory,
             env=_environment(plan),
-            pass_fds=(listening.fileno(), stacks, *plan.descriptors),
+            pass_fds=(listening.fileno(), stacks, *plan.belongings.descriptors()),
             start_new_session=True,
             user=None if plan.account is None else plan.account.uid,
             group=None if plan.account is None else plan.account.gid,
             extra_groups=None if plan.account is None else plan.account.groups,
             umask=plan.umask,
         )
-        return StartedZygote(path, process, _held(process, plan.rlimits), sock, StacksFile(stacks))
+        pidfd = _held(process, plan.rlimits)
+        return HeldZygote(plan.cohort, process.pid, path, pidfd, sock, StacksFile(stacks), process.poll)
     except BaseException:
         sock.close()
         os.close(stacks)

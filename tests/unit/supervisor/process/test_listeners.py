@@ -167,8 +167,9 @@ def test_a_descriptor_that_does_not_listen_is_refused(bind: Bind) -> None:
 
 def test_a_worker_is_told_the_descriptor_that_the_zygote_inherits(bind: Bind) -> None:
     listeners = bind(TcpAddress("127.0.0.1", 0), TcpAddress("127.0.0.1", 0))
-    assert tuple(listener.fd for listener in listeners.for_workers()) == listeners.descriptors()
-    assert not any(os.get_inheritable(fd) for fd in listeners.descriptors())
+    descriptors = [listener.sock.fileno() for listener in listeners.bound]
+    assert [listener.fd for listener in listeners.for_workers()] == descriptors
+    assert not any(os.get_inheritable(fd) for fd in descriptors)
 
 
 def test_a_port_can_be_bound_again_right_after_it_served(bind: Bind) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.process import finding
 from changeover.supervisor.process.lock import DirectoryHeld, LockUnusable
 from changeover.supervisor.process.runtime_directory import (
     DirectoryUnfit,
@@ -62,20 +63,27 @@ def test_sockets_of_a_dead_predecessor_are_removed(tmp_path: Path) -> None:
         dead.bind(str(runtime.control))
     runtime._lock.release()
     again = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    assert again.find_estate(None, {}).empty
     assert not again.control.exists()
     again.close()
 
 
-def test_living_orphans_of_a_dead_supervisor_are_named_and_keep_their_sockets(tmp_path: Path) -> None:
+def test_orphans_that_do_not_answer_are_named_and_keep_their_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "ANSWER", 0.1)
     runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    mute = runtime.worker(WorkerId(1, 0, 1))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as living:
-        living.bind(str(runtime.zygote(1)))
+        living.bind(str(mute))
         living.listen()
-        runtime._lock.release()
-        with pytest.raises(Orphaned, match=f"pid {os.getpid()} .*kill {os.getpid()}"):
-            RuntimeDirectory.take(tmp_path / "shop", "shop")
-        assert runtime.zygote(1).exists()
+        with pytest.raises(Orphaned, match=f"none of them answers.*pid {os.getpid()} .*kill "):
+            runtime.find_estate(None, {})
+        runtime.close()
+        assert mute.exists()
     again = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    assert again.find_estate(None, {}).empty
+    assert not mute.exists()
     again.close()
 
 

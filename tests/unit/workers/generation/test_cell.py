@@ -10,7 +10,7 @@ from changeover.workers.generation.cell import CellWriter, SharedCell
 
 
 def test_a_store_is_seen_by_every_reader_at_once(tmp_path: Path) -> None:
-    writer = CellWriter(tmp_path / "epoch.cell")
+    writer = CellWriter.make(tmp_path / "epoch.cell")
     readers = [SharedCell(writer.fd) for _ in range(3)]
     assert [reader.read() for reader in readers] == [0, 0, 0]
     writer.store(2**63 + 1)
@@ -21,7 +21,7 @@ def test_a_store_is_seen_by_every_reader_at_once(tmp_path: Path) -> None:
 
 
 def test_a_reader_in_another_process_sees_the_store(tmp_path: Path) -> None:
-    writer = CellWriter(tmp_path / "epoch.cell")
+    writer = CellWriter.make(tmp_path / "epoch.cell")
     reader = SharedCell(writer.fd)
     told, tell = os.pipe()
     child = os.fork()
@@ -40,11 +40,11 @@ def test_a_reader_in_another_process_sees_the_store(tmp_path: Path) -> None:
 
 def test_a_later_writer_begins_a_cell_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "epoch.cell"
-    first = CellWriter(path)
+    first = CellWriter.make(path)
     first.store(4)
     reader = SharedCell(first.fd)
     first.close()
-    second = CellWriter(path)
+    second = CellWriter.make(path)
     assert second.read() == 0
     second.store(5)
     assert reader.read() == 4
@@ -57,7 +57,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path, link: Callable[[Pat
     path, elsewhere = tmp_path / "epoch.cell", tmp_path / "elsewhere"
     elsewhere.write_bytes(b"precious")
     link(path, elsewhere)
-    writer = CellWriter(path)
+    writer = CellWriter.make(path)
     writer.store(6)
     assert elsewhere.read_bytes() == b"precious"
     assert not path.is_symlink()
@@ -68,12 +68,12 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path, link: Callable[[Pat
 def test_a_link_to_nothing_makes_no_file_there(tmp_path: Path) -> None:
     path, elsewhere = tmp_path / "epoch.cell", tmp_path / "elsewhere"
     path.symlink_to(elsewhere)
-    CellWriter(path).close()
+    CellWriter.make(path).close()
     assert not elsewhere.exists()
 
 
 def test_parts_have_words_of_their_own(tmp_path: Path) -> None:
-    writer = CellWriter(tmp_path / "epoch.cell")
+    writer = CellWriter.make(tmp_path / "epoch.cell")
     writer.store(8)
     writer.store(9, part=1)
     whole, part = SharedCell(writer.fd), SharedCell(writer.fd, part=1)

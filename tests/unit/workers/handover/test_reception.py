@@ -169,7 +169,7 @@ async def test_a_second_introduction_ends_the_link(side: Side, sender: Sender) -
 
 
 async def test_a_sender_of_another_user_is_cut_off(side: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("changeover.workers.handover.reception.peer_is_us", lambda _: False)
+    monkeypatch.setattr("changeover.workers.handover.reception.peer_is_us", lambda *_: False)
     sender = Sender(endpoints.handover(tmp_path, side.worker))
     assert await sender.hear() is None
     assert side.reception.strangers == 1

@@ -12,7 +12,7 @@ from changeover.workers.runtime.offspring import Place
 FORK = """
 import json, os, socket, sys
 from changeover.workers.runtime.offspring import Offspring
-from changeover.workers.runtime.settings import Listener
+from changeover.workers.protocol.belongings import Listener
 
 folder = sys.argv[1]
 held = {}

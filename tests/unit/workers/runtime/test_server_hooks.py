@@ -65,7 +65,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 def hooks(deadline: float, **named: str) -> ServerHooks:
-    settings = WorkerSettings("story", "", "", 1, (), -1, -1, hooks=WorkerHooks(deadline=deadline, **named))
+    settings = WorkerSettings("story", "", "", 1, hooks=WorkerHooks(deadline=deadline, **named))
     return ServerHooks(Birth(WorkerId(1, 0, 1), "nonce", "journal", 1, settings))
 
 

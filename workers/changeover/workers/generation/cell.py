@@ -2,13 +2,14 @@
 
 The supervisor alone writes it, with one aligned 8-byte store; that store is the linearization
 point of a cutover for all workers. Workers map it read-only and read it at every dispatch.
-Each supervisor makes the file once, and never truncates or replaces it while it lives.
+The file is made once, and never truncated or replaced as long as a process reads it: a supervisor that adopts workers
+maps what they read.
 """
 
 import mmap
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 PAGE = mmap.PAGESIZE
 WORD = 8
@@ -49,21 +50,38 @@ class CellWriter:
     """The writing end, held by the supervisor only.
 
     Args:
-        path: The cell's file; made with one zeroed page. What has its name is removed and never opened: workers of
-            another user may write to the folder, and a link of theirs would lead elsewhere.
+        fd: Its file, one page; owned from here on.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be mapped.
     """
 
     __slots__ = ("_map", "_words", "fd")
 
-    def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-        os.ftruncate(self.fd, PAGE)
-        self._map = mmap.mmap(self.fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def make(cls, path: Path) -> Self:
+        """Make a cell's file, with one zeroed page.
+
+        Args:
+            path: What has its name is removed and never opened: workers of another user may write to the folder, and
+                a link of theirs would lead elsewhere.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        path.unlink(missing_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        try:
+            os.ftruncate(fd, PAGE)
+            return cls(fd)
+        except OSError:
+            os.close(fd)
+            raise
 
     def read(self, part: int = 0) -> int:
         """The value stored last."""

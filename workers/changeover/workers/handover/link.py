@@ -14,11 +14,14 @@ from changeover.workers.link.packets import Packet, receive_packet, send_packet
 _CREDENTIALS = struct.Struct("3i")
 
 
-def peer_is_us(sock: socket.socket) -> bool:
-    """Whether the other end runs as the user that we run as."""
+ROOT = 0
+
+
+def peer_is_us(sock: socket.socket, *others: int) -> bool:
+    """Whether the other end runs as the user that we run as, or as one of `others`."""
     told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(told)
-    return bool(uid == os.geteuid())
+    return uid in (os.geteuid(), *others)
 
 
 def dial(path: Path) -> socket.socket:

@@ -12,7 +12,7 @@ from pathlib import Path
 from changeover.workers.handover import effects, events
 from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
-from changeover.workers.handover.link import Link, peer_is_us
+from changeover.workers.handover.link import ROOT, Link, peer_is_us
 from changeover.workers.handover.messages import (
     Adopted,
     Declined,
@@ -24,6 +24,7 @@ from changeover.workers.handover.messages import (
 from changeover.workers.handover.receiver import Receiver
 from changeover.workers.http.connections import Connections
 from changeover.workers.link.packets import Packet
+from changeover.workers.protocol.belongings import ASK
 from changeover.workers.protocol.codec import MalformedFrame
 
 logger = logging.getLogger(__name__)
@@ -47,11 +48,12 @@ class Reception:
         journal: The journal this worker belongs to.
         connections: Where adopted connections go.
         room: How many more connections this worker may hold; 0 as long as it expects none.
+        belongings: What a supervisor is told that did not have this worker forked: a packet, and descriptors beside it.
 
     Attributes:
         receiver: Decides, and counts what it refused.
         malformed: Packets that were no messages.
-        strangers: Senders of another user, cut off.
+        strangers: Senders of another user, cut off; root is none.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Reception:
         journal: str,
         connections: Connections,
         room: Callable[[], int],
+        belongings: Callable[[], tuple[bytes, tuple[int, ...]]],
     ) -> None:
         self.receiver = Receiver(journal)
         self.malformed = self.strangers = 0
@@ -68,6 +71,7 @@ class Reception:
         self._path = path
         self._connections = connections
         self._room = room
+        self._belongings = belongings
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._arrived: dict[tuple[int, int], tuple[socket.socket, Offer]] = {}
@@ -134,7 +138,7 @@ class Reception:
             self._loop.remove_reader(listener)
             self._pause = self._loop.call_later(RETRY, self._listen)
             return
-        if peer_is_us(accepted):
+        if peer_is_us(accepted, ROOT):
             number = next(self._numbers)
             self._links[number] = Link(self._loop, accepted, 1, lambda: self._on_readable(number))
             self._drive.feed(events.LinkMade(number))
@@ -166,6 +170,9 @@ class Reception:
         self._left = PER_TURN
 
     def _read(self, number: int, packet: Packet, arrivals: list[events.Arrival]) -> None:
+        if packet.data == ASK:
+            packet.close_fds()
+            return self._tell_belongings(self._links[number])
         try:
             message = decode_from_sender(packet.data)
         except MalformedFrame:
@@ -182,6 +189,12 @@ class Reception:
         if sock is not None:
             self._arrived[number, message.id] = sock, message
         arrivals.append(events.Arrival(message.id, sock is not None))
+
+    def _tell_belongings(self, link: Link) -> None:
+        try:
+            link.send(*self._belongings())
+        except OSError as error:
+            logger.warning("a supervisor that wants to adopt this worker cannot be answered: %r", error)
 
     # ---- what is wanted ----
 

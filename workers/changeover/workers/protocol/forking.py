@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Refusal
@@ -61,6 +62,9 @@ class Setup(ToZygote, frozen=True):
         preload: What to import before forking; None imports nothing.
         entry: What a worker runs, `module:function`.
         threads: Modules that started threads in an earlier attempt to preload.
+        journal: The journal that its workers belong to.
+        rolled: The epoch whose roll made it: what its workers can serve.
+        belongings: What it inherited for its workers, under its own numbers.
     """
 
     cohort: int
@@ -70,6 +74,9 @@ class Setup(ToZygote, frozen=True):
     preload: Preload | None = None
     entry: str = DEFAULT_ENTRY
     threads: tuple[str, ...] = ()
+    journal: str = ""
+    rolled: int = 0
+    belongings: Belongings = Belongings()
 
 
 class Fork(ToZygote, frozen=True):
@@ -108,6 +115,10 @@ class ExitedSeen(ToZygote, frozen=True):
     worker: WorkerId
 
 
+class Introduce(ToZygote, frozen=True):
+    """Say all that a supervisor is told that connects; this one inherited the connection, and knows nothing yet."""
+
+
 class Farewell(ToZygote, frozen=True):
     """Fork no more; leave once all children are gone and their statuses are acknowledged."""
 
@@ -117,19 +128,28 @@ class FromZygote(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(FromZygote, frozen=True):
-    """Set up, or greeting a supervisor that reconnected (`Forked` follows for each child).
+    """Set up, or greeting a supervisor that did not start it.
+
+    The latter gets descriptors beside it, as `protocol.belongings` says, and `Forked` or `Exited` for each child after
+    it.
 
     Attributes:
         cohort: Its number.
         pid: For people.
         children: Workers that live, or whose end is not acknowledged.
         threads: Modules that started threads when they were preloaded: this cohort imports after the fork.
+        journal: The journal that its workers belong to.
+        rolled: The epoch whose roll made it: what its workers can serve.
+        belongings: What it holds, under its own numbers.
     """
 
     cohort: int
     pid: int
     children: tuple[WorkerId, ...] = ()
     threads: tuple[str, ...] = ()
+    journal: str = ""
+    rolled: int = 0
+    belongings: Belongings = Belongings()
 
 
 class PreloadFailed(FromZygote, frozen=True):
@@ -171,7 +191,7 @@ class Exited(FromZygote, frozen=True):
     status: int
 
 
-ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Farewell
+ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Introduce | Farewell
 ZygoteReport = Ready | PreloadFailed | Forked | ForkFailed | Exited
 
 T = TypeVar("T")

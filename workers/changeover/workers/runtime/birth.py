@@ -81,7 +81,7 @@ def live(womb: Womb, entry: Entry) -> NoReturn:
     status = 1
     try:
         detach(womb)
-        birth = msgspec.msgpack.decode(womb.birth, type=Birth)
+        birth = msgspec.structs.replace(msgspec.msgpack.decode(womb.birth, type=Birth), stacks=womb.stacks)
         setproctitle.setproctitle(worker_phrase(birth.settings.name, birth.worker.slot, "booting"))
         status = entry(birth) if _wanted(womb.go) else 0
     except SystemExit as leaving:

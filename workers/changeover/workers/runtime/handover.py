@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from changeover.workers.handover.reception import Reception
 from changeover.workers.http.connections import Connections
 from changeover.workers.link import endpoints
 from changeover.workers.participant.events import Connected, ConnectFailed, Event
+from changeover.workers.protocol import belongings
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -48,8 +50,9 @@ class Handover:
         self._stamp = stamp
         self._feed = feed
         self._reception = Reception(
-            loop, endpoints.handover(self._runtime, birth.worker), birth.journal, connections, room
+            loop, endpoints.handover(self._runtime, birth.worker), birth.journal, connections, room, self._belongings
         )
+        self._pidfd = os.pidfd_open(os.getpid())
         self._departure: Departure | None = None
         self._reaching: asyncio.Task[None] | None = None
 
@@ -106,6 +109,11 @@ class Handover:
         """Let go of both ends; what nobody has taken is closed politely."""
         self.disconnect()
         self._reception.close()
+
+    def _belongings(self) -> tuple[bytes, tuple[int, ...]]:
+        """What a supervisor is told and given that did not have this worker forked."""
+        told = self._birth.told(os.getpid())
+        return belongings.encode(told), (self._pidfd, self._birth.stacks, *told.belongings.descriptors())
 
     def _leaving(self) -> Departure:
         if self._departure is None:

@@ -26,7 +26,7 @@ def run(birth: Birth) -> int:
     Returns:
         The exit status.
     """
-    Offspring(birth.settings.listeners, birth.settings.runtime).install()
+    Offspring(birth.settings.belongings.listeners, birth.settings.runtime).install()
     ServerHooks(birth).after_fork()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return run_to_end(runner.get_loop(), _live(birth))

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from changeover.workers.runtime.settings import Listener
+from changeover.workers.protocol.belongings import Listener
 
 DESCRIPTORS = "/proc/self/fd"
 EVERY_HOST = ("0.0.0.0", "::")

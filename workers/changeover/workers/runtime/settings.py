@@ -3,19 +3,8 @@
 import msgspec
 
 from changeover.workers.http.limits import Limits
+from changeover.workers.protocol.belongings import Belongings, Told
 from changeover.workers.protocol.identity import WorkerId
-
-
-class Listener(msgspec.Struct, frozen=True):
-    """A listening socket that the supervisor bound and the worker inherited.
-
-    Attributes:
-        address: As people see it (`127.0.0.1:8000`, `unix:/run/shop.sock`).
-        fd: The inherited descriptor; dup'ed before it is given to a loop, because closing a server closes it.
-    """
-
-    address: str
-    fd: int
 
 
 class DrainDeadlines(msgspec.Struct, frozen=True):
@@ -73,9 +62,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         runtime: The runtime directory with the supervisor's sockets.
         store: The artifact store.
         slots: How many places for workers there are now.
-        listeners: Inherited listening sockets.
-        cell_fd: Inherited descriptor of the commit cell.
-        counts_fd: Inherited descriptor of the page on which workers count their connections.
+        belongings: Inherited listening sockets, commit cell, and page on which workers count their connections.
         max_connections: Most open client connections of one worker; 0 = as many as descriptors allow.
         epoch_header: Whether responses say which epoch and worker made them.
         max_resident: Most resident copies of one unit.
@@ -89,9 +76,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     runtime: str
     store: str
     slots: int
-    listeners: tuple[Listener, ...]
-    cell_fd: int
-    counts_fd: int
+    belongings: Belongings = Belongings()
     max_connections: int = 0
     epoch_header: bool = False
     max_resident: int = 8
@@ -111,6 +96,7 @@ class Birth(msgspec.Struct, frozen=True):
         term: The supervisor's term when it was forked.
         settings: What it shares with its cohort.
         rolled: The epoch whose roll made it: what it can serve.
+        stacks: Descriptor of its stacks file, which its zygote made; -1 when there is none.
     """
 
     worker: WorkerId
@@ -119,3 +105,12 @@ class Birth(msgspec.Struct, frozen=True):
     term: int
     settings: WorkerSettings
     rolled: int = 0
+    stacks: int = -1
+
+    def told(self, pid: int) -> Told:
+        """What the worker says to a supervisor that did not have it forked.
+
+        Args:
+            pid: Its own.
+        """
+        return Told(self.worker, pid, self.rolled, self.journal, self.settings.belongings)

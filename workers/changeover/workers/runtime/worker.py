@@ -74,8 +74,8 @@ class Worker:
         self._urgency = asyncio.Queue[Urgency]()
         settings, deadlines = birth.settings, birth.settings.deadlines
         attribution.install(loop)
-        self._counts = Counts(settings.counts_fd)
-        self._switch = Switch(SharedCell(settings.cell_fd), self._on_switched, self._on_stranded)
+        self._counts = Counts(settings.belongings.counts)
+        self._switch = Switch(SharedCell(settings.belongings.cell), self._on_switched, self._on_stranded)
         self._workshop = Workshop(
             Path(settings.store),
             hook_deadline=deadlines.hook,
@@ -86,7 +86,7 @@ class Worker:
         self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
         self._connections = Connections(self._dispatcher, settings.limits)
         self._acceptor = Acceptor(
-            [socket.socket(fileno=os.dup(listener.fd)) for listener in settings.listeners],
+            [socket.socket(fileno=os.dup(listener.fd)) for listener in settings.belongings.listeners],
             self._connections,
             self._counts,
             birth.worker.slot,

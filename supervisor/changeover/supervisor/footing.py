@@ -1,0 +1,68 @@
+"""What a service stands on: its places, its addresses, and the pages that its processes share, made or inherited."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from changeover.supervisor.host import Host
+from changeover.supervisor.process.estate import Estate
+from changeover.supervisor.process.listeners import Listeners
+from changeover.supervisor.process.runtime_directory import RuntimeDirectory
+from changeover.workers.generation.cell import CellWriter
+from changeover.workers.protocol.belongings import Belongings
+from changeover.workers.runtime import counts
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """Everything that outlives a supervisor, as this one has it.
+
+    Attributes:
+        runtime: The runtime directory.
+        estate: Who serves on since a former supervisor; empty in most starts.
+        listeners: All addresses.
+        cell: The commit cell.
+        counts: Descriptor of the page of connection counts.
+        secret: What the nonces of workers are derived from.
+    """
+
+    runtime: RuntimeDirectory
+    estate: Estate
+    listeners: Listeners
+    cell: CellWriter
+    counts: int
+    secret: str
+
+    def belongings(self) -> Belongings:
+        """What the zygotes that this supervisor starts inherit."""
+        return Belongings(self.listeners.for_workers(), self.cell.fd, self.counts)
+
+
+async def take_footing(
+    host: Host, runtime: RuntimeDirectory, journal: str, inherited: Mapping[str, int], stack: AsyncExitStack
+) -> Footing:
+    """Find who serves on and take over what they hold, or make everything anew.
+
+    Args:
+        host: Takes addresses.
+        runtime: Held.
+        journal: Identity of the journal.
+        inherited: Connections to zygotes from before this process was executed anew, by the socket's name.
+        stack: Takes what is to be let go of in the end.
+
+    Raises:
+        SupervisorError: Who serves on cannot be adopted, or something cannot be had.
+    """
+    estate = await asyncio.to_thread(runtime.find_estate, host.account, inherited)
+    stack.callback(estate.close)
+    runtime.refuse_foreign(estate, journal)
+    secret = runtime.make_secret() if estate.empty else runtime.read_secret(estate)
+    listeners = host.listen(estate.sockets)
+    stack.callback(listeners.close)
+    cell = runtime.make_cell() if estate.cell is None else CellWriter(os.dup(estate.cell))
+    stack.callback(cell.close)
+    page = counts.create() if estate.counts is None else os.dup(estate.counts)
+    stack.callback(os.close, page)
+    return Footing(runtime, estate, listeners, cell, page, secret)

@@ -1,0 +1,169 @@
+"""A supervisor dies, and the next one goes on with everything that serves."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from changeover.server import Committed, Server, ServerFailed, StatusView
+from changeover.supervisor.control import SlotState
+from tests.service import Connection, Story, gone, kill, status_when
+from tests.waits import until
+
+ORPHAN = {"CHANGEOVER_DEADLINES_ORPHAN": "60"}
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    return Story(tmp_path)
+
+
+def serving(status: StatusView) -> list[int]:
+    return [slot.pid for slot in status.staff if slot.state is SlotState.SERVING]
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def zygote_of(worker: int) -> int:
+    return int(psutil.Process(worker).ppid())
+
+
+@asynccontextmanager
+async def abandoned(story: Story, workers: int = 2, *arguments: str) -> AsyncIterator[Server]:
+    """A server whose supervisor is killed when the block ends; its processes live on."""
+    with pytest.raises(ServerFailed):
+        async with story.server(workers, *arguments, env=ORPHAN) as server:
+            yield server
+            kill(server.pid)
+            await until(lambda: not alive(server.pid), "the supervisor to be dead")
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[Connection]:
+    """A connection that outlives servers."""
+    connection = await Connection.open(address)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+async def all_serve(server: Server, workers: int = 2) -> list[int]:
+    return serving(await status_when(server, lambda status: len(serving(status)) == workers == len(status.slots)))
+
+
+async def test_a_supervisor_that_starts_again_adopts_workers_and_cuts_over_with_them(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        [address] = first.addresses
+    async with connected(address) as connection:
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        async with story.server(env=ORPHAN) as second:
+            assert second.addresses == (address,)
+            assert await all_serve(second) == before
+            assert (await second.status()).term == 2
+            story.write("2.0")
+            assert isinstance(await second.reload(), Committed)
+            assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
+    assert not any(map(psutil.pid_exists, before))
+
+
+async def test_an_adopted_zygote_forks_and_tells_how_its_workers_ended(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        zygote = zygote_of(before[0])
+    async with story.server(env=ORPHAN) as second:
+        await all_serve(second)
+        kill(before[0], signal.SIGSEGV)
+        await gone(before[0])
+        after = await all_serve(second)
+        assert before[1] in after
+        assert before[0] not in after
+        assert {zygote_of(pid) for pid in after} == {zygote}
+        assert "SIGSEGV" in second.logs, second.logs
+
+
+async def test_workers_without_a_zygote_are_adopted_and_their_listening_sockets_with_them(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        [address] = first.addresses
+        kill(zygote_of(before[0]))
+    async with story.server(env=ORPHAN) as second, connected(address) as connection:
+        assert second.addresses == (address,)
+        assert await all_serve(second) == before
+        kill(before[0])
+        await gone(before[0])
+        after = await all_serve(second)
+        assert before[1] in after
+        story.write("2.0")
+        assert isinstance(await second.reload(), Committed)
+        assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
+
+
+async def test_a_zygote_without_workers_keeps_the_address_and_is_adopted(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        [address] = first.addresses
+        zygote = zygote_of(before[0])
+        kill(first.pid)
+        for worker in before:
+            kill(worker)
+    async with story.server(env=ORPHAN) as second, connected(address) as connection:
+        assert second.addresses == (address,)
+        assert {zygote_of(pid) for pid in await all_serve(second)} == {zygote}
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+
+
+async def test_a_zygote_that_does_not_answer_is_replaced_and_its_workers_are_kept(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        zygote = zygote_of(before[0])
+        kill(zygote, signal.SIGSTOP)
+    async with story.server(env=ORPHAN) as second:
+        assert await all_serve(second) == before
+        assert not alive(zygote)
+        kill(before[0])
+        await gone(before[0])
+        assert before[1] in await all_serve(second)
+
+
+async def test_processes_of_another_journal_are_named_and_left_alone(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        zygote = zygote_of(before[0])
+        [address] = first.addresses
+    arguments = ["--plugins", str(story.plugins), "--bind=127.0.0.1:0", f"--runtime-dir={story.folder / 'runtime'}"]
+    command = [sys.executable, "-m", "changeover.supervisor", "run", *arguments, f"--state-dir={story.folder / 'else'}"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1
+    assert "journal" in refused.stderr
+    assert f"`kill {zygote}`" in refused.stderr
+    async with story.server(env=ORPHAN) as second:
+        assert second.addresses == (address,)
+        assert await all_serve(second) == before
+
+
+async def test_a_connection_in_the_queue_of_a_dead_service_is_answered_by_the_next(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story, 1) as first:
+        [worker] = serving(await first.status())
+        [address] = first.addresses
+        kill(first.pid)
+        kill(worker)
+    async with connected(address) as connection:
+        await connection.ask("/shop")
+        async with story.server(1, env=ORPHAN):
+            assert (await connection.answer()).words[:2] == ["1.0", "1"]
