@@ -89,7 +89,7 @@ class Zygote:
         self._children: dict[WorkerId, Newborn] = {}
         self._ended: dict[WorkerId, int] = {}
         self._outgoing: deque[tuple[ZygoteReport, tuple[int, ...]]] = deque()
-        self._leaving = False
+        self._leaving = self._termed = False
         self._alone_since = time.monotonic()
         self._repeated = 0.0
         self._wakes, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -134,6 +134,7 @@ class Zygote:
                 self._accept()
             elif self._supervisor is not None and fd == self._supervisor.fileno():
                 self._receive()
+        self._heed_term()
         self._reap()
         self._flush()
         self._repeat()
@@ -336,7 +337,12 @@ class Zygote:
         signal.signal(signal.SIGTERM, self._term)
 
     def _term(self, _signum: int, _frame: FrameType | None) -> None:
-        if self._supervisor is None:
+        self._termed = True
+
+    def _heed_term(self) -> None:
+        """Without a supervisor TERM is for us; whether there is one is known once everything that arrived is read."""
+        termed, self._termed = self._termed, False
+        if termed and self._supervisor is None:
             self._leaving = True
             for child in self._children.values():
                 child.ask_to_leave()
