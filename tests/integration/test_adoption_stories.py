@@ -17,6 +17,16 @@ from tests.waits import until
 
 ORPHAN = {"CHANGEOVER_DEADLINES_ORPHAN": "60"}
 
+SLOW_DISK = """
+import asyncio
+from changeover.supervisor.journal.journal import Journal
+recover = Journal.recover
+async def slowly(self):
+    await asyncio.sleep(2)
+    return await recover(self)
+Journal.recover = slowly
+"""
+
 
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
@@ -90,6 +100,17 @@ async def test_an_adopted_zygote_forks_and_tells_how_its_workers_ended(story: St
         assert before[0] not in after
         assert {zygote_of(pid) for pid in after} == {zygote}
         assert "SIGSEGV" in second.logs, second.logs
+
+
+async def test_workers_that_speak_before_the_journal_is_read_are_heard_after_it(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+    slow = story.folder / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(SLOW_DISK)
+    async with story.server(env={**ORPHAN, "PYTHONPATH": str(slow)}) as second:
+        assert await all_serve(second) == before
 
 
 async def test_workers_without_a_zygote_are_adopted_and_their_listening_sockets_with_them(story: Story) -> None:

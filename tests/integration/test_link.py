@@ -37,6 +37,7 @@ class Supervisor:
         self.subscribed: list[WorkerId] = []
         self.heard: list[WorkerMessage] = []
         self.link = WorkersLink(asyncio.get_running_loop(), runtime, self.subscribed.append, self.heard.append)
+        self.link.open()
 
 
 class Worker:

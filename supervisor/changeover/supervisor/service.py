@@ -189,8 +189,6 @@ class Service:
         self._teller, self._chronicle = Teller(tracebacks), Chronicle()
         runtime = footing.runtime
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
-        if host.account is not None:
-            runtime.share_links(host.account)
         self._counts = counts.Counts(footing.counts)
         self._cohorts = Cohorts(
             self._zygote_plan, Places(runtime.zygote, runtime.cell), self._driver.feed, self._counts.vacate
@@ -235,11 +233,19 @@ class Service:
         recovered = await self._journal.recover()
         await self._recall(recovered)
         self._watching.start()
-        self._driver.feed(self._inherit(recovered))
+        booted = self._inherit(recovered)
+        self._open_link()
+        self._driver.feed(booted)
         self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
         self._host.began(self.tell)
         inbox.attach(self._loop, self._on_signal)
+
+    def _open_link(self) -> None:
+        """Hear workers; the first event has to come before anything that they say."""
+        self._link.open()
+        if self._host.account is not None:
+            self._footing.runtime.share_links(self._host.account)
 
     def _inherit(self, recovered: Recovered) -> events.Booted:
         """Take over who serves on, and say so in the first event."""

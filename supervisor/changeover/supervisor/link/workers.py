@@ -57,8 +57,12 @@ class WorkersLink:
         self._monitors = [ConnectionMonitor(loop, socket, on_cut=self._cut) for socket in (snapshots, reports)]
         self._snapshots = LoopSocket(loop, snapshots, self._subscription)
         self._reports = LoopSocket(loop, reports, self._report)
-        snapshots.bind(endpoints.snapshots(runtime))
-        reports.bind(endpoints.reports(runtime))
+        self._places = ((snapshots, endpoints.snapshots(runtime)), (reports, endpoints.reports(runtime)))
+
+    def open(self) -> None:
+        """Let workers connect; those of a former supervisor do at once."""
+        for socket, place in self._places:
+            socket.bind(place)
 
     @property
     def dropped(self) -> int:
