@@ -8,6 +8,8 @@ from changeover.supervisor.config.settings import Plugin, Plugins, Recycle, Sett
 from changeover.workers.protocol.examination import Examine
 from changeover.workers.protocol.forking import Preload
 
+ANYWHERE = "127.0.0.1:0"
+"""A free port of this machine."""
 ON_SIGNAL = "on-signal"
 DISABLED = "disabled"
 
@@ -15,7 +17,7 @@ DISABLED = "disabled"
 def confined(settings: Settings, plugins: Path) -> Settings:
     """The same application and plugins: changed only by us, recycled by nobody, as ourselves, without outside commands.
 
-    Addresses and folders are not in it: whoever starts the server says them.
+    Folders for sockets and state are not in it: whoever starts the server says them.
 
     Args:
         settings: The user's own.
@@ -25,7 +27,7 @@ def confined(settings: Settings, plugins: Path) -> Settings:
     return replace(
         settings,
         name="doctor",
-        bind=(),
+        bind=(ANYWHERE,),
         runtime_dir="",
         state_dir="",
         user="",

@@ -14,7 +14,7 @@ from changeover.supervisor.cli.diagnosis.measurements import Answered, Change, L
 from changeover.supervisor.cli.diagnosis.probe import ID, install
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.tour.answer import Answer, NoResponse
-from changeover.supervisor.cli.tour.load import Load
+from changeover.supervisor.cli.tour.load import Asking, Load
 from changeover.supervisor.control import Milestone, SlotState, StatusView
 from changeover.supervisor.core.outcome import Committed, Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
@@ -25,6 +25,8 @@ WARM = 1.0
 """Seconds of load before anything is measured: pools fill, caches too."""
 KEEPING, LEAVING = 4, 2
 """Clients that keep their connection, and that make one for each request."""
+PAUSE = 0.01
+"""Seconds between two requests of a client."""
 GONE = 60.0
 """Seconds that the processes which a roll replaced have to leave; more than their own deadline for requests."""
 LOOK = 0.02
@@ -88,11 +90,10 @@ class Visit:
             SupervisorError: The server ended, or fell silent.
         """
         status = await self._first_answer()
-        first = await self._warm_up()
-        half, swaps = (self._plan.swaps + 1) // 2, self._plan.swaps
-        swapped = await self._series("swaps", (half, swaps), self._swap)
-        middle, rolls = (self._plan.rolls + 1) // 2, self._plan.rolls
-        rolled = Series() if swapped.failed else await self._series("rolls", (1, middle, rolls), self._roll)
+        first = await self._warm_up(status)
+        swapped = await self._series("swaps", _halves(self._plan.swaps), self._swap)
+        rolls = () if swapped.failed or not self._plan.rolls else (1, *_halves(self._plan.rolls))
+        rolled = await self._series("rolls", rolls, self._roll)
         return Measured(
             plan=self._plan,
             boot=boot,
@@ -118,11 +119,11 @@ class Visit:
             self._keeping = 0
         return answer.status
 
-    async def _warm_up(self) -> Look:
+    async def _warm_up(self, status: int) -> Look:
         self._display.begin("warm up", 1)
         async with self._load() as load:
             await asyncio.sleep(WARM)
-        self._display.end(f"{len(load.samples):,} requests")
+        self._display.end(f"{len(load.samples):,} requests   GET {self._plan.path} is answered with {status}")
         return await self._observer.look(0)
 
     async def _series(self, name: str, goals: Iterable[int], change: Callable[[], Awaitable[Change]]) -> Series:
@@ -179,7 +180,12 @@ class Visit:
     def _load(self) -> Load:
         host, port = self._observer.address
         leaving = LEAVING if self._keeping else KEEPING + LEAVING
-        return Load(host, port, self._keeping, leaving, self._plan.path, lambda status: status < ERROR)
+        asking = Asking(self._plan.path, lambda status: status < ERROR, PAUSE, kept=0)
+        return Load(host, port, self._keeping, leaving, asking)
+
+
+def _halves(count: int) -> tuple[int, int]:
+    return (count + 1) // 2, count
 
 
 def _closes(answer: Answer) -> bool:
