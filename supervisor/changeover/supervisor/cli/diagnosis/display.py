@@ -49,15 +49,18 @@ class Bars:
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._phase = ""
+        self._steps = 0
+        self._done = 0
         self._task: TaskID | None = None
 
     def begin(self, phase: str, steps: int) -> None:
-        self._phase = phase
-        self._task = self._progress.add_task(phase, total=steps if steps > 1 else None)
+        self._phase, self._steps, self._done = phase, steps, 0
+        self._task = self._progress.add_task(phase, total=steps if steps > 1 else None, count="")
 
     def step(self) -> None:
+        self._done += 1
         if self._task is not None:
-            self._progress.advance(self._task)
+            self._progress.update(self._task, completed=self._done, count=f"{self._done}/{self._steps}")
 
     def end(self, words: str) -> None:
         if self._task is not None:
@@ -73,9 +76,14 @@ def display(file: IO[str]) -> Iterator[Display]:
         yield Lines(file)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("  {task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("  {task.description:<10}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(file=file, highlight=False), transient=True) as progress:
         yield Bars(progress)
 

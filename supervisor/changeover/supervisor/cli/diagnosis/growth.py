@@ -8,7 +8,7 @@ from changeover.supervisor.cli.diagnosis.measurements import Amounts, Look
 from changeover.supervisor.telemetry.amounts import named
 
 MEBIBYTE = 1024 * 1024
-LEAST = {"memory": 4 * MEBIBYTE, "threads": 2, "tasks": 3, "descriptors": 3}
+LEAST = {"memory": 2 * MEBIBYTE, "threads": 2, "tasks": 3, "descriptors": 3}
 """What a process has to grow by in each half, at least, to be told: less is what pools and allocators do."""
 
 

@@ -40,7 +40,7 @@ def page(report: Report) -> Iterator[str]:
         yield from _answer(check, width)
     yield ""
     yield from _amounts(measured.swaps_looks, ("workers",), "swaps", len(measured.swaps))
-    yield from _amounts(measured.rolls_looks, ("supervisor", "zygote"), "rolls", len(measured.rolls))
+    yield from _amounts(measured.rolls_looks, ("workers", "supervisor", "zygote"), "rolls", len(measured.rolls))
     found = sum(check.verdict is Verdict.FOUND for check in report.checks)
     title = measured.plan.title
     if report.well:
