@@ -1,3 +1,4 @@
+import builtins
 import importlib
 import importlib.machinery
 import sys
@@ -42,19 +43,15 @@ def test_each_module_is_charged_with_its_own_time_only(write: Write) -> None:
     assert times["watched_slow"] >= 0.2 > times["watched_outer"]
 
 
-def test_the_innermost_module_is_blamed_for_what_appears(write: Write) -> None:
+def test_the_innermost_module_is_blamed_for_what_appears(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     things: set[str] = {"here before"}
-    monkey = sys.modules["builtins"]
-    monkey.__dict__["watched_things"] = things
-    try:
-        write("watched_app", "import watched_db\nwatched_things.add('of the app')\n")
-        write("watched_db", "watched_things.add('of the db')\n")
-        watch = ImportWatch(lambda: frozenset(things))
-        with watch.watching():
-            importlib.import_module("watched_app")
-    finally:
-        del monkey.__dict__["watched_things"]
-    assert watch.blamed == {"of the db": "watched_db", "of the app": "watched_app"}
+    monkeypatch.setattr(builtins, "watched_things", things, raising=False)
+    write("watched_app", "watched_things.add('early')\nimport watched_db\nwatched_things.add('late')\n")
+    write("watched_db", "watched_things.add('of the db')\n")
+    watch = ImportWatch(lambda: frozenset(things))
+    with watch.watching():
+        importlib.import_module("watched_app")
+    assert watch.blamed == {"early": "watched_app", "of the db": "watched_db", "late": "watched_app"}
 
 
 def test_what_was_there_only_for_a_while_is_blamed_on_who_was_seen_with_it_first() -> None:

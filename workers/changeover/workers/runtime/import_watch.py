@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
 from typing import Any
 
@@ -18,15 +19,28 @@ EXECUTING = (
 """Where Python runs the code of a module out of a file; an extension may do its work in either step."""
 
 
+@dataclass(slots=True)
+class _Running:
+    """A module that is being run.
+
+    Attributes:
+        name: Its name.
+        inside: Seconds that were spent in modules that it imports, and in looking after them.
+    """
+
+    name: str
+    inside: float = 0.0
+
+
 class _Nested(threading.local):
-    """What the imports under way in one thread have spent in imports of their own, outermost first."""
+    """The modules that one thread is running, outermost first."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
+        self.running: list[_Running] = []
 
 
 class ImportWatch:
-    """Times modules, and asks after each which things are there.
+    """Times modules, and asks before and after each which things are there.
 
     Args:
         things: What to look for: anything that can be compared and is the same as long as it is there.
@@ -72,22 +86,24 @@ class ImportWatch:
 
     def _timed(self, original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         def run(loader: Any, subject: Any) -> Any:
-            name = getattr(subject, "__spec__", subject).name
+            entered = time.perf_counter()
+            running = self._nested.running
+            if running:
+                self.look(running[-1].name)
+            running.append(_Running(getattr(subject, "__spec__", subject).name))
             began = time.perf_counter()
-            self._nested.seconds.append(0.0)
             try:
                 return original(loader, subject)
             finally:
-                self._charge(name, began)
+                self._charge(running.pop(), entered, began)
 
         return run
 
-    def _charge(self, name: str, began: float) -> None:
+    def _charge(self, module: _Running, entered: float, began: float) -> None:
         ended = time.perf_counter()
-        inside = self._nested.seconds.pop()
-        self._own[name] = self._own.get(name, 0.0) + ended - began - inside
-        self.look(name)
+        self._own[module.name] = self._own.get(module.name, 0.0) + ended - began - module.inside
+        self.look(module.name)
         now = time.perf_counter()
-        self.looking += now - ended
-        if self._nested.seconds:
-            self._nested.seconds[-1] += now - began
+        self.looking += now - ended + began - entered
+        if self._nested.running:
+            self._nested.running[-1].inside += now - entered

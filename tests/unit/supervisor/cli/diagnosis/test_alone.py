@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from changeover.supervisor.cli.diagnosis.alone import examine
-from changeover.workers.protocol.examination import Examination, Examine
+from changeover.workers.protocol.examination import Examination, Examine, Kind
 from changeover.workers.protocol.forking import Preload
 from tests.waits import until_sync
 
@@ -33,6 +33,12 @@ def test_a_plain_application_leaves_nothing(folder: Path) -> None:
     alone = seen(folder, APP)
     assert (alone.failure, alone.threads, alone.left) == ("", (), ())
     assert [module.name for module in alone.modules] == ["shop"]
+
+
+def test_what_is_closed_before_the_end_is_not_left(folder: Path) -> None:
+    (folder.parent / "rules.py").write_text("")
+    alone = seen(folder, f"file = open(__file__)\nimport rules\nfile.close()\nlog = open('/dev/null')\n{APP}")
+    assert [(each.module, each.kind) for each in alone.left] == [("shop", Kind.DEVICE)]
 
 
 def test_startup_is_timed_apart_from_the_import(folder: Path) -> None:
