@@ -10,7 +10,7 @@ from changeover.supervisor.api.started import Server
 from changeover.supervisor.cli.diagnosis.measurements import Look, amounts
 from changeover.supervisor.cli.diagnosis.probe import PATH, WorkerCensus
 from changeover.supervisor.cli.tour.answer import Answer, NoResponse, read_answer
-from changeover.supervisor.control import StatusView
+from changeover.supervisor.control import SlotState, StatusView
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.process.footprint import Footprint, footprint_of, parent_of
 from changeover.supervisor.process.holders import count_tcp
@@ -44,7 +44,7 @@ class Observer:
         self.address = (host, int(port))
 
     async def look(self, requests: int) -> Look:
-        """Ask every worker, and then look at all processes.
+        """Ask every worker that serves, and then look at all processes.
 
         Args:
             requests: How many requests were answered before.
@@ -53,8 +53,8 @@ class Observer:
             Disturbed: A worker did not answer, or ended.
         """
         status = await self._server.status()
-        pids = tuple(slot.pid for slot in status.staff)
-        workers = await self._censuses(frozenset(pids))
+        serving = frozenset(slot.pid for slot in status.staff if slot.state is SlotState.SERVING)
+        workers = await self._censuses(serving)
         await self._quiet()
         return await asyncio.to_thread(_seen, requests, status, workers)
 
