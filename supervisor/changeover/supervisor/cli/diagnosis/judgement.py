@@ -13,6 +13,8 @@ from changeover.workers.protocol.examination import Examination, Kind, ModuleTim
 
 NAMED = 5
 """Modules, failures and the like that are named."""
+LISTED = 20
+"""Durations that one line lists."""
 HARMLESS = frozenset({Kind.APPENDED, Kind.DEVICE})
 """What workers may share."""
 NOT_TO_SHARE = (
@@ -139,17 +141,16 @@ def changes(title: str, made: tuple[Change, ...], wanted: int, load: Answered) -
         f"{committed}/{wanted} committed, {seconds(sum(took) / len(took))} each, {seconds(max(took))} at most{stayed}; "
         f"{load.requests:,} requests, {len(load.failures)} failed, {load.closes} closed"
     )
+    lost = tuple(f"{count} x {words}" for words, count in Counter(load.failures).most_common(NAMED))
+    each = _each(change.took for change in made)
     if failed is not None:
+        reason = (f"number {len(made)}: {failed.failure[0]}", *failed.failure[1:])
         advice = "mend what it says; the others were not tried"
-        return Check(
-            title, Verdict.FOUND, figure, (f"number {len(made)}: {failed.failure[0]}", *failed.failure[1:]), advice
-        )
+        return Check(title, Verdict.FOUND, figure, (*reason, *lost, each), advice)
     if load.failures or load.closes:
-        details = tuple(f"{count} x {words}" for words, count in Counter(load.failures).most_common(NAMED))
-        return Check(
-            title, Verdict.FOUND, figure, details, "look whether these requests also fail when nothing changes"
-        )
-    return Check(title, Verdict.OK, figure)
+        advice = "look whether these requests also fail when nothing changes"
+        return Check(title, Verdict.FOUND, figure, (*lost, each), advice)
+    return Check(title, Verdict.OK, figure, (each,))
 
 
 def grows(title: str, looks: tuple[Look, ...], who: tuple[str, ...]) -> Check:
@@ -191,6 +192,13 @@ def _package(name: str, modules: list[ModuleTime]) -> str:
     if len(modules) == 1:
         return slowest.name
     return f"{name}  ({len(modules)} modules; {slowest.name} {seconds(slowest.own)})"
+
+
+def _each(took: Iterable[float]) -> str:
+    """Every duration in order, as many as fit a line."""
+    values = list(took)
+    more = f" and {len(values) - LISTED} more" if len(values) > LISTED else ""
+    return f"in seconds: {' '.join(f'{value:.2f}' for value in values[:LISTED])}{more}"
 
 
 def _counted(words: Iterable[str]) -> str:

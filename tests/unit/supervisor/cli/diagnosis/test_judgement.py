@@ -117,7 +117,14 @@ def test_the_first_failure_is_shown_with_its_reason() -> None:
     check = judgement.changes("rolls", made, 20, Answered(100))
     assert check.verdict is Verdict.FOUND
     assert check.figure == "1/20 committed, 1.00 s each, 1.50 s at most; 100 requests, 0 failed, 0 closed"
-    assert check.details == ("number 2: no connection to db:5432", "shop/db.py:41")
+    assert check.details == ("number 2: no connection to db:5432", "shop/db.py:41", "in seconds: 0.50 1.50")
+
+
+def test_each_duration_is_told_as_long_as_they_fit_a_line() -> None:
+    made = tuple(Change(n / 10) for n in range(23))
+    [line] = judgement.changes("swaps", made, 23, Answered(100)).details
+    assert line.startswith("in seconds: 0.00 0.10 0.20 ")
+    assert line.endswith(" 1.80 1.90 and 3 more")
 
 
 def test_a_lost_request_or_connection_is_found_though_all_were_committed() -> None:
