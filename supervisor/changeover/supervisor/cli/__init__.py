@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scale": ("scale", "Change the number of workers."),
     "events": ("events", "Print what the server tells, and follow it."),
     "stop": ("stop", "Stop a server."),
+    "doctor": ("doctor", "Say whether an application is fit for being changed while it serves."),
     "demo": ("demo", "Watch plugins change under load, in half a minute."),
 }
 """Name -> module below this package, and its line in `changeover --help`."""

@@ -18,9 +18,9 @@ class Exit(enum.IntEnum):
     """Refused or aborted; or, of `status --check`, that something needs attention."""
     USAGE = 2
     WORKER_BOOT = 3
-    """A worker failed to boot (`run` only)."""
+    """A worker failed to boot (`run` and `doctor` only)."""
     APP_LOAD = 4
-    """The app failed to load (`run` only)."""
+    """The app failed to load (`run` and `doctor` only)."""
     NO_SERVER = 5
     WAIT_ENDED = 6
 

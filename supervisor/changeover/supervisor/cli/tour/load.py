@@ -3,15 +3,16 @@
 import asyncio
 import enum
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from changeover.supervisor.cli.tour.answer import NoResponse, read_answer
+
 TIMEOUT = 10.0
 """Seconds for one answer."""
-PAUSE = 0.004
-"""Seconds between two requests of one client: busy, and not a measurement of the machine's limits."""
 EPOCH_FIELD = b"x-changeover-epoch"
 
 
@@ -29,13 +30,29 @@ class Sample(msgspec.Struct, frozen=True):
         began: When it was sent, CLOCK_MONOTONIC in seconds.
         took: Seconds until its last byte.
         epoch: The epoch that answered, 0 when the answer did not say.
-        body: What was answered.
+        body: The beginning of what was answered.
     """
 
     began: float
     took: float
     epoch: int
     body: bytes
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """What clients ask for, and how.
+
+    Attributes:
+        path: What they ask for.
+        right: Whether a status is the right answer.
+        pause: Seconds between two requests of one client: busy, and not a measurement of the machine's limits.
+        kept: How many bytes of each answer's body are kept.
+    """
+
+    path: str = "/quote"
+    right: Callable[[int], bool] = lambda status: status == 200
+    pause: float = 0.004
+    kept: int = 1024
 
 
 class Unanswered(Exception):
@@ -54,6 +71,7 @@ class Load:
         port: Where the server listens.
         keeping: How many clients keep their connection.
         leaving: How many make a connection for each request.
+        asking: What they ask for.
 
     Attributes:
         samples: Every answer.
@@ -61,8 +79,10 @@ class Load:
         closes: Connections that the server closed unasked.
     """
 
-    def __init__(self, host: str, port: int, keeping: int = 10, leaving: int = 2) -> None:
+    def __init__(self, host: str, port: int, keeping: int = 10, leaving: int = 2, asking: Asking | None = None) -> None:
         self._address = (host, port)
+        self._asking = asking or Asking()
+        self._request_head = f"GET {self._asking.path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: ".encode()
         self._habits = [Habit.KEEP] * keeping + [Habit.LEAVE] * leaving
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -102,7 +122,7 @@ class Load:
         try:
             while not self._stopping:
                 await self._request(reader, writer, habit)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(self._asking.pause)
                 if habit is Habit.LEAVE:
                     return
         finally:
@@ -113,23 +133,15 @@ class Load:
         began = time.monotonic()
         async with asyncio.timeout(TIMEOUT):
             try:
-                writer.write(b"GET /quote HTTP/1.1\r\nHost: demo\r\nConnection: %s\r\n\r\n" % connection)
-                head = await reader.readuntil(b"\r\n\r\n")
-                fields = _fields(head)
-                body = await reader.readexactly(int(fields.get(b"content-length", b"0")))
+                writer.write(self._request_head + connection + b"\r\n\r\n")
+                answer = await read_answer(reader)
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 raise ClosedUnasked(f"closed while a request was under way ({type(error).__name__})") from error
-        if not head.startswith(b"HTTP/1.1 200 "):
-            raise Unanswered(head.partition(b"\r\n")[0].decode("latin-1"))
-        self.samples.append(Sample(began, time.monotonic() - began, int(fields.get(EPOCH_FIELD, b"0")), body))
-        if habit is Habit.KEEP and (fields.get(b"connection", b"").lower() == b"close" or reader.at_eof()):
+            except NoResponse as error:
+                raise Unanswered(str(error)) from error
+        if not self._asking.right(answer.status):
+            raise Unanswered(answer.line)
+        epoch = int(answer.fields.get(EPOCH_FIELD, b"0"))
+        self.samples.append(Sample(began, time.monotonic() - began, epoch, bytes(answer.body[: self._asking.kept])))
+        if habit is Habit.KEEP and (answer.fields.get(b"connection", b"").lower() == b"close" or reader.at_eof()):
             raise ClosedUnasked("closed after an answer")
-
-
-def _fields(head: bytes) -> dict[bytes, bytes]:
-    fields = {}
-    for line in head.split(b"\r\n")[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            fields[name.lower()] = value.strip()
-    return fields

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from changeover.supervisor.cli.tour.load import Load
+from changeover.supervisor.cli.tour.load import Asking, Load
 from tests.waits import until
 
 Answer = Callable[[asyncio.StreamWriter, int, bytes], Awaitable[None]]
@@ -66,6 +66,20 @@ async def test_a_polite_close_that_was_not_asked_for_counts_as_well() -> None:
     async with toy(dismiss) as port, Load("127.0.0.1", port, keeping=1, leaving=0) as load:
         await until(lambda: load.closes > 0)
     assert load.failures[0] == "keep-alive: closed after an answer"
+
+
+async def test_what_is_asked_for_and_which_status_is_right_can_be_said() -> None:
+    heads: list[bytes] = []
+
+    async def missing(writer: asyncio.StreamWriter, count: int, head: bytes) -> None:
+        heads.append(head)
+        writer.write(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnone\r\n0\r\n\r\n")
+
+    asking = Asking("/health?deep=1", lambda status: status < 500, kept=2)
+    async with toy(missing) as port, Load("127.0.0.1", port, keeping=1, leaving=0, asking=asking) as load:
+        await until(lambda: len(load.samples) >= 3)
+    assert (load.failures, load.closes, load.samples[0].body) == ([], 0, b"no")
+    assert heads[0].startswith(b"GET /health?deep=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port)
 
 
 async def test_another_status_is_a_failure() -> None:
