@@ -20,6 +20,7 @@ MODULES = (
     "changeover.supervisor.core.boot",
     "changeover.supervisor.core.zygote",
     "changeover.supervisor.core.shutdown",
+    "changeover.supervisor.core.upgrade",
     "changeover.supervisor.watching.lookout",
     "changeover.workers.participant.aside",
     "changeover.workers.participant.attachment",

@@ -42,7 +42,7 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
-from changeover.supervisor.unanswerable import Stopping, UnknownEpoch, UnknownSlot, WorkerSilent
+from changeover.supervisor.unanswerable import Stopping, UnknownEpoch, UnknownSlot, UpgradeRefused, WorkerSilent
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -88,6 +88,10 @@ class FakeControl:
         pid: Of the supervisor.
         requests: What was asked for.
         stopped: How it was stopped.
+        term: Of the supervisor.
+        upgrades: Who asked for an upgrade, and by which interpreter.
+        upgrade_refused: Why the next upgrade is refused.
+        fell_back: Why it went back.
     """
 
     def __init__(self) -> None:
@@ -109,6 +113,10 @@ class FakeControl:
         self.requests: list[CutoverRequest] = []
         self.stopped: Urgency | None = None
         self.silent: frozenset[int] = frozenset()
+        self.term = 3
+        self.upgrades: list[tuple[Origin, str]] = []
+        self.upgrade_refused = ""
+        self.fell_back = ""
 
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         if self.stopped is not None:
@@ -151,7 +159,7 @@ class FakeControl:
             name="shop",
             version="0.1.0",
             pid=self.pid,
-            term=3,
+            term=self.term,
             started=1_700_000_000.0,
             phase=Phase.IDLE,
             epoch=self.epoch,
@@ -165,6 +173,7 @@ class FakeControl:
             quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
             alarms=self.alarms,
+            fell_back=self.fell_back,
             counts=self.teller.tally.counts({}),
         )
 
@@ -219,6 +228,12 @@ class FakeControl:
 
     def scale(self, slots: int) -> None:
         self.slots = slots
+
+    async def upgrade(self, origin: Origin, python: str) -> None:
+        if self.upgrade_refused:
+            raise UpgradeRefused(self.upgrade_refused)
+        self.upgrades.append((origin, python))
+        self.term += 1
 
     def stop(self, urgency: Urgency) -> None:
         self.stopped = urgency

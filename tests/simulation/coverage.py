@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
+from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, upgrade, zygote
 from changeover.workers.participant import aside, attachment, tenure
 from changeover.workers.protocol.table import Table
 
@@ -19,6 +19,7 @@ TABLES: tuple[Table[Any, Any], ...] = (
     cutover.TABLE,
     retirement.TABLE,
     shutdown.TABLE,
+    upgrade.TABLE,
     attachment.TABLE,
     aside.TABLE,
     tenure.TABLE,

@@ -19,6 +19,7 @@ class Fault(enum.Enum):
     SCALE = "more or fewer workers are wanted"
     REQUEST = "somebody else asks for a cutover"
     CRASH_LOOP = "new workers die for a while"
+    UPGRADE = "the supervisor becomes another program"
     LATER_TERM = "a worker knows a later term"
 
 

@@ -104,6 +104,7 @@ class World(Surroundings):
             Fault.SCALE: lambda _: self.scale(self.random.choice((0, 1, 2, 4, 5))),
             Fault.REQUEST: lambda _: self.edit_and_ask(),
             Fault.CRASH_LOOP: self._loop_crashes,
+            Fault.UPGRADE: lambda _: self._ask_for_upgrade(),
             Fault.LATER_TERM: self._know_a_later_term,
         }
         self.supervisor = Supervisor(self, self.coordinator())
@@ -156,6 +157,29 @@ class World(Surroundings):
             self.note("supervisor", "is killed")
             self.supervisor.die()
             self._absent_until = self.agenda.now + self.random.uniform(0.0, self.plan.absent)
+
+    def _ask_for_upgrade(self) -> None:
+        if self.supervisor.alive:
+            self.supervisor.feed(events.UpgradeRequested(0, Origin(Trigger.COMMAND)))
+
+    def rehearse(self) -> None:
+        """Try another program in a child."""
+        fit = self.random.random() < 0.8
+        found = events.ImageRehearsed("2.0") if fit else events.ImageRefused("does not import")
+        self.supervisor.later(self.random.uniform(0.01, 1.0), found)
+
+    def execute(self) -> None:
+        """Become another program, unless the system refuses."""
+        if self.random.random() < 0.1:
+            self.supervisor.later(0.2, events.ImageRefused("out of memory"))
+            return
+        self.agenda.after(0.2, partial(self._become_another, self.supervisor))
+
+    def _become_another(self, before: Supervisor) -> None:
+        if before is self.supervisor and before.alive and before.exited is None:
+            self.note("supervisor", "executes another program")
+            before.die()
+            self._absent_until = self.agenda.now + self.random.uniform(0.0, 0.5)
 
     def tell_supervisor(self, delay: float, event: Event) -> None:
         """Let whichever supervisor lives then hear of something."""

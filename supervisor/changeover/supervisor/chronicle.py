@@ -9,6 +9,7 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Aborted, Origin
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.upgrade_records import FellBack
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.amounts import age
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
@@ -28,6 +29,7 @@ class Chronicle:
         unserved: Why the control socket is not served, empty while it is.
         automatic: When changes are taken without being asked for.
         blind: Why the kernel tells of no changes, empty while it does.
+        fell_back: Why the last upgrade of the supervisor failed, empty when it did not.
         aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
     """
@@ -39,6 +41,7 @@ class Chronicle:
         self.unserved = ""
         self.automatic: tuple[str, ...] = ()
         self.blind = ""
+        self.fell_back = ""
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
@@ -67,6 +70,8 @@ class Chronicle:
                 self.automatic, self.blind = policies, ""
             case WatchingBlind(reason=reason):
                 self.blind = reason
+            case FellBack(reason=reason):
+                self.fell_back = reason
             case records.LeasesEnded():
                 self.ended.extend(_ended(record))
 

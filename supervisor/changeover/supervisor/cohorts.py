@@ -124,6 +124,11 @@ class Cohorts:
         else:
             zygote.fork(birth)
 
+    def links(self) -> dict[str, int]:
+        """Every connection to a zygote, by the name of its socket."""
+        links = (zygote.link for zygote in self._zygotes.values())
+        return {name: fd for name, fd in links if fd >= 0}
+
     def belongings(self, cohort: int) -> Belongings:
         """What a cohort's zygote inherited, under its own numbers."""
         return self._belongings[cohort]

@@ -262,6 +262,7 @@ class StatusView(msgspec.Struct, frozen=True):
         stopping: How the server is being stopped, None while it is not.
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
+        fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
     """
 
     name: str
@@ -284,6 +285,7 @@ class StatusView(msgspec.Struct, frozen=True):
     stopping: Urgency | None = None
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
+    fell_back: str = ""
 
     @property
     def staff(self) -> tuple[SlotView, ...]:
@@ -359,6 +361,18 @@ class Control(Protocol):
 
         Raises:
             Stopping: The server is being stopped.
+        """
+        ...
+
+    async def upgrade(self, origin: Origin, python: str) -> None:
+        """Replace the supervisor's own program; returns when that is about to happen.
+
+        Args:
+            origin: Who asks.
+            python: The interpreter that is to run the new one; empty for the one that runs now.
+
+        Raises:
+            UpgradeRefused: It does not come about.
         """
         ...
 

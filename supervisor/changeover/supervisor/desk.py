@@ -21,18 +21,26 @@ from changeover.supervisor.control import (
     UnitLine,
 )
 from changeover.supervisor.core import child, cutover, events, retirement, shutdown
-from changeover.supervisor.core.entries import Aborted
+from changeover.supervisor.core.entries import Aborted, Origin
 from changeover.supervisor.core.events import Event, Question, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.view import Overview, SlotPicture
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
-from changeover.supervisor.unanswerable import SlotEmpty, Stopping, UnknownEpoch, UnknownSlot, WorkerSilent
+from changeover.supervisor.unanswerable import (
+    SlotEmpty,
+    Stopping,
+    UnknownEpoch,
+    UnknownSlot,
+    UpgradeRefused,
+    WorkerSilent,
+)
 from changeover.supervisor.views import (
     STOPPING,
     alarms,
     blindness,
+    failed_upgrade,
     journal_state,
     plugin_views,
     quarantine_views,
@@ -85,6 +93,7 @@ class Desk:
         self._started = time.time()
         self._tickets = itertools.count(1)
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
+        self._upgrades: dict[int, asyncio.Future[str]] = {}
         self._answers: dict[int, asyncio.Future[WorkerMessage | None]] = {}
 
     def resolve(self, ticket: int, outcome: Outcome) -> None:
@@ -92,6 +101,12 @@ class Desk:
         waiting = self._outcomes.pop(ticket, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(outcome)
+
+    def upgraded(self, ticket: int, refused: str) -> None:
+        """Hand on whether an upgrade comes about."""
+        waiting = self._upgrades.pop(ticket, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(refused)
 
     def answer(self, ticket: int, message: WorkerMessage | None) -> None:
         """Hand a worker's answer to whoever waits for it."""
@@ -134,7 +149,12 @@ class Desk:
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
-            alarms=(*alarms(overview, told.degraded, told.unserved), *blindness(told.blind)),
+            alarms=(
+                *alarms(overview, told.degraded, told.unserved),
+                *blindness(told.blind),
+                *failed_upgrade(told.fell_back),
+            ),
+            fell_back=told.fell_back,
             counts=self._counts(),
         )
 
@@ -202,6 +222,14 @@ class Desk:
         if self._picture().stopping is not shutdown.State.RUNNING:
             raise Stopping
         self._feed(events.ScaleRequested(slots))
+
+    async def upgrade(self, origin: Origin, python: str) -> None:
+        """See `Control`."""
+        ticket = next(self._tickets)
+        self._upgrades[ticket] = decided = asyncio.get_running_loop().create_future()
+        self._feed(events.UpgradeRequested(ticket, origin, python))
+        if refused := await decided:
+            raise UpgradeRefused(refused)
 
     def stop(self, urgency: Urgency) -> None:
         """See `Control`."""

@@ -28,6 +28,7 @@ from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
+from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.identity import WorkerId
@@ -62,6 +63,8 @@ class Hands:
         held: What rollbacks set aside.
         quarantine: What was refused and is not tried again by itself.
         birth: What a new worker is told.
+        replacement: Replaces our own program.
+        upgraded: Takes how a wish for that ended, by ticket: why not, or nothing.
         tell: Takes records.
         resolve: Takes outcomes, by ticket.
         answer: Takes workers' answers, by ticket.
@@ -78,6 +81,8 @@ class Hands:
     held: Callable[[], frozenset[Held]]
     quarantine: Callable[[], tuple[Quarantined, ...]]
     birth: Callable[[WorkerId, str, int], Birth]
+    replacement: Replacement
+    upgraded: Callable[[int, str], None]
     tell: Callable[[Record], None]
     resolve: Callable[[int, Outcome], None]
     answer: Callable[[int, WorkerMessage | None], None]
@@ -124,6 +129,9 @@ class Driver:
             effects.Preflight: self._preflight,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: lambda effect: self._forget(effect.timer),
+            effects.RehearseImage: lambda effect: self._start(hands.replacement.rehearse(effect.python)),
+            effects.ExecuteImage: lambda effect: hands.replacement.execute(effect.python),
+            effects.UpgradeDecided: lambda effect: hands.upgraded(effect.ticket, effect.refused),
             effects.Resolve: self._resolve,
             effects.Answer: lambda effect: hands.answer(effect.ticket, effect.message),
             effects.Tell: lambda effect: self.tell(effect.record),

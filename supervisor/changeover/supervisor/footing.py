@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from changeover.supervisor.host import Host
 from changeover.supervisor.process.estate import Estate
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory
+from changeover.supervisor.upgrade.handed import Handed
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.runtime import counts
@@ -41,7 +41,7 @@ class Footing:
 
 
 async def take_footing(
-    host: Host, runtime: RuntimeDirectory, journal: str, inherited: Mapping[str, int], stack: AsyncExitStack
+    host: Host, runtime: RuntimeDirectory, journal: str, handed: Handed | None, stack: AsyncExitStack
 ) -> Footing:
     """Find who serves on and take over what they hold, or make everything anew.
 
@@ -49,16 +49,18 @@ async def take_footing(
         host: Takes addresses.
         runtime: Held.
         journal: Identity of the journal.
-        inherited: Connections to zygotes from before this process was executed anew, by the socket's name.
+        handed: What the program before handed over; None for the first one in this process.
         stack: Takes what is to be let go of in the end.
 
     Raises:
         SupervisorError: Who serves on cannot be adopted, or something cannot be had.
     """
-    estate = await asyncio.to_thread(runtime.find_estate, host.account, inherited)
+    links, held = ({}, None) if handed is None else (handed.zygotes, handed.belongings)
+    estate = await asyncio.to_thread(runtime.find_estate, host.account, links, held)
     stack.callback(estate.close)
     runtime.refuse_foreign(estate, journal)
-    secret = runtime.make_secret() if estate.empty else runtime.read_secret(estate)
+    fresh = estate.empty and handed is None
+    secret = runtime.make_secret() if fresh else runtime.read_secret(estate)
     listeners = host.listen(estate.sockets)
     stack.callback(listeners.close)
     cell = runtime.make_cell() if estate.cell is None else CellWriter(os.dup(estate.cell))

@@ -45,15 +45,19 @@ class Host:
         self._commands = Commands(settings.hooks, settings.name)
         self.account: Account | None = None
 
-    def take_runtime(self, paths: Paths) -> RuntimeDirectory:
+    def take_runtime(self, paths: Paths, lock: int | None) -> RuntimeDirectory:
         """Find out whom workers run as, and hold the runtime directory for them.
+
+        Args:
+            paths: Where it is.
+            lock: Descriptor of the lock that this process held before it was executed anew.
 
         Raises:
             SupervisorError: We may not do what the settings ask for, or the directory cannot be had.
         """
         self.account = other_account(self._settings)
         refuse_impossible(map(parse_rlimit, self._settings.rlimits))
-        return RuntimeDirectory.take(paths.runtime, self._settings.name, self.account)
+        return RuntimeDirectory.take(paths.runtime, self._settings.name, self.account, lock)
 
     async def prepare(self, runtime: RuntimeDirectory, paths: Paths) -> None:
         """Run what comes before the boot, and make the places that workers read.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,10 +22,9 @@ from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
-from changeover.supervisor.core.entries import Origin, Recovered, Trigger
+from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
-from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
@@ -35,9 +35,11 @@ from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
 from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
-from changeover.supervisor.process.signals import Meaning, Received, SignalInbox
+from changeover.supervisor.process.signals import SignalInbox
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.supervisor.replacement import Replacement
+from changeover.supervisor.signalled import Signalled
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.loop_lag import LoopLag
 from changeover.supervisor.telemetry.shell import (
@@ -46,12 +48,11 @@ from changeover.supervisor.telemetry.shell import (
     ControlUnserved,
     Finished,
     Listening,
-    LogReopened,
-    SignalTaken,
 )
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
-from changeover.supervisor.unanswerable import Stopping
+from changeover.supervisor.upgrade.handed import Handed
+from changeover.supervisor.upgrade.program import Program
 from changeover.supervisor.watching.places import plan
 from changeover.supervisor.watching.watching import Beginning, Watching, begin
 from changeover.workers.protocol.identity import WorkerId
@@ -76,6 +77,7 @@ def run(
     settings: Settings,
     read_settings: ReadSettings,
     inbox: SignalInbox,
+    program: Program,
     tracebacks: Tracebacks = Tracebacks.WHOLE,
 ) -> int:
     """Serve until told to stop.
@@ -84,6 +86,7 @@ def run(
         settings: What to serve, and how.
         read_settings: Reads them again for each scan.
         inbox: Takes signals since before anything that takes time.
+        program: What runs this service.
         tracebacks: How much of them the log has.
 
     Returns:
@@ -92,13 +95,15 @@ def run(
     Raises:
         SupervisorError: The service cannot start; the message says why and what to do.
     """
-    return asyncio.run(_serve(settings, read_settings, inbox, tracebacks))
+    return asyncio.run(_serve(settings, read_settings, inbox, program, tracebacks))
 
 
-async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks) -> int:
+async def _serve(
+    settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, program: Program, tracebacks: Tracebacks
+) -> int:
     host = Host(settings)
     try:
-        return await _serve_on(host, settings, read_settings, inbox, tracebacks)
+        return await _serve_on(host, settings, read_settings, inbox, program, tracebacks)
     except SupervisorError as error:
         host.failed(str(error))
         raise
@@ -107,16 +112,23 @@ async def _serve(settings: Settings, read_settings: ReadSettings, inbox: SignalI
 
 
 async def _serve_on(
-    host: Host, settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, tracebacks: Tracebacks
+    host: Host,
+    settings: Settings,
+    read_settings: ReadSettings,
+    inbox: SignalInbox,
+    program: Program,
+    tracebacks: Tracebacks,
 ) -> int:
-    places = paths(settings, os.environ, os.getuid())
+    places, handed = paths(settings, os.environ, os.getuid()), program.handed
     async with AsyncExitStack() as stack:
-        runtime = host.take_runtime(places)
+        runtime = host.take_runtime(places, None if handed is None else handed.runtime_lock)
         stack.callback(runtime.close)
         await host.prepare(runtime, places)
-        journal = await Journal.open(places.journal, settings.history.keep)
+        journal = await Journal.open(
+            places.journal, settings.history.keep, None if handed is None else handed.state_lock
+        )
         stack.push_async_callback(journal.close)
-        footing = await take_footing(host, runtime, journal.id, {}, stack)
+        footing = await take_footing(host, runtime, journal.id, handed, stack)
         apart = (places.state, places.runtime)
         beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
         scanner = Scanner(settings, read_settings, places.store, apart)
@@ -128,6 +140,7 @@ async def _serve_on(
             places.store,
             beginning,
             host,
+            program,
             tracebacks,
         )
         stack.push_async_callback(host.name_holders, footing.listeners, service.tell)
@@ -171,11 +184,11 @@ class Service:
         store: Path,
         beginning: Beginning,
         host: Host,
+        program: Program,
         tracebacks: Tracebacks,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
-        self._reloads: set[asyncio.Task[Outcome]] = set()
         self._settings, self._host = settings, host
         self._store = store
         self._footing = footing
@@ -204,7 +217,9 @@ class Service:
             lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
         )
-        self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved)
+        inherited = -1 if program.handed is None else program.handed.control
+        self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved, inherited)
+        self._replacement = Replacement(program, self._handed, journal.copy, self._driver.feed, self.tell)
         self._watching = Watching(self._loop, beginning, self._desk.request_cutover, self.tell)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None
@@ -219,6 +234,8 @@ class Service:
                 held=lambda: self._machine.view().held,
                 quarantine=lambda: self._machine.view().quarantine,
                 birth=self._birth,
+                replacement=self._replacement,
+                upgraded=self._desk.upgraded,
                 tell=self.tell,
                 resolve=self._desk.resolve,
                 answer=self._desk.answer,
@@ -239,7 +256,8 @@ class Service:
         self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
         await self._control.start()
         self._host.began(self.tell)
-        inbox.attach(self._loop, self._on_signal)
+        signalled = Signalled(self._loop, self._desk, self.stop, self._wanted, self._driver.feed, self.tell)
+        inbox.attach(self._loop, signalled.take)
 
     def _open_link(self) -> None:
         """Hear workers; the first event has to come before anything that they say."""
@@ -271,6 +289,7 @@ class Service:
         self._teller.tell(record)
         self._watching.hear(record)
         self._host.hear(record)
+        self._replacement.hear(record)
 
     def tell_rest(self) -> None:
         """Tell what waits to be told."""
@@ -311,39 +330,6 @@ class Service:
             if self._machine.view().stopping is shutdown.State.RUNNING:
                 self._driver.feed(events.StopRequested(Urgency.GRACEFUL))
 
-    def _on_signal(self, received: Received) -> None:
-        self.tell(SignalTaken(received.signum.name, received.meaning.value))
-        match received.meaning:
-            case Meaning.RELOAD:
-                self._reload()
-            case Meaning.STOP_GRACEFULLY:
-                self.stop(Urgency.GRACEFUL)
-            case Meaning.STOP_QUICKLY:
-                self.stop(Urgency.QUICK)
-            case Meaning.MORE_WORKERS:
-                self._driver.feed(events.ScaleRequested(self._wanted() + 1))
-            case Meaning.FEWER_WORKERS:
-                self._driver.feed(events.ScaleRequested(max(1, self._wanted() - 1)))
-            case Meaning.DRAIN_WORKERS:
-                self._driver.feed(events.ScaleRequested(0))
-            case Meaning.REOPEN_LOGS:
-                log.reopen()
-                self.tell(LogReopened())
-
-    def _reload(self) -> None:
-        origin = Origin(Trigger.HUP, uid=os.getuid())
-        waiting = self._loop.create_task(self._desk.request_cutover(CutoverRequest(origin)))
-        self._reloads.add(waiting)
-        waiting.add_done_callback(self._reloaded)
-
-    def _reloaded(self, waiting: asyncio.Task[Outcome]) -> None:
-        self._reloads.discard(waiting)
-        error = None if waiting.cancelled() else waiting.exception()
-        if isinstance(error, Stopping):
-            logger.info("HUP has no effect: %s", error)
-        elif error is not None:
-            self._loop.call_exception_handler({"message": "a reload failed", "exception": error, "task": waiting})
-
     def _wanted(self) -> int:
         return self._machine.view().wanted
 
@@ -363,6 +349,17 @@ class Service:
         held, journal = self._footing.belongings(), self._journal.id
         return zygote_plan(
             self._settings, cohort, rolled, application, self._store, held, journal, os.environ, self._host.account
+        )
+
+    def _handed(self) -> Handed:
+        footing = self._footing
+        return Handed(
+            version("changeover"),
+            footing.runtime.lock,
+            self._journal.lock,
+            footing.belongings(),
+            self._cohorts.links(),
+            self._control.descriptor,
         )
 
     def _discarded(self) -> dict[str, int]:

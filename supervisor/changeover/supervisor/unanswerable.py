@@ -42,6 +42,25 @@ class NothingToRollBack(ControlError):
         super().__init__("there is no earlier committed epoch to go back to; `changeover history` lists what is kept")
 
 
+class UpgradeRefused(ControlError):
+    """The supervisor goes on with the program that it runs.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the supervisor is not upgraded, it goes on as it is: {reason}")
+
+
+class InterpreterNotYours(ControlError):
+    """Another interpreter would run as the supervisor's user, and somebody else asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__("an interpreter can be chosen by root and by the supervisor's own user only: leave out python")
+
+
 class SlotEmpty(ControlError):
     """The slot has no serving worker that could answer.
 

@@ -143,6 +143,11 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     return tuple(found)
 
 
+def failed_upgrade(reason: str) -> tuple[str, ...]:
+    """The alarm of a supervisor that went back to the program before."""
+    return (f"the last upgrade failed, the program before it runs again: {reason}",) if reason else ()
+
+
 def blindness(reason: str) -> tuple[str, ...]:
     """The alarm for changes that are noticed late; empty `reason`: for none."""
     return (f"the kernel tells of no changes: {reason}",) if reason else ()

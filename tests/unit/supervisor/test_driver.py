@@ -48,6 +48,8 @@ class World:
                 held=frozenset,
                 quarantine=tuple,
                 birth=missing,
+                replacement=missing,
+                upgraded=missing,
                 tell=self.tell,
                 resolve=missing,
                 answer=missing,

@@ -68,6 +68,18 @@ class StopBody(Body, frozen=True):
     urgency: Urgency = Urgency.GRACEFUL
 
 
+class UpgradeBody(Body, frozen=True):
+    """A wish that the supervisor becomes another program.
+
+    Attributes:
+        python: The interpreter that is to run it; empty for the one that runs now.
+        label: The operator's words for it.
+    """
+
+    python: str = ""
+    label: str = ""
+
+
 class CutoverAnswer(msgspec.Struct, frozen=True):
     """How a cutover ended.
 

@@ -101,18 +101,24 @@ class Client:
         """Read a resource; raises as `raw` does."""
         return msgspec.json.decode(self.raw("GET", target), type=type)
 
-    def raw(self, method: str, target: str, body: msgspec.Struct | None = None) -> bytes:
+    def raw(self, method: str, target: str, body: msgspec.Struct | None = None, seconds: float = ANSWER) -> bytes:
         """Send a request and return the answer's bytes.
+
+        Args:
+            method: `GET`, `POST` or `PUT`.
+            target: Path and query.
+            body: Sent as JSON.
+            seconds: Until it has to be answered.
 
         Raises:
             NoAnswer: Nobody serves the socket, or not in time.
             ProblemAnswered: The server refuses.
         """
         try:
-            with self._exchange(method, target, body, {}, _Deadline(ANSWER)) as answer:
+            with self._exchange(method, target, body, {}, _Deadline(seconds)) as answer:
                 return answer.read()
         except TimeoutError as error:
-            raise NoAnswer(self.path, f"silent for {ANSWER:g} s") from error
+            raise NoAnswer(self.path, f"silent for {seconds:g} s") from error
 
     def stream(
         self,

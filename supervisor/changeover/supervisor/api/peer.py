@@ -1,6 +1,7 @@
 """Who is at the other end of a control connection, as the kernel says."""
 
 import asyncio
+import os
 import pwd
 import socket
 import struct
@@ -47,6 +48,12 @@ def _credentials(sock: socket.socket | None) -> Peer:
     if sock is None or sock.family is not socket.AF_UNIX:
         return NOBODY
     return Peer(*CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)))
+
+
+def may_choose_interpreter(request: "Request") -> bool:
+    """Whether whoever asks may run programs as the supervisor's user anyhow."""
+    peer: Peer = getattr(request.state, "peer", NOBODY)
+    return peer.uid in (0, os.geteuid())
 
 
 async def origin_of(request: "Request", label: str) -> Origin:

@@ -73,6 +73,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     unanswerable.SlotEmpty: (409, "slot-empty"),
     unanswerable.WorkerSilent: (504, "worker-silent"),
     unanswerable.Stopping: (503, "stopping"),
+    unanswerable.UpgradeRefused: (409, "upgrade-refused"),
+    unanswerable.InterpreterNotYours: (403, "interpreter-not-yours"),
 }
 """Error -> status and name of the problem. Subclasses not listed are the server's own fault."""
 

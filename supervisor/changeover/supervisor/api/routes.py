@@ -15,6 +15,7 @@ from changeover.supervisor.control import Control
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
 from changeover.supervisor.telemetry.stream import Told
+from changeover.supervisor.unanswerable import InterpreterNotYours
 
 DEFAULT_HISTORY = 20
 MOST_HISTORY = 1000
@@ -116,6 +117,14 @@ async def stop(control: Control, request: Request, body: bodies.StopBody) -> Res
     return _json(accepted, status=202)
 
 
+async def upgrade(control: Control, request: Request, body: bodies.UpgradeBody) -> Response:
+    """Replace the supervisor's program."""
+    if body.python and not peer.may_choose_interpreter(request):
+        raise InterpreterNotYours
+    await control.upgrade(await peer.origin_of(request, body.label), body.python)
+    return _json(bodies.Accepted(control.status().epoch), status=202)
+
+
 async def events(control: Control, request: Request, _: None) -> Response:
     """Stream what is told."""
     text = request.headers.get("last-event-id") or request.query_params.get("after")
@@ -181,6 +190,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Changes the number of workers; the oldest leave first.",
         bodies.Accepted,
         bodies.ScaleBody,
+    ),
+    Endpoint(
+        "POST",
+        "/v1/upgrade",
+        upgrade,
+        "Replaces the supervisor's own program, once it was tried and no cutover runs; answers when that begins. "
+        "`term` in the status rises when it is done, and `fell_back` says why it was not.",
+        bodies.Accepted,
+        bodies.UpgradeBody,
     ),
     Endpoint("POST", "/v1/stop", stop, "Ends the server.", bodies.Accepted, bodies.StopBody),
     Endpoint(

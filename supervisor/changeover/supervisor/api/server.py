@@ -44,25 +44,37 @@ class ControlSocket:
         app: What answers.
         path: Where to bind; a socket that is there already is replaced (the runtime directory is locked by then).
         alarm: Told, at most once, when the socket cannot be served or ceases to be.
+        inherited: Descriptor of the listening socket that this process had before it was executed anew; whoever
+            connected in between is answered.
     """
 
-    def __init__(self, app: ASGIApp, path: Path, alarm: Callable[[ControlSocketUnserved], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, path: Path, alarm: Callable[[ControlSocketUnserved], None], inherited: int = -1
+    ) -> None:
         self._app = app
         self._path = path
         self._alarm = alarm
+        self._inherited = inherited
+        self._listening: socket.socket | None = None
         self._server: _EmbeddedServer | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Bind and serve. Never raises for what is wrong with the socket: the alarm hears it."""
         try:
-            sock = _bind(self._path)
+            sock = _bind(self._path) if self._inherited < 0 else socket.socket(fileno=self._inherited)
         except OSError as error:
             self._alarm(ControlSocketUnserved(self._path, str(error)))
             return
+        self._listening = sock
         self._server = _EmbeddedServer(_configuration(self._app))
         self._serving = asyncio.create_task(self._serve(self._server, sock), name="control socket")
         await self._server.settled.wait()
+
+    @property
+    def descriptor(self) -> int:
+        """Of the listening socket; -1 when it is not served."""
+        return -1 if self._listening is None else self._listening.fileno()
 
     async def stop(self) -> None:
         """Let answers under way finish for a moment, then be gone; the socket is removed."""

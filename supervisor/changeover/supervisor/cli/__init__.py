@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Tell everything that is known of one epoch."),
     "scale": ("scale", "Change the number of workers."),
     "events": ("events", "Print what the server tells, and follow it."),
+    "upgrade": ("upgrade", "Replace the supervisor's own program; workers serve on."),
     "stop": ("stop", "Stop a server."),
     "doctor": ("doctor", "Say whether an application is fit for being changed while it serves."),
     "demo": ("demo", "Watch plugins change under load, in half a minute."),

@@ -24,6 +24,9 @@ from changeover.supervisor.process.standard_descriptors import fill_standard_des
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
+from changeover.supervisor.upgrade.handed import take
+from changeover.supervisor.upgrade.launch import Launch
+from changeover.supervisor.upgrade.program import Program
 
 HELP = """Serve an application, plugins, or both, until TERM or INT.
 
@@ -82,6 +85,8 @@ def command(
     """See HELP."""
     fill_standard_descriptors()
     leave_first_place()
+    inherited = take(os.environ)
+    launch = Launch.of_this_process()
     inbox = SignalInbox(Terminal.of_this_process())
     inbox.open()
     os.environ.update(variables(env_file, env))
@@ -94,7 +99,8 @@ def command(
         return
     _install_log(Level(log_level), log.LogFormat(log_format), log_file)
     with pid_file(pid):
-        raise SystemExit(_serve(settings, found, inbox, Tracebacks.OWN if reload else Tracebacks.WHOLE))
+        tracebacks = Tracebacks.OWN if reload else Tracebacks.WHOLE
+        raise SystemExit(_serve(settings, found, inbox, Program(launch, inherited), tracebacks))
 
 
 def _checked(found: Source) -> Settings:
@@ -112,10 +118,10 @@ def _install_log(level: Level, format: log.LogFormat, file: Path | None) -> None
         raise click.UsageError(f"--log-file {file} cannot be written: {error.strerror}") from error
 
 
-def _serve(settings: Settings, found: Source, inbox: SignalInbox, tracebacks: Tracebacks) -> int:
+def _serve(settings: Settings, found: Source, inbox: SignalInbox, program: Program, tracebacks: Tracebacks) -> int:
     from changeover.supervisor.service import run
 
     try:
-        return run(settings, lambda: check(found), inbox, tracebacks)
+        return run(settings, lambda: check(found), inbox, program, tracebacks)
     except SupervisorError as error:
         raise Failure(str(error), Exit.REFUSED) from error

@@ -127,6 +127,16 @@ class Coordinator:
             self._end_scan(outcome.Refused(self._serving(), reason=why))
         self.fail(why)
 
+    def pause(self, why: str) -> None:
+        """Refuse every wish until `resume`; what runs goes on."""
+        self.obstacle = why
+        self._wishes.refuse_all(why)
+
+    def resume(self) -> None:
+        """Take wishes again."""
+        self.obstacle = None
+        self.proceed()
+
     def abandon(self) -> None:
         """Tell those who still wait that nothing changed, or that this supervisor will not know."""
         if self.run is not None:

@@ -158,6 +158,25 @@ class Answer(Effect, frozen=True):
     message: WorkerMessage | None
 
 
+class RehearseImage(Effect, frozen=True):
+    """Try the new program in a child; answer ImageRehearsed or ImageRefused."""
+
+    python: str
+
+
+class ExecuteImage(Effect, frozen=True):
+    """Become the new program, once who asked was answered; answer ImageRefused when the system does not let us."""
+
+    python: str
+
+
+class UpgradeDecided(Effect, frozen=True):
+    """Tell the one who asked for upgrade `ticket`: it is executed now, or `refused` says why not."""
+
+    ticket: int
+    refused: str = ""
+
+
 class Tell(Effect, frozen=True):
     """Let operators know."""
 

@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core.entries import Decision, Recovered, SlotRefusal
+from changeover.supervisor.core.entries import Decision, Origin, Recovered, SlotRefusal
 from changeover.supervisor.core.outcome import CutoverRequest, ScanResult
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
@@ -37,6 +37,7 @@ class TimerKind(enum.Enum):
     """Subject: cohort."""
     ADOPTION = "adoption"
     SHUTDOWN = "shutdown"
+    UPGRADE = "upgrade"
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -248,6 +249,32 @@ class ScaleRequested(Event, frozen=True):
     """So many workers are wanted from here on, from 0."""
 
     slots: int
+
+
+class UpgradeRequested(Event, frozen=True):
+    """Our own program is to be replaced, in this process; answered by `UpgradeDecided(ticket)`.
+
+    Attributes:
+        ticket: Of the request.
+        origin: Who asked.
+        python: The interpreter that is to run it; empty for the one that runs now.
+    """
+
+    ticket: int
+    origin: Origin
+    python: str = ""
+
+
+class ImageRehearsed(Event, frozen=True):
+    """The new program runs, understands our settings, our journal and what it would be handed."""
+
+    version: str
+
+
+class ImageRefused(Event, frozen=True):
+    """The new program cannot take over, or could not be executed: we go on."""
+
+    reason: str
 
 
 class StopRequested(Event, frozen=True):

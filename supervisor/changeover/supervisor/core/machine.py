@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from changeover.supervisor.core import boot, entries, events
-from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal
+from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
@@ -77,6 +77,7 @@ class Machine:
         parts, start = self._awake(type(event).__name__)
         self._handlers[type(event)](event)
         start.review()
+        parts.upgrade.review()
         if parts.shutdown.begun:
             parts.shutdown.review()
 
@@ -122,7 +123,10 @@ class _Handlers:
             events.PreflightRefused: lambda event: coordinator.preflight_refused(event.epoch, event.refusals),
             events.Asked: self._asked,
             events.ScaleRequested: self._scale,
-            events.StopRequested: lambda event: self._start.stop(event.urgency),
+            events.UpgradeRequested: self._upgrade,
+            events.ImageRehearsed: lambda event: parts.upgrade.rehearsed(event.version),
+            events.ImageRefused: lambda event: parts.upgrade.refused(event.reason),
+            events.StopRequested: self._stop,
         }
 
     # ---- workers ----
@@ -228,6 +232,16 @@ class _Handlers:
             self._start.scale(event.slots)
             self._parts.coordinator.preparing.recount()
 
+    def _upgrade(self, event: events.UpgradeRequested) -> None:
+        if self._parts.shutdown.begun:
+            self._out.put(UpgradeDecided(event.ticket, "the service is stopping"))
+        else:
+            self._parts.upgrade.ask(event)
+
+    def _stop(self, event: events.StopRequested) -> None:
+        self._parts.upgrade.refused("the service is stopping")
+        self._start.stop(event.urgency)
+
     # ---- time ----
 
     def _timer_fired(self, event: events.TimerFired) -> None:
@@ -257,6 +271,8 @@ class _Handlers:
                 parts.zygotes.overdue(timer.subject)
             case TimerKind.SHUTDOWN:
                 parts.shutdown.overdue()
+            case TimerKind.UPGRADE:
+                parts.upgrade.overdue()
             case _:
                 parts.coordinator.overdue(timer)
 

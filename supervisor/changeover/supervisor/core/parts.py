@@ -13,6 +13,7 @@ from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Roster
 from changeover.supervisor.core.shutdown import Shutdown
 from changeover.supervisor.core.succession import Succession
+from changeover.supervisor.core.upgrade import Upgrade
 from changeover.supervisor.core.voting import Voting
 from changeover.supervisor.core.wishes import Resolver, Wishes
 from changeover.supervisor.core.writing import Writing
@@ -31,7 +32,7 @@ class Parts:
 
     __slots__ = (
         "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "recycling", "retirement",
-        "roster", "shutdown", "succession", "wishes", "writing", "zygotes",
+        "roster", "shutdown", "succession", "upgrade", "wishes", "writing", "zygotes",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, booted: Booted, out: Outbox, resolve: Resolver) -> None:
@@ -69,5 +70,6 @@ class Parts:
             out,
             booted.secret,
         )
+        self.upgrade = Upgrade(self.coordinator, policy.deadlines.upgrade, out)
         self.recycling = Recycling(policy.limits, self.roster, self.children, self.coordinator, out)
         self.shutdown = Shutdown(policy, self.roster, self.children, self.zygotes, self.coordinator, out)

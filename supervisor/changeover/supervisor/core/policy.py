@@ -36,6 +36,7 @@ class Deadlines(msgspec.Struct, frozen=True):
         quick: From QUIT to KILL.
         kill: From KILL to giving up on a process that does not die.
         handover: From being replaced to being gone; longer than every class of lease may hold a process.
+        upgrade: For a cutover that an upgrade of the supervisor finds under way; past it the cutover is aborted.
     """
 
     scan: float = 60.0
@@ -52,6 +53,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     quick: float = 5.0
     kill: float = 10.0
     handover: float = 3660.0
+    upgrade: float = 60.0
 
 
 class Rhythm(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -40,12 +40,13 @@ class JournalFile:
         path: Its file; made with its folder when it is not there.
         keep: How many committed epochs stay in it.
         clock: The wall clock, seconds since 1970.
+        lock: Descriptor of the lock that this process held before it was executed anew.
 
     Raises:
         JournalError: It cannot be had; the subclass says why.
     """
 
-    def __init__(self, path: Path, keep: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, keep: int, clock: Callable[[], float] = time.time, lock: int | None = None) -> None:
         self.path = path
         self._keep = keep
         self._clock = clock
@@ -53,7 +54,7 @@ class JournalFile:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             raise JournalUnreachable(path, error.strerror or str(error)) from error
-        self._lock = StateLock(path.with_suffix(".lock"))
+        self._lock = StateLock(path.with_suffix(".lock"), lock)
         try:
             with _naming(path):
                 self._connection = connect(path)
@@ -179,6 +180,20 @@ class JournalFile:
         """
         with _naming(self.path):
             return totals.read(self._connection)
+
+    @property
+    def lock(self) -> int:
+        """Descriptor of its lock."""
+        return self._lock.descriptor
+
+    def copy(self, path: Path) -> None:
+        """Copy it into another file.
+
+        Raises:
+            JournalError: It cannot be read, or the copy not written.
+        """
+        with _naming(self.path), closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def close(self) -> None:
         """Close the file and let the next supervisor have it."""

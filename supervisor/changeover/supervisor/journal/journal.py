@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -27,19 +28,21 @@ class Journal:
         self._executor = executor
 
     @classmethod
-    async def open(cls, path: Path, keep: int) -> "Journal":
+    async def open(cls, path: Path, keep: int, lock: int | None = None) -> "Journal":
         """Open the journal, or make it.
 
         Args:
             path: Its file.
             keep: How many committed epochs stay in it.
+            lock: Descriptor of the lock that this process held before it was executed anew.
 
         Raises:
             JournalError: It cannot be had; the subclass says why.
         """
         executor = ThreadPoolExecutor(1, "journal")
         try:
-            file = await asyncio.get_running_loop().run_in_executor(executor, JournalFile, path, keep)
+            make = partial(JournalFile, path, keep, lock=lock)
+            file = await asyncio.get_running_loop().run_in_executor(executor, make)
         except BaseException:
             executor.shutdown(wait=False)
             raise
@@ -49,6 +52,15 @@ class Journal:
     def id(self) -> str:
         """The journal's identity, made once."""
         return self._file.id
+
+    @property
+    def lock(self) -> int:
+        """Descriptor of its lock."""
+        return self._file.lock
+
+    async def copy(self, path: Path) -> None:
+        """Copy it into another file."""
+        await self._run(self._file.copy, path)
 
     async def append(self, entry: JournalEntry) -> int:
         """Make `entry` durable; see `JournalFile.append`."""

@@ -12,15 +12,18 @@ class StateLock:
 
     Args:
         path: The lock's file; made when it is not there, never removed.
+        inherited: Descriptor of the lock that this process held before it was executed anew.
 
     Raises:
         JournalHeld: Another process holds it.
         JournalUnreachable: It cannot be opened or made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inherited: int | None = None) -> None:
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._fd = (
+                inherited if inherited is not None else os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            )
         except OSError as error:
             raise JournalUnreachable(path, error.strerror or str(error)) from error
         try:
@@ -31,6 +34,11 @@ class StateLock:
             raise JournalHeld(path, int(written) if written.isdigit() else 0) from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    @property
+    def descriptor(self) -> int:
+        """What holds the lock."""
+        return self._fd
 
     def close(self) -> None:
         """Let the next one have it."""

@@ -79,13 +79,14 @@ class DirectoryLock:
         self._fd = fd
 
     @classmethod
-    def take(cls, directory: Path, name: str, runtime: Path) -> Self:
+    def take(cls, directory: Path, name: str, runtime: Path, inherited: int | None = None) -> Self:
         """Lock `directory` and leave a note about this process.
 
         Args:
             directory: What to lock.
             name: The service's name.
             runtime: Its runtime directory.
+            inherited: Descriptor of the lock that this process held before it was executed anew.
 
         Raises:
             DirectoryHeld: Another living process has it.
@@ -93,7 +94,11 @@ class DirectoryLock:
         """
         path = directory / LOCK_FILE
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            fd = (
+                inherited
+                if inherited is not None
+                else os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            )
         except OSError as error:
             raise LockUnusable(path, error.strerror or str(error)) from error
         try:
@@ -113,6 +118,11 @@ class DirectoryLock:
             os.close(fd)
             raise
         return cls(directory, fd)
+
+    @property
+    def descriptor(self) -> int:
+        """What holds the lock."""
+        return self._fd
 
     def release(self) -> None:
         """Give the directory free. The file stays: removing it would let two processes lock two files."""

@@ -41,6 +41,11 @@ class PacketChannel:
         self._waiting: deque[bytes] = deque()
         loop.add_reader(sock, self.drain)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the socket; -1 once the channel has ended."""
+        return self._sock.fileno()
+
     def send(self, data: bytes) -> None:
         """Send a packet, after those that wait; lost when the channel has ended."""
         if self._sock.fileno() < 0:

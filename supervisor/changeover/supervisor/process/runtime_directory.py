@@ -25,6 +25,7 @@ from changeover.supervisor.process.listeners import LONGEST_UNIX_PATH
 from changeover.supervisor.process.lock import DirectoryLock
 from changeover.supervisor.process.sharing import RUNTIME_MODE, SOCKET_MODE, share, share_folder
 from changeover.workers.generation.cell import CellWriter
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.identity import WorkerId
 
 MODE = 0o750
@@ -83,13 +84,14 @@ class RuntimeDirectory:
         self._lock = lock
 
     @classmethod
-    def take(cls, directory: Path, name: str, account: Account | None = None) -> Self:
+    def take(cls, directory: Path, name: str, account: Account | None = None, lock: int | None = None) -> Self:
         """Make the directory, and lock it.
 
         Args:
             directory: Made with mode 0750 when it is not there.
             name: The service's name, for the note in the lock.
             account: Whom workers run as, None for ourselves.
+            lock: Descriptor of the lock that this process held before it was executed anew.
 
         Raises:
             DirectoryHeld: Another supervisor has it.
@@ -97,33 +99,43 @@ class RuntimeDirectory:
             Unreachable: Workers cannot get there.
         """
         real = private_directory(directory, MODE, account)
-        lock = DirectoryLock.take(real, name, real)
+        held = DirectoryLock.take(real, name, real, lock)
         try:
             if account is not None:
                 share_folder(real, account, RUNTIME_MODE)
-            return cls(real, addressable(real, account), lock)
+            return cls(real, addressable(real, account), held)
         except BaseException:
-            lock.release()
+            held.release()
             raise
+
+    @property
+    def lock(self) -> int:
+        """Descriptor of its lock."""
+        return self._lock.descriptor
 
     @property
     def cell(self) -> Path:
         """The commit cell's file."""
         return self.path / "epoch.cell"
 
-    def find_estate(self, account: Account | None, inherited: Mapping[str, int]) -> Estate:
+    def find_estate(
+        self, account: Account | None, inherited: Mapping[str, int], held: Belongings | None = None
+    ) -> Estate:
         """Find what a dead predecessor left, and remove what nobody holds any more. Blocks.
 
         Args:
             account: Whom workers run as, None for ourselves.
             inherited: Connections to zygotes from before this process was executed anew, by the socket's name.
+            held: What this process itself held then.
 
         Raises:
             Orphaned: Somebody holds a socket, and nobody answers.
         """
         users = frozenset({os.geteuid(), *(() if account is None else (account.uid,))})
         estate = find(Place(self.path, users, inherited))
-        if estate.empty:
+        if held is not None:
+            estate.take(held, held.descriptors())
+        elif estate.empty:
             self._refuse_mute()
             self.clear()
         return estate

@@ -24,7 +24,7 @@ class Meaning(enum.Enum):
     MORE_WORKERS = "one worker more"
     FEWER_WORKERS = "one worker fewer"
     REOPEN_LOGS = "reopen the log files"
-    UPGRADE = "refused: this version cannot re-execute itself"
+    UPGRADE = "upgrade the supervisor"
     DRAIN_WORKERS = "drain the workers"
     NOTHING = "nothing"
 
@@ -125,6 +125,8 @@ class SignalInbox:
         signal.set_wakeup_fd(self._arriving.fileno(), warn_on_full_buffer=False)
         for signum in RULES:
             signal.signal(signum, _hear)
+        # A program that executes another one keeps what arrives meanwhile from ending it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, RULES)
 
     def attach(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[Received], None]) -> None:
         """Deliver on `loop` from now on; what waited is delivered at once.

@@ -132,6 +132,11 @@ class Zygote:
         """The workers that are held: not known to be dead."""
         return tuple(self._held)
 
+    @property
+    def link(self) -> tuple[str, int]:
+        """Name of its socket, and descriptor of the connection to it; -1 when there is none."""
+        return self._path.name, self._channel.descriptor
+
     def knows(self, worker: WorkerId) -> bool:
         """Whether `worker` is held, or will be as soon as this zygote has handed it over."""
         return worker in self._held or worker in self._unheard

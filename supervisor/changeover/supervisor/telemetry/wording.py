@@ -12,7 +12,7 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
-from changeover.supervisor.telemetry import unasked
+from changeover.supervisor.telemetry import unasked, upgrading
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, seconds, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
@@ -328,5 +328,5 @@ def _(record: records.StopBegan) -> Worded:
     return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
 
 
-for _words in unasked.WORDS:
+for _words in (*unasked.WORDS, *upgrading.WORDS):
     word.register(_words)

@@ -185,6 +185,24 @@ def test_scale_and_stop_ask_the_server(shell: Shell) -> None:
     assert shell.control.stopped is Urgency.QUICK
 
 
+def test_an_upgrade_is_asked_for_and_waited_for(shell: Shell) -> None:
+    result = shell("upgrade", "--python", sys.executable)
+    assert (result.exit_code, result.output) == (
+        Exit.DONE,
+        f"shop runs version {shell.control.status().version}; epoch 7 serves in 4 workers, as before\n",
+    )
+    assert [python for _, python in shell.control.upgrades] == [sys.executable]
+
+
+def test_an_upgrade_that_is_refused_or_went_back_says_why(shell: Shell) -> None:
+    shell.control.upgrade_refused = "no module named changeover"
+    refused = shell("upgrade")
+    assert (refused.exit_code, "no module named changeover" in refused.output) == (Exit.REFUSED, True)
+    shell.control.upgrade_refused, shell.control.fell_back = "", "it ended with status 5 before it took over"
+    back = shell("upgrade")
+    assert (back.exit_code, "it ended with status 5" in back.output) == (Exit.REFUSED, True)
+
+
 def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:
     result = shell("scale", "+1")
     assert (result.exit_code, shell.control.slots) == (Exit.USAGE, 4)

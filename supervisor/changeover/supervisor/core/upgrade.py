@@ -1,0 +1,141 @@
+"""The law of an upgrade: the supervisor's own program is replaced, in the same process, while workers serve.
+
+First the new program is tried in a child, beside everything else. Then no cutover can begin any more, and the one that
+runs goes first: it has a while to be decided, past that it is aborted if it still can be. What is in doubt cannot be
+handed over: then the upgrade is refused. Executing is the last thing that this supervisor does, and all that its
+successor needs is on disk, in descriptors, and in what workers say of themselves.
+"""
+
+import enum
+
+from changeover.supervisor.core import cutover
+from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.effects import ExecuteImage, RehearseImage, UpgradeDecided
+from changeover.supervisor.core.events import Timer, TimerKind, UpgradeRequested
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.upgrade_records import UpgradeBegan, UpgradeExecuted, UpgradeRefused, UpgradeWaits
+from changeover.workers.protocol.table import Table
+
+OBSTACLE = "the supervisor is being upgraded: ask again in a moment"
+_TIMER = Timer(TimerKind.UPGRADE)
+
+
+class State(enum.Enum):
+    """How far an upgrade has come."""
+
+    NONE = "none"
+    REHEARSING = "rehearsing"
+    """The new program is tried in a child."""
+    WAITING = "waiting"
+    """A cutover goes first."""
+    RETREATING = "retreating"
+    """That cutover took too long, and is being aborted."""
+    EXECUTING = "executing"
+
+
+class Cause(enum.Enum):
+    """What moves it."""
+
+    ASKED = "asked"
+    REHEARSED = "rehearsed"
+    QUIET = "quiet"
+    """No cutover runs."""
+    OVERDUE = "overdue"
+    REFUSED = "refused"
+    """By the new program, by the system, by a stop, or because a cutover does not end."""
+
+
+TABLE: Table[State, Cause] = Table(
+    "upgrade",
+    State.NONE,
+    {
+        State.NONE: {Cause.ASKED: State.REHEARSING},
+        State.REHEARSING: {Cause.REHEARSED: State.WAITING, Cause.REFUSED: State.NONE},
+        State.WAITING: {Cause.QUIET: State.EXECUTING, Cause.OVERDUE: State.RETREATING, Cause.REFUSED: State.NONE},
+        State.RETREATING: {Cause.QUIET: State.EXECUTING, Cause.REFUSED: State.NONE},
+        State.EXECUTING: {Cause.REFUSED: State.NONE},
+    },
+)
+
+
+class Upgrade:
+    """Replaces the supervisor.
+
+    Args:
+        coordinator: What has to rest first.
+        patience: Seconds that a cutover has; an abort has as long once more.
+        out: Where effects go.
+
+    Attributes:
+        state: How far it has come.
+    """
+
+    __slots__ = ("_coordinator", "_out", "_patience", "_request", "_version", "state")
+
+    def __init__(self, coordinator: Coordinator, patience: float, out: Outbox) -> None:
+        self._coordinator = coordinator
+        self._patience = patience
+        self._out = out
+        self._request: UpgradeRequested | None = None
+        self._version = ""
+        self.state = TABLE.start
+
+    def ask(self, request: UpgradeRequested) -> None:
+        """Somebody wants it; refused while another one runs, and where no cutover could be had either."""
+        reason = "an upgrade is under way already" if self.state is not State.NONE else self._coordinator.obstacle
+        if reason is not None:
+            self._decline(request, reason)
+            return
+        self._request = request
+        self._move(Cause.ASKED)
+        self._out.tell(UpgradeBegan(request.origin, request.python))
+        self._out.put(RehearseImage(request.python))
+
+    def rehearsed(self, version: str) -> None:
+        """The new program is fit."""
+        if TABLE.lists(self.state, Cause.REHEARSED):
+            self._version = version
+            self._move(Cause.REHEARSED)
+            self._coordinator.pause(OBSTACLE)
+            self._out.set_timer(_TIMER, self._patience)
+            if self._coordinator.state is not cutover.State.IDLE:
+                self._out.tell(UpgradeWaits(version, self._patience))
+            self.review()
+
+    def refused(self, reason: str) -> None:
+        """It does not come about, and this supervisor goes on."""
+        if TABLE.lists(self.state, Cause.REFUSED) and self._request is not None:
+            begun, request = self.state is not State.REHEARSING, self._request
+            self._move(Cause.REFUSED)
+            self._request = None
+            self._out.cancel_timer(_TIMER)
+            self._decline(request, reason)
+            if begun and self._coordinator.obstacle == OBSTACLE:
+                self._coordinator.resume()
+
+    def review(self) -> None:
+        """Go on once no cutover runs."""
+        if TABLE.lists(self.state, Cause.QUIET) and self._coordinator.state is cutover.State.IDLE:
+            assert self._request is not None
+            self._move(Cause.QUIET)
+            self._out.cancel_timer(_TIMER)
+            self._out.tell(UpgradeExecuted(self._version))
+            self._out.put(UpgradeDecided(self._request.ticket))
+            self._out.put(ExecuteImage(self._request.python))
+
+    def overdue(self) -> None:
+        """A cutover does not end."""
+        if self.state is State.WAITING:
+            self._move(Cause.OVERDUE)
+            self._out.set_timer(_TIMER, self._patience)
+            self._coordinator.fail("the supervisor is being upgraded, and does not wait for it any longer")
+            self.review()
+        elif self.state is State.RETREATING:
+            self.refused("the cutover that runs can neither be ended nor aborted; `changeover status` shows it")
+
+    def _decline(self, request: UpgradeRequested, reason: str) -> None:
+        self._out.tell(UpgradeRefused(reason))
+        self._out.put(UpgradeDecided(request.ticket, reason))
+
+    def _move(self, cause: Cause) -> None:
+        self.state = TABLE.after(self.state, cause)

@@ -1,0 +1,1 @@
+"""Replaces the supervisor's own program in the process that it has, while workers serve."""

@@ -1,0 +1,91 @@
+"""Executed in the supervisor's process between two programs: it runs the new one, and goes back when that fails.
+
+It is run out of an archive of the old program, by the new interpreter, and knows nothing but the standard library. The
+new program runs in this very process. It has until the deadline to say that it has taken over; when it ends before
+that, raises, or does not get there in time, the old interpreter is executed with the old program out of the archive,
+with every descriptor under its old number. What the kernel kills is beyond it: then the workers serve on, and whoever
+started the supervisor starts it again.
+"""
+
+import json
+import os
+import runpy
+import select
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any, NoReturn
+
+LAUNCH, RESUME = "launch", "resume"
+
+
+class Launcher:
+    """One attempt to run a new program.
+
+    Args:
+        plan: What the old program wrote down.
+    """
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._plan = plan
+        self._reserve = {fd: os.dup(fd) for fd in plan["descriptors"]}
+        self._taken_over = False
+
+    def run(self) -> NoReturn:
+        """Run the new program; return to the old one when it does not take over."""
+        signal.signal(signal.SIGALRM, self._overdue)
+        signal.setitimer(signal.ITIMER_REAL, self._plan["deadline"])
+        try:
+            runpy.run_module(self._plan["module"], run_name="__main__", alter_sys=True)
+        except SystemExit as leaving:
+            if self._has_taken_over():
+                raise
+            self._go_back(f"it ended with status {leaving.code} before it took over")
+        except BaseException as error:
+            if self._has_taken_over():
+                raise
+            traceback.print_exc()
+            self._go_back(f"it failed before it took over: {error!r}")
+        sys.exit(0)
+
+    def _overdue(self, _signum: int, _frame: FrameType | None) -> None:
+        if not self._has_taken_over():
+            self._go_back(f"it did not take over within {self._plan['deadline']:g} s")
+        for fd in (*self._reserve.values(), self._plan["taken"], self._plan["archive"]):
+            os.close(fd)
+
+    def _has_taken_over(self) -> bool:
+        if not self._taken_over:
+            readable, _, _ = select.select([self._plan["taken"]], [], [], 0)
+            self._taken_over = bool(readable) and os.read(self._plan["taken"], 1) != b""
+        return self._taken_over
+
+    def _go_back(self, reason: str) -> NoReturn:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._plan["signals"])
+        for fd, reserved in self._reserve.items():
+            os.dup2(reserved, fd, inheritable=True)
+        environment = {**self._plan["environment"], self._plan["reason"]: reason}
+        os.chdir(self._plan["directory"])
+        python, archive = self._plan["python"], f"/proc/self/fd/{self._plan['archive']}"
+        sys.stderr.write(f"changeover: the new program does not run ({reason}): going back\n")
+        sys.stderr.flush()
+        os.execve(python, [python, "-P", archive, RESUME, *self._plan["arguments"]], environment)
+
+
+def main(arguments: list[str]) -> None:
+    """Launch the new program, or resume the old one."""
+    what, *rest = arguments
+    if what == LAUNCH:
+        sys.path.pop(0)
+        with open(int(rest[0])) as file:
+            plan = json.load(file)
+        sys.argv = ["changeover", *plan["arguments"]]
+        Launcher(plan).run()
+    sys.argv = ["changeover", *rest]
+    runpy.run_module("changeover.supervisor", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

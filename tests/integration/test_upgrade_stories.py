@@ -1,0 +1,221 @@
+"""The supervisor becomes another program in the process that it has, while everything serves on."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import changeover
+from changeover.server import Committed, ServerFailed, StatusView
+from changeover.supervisor.control import SlotState
+from tests.service import Answer, Connection, Story, gone, kill, status_when
+from tests.waits import until
+
+ENOUGH = 30
+"""Seconds that a command may take on a busy machine."""
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    return Story(tmp_path)
+
+
+def serving(status: StatusView) -> list[int]:
+    return [slot.pid for slot in status.staff if slot.state is SlotState.SERVING]
+
+
+async def upgrade(story: Story, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "changeover.supervisor", "upgrade", f"--runtime-dir={story.folder / 'runtime'}"]
+    return await asyncio.to_thread(
+        subprocess.run, [*command, *arguments], capture_output=True, text=True, timeout=ENOUGH
+    )
+
+
+def environment(folder: Path, *, dependencies: bool = True, at_start: str = "") -> Path:
+    """A virtual environment whose programs are ours; `at_start` is code that each of its interpreters runs first."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    [packages] = folder.glob("lib/python*/site-packages")
+    if dependencies:
+        here = [path for path in sys.path if path.endswith("site-packages")]
+        sources = [str(Path(portion).parent) for portion in changeover.__path__]
+        (packages / "ours.pth").write_text("\n".join([*sources, *here]))
+    if at_start:
+        (packages / "at_start.py").write_text(at_start)
+        (packages / "then.pth").write_text("import at_start")
+    return folder / "bin" / "python"
+
+
+async def requests(connection: Connection, done: asyncio.Event) -> list[Answer]:
+    """One request after the other on one connection."""
+    answers = []
+    while not done.is_set():
+        answers.append(await connection.get("/shop"))
+    return answers
+
+
+async def test_the_same_program_takes_over_from_itself_and_nobody_notices(story: Story) -> None:
+    story.write("1.0")
+    async with story.server() as server:
+        before = await server.status()
+        connections = [await story.connect(server) for _ in range(4)]
+        done = asyncio.Event()
+        load = [asyncio.create_task(requests(connection, done)) for connection in connections]
+        result = await upgrade(story)
+        assert result.returncode == 0, result.stderr
+        assert "serves in 2 workers, as before" in result.stdout
+        done.set()
+        assert {answer.words[0] for answers in await asyncio.gather(*load) for answer in answers} == {"1.0"}
+        after = await server.status()
+        assert (after.pid, after.term) == (before.pid, before.term + 1)
+        assert serving(after) == serving(before)
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await connections[0].get("/shop")).words[:2] == ["2.0", "2"]
+
+
+async def test_upgrades_follow_one_another_and_a_worker_that_dies_is_replaced_as_ever(story: Story) -> None:
+    story.write("1.0")
+    async with story.server() as server:
+        before = await server.status()
+        for _ in range(2):
+            result = await upgrade(story)
+            assert result.returncode == 0, result.stderr
+        first, second = serving(await server.status())
+        kill(first, signal.SIGSEGV)
+        await gone(first)
+        after = await status_when(server, lambda status: len(serving(status)) == 2 and first not in serving(status))
+        assert second in serving(after)
+        assert after.term == before.term + 2
+        assert "SIGSEGV" in server.logs
+
+
+async def test_a_program_of_another_environment_takes_over(story: Story) -> None:
+    story.write("1.0")
+    python = environment(story.folder / "venv")
+    async with story.server() as server:
+        before = await server.status()
+        result = await upgrade(story, f"--python={python}")
+        assert result.returncode == 0, result.stderr
+        assert executable(server.pid) == executable(os.getpid())
+        assert str(python) in server.logs
+        assert serving(await server.status()) == serving(before)
+
+
+async def test_a_program_that_does_not_run_is_refused_with_what_it_printed(story: Story) -> None:
+    story.write("1.0")
+    python = environment(story.folder / "venv", dependencies=False)
+    async with story.server() as server:
+        before = await server.status()
+        result = await upgrade(story, f"--python={python}")
+        assert result.returncode == 1
+        assert "No module named" in result.stderr
+        after = await server.status()
+        assert (after.term, serving(after)) == (before.term, serving(before))
+        assert isinstance(await server.reload(force=True), Committed)
+
+
+async def test_a_program_that_speaks_otherwise_with_workers_is_refused(story: Story) -> None:
+    story.write("1.0")
+    other = "import changeover.workers.protocol.messages as messages\nmessages.PROTOCOL_VERSION += 1\n"
+    python = environment(story.folder / "venv", at_start=other)
+    async with story.server() as server:
+        result = await upgrade(story, f"--python={python}")
+        assert result.returncode == 1
+        assert "protocol" in result.stderr
+        assert (await story.get(server, "/shop")).words[:2] == ["1.0", "1"]
+
+
+FAILURES = {
+    "raises": "raise RuntimeError('on purpose')",
+    "exits": "raise SystemExit(5)",
+    "stands still": "import time; time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_program_that_does_not_take_over_makes_room_for_the_one_before(story: Story, failure: str) -> None:
+    story.write("1.0")
+    launched = (
+        "import sys\n"
+        "if 'launch' in sys.orig_argv:\n"
+        "    import changeover.supervisor.service as service\n"
+        f"    def broken(*_): {FAILURES[failure]}\n"
+        "    service.run = broken\n"
+    )
+    python = environment(story.folder / "venv", at_start=launched)
+    impatient = "from changeover.supervisor.upgrade import execution; execution.TAKES = 4.0"
+    (story.folder / "impatient").mkdir()
+    (story.folder / "impatient" / "sitecustomize.py").write_text(impatient)
+    async with story.server(env={"PYTHONPATH": str(story.folder / "impatient")}) as server:
+        before = await server.status()
+        connection = await story.connect(server)
+        result = await upgrade(story, f"--python={python}")
+        assert result.returncode == 1, result.stdout
+        assert "again" in result.stderr
+        after = await status_when(server, lambda status: len(serving(status)) == 2)
+        assert (after.pid, serving(after)) == (before.pid, serving(before))
+        assert any("the last upgrade failed" in alarm for alarm in after.alarms)
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
+
+
+async def test_a_cutover_that_runs_goes_first(story: Story) -> None:
+    story.write("1.0")
+    async with story.server() as server:
+        waits = "import time, pathlib\nwhile not pathlib.Path('{gate}').exists(): time.sleep(0.01)\n"
+        story.write("2.0", top=waits.format(gate=story.gate))
+        reload = asyncio.create_task(server.reload())
+        await until(lambda: "epoch 2 is preparing" in server.logs)
+        upgrading = asyncio.create_task(upgrade(story))
+        await until(lambda: "goes first" in server.logs, deadline=ENOUGH)
+        story.open_gate()
+        assert isinstance(await reload, Committed)
+        result = await upgrading
+        assert result.returncode == 0, result.stderr
+        assert (await story.get(server, "/shop")).words[:2] == ["2.0", "2"]
+
+
+async def test_signals_that_arrive_between_two_programs_wait_for_the_next(story: Story) -> None:
+    story.write("1.0")
+    async with story.server() as server:
+        server.signal(signal.SIGUSR2)
+        await until(lambda: "the supervisor becomes version" in server.logs, deadline=ENOUGH)
+        story.write("2.0")
+        await until(lambda: "launch" in Path(f"/proc/{server.pid}/cmdline").read_text(), deadline=ENOUGH)
+        server.signal(signal.SIGHUP)
+        await until(lambda: "the supervisor was upgraded" in server.logs, deadline=ENOUGH)
+        await status_when(server, lambda status: status.epoch == 2)
+
+
+async def test_what_was_upgraded_and_killed_is_adopted_by_the_next(story: Story) -> None:
+    story.write("1.0")
+    with pytest.raises(ServerFailed):
+        async with story.server() as first:
+            assert (await upgrade(story)).returncode == 0
+            before = serving(await first.status())
+            kill(first.pid)
+            await gone_or_dead(first.pid)
+    async with story.server() as second:
+        status = await status_when(second, lambda status: len(serving(status)) == 2)
+        assert serving(status) == before
+
+
+def executable(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/exe")
+
+
+async def gone_or_dead(pid: int) -> None:
+    def dead() -> bool:
+        try:
+            return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+        except FileNotFoundError:
+            return True
+
+    await until(dead, "the supervisor to be dead")

@@ -1,0 +1,119 @@
+"""The supervisor's own program is replaced: tried first, between two cutovers, and never at their expense."""
+
+import pytest
+
+from changeover.supervisor.core import effects, events, upgrade_records
+from changeover.supervisor.core.entries import Aborted, Origin, Trigger
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.workers.protocol import messages
+from tests.machines import RELOAD, Bench, snapshot
+
+WISH = events.UpgradeRequested(7, Origin(Trigger.COMMAND), "/new/python")
+DEADLINE = Timer(TimerKind.UPGRADE)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.come_up()
+    return bench
+
+
+def decided(bench: Bench) -> list[str]:
+    """Why wishes for an upgrade came to nothing; empty for the one that comes about."""
+    return [effect.refused for effect in bench.all(effects.UpgradeDecided) if effect.ticket == WISH.ticket]
+
+
+def start_cutover(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+
+
+def test_what_is_fit_is_executed_and_who_asked_is_answered_first(bench: Bench) -> None:
+    bench.feed(WISH)
+    assert bench.all(effects.RehearseImage) == [effects.RehearseImage("/new/python")]
+    assert not bench.all(effects.ExecuteImage)
+    bench.feed(events.ImageRehearsed("2.0"))
+    last = [effect for effect in bench.wanted if isinstance(effect, effects.UpgradeDecided | effects.ExecuteImage)]
+    assert last == [effects.UpgradeDecided(7), effects.ExecuteImage("/new/python")]
+
+
+def test_what_is_not_fit_changes_nothing(bench: Bench) -> None:
+    bench.feed(WISH, events.ImageRefused("no module named changeover"))
+    assert decided(bench) == ["no module named changeover"]
+    assert bench.told(upgrade_records.UpgradeRefused)
+    start_cutover(bench)
+    bench.prepare(2)
+    bench.activate(2)
+    assert isinstance(bench.outcomes()[1], Committed)
+
+
+def test_a_cutover_goes_on_while_the_new_program_is_tried_and_before_it_is_executed(bench: Bench) -> None:
+    bench.feed(WISH)
+    start_cutover(bench)
+    bench.feed(events.ImageRehearsed("2.0"))
+    assert bench.told(upgrade_records.UpgradeWaits)
+    assert not bench.all(effects.ExecuteImage)
+    bench.prepare(2)
+    bench.activate(2)
+    assert isinstance(bench.outcomes()[1], Committed)
+    assert bench.all(effects.ExecuteImage)
+
+
+def test_wishes_that_would_come_in_between_are_refused(bench: Bench) -> None:
+    start_cutover(bench)
+    bench.feed(
+        events.CutoverRequested(2, RELOAD), WISH, events.ImageRehearsed("2.0"), events.CutoverRequested(3, RELOAD)
+    )
+    refused = {ticket: ending.reason for ticket, ending in bench.outcomes().items() if isinstance(ending, Refused)}
+    assert refused.keys() == {2, 3}
+    assert all("being upgraded" in reason for reason in refused.values())
+
+
+def test_a_cutover_that_takes_too_long_is_aborted_and_the_upgrade_follows(bench: Bench) -> None:
+    start_cutover(bench)
+    bench.feed(WISH, events.ImageRehearsed("2.0"))
+    bench.fire(DEADLINE)
+    assert [entry.epoch for entry in bench.entries() if isinstance(entry, Aborted)] == [2]
+    assert isinstance(bench.outcomes()[1], Refused)
+    assert bench.all(effects.ExecuteImage)
+
+
+def test_an_abort_that_cannot_be_written_ends_the_upgrade_and_not_the_service(bench: Bench) -> None:
+    start_cutover(bench)
+    bench.feed(WISH, events.ImageRehearsed("2.0"))
+    bench.writes = False
+    bench.fire(DEADLINE)
+    bench.fire(DEADLINE)
+    assert not bench.all(effects.ExecuteImage)
+    assert len(decided(bench)) == 1
+    assert "neither be ended nor aborted" in decided(bench)[0]
+
+
+def test_a_system_that_does_not_execute_it_leaves_the_service_as_it_was(bench: Bench) -> None:
+    bench.feed(WISH, events.ImageRehearsed("2.0"), events.ImageRefused("out of memory"))
+    assert bench.told(upgrade_records.UpgradeRefused)
+    start_cutover(bench)
+    bench.prepare(2)
+    bench.activate(2)
+    assert isinstance(bench.outcomes()[1], Committed)
+
+
+def test_a_second_wish_is_refused_while_one_is_under_way(bench: Bench) -> None:
+    bench.feed(WISH, events.UpgradeRequested(8, Origin(Trigger.HUP)))
+    assert [effect for effect in bench.all(effects.UpgradeDecided) if effect.ticket == 8][0].refused
+
+
+def test_a_stop_comes_before_an_upgrade(bench: Bench) -> None:
+    bench.feed(WISH, events.StopRequested(), events.ImageRehearsed("2.0"))
+    assert decided(bench) == ["the service is stopping"]
+    assert not bench.all(effects.ExecuteImage)
+    bench.feed(WISH)
+    assert decided(bench)[-1] == "the service is stopping"
+
+
+def test_workers_are_told_nothing_of_it(bench: Bench) -> None:
+    bench.feed(WISH, events.ImageRehearsed("2.0"))
+    assert not bench.said(messages.Abort)
+    assert not bench.all(effects.Signal)
