@@ -34,7 +34,7 @@ from tests.simulation.zygote import Zygote
 
 DEADLINES = Deadlines(
     scan=0.5, preflight=0.5, prepare=1.2, inquire=0.2, activate=0.8, persist=0.4, reread=0.25,
-    fork=0.4, boot=3.0, zygote=0.6, graceful=1.0, quick=0.4, kill=0.4,
+    upgrade=0.3, fork=0.4, boot=3.0, zygote=0.6, graceful=1.0, quick=0.4, kill=0.4,
 )  # fmt: skip
 RHYTHM = Rhythm(heartbeat=0.5, silence=1.2, repeat=0.4)
 RESTARTS = Restarts(delay=0.1, longest=0.4, intensity=3, period=2.0, parked=1.0)

@@ -102,7 +102,7 @@ def test_a_system_that_does_not_execute_it_leaves_the_service_as_it_was(bench: B
 
 def test_a_second_wish_is_refused_while_one_is_under_way(bench: Bench) -> None:
     bench.feed(WISH, events.UpgradeRequested(8, Origin(Trigger.HUP)))
-    assert [effect for effect in bench.all(effects.UpgradeDecided) if effect.ticket == 8][0].refused
+    assert next(effect for effect in bench.all(effects.UpgradeDecided) if effect.ticket == 8).refused
 
 
 def test_a_stop_comes_before_an_upgrade(bench: Bench) -> None:
