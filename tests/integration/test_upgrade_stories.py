@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import venv
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,15 +83,18 @@ async def test_upgrades_follow_one_another_and_a_worker_that_dies_is_replaced_as
     story.write("1.0")
     async with story.server() as server:
         before = await server.status()
-        for _ in range(2):
+        archives = []
+        for _ in range(3):
             result = await upgrade(story)
             assert result.returncode == 0, result.stderr
+            archives.append(opened(server.pid).count("/memfd:changeover-program (deleted)"))
+        assert archives[2] <= archives[1]
         first, second = serving(await server.status())
         kill(first, signal.SIGSEGV)
         await gone(first)
         after = await status_when(server, lambda status: len(serving(status)) == 2 and first not in serving(status))
         assert second in serving(after)
-        assert after.term == before.term + 2
+        assert after.term == before.term + 3
         assert "SIGSEGV" in server.logs
 
 
@@ -205,6 +209,14 @@ async def test_what_was_upgraded_and_killed_is_adopted_by_the_next(story: Story)
     async with story.server() as second:
         status = await status_when(second, lambda status: len(serving(status)) == 2)
         assert serving(status) == before
+
+
+def opened(pid: int) -> list[str]:
+    links = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(entry))
+    return links
 
 
 def executable(pid: int) -> str:

@@ -31,6 +31,8 @@ class Launcher:
         self._plan = plan
         self._reserve = {fd: os.dup(fd) for fd in plan["descriptors"]}
         self._taken_over = False
+        for fd in (*self._reserve, plan["taken"]):
+            os.set_inheritable(fd, False)
 
     def run(self) -> NoReturn:
         """Run the new program; return to the old one when it does not take over."""
