@@ -71,6 +71,10 @@ class Reception:
             return
         if slot.member.greeted:
             self.welcome(slot.member)
+        elif not self._ledger.is_ours(worker.incarnation):
+            # It believes in the supervisor before until it hears of a later term.
+            stamp = self._ledger.stamp(self._ledger.epoch)
+            self._out.unicast(worker, messages.Pulse(stamp, messages.UNORDERED, self._coordinator.phase))
 
     def hello(self, message: Hello) -> None:
         """A worker introduces itself, for the first time or again."""

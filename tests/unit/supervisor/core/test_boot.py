@@ -208,3 +208,18 @@ def test_a_scale_that_comes_before_it_is_known_who_lives_is_not_forgotten() -> N
     bench.feed(events.Persisted(1))
     bench.find(snapshot(1))
     assert len(bench.view.slots) == 5
+
+
+def test_an_adopted_worker_hears_of_the_new_term_as_soon_as_it_listens() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 2, SECRET, 1, LIVING), events.ZygoteReady(1, (Child(ORPHAN, 100, 1),)))
+    bench.forget()
+    bench.feed(events.Subscribed(ORPHAN))
+    [told] = bench.all(effects.Unicast)
+    assert (told.worker, told.message.stamp.term) == (ORPHAN, 2)
+    assert isinstance(told.message, messages.Pulse)
+    bench.greet(ORPHAN, 7)
+    bench.forget()
+    bench.feed(events.Subscribed(ORPHAN))
+    assert bench.said(messages.Welcome)
+    assert not bench.said(messages.Pulse)
