@@ -1,6 +1,7 @@
 """A cutover that somebody waits for, and that goes on when they leave."""
 
 import asyncio
+import http
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -12,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from changeover.supervisor.api import problems, server_sent
 from changeover.supervisor.api.bodies import CutoverAnswer
 from changeover.supervisor.control import Control, Milestone
-from changeover.supervisor.core.outcome import Committed, CutoverRequest, Outcome
+from changeover.supervisor.core.outcome import Committed, CutoverRequest, NeedsRoll, Outcome, Refused, Undecided
 from changeover.supervisor.telemetry.stream import Told
 
 logger = logging.getLogger(__name__)
@@ -37,21 +38,33 @@ class _Progress:
         return await asyncio.shield(self.task)
 
 
-async def carry_out(control: Control, http: Request, request: CutoverRequest, until: Milestone) -> Response:
+async def carry_out(control: Control, asked: Request, request: CutoverRequest, until: Milestone) -> Response:
     """Ask for a cutover and answer with its end, or with all that is told on the way to whoever wants events."""
     progress = _Progress(control, request)
-    if server_sent.MEDIA_TYPE in http.headers.get("accept", ""):
-        return _streamed(control, http, progress, until)
+    if server_sent.MEDIA_TYPE in asked.headers.get("accept", ""):
+        return _streamed(control, asked, progress, until)
     outcome = await progress.outcome()
     reached = await _reach(control, outcome, until)
-    return Response(msgspec.json.encode(CutoverAnswer(outcome, reached)), media_type="application/json")
+    body = msgspec.json.encode(CutoverAnswer(outcome, reached))
+    return Response(body, _status(outcome), media_type="application/json")
 
 
-def _streamed(control: Control, http: Request, progress: _Progress, until: Milestone) -> StreamingResponse:
-    return server_sent.response(server_sent.alive(_frames(control, http, progress, until)))
+def _status(outcome: Outcome) -> int:
+    """What a client that only looks at the status has to know; a stream cannot say it any more."""
+    match outcome:
+        case Refused() | NeedsRoll():
+            return http.HTTPStatus.CONFLICT
+        case Undecided():
+            return http.HTTPStatus.ACCEPTED
+        case _:
+            return http.HTTPStatus.OK
 
 
-async def _frames(control: Control, http: Request, progress: _Progress, until: Milestone) -> AsyncIterator[bytes]:
+def _streamed(control: Control, asked: Request, progress: _Progress, until: Milestone) -> StreamingResponse:
+    return server_sent.response(server_sent.alive(_frames(control, asked, progress, until)))
+
+
+async def _frames(control: Control, asked: Request, progress: _Progress, until: Milestone) -> AsyncIterator[bytes]:
     async for event in progress.told():
         yield server_sent.told(event)
     try:
@@ -60,7 +73,7 @@ async def _frames(control: Control, http: Request, progress: _Progress, until: M
         reached = await _reach(control, outcome, until)
         yield server_sent.frame("end", CutoverAnswer(outcome, reached))
     except Exception as error:  # noqa: BLE001 - the head of the answer is sent: the stream has to say it
-        yield server_sent.frame("problem", problems.describe(http, error))
+        yield server_sent.frame("problem", problems.describe(asked, error))
 
 
 async def _reach(control: Control, outcome: Outcome, until: Milestone) -> Milestone | None:

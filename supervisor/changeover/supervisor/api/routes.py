@@ -151,7 +151,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/v1/cutovers",
         cut_over,
-        "Takes what is on disk into all workers, or refuses it. `If-Match` makes it hold for one epoch only (412).",
+        "Takes what is on disk into all workers (200), or refuses it (409), or cannot know (202); a stream is 200. "
+        "`If-Match` makes it hold for one epoch only (412).",
         bodies.CutoverAnswer,
         bodies.CutoverBody,
         streams=True,

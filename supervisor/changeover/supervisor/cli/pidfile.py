@@ -7,17 +7,20 @@ from pathlib import Path
 
 import click
 
+from changeover.supervisor.process.holders import holder_of_pid, stop_command
+
 
 @contextmanager
 def pid_file(path: Path | None) -> Iterator[None]:
     """Hold our pid in a file meanwhile; removed afterwards unless somebody else wrote into it.
 
     Raises:
-        UsageError: It cannot be written.
+        UsageError: It cannot be written, or another supervisor that lives has it.
     """
     if path is None:
         yield
         return
+    _refuse_living(path)
     ours = f"{os.getpid()}\n"
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -29,6 +32,16 @@ def pid_file(path: Path | None) -> Iterator[None]:
         yield
     finally:
         _remove(path, ours)
+
+
+def _refuse_living(path: Path) -> None:
+    try:
+        pid = int(path.read_text())
+    except (OSError, ValueError):
+        return
+    holder = None if pid == os.getpid() else holder_of_pid(pid)
+    if holder is not None and (command := stop_command(holder.command)) is not None:
+        raise click.UsageError(f"--pid {path} belongs to {holder}: choose another file; `{command}` ends it")
 
 
 def _remove(path: Path, ours: str) -> None:

@@ -80,7 +80,7 @@ def test_a_client_that_is_no_command_is_told_apart(call: Caller) -> None:
 def test_a_refusal_is_an_outcome_with_the_workers_own_traceback(call: Caller) -> None:
     call.control.refusing = True
     answer = call("POST", "/v1/cutovers", b"{}")
-    assert (answer.status, answer.json["outcome"]["type"], answer.json["reached"]) == (200, "Refused", None)
+    assert (answer.status, answer.json["outcome"]["type"], answer.json["reached"]) == (409, "Refused", None)
     assert "no connection to db:5432" in answer.json["outcome"]["refusals"][0]["refusal"]["traceback"]
 
 
