@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from changeover.supervisor.core import events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Event
+from changeover.supervisor.interpreters.answer import Unfit
 from changeover.supervisor.process.estate import Estate, FoundZygote
 from changeover.supervisor.process.held_worker import HeldWorker, hold_by_pid
 from changeover.supervisor.process.stacks import StacksFile
@@ -17,7 +19,8 @@ from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.identity import WorkerId
-from changeover.workers.protocol.snapshot import ApplicationSpec
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter
 from changeover.workers.runtime.settings import Birth
 
 SIGNALS = {
@@ -51,19 +54,23 @@ class Cohorts:
         places: Where they are found.
         feed: Takes every fact about zygotes and workers.
         vacate: Told the slot of every worker that is confirmed dead, before anybody else.
+        require: Raises Unfit for an interpreter that cannot execute what it is to; blocks.
     """
 
     def __init__(
         self,
-        plan: Callable[[int, int, ApplicationSpec | None], ZygotePlan],
+        plan: Callable[[int, int, ApplicationSpec | None, Interpreter], ZygotePlan],
         places: Places,
         feed: Callable[[Event], None],
         vacate: Callable[[int], None],
+        require: Callable[[Interpreter], None],
     ) -> None:
         self._plan = plan
         self._places = places
         self._feed = feed
         self._vacate = vacate
+        self._require = require
+        self._asked: dict[int, asyncio.Task[None]] = {}
         self._zygotes: dict[int, Zygote] = {}
         self._found: dict[int, FoundZygote] = {}
         self._alone: dict[WorkerId, HeldWorker] = {}
@@ -77,15 +84,33 @@ class Cohorts:
         for found in workers:
             self._watch(found.told.worker, found.told.pid, found.pidfd, found.stacks)
 
-    def start(self, cohort: int, rolled: int, application: ApplicationSpec | None) -> None:
-        """Start a cohort's zygote, which preloads the application; answered by ZygoteReady or ZygoteLost."""
-        plan = self._plan(cohort, rolled, application)
+    def start(self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter) -> None:
+        """Start a cohort's zygote, which preloads the application; answered by ZygoteReady or ZygoteLost.
+
+        Another interpreter than ours is asked first whether it still is what it was.
+        """
+        plan = self._plan(cohort, rolled, application, interpreter)
+        if plan.python == sys.executable:
+            return self._execute(plan)
+        self._asked[cohort] = asyncio.create_task(self._ask_and_execute(plan, interpreter))
+
+    async def _ask_and_execute(self, plan: ZygotePlan, interpreter: Interpreter) -> None:
         try:
-            self._zygotes[cohort] = Zygote.start(plan, self._places.zygote(cohort), self._hear)
-        except ZygoteNotStarted as error:
-            self._feed(events.ZygoteLost(cohort, str(error)))
+            await asyncio.to_thread(self._require, interpreter)
+        except Unfit as error:
+            self._asked.pop(plan.cohort)
+            self._feed(events.ZygoteLost(plan.cohort, str(error), _passing(str(error))))
         else:
-            self._belongings[cohort] = plan.belongings
+            self._asked.pop(plan.cohort)
+            self._execute(plan)
+
+    def _execute(self, plan: ZygotePlan) -> None:
+        try:
+            self._zygotes[plan.cohort] = Zygote.start(plan, self._places.zygote(plan.cohort), self._hear)
+        except ZygoteNotStarted as error:
+            self._feed(events.ZygoteLost(plan.cohort, str(error), _passing(str(error))))
+        else:
+            self._belongings[plan.cohort] = plan.belongings
 
     def adopt(self, cohort: int) -> None:
         """Take over a former supervisor's zygote; answered by ZygoteReady or ZygoteLost."""
@@ -100,8 +125,11 @@ class Cohorts:
         """End a zygote; answered by ZygoteLost."""
         if cohort in self._found:
             self.adopt(cohort)  # its workers may live on, and are held
-        zygote = self._zygotes.get(cohort)
-        if zygote is None:
+        zygote, asked = self._zygotes.get(cohort), self._asked.pop(cohort, None)
+        if asked is not None:
+            asked.cancel()
+            self._feed(events.ZygoteLost(cohort, "it was told to leave before it began"))
+        elif zygote is None:
             self._feed(events.ZygoteLost(cohort, "it was not there"))
         else:
             zygote.stop()
@@ -149,6 +177,8 @@ class Cohorts:
 
     def close(self) -> None:
         """Let go of all zygotes and workers; none is touched."""
+        for asked in self._asked.values():
+            asked.cancel()
         for zygote in self._zygotes.values():
             zygote.close()
         for found in self._found.values():
@@ -172,3 +202,8 @@ class Cohorts:
         self._feed(event)
         if isinstance(event, events.WorkerExited):
             self._vacate(event.worker.slot)
+
+
+def _passing(reason: str) -> Refusal:
+    """What was taken could be executed when it was scanned: its content is not to blame, and may be tried again."""
+    return Refusal(Stage.PREPARE, Fault.RESOURCE, reason)

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from changeover.supervisor import unrestorable
@@ -30,6 +29,7 @@ from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
+from changeover.supervisor.weighing import Serving, weighed
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
@@ -60,6 +60,7 @@ class Hands:
         journal: Where entries go.
         scanner: Reads what is on disk.
         scan_thread: Where that happens.
+        serving: Who serves.
         held: What rollbacks set aside.
         quarantine: What was refused and is not tried again by itself.
         birth: What a new worker is told.
@@ -78,6 +79,7 @@ class Hands:
     journal: Journal
     scanner: Scanner
     scan_thread: Executor
+    serving: Callable[[], Serving]
     held: Callable[[], frozenset[Held]]
     quarantine: Callable[[], tuple[Quarantined, ...]]
     birth: Callable[[WorkerId, str, int], Birth]
@@ -118,7 +120,9 @@ class Driver:
             effects.StoreCell: self._store_cell,
             effects.Broadcast: lambda effect: hands.link.broadcast(effect.message),
             effects.Unicast: lambda effect: hands.link.tell(effect.worker, effect.message),
-            effects.StartZygote: lambda effect: hands.cohorts.start(effect.cohort, effect.rolled, effect.application),
+            effects.StartZygote: lambda effect: hands.cohorts.start(
+                effect.cohort, effect.rolled, effect.application, effect.interpreter
+            ),
             effects.AdoptZygote: lambda effect: hands.cohorts.adopt(effect.cohort),
             effects.StopZygote: lambda effect: hands.cohorts.stop(effect.cohort),
             effects.Hold: lambda effect: hands.cohorts.hold(effect.worker, effect.pid),
@@ -232,8 +236,12 @@ class Driver:
             return ScanRefused((SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, str(error))),))
         if (refused := unrestorable.refusal(effect.request, effect.current, past)) is not None:
             return refused
-        scan = partial(self._hands.scanner.scan, effect.request, effect.epoch, effect.current, past)
-        return await self._loop.run_in_executor(self._hands.scan_thread, scan)
+        serving = hands.serving()
+
+        def scan() -> ScanResult:
+            return weighed(hands.scanner.scan(effect.request, effect.epoch, effect.current, past), serving)
+
+        return await self._loop.run_in_executor(hands.scan_thread, scan)
 
     def _store_cell(self, effect: effects.StoreCell) -> None:
         self._hands.cell.store(effect.epoch)

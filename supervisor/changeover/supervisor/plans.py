@@ -13,7 +13,7 @@ from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, R
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
-from changeover.workers.protocol.snapshot import ApplicationSpec
+from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks, WorkerSettings
 
@@ -74,6 +74,7 @@ def zygote_plan(
     journal: str,
     environment: Mapping[str, str],
     account: Account | None = None,
+    interpreter: Interpreter = OWN,
 ) -> ZygotePlan:
     """What the zygote of a cohort is to be.
 
@@ -87,6 +88,7 @@ def zygote_plan(
         journal: The journal that its workers belong to.
         environment: All of its environment.
         account: Whom it runs as, None for ourselves.
+        interpreter: What executes it.
     """
     preload = None
     if application is not None and application.preload:
@@ -97,11 +99,12 @@ def zygote_plan(
             str(store),
             application.artifact,
             application.distributions,
+            strict=application.preload == "strict",
         )
     return ZygotePlan(
         cohort=cohort,
         name=settings.name,
-        python=sys.executable,
+        python=interpreter.python or sys.executable,
         directory=os.getcwd(),
         environment=environment,
         belongings=held,

@@ -31,6 +31,7 @@ from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.footing import Footing, take_footing
 from changeover.supervisor.host import Host
+from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.plans import policy, worker_settings, zygote_plan
@@ -55,9 +56,10 @@ from changeover.supervisor.upgrade.handed import Handed
 from changeover.supervisor.upgrade.program import Program
 from changeover.supervisor.watching.places import plan
 from changeover.supervisor.watching.watching import Beginning, Watching, begin
+from changeover.supervisor.weighing import serving
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
-from changeover.workers.protocol.snapshot import ApplicationSpec
+from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Birth
 
@@ -131,12 +133,14 @@ async def _serve_on(
         footing = await take_footing(host, runtime, journal.id, handed, stack)
         apart = (places.state, places.runtime)
         beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
-        scanner = Scanner(settings, read_settings, places.store, apart)
+        interpreters = Interpreters(os.environ, os.getcwd(), host.account)
+        scanner = Scanner(settings, read_settings, places.store, apart, interpreters)
         service = Service(
             settings,
             footing,
             journal,
             scanner,
+            interpreters,
             places.store,
             beginning,
             host,
@@ -181,6 +185,7 @@ class Service:
         footing: Footing,
         journal: Journal,
         scanner: Scanner,
+        interpreters: Interpreters,
         store: Path,
         beginning: Beginning,
         host: Host,
@@ -204,7 +209,11 @@ class Service:
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
         self._counts = counts.Counts(footing.counts)
         self._cohorts = Cohorts(
-            self._zygote_plan, Places(runtime.zygote, runtime.cell), self._driver.feed, self._counts.vacate
+            self._zygote_plan,
+            Places(runtime.zygote, runtime.cell),
+            self._driver.feed,
+            self._counts.vacate,
+            interpreters.require,
         )
         self._desk = Desk(
             settings.name,
@@ -231,6 +240,7 @@ class Service:
                 journal=journal,
                 scanner=scanner,
                 scan_thread=self._scan_thread,
+                serving=lambda: serving(self._machine.view()),
                 held=lambda: self._machine.view().held,
                 quarantine=lambda: self._machine.view().quarantine,
                 birth=self._birth,
@@ -345,10 +355,12 @@ class Service:
         settings = replace(self._worker_settings, slots=max(1, len(overview.slots)), belongings=held)
         return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
 
-    def _zygote_plan(self, cohort: int, rolled: int, application: ApplicationSpec | None) -> ZygotePlan:
-        held, journal = self._footing.belongings(), self._journal.id
+    def _zygote_plan(
+        self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter
+    ) -> ZygotePlan:
+        held, journal, account = self._footing.belongings(), self._journal.id, self._host.account
         return zygote_plan(
-            self._settings, cohort, rolled, application, self._store, held, journal, os.environ, self._host.account
+            self._settings, cohort, rolled, application, self._store, held, journal, os.environ, account, interpreter
         )
 
     def _handed(self) -> Handed:

@@ -45,6 +45,7 @@ class World:
                 journal=missing,
                 scanner=missing,
                 scan_thread=missing,
+                serving=missing,
                 held=frozenset,
                 quarantine=tuple,
                 birth=missing,

@@ -23,6 +23,8 @@ class CutoverBody(Body, frozen=True):
         on_silent_workers: What becomes of a worker that lets the prepare deadline pass; null leaves it to the server.
         until: How far to wait after a commit.
         strategy: Whether living workers swap, new processes roll into their places, or whichever is needed.
+        python: Absolute path of an interpreter, or of a virtual environment's folder, to roll to; empty for the one
+            that serves, or that the configuration names since.
     """
 
     only: tuple[str, ...] = ()
@@ -32,6 +34,7 @@ class CutoverBody(Body, frozen=True):
     on_silent_workers: SilentWorkers | None = None
     until: Milestone = Milestone.ACTIVE
     strategy: Strategy = Strategy.AUTO
+    python: str = ""
 
 
 class RollbackBody(Body, frozen=True):

@@ -64,6 +64,7 @@ async def cut_over(control: Control, request: Request, body: bodies.CutoverBody)
         dry_run=body.dry_run,
         on_silent_workers=body.on_silent_workers,
         strategy=body.strategy,
+        python=body.python,
     )
     return await cutovers.carry_out(control, request, wish, body.until)
 

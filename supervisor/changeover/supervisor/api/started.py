@@ -150,6 +150,7 @@ class Server:
         force: bool = False,
         dry_run: bool = False,
         strategy: Strategy = Strategy.AUTO,
+        python: str | os.PathLike[str] = "",
         until: Milestone = Milestone.ACTIVE,
         on_progress: Callable[[Told], None] | None = None,
     ) -> Outcome:
@@ -162,6 +163,8 @@ class Server:
             force: Take content that was rolled back, and unchanged content too.
             dry_run: Only say what would change.
             strategy: Swap in the living workers, roll to new ones, or whichever is needed.
+            python: Interpreter, or folder of a virtual environment, to roll to; empty for the one that serves, or that
+                the configuration names since.
             until: How far to wait after the commit.
             on_progress: Hears what the server tells on the way, in a thread of its own.
 
@@ -169,7 +172,9 @@ class Server:
             OutcomeUnknown: The server ended first.
             NoAnswer: There is no server.
         """
-        body = CutoverBody(tuple(only), label, force, dry_run, until=until, strategy=strategy)
+        body = CutoverBody(
+            tuple(only), label, force, dry_run, until=until, strategy=strategy, python=_seen_from_here(python)
+        )
         return await asyncio.to_thread(self._cut_over, "/v1/cutovers", body, if_epoch, on_progress)
 
     async def rollback(
@@ -305,3 +310,8 @@ class Server:
                 raise
             return Refused(self._client.get("/v1/status", StatusView).epoch, reason=problem.detail)
         raise OutcomeUnknown("the server ended before the outcome was known; `changeover history` has it later")
+
+
+def _seen_from_here(path: str | os.PathLike[str]) -> str:
+    """A path as the server sees it, which may run in another folder; empty for none."""
+    return os.path.abspath(path) if path else ""

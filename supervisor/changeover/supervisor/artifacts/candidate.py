@@ -10,7 +10,9 @@ from changeover.supervisor.artifacts.layout import APP, Plan
 from changeover.supervisor.artifacts.requirements import build_order
 from changeover.supervisor.config.settings import App
 from changeover.workers.protocol.snapshot import (
+    OWN,
     ApplicationSpec,
+    Interpreter,
     PipelineSpec,
     PluginSpec,
     Route,
@@ -98,6 +100,7 @@ def snapshot(
     label: str = "",
     *,
     rolls: bool = False,
+    interpreter: Interpreter = OWN,
 ) -> Snapshot:
     """Make the generation: a unit that `current` has with the same digest is the same instance.
 
@@ -108,12 +111,14 @@ def snapshot(
         current: What is served, None when nothing is.
         label: The operator's words for it.
         rolls: Whether it takes new processes.
+        interpreter: What executes them.
     """
     there = {unit.key.ref: unit.key for unit in current.units} if current else {}
     stamped = tuple(_stamped(unit, there.get(unit.key.ref), epoch) for unit in units)
     ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path, route.pipeline)))
     rolled = epoch if rolls or current is None else current.rolled
-    return Snapshot(epoch, generation_digest(stamped, ordered), stamped, ordered, label, rolled)
+    digest = generation_digest(stamped, ordered, interpreter)
+    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:
@@ -126,9 +131,9 @@ def unit_digest(ref: UnitRef, content: Iterable[object], requires: Iterable[str]
     return _digest([ref, list(content), list(requires)])
 
 
-def generation_digest(units: Iterable[UnitSpec], routes: Iterable[Route]) -> str:
-    """SHA-256 over what is served, whenever it began to be: equal digests serve equal content."""
-    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes)])
+def generation_digest(units: Iterable[UnitSpec], routes: Iterable[Route], interpreter: Interpreter) -> str:
+    """SHA-256 over what is served and what executes it, whenever it began to be: equal digests serve equal content."""
+    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes), interpreter])
 
 
 def _digest(content: object) -> str:

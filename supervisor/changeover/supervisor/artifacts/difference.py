@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from changeover.workers.protocol.snapshot import (
     EMPTY,
     ApplicationSpec,
+    Interpreter,
     PipelineSpec,
     PluginSpec,
     Snapshot,
@@ -23,8 +24,20 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
         count_files: Compares artifacts.
     """
     before = current or EMPTY
-    lines = [*_plugins(before, candidate, count_files), *_pipelines(before, candidate), *_routes(before, candidate)]
+    lines = [
+        *_interpreter(before.interpreter, candidate.interpreter),
+        *_plugins(before, candidate, count_files),
+        *_pipelines(before, candidate),
+        *_routes(before, candidate),
+    ]
     return (*lines, *_application(before.application, candidate.application, count_files))
+
+
+def _interpreter(old: Interpreter, new: Interpreter) -> Iterator[str]:
+    if new.is_other(old):
+        yield f"python {old} -> {new}"
+    elif old.python and new.configured != old.configured:
+        yield f"python {new}, the configuration's now" if new.python == new.configured else f"python {new} stays"
 
 
 def _plugins(before: Snapshot, after: Snapshot, count_files: CountFiles) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from changeover.supervisor.artifacts.candidate import snapshot
 from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.holding import brought_back
-from changeover.workers.protocol.snapshot import (
-    Snapshot,
-)
+from changeover.workers.protocol.snapshot import Snapshot
 
 NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
 """What a rollback leaves as it is."""
@@ -40,21 +40,25 @@ def target(
 
 
 def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") -> Snapshot:
-    """Make `earlier` the candidate `epoch`: a roll, when it had another application.
+    """Make `earlier` the candidate `epoch`: a roll, when it had another application or interpreter.
 
-    A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance.
+    A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance. The
+    interpreter that it had stays until the configuration names another than it does now.
     """
-    rolls = application_differs(earlier, current)
-    return snapshot(earlier.units, earlier.routes, epoch, current, label, rolls=rolls)
+    executes = current.interpreter
+    if earlier.interpreter.python:
+        executes = msgspec.structs.replace(earlier.interpreter, configured=executes.configured)
+    rolls = processes_differ(earlier, current)
+    return snapshot(earlier.units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes)
 
 
-def application_differs(earlier: Snapshot, current: Snapshot) -> bool:
+def processes_differ(earlier: Snapshot, current: Snapshot) -> bool:
     """Whether other processes are needed."""
     old, new = earlier.application, current.application
-    return (old and old.key.digest) != (new and new.key.digest)
+    return (old and old.key.digest) != (new and new.key.digest) or earlier.interpreter.is_other(current.interpreter)
 
 
 def left_out(earlier: Snapshot, current: Snapshot) -> Iterator[str]:
     """Say what going back to `earlier` does not bring back, for people; nothing where the application is the same."""
-    if application_differs(earlier, current):
+    if processes_differ(earlier, current):
         yield f"not taken: {', '.join(NEVER_BROUGHT_BACK)} (a rollback leaves them as they are)"

@@ -20,7 +20,7 @@ from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.entries import Held, Quarantined, Trigger
+from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
@@ -32,10 +32,13 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
+from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.asking import Interpreters
+from changeover.supervisor.interpreters.choice import executable, standing_interpreter, wanted
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest import ManifestInvalid
-from changeover.workers.protocol.refusal import Fault
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.snapshot import Interpreter, Snapshot
 
 ReadSettings = Callable[[], Checked]
 """Reads and checks the configuration as it is now."""
@@ -67,13 +70,22 @@ class Scanner:
         read_settings: Reads them again for each scan.
         store: The artifact store.
         apart: Folders that are no part of the application wherever they lie: state and runtime.
+        interpreters: Answers whether an interpreter can execute what is to serve; None asks as this process is.
     """
 
-    def __init__(self, booted: Settings, read_settings: ReadSettings, store: Path, apart: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        booted: Settings,
+        read_settings: ReadSettings,
+        store: Path,
+        apart: Iterable[Path] = (),
+        interpreters: Interpreters | None = None,
+    ) -> None:
         self._booted = booted
         self._read_settings = read_settings
         self._store = store
         self._apart = (store, *apart)
+        self._interpreters = interpreters or Interpreters()
 
     def scan(
         self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past | None = None
@@ -105,6 +117,8 @@ class Scanner:
             return ScanRefused(refusals(of_manifest(error)))
         except ArtifactError as error:
             return _refused(str(error), Fault.RESOURCE)
+        except Unfit as error:
+            return ScanRefused((SlotRefusal(-1, 0, error.refusal(Stage.SCAN)),))
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
 
@@ -117,23 +131,25 @@ class Scanner:
         reach = Reach(request, settings, current)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
-        disk = self._read_application(settings)
+        disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         not_taken = (*not_taken, *taken.held)
         made = self._candidate(selected, layout, not_taken, taken, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
+        notes = (*selected.notes, *standing_interpreter(taken.interpreter))
         standing = (*taken.changed, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.digest == current.digest and not _forced(request):
-            return _unchanged(selected.notes, not_taken, standing)
+            return _unchanged(notes, not_taken, standing)
         if not request.dry_run:
             self._put(selected, made, disk)
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
-        notes = [*selected.notes, *not_taken, *_named(standing)]
+        lines = (*lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
-            notes += [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
-            notes += unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
-        return Candidate(made, (*lines, *notes))
+            ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
+            without_use = unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
+            lines = (*lines, *ignored, *without_use)
+        return Candidate(made, lines)
 
     def _laid_out(
         self,
@@ -168,11 +184,12 @@ class Scanner:
             return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
-        return candidate.snapshot(units, routes, epoch, current, request.origin.label, rolls=taken.rolls)
+        label, executes = request.origin.label, taken.interpreter
+        return candidate.snapshot(units, routes, epoch, current, label, rolls=taken.rolls, interpreter=executes)
 
-    def _put(self, selected: Selection, made: Snapshot, disk: Disk | None) -> None:
+    def _put(self, selected: Selection, made: Snapshot, disk: Disk) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
-        fresh = {**selected.files, **(disk.content.stored() if disk else {})}
+        fresh = {**selected.files, **disk.content.stored()}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
@@ -186,15 +203,22 @@ class Scanner:
         made = rollback.restored(earlier, current, epoch, request.origin.label)
         if made.digest == current.digest and not _forced(request):
             return NothingChanged()
-        self._put(Selection(), made, None)
+        if made.is_roll and made.interpreter.python:
+            self._interpreters.require(made.interpreter)
+        self._put(Selection(), made, Disk())
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
         return Candidate(made, (*lines, *rollback.left_out(earlier, current)), restores=earlier.epoch)
 
-    def _read_application(self, settings: Settings) -> Disk | None:
+    def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
+        configured = executable(settings.python)
+        python = wanted(request, configured, None if current is None else current.interpreter)
+        answer = self._interpreters.ask(python)
+        interpreter = Interpreter(python, answer.version, configured)
         if settings.app is None:
-            return None
-        plugins = [Path(settings.plugins.dir)] if settings.plugins.dir else []
-        return Disk(settings.app, read_application(settings.app, [*self._apart, *plugins]))
+            return Disk(interpreter=interpreter)
+        plugins = [settings.plugins.dir] if settings.plugins.dir else []
+        apart = [*self._apart, *map(Path, (*plugins, *answer.folders))]
+        return Disk(settings.app, read_application(settings.app, apart, answer.search), interpreter)
 
     def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
         return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))

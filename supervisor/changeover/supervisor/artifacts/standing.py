@@ -8,7 +8,7 @@ from changeover.supervisor.config.sources import setting_keys
 
 SWAPPED = frozenset({"plugins", "pipelines", "watch"})
 """Areas that a swap takes, or nobody who serves."""
-ROLLED = frozenset({"app"})
+ROLLED = frozenset({"app", "python"})
 """Areas that only new processes take."""
 
 

@@ -1,6 +1,6 @@
-"""Which application a candidate takes, the disk's or the one that serves, and whether that needs new processes."""
+"""Which application and interpreter a candidate takes, or those that serve, and whether that needs new processes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,43 +14,49 @@ from changeover.supervisor.config.settings import App
 from changeover.supervisor.core.entries import Held, Trigger
 from changeover.supervisor.core.holding import ABSENT, application_content
 from changeover.supervisor.core.outcome import CutoverRequest, Strategy
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKind
+from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot, UnitKind
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """The application of a candidate.
+    """The application of a candidate, and what executes it: one is not taken without the other.
 
     Attributes:
         spec: What serves it; None for plugins alone.
+        interpreter: What executes it.
         rolls: Whether it takes new processes.
         changed: What differs on disk and is not taken because the request keeps to the living workers, for people.
         held: What differs on disk and is not taken because a rollback set it aside, for people.
     """
 
     spec: ApplicationSpec | None
+    interpreter: Interpreter
     rolls: bool
     changed: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
 
 
 class Disk(msgspec.Struct, frozen=True):
-    """The application as it lies on disk.
+    """The application as it lies on disk, and the interpreter that is wanted.
 
     Attributes:
-        app: Its settings.
+        app: Its settings; None for plugins alone.
         content: Its files, and what is installed with it.
+        interpreter: What is to execute it.
     """
 
-    app: App
-    content: ApplicationContent
+    app: App | None = None
+    content: ApplicationContent = ApplicationContent()
+    interpreter: Interpreter = OWN
 
-    def spec(self, epoch: int) -> ApplicationSpec:
+    def spec(self, epoch: int) -> ApplicationSpec | None:
         """It as a unit."""
+        if self.app is None:
+            return None
         return application_spec(self.app, self.content.artifact, self.content.installed, epoch)
 
 
 def take(
-    disk: Disk | None,
+    disk: Disk,
     request: CutoverRequest,
     reach: Reach,
     epoch: int,
@@ -61,7 +67,7 @@ def take(
     """Decide.
 
     Args:
-        disk: What lies on disk; None for plugins alone.
+        disk: What lies on disk.
         request: What is wanted.
         reach: How far it reaches.
         epoch: The number of the candidate.
@@ -74,17 +80,23 @@ def take(
     """
     cold = current is None or request.origin.trigger is Trigger.BOOT
     rolls = cold or request.strategy is Strategy.ROLL
-    fresh, serving = None if disk is None else disk.spec(epoch), None if current is None else current.application
-    if current is None or _digest(fresh) == _digest(serving):
-        return Taken(fresh if serving is None else serving, rolls)
-    if _is_held(fresh, held):
-        return Taken(serving, rolls, held=(f"not taken: app ({WHY})",))
-    if not cold and not reach.application:
-        return Taken(serving, rolls)
-    if not cold and (request.strategy is Strategy.SWAP or (reach.names and APP not in reach.names)):
-        changes = _changes(disk, serving, store)
-        return Taken(serving, rolls, changed=tuple(f"app: {what} (needs a roll)" for what in changes))
-    return Taken(fresh, True)
+    fresh = disk.spec(epoch)
+    if current is None:
+        return Taken(fresh, disk.interpreter, rolls)
+    serving, executes = current.application, current.interpreter
+    reached = cold or (reach.configuration if fresh is None and serving is None else reach.application)
+    named = not reach.names or APP in reach.names
+    same = _digest(fresh) == _digest(serving)
+    if same and not disk.interpreter.is_other(executes):
+        return Taken(serving, disk.interpreter if reached and named else executes, rolls)
+    if not same and _is_held(fresh, held):
+        return Taken(serving, executes, rolls, held=(f"not taken: app ({WHY})",))
+    if not reached:
+        return Taken(serving, executes, rolls)
+    if not cold and (request.strategy is Strategy.SWAP or not named):
+        changes = _changes(disk, current, store)
+        return Taken(serving, executes, rolls, changed=tuple(f"{what} (needs a roll)" for what in changes))
+    return Taken(fresh, disk.interpreter, True)
 
 
 def _digest(spec: ApplicationSpec | None) -> str:
@@ -96,9 +108,14 @@ def _is_held(fresh: ApplicationSpec | None, held: Iterable[Held]) -> bool:
     return any(each.ref.kind is UnitKind.APPLICATION and each.content == content for each in held)
 
 
-def _changes(disk: Disk | None, serving: ApplicationSpec | None, store: Path) -> tuple[str, ...]:
-    if disk is None:
-        return ("not configured any more",)
-    if serving is None:
-        return (f"{disk.app.target} is new",)
-    return tuple(disk.content.changes(serving, store)) or ("other settings",)
+def _changes(disk: Disk, current: Snapshot, store: Path) -> Iterator[str]:
+    if disk.interpreter.is_other(current.interpreter):
+        yield f"python {current.interpreter} -> {disk.interpreter}"
+    fresh, serving = disk.app, current.application
+    if fresh is None:
+        yield from ("app: not configured any more",) if serving is not None else ()
+    elif serving is None:
+        yield f"app: {fresh.target} is new"
+    elif _digest(disk.spec(current.epoch)) != _digest(serving):
+        changes = tuple(disk.content.changes(serving, store)) or ("other settings",)
+        yield from (f"app: {what}" for what in changes)

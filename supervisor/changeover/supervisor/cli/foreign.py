@@ -92,6 +92,9 @@ FOREIGN: dict[str, str] = {
 }
 """Flag -> what to do instead."""
 
+PRELOAD = "--preload"
+"""Alone it means true, as gunicorn's does: what is typed behind it is the application."""
+
 
 class Hinting(click.Command):
     """A command that knows what people meant by flags of other servers."""
@@ -99,7 +102,7 @@ class Hinting(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and add the hint to what click says of an unknown flag."""
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, [f"{PRELOAD}=true" if each == PRELOAD else each for each in args])
         except click.NoSuchOption as error:
             if (hint := FOREIGN.get(error.option_name)) is None:
                 raise

@@ -20,7 +20,7 @@ from changeover.supervisor.core.outcome import (
 from changeover.supervisor.telemetry.amounts import age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.unasked import unchanged
-from changeover.supervisor.telemetry.wording import refused_by
+from changeover.supervisor.telemetry.wording import extra_memory, refused_by
 
 TRACEBACK_END = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
@@ -71,6 +71,8 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
             how = "a roll to" if outcome.candidate is not None and outcome.candidate.is_roll else "a swap in"
             yield f"would change, by {how} {counted(workers.slots)} beside epoch {serving}:"
             yield from (f"  {line}" for line in summary)
+            if outcome.memory is not None:
+                yield f"  needs {extra_memory(outcome.memory)}"
             yield "nothing was changed (--dry-run)"
         case NeedsRoll(serving=serving, changed=changed):
             yield f"refused (exit 1): no swap can take this; nothing changed, epoch {serving} serves"

@@ -8,7 +8,7 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.record import WorkerRecord
 from changeover.supervisor.telemetry.amounts import changes, seconds
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.telemetry.wording import by_strategy
+from changeover.supervisor.telemetry.wording import by_strategy, extra_memory
 
 
 class Mark(enum.Enum):
@@ -119,6 +119,8 @@ class Progress:
             f"{self._name}  epoch {record.previous} -> {record.epoch}  {by_strategy(record)}   "
             f"{changes(record.summary)}"
         )
+        if record.memory is not None:
+            self._lines.append(f"  {'memory':<10} {extra_memory(record.memory)}")
 
     def _count(self, *marks: Mark) -> int:
         return sum(mark in marks for mark in self._marks.values())

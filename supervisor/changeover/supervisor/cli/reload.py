@@ -1,5 +1,7 @@
 """`changeover reload`."""
 
+import os
+
 import click
 
 from changeover.supervisor.api.bodies import CutoverBody
@@ -36,6 +38,7 @@ Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait en
     show_default=True,
     help="Swap in the living workers, roll to new ones, or whichever is needed.",
 )
+@click.option("--python", default="", metavar="PATH", help="Roll to this interpreter, or virtual environment.")
 def command(
     name: str,
     runtime_dir: str,
@@ -48,11 +51,13 @@ def command(
     force: bool,
     on_silent_worker: str | None,
     strategy: str,
+    python: str,
 ) -> None:
     """See HELP."""
     milestone = Milestone(until)
     silent = None if on_silent_worker is None else SilentWorkers(on_silent_worker)
-    body = CutoverBody(only, label, force, dry_run, silent, milestone, Strategy(strategy))
+    path = os.path.abspath(python) if python else ""
+    body = CutoverBody(only, label, force, dry_run, silent, milestone, Strategy(strategy), path)
     with failures():
         wish = Wish("/v1/cutovers", body, if_epoch, milestone, wait, "changeover reload")
         raise SystemExit(carry_out(server(name, runtime_dir), wish))

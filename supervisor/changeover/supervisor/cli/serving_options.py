@@ -33,6 +33,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "timeout": (("deadlines", "hung"), "--timeout"),
     "epoch_header": (("epoch_header",), "--epoch-header"),
     "boot": (("boot",), "--boot"),
+    "python": (("python",), "--python"),
     "user": (("user",), "--user"),
     "group": (("group",), "--group"),
     "umask": (("umask",), "--umask"),
@@ -56,7 +57,13 @@ _OPTIONS = (
     click.option("--factory", is_flag=True, default=None, help="APP is called to make the application."),
     click.option("--app-dir", metavar="DIR", help="The application's folder, put on the import path."),
     click.option("--root-path", metavar="PATH", help="Path under which a proxy mounts the application."),
-    click.option("--preload/--no-preload", default=None, help="Import the application before workers are forked."),
+    click.option(
+        "--preload",
+        type=click.Choice(["true", "false", "strict"]),
+        help="Import the application before workers are forked; `strict` refuses when that starts threads.",
+    ),
+    click.option("--no-preload", "preload", flag_value="false", help="Import it in each worker."),
+    click.option("--python", metavar="PATH", help="Interpreter, or virtual environment, that workers run on."),
     click.option("--backlog", type=int, metavar="N", help="Connections that the kernel queues for each address."),
     click.option(
         "--max-connections", "--limit-concurrency", type=int, metavar="N", help="Most connections of one worker."

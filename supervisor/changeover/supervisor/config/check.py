@@ -146,6 +146,7 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
     return replace(
         settings,
         name=settings.name or default_name(merged.folder),
+        python=resolved(settings.python, "python"),
         runtime_dir=resolved(settings.runtime_dir, "runtime_dir"),
         state_dir=resolved(settings.state_dir, "state_dir"),
         app=app,

@@ -88,7 +88,7 @@ def _table(title: str, shape: type[msgspec.Struct], key: tuple[str, ...]) -> str
 def _change(shape: type[msgspec.Struct], name: str) -> str:
     if shape in _SWAPPED or (shape in _ROLLED and name == "reload"):
         return "swap"
-    return "roll" if shape in _ROLLED else "restart"
+    return "roll" if shape in _ROLLED or (shape is Settings and name == "python") else "restart"
 
 
 def described(shape: type[msgspec.Struct]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import msgspec
 
 from changeover.workers.http.limits import Limits
 from changeover.workers.protocol.reload import Reload, read_reload
+from changeover.workers.protocol.snapshot import Preloading
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
 
@@ -24,7 +25,8 @@ class App(msgspec.Struct, frozen=True):
             imported as they were committed, other files are read where they lie.
         factory: Whether `target` is called to make the application.
         root_path: Path under which a proxy mounts the application.
-        preload: Whether the application is imported once, before workers are forked.
+        preload: Whether the application is imported once, before workers are forked. Where that starts threads they
+            import it after the fork; `strict` refuses instead.
         reload: When changed files are taken: `on-change`, `every 60s`, or `on-signal`.
     """
 
@@ -33,7 +35,7 @@ class App(msgspec.Struct, frozen=True):
     include: tuple[str, ...] = ("**/*.py",)
     factory: bool = False
     root_path: str = ""
-    preload: bool = True
+    preload: Preloading = True
     reload: str = "on-signal"
 
 
@@ -209,6 +211,8 @@ class Settings(msgspec.Struct, frozen=True):
         umask: Permissions that files made by workers lack, in octal (`"027"`); by default as inherited.
         rlimits: Limits that the kernel keeps for each worker: `nofile=65536`, `core=0:unlimited` (soft and hard).
         no_new_privs: Whether workers gain nothing by executing setuid files, or files with capabilities.
+        python: Interpreter that workers run on, or the folder of a virtual environment; by default the supervisor's
+            own. Only new processes take another.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         app: The application.
@@ -236,6 +240,7 @@ class Settings(msgspec.Struct, frozen=True):
     umask: str = ""
     rlimits: tuple[str, ...] = ()
     no_new_privs: bool = True
+    python: str = ""
     runtime_dir: str = ""
     state_dir: str = ""
     app: App | None = None

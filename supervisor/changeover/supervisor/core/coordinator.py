@@ -204,8 +204,9 @@ class Coordinator:
         self._progress.move(Cause.CANDIDATE)
         strategy = outcome.Strategy.ROLL if run.is_roll else outcome.Strategy.SWAP
         workers = self._voting.staff(run)
+        serving, memory = self._serving(), found.memory
         self._out.tell(
-            records.CutoverBegan(run.epoch, request.origin, found.summary, self._serving(), workers, strategy)
+            records.CutoverBegan(run.epoch, request.origin, found.summary, serving, workers, strategy, memory)
         )
         self._writing.write(
             entries.EpochGiven(run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held)

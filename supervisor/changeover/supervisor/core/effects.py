@@ -14,7 +14,7 @@ from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.record import Record
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
+from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -54,11 +54,12 @@ class Unicast(Effect, frozen=True):
 
 
 class StartZygote(Effect, frozen=True):
-    """Start a cohort's zygote, which preloads `application`; answer ZygoteReady or ZygoteLost."""
+    """Start a cohort's zygote with `interpreter`, which preloads `application`; answer ZygoteReady or ZygoteLost."""
 
     cohort: int
     rolled: int
     application: ApplicationSpec | None = None
+    interpreter: Interpreter = OWN
 
 
 class AdoptZygote(Effect, frozen=True):

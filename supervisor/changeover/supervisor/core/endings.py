@@ -18,7 +18,12 @@ def refused(run: Run, serving: int, reason: str) -> outcome.Refused:
 def committed(run: Run, workers: int) -> outcome.Committed:
     """Every worker serves the epoch."""
     return outcome.Committed(
-        run.epoch, previous=run.previous, workers=workers, summary=run.summary, lost=tuple(run.lost)
+        run.epoch,
+        previous=run.previous,
+        workers=workers,
+        summary=run.summary,
+        lost=tuple(run.lost),
+        memory=None if run.candidate is None else run.candidate.memory,
     )
 
 

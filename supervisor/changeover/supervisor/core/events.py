@@ -150,10 +150,17 @@ class Received(Event, frozen=True):
 
 
 class ZygoteReady(Event, frozen=True):
-    """A cohort's zygote has preloaded and takes orders; `children` live."""
+    """A cohort's zygote has preloaded and takes orders; `children` live.
+
+    Attributes:
+        cohort: Its cohort.
+        children: Workers that it has already.
+        threads: Modules that started threads when they were preloaded: its workers import after the fork.
+    """
 
     cohort: int
     children: tuple[Child, ...] = ()
+    threads: tuple[str, ...] = ()
 
 
 class ZygoteLost(Event, frozen=True):

@@ -166,7 +166,7 @@ class _Handlers:
             known = self._parts.roster.find(child.worker) is not None
             if not known and not self._parts.children.adopt_late(child):
                 self._out.put(Signal(child.worker, ProcessSignal.KILL))
-        self._parts.zygotes.ready(event.cohort)
+        self._parts.zygotes.ready(event.cohort, event.threads)
         self._parts.coordinator.preparing.recount()
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:

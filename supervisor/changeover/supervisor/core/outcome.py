@@ -53,6 +53,8 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         strategy: How it comes to be served.
         policy: Take only what is taken so without being asked for, and nothing that was refused; None takes
             everything that is not disabled.
+        python: Path of an interpreter, or of a virtual environment's folder, to take instead of what serves or the
+            configuration names; empty for none.
     """
 
     origin: Origin
@@ -65,6 +67,34 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     on_silent_workers: SilentWorkers | None = None
     strategy: Strategy = Strategy.AUTO
     policy: Reload | None = None
+    python: str = ""
+
+
+class ExtraMemory(msgspec.Struct, frozen=True):
+    """What a roll needs beside what is there, for as long as both cohorts live: estimated from workers that serve.
+
+    Attributes:
+        workers: How many workers are made.
+        each: Bytes of one of them.
+        available: Bytes that can still be had, of the machine's and of every control group above us; -1 when nobody
+            knows.
+        exact: Whether pages that workers share were counted once; else they were counted for each.
+    """
+
+    workers: int
+    each: int
+    available: int = -1
+    exact: bool = False
+
+    @property
+    def needed(self) -> int:
+        """Bytes in all."""
+        return self.workers * self.each
+
+    @property
+    def is_short(self) -> bool:
+        """Whether less can be had than is needed."""
+        return 0 <= self.available < self.needed
 
 
 class Candidate(msgspec.Struct, frozen=True, tag=True):
@@ -74,11 +104,13 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
         snapshot: The whole generation, numbered as `Scan` said.
         summary: What changes, for people (`pricing 1.4.0 -> 1.5.0`).
         restores: The epoch whose content a rollback brings back.
+        memory: What a roll needs; None for a swap, and where no worker serves.
     """
 
     snapshot: Snapshot
     summary: tuple[str, ...] = ()
     restores: int | None = None
+    memory: ExtraMemory | None = None
 
 
 class NothingChanged(msgspec.Struct, frozen=True, tag=True):
@@ -166,12 +198,14 @@ class Committed(Ending, frozen=True):
         workers: How many workers serve it.
         summary: What changed.
         lost: Workers that died or were killed on the way, and why.
+        memory: What it was estimated to need, said before it was done; null for a swap.
     """
 
     previous: int = 0
     workers: int = 0
     summary: tuple[str, ...] = ()
     lost: tuple[SlotRefusal, ...] = ()
+    memory: ExtraMemory | None = None
 
 
 class Unchanged(Ending, frozen=True):
@@ -218,10 +252,12 @@ class Planned(Ending, frozen=True):
     Attributes:
         candidate: What would serve.
         summary: What would change.
+        memory: What a roll would need; null for a swap.
     """
 
     candidate: Snapshot | None = None
     summary: tuple[str, ...] = ()
+    memory: ExtraMemory | None = None
 
 
 class Undecided(Ending, frozen=True):

@@ -5,7 +5,7 @@ the monotonic clock unless said otherwise; `slot`, `pid` and `incarnation` alway
 """
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
-from changeover.supervisor.core.outcome import Action, Strategy
+from changeover.supervisor.core.outcome import Action, ExtraMemory, Strategy
 from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
 from changeover.workers.protocol.messages import LeaseView
 from changeover.workers.protocol.refusal import Refusal
@@ -38,6 +38,7 @@ class CutoverBegan(EpochRecord, frozen=True):
         previous: The epoch that serves.
         workers: How many workers are to serve it.
         strategy: Whether workers swap, or new ones roll into their places.
+        memory: What a roll needs beside what is there; null for a swap.
     """
 
     origin: Origin
@@ -45,6 +46,7 @@ class CutoverBegan(EpochRecord, frozen=True):
     previous: int
     workers: int
     strategy: Strategy = Strategy.SWAP
+    memory: ExtraMemory | None = None
 
 
 class PhaseBegan(EpochRecord, frozen=True):
@@ -310,6 +312,7 @@ class ZygoteStarted(Record, frozen=True):
 
     cohort: int
     adopted: bool
+    threads: tuple[str, ...] = ()
 
 
 class ZygoteLost(Record, frozen=True):

@@ -38,6 +38,7 @@ def mergeable(first: CutoverRequest, other: CutoverRequest) -> bool:
         and first.on_silent_workers is other.on_silent_workers
         and first.strategy is other.strategy
         and first.policy == other.policy
+        and first.python == other.python
     )
 
 

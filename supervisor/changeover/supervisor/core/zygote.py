@@ -16,7 +16,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import ApplicationSpec
+from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter
 from changeover.workers.protocol.table import Table
 
 
@@ -66,6 +66,7 @@ class Zygote:
     Args:
         rolled: The epoch whose roll made it.
         application: What it preloads.
+        interpreter: What executes it.
         number: Takes the number of the next cohort.
 
     Attributes:
@@ -74,7 +75,10 @@ class Zygote:
         cohort: Its cohort; 0 before the first.
     """
 
-    __slots__ = ("_application", "_children", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state")
+    __slots__ = (
+        "_application", "_children", "_exits", "_interpreter", "_number", "_out", "_policy",
+        "cohort", "rolled", "state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,12 +87,14 @@ class Zygote:
         out: Outbox,
         rolled: int,
         application: ApplicationSpec | None,
+        interpreter: Interpreter,
         number: Callable[[], int],
     ) -> None:
         self._policy = policy
         self._children = children
         self._out = out
         self._application = application
+        self._interpreter = interpreter
         self._number = number
         self._exits: tuple[float, ...] = ()
         self.rolled = rolled
@@ -112,15 +118,15 @@ class Zygote:
         self._out.put(AdoptZygote(cohort))
         self._wait()
 
-    def ready(self) -> None:
-        """It takes orders."""
+    def ready(self, threads: tuple[str, ...] = ()) -> None:
+        """It takes orders; `threads` are the modules because of which its workers import after the fork."""
         if not TABLE.lists(self.state, Cause.READY):
             return  # it was given up, and is being stopped
         adopted = self.state is State.ADOPTING
         self._move(Cause.READY)
         if self.state is State.READY:
             self._out.cancel_timer(self._timer())
-            self._out.tell(ZygoteStarted(self.cohort, adopted))
+            self._out.tell(ZygoteStarted(self.cohort, adopted, threads))
             self._children.take_orders(self.rolled, self.cohort)
 
     def lost(self, reason: str, refusal: Refusal | None = None) -> None:
@@ -158,7 +164,7 @@ class Zygote:
 
     def _start(self) -> None:
         self.cohort = self._number()
-        self._out.put(StartZygote(self.cohort, self.rolled, self._application))
+        self._out.put(StartZygote(self.cohort, self.rolled, self._application, self._interpreter))
         self._wait()
 
     def _wait(self) -> None:

@@ -9,12 +9,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.zygote import State, Zygote
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
-
-
-def application_of(snapshot: Snapshot) -> ApplicationSpec | None:
-    """What the zygote of a generation preloads."""
-    return next((unit for unit in snapshot.units if isinstance(unit, ApplicationSpec)), None)
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
 
 class Zygotes:
@@ -41,7 +36,7 @@ class Zygotes:
         """Have a zygote for the workers that can serve `snapshot`."""
         self.wanted.add(snapshot.rolled)
         if snapshot.rolled not in self._zygotes:
-            self._make(snapshot.rolled, application_of(snapshot)).begin()
+            self._make(snapshot.rolled, snapshot).begin()
 
     def adopt(self, found: Iterable[ZygoteFound], committed: Snapshot | None) -> None:
         """Take over what a former supervisor left, of each roll the latest; what is not wanted is stopped then."""
@@ -52,7 +47,7 @@ class Zygotes:
                 self._out.put(StopZygote(each.cohort))
         for rolled, cohort in latest.items():
             serves = committed is not None and committed.rolled == rolled
-            self._make(rolled, application_of(committed) if committed is not None and serves else None).adopt(cohort)
+            self._make(rolled, committed if committed is not None and serves else EMPTY).adopt(cohort)
 
     def give_up(self, rolled: int) -> None:
         """Have no zygote for that roll any more."""
@@ -79,10 +74,10 @@ class Zygotes:
         """The zygote that has this number now."""
         return next((zygote for zygote in self._zygotes.values() if zygote.cohort == cohort), None)
 
-    def ready(self, cohort: int) -> None:
-        """A zygote takes orders."""
+    def ready(self, cohort: int, threads: tuple[str, ...] = ()) -> None:
+        """A zygote takes orders; `threads` are the modules that started threads in it."""
         if (zygote := self.of_cohort(cohort)) is not None:
-            zygote.ready()
+            zygote.ready(threads)
             if zygote.rolled not in self.wanted:
                 zygote.stop()
 
@@ -109,8 +104,9 @@ class Zygotes:
         """Whether there is none."""
         return not self._zygotes
 
-    def _make(self, rolled: int, application: ApplicationSpec | None) -> Zygote:
-        zygote = Zygote(self._policy, self._children, self._out, rolled, application, self._next)
+    def _make(self, rolled: int, snapshot: Snapshot) -> Zygote:
+        preloads, executes = snapshot.application, snapshot.interpreter
+        zygote = Zygote(self._policy, self._children, self._out, rolled, preloads, executes, self._next)
         self._zygotes[rolled] = zygote
         return zygote
 

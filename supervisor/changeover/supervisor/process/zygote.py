@@ -216,7 +216,7 @@ class Zygote:
                 self._cancel_deadline()
                 self.threads = threads
                 self._ready = True
-                self._tell(ZygoteReady(self.cohort))
+                self._tell(ZygoteReady(self.cohort, threads=threads))
             case forking.PreloadFailed(refusal=refusal):
                 self._refusal = refusal
                 self._lost = f"{refusal.unit} cannot be imported: {refusal.summary}"

@@ -36,6 +36,12 @@ def in_all(count: int) -> str:
     return "in its worker" if count == 1 else f"in all {count} workers"
 
 
+def size(value: int) -> str:
+    """An amount of memory for people: `340 M`, `2.1 G`."""
+    mebibytes = value / (1 << 20)
+    return f"{mebibytes:.0f} M" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} G"
+
+
 def changes(summary: Iterable[str]) -> str:
     """What an epoch changes, and what it left out, in one line: `explain` has all of it."""
     lines = list(summary)

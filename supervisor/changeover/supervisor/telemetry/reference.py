@@ -48,6 +48,7 @@ RECURRING = {
     "slots": "How many.",
     "summary": "What would change.",
     "term": "The supervisor's incarnation.",
+    "threads": "Modules that started threads when they were preloaded: its workers import after the fork.",
     "took": "Seconds.",
     "unit": "Which instance.",
     "units": "Which instances.",

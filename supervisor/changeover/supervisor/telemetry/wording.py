@@ -10,10 +10,10 @@ from functools import singledispatch
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
-from changeover.supervisor.core.outcome import Strategy
+from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
 from changeover.supervisor.telemetry import unasked, upgrading
-from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, seconds, workers
+from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, named, seconds, size, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
 from changeover.workers.protocol.messages import LeaseView
@@ -49,6 +49,16 @@ def by_strategy(record: records.CutoverBegan) -> str:
     """How a candidate comes to be served: `swap in 4 workers`, `roll to 4 workers`."""
     how = "roll to" if record.strategy is Strategy.ROLL else "swap in"
     return f"{how} {workers(record.workers)}"
+
+
+def extra_memory(needs: ExtraMemory) -> str:
+    """What a roll needs: `about 340 M beside what is there, for 4 workers of 85 M; 2.1 G available`."""
+    about = "about" if needs.exact else "at most about"
+    amount = f"{about} {size(needs.needed)} beside what is there, for {workers(needs.workers)} of {size(needs.each)}"
+    if needs.available < 0:
+        return amount
+    short = "warning: only " if needs.is_short else ""
+    return f"{amount}; {short}{size(needs.available)} available"
 
 
 def cause(refusal: Refusal) -> str:
@@ -114,7 +124,10 @@ def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
     where = f"  {by_strategy(record)}" if record.workers and record.previous else ""
     who = by(record.origin)
-    return Worded(INFO, f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {changes(record.summary)}")
+    line = f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {changes(record.summary)}"
+    if record.memory is None:
+        return Worded(INFO, line)
+    return Worded(WARNING if record.memory.is_short else INFO, f"{line}; needs {extra_memory(record.memory)}")
 
 
 @word.register
@@ -275,7 +288,11 @@ def _(record: records.Scaled) -> Worded:
 
 @word.register
 def _(record: records.ZygoteStarted) -> Worded:
-    return Worded(DEBUG, f"the zygote of cohort {record.cohort} {'is adopted' if record.adopted else 'is ready'}")
+    line = f"the zygote of cohort {record.cohort} {'is adopted' if record.adopted else 'is ready'}"
+    if not record.threads:
+        return Worded(DEBUG, line)
+    why = f"importing {named(record.threads)} started threads"
+    return Worded(INFO, f'{line}; its workers import after the fork, because {why} (preload = "strict" refuses that)')
 
 
 @word.register

@@ -37,6 +37,7 @@ class Preload(msgspec.Struct, frozen=True):
         store: The artifact store.
         artifact: Digest that names its content there; empty imports what lies on disk.
         distributions: Digest that names the record of what was installed with it; empty accepts anything.
+        strict: Whether threads that this starts are a refusal.
     """
 
     target: str
@@ -45,6 +46,7 @@ class Preload(msgspec.Struct, frozen=True):
     store: str = ""
     artifact: str = ""
     distributions: str = ""
+    strict: bool = False
 
 
 class ToZygote(msgspec.Struct, frozen=True, tag=True):

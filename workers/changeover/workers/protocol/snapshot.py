@@ -7,6 +7,7 @@ are unchanged keeps its `since`, any other gets the candidate's epoch.
 
 import enum
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -71,6 +72,10 @@ class Interface(enum.Enum):
     ASGI = "asgi"
 
 
+Preloading = bool | Literal["strict"]
+"""Whether an application is imported before workers are forked; `strict` refuses one that starts threads by that."""
+
+
 class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
     """An application instance, imported by `target` from pinned content; `key.ref.name` is its name (`app`).
 
@@ -83,7 +88,7 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
         root_path: Path under which a proxy mounts it.
         requires: Units that must be initialised before it.
         artifact: Digest that names its content in the artifact store; empty for one that is imported from disk.
-        preload: Whether it is imported once, before workers are forked.
+        preload: Whether it is imported once, before workers are forked; `strict` refuses when that starts threads.
         distributions: Digest that names, in the store, the record of what was installed with it; empty for none.
     """
 
@@ -96,7 +101,7 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
     requires: tuple[UnitRef, ...] = ()
     artifact: str = ""
     distributions: str = ""
-    preload: bool = True
+    preload: Preloading = True
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
@@ -153,6 +158,33 @@ class Route(msgspec.Struct, frozen=True):
     mounted: bool = False
 
 
+class Interpreter(msgspec.Struct, frozen=True):
+    """What executes the processes of a generation.
+
+    Attributes:
+        python: Path of its executable; empty for the supervisor's own, whichever that is.
+        version: Its version; empty when it is not known.
+        configured: Path that the configuration named when it was taken: another one after `reload --python`, or
+            after a rollback.
+    """
+
+    python: str = ""
+    version: str = ""
+    configured: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.python})"
+
+    def is_other(self, than: "Interpreter") -> bool:
+        """Whether only new processes can take it in the place of `than`, as far as both are known."""
+        known = bool(self.python and than.python)
+        return known and (self.python, self.version) != (than.python, than.version)
+
+
+OWN = Interpreter()
+"""The supervisor's own, whichever that is."""
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """A whole generation.
 
@@ -164,6 +196,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         label: The operator's words for it.
         rolled: The epoch whose roll made the processes that can serve it; its own in a roll, and in the first
             generation, which is a roll that replaces nobody.
+        interpreter: What executes the processes that serve it.
     """
 
     epoch: int
@@ -172,6 +205,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     label: str = ""
     rolled: int = 0
+    interpreter: Interpreter = OWN
 
     @property
     def is_roll(self) -> bool:

@@ -15,10 +15,25 @@ from pathlib import Path
 from types import ModuleType
 
 from changeover.workers.generation.pinning import pin_application
-from changeover.workers.plugins.refused import Origin, Site, refusal_of
+from changeover.workers.plugins.refused import ContractBroken, Origin, Site, refusal_of
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.serving.application import load
+
+
+class ThreadsStarted(ContractBroken):
+    """Importing the application started threads, and it is to be preloaded strictly.
+
+    Attributes:
+        modules: Modules whose import started them, innermost first; empty when nobody knows.
+    """
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self.modules = modules
+        super().__init__(
+            f"importing {', '.join(modules) or 'it'} started threads, and a process that has threads cannot be forked; "
+            "start them in the lifespan, or set `preload = true`: then its workers import after the fork"
+        )
 
 
 class ThreadWatch:
@@ -81,6 +96,7 @@ def preload(wanted: Preload) -> tuple[str, ...]:
 
     Raises:
         ApplicationNotLoaded: There is no such application.
+        ThreadsStarted: This process may not fork, and is to be able to.
         ChangeoverError: Its content cannot be had, or is not to be imported with what is installed now.
         BaseException: Whatever its module raises.
     """
@@ -95,7 +111,11 @@ def preload(wanted: Preload) -> tuple[str, ...]:
         else:
             load(wanted.target, directory=directory)
     watch.look(module)
-    return tuple(watch.modules) if count_threads() > 1 else ()
+    if count_threads() == 1:
+        return ()
+    if wanted.strict:
+        raise ThreadsStarted(tuple(watch.modules))
+    return tuple(watch.modules)
 
 
 def prepend_path(directories: Sequence[str]) -> None:

@@ -1,0 +1,53 @@
+"""Which interpreter a request wants: the configuration's, unless somebody asked for another since it was written."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+from changeover.supervisor.core.outcome import CutoverRequest
+from changeover.supervisor.interpreters.answer import Unfit
+from changeover.workers.protocol.snapshot import Interpreter
+
+
+def executable(path: str) -> str:
+    """The interpreter that a path means: itself, that of a virtual environment's folder, or ours. Looks at the disk."""
+    return os.path.join(path, "bin", "python") if path and os.path.isdir(path) else path or sys.executable
+
+
+def absolute(path: str) -> str:
+    """A path that somebody named, who may have been elsewhere.
+
+    Raises:
+        Unfit: It depends on where they were.
+    """
+    if not os.path.isabs(path):
+        raise Unfit(path, "is no absolute path, and whoever asked may be in another folder than the server")
+    return path
+
+
+def wanted(request: CutoverRequest, configured: str, serving: Interpreter | None) -> str:
+    """The path of the interpreter to take.
+
+    What the configuration names is taken. Another one that a reload asked for, or that a rollback went back to, holds
+    until the configuration names a different one than it did then, or somebody insists.
+
+    Args:
+        request: What is wished for.
+        configured: What the configuration names now.
+        serving: What serves; None when nothing does.
+
+    Raises:
+        Unfit: What is asked for is no absolute path.
+    """
+    if request.python:
+        return executable(absolute(request.python))
+    if serving is None or request.force or serving.configured != configured:
+        return configured
+    return serving.python
+
+
+def standing_interpreter(taken: Interpreter) -> Iterator[str]:
+    """Say that what is taken is not what the configuration names, for people; nothing when it is."""
+    if taken.python != taken.configured:
+        holds = "was asked for or rolled back to, and holds until the configuration's `python` changes, or `--force`"
+        yield f"not taken: python {taken.configured} ({taken.python} {holds})"
