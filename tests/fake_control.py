@@ -35,6 +35,7 @@ from changeover.supervisor.core.outcome import (
     Committed,
     CutoverRequest,
     Durations,
+    ExtraMemory,
     Outcome,
     Planned,
     Refused,
@@ -82,6 +83,7 @@ class FakeControl:
         dying: Whether slot 2's worker dies of what it refuses.
         changed: Whether there is anything new on disk.
         summary: What every epoch changes and leaves out.
+        memory: What a cutover needs.
         held: What rollbacks set aside.
         gate: A cutover waits in prepare until it is set.
         settling: Waiting for a milestone waits until it is set.
@@ -105,6 +107,7 @@ class FakeControl:
         self.changed = True
         self.alarms: tuple[str, ...] = ()
         self.summary: tuple[str, ...] = SUMMARY
+        self.memory: ExtraMemory | None = None
         self.held: tuple[str, ...] = ()
         self.gate = threading.Event()
         self.gate.set()
@@ -131,10 +134,10 @@ class FakeControl:
             tell(records.NothingChanged(request.origin, self.epoch, action=request.action))
             return Unchanged(serving=self.epoch, action=request.action)
         if request.dry_run:
-            return Planned(serving=self.epoch, summary=self.summary)
+            return Planned(serving=self.epoch, summary=self.summary, memory=self.memory)
         self.last_epoch += 1
         epoch = self.last_epoch
-        tell(records.CutoverBegan(epoch, request.origin, self.summary, previous, self.slots))
+        tell(records.CutoverBegan(epoch, request.origin, self.summary, previous, self.slots, memory=self.memory))
         tell(records.PhaseBegan(epoch, "preparing"))
         await asyncio.to_thread(self.gate.wait, 10)
         if self.dying:

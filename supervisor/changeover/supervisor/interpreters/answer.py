@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
         version: Its version.
         release: The same, major and minor.
         missing: What it cannot import -> why.
-        protocol: The version of the wire that its changeover speaks.
+        protocol: The version of the wire that its changeover speaks; 0 when it cannot even say that.
         changeover: The version of its changeover; empty when none is said to be installed.
         search: Where distributions are installed for it.
         folders: Its own folders, which are no application's.
@@ -80,9 +80,9 @@ def _wrong(python: str, said: Answer, ours: str) -> Iterator[str]:
     elif said.release < OLDEST:
         yield f"is Python {said.version}, and workers need {oldest} or later"
     install = f"`{python} -m pip install changeover=={ours}`"
-    for name, why in said.missing.items():
-        yield f"cannot import {name} ({why}): {install} installs what workers need"
-    if said.protocol != PROTOCOL_VERSION:
+    if said.protocol not in (0, PROTOCOL_VERSION):
         there = f"changeover {said.changeover}" if said.changeover else "a changeover"
         speaks = f"speaks protocol {said.protocol} with its supervisor, and this one speaks {PROTOCOL_VERSION}"
         yield f"has {there} that {speaks}: {install} makes them the same"
+    for name, why in said.missing.items():
+        yield f"cannot import {name} ({why}): {install} installs what workers need"

@@ -34,6 +34,9 @@ MOST = 64 * 1024
 WANTED = "a Python, or the folder of a virtual environment"
 """What is to be named instead."""
 
+# Both as they are when we begin: an upgrade in place changes what lies on disk.
+_QUESTION = inspect.getsource(question)
+_OURS = version("changeover")
 _PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
@@ -64,7 +67,7 @@ class Interpreters:
         """
         if python == sys.executable:
             return own()
-        return judged(python, _understood(python, *_said(python, self)), version("changeover"))
+        return judged(python, _understood(python, *_said(python, self)), _OURS)
 
     def require(self, interpreter: Interpreter) -> None:
         """Find out that the interpreter of a generation can execute it still.
@@ -85,7 +88,7 @@ def own() -> Answer:
         platform.python_version(),
         (sys.version_info.major, sys.version_info.minor),
         protocol=PROTOCOL_VERSION,
-        changeover=version("changeover"),
+        changeover=_OURS,
         search=own_path(),
     )
 
@@ -118,7 +121,7 @@ def _pipe() -> tuple[FileIO, FileIO]:
 def _execute(python: str, there: Interpreters, answered: FileIO, told: FileIO) -> "subprocess.Popen[bytes]":
     account = there.account
     return subprocess.Popen(
-        [python, "-c", inspect.getsource(question), str(answered.fileno()), *NEEDED],
+        [python, "-c", _QUESTION, str(answered.fileno()), *NEEDED],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=told,

@@ -12,6 +12,9 @@ import sys
 OLDEST = (3, 11)
 """The oldest version that can say more than who it is."""
 
+PLACES = ["changeover.workers.pinned.content", "changeover.workers.pinned.distributions"]
+"""What knows where things are; a changeover that lacks it speaks another protocol, which is to be said first."""
+
 
 def answer(names):
     # type: (list[str]) -> dict[str, object]
@@ -52,7 +55,10 @@ def own():
         installed = version("changeover")
     except PackageNotFoundError:
         installed = ""
-    return dict(places(), protocol=PROTOCOL_VERSION, changeover=installed)
+    said = {"protocol": PROTOCOL_VERSION, "changeover": installed}  # type: dict[str, object]
+    lacking = missing(PLACES)
+    said.update(places() if not lacking else {"missing": lacking})
+    return said
 
 
 def places():

@@ -15,7 +15,7 @@ from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
 from changeover.supervisor.core import records
 from changeover.supervisor.core.events import Urgency
-from changeover.supervisor.core.outcome import Action, SilentWorkers
+from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
 
 
@@ -92,6 +92,20 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(shell: Shell) -> Non
     result = shell("reload", "--dry-run")
     assert (result.exit_code, shell.control.epoch) == (Exit.DONE, 7)
     assert "  pricing 1.4.0 -> 1.5.0" in result.output
+
+
+def test_another_interpreter_is_named_as_the_server_sees_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shell.runtime)
+    assert shell("reload", "--python", "venv").exit_code == Exit.DONE
+    [request] = shell.control.requests
+    assert request.python == str(shell.runtime / "venv")
+
+
+def test_the_memory_that_a_roll_needs_is_shown_before_it_is_done(shell: Shell) -> None:
+    shell.control.memory = ExtraMemory(4, 85 << 20, available=2150 << 20, exact=True)
+    needed = "about 340 M beside what is there, for 4 workers of 85 M; 2.1 G available"
+    assert f"  needs {needed}" in shell("reload", "--dry-run").output
+    assert shell("reload").output.splitlines()[1] == f"  memory     {needed}"
 
 
 def test_another_epoch_than_expected_is_refused(shell: Shell) -> None:

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from changeover.supervisor.core import boot, effects, events, records
@@ -10,6 +11,7 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Interpreter
 from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot, unit
 
 SERVED = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
@@ -109,6 +111,27 @@ def test_a_zygote_that_dies_without_a_word_is_tried_again_before_the_service_end
             bench.fire(Timer(TimerKind.ZYGOTE, cohorts))
     assert cohorts == 5
     assert bench.all(effects.Exit)[0].code == boot.WORKER_FAILED
+
+
+def test_a_zygote_that_the_system_does_not_execute_is_tried_again_before_the_service_ends_with_status_1() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(Recovered(JOURNAL), 2, SECRET))
+    bench.find_only(snapshot(1))
+    refused = Refusal(Stage.PREPARE, Fault.RESOURCE, "cannot start the zygote: too many open files")
+    for cohort in range(1, 6):
+        assert not bench.all(effects.Exit)
+        bench.feed(events.ZygoteLost(cohort, refused.summary, refused))
+        bench.fire(Timer(TimerKind.ZYGOTE, cohort))
+    [end] = bench.all(effects.Exit)
+    assert (end.code, end.reason) == (boot.CANNOT, refused.summary)
+
+
+def test_the_interpreter_of_the_last_committed_content_executes_it_again() -> None:
+    other = Interpreter("/other/bin/python", "3.12.1")
+    committed = msgspec.structs.replace(snapshot(7), interpreter=other)
+    bench = Bench(Policy(boot=Boot.LAST))
+    bench.feed(events.Booted(msgspec.structs.replace(SERVED, committed=committed), 2, SECRET))
+    assert [start.interpreter for start in bench.all(effects.StartZygote)] == [other]
 
 
 def test_a_first_start_whose_journal_cannot_be_written_is_nobodys_fault_but_the_disks() -> None:

@@ -25,6 +25,11 @@ def test_reloads_that_treat_silence_differently_do_not_merge() -> None:
     assert tickets(next_batch([wish(1), Wish(2, stern, 2.0)])) == [1]
 
 
+def test_reloads_to_different_interpreters_do_not_merge() -> None:
+    other = CutoverRequest(Origin(Trigger.COMMAND), python="/other/bin/python")
+    assert tickets(next_batch([wish(1), Wish(2, other, 2.0), wish(3), Wish(4, other, 4.0)])) == [1, 3]
+
+
 def test_a_merged_reload_takes_all_that_anybody_asked_for() -> None:
     assert merged([wish(1, only=("b",)), wish(2, only=("a",))]).only == ("a", "b")
     assert merged([wish(1, only=("b",)), wish(2)]).only == ()

@@ -1,13 +1,15 @@
+import msgspec
 import pytest
 
 from changeover.supervisor.core import effects, events, records
 from changeover.supervisor.core.child import State as ChildState
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.supervisor.core.outcome import Candidate, Committed, ExtraMemory, Refused
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Interpreter
 from tests.machines import RELOAD, Bench, snapshot
 
 NO = Refusal(Stage.LOAD, Fault.CONTRACT, "does not import")
@@ -279,3 +281,59 @@ def test_a_successor_that_is_prepared_and_does_not_follow_is_killed_in_time(benc
     assert bench.all(effects.DumpStacks) == [effects.DumpStacks(new(bench)[1])]
     bench.feed(events.StacksDumped(new(bench)[1], "it hangs"))
     assert bench.all(effects.Signal) == [effects.Signal(new(bench)[1], ProcessSignal.KILL)]
+
+
+def test_the_zygote_of_a_roll_is_executed_by_the_interpreter_that_its_generation_has(bench: Bench) -> None:
+    other = Interpreter("/other/bin/python", "3.12.1")
+    bench.forget()
+    bench.find_only(msgspec.structs.replace(snapshot(2, rolled=2), interpreter=other))
+    [start] = bench.all(effects.StartZygote)
+    assert start.interpreter == other
+    bench.feed(events.ZygoteLost(2, "died"))
+    assert isinstance(bench.outcomes()[1], Refused)
+
+
+def test_who_comes_after_a_lost_zygote_is_executed_by_the_same_interpreter(bench: Bench) -> None:
+    other = Interpreter("/other/bin/python", "3.12.1")
+    bench.find(msgspec.structs.replace(snapshot(2, rolled=2), interpreter=other))
+    for worker in new(bench):
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, 2)
+    agree(bench)
+    bench.forget()
+    bench.feed(events.ZygoteLost(2, "died"))
+    bench.fire(Timer(TimerKind.ZYGOTE, 2))
+    assert [start.interpreter for start in bench.all(effects.StartZygote)] == [other]
+
+
+def test_content_whose_zygote_the_system_could_not_execute_may_be_tried_again_by_itself(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=2))
+    lost = Refusal(Stage.PREPARE, Fault.RESOURCE, "python /other cannot be executed: Cannot allocate memory")
+    bench.feed(events.ZygoteLost(2, lost.summary, lost))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == lost.summary
+    assert not bench.view.quarantine
+
+
+def test_what_a_roll_needs_is_said_as_it_begins_and_with_its_outcome(bench: Bench) -> None:
+    needs = ExtraMemory(2, 40 << 20, available=100 << 20)
+    bench.feed(events.Scanned(2, Candidate(snapshot(2, rolled=2), memory=needs)))
+    [began] = bench.told(records.CutoverBegan)[-1:]
+    assert began.memory == needs
+    bench.preload()
+    for worker in new(bench):
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, 2)
+    agree(bench)
+    for worker in new(bench):
+        bench.hear(worker, messages.Activated, 2)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Committed)
+    assert outcome.memory == needs
+
+
+def test_a_zygote_that_found_threads_says_so(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=2))
+    bench.feed(events.ZygoteReady(2, threads=("numpy",)))
+    assert bench.told(records.ZygoteStarted)[-1] == records.ZygoteStarted(2, False, ("numpy",))

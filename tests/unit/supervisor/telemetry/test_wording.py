@@ -3,6 +3,7 @@ import pytest
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import seconds
@@ -101,6 +102,24 @@ def test_a_zygote_that_cannot_preload_is_an_error_with_its_traceback_and_one_tol
     assert list(details(refused)) == TRACEBACK.splitlines()
     assert word(records.ZygoteLost(1, "it was told to leave", expected=True)).level is Level.DEBUG
     assert word(records.ZygoteLost(1, "killed")).level is Level.WARNING
+
+
+def test_a_roll_that_needs_more_memory_than_there_is_warns_before_it_is_done() -> None:
+    began = records.CutoverBegan(8, DEPLOY, SUMMARY, 7, 4, Strategy.ROLL)
+    assert word(began).level is Level.INFO
+    enough = msgspec.structs.replace(began, memory=ExtraMemory(4, 85 << 20))
+    assert word(enough).level is Level.INFO
+    assert word(enough).line.endswith("; needs at most about 340 M beside what is there, for 4 workers of 85 M")
+    short = msgspec.structs.replace(began, memory=ExtraMemory(4, 85 << 20, available=120 << 20, exact=True))
+    assert word(short).level is Level.WARNING
+    assert word(short).line.endswith("for 4 workers of 85 M; warning: only 120 M available")
+
+
+def test_a_zygote_that_met_threads_names_whose_and_what_follows() -> None:
+    assert word(records.ZygoteStarted(2, False)).level is Level.DEBUG
+    worded = word(records.ZygoteStarted(2, False, ("numpy", "shop.pool")))
+    assert worded.level is Level.INFO
+    assert "workers import after the fork, because importing numpy, shop.pool started threads" in worded.line
 
 
 def test_an_end_in_error_says_its_status() -> None:

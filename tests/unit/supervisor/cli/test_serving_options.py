@@ -1,0 +1,40 @@
+"""Flags of `run` that mean more than the setting they are named after."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def printed(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Every setting as it would be used by a server that is started in `folder`."""
+    line = [sys.executable, "-m", "changeover.supervisor", "run", "--print-config", *arguments]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True, timeout=20)
+    return tomllib.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("--preload shop:app", True),
+        ("shop:app --preload", True),
+        ("--preload=strict shop:app", "strict"),
+        ("--no-preload shop:app", False),
+        ("shop:app", True),
+    ],
+)
+def test_preloading_is_typed_as_with_gunicorn_and_may_be_strict(tmp_path: Path, typed: str, means: object) -> None:
+    app = printed(tmp_path, *typed.split())["app"]
+    assert (app["target"], app["preload"]) == ("shop:app", means)
+
+
+def test_an_interpreter_is_looked_for_from_where_it_was_named(tmp_path: Path) -> None:
+    config = tmp_path / "changeover.toml"
+    config.write_text('python = "venv"\n[plugins]\ndir = "plugins"\n')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert printed(elsewhere, f"--config={config}")["python"] == str(tmp_path / "venv")
+    assert printed(elsewhere, f"--config={config}", "--python=other")["python"] == str(elsewhere / "other")
