@@ -48,6 +48,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import Interpreter
 
 ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
 SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
@@ -170,6 +171,7 @@ class FakeControl:
             serving=self._line(self.epoch),
             listen=("127.0.0.1:8000", "unix:/run/shop/web.sock"),
             slots=tuple(self._slot(slot) for slot in range(self.slots)),
+            interpreter=Interpreter("/srv/shop/venv/bin/python", "3.12.1"),
             plugins=(PluginView("pricing", "1.5.0", 7),),
             held=self.held,
             automatic=("on-change",),

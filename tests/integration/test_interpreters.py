@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.interpreters.answer import Unfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.workers.pinned.distributions import own_path
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import Interpreter
 from tests.environments import HERE, Environment, claims, script
+from tests.namespaces import needs_root, open_folder
 from tests.waits import until_sync
 
 INTERPRETERS = Interpreters(deadline=30.0)
@@ -132,6 +134,15 @@ def test_asking_leaves_no_descriptor_and_no_child(other: Environment, tmp_path: 
     assert len(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_it_is_asked_as_the_user_that_workers_run_as() -> None:
+    needs_root()
+    nobody = Account(65534, 65534, (65534,), "nobody", "/nonexistent")
+    with open_folder() as folder:
+        python = script(folder / "python", 'echo "user $(id -u) with the groups $(id -G)" >&2; exit 1')
+        with pytest.raises(Unfit, match="user 65534 with the groups 65534;"):
+            Interpreters(account=nobody, deadline=30.0).ask(str(python))
 
 
 def test_the_interpreter_of_a_generation_must_be_what_it_was(other: Environment) -> None:

@@ -18,7 +18,7 @@ from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
-from changeover.workers.protocol.snapshot import Route
+from changeover.workers.protocol.snapshot import OWN, Interpreter, Route
 
 
 class Milestone(enum.Enum):
@@ -253,6 +253,7 @@ class StatusView(msgspec.Struct, frozen=True):
         serving: The committed epoch's line in the history, None before the first commit.
         listen: Addresses as people see them.
         slots: Every slot, in order.
+        interpreter: What executes the workers of the committed generation.
         plugins: Every plugin of the committed generation.
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
@@ -276,6 +277,7 @@ class StatusView(msgspec.Struct, frozen=True):
     serving: HistoryLine | None
     listen: tuple[str, ...]
     slots: tuple[SlotView, ...]
+    interpreter: Interpreter = OWN
     plugins: tuple[PluginView, ...] = ()
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND

@@ -48,7 +48,7 @@ from changeover.supervisor.views import (
     tried_again,
 )
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
-from changeover.workers.protocol.snapshot import PluginSpec, UnitSpec
+from changeover.workers.protocol.snapshot import OWN, PluginSpec, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
@@ -142,6 +142,7 @@ class Desk:
             serving=told.serving if overview.epoch else None,
             listen=self._listen,
             slots=slots,
+            interpreter=OWN if overview.committed is None else overview.committed.interpreter,
             plugins=plugin_views(overview, told.degraded),
             refused=told.refused,
             journal=journal_state(overview),

@@ -40,7 +40,8 @@ def is_right(checked: Checked) -> bool:
     rehearsal = rehearse(checked.settings, checked.file)
     for warning in rehearsal.warnings:
         click.echo(f"warning: {warning}", err=True)
-    missing = [ConfigError("", mistake.path, mistake.message) for mistake in locating.mistakes(checked.settings.app)]
+    mistakes = locating.mistakes(checked.settings.app, checked.settings.python)
+    missing = [ConfigError("", mistake.path, mistake.message) for mistake in mistakes]
     errors = [*map(str, missing), *rehearsal.errors]
     for error in errors:
         click.echo(f"error: {error}", err=True)

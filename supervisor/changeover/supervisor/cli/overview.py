@@ -27,6 +27,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     """
     yield _headline(view, now)
     yield f"listen {', '.join(view.listen) or 'nowhere'}"
+    if view.interpreter.python:
+        yield f"python {view.interpreter}"
     yield from table((HEADINGS, *(_row(slot, view.epoch, now) for slot in view.slots)))
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)

@@ -9,14 +9,19 @@ from changeover.supervisor.config.settings import App
 from changeover.workers.protocol.document import Mistake
 
 
-def mistakes(app: App | None) -> list[Mistake]:
-    """Say that the application's folder or its module is not there."""
+def mistakes(app: App | None, python: str = "") -> list[Mistake]:
+    """Say that the application's folder or its module is not there.
+
+    Args:
+        app: Its settings; None for plugins alone.
+        python: The interpreter that imports it, empty for ours: what is installed for another one is not known here.
+    """
     if app is None:
         return []
     if not Path(app.dir).is_dir():
         return [Mistake("$.app.dir", f"there is no folder {app.dir}")]
     module = app.target.partition(":")[0]
-    if is_there(module, app.dir):
+    if python or is_there(module, app.dir):
         return []
     missing = f"there is no module {module!r} in {app.dir} or on the Python path; name its folder with --app-dir"
     return [Mistake("$.app.target", missing)]

@@ -14,17 +14,6 @@ def executable(path: str) -> str:
     return os.path.join(path, "bin", "python") if path and os.path.isdir(path) else path or sys.executable
 
 
-def absolute(path: str) -> str:
-    """A path that somebody named, who may have been elsewhere.
-
-    Raises:
-        Unfit: It depends on where they were.
-    """
-    if not os.path.isabs(path):
-        raise Unfit(path, "is no absolute path, and whoever asked may be in another folder than the server")
-    return path
-
-
 def wanted(request: CutoverRequest, configured: str, serving: Interpreter | None) -> str:
     """The path of the interpreter to take.
 
@@ -37,13 +26,24 @@ def wanted(request: CutoverRequest, configured: str, serving: Interpreter | None
         serving: What serves; None when nothing does.
 
     Raises:
-        Unfit: What is asked for is no absolute path.
+        Unfit: What is asked for is no absolute path, or not for whoever asks to name.
     """
     if request.python:
-        return executable(absolute(request.python))
+        return executable(_asked_for(request))
     if serving is None or request.force or serving.configured != configured:
         return configured
     return serving.python
+
+
+def _asked_for(request: CutoverRequest) -> str:
+    """The path that a request names: it is executed, so not everybody who may reload may name one."""
+    path, uid = request.python, request.origin.uid
+    if uid not in (0, os.geteuid()):
+        whose = "may be named by root and by the server's own user alone, because it is executed"
+        raise Unfit(path, f"was asked for by uid {uid}, and {whose}; the configuration's `python` is for all others")
+    if not os.path.isabs(path):
+        raise Unfit(path, "is no absolute path, and whoever asked may be in another folder than the server")
+    return path
 
 
 def standing_interpreter(taken: Interpreter) -> Iterator[str]:

@@ -56,6 +56,13 @@ def test_the_command_tells_errors_of_plugins_too(plugins: PluginFolder) -> None:
     assert CliRunner().invoke(command, ["--plugins", str(plugins.path)]).exit_code == 0
 
 
+def test_the_command_tells_of_an_interpreter_that_cannot_execute_it(plugins: PluginFolder) -> None:
+    nowhere = plugins.path / "nowhere"
+    result = CliRunner().invoke(command, ["--plugins", str(plugins.path), f"--python={nowhere}"])
+    assert result.exit_code == 1
+    assert f"error: python {nowhere} cannot be executed: No such file or directory" in result.output
+
+
 def test_a_mistake_that_only_the_scan_finds_names_the_file_like_any_other(plugins: PluginFolder) -> None:
     plugins.single("hello", more='handlers = { stamp = "outbound" }')
     file = plugins.path.parent / "changeover.toml"

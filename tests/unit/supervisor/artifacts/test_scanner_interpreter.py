@@ -1,5 +1,6 @@
 """The interpreter is part of what a scan finds: taken, kept, rolled back, or refused."""
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ class Place:
 
 
 def asking(**wishes: object) -> CutoverRequest:
-    return CutoverRequest(Origin(Trigger.COMMAND), **wishes)  # type: ignore[arg-type]
+    return CutoverRequest(Origin(Trigger.COMMAND, uid=os.geteuid()), **wishes)  # type: ignore[arg-type]
 
 
 RELOAD = asking()

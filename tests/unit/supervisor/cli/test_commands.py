@@ -153,9 +153,10 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert lines[0].startswith("shop   epoch 7 since ")
     assert '"pricing 1.5" by deploy (uid 1001)' in lines[0]
     assert lines[1] == "listen 127.0.0.1:8000, unix:/run/shop/web.sock"
-    assert lines[3].split()[:3] == ["0", "4121", "7"]
-    assert "9; on 6: 1" in lines[3]
-    assert lines[6].endswith("PARKED: 5 exits in 60 s (SIGSEGV); next try in 4 min")
+    assert lines[2] == "python 3.12.1 (/srv/shop/venv/bin/python)"
+    assert lines[4].split()[:3] == ["0", "4121", "7"]
+    assert "9; on 6: 1" in lines[4]
+    assert lines[7].endswith("PARKED: 5 exits in 60 s (SIGSEGV); next try in 4 min")
     assert lines[-2].startswith("pricing 1.6.0 on disk: refused 2023-11-1")
     assert lines[-2].endswith(" as epoch 6, not tried again by watching or schedule")
     assert lines[-1] == "!      3 of 4 slots serve"

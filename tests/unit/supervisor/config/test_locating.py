@@ -37,6 +37,11 @@ def test_what_lies_nowhere_is_missed(folder: Path, module: str) -> None:
     assert not found(folder, module)
 
 
+def test_what_another_interpreter_has_installed_is_not_known_and_not_missed(folder: Path) -> None:
+    assert mistakes(App("nomod:app", str(folder)), "/other/bin/python") == []
+    assert mistakes(App("nomod:app", str(folder / "nope")), "/other/bin/python") != []
+
+
 def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
     [mistake] = mistakes(App("shop:app", str(folder / "nope")))
     assert (mistake.path, mistake.message) == ("$.app.dir", f"there is no folder {folder}/nope")

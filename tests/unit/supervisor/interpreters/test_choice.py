@@ -1,5 +1,6 @@
 """Which interpreter a request takes."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ KEPT = Interpreter(NEW, "3.12.1", configured=OLD)
 
 
 def asking(python: str = "", *, force: bool = False) -> CutoverRequest:
-    return CutoverRequest(Origin(Trigger.COMMAND), python=python, force=force)
+    return CutoverRequest(Origin(Trigger.COMMAND, uid=os.geteuid()), python=python, force=force)
 
 
 def test_an_environments_folder_means_its_interpreter_and_nothing_means_ours(tmp_path: Path) -> None:
@@ -32,6 +33,13 @@ def test_what_is_asked_for_is_taken_whatever_serves_and_is_configured() -> None:
 def test_a_path_that_depends_on_where_somebody_was_is_refused() -> None:
     with pytest.raises(Unfit, match="python venv/bin/python is no absolute path"):
         wanted(asking("venv/bin/python"), OLD, None)
+
+
+@pytest.mark.parametrize("uid", [os.geteuid() + 1, -1], ids=["another user", "nobody knows"])
+def test_who_may_only_reload_may_not_name_what_is_executed(uid: int) -> None:
+    request = CutoverRequest(Origin(Trigger.API, uid=uid), python=NEW)
+    with pytest.raises(Unfit, match=f"was asked for by uid {uid}, and may be named by root"):
+        wanted(request, OLD, None)
 
 
 @pytest.mark.parametrize("serving", [None, OWN, Interpreter(OLD, "3.12.1", OLD)], ids=["nothing", "unknown", "it"])
