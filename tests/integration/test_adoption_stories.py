@@ -12,6 +12,7 @@ import pytest
 
 from changeover.server import Committed, Server, ServerFailed, StatusView
 from changeover.supervisor.control import SlotState
+from tests.environments import Environment
 from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
 
@@ -129,6 +130,24 @@ async def test_workers_without_a_zygote_are_adopted_and_their_listening_sockets_
         story.write("2.0")
         assert isinstance(await second.reload(), Committed)
         assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
+
+
+async def test_workers_of_another_interpreter_get_a_zygote_of_it_also_where_the_configuration_names_none(
+    story: Story,
+) -> None:
+    other = Environment(story.folder / "other")
+    story.write("1.0", top=f"import sys\nassert sys.prefix == {str(other.folder)!r}, sys.prefix")
+    async with abandoned(story, 2, f"--python={other.folder}") as first:
+        before = serving(await first.status())
+        kill(zygote_of(before[0]))
+    async with story.server(env=ORPHAN) as second:
+        assert await all_serve(second) == before
+        assert (await second.status()).interpreter.python == str(other.python)
+        kill(before[0])
+        await gone(before[0])
+        after = await all_serve(second)
+        assert before[1] in after
+        assert before[0] not in after
 
 
 async def test_a_zygote_without_workers_keeps_the_address_and_is_adopted(story: Story) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.cohorts import Cohorts
+from changeover.supervisor.cohorts import Cohorts, Places
 from changeover.supervisor.core.events import Event, ZygoteLost
 from changeover.supervisor.interpreters.answer import Unfit
 from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter
 from tests.waits import until
@@ -27,11 +28,14 @@ class Supervisor:
         self.told: list[Event] = []
         self.asked: list[Interpreter] = []
         self.answer = threading.Event()
-        self.cohorts = Cohorts(self.plan, self.socket, self.told.append, lambda slot: None, self.require)
+        places = Places(self.socket, folder / "cell")
+        self.cohorts = Cohorts(self.plan, places, self.told.append, lambda slot: None, self.require)
 
-    def plan(self, cohort: int, application: ApplicationSpec | None, interpreter: Interpreter) -> ZygotePlan:
+    def plan(
+        self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter
+    ) -> ZygotePlan:
         python = interpreter.python or sys.executable
-        return ZygotePlan(cohort, "shop", python, str(self.folder), os.environ, ())
+        return ZygotePlan(cohort, "shop", python, str(self.folder), os.environ, Belongings())
 
     def socket(self, cohort: int) -> Path:
         return self.folder / ("no-such-folder" if cohort == 9 else "") / f"{cohort}.sock"
@@ -48,7 +52,7 @@ def supervisor(tmp_path: Path) -> Supervisor:
 
 
 async def test_one_that_cannot_execute_it_any_more_is_nobodys_content(supervisor: Supervisor) -> None:
-    supervisor.cohorts.start(2, None, OTHER)
+    supervisor.cohorts.start(2, 2, None, OTHER)
     assert supervisor.told == []
     supervisor.answer.set()
     await until(lambda: supervisor.told, "the answer")
@@ -61,7 +65,7 @@ async def test_one_that_cannot_execute_it_any_more_is_nobodys_content(supervisor
 
 
 async def test_one_that_is_not_wanted_any_more_before_it_answered_is_lost_once(supervisor: Supervisor) -> None:
-    supervisor.cohorts.start(2, None, OTHER)
+    supervisor.cohorts.start(2, 2, None, OTHER)
     await until(lambda: supervisor.asked, "the question")
     supervisor.cohorts.stop(2)
     supervisor.answer.set()
@@ -70,7 +74,7 @@ async def test_one_that_is_not_wanted_any_more_before_it_answered_is_lost_once(s
 
 
 async def test_ours_is_not_asked_and_what_the_system_refuses_is_nobodys_content(supervisor: Supervisor) -> None:
-    supervisor.cohorts.start(9, None, OWN)
+    supervisor.cohorts.start(9, 9, None, OWN)
     [lost] = supervisor.told
     assert isinstance(lost, ZygoteLost)
     assert "cannot start the zygote of cohort 9" in lost.reason
@@ -80,7 +84,7 @@ async def test_ours_is_not_asked_and_what_the_system_refuses_is_nobodys_content(
 
 
 async def test_letting_go_ends_what_is_asked(supervisor: Supervisor) -> None:
-    supervisor.cohorts.start(2, None, OTHER)
+    supervisor.cohorts.start(2, 2, None, OTHER)
     await until(lambda: supervisor.asked, "the question")
     supervisor.cohorts.close()
     supervisor.answer.set()

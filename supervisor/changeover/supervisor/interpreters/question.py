@@ -71,7 +71,5 @@ def places():
 
 
 if __name__ == "__main__":
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[:] = [entry for entry in sys.path if entry]
     os.write(int(sys.argv[1]), json.dumps(answer(sys.argv[2:])).encode())
     os._exit(0)
