@@ -12,6 +12,7 @@ import pytest
 
 from changeover.server import Committed, NeedsRoll, Planned, Refused, Server, ServerFailed, Strategy, Unchanged
 from changeover.supervisor.control import SlotState, StatusView
+from changeover.supervisor.interpreters.asking import DEADLINE
 from changeover.workers.protocol.refusal import Fault
 from tests.environments import Environment, script
 from tests.service import Connection, Story, kill, status_when
@@ -195,6 +196,20 @@ async def test_an_interpreter_that_cannot_execute_what_serves_is_refused_and_not
         assert (refusal.refusal.fault, outcome.epoch, outcome.serving) == (Fault.CONFIG, None, 1)
         assert isinstance(await server.reload(), Unchanged)
         assert await alone(server, 1) == before
+
+
+async def test_one_that_hangs_is_refused_after_its_deadline_and_holds_up_no_request(story: Story) -> None:
+    hanging = script(story.folder / "hanging", "exec sleep 600")
+    async with story.server(1, app="main:app") as server:
+        own = await prefix(story, server)
+        async with load(story, server, 2) as answered:
+            before = len(answered)
+            outcome = await server.reload(python=hanging)
+            assert len(answered) > before + 10
+        assert isinstance(outcome, Refused)
+        assert f"did not say within {DEADLINE:g} s who it is" in outcome.reason
+        assert outcome.refusals[0].refusal.fault is Fault.TIMEOUT
+        assert set(answered) == {own}
 
 
 async def test_a_changeover_of_another_protocol_is_refused(story: Story, other: Environment) -> None:

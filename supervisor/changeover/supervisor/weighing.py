@@ -1,12 +1,16 @@
 """Says what memory a roll needs, before it is done."""
 
 from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 
 from changeover.supervisor.core.outcome import Candidate, ExtraMemory, ScanResult
 from changeover.supervisor.core.view import Overview, Role
 from changeover.supervisor.process import memory
+
+MOST_WALKED = 4
+"""Workers whose shared pages are counted: the kernel walks their page tables, and holds up their memory meanwhile."""
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ def weighed(
     """
     if not isinstance(result, Candidate) or not result.snapshot.is_roll or not there.resident:
         return result
-    exact = [size for pid in there.resident if (size := proportional(pid))]
+    exact = [size for pid in islice(there.resident, MOST_WALKED) if (size := proportional(pid))]
     sizes = exact or list(there.resident.values())
     needs = ExtraMemory(there.workers, sum(sizes) // len(sizes), available(), bool(exact))
     return msgspec.structs.replace(result, memory=needs)

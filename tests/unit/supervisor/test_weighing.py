@@ -5,7 +5,7 @@ import pytest
 
 from changeover.supervisor.core.outcome import Candidate, ExtraMemory, NothingChanged
 from changeover.supervisor.core.view import Role
-from changeover.supervisor.weighing import Serving, serving, weighed
+from changeover.supervisor.weighing import MOST_WALKED, Serving, serving, weighed
 from changeover.workers.protocol import messages
 from tests.machines import Bench, snapshot
 
@@ -23,6 +23,17 @@ def test_a_roll_needs_as_much_for_each_as_those_that_serve_have_in_the_middle() 
     assert found.memory == ExtraMemory(workers=4, each=60, available=1000, exact=True)
     assert (found.memory.needed, found.memory.is_short) == (240, False)
     assert (found.snapshot, found.summary) == (ROLL.snapshot, ROLL.summary)
+
+
+def test_of_many_only_a_few_are_held_up_to_be_counted() -> None:
+    walked: list[int] = []
+
+    def walk(pid: int) -> int:
+        walked.append(pid)
+        return 50
+
+    weighed(ROLL, Serving(200, dict.fromkeys(range(200), 100)), walk, lambda: 0)
+    assert len(walked) == MOST_WALKED
 
 
 def test_where_shared_pages_cannot_be_told_resident_memory_is_taken() -> None:

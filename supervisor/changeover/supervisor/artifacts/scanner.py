@@ -32,9 +32,9 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.answer import Answer, Unfit
 from changeover.supervisor.interpreters.asking import Interpreters
-from changeover.supervisor.interpreters.choice import executable, standing_interpreter, wanted
+from changeover.supervisor.interpreters.choice import executable, standing_interpreter, still_holding, wanted
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Stage
@@ -210,15 +210,25 @@ class Scanner:
         return Candidate(made, (*lines, *rollback.left_out(earlier, current)), restores=earlier.epoch)
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
-        configured = executable(settings.python)
-        python = wanted(request, configured, None if current is None else current.interpreter)
-        answer = self._interpreters.ask(python)
-        interpreter = Interpreter(python, answer.version, configured)
+        interpreter, answer = self._ask(request, executable(settings.python), current)
         if settings.app is None:
             return Disk(interpreter=interpreter)
         plugins = [settings.plugins.dir] if settings.plugins.dir else []
         apart = [*self._apart, *map(Path, (*plugins, *answer.folders))]
         return Disk(settings.app, read_application(settings.app, apart, answer.search), interpreter)
+
+    def _ask(self, request: CutoverRequest, configured: str, current: Snapshot | None) -> tuple[Interpreter, Answer]:
+        """What is to execute it. A start does without one that only holds and is gone: it could not serve with it."""
+        python = wanted(request, configured, None if current is None else current.interpreter)
+        try:
+            answer = self._interpreters.ask(python)
+        except Unfit as error:
+            if python == configured or request.python:
+                raise
+            if request.origin.trigger is not Trigger.BOOT:
+                raise still_holding(error, configured) from error
+            python, answer = configured, self._interpreters.ask(configured)
+        return Interpreter(python, answer.version, configured), answer
 
     def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
         return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))

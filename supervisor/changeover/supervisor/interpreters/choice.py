@@ -51,3 +51,9 @@ def standing_interpreter(taken: Interpreter) -> Iterator[str]:
     if taken.python != taken.configured:
         holds = "was asked for or rolled back to, and holds until the configuration's `python` changes, or `--force`"
         yield f"not taken: python {taken.configured} ({taken.python} {holds})"
+
+
+def still_holding(unfit: Unfit, configured: str) -> Unfit:
+    """Say of what cannot be executed any more, and that the configuration does not name, how to get rid of it."""
+    way = f"it was asked for or rolled back to; `changeover reload --force` takes {configured} instead"
+    return Unfit(unfit.python, f"{unfit.reason}; {way}", unfit.fault)

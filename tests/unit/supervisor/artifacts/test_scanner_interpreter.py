@@ -186,6 +186,23 @@ def test_it_holds_through_a_cold_start(place: Place, serving: Snapshot) -> None:
     assert isinstance(place.scan(asked, CutoverRequest(Origin(Trigger.BOOT))), NothingChanged)
 
 
+def test_one_that_holds_and_is_gone_is_no_obstacle_to_a_start_and_a_reload_says_the_way_on(
+    place: Place, serving: Snapshot
+) -> None:
+    asked = place.candidate(serving, asking(python=place.new)).snapshot
+    del place.machine.there[place.new]
+    result = place.scan(asked, RELOAD)
+    assert isinstance(result, ScanRefused)
+    [reason] = [each.refusal.summary for each in result.refusals]
+    assert reason.startswith(f"python {place.new} is not there; it was asked for or rolled back to; ")
+    assert reason.endswith(f"`changeover reload --force` takes {sys.executable} instead")
+    for request in (CutoverRequest(Origin(Trigger.BOOT)), asking(force=True)):
+        found = place.candidate(asked, request)
+        assert found.snapshot.is_roll
+        assert found.snapshot.interpreter == serving.interpreter
+        assert found.summary[0].endswith(f"-> {serving.interpreter}")
+
+
 def test_a_configuration_that_names_what_serves_already_makes_an_epoch_without_a_roll(
     place: Place, serving: Snapshot
 ) -> None:
