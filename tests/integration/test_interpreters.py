@@ -98,6 +98,10 @@ def test_one_that_lacks_what_this_version_asks_for_is_told_its_protocol_first(tm
         (lambda folder: script(folder / "loud", "echo broken >&2; exit 3"), "ended with status 3"),
         (lambda folder: script(folder / "loud", "echo broken >&2; exit 3"), "who it is: broken; name a Python"),
         (lambda folder: claims(folder / "old", "CPython", "3.9.2"), "is Python 3.9.2, and workers need 3.11 or later"),
+        (
+            lambda folder: claims(folder / "new", "CPython", "3.12.1"),
+            "does not say which protocol its changeover speaks",
+        ),
         (lambda folder: claims(folder / "pypy", "PyPy", "3.11.1"), "is PyPy 3.11.1, and workers need CPython 3.11"),
     ],
 )

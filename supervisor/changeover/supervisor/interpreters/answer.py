@@ -86,3 +86,5 @@ def _wrong(python: str, said: Answer, ours: str) -> Iterator[str]:
         yield f"has {there} that {speaks}: {install} makes them the same"
     for name, why in said.missing.items():
         yield f"cannot import {name} ({why}): {install} installs what workers need"
+    if not said.protocol:
+        yield f"does not say which protocol its changeover speaks: {install} installs one that does"
