@@ -12,6 +12,7 @@ from changeover.supervisor.cli.diagnosis.judgement import Verdict
 from changeover.supervisor.cli.diagnosis.page import Report
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.tour.versions import install
+from tests.environments import Environment
 
 COMMAND = (sys.executable, "-m", "changeover", "doctor")
 APP = """
@@ -137,6 +138,17 @@ def test_plugins_of_the_user_are_served_beside_the_probe(doctor: Doctor) -> None
     status, report, verdicts = doctor.report("--plugins=plugins", "--path=/quote", "--swaps=1", "--rolls=1")
     assert (status, report.measured.status, verdicts["swaps"]) == (Exit.DONE, 200, Verdict.OK.value)
     assert [path.name for path in (doctor.folder / "plugins").iterdir()] == ["prices.py"]
+
+
+def test_the_application_is_examined_with_the_interpreter_that_is_named(doctor: Doctor) -> None:
+    other = Environment(doctor.folder / "other")
+    doctor.write(f"import sys\nassert sys.prefix == {str(other.folder)!r}, sys.prefix\n{WELL}")
+    named, unnamed = (doctor.type("shop:app", "--swaps=0", "--rolls=0", *more) for more in (("--python=other",), ()))
+    assert "ok       fork-safe" in named.stdout
+    assert f"AssertionError: {sys.prefix}" in unnamed.stdout + unnamed.stderr
+    gone = doctor.type("shop:app", "--python=gone")
+    assert gone.returncode == Exit.REFUSED
+    assert f"python {doctor.folder}/gone cannot be executed" in gone.stderr
 
 
 def test_an_application_that_does_not_boot_ends_it_as_it_ends_run(doctor: Doctor) -> None:

@@ -84,7 +84,7 @@ def command(
     os.environ.update(variables(env_file, env))
     settings = _settings(config, chdir, flags)
     title = settings.app.target if settings.app else "the plugins"
-    preload = settings.app is not None and settings.app.preload
+    preload = settings.app is not None and settings.app.preload is not False
     workers = settings.slots(os.cpu_count() or 1)
     plan = Plan(title, workers, swaps, rolls, path, within, preload)
     measured = _measured(settings, plan, sys.stderr if as_json else sys.stdout)

@@ -16,17 +16,18 @@ LINES = 3
 """Last lines of what it wrote that are told when it gives no answer."""
 
 
-def examine(wanted: Examine, folder: Path, deadline: float) -> Examination:
+def examine(wanted: Examine, folder: Path, deadline: float, python: str = sys.executable) -> Examination:
     """Examine an application. Blocks until it is done.
 
     Args:
         wanted: What to import.
         folder: An empty folder to write into.
         deadline: Seconds until it is killed, with everything that the import started.
+        python: The interpreter that workers run on.
     """
     request, answer, log = (folder / name for name in ("request.json", "answer.json", "log"))
     request.write_bytes(msgspec.json.encode(wanted))
-    command = [sys.executable, "-P", "-m", MODULE, str(request), str(answer)]
+    command = [python, "-P", "-m", MODULE, str(request), str(answer)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

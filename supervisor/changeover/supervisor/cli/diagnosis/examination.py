@@ -13,6 +13,8 @@ from changeover.supervisor.cli.diagnosis.probe import install
 from changeover.supervisor.cli.diagnosis.visit import Visit
 from changeover.supervisor.cli.printed_settings import toml
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.interpreters.asking import Interpreters
+from changeover.supervisor.interpreters.choice import executable
 from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.workers.protocol.examination import Examination
@@ -59,8 +61,9 @@ def _alone(settings: Settings, folder: Path, display: Display) -> Examination | 
     wanted = to_examine(settings)
     if wanted is None:
         return None
+    python, deadlines = executable(settings.python), settings.deadlines
+    Interpreters().ask(python)
     display.begin("import", 1)
-    deadlines = settings.deadlines
-    alone = examine(wanted, folder, deadlines.boot + 2 * deadlines.hook)
+    alone = examine(wanted, folder, deadlines.boot + 2 * deadlines.hook, python)
     display.end(alone.failure or f"{seconds(alone.imported)} for {len(alone.modules)} modules")
     return alone
