@@ -110,6 +110,25 @@ async def test_a_program_of_another_environment_takes_over(story: Story) -> None
         assert serving(await server.status()) == serving(before)
 
 
+async def test_workers_keep_their_interpreter_until_a_reload_rolls_them_to_that_of_the_new_program(
+    story: Story,
+) -> None:
+    story.write("1.0")
+    python = environment(story.folder / "venv")
+    async with story.server() as server:
+        before = await server.status()
+        assert (await upgrade(story, f"--python={python}")).returncode == 0
+        kill(serving(before)[0])
+        await gone(serving(before)[0])
+        after = await status_when(server, lambda status: len(serving(status)) == 2)
+        assert after.interpreter == before.interpreter
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed)
+        assert outcome.summary[0].endswith(f"-> {before.interpreter.version} ({python})")
+        rolled = await server.status()
+        assert not set(serving(rolled)) & set(serving(after))
+
+
 async def test_a_program_that_does_not_run_is_refused_with_what_it_printed(story: Story) -> None:
     story.write("1.0")
     python = environment(story.folder / "venv", dependencies=False)
