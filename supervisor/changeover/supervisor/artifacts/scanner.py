@@ -207,7 +207,8 @@ class Scanner:
             self._interpreters.require(made.interpreter)
         self._put(Selection(), made, Disk())
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
-        return Candidate(made, (*lines, *rollback.left_out(earlier, current)), restores=earlier.epoch)
+        notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
+        return Candidate(made, (*lines, *notes), restores=earlier.epoch)
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)

@@ -218,6 +218,8 @@ def test_a_configuration_that_names_what_serves_already_makes_an_epoch_without_a
 def test_a_rollback_goes_back_to_the_interpreter_too_and_a_reload_leaves_it_so(place: Place, serving: Snapshot) -> None:
     place.configure(place.new)
     rolled = place.candidate(serving, RELOAD).snapshot
+    restoring = place.candidate(rolled, asking(action=Action.ROLLBACK, to=serving.epoch), serving, rolled)
+    assert restoring.summary[-1].startswith(f"not taken: python {place.new} ({sys.executable} was asked for or rolled")
     back = place.roll_back(rolled, serving)
     assert back.is_roll
     assert back.interpreter == Interpreter(sys.executable, OURS, place.new)
