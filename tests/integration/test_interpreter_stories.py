@@ -158,6 +158,24 @@ async def test_the_environment_that_a_reload_took_holds_through_a_restart_until_
         assert await prefix(story, server) == own
 
 
+async def test_a_link_that_is_turned_changes_nothing_until_a_reload(story: Story, other: Environment) -> None:
+    new = Environment(story.folder / "new")
+    current = story.folder / "current"
+    os.symlink(other.folder, current)
+    async with story.server(1, f"--python={current}", app="main:app") as server:
+        assert await prefix(story, server) == str(other.folder)
+        os.unlink(current)
+        os.symlink(new.folder, current)
+        [pid] = serving(await server.status())
+        kill(psutil.Process(pid).ppid())
+        await until(lambda: "the zygote of cohort 2 is ready" in server.logs, "the next zygote")
+        kill(pid)
+        await status_when(server, lambda s: serving(s) and pid not in serving(s))
+        assert await prefix(story, server) == str(other.folder)
+        assert isinstance(await server.reload(), Committed)
+        assert await prefix(story, server) == str(new.folder)
+
+
 async def test_plugins_alone_are_served_by_the_configured_environment_and_a_cold_start_falls_back_to_the_last(
     story: Story, other: Environment
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.interpreters.answer import Unfit
 from changeover.supervisor.interpreters.asking import Interpreters
+from changeover.supervisor.interpreters.paths import OURS
 from changeover.workers.pinned.distributions import own_path
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import Interpreter
@@ -44,8 +45,8 @@ def test_another_environment_says_who_it_is_and_where_its_distributions_are(othe
 
 
 def test_our_own_is_not_executed_and_looks_where_we_look() -> None:
-    answer = Interpreters(directory="/nowhere").ask(sys.executable)
-    assert (answer.version, answer.search) == (VERSION, own_path())
+    answer = Interpreters(directory="/nowhere").ask(OURS)
+    assert (answer.version, answer.search) == (VERSION, tuple(map(os.path.realpath, own_path())))
 
 
 def test_what_it_prints_as_it_starts_is_no_part_of_its_answer(other: Environment) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from changeover.supervisor.core import events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Event
 from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.process.estate import Estate, FoundZygote
 from changeover.supervisor.process.held_worker import HeldWorker, hold_by_pid
 from changeover.supervisor.process.stacks import StacksFile
@@ -90,7 +90,7 @@ class Cohorts:
         Another interpreter than ours is asked first whether it still is what it was.
         """
         plan = self._plan(cohort, rolled, application, interpreter)
-        if plan.python == sys.executable:
+        if plan.python == OURS:
             return self._execute(plan)
         self._asked[cohort] = asyncio.create_task(self._ask_and_execute(plan, interpreter))
 

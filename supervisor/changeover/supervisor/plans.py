@@ -1,7 +1,6 @@
 """What the supervisor tells the processes that it starts, derived from the settings."""
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, Rhythm
+from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
@@ -104,7 +104,7 @@ def zygote_plan(
     return ZygotePlan(
         cohort=cohort,
         name=settings.name,
-        python=interpreter.python or sys.executable,
+        python=interpreter.python or OURS,
         directory=os.getcwd(),
         environment=environment,
         belongings=held,

@@ -34,7 +34,8 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.interpreters.answer import Answer, Unfit
 from changeover.supervisor.interpreters.asking import Interpreters
-from changeover.supervisor.interpreters.choice import executable, standing_interpreter, still_holding, wanted
+from changeover.supervisor.interpreters.choice import standing_interpreter, still_holding, wanted
+from changeover.supervisor.interpreters.paths import executable
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Stage

@@ -19,6 +19,7 @@ import msgspec
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.interpreters import question
 from changeover.supervisor.interpreters.answer import NEEDED, Answer, Unfit, judged
+from changeover.supervisor.interpreters.paths import OURS
 from changeover.workers.pinned.distributions import own_path
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault
@@ -65,7 +66,7 @@ class Interpreters:
         Raises:
             Unfit: It cannot, or does not say.
         """
-        if python == sys.executable:
+        if python == OURS:
             return own()
         return judged(python, _understood(python, *_said(python, self)), _OURS)
 
@@ -82,14 +83,14 @@ class Interpreters:
 
 
 def own() -> Answer:
-    """What the supervisor's own interpreter would answer."""
+    """What the supervisor's own interpreter would answer; where it looks is told as `OURS` is."""
     return Answer(
         platform.python_implementation(),
         platform.python_version(),
         (sys.version_info.major, sys.version_info.minor),
         protocol=PROTOCOL_VERSION,
         changeover=_OURS,
-        search=own_path(),
+        search=tuple(dict.fromkeys(map(os.path.realpath, own_path()))),
     )
 
 

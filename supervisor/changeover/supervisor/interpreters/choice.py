@@ -1,17 +1,12 @@
 """Which interpreter a request wants: the configuration's, unless somebody asked for another since it was written."""
 
 import os
-import sys
 from collections.abc import Iterator
 
 from changeover.supervisor.core.outcome import CutoverRequest
 from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.paths import executable
 from changeover.workers.protocol.snapshot import Interpreter
-
-
-def executable(path: str) -> str:
-    """The interpreter that a path means: itself, that of a virtual environment's folder, or ours. Looks at the disk."""
-    return os.path.join(path, "bin", "python") if path and os.path.isdir(path) else path or sys.executable
 
 
 def wanted(request: CutoverRequest, configured: str, serving: Interpreter | None) -> str:

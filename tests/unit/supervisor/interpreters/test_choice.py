@@ -1,15 +1,13 @@
 """Which interpreter a request takes."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest
 from changeover.supervisor.interpreters.answer import Unfit
-from changeover.supervisor.interpreters.choice import executable, standing_interpreter, wanted
+from changeover.supervisor.interpreters.choice import standing_interpreter, wanted
 from changeover.workers.protocol.snapshot import OWN, Interpreter
 
 NEW, OLD = "/new/python", "/old/python"
@@ -18,12 +16,6 @@ KEPT = Interpreter(NEW, "3.12.1", configured=OLD)
 
 def asking(python: str = "", *, force: bool = False) -> CutoverRequest:
     return CutoverRequest(Origin(Trigger.COMMAND, uid=os.geteuid()), python=python, force=force)
-
-
-def test_an_environments_folder_means_its_interpreter_and_nothing_means_ours(tmp_path: Path) -> None:
-    assert executable(str(tmp_path)) == f"{tmp_path}/bin/python"
-    assert executable("/no/such/python") == "/no/such/python"
-    assert executable("") == sys.executable
 
 
 def test_what_is_asked_for_is_taken_whatever_serves_and_is_configured() -> None:

@@ -14,7 +14,7 @@ from changeover.supervisor.cli.diagnosis.visit import Visit
 from changeover.supervisor.cli.printed_settings import toml
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.interpreters.asking import Interpreters
-from changeover.supervisor.interpreters.choice import executable
+from changeover.supervisor.interpreters.paths import executable
 from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.workers.protocol.examination import Examination
