@@ -25,6 +25,7 @@ async def test_limits_reach_every_worker_and_not_the_supervisor(story: Story) ->
         await status_when(server, lambda status: status.slots[0].pid not in (0, first.pid) and status.slots[0].epoch)
         second = await facts.ask(server.addresses[0])
         assert second.nofile == (300, 400)
+        assert all(int(each.status["FDSize"]) >= 300 for each in (first, second))
         assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) != (300, 400)
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from changeover.workers.runtime.descriptors import make_room
 from changeover.workers.runtime.offspring import Offspring
 from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
@@ -26,6 +27,7 @@ def run(birth: Birth) -> int:
     Returns:
         The exit status.
     """
+    make_room()
     Offspring(birth.settings.belongings.listeners, birth.settings.runtime).install()
     ServerHooks(birth).after_fork()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
