@@ -3,14 +3,18 @@
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
 from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.supervisor.control import SlotState, StatusView
+from changeover.workers.runtime.worker import STAY
 from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
 
+CLOCK = 0.01
+"""Seconds by which the time of a file may be behind."""
 APP = """
 import asyncio
 import os
@@ -150,9 +154,12 @@ async def test_the_lifespans_of_the_old_processes_end_after_their_last_request(s
         await shop.roll(server, "2")
         ended = shop.folder / f"ended-{old}"
         assert not ended.exists()
+        opened = time.time()
         story.open_gate()
         assert (await connection.answer()).words[0] == "1"
         await until(ended.exists, "the old lifespan to end")
+        stayed = ended.stat().st_mtime - opened
+        assert stayed >= STAY[0] - CLOCK, "ending takes processor time from those who have just taken over"
         await gone(old)
 
 

@@ -5,6 +5,7 @@ import contextvars
 import enum
 import logging
 import os
+import random
 import signal
 import socket
 from collections.abc import Coroutine
@@ -43,6 +44,9 @@ CRASHED = 70
 """Exit status of a worker that found itself in a state that cannot be (EX_SOFTWARE)."""
 LINK_UP = 1.0
 """Seconds after which a worker goes on as if it had a supervisor that listens."""
+STAY = (0.1, 0.25)
+"""Seconds, at least and at most, that a worker stays which has passed everything on: who took it has a backlog, and
+ending needs as much of the processor as serving does. Not all that a roll replaces end at the same time."""
 QUICK = 2.0
 """Seconds that lifespans and hooks have at the least."""
 SHARE_OF_REQUESTS = 0.8
@@ -152,6 +156,7 @@ class Worker:
         for kind in LeaseKind:
             self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
         await self._handover.done()
+        await asyncio.sleep(random.uniform(*STAY))
         self._urgency.put_nowait(Urgency.GRACEFUL)
 
     def switched(self, epoch: int) -> None:
