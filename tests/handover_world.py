@@ -52,6 +52,7 @@ class Connection:
 
 
 Passing = tuple[Connection, bytes]
+Packet = tuple[Passing, ...]
 
 
 class Wire:
@@ -61,7 +62,7 @@ class Wire:
         self.number = number
         self.sender = sender
         self.receiver = receiver
-        self.onward: deque[Introduction | Passing] = deque()
+        self.onward: deque[Introduction | Packet] = deque()
         self.back: deque[FromReceiver] = deque()
         self.sender_open = self.receiver_open = True
 
@@ -133,9 +134,9 @@ class SendingSide(Process):
             receiver.feed(events.LinkMade(wire.number))
             self.feed(events.Connected(receiver.worker))
 
-    def rest(self, connection: Connection) -> None:
-        self.held[connection.id] = connection
-        self.feed(events.Rested(connection.id))
+    def rest(self, connections: Sequence[Connection]) -> None:
+        self.held |= {connection.id: connection for connection in connections}
+        self.feed(events.Rested(tuple(connection.id for connection in connections)))
 
     def read(self, wire: Wire, most: int) -> None:
         for _ in range(most):
@@ -150,18 +151,26 @@ class SendingSide(Process):
         self.wires[effect.receiver].onward.append(Introduction(HANDOVER_VERSION, self.worker, Stamp(JOURNAL, 1, 1)))
 
     def _offer(self, effect: effects.Offer) -> None:
-        connection, wire = self.held[effect.id], self.wires[effect.receiver]
-        if self.world.chance("vanish"):
-            del self.held[effect.id]
-            connection.lost = True
-            self.feed(events.Vanished(effect.id))
-        elif not wire.receiver_open or self.world.chance("link"):
-            self.feed(events.NotSent(effect.id, Hindrance.LINK))
+        left = deque(id for id in effect.ids if not self._vanishes(id))
+        while left:
+            ids = tuple(left.popleft() for _ in range(min(len(left), self.world.random.randint(1, 16))))
+            self._send(self.wires[effect.receiver], ids)
+
+    def _vanishes(self, id: int) -> bool:
+        vanishes = self.world.chance("vanish")
+        if vanishes:
+            self.held.pop(id).lost = True
+            self.feed(events.Vanished(id))
+        return vanishes
+
+    def _send(self, wire: Wire, ids: tuple[int, ...]) -> None:
+        if not wire.receiver_open or self.world.chance("link"):
+            self.feed(events.NotSent(ids, Hindrance.LINK))
         elif self.world.chance("packet"):
-            self.feed(events.NotSent(effect.id, Hindrance.PACKET))
+            self.feed(events.NotSent(ids, Hindrance.PACKET))
         else:
-            wire.onward.append((connection, connection.unread))
-            self.feed(events.Sent(effect.id))
+            wire.onward.append(tuple((self.held[id], self.held[id].unread) for id in ids))
+            self.feed(events.Sent(ids))
 
     def _let_go(self, effect: effects.LetGo) -> None:
         connection = self.held.pop(effect.id)
@@ -232,20 +241,23 @@ class ReceivingSide(Process):
             if isinstance(packet, Introduction):
                 self.feed(events.Introduced(wire.number, packet))
             else:
-                arrivals.append(self._arrival(wire, packet))
+                arrivals += self._unpack(wire, packet)
         if arrivals:
             self.stand()
             self.feed(events.Arrived(wire.number, tuple(arrivals)))
         if wire.receiver_open and not wire.onward and not wire.sender_open:
             self.feed(events.SenderEnded(wire.number))
 
-    def _arrival(self, wire: Wire, packet: Passing) -> Arrival:
-        whole = not self.world.chance("cut")
-        if whole:
-            self.arrived[wire.number, packet[0].id] = packet
-        else:
-            self.world.lose_if_nobody_has(packet[0])
-        return Arrival(packet[0].id, whole)
+    def _unpack(self, wire: Wire, packet: Packet) -> Iterator[Arrival]:
+        """Its connections; when descriptors run short, the last ones come without."""
+        whole = True
+        for passing in packet:
+            whole = whole and not self.world.chance("cut")
+            if whole:
+                self.arrived[wire.number, passing[0].id] = passing
+            else:
+                self.world.lose_if_nobody_has(passing[0])
+            yield Arrival(passing[0].id, whole)
 
     def _say(self, effect: effects.Say) -> None:
         wire = self.wires.get(effect.link)
@@ -330,12 +342,12 @@ class World:
 
     def rest_some(self) -> None:
         sender = self.random.choice(self.senders)
-        for _ in range(self.random.choice([1, 1, 5, 40])):
-            connection = Connection(len(self.connections), self.random.randbytes(3), self.now)
-            if sender.alive:
-                self.connections.append(connection)
-                self.unsettled.add(connection)
-                sender.rest(connection)
+        if sender.alive:
+            first, count = len(self.connections), self.random.choice([1, 1, 5, 40])
+            rested = [Connection(first + n, self.random.randbytes(3), self.now) for n in range(count)]
+            self.connections += rested
+            self.unsettled.update(rested)
+            sender.rest(rested)
 
     def connect(self) -> None:
         sender, receiver = self.random.choice(self.senders), self.random.choice(self.receivers)
@@ -403,7 +415,7 @@ class World:
     def _under_way(self) -> Iterator[int]:
         for wire in self.wires:
             if wire.receiver_open:
-                yield from (packet[0].id for packet in wire.onward if not isinstance(packet, Introduction))
+                yield from (connection.id for connection, _ in _passing(wire))
         for receiver in self.receivers:
             yield from (connection.id for connection, _ in receiver.arrived.values())
 
@@ -434,7 +446,14 @@ class World:
 
     def close_receiver(self, wire: Wire) -> None:
         wire.receiver_open = False
-        dropped = [packet[0] for packet in wire.onward if not isinstance(packet, Introduction)]
+        dropped = tuple(_passing(wire))
         wire.onward.clear()
-        for connection in dropped:
+        for connection, _ in dropped:
             self.lose_if_nobody_has(connection)
+
+
+def _passing(wire: Wire) -> Iterator[Passing]:
+    """What is on its way over a link."""
+    for packet in wire.onward:
+        if not isinstance(packet, Introduction):
+            yield from packet

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from changeover.workers.handover import events
 from changeover.workers.handover.departure import PATIENCE
 from changeover.workers.handover.errors import Unreachable
-from changeover.workers.handover.messages import Denial
+from changeover.workers.handover.link import Link
+from changeover.workers.handover.messages import MOST_TOGETHER, Denial
 from changeover.workers.http.limits import Limits
 from changeover.workers.http.phases import Phase
 from changeover.workers.link import endpoints
+from changeover.workers.link.packets import send_packet
 from changeover.workers.serving.exchange import Exchange
 from tests.handover import Side, descriptors, sides, worker_id
 from tests.waits import until
@@ -289,6 +292,33 @@ async def test_many_unread_bytes_arrive_although_the_link_is_full_again_and_agai
             assert await client.response() == (200, b"POST /%d " % number + bytes((97 + number,)) * 50_000)
         await old.gone()
         assert (len(new.connections), old.departure.ended) == (20, 0)
+
+
+async def test_connections_share_packets_as_far_as_their_unread_bytes_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packets: list[int] = []
+
+    def send(link: Link, data: bytes, fds: Sequence[int] = ()) -> None:
+        packets.append(len(fds))
+        send_packet(link._sock, data, fds)
+
+    gate = Gate()
+    async with serving(gate) as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(), workers.add()
+        for _ in range(MOST_TOGETHER + 2):
+            await server.client()
+        await until(lambda: len(old.connections) == MOST_TOGETHER + 2)
+        clients = await with_much_unread(server, old, gate, 2)
+        await old.departure.connect([new.worker], 5.0)
+        monkeypatch.setattr(Link, "send", send)
+        old.departure.begin()
+        await until(lambda: len(new.connections) == MOST_TOGETHER + 2)
+        assert [many for many in packets if many] == [MOST_TOGETHER, 2]
+        gate.open.set()
+        for client in clients:
+            assert [(await client.response())[0] for _ in range(2)] == [200, 200]
+        assert [many for many in packets if many] == [MOST_TOGETHER, 2, 1, 1]
 
 
 async def test_a_packet_that_is_too_long_for_one_link_takes_another(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from changeover.workers.handover.messages import (
     FromSender,
     Introduction,
     Offer,
+    Offered,
     Welcomed,
     decode_from_receiver,
     encode,
@@ -37,8 +38,9 @@ STAMP = Stamp(JOURNAL, 1, 1)
 INTRODUCTION = Introduction(HANDOVER_VERSION, worker_id(9), STAMP)
 
 
-def offer(id: int, unread: bytes = b"") -> Offer:
-    return Offer(id, STAMP, "127.0.0.1:80", Luggage(unread, 0, "NEW", 0.0, client_shut=False))
+def offer(*ids: int, unread: bytes = b"") -> Offer:
+    luggage = Luggage(unread, 0, "NEW", 0.0, client_shut=False)
+    return Offer(STAMP, tuple(Offered(id, "127.0.0.1:80", luggage) for id in ids))
 
 
 class Sender:
@@ -114,7 +116,7 @@ async def sender(side: Side, tmp_path: Path) -> AsyncIterator[Sender]:
 
 async def test_an_offer_is_adopted_and_served(side: Side, sender: Sender) -> None:
     await sender.introduce()
-    sender.offer(offer(7, get("/there")))
+    sender.offer(offer(7, unread=get("/there")))
     assert await sender.hear() == Adopted((7,))
     loop = asyncio.get_running_loop()
     assert (await asyncio.wait_for(loop.sock_recv(sender.client, 4096), DEADLINE)).endswith(b"GET /there ")
@@ -141,7 +143,22 @@ async def test_a_descriptor_that_is_no_socket_is_declined(side: Side, sender: Se
     assert await sender.hear() == Declined(7, Fault.BARE)
 
 
-async def test_an_offer_with_two_descriptors_is_declined(side: Side, sender: Sender) -> None:
+async def test_of_connections_in_one_packet_those_are_adopted_whose_descriptors_arrived(
+    side: Side, sender: Sender
+) -> None:
+    await sender.introduce()
+    sender.say(offer(7, 8), [sender.served.fileno()])
+    assert [await sender.hear(), await sender.hear()] == [Adopted((7,)), Declined(8, Fault.BARE)]
+    assert len(side.connections) == 1
+
+
+async def test_a_descriptor_that_is_no_socket_costs_its_neighbours_nothing(side: Side, sender: Sender) -> None:
+    await sender.introduce()
+    sender.say(offer(7, 8), [0, sender.served.fileno()])
+    assert [await sender.hear(), await sender.hear()] == [Adopted((8,)), Declined(7, Fault.BARE)]
+
+
+async def test_an_offer_with_a_descriptor_too_many_is_declined(side: Side, sender: Sender) -> None:
     await sender.introduce()
     sender.say(offer(7), [sender.served.fileno()] * 2)
     assert await sender.hear() == Declined(7, Fault.BARE)

@@ -38,8 +38,12 @@ class Bench:
             for effect in self.sender.handle(event, self.now):
                 self.wanted.append(effect)
                 if isinstance(effect, effects.Offer):
-                    hindrance = self.hindered.get(effect.id)
-                    self.feed(events.NotSent(effect.id, hindrance) if hindrance else events.Sent(effect.id))
+                    self._send(effect.ids)
+
+    def _send(self, ids: Sequence[int]) -> None:
+        """Send what is offered together, unless one of it is hindered."""
+        hindrance = next((self.hindered[id] for id in ids if id in self.hindered), None)
+        self.feed(events.Sent(tuple(ids)) if hindrance is None else events.NotSent(tuple(ids), hindrance))
 
     def hear(self, receiver: object, *messages: FromReceiver) -> None:
         assert receiver in (ONE, TWO)
@@ -51,7 +55,7 @@ class Bench:
             self.hear(receiver, Welcomed(), Credit(credit, connections))
 
     def rest(self, *ids: int) -> None:
-        self.feed(*(events.Rested(id) for id in ids))
+        self.feed(events.Rested(ids))
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -59,7 +63,11 @@ class Bench:
 
     def offers(self) -> list[tuple[int, int]]:
         """Which connection was offered to which incarnation, since last asked."""
-        found = [(each.id, each.receiver.incarnation) for each in self.wanted if isinstance(each, effects.Offer)]
+        return [(id, incarnation) for ids, incarnation in self.packets() for id in ids]
+
+    def packets(self) -> list[tuple[tuple[int, ...], int]]:
+        """Which connections were offered together to which incarnation, since last asked."""
+        found = [(each.ids, each.receiver.incarnation) for each in self.wanted if isinstance(each, effects.Offer)]
         self.wanted = [each for each in self.wanted if not isinstance(each, effects.Offer)]
         return found
 
@@ -75,7 +83,7 @@ def bench() -> Bench:
 def test_connections_go_to_the_receiver_with_the_fewest(bench: Bench) -> None:
     bench.connect(one=2)
     bench.rest(1, 2, 3, 4, 5)
-    assert bench.offers() == [(1, 2), (2, 2), (3, 1), (4, 2), (5, 1)]
+    assert bench.packets() == [((1, 2, 4), 2), ((3, 5), 1)]
 
 
 def test_nothing_is_offered_without_credit(bench: Bench) -> None:
@@ -124,11 +132,23 @@ def test_what_does_not_get_through_is_tried_with_another_receiver_first(bench: B
 def test_one_packet_that_does_not_get_through_holds_up_no_other(bench: Bench) -> None:
     bench.connect()
     bench.hindered = {1: Hindrance.PACKET}
-    bench.rest(1, 2, 3)
+    bench.rest(1)
+    bench.rest(2, 3)
     assert bench.offers() == [(1, 1), (2, 1), (3, 2)]
     bench.hindered = {}
     bench.wait(SHORTEST_REST)
     assert bench.offers() == [(1, 2)]
+
+
+def test_of_what_does_not_get_through_together_each_is_tried_alone(bench: Bench) -> None:
+    bench.feed(events.Connected(ONE))
+    bench.hear(ONE, Welcomed(), Credit(10, 0))
+    bench.hindered = {2: Hindrance.PACKET}
+    bench.rest(1, 2, 3)
+    bench.wait(SHORTEST_REST)
+    assert bench.packets() == [((1, 2, 3), 1), ((1,), 1), ((2,), 1), ((3,), 1)]
+    bench.hear(ONE, Adopted((1, 3)))
+    assert bench.sender.held == 1
 
 
 def test_pauses_grow_up_to_a_bound_and_shrink_when_something_gets_through(bench: Bench) -> None:

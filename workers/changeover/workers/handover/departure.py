@@ -6,7 +6,7 @@ import errno
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,11 @@ from changeover.workers.handover.events import Hindrance
 from changeover.workers.handover.link import Link, dial
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
+    MOST_TOGETHER,
+    MOST_UNREAD,
     Introduction,
     Offer,
+    Offered,
     decode_from_receiver,
     encode,
 )
@@ -164,10 +167,9 @@ class Departure:
 
     def _take_rested(self) -> None:
         rested, self._rested = self._rested, []
-        for connection in rested:
-            number = next(self._numbers)
-            self._held[number] = connection
-            self._drive.feed(events.Rested(number))
+        numbered = dict(zip(self._numbers, rested, strict=False))
+        self._held |= numbered
+        self._drive.feed(events.Rested(tuple(numbered)))
 
     def _on_readable(self, receiver: WorkerId) -> None:
         for packet in self._links[receiver].take(PER_TURN):
@@ -213,19 +215,38 @@ class Departure:
             self._drive.feed(events.LinkBroken(effect.receiver))
 
     def _offer(self, effect: effects.Offer) -> None:
+        parted = self._part_with(effect.ids)
+        for packet in _packets(parted):
+            self._send(effect.receiver, packet)
+        left = tuple(number for number in effect.ids if number not in parted and number in self._held)
+        if left:
+            self._drive.feed(events.NotSent(left, Hindrance.LINK))
+
+    def _send(self, receiver: WorkerId, packet: Mapping[int, _Parted]) -> None:
+        offered = tuple(Offered(number, parted.listener, parted.luggage) for number, parted in packet.items())
         try:
-            parted = self._part(effect.id)
-            if parted is None:
-                self._forget(effect.id)
-                self._drive.feed(events.Vanished(effect.id))
-                return
-            offer = Offer(effect.id, self._stamp(), parted.listener, parted.luggage)
-            self._links[effect.receiver].send(encode(offer), (parted.sock.fileno(),))
+            message = encode(Offer(self._stamp(), offered))
+            self._links[receiver].send(message, [parted.sock.fileno() for parted in packet.values()])
         except OSError as error:
             hindrance = Hindrance.PACKET if error.errno == errno.EMSGSIZE else Hindrance.LINK
-            self._drive.feed(events.NotSent(effect.id, hindrance))
+            self._drive.feed(events.NotSent(tuple(packet), hindrance))
         else:
-            self._drive.feed(events.Sent(effect.id))
+            self._drive.feed(events.Sent(tuple(packet)))
+
+    def _part_with(self, numbers: Sequence[int]) -> dict[int, _Parted]:
+        """Take connections from their transports, as far as there are descriptors; the rest stays with its own."""
+        taken = dict[int, _Parted]()
+        for number in numbers:
+            try:
+                parted = self._part(number)
+            except OSError:
+                break
+            if parted is None:
+                self._forget(number)
+                self._drive.feed(events.Vanished(number))
+            else:
+                taken[number] = parted
+        return taken
 
     def _part(self, number: int) -> _Parted | None:
         """Take a connection from its transport, once; None when it has ended."""
@@ -261,3 +282,17 @@ class Departure:
 
     def _disconnect(self, effect: effects.Disconnect) -> None:
         self._links.pop(effect.receiver).close()
+
+
+def _packets(parted: Mapping[int, _Parted]) -> Iterator[dict[int, _Parted]]:
+    """Connections as they go together into packets, in order."""
+    packet, unread = dict[int, _Parted](), 0
+    for number, each in parted.items():
+        size = len(each.luggage.unread)
+        if packet and (len(packet) == MOST_TOGETHER or unread + size > MOST_UNREAD):
+            yield packet
+            packet, unread = {}, 0
+        packet[number] = each
+        unread += size
+    if packet:
+        yield packet

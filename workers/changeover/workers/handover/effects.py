@@ -26,10 +26,10 @@ class Introduce(Effect, frozen=True):
 
 
 class Offer(Effect, frozen=True):
-    """Send a connection and keep it; answer Sent, NotSent or Vanished. There is one unanswered at a time."""
+    """Send connections and keep them; answer Sent, NotSent or Vanished for each before anything else happens."""
 
-    id: int
     receiver: WorkerId
+    ids: tuple[int, ...]
 
 
 class LetGo(Effect, frozen=True):

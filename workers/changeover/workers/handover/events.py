@@ -54,21 +54,21 @@ class LinkBroken(Event, frozen=True):
 
 
 class Rested(Event, frozen=True):
-    """Connection `id` can be handed over: nothing of it is under way."""
+    """Connections `ids` can be handed over: nothing of them is under way."""
 
-    id: int
+    ids: tuple[int, ...]
 
 
 class Sent(Event, frozen=True):
     """One answer to `Offer`: the packet is on its way."""
 
-    id: int
+    ids: tuple[int, ...]
 
 
 class NotSent(Event, frozen=True):
     """Another answer to `Offer`: nothing has happened."""
 
-    id: int
+    ids: tuple[int, ...]
     hindrance: Hindrance
 
 

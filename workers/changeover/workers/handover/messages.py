@@ -1,6 +1,6 @@
 """Everything that two workers say over a handover link, on one screen.
 
-One message is one packet of a SEQPACKET socket. An `Offer` has exactly one descriptor beside it.
+One message is one packet of a SEQPACKET socket. An `Offer` has a descriptor for each of its connections beside it.
 """
 
 import enum
@@ -13,10 +13,14 @@ from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 
-HANDOVER_VERSION = 1
+HANDOVER_VERSION = 2
 """Raised whenever a message changes its meaning; a sender of another version is denied."""
 MAX_PACKET = 96 * 1024
-"""Longest packet, in bytes: the unread bytes of one connection, at most 64 KiB, and what is said about it."""
+"""Longest packet, in bytes: at most `MOST_UNREAD`, and what is said about the connections."""
+MOST_UNREAD = 64 * 1024
+"""Most unread bytes in one packet: those of one connection, or of several that have less."""
+MOST_TOGETHER = 16
+"""Most connections in one packet."""
 MOST_CREDIT = 32
 """Most connections that may be on their way over one link."""
 
@@ -53,20 +57,30 @@ class Introduction(ToReceiver, frozen=True):
     stamp: Stamp
 
 
-class Offer(ToReceiver, frozen=True):
-    """One connection; its descriptor comes beside it.
+class Offered(msgspec.Struct, frozen=True, array_like=True):
+    """One connection of an `Offer`.
 
     Attributes:
         id: The sender's number for it.
-        stamp: `stamp.epoch` is what the sender served.
         listener: The address by which its client came.
         luggage: What it takes along.
     """
 
     id: int
-    stamp: Stamp
     listener: str
     luggage: Luggage
+
+
+class Offer(ToReceiver, frozen=True):
+    """Some connections; their descriptors come beside it, in the same order.
+
+    Attributes:
+        stamp: `stamp.epoch` is what the sender served.
+        connections: Which.
+    """
+
+    stamp: Stamp
+    connections: tuple[Offered, ...]
 
 
 class ToSender(msgspec.Struct, frozen=True, tag=True):

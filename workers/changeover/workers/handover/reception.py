@@ -6,7 +6,8 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from changeover.workers.handover import effects, events
@@ -14,10 +15,12 @@ from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
 from changeover.workers.handover.link import ROOT, Link, peer_is_us
 from changeover.workers.handover.messages import (
+    MOST_TOGETHER,
     Adopted,
     Declined,
     Introduction,
     Offer,
+    Offered,
     decode_from_sender,
     encode,
 )
@@ -33,7 +36,7 @@ MODE = 0o660
 BACKLOG = 64
 """Senders that may be waiting to be accepted."""
 PER_TURN = 32
-"""Most connections adopted in one turn of the loop."""
+"""Connections after which no further packet is read in one turn of the loop."""
 RETRY = 0.1
 """Seconds until senders are accepted again, after there was no descriptor for one."""
 GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
@@ -74,7 +77,7 @@ class Reception:
         self._belongings = belongings
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
-        self._arrived: dict[tuple[int, int], tuple[socket.socket, Offer]] = {}
+        self._arrived: dict[tuple[int, int], tuple[socket.socket, Offered]] = {}
         self._left = PER_TURN
         self._listener: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -140,7 +143,7 @@ class Reception:
             return
         if peer_is_us(accepted, ROOT):
             number = next(self._numbers)
-            self._links[number] = Link(self._loop, accepted, 1, lambda: self._on_readable(number))
+            self._links[number] = Link(self._loop, accepted, MOST_TOGETHER, lambda: self._on_readable(number))
             self._drive.feed(events.LinkMade(number))
         else:
             self.strangers += 1
@@ -152,8 +155,9 @@ class Reception:
         for packet in self._links[number].take(self._take_turn()):
             ended = not packet.data
             if packet.data:
-                self._left -= 1
                 self._read(number, packet, arrivals)
+            if self._left <= 0:
+                break
         if arrivals:
             self.refresh()
             self._drive.feed(events.Arrived(number, tuple(arrivals)))
@@ -161,7 +165,7 @@ class Reception:
             self._drive.feed(events.SenderEnded(number))
 
     def _take_turn(self) -> int:
-        """How many packets may still be read in this turn of the loop."""
+        """How many connections may still be read in this turn of the loop, and so at most how many packets."""
         if self._left == PER_TURN:
             self._loop.call_soon(self._next_turn)
         return self._left
@@ -185,10 +189,11 @@ class Reception:
             self.refresh()
             self._drive.feed(events.Introduced(number, message))
             return
-        sock = _socket_of(packet)
-        if sock is not None:
-            self._arrived[number, message.id] = sock, message
-        arrivals.append(events.Arrival(message.id, sock is not None))
+        self._left -= len(message.connections)
+        for offered, sock in _unpack(message, packet):
+            if sock is not None:
+                self._arrived[number, offered.id] = sock, offered
+            arrivals.append(events.Arrival(offered.id, sock is not None))
 
     def _tell_belongings(self, link: Link) -> None:
         try:
@@ -226,12 +231,20 @@ class Reception:
         self._drive.feed(events.Woken())
 
 
-def _socket_of(packet: Packet) -> socket.socket | None:
-    """The one socket that came with an offer; None when it did not."""
-    if len(packet.fds) == 1:
-        try:
-            return socket.socket(fileno=packet.fds[0])
-        except OSError:
-            logger.error("a descriptor that was handed over is no socket")
-    packet.close_fds()
-    return None
+def _unpack(offer: Offer, packet: Packet) -> Iterator[tuple[Offered, socket.socket | None]]:
+    """Each connection with its socket; None where that is missing: when descriptors ran short the last ones are."""
+    fds = packet.fds
+    if len(fds) > len(offer.connections):  # which is whose?
+        packet.close_fds()
+        fds = ()
+    for offered, fd in zip_longest(offer.connections, fds):
+        yield offered, None if fd is None else _socket_of(fd)
+
+
+def _socket_of(fd: int) -> socket.socket | None:
+    try:
+        return socket.socket(fileno=fd)
+    except OSError:
+        logger.error("a descriptor that was handed over is no socket")
+        os.close(fd)
+        return None

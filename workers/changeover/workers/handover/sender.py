@@ -44,6 +44,7 @@ class _Connection:
     state: parting.State = parting.TABLE.start
     receiver: WorkerId | None = None
     failed: WorkerId | None = None
+    alone: bool = False
     pause: Pause = field(default_factory=Pause)
 
     def move(self, cause: parting.Cause) -> None:
@@ -80,7 +81,7 @@ class Sender:
         self._patience = patience
         self._links: dict[WorkerId, _Link] = {}
         self._waiting: dict[int, _Connection] = {}
-        self._offering: _Connection | None = None
+        self._offering: dict[int, _Connection] = {}
         self._expiry = float("inf")
         self._wake: float | None = None
         self._effects: list[Effect] = []
@@ -89,7 +90,7 @@ class Sender:
             events.Heard: self._heard,
             events.LinkEnded: self._link_ended,
             events.LinkBroken: self._link_broken,
-            events.Rested: lambda event, now: self._wait(_Connection(event.id, now + self._patience), now),
+            events.Rested: self._rested,
             events.Sent: self._sent,
             events.NotSent: self._not_sent,
             events.Vanished: self._vanished,
@@ -179,6 +180,10 @@ class Sender:
 
     # ---- connections ----
 
+    def _rested(self, event: events.Rested, now: float) -> None:
+        for id in event.ids:
+            self._wait(_Connection(id, now + self._patience), now)
+
     def _wait(self, connection: _Connection, now: float) -> None:
         connection.receiver = None
         if connection.until <= now:
@@ -188,51 +193,67 @@ class Sender:
             self._expiry = min(self._expiry, connection.until)
 
     def _offer(self, now: float) -> None:
-        """Offer the next connection; the answer to that brings the one after it."""
-        if self._offering is not None or not self._waiting:
+        """Offer whatever there is credit for; the answers to that bring the rest."""
+        if self._offering or not self._waiting:
             return
+        together: dict[WorkerId, list[int]] = {}
+        for connection, link in self._placed(now):
+            self._offer_to(link, connection)
+            if connection.alone:
+                self._effects.append(effects.Offer(link.receiver, (connection.id,)))
+            else:
+                together.setdefault(link.receiver, []).append(connection.id)
+        self._effects += [effects.Offer(receiver, tuple(ids)) for receiver, ids in together.items()]
+
+    def _placed(self, now: float) -> list[tuple[_Connection, _Link]]:
+        """Which connection goes where, as far as there is credit."""
+        placed = list[tuple[_Connection, _Link]]()
         open_to = [link for link in self._links.values() if link.credit and link.state is outbound.State.OPEN]
-        if not open_to:
-            return
         for connection in self._waiting.values():
+            if not open_to:
+                break
             if connection.pause.until <= now:
-                self._offer_to(_best(open_to, connection.failed), connection)
-                return
+                link = _best(open_to, connection.failed)
+                placed.append((connection, link))
+                link.credit -= 1
+                link.connections += 1
+                if not link.credit:
+                    open_to.remove(link)
+        return placed
 
     def _offer_to(self, link: _Link, connection: _Connection) -> None:
         connection.move(parting.Cause.OFFERED)
         connection.receiver = link.receiver
         del self._waiting[connection.id]
-        link.offered[connection.id] = self._offering = connection
-        link.credit -= 1
-        link.connections += 1
-        self._effects.append(effects.Offer(connection.id, link.receiver))
+        link.offered[connection.id] = self._offering[connection.id] = connection
 
     def _sent(self, event: events.Sent, now: float) -> None:
-        self._offering = None
+        for id in event.ids:
+            del self._offering[id]
 
     def _not_sent(self, event: events.NotSent, now: float) -> None:
-        connection, link = self._take_back()
-        if link is None:
-            return
-        connection.move(parting.Cause.NOT_SENT)
-        if event.hindrance is Hindrance.LINK:
+        link = None
+        for id in event.ids:
+            connection, link = self._take_back(id)
+            if link is None:
+                continue
+            connection.move(parting.Cause.NOT_SENT)
+            if event.hindrance is Hindrance.PACKET:
+                connection.alone = True
+                connection.pause.begin(now)
+            self._wait(connection, now)
+        if link is not None and event.hindrance is Hindrance.LINK:
             self._hinder(link, now)
-        else:
-            connection.pause.begin(now)
-        self._wait(connection, now)
 
     def _vanished(self, event: events.Vanished, now: float) -> None:
-        connection, _ = self._take_back()
+        connection, _ = self._take_back(event.id)
         self._waiting.pop(connection.id, None)
         if parting.TABLE.lists(connection.state, parting.Cause.VANISHED):
             connection.move(parting.Cause.VANISHED)
 
-    def _take_back(self) -> tuple[_Connection, _Link | None]:
+    def _take_back(self, id: int) -> tuple[_Connection, _Link | None]:
         """The connection whose offer did not leave, and its link; None when that was lost meanwhile."""
-        connection, self._offering = self._offering, None
-        if connection is None:
-            raise AssertionError("bug: an answer to an offer that was not wanted")
+        connection = self._offering.pop(id)
         link = None if connection.receiver is None else self._links.get(connection.receiver)
         if link is None or connection.id not in link.offered:
             return connection, None
@@ -304,7 +325,7 @@ class Sender:
         for link in self._links.values():
             if link.state is outbound.State.RESTING:
                 yield link.pause.until
-        if self._offering is None and any(link.credit for link in self._links.values()):
+        if not self._offering and any(link.credit for link in self._links.values()):
             yield from (each.pause.until for each in self._waiting.values() if each.pause.until > now)
 
 
