@@ -122,10 +122,9 @@ class Bench:
 
     def be_born(self) -> None:
         """Let every worker that was ordered live."""
-        for worker in self.workers:
-            slot = self.view.slots[[s.slot for s in self.view.slots].index(worker.slot)]
-            if slot.worker == worker and not slot.pid:
-                self.feed(events.WorkerForked(worker, 100 + worker.slot))
+        for slot in self.view.slots:
+            if slot.worker is not None and not slot.pid:
+                self.feed(events.WorkerForked(slot.worker, 100 + slot.slot))
 
     def hear(self, worker: WorkerId, kind: type[WorkerMessage], epoch: int, *fields: object) -> None:
         """Let a worker say something."""

@@ -26,6 +26,8 @@ class Flaw(enum.Enum):
     REFUSES = "refuses"
     CRASHES = "crashes"
     HANGS = "hangs"
+    DIES = "dies"
+    """It loads everywhere, and then every worker that serves it dies."""
 
 
 FORCED = "forced"
@@ -39,7 +41,7 @@ def content(
     before: Snapshot | None,
     flaw: Flaw = Flaw.NONE,
     app: int = 0,
-    cold: bool = False,
+    rolls: bool = False,
 ) -> Snapshot:
     """A generation of an application, and of three plugins with a pipeline each; what is unchanged keeps its identity.
 
@@ -49,7 +51,7 @@ def content(
         before: What it follows.
         flaw: What it does to workers; part of its digest.
         app: The application's version: another one than before makes a roll.
-        cold: Whether no process serves: that makes a roll, too.
+        rolls: Whether it takes new processes even so.
     """
     known = {} if before is None else {(unit.key.ref, unit.key.digest): unit.key for unit in before.units}
     plugins, pipelines, routes = [], [], []
@@ -63,7 +65,7 @@ def content(
         routes.append(Route(name, f"/{name}"))
     ref = UnitRef(UnitKind.APPLICATION, "app")
     key = known.get((ref, f"app-{app}"), UnitKey(ref, f"app-{app}", epoch))
-    rolled = epoch if cold or before is None or app_of(before) != app else before.rolled
+    rolled = epoch if rolls or before is None or app_of(before) != app else before.rolled
     units: tuple[UnitSpec, ...] = (*plugins, ApplicationSpec(key, "app:app", "/app"), *pipelines)
     return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled)
 

@@ -6,7 +6,7 @@ number, which the runner completes with the seed and the tail of the trace.
 
 from typing import TYPE_CHECKING
 
-from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEntry, Retired
+from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEntry, Retired, Trigger
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
 from changeover.workers.generation.switch import Generation
@@ -69,6 +69,7 @@ class Invariants:
         if isinstance(entry, EpochGiven):
             require(entry.epoch > self.highest_given, 1, f"epoch {entry.epoch} was given again")
             self.highest_given = entry.epoch
+            self._rescued_once(entry)
         elif isinstance(entry, Committed):
             require(entry.epoch in journal.given, 1, f"epoch {entry.epoch} was committed and never given")
             self._all_prepared(entry.epoch)
@@ -195,6 +196,13 @@ class Invariants:
             require(not back, 11, f"epoch {epoch} brings {back} back, and nobody forced it")
         changed = {name for name, _ in come}
         self.shunned = {(name, version) for name, version in self.shunned if name not in changed}
+
+    def _rescued_once(self, entry: EpochGiven) -> None:
+        """Nobody asked for the way back, so there is no way back from it."""
+        if entry.origin.trigger is Trigger.RESCUE:
+            journal = self.world.journal
+            serving = journal.given[journal.given[journal.committed].candidate.rolled]
+            require(serving.origin.trigger is not Trigger.RESCUE, 11, f"epoch {entry.epoch} rescues from a rescue")
 
     # ---- after every step ----
 

@@ -15,6 +15,7 @@ from changeover.supervisor.core.outcome import (
     RollNeeded,
     ScanRefused,
     ScanResult,
+    Strategy,
 )
 from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -166,17 +167,18 @@ class Supervisor:
             return HeldBack(("not taken: what was rolled back",))
         world.versions[name_of(versions, world.app, world.flaw)] = versions
         cold = request.origin.trigger is Trigger.BOOT
-        found = content(effect.epoch, versions, effect.current, world.flaw, world.app, cold)
+        found = content(effect.epoch, versions, effect.current, world.flaw, world.app, rolls=cold)
         return Candidate(found, ("changed",))
 
     def _earlier(self, effect: effects.Scan) -> ScanResult:
         epochs = [epoch for epoch in self.world.journal.committed_epochs if epoch != self.world.journal.committed]
         if not epochs:
             return ScanRefused(NO_MANIFEST)
-        to = self.world.random.choice(epochs)
+        to = effect.request.to or self.world.random.choice(epochs)
         earlier = self.world.journal.snapshot(to)
         versions = self.world.versions[earlier.digest]
-        found = content(effect.epoch, versions, effect.current, app=app_of(earlier))
+        rolls = effect.request.strategy is Strategy.ROLL
+        found = content(effect.epoch, versions, effect.current, app=app_of(earlier), rolls=rolls)
         self.world.versions[found.digest] = versions
         return Candidate(found, (f"as epoch {to}",), to)
 

@@ -4,10 +4,13 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core import child, cutover
+from changeover.supervisor.core.entries import Trigger
+from changeover.supervisor.core.holding import contents
 from changeover.supervisor.core.outcome import Action, Committed, Refused, SilentWorkers, Unchanged
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import SupervisorMessage
+from changeover.workers.protocol.snapshot import UnitKind, UnitRef
 from changeover.workers.serving.lease import LeaseKind
 from tests.simulation.contents import Flaw
 from tests.simulation.journal import JOURNAL, Mood
@@ -344,12 +347,102 @@ def test_a_swap_that_follows_a_roll_waits_for_no_old_worker(story: Story) -> Non
     assert story.epochs == [3, 3, 3]
 
 
-def test_two_rolls_in_a_row_leave_only_the_last_cohort(story: Story) -> None:
+def rolled_zygotes(story: Story) -> list[int]:
+    return [zygote.rolled for zygote in story.zygotes.values() if zygote.alive]
+
+
+def test_two_rolls_in_a_row_leave_only_the_last_cohort_and_for_a_while_the_zygote_before(story: Story) -> None:
     story.outcome(story.roll())
     story.outcome(story.roll())
     story.rest()
     assert {worker.identity.rolled for worker in story.living()} == {3}
-    assert [zygote.rolled for zygote in story.zygotes.values() if zygote.alive] == [3]
+    assert rolled_zygotes(story) == [2, 3]
+    story.until(lambda: rolled_zygotes(story) == [3], "the zygote that was kept is gone")
+
+
+def test_a_roll_whose_workers_all_crash_is_taken_back_by_itself_in_workers_of_the_zygote_before(story: Story) -> None:
+    assert isinstance(story.outcome(story.roll(Flaw.DIES)), Committed)
+    story.until(lambda: story.journal.committed == 3, "what served before serves again")
+    story.rest()
+    back = story.journal.given[3]
+    assert (back.origin.trigger, back.restores) == (Trigger.RESCUE, 1)
+    assert story.epochs == [3, 3, 3]
+    assert {worker.worker.cohort for worker in story.living()} == {1}
+    assert rolled_zygotes(story) == [3]
+
+
+def test_what_crashed_is_held_like_what_was_rolled_back(story: Story) -> None:
+    story.outcome(story.roll(Flaw.DIES))
+    crashed = contents(story.journal.snapshot(2))
+    story.until(lambda: story.journal.committed == 3, "what served before serves again")
+    held = {each.ref: each.content for each in story.supervisor.machine.view().held}
+    assert UnitRef(UnitKind.APPLICATION, "app") in held
+    assert held.items() <= crashed.items()
+
+
+def test_a_rescue_is_not_rescued(story: Story) -> None:
+    story.outcome(story.roll(Flaw.DIES))
+    story.until(lambda: story.journal.committed == 3, "what served before serves again")
+
+    def parked() -> bool:
+        for worker in list(story.living()):
+            story.die(worker, -11)
+        return all(slot.state is child.State.PARKED for slot in story.supervisor.machine.view().slots)
+
+    story.until(parked, "all slots are parked")
+    assert story.journal.committed == 3
+    story.rest()
+
+
+def test_one_new_worker_that_never_crashes_is_enough_to_stay(story: Story) -> None:
+    story.outcome(story.roll())
+
+    def parked() -> bool:
+        for worker in list(story.living()):
+            if worker.worker.slot in (3, 4):
+                story.die(worker, -11)
+        states = {slot.slot: slot.state for slot in story.supervisor.machine.view().slots}
+        return states.get(3) is states.get(4) is child.State.PARKED
+
+    story.until(parked, "two of three slots are parked")
+    story.rest()
+    assert story.journal.committed == 2
+
+
+def test_a_crash_after_the_time_is_left_to_people(story: Story) -> None:
+    story.outcome(story.roll())
+    story.until(lambda: rolled_zygotes(story) == [2], "the zygote that was kept is gone")
+    for _ in range(3):
+        for worker in list(story.living()):
+            story.die(worker, -11)
+        story.rest()
+    assert story.journal.committed == 2
+
+
+def test_the_way_back_is_gone_with_the_zygote_that_was_kept(story: Story) -> None:
+    story.outcome(story.roll(Flaw.DIES))
+    story.zygotes[1].die()
+    story.until(lambda: len(story.supervisor.machine.view().slots) == 3, "the old workers left")
+    story.until(lambda: not any(True for _ in story.living()), "all new workers are dead")
+    assert story.journal.committed == 2
+
+
+def test_a_supervisor_that_dies_in_a_rescue_leaves_one_cohort_or_the_other(story: Story) -> None:
+    story.outcome(story.roll(Flaw.DIES))
+    story.until(lambda: 3 in story.journal.given, "a rescue began")
+    story.healed = True
+    story.lose_supervisor()
+    story.boot()
+    story.rest()
+    assert len({worker.identity.rolled for worker in story.living()}) == 1
+
+
+def test_somebody_who_goes_back_soon_needs_no_import_either(story: Story) -> None:
+    story.outcome(story.roll())
+    assert isinstance(story.outcome(story.ask_again(Action.ROLLBACK)), Committed)
+    story.rest()
+    assert sorted(story.zygotes) == [1, 2]
+    assert {worker.worker.cohort for worker in story.living()} == {1}
 
 
 def test_a_roll_back_to_another_application_is_a_roll(story: Story) -> None:

@@ -282,8 +282,14 @@ class Worker:
         for unit_set in old.unit_sets - kept:
             unit_set.watch(self._idle)
         self.world.on_switched(self, old, new)
+        if self.world.kills(new.snapshot):
+            self.agenda.after(self.random.uniform(0.02, 0.3), self._crash)
         self.feed(events.Activated(new.epoch))
         self._sweep()
+
+    def _crash(self) -> None:
+        if self.world.kills(self.switch.current.snapshot):
+            self.world.die(self, -11)
 
     def _idle(self, _: UnitSet) -> None:
         self._sweep()
@@ -388,6 +394,9 @@ class Surroundings(Protocol):
 
     def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
         """Whether a content's flaw shows in this worker."""
+
+    def kills(self, snapshot: Snapshot) -> bool:
+        """Whether whoever serves this dies of it."""
 
     def note(self, who: str, what: object) -> None:
         """Remember what happened."""

@@ -34,7 +34,7 @@ from tests.simulation.zygote import Zygote
 
 DEADLINES = Deadlines(
     scan=0.5, preflight=0.5, prepare=1.2, inquire=0.2, activate=0.8, persist=0.4, reread=0.25,
-    upgrade=0.3, fork=0.4, boot=3.0, zygote=0.6, graceful=1.0, quick=0.4, kill=0.4,
+    upgrade=0.3, fork=0.4, boot=3.0, zygote=0.6, graceful=1.0, quick=0.4, kill=0.4, rescue=3.0,
 )  # fmt: skip
 RHYTHM = Rhythm(heartbeat=0.5, silence=1.2, repeat=0.4)
 RESTARTS = Restarts(delay=0.1, longest=0.4, intensity=3, period=2.0, parked=1.0)
@@ -78,6 +78,7 @@ class World(Surroundings):
         self.flaw = Flaw.NONE
         self.wanted = plan.workers
         self.stopping = False
+        self.healed = False
         self._versions_made = 0
         self._absent_until = 0.0
         self._crashing_until = 0.0
@@ -345,6 +346,9 @@ class World(Surroundings):
     def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
         return bool(snapshot.label) and self.random.random() < 0.4
 
+    def kills(self, snapshot: Snapshot) -> bool:
+        return snapshot.label == Flaw.DIES.value and not self.healed
+
     # ---- people ----
 
     def new_content(self, flaw: Flaw) -> None:
@@ -359,7 +363,7 @@ class World(Surroundings):
     def edit_and_ask(self) -> None:
         """Edit, and ask for a cutover."""
         flawed = self.random.random() < self.plan.flawed
-        self.new_content(self.random.choice((Flaw.REFUSES, Flaw.CRASHES, Flaw.HANGS)) if flawed else Flaw.NONE)
+        self.new_content(self.random.choice(FLAWS) if flawed else Flaw.NONE)
         rolls_back = self.random.random() < 0.15
         self.ask(
             CutoverRequest(
@@ -444,6 +448,7 @@ class World(Surroundings):
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self.plan.heal()
+        self.healed = True
         self.tires = False
         self._armed = None
         self._cut_off.clear()
@@ -458,3 +463,4 @@ class World(Surroundings):
 
 
 FAULTS = tuple(Fault)
+FLAWS = tuple(flaw for flaw in Flaw if flaw is not Flaw.NONE)

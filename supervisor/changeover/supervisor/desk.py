@@ -44,6 +44,7 @@ from changeover.supervisor.views import (
     journal_state,
     plugin_views,
     quarantine_views,
+    rescued,
     slot_view,
     tried_again,
 )
@@ -152,6 +153,7 @@ class Desk:
             stopping=STOPPING[overview.stopping],
             alarms=(
                 *alarms(overview, told.degraded, told.unserved),
+                *rescued(told.serving),
                 *blindness(told.blind),
                 *failed_upgrade(told.fell_back),
             ),

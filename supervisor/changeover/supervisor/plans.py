@@ -30,6 +30,7 @@ def policy(settings: Settings) -> Policy:
             boot=wait.boot,
             graceful=wait.graceful,
             handover=wait.graceful + max(settings.drain.by_kind()),
+            rescue=wait.rescue,
         ),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),
         limits=Limits(most.requests, most.requests_jitter, most.lifetime, most.lifetime_jitter, most.memory),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from changeover.supervisor.control import (
+    HistoryLine,
     JournalState,
     PluginState,
     PluginView,
@@ -11,7 +12,7 @@ from changeover.supervisor.control import (
     SlotView,
 )
 from changeover.supervisor.core import boot, child, cutover, shutdown
-from changeover.supervisor.core.entries import Aborted, Decision
+from changeover.supervisor.core.entries import Aborted, Decision, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.quarantine import passing
 from changeover.supervisor.core.view import Overview, Role, SlotPicture
@@ -146,6 +147,14 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
 def failed_upgrade(reason: str) -> tuple[str, ...]:
     """The alarm of a supervisor that went back to the program before."""
     return (f"the last upgrade failed, the program before it runs again: {reason}",) if reason else ()
+
+
+def rescued(serving: HistoryLine | None) -> tuple[str, ...]:
+    """The alarm for a roll that the server took back by itself, until something else is committed."""
+    if serving is None or serving.origin.trigger is not Trigger.RESCUE:
+        return ()
+    back = f"epoch {serving.epoch} brought epoch {serving.restores} back by itself"
+    return (f"{serving.origin.label}; {back} (see: changeover explain {serving.epoch})",)
 
 
 def blindness(reason: str) -> tuple[str, ...]:

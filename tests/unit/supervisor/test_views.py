@@ -2,13 +2,13 @@
 
 import msgspec
 
-from changeover.supervisor.control import QuarantineView
-from changeover.supervisor.core.entries import Aborted, Quarantined, SlotRefusal
+from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView
+from changeover.supervisor.core.entries import Aborted, Origin, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.events import ScaleRequested, WorkerExited
 from changeover.supervisor.core.view import Overview
-from changeover.supervisor.views import alarms, quarantine_views, tried_again
+from changeover.supervisor.views import alarms, quarantine_views, rescued, tried_again
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.entries import aborted, committed
+from tests.entries import HUP, aborted, committed
 from tests.machines import Bench
 
 TIMEOUT = SlotRefusal(0, 1, Refusal(Stage.LOAD, Fault.TIMEOUT, "not done"))
@@ -32,6 +32,16 @@ def test_what_becomes_of_refused_content_depends_on_why_it_was_refused() -> None
     assert tried_again(aborted(2), seen).startswith("watching and schedule do not try it again")
     assert tried_again(Aborted(3, "no", (TIMEOUT,)), seen).startswith("the reason may pass")
     assert [tried_again(each, seen) for each in (aborted(4), Aborted(5, "a stop"), committed(6), None)] == [""] * 4
+
+
+def test_a_roll_that_was_taken_back_by_itself_is_an_alarm_until_something_else_is_committed() -> None:
+    origin = Origin(Trigger.RESCUE, label="all workers of epoch 2 crashed: slot 2 was ended by signal 11")
+    back = HistoryLine(3, EpochState.SERVING, 1.0, 2.0, origin, ("app main:app (1 file)",), "", 1)
+    [alarm] = rescued(back)
+    assert alarm.startswith(
+        "all workers of epoch 2 crashed: slot 2 was ended by signal 11; epoch 3 brought epoch 1 back"
+    )
+    assert rescued(msgspec.structs.replace(back, origin=HUP)) == rescued(None) == ()
 
 
 def test_a_worker_that_is_one_too_many_is_no_alarm_while_it_leaves() -> None:

@@ -39,8 +39,8 @@ def target(
     return next((each for each in unspoilt if not brought_back(held, current, each)), None)
 
 
-def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") -> Snapshot:
-    """Make `earlier` the candidate `epoch`: a roll, when it had another application or interpreter.
+def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", *, rolls: bool = False) -> Snapshot:
+    """Make `earlier` the candidate `epoch`: a roll, when it had another application or interpreter, or `rolls` says so.
 
     A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance. The
     interpreter that it had stays until the configuration names another than it does now.
@@ -48,7 +48,7 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "") 
     executes = current.interpreter
     if earlier.interpreter.python:
         executes = msgspec.structs.replace(earlier.interpreter, configured=executes.configured)
-    rolls = processes_differ(earlier, current)
+    rolls = rolls or processes_differ(earlier, current)
     return snapshot(earlier.units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes)
 
 

@@ -201,7 +201,8 @@ class Scanner:
         if current is None or earlier is None:
             wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
             return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)
-        made = rollback.restored(earlier, current, epoch, request.origin.label)
+        rolls = request.strategy is Strategy.ROLL
+        made = rollback.restored(earlier, current, epoch, request.origin.label, rolls=rolls)
         if made.digest == current.digest and not _forced(request):
             return NothingChanged()
         if made.is_roll and made.interpreter.python:

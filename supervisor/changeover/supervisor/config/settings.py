@@ -168,11 +168,14 @@ class Deadlines(WorkerDeadlines, frozen=True):
         prepare: From the request to prepare a candidate to the last worker's answer.
         boot: From forking a worker to serving.
         hung: A worker whose loop is not heard for this long is killed, its stacks written down; 0 = never.
+        rescue: For this long after a roll the zygote that it replaced is kept: when all new workers crash, the server
+            goes back by itself, and imports nothing for it; 0 = never.
     """
 
     prepare: float = 60.0
     boot: float = 90.0
     hung: float = 60.0
+    rescue: float = 300.0
 
 
 class Hooks(WorkerHooks, frozen=True):

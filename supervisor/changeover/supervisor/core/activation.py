@@ -50,8 +50,10 @@ class Activation:
         self._out.put(StoreCell(run.epoch))
         self._out.broadcast(messages.Commit(self._ledger.stamp(run.epoch), self._out.next_seq(), successors))
         self._out.tell(records.CommitDecided(run.epoch, run.previous))
+        self._roster.acquit()
         if run.is_roll:
-            self._succession.serve(snapshot)
+            # There is no way back from the way back: what crashed is not kept.
+            self._succession.serve(snapshot, None if run.rescues else previous)
         if previous is not None:
             self._retirement.supersede(previous, snapshot)
 

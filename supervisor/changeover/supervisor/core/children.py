@@ -216,6 +216,7 @@ class Children:
         if expected:
             self._move(slot, Cause.LEFT)
         else:
+            slot.crashes += bool(member.pid)  # what was never born did not crash
             self._failed(slot, member.reason or cause)
         if not slot.wanted:
             self._roster.close(slot.number)

@@ -78,6 +78,11 @@ class Coordinator:
         return self._progress.run
 
     @property
+    def free(self) -> bool:
+        """Whether a cutover that is asked for now begins now."""
+        return self.state is State.IDLE and not self.held_up and self.obstacle is None
+
+    @property
     def phase(self) -> Phase:
         """Where it stands, as workers are told."""
         return cutover.phase(self.state)
@@ -116,7 +121,7 @@ class Coordinator:
 
     def proceed(self) -> None:
         """Begin the next cutover, when nothing stands in the way."""
-        if self.state is State.IDLE and not self.held_up and self.obstacle is None and (batch := self._wishes.take()):
+        if self.free and (batch := self._wishes.take()):
             self._begin(batch)
 
     def obstruct(self, why: str) -> None:
@@ -196,8 +201,7 @@ class Coordinator:
 
     def _register(self, run: Run, request: outcome.CutoverRequest, found: outcome.Candidate) -> None:
         self._ledger.give()
-        rollback = request.action is outcome.Action.ROLLBACK
-        then_held = holding.after_rollback if rollback else holding.after_reload
+        then_held = holding.after_rollback if run.goes_back else holding.after_reload
         run.held = holding.in_order(then_held(self._ledger.held, self._ledger.committed, found.snapshot))
         run.candidate = found
         run.times.registered = self._out.now

@@ -17,6 +17,8 @@ class Trigger(enum.Enum):
     API = "api"
     WATCH = "watch"
     SCHEDULE = "schedule"
+    RESCUE = "rescue"
+    """All workers of a roll crashed, and those that took their places."""
 
     @property
     def automatic(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from changeover.supervisor.core import boot, entries, events
+from changeover.supervisor.core import boot, entries, events, rescue
 from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
@@ -78,13 +78,16 @@ class Machine:
         self._handlers[type(event)](event)
         start.review()
         parts.upgrade.review()
+        parts.rescue.review()
         if parts.shutdown.begun:
             parts.shutdown.review()
 
     def _resolve(self, wish: Wish, ending: Outcome) -> None:
-        _, start = self._awake("an outcome")
+        parts, start = self._awake("an outcome")
         if wish.ticket == boot.BOOT_TICKET:
             start.wish_ended(ending)
+        elif wish.ticket == rescue.RESCUE_TICKET:
+            parts.rescue.ended(ending)
         else:
             self._out.put(Resolve(wish.ticket, ending))
 

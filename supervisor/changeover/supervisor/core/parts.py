@@ -9,6 +9,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.reception import Reception
 from changeover.supervisor.core.recycling import Recycling
+from changeover.supervisor.core.rescue import Rescue
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Roster
 from changeover.supervisor.core.shutdown import Shutdown
@@ -31,8 +32,8 @@ class Parts:
     """
 
     __slots__ = (
-        "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "recycling", "retirement",
-        "roster", "shutdown", "succession", "upgrade", "wishes", "writing", "zygotes",
+        "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "recycling", "rescue",
+        "retirement", "roster", "shutdown", "succession", "upgrade", "wishes", "writing", "zygotes",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, booted: Booted, out: Outbox, resolve: Resolver) -> None:
@@ -72,4 +73,5 @@ class Parts:
         )
         self.upgrade = Upgrade(self.coordinator, policy.deadlines.upgrade, out)
         self.recycling = Recycling(policy.limits, self.roster, self.children, self.coordinator, out)
+        self.rescue = Rescue(self.ledger, self.roster, self.zygotes, self.succession, self.coordinator, out)
         self.shutdown = Shutdown(policy, self.roster, self.children, self.zygotes, self.coordinator, out)

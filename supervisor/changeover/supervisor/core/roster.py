@@ -71,6 +71,7 @@ class Slot:
         state: What it does.
         member: Its worker, in the states of `OCCUPIED`.
         exits: When its workers died, as far as that matters.
+        crashes: How many of its workers died without having been told to leave since the last commit.
         note: Why it is in this state, for people.
         until: When the state is to be left, for BACKOFF and PARKED.
         wanted: Whether it is filled again when its worker is gone.
@@ -82,6 +83,7 @@ class Slot:
     state: State = State.VACANT
     member: Member | None = None
     exits: tuple[float, ...] = ()
+    crashes: int = 0
     note: str = ""
     until: float = 0.0
     wanted: bool = True
@@ -108,6 +110,11 @@ class Roster:
     def close(self, number: int) -> None:
         """Forget a vacant slot."""
         del self.slots[number]
+
+    def acquit(self) -> None:
+        """Hold no crash so far against what is committed now."""
+        for slot in self.slots.values():
+            slot.crashes = 0
 
     def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
         """Slots that are kept filled; with workers of one roll only, when that is given."""

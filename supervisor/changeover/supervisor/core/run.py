@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from changeover.supervisor.core.entries import Held, Origin, SlotRefusal
-from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Durations
+from changeover.supervisor.core.entries import Held, Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Durations
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.roster import Member
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -95,6 +95,16 @@ class Run:
     def is_roll(self) -> bool:
         """Whether other processes are to serve it."""
         return self.snapshot is not None and self.snapshot.is_roll
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it brings earlier content back."""
+        return self.request is not None and self.request.action is Action.ROLLBACK
+
+    @property
+    def rescues(self) -> bool:
+        """Whether the core itself asked for it, because what serves crashes."""
+        return self.origin is not None and self.origin.trigger is Trigger.RESCUE
 
     @property
     def summary(self) -> tuple[str, ...]:

@@ -10,15 +10,20 @@ from changeover.workers.protocol.snapshot import Snapshot
 
 
 class Succession:
-    """Who serves, who is to serve, and who takes over from whom."""
+    """Who serves, who is to serve, and who takes over from whom.
 
-    __slots__ = ("_children", "_ledger", "_roster", "_zygotes")
+    Attributes:
+        before: The epoch that the last roll replaced, 0 where it replaced none.
+    """
+
+    __slots__ = ("_children", "_ledger", "_roster", "_zygotes", "before")
 
     def __init__(self, roster: Roster, children: Children, zygotes: Zygotes, ledger: Ledger) -> None:
         self._roster = roster
         self._children = children
         self._zygotes = zygotes
         self._ledger = ledger
+        self.before = 0
 
     def first_voters(self, run: Run) -> frozenset[int]:
         """The rolls whose workers are asked first: those that are to serve."""
@@ -30,8 +35,10 @@ class Succession:
         return self.first_voters(run) | (frozenset() if serving is None else frozenset((serving.rolled,)))
 
     def begin(self, run: Run) -> None:
-        """Make the processes of a roll."""
+        """Make the processes of a roll; one that goes back has its zygote already, while that is kept."""
         if run.snapshot is not None:
+            if run.goes_back:
+                self._zygotes.recall(run.snapshot)
             self._zygotes.want(run.snapshot)
             self._children.staff(run.epoch)
 
@@ -39,10 +46,16 @@ class Succession:
         """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""
         return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.epoch)
 
-    def serve(self, committed: Snapshot) -> None:
-        """The processes that can serve `committed` serve, and no others."""
+    def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:
+        """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""
+        self.before = 0 if replaced is None else replaced.epoch
+        if (kept := self._zygotes.kept) is not None:
+            self._zygotes.give_up(kept.rolled)
         for rolled in self._zygotes.wanted - {committed.rolled}:
-            self._zygotes.give_up(rolled)
+            if replaced is not None and rolled == replaced.rolled:
+                self._zygotes.keep(rolled)
+            else:
+                self._zygotes.give_up(rolled)
         self._zygotes.want(committed)
         self._children.succeed(committed.rolled)
 

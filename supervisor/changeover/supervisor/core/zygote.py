@@ -3,6 +3,9 @@
 There is one for the workers that serve, and beside it one for those of a roll that is under way. A
 zygote's death is no worker's death: workers are held by their own descriptors and serve on; the
 next cohort's zygote fills the slots that become vacant.
+
+One that a roll replaced is kept for a while: recalled, it takes orders for the workers of the next
+roll, which goes back, and nothing has to be imported again.
 """
 
 import enum
@@ -16,7 +19,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter
+from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter, Snapshot
 from changeover.workers.protocol.table import Table
 
 
@@ -31,6 +34,8 @@ class State(enum.Enum):
     READY = "ready"
     BACKOFF = "backoff"
     """It is gone; the next cohort's comes after a pause."""
+    KEPT = "kept"
+    """A roll replaced it, and it idles for a while."""
     STOPPING = "stopping"
     """It was told to end."""
 
@@ -43,6 +48,8 @@ class Cause(enum.Enum):
     READY = "ready"
     LOST = "lost"
     RETRIED = "retried"
+    REPLACED = "replaced"
+    RECALLED = "recalled"
     STOPPED = "stopped"
 
 
@@ -53,8 +60,9 @@ TABLE: Table[State, Cause] = Table(
         State.ABSENT: {Cause.STARTED: State.STARTING, Cause.ADOPTED: State.ADOPTING},
         State.ADOPTING: {Cause.READY: State.READY, Cause.LOST: State.BACKOFF, Cause.STOPPED: State.STOPPING},
         State.STARTING: {Cause.READY: State.READY, Cause.LOST: State.BACKOFF, Cause.STOPPED: State.STOPPING},
-        State.READY: {Cause.LOST: State.BACKOFF, Cause.STOPPED: State.STOPPING},
+        State.READY: {Cause.LOST: State.BACKOFF, Cause.REPLACED: State.KEPT, Cause.STOPPED: State.STOPPING},
         State.BACKOFF: {Cause.RETRIED: State.STARTING, Cause.STOPPED: State.ABSENT},
+        State.KEPT: {Cause.RECALLED: State.READY, Cause.LOST: State.ABSENT, Cause.STOPPED: State.STOPPING},
         State.STOPPING: {Cause.READY: State.STOPPING, Cause.LOST: State.ABSENT},
     },
 )
@@ -70,7 +78,7 @@ class Zygote:
         number: Takes the number of the next cohort.
 
     Attributes:
-        rolled: The epoch whose roll made it.
+        rolled: The epoch whose roll's workers it is for.
         state: Whether it takes orders.
         cohort: Its cohort; 0 before the first.
     """
@@ -144,7 +152,7 @@ class Zygote:
             self._out.set_timer(self._timer(), restart.pause(self._exits, now, policy))
 
     def overdue(self) -> None:
-        """Its timer fired: it did not get ready, or a pause is over."""
+        """Its timer fired: it did not get ready, a pause is over, or it was kept long enough."""
         if self.state is State.BACKOFF:
             if self._children.staffing:
                 self._move(Cause.RETRIED)
@@ -152,6 +160,31 @@ class Zygote:
         elif self.state in (State.STARTING, State.ADOPTING):
             self._out.put(StopZygote(self.cohort))
             self.lost(f"was not ready within {self._policy.deadlines.zygote:g} s")
+        elif self.state is State.KEPT:
+            self.stop()
+
+    def keep(self) -> None:
+        """Let it idle for a while; one that does not take orders, or is not to be kept, ends."""
+        seconds = self._policy.deadlines.rescue
+        if not seconds or not TABLE.lists(self.state, Cause.REPLACED):
+            self.stop()
+            return
+        self._move(Cause.REPLACED)
+        self._children.refuse_orders(self.rolled)
+        self._out.set_timer(self._timer(), seconds)
+
+    def has_loaded(self, snapshot: Snapshot) -> bool:
+        """Whether it is what a new zygote for `snapshot` would become."""
+        wanted = snapshot.interpreter
+        executes = (self._interpreter.python, self._interpreter.version) == (wanted.python, wanted.version)
+        return executes and _digest(self._application) == _digest(snapshot.application)
+
+    def recall(self, rolled: int) -> None:
+        """Let it take orders again, for the workers of another roll."""
+        self._move(Cause.RECALLED)
+        self._out.cancel_timer(self._timer())
+        self.rolled = rolled
+        self._children.take_orders(rolled, self.cohort)
 
     def stop(self) -> None:
         """End it."""
@@ -175,3 +208,7 @@ class Zygote:
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
+
+
+def _digest(application: ApplicationSpec | None) -> str:
+    return "" if application is None else application.key.digest

@@ -1,4 +1,4 @@
-"""All zygotes: of what serves, of a roll that is under way, and of what was replaced and has not left."""
+"""All zygotes: of what serves, of a roll that is under way, and of what was replaced and is kept, or has not left."""
 
 from collections.abc import Iterable
 
@@ -56,6 +56,21 @@ class Zygotes:
             zygote.stop()
             self._forget(zygote)
 
+    def keep(self, rolled: int) -> None:
+        """Take no orders for that roll any more, but keep its zygote for a while."""
+        self.wanted.discard(rolled)
+        if (zygote := self._zygotes.get(rolled)) is not None:
+            zygote.keep()
+            self._forget(zygote)
+
+    def recall(self, snapshot: Snapshot) -> None:
+        """Let the zygote that is kept be the one for `snapshot`, when it has loaded that very application."""
+        zygote = self.kept
+        if zygote is not None and zygote.has_loaded(snapshot):
+            del self._zygotes[zygote.rolled]
+            self._zygotes[snapshot.rolled] = zygote
+            zygote.recall(snapshot.rolled)
+
     def stop_all(self) -> None:
         """End every one."""
         for rolled in tuple(self._zygotes):
@@ -64,6 +79,11 @@ class Zygotes:
     def of_roll(self, rolled: int) -> Zygote | None:
         """The zygote of a roll."""
         return self._zygotes.get(rolled)
+
+    @property
+    def kept(self) -> Zygote | None:
+        """The zygote that the last roll replaced, for as long as it is kept."""
+        return next((zygote for zygote in self._zygotes.values() if zygote.state is State.KEPT), None)
 
     def is_ready(self, rolled: int) -> bool:
         """Whether the zygote of a roll takes orders."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from changeover.supervisor.core import records
+from changeover.supervisor.core import ailments, records
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
@@ -14,7 +14,7 @@ from changeover.workers.protocol.refusal import Refusal
 def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterator[str]:
     """Each refusal with its place and traceback, what was not taken, leases that ended, or a worker's stacks."""
     match record:
-        case records.CutoverAborted(refusals=refusals):
+        case records.CutoverAborted(refusals=refusals) | ailments.RescueFailed(refusals=refusals):
             yield from _refusals(refusals, tracebacks)
         case (
             records.RequestRefused(refusals=refusals, summary=summary)

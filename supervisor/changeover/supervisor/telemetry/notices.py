@@ -7,7 +7,7 @@ attention goes into `STATUS`, behind what serves.
 
 import enum
 
-from changeover.supervisor.core import records
+from changeover.supervisor.core import ailments, records
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.shell import Finished
 from changeover.supervisor.telemetry.wording import word
@@ -26,6 +26,8 @@ TOLD = (
     records.InDoubt,
     records.DoubtSettled,
     records.BootFellBack,
+    ailments.RescueBegan,
+    ailments.RescueFailed,
     records.SlotParked,
 )
 """Records that a status names, until the next of them."""

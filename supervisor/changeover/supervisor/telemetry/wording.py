@@ -8,7 +8,7 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-from changeover.supervisor.core import records
+from changeover.supervisor.core import ailments, records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
@@ -38,7 +38,7 @@ def word(record: Record) -> Worded:
 
 def by(origin: Origin) -> str:
     """Who asked: `HUP`, or `deploy (uid 1001)`."""
-    if origin.trigger in (Trigger.BOOT, Trigger.HUP, Trigger.WATCH, Trigger.SCHEDULE):
+    if origin.trigger not in (Trigger.COMMAND, Trigger.API):
         return str(origin.trigger.value)
     if origin.uid < 0:
         return origin.user or origin.trigger.value
@@ -224,6 +224,18 @@ def _(record: records.BootFellBack) -> Worded:
     return Worded(
         ERROR, f"what is on disk is not served: {record.reason}; epoch {record.serving}, the last committed, serves"
     )
+
+
+@word.register
+def _(record: ailments.RescueBegan) -> Worded:
+    crash = f"all workers of epoch {record.epoch} crash, again and again ({record.reason})"
+    return Worded(ERROR, f"{crash}: going back to what epoch {record.before} served")
+
+
+@word.register
+def _(record: ailments.RescueFailed) -> Worded:
+    line = f"all workers of epoch {record.epoch} crash, and what served before cannot be had: {record.reason}"
+    return Worded(ERROR, line)
 
 
 @word.register

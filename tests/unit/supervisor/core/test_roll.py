@@ -101,6 +101,14 @@ def test_the_outcome_waits_for_the_new_workers_only_and_the_old_ones_are_left_to
     assert (outcome.previous, outcome.workers) == (1, 2)
     assert not bench.all(effects.Signal)
     assert [slot.state for slot in bench.view.slots] == [ChildState.STOPPING] * 2 + [ChildState.SERVING] * 2
+
+
+def test_the_zygote_that_is_replaced_idles_for_a_while_and_ends(bench: Bench) -> None:
+    roll(bench)
+    kept = Timer(TimerKind.ZYGOTE, 1)
+    assert not bench.all(effects.StopZygote)
+    assert effects.SetTimer(kept, 300.0) in bench.wanted
+    bench.fire(kept)
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
 
 

@@ -1,0 +1,76 @@
+"""The way back from a roll whose workers crash, all of them: by itself, once, and without an import.
+
+A worker that dies is replaced, so a cohort that crashes at its first requests looks alive between
+two of them. What tells is that every slot lost its worker, and lost the next one, too: nobody told
+them to leave, and no other content was committed since.
+"""
+
+from changeover.supervisor.core import ailments, child, outcome
+from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, Strategy
+from changeover.supervisor.core.requests import Wish
+from changeover.supervisor.core.roster import Roster, Slot
+from changeover.supervisor.core.succession import Succession
+from changeover.supervisor.core.zygotes import Zygotes
+
+RESCUE_TICKET = -2
+"""The wish that is made here; its outcome is nobody else's business."""
+
+AGAIN = 2
+"""So many crashes of a slot are no accident."""
+
+
+class Rescue:
+    """Goes back to what the last roll replaced, while its zygote is kept."""
+
+    __slots__ = ("_coordinator", "_ledger", "_out", "_roster", "_succession", "_zygotes")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        roster: Roster,
+        zygotes: Zygotes,
+        succession: Succession,
+        coordinator: Coordinator,
+        out: Outbox,
+    ) -> None:
+        self._ledger = ledger
+        self._roster = roster
+        self._zygotes = zygotes
+        self._succession = succession
+        self._coordinator = coordinator
+        self._out = out
+
+    def review(self) -> None:
+        """Go back when there is a way back, and nobody serves for longer than it takes to crash."""
+        current = self._ledger.current
+        if current is None or self._zygotes.kept is None or not self._coordinator.free:
+            return
+        crew = self._roster.wanted(current.rolled)
+        if crew and all(map(_crashes, crew)):
+            before, reason = self._succession.before, _reason(crew)
+            self._out.tell(ailments.RescueBegan(current.epoch, before, reason))
+            origin = Origin(Trigger.RESCUE, label=f"all workers of epoch {current.epoch} crashed: {reason}")
+            request = CutoverRequest(origin, Action.ROLLBACK, to=before, strategy=Strategy.ROLL)
+            self._coordinator.ask_first(Wish(RESCUE_TICKET, request, self._out.now))
+
+    def ended(self, ending: Outcome) -> None:
+        """What served before serves again, or it does not: there is no second try."""
+        if isinstance(ending, outcome.Committed | outcome.Undecided):
+            return
+        if (kept := self._zygotes.kept) is not None:
+            self._zygotes.give_up(kept.rolled)
+        refused = ending if isinstance(ending, outcome.Refused) else outcome.Refused(ending.serving)
+        reason = refused.reason or "it found nothing to go back to"
+        self._out.tell(ailments.RescueFailed(ending.serving, reason, refused.refusals))
+
+
+def _crashes(slot: Slot) -> bool:
+    return slot.crashes >= AGAIN or slot.state is child.State.PARKED
+
+
+def _reason(crew: tuple[Slot, ...]) -> str:
+    return next((f"slot {slot.number} {slot.note}" for slot in crew if slot.note), "nobody knows why")

@@ -1,0 +1,60 @@
+"""New code that kills every worker at its first request is taken back, by itself."""
+
+import asyncio
+
+from changeover.server import Committed, Refused, Server
+from changeover.supervisor.core.entries import Trigger
+from tests.integration.test_roll_stories import Shop, alone
+from tests.service import Answer, Story, status_when
+
+SEGFAULT = """
+class Version:
+    def __format__(self, spec):
+        os.kill(os.getpid(), 11)
+
+VERSION = Version()
+"""
+
+
+async def answered(story: Story, server: Server) -> Answer:
+    """The first whole answer; connections that a crash broke are opened again."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await story.get(server, "/")
+            except (OSError, asyncio.IncompleteReadError):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_version_that_crashes_in_every_worker_is_taken_back_without_an_import(story: Story) -> None:
+    shop = Shop(story)
+    async with story.server(2, app="main:app") as server:
+        shop.write("2", top=SEGFAULT)
+        assert isinstance(await server.reload(), Committed)
+        answer = await answered(story, server)
+        assert answer.words[0] == "1"
+        status = await alone(server, 2)
+        assert {slot.cohort for slot in status.slots} == {1}
+        assert status.serving is not None
+        assert (status.epoch, status.serving.origin.trigger, status.serving.restores) == (3, Trigger.RESCUE, 1)
+        [alarm] = status.alarms
+        assert "all workers of epoch 2 crashed" in alarm
+        assert "was ended by signal 11" in alarm
+        told = await server.reload()
+        assert isinstance(told, Refused)
+        assert "held" in told.reason
+        await shop.roll(server, "3")
+        assert (await server.status()).alarms == ()
+
+
+async def test_without_a_time_for_it_the_crashing_version_is_left_to_people(story: Story) -> None:
+    shop = Shop(story)
+    async with story.server(1, app="main:app", env={"CHANGEOVER_DEADLINES_RESCUE": "0"}) as server:
+        shop.write("2", top=SEGFAULT)
+        assert isinstance(await server.reload(), Committed)
+        for _ in range(2):
+            connection = await story.connect(server)
+            await connection.ask("/")
+            assert await connection.at_end()
+        await status_when(server, lambda status: status.counts.restarts == 2)
+        assert (await server.status()).epoch == 2

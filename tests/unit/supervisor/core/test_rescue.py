@@ -1,0 +1,208 @@
+"""A roll whose workers all crash is taken back, once, by the zygote that it replaced."""
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core import ailments, effects, events
+from changeover.supervisor.core.effects import ProcessSignal
+from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, ScanRefused, Strategy
+from changeover.supervisor.core.policy import Deadlines, Policy
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from tests.machines import RELOAD, Bench, snapshot
+
+SEGFAULT = -11
+
+
+def rolled(policy: Policy | None = None) -> Bench:
+    """Two workers serve epoch 2, which replaced epoch 1; the old workers are gone."""
+    bench = Bench(policy)
+    bench.come_up()
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2, rolled=2))
+    come_up(bench, 2)
+    for worker in crew(bench, 1):
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.forget()
+    return bench
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return rolled()
+
+
+def crew(bench: Bench, rolled: int) -> list[WorkerId]:
+    slots = [slot for slot in bench.view.slots if slot.rolled == rolled]
+    return [slot.worker for slot in slots if slot.worker is not None]
+
+
+def come_up(bench: Bench, epoch: int) -> None:
+    """The workers of a roll prepare, those that live agree, and all of the roll follow."""
+    for worker in crew(bench, epoch):
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, epoch)
+    bench.prepare(epoch)
+    for worker in crew(bench, epoch):
+        bench.hear(worker, messages.Activated, epoch)
+
+
+def crash(bench: Bench, *slots: int, status: int = SEGFAULT) -> None:
+    """The workers in these slots die, and others take their places and serve."""
+    for worker in [worker for worker in bench.living() if worker.slot in slots]:
+        bench.feed(events.WorkerExited(worker, status))
+    for slot in slots:
+        bench.fire(Timer(TimerKind.CHILD, slot))
+    bench.be_born()
+    for worker in [worker for worker in bench.living() if worker.slot in slots]:
+        bench.greet(worker)
+        bench.hear(worker, messages.Activated, bench.view.epoch)
+
+
+def crash_all(bench: Bench) -> None:
+    """Every worker crashes, and so does the one that takes its place."""
+    for _ in range(2):
+        crash(bench, 2, 3)
+
+
+def wished(bench: Bench) -> list[CutoverRequest]:
+    return [scan.request for scan in bench.all(effects.Scan)]
+
+
+def back(epoch: int) -> Candidate:
+    return Candidate(msgspec.structs.replace(snapshot(epoch, rolled=epoch), digest="pricing1"), ("back",), restores=1)
+
+
+def test_one_crash_of_each_worker_is_an_accident(bench: Bench) -> None:
+    crash(bench, 2, 3)
+    assert wished(bench) == []
+
+
+def test_a_second_crash_of_each_takes_what_served_before_back_and_says_so(bench: Bench) -> None:
+    crash_all(bench)
+    why = "slot 2 was ended by signal 11"
+    assert bench.told(ailments.RescueBegan) == [ailments.RescueBegan(2, 1, why)]
+    origin = Origin(Trigger.RESCUE, label=f"all workers of epoch 2 crashed: {why}")
+    assert wished(bench) == [CutoverRequest(origin, Action.ROLLBACK, to=1, strategy=Strategy.ROLL)]
+
+
+def test_one_worker_that_goes_on_serving_is_enough_to_stay(bench: Bench) -> None:
+    for _ in range(6):
+        crash(bench, 2)
+    assert wished(bench) == []
+
+
+def test_the_kept_zygote_makes_the_workers_and_nothing_is_imported(bench: Bench) -> None:
+    crash_all(bench)
+    bench.forget()
+    bench.feed(events.Scanned(3, back(3)))
+    assert not bench.all(effects.StartZygote)
+    assert [(fork.worker.cohort, fork.rolled) for fork in bench.all(effects.Fork)] == [(1, 3), (1, 3)]
+    bench.be_born()
+    come_up(bench, 3)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(3)]
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [2]
+
+
+def test_what_crashed_is_held(bench: Bench) -> None:
+    crash_all(bench)
+    bench.forget()
+    bench.feed(events.Scanned(3, back(3)))
+    [given] = [entry for entry in bench.entries() if isinstance(entry, EpochGiven)]
+    assert [held.ref.name for held in given.held] == ["pricing"]
+
+
+def test_it_is_done_once(bench: Bench) -> None:
+    crash_all(bench)
+    bench.feed(events.Scanned(3, back(3)))
+    bench.be_born()
+    come_up(bench, 3)
+    bench.forget()
+    slots = [worker.slot for worker in crew(bench, 3)]
+    for _ in range(6):
+        crash(bench, *slots)
+    assert wished(bench) == []
+
+
+def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(bench: Bench) -> None:
+    crash_all(bench)
+    gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
+    bench.feed(events.Scanned(3, ScanRefused(gone)))
+    assert bench.told(ailments.RescueFailed) == [ailments.RescueFailed(2, "epoch 1 is not kept", gone)]
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
+    bench.forget()
+    crash_all(bench)
+    assert wished(bench) == []
+
+
+def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(0))
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, 0))
+    assert wished(bench) == []
+
+
+def test_workers_that_cannot_be_forked_did_not_crash(bench: Bench) -> None:
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, SEGFAULT))
+    for slot in (2, 3) * 3:
+        bench.fire(Timer(TimerKind.CHILD, slot))
+        for each in bench.view.slots:
+            if each.slot == slot and each.worker is not None:
+                bench.feed(events.ForkFailed(each.worker, "no memory"))
+    assert wished(bench) == []
+
+
+def test_crashes_before_the_last_commit_are_nothing_against_it(bench: Bench) -> None:
+    crash(bench, 2, 3)
+    bench.feed(events.CutoverRequested(2, RELOAD))
+    bench.find(snapshot(3, rolled=2))
+    bench.prepare(3)
+    bench.activate(3)
+    crash(bench, 2, 3)
+    assert len(wished(bench)) == 1
+
+
+def test_a_cutover_that_runs_is_not_disturbed(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(2, RELOAD))
+    crash_all(bench)
+    assert len(wished(bench)) == 1
+    bench.feed(events.Scanned(3, ScanRefused(())))
+    assert [request.origin.trigger for request in wished(bench)] == [Trigger.COMMAND, Trigger.RESCUE]
+
+
+def test_nothing_is_taken_back_once_the_service_stops(bench: Bench) -> None:
+    bench.feed(events.StopRequested())
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, SEGFAULT))
+    assert wished(bench) == []
+
+
+def test_after_the_time_it_is_left_to_people(bench: Bench) -> None:
+    bench.fire(Timer(TimerKind.ZYGOTE, 1))
+    crash_all(bench)
+    assert wished(bench) == []
+
+
+def test_without_a_time_nothing_is_kept() -> None:
+    bench = rolled(Policy(deadlines=Deadlines(rescue=0.0)))
+    crash_all(bench)
+    assert wished(bench) == []
+
+
+def test_a_kept_zygote_that_dies_is_gone_with_the_way_back(bench: Bench) -> None:
+    bench.feed(events.ZygoteLost(1, "was killed"))
+    assert not bench.all(effects.StartZygote)
+    crash_all(bench)
+    assert wished(bench) == []
+
+
+def test_the_end_of_the_service_ends_the_kept_zygote_too(bench: Bench) -> None:
+    bench.feed(events.StopRequested())
+    assert {signal.signal for signal in bench.all(effects.Signal)} == {ProcessSignal.TERM}
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, 0))
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1, 2]
