@@ -324,7 +324,7 @@ async def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_replaced(
     shop.write("1", top="import time\n\n\nasync def opened():\n    time.sleep(600)\n\n\nhang = opened")
     main = story.folder / "main.py"
     main.write_text(main.read_text().replace("await opened()\n    text", "await hang()\n    text"))
-    async with story.server(2, "--timeout=4", app="main:app") as server:
+    async with story.server(2, app="main:app", env={"CHANGEOVER_DEADLINES_HUNG": "4"}) as server:
         stuck = await story.connect(server)
         await stuck.ask("/slow")
         assert await stuck.at_end()

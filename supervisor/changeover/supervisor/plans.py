@@ -33,7 +33,9 @@ def policy(settings: Settings) -> Policy:
             rescue=wait.rescue,
         ),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),
-        limits=Limits(most.requests, most.requests_jitter, most.lifetime, most.lifetime_jitter, most.memory),
+        limits=Limits(
+            most.requests, most.requests_jitter, most.lifetime, most.lifetime_jitter, most.memory, wait.request
+        ),
     )
 
 

@@ -30,7 +30,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "max_worker_lifetime": (("recycle", "lifetime"), "--max-worker-lifetime"),
     "max_worker_lifetime_jitter": (("recycle", "lifetime_jitter"), "--max-worker-lifetime-jitter"),
     "max_worker_memory": (("recycle", "memory"), "--max-worker-memory"),
-    "timeout": (("deadlines", "hung"), "--timeout"),
+    "timeout": (("deadlines", "request"), "--timeout"),
     "epoch_header": (("epoch_header",), "--epoch-header"),
     "boot": (("boot",), "--boot"),
     "python": (("python",), "--python"),
@@ -71,7 +71,7 @@ _OPTIONS = (
     click.option("--keep-alive", metavar="S", help="Close idle connections after so many seconds."),
     click.option("--graceful-timeout", metavar="S", help="Seconds from TERM to being gone."),
     click.option("--orphan-timeout", metavar="S", help="Seconds that workers serve without a supervisor; 0 = always."),
-    click.option("-t", "--timeout", metavar="S", help="Kill a worker whose loop hangs for so many seconds; 0 = never."),
+    click.option("-t", "--timeout", metavar="S", help="Replace a worker that owes a response for so long; 0 = never."),
     click.option(
         "--max-requests", "--limit-max-requests", type=int, metavar="N", help="Replace a worker after so many requests."
     ),

@@ -67,6 +67,8 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
         yield f"$.recycle.{key}", getattr(settings.recycle, key) >= 0, "must be 0 (no limit) or more"
     hung = "must be 0 (never), or longer than `deadlines.silence`"
     yield "$.deadlines.hung", deadlines.hung == 0 or deadlines.hung > deadlines.silence, hung
+    request = "must be 0 (never), or longer than `deadlines.heartbeat`, which tells of it"
+    yield "$.deadlines.request", deadlines.request == 0 or deadlines.request > deadlines.heartbeat, request
     silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
     yield "$.watch.rescan", settings.watch.rescan >= 0.1, "must be at least 100ms"

@@ -168,6 +168,8 @@ class Deadlines(WorkerDeadlines, frozen=True):
         prepare: From the request to prepare a candidate to the last worker's answer.
         boot: From forking a worker to serving.
         hung: A worker whose loop is not heard for this long is killed, its stacks written down; 0 = never.
+        request: A worker that owes the response to a request for this long is replaced, its stacks written down; 0 =
+            never. Streams and WebSockets have their own deadlines, in `[drain]`.
         rescue: For this long after a roll the zygote that it replaced is kept: when all new workers crash, the server
             goes back by itself, and imports nothing for it; 0 = never.
     """
@@ -175,6 +177,7 @@ class Deadlines(WorkerDeadlines, frozen=True):
     prepare: float = 60.0
     boot: float = 90.0
     hung: float = 60.0
+    request: float = 600.0
     rescue: float = 300.0
 
 

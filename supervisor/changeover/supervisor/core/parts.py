@@ -72,6 +72,6 @@ class Parts:
             booted.secret,
         )
         self.upgrade = Upgrade(self.coordinator, policy.deadlines.upgrade, out)
-        self.recycling = Recycling(policy.limits, self.roster, self.children, self.coordinator, out)
+        self.recycling = Recycling(policy, self.roster, self.children, self.coordinator, out)
         self.rescue = Rescue(self.ledger, self.roster, self.zygotes, self.succession, self.coordinator, out)
         self.shutdown = Shutdown(policy, self.roster, self.children, self.zygotes, self.coordinator, out)

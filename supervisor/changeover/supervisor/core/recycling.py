@@ -1,8 +1,8 @@
 """Tired workers are replaced one by one: a fresh one serves first, then the tired one hands over and leaves.
 
 Who has answered too many requests, lives too long or has grown too large is tired. How much is too
-much differs from worker to worker by a jitter, so that a service does not tire all at once. While a
-cutover runs nobody is replaced.
+much differs from worker to worker by a jitter, so that a service does not tire all at once. Who hangs
+is replaced in the same way. While a cutover runs nobody is.
 """
 
 import hashlib
@@ -10,8 +10,9 @@ import hashlib
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.hanging import Hanging
 from changeover.supervisor.core.outbox import Outbox
-from changeover.supervisor.core.policy import Limits
+from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records import WorkerTired
 from changeover.supervisor.core.roster import Member, Roster, Slot
 
@@ -36,14 +37,15 @@ def _share(incarnation: int) -> float:
 
 
 class Recycling:
-    """Replaces tired workers, one at a time."""
+    """Replaces tired workers and those that hang, one at a time."""
 
-    __slots__ = ("_children", "_coordinator", "_limits", "_out", "_roster")
+    __slots__ = ("_children", "_coordinator", "_hanging", "_limits", "_out", "_roster")
 
     def __init__(
-        self, limits: Limits, roster: Roster, children: Children, coordinator: Coordinator, out: Outbox
+        self, policy: Policy, roster: Roster, children: Children, coordinator: Coordinator, out: Outbox
     ) -> None:
-        self._limits = limits
+        self._limits = policy.limits
+        self._hanging = Hanging(policy, out)
         self._roster = roster
         self._children = children
         self._coordinator = coordinator
@@ -58,7 +60,9 @@ class Recycling:
         relief = next((slot for slot in staff if slot.relieves is not None), None)
         if relief is not None:
             self._relieved(relief)
-        elif all(slot.state is State.SERVING for slot in staff):
+            return
+        self._hanging.look(staff)
+        if all(slot.state is State.SERVING for slot in staff):
             self._find(staff)
 
     def _relieved(self, relief: Slot) -> None:
@@ -70,6 +74,11 @@ class Recycling:
                 self._children.scale(self._children.slots)  # somebody may have wanted more meanwhile
 
     def _find(self, staff: tuple[Slot, ...]) -> None:
+        if (slot := self._hanging.next(staff)) is not None and slot.member is not None:
+            slot.note = slot.member.hangs
+            self._hanging.replaced()
+            self._children.open_relief(slot)
+            return
         for slot in staff:
             if slot.member is not None and (why := tired(slot.member, self._out.now, self._limits)):
                 slot.note = f"{why}, and is replaced"

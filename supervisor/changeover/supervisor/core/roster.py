@@ -31,6 +31,8 @@ class Member:
         released: Units that it said it released before its Hello came, which was sent before.
         rolled: The epoch whose roll made it: what it can serve.
         yielding: Whether it said that it dispatches nothing any more and hands over.
+        inquired: When its stacks were asked for because a request of it is over its deadline; None while none is.
+        hangs: What it hangs at, once operators know.
     """
 
     worker: WorkerId
@@ -49,6 +51,8 @@ class Member:
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()
     yielding: bool = False
+    inquired: float | None = None
+    hangs: str = ""
 
     @property
     def incarnation(self) -> int:

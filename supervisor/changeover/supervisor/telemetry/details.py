@@ -29,6 +29,9 @@ def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterat
             yield from (f"cannot be ended: {lease(view)}" for view in stuck)
         case records.WorkerKilled(stacks=stacks):
             yield from stacks.splitlines()
+        case ailments.WorkerHangs(request=request, stacks=stacks):
+            yield from stacks.splitlines()
+            yield from (f"awaits: {line}" for line in request.awaits)
 
 
 def _refusals(refusals: Iterable[SlotRefusal], tracebacks: Tracebacks) -> Iterator[str]:

@@ -26,6 +26,7 @@ TOLD = (
     records.InDoubt,
     records.DoubtSettled,
     records.BootFellBack,
+    ailments.WorkerHangs,
     ailments.RescueBegan,
     ailments.RescueFailed,
     records.SlotParked,

@@ -227,6 +227,12 @@ def _(record: records.BootFellBack) -> Worded:
 
 
 @word.register
+def _(record: ailments.WorkerHangs) -> Worded:
+    owes = f"{_of(record)} owes a response for {age(record.request.age)}: {record.request.path}"
+    return Worded(ERROR, f"{owes} on epoch {record.request.epoch}; the worker is to be replaced")
+
+
+@word.register
 def _(record: ailments.RescueBegan) -> Worded:
     crash = f"all workers of epoch {record.epoch} crash, again and again ({record.reason})"
     return Worded(ERROR, f"{crash}: going back to what epoch {record.before} served")

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core import records
+from changeover.supervisor.core.ailments import WorkerHangs
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record
@@ -13,7 +14,7 @@ from changeover.supervisor.telemetry.shell_wording import word
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.wording import by, exit_status
 from changeover.workers.protocol.identity import WorkerId
-from changeover.workers.protocol.messages import LeaseView
+from changeover.workers.protocol.messages import LeaseView, OwedResponse
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
@@ -24,6 +25,7 @@ EXAMPLES: dict[object, object] = {
     WorkerId: WORKER,
     Origin: DEPLOY,
     Refusal: REFUSAL.refusal,
+    OwedResponse: OwedResponse("/report", 7, 601.0),
     UnitKey: UNIT,
     str: "words",
     int: 7,
@@ -37,6 +39,13 @@ def example(shape: type[Record]) -> Record:
     """A record with something in every field that must be given."""
     given = {field.name: EXAMPLES.get(field.type, ()) for field in msgspec.structs.fields(shape) if field.required}
     return shape(**given)
+
+
+def test_below_a_worker_that_hangs_stand_its_stacks_and_what_the_request_awaits() -> None:
+    owed = OwedResponse("/report", 7, 601.0, ("in report", "in wait"))
+    record = WorkerHangs(WORKER, 41, owed, "Thread 0x1\n  in run")
+    assert word(record).line.startswith("slot 2 (pid 41) owes a response for 10 min: /report on epoch 7; ")
+    assert list(details(record)) == ["Thread 0x1", "  in run", "awaits: in report", "awaits: in wait"]
 
 
 @pytest.mark.parametrize("shape", every_record(), ids=lambda shape: shape.__name__)

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.workers.protocol.messages import LeaseView, SupervisorMessage
+from changeover.workers.protocol.messages import LeaseView, OwedResponse, SupervisorMessage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -119,12 +119,14 @@ class BeatDue(Event, frozen=True):
         connections: Open client connections.
         requests: Requests answered since the worker started.
         rss: Resident memory, bytes.
+        owed: The request that is longest without a response.
     """
 
     leases: dict[int, int] = {}
     connections: int = 0
     requests: int = 0
     rss: int = 0
+    owed: OwedResponse | None = None
 
 
 class TimerFired(Event, frozen=True):

@@ -214,6 +214,7 @@ class Machine:
                 event.connections,
                 event.requests,
                 event.rss,
+                event.owed,
             )
         )
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.

@@ -204,6 +204,22 @@ class Degraded(FromWorker, frozen=True):
     refusal: Refusal
 
 
+class OwedResponse(msgspec.Struct, frozen=True):
+    """The request that is longest without a response.
+
+    Attributes:
+        path: What it asks for.
+        epoch: The generation that it holds.
+        age: Seconds since it was dispatched.
+        awaits: Where its task stands, from the outermost call to what it waits for; empty for a young request.
+    """
+
+    path: str
+    epoch: int
+    age: float
+    awaits: tuple[str, ...] = ()
+
+
 class Beat(FromWorker, frozen=True):
     """The worker's heartbeat, sent by its loop. `stamp.epoch` is what it serves.
 
@@ -214,6 +230,8 @@ class Beat(FromWorker, frozen=True):
         connections: Open client connections.
         requests: Requests answered since the worker started.
         rss: Resident memory, bytes.
+        owed: The request that is longest without a response, None when there is none; streams, WebSockets and what
+            goes on after a response are none.
     """
 
     seq: int
@@ -222,6 +240,7 @@ class Beat(FromWorker, frozen=True):
     connections: int = 0
     requests: int = 0
     rss: int = 0
+    owed: OwedResponse | None = None
 
 
 class TellRegistry(FromWorker, frozen=True):

@@ -1,15 +1,22 @@
 """What a worker says of itself with every heartbeat."""
 
+import asyncio
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from changeover.workers.protocol.messages import LeaseView
-from changeover.workers.serving.lease import Lease
+from changeover.workers.protocol.messages import LeaseView, OwedResponse
+from changeover.workers.serving.lease import Holder, Lease, LeaseKind
 
 _STATM = Path("/proc/self/statm")
+
+YOUNG = 1.0
+"""Seconds up to which nobody asks what a request waits for."""
+DEEPEST = 40
+"""Most lines of what it waits for: a heartbeat is small."""
 
 
 def resident_memory() -> int:
@@ -32,6 +39,30 @@ def lease_views(leases: Iterable[Lease]) -> tuple[LeaseView, ...]:
     return tuple(
         LeaseView(lease.kind.value, lease.epoch, lease.path, (now - lease.since) / 1e9) for lease in oldest_first
     )
+
+
+def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
+    """The request that is longest without a response; None when none is."""
+    requests = [lease for lease in leases if lease.kind is LeaseKind.HTTP]
+    oldest = min(requests, key=lambda lease: lease.since, default=None)
+    if oldest is None:
+        return None
+    seconds = (time.monotonic_ns() - oldest.since) / 1e9
+    awaits = standing(oldest.holder) if seconds >= YOUNG else ()
+    return OwedResponse(oldest.path, oldest.epoch, seconds, awaits)
+
+
+def standing(holder: Holder | None) -> tuple[str, ...]:
+    """Where a task stands, from its outermost call to what it waits for; at most `DEEPEST` lines, the innermost."""
+    lines: deque[str] = deque(maxlen=DEEPEST)
+    work: Any = holder.get_coro() if isinstance(holder, asyncio.Task) else None
+    while work is not None:
+        frame = getattr(work, "cr_frame", None) or getattr(work, "gi_frame", None)
+        if frame is not None:
+            code = frame.f_code
+            lines.append(f'File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
+        work = getattr(work, "cr_await", None) or getattr(work, "gi_yieldfrom", None)
+    return tuple(lines)
 
 
 def state(epoch: int, leases: dict[int, int]) -> str:

@@ -1,0 +1,139 @@
+"""A request that hangs costs its worker a recycle, and nobody else anything."""
+
+import asyncio
+
+from changeover.server import Server
+from changeover.supervisor.control import SlotState, StatusView
+from tests.service import Connection, Story, gone, status_when
+
+APP = """
+import asyncio
+import os
+import threading
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+NEVER = threading.Event()
+
+
+async def where(request):
+    return PlainTextResponse(str(os.getpid()))
+
+
+def stuck_in_a_thread(request):
+    NEVER.wait()
+    return PlainTextResponse("never")
+
+
+async def stuck_on_the_loop(request):
+    await asyncio.Event().wait()
+
+
+async def slow(request):
+    await asyncio.sleep(1.5)
+    return PlainTextResponse(str(os.getpid()))
+
+
+async def stream(request):
+    async def pieces():
+        yield b"first"
+        await asyncio.sleep(6)
+        yield b"last"
+
+    return StreamingResponse(pieces())
+
+
+app = Starlette(
+    routes=[
+        Route("/", where),
+        Route("/thread", stuck_in_a_thread),
+        Route("/loop", stuck_on_the_loop),
+        Route("/slow", slow),
+        Route("/stream", stream),
+    ]
+)
+"""
+
+SETTINGS = {
+    "CHANGEOVER_DEADLINES_HEARTBEAT": "200ms",
+    "CHANGEOVER_DEADLINES_REQUEST": "2s",
+    "CHANGEOVER_DRAIN_HTTP": "3s",
+}
+
+
+def pids(status: StatusView) -> set[int]:
+    return {slot.pid for slot in status.slots if slot.state is SlotState.SERVING}
+
+
+async def pid_of(connection: Connection) -> int:
+    return int((await connection.get("/")).body)
+
+
+async def connection_to(story: Story, server: Server, pid: int) -> Connection:
+    """A connection that this worker holds."""
+    async with asyncio.timeout(20):
+        while True:
+            connection = await story.connect(server)
+            if await pid_of(connection) == pid:
+                return connection
+
+
+async def moved(connection: Connection, old: int) -> int:
+    """Ask on one connection, which nobody closes, until another worker answers."""
+    async with asyncio.timeout(20):
+        while (pid := await pid_of(connection)) == old:
+            await asyncio.sleep(0.02)
+        return pid
+
+
+async def test_a_synchronous_endpoint_that_hangs_costs_its_worker_a_recycle_with_its_stacks_and_nobody_anything(
+    story: Story,
+) -> None:
+    (story.folder / "main.py").write_text(APP)
+    async with story.server(2, app="main:app", env=SETTINGS) as server:
+        stuck = await story.connect(server)
+        old = await pid_of(stuck)
+        [other] = pids(await server.status()) - {old}
+        beside = await connection_to(story, server, old)
+        await stuck.ask("/thread")
+        fresh = await moved(beside, old)
+        async with asyncio.timeout(20):
+            assert (await stuck.answer()).status == 503
+        await gone(old)
+        assert "owes a response for" in server.logs
+        assert "in stuck_in_a_thread" in server.logs
+        status = await server.status()
+        assert fresh in pids(status)
+        assert other in pids(status)
+        assert status.counts.restarts == 0
+
+
+async def test_an_endpoint_that_awaits_for_ever_ends_politely_and_other_requests_of_its_worker_finish(
+    story: Story,
+) -> None:
+    (story.folder / "main.py").write_text(APP)
+    async with story.server(2, app="main:app", env=SETTINGS) as server:
+        probe = await story.connect(server)
+        old = await pid_of(probe)
+        stuck, busy = await connection_to(story, server, old), await connection_to(story, server, old)
+        await stuck.ask("/loop")
+        await status_when(server, lambda status: any("without a response" in slot.note for slot in status.slots), 20)
+        await busy.ask("/slow")
+        assert int((await busy.answer()).body) == old
+        await moved(busy, old)
+        assert "in stuck_on_the_loop" in server.logs
+        async with asyncio.timeout(20):
+            assert (await stuck.answer()).status == 503
+
+
+async def test_a_stream_is_no_request_that_hangs(story: Story) -> None:
+    (story.folder / "main.py").write_text(APP)
+    async with story.server(1, app="main:app", env=SETTINGS) as server:
+        connection = await story.connect(server)
+        before = pids(await server.status())
+        await connection.ask("/stream")
+        assert (await connection.answer()).body == "firstlast"
+        assert pids(await server.status()) == before
+        assert "owes a response" not in server.logs

@@ -1,0 +1,49 @@
+"""What a heartbeat says of the request that is longest without a response."""
+
+import asyncio
+import time
+
+from changeover.workers.runtime.vitals import DEEPEST, owed_response, standing
+from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from tests.waits import until
+
+
+def lease(kind: LeaseKind, path: str, seconds: float) -> Lease:
+    return UnitSet(()).lease(kind, 7, path, time.monotonic_ns() - round(seconds * 1e9))
+
+
+def test_it_is_the_oldest_request_and_no_stream_no_websocket_and_no_task() -> None:
+    held = [lease(kind, f"/{kind.value}", 90.0) for kind in LeaseKind if kind is not LeaseKind.HTTP]
+    assert owed_response(held) is None
+    owed = owed_response([*held, lease(LeaseKind.HTTP, "/young", 3.0), lease(LeaseKind.HTTP, "/old", 30.0)])
+    assert owed is not None
+    assert (owed.path, owed.epoch, round(owed.age)) == ("/old", 7, 30)
+
+
+async def waits(depth: int) -> None:
+    if depth:
+        await waits(depth - 1)
+    await asyncio.Event().wait()
+
+
+async def test_what_an_old_request_awaits_is_said_line_by_line_and_a_young_one_s_is_not() -> None:
+    old, young = lease(LeaseKind.HTTP, "/old", 30.0), lease(LeaseKind.HTTP, "/young", 0.1)
+    old.holder = young.holder = task = asyncio.create_task(waits(1))
+    await until(lambda: len(standing(task)) == 3, "the task to wait")
+    owed, fresh = owed_response([old]), owed_response([young])
+    assert owed is not None
+    assert [line.rpartition(" in ")[2] for line in owed.awaits] == ["waits", "waits", "wait"]
+    assert f'File "{__file__}", line ' in owed.awaits[0]
+    assert fresh is not None
+    assert fresh.awaits == ()
+    task.cancel()
+
+
+async def test_the_innermost_lines_of_a_deep_one_are_said() -> None:
+    task = asyncio.create_task(waits(3 * DEEPEST))
+    await until(lambda: len(standing(task)) == DEEPEST and standing(task)[-1].endswith(" in wait"), "the task to wait")
+    task.cancel()
+
+
+def test_work_that_waits_in_a_pool_of_threads_stands_nowhere() -> None:
+    assert standing(None) == ()
