@@ -1,6 +1,6 @@
 """From the decision on disk to the last worker that follows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from changeover.supervisor.core import records
 from changeover.supervisor.core.child import State
@@ -52,10 +52,17 @@ class Activation:
         self._out.tell(records.CommitDecided(run.epoch, run.previous))
         self._roster.acquit()
         if run.is_roll:
+            self._reprieve(crew)
             # There is no way back from the way back: what crashed is not kept.
             self._succession.serve(snapshot, None if run.rescues else previous)
         if previous is not None:
             self._retirement.supersede(previous, snapshot)
+
+    def _reprieve(self, successors: Iterable[Member]) -> None:
+        """Let those who prepared long ago have their time to follow: their slots' timers ran while others prepared."""
+        for member in successors:
+            if (slot := self._roster.find(member.worker)) is not None:
+                self._children.reprieve(slot)
 
     def late(self, run: Run) -> bool:
         """Whether somebody lives who has to serve the epoch and does not."""

@@ -103,6 +103,15 @@ def test_the_outcome_waits_for_the_new_workers_only_and_the_old_ones_are_left_to
     assert [slot.state for slot in bench.view.slots] == [ChildState.STOPPING] * 2 + [ChildState.SERVING] * 2
 
 
+def test_successors_that_waited_long_for_the_others_have_their_whole_time_to_follow(bench: Bench) -> None:
+    staff(bench)
+    bench.now += 89.0
+    bench.forget()
+    agree(bench)
+    for worker in new(bench):
+        assert effects.SetTimer(Timer(TimerKind.CHILD, worker.slot), 90.0) in bench.wanted
+
+
 def test_the_zygote_that_is_replaced_idles_for_a_while_and_ends(bench: Bench) -> None:
     roll(bench)
     kept = Timer(TimerKind.ZYGOTE, 1)
