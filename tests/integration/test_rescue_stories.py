@@ -2,10 +2,14 @@
 
 import asyncio
 
-from changeover.server import Committed, Refused, Server
+import pytest
+
+from changeover.server import Committed, Refused, Server, ServerFailed
 from changeover.supervisor.core.entries import Trigger
-from tests.integration.test_roll_stories import Shop, alone
-from tests.service import Answer, Story, status_when
+from tests.integration.test_adoption_stories import ORPHAN, alive, all_serve, zygote_of
+from tests.integration.test_roll_stories import Shop, alone, serving
+from tests.service import Answer, Story, gone, kill, status_when
+from tests.waits import until
 
 SEGFAULT = """
 class Version:
@@ -58,3 +62,26 @@ async def test_without_a_time_for_it_the_crashing_version_is_left_to_people(stor
             assert await connection.at_end()
         await status_when(server, lambda status: status.counts.restarts == 2)
         assert (await server.status()).epoch == 2
+
+
+async def test_a_supervisor_that_starts_after_a_rescue_adopts_its_workers_and_the_zygote_that_made_them(
+    story: Story,
+) -> None:
+    shop = Shop(story)
+    with pytest.raises(ServerFailed):
+        async with story.server(2, app="main:app", env=ORPHAN) as first:
+            shop.write("2", top=SEGFAULT)
+            assert isinstance(await first.reload(), Committed)
+            assert (await answered(story, first)).words[0] == "1"
+            before = serving(await alone(first, 2))
+            zygote = zygote_of(before[0])
+            kill(first.pid)
+            await until(lambda: not alive(first.pid), "the supervisor to be dead")
+    async with story.server(2, app="main:app", env=ORPHAN) as second:
+        assert await all_serve(second) == before
+        kill(before[0])
+        await gone(before[0])
+        after = await all_serve(second)
+        assert before[1] in after
+        assert {zygote_of(pid) for pid in after} == {zygote}
+        assert (await story.get(second, "/")).words[0] == "1"

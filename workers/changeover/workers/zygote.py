@@ -274,10 +274,12 @@ class Zygote:
         if self._entry is None or self._leaving or worker in self._ended:
             return self._say(forking.ForkFailed(worker, 0, "this zygote forks no more, or has not begun"))
         try:
-            child = Newborn.fork(worker, order.birth, self._entry, self._own_descriptors())
+            child = Newborn.fork(worker, order.birth, self._entry, self._own_descriptors(), order.rolled)
         except NotForked as error:
             return self._say(forking.ForkFailed(worker, error.errno, error.reason))
         self._children[worker] = child
+        if self._setup is not None:
+            self._setup = msgspec.structs.replace(self._setup, rolled=order.rolled)
         self._say_forked(child)
         self._show()
 
@@ -297,7 +299,7 @@ class Zygote:
                 self._show()
 
     def _say_forked(self, child: Newborn) -> None:
-        self._say(forking.Forked(child.worker, child.pid), (child.pidfd, child.stacks))
+        self._say(forking.Forked(child.worker, child.pid, child.rolled), (child.pidfd, child.stacks))
 
     def _say(self, report: ZygoteReport, fds: tuple[int, ...] = ()) -> None:
         if self._supervisor is not None:

@@ -73,7 +73,6 @@ class Zygote:
         self._asked: dict[WorkerId, int] = {}
         self._unheard: set[WorkerId] = set()
         self._adopted: list[Child] = []
-        self._rolled = 0
         self._preloads = ""
         self._ready = False
         self._gone = False
@@ -119,7 +118,7 @@ class Zygote:
             tell: Takes every fact about it and its workers, on the loop.
         """
         zygote = cls(asyncio.get_running_loop(), handles, tell)
-        zygote._ready, zygote.threads, zygote._rolled = True, ready.threads, ready.rolled
+        zygote._ready, zygote.threads = True, ready.threads
         zygote._unheard.update(ready.children)
         reason = f"it did not hand over its workers within {ADOPTED:g} s"
         zygote._deadline = zygote._loop.call_later(ADOPTED, zygote.kill, reason)
@@ -148,7 +147,7 @@ class Zygote:
             return
         self._asked[birth.worker] = 0
         self._loop.call_later(FORKED, self._expect_forked, birth.worker)
-        self._send(forking.Fork(birth.worker, msgspec.msgpack.encode(birth)))
+        self._send(forking.Fork(birth.worker, msgspec.msgpack.encode(birth), birth.rolled))
 
     def signal(self, worker: WorkerId, signum: int) -> bool:
         """Send a signal to a worker; False when it is dead, or none of this cohort."""
@@ -235,14 +234,15 @@ class Zygote:
             packet.close_fds()
             self._ask_again(worker)
         else:
-            self._hold(worker, report.pid, *packet.fds)
+            self._hold(report, *packet.fds)
 
-    def _hold(self, worker: WorkerId, pid: int, pidfd: int, stacks: int) -> None:
+    def _hold(self, report: forking.Forked, pidfd: int, stacks: int) -> None:
+        worker, pid = report.worker, report.pid
         self._held[worker] = HeldWorker(self._loop, worker, pid, pidfd, StacksFile(stacks), self._worker_died)
         self._send(forking.Held(worker))
         self._asked.pop(worker, None)
         if worker in self._unheard:
-            self._adopted.append(Child(worker, pid, self._rolled))
+            self._adopted.append(Child(worker, pid, report.rolled))
             self._heard_of(worker)
         else:
             self._tell(WorkerForked(worker, pid))

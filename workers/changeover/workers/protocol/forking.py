@@ -87,10 +87,12 @@ class Fork(ToZygote, frozen=True):
     Attributes:
         worker: Who it is to be. A second Fork for a living incarnation only repeats the answer.
         birth: Its `Birth`, MessagePack: whatever changed since the zygote began reaches each new worker.
+        rolled: The epoch whose roll makes it. A zygote that was kept forks for a later one than it was started for.
     """
 
     worker: WorkerId
     birth: bytes
+    rolled: int = 0
 
 
 class Held(ToZygote, frozen=True):
@@ -141,7 +143,7 @@ class Ready(FromZygote, frozen=True):
         children: Workers that live, or whose end is not acknowledged.
         threads: Modules that started threads when they were preloaded: this cohort imports after the fork.
         journal: The journal that its workers belong to.
-        rolled: The epoch whose roll made it: what its workers can serve.
+        rolled: The epoch whose roll made the latest of its workers.
         belongings: What it holds, under its own numbers.
     """
 
@@ -161,10 +163,17 @@ class PreloadFailed(FromZygote, frozen=True):
 
 
 class Forked(FromZygote, frozen=True):
-    """`worker` exists and waits for `Held`; its pidfd and its stacks file come with this packet."""
+    """`worker` exists and waits for `Held`; its pidfd and its stacks file come with this packet.
+
+    Attributes:
+        worker: Who it is.
+        pid: For people.
+        rolled: The epoch whose roll made it: what it can serve.
+    """
 
     worker: WorkerId
     pid: int
+    rolled: int = 0
 
 
 class ForkFailed(FromZygote, frozen=True):

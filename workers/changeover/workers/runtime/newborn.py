@@ -38,21 +38,30 @@ class Newborn:
         pid: Its process, alive or not reaped yet.
         pidfd: Opened before it may be reaped; readable when it is dead.
         stacks: Descriptor of its stacks file.
+        rolled: The epoch whose roll made it.
     """
 
     def __init__(
-        self, worker: WorkerId, process: "multiprocess.Process", pidfd: int, stacks: int, go: int, pipes: frozenset[int]
+        self,
+        worker: WorkerId,
+        process: "multiprocess.Process",
+        pidfd: int,
+        stacks: int,
+        go: int,
+        pipes: frozenset[int],
+        rolled: int,
     ) -> None:
         self.worker = worker
         self.pid: int = process.pid
         self.pidfd = pidfd
         self.stacks = stacks
+        self.rolled = rolled
         self._process = process
         self._go: int | None = go
         self._pipes = pipes
 
     @classmethod
-    def fork(cls, worker: WorkerId, birth: bytes, entry: Entry, foreign: Iterable[int]) -> Self:
+    def fork(cls, worker: WorkerId, birth: bytes, entry: Entry, foreign: Iterable[int], rolled: int = 0) -> Self:
         """Fork a worker; it waits for `begin`.
 
         Args:
@@ -60,6 +69,7 @@ class Newborn:
             birth: Its `Birth`, MessagePack.
             entry: What it runs.
             foreign: Descriptors that it must close.
+            rolled: The epoch whose roll makes it.
 
         Raises:
             NotForked: The system refuses.
@@ -82,7 +92,7 @@ class Newborn:
             raise NotForked(error) from error
         os.close(go)
         pipes = open_descriptors() - before - {stacks, begins, pidfd}
-        return cls(worker, process, pidfd, stacks, begins, pipes)
+        return cls(worker, process, pidfd, stacks, begins, pipes, rolled)
 
     def begin(self) -> None:
         """Let it run: the supervisor holds its pidfd."""
