@@ -151,7 +151,7 @@ def _inherited(place: Place, path: Path) -> socket.socket | None:
 
 
 def _connected(place: Place, path: Path) -> socket.socket | None:
-    """Connect; None where nobody listens, in which case the socket's file goes, or somebody else does."""
+    """Connect; None where nobody listens, in which case a socket's file goes, or somebody else does."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         sock.setblocking(False)
@@ -159,7 +159,8 @@ def _connected(place: Place, path: Path) -> socket.socket | None:
         if _credentials(sock)[1] in place.users:
             return sock
     except ConnectionRefusedError:
-        path.unlink(missing_ok=True)
+        if path.is_socket():
+            path.unlink(missing_ok=True)
     except OSError:
         sock.close()
         return None

@@ -130,6 +130,7 @@ class RuntimeDirectory:
 
         Raises:
             Orphaned: Somebody holds a socket, and nobody answers.
+            DirectoryUnfit: Something that is none of ours has the name of a file of ours.
         """
         users = frozenset({os.geteuid(), *(() if account is None else (account.uid,))})
         estate = find(Place(self.path, users, inherited))
@@ -230,20 +231,32 @@ class RuntimeDirectory:
             raise Orphaned(self.real, tuple(sorted(holders)), "none of them answers")
 
     def clear(self) -> None:
-        """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them."""
-        for path in self._ours():
-            path.unlink(missing_ok=True)
+        """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them.
+
+        Raises:
+            DirectoryUnfit: Something that is none of ours has the name of one.
+        """
+        unfit = [problem for path in self._ours() if (problem := _not_removed(path))]
+        if unfit:
+            raise DirectoryUnfit(
+                self.real, f"{', '.join(unfit)}: look at what is there, remove it by hand, and start again"
+            )
 
     def close(self) -> None:
         """Give the directory free, without our files unless a process that can be adopted needs them.
 
         The folder stays.
+
+        Raises:
+            DirectoryUnfit: Something that is none of ours has the name of one of them.
         """
-        if not self._is_lived_in():
-            self.clear()
-            if self.path != self.real:
-                self.path.unlink(missing_ok=True)
-        self._lock.release()
+        try:
+            if not self._is_lived_in():
+                self.clear()
+                if self.path != self.real:
+                    self.path.unlink(missing_ok=True)
+        finally:
+            self._lock.release()
 
     def _is_lived_in(self) -> bool:
         names = [path.name for path in self._ours() if path.match("zygote-*.sock") or path.match("worker-*.sock")]
@@ -252,6 +265,15 @@ class RuntimeDirectory:
     def _ours(self) -> Iterator[Path]:
         for pattern in OURS:
             yield from self.real.glob(pattern)
+
+
+def _not_removed(path: Path) -> str:
+    """Remove a file; why it cannot be, empty when it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        return f"{path.name} cannot be removed ({error.strerror})"
+    return ""
 
 
 def private_directory(directory: Path, mode: int, account: Account | None = None) -> Path:

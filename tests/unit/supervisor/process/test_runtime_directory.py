@@ -48,6 +48,22 @@ def test_a_commit_cell_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Pa
     runtime.close()
 
 
+@pytest.mark.parametrize("name", ["epoch.cell", "worker-7.sock", "zygote-1.sock", "control.sock"])
+def test_a_folder_with_the_name_of_a_file_of_ours_is_named_with_what_to_do_and_everything_else_is_removed(
+    tmp_path: Path, name: str
+) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    (runtime.real / name).mkdir()
+    (runtime.real / "snapshots.sock").touch()
+    with pytest.raises(DirectoryUnfit, match=rf"shop cannot be used: {name} cannot be removed .*remove it by hand"):
+        runtime.find_estate(None, {})
+    with pytest.raises(DirectoryUnfit):
+        runtime.close()
+    assert {path.name for path in runtime.real.iterdir()} == {"lock", name}
+    (runtime.real / name).rmdir()
+    RuntimeDirectory.take(tmp_path / "shop", "shop").close()
+
+
 def test_a_second_supervisor_touches_nothing(tmp_path: Path) -> None:
     runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
     runtime.control.touch()
