@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from changeover.server import Committed, Refused, Server, StatusView
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import Explanation
+from tests.integration.test_roll_stories import Shop
 from tests.service import Story, status_when
 from tests.waits import until
 
@@ -66,6 +69,37 @@ async def test_refused_content_is_tried_by_nobody_but_who_asks_also_after_a_rest
         assert isinstance(outcome, Refused)
         assert outcome.epoch == 3
         assert (await story.get(server, "/shop")).words[0] == "1.0"
+
+
+@pytest.mark.parametrize("place", ["top", "startup"])
+async def test_application_code_that_fails_for_a_passing_reason_is_rolled_to_again_until_it_comes_up(
+    story: Story, place: str
+) -> None:
+    shop, there = Shop(story), story.folder / "up"
+    down = f'\n\nasync def down():\n    if not Path("{there}").exists():\n        raise TimeoutError("no answer")\n'
+    async with story.server(1, app="main:app", env={"CHANGEOVER_APP_RELOAD": "on-change"}) as server:
+        if place == "top":
+            shop.write("2", top=without(there))
+        else:
+            shop.write("2", top=down, startup="await down()")
+        await status_when(server, lambda status: status.refused is not None and status.refused.epoch >= 3, 30)
+        status = await server.status()
+        assert (status.epoch, status.quarantine) == (1, ())
+        there.touch()
+        await status_when(server, lambda status: status.epoch > 1, 30)
+        assert (await story.get(server, "/")).words[0] == "2"
+
+
+async def test_application_code_that_crashes_is_not_rolled_to_again_until_it_changes(story: Story) -> None:
+    shop = Shop(story)
+    async with story.server(1, app="main:app", env={"CHANGEOVER_APP_RELOAD": "on-change"}) as server:
+        shop.write("2", top="os._exit(3)")
+        status = await refused(server, 2)
+        assert [each.epoch for each in status.quarantine] == [2]
+        os.utime(story.folder / "main.py")
+        await until(lambda: "not taken: epoch 2 (refused as epoch 2" in server.logs)
+        shop.write("3")
+        await status_when(server, lambda status: status.epoch == 3, 30)
 
 
 async def test_content_that_ends_the_process_is_not_tried_again_when_something_else_is_saved(story: Story) -> None:

@@ -287,6 +287,7 @@ class Reception:
 
     def bury(self, slot: Slot, member: Member, state: State, status: int | None, cause: str) -> None:
         """A worker is confirmed dead; everybody who waits for it goes on."""
+        member.status = status
         self._children.exited(slot, status, cause)
         self._retirement.gone(member.incarnation)
         self._coordinator.died(member, state, cause)

@@ -26,6 +26,7 @@ class Member:
         asked: The latest candidate it was asked to prepare.
         told: The last signal it was sent.
         reason: Why it is to leave.
+        status: Its exit status, once it is confirmed dead and that is known.
         stacks: What it was last seen doing.
         beat: Its last heartbeat.
         released: Units that it said it released before its Hello came, which was sent before.
@@ -47,6 +48,7 @@ class Member:
     asked: int | None = None
     told: ProcessSignal | None = None
     reason: str = ""
+    status: int | None = None
     stacks: str = ""
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()

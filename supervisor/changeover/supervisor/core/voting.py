@@ -15,6 +15,9 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
+KILLED = -9
+"""Exit status of a worker that was sent SIGKILL: where we did not, the kernel did, for want of memory, or somebody."""
+
 
 class Voting:
     """The electorate, from moment to moment: every worker that is not confirmed dead and could still serve.
@@ -105,8 +108,7 @@ class Voting:
         """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""
         if member.rolled not in run.voters or member.yielding:
             return
-        # What never came to life tried nothing of the candidate's: the machine could not have it.
-        refusal = refusal_of(member, Fault.CRASH if member.pid else Fault.RESOURCE, member.reason or cause)
+        refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
         elif run.is_roll or state in LEAVING:
@@ -149,3 +151,12 @@ class Voting:
     def _understaffed(self, run: Run) -> bool:
         wanted = [slot for slot in self._roster.wanted(run.epoch) if slot.state is not State.PARKED]
         return any(slot.member is None for slot in wanted)
+
+
+def _fault_of(member: Member, state: State) -> Fault:
+    """Whose fault a death is: what the machine could not have, or was late with, may pass."""
+    if not member.pid:
+        return Fault.RESOURCE  # it never came to life, and tried nothing of the candidate's
+    if state is State.KILLING:
+        return Fault.TIMEOUT
+    return Fault.RESOURCE if member.status == KILLED else Fault.CRASH

@@ -318,7 +318,9 @@ class Zygote:
     def _death_in_preload(self) -> Refusal:
         """What is known of a death that nobody ordered: the stack of a fatal fault, where there was one."""
         summary = f"ended with status {self.status} while it was preloaded"
-        return Refusal(Stage.PREPARE, Fault.CRASH, summary, self._preloads, traceback=self._stacks.read())
+        # Whom the kernel kills for want of memory may be loaded another time.
+        fault = Fault.RESOURCE if self.status == -signal.SIGKILL else Fault.CRASH
+        return Refusal(Stage.PREPARE, fault, summary, self._preloads, traceback=self._stacks.read())
 
     def _let_go(self) -> None:
         if not self._gone:

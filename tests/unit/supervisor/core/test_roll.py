@@ -354,3 +354,30 @@ def test_a_zygote_that_found_threads_says_so(bench: Bench) -> None:
     bench.find_only(snapshot(2, rolled=2))
     bench.feed(events.ZygoteReady(2, threads=("numpy",)))
     assert bench.told(records.ZygoteStarted)[-1] == records.ZygoteStarted(2, False, ("numpy",))
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [(-11, Fault.CRASH), (3, Fault.CRASH), (-9, Fault.RESOURCE)],
+)
+def test_a_new_worker_that_is_killed_by_nobody_we_know_may_come_up_another_time_and_one_that_crashes_will_not(
+    bench: Bench, status: int, fault: Fault
+) -> None:
+    bench.find(snapshot(2, rolled=2))
+    bench.feed(events.WorkerExited(new(bench)[0], status))
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    assert [each.refusal.fault for each in refused.refusals] == [fault]
+    assert bool(bench.view.quarantine) is not fault.transient
+
+
+def test_a_new_worker_that_does_not_come_up_in_time_is_no_reason_against_its_content(bench: Bench) -> None:
+    bench.find(snapshot(2, rolled=2))
+    late = new(bench)[0]
+    bench.fire(Timer(TimerKind.CHILD, late.slot))
+    bench.feed(events.StacksDumped(late, "importing"), events.WorkerExited(late, -9))
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    [refusal] = [each.refusal for each in refused.refusals]
+    assert (refusal.fault, refusal.traceback) == (Fault.TIMEOUT, "importing")
+    assert bench.view.quarantine == ()
