@@ -2,7 +2,7 @@
 
 import asyncio
 
-from changeover.server import Server
+from changeover.server import Refused, Server
 from changeover.supervisor.control import SlotState, StatusView
 from tests.service import Connection, Story, gone, status_when
 
@@ -137,3 +137,26 @@ async def test_a_stream_is_no_request_that_hangs(story: Story) -> None:
         assert (await connection.answer()).body == "firstlast"
         assert pids(await server.status()) == before
         assert "owes a response" not in server.logs
+
+
+async def test_a_candidate_that_hangs_changes_nothing_and_costs_each_worker_that_tried_it_a_recycle(
+    story: Story,
+) -> None:
+    story.write("1.0")
+    settings = {"CHANGEOVER_DEADLINES_HOOK": "1s", "CHANGEOVER_DEADLINES_HEARTBEAT": "200ms"}
+    async with story.server(2, env=settings) as server:
+        connections = [await story.connect(server) for _ in range(8)]
+        before = pids(await server.status())
+        story.write("2.0", top="import threading\nthreading.Event().wait()")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert "not done within 1 s" in outcome.reason
+        tried = {refusal.pid for refusal in outcome.refusals}
+        assert tried <= before
+        status = await status_when(server, lambda status: not tried & pids(status) and len(pids(status)) == 2, 20)
+        for pid in tried:
+            await gone(pid)
+        assert before - tried <= pids(status)
+        for connection in connections:
+            assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        assert (await server.status()).counts.restarts == 0

@@ -2,7 +2,8 @@
 
 Who has answered too many requests, lives too long or has grown too large is tired. How much is too
 much differs from worker to worker by a jitter, so that a service does not tire all at once. Who hangs
-is replaced in the same way. While a cutover runs nobody is.
+is replaced in the same way, and whose thread hangs in a candidate that was refused. While a cutover
+runs nobody is.
 """
 
 import hashlib
@@ -22,6 +23,8 @@ def tired(member: Member, now: float, limits: Limits) -> str | None:
     beat, share = member.beat, _share(member.incarnation)
     requests = limits.requests + round(share * limits.requests_jitter)
     lifetime = limits.lifetime + share * limits.lifetime_jitter
+    if beat is not None and beat.left_behind:
+        return "what it was to load hangs in a thread of it"
     if limits.requests and beat is not None and beat.requests >= requests:
         return f"it has answered {beat.requests} requests"
     if limits.lifetime and now - member.since >= lifetime:

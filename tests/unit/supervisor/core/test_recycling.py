@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import events, records
+from changeover.supervisor.core import effects, events, records
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.policy import Limits, Policy, Rhythm
@@ -102,6 +102,18 @@ def test_each_limit_has_its_words() -> None:
     assert tired(member(1, requests=9), 50.0, Limits()) is None
     assert tired(member(1), 3600.0, Limits(lifetime=3600)) == "it has lived 3600 s"
     assert tired(member(1, rss=300 << 20), 0.0, Limits(memory=256 << 20)) == "it holds 300 MiB"
+
+
+def test_a_worker_in_which_a_refused_candidate_hangs_is_replaced_like_a_tired_one(bench: Bench) -> None:
+    stuck = bench.workers[0]
+    bench.hear(stuck, messages.Beat, 1, 0, None, {}, 0, 0, 0, None, 1)
+    bench.fire(HEARTBEAT)
+    [record] = bench.told(records.WorkerTired)
+    assert (record.worker, record.reason) == (stuck, "what it was to load hangs in a thread of it")
+    serve(bench, bench.workers[-1])
+    bench.fire(HEARTBEAT)
+    assert bench.said(messages.HandOver)
+    assert not bench.all(effects.Signal)
 
 
 def test_the_jitter_spreads_workers_and_is_the_same_whenever_one_is_asked() -> None:

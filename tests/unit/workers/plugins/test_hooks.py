@@ -108,7 +108,12 @@ async def test_a_thread_that_hangs_tells_where() -> None:
     with pytest.raises(ThreadHung) as hung:
         await thread.run(here, 0.05)
     assert "here" in [frame.name for frame in hung.value.stack]
+    assert thread.left_behind == 1
+    assert (await thread.run(lambda: 7, 1.0)).take() == 7
+    assert thread.left_behind == 1
     gate.set()
+    await until(lambda: thread.left_behind == 0, "the thread to end")
+    thread.close()
 
 
 async def test_a_hook_that_ignores_its_cancellation_is_left_behind() -> None:

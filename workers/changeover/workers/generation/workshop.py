@@ -239,6 +239,11 @@ class Workshop:
         unit_sets = self._serving.unit_sets | self._drains.unit_sets
         return [lease for unit_set in unit_sets for lease in unit_set.live_leases()]
 
+    @property
+    def left_behind(self) -> int:
+        """How many threads hang in what was to be built or unloaded, past its deadline."""
+        return self._hooks.left_behind
+
     def leases_over(self, bound: int) -> list[Lease]:
         """The leases, oldest first, that must end so that no unit has more than `bound` resident copies."""
         return self._drains.leases_over(bound, self._resident)

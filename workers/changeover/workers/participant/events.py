@@ -120,6 +120,7 @@ class BeatDue(Event, frozen=True):
         requests: Requests answered since the worker started.
         rss: Resident memory, bytes.
         owed: The request that is longest without a response.
+        left_behind: How many threads hang in code that was to be loaded or unloaded.
     """
 
     leases: dict[int, int] = {}
@@ -127,6 +128,7 @@ class BeatDue(Event, frozen=True):
     requests: int = 0
     rss: int = 0
     owed: OwedResponse | None = None
+    left_behind: int = 0
 
 
 class TimerFired(Event, frozen=True):

@@ -215,6 +215,7 @@ class Machine:
                 event.requests,
                 event.rss,
                 event.owed,
+                event.left_behind,
             )
         )
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.

@@ -38,6 +38,11 @@ class Hooks:
         self.deadline = deadline
         self._thread = LoaderThread()
 
+    @property
+    def left_behind(self) -> int:
+        """How many threads hang in a plugin's code, past its deadline."""
+        return self._thread.left_behind
+
     async def beside(self, call: Callable[[], T], site: Site, work: UnitWork | None = None) -> T:
         """Run `call` in the loader thread; an awaitable that it returns is awaited on the loop, in the same context.
 

@@ -99,6 +99,13 @@ class LoaderThread:
         self._jobs: SimpleQueue[_Job[Any] | None] | None = None
         self._thread: threading.Thread | None = None
         self._turn = asyncio.Lock()
+        self._left_behind: list[threading.Thread] = []
+
+    @property
+    def left_behind(self) -> int:
+        """How many threads missed their deadline and still run."""
+        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+        return len(self._left_behind)
 
     async def run(
         self, call: Callable[[], T], deadline: float, context: contextvars.Context | None = None
@@ -144,6 +151,8 @@ class LoaderThread:
 
     def _leave_behind(self) -> traceback.StackSummary:
         stack = _stack_of(self._thread)
+        if self._thread is not None:
+            self._left_behind.append(self._thread)
         self.close()
         return stack
 

@@ -232,6 +232,7 @@ class Beat(FromWorker, frozen=True):
         rss: Resident memory, bytes.
         owed: The request that is longest without a response, None when there is none; streams, WebSockets and what
             goes on after a response are none.
+        left_behind: How many threads hang in code that was to be loaded or unloaded: they missed their deadline.
     """
 
     seq: int
@@ -241,6 +242,7 @@ class Beat(FromWorker, frozen=True):
     requests: int = 0
     rss: int = 0
     owed: OwedResponse | None = None
+    left_behind: int = 0
 
 
 class TellRegistry(FromWorker, frozen=True):

@@ -206,10 +206,18 @@ class Worker:
         self._show(vitals.leases_by_epoch(self._workshop.leases()))
 
     def _beat_again(self) -> None:
-        held = list(self._workshop.leases())
-        leases, owed = vitals.leases_by_epoch(held), vitals.owed_response(held)
-        requests, memory = self._dispatcher.requests, vitals.resident_memory()
-        self._shell.feed(events.BeatDue(leases, len(self._connections), requests, memory, owed))
+        held = self._workshop.leases()
+        leases = vitals.leases_by_epoch(held)
+        self._shell.feed(
+            events.BeatDue(
+                leases,
+                len(self._connections),
+                self._dispatcher.requests,
+                vitals.resident_memory(),
+                vitals.owed_response(held),
+                self._workshop.left_behind,
+            )
+        )
         self._show(leases)
         self._beat = self._loop.call_later(self._birth.settings.deadlines.heartbeat, self._beat_again)
 
