@@ -23,7 +23,7 @@ from benchmarks.network import leave_for_own
 from benchmarks.publication import Result, Verdict, parser, publish
 from benchmarks.roll import Roll, Roller
 from benchmarks.samples import Sample, Stores, samples
-from benchmarks.subject import Kind, Subject, SubjectBroken, descendants, parent, serving, until
+from benchmarks.subject import Kind, Subject, SubjectBroken, descendants, parent, serving, title, until
 from benchmarks.swaps_under_load import SHARED, told_of
 from benchmarks.window_latency import divide
 
@@ -195,10 +195,15 @@ def _alone(subject: Subject, roller: Roller) -> list[float]:
 
 
 def _strangers(subject: Subject) -> list[int]:
-    """Processes below the supervisor that neither serve nor are the zygote of one that serves."""
+    """Processes below the supervisor that neither serve nor are the zygote of one that serves.
+
+    The zygote that the last roll replaced is none: it is kept for the way back.
+    """
     workers = set(subject.workers().values())
     expected = {*workers, *map(parent, workers)}
-    return [pid for pid in descendants(subject.pid) if pid not in expected]
+    others = [pid for pid in descendants(subject.pid) if pid not in expected]
+    kept = [pid for pid in others if " zygote " in title(pid)]
+    return [pid for pid in others if kept[:1] != [pid]]
 
 
 class _Holdings:

@@ -217,6 +217,14 @@ def parent(pid: int) -> int:
         return 0
 
 
+def title(pid: int) -> str:
+    """What a process says it is; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
     with socket.socket() as sock:
