@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.plugins.order",
         f"{WORKERS}.runtime.counts",
         f"{WORKERS}.runtime.hook_command",
+        f"{WORKERS}.runtime.landlock",
         f"{WORKERS}.runtime.settings",
     ),
     "changeover.__main__": (SUPERVISOR,),

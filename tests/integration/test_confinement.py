@@ -7,8 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from changeover.server import Committed, ServerFailed, Strategy
+from changeover.workers.runtime import landlock
 from tests import facts
 from tests.service import Story, gone, status_when
+
+WRITES = """# /// script
+# requires-python = ">=3.11"
+# [tool.changeover]
+# id = "writes"
+# version = "{version}"
+# services = {{ writes = {{ mount = "/writes" }} }}
+# ///
+from pathlib import Path
+
+from changeover.plugin import CallContext, Request, Response, service
+
+
+def tried(path: str) -> str:
+    try:
+        Path(path).write_text("changed")
+    except PermissionError:
+        return "denied"
+    return "written"
+
+
+@service
+async def writes(request: Request, call: CallContext) -> Response:
+    return Response.text(" ".join(tried(path) for path in {paths}) + " {version}")
+"""
 
 
 def status_of(pid: int) -> str:
@@ -35,3 +62,32 @@ async def test_workers_gain_no_privileges_unless_they_are_let(story: Story, flag
     async with story.server(1, *flag) as server:
         assert (await facts.ask(server.addresses[0])).status["NoNewPrivs"].strip() == kept
         assert "NoNewPrivs:\t0\n" in status_of(server.pid)
+
+
+async def test_confined_workers_write_where_they_are_let_and_nowhere_else_also_after_a_roll(story: Story) -> None:
+    uploads, temporary = story.folder / "uploads", story.folder / "temporary"
+    uploads.mkdir()
+    temporary.mkdir()
+    plugin = story.plugins / "writes.py"
+    paths = [f"{uploads}/new", f"{temporary}/new", "/dev/null", str(plugin), f"{story.folder}/state/new"]
+    plugin.write_text(WRITES.format(version="1.0", paths=paths))
+    confinement = {"CHANGEOVER_LANDLOCK": "true", "CHANGEOVER_WRITABLE": str(uploads), "TMPDIR": str(temporary)}
+    if landlock.abi() < landlock.LEAST_ABI:
+        with pytest.raises(ServerFailed, match="Landlock 3"):
+            async with story.server(1, env=confinement):
+                pass
+        return
+    async with story.server(2, env=confinement) as server:
+        kept = await story.connect(server)
+        assert (await kept.get("/writes")).words == ["written"] * 3 + ["denied"] * 2 + ["1.0"]
+        plugin.write_text(WRITES.format(version="1.1", paths=paths))
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        assert (await kept.get("/writes")).words == ["written"] * 3 + ["denied"] * 2 + ["1.1"]
+
+
+async def test_a_folder_to_write_to_that_is_not_there_is_named_at_the_start(story: Story) -> None:
+    story.write("1.0")
+    confinement = {"CHANGEOVER_LANDLOCK": "true", "CHANGEOVER_WRITABLE": str(story.folder / "uploads")}
+    with pytest.raises(ServerFailed, match=r"writable.*is no folder: make it first|Landlock 3"):
+        async with story.server(1, env=confinement):
+            pass

@@ -73,6 +73,7 @@ def zygote_plan(
     rolled: int,
     application: ApplicationSpec | None,
     store: Path,
+    runtime: str,
     held: Belongings,
     journal: str,
     environment: Mapping[str, str],
@@ -87,6 +88,7 @@ def zygote_plan(
         rolled: The epoch whose roll makes it.
         application: The application that its workers are to serve; None for plugins alone.
         store: The artifact store.
+        runtime: The runtime directory, where its workers make their sockets.
         held: What it inherits for its workers.
         journal: The journal that its workers belong to.
         environment: All of its environment.
@@ -118,6 +120,7 @@ def zygote_plan(
         umask=int(settings.umask, 8) if settings.umask else -1,
         rlimits=tuple(map(parse_rlimit, settings.rlimits)),
         no_new_privs=settings.no_new_privs,
+        writable=(runtime, *settings.writable) if settings.landlock else None,
         journal=journal,
         rolled=rolled,
     )

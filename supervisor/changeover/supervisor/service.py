@@ -358,9 +358,18 @@ class Service:
     def _zygote_plan(
         self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter
     ) -> ZygotePlan:
-        held, journal, account = self._footing.belongings(), self._journal.id, self._host.account
         return zygote_plan(
-            self._settings, cohort, rolled, application, self._store, held, journal, os.environ, account, interpreter
+            self._settings,
+            cohort,
+            rolled,
+            application,
+            self._store,
+            self._worker_settings.runtime,
+            self._footing.belongings(),
+            self._journal.id,
+            os.environ,
+            self._host.account,
+            interpreter,
         )
 
     def _handed(self) -> Handed:

@@ -31,6 +31,7 @@ from changeover.workers.protocol.forking import STACKS_SIGNAL, Setup, ZygoteOrde
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.phrase import zygote_phrase
 from changeover.workers.runtime.birth import Entry, entry_named, leave
+from changeover.workers.runtime.landlock import write_only_below
 from changeover.workers.runtime.newborn import Newborn, NotForked, open_descriptors
 from changeover.workers.runtime.preload import preload, prepend_path, refusal_of_preload
 from changeover.workers.runtime.privileges import give_up_new_privileges
@@ -356,11 +357,14 @@ def main(arguments: Sequence[str]) -> NoReturn:
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--stacks", type=int, required=True)
     parser.add_argument("--no-new-privs", action="store_true")
+    parser.add_argument("--write-below", action="append")
     parser.add_argument("--supervisor", type=int)
     parser.add_argument("--setup", type=int)
     given = parser.parse_args(arguments)
     if given.no_new_privs:
         give_up_new_privileges()
+    if given.write_below is not None:
+        write_only_below(given.write_below)
     faulthandler.enable(file=given.stacks)
     faulthandler.register(STACKS_SIGNAL, file=given.stacks)
     inherited = frozenset(fd for fd in open_descriptors() if fd > 2) - {given.setup, given.supervisor}

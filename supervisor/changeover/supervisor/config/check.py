@@ -149,6 +149,7 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
         python=resolved(settings.python, "python"),
         runtime_dir=resolved(settings.runtime_dir, "runtime_dir"),
         state_dir=resolved(settings.state_dir, "state_dir"),
+        writable=tuple(resolved(folder, "writable") for folder in settings.writable),
         app=app,
         plugins=replace(settings.plugins, dir=resolved(settings.plugins.dir, "plugins", "dir")),
     )

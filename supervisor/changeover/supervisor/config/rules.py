@@ -54,6 +54,8 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.backlog", settings.backlog >= 1, "must be at least 1"
     yield "$.max_connections", settings.max_connections >= 0, "must be 0 or more"
     yield "$.umask", bool(_UMASK.fullmatch(settings.umask)), f"{settings.umask!r} is no octal number like `027`"
+    landlock = "needs `no_new_privs`: the kernel takes no rules from who could get out of them"
+    yield "$.landlock", not settings.landlock or settings.no_new_privs, landlock
     yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
     yield "$.drain.max_resident", drain.max_resident >= 2, "must be at least 2: a swap holds two copies for a moment"
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
@@ -161,5 +163,7 @@ def warnings(settings: Settings) -> Iterator[Mistake]:
         yield Mistake("$.deadlines.orphan", "workers without a supervisor serve for ever and only a signal ends them")
     if settings.plugins.entries and not settings.plugins.dir:
         yield Mistake("$.plugins", "says things of plugins, but `plugins.dir` is not set: no plugin is loaded")
+    if settings.writable and not settings.landlock:
+        yield Mistake("$.writable", "says nothing without `landlock = true`: workers write wherever their user may")
     if settings.drain.http > settings.deadlines.graceful:
         yield Mistake("$.drain.http", "is longer than `deadlines.graceful`, which ends a stopping worker first")

@@ -219,6 +219,9 @@ class Settings(msgspec.Struct, frozen=True):
         no_new_privs: Whether workers gain nothing by executing setuid files, or files with capabilities.
         python: Interpreter that workers run on, or the folder of a virtual environment; by default the supervisor's
             own. Only new processes take another.
+        landlock: Whether workers, and all that they start, may write only below `writable`, to the runtime directory
+            and to temporary files, whatever their user may.
+        writable: Folders that workers may write below in spite of `landlock`; from the configuration's folder.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         app: The application.
@@ -247,6 +250,8 @@ class Settings(msgspec.Struct, frozen=True):
     rlimits: tuple[str, ...] = ()
     no_new_privs: bool = True
     python: str = ""
+    landlock: bool = False
+    writable: tuple[str, ...] = ()
     runtime_dir: str = ""
     state_dir: str = ""
     app: App | None = None

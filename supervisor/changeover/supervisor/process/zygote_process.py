@@ -53,6 +53,7 @@ class ZygotePlan(msgspec.Struct, frozen=True):
         umask: Permissions that files made by it and its workers lack; -1 = as inherited.
         rlimits: What the kernel limits each of its processes to.
         no_new_privs: Whether they gain nothing by executing files.
+        writable: Folders below which alone they may write, beside what everybody needs; None = wherever they may.
         journal: The journal that its workers belong to.
         rolled: The epoch whose roll makes it.
     """
@@ -72,6 +73,7 @@ class ZygotePlan(msgspec.Struct, frozen=True):
     umask: int = -1
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privs: bool = False
+    writable: tuple[str, ...] | None = None
     journal: str = ""
     rolled: int = 0
 
@@ -143,6 +145,7 @@ def _environment(plan: ZygotePlan) -> dict[str, str]:
 
 def _command(plan: ZygotePlan, socket: int, stacks: int) -> list[str]:
     flags = ["--no-new-privs"] if plan.no_new_privs else []
+    flags += [f"--write-below={folder}" for folder in plan.writable or ()]
     return [plan.python, "-P", "-m", MODULE, "--socket", str(socket), "--stacks", str(stacks), *flags]
 
 

@@ -179,6 +179,7 @@ service = "pricing"
         (f"{APP}[deadlines]\nprepare = 0\n", "$.deadlines.prepare"),
         (f'{APP}[deadlines]\nsilence = "500ms"\n', "$.deadlines.silence"),
         (f'{APP}[deadlines]\nrequest = "500ms"\n', "$.deadlines.request"),
+        (f"landlock = true\nno_new_privs = false\n{APP}", "$.landlock"),
         (f"{APP}[history]\nkeep = 0\n", "$.history.keep"),
         (f"{APP}[drain]\nmax_resident = 1\n", "$.drain.max_resident"),
         (f'{APP}root_path = "x/"\n', "$.app.root_path"),
