@@ -37,7 +37,8 @@ async def test_a_version_that_crashes_in_every_worker_is_taken_back_without_an_i
         assert isinstance(await server.reload(), Committed)
         answer = await answered(story, server)
         assert answer.words[0] == "1"
-        status = await alone(server, 2)
+        await alone(server, 2)
+        status = await status_when(server, lambda status: status.serving is not None and status.serving.epoch == 3)
         assert {slot.cohort for slot in status.slots} == {1}
         assert status.serving is not None
         assert (status.epoch, status.serving.origin.trigger, status.serving.restores) == (3, Trigger.RESCUE, 1)
