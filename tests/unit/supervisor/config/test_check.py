@@ -114,11 +114,12 @@ def test_everything_can_be_said_without_a_file(tmp_path: Path) -> None:
 
 def test_relative_folders_start_from_the_file_or_from_where_the_command_was_started(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "shop.toml").write_text('state_dir = "state"\n[plugins]\ndir = "plugins"\n')
+    (tmp_path / "etc" / "shop.toml").write_text('state_dir = "state"\nwritable = ["up", "/srv"]\n[plugins]\ndir = "plugins"\n')
     flags = (Override(("runtime_dir",), "run", "--runtime-dir"),)
     found = load(Source(file=Path("etc/shop.toml"), folder=tmp_path, flags=flags))
     assert found.plugins.dir == str(tmp_path / "etc" / "plugins")
     assert found.state_dir == str(tmp_path / "etc" / "state")
+    assert found.writable == (str(tmp_path / "etc" / "up"), "/srv")
     assert found.runtime_dir == str(tmp_path / "run")
 
 
@@ -226,6 +227,11 @@ def test_a_file_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:
 def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text('name = "other"\n' + APP)
     assert load(Source(folder=tmp_path, environment={"CHANGEOVER_CONFIG": "other.toml"})).name == "other"
+
+
+def test_folders_to_write_below_say_nothing_where_workers_are_not_confined(tmp_path: Path) -> None:
+    [warning] = checked(tmp_path, f'writable = ["up"]\n{APP}').warnings
+    assert (warning.path, "landlock = true" in warning.message) == ("$.writable", True)
 
 
 def test_warnings_are_kept_apart_from_errors(tmp_path: Path) -> None:
