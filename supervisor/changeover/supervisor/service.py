@@ -358,18 +358,10 @@ class Service:
     def _zygote_plan(
         self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter
     ) -> ZygotePlan:
+        held, journal, account = self._footing.belongings(), self._journal.id, self._host.account
+        store, runtime = self._store, self._worker_settings.runtime
         return zygote_plan(
-            self._settings,
-            cohort,
-            rolled,
-            application,
-            self._store,
-            self._worker_settings.runtime,
-            self._footing.belongings(),
-            self._journal.id,
-            os.environ,
-            self._host.account,
-            interpreter,
+            self._settings, cohort, rolled, application, store, runtime, held, journal, os.environ, account, interpreter
         )
 
     def _handed(self) -> Handed:

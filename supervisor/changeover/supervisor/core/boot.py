@@ -200,12 +200,10 @@ class Start:
         self._shutdown.ask(Urgency.QUICK, code, reason)
 
     def _code(self, refusals: tuple[SlotRefusal, ...]) -> int:
-        # These are the stages of those who could not speak for themselves.
-        mute = [each for each in refusals if each.refusal.stage in (Stage.PREPARE, Stage.COMMIT)]
-        unasked = [each for each in refusals if each.refusal.fault is Fault.RESOURCE and each.slot < 0]
-        if len(unasked) == len(refusals) > 0 and not mute:
+        if refusals and all(each.refusal.fault is Fault.RESOURCE and each.slot < 0 for each in refusals):
             return CANNOT
-        if len(mute) < len(refusals):
+        # PREPARE is the stage of those who could not speak for themselves.
+        if any(each.refusal.stage not in (Stage.PREPARE, Stage.COMMIT) for each in refusals):
             return APP_FAILED
         return WORKER_FAILED if refusals or self._all_parked() else CANNOT
 

@@ -114,7 +114,8 @@ def test_everything_can_be_said_without_a_file(tmp_path: Path) -> None:
 
 def test_relative_folders_start_from_the_file_or_from_where_the_command_was_started(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "shop.toml").write_text('state_dir = "state"\nwritable = ["up", "/srv"]\n[plugins]\ndir = "plugins"\n')
+    text = 'state_dir = "state"\nwritable = ["up", "/srv"]\n[plugins]\ndir = "plugins"\n'
+    (tmp_path / "etc" / "shop.toml").write_text(text)
     flags = (Override(("runtime_dir",), "run", "--runtime-dir"),)
     found = load(Source(file=Path("etc/shop.toml"), folder=tmp_path, flags=flags))
     assert found.plugins.dir == str(tmp_path / "etc" / "plugins")

@@ -12,6 +12,7 @@ from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Interpreter
 from tests.machines import RELOAD, Bench, snapshot
 
 SEGFAULT = -11
@@ -105,6 +106,16 @@ def test_the_kept_zygote_makes_the_workers_and_nothing_is_imported(bench: Bench)
     come_up(bench, 3)
     assert bench.all(effects.StoreCell) == [effects.StoreCell(3)]
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [2]
+
+
+def test_a_zygote_of_another_interpreter_is_not_the_one_that_is_wanted(bench: Bench) -> None:
+    crash_all(bench)
+    bench.forget()
+    other = Interpreter("/other/bin/python", "3.12.1")
+    found = back(3)
+    candidate = msgspec.structs.replace(found.snapshot, interpreter=other)
+    bench.feed(events.Scanned(3, msgspec.structs.replace(found, snapshot=candidate)))
+    assert [start.interpreter for start in bench.all(effects.StartZygote)] == [other]
 
 
 def test_what_crashed_is_held(bench: Bench) -> None:
