@@ -120,16 +120,18 @@ async def test_workers_without_a_zygote_are_adopted_and_their_listening_sockets_
         before = serving(await first.status())
         [address] = first.addresses
         kill(zygote_of(before[0]))
-    async with story.server(env=ORPHAN) as second, connected(address) as connection:
+    async with story.server(env=ORPHAN) as second:
         assert second.addresses == (address,)
         assert await all_serve(second) == before
         kill(before[0])
         await gone(before[0])
         after = await all_serve(second)
         assert before[1] in after
-        story.write("2.0")
-        assert isinstance(await second.reload(), Committed)
-        assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
+        async with connected(address) as connection:
+            assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+            story.write("2.0")
+            assert isinstance(await second.reload(), Committed)
+            assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
 
 
 async def test_workers_of_another_interpreter_get_a_zygote_of_it_also_where_the_configuration_names_none(
