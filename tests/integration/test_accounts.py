@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,83 @@ async def test_a_number_without_an_entry_will_do(place: Place) -> None:
     async with place.served("--user=47110", "--group=47111"):
         told = await facts.ask(await place.address())
         assert (told.uids[1], told.gids[1], told.groups) == (47110, 47111, (47111,))
+
+
+LIAR = """
+import glob, os, socket, sys
+from changeover.workers.link.packets import receive_packet, send_packet
+from changeover.workers.protocol import belongings
+from changeover.workers.protocol.belongings import ASK, MOST_DESCRIPTORS, Belongings, Listener, Told
+from changeover.workers.protocol.identity import WorkerId
+
+runtime, process, file = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as worker:
+    worker.connect(glob.glob(runtime + "/worker-*.sock")[0])
+    send_packet(worker, ASK)
+    answer = receive_packet(worker, 65536, MOST_DESCRIPTORS)
+truth = belongings.decode(answer.data)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind("liar.sock")
+listening.listen()
+listeners = (*truth.belongings.listeners, Listener("unix:liar.sock", listening.fileno(), f"unix:{file}"))
+held = Belongings(listeners, truth.belongings.cell, truth.belongings.counts)
+lie = Told(WorkerId(1, 9, 777), process, truth.rolled, truth.journal, held)
+asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+asked.bind(runtime + "/worker-777.sock")
+asked.listen()
+print("lies", flush=True)
+while True:
+    supervisor, _ = asked.accept()
+    receive_packet(supervisor, 64)
+    fds = (os.pidfd_open(process or os.getpid()), *answer.fds[1:], listening.fileno())
+    send_packet(supervisor, belongings.encode(lie), fds)
+"""
+"""Stands beside a worker and tells the next supervisor of another process, and of another file, that they are its."""
+
+
+@contextlib.contextmanager
+def liar(place: Place, process: int, file: Path) -> Iterator[None]:
+    """A program of the workers' user that lies as long as the block lasts; process 0 is its own."""
+    folder = place.folder / "liar"
+    for made in (folder, folder / "scratch"):
+        made.mkdir()
+        os.chown(made, NOBODY, NOBODY)
+    python = [sys.executable, "-c", LIAR, str(place.folder / "runtime"), str(process), str(file)]
+    inside = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *python]
+    command = for_everybody(inside, folder / "scratch")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder) as lying:
+        try:
+            assert lying.stdout is not None
+            assert lying.stdout.readline() == b"lies\n"
+            yield
+        finally:
+            lying.kill()
+
+
+@pytest.mark.parametrize("names", ["a process of root's", "itself"])
+async def test_a_worker_that_lies_to_the_next_supervisor_gets_nothing_of_roots_killed_or_removed(
+    place: Place, names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHANGEOVER_DEADLINES_ORPHAN", "60")
+    monkeypatch.setenv("CHANGEOVER_DEADLINES_BOOT", "5")
+    facts.write(place.plugins, "1.0")
+    file = place.folder / "roots"
+    file.touch()
+    with subprocess.Popen(["sleep", "60"]) as roots:
+        try:
+            async with place.served("--user=nobody", "--workers=1") as first:
+                await place.address()
+                with liar(place, 0 if names == "itself" else roots.pid, file):
+                    first.kill()
+                    first.wait()
+                    shutil.rmtree(place.folder / "scratch")
+                    (place.folder / "scratch").mkdir()
+                    async with place.served("--user=nobody", "--workers=1"):
+                        await until(lambda: "term 2" in place.log and "serves epoch 1" in place.log.split("term 2")[1])
+            assert roots.poll() is None
+            assert file.exists()
+        finally:
+            roots.kill()
 
 
 async def test_workers_can_neither_control_their_supervisor_nor_replace_its_sockets(place: Place) -> None:

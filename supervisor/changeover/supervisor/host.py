@@ -83,6 +83,10 @@ class Host:
         """
         wanted = [parse_address(text) for text in living or self._settings.bind]
         listeners = Listeners.bind(wanted, self._settings.backlog, self._passed, living)
+        configured = {str(parse_address(text)) for text in self._settings.bind}
+        for listener in listeners.bound:
+            if str(listener.address) not in configured:
+                listener.leave_file()  # only a worker says that it is ours, and we may remove what it may not
         allow_all_arrivals(listeners.bound)
         self._notifier.store(listeners.bound, self._passed)
         return listeners

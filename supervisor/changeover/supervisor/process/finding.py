@@ -45,12 +45,13 @@ class Place:
 
     Attributes:
         runtime: The runtime directory, held; as sockets in it are addressed.
-        users: As whom zygotes and workers may run.
+        user: As whom zygotes and workers run. Not our own user where that is another: whatever a worker names as its
+            own process is signalled in our name.
         inherited: Connections to zygotes that this process had before it was executed anew, by the socket's name.
     """
 
     runtime: Path
-    users: frozenset[int]
+    user: int
     inherited: Mapping[str, int]
 
 
@@ -131,7 +132,7 @@ def _believed(place: Place, estate: Estate, held: Belongings, pidfd: int, cell: 
         owner = Path(f"/proc/{_pid_of(pidfd)}").stat().st_uid
     except OSError:
         return False
-    return owner in place.users and os.path.samestat(os.fstat(cell), expected)
+    return owner == place.user and os.path.samestat(os.fstat(cell), expected)
 
 
 def _pid_of(pidfd: int) -> int:
@@ -156,7 +157,7 @@ def _connected(place: Place, path: Path) -> socket.socket | None:
     try:
         sock.setblocking(False)
         sock.connect(str(path))
-        if _credentials(sock)[1] in place.users:
+        if _credentials(sock)[1] == place.user:
             return sock
     except ConnectionRefusedError:
         if path.is_socket():

@@ -90,6 +90,10 @@ class BoundListener:
         """What a worker is told."""
         return Listener(self.shown, self.sock.fileno(), str(self.address))
 
+    def leave_file(self) -> None:
+        """Remove no file in the end."""
+        self._inode = None
+
     def unlink(self) -> None:
         """Remove the file of a unix socket, if it is still the one we made. No connection is touched.
 

@@ -132,8 +132,8 @@ class RuntimeDirectory:
             Orphaned: Somebody holds a socket, and nobody answers.
             DirectoryUnfit: Something that is none of ours has the name of a file of ours.
         """
-        users = frozenset({os.geteuid(), *(() if account is None else (account.uid,))})
-        estate = find(Place(self.path, users, inherited))
+        user = os.geteuid() if account is None else account.uid
+        estate = find(Place(self.path, user, inherited))
         if held is not None:
             estate.take(held, held.descriptors())
         elif estate.empty:
