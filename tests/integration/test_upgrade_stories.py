@@ -217,6 +217,16 @@ async def test_signals_that_arrive_between_two_programs_wait_for_the_next(story:
         await status_when(server, lambda status: status.epoch == 2)
 
 
+async def test_a_stop_in_the_last_moment_before_the_next_program_is_heeded(story: Story) -> None:
+    story.write("1.0")
+    async with story.server() as server:
+        server.signal(signal.SIGUSR2)
+        await until(lambda: "the supervisor becomes version" in server.logs, deadline=ENOUGH)
+        server.signal(signal.SIGTERM)
+        await gone_or_dead(server.pid)
+        assert "the supervisor was upgraded" not in server.logs
+
+
 async def test_what_was_upgraded_and_killed_is_adopted_by_the_next(story: Story) -> None:
     story.write("1.0")
     with pytest.raises(ServerFailed):

@@ -48,6 +48,8 @@ class Replacement:
         self._feed = feed
         self._tell = tell
         self._inherited = program.inherited
+        self._stopping = ""
+        self._becoming: asyncio.TimerHandle | None = None
 
     async def rehearse(self, python: str) -> None:
         """Try another program in a child; answered by ImageRehearsed or ImageRefused."""
@@ -63,7 +65,17 @@ class Replacement:
 
     def execute(self, python: str) -> None:
         """Become another program in a moment; answered by ImageRefused where that cannot be."""
-        asyncio.get_running_loop().call_later(ANSWERED, self._execute, python)
+        if self._stopping:
+            self._feed(events.ImageRefused(self._stopping))
+        else:
+            self._becoming = asyncio.get_running_loop().call_later(ANSWERED, self._execute, python)
+
+    def call_off(self, reason: str) -> None:
+        """Become no other program any more: it would not know that the service is to end."""
+        self._stopping = reason
+        if self._becoming is not None:
+            self._becoming.cancel()
+        self._feed(events.ImageRefused(reason))
 
     def hear(self, record: Record) -> None:
         """Once the new term began, the service is ours: say so to whoever would bring the program before back."""
@@ -87,3 +99,6 @@ class Replacement:
             self._program.execute(python, self._handed())
         except NotExecuted as error:
             self._feed(events.ImageRefused(str(error)))
+        except Exception as error:
+            logger.exception("a bug in changeover: the new program could not be executed")
+            self._feed(events.ImageRefused(f"a bug in changeover: {error!r}"))

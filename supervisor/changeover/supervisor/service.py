@@ -286,6 +286,7 @@ class Service:
 
     def stop(self, urgency: Urgency) -> None:
         """End the service; gracefully means that nobody who was let in by the kernel is turned away."""
+        self._replacement.call_off("the service is stopping")
         if urgency is Urgency.GRACEFUL and self._last_call is None:
             self._last_call = self._loop.create_task(self._stop_gracefully())
         else:
