@@ -156,6 +156,9 @@ async def test_a_program_that_speaks_otherwise_with_workers_is_refused(story: St
 FAILURES = {
     "raises": "raise RuntimeError('on purpose')",
     "exits": "raise SystemExit(5)",
+    "raises where nobody reads": (
+        "import os; nobody, end = os.pipe(); os.close(nobody); os.dup2(end, 2); raise RuntimeError('on purpose')"
+    ),
     "stands still": "import time; time.sleep(60)",
 }
 

@@ -43,6 +43,8 @@ def execute(launch: Launch, python: str, archive: int, handed: Handed) -> NoRetu
     inherited = (*full.descriptors(), taken, passed, plan, archive)
     environment = {**launch.again(), handing.VARIABLE: str(passed)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, RULES)
+    # The launcher that we came through may have its deadline still ahead; the next one would not know what it means.
+    deadline, _ = signal.setitimer(signal.ITIMER_REAL, 0)
     try:
         _set_inheritable(inherited, True)
         os.chdir(launch.directory)
@@ -53,6 +55,7 @@ def execute(launch: Launch, python: str, archive: int, handed: Handed) -> NoRetu
         _set_inheritable(inherited, False)
         for fd in opened:
             os.close(fd)
+        signal.setitimer(signal.ITIMER_REAL, deadline)
         raise NotExecuted(python, error.strerror or str(error)) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -47,7 +48,8 @@ class Launcher:
         except BaseException as error:
             if self._has_taken_over():
                 raise
-            traceback.print_exc()
+            with suppress(OSError, ValueError):  # whoever read it may be gone
+                traceback.print_exc()
             self._go_back(f"it failed before it took over: {error!r}")
         sys.exit(0)
 
@@ -71,8 +73,9 @@ class Launcher:
         environment = {**self._plan["environment"], self._plan["reason"]: reason}
         os.chdir(self._plan["directory"])
         python, archive = self._plan["python"], f"/proc/self/fd/{self._plan['archive']}"
-        sys.stderr.write(f"changeover: the new program does not run ({reason}): going back\n")
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"changeover: the new program does not run ({reason}): going back\n")
+            sys.stderr.flush()
         os.execve(python, [python, "-P", archive, RESUME, *self._plan["arguments"]], environment)
 
 
