@@ -192,6 +192,33 @@ async def test_a_program_that_does_not_take_over_makes_room_for_the_one_before(s
         assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
 
 
+async def test_a_program_that_fails_once_it_listens_takes_no_address_away(story: Story) -> None:
+    story.write("1.0")
+    launched = (
+        "import sys\n"
+        "if 'launch' in sys.orig_argv:\n"
+        "    import changeover.supervisor.service as service\n"
+        "    async def broken(*_): raise RuntimeError('on purpose')\n"
+        "    service.Service.start = broken\n"
+    )
+    python = environment(story.folder / "venv", at_start=launched)
+    path = story.folder / "shop.sock"
+    async with story.server(bind=f"unix:{path}") as server:
+        assert (await upgrade(story, f"--python={python}")).returncode == 1
+        assert (await story.get(server, "/shop")).words[:2] == ["1.0", "1"]
+    assert not path.exists()
+
+
+async def test_a_runtime_directory_that_was_tidied_up_holds_up_no_upgrade(story: Story) -> None:
+    story.write("1.0")
+    async with story.server() as server:
+        before = serving(await server.status())
+        (story.folder / "runtime" / "secret").unlink()
+        result = await upgrade(story)
+        assert result.returncode == 0, result.stderr
+        assert serving(await server.status()) == before
+
+
 async def test_a_cutover_that_runs_goes_first(story: Story) -> None:
     story.write("1.0")
     async with story.server() as server:

@@ -59,12 +59,25 @@ async def take_footing(
     estate = await asyncio.to_thread(runtime.find_estate, host.account, links, held)
     stack.callback(estate.close)
     runtime.refuse_foreign(estate, journal)
-    fresh = estate.empty and handed is None
-    secret = runtime.make_secret() if fresh else runtime.read_secret(estate)
+    secret = _secret(runtime, estate, handed)
     listeners = host.listen(estate.sockets)
-    stack.callback(listeners.close)
+    stack.callback(_close, listeners, runtime)
     cell = runtime.make_cell() if estate.cell is None else CellWriter(os.dup(estate.cell))
     stack.callback(cell.close)
     page = counts.create() if estate.counts is None else os.dup(estate.counts)
     stack.callback(os.close, page)
     return Footing(runtime, estate, listeners, cell, page, secret)
+
+
+def _close(listeners: Listeners, runtime: RuntimeDirectory) -> None:
+    """Close what is listened on; where somebody serves on, clients have to find the socket's file."""
+    if runtime.is_lived_in():
+        for listener in listeners.bound:
+            listener.leave_file()
+    listeners.close()
+
+
+def _secret(runtime: RuntimeDirectory, estate: Estate, handed: Handed | None) -> str:
+    if handed is not None and handed.secret:
+        return handed.secret
+    return runtime.make_secret() if estate.empty and handed is None else runtime.read_secret(estate)

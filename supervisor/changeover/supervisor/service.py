@@ -374,6 +374,7 @@ class Service:
             footing.belongings(),
             self._cohorts.links(),
             self._control.descriptor,
+            secret=footing.secret,
         )
 
     def _discarded(self) -> dict[str, int]:

@@ -251,14 +251,15 @@ class RuntimeDirectory:
             DirectoryUnfit: Something that is none of ours has the name of one of them.
         """
         try:
-            if not self._is_lived_in():
+            if not self.is_lived_in():
                 self.clear()
                 if self.path != self.real:
                     self.path.unlink(missing_ok=True)
         finally:
             self._lock.release()
 
-    def _is_lived_in(self) -> bool:
+    def is_lived_in(self) -> bool:
+        """Whether a process serves on that can be adopted."""
         names = [path.name for path in self._ours() if path.match("zygote-*.sock") or path.match("worker-*.sock")]
         return any(has_socket(folder / name) for name in names for folder in {self.real, self.path})
 

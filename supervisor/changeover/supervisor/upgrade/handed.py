@@ -30,6 +30,7 @@ class Handed(msgspec.Struct, frozen=True):
         zygotes: Connections to zygotes, by the name of the zygote's socket.
         control: The listening control socket; -1 when it was not served.
         ready: Pipe to write `READY` into.
+        secret: What the nonces of workers are derived from; its file may have been tidied away since.
     """
 
     version: str
@@ -39,6 +40,7 @@ class Handed(msgspec.Struct, frozen=True):
     zygotes: dict[str, int] = {}
     control: int = -1
     ready: int = -1
+    secret: str = ""
 
     def descriptors(self) -> tuple[int, ...]:
         """All of them."""
