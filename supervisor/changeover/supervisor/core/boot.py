@@ -220,8 +220,9 @@ class Start:
             if self._all_parked() and self._ledger.revealed:
                 self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
         if not self._retirement.complete and not self._zygotes.adopting and self.listening:
-            self._retirement.complete = True
+            self._retirement.complete = self._children.complete = True
             self._retirement.review()
+            self._children.fill()
         held_up = self.state is not State.OPEN or self._zygotes.adopting or self._reception.raising
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
@@ -243,6 +244,7 @@ class Start:
         self._retirement.inherit(booted.recovered.unretired)
         committed = self._ledger.committed
         self._zygotes.adopt(booted.zygotes, committed)
+        self._children.complete = not self._zygotes.adopting
         for child in booted.living:
             self._children.adopt(child)
         self._children.scale(self.slots)

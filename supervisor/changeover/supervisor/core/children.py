@@ -40,8 +40,8 @@ class Children:
     """
 
     __slots__ = (
-        "_buried", "_cohorts", "_ledger", "_out", "_policy", "_roster", "_secret", "leaving", "rolled", "slots",
-        "staffing",
+        "_buried", "_cohorts", "_ledger", "_out", "_policy", "_roster", "_secret", "complete", "leaving", "rolled",
+        "slots", "staffing",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -62,6 +62,8 @@ class Children:
         """The roll whose workers serve; None before the first."""
         self.staffing = True
         """Whether slots are filled at all; not while the service stops."""
+        self.complete = True
+        """Whether it is known who lives: before that a slot may be somebody's who is not heard of yet."""
 
     # ---- filling ----
 
@@ -128,7 +130,7 @@ class Children:
 
     def fill(self) -> None:
         """Order a worker for every vacant slot, when there is somebody to order from."""
-        if not self.staffing:
+        if not (self.staffing and self.complete):
             return
         for slot in self._roster.in_state(State.VACANT):
             if (cohort := self._cohorts.get(slot.rolled)) is not None:

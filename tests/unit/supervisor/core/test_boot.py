@@ -246,3 +246,26 @@ def test_an_adopted_worker_hears_of_the_new_term_as_soon_as_it_listens() -> None
     bench.feed(events.Subscribed(ORPHAN))
     assert bench.said(messages.Welcome)
     assert not bench.said(messages.Pulse)
+
+
+def test_no_slot_is_filled_that_may_be_that_of_a_worker_whose_zygote_is_still_to_be_heard() -> None:
+    bench = Bench()
+    rolled, leaving = WorkerId(2, 2, 1_000_003), WorkerId(1, 1, 1_000_002)
+    recovered = Recovered(JOURNAL, 1, 2, snapshot(2, rolled=2))
+    bench.feed(events.Booted(recovered, 2, SECRET, 2, (ZygoteFound(1, 1), ZygoteFound(2, 2))))
+    bench.feed(events.ZygoteReady(2, (Child(rolled, 102, 2),)))
+    assert not bench.all(effects.Fork)
+    bench.feed(events.ZygoteReady(1, (Child(leaving, 101, 1),)))
+    assert not bench.all(effects.Signal)
+    assert set(bench.living()) >= {rolled, leaving}
+    assert [effect.worker.slot for effect in bench.all(effects.Fork)] == [0]
+
+
+def test_slots_are_filled_once_a_zygote_that_was_to_be_heard_is_gone() -> None:
+    bench = Bench()
+    recovered = Recovered(JOURNAL, 1, 2, snapshot(2, rolled=2))
+    bench.feed(events.Booted(recovered, 1, SECRET, 2, (ZygoteFound(1, 1), ZygoteFound(2, 2))))
+    bench.feed(events.ZygoteReady(2))
+    assert not bench.all(effects.Fork)
+    bench.feed(events.ZygoteLost(1, "killed"))
+    assert [effect.worker.cohort for effect in bench.all(effects.Fork)] == [2]
