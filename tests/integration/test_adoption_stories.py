@@ -28,6 +28,18 @@ async def slowly(self):
 Journal.recover = slowly
 """
 
+BLOCKING = """
+import os, time
+from types import SimpleNamespace
+
+async def stands_still(seconds):
+    GATE.with_name("blocked").write_text(str(os.getpid()))
+    time.sleep(seconds)
+
+asyncio = SimpleNamespace(sleep=stands_still)
+"""
+"""A plugin that waits with the thread of its worker, and not with the loop."""
+
 
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
@@ -179,6 +191,25 @@ async def test_a_zygote_that_does_not_answer_is_replaced_and_its_workers_are_kep
         kill(before[0])
         await gone(before[0])
         assert before[1] in await all_serve(second)
+
+
+async def test_a_worker_that_is_too_busy_to_be_found_ends_its_request_and_leaves(story: Story) -> None:
+    story.write("1.0", top=BLOCKING)
+    async with abandoned(story) as first:
+        before = serving(await first.status())
+        [address] = first.addresses
+        zygote = zygote_of(before[0])
+        connection = await Connection.open(address)
+        await connection.ask("/shop/slow")
+        await until(lambda: (story.folder / "blocked").exists())
+        kill(zygote)
+    busy = int((story.folder / "blocked").read_text())
+    async with story.server(env=ORPHAN) as second:
+        assert busy not in await all_serve(second)
+        story.open_gate()
+        assert (await connection.answer()).words[:2] == ["1.0", "1"]
+        connection.close()
+        await gone(busy)
 
 
 async def test_processes_of_another_journal_are_named_and_left_alone(story: Story) -> None:

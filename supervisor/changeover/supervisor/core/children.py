@@ -146,7 +146,7 @@ class Children:
     def adopt(self, found: Child) -> bool:
         """Take over a worker of a former supervisor; False when it is dead, or its slot filled or not wanted."""
         self._ledger.skip_incarnation(found.worker.incarnation)
-        if found.worker.incarnation in self._buried:
+        if self.is_buried(found.worker):
             return False
         slot = self._roster.open(found.worker.slot, found.rolled)
         if not child.TABLE.lists(slot.state, Cause.ADOPTED):
@@ -205,6 +205,10 @@ class Children:
         """Whoever tells that this worker lives is mistaken from here on."""
         if not self._ledger.is_ours(worker.incarnation):
             self._buried.add(worker.incarnation)
+
+    def is_buried(self, worker: WorkerId) -> bool:
+        """Whether this worker of a former supervisor is confirmed dead."""
+        return worker.incarnation in self._buried
 
     def exited(self, slot: Slot, status: int | None, cause: str) -> None:
         """A worker is confirmed dead, or was never born."""

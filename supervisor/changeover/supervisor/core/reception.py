@@ -85,13 +85,23 @@ class Reception:
         slot = self._roster.find(worker) or self._adopted(worker, message)
         if slot is None or slot.member is None:
             self._out.ignore(worker, "Hello", "nobody's worker")
-            self._out.put(Signal(worker, ProcessSignal.KILL))
+            self._send_away(message)
             return
         if message.protocol != PROTOCOL_VERSION:
             self._children.leaving.kill(slot, f"speaks protocol {message.protocol}, not {PROTOCOL_VERSION}")
             return
         self._raise_to(message.stamp.epoch, message.prepared)
         self._greet(slot, slot.member, message)
+
+    def _send_away(self, message: Hello) -> None:
+        """Nobody's worker serves no longer: it would take connections in, and answer none after the next commit."""
+        worker = message.worker
+        if self._ledger.is_ours(worker.incarnation):
+            self._out.put(Signal(worker, ProcessSignal.KILL))
+        elif not self._children.is_buried(worker):
+            # It was busy for so long that its slot was filled. What it has begun it ends.
+            self._out.put(Hold(worker, message.pid))
+            self._out.put(Signal(worker, ProcessSignal.TERM))
 
     def _greet(self, slot: Slot, member: Member, message: Hello) -> None:
         first = not member.greeted

@@ -269,3 +269,17 @@ def test_slots_are_filled_once_a_zygote_that_was_to_be_heard_is_gone() -> None:
     assert not bench.all(effects.Fork)
     bench.feed(events.ZygoteLost(1, "killed"))
     assert [effect.worker.cohort for effect in bench.all(effects.Fork)] == [2]
+
+
+def test_a_worker_that_is_heard_when_its_slot_is_filled_ends_what_it_has_begun_and_leaves() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING), events.ZygoteReady(1))
+    [fresh] = bench.living()
+    bench.greet(ORPHAN, epoch=7)
+    assert bench.all(effects.Hold) == [effects.Hold(ORPHAN, 100)]
+    assert bench.all(effects.Signal) == [effects.Signal(ORPHAN, effects.ProcessSignal.TERM)]
+    bench.feed(events.WorkerExited(ORPHAN, None))
+    bench.forget()
+    bench.greet(ORPHAN, epoch=7)
+    assert not bench.all(effects.Hold)
+    assert bench.living() == [fresh]
