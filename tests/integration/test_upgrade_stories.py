@@ -209,6 +209,16 @@ async def test_a_program_that_fails_once_it_listens_takes_no_address_away(story:
     assert not path.exists()
 
 
+async def test_as_many_workers_are_wanted_as_before(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(1) as server:
+        server.signal(signal.SIGTTIN)
+        before = serving(await status_when(server, lambda status: len(serving(status)) == 2))
+        assert (await upgrade(story)).returncode == 0
+        status = await status_when(server, lambda status: status.term == 2 and len(serving(status)) == 2)
+        assert (serving(status), len(status.slots)) == (before, 2)
+
+
 async def test_a_runtime_directory_that_was_tidied_up_holds_up_no_upgrade(story: Story) -> None:
     story.write("1.0")
     async with story.server() as server:

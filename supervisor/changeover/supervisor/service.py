@@ -199,7 +199,8 @@ class Service:
         self._footing = footing
         self._listeners = listeners = footing.listeners
         self._journal = journal
-        self._slots = settings.slots(os.cpu_count() or 1)
+        scaled = -1 if program.handed is None else program.handed.slots
+        self._slots = settings.slots(os.cpu_count() or 1) if scaled < 0 else scaled
         self._worker_settings = worker_settings(settings, footing.runtime.path, store, footing.belongings())
         self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
@@ -375,6 +376,7 @@ class Service:
             self._cohorts.links(),
             self._control.descriptor,
             secret=footing.secret,
+            slots=self._wanted(),
         )
 
     def _discarded(self) -> dict[str, int]:

@@ -113,6 +113,8 @@ def hold_by_pid(pid: int, cell: Path) -> int | None:
     Returns:
         The pidfd; None when there is no such worker, or not any more.
     """
+    if pid == os.getpid():
+        return None  # we map it too, and do not end ourselves because a worker says so
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:

@@ -31,6 +31,7 @@ class Handed(msgspec.Struct, frozen=True):
         control: The listening control socket; -1 when it was not served.
         ready: Pipe to write `READY` into.
         secret: What the nonces of workers are derived from; its file may have been tidied away since.
+        slots: How many workers are wanted by now; -1 = as many as the settings say.
     """
 
     version: str
@@ -41,6 +42,7 @@ class Handed(msgspec.Struct, frozen=True):
     control: int = -1
     ready: int = -1
     secret: str = ""
+    slots: int = -1
 
     def descriptors(self) -> tuple[int, ...]:
         """All of them."""

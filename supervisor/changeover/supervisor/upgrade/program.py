@@ -39,8 +39,9 @@ class Program:
         return self._launch.python
 
     def keep(self) -> None:
-        """Keep what runs, beside everything else, for the way back to it; called on the loop."""
-        self._archive = asyncio.ensure_future(asyncio.to_thread(keep_program))
+        """Keep what runs, once, beside everything else, for the way back to it; called on the loop."""
+        if self._archive is None:
+            self._archive = asyncio.ensure_future(asyncio.to_thread(keep_program))
 
     async def rehearse(self, python: str, copy_journal: Callable[[Path], Awaitable[None]], handed: Handed) -> str:
         """Try another program in a child.
