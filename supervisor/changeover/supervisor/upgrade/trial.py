@@ -36,8 +36,10 @@ def understand(question: Question) -> Answer:
     journal = JournalFile(Path(question.journal), KEPT)
     journal.recover()
     journal.close()
+    # Not behind them: what follows a `--` is no flag.
+    name, *arguments = question.arguments
     try:
-        command.main([*question.arguments, "--check-config"], prog_name="changeover")
+        command.main([name, "--check-config", *arguments], prog_name="changeover")
     except SystemExit as leaving:
         if leaving.code:
             raise
