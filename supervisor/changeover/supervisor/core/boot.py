@@ -90,7 +90,7 @@ class Start:
     """
 
     __slots__ = (
-        "_booted", "_children", "_coordinator", "_ledger", "_out", "_policy", "_reception",
+        "_booted", "_children", "_coordinator", "_heard", "_ledger", "_out", "_policy", "_reception",
         "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
         "settled", "slots", "state",
     )  # fmt: skip
@@ -111,6 +111,7 @@ class Start:
         self._out = parts.out
         self._undecided = booted.recovered.undecided
         self._stop: Urgency | None = None
+        self._heard = 0.0
         self.state = TABLE.start
         self.slots = booted.slots
         self.settled = False
@@ -219,14 +220,21 @@ class Start:
             self.settled = any(slot.state is ChildState.SERVING for slot in wanted)
             if self._all_parked() and self._ledger.revealed:
                 self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
-        if not self._retirement.complete and not self._zygotes.adopting and self.listening:
-            self._retirement.complete = self._children.complete = True
-            self._retirement.review()
+        if not self._children.complete and not self._zygotes.adopting and self.listening:
+            self._children.complete = True
             self._children.fill()
+        if not self._retirement.complete and self._all_heard:
+            self._retirement.complete = True
+            self._retirement.review()
         held_up = self.state is not State.OPEN or self._zygotes.adopting or self._reception.raising
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
             self._coordinator.proceed()
+
+    @property
+    def _all_heard(self) -> bool:
+        """Whether everybody has introduced itself: who leaves and has no zygote does so at a heartbeat."""
+        return self._children.complete and self.listening and self._out.now >= self._heard
 
     def _failing(self) -> bool:
         committed = self._ledger.committed
@@ -242,6 +250,8 @@ class Start:
         self._out.set_timer(Timer(TimerKind.HEARTBEAT), rhythm.heartbeat)
         self._out.set_timer(Timer(TimerKind.REPEAT), rhythm.repeat)
         self._retirement.inherit(booted.recovered.unretired)
+        if booted.recovered.unretired and (booted.zygotes or booted.living):
+            self._heard = self._out.now + rhythm.silence
         committed = self._ledger.committed
         self._zygotes.adopt(booted.zygotes, committed)
         self._children.complete = not self._zygotes.adopting

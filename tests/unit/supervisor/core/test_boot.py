@@ -3,7 +3,7 @@ import pytest
 
 from changeover.supervisor.core import boot, effects, events, records
 from changeover.supervisor.core.children import nonce
-from changeover.supervisor.core.entries import Aborted, Recovered, TermBegun, Trigger
+from changeover.supervisor.core.entries import Aborted, Recovered, Retired, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
 from changeover.supervisor.core.outcome import Refused
 from changeover.supervisor.core.policy import Boot, Policy
@@ -283,3 +283,20 @@ def test_a_worker_that_is_heard_when_its_slot_is_filled_ends_what_it_has_begun_a
     bench.greet(ORPHAN, epoch=7)
     assert not bench.all(effects.Hold)
     assert bench.living() == [fresh]
+
+
+def test_no_epoch_is_retired_before_those_who_leave_without_a_zygote_had_time_to_say_what_they_hold() -> None:
+    bench = Bench()
+    rolled, leaving = WorkerId(2, 2, 1_000_003), WorkerId(1, 1, 1_000_002)
+    recovered = Recovered(JOURNAL, 1, 2, snapshot(2, rolled=2), unretired=(1,))
+    bench.feed(events.Booted(recovered, 1, SECRET, 2, (ZygoteFound(2, 2),)))
+    bench.feed(events.ZygoteReady(2, (Child(rolled, 102, 2),)))
+    bench.greet(rolled, epoch=2)
+    assert Retired(1) not in bench.entries()
+    old = unit("pricing", 1)
+    bench.hear(leaving, messages.Hello, 1, PROTOCOL_VERSION, nonce(SECRET, leaving), 101, None, (old,), 1)
+    bench.now += 60
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert Retired(1) not in bench.entries()
+    bench.feed(events.WorkerExited(leaving, 0))
+    assert Retired(1) in bench.entries()
