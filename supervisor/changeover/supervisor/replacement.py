@@ -51,6 +51,11 @@ class Replacement:
         self._stopping = ""
         self._becoming: asyncio.TimerHandle | None = None
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether this program is the one that runs the service, for good."""
+        return self._inherited is None
+
     async def rehearse(self, python: str) -> None:
         """Try another program in a child; answered by ImageRehearsed or ImageRefused."""
         try:

@@ -151,8 +151,9 @@ async def _serve_on(
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox)
         status = await service.ended
-        if status == BUG:
-            # As if killed: whoever serves on needs the sockets, and a successor finds them by those.
+        if status == BUG and service.taken_over:
+            # As if killed: whoever serves on needs the sockets, and a successor finds them by those. A program that
+            # has not taken over ends as its launcher expects it, and makes room for the one before.
             service.tell_rest()
             log.flush()
             os._exit(BUG)
@@ -302,6 +303,11 @@ class Service:
         self._watching.hear(record)
         self._host.hear(record)
         self._replacement.hear(record)
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether no program before this one would come back."""
+        return self._replacement.taken_over
 
     def tell_rest(self) -> None:
         """Tell what waits to be told."""

@@ -24,6 +24,7 @@ from typing import NoReturn
 import msgspec
 import setproctitle
 
+from changeover.workers.link.credentials import ROOT, peer_is_us
 from changeover.workers.link.packets import receive_packet, send_packet
 from changeover.workers.protocol import forking
 from changeover.workers.protocol.codec import MalformedFrame
@@ -154,9 +155,13 @@ class Zygote:
 
     def _accept(self) -> None:
         try:
-            self._supervisor, _ = self._listening.accept()
+            accepted, _ = self._listening.accept()
         except OSError:
             return
+        if not peer_is_us(accepted, ROOT):
+            accepted.close()
+            return
+        self._supervisor = accepted
         self._supervisor.setblocking(False)
         if self._setup is not None:
             self._introduce()

@@ -90,7 +90,7 @@ class Start:
     """
 
     __slots__ = (
-        "_booted", "_children", "_coordinator", "_heard", "_ledger", "_out", "_policy", "_reception",
+        "_booted", "_children", "_coordinator", "_heard", "_ledger", "_obstacle", "_out", "_policy", "_reception",
         "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
         "settled", "slots", "state",
     )  # fmt: skip
@@ -111,6 +111,7 @@ class Start:
         self._out = parts.out
         self._undecided = booted.recovered.undecided
         self._stop: Urgency | None = None
+        self._obstacle: str | None = None
         self._heard = 0.0
         self.state = TABLE.start
         self.slots = booted.slots
@@ -134,7 +135,7 @@ class Start:
         self._move(Cause.WRITTEN)
         committed = self._ledger.committed
         self._out.tell(records.TermBegan(term, 0 if committed is None else committed.epoch))
-        if not self._shutdown.begun:
+        if not self._shutdown.begun and self._coordinator.obstacle == self._obstacle:
             self._coordinator.obstacle = None
         if self._undecided is not None:
             self._coordinator.settle_left_over(self._undecided)
@@ -152,6 +153,7 @@ class Start:
         why = f"the journal cannot be written: {reason}"
         self._out.tell(records.ReadOnly(reason))
         if not self._shutdown.begun:
+            self._obstacle = why
             self._coordinator.obstruct(why)
         self._out.set_timer(Timer(TimerKind.REWRITE), self._policy.deadlines.reread)
         if first:

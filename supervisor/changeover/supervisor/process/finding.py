@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from changeover.supervisor.process.estate import Estate, FoundWorker, FoundZygote
 from changeover.supervisor.process.held_worker import reaped
-from changeover.supervisor.process.holders import holders_of_path
+from changeover.supervisor.process.holders import Holder, holders_of_path
 from changeover.supervisor.process.stacks import StacksFile
 from changeover.supervisor.process.zygote_process import HeldZygote
 from changeover.workers.link.packets import Packet, receive_packet, send_packet
@@ -87,7 +87,7 @@ def _ask_zygote(place: Place, path: Path, until: float) -> tuple[forking.Ready, 
             return report, packet, sock, path
         packet.close_fds()
     sock.close()
-    _kill_listener(path)
+    _kill_listener(path, place.user)
     return None
 
 
@@ -198,12 +198,23 @@ def _read(decode: Callable[[bytes], T], packet: bytes) -> T | None:
         return None
 
 
-def _kill_listener(path: Path) -> None:
-    """Kill whoever holds the zygote's socket, and wait until it is gone."""
+def _is_still(holder: Holder, holders: tuple[Holder, ...]) -> bool:
+    return any((now.pid, now.started) == (holder.pid, holder.started) for now in holders)
+
+
+def _user_of(pid: int) -> int | None:
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return None
+
+
+def _kill_listener(path: Path, user: int) -> None:
+    """Kill whoever of the service's user holds the zygote's socket, and wait until it is gone."""
     for holder in holders_of_path(path):
         with suppress(ProcessLookupError):
             pidfd = os.pidfd_open(holder.pid)
-            if any((now.pid, now.started) == (holder.pid, holder.started) for now in holders_of_path(path)):
+            if _is_still(holder, holders_of_path(path)) and _user_of(holder.pid) == user:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 select.select([pidfd], [], [], KILLED)
                 reaped(pidfd)

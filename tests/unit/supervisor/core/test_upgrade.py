@@ -7,7 +7,8 @@ from changeover.supervisor.core.entries import Aborted, Origin, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, Refused
 from changeover.workers.protocol import messages
-from tests.machines import RELOAD, Bench, snapshot
+from changeover.workers.protocol.epoch import Stamp
+from tests.machines import JOURNAL, RELOAD, Bench, snapshot
 
 WISH = events.UpgradeRequested(7, Origin(Trigger.COMMAND), "/new/python")
 DEADLINE = Timer(TimerKind.UPGRADE)
@@ -117,3 +118,12 @@ def test_workers_are_told_nothing_of_it(bench: Bench) -> None:
     bench.feed(WISH, events.ImageRehearsed("2.0"))
     assert not bench.said(messages.Abort)
     assert not bench.all(effects.Signal)
+
+
+def test_a_term_that_is_written_meanwhile_lets_nothing_in_between(bench: Bench) -> None:
+    bench.feed(WISH, events.ImageRehearsed("2.0"))
+    worker = bench.living()[0]
+    bench.feed(events.Received(messages.Beat(Stamp(JOURNAL, 9, 1), worker, 1)))
+    bench.feed(events.CutoverRequested(3, RELOAD))
+    assert isinstance(bench.outcomes()[3], Refused)
+    assert not bench.all(effects.Scan)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from changeover.workers.handover.link import Link, peer_is_us
+from changeover.workers.handover.link import Link
+from changeover.workers.link.credentials import peer_is_us
 
 Ends = tuple[Link, socket.socket]
 

@@ -4,24 +4,12 @@ import asyncio
 import errno
 import os
 import socket
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from changeover.workers.handover.messages import MAX_PACKET
+from changeover.workers.link.credentials import peer_is_us
 from changeover.workers.link.packets import Packet, receive_packet, send_packet
-
-_CREDENTIALS = struct.Struct("3i")
-
-
-ROOT = 0
-
-
-def peer_is_us(sock: socket.socket, *others: int) -> bool:
-    """Whether the other end runs as the user that we run as, or as one of `others`."""
-    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(told)
-    return uid in (os.geteuid(), *others)
 
 
 def dial(path: Path) -> socket.socket:

@@ -13,7 +13,7 @@ from pathlib import Path
 from changeover.workers.handover import effects, events
 from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
-from changeover.workers.handover.link import ROOT, Link, peer_is_us
+from changeover.workers.handover.link import Link
 from changeover.workers.handover.messages import (
     MOST_TOGETHER,
     Adopted,
@@ -26,6 +26,7 @@ from changeover.workers.handover.messages import (
 )
 from changeover.workers.handover.receiver import Receiver
 from changeover.workers.http.connections import Connections
+from changeover.workers.link.credentials import ROOT, peer_is_us
 from changeover.workers.link.packets import Packet
 from changeover.workers.protocol.belongings import ASK
 from changeover.workers.protocol.codec import MalformedFrame

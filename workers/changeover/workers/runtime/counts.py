@@ -11,6 +11,7 @@ without anybody in the middle. Who writes what:
   says that a living worker waits for its first connection, and that the others had better let it.
 """
 
+import fcntl
 import mmap
 import os
 from collections.abc import Iterator
@@ -27,8 +28,10 @@ def create() -> int:
     Returns:
         A descriptor that the caller owns; it is not inherited over exec unless the caller says so.
     """
-    fd = os.memfd_create("changeover-counts", os.MFD_CLOEXEC)
+    fd = os.memfd_create("changeover-counts", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, NOBODY.to_bytes(WORD, "little") * SLOTS)
+    # A page that one process cut off would end every other one that looks at it.
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return fd
 
 
