@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.server import Committed, Planned, Refused, Server, Strategy
+from changeover.server import Committed, Planned, Refused, Server, ServerFailed, Strategy
 from changeover.supervisor.control import SlotState, StatusView
 from tests.service import Answer, Connection, Story, gone, status_when
 from tests.waits import until
@@ -357,3 +357,62 @@ async def test_a_stop_while_a_removed_address_lingers_answers_who_waits_there(pl
         assert (await connection.answer()).status == 200
         connection.close()
     assert "Traceback" not in server.logs
+
+
+async def killed(server: Server) -> None:
+    """The supervisor dies, and its workers serve on."""
+    os.kill(server.pid, signal.SIGKILL)
+    await gone(server.pid)
+
+
+async def test_a_supervisor_that_starts_again_goes_on_where_what_serves_is_and_closes_what_was_removed(
+    place: Place, free: str
+) -> None:
+    first, third = unused(), unused()
+    place.bind(first)
+    with pytest.raises(ServerFailed):
+        async with place.server() as server:
+            place.bind(free)
+            assert isinstance(await server.reload(), Committed)
+            await killed(server)
+    place.bind(third)
+    async with place.server() as server:
+        assert (await server.status()).listen == (free,)
+        assert (await answer(free)).words[1] == "2"
+        await refuses(first)
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed)
+        assert (await answer(third)).words[1] == "3"
+        await refuses(free)
+
+
+async def test_what_was_removed_and_closed_stays_so_when_a_supervisor_starts_again(place: Place, free: str) -> None:
+    first = unused()
+    place.bind(first)
+    with pytest.raises(ServerFailed):
+        async with place.server() as server:
+            place.bind(free)
+            assert isinstance(await server.reload(), Committed)
+            await refuses(first)
+            await killed(server)
+    async with place.server() as server:
+        status = await server.status()
+        assert (status.listen, status.leaving) == ((free,), ())
+        with pytest.raises(ConnectionRefusedError):
+            await Connection.open(first)
+        assert (await answer(free)).words[1] == "2"
+
+
+async def test_an_upgrade_keeps_the_addresses(place: Place, free: str) -> None:
+    first = unused()
+    place.bind(first)
+    async with place.server() as server:
+        place.bind(free)
+        assert isinstance(await server.reload(), Committed)
+        await refuses(first)
+        os.kill(server.pid, signal.SIGUSR2)
+        status = await status_when(server, lambda status: status.term == 2 and status.slots)
+        assert status.listen == (free,)
+        place.bind(free, first)
+        assert isinstance(await server.reload(), Committed)
+        assert (await answer(first)).words[1] == "3"
