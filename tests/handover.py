@@ -35,6 +35,7 @@ class Side:
         room: How many more it may hold.
         reception: Takes connections.
         departure: Hands them over.
+        waited: How long each had waited that nobody took, in seconds.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Side:
         *,
         journal: str = JOURNAL,
         patience: float = PATIENCE,
+        window: float = 0.0,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.worker = worker_id(incarnation)
@@ -60,8 +62,16 @@ class Side:
             lambda: self.room,
             lambda: (b"nobody's", ()),
         )
+        self.waited: list[float] = []
         self.departure = Departure(
-            loop, runtime, self.worker, lambda: Stamp(journal, 1, incarnation), connections, patience
+            loop,
+            runtime,
+            self.worker,
+            lambda: Stamp(journal, 1, incarnation),
+            connections,
+            patience,
+            window,
+            self.waited.append,
         )
 
     async def leave_to(self, *others: "Side") -> None:
@@ -96,11 +106,18 @@ class Sides:
         self._runtime = runtime
         self._server = server
 
-    def first(self, patience: float = PATIENCE) -> Side:
+    def first(self, patience: float = PATIENCE, window: float = 0.0) -> Side:
         """The worker that accepts."""
-        return self.add(server=self._server, patience=patience)
+        return self.add(server=self._server, patience=patience, window=window)
 
-    def add(self, *, server: WireServer | None = None, journal: str = JOURNAL, patience: float = PATIENCE) -> Side:
+    def add(
+        self,
+        *,
+        server: WireServer | None = None,
+        journal: str = JOURNAL,
+        patience: float = PATIENCE,
+        window: float = 0.0,
+    ) -> Side:
         """One more worker; `server` accepts for it, if given."""
         if server is None:
             dispatcher = FakeDispatcher(self._server.dispatcher.answer)
@@ -108,7 +125,9 @@ class Sides:
         else:
             dispatcher, connections = server.dispatcher, server.connections
         incarnation = len(self.all) + 1
-        side = Side(self._runtime, incarnation, dispatcher, connections, journal=journal, patience=patience)
+        side = Side(
+            self._runtime, incarnation, dispatcher, connections, journal=journal, patience=patience, window=window
+        )
         side.reception.start()
         self.all.append(side)
         return side

@@ -57,7 +57,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 NO_IO = frozenset(
     {"asyncio", "logging", "multiprocess", "os", "random", "signal", "socket", "threading", "time", "zmq"}
 )
-HANDOVER_CORE = ("adoption", "effects", "events", "inbound", "messages", "outbound", "parting", "receiver", "sender")
+HANDOVER_CORE = (
+    "adoption",
+    "effects",
+    "events",
+    "inbound",
+    "messages",
+    "outbound",
+    "parting",
+    "receiver",
+    "sender",
+    "spread",
+)
 PURE = (
     f"{SUPERVISOR}.core",
     f"{WORKERS}.participant",

@@ -11,7 +11,18 @@ CORES = (
     ROOT / "workers" / "changeover" / "workers" / "participant",
 )
 HANDOVER = ROOT / "workers" / "changeover" / "workers" / "handover"
-PASSING = ("adoption", "effects", "events", "inbound", "messages", "outbound", "parting", "receiver", "sender")
+PASSING = (
+    "adoption",
+    "effects",
+    "events",
+    "inbound",
+    "messages",
+    "outbound",
+    "parting",
+    "receiver",
+    "sender",
+    "spread",
+)
 """What decides in a handover; the rest of its package acts."""
 ALLOWED = {"collections", "dataclasses", "enum", "hashlib", "itertools", "typing", "msgspec"}
 MODULES = [

@@ -260,3 +260,53 @@ async def test_a_kill_mode_that_voids_the_promises_is_warned_of(
         if warned:
             await until(lambda: f"shop.service has KillMode={mode}" in log_of(story), log_of(story))
     assert (f"KillMode={mode}" in log_of(story)) is warned
+
+
+async def test_the_store_follows_the_addresses_that_a_reload_adds_and_removes(
+    story: Story, manager: FakeManager
+) -> None:
+    story.write("1.0")
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        first, second = shown(one), shown(other)
+    config = story.folder / "changeover.toml"
+
+    def bind(*addresses: str) -> None:
+        config.write_text(f"bind = {json.dumps(addresses)}\n[drain]\naddress = 0.2\n")
+
+    bind(first)
+    async with started(story, manager, f"--config={config}") as process:
+        await ready(manager)
+        bind(first, second)
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: manager.said(f"FDNAME={stored_name(second)}") == 1, log_of(story))
+        stored = [notice for notice in manager.notices if notice.descriptors]
+        assert [notice.lines[0] for notice in stored] == ["FDSTORE=1"] * 2
+        await until(lambda: manager.said("READY=1") == 2, log_of(story))
+        assert await answer(second) == 200
+        bind(second)
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: manager.said("FDSTOREREMOVE=1") == 1, log_of(story))
+        assert manager.said(f"FDNAME={stored_name(first)}") == 2
+        assert await answer(second) == 200
+
+
+async def test_a_socket_that_was_passed_is_added_by_a_reload_and_removed_without_being_ended(
+    story: Story, manager: FakeManager
+) -> None:
+    story.write("1.0")
+    config = story.folder / "changeover.toml"
+    config.write_text('bind = ["fd://web"]\n')
+    with socket.create_server(("127.0.0.1", 0)) as web, socket.create_server(("127.0.0.1", 0)) as admin:
+        names = {"LISTEN_FDNAMES": "web:admin"}
+        async with started(story, manager, f"--config={config}", sockets=[web, admin], env=names) as process:
+            await ready(manager)
+            config.write_text('bind = ["fd://web", "fd://admin"]\n')
+            process.send_signal(signal.SIGHUP)
+            assert await answer(shown(admin)) == 200
+            config.write_text('bind = ["fd://web"]\n')
+            process.send_signal(signal.SIGHUP)
+            await until(lambda: f"{shown(admin)} is closed" in log_of(story), log_of(story))
+            waiting = await Connection.open(shown(admin))
+            assert await answer(shown(web)) == 200
+            waiting.close()
+            assert manager.said("FDSTORE=1") == 0

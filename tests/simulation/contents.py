@@ -4,7 +4,9 @@ import enum
 from collections.abc import Iterable
 from random import Random
 
+from changeover.supervisor.core import holding
 from changeover.supervisor.core.entries import Held
+from changeover.supervisor.core.holding import addresses_content
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     HandlerRef,
@@ -33,6 +35,7 @@ class Flaw(enum.Enum):
 FORCED = "forced"
 """The label of what somebody forced."""
 PLUGINS = ("authz", "geo", "pricing")
+ADDRESSES = ("shop:1", "shop:2", "shop:3")
 
 
 def content(
@@ -42,6 +45,7 @@ def content(
     flaw: Flaw = Flaw.NONE,
     app: int = 0,
     rolls: bool = False,
+    listen: tuple[str, ...] = ADDRESSES[:1],
 ) -> Snapshot:
     """A generation of an application, and of three plugins with a pipeline each; what is unchanged keeps its identity.
 
@@ -52,6 +56,7 @@ def content(
         flaw: What it does to workers; part of its digest.
         app: The application's version: another one than before makes a roll.
         rolls: Whether it takes new processes even so.
+        listen: Where it is served: other addresses than before make a roll as well.
     """
     known = {} if before is None else {(unit.key.ref, unit.key.digest): unit.key for unit in before.units}
     plugins, pipelines, routes = [], [], []
@@ -65,9 +70,10 @@ def content(
         routes.append(Route(name, f"/{name}"))
     ref = UnitRef(UnitKind.APPLICATION, "app")
     key = known.get((ref, f"app-{app}"), UnitKey(ref, f"app-{app}", epoch))
-    rolled = epoch if rolls or before is None or app_of(before) != app else before.rolled
+    rolls = rolls or before is None or app_of(before) != app or before.listen != listen
+    rolled = epoch if rolls or before is None else before.rolled
     units: tuple[UnitSpec, ...] = (*plugins, ApplicationSpec(key, "app:app", "/app"), *pipelines)
-    return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled)
+    return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled, listen=listen)
 
 
 def name_of(versions: tuple[int, ...], app: int, flaw: Flaw) -> str:
@@ -94,6 +100,12 @@ def kept_back(disk: tuple[int, ...], serving: Snapshot | None, held: Iterable[He
         now if (name, str(wanted)) in shunned else wanted
         for name, wanted, now in zip(PLUGINS, disk, versions_of(serving), strict=True)
     )
+
+
+def listened(wanted: tuple[str, ...], serving: Snapshot | None, held: Iterable[Held]) -> tuple[str, ...]:
+    """Where a candidate is served: where what serves is, if a rollback set aside what is wanted."""
+    shunned = any(each.ref == holding.ADDRESSES and each.content == addresses_content(wanted) for each in held)
+    return serving.listen if shunned and serving is not None else wanted
 
 
 def changed(versions: tuple[int, ...], random: Random, fresh: int) -> tuple[int, ...]:

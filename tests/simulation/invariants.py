@@ -6,6 +6,8 @@ number, which the runner completes with the seed and the tail of the trace.
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEntry, Retired, Trigger
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
@@ -82,6 +84,15 @@ class Invariants:
         require(self.world.is_committed(epoch), 1, f"the cell says {epoch}, which is not on disk as committed")
         require(epoch >= self.cell, 1, f"the cell goes back from {self.cell} to {epoch}")
         self.cell = epoch
+
+    def on_listen(self, addresses: tuple[str, ...], bound: set[str]) -> None:
+        """Whatever is listened on beside `addresses` goes."""
+        journal = self.world.journal
+        committed = journal.snapshot(journal.committed)
+        require(
+            committed.listens_as(msgspec.structs.replace(committed, listen=addresses)), 1, f"{addresses} is not on disk"
+        )
+        require(set(addresses) <= bound, 2, f"epoch {committed.epoch} is to be served at {addresses}, bound is {bound}")
 
     def on_told(self, epoch: int) -> None:
         """Workers are told that `epoch` is committed."""

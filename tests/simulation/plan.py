@@ -43,6 +43,7 @@ class Plan:
         kill_silent: Whether silent workers are killed.
         flawed: Chance that a content breaks workers.
         rolls: Chance that a content needs new processes.
+        moves: Chance that it is served at other addresses.
         tires: After how many requests a worker is replaced, 0 for never.
         stops: When the service is stopped, seconds; None when it is not.
         absent: Longest time without a supervisor.
@@ -64,6 +65,7 @@ class Plan:
     kill_silent: bool
     flawed: float
     rolls: float
+    moves: float
     tires: int
     stops: float | None
     absent: float
@@ -88,6 +90,7 @@ class Plan:
             kill_silent=random.random() < 0.25,
             flawed=random.choice((0.0, 0.1, 0.3)),
             rolls=random.choice((0.0, 0.3, 0.6)),
+            moves=random.choice((0.0, 0.0, 0.3)),
             tires=random.choice((0, 0, 3)),
             stops=random.choice((None,) * 38 + (0.08, random.uniform(0.0, 4.0))),
             absent=random.choice((0.3, 0.6, 0.6, 4.5)),
@@ -113,6 +116,7 @@ class Plan:
             kill_silent=False,
             flawed=0.0,
             rolls=0.0,
+            moves=0.0,
             tires=0,
             stops=None,
             absent=0.3,

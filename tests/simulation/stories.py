@@ -50,6 +50,11 @@ class Story(World):
         self.plan.rolls = 0.0
         return ticket
 
+    def move(self, *listen: str) -> int:
+        """Edit where the service listens, and ask for it."""
+        self.listen = listen
+        return self.ask_again()
+
     def ask_again(self, action: Action = Action.RELOAD, force: bool = False) -> int:
         """Ask for what is on disk, or for what was before."""
         return self.ask(CutoverRequest(Origin(Trigger.COMMAND), action, force=force))

@@ -19,7 +19,7 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.simulation.contents import app_of, content, kept_back, name_of, versions_of
+from tests.simulation.contents import ADDRESSES, app_of, content, kept_back, listened, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision
 
 if TYPE_CHECKING:
@@ -37,10 +37,15 @@ class Supervisor:
     """
 
     def __init__(self, world: "World", machine: Machine) -> None:
+        epoch = world.journal.committed
         self.world = world
         self.machine = machine
         self.alive = True
         self.exited: int | None = None
+        # What it takes at its start, or from those who live.
+        self.bound = {*ADDRESSES[:1], *world.listen, *(() if not epoch else world.journal.snapshot(epoch).listen)}
+        self._candidate: set[str] = set()
+        self._binds = 0
         self.term = 0
         self._journal_busy = 0.0
         self._timers: dict[Timer, int] = {}
@@ -54,6 +59,9 @@ class Supervisor:
             effects.StoreCell: lambda effect: world.store_cell(effect.epoch),
             effects.Broadcast: lambda effect: world.broadcast(effect.message),
             effects.Unicast: lambda effect: world.unicast(effect.worker, effect.message),
+            effects.Bind: self._bind,
+            effects.Listen: self._listen,
+            effects.Unbind: lambda effect: self._unbind(),
             effects.StartZygote: lambda effect: world.start_zygote(effect.cohort),
             effects.AdoptZygote: lambda effect: world.zygotes[effect.cohort].adopt(),
             effects.StopZygote: lambda effect: world.zygotes[effect.cohort].stop(),
@@ -143,6 +151,34 @@ class Supervisor:
 
         self.world.agenda.after(self.world.random.uniform(0.001, 0.05), answer)
 
+    # ---- what is listened on ----
+
+    def _bind(self, effect: effects.Bind) -> None:
+        self._binds += 1
+        number = self._binds
+
+        def answer() -> None:
+            if not self.alive or number != self._binds:
+                return
+            if self.world.plan.fault and self.world.random.random() < 0.1:
+                refusal = Refusal(Stage.PREPARE, Fault.RESOURCE, "in use")
+                self.feed(events.BindRefused(effect.epoch, refusal))
+                return
+            self._candidate = set(effect.addresses) - self.bound
+            self.bound |= self._candidate
+            self.feed(events.Bound(effect.epoch))
+
+        self.world.agenda.after(self.world.random.uniform(0.001, 0.3), answer)
+
+    def _listen(self, effect: effects.Listen) -> None:
+        self.world.invariants.on_listen(effect.addresses, self.bound)
+        self.bound, self._candidate = set(effect.addresses), set()
+
+    def _unbind(self) -> None:
+        self._binds += 1
+        self.bound -= self._candidate
+        self._candidate = set()
+
     # ---- the rest ----
 
     def _scan(self, effect: effects.Scan) -> None:
@@ -157,7 +193,8 @@ class Supervisor:
         if world.random.random() < 0.04 and request.origin.trigger is not Trigger.BOOT:
             return world.random.choice((NothingChanged(), RollNeeded(("app: 1 file",)), ScanRefused(NO_MANIFEST)))
         versions = world.disk if request.force else kept_back(world.disk, effect.current, self.machine.view().held)
-        rolls = effect.current is not None and app_of(effect.current) != world.app
+        listen = listened(world.listen, effect.current, () if request.force else self.machine.view().held)
+        rolls = effect.current is not None and (app_of(effect.current), effect.current.listen) != (world.app, listen)
         if (
             versions != world.disk
             and effect.current is not None
@@ -167,7 +204,7 @@ class Supervisor:
             return HeldBack(("not taken: what was rolled back",))
         world.versions[name_of(versions, world.app, world.flaw)] = versions
         cold = request.origin.trigger is Trigger.BOOT
-        found = content(effect.epoch, versions, effect.current, world.flaw, world.app, rolls=cold)
+        found = content(effect.epoch, versions, effect.current, world.flaw, world.app, cold, listen)
         return Candidate(found, ("changed",))
 
     def _earlier(self, effect: effects.Scan) -> ScanResult:
@@ -177,8 +214,8 @@ class Supervisor:
         to = effect.request.to or self.world.random.choice(epochs)
         earlier = self.world.journal.snapshot(to)
         versions = self.world.versions[earlier.digest]
-        rolls = effect.request.strategy is Strategy.ROLL
-        found = content(effect.epoch, versions, effect.current, app=app_of(earlier), rolls=rolls)
+        rolls, listen = effect.request.strategy is Strategy.ROLL, earlier.listen
+        found = content(effect.epoch, versions, effect.current, app=app_of(earlier), rolls=rolls, listen=listen)
         self.world.versions[found.digest] = versions
         return Candidate(found, (f"as epoch {to}",), to)
 

@@ -310,6 +310,32 @@ def test_a_supervisor_that_dies_in_a_roll_leaves_one_cohort_or_the_other(story: 
     assert len({worker.identity.rolled for worker in story.living()}) == 1
 
 
+def test_addresses_are_bound_before_anybody_is_asked_and_go_when_the_commit_is_on_disk(story: Story) -> None:
+    ticket = story.move("shop:1", "shop:2")
+    story.reach(cutover.State.AGREEING)
+    assert story.supervisor.bound == {"shop:1", "shop:2"}
+    assert isinstance(story.outcome(ticket), Committed)
+    assert isinstance(story.outcome(story.move("shop:2")), Committed)
+    assert story.supervisor.bound == {"shop:2"}
+
+
+def test_a_refused_move_leaves_what_was_listened_on(story: Story) -> None:
+    story.listen = ("shop:3",)
+    assert isinstance(story.outcome(story.roll(Flaw.REFUSES)), Refused)
+    story.rest()
+    assert story.supervisor.bound == {"shop:1"}
+
+
+def test_a_rollback_moves_back_and_the_next_reload_does_not_move_again(story: Story) -> None:
+    story.outcome(story.move("shop:3"))
+    story.outcome(story.ask_again(Action.ROLLBACK))
+    assert story.supervisor.bound == {"shop:1"}
+    story.outcome(story.ask_again())
+    assert story.supervisor.bound == {"shop:1"}
+    story.outcome(story.ask_again(force=True))
+    assert story.supervisor.bound == {"shop:3"}
+
+
 def test_a_supervisor_that_dies_right_after_the_store_of_a_roll_leaves_nobody_serving_the_old(story: Story) -> None:
     old = list(story.living())
     story.strike_next(Fault.DIES_AFTER_STORE)

@@ -22,7 +22,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
-from tests.simulation.contents import FORCED, PLUGINS, Flaw, changed, name_of
+from tests.simulation.contents import ADDRESSES, FORCED, PLUGINS, Flaw, changed, name_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.journal import JOURNAL, Journal, Mood
 from tests.simulation.plan import Fault, Plan
@@ -74,6 +74,7 @@ class World(Surroundings):
         self.asked: dict[int, Supervisor] = {}
         self.disk = (0,) * len(PLUGINS)
         self.app = 0
+        self.listen: tuple[str, ...] = ADDRESSES[:1]
         self.versions: dict[str, tuple[int, ...]] = {}
         self.flaw = Flaw.NONE
         self.wanted = plan.workers
@@ -358,6 +359,8 @@ class World(Surroundings):
         self.flaw = flaw
         if self.random.random() < self.plan.rolls:
             self.app = self._versions_made
+        if self.plan.moves and self.random.random() < self.plan.moves:
+            self.listen = tuple(self.random.sample(ADDRESSES, self.random.randint(1, len(ADDRESSES))))
         self.versions[name_of(self.disk, self.app, flaw)] = self.disk
 
     def edit_and_ask(self) -> None:

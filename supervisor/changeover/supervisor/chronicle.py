@@ -2,11 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
 from changeover.supervisor.core import records
-from changeover.supervisor.core.entries import Aborted, Origin
+from changeover.supervisor.core.entries import Aborted, Origin, Recovered
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.core.upgrade_records import FellBack
@@ -45,6 +45,20 @@ class Chronicle:
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
+
+    async def recall_all(self, recovered: Recovered, explain: Callable[[int], Awaitable[EpochStory | None]]) -> None:
+        """Begin with what an earlier supervisor left.
+
+        Args:
+            recovered: What the journal says.
+            explain: Tells all that it keeps of an epoch.
+        """
+        for each in recovered.quarantine:
+            if (refused := await explain(each.epoch)) is not None:
+                self.recall_refusal(refused)
+        committed = recovered.committed
+        if committed is not None and (story := await explain(committed.epoch)) is not None:
+            self.recall(story)
 
     def recall(self, story: EpochStory) -> None:
         """Begin with the epoch that was committed last before this supervisor started."""

@@ -181,6 +181,7 @@ class Explanation(msgspec.Struct, frozen=True):
         refusals: Every worker's "no", with its traceback.
         units: What it consists of.
         routes: What leads to its pipelines.
+        listen: Addresses that it is served at, as they are configured.
         ended: Leases on it that the residency bound asked to end since the supervisor started, in words.
         again: Whether its content is tried again without being asked for, in words; empty where that is no question.
     """
@@ -189,6 +190,7 @@ class Explanation(msgspec.Struct, frozen=True):
     refusals: tuple[SlotRefusal, ...] = ()
     units: tuple[UnitLine, ...] = ()
     routes: tuple[Route, ...] = ()
+    listen: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
     again: str = ""
 
@@ -252,6 +254,7 @@ class StatusView(msgspec.Struct, frozen=True):
         candidate: The epoch that is being prepared.
         serving: The committed epoch's line in the history, None before the first commit.
         listen: Addresses as people see them.
+        leaving: Addresses that were removed, and are accepted on until nobody comes there any more.
         slots: Every slot, in order.
         interpreter: What executes the workers of the committed generation.
         plugins: Every plugin of the committed generation.
@@ -284,6 +287,7 @@ class StatusView(msgspec.Struct, frozen=True):
     held: tuple[str, ...] = ()
     automatic: tuple[str, ...] = ()
     quarantine: tuple[QuarantineView, ...] = ()
+    leaving: tuple[str, ...] = ()
     stopping: Urgency | None = None
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()

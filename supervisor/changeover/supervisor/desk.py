@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from importlib.metadata import version
 
+from changeover.supervisor.addresses import Addresses
 from changeover.supervisor.chronicle import Chronicle, line
 from changeover.supervisor.control import (
     Explanation,
@@ -60,7 +61,7 @@ class Desk:
 
     Args:
         name: The service's name.
-        listen: Addresses as people see them.
+        addresses: What is listened on.
         picture: Pictures the machine.
         feed: Takes events for it.
         stop: Ends the service, queues emptied first.
@@ -73,7 +74,7 @@ class Desk:
     def __init__(
         self,
         name: str,
-        listen: tuple[str, ...],
+        addresses: Addresses,
         picture: Callable[[], Overview],
         feed: Callable[[Event], None],
         stop: Callable[[Urgency], None],
@@ -83,7 +84,7 @@ class Desk:
         chronicle: Chronicle,
     ) -> None:
         self._name = name
-        self._listen = listen
+        self._addresses = addresses
         self._picture = picture
         self._feed = feed
         self._stop = stop
@@ -141,7 +142,8 @@ class Desk:
             epoch=overview.epoch,
             candidate=overview.candidate,
             serving=told.serving if overview.epoch else None,
-            listen=self._listen,
+            listen=self._addresses.shown(),
+            leaving=self._addresses.leaving(),
             slots=slots,
             interpreter=OWN if overview.committed is None else overview.committed.interpreter,
             plugins=plugin_views(overview, told.degraded),
@@ -178,6 +180,7 @@ class Desk:
             refusals=story.decision.refusals if isinstance(story.decision, Aborted) else (),
             units=tuple(_unit_line(unit) for unit in candidate.units),
             routes=candidate.routes,
+            listen=candidate.listen,
             ended=tuple(words for held, words in self._chronicle.ended if held == epoch),
             again=tried_again(story.decision, overview) if self._chronicle.automatic else "",
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from changeover.supervisor import unrestorable
+from changeover.supervisor.addresses import Addresses, BindOverdue
 from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.core import effects, events
@@ -38,6 +39,8 @@ from changeover.workers.runtime.settings import Birth
 
 logger = logging.getLogger("changeover")
 
+BIND = 10.0
+"""Seconds in which the addresses of a candidate have to be bound: names may have to be looked up."""
 TOLD_AFTER = 0.005
 """Seconds after which records are told, at the latest; an outcome is never known before what led to it was told."""
 
@@ -57,6 +60,7 @@ class Hands:
         cell: The commit cell.
         link: The wire to the workers.
         cohorts: Zygotes and workers.
+        addresses: What is listened on.
         journal: Where entries go.
         scanner: Reads what is on disk.
         scan_thread: Where that happens.
@@ -76,6 +80,7 @@ class Hands:
     cell: CellWriter
     link: WorkersLink
     cohorts: Cohorts
+    addresses: Addresses
     journal: Journal
     scanner: Scanner
     scan_thread: Executor
@@ -120,6 +125,9 @@ class Driver:
             effects.StoreCell: self._store_cell,
             effects.Broadcast: lambda effect: hands.link.broadcast(effect.message),
             effects.Unicast: lambda effect: hands.link.tell(effect.worker, effect.message),
+            effects.Bind: self._bind,
+            effects.Listen: lambda effect: hands.addresses.serve(effect.addresses),
+            effects.Unbind: lambda effect: hands.addresses.drop(),
             effects.StartZygote: lambda effect: hands.cohorts.start(
                 effect.cohort, effect.rolled, effect.application, effect.interpreter
             ),
@@ -242,6 +250,18 @@ class Driver:
             return weighed(hands.scanner.scan(effect.request, effect.epoch, effect.current, past), serving)
 
         return await self._loop.run_in_executor(hands.scan_thread, scan)
+
+    def _bind(self, effect: effects.Bind) -> None:
+        async def bind() -> None:
+            try:
+                await self._hands.addresses.prepare(effect.epoch, effect.addresses, BIND)
+            except SupervisorError as error:
+                fault = Fault.TIMEOUT if isinstance(error, BindOverdue) else Fault.RESOURCE
+                self.feed(events.BindRefused(effect.epoch, Refusal(Stage.PREPARE, fault, str(error))))
+            else:
+                self.feed(events.Bound(effect.epoch))
+
+        self._start(bind())
 
     def _store_cell(self, effect: effects.StoreCell) -> None:
         self._hands.cell.store(effect.epoch)

@@ -5,13 +5,15 @@ import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from changeover.supervisor.core.entries import Recovered
+from changeover.supervisor.core.events import Booted, Child, ZygoteFound
 from changeover.supervisor.host import Host
 from changeover.supervisor.process.estate import Estate
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.upgrade.handed import Handed
 from changeover.workers.generation.cell import CellWriter
-from changeover.workers.protocol.belongings import Belongings
+from changeover.workers.protocol.belongings import Belongings, Listener
 from changeover.workers.runtime import counts
 
 
@@ -22,7 +24,7 @@ class Footing:
     Attributes:
         runtime: The runtime directory.
         estate: Who serves on since a former supervisor; empty in most starts.
-        listeners: All addresses.
+        listeners: All that is listened on from the start.
         cell: The commit cell.
         counts: Descriptor of the page of connection counts.
         secret: What the nonces of workers are derived from.
@@ -35,13 +37,37 @@ class Footing:
     counts: int
     secret: str
 
-    def belongings(self) -> Belongings:
-        """What the zygotes that this supervisor starts inherit."""
-        return Belongings(self.listeners.for_workers(), self.cell.fd, self.counts)
+    def belongings(self, listeners: tuple[Listener, ...]) -> Belongings:
+        """What a process inherits that is to serve at `listeners`."""
+        return Belongings(listeners, self.cell.fd, self.counts)
+
+    def let_go(self, listeners: Listeners) -> None:
+        """Close what is listened on, as `release` does."""
+        release(listeners, self.runtime)
+
+    def booted(self, recovered: Recovered, slots: int, listen: tuple[str, ...]) -> Booted:
+        """The first event: what the journal says, and who serves on.
+
+        Args:
+            recovered: What the journal says.
+            slots: How many workers are wanted.
+            listen: What is listened on where nobody serves on.
+        """
+        estate = self.estate
+        zygotes = tuple(ZygoteFound(each.ready.cohort, each.ready.rolled) for each in estate.zygotes)
+        living = tuple(Child(each.told.worker, each.told.pid, each.told.rolled) for each in estate.workers)
+        cohorts = [*(each.cohort for each in zygotes), *(each.worker.cohort for each in living)]
+        listen = () if cohorts else listen
+        return Booted(recovered, slots, self.secret, max(cohorts, default=0), zygotes, living, listen)
 
 
 async def take_footing(
-    host: Host, runtime: RuntimeDirectory, journal: str, handed: Handed | None, stack: AsyncExitStack
+    host: Host,
+    runtime: RuntimeDirectory,
+    journal: str,
+    handed: Handed | None,
+    addresses: tuple[str, ...],
+    stack: AsyncExitStack,
 ) -> Footing:
     """Find who serves on and take over what they hold, or make everything anew.
 
@@ -50,6 +76,7 @@ async def take_footing(
         runtime: Held.
         journal: Identity of the journal.
         handed: What the program before handed over; None for the first one in this process.
+        addresses: What to listen on where nobody serves on.
         stack: Takes what is to be let go of in the end.
 
     Raises:
@@ -60,8 +87,8 @@ async def take_footing(
     stack.callback(estate.close)
     runtime.refuse_foreign(estate, journal)
     secret = _secret(runtime, estate, handed)
-    listeners = host.listen(estate.sockets)
-    stack.callback(_close, listeners, runtime)
+    listeners = host.listen(addresses, estate.sockets)
+    stack.callback(release, listeners, runtime)
     cell = runtime.make_cell() if estate.cell is None else CellWriter(os.dup(estate.cell))
     stack.callback(cell.close)
     page = counts.create() if estate.counts is None else os.dup(estate.counts)
@@ -69,7 +96,7 @@ async def take_footing(
     return Footing(runtime, estate, listeners, cell, page, secret)
 
 
-def _close(listeners: Listeners, runtime: RuntimeDirectory) -> None:
+def release(listeners: Listeners, runtime: RuntimeDirectory) -> None:
     """Close what is listened on; where somebody serves on, clients have to find the socket's file."""
     if runtime.is_lived_in():
         for listener in listeners.bound:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.paths import Paths
@@ -13,11 +13,11 @@ from changeover.supervisor.hooks import Commands
 from changeover.supervisor.notifier import Notifier
 from changeover.supervisor.process import notify
 from changeover.supervisor.process import passed as passed_sockets
-from changeover.supervisor.process.address import parse_address
+from changeover.supervisor.process.address import Address, FdAddress, parse_address
 from changeover.supervisor.process.arrivals import allow_all_arrivals
 from changeover.supervisor.process.holders import worded
 from changeover.supervisor.process.limiting import refuse_impossible
-from changeover.supervisor.process.listeners import Listeners
+from changeover.supervisor.process.listeners import BoundListener, CannotListen, Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory, private_directory
 from changeover.supervisor.process.sharing import STATE_MODE, other_account, share_state
 from changeover.supervisor.process.temporary import spare_temporary
@@ -71,17 +71,18 @@ class Host:
         if self.account is not None:
             share_state(paths.state, paths.store, self.account)
 
-    def listen(self, living: Mapping[str, Mapping[str, int]]) -> Listeners:
+    def listen(self, addresses: Iterable[str], living: Mapping[str, Mapping[str, int]]) -> Listeners:
         """Take every address, new or passed, and have the service manager keep what is ours.
 
         Args:
+            addresses: What to listen on.
             living: What processes of a former supervisor listen on; where there are any, that is what is taken: on a
                 new address none of them would answer.
 
         Raises:
             SupervisorError: One cannot be had.
         """
-        wanted = [parse_address(text) for text in living or self._settings.bind]
+        wanted = [parse_address(text) for text in living or addresses]
         listeners = Listeners.bind(wanted, self._settings.backlog, self._passed, living)
         configured = {str(parse_address(text)) for text in self._settings.bind}
         for listener in listeners.bound:
@@ -90,6 +91,29 @@ class Host:
         allow_all_arrivals(listeners.bound)
         self._notifier.store(listeners.bound, self._passed)
         return listeners
+
+    def bind(self, wanted: Sequence[Address], beside: Sequence[Address]) -> Listeners:
+        """Take further addresses while we serve. Blocks: names are looked up.
+
+        Args:
+            wanted: What to listen on.
+            beside: What is listened on already.
+
+        Raises:
+            SupervisorError: One cannot be had; none is.
+        """
+        lent = self._passed.lent
+        for address in wanted:
+            if isinstance(address, FdAddress) and address.fd not in lent.numbers():
+                raise CannotListen(address, "it was not passed to us when we started; restart the server to take it")
+        listeners = Listeners.bind(wanted, self._settings.backlog, lent, beside=beside)
+        allow_all_arrivals(listeners.bound)
+        return listeners
+
+    def keep(self, added: Iterable[BoundListener], removed: Iterable[BoundListener]) -> None:
+        """Have the service manager keep what was added, and what was removed no longer."""
+        self._notifier.keep(added)
+        self._notifier.forget(removed)
 
     def began(self, tell: Tell) -> None:
         """Look at what need not be known earlier."""

@@ -66,9 +66,19 @@ class Notifier:
         for name in passed.stored():
             if name not in kept:
                 self._socket.send(f"FDSTOREREMOVE=1\nFDNAME={name}")
-        for listener in ours:
-            if _name(listener) not in kept:
+        self.keep(listener for listener in ours if _name(listener) not in kept)
+
+    def keep(self, added: Iterable[BoundListener]) -> None:
+        """Have further listening sockets of ours kept while we are not there."""
+        for listener in added:
+            if self._socket is not None and listener.is_ours:
                 self._socket.send(f"FDSTORE=1\nFDNAME={_name(listener)}", (listener.sock.fileno(),))
+
+    def forget(self, removed: Iterable[BoundListener]) -> None:
+        """Have listening sockets of ours kept no longer."""
+        for name in dict.fromkeys(_name(listener) for listener in removed if listener.is_ours):
+            if self._socket is not None:
+                self._socket.send(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
     def look_at_unit(self, tell: Callable[[Record], None]) -> None:
         """Find out, beside everything else, whether our unit leaves workers alone; `tell` hears if not."""

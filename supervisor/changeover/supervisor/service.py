@@ -13,8 +13,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from changeover.supervisor.addresses import Addresses
 from changeover.supervisor.api.app import application
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
+from changeover.supervisor.artifacts.addresses import at_start
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts, Places
@@ -130,7 +132,9 @@ async def _serve_on(
             places.journal, settings.history.keep, None if handed is None else handed.state_lock
         )
         stack.push_async_callback(journal.close)
-        footing = await take_footing(host, runtime, journal.id, handed, stack)
+        recovered = await journal.recover()
+        listen = at_start(settings.bind, settings.boot, recovered)
+        footing = await take_footing(host, runtime, journal.id, handed, listen, stack)
         apart = (places.state, places.runtime)
         beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
         interpreters = Interpreters(os.environ, os.getcwd(), host.account)
@@ -147,9 +151,9 @@ async def _serve_on(
             program,
             tracebacks,
         )
-        stack.push_async_callback(host.name_holders, footing.listeners, service.tell)
+        stack.push_async_callback(service.name_holders)
         stack.push_async_callback(service.close, inbox)
-        await service.start(inbox)
+        await service.start(inbox, recovered, listen)
         status = await service.ended
         if status == BUG and service.taken_over:
             # As if killed: whoever serves on needs the sockets, and a successor finds them by those. A program that
@@ -198,11 +202,12 @@ class Service:
         self._settings, self._host = settings, host
         self._store = store
         self._footing = footing
-        self._listeners = listeners = footing.listeners
         self._journal = journal
         scaled = -1 if program.handed is None else program.handed.slots
         self._slots = settings.slots(os.cpu_count() or 1) if scaled < 0 else scaled
-        self._worker_settings = worker_settings(settings, footing.runtime.path, store, footing.belongings())
+        self._worker_settings = worker_settings(settings, footing.runtime.path, store, footing.belongings(()))
+        linger = settings.drain.address
+        self._addresses = Addresses(self._loop, footing.listeners, host.bind, linger, host.keep, self.tell)
         self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)
@@ -219,7 +224,7 @@ class Service:
         )
         self._desk = Desk(
             settings.name,
-            tuple(listener.shown for listener in listeners.bound),
+            self._addresses,
             self._machine.view,
             self._driver.feed,
             self.stop,
@@ -239,6 +244,7 @@ class Service:
                 cell=footing.cell,
                 link=self._link,
                 cohorts=self._cohorts,
+                addresses=self._addresses,
                 journal=journal,
                 scanner=scanner,
                 scan_thread=self._scan_thread,
@@ -256,16 +262,16 @@ class Service:
             )
         )
 
-    async def start(self, inbox: SignalInbox) -> None:
-        """Bring everything up; signals that came meanwhile are taken last."""
+    async def start(self, inbox: SignalInbox, recovered: Recovered, listen: tuple[str, ...]) -> None:
+        """Bring everything up from what the journal says, listening on `listen`; signals are taken last."""
         set_title(self._settings.name, "booting")
-        recovered = await self._journal.recover()
-        await self._recall(recovered)
+        await self._chronicle.recall_all(recovered, self._journal.explain)
         self._watching.start()
-        booted = self._inherit(recovered)
+        booted = self._footing.booted(recovered, self._slots, listen)
+        self._cohorts.inherit(self._footing.estate)
         self._open_link()
         self._driver.feed(booted)
-        self.tell(Listening(tuple(listener.shown for listener in self._listeners.bound)))
+        self.tell(Listening(self._addresses.shown()))
         await self._control.start()
         self._host.began(self.tell)
         signalled = Signalled(self._loop, self._desk, self.stop, self._wanted, self._driver.feed, self.tell)
@@ -276,15 +282,6 @@ class Service:
         self._link.open()
         if self._host.account is not None:
             self._footing.runtime.share_links(self._host.account)
-
-    def _inherit(self, recovered: Recovered) -> events.Booted:
-        """Take over who serves on, and say so in the first event."""
-        estate = self._footing.estate
-        zygotes = tuple(events.ZygoteFound(each.ready.cohort, each.ready.rolled) for each in estate.zygotes)
-        living = tuple(events.Child(each.told.worker, each.told.pid, each.told.rolled) for each in estate.workers)
-        cohorts = [*(each.cohort for each in zygotes), *(each.worker.cohort for each in living)]
-        self._cohorts.inherit(estate)
-        return events.Booted(recovered, self._slots, self._footing.secret, max(cohorts, default=0), zygotes, living)
 
     def stop(self, urgency: Urgency) -> None:
         """End the service; gracefully means that nobody who was let in by the kernel is turned away."""
@@ -316,7 +313,8 @@ class Service:
     async def close(self, inbox: SignalInbox) -> None:
         """Let go of everything, in reverse."""
         inbox.detach(self._loop)
-        self._host.give_back(self._listeners)
+        self._addresses.stop()
+        self._host.give_back(self._addresses.all())
         self._lag.close()
         self._watching.close()
         self._driver.close()
@@ -327,20 +325,15 @@ class Service:
         self._counts.close()
         self._scan_thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _recall(self, recovered: Recovered) -> None:
-        for each in recovered.quarantine:
-            if (told := await self._journal.explain(each.epoch)) is not None:
-                self._chronicle.recall_refusal(told)
-        if recovered.committed is None:
-            return
-        story = await self._journal.explain(recovered.committed.epoch)
-        if story is not None:
-            self._chronicle.recall(story)
+    async def name_holders(self) -> None:
+        """Close what we listened on, and say who keeps an address from being listened on again."""
+        await self._host.name_holders(self._addresses.all(), self.tell)
+        self._footing.let_go(self._addresses.all())
 
     async def _stop_gracefully(self) -> None:
         set_title(self._settings.name, "stopping")
         try:
-            for call in await end_all_arrivals(self._listeners.bound, STOP_ARRIVALS):
+            for call in await end_all_arrivals(self._addresses.all().bound, STOP_ARRIVALS):
                 if call.protection is Protection.NONE:
                     self.tell(ArrivalsUnprotected(call.address, call.reason))
         finally:
@@ -360,13 +353,15 @@ class Service:
     def _birth(self, worker: WorkerId, nonce: str, rolled: int) -> Birth:
         overview = self._machine.view()
         held = self._cohorts.belongings(worker.cohort)
-        settings = replace(self._worker_settings, slots=max(1, len(overview.slots)), belongings=held)
+        accepted = replace(held, listeners=self._addresses.among(held.listeners, rolled))
+        settings = replace(self._worker_settings, slots=max(1, len(overview.slots)), belongings=accepted)
         return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
 
     def _zygote_plan(
         self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter
     ) -> ZygotePlan:
-        held, journal, account = self._footing.belongings(), self._journal.id, self._host.account
+        held = self._footing.belongings(self._addresses.for_workers(rolled))
+        journal, account = self._journal.id, self._host.account
         store, runtime = self._store, self._worker_settings.runtime
         return zygote_plan(
             self._settings, cohort, rolled, application, store, runtime, held, journal, os.environ, account, interpreter
@@ -378,7 +373,7 @@ class Service:
             version("changeover"),
             footing.runtime.lock,
             self._journal.lock,
-            footing.belongings(),
+            footing.belongings(self._addresses.all().for_workers()),
             self._cohorts.links(),
             self._control.descriptor,
             secret=footing.secret,

@@ -42,6 +42,7 @@ class World:
                 cell=missing,
                 link=missing,
                 cohorts=missing,
+                addresses=missing,
                 journal=missing,
                 scanner=missing,
                 scan_thread=missing,

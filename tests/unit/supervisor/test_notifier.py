@@ -68,3 +68,20 @@ async def test_one_that_was_taken_back_stays_in_the_store(
     assert inode == before
     assert manager.listen().notices == []
     second.close()
+
+
+async def test_what_is_added_while_we_serve_is_kept_and_what_is_removed_is_not(
+    manager: FakeManager, tmp_path: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    notifier = Notifier(loop, Managed(), NotifySocket(manager.address, loop.call_later), 1)
+    address = UnixAddress(str(tmp_path / "web.sock"))
+    listeners = Listeners.bind([address])
+    notifier.keep(listeners.bound)
+    notifier.forget(listeners.bound)
+    notifier.close()
+    name = f"FDNAME={stored_name(str(address))}"
+    kept, removed = manager.listen().notices
+    assert (kept.lines, removed.lines) == (("FDSTORE=1", name), ("FDSTOREREMOVE=1", name))
+    assert [os.fstat(fd).st_ino for fd in kept.descriptors] == [os.fstat(listeners.bound[0].sock.fileno()).st_ino]
+    listeners.close()

@@ -101,6 +101,7 @@ def snapshot(
     *,
     rolls: bool = False,
     interpreter: Interpreter = OWN,
+    listen: tuple[str, ...] = (),
 ) -> Snapshot:
     """Make the generation: a unit that `current` has with the same digest is the same instance.
 
@@ -112,13 +113,14 @@ def snapshot(
         label: The operator's words for it.
         rolls: Whether it takes new processes.
         interpreter: What executes them.
+        listen: Addresses that it is served at.
     """
     there = {unit.key.ref: unit.key for unit in current.units} if current else {}
     stamped = tuple(_stamped(unit, there.get(unit.key.ref), epoch) for unit in units)
     ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path, route.pipeline)))
     rolled = epoch if rolls or current is None else current.rolled
-    digest = generation_digest(stamped, ordered, interpreter)
-    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter)
+    digest = generation_digest(stamped, ordered, interpreter, listen)
+    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, listen)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:
@@ -131,9 +133,11 @@ def unit_digest(ref: UnitRef, content: Iterable[object], requires: Iterable[str]
     return _digest([ref, list(content), list(requires)])
 
 
-def generation_digest(units: Iterable[UnitSpec], routes: Iterable[Route], interpreter: Interpreter) -> str:
-    """SHA-256 over what is served and what executes it, whenever it began to be: equal digests serve equal content."""
-    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes), interpreter])
+def generation_digest(
+    units: Iterable[UnitSpec], routes: Iterable[Route], interpreter: Interpreter, listen: Iterable[str] = ()
+) -> str:
+    """SHA-256 over what is served, where, and what executes it, whenever that began; equal digests serve alike."""
+    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes), interpreter, sorted(listen)])
 
 
 def _digest(content: object) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from changeover.supervisor.artifacts.addresses import difference
 from changeover.workers.protocol.snapshot import (
     EMPTY,
     ApplicationSpec,
@@ -29,6 +30,7 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
         *_plugins(before, candidate, count_files),
         *_pipelines(before, candidate),
         *_routes(before, candidate),
+        *_addresses(before, candidate),
     ]
     return (*lines, *_application(before.application, candidate.application, count_files))
 
@@ -88,6 +90,11 @@ def _routes(before: Snapshot, after: Snapshot) -> Iterator[str]:
         yield f"+{_counted(len(new - old), 'route')}"
     if old - new:
         yield f"-{_counted(len(old - new), 'route')}"
+
+
+def _addresses(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    if not after.listens_as(before):
+        yield f"addresses -> roll: {difference(before.listen, after.listen)}"
 
 
 def _application(old: ApplicationSpec | None, new: ApplicationSpec | None, count_files: CountFiles) -> Iterator[str]:

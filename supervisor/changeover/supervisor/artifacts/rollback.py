@@ -40,7 +40,9 @@ def target(
 
 
 def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", *, rolls: bool = False) -> Snapshot:
-    """Make `earlier` the candidate `epoch`: a roll, when it had another application or interpreter, or `rolls` says so.
+    """Make `earlier` the candidate `epoch`: a roll, when other processes serve it or `rolls` says so.
+
+    Others do when it had another application, interpreter, or other addresses.
 
     A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance. The
     interpreter that it had stays until the configuration names another than it does now.
@@ -48,8 +50,11 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", 
     executes = current.interpreter
     if earlier.interpreter.python:
         executes = msgspec.structs.replace(earlier.interpreter, configured=executes.configured)
-    rolls = rolls or processes_differ(earlier, current)
-    return snapshot(earlier.units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes)
+    rolls = rolls or processes_differ(earlier, current) or not earlier.listens_as(current)
+    listen = earlier.listen or current.listen
+    return snapshot(
+        earlier.units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
+    )
 
 
 def processes_differ(earlier: Snapshot, current: Snapshot) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from changeover.supervisor.artifacts import candidate, rollback
+from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
@@ -134,13 +135,15 @@ class Scanner:
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
-        not_taken = (*not_taken, *taken.held)
-        made = self._candidate(selected, layout, not_taken, taken, request, epoch, current)
+        addresses = choose(settings.bind, request, reach, current, past.held)
+        not_taken = (*not_taken, *taken.held, *addresses.held)
+        made = self._candidate(selected, layout, not_taken, taken, addresses, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
         notes = (*selected.notes, *standing_interpreter(taken.interpreter))
-        standing = (*taken.changed, *(restart_notes(self._booted, settings) if reach.configuration else ()))
-        if current is not None and made.digest == current.digest and not _forced(request):
+        standing = (*taken.changed, *addresses.changed)
+        standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
+        if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
         if not request.dry_run:
             self._put(selected, made, disk)
@@ -174,6 +177,7 @@ class Scanner:
         layout: Layout,
         not_taken: tuple[str, ...],
         taken: Taken,
+        addresses: Chosen,
         request: CutoverRequest,
         epoch: int,
         current: Snapshot | None,
@@ -185,8 +189,11 @@ class Scanner:
             return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
         routes = [route for plan in layout.plans for route in plan.routes]
-        label, executes = request.origin.label, taken.interpreter
-        return candidate.snapshot(units, routes, epoch, current, label, rolls=taken.rolls, interpreter=executes)
+        label, executes, listen = request.origin.label, taken.interpreter, addresses.listen
+        rolls = taken.rolls or addresses.rolls
+        return candidate.snapshot(
+            units, routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
+        )
 
     def _put(self, selected: Selection, made: Snapshot, disk: Disk) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""

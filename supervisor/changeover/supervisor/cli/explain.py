@@ -51,5 +51,7 @@ def lines(explanation: Explanation, now: float) -> Iterator[str]:
     if explanation.units:
         units = [(f"  {unit.unit}", unit.version, unit.digest[:12], str(unit.since)) for unit in explanation.units]
         yield from table((("  unit", "version", "content", "since epoch"), *units))
+    if explanation.listen:
+        yield f"  at {', '.join(explanation.listen)}"
     for route in explanation.routes:
         yield f"  route {route.host}{route.path} -> pipeline {route.pipeline}"

@@ -17,7 +17,7 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
-from changeover.supervisor.telemetry.amounts import age, in_all, seconds
+from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.unasked import unchanged
 from changeover.supervisor.telemetry.wording import extra_memory, refused_by
@@ -98,6 +98,9 @@ def _unchanged(outcome: Unchanged) -> Iterator[str]:
 def _committed(outcome: Committed) -> Iterator[str]:
     took = seconds(outcome.durations.total)
     yield f"done  epoch {outcome.serving} serves {in_all(outcome.workers)}  ({took})"
+    left_out = [line for line in outcome.summary if line.startswith(NOT_TAKEN)]
+    if len(left_out) > MOST_NAMED:  # otherwise the line with which it began names them
+        yield from (f"  {line}" for line in left_out)
     for lost in outcome.lost:
         yield f"  lost on the way: {refused_by(lost)}: {lost.refusal.summary}"
 

@@ -26,7 +26,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
         now: Wall clock, seconds since 1970.
     """
     yield _headline(view, now)
-    yield f"listen {', '.join(view.listen) or 'nowhere'}"
+    gone = (f"{address} (removed, closes when nobody comes)" for address in view.leaving)
+    yield f"listen {', '.join((*view.listen, *gone)) or 'nowhere'}"
     if view.interpreter.python:
         yield f"python {view.interpreter}"
     yield from table((HEADINGS, *(_row(slot, view.epoch, now) for slot in view.slots)))

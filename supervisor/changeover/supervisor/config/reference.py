@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings, Watch
+from changeover.supervisor.config.changing import change_of
+from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.config.sources import setting_keys, variable
 from changeover.workers.http.limits import Limits
 
@@ -22,8 +23,6 @@ BEGIN = "<!-- settings: begin -->"
 END = "<!-- settings: end -->"
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
-_ROLLED: tuple[type[msgspec.Struct], ...] = (App,)
-_SWAPPED: tuple[type[msgspec.Struct], ...] = (Plugins, Plugin, Pipeline, PipelineMatch, Watch)
 _NOT_BYTES = ("fields",)
 
 
@@ -46,9 +45,9 @@ def tables() -> str:
         ("Top level", Settings, ()),
         ("`[app]`", App, ("app",)),
         ("`[plugins]`", Plugins, ("plugins",)),
-        ("`[plugins.<id>]`", Plugin, ()),
-        ("`[[pipelines]]`", Pipeline, ()),
-        ("`match` of a pipeline", PipelineMatch, ()),
+        ("`[plugins.<id>]`", Plugin, ("plugins", "<id>")),
+        ("`[[pipelines]]`", Pipeline, ("pipelines",)),
+        ("`match` of a pipeline", PipelineMatch, ("pipelines", "match")),
         *((f"`[{name}]`", type(getattr(Settings(), name)), (name,)) for name in _plain_areas()),
     ]
     return "\n\n".join(_table(title, shape, key) for title, shape, key in areas)
@@ -77,18 +76,12 @@ def _table(title: str, shape: type[msgspec.Struct], key: tuple[str, ...]) -> str
             f"`{field.name}`",
             _kind(field.type, shape, field.name),
             _default(field),
-            f"`{named}`" if named and shape not in (Plugin, Pipeline, PipelineMatch) else "",
-            _change(shape, field.name),
+            f"`{named}`" if named else "",
+            change_of((*key, field.name)).value,
             texts[field.name],
         )
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)
-
-
-def _change(shape: type[msgspec.Struct], name: str) -> str:
-    if shape in _SWAPPED or (shape in _ROLLED and name == "reload"):
-        return "swap"
-    return "roll" if shape in _ROLLED or (shape is Settings and name == "python") else "restart"
 
 
 def described(shape: type[msgspec.Struct]) -> dict[str, str]:

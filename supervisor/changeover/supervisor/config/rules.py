@@ -58,6 +58,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.landlock", not settings.landlock or settings.no_new_privs, landlock
     yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
     yield "$.drain.max_resident", drain.max_resident >= 2, "must be at least 2: a swap holds two copies for a moment"
+    yield "$.drain.address", drain.address > 0, "must be above 0: connections on their way there are still to be taken"
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
     yield "$.limits.url", 64 <= limits.url <= limits.head, "must be 64 bytes at least and `limits.head` at most"
     yield "$.limits.fields", limits.fields >= 1, "must be at least 1"

@@ -123,9 +123,11 @@ class Drain(DrainDeadlines, frozen=True):
         websocket: A WebSocket, in a process that is to leave.
         task: A task that a request left behind, in a process that is to leave.
         max_resident: Most copies of one plugin or application in a worker, the serving one included.
+        address: An address that was removed is closed once no connection has waited there for so long.
     """
 
     max_resident: int = 8
+    address: float = 5.0
 
 
 class History(msgspec.Struct, frozen=True):

@@ -197,6 +197,7 @@ class Start:
         if self._ledger.committed is not None and self._policy.boot is Boot.AUTO:
             summary = ending.summary if isinstance(ending, outcome.Refused) else ()
             self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
+            self._ledger.relisten(self._booted.listen)
             self._reveal()
             return
         code = self._code(refusals) if isinstance(ending, outcome.Refused) else APP_FAILED

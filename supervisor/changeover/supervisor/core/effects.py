@@ -53,6 +53,23 @@ class Unicast(Effect, frozen=True):
     message: SupervisorMessage
 
 
+class Bind(Effect, frozen=True):
+    """Listen at `addresses` too, for the candidate `epoch`; accept nothing yet. Answer Bound or BindRefused."""
+
+    epoch: int
+    addresses: tuple[str, ...]
+
+
+class Listen(Effect, frozen=True):
+    """What serves is at `addresses`: whatever else is listened on goes, once nobody comes there any more."""
+
+    addresses: tuple[str, ...]
+
+
+class Unbind(Effect, frozen=True):
+    """Close what was bound for a candidate that will not serve, or is being bound."""
+
+
 class StartZygote(Effect, frozen=True):
     """Start a cohort's zygote with `interpreter`, which preloads `application`; answer ZygoteReady or ZygoteLost."""
 

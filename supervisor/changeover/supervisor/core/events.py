@@ -94,6 +94,7 @@ class Booted(Event, frozen=True):
         cohort: The highest cohort that ever was in this runtime directory; 0 when none.
         zygotes: Those that may still live: they are adopted.
         living: Workers that are known to live; those of the zygotes that are adopted may be left to them to tell.
+        listen: What is listened on; empty for what the committed generation says.
     """
 
     recovered: Recovered
@@ -102,6 +103,7 @@ class Booted(Event, frozen=True):
     cohort: int = 0
     zygotes: tuple[ZygoteFound, ...] = ()
     living: tuple[Child, ...] = ()
+    listen: tuple[str, ...] = ()
 
 
 class Persisted(Event, frozen=True):
@@ -147,6 +149,19 @@ class Received(Event, frozen=True):
     """A worker's message, decoded and neither fenced nor checked."""
 
     message: WorkerMessage
+
+
+class Bound(Event, frozen=True):
+    """The answer to `Bind(epoch)`: whoever comes to its addresses waits there."""
+
+    epoch: int
+
+
+class BindRefused(Event, frozen=True):
+    """Another answer to `Bind(epoch)`: one of its addresses cannot be had, and none of them is bound."""
+
+    epoch: int
+    refusal: Refusal
 
 
 class ZygoteReady(Event, frozen=True):

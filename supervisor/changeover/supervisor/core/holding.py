@@ -1,7 +1,8 @@
 """What was rolled back and does not come back by itself, unit by unit. Pure.
 
-A rollback holds the own content of every plugin and pipeline that it set aside, and the application's,
-also that one was not there. What is held stays away until it is changed, forced, or gone back to by its epoch.
+A rollback holds the own content of every plugin and pipeline that it set aside, the application's and the
+addresses', also that one was not there. What is held stays away until it is changed, forced, or gone back to by
+its epoch.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ from changeover.workers.protocol.snapshot import (
 
 ABSENT = ""
 """The content of a unit that is not there."""
+ADDRESSES = UnitRef(UnitKind.ADDRESSES, "bind")
+"""What a generation is served at, held like a unit."""
 
 
 def plugin_content(artifact: str, config: bytes) -> str:
@@ -41,9 +44,14 @@ def pipeline_content(handlers: Iterable[HandlerRef], target: UnitRef | None, rou
     return _digest([list(handlers), target, sorted(routes, key=lambda route: (route.host, route.path))])
 
 
+def addresses_content(listen: Iterable[str]) -> str:
+    """Digest of what a generation is served at."""
+    return _digest(sorted(listen))
+
+
 def contents(snapshot: Snapshot) -> dict[UnitRef, str]:
-    """The own content of every plugin and pipeline, and of the application."""
-    found = {}
+    """The own content of every plugin and pipeline, of the application, and of the addresses."""
+    found = {ADDRESSES: addresses_content(snapshot.listen)} if snapshot.listen else {}
     for unit in snapshot.units:
         if isinstance(unit, PluginSpec):
             found[unit.key.ref] = plugin_content(unit.artifact, unit.config)

@@ -7,6 +7,8 @@ succeeded.
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from changeover.supervisor.core import quarantine
 from changeover.supervisor.core.entries import Held, Recovered, SlotRefusal
 from changeover.workers.protocol.epoch import EPOCH_ZERO, Stamp
@@ -97,6 +99,11 @@ class Ledger:
         self.held = frozenset(held)
         self.quarantine = quarantine.after_commit(self.quarantine, snapshot)
         return previous
+
+    def relisten(self, addresses: tuple[str, ...]) -> None:
+        """What is committed is served at `addresses`, wherever it was before this start; empty for no change."""
+        if self.committed is not None and addresses:
+            self.committed = replace(self.committed, listen=addresses)
 
     def abort(self, candidate: Snapshot | None, refusals: Iterable[SlotRefusal]) -> None:
         """Let what was refused not be tried again by itself."""

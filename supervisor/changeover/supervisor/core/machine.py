@@ -114,6 +114,8 @@ class _Handlers:
             events.Reread: lambda event: coordinator.deciding.reread(event.epoch, event.decision),
             events.RereadFailed: lambda event: coordinator.deciding.unreadable(event.epoch),
             events.Subscribed: self._subscribed,
+            events.Bound: lambda event: coordinator.preparing.bound(event.epoch),
+            events.BindRefused: lambda event: coordinator.preparing.not_bound(event.epoch, event.refusal),
             events.ZygoteReady: self._zygote_ready,
             events.ZygoteLost: self._zygote_lost,
             events.WorkerForked: lambda event: parts.children.forked(event.worker, event.pid),

@@ -44,7 +44,7 @@ class Parts:
         self.writing = Writing(out, policy.deadlines.persist)
         self.children = Children(policy, self.roster, self.ledger, out, booted.secret)
         self.zygotes = Zygotes(policy, self.children, out, booted.cohort)
-        self.succession = Succession(self.roster, self.children, self.zygotes, self.ledger)
+        self.succession = Succession(self.roster, self.children, self.zygotes, self.ledger, out)
         self.retirement = Retirement(self.ledger, self.roster, out, self.writing)
         self.activation = Activation(self.roster, self.children, self.ledger, self.succession, self.retirement, out)
         self.wishes = Wishes(self.ledger, out, resolve)

@@ -72,6 +72,17 @@ class Preparing:
             run.lost.append(lost)
         return True
 
+    def bound(self, epoch: int) -> None:
+        """What the roll `epoch` is to listen on is bound."""
+        if (run := self._progress.at(epoch, *OPEN)) is not None:
+            self._succession.staff(run)
+
+    def not_bound(self, epoch: int, refusal: Refusal) -> None:
+        """What the roll `epoch` is to listen on cannot be had."""
+        if (run := self._progress.at(epoch, *OPEN)) is not None:
+            run.refusals.append(SlotRefusal(-1, 0, refusal))
+            self._fail(headline(run.refusals))
+
     def repeat(self) -> None:
         """Ask those again who did not answer."""
         if self._progress.run is not None and self._progress.state in OPEN:

@@ -1,6 +1,6 @@
 """Who speaks, and what that says about them: workers introduce themselves, report, fall silent."""
 
-from changeover.supervisor.core import child, records
+from changeover.supervisor.core import child, departures, records
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
@@ -217,6 +217,8 @@ class Reception:
                 self._out.tell(records.HookDegraded(member.worker, member.pid, epoch, refusal))
             case messages.LeasesEnded(bound=bound, ended=ended, stuck=stuck):
                 self._out.tell(records.LeasesEnded(member.worker, member.pid, epoch, bound, ended, stuck))
+            case messages.FarewellsSaid(kind=kind, why=why, count=count, oldest=oldest):
+                self._out.tell(departures.FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
             case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
                 self._out.put(Answer(ticket, message))
             case _:

@@ -59,7 +59,7 @@ def _judge_candidate(
     if wrong:
         refusal = Refusal(Stage.SCAN, Fault.INTERNAL, f"the candidate contradicts itself: {'; '.join(wrong)}")
         return Refused(serving, reason=refusal.summary, refusals=(SlotRefusal(-1, 0, refusal),), summary=found.summary)
-    unchanged = ledger.committed is not None and snapshot.digest == ledger.committed.digest
+    unchanged = ledger.committed is not None and snapshot.serves_as(ledger.committed)
     if unchanged and not request.force and request.strategy is not Strategy.ROLL:
         return Unchanged(serving, action=request.action)
     if is_held(found, request, ledger):

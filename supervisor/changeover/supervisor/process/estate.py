@@ -1,6 +1,7 @@
 """What a former supervisor left: processes that serve on, and the descriptors that they hold for the service."""
 
 import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -93,6 +94,9 @@ class Estate:
         self.cell = _first(self.cell, next(fds))
         self.counts = _first(self.counts, next(fds))
         for listener, fd in zip(held.listeners, fds, strict=True):
+            if not _listens(fd):  # its address was removed
+                os.close(fd)
+                continue
             known = self.sockets.setdefault(listener.asked, {})
             known[listener.address] = _first(known.get(listener.address), fd)
 
@@ -112,6 +116,11 @@ class Estate:
         sockets = (fd for known in self.sockets.values() for fd in known.values())
         for fd in filter(None, (self.cell, self.counts, *sockets)):
             os.close(fd)
+
+
+def _listens(fd: int) -> bool:
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _first(known: int | None, further: int) -> int:

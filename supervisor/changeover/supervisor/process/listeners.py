@@ -39,7 +39,7 @@ class AddressInUse(ProcessError):
     def __init__(self, address: Address, holders: tuple[Holder, ...]) -> None:
         self.address = address
         self.holders = holders
-        super().__init__(f"cannot listen on {address}: in use, {worded(holders)}")
+        super().__init__(f"cannot listen on {address}: in use, {worded(holders)}; or choose another address")
 
 
 class CannotListen(ProcessError):
@@ -105,6 +105,17 @@ class BoundListener:
         if path is not None and inode is not None and _inode(path) == inode:
             path.unlink(missing_ok=True)
 
+    def end(self) -> None:
+        """Listen no more, in no process that shares the socket, and close; one that was lent to us is only closed.
+
+        What is still queued at a TCP socket is reset. Nobody finds a unix socket without its file, so that whoever
+        shares it takes what is queued and then hears nothing any more.
+        """
+        if self.is_ours and self.sock.family != socket.AF_UNIX:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RD)
+        self.close()
+
     def close(self) -> None:
         """Unlink and close; queued connections survive as long as another process holds the socket.
 
@@ -132,6 +143,7 @@ class Listeners:
         backlog: int = DEFAULT_BACKLOG,
         passed: Passed = NOTHING,
         living: Mapping[str, Mapping[str, int]] = NOBODYS,
+        beside: Iterable[Address] = (),
     ) -> Self:
         """Bind all addresses or none.
 
@@ -142,6 +154,7 @@ class Listeners:
                 anew.
             living: Sockets that processes of a former supervisor listen on, by what was asked for and by address: they
                 are dup'ed, and nothing that is among them is bound anew.
+            beside: What is listened on already.
 
         Raises:
             AddressInUse: Somebody else listens there; the message names who.
@@ -155,7 +168,7 @@ class Listeners:
                 bound.extend(
                     _adopt_all(address, alive.values(), backlog, passed)
                     if alive
-                    else _bind(address, backlog, wanted, passed)
+                    else _bind(address, backlog, (*wanted, *beside), passed)
                 )
         except BaseException:
             for listener in bound:

@@ -37,6 +37,16 @@ class Passed(msgspec.Struct, frozen=True):
         """The names of sockets that were in our store, each once."""
         return tuple(dict.fromkeys(name for name in self.names if name.startswith(STORED)))
 
+    @property
+    def lent(self) -> "Passed":
+        """The same without what was in our store, whose descriptors we closed after our start."""
+        names = (STORED if name.startswith(STORED) else name for name in self.names)
+        return msgspec.structs.replace(self, names=tuple(names))
+
+    def numbers(self) -> tuple[int, ...]:
+        """The descriptors of all that are not from our store."""
+        return tuple(FIRST + index for index, name in enumerate(self.names) if not name.startswith(STORED))
+
     def known(self) -> str:
         """What can be asked for, for people."""
         return ", ".join(sorted({name for name in self.names if not name.startswith(STORED)})) or "none"

@@ -9,6 +9,46 @@ class Listening(Record, frozen=True):
     addresses: tuple[str, ...]
 
 
+class AddressesChanged(Record, frozen=True):
+    """What is served is at `addresses` from here on.
+
+    Attributes:
+        addresses: As people see them.
+        added: Those that were not listened on before.
+        removed: Those that are let go of: connections are taken there until none has waited for `linger` seconds.
+        linger: Seconds (`[drain] address`).
+    """
+
+    addresses: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    linger: float
+
+
+class AddressClosed(Record, frozen=True):
+    """An address that was removed is listened on no more.
+
+    Attributes:
+        address: As people see it.
+        waiting: Whether connections still waited there when its time was over: they were reset.
+    """
+
+    address: str
+    waiting: bool = False
+
+
+class AddressesAmiss(Record, frozen=True):
+    """What is listened on is not what the generation that serves says. Needs somebody.
+
+    Attributes:
+        wanted: What it says.
+        addresses: Where connections are taken, as people see it.
+    """
+
+    wanted: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
 class CellStored(Record, frozen=True):
     """The commit cell says `epoch` since `at` at the latest (CLOCK_MONOTONIC, nanoseconds)."""
 

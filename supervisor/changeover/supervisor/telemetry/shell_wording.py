@@ -13,6 +13,28 @@ def _(record: shell.Listening) -> Worded:
 
 
 @word.register
+def _(record: shell.AddressesChanged) -> Worded:
+    gone = f"; until nobody comes there for {record.linger:g} s, also on {', '.join(record.removed)}"
+    return Worded(INFO, f"listening on {', '.join(record.addresses)}{gone if record.removed else ''}")
+
+
+@word.register
+def _(record: shell.AddressClosed) -> Worded:
+    if record.waiting:
+        return Worded(WARNING, f"{record.address} is closed; connections still waited there, and are reset")
+    return Worded(INFO, f"{record.address} is closed")
+
+
+@word.register
+def _(record: shell.AddressesAmiss) -> Worded:
+    return Worded(
+        ERROR,
+        f"listening on {', '.join(record.addresses)}, and what serves wants {', '.join(record.wanted)}: "
+        "`changeover reload` takes the addresses of the configuration",
+    )
+
+
+@word.register
 def _(record: shell.CellStored) -> Worded:
     return Worded(DEBUG, f"the commit cell says epoch {record.epoch}")
 

@@ -8,7 +8,7 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-from changeover.supervisor.core import ailments, records
+from changeover.supervisor.core import ailments, departures, records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
@@ -16,7 +16,7 @@ from changeover.supervisor.telemetry import unasked, upgrading
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, named, seconds, size, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
-from changeover.workers.protocol.messages import LeaseView
+from changeover.workers.protocol.messages import Farewell, LeaseView
 from changeover.workers.protocol.refusal import Refusal
 
 DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
@@ -351,6 +351,19 @@ def _(record: records.LeasesEnded) -> Worded:
         return Worded(WARNING, f"{copies}, and cannot end what holds the oldest: {_leases(record.stuck)}")
     stuck = f"; cannot end {_leases(record.stuck)}" if record.stuck else ""
     return Worded(WARNING, f"{copies}: ended the oldest leases: {_leases(record.ended)}{stuck}")
+
+
+FAREWELLS = {
+    Farewell.OVERDUE: "that outlived the drain deadline",
+    Farewell.UNTAKEN: "that no successor took in time",
+    Farewell.FIXED: "that cannot go on in another process",
+}
+
+
+@word.register
+def _(record: departures.FarewellsSaid) -> Worded:
+    ended = f"{record.count} of class {record.kind} {FAREWELLS[record.why]}"
+    return Worded(WARNING, f"{_of(record)} leaves and ended {ended}; the oldest was {age(record.oldest)} old")
 
 
 @word.register

@@ -1,6 +1,6 @@
 from changeover.supervisor.cli.outcomes import Workers, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Refused
+from changeover.supervisor.core.outcome import Committed, Refused
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
@@ -46,3 +46,12 @@ def test_what_is_not_taken_is_told_below_the_reasons_of_a_refused_scan() -> None
         "  geo 1.0 has no service more",
         "  not taken: prices 1.0.1",
     ]
+
+
+def test_all_that_a_cutover_left_out_is_named_where_its_first_line_could_not() -> None:
+    settings = tuple(f"not taken: {name} (needs a restart)" for name in ("workers", "backlog", "umask", "user"))
+    first, *named = lines(Committed(3, workers=2, summary=("geo 1.1", *settings)), Workers(2, 2), "changeover reload")
+    assert first.startswith("done  epoch 3 serves in all 2 workers")
+    assert named == [f"  {each}" for each in settings]
+    few = lines(Committed(3, workers=2, summary=settings[:2]), Workers(2, 2), "changeover reload")
+    assert len([*few]) == 1

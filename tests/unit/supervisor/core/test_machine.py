@@ -1,13 +1,13 @@
 import pytest
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import departures, effects, events, records
 from changeover.supervisor.core.entries import EpochRaised, Recovered
 from changeover.supervisor.core.events import Question, Timer, TimerKind
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.policy import Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
-from changeover.workers.protocol.messages import PROTOCOL_VERSION, LeaseView
+from changeover.workers.protocol.messages import PROTOCOL_VERSION, Farewell, LeaseView
 from changeover.workers.protocol.table import BugFound
 from tests.machines import JOURNAL, RELOAD, Bench, snapshot
 
@@ -131,3 +131,10 @@ def test_leases_that_a_worker_ended_are_told_with_who_and_why(bench: Bench) -> N
     worker, ended = bench.workers[0], (LeaseView("http", 1, "/slow", 12.0),)
     bench.hear(worker, messages.LeasesEnded, 1, 2, ended, ())
     assert bench.told(records.LeasesEnded) == [records.LeasesEnded(worker, 100 + worker.slot, 1, 2, ended)]
+
+
+def test_what_a_leaving_worker_could_not_hand_over_is_told_with_its_class_its_age_and_its_number(bench: Bench) -> None:
+    worker = bench.workers[0]
+    bench.hear(worker, messages.FarewellsSaid, 1, "stream", Farewell.OVERDUE, 40, 612.0)
+    told = departures.FarewellsSaid(worker, 100 + worker.slot, "stream", Farewell.OVERDUE, 40, 612.0)
+    assert bench.told(departures.FarewellsSaid) == [told]

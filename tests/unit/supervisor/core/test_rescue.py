@@ -12,7 +12,7 @@ from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import Interpreter
+from changeover.workers.protocol.snapshot import Interpreter, Snapshot
 from tests.machines import RELOAD, Bench, snapshot
 
 SEGFAULT = -11
@@ -217,3 +217,27 @@ def test_the_end_of_the_service_ends_the_kept_zygote_too(bench: Bench) -> None:
     for worker in bench.living():
         bench.feed(events.WorkerExited(worker, 0))
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1, 2]
+
+
+def test_a_zygote_that_inherited_other_sockets_is_not_the_one_that_is_wanted() -> None:
+    bench = Bench()
+    bench.boot()
+    for epoch in (1, 2):
+        if epoch > 1:
+            bench.feed(events.CutoverRequested(1, RELOAD))
+        bench.find_only(msgspec.structs.replace(snapshot(epoch, rolled=epoch), listen=(f"shop:{epoch}",)))
+        bench.feed(events.Bound(epoch))
+        bench.preload()
+        come_up(bench, epoch)
+    for worker in crew(bench, 1):
+        bench.feed(events.WorkerExited(worker, 0))
+    crash_all(bench)
+    bench.forget()
+    bench.feed(events.Scanned(3, msgspec.structs.replace(back(3), snapshot=moved_back())))
+    assert bench.all(effects.Bind) == [effects.Bind(3, ("shop:1",))]
+    bench.feed(events.Bound(3))
+    assert [start.rolled for start in bench.all(effects.StartZygote)] == [3]
+
+
+def moved_back() -> Snapshot:
+    return msgspec.structs.replace(back(3).snapshot, listen=("shop:1",))

@@ -1,5 +1,6 @@
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from changeover.supervisor.core import effects, events, records
 from changeover.supervisor.core.child import State as ChildState
@@ -9,7 +10,7 @@ from changeover.supervisor.core.outcome import Candidate, Committed, ExtraMemory
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import Interpreter
+from changeover.workers.protocol.snapshot import Interpreter, Snapshot
 from tests.machines import RELOAD, Bench, snapshot
 
 NO = Refusal(Stage.LOAD, Fault.CONTRACT, "does not import")
@@ -381,3 +382,60 @@ def test_a_new_worker_that_does_not_come_up_in_time_is_no_reason_against_its_con
     [refusal] = [each.refusal for each in refused.refusals]
     assert (refusal.fault, refusal.traceback) == (Fault.TIMEOUT, "importing")
     assert bench.view.quarantine == ()
+
+
+def moved(epoch: int, *listen: str) -> Snapshot:
+    return replace(snapshot(epoch, rolled=epoch), listen=listen)
+
+
+@pytest.fixture
+def placed() -> Bench:
+    """Two workers serve epoch 1 at `shop:1`, and somebody asked for another address."""
+    bench = Bench()
+    bench.boot()
+    bench.find(moved(1, "shop:1"))
+    bench.greet_all()
+    bench.prepare(1)
+    bench.activate(1)
+    bench.forget()
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find_only(moved(2, "shop:1", "shop:2"))
+    return bench
+
+
+def test_new_addresses_are_bound_before_a_process_is_made(placed: Bench) -> None:
+    assert placed.all(effects.Bind) == [effects.Bind(2, ("shop:1", "shop:2"))]
+    assert not placed.all(effects.StartZygote)
+    placed.feed(events.Bound(2))
+    assert [start.cohort for start in placed.all(effects.StartZygote)] == [2]
+    assert not placed.all(effects.Listen)
+
+
+def test_an_address_that_cannot_be_had_refuses_the_roll(placed: Bench) -> None:
+    refusal = Refusal(Stage.PREPARE, Fault.RESOURCE, "cannot listen on shop:2: in use")
+    placed.feed(events.BindRefused(2, refusal))
+    outcome = placed.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "cannot listen on shop:2: in use"
+    assert placed.all(effects.Unbind)
+    placed.feed(events.Bound(2))
+    assert not placed.all(effects.StartZygote)
+
+
+def test_what_is_listened_on_follows_the_commit(placed: Bench) -> None:
+    placed.feed(events.Bound(2))
+    placed.preload()
+    for worker in new(placed):
+        placed.greet(worker)
+        placed.hear(worker, messages.Prepared, 2)
+    agree(placed)
+    wanted = [type(effect) for effect in placed.wanted]
+    assert wanted.index(effects.StoreCell) < wanted.index(effects.Listen)
+    assert placed.all(effects.Listen) == [effects.Listen(("shop:1", "shop:2"))]
+    assert not placed.all(effects.Unbind)
+
+
+def test_a_roll_at_the_same_addresses_binds_nothing(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=2))
+    assert not bench.all(effects.Bind)
+    assert bench.all(effects.StartZygote)

@@ -30,7 +30,11 @@ def bind() -> Iterator[Bind]:
 def connect(shown: str, host: str | None = None) -> socket.socket:
     if shown.startswith("unix:"):
         client = socket.socket(socket.AF_UNIX)
-        client.connect(shown.removeprefix("unix:"))
+        try:
+            client.connect(shown.removeprefix("unix:"))
+        except OSError:
+            client.close()
+            raise
         return client
     name, _, port = shown.rpartition(":")
     return socket.create_connection((host or name.strip("[]"), int(port)), timeout=5)
@@ -180,3 +184,41 @@ def test_a_port_can_be_bound_again_right_after_it_served(bind: Bind) -> None:
     listener.close()
     client.close()
     bind(TcpAddress("127.0.0.1", port))
+
+
+def test_a_port_that_is_ended_is_listened_on_in_no_process_that_shares_it(bind: Bind) -> None:
+    [listener] = bind(TcpAddress("127.0.0.1", 0)).bound
+    with listener.sock.dup() as shared:
+        shown = listener.shown
+        listener.end()
+        with pytest.raises(ConnectionRefusedError):
+            connect(shown)
+        with pytest.raises(OSError, match="Invalid argument"):
+            shared.accept()
+
+
+def test_a_unix_socket_that_is_ended_is_found_by_nobody_and_what_is_queued_is_still_taken(
+    bind: Bind, tmp_path: Path
+) -> None:
+    [listener] = bind(UnixAddress(str(tmp_path / "web.sock"))).bound
+    with listener.sock.dup() as shared, connect(listener.shown):
+        shown = listener.shown
+        listener.end()
+        with pytest.raises(FileNotFoundError):
+            connect(shown)
+        shared.accept()[0].close()
+
+
+def test_a_socket_that_was_lent_to_us_listens_on_when_we_let_go_of_it(bind: Bind) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as lent:
+        [listener] = bind(FdAddress(lent.fileno())).bound
+        listener.end()
+        connect(listener.shown).close()
+
+
+def test_ipv6_leaves_ipv4_to_what_is_listened_on_already(bind: Bind) -> None:
+    [first] = bind(TcpAddress("0.0.0.0", 0)).bound
+    port = first.sock.getsockname()[1]
+    beside = Listeners.bind([TcpAddress("::", port)], 16, beside=[TcpAddress("0.0.0.0", port)])
+    assert beside.bound[0].sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+    beside.close()

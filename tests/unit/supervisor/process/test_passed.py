@@ -137,3 +137,11 @@ def test_a_name_in_the_store_is_one_that_a_manager_accepts(address: str) -> None
     assert ":" not in name
     assert len(name) <= 255
     assert msgspec.structs.replace(NOTHING, names=(name,)).stored() == (name,)
+
+
+def test_what_was_in_our_store_is_gone_once_we_serve() -> None:
+    passed = Passed((stored_name("127.0.0.1:8000"), "web"))
+    assert passed.lent.named(stored_name("127.0.0.1:8000")) == ()
+    assert passed.lent.named("web") == (4,)
+    assert passed.lent.numbers() == passed.numbers() == (4,)
+    assert passed.lent.known() == "web"

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import records
+from changeover.supervisor.core import departures, records
 from changeover.supervisor.core.ailments import WorkerHangs
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
@@ -14,7 +14,7 @@ from changeover.supervisor.telemetry.shell_wording import word
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.wording import by, exit_status
 from changeover.workers.protocol.identity import WorkerId
-from changeover.workers.protocol.messages import LeaseView, OwedResponse
+from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
@@ -27,6 +27,7 @@ EXAMPLES: dict[object, object] = {
     Refusal: REFUSAL.refusal,
     OwedResponse: OwedResponse("/report", 7, 601.0),
     UnitKey: UNIT,
+    Farewell: Farewell.OVERDUE,
     str: "words",
     int: 7,
     float: 0.5,
@@ -168,3 +169,28 @@ def test_durations_are_rounded_for_people(value: float, words: str) -> None:
 
 def test_an_exit_status_nobody_could_read_is_said_to_be_unknown() -> None:
     assert (exit_status(None), exit_status(3), exit_status(-99)) == ("unknown status", "status 3", "signal 99")
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        (Farewell.OVERDUE, "40 of class stream that outlived the drain deadline"),
+        (Farewell.UNTAKEN, "40 of class stream that no successor took in time"),
+        (Farewell.FIXED, "40 of class stream that cannot go on in another process"),
+    ],
+)
+def test_what_could_not_be_handed_over_is_counted(why: Farewell, words: str) -> None:
+    worded = word(departures.FarewellsSaid(WORKER, 41, "stream", why, 40, 612.0))
+    assert worded.level is Level.WARNING
+    assert worded.line == f"slot 2 (pid 41) leaves and ended {words}; the oldest was 10 min old"
+
+
+def test_addresses_are_worded() -> None:
+    changed = shell.AddressesChanged(("a:1",), ("a:1",), ("b:2", "c:3"), 5.0)
+    assert word(changed).line == "listening on a:1; until nobody comes there for 5 s, also on b:2, c:3"
+    assert word(shell.AddressesChanged(("a:1",), ("a:1",), (), 5.0)).line == "listening on a:1"
+    assert word(shell.AddressClosed("b:2")).line == "b:2 is closed"
+    assert word(shell.AddressClosed("b:2", waiting=True)).level is Level.WARNING
+    amiss = word(shell.AddressesAmiss(("a:1",), ("b:2",)))
+    assert amiss.level is Level.ERROR
+    assert "`changeover reload` takes the addresses of the configuration" in amiss.line

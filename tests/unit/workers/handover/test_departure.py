@@ -22,6 +22,9 @@ from tests.handover import Side, descriptors, sides, worker_id
 from tests.waits import until
 from tests.wire import Client, WireServer, chunked, echo, field_of, get, post, serving
 
+CLOCK = 0.01
+"""Seconds by which two looks at a clock that is read once in each turn of a loop may differ."""
+
 
 class Gate:
     """Answers paths that begin with `/slow` when it is opened."""
@@ -246,7 +249,10 @@ async def test_what_nobody_takes_is_closed_politely_when_its_time_is_over(tmp_pa
         half.send(b"GET ")
         new.room = 0
         await old.leave_to(new)
-        assert (await idle.rest(), await half.rest()) == (b"", b"")
+        assert await idle.rest() == b""
+        refused = await half.rest()
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert field_of(refused, b"connection") == b"close"
         await idle.close()
         await half.close()
         await old.gone()
@@ -477,3 +483,65 @@ async def test_nothing_leaks_whatever_became_of_the_connections(tmp_path: Path) 
         async with serving() as server:
             await hand_over_all(server, tmp_path, taken=turn % 3 > 0)
     await until(lambda: descriptors() == before, f"{before} descriptors")
+
+
+async def test_many_that_nobody_takes_end_one_after_the_other_and_none_is_reset(tmp_path: Path) -> None:
+    many, patience, window = 150, 0.3, 1.5
+    async with serving() as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(patience, window), workers.add()
+        clients = [await server.client() for _ in range(many)]
+        for client in clients[::2]:
+            await client.ask()
+        new.room = 0
+        await old.leave_to(new)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        async def end(client: Client) -> float:
+            assert await client.rest() == b""
+            return loop.time() - began
+
+        ends = sorted(await asyncio.gather(*map(end, clients)))
+        assert ends[0] > patience - CLOCK
+        assert ends[-1] - ends[0] > window / 2
+        assert max(sum(start <= each < start + window / 10 for each in ends) for start in ends) < many / 4
+        for client in clients:
+            await client.close()
+        await old.gone()
+        assert old.departure.ended == len(old.waited) == many
+        assert min(old.waited) > patience - CLOCK
+
+
+async def test_answers_under_way_say_that_they_are_the_last_once_nobody_is_left_to_take_their_connections(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+    async with serving(gate) as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(patience=0.1), workers.add()
+        client, streaming = await server.client(), await server.client()
+        client.send(get("/slow"))
+        await until(lambda: old.paths == ["/slow"])
+        await old.leave_to(new)
+        new.close()
+        await until(lambda: all(connection.outlet.ending for connection in old.connections))
+        gate.open.set()
+        assert field_of(await client.head(), b"connection") == b"close"
+        assert await client.exactly(10) == b"GET /slow "
+        assert await client.rest() == b""
+        await streaming.close()
+        await client.close()
+        await old.gone()
+
+
+async def test_answers_under_way_promise_to_go_on_as_long_as_somebody_may_take_them(tmp_path: Path) -> None:
+    gate = Gate()
+    async with serving(gate) as server, sides(tmp_path, server) as workers:
+        old, new = workers.first(patience=0.05), workers.add()
+        client, waiting = await server.client(), await server.client()
+        client.send(get("/slow"))
+        await until(lambda: old.paths == ["/slow"])
+        await old.leave_to(new)
+        assert await waiting.ask("/there") == (200, b"GET /there ")
+        await asyncio.sleep(0.1)  # longer than the patience: it has looked for receivers by now
+        gate.open.set()
+        assert field_of(await client.head(), b"connection") is None

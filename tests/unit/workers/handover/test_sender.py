@@ -218,3 +218,16 @@ def test_the_end_of_a_departure_ends_what_waits_and_gives_up_what_is_on_its_way(
     bench.rest(3)
     assert bench.all(effects.End) == [effects.End(2), effects.End(3)]
     assert bench.sender.held == 0
+
+
+def test_the_ends_of_what_nobody_takes_are_spread() -> None:
+    sender = Sender(PATIENCE, window=10.0)
+    sender.handle(events.Rested(tuple(range(100))), 0.0)
+    ended: dict[int, int] = {}
+    for second in range(int(PATIENCE), int(PATIENCE) + 11):
+        wanted = sender.handle(events.Woken(), float(second))
+        ended[second] = sum(isinstance(effect, effects.End) for effect in wanted)
+    assert sum(ended.values()) == 100
+    assert ended[30] == 1
+    assert max(ended.values()) <= 12
+    assert sender.held == 0

@@ -16,7 +16,7 @@ from changeover.workers.http.limits import Limits
 from changeover.workers.http.phases import Phase
 from changeover.workers.serving.exchange import Exchange
 from tests.waits import until
-from tests.wire import Client, FakeDispatcher, WireServer, echo, get, post, serving
+from tests.wire import Client, FakeDispatcher, WireServer, echo, field_of, get, post, serving
 
 
 def leave(server: WireServer) -> list[HttpConnection]:
@@ -68,7 +68,7 @@ async def test_a_connection_that_ends_while_it_waits_cannot_be_parted_from() -> 
     async with serving() as server:
         await server.client()
         (rested,) = leave(server)
-        rested.finish()
+        rested.farewell()
         assert server.connections.part(rested) is None
 
 
@@ -101,9 +101,23 @@ async def test_what_was_parted_from_and_taken_by_nobody_is_closed_politely() -> 
         (rested,) = leave(server)
         parted = server.connections.part(rested)
         assert parted is not None
-        server.connections.end(parted[0])
+        server.connections.end(*parted)
         assert await client.rest() == b""
         assert server.connections.phases()[Phase.LINGERING] == 1
+
+
+async def test_who_asked_something_that_nobody_took_is_told_so() -> None:
+    async with serving() as server:
+        client = await server.client()
+        client.send(get("/one")[:9])
+        await until(lambda: any(connection.unread() for connection in server.connections))
+        (rested,) = leave(server)
+        parted = server.connections.part(rested)
+        assert parted is not None
+        server.connections.end(*parted)
+        told = await client.rest()
+        assert told.startswith(b"HTTP/1.1 503 ")
+        assert field_of(told, b"connection") == b"close"
 
 
 async def test_a_stop_ends_those_that_wait_as_well() -> None:

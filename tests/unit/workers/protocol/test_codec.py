@@ -17,6 +17,8 @@ from changeover.workers.protocol.messages import (
     Commit,
     Degraded,
     Drained,
+    Farewell,
+    FarewellsSaid,
     Hello,
     LeasesEnded,
     LeaseView,
@@ -56,6 +58,7 @@ SUPERVISOR_MESSAGES: list[SupervisorMessage] = [
 WORKER_MESSAGES: list[WorkerMessage] = [
     Hello(STAMP, WORKER, 1, "nonce", 4711, 8, (KEY,)),
     Prepared(STAMP, WORKER, 0.2),
+    FarewellsSaid(STAMP, WORKER, "stream", Farewell.OVERDUE, 40, 612.0),
     LeasesEnded(STAMP, WORKER, 8, (LeaseView("http", 6, "/prices", 12.0),), (LeaseView("task", 6, "/prices", 12.0),)),
     Refused(STAMP, WORKER, REFUSAL),
     Activated(STAMP, WORKER, 123, (KEY,)),

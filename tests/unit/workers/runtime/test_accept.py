@@ -287,3 +287,27 @@ async def test_a_unix_socket_is_listened_on_like_any_other(tmp_path: Path, worke
     writer.close()
     await writer.wait_closed()
     acceptor.close()
+
+
+async def test_a_socket_that_listens_no_more_is_let_go_of_and_the_others_are_served_on() -> None:
+    worker = Worker()
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as removed:
+        own = removed.dup()
+        listeners = [own, worker.listener.dup()]
+        worker.acceptor.close()
+        worker.acceptor = Acceptor(listeners, worker.connections, worker.counts, 0, 100)
+        worker.acceptor.start()
+        removed.shutdown(socket.SHUT_RD)
+        await until(lambda: own.fileno() == -1, "the removed socket to be closed")
+        worker.connect()
+        await until(lambda: worker.acceptor.accepted == 1, "the other one to be accepted on")
+        assert worker.acceptor.state is State.OPEN
+    await worker.close()
+
+
+async def test_what_was_closed_is_not_emptied_later(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    worker.acceptor.start()
+    worker.acceptor.close()
+    assert worker.acceptor.empty_queue() == 0
+    assert worker.acceptor.state is State.CLOSED
+    assert not caplog.records

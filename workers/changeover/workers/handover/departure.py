@@ -46,8 +46,13 @@ LATER = 5.0
 """Seconds in which successors that were added later have to be reached."""
 PER_TURN = 128
 """Packets heard of one receiver in one turn of the loop: more than can be waiting."""
+REACHED = (outbound.State.OPEN, outbound.State.RESTING)
 PATIENCE = 30.0
 """Seconds that a connection waits to be taken, unless told otherwise."""
+
+
+def _nobody(waited: float) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(slots=True)
@@ -69,6 +74,8 @@ class Departure:
         stamp: Where in history it stands, whenever asked.
         connections: What is handed over.
         patience: Seconds that a connection waits to be taken before it is closed politely.
+        window: Seconds over which the ends of those are spread that began to wait together.
+        on_end: Told of each that nobody took how long it had waited, in seconds.
 
     Attributes:
         sender: Decides.
@@ -84,8 +91,11 @@ class Departure:
         stamp: Callable[[], Stamp],
         connections: Connections,
         patience: float = PATIENCE,
+        window: float = 0.0,
+        on_end: Callable[[float], None] = _nobody,
     ) -> None:
-        self.sender = Sender(patience)
+        self.sender = Sender(patience, window)
+        self._patience, self._on_end = patience, on_end
         self.adopted = self.ended = 0
         self._loop = loop
         self._runtime = runtime
@@ -95,6 +105,8 @@ class Departure:
         self._numbers = itertools.count(1)
         self._links: dict[WorkerId, Link] = {}
         self._held: dict[int, HttpConnection | _Parted] = {}
+        self._since: dict[int, float] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self._rested: list[HttpConnection] = []
         self._settled = Waiters()
         self._additions: set[asyncio.Task[None]] = set()
@@ -141,6 +153,8 @@ class Departure:
     def begin(self) -> None:
         """Begin no request any more, and hand over whatever has none in flight; the rest follows."""
         self._connections.leave(self._on_rest)
+        if self._looking is None:
+            self._looking = self._loop.call_later(self._patience, self._look_for_receivers)
 
     async def done(self) -> None:
         """Return when there is no connection left here: each is somebody else's, or has ended."""
@@ -155,6 +169,8 @@ class Departure:
         self._drive.feed(events.Closed())
         for task in self._additions:
             task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self._drive.stop()
 
     # ---- what happens ----
@@ -169,7 +185,16 @@ class Departure:
         rested, self._rested = self._rested, []
         numbered = dict(zip(self._numbers, rested, strict=False))
         self._held |= numbered
+        self._since |= dict.fromkeys(numbered, self._loop.time())
         self._drive.feed(events.Rested(tuple(numbered)))
+
+    def _look_for_receivers(self) -> None:
+        """Where nobody is left to take anything, the answers under way say that they are the last."""
+        if any(self.sender.link(receiver) in REACHED for receiver in self._links):
+            return
+        for connection in self._connections:
+            if not connection.at_boundary:
+                connection.farewell()
 
     def _on_readable(self, receiver: WorkerId) -> None:
         for packet in self._links[receiver].take(PER_TURN):
@@ -196,8 +221,7 @@ class Departure:
                 return error.strerror or str(error)
             self._links[successor] = Link(self._loop, sock, 0, partial(self._on_readable, successor))
             self._drive.feed(events.Connected(successor))
-        reached = self.sender.link(successor) in (outbound.State.OPEN, outbound.State.RESTING)
-        return None if reached else "it did not answer"
+        return None if self.sender.link(successor) in REACHED else "it did not answer"
 
     async def _add(self, successors: Sequence[WorkerId]) -> None:
         try:
@@ -268,13 +292,15 @@ class Departure:
 
     def _end(self, effect: effects.End) -> None:
         self.ended += 1
+        self._on_end(self._loop.time() - self._since[effect.id])
         held = self._forget(effect.id)
         if isinstance(held, _Parted):
-            self._connections.end(held.sock)
+            self._connections.end(held.sock, held.luggage)
         else:
-            held.finish()
+            held.farewell()
 
     def _forget(self, number: int) -> HttpConnection | _Parted:
+        del self._since[number]
         held = self._held.pop(number)
         if not self._held:
             self._settled.wake()

@@ -8,6 +8,7 @@ from changeover.workers.handover import effects, events, outbound, parting
 from changeover.workers.handover.effects import Effect
 from changeover.workers.handover.events import Event, Hindrance
 from changeover.workers.handover.messages import Adopted, Credit, Declined, Denial, Denied, FromReceiver, Welcomed
+from changeover.workers.handover.spread import moment
 from changeover.workers.protocol.identity import WorkerId
 
 SHORTEST_REST, LONGEST_REST = 0.01, 1.0
@@ -69,16 +70,19 @@ class Sender:
 
     Args:
         patience: Seconds that a connection waits to be taken before it is ended.
+        window: Seconds over which the ends of those are spread that began to wait together.
 
     Attributes:
         denials: Receivers that take nothing from this worker, and why.
         strays: Answers about connections that were not offered.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, window: float = 0.0) -> None:
         self.denials: dict[WorkerId, Denial] = {}
         self.strays = 0
         self._patience = patience
+        self._window = window
+        self._rested = 0
         self._links: dict[WorkerId, _Link] = {}
         self._waiting: dict[int, _Connection] = {}
         self._offering: dict[int, _Connection] = {}
@@ -90,7 +94,7 @@ class Sender:
             events.Heard: self._heard,
             events.LinkEnded: self._link_ended,
             events.LinkBroken: self._link_broken,
-            events.Rested: self._rested,
+            events.Rested: self._rest,
             events.Sent: self._sent,
             events.NotSent: self._not_sent,
             events.Vanished: self._vanished,
@@ -180,9 +184,11 @@ class Sender:
 
     # ---- connections ----
 
-    def _rested(self, event: events.Rested, now: float) -> None:
+    def _rest(self, event: events.Rested, now: float) -> None:
         for id in event.ids:
-            self._wait(_Connection(id, now + self._patience), now)
+            until = now + self._patience + moment(self._rested, self._window)
+            self._rested += 1
+            self._wait(_Connection(id, until), now)
 
     def _wait(self, connection: _Connection, now: float) -> None:
         connection.receiver = None
@@ -306,7 +312,7 @@ class Sender:
             self._expiry = min((each.until for each in self._waiting.values()), default=float("inf"))
 
     def _closed(self, event: events.Closed, now: float) -> None:
-        self._patience = 0.0
+        self._patience = self._window = 0.0
         for link in tuple(self._links.values()):
             self._give_up(link)
         for connection in self._waiting.values():

@@ -17,7 +17,7 @@ from typing import cast
 from changeover.workers.http.addresses import client_of, server_of
 from changeover.workers.http.body import Body, body_of, least_to_come
 from changeover.workers.http.exchange import Stage, WireExchange
-from changeover.workers.http.faults import BadMessage
+from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
@@ -26,6 +26,7 @@ from changeover.workers.http.phases import Overdue, Phase, Sight, Watch, sight_b
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
+from changeover.workers.serving.lease import LeaseKind
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CR = 13
@@ -48,33 +49,19 @@ class HttpConnection(asyncio.BufferedProtocol):
         outlet: The write side.
         requests: How many were dispatched.
         watch: Since when it has been doing what it does, for the sweep.
+        since: When it was opened here, seconds of the loop's clock.
     """
 
+    kind, portable = LeaseKind.HTTP, True
     __slots__ = (
-        "_advancing",
-        "_body",
-        "_dropped",
-        "_expectation",
-        "_held",
-        "_incoming",
-        "_on_close",
-        "_on_open",
-        "_on_rest",
-        "_reading",
-        "_received",
-        "_transport",
-        "_unread",
-        "client",
-        "exchange",
-        "outlet",
-        "requests",
-        "server",
-        "site",
-        "watch",
-    )
+        "_advancing", "_body", "_dropped", "_expectation", "_held", "_incoming", "_on_close", "_on_open",
+        "_on_rest", "_reading", "_received", "_transport", "_unread", "client", "exchange", "outlet",
+        "requests", "server", "since", "site", "watch",
+    )  # fmt: skip
 
     _transport: asyncio.Transport
     outlet: Outlet
+    since: float
 
     def __init__(
         self,
@@ -108,6 +95,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self.outlet = Outlet(self._transport)
         self.client, self.server = client_of(transport), server_of(transport)
+        self.since = asyncio.get_running_loop().time()
         self._on_open(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -182,9 +170,13 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.outlet.course = _LEAVING
             self._advance()
 
-    def finish(self) -> None:
-        """Close politely: nothing of an answer is under way."""
-        if not self.outlet.ended:
+    def farewell(self, *, asked: bool = False) -> None:
+        """See `Departing`; `asked` of the process that read before: whether it has read something."""
+        if not self.at_boundary:
+            self.outlet.announce()
+        elif self._unread.data or asked:
+            self._refuse(LEAVING)
+        else:
             self._linger()
 
     def abort(self) -> None:
@@ -209,10 +201,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         match overdue:
             case Overdue.CLOSE:
                 self.outlet.close()
-            case Overdue.TIMEOUT:
-                self._refuse(BadMessage(408, "the request did not come in time"))
-            case Overdue.UNAVAILABLE:
-                self._refuse(BadMessage(503, "the request could not be served in time"))
+            case Overdue.TIMEOUT | Overdue.UNAVAILABLE:
+                self._refuse(LATE if overdue is Overdue.TIMEOUT else UNSERVED)
             case Overdue.GONE if self.exchange is not None:
                 self.exchange.depart()
             case Overdue.ABORT:

@@ -63,6 +63,9 @@ class Connections:
         """Open connections, and those about to open."""
         return len(self._open) + self._opening
 
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._open
+
     def __iter__(self) -> Iterator[HttpConnection]:
         return iter(tuple(self._open))
 
@@ -75,13 +78,14 @@ class Connections:
         """
         self._open_with(self._opened if luggage is None else partial(self._arrived, luggage), accepted)
 
-    def end(self, parted: socket.socket) -> None:
+    def end(self, parted: socket.socket, luggage: Luggage) -> None:
         """Close politely what was parted from and nobody else took.
 
         Args:
             parted: Its socket, owned by the connection from here on.
+            luggage: What it was to take along.
         """
-        self._open_with(self._opened_to_end, parted)
+        self._open_with(partial(self._opened_to_end, bool(luggage.unread)), parted)
 
     def leave(self, on_rest: Callable[[HttpConnection], None]) -> None:
         """Begin no request any more: stop reading, in one sweep, wherever none is in flight.
@@ -170,7 +174,7 @@ class Connections:
     def _finish(self, phase: Phase) -> None:
         for connection in self:
             if connection.sight().phase is phase:
-                connection.finish()
+                connection.farewell()
 
     async def _wait_empty(self, until: float) -> None:
         try:
@@ -189,9 +193,9 @@ class Connections:
         self._opened(connection)
         unpack(luggage, connection, asyncio.get_running_loop().time(), self._site.limits)
 
-    def _opened_to_end(self, connection: HttpConnection) -> None:
+    def _opened_to_end(self, asked: bool, connection: HttpConnection) -> None:
         self._enter(connection)
-        connection.finish()
+        connection.farewell(asked=asked)
 
     def _enter(self, connection: HttpConnection) -> None:
         if not self._open:

@@ -17,6 +17,12 @@ class BadMessage(ChangeoverError):
         super().__init__(f"{status}: {fact}")
 
 
+LATE = BadMessage(408, "the request did not come in time")
+UNSERVED = BadMessage(503, "the request could not be served in time")
+LEAVING = BadMessage(503, "the server is being replaced; ask again")
+"""What somebody is told who asked on a connection that nobody goes on with."""
+
+
 class BadResponse(ChangeoverError):
     """The application answered something that would break the response's framing.
 

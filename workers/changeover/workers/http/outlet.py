@@ -122,6 +122,11 @@ class Outlet:
         if self._clogged and self.course is not Course.CLOSED:
             await self._writers.wait()
 
+    def announce(self) -> None:
+        """Let the answer under way be the last one; its head says so, unless it has left already."""
+        if not self.ending:
+            self.course = Course.LAST
+
     def close(self) -> None:
         """Close once everything is written."""
         self.course = Course.CLOSED

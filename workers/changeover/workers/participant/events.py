@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.workers.protocol.messages import LeaseView, OwedResponse, SupervisorMessage
+from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse, SupervisorMessage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -89,6 +89,22 @@ class HookFailed(Event, frozen=True):
     """A hook that cannot refuse failed (`on_activate`, `on_deactivate`, `on_unload`)."""
 
     refusal: Refusal
+
+
+class FarewellsSaid(Event, frozen=True):
+    """The worker leaves, and ended what it could not hand over.
+
+    Attributes:
+        kind: The class.
+        why: Why.
+        count: How many.
+        oldest: Age of the oldest of them, seconds.
+    """
+
+    kind: str
+    why: Farewell
+    count: int
+    oldest: float
 
 
 class LeasesEnded(Event, frozen=True):

@@ -49,6 +49,7 @@ class Machine:
             events.UnitsReleased: self._released,
             events.HookFailed: self._hook_failed,
             events.LeasesEnded: self._leases_ended,
+            events.FarewellsSaid: self._farewells_said,
             events.Stranded: lambda event: self._committed(event.epoch),
             events.BeatDue: self._beat,
             events.TimerFired: lambda event: self._tie.overdue(event.timer),
@@ -202,6 +203,10 @@ class Machine:
     def _leases_ended(self, event: events.LeasesEnded) -> None:
         told = messages.LeasesEnded(self._stamp(), self._desk.worker, event.bound, event.ended, event.stuck)
         self._desk.send(told)
+
+    def _farewells_said(self, event: events.FarewellsSaid) -> None:
+        worker = self._desk.worker
+        self._desk.send(messages.FarewellsSaid(self._stamp(), worker, event.kind, event.why, event.count, event.oldest))
 
     def _beat(self, event: events.BeatDue) -> None:
         self._desk.send(

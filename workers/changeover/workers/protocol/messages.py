@@ -282,6 +282,33 @@ class LeasesEnded(FromWorker, frozen=True):
     stuck: tuple[LeaseView, ...] = ()
 
 
+class Farewell(enum.Enum):
+    """Why a connection of a worker that leaves, or what is under way on it, ends there."""
+
+    OVERDUE = "overdue"
+    """A request or a stream outlived its drain deadline."""
+    UNTAKEN = "untaken"
+    """No successor took it in time."""
+    FIXED = "fixed"
+    """Connections of its kind cannot go on in another process."""
+
+
+class FarewellsSaid(FromWorker, frozen=True):
+    """A worker that leaves ended what it could not hand over, and said so to the clients.
+
+    Attributes:
+        kind: The class: `http`, `stream`, `websocket`, `task`.
+        why: Why.
+        count: How many since the last message of this class and reason.
+        oldest: Age of the oldest of them: since its request began, since it waited to be taken, or since it was opened.
+    """
+
+    kind: str
+    why: Farewell
+    count: int
+    oldest: float
+
+
 class TellLeases(FromWorker, frozen=True):
     """Answer to AskLeases."""
 
@@ -301,6 +328,7 @@ WorkerMessage = (
     | Degraded
     | Beat
     | LeasesEnded
+    | FarewellsSaid
     | TellRegistry
     | TellLeases
 )

@@ -19,6 +19,8 @@ class UnitKind(enum.Enum):
     APPLICATION = "application"
     SERVICE = "service"
     PIPELINE = "pipeline"
+    ADDRESSES = "addresses"
+    """What a generation is served at: built by nobody, and held after a rollback like a unit."""
 
 
 class UnitRef(msgspec.Struct, frozen=True, order=True):
@@ -197,6 +199,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         rolled: The epoch whose roll made the processes that can serve it; its own in a roll, and in the first
             generation, which is a roll that replaces nobody.
         interpreter: What executes the processes that serve it.
+        listen: Addresses that it is served at, as they are configured; empty where nobody said.
     """
 
     epoch: int
@@ -206,6 +209,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     label: str = ""
     rolled: int = 0
     interpreter: Interpreter = OWN
+    listen: tuple[str, ...] = ()
 
     @property
     def is_roll(self) -> bool:
@@ -216,6 +220,14 @@ class Snapshot(msgspec.Struct, frozen=True):
     def application(self) -> ApplicationSpec | None:
         """The application; None for plugins alone."""
         return next((unit for unit in self.units if isinstance(unit, ApplicationSpec)), None)
+
+    def listens_as(self, other: "Snapshot") -> bool:
+        """Whether both are served at the same addresses, as far as both say."""
+        return not (self.listen and other.listen) or sorted(self.listen) == sorted(other.listen)
+
+    def serves_as(self, other: "Snapshot") -> bool:
+        """Whether both serve the same at the same addresses, whenever they began to."""
+        return self.digest == other.digest and self.listens_as(other)
 
     def keys(self) -> frozenset[UnitKey]:
         """The identities of all units."""

@@ -37,6 +37,8 @@ RESERVE = 8
 """Descriptors left for everything that is not a client connection."""
 
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ENDED = errno.EINVAL
+"""What accepting says of a socket that listens no more: its address was removed, for every process that shares it."""
 CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH})
 
 
@@ -192,7 +194,7 @@ class Acceptor:
         before = self.accepted
         if self.state in NOT_STARTED:  # whoever serves takes what is queued
             self.close()
-        else:
+        elif self.state is not State.CLOSED:
             self._empty()
         return self.accepted - before
 
@@ -260,6 +262,13 @@ class Acceptor:
         if not self._queues.poll(0):
             self.close()
 
+    def _let_go(self, listener: socket.socket) -> None:
+        if self.state is State.OPEN:
+            self._loop.remove_reader(listener)
+        self._queues.unregister(listener)
+        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        listener.close()
+
     def _accept_one(self, listener: socket.socket) -> bool:
         """Accept one connection; whether another try is worth while."""
         try:
@@ -267,15 +276,18 @@ class Acceptor:
         except BlockingIOError:
             return False
         except OSError as error:
-            return self._on_error(error)
+            return self._on_error(listener, error)
         self.accepted += 1
         demand_hops(accepted, ANY)  # inherited from a listener at which arrivals are being ended
         self._connections.adopt(accepted)
         return True
 
-    def _on_error(self, error: OSError) -> bool:
+    def _on_error(self, listener: socket.socket, error: OSError) -> bool:
         if error.errno in CLIENT_LEFT:
             return True
+        if error.errno == ENDED:
+            self._let_go(listener)
+            return False
         if error.errno not in OUT_OF_DESCRIPTORS:
             logger.error("accept failed, next attempt in %s s: %r", RETRY, error)
         self._enter(State.EMPTYING if self.state is State.EMPTYING else State.STARVED)

@@ -16,7 +16,9 @@ from changeover.workers.protocol import belongings
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.settings import Birth
+from changeover.workers.serving.lease import LeaseKind
 
 REACH = 5.0
 """Seconds in which successors have to be reached; they have answered the supervisor by then."""
@@ -32,6 +34,7 @@ class Handover:
         room: How many more it may hold; 0 as long as it expects none.
         stamp: Where in history it stands, whenever asked.
         feed: Takes the answers to `connect`.
+        farewells: Says over which time ends are spread, and hears of them.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Handover:
         room: Callable[[], int],
         stamp: Callable[[], Stamp],
         feed: Callable[[Event], None],
+        farewells: Farewells,
     ) -> None:
         self._loop = loop
         self._birth = birth
@@ -49,6 +53,7 @@ class Handover:
         self._connections = connections
         self._stamp = stamp
         self._feed = feed
+        self._farewells = farewells
         self._reception = Reception(
             loop, endpoints.handover(self._runtime, birth.worker), birth.journal, connections, room, self._belongings
         )
@@ -117,7 +122,14 @@ class Handover:
 
     def _leaving(self) -> Departure:
         if self._departure is None:
-            patience = self._birth.settings.drain.http
-            worker = self._birth.worker
-            self._departure = Departure(self._loop, self._runtime, worker, self._stamp, self._connections, patience)
+            self._departure = Departure(
+                self._loop,
+                self._runtime,
+                self._birth.worker,
+                self._stamp,
+                self._connections,
+                self._birth.settings.drain.http,
+                self._farewells.window(LeaseKind.HTTP),
+                self._farewells.untaken,
+            )
         return self._departure

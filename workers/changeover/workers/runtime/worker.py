@@ -26,6 +26,7 @@ from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, State, most_connections
 from changeover.workers.runtime.counts import Counts
+from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.server_hooks import ServerHooks
@@ -34,7 +35,6 @@ from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
 from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
-from changeover.workers.serving.lease import LeaseKind
 
 logger = logging.getLogger("changeover.worker")
 
@@ -100,8 +100,12 @@ class Worker:
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
         self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
         self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
+        grace = deadlines.graceful
+        self._farewells = Farewells(
+            loop, settings.drain, grace, self._connections, self._workshop.leases, self._shell.feed
+        )
         self._handover = Handover(
-            loop, birth, self._connections, lambda: self._acceptor.room, self._stamp, self._shell.feed
+            loop, birth, self._connections, lambda: self._acceptor.room, self._stamp, self._shell.feed, self._farewells
         )
         self._hooks = ServerHooks(birth)
         self._readying: asyncio.Task[None] | None = None
@@ -153,8 +157,7 @@ class Worker:
 
     async def _pass_on(self) -> None:
         """Wait until no connection is left here, with those in flight until their deadlines; then leave."""
-        for kind in LeaseKind:
-            self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
+        self._farewells.begin()
         await self._handover.done()
         await asyncio.sleep(random.uniform(*STAY))
         self._urgency.put_nowait(Urgency.GRACEFUL)
@@ -235,22 +238,17 @@ class Worker:
         set_title(self._birth.settings.name, self._slot, f"leaving, {urgency.value}")
         self._acceptor.empty_queue()
         self._handover.close()
-        for kind in LeaseKind:
-            self._loop.call_later(getattr(self._birth.settings.drain, kind.value), self._end_leases, kind)
+        self._farewells.begin()
         hurried = await self._end_requests(whole * SHARE_OF_REQUESTS)
         if self._beat is not None:
             self._beat.cancel()
+        self._farewells.close()
         await self._shell.close()
         await self._end_units(0.0 if hurried else until - self._loop.time())
         if self._readying is not None:
             self._readying.cancel()
         await self._hooks.run("worker_exit", QUICK if hurried else max(QUICK, until - self._loop.time()))
         self._link.close()
-
-    def _end_leases(self, kind: LeaseKind) -> None:
-        for lease in self._workshop.leases():
-            if lease.kind is kind:
-                lease.end("its drain deadline passed")
 
     async def _end_requests(self, deadline: float) -> bool:
         """Let requests finish; whether a QUIT cut that short, which leaves no time for what they leave behind."""

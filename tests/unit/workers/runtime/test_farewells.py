@@ -1,0 +1,155 @@
+"""What a worker that leaves cannot hand over ends one after the other, announced, and is told of."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from changeover.workers.participant.events import FarewellsSaid
+from changeover.workers.protocol.messages import Farewell
+from changeover.workers.runtime.farewells import Farewells
+from changeover.workers.runtime.settings import DrainDeadlines
+from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from tests.waits import until
+
+WAITS = 10.0
+
+
+class Chat(asyncio.Protocol):
+    """A connection of a kind that cannot go on in another process: it says goodbye in its own way."""
+
+    kind = LeaseKind.WEBSOCKET
+    portable = False
+
+    def __init__(self, room: set["Chat"]) -> None:
+        self.since = asyncio.get_running_loop().time()
+        self._room = room
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._room.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._room.discard(self)
+
+    def farewell(self) -> None:
+        self.transport.write(b"goodbye\n")
+        self.transport.close()
+
+
+@asynccontextmanager
+async def chatting(clients: int) -> AsyncIterator[tuple[set[Chat], list[asyncio.StreamReader]]]:
+    """So many connections over real sockets."""
+    room: set[Chat] = set()
+    server = await asyncio.get_running_loop().create_server(lambda: Chat(room), "127.0.0.1", 0)
+    made = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(clients)]
+    await until(lambda: len(room) == clients)
+    try:
+        yield room, [reader for reader, _ in made]
+    finally:
+        for _, writer in made:
+            writer.close()
+        server.close()
+        await until(lambda: not room)
+
+
+def farewells(
+    drain: DrainDeadlines, connections: set[Chat], told: list[FarewellsSaid], *leases: Lease, grace: float = 30.0
+) -> Farewells:
+    loop = asyncio.get_running_loop()
+    return Farewells(loop, drain, grace, connections, lambda: leases, told.append)
+
+
+async def test_connections_that_cannot_be_handed_over_say_goodbye_one_after_the_other() -> None:
+    told: list[FarewellsSaid] = []
+    deadline, many = 1.5, 120
+    loop = asyncio.get_running_loop()
+    async with chatting(many) as (room, readers):
+        ending = farewells(DrainDeadlines(websocket=deadline), room, told)
+        ending.begin()
+        began = loop.time()
+
+        async def end(reader: asyncio.StreamReader) -> float:
+            assert await asyncio.wait_for(reader.read(), WAITS) == b"goodbye\n"
+            return loop.time() - began
+
+        ends = sorted(await asyncio.gather(*map(end, readers)))
+        ending.close()
+    assert ends[-1] < deadline + 0.5
+    assert ends[-1] - ends[0] > deadline / 2
+    assert max(sum(start <= each < start + deadline / 10 for each in ends) for start in ends) < many / 4
+    assert {(each.kind, each.why) for each in told} == {("websocket", Farewell.FIXED)}
+    assert sum(each.count for each in told) == many
+    assert max(each.oldest for each in told) >= ends[-1] - 0.5
+
+
+async def test_a_connection_that_left_by_itself_is_not_told_farewell() -> None:
+    told: list[FarewellsSaid] = []
+    async with chatting(3) as (room, _):
+        ending = farewells(DrainDeadlines(websocket=0.1), room, told)
+        ending.begin()
+        for chat in tuple(room):
+            chat.transport.abort()
+        await until(lambda: not room)
+        await asyncio.sleep(0.15)  # past the deadline of their class
+        ending.close()
+    assert told == []
+
+
+async def held_for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def lease(kind: LeaseKind, age: float = 0.0) -> Lease:
+    taken = UnitSet(()).lease(kind, 1, "/", time.monotonic_ns() - int(age * 1e9))
+    taken.holder = asyncio.get_running_loop().create_task(held_for_ever())
+    return taken
+
+
+def over(each: Lease) -> bool:
+    assert isinstance(each.holder, asyncio.Task)
+    return each.holder.done()
+
+
+async def test_what_is_under_way_ends_with_its_class_and_never_before_its_deadline() -> None:
+    told: list[FarewellsSaid] = []
+    requests = [lease(LeaseKind.HTTP, age) for age in (7.0, 3.0, 1.0)]
+    stream = lease(LeaseKind.STREAM)
+    ending = farewells(DrainDeadlines(http=0.2, stream=60.0), set(), told, *requests, stream)
+    began = asyncio.get_running_loop().time()
+    ending.begin()
+    ending.begin()
+    await until(lambda: any(map(over, requests)))
+    assert asyncio.get_running_loop().time() - began >= 0.2
+    await until(lambda: all(map(over, requests)))
+    await until(lambda: sum(each.count for each in told) == 3)
+    assert not over(stream)
+    assert {(each.kind, each.why) for each in told} == {("http", Farewell.OVERDUE)}
+    assert max(each.oldest for each in told) >= 7.0
+    ending.close()
+    assert isinstance(stream.holder, asyncio.Task)
+    stream.holder.cancel()
+
+
+async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() -> None:
+    told: list[FarewellsSaid] = []
+    first, second = lease(LeaseKind.HTTP, 2.0), lease(LeaseKind.HTTP, 1.0)
+    ending = farewells(DrainDeadlines(http=0.5, stream=60.0), set(), told, first, second)
+    ending.begin()
+    await until(lambda: over(first))
+    second.kind = LeaseKind.STREAM
+    await asyncio.sleep(ending.window(LeaseKind.HTTP))
+    assert not over(second)
+    ending.close()
+    assert [(each.kind, each.count) for each in told] == [("http", 1)]
+    assert isinstance(second.holder, asyncio.Task)
+    second.holder.cancel()
+
+
+def test_no_class_ends_after_the_worker_itself_would() -> None:
+    loop = asyncio.new_event_loop()
+    ending = Farewells(loop, DrainDeadlines(), 30.0, set(), tuple, lambda _: None)
+    assert ending.window(LeaseKind.HTTP) == 6.0
+    assert ending.window(LeaseKind.WEBSOCKET) == 15.0
+    loop.close()

@@ -1,0 +1,108 @@
+"""Ends what a worker that leaves cannot hand over: class by class under its drain deadline, one by one, and told of."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from changeover.workers.handover.spread import moment, window
+from changeover.workers.http.farewell import Departing
+from changeover.workers.participant.events import FarewellsSaid
+from changeover.workers.protocol.messages import Farewell
+from changeover.workers.runtime.settings import DrainDeadlines
+from changeover.workers.serving.lease import Lease, LeaseKind
+
+REPORT = 0.25
+"""Seconds for which ends are collected before they are told of together."""
+
+
+class Farewells:
+    """The one schedule of every end that a leaving worker brings about.
+
+    A request or a stream ends past its class's deadline, because until then it may come to its end by itself and its
+    connection go over. A connection that cannot go over at all ends before it.
+
+    Args:
+        loop: The worker's loop.
+        drain: The deadline of each class.
+        grace: Seconds that the supervisor leaves the worker alone after the last of them.
+        connections: All that are open.
+        leases: All that are held, whenever asked.
+        report: Takes what ended.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        drain: DrainDeadlines,
+        grace: float,
+        connections: Collection[Departing],
+        leases: Callable[[], Iterable[Lease]],
+        report: Callable[[FarewellsSaid], None],
+    ) -> None:
+        self._loop = loop
+        self._drain = drain
+        self._grace = grace
+        self._connections = connections
+        self._leases = leases
+        self._report = report
+        self._timers: list[asyncio.TimerHandle] = []
+        self._said: dict[tuple[LeaseKind, Farewell], list[float]] = {}
+        self._reporting: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """The worker leaves from now on; said again it changes nothing."""
+        if self._timers:
+            return
+        for kind in LeaseKind:
+            self._later(self._deadline(kind), self._end_class, kind)
+        for kind in LeaseKind:
+            fixed = (each for each in self._connections if not each.portable and each.kind is kind)
+            for number, connection in enumerate(fixed):
+                self._later(moment(number, self._deadline(kind)), self._end_connection, connection)
+
+    def window(self, kind: LeaseKind) -> float:
+        """Seconds over which the ends are spread that begin with a class's deadline."""
+        return window(self._deadline(kind), max(self._drain.by_kind()), self._grace)
+
+    def untaken(self, waited: float) -> None:
+        """A connection ended that waited so many seconds for somebody to take it."""
+        self._note(LeaseKind.HTTP, Farewell.UNTAKEN, waited)
+
+    def close(self) -> None:
+        """End nothing more, and tell what was not told yet."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._reporting is not None:
+            self._reporting.cancel()
+            self._tell()
+
+    def _end_class(self, kind: LeaseKind) -> None:
+        overdue = sorted((each for each in self._leases() if each.kind is kind), key=lambda lease: lease.since)
+        for number, lease in enumerate(overdue):
+            self._later(moment(number, self.window(kind)), self._end_lease, lease, kind)
+
+    def _end_lease(self, lease: Lease, kind: LeaseKind) -> None:
+        if lease.kind is kind and lease.end("its drain deadline passed"):
+            self._note(kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
+
+    def _end_connection(self, connection: Departing) -> None:
+        if connection in self._connections:
+            connection.farewell()
+            self._note(connection.kind, Farewell.FIXED, self._loop.time() - connection.since)
+
+    def _deadline(self, kind: LeaseKind) -> float:
+        deadline: float = getattr(self._drain, kind.value)
+        return deadline
+
+    def _later(self, seconds: float, do: Callable[..., None], *arguments: object) -> None:
+        self._timers.append(self._loop.call_later(seconds, do, *arguments))
+
+    def _note(self, kind: LeaseKind, why: Farewell, age: float) -> None:
+        self._said.setdefault((kind, why), []).append(age)
+        if self._reporting is None:
+            self._reporting = self._loop.call_later(REPORT, self._tell)
+
+    def _tell(self) -> None:
+        said, self._said, self._reporting = self._said, {}, None
+        for (kind, why), ages in said.items():
+            self._report(FarewellsSaid(kind.value, why, len(ages), max(ages)))
