@@ -1,0 +1,60 @@
+"""Who and what belongs to a service at one moment, and whether that is as it should be when nothing is under way."""
+
+from pathlib import Path
+
+from benchmarks.subject import Subject, parent, residents
+from changeover.supervisor.api.bodies import HistoryAnswer
+from changeover.supervisor.api.client import NoAnswer, ProblemAnswered
+from changeover.supervisor.control import EpochState, HistoryLine
+
+PASSING = frozenset({EpochState.UNDECIDED, EpochState.DRAINING})
+
+
+def history(subject: Subject) -> tuple[HistoryLine, ...]:
+    """The latest epochs, newest first."""
+    return subject.control.get("/v1/history?limit=50", HistoryAnswer).epochs
+
+
+def disquiet(subject: Subject, epoch: int) -> str:
+    """Why the service is not quiet on `epoch`; empty when it is.
+
+    Quiet: all slots serve it, older ones are retired, and nobody and nothing else is there.
+    """
+    try:
+        return _unserved(subject, epoch) or _undecided(subject) or _surplus(subject)
+    except (NoAnswer, ProblemAnswered) as error:
+        return f"no answer: {error}"
+
+
+def _unserved(subject: Subject, epoch: int) -> str:
+    status = subject.status()
+    if status.epoch != epoch:
+        return f"epoch {status.epoch} serves instead of {epoch}"
+    return "" if subject.alone else f"not all serve: {', '.join(f'{s.slot} {s.state.value}' for s in status.slots)}"
+
+
+def _undecided(subject: Subject) -> str:
+    return ", ".join(f"epoch {line.epoch} is {line.state.value}" for line in history(subject) if line.state in PASSING)
+
+
+def _surplus(subject: Subject) -> str:
+    workers = frozenset(subject.workers().values())
+    zygotes = frozenset(map(parent, workers)) & frozenset(residents(subject.folder)) or _below(subject) - workers
+    if len(zygotes) != 1:
+        return f"{len(zygotes)} zygotes"
+    strangers = frozenset(residents(subject.folder)) - workers - zygotes - {subject.pid}
+    if strangers:
+        return f"also there: {', '.join(map(_described, strangers))}"
+    sockets = sorted(path.name for path in (subject.folder / "run").glob("*-*.sock"))
+    return "" if len(sockets) == len(workers) + 1 else f"sockets: {', '.join(sockets)}"
+
+
+def _below(subject: Subject) -> frozenset[int]:
+    return frozenset(pid for pid in residents(subject.folder) if parent(pid) == subject.pid)
+
+
+def _described(pid: int) -> str:
+    try:
+        return f"{pid} ({Path(f'/proc/{pid}/cmdline').read_bytes().replace(bytes(1), b' ').decode().strip()})"
+    except OSError:
+        return str(pid)
