@@ -111,6 +111,11 @@ class Subject:
         return self._process.poll() is None
 
     @property
+    def exit_status(self) -> int | None:
+        """How the supervisor ended, None while it lives."""
+        return self._process.poll()
+
+    @property
     def family(self) -> tuple[int, ...]:
         """The supervisor and everything below it, when all slots served for the first time."""
         return (self.pid, *(pid for pid, _ in self._family))
@@ -137,6 +142,11 @@ class Subject:
     def kill_supervisor(self) -> None:
         """End the supervisor, and only it, as a crash would."""
         os.kill(self.pid, signal.SIGKILL)
+
+    def end_supervisor(self) -> None:
+        """Kill the supervisor, and only it, and wait until it is dead."""
+        self._process.kill()
+        self._process.wait(STOP)
 
     def words(self) -> str:
         """The end of its log."""

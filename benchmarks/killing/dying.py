@@ -1,12 +1,11 @@
-"""The command `changeover` whose supervisor kills itself, as a crash would, at the moment that a file names.
+"""The command `changeover` whose supervisor sends itself a signal at the moment that a file names: KILL, as a rule.
 
 The file lies in the folder in which it runs and is looked at again at every step, so that the same supervisor serves
 in peace until the file is there. Nothing of the product is changed: what the driver does and hears is watched.
 """
 
-import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,14 +47,14 @@ class Steps:
 
 
 class Watch:
-    """Counts steps from when a moment is named, and dies at it.
+    """Counts steps from when a moment is named.
 
     Args:
-        die: Ends this process.
+        signal: Sends this process a signal, when the moment has come.
     """
 
-    def __init__(self, die: Callable[[], None]) -> None:
-        self._die = die
+    def __init__(self, signal: Callable[[int], None]) -> None:
+        self._signal = signal
         self._steps = Steps()
         self._named = b""
         self._moment: Moment | None = None
@@ -70,7 +69,8 @@ class Watch:
         if not self._is_known(what):
             self._seen.append(what)
         if side is self._moment.side and len(self._seen) == self._moment.count:
-            self._die()
+            number, self._moment = self._moment.signal, None
+            self._signal(number)
 
     def _look(self) -> None:
         try:
@@ -91,10 +91,6 @@ def _speakers(what: Effect | Event) -> frozenset[object]:
 
 def _name(what: object) -> str:
     return type(what).__name__
-
-
-def _crash() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def watch(mind: Watch) -> None:
@@ -119,10 +115,10 @@ def watch(mind: Watch) -> None:
     Driver.attach = attached  # type: ignore[method-assign,assignment]
 
 
-def main() -> Sequence[str]:
+def main() -> None:
     """Be the command."""
-    watch(Watch(_crash))
-    return changeover(prog_name="changeover")  # type: ignore[no-any-return]
+    watch(Watch(signal.raise_signal))
+    changeover(prog_name="changeover")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The moments of a supervisor's work at which it can be killed: each step of the protocol, from both sides."""
 
 import enum
+import signal
 
 import msgspec
 
@@ -25,7 +26,7 @@ class Fate(enum.Enum):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One moment.
+    """One moment, and what the supervisor sends itself then.
 
     Attributes:
         side: On which side of the step.
@@ -33,12 +34,14 @@ class Moment(msgspec.Struct, frozen=True):
             `written`.
         count: At which one of its kind; what workers say is counted once for each worker.
         fate: What is to become of the cutover under way.
+        signal: Which signal.
     """
 
     side: Side
     step: str
     count: int = 1
     fate: Fate = Fate.COMMITTED
+    signal: int = signal.SIGKILL
 
     def __str__(self) -> str:
         return f"{self.side.value} {self.step}" + (f" {self.count}" if self.count > 1 else "")

@@ -15,21 +15,25 @@ def history(subject: Subject) -> tuple[HistoryLine, ...]:
     return subject.control.get("/v1/history?limit=50", HistoryAnswer).epochs
 
 
-def disquiet(subject: Subject, epoch: int) -> str:
-    """Why the service is not quiet on `epoch`; empty when it is.
+def disquiet(subject: Subject, least: int) -> str:
+    """Why the service is not quiet; empty when it is.
 
-    Quiet: all slots serve it, older ones are retired, and nobody and nothing else is there.
+    Quiet: all slots serve the same epoch, older ones are retired, and nobody and nothing else is there.
+
+    Args:
+        subject: The service.
+        least: What it is to serve, or something later.
     """
     try:
-        return _unserved(subject, epoch) or _undecided(subject) or _surplus(subject)
+        return _unserved(subject, least) or _undecided(subject) or _surplus(subject)
     except (NoAnswer, ProblemAnswered) as error:
         return f"no answer: {error}"
 
 
-def _unserved(subject: Subject, epoch: int) -> str:
+def _unserved(subject: Subject, least: int) -> str:
     status = subject.status()
-    if status.epoch != epoch:
-        return f"epoch {status.epoch} serves instead of {epoch}"
+    if status.epoch < least:
+        return f"epoch {status.epoch} serves, not {least}"
     return "" if subject.alone else f"not all serve: {', '.join(f'{s.slot} {s.state.value}' for s in status.slots)}"
 
 
@@ -37,20 +41,23 @@ def _undecided(subject: Subject) -> str:
     return ", ".join(f"epoch {line.epoch} is {line.state.value}" for line in history(subject) if line.state in PASSING)
 
 
-def _surplus(subject: Subject) -> str:
+def zygotes(subject: Subject) -> frozenset[int]:
+    """The zygotes of those who serve; the one that waits to fork where those of all who serve are dead."""
+    family = frozenset(residents(subject.folder))
     workers = frozenset(subject.workers().values())
-    zygotes = frozenset(map(parent, workers)) & frozenset(residents(subject.folder)) or _below(subject) - workers
-    if len(zygotes) != 1:
-        return f"{len(zygotes)} zygotes"
-    strangers = frozenset(residents(subject.folder)) - workers - zygotes - {subject.pid}
+    forking = frozenset(map(parent, workers)) & family
+    return forking or frozenset(pid for pid in family - workers if parent(pid) == subject.pid)
+
+
+def _surplus(subject: Subject) -> str:
+    workers, waiting = frozenset(subject.workers().values()), zygotes(subject)
+    if len(waiting) != 1:
+        return f"{len(waiting)} zygotes"
+    strangers = frozenset(residents(subject.folder)) - workers - waiting - {subject.pid}
     if strangers:
         return f"also there: {', '.join(map(_described, strangers))}"
     sockets = sorted(path.name for path in (subject.folder / "run").glob("*-*.sock"))
     return "" if len(sockets) == len(workers) + 1 else f"sockets: {', '.join(sockets)}"
-
-
-def _below(subject: Subject) -> frozenset[int]:
-    return frozenset(pid for pid in residents(subject.folder) if parent(pid) == subject.pid)
 
 
 def _described(pid: int) -> str:

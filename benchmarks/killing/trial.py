@@ -81,7 +81,7 @@ class Trials:
             SubjectBroken: The moment does not come, or the service does not get quiet.
         """
         subject, began = self._subject, time.monotonic_ns()
-        staff, serving, given = self._staff(), subject.status().epoch, history(subject)[0].epoch
+        serving, given = subject.status().epoch, history(subject)[0].epoch
         marker = subject.contents.renew()
         arm(subject, moment)
         subject.hang_up()
@@ -98,7 +98,7 @@ class Trials:
         committed = moment.fate is Fate.COMMITTED
         self._await_quiet(given + 1 if committed else serving)
         settled = time.monotonic_ns()
-        problems = [*self._adoption(living, staff), *self._record(given + 1, moment.fate)]
+        problems = [*self._adoption(living), *self._record(given + 1, moment.fate)]
         number = given + (1 if moment.fate is Fate.NEVER else 2)
         contents = {number: subject.contents.renew()} | ({given + 1: marker} if committed else {})
         subject.hang_up()
@@ -107,13 +107,10 @@ class Trials:
         times = (began, died, started, settled, time.monotonic_ns())
         return Trial(str(moment), moment.fate, *times, tuple(problems), contents)
 
-    def _staff(self) -> frozenset[int]:
-        return frozenset(self._subject.workers().values())
-
     def _await_death(self, moment: Moment) -> int:
         subject = self._subject
         until(lambda: not subject.alive, DEATH, lambda: f"the moment never came: {moment}\n{subject.words()}", 0.001)
-        (subject.folder / FILE).unlink()
+        disarm(subject)
         return time.monotonic_ns()
 
     def _await_quiet(self, epoch: int) -> None:
@@ -122,13 +119,10 @@ class Trials:
 
         until(lambda: not disquiet(self._subject, epoch), QUIET, why, 0.05)
 
-    def _adoption(self, living: frozenset[int], staff: frozenset[int]) -> list[str]:
+    def _adoption(self, living: frozenset[int]) -> list[str]:
         """Whether those who serve are those who lived on."""
-        fresh, lost = self._staff() - living, staff - living
-        return [
-            *([f"{len(fresh)} workers were started instead of adopted"] if fresh else []),
-            *([f"{len(lost)} workers died with their supervisor"] if lost else []),
-        ]
+        fresh = frozenset(self._subject.workers().values()) - living
+        return [f"{len(fresh)} workers were started instead of adopted"] if fresh else []
 
     def _record(self, epoch: int, fate: Fate) -> list[str]:
         """Whether the history has the cutover as it has to be."""
@@ -158,3 +152,8 @@ def arm(subject: Subject, moment: Moment) -> None:
     whole = subject.folder / f"{FILE}.new"
     whole.write_bytes(msgspec.json.encode(moment))
     whole.rename(subject.folder / FILE)
+
+
+def disarm(subject: Subject) -> None:
+    """Have it live on."""
+    (subject.folder / FILE).unlink(missing_ok=True)
