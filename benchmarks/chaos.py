@@ -13,11 +13,12 @@ import argparse
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 
-from benchmarks.household import descriptors, proportional
+from benchmarks.household import descriptors, proportional, surplus
 from benchmarks.killing.mishaps import Mishaps
 from benchmarks.killing.premises import disquiet
 from benchmarks.killing.trial import DYING, disarm
@@ -52,12 +53,12 @@ class Rest(msgspec.Struct, frozen=True):
     Attributes:
         epoch: What it serves.
         memory: Proportional memory of all processes, bytes.
-        held: How many descriptors the supervisor, its zygote and its workers hold, without clients' connections.
+        held: What supervisor, zygote and workers hold open, sockets (clients have many) left out: name -> how many.
     """
 
     epoch: int
     memory: int
-    held: int
+    held: dict[str, int]
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -149,8 +150,8 @@ def rest(subject: Subject) -> Rest:
     subject.hang_up()
     _await(subject, before + 1)
     family = residents(subject.folder)
-    held = sum(sum(descriptors(pid).values()) - descriptors(pid).get("socket", 0) for pid in family)
-    return Rest(subject.status().epoch, proportional(family), held)
+    held = sum(map(Counter, map(descriptors, family)), Counter[str]())
+    return Rest(subject.status().epoch, proportional(family), {what: n for what, n in held.items() if what != "socket"})
 
 
 def _scaled(subject: Subject) -> bool:
@@ -190,13 +191,12 @@ def verdicts(name: str, act: Act, soak: bool) -> Iterator[Verdict]:
         yield Verdict(f"{name}: {what}", "0", str(count), not count)
     if act.rests:
         first, last = act.rests[0], act.rests[-1]
-        yield Verdict(
-            f"{name}: descriptors at the last rest", f"<= {first.held}", str(last.held), last.held <= first.held
-        )
+        more = surplus(first.held, last.held)
+        words = ", ".join(f"{what} +{count}" for what, count in more.items()) or "none"
+        yield Verdict(f"{name}: descriptors that were not there at the first rest", "none", words, not more)
         if soak:
-            bound = first.memory * GROWTH
-            most = f"{last.memory / 2**20:.1f} MiB"
-            yield Verdict(f"{name}: memory at the last rest", f"<= {bound / 2**20:.1f} MiB", most, last.memory <= bound)
+            bound, size = f"{first.memory * GROWTH / 2**20:.1f} MiB", f"{last.memory / 2**20:.1f} MiB"
+            yield Verdict(f"{name}: memory at the last rest", f"<= {bound}", size, last.memory <= first.memory * GROWTH)
 
 
 def _rows(acts: dict[str, Act]) -> Iterator[tuple[str, ...]]:

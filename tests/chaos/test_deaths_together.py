@@ -10,9 +10,9 @@ import pytest
 from benchmarks.killing.moments import Moment, Side
 from benchmarks.killing.premises import zygotes
 from benchmarks.killing.trial import arm
-from benchmarks.subject import Kind, parent
+from benchmarks.subject import Kind, parent, until
 
-from tests.chaos.ordeal import Ordeal, ordeal
+from tests.chaos.ordeal import PATIENCE, Ordeal, ordeal
 
 STORM, SECONDS = 50, 5.0
 
@@ -49,6 +49,19 @@ def test_a_zygote_that_dies_with_its_supervisor_in_the_middle_of_a_roll_leaves_t
         service.revive()
         assert service.quiet() == epoch
         assert service.workers == workers
+        service.reload()
+
+
+@pytest.mark.slow
+def test_workers_and_a_zygote_that_are_killed_leave_nothing_behind() -> None:
+    with ordeal() as service:
+        victim = max(service.workers)
+        service.kill_worker(victim)
+        until(lambda: victim not in service.workers and len(service.workers) == 2, PATIENCE, service.subject.words)
+        [zygote] = zygotes(service.subject)
+        os.kill(zygote, signal.SIGKILL)
+        until(lambda: zygote not in service.lives(), PATIENCE, service.subject.words)
+        service.quiet()
         service.reload()
 
 

@@ -212,7 +212,7 @@ class Service:
             self._zygote_plan,
             Places(runtime.zygote, runtime.cell),
             self._driver.feed,
-            self._counts.vacate,
+            self._bury,
             interpreters.require,
         )
         self._desk = Desk(
@@ -374,6 +374,10 @@ class Service:
             self._cohorts.links(),
             self._control.descriptor,
         )
+
+    def _bury(self, worker: WorkerId) -> None:
+        self._counts.vacate(worker.slot)
+        self._footing.runtime.forget(worker)
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}
