@@ -64,8 +64,16 @@ def test_a_cutover_in_doubt_is_settled_by_the_third_supervisor_when_the_second_d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", list(Side))
-@pytest.mark.parametrize("step", ["AdoptZygote", "hear Hello"])
+@pytest.mark.parametrize(
+    ("side", "step"),
+    [
+        (Side.BEFORE, "AdoptZygote"),
+        (Side.AFTER, "hear Hello"),
+        pytest.param(Side.AFTER, "AdoptZygote", marks=pytest.mark.every_moment),
+        pytest.param(Side.BEFORE, "hear Hello", marks=pytest.mark.every_moment),
+    ],
+    ids=lambda each: each.value if isinstance(each, Side) else each,
+)
 def test_told_to_leave_while_it_adopts_it_ends_everybody(side: Side, step: str) -> None:
     with serving(2, command=DYING) as subject:
         subject.end_supervisor()

@@ -3,8 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Callable
-from functools import partial
 
 import pytest
 from benchmarks.killing.moments import Moment, Side
@@ -12,17 +10,17 @@ from benchmarks.killing.premises import zygotes
 from benchmarks.killing.trial import arm
 from benchmarks.subject import Kind, parent, until
 
-from tests.chaos.ordeal import PATIENCE, Ordeal, ordeal
+from tests.chaos.ordeal import PATIENCE, ordeal
 
 STORM, SECONDS = 50, 5.0
 
 
-def send(name: str, service: Ordeal) -> None:
-    os.kill(service.subject.pid, signal.Signals[name])
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
+@pytest.mark.parametrize(
+    "kind",
+    [Kind.PLUGIN, pytest.param(Kind.APPLICATION, marks=pytest.mark.every_moment)],
+    ids=lambda kind: kind.value,
+)
 def test_zygote_and_supervisor_killed_together_cost_no_worker(kind: Kind) -> None:
     with ordeal(kind=kind) as service:
         workers = service.workers
@@ -96,15 +94,21 @@ def test_a_storm_of_hups_with_kills_in_between_ends_with_the_last_content_in_eve
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [Moment(Side.AFTER, "WorkerForked"), Moment(Side.AFTER, "send HandOver")], ids=str)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(Moment(Side.AFTER, "WorkerForked"), marks=pytest.mark.every_moment),
+        Moment(Side.AFTER, "send HandOver"),
+    ],
+    ids=str,
+)
 def test_a_supervisor_that_dies_while_workers_are_recycled_leaves_nobody_over(
     moment: Moment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CHANGEOVER_RECYCLE_LIFETIME", "6s")
+    monkeypatch.setenv("CHANGEOVER_RECYCLE_LIFETIME", "8s")
     with ordeal() as service:
-        for _ in range(2):
-            service.die_at(moment)
-            service.revive()
+        service.die_at(moment)
+        service.revive()
         service.quiet()
         assert service.subject.status().epoch == 1
 
@@ -113,19 +117,17 @@ def test_a_supervisor_that_dies_while_workers_are_recycled_leaves_nobody_over(
 @pytest.mark.parametrize(
     ("scale", "moment"),
     [
-        (partial(send, "SIGTTIN"), Moment(Side.AFTER, "WorkerForked")),
-        (partial(send, "SIGTTIN"), Moment(Side.BEFORE, "hear Activated")),
-        (partial(send, "SIGTTOU"), Moment(Side.AFTER, "send HandOver")),
-        (partial(send, "SIGTTOU"), Moment(Side.BEFORE, "WorkerExited")),
+        pytest.param("SIGTTIN", Moment(Side.AFTER, "WorkerForked"), marks=pytest.mark.every_moment),
+        ("SIGTTIN", Moment(Side.BEFORE, "hear Activated")),
+        ("SIGTTOU", Moment(Side.AFTER, "send HandOver")),
+        pytest.param("SIGTTOU", Moment(Side.BEFORE, "WorkerExited"), marks=pytest.mark.every_moment),
     ],
-    ids=lambda each: str(each) if isinstance(each, Moment) else each.args[0],
+    ids=str,
 )
-def test_after_a_death_while_scaling_there_are_as_many_workers_as_are_configured(
-    scale: Callable[[Ordeal], None], moment: Moment
-) -> None:
+def test_after_a_death_while_scaling_there_are_as_many_workers_as_are_configured(scale: str, moment: Moment) -> None:
     with ordeal() as service:
         arm(service.subject, moment)
-        scale(service)
+        os.kill(service.subject.pid, signal.Signals[scale])
         service.await_death(moment)
         service.revive()
         service.quiet()

@@ -11,14 +11,12 @@ from tests.chaos.ordeal import LIGHT
 WORKERS = 2
 PARAMETERS = Parameters(workers=WORKERS, mix=LIGHT)
 SWAP = (
-    "before EpochGiven written",
     "after hear Prepared",
-    "before write Committed",
     "before Committed written",
     "after StoreCell",
     "before send Retire",
 )
-ROLL = ("after ZygoteReady", "after hear Prepared 3", "before Committed written", "before hear Yielding")
+ROLL = ("after hear Prepared 3", "before Committed written", "before hear Yielding")
 
 
 def broken(name: str, scene: Scene) -> list[str]:
