@@ -42,11 +42,11 @@ def _undecided(subject: Subject) -> str:
 
 
 def zygotes(subject: Subject) -> frozenset[int]:
-    """The zygotes of those who serve; the one that waits to fork where those of all who serve are dead."""
+    """The zygotes of those who serve; whoever else is there where those of all who serve are dead."""
     family = frozenset(residents(subject.folder))
     workers = frozenset(subject.workers().values())
     forking = frozenset(map(parent, workers)) & family
-    return forking or frozenset(pid for pid in family - workers if parent(pid) == subject.pid)
+    return forking or family - workers - {subject.pid}
 
 
 def _surplus(subject: Subject) -> str:
