@@ -90,7 +90,7 @@ class Start:
     """
 
     __slots__ = (
-        "_booted", "_children", "_coordinator", "_ledger", "_out", "_policy", "_reception",
+        "_booted", "_children", "_coordinator", "_ledger", "_out", "_policy", "_reception", "_reckoning",
         "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
         "settled", "slots", "state",
     )  # fmt: skip
@@ -111,6 +111,7 @@ class Start:
         self._out = parts.out
         self._undecided = booted.recovered.undecided
         self._stop: Urgency | None = None
+        self._reckoning = False
         self.state = TABLE.start
         self.slots = booted.slots
         self.settled = False
@@ -220,12 +221,23 @@ class Start:
             if self._all_parked() and self._ledger.revealed:
                 self._shutdown.ask(Urgency.QUICK, WORKER_FAILED, wanted[0].note)
         if not self._retirement.complete and not self._zygotes.adopting and self.listening:
-            self._retirement.complete = True
-            self._retirement.review()
+            self._reckon()
         held_up = self.state is not State.OPEN or self._zygotes.adopting or self._reception.raising
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
             self._coordinator.proceed()
+
+    def know_all(self) -> None:
+        """Whoever has not introduced itself by now is dead."""
+        self._retirement.complete = True
+        self._retirement.review()
+
+    def _reckon(self) -> None:
+        if not self._zygotes.mute:
+            self.know_all()
+        elif not self._reckoning:
+            self._reckoning = True
+            self._out.set_timer(Timer(TimerKind.ADOPTION), self._policy.deadlines.boot)
 
     def _failing(self) -> bool:
         committed = self._ledger.committed

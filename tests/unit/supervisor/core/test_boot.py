@@ -3,7 +3,7 @@ import pytest
 
 from changeover.supervisor.core import boot, effects, events, records
 from changeover.supervisor.core.children import nonce
-from changeover.supervisor.core.entries import Aborted, Recovered, TermBegun, Trigger
+from changeover.supervisor.core.entries import Aborted, Recovered, Retired, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
 from changeover.supervisor.core.outcome import Refused
 from changeover.supervisor.core.policy import Boot, Policy
@@ -225,6 +225,21 @@ def test_one_that_hands_over_since_the_supervisor_before_is_replaced_when_it_is_
         bench.greet(worker, epoch=7)
     bench.hear(crew[0], messages.Yielding, 0)
     assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [2]
+
+
+def test_nothing_is_retired_while_a_worker_may_live_whose_zygote_died_before_it_could_tell_of_it() -> None:
+    bench, found = Bench(), (ZygoteFound(1, 1), ZygoteFound(2, 2))
+    serves = Recovered(JOURNAL, 1, 2, snapshot(2, rolled=2), unretired=(1,))
+    successor = WorkerId(2, 1, 1_000_002)
+    bench.feed(events.Booted(serves, 1, SECRET, 2, found, ()))
+    bench.feed(events.ZygoteLost(1, "is gone"), events.ZygoteReady(2, (Child(successor, 78, 2),)))
+    bench.hear(successor, messages.Hello, 2, PROTOCOL_VERSION, nonce(SECRET, successor), 78, None, (), 2)
+    assert Retired(1) not in bench.entries()
+    bench.hear(ORPHAN, messages.Hello, 2, PROTOCOL_VERSION, nonce(SECRET, ORPHAN), 77, None, (unit("pricing", 1),), 1)
+    bench.fire(Timer(TimerKind.ADOPTION))
+    assert Retired(1) not in bench.entries()
+    bench.feed(events.WorkerExited(ORPHAN, 0))
+    assert Retired(1) in bench.entries()
 
 
 def test_what_was_undecided_is_aborted_before_anything_new() -> None:
