@@ -18,7 +18,7 @@ def history(subject: Subject) -> tuple[HistoryLine, ...]:
 def disquiet(subject: Subject, least: int) -> str:
     """Why the service is not quiet; empty when it is.
 
-    Quiet: all slots serve the same epoch, older ones are retired, and nobody and nothing else is there.
+    Quiet: the commit cell says what all slots serve, older epochs are retired, and nobody and nothing else is there.
 
     Args:
         subject: The service.
@@ -34,6 +34,8 @@ def _unserved(subject: Subject, least: int) -> str:
     status = subject.status()
     if status.epoch < least:
         return f"epoch {status.epoch} serves, not {least}"
+    if (stored := subject.cell.read()) != status.epoch:
+        return f"the commit cell says {stored}"
     return "" if subject.alone else f"not all serve: {', '.join(f'{s.slot} {s.state.value}' for s in status.slots)}"
 
 
