@@ -10,7 +10,12 @@ def kill_and_name(pid: int, port: int) -> frozenset[int]:
     """Kill a worker, and say which clients' connections to `port` it took along, by their own ports.
 
     It is stopped first, so that it neither takes nor hands over a connection in between.
+
+    Raises:
+        ValueError: No process is meant: an empty slot has the number that signals a whole group.
     """
+    if pid <= 1:
+        raise ValueError(f"{pid} is no worker's")
     os.kill(pid, signal.SIGSTOP)
     try:
         return _clients(pid, port)

@@ -31,7 +31,8 @@ class Ordeal:
 
     @property
     def workers(self) -> set[int]:
-        return set(self.subject.workers().values())
+        """Pids of the workers that are there."""
+        return {pid for pid in self.subject.workers().values() if pid}
 
     def die_at(self, moment: Moment) -> None:
         """Let the supervisor die at a moment that comes by itself or was set off."""
@@ -80,10 +81,6 @@ def ordeal(workers: int = 2, kind: Kind = Kind.PLUGIN) -> Iterator[Ordeal]:
             reports = load.stop()
     _, unexcused = judged(reports, ordeal.excused)
     totals = total(reports)
-    assert unexcused == (), subject_words(unexcused)
+    assert unexcused == (), f"no killed worker explains {unexcused}"
     assert totals.confused == ()
     assert sum(totals.requests.values()) > 0
-
-
-def subject_words(troubles: object) -> str:
-    return f"no killed worker explains {troubles}"

@@ -148,3 +148,8 @@ def test_a_killed_process_is_known_by_the_clients_that_it_took_along(tmp_path: P
             assert kill_and_name(process.pid, port) == {first.getsockname()[1], second.getsockname()[1]}
             assert process.wait(5) == -signal.SIGKILL
     assert residents(tmp_path) == ()
+
+
+def test_an_empty_slot_is_no_victim() -> None:
+    with pytest.raises(ValueError, match="no worker"):
+        kill_and_name(0, 80)
