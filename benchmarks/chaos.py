@@ -20,13 +20,13 @@ import msgspec
 
 from benchmarks.household import descriptors, proportional, surplus
 from benchmarks.killing.mishaps import Mishaps
-from benchmarks.killing.premises import disquiet
+from benchmarks.killing.premises import disquiet, zygotes
 from benchmarks.killing.trial import DYING, disarm
 from benchmarks.load.process import Totals, running, total
 from benchmarks.load.record import CLOSES, Fault, LoadReport, Mix, Trouble
 from benchmarks.machine import here
 from benchmarks.publication import Result, Verdict, show
-from benchmarks.subject import Kind, Subject, SubjectBroken, residents, serving, until
+from benchmarks.subject import Kind, Subject, SubjectBroken, serving, until
 from benchmarks.swaps_under_load import told_of
 from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.api.client import NoAnswer
@@ -149,7 +149,7 @@ def rest(subject: Subject) -> Rest:
     subject.contents.renew()
     subject.hang_up()
     _await(subject, before + 1)
-    family = residents(subject.folder)
+    family = {subject.pid, *subject.workers().values(), *zygotes(subject)}
     held = sum(map(Counter, map(descriptors, family)), Counter[str]())
     return Rest(subject.status().epoch, proportional(family), {what: n for what, n in held.items() if what != "socket"})
 

@@ -1,8 +1,6 @@
 """Who and what belongs to a service at one moment, and whether that is as it should be when nothing is under way."""
 
-from pathlib import Path
-
-from benchmarks.subject import Subject, parent, residents
+from benchmarks.subject import Subject, parent, residents, title
 from changeover.supervisor.api.bodies import HistoryAnswer
 from changeover.supervisor.api.client import NoAnswer, ProblemAnswered
 from changeover.supervisor.control import EpochState, HistoryLine
@@ -44,26 +42,28 @@ def _undecided(subject: Subject) -> str:
 
 
 def zygotes(subject: Subject) -> frozenset[int]:
-    """The zygotes of those who serve; whoever else is there where those of all who serve are dead."""
-    family = frozenset(residents(subject.folder))
+    """The zygotes of those who serve; every other that is there where those of all who serve are dead."""
     workers = frozenset(subject.workers().values())
-    forking = frozenset(map(parent, workers)) & family
-    return forking or family - workers - {subject.pid}
+    forking = frozenset(map(parent, workers)) & frozenset(residents(subject.folder))
+    return forking or frozenset(filter(_is_zygote, residents(subject.folder)))
 
 
 def _surplus(subject: Subject) -> str:
-    workers, waiting = frozenset(subject.workers().values()), zygotes(subject)
-    if len(waiting) != 1:
+    """Who and what is there beside those who serve, one zygote to fork, and one that is kept for the way back."""
+    workers = frozenset(subject.workers().values())
+    others = frozenset(residents(subject.folder)) - workers - {subject.pid}
+    waiting = frozenset(filter(_is_zygote, others))
+    if others - waiting:
+        return f"also there: {', '.join(map(_described, others - waiting))}"
+    if len(waiting) not in (1, 2):
         return f"{len(waiting)} zygotes"
-    strangers = frozenset(residents(subject.folder)) - workers - waiting - {subject.pid}
-    if strangers:
-        return f"also there: {', '.join(map(_described, strangers))}"
     sockets = sorted(path.name for path in (subject.folder / "run").glob("*-*.sock"))
-    return "" if len(sockets) == len(workers) + 1 else f"sockets: {', '.join(sockets)}"
+    return "" if len(sockets) == len(workers) + len(waiting) else f"sockets: {', '.join(sockets)}"
+
+
+def _is_zygote(pid: int) -> bool:
+    return " zygote " in title(pid)
 
 
 def _described(pid: int) -> str:
-    try:
-        return f"{pid} ({Path(f'/proc/{pid}/cmdline').read_bytes().replace(bytes(1), b' ').decode().strip()})"
-    except OSError:
-        return str(pid)
+    return f"{pid} ({title(pid)})"
