@@ -2,9 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 JOBS ?= 2
+SEED ?=
+MINUTES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types architecture sim sim-long integration bench docs format lock clean
+.PHONY: help demo test lint types architecture sim sim-long integration chaos soak bench docs format lock clean
 
 help:  ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,13 @@ sim-long: .venv/.development  ## 100,000 simulated schedules
 
 integration: .venv/.development  ## only the stories with real processes
 	$(BIN)/python -m pytest tests/integration
+
+chaos: .venv/.development  ## kill everything at every step, then at random (MINUTES=20, SEED=7)
+	$(BIN)/python -m pytest tests/chaos --every-moment
+	$(BIN)/python -m benchmarks.chaos --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
+
+soak: .venv/.development  ## random mishaps without a killed worker, memory watched (MINUTES=120, SEED=7)
+	$(BIN)/python -m benchmarks.chaos --soak --minutes $(or $(MINUTES),120) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/.development  ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.contents import APPLICATION, Contents
@@ -22,7 +22,7 @@ BOOT = 60.0
 """Seconds until every worker serves."""
 STOP = 45.0
 """Seconds until a server that was told to leave is gone."""
-COMMAND = Path(sys.executable).with_name("changeover")
+COMMAND = str(Path(sys.executable).with_name("changeover"))
 
 SETTINGS = """\
 name = "bench"
@@ -60,6 +60,7 @@ class Subject:
     """A running server.
 
     Attributes:
+        folder: Where it lives: whoever belongs to it has that as current folder.
         address: Where it listens.
         count: How many workers it is to have.
         pid: The supervisor's.
@@ -68,7 +69,8 @@ class Subject:
         cell: Its commit cell.
     """
 
-    def __init__(self, folder: Path, workers: int, kind: Kind) -> None:
+    def __init__(self, folder: Path, workers: int, kind: Kind, command: Sequence[str] = (COMMAND,)) -> None:
+        self.folder = folder
         self.address = ("127.0.0.1", free_port())
         self.count = workers
         self._log = folder / "log"
@@ -81,14 +83,19 @@ class Subject:
         else:
             self.contents = Contents(folder / "plugins")
         (folder / "changeover.toml").write_text(settings)
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [COMMAND, "run"], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.pid = self._process.pid
         self.control = Client(folder / "run" / "control.sock")
         self._cell_path = folder / "run" / "epoch.cell"
         self._family: tuple[tuple[int, int], ...] = ()
+        self._command = (*command, "run")
+        self.start()
+
+    def start(self) -> None:
+        """Start a supervisor: the first, or another one where the last is dead."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.pid = self._process.pid
 
     def await_serving(self) -> None:
         """Return when every slot serves; fails with the server's own words."""
@@ -102,6 +109,11 @@ class Subject:
     def alive(self) -> bool:
         """Whether the supervisor lives."""
         return self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the supervisor ended, None while it lives."""
+        return self._process.poll()
 
     @property
     def family(self) -> tuple[int, ...]:
@@ -131,13 +143,18 @@ class Subject:
         """End the supervisor, and only it, as a crash would."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def end_supervisor(self) -> None:
+        """Kill the supervisor, and only it, and wait until it is dead."""
+        self._process.kill()
+        self._process.wait(STOP)
+
     def words(self) -> str:
         """The end of its log."""
         return self._log.read_text(errors="replace")[-4000:]
 
     def stop(self) -> None:
-        """End it and everything that it started."""
-        self._family += tuple((pid, born(pid)) for pid in descendants(self.pid))
+        """End it and everything that it or a former supervisor started."""
+        self._family += tuple((pid, born(pid)) for pid in (*descendants(self.pid), *residents(self.folder)))
         self._process.terminate()
         try:
             self._process.wait(STOP)
@@ -166,10 +183,10 @@ class Subject:
 
 
 @contextlib.contextmanager
-def serving(workers: int = 4, kind: Kind = Kind.PLUGIN) -> Iterator[Subject]:
+def serving(workers: int = 4, kind: Kind = Kind.PLUGIN, command: Sequence[str] = (COMMAND,)) -> Iterator[Subject]:
     """Run a server with the probe plugin or the application; entered when all of its workers serve."""
     with tempfile.TemporaryDirectory(prefix="subject-") as folder:
-        subject = Subject(Path(folder), workers, kind)
+        subject = Subject(Path(folder), workers, kind, command)
         try:
             subject.await_serving()
             yield subject
@@ -197,6 +214,16 @@ def descendants(pid: int) -> tuple[int, ...]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for child in map(int, children.read_text().split()):
                 found += (child, *descendants(child))
+    return tuple(found)
+
+
+def residents(folder: Path) -> tuple[int, ...]:
+    """Every living process whose current folder this is, whoever started it."""
+    found: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(process / "cwd") == str(folder):
+                found.append(int(process.name))
     return tuple(found)
 
 

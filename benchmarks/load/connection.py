@@ -33,6 +33,9 @@ class Connection(asyncio.Protocol):
 
     Args:
         on_end: Told when the connection ends between two requests, unasked.
+
+    Attributes:
+        port: Our own, once connected.
     """
 
     def __init__(self, on_end: Callable[[Cut], None]) -> None:
@@ -41,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._reader: AnswerReader | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._ending = False
+        self.port = 0
 
     @property
     def usable(self) -> bool:
@@ -81,6 +85,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport."""
         self._transport = transport
+        _, self.port, *_ = transport.get_extra_info("sockname")
 
     def data_received(self, data: bytes) -> None:
         """Feed the answer that is expected."""

@@ -129,16 +129,20 @@ class Line:
     def _count(self, answer: Answer, expected: Expected, since: int) -> None:
         now = time.monotonic_ns()
         if answer.closing and not expected.closing:
-            self._fault(Fault.ANNOUNCED, f"status {answer.status}")
+            self._fault(Fault.ANNOUNCED, f"status {answer.status}", self._port)
             self.close()
         made = judge(answer, expected)
         if isinstance(made, Wrong):
-            self._fault(made.fault, made.detail)
+            self._fault(made.fault, made.detail, self._port)
             return
         self._tally.answered(self.kind, since, now, made.started, made.epoch, made.slot, made.marker)
 
     def _cut(self, cut: Cut) -> None:
-        self._fault(cut.fault, cut.detail)
+        self._fault(cut.fault, cut.detail, self._port)
 
-    def _fault(self, fault: Fault, detail: str) -> None:
-        self._tally.fault(self.kind, fault, time.monotonic_ns(), detail)
+    @property
+    def _port(self) -> int:
+        return 0 if self._connection is None else self._connection.port
+
+    def _fault(self, fault: Fault, detail: str, port: int = 0) -> None:
+        self._tally.fault(self.kind, fault, time.monotonic_ns(), detail, port)

@@ -108,12 +108,14 @@ class Trouble(msgspec.Struct, frozen=True):
         fault: What went wrong.
         at: CLOCK_MONOTONIC, nanoseconds.
         detail: For people.
+        port: The client's, where there was a connection.
     """
 
     kind: Kind
     fault: Fault
     at: int
     detail: str = ""
+    port: int = 0
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -156,7 +158,7 @@ class LoadReport(msgspec.Struct, frozen=True):
     columns: Columns
 
 
-DETAILED = 200
+DETAILED = 2000
 """Faults that are kept one by one; all are counted."""
 
 
@@ -183,11 +185,11 @@ class Tally:
         self._epochs.append(epoch)
         self._slots.append(slot)
 
-    def fault(self, kind: Kind, fault: Fault, at: int, detail: str = "") -> None:
+    def fault(self, kind: Kind, fault: Fault, at: int, detail: str = "", port: int = 0) -> None:
         """Count what went wrong."""
         self._faults[fault] += 1
         if len(self._troubles) < DETAILED:
-            self._troubles.append(Trouble(kind, fault, at, detail))
+            self._troubles.append(Trouble(kind, fault, at, detail, port))
 
     def report(self) -> LoadReport:
         """All that was counted."""

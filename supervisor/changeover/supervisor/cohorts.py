@@ -53,7 +53,7 @@ class Cohorts:
         plan: What the zygote of a cohort is to be, for which roll, with which application.
         places: Where they are found.
         feed: Takes every fact about zygotes and workers.
-        vacate: Told the slot of every worker that is confirmed dead, before anybody else.
+        bury: Told every worker that is confirmed dead.
         require: Raises Unfit for an interpreter that cannot execute what it is to; blocks.
     """
 
@@ -62,13 +62,13 @@ class Cohorts:
         plan: Callable[[int, int, ApplicationSpec | None, Interpreter], ZygotePlan],
         places: Places,
         feed: Callable[[Event], None],
-        vacate: Callable[[int], None],
+        bury: Callable[[WorkerId], None],
         require: Callable[[Interpreter], None],
     ) -> None:
         self._plan = plan
         self._places = places
         self._feed = feed
-        self._vacate = vacate
+        self._bury = bury
         self._require = require
         self._asked: dict[int, asyncio.Task[None]] = {}
         self._zygotes: dict[int, Zygote] = {}
@@ -201,7 +201,7 @@ class Cohorts:
     def _hear(self, event: Event) -> None:
         self._feed(event)
         if isinstance(event, events.WorkerExited):
-            self._vacate(event.worker.slot)
+            self._bury(event.worker)
 
 
 def _passing(reason: str) -> Refusal:

@@ -219,7 +219,7 @@ class Service:
             self._zygote_plan,
             Places(runtime.zygote, runtime.cell),
             self._driver.feed,
-            self._counts.vacate,
+            self._bury,
             interpreters.require,
         )
         self._desk = Desk(
@@ -379,6 +379,10 @@ class Service:
             secret=footing.secret,
             slots=self._wanted(),
         )
+
+    def _bury(self, worker: WorkerId) -> None:
+        self._counts.vacate(worker.slot)
+        self._footing.runtime.forget(worker)
 
     def _discarded(self) -> dict[str, int]:
         return {reason.value: count for reason, count in self._link.discarded.items()}

@@ -91,6 +91,7 @@ class Start:
 
     __slots__ = (
         "_booted", "_children", "_coordinator", "_heard", "_ledger", "_obstacle", "_out", "_policy", "_reception",
+        "_reckoning",
         "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
         "settled", "slots", "state",
     )  # fmt: skip
@@ -113,6 +114,7 @@ class Start:
         self._stop: Urgency | None = None
         self._obstacle: str | None = None
         self._heard = 0.0
+        self._reckoning = False
         self.state = TABLE.start
         self.slots = booted.slots
         self.settled = False
@@ -227,8 +229,7 @@ class Start:
             self._children.complete = True
             self._children.fill()
         if not self._retirement.complete and self._all_heard:
-            self._retirement.complete = True
-            self._retirement.review()
+            self._reckon()
         held_up = self.state is not State.OPEN or self._zygotes.adopting or self._reception.raising
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
@@ -238,6 +239,19 @@ class Start:
     def _all_heard(self) -> bool:
         """Whether everybody has introduced itself: who leaves and has no zygote does so at a heartbeat."""
         return self._children.complete and self.listening and self._out.now >= self._heard
+
+    def know_all(self) -> None:
+        """Whoever has not introduced itself by now is dead."""
+        self._retirement.complete = True
+        self._retirement.review()
+
+    def _reckon(self) -> None:
+        """Know all now; later where a zygote died before it could tell whom it had."""
+        if not self._zygotes.mute:
+            self.know_all()
+        elif not self._reckoning:
+            self._reckoning = True
+            self._out.set_timer(Timer(TimerKind.ADOPTION), self._policy.deadlines.boot)
 
     def _failing(self) -> bool:
         committed = self._ledger.committed

@@ -92,6 +92,13 @@ class Children:
         if not self.leaving.tell_to_hand_over(slot, reason):
             self._give_up(slot, reason, ProcessSignal.TERM)
 
+    def yields(self, slot: Slot) -> None:
+        """A worker hands over; one that a former supervisor told to do so is not counted on any more."""
+        if slot.wanted:
+            slot.wanted = False
+            self.leaving.let_hand_over(slot, "the supervisor before told it to hand over")
+            self.scale(self.slots)
+
     def _free(self) -> Iterator[int]:
         return (number for number in itertools.count() if number not in self._roster.slots)
 
@@ -286,10 +293,17 @@ class Children:
     def _shed(self) -> None:
         if self.rolled is not None:
             leaving = departing(self._roster, self.rolled, self.slots)
+            if any(map(self._joins_again, self._roster.wanted(self.rolled))):
+                leaving = tuple(slot for slot in leaving if slot.member is None)
             for slot in leaving:
                 slot.wanted = False
             for slot in leaving:
                 self.relieve(slot, "fewer workers are wanted")
+
+    def _joins_again(self, slot: Slot) -> bool:
+        """Whether a worker that was adopted has connections, and could not hand them over yet, or take others'."""
+        adopted = slot.member is not None and not self._ledger.is_ours(slot.member.incarnation)
+        return adopted and slot.state in (State.BOOTING, State.JOINING)
 
     def _replace(self, slot: Slot) -> None:
         """Have no worker in this slot any more, and let the one that is there hand over."""

@@ -270,16 +270,21 @@ class _Handlers:
                 parts.reception.raise_again()
                 parts.retirement.rewrite()
             case TimerKind.CHILD:
-                if (slot := parts.roster.slots.get(timer.subject)) is not None:
-                    parts.reception.overdue(slot)
+                self._slot_overdue(timer.subject)
             case TimerKind.ZYGOTE:
                 parts.zygotes.overdue(timer.subject)
+            case TimerKind.ADOPTION:
+                self._start.know_all()
             case TimerKind.SHUTDOWN:
                 parts.shutdown.overdue()
             case TimerKind.UPGRADE:
                 parts.upgrade.overdue()
             case _:
                 parts.coordinator.overdue(timer)
+
+    def _slot_overdue(self, number: int) -> None:
+        if (slot := self._parts.roster.slots.get(number)) is not None:
+            self._parts.reception.overdue(slot)
 
 
 def _death(status: int | None) -> str:

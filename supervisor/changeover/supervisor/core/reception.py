@@ -199,7 +199,7 @@ class Reception:
             case messages.Activated():
                 self._activated(slot, member, message)
             case messages.Yielding():
-                self._yields(member)
+                self._yields(slot, member)
             case messages.Drained(units=units):
                 self._retirement.drained(incarnation, units)
             case messages.Retired(units=units):
@@ -232,9 +232,10 @@ class Reception:
         self._retirement.activated(member.incarnation, epoch, message.draining)
         self._observe(slot, member, epoch, None)
 
-    def _yields(self, member: Member) -> None:
+    def _yields(self, slot: Slot, member: Member) -> None:
         if not member.yielding:
             member.yielding = True
+            self._children.yields(slot)
             self._out.tell(records.WorkerYields(member.worker, member.pid))
             self._coordinator.preparing.recount()
             self._coordinator.deciding.follow()

@@ -65,7 +65,9 @@ class Recycling:
             self._relieved(relief)
             return
         self._hanging.look(staff)
-        if all(slot.state is State.SERVING for slot in staff):
+        if len(staff) > self._children.slots:
+            self._children.scale(self._children.slots)  # too many were adopted: they can hand over by now
+        elif all(slot.state is State.SERVING for slot in staff):
             self._find(staff)
 
     def _relieved(self, relief: Slot) -> None:

@@ -20,9 +20,10 @@ class Zygotes:
 
     Attributes:
         wanted: The rolls whose zygotes are to take orders.
+        mute: Whether one was lost before it could tell of its workers.
     """
 
-    __slots__ = ("_children", "_highest", "_out", "_policy", "_zygotes", "wanted")
+    __slots__ = ("_children", "_highest", "_out", "_policy", "_zygotes", "mute", "wanted")
 
     def __init__(self, policy: Policy, children: Children, out: Outbox, highest: int) -> None:
         self._policy = policy
@@ -31,6 +32,7 @@ class Zygotes:
         self._highest = highest
         self._zygotes: dict[int, Zygote] = {}
         self.wanted: set[int] = set()
+        self.mute = False
 
     def want(self, snapshot: Snapshot) -> None:
         """Have a zygote for the workers that can serve `snapshot`."""
@@ -104,6 +106,7 @@ class Zygotes:
     def lost(self, cohort: int, reason: str, refusal: Refusal | None) -> None:
         """A zygote is gone."""
         if (zygote := self.of_cohort(cohort)) is not None:
+            self.mute = self.mute or zygote.state is State.ADOPTING
             zygote.lost(reason, refusal)
             if zygote.rolled not in self.wanted:
                 zygote.stop()

@@ -5,6 +5,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -168,6 +169,11 @@ class RuntimeDirectory:
     def worker(self, worker: WorkerId) -> Path:
         """Socket of a worker that takes descriptors."""
         return self.path / f"worker-{worker.incarnation}.sock"
+
+    def forget(self, worker: WorkerId) -> None:
+        """Remove the socket of a worker that is confirmed dead: one that was killed could not do so itself."""
+        with suppress(OSError):  # whoever looks for the living finds it in the way, and nobody behind it
+            self.worker(worker).unlink(missing_ok=True)
 
     def share_links(self, account: Account) -> None:
         """Let workers of another user report and listen."""

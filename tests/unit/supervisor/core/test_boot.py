@@ -184,6 +184,64 @@ def test_what_an_adopted_worker_let_go_of_unheard_is_known_from_what_it_says_of_
     assert bench.view.leftovers == ()
 
 
+def adopted(bench: Bench, slots: int, *workers: WorkerId) -> None:
+    children = tuple(Child(worker, 70 + worker.slot, 1) for worker in workers)
+    bench.feed(events.Booted(SERVED, slots, SECRET, 1, LIVING, children))
+    bench.feed(events.ZygoteReady(1, children))
+
+
+def test_one_that_is_too_many_hands_over_once_all_that_were_adopted_could_take_over() -> None:
+    bench, crew = Bench(), [WorkerId(1, slot, 1_000_001 + slot) for slot in range(3)]
+    adopted(bench, 2, *crew)
+    for worker in crew:
+        bench.fire(Timer(TimerKind.HEARTBEAT))
+        assert not bench.said(messages.HandOver)
+        bench.greet(worker, epoch=7)
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    assert [message.successors for message in bench.said(messages.HandOver)] == [tuple(crew[1:])]
+    assert not bench.all(effects.Signal)
+
+
+def test_one_that_was_told_to_hand_over_by_the_supervisor_before_is_not_counted_on() -> None:
+    bench, crew = Bench(), [WorkerId(1, slot, 1_000_001 + slot) for slot in range(3)]
+    adopted(bench, 2, *crew)
+    for worker in crew:
+        bench.greet(worker, epoch=7)
+    bench.hear(crew[1], messages.Yielding, 0)
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    assert not bench.said(messages.HandOver)
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert [message.successors for message in bench.said(messages.HandOver)] == [(crew[0], crew[2])]
+    bench.feed(events.WorkerExited(crew[1], 0))
+    assert bench.living() == [crew[0], crew[2]]
+    assert not bench.all(effects.Signal)
+    assert not bench.all(effects.Fork)
+
+
+def test_one_that_hands_over_since_the_supervisor_before_is_replaced_when_it_is_missing() -> None:
+    bench, crew = Bench(), [WorkerId(1, slot, 1_000_001 + slot) for slot in range(2)]
+    adopted(bench, 2, *crew)
+    for worker in crew:
+        bench.greet(worker, epoch=7)
+    bench.hear(crew[0], messages.Yielding, 0)
+    assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [2]
+
+
+def test_nothing_is_retired_while_a_worker_may_live_whose_zygote_died_before_it_could_tell_of_it() -> None:
+    bench, found = Bench(), (ZygoteFound(1, 1), ZygoteFound(2, 2))
+    serves = Recovered(JOURNAL, 1, 2, snapshot(2, rolled=2), unretired=(1,))
+    successor = WorkerId(2, 1, 1_000_002)
+    bench.feed(events.Booted(serves, 1, SECRET, 2, found, ()))
+    bench.feed(events.ZygoteLost(1, "is gone"), events.ZygoteReady(2, (Child(successor, 78, 2),)))
+    bench.hear(successor, messages.Hello, 2, PROTOCOL_VERSION, nonce(SECRET, successor), 78, None, (), 2)
+    assert Retired(1) not in bench.entries()
+    bench.hear(ORPHAN, messages.Hello, 2, PROTOCOL_VERSION, nonce(SECRET, ORPHAN), 77, None, (unit("pricing", 1),), 1)
+    bench.fire(Timer(TimerKind.ADOPTION))
+    assert Retired(1) not in bench.entries()
+    bench.feed(events.WorkerExited(ORPHAN, 0))
+    assert Retired(1) in bench.entries()
+
+
 def test_what_was_undecided_is_aborted_before_anything_new() -> None:
     bench = Bench()
     bench.feed(

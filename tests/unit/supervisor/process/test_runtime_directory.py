@@ -38,6 +38,20 @@ def test_it_is_made_private_and_left_without_our_files(tmp_path: Path) -> None:
     assert {path.name for path in runtime.real.iterdir()} == {"lock", "notes.txt"}
 
 
+def test_what_a_dead_worker_left_is_removed_as_far_as_it_can_be(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    dead, odd, living = (WorkerId(1, 0, number) for number in (17, 18, 19))
+    runtime.worker(dead).touch()
+    runtime.worker(odd).mkdir()
+    runtime.worker(living).touch()
+    for worker in (dead, odd):
+        runtime.forget(worker)
+    assert not runtime.worker(dead).exists()
+    assert runtime.worker(living).exists()
+    runtime.worker(odd).rmdir()
+    runtime.close()
+
+
 def test_a_commit_cell_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
     runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
     runtime.cell.mkdir()

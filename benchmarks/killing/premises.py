@@ -1,0 +1,69 @@
+"""Who and what belongs to a service at one moment, and whether that is as it should be when nothing is under way."""
+
+from benchmarks.subject import Subject, parent, residents, title
+from changeover.supervisor.api.bodies import HistoryAnswer
+from changeover.supervisor.api.client import NoAnswer, ProblemAnswered
+from changeover.supervisor.control import EpochState, HistoryLine
+
+PASSING = frozenset({EpochState.UNDECIDED, EpochState.DRAINING})
+
+
+def history(subject: Subject) -> tuple[HistoryLine, ...]:
+    """The latest epochs, newest first."""
+    return subject.control.get("/v1/history?limit=50", HistoryAnswer).epochs
+
+
+def disquiet(subject: Subject, least: int) -> str:
+    """Why the service is not quiet; empty when it is.
+
+    Quiet: the commit cell says what all slots serve, older epochs are retired, and nobody and nothing else is there.
+
+    Args:
+        subject: The service.
+        least: What it is to serve, or something later.
+    """
+    try:
+        return _unserved(subject, least) or _undecided(subject) or _surplus(subject)
+    except (NoAnswer, ProblemAnswered) as error:
+        return f"no answer: {error}"
+
+
+def _unserved(subject: Subject, least: int) -> str:
+    status = subject.status()
+    if status.epoch < least:
+        return f"epoch {status.epoch} serves, not {least}"
+    if (stored := subject.cell.read()) != status.epoch:
+        return f"the commit cell says {stored}"
+    return "" if subject.alone else f"not all serve: {', '.join(f'{s.slot} {s.state.value}' for s in status.slots)}"
+
+
+def _undecided(subject: Subject) -> str:
+    return ", ".join(f"epoch {line.epoch} is {line.state.value}" for line in history(subject) if line.state in PASSING)
+
+
+def zygotes(subject: Subject) -> frozenset[int]:
+    """The zygotes of those who serve; every other that is there where those of all who serve are dead."""
+    workers = frozenset(subject.workers().values())
+    forking = frozenset(map(parent, workers)) & frozenset(residents(subject.folder))
+    return forking or frozenset(filter(_is_zygote, residents(subject.folder)))
+
+
+def _surplus(subject: Subject) -> str:
+    """Who and what is there beside those who serve, one zygote to fork, and one that is kept for the way back."""
+    workers = frozenset(subject.workers().values())
+    others = frozenset(residents(subject.folder)) - workers - {subject.pid}
+    waiting = frozenset(filter(_is_zygote, others))
+    if others - waiting:
+        return f"also there: {', '.join(map(_described, others - waiting))}"
+    if len(waiting) not in (1, 2):
+        return f"{len(waiting)} zygotes"
+    sockets = sorted(path.name for path in (subject.folder / "run").glob("*-*.sock"))
+    return "" if len(sockets) == len(workers) + len(waiting) else f"sockets: {', '.join(sockets)}"
+
+
+def _is_zygote(pid: int) -> bool:
+    return " zygote " in title(pid)
+
+
+def _described(pid: int) -> str:
+    return f"{pid} ({title(pid)})"
