@@ -43,7 +43,14 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
-from changeover.supervisor.unanswerable import Stopping, UnknownEpoch, UnknownSlot, UpgradeRefused, WorkerSilent
+from changeover.supervisor.unanswerable import (
+    NoRoom,
+    Stopping,
+    UnknownEpoch,
+    UnknownSlot,
+    UpgradeRefused,
+    WorkerSilent,
+)
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -80,6 +87,7 @@ class FakeControl:
     """Four workers at epoch 7; what a cutover comes to is chosen by the test.
 
     Attributes:
+        most: How many workers there is room for.
         refusing: Whether the next cutover is refused by slot 2.
         dying: Whether slot 2's worker dies of what it refuses.
         changed: Whether there is anything new on disk.
@@ -103,6 +111,7 @@ class FakeControl:
         self.epoch = 7
         self.last_epoch = 7
         self.slots = 4
+        self.most = 100
         self.refusing = False
         self.dying = False
         self.changed = True
@@ -232,6 +241,8 @@ class FakeControl:
             raise AssertionError(f"nobody let epoch {epoch} come as far as {milestone}")
 
     def scale(self, slots: int) -> None:
+        if slots > self.most:
+            raise NoRoom(slots, self.most)
         self.slots = slots
 
     async def upgrade(self, origin: Origin, python: str) -> None:

@@ -296,6 +296,22 @@ async def test_a_storm_of_hups_ends_with_what_lies_on_disk(story: Story, shop: S
         await alone(server, 2)
 
 
+async def test_a_roll_in_batches_boots_its_workers_one_after_the_other_and_serves_from_all_at_once(
+    story: Story, shop: Shop
+) -> None:
+    (story.folder / "booting").mkdir()
+    async with story.server(3, app="main:app") as server:
+        connection = await story.connect(server)
+        assert await version(connection) == "1"
+        alone_in_startup = "(FOLDER / 'booting' / 'one').touch(exist_ok=False); await asyncio.sleep(0.1)"
+        shop.write("2", startup=f"{alone_in_startup}; (FOLDER / 'booting' / 'one').unlink()")
+        refused = await server.reload(surge=2)
+        assert isinstance(refused, Refused)
+        assert "as many extra workers as there are: 3, where 2 are allowed" in refused.reason
+        assert isinstance(await server.reload(batch=1, surge=3), Committed)
+        assert await version(connection) == "2"
+
+
 async def test_a_tired_worker_is_replaced_and_its_connections_go_over(story: Story, shop: Shop) -> None:
     async with story.server(2, "--max-requests=20", app="main:app") as server:
         before = set(serving(await server.status()))

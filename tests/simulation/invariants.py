@@ -101,6 +101,11 @@ class Invariants:
                     f"epoch {epoch} is committed, and {worker.name} lives and has neither prepared it nor agreed to it",
                 )
 
+    def on_born(self, worker: Worker) -> None:
+        """A worker process exists."""
+        number, numbers = worker.worker.slot, self.world.plan.numbers
+        require(number < numbers, 2, f"{worker.name} has slot {number} of {numbers}, and no word on the shared page")
+
     def on_accept(self, worker: Worker) -> None:
         """A worker begins to accept connections."""
         require(worker.epoch > 0, 2, f"{worker.name} accepts before it serves anything committed")

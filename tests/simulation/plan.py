@@ -43,6 +43,8 @@ class Plan:
         kill_silent: Whether silent workers are killed.
         flawed: Chance that a content breaks workers.
         rolls: Chance that a content needs new processes.
+        batch: How many workers of a roll boot at once, None for all.
+        numbers: How many slot numbers there are.
         tires: After how many requests a worker is replaced, 0 for never.
         stops: When the service is stopped, seconds; None when it is not.
         absent: Longest time without a supervisor.
@@ -64,6 +66,8 @@ class Plan:
     kill_silent: bool
     flawed: float
     rolls: float
+    batch: int | None
+    numbers: int
     tires: int
     stops: float | None
     absent: float
@@ -88,6 +92,8 @@ class Plan:
             kill_silent=random.random() < 0.25,
             flawed=random.choice((0.0, 0.1, 0.3)),
             rolls=random.choice((0.0, 0.3, 0.6)),
+            batch=random.choice((None, None, 1, 2)),
+            numbers=random.choice((512, 512, 12)),
             tires=random.choice((0, 0, 3)),
             stops=random.choice((None,) * 38 + (0.08, random.uniform(0.0, 4.0))),
             absent=random.choice((0.3, 0.6, 0.6, 4.5)),
@@ -113,6 +119,8 @@ class Plan:
             kill_silent=False,
             flawed=0.0,
             rolls=0.0,
+            batch=None,
+            numbers=512,
             tires=0,
             stops=None,
             absent=0.3,

@@ -89,6 +89,7 @@ class World(Surroundings):
             on_silent_workers=SilentWorkers.KILL if plan.kill_silent else SilentWorkers.ABORT,
             preflight=plan.preflight,
             wave=plan.wave,
+            numbers=plan.numbers,
             deadlines=DEADLINES,
             rhythm=RHYTHM,
             restarts=RESTARTS,
@@ -269,6 +270,7 @@ class World(Surroundings):
     def begin_worker(self, identity: Identity) -> None:
         """A worker process exists."""
         worker = Worker(identity, self.agenda, self.random, self.cell, self)
+        self.invariants.on_born(worker)
         self.workers = [other for other in self.workers if other.alive] + [worker]
         worker.begin()
         self.agenda.after(self.random.uniform(0.0, 0.05), lambda: self.subscribe(worker))
@@ -372,6 +374,7 @@ class World(Surroundings):
                 if_epoch=self.journal.committed if self.random.random() < 0.1 else None,
                 force=self.random.random() < 0.1,
                 dry_run=self.random.random() < 0.05,
+                batch=self.plan.batch,
             )
         )
 
@@ -442,8 +445,8 @@ class World(Surroundings):
     def scale(self, slots: int) -> None:
         """Want so many workers."""
         if self.supervisor.alive:
-            self.wanted = slots
             self.supervisor.feed(events.ScaleRequested(slots))
+            self.wanted = self.supervisor.machine.view().wanted
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""

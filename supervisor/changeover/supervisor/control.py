@@ -362,6 +362,7 @@ class Control(Protocol):
         """Make it `slots` slots (at least 1); the oldest workers leave first.
 
         Raises:
+            NoRoom: There are not enough slot numbers for so many.
             Stopping: The server is being stopped.
         """
         ...

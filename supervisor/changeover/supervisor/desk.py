@@ -29,6 +29,7 @@ from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.unanswerable import (
+    NoRoom,
     SlotEmpty,
     Stopping,
     UnknownEpoch,
@@ -222,8 +223,11 @@ class Desk:
 
     def scale(self, slots: int) -> None:
         """See `Control`."""
-        if self._picture().stopping is not shutdown.State.RUNNING:
+        overview = self._picture()
+        if overview.stopping is not shutdown.State.RUNNING:
             raise Stopping
+        if slots > max(overview.most, overview.wanted):
+            raise NoRoom(slots, overview.most)
         self._feed(events.ScaleRequested(slots))
 
     async def upgrade(self, origin: Origin, python: str) -> None:

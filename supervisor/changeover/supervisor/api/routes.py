@@ -65,6 +65,8 @@ async def cut_over(control: Control, request: Request, body: bodies.CutoverBody)
         on_silent_workers=body.on_silent_workers,
         strategy=body.strategy,
         python=body.python,
+        batch=_count(body.batch, "batch", 1),
+        surge=_count(body.surge, "surge", 0),
     )
     return await cutovers.carry_out(control, request, wish, body.until)
 
@@ -243,6 +245,10 @@ def _number(text: str, name: str, least: int, most: int | None = None) -> int:
         span = f"from {least} on" if most is None else f"{least} to {most}"
         raise MalformedQuery(f"{name} is {text!r}, but must be a whole number, {span}")
     return number
+
+
+def _count(number: int | None, name: str, least: int) -> int | None:
+    return None if number is None else _number(str(number), name, least, MOST_SLOTS)
 
 
 def _health(control: Control, well: Callable[[views.StatusView, int], bool]) -> bodies.Health:

@@ -40,8 +40,8 @@ class Children:
     """
 
     __slots__ = (
-        "_buried", "_cohorts", "_ledger", "_out", "_policy", "_roster", "_secret", "leaving", "rolled", "slots",
-        "staffing",
+        "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "leaving", "rolled",
+        "slots", "staffing",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -56,6 +56,8 @@ class Children:
         self._buried: set[int] = set()
         self._cohorts: dict[int, int] = {}
         """Roll -> the cohort whose zygote takes orders for its workers."""
+        self._paces: dict[int, int] = {}
+        """Roll -> how many of its workers may boot at once; all, where it is not named."""
         self.slots = 0
         """How many workers are wanted."""
         self.rolled: int | None = None
@@ -79,8 +81,14 @@ class Children:
             self._roster.open(number, rolled)
         self.fill()
 
+    def staff_at(self, rolled: int, pace: int | None) -> None:
+        """The same for a roll that is not committed; not more than `pace` of its workers boot at once."""
+        if pace is not None:
+            self._paces[rolled] = pace
+        self.staff(rolled)
+
     def open_relief(self, worn: Slot) -> None:
-        """Have a further worker, which takes the place of a tired one."""
+        """Have a further worker, which takes the place of a tired one; there must be room for it."""
         self._roster.open(next(self._free()), worn.rolled).relieves = worn.number
         self.fill()
 
@@ -91,11 +99,12 @@ class Children:
             self._give_up(slot, reason, ProcessSignal.TERM)
 
     def _free(self) -> Iterator[int]:
-        return (number for number in itertools.count() if number not in self._roster.slots)
+        return (number for number in range(self._policy.numbers) if number not in self._roster.slots)
 
     def succeed(self, rolled: int) -> None:
         """The workers of `rolled` serve; all others hand over to them, and leave."""
         self.rolled = rolled
+        self._paces.clear()
         for slot in tuple(self._roster.slots.values()):
             if slot.rolled != rolled:
                 self._replace(slot)
@@ -103,9 +112,15 @@ class Children:
 
     def dismiss_roll(self, rolled: int, reason: str) -> None:
         """The workers of `rolled` will not serve: they leave."""
+        self._paces.pop(rolled, None)
         for slot in tuple(self._roster.slots.values()):
             if slot.rolled == rolled:
                 self._give_up(slot, reason, ProcessSignal.QUIT)
+
+    @property
+    def free(self) -> int:
+        """How many further slots there can be."""
+        return max(0, self._policy.numbers - len(self._roster.slots))
 
     def take_orders(self, rolled: int, cohort: int) -> None:
         """A zygote takes orders for the workers of `rolled`."""
@@ -131,8 +146,12 @@ class Children:
         if not self.staffing:
             return
         for slot in self._roster.in_state(State.VACANT):
-            if (cohort := self._cohorts.get(slot.rolled)) is not None:
+            if (cohort := self._cohorts.get(slot.rolled)) is not None and self._may_boot(slot.rolled):
                 self._order(slot, cohort)
+
+    def _may_boot(self, rolled: int) -> bool:
+        booting = sum(member.prepared is None for member in self._roster.crew(rolled))
+        return rolled not in self._paces or booting < self._paces[rolled]
 
     def _order(self, slot: Slot, cohort: int) -> None:
         worker = WorkerId(cohort, slot.number, self._ledger.incarnation())

@@ -180,10 +180,19 @@ class Coordinator:
             self._rescan(run)
             return
         ending = judge(result, run.request, epoch, self._ledger)
+        if isinstance(result, outcome.Candidate) and isinstance(ending, outcome.Planned | None):
+            ending = self._unstaffed(run.request, result) or ending
         if ending is not None or not isinstance(result, outcome.Candidate):
             self._end_scan(ending or outcome.Unchanged(self._serving()))
             return
         self._register(run, run.request, result)
+
+    def _unstaffed(self, request: outcome.CutoverRequest, found: outcome.Candidate) -> Outcome | None:
+        refusal = self._succession.refusal(found.snapshot, request)
+        if refusal is None:
+            return None
+        refusals = (SlotRefusal(-1, 0, refusal),)
+        return outcome.Refused(self._serving(), reason=refusal.summary, refusals=refusals, summary=found.summary)
 
     def _rescan(self, run: Run) -> None:
         self._progress.move(Cause.NO_CANDIDATE)

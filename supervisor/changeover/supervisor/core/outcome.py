@@ -51,6 +51,8 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         dry_run: Scan and compare only.
         on_silent_workers: Instead of the policy's answer.
         strategy: How it comes to be served.
+        batch: How many workers of a roll boot at once; None is all of them.
+        surge: How many workers may exist beyond those that are wanted; None is as many again.
         policy: Take only what is taken so without being asked for, and nothing that was refused; None takes
             everything that is not disabled.
         python: Path of an interpreter, or of a virtual environment's folder, to take instead of what serves or the
@@ -66,6 +68,8 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     dry_run: bool = False
     on_silent_workers: SilentWorkers | None = None
     strategy: Strategy = Strategy.AUTO
+    batch: int | None = None
+    surge: int | None = None
     policy: Reload | None = None
     python: str = ""
 

@@ -81,6 +81,7 @@ class Preparing:
         """A worker holds `epoch` prepared."""
         if (run := self._progress.at(epoch, *OPEN)) is not None:
             self._voting.said_yes(run, member, took)
+            self._succession.go_on()
             self.recount()
 
     def veto(self, member: Member, epoch: int, refusal: Refusal) -> bool:
@@ -163,7 +164,11 @@ class Preparing:
     def _patience(self, run: Run) -> float:
         deadlines = self._policy.deadlines
         staffing = run.is_roll and run.voters == self._succession.first_voters(run)
-        return deadlines.zygote + deadlines.boot if staffing else deadlines.prepare
+        return deadlines.zygote + self._batches(run) * deadlines.boot if staffing else deadlines.prepare
+
+    def _batches(self, run: Run) -> int:
+        batch = None if run.request is None else run.request.batch
+        return 1 if batch is None else max(1, -(-self._voting.staff(run) // batch))
 
     def _timer(self, run: Run) -> Timer:
         return Timer(TimerKind.PREPARE, run.epoch)

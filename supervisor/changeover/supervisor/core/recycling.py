@@ -15,6 +15,8 @@ from changeover.supervisor.core.hanging import Hanging
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records import WorkerTired
+from changeover.supervisor.core.roll_records import ReliefWaits
+from changeover.supervisor.core.room import RELIEF_WAITS
 from changeover.supervisor.core.roster import Member, Roster, Slot
 
 
@@ -84,7 +86,14 @@ class Recycling:
             return
         for slot in staff:
             if slot.member is not None and (why := tired(slot.member, self._out.now, self._limits)):
-                slot.note = f"{why}, and is replaced"
-                self._out.tell(WorkerTired(slot.member.worker, slot.member.pid, why))
-                self._children.open_relief(slot)
+                self._replace(slot, slot.member, why)
                 return
+
+    def _replace(self, slot: Slot, member: Member, why: str) -> None:
+        if self._children.free:
+            slot.note = f"{why}, and is replaced"
+            self._out.tell(WorkerTired(member.worker, member.pid, why))
+            self._children.open_relief(slot)
+        elif slot.note != RELIEF_WAITS:
+            slot.note = RELIEF_WAITS
+            self._out.tell(ReliefWaits(member.worker, member.pid, RELIEF_WAITS))

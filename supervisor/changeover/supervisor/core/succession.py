@@ -1,11 +1,14 @@
 """The processes of a roll: made beside those that serve, then in their place, or dismissed."""
 
+from changeover.supervisor.core import room
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.outcome import CutoverRequest
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import Snapshot
 
 
@@ -25,6 +28,20 @@ class Succession:
         self._ledger = ledger
         self.before = 0
 
+    def refusal(self, snapshot: Snapshot, request: CutoverRequest) -> Refusal | None:
+        """Why the workers that would serve `snapshot` cannot be had; None when they can, or are there."""
+        slots, free = self._children.slots, self._children.free
+        if not snapshot.is_roll:
+            return None
+        if request.surge is not None and request.surge < slots:
+            return Refusal(Stage.SCAN, Fault.CONFIG, room.surge_refused(slots, request.surge))
+        return Refusal(Stage.SCAN, Fault.RESOURCE, room.roll_refused(slots, free)) if slots > free else None
+
+    def most(self, run: Run | None) -> int:
+        """How many workers can be wanted, with those that a roll under way needs beside them."""
+        rolls = {self._children.rolled, run.epoch if run is not None and run.is_roll else None} - {None}
+        return room.most(self._children.free, [len(self._roster.wanted(rolled)) for rolled in rolls] or [0])
+
     def first_voters(self, run: Run) -> frozenset[int]:
         """The rolls whose workers are asked first: those that are to serve."""
         return frozenset() if run.snapshot is None else frozenset((run.snapshot.rolled,))
@@ -40,7 +57,11 @@ class Succession:
             if run.goes_back:
                 self._zygotes.recall(run.snapshot)
             self._zygotes.want(run.snapshot)
-            self._children.staff(run.epoch)
+            self._children.staff_at(run.epoch, None if run.request is None else run.request.batch)
+
+    def go_on(self) -> None:
+        """Somebody has prepared: whoever waited for that may boot."""
+        self._children.fill()
 
     def is_loaded(self, run: Run) -> bool:
         """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""

@@ -104,6 +104,7 @@ class Overview(msgspec.Struct, frozen=True):
         obstacle: Why no cutover can be had, None when one can.
         waiting: How many wishes wait.
         wanted: How many slots are to be filled.
+        most: How many could be, with the slot numbers that there are.
         slots: In order.
         leftovers: What is not gone.
         unretired: Superseded epochs that are not retired.
@@ -125,6 +126,7 @@ class Overview(msgspec.Struct, frozen=True):
     obstacle: str | None
     waiting: int
     wanted: int
+    most: int
     slots: tuple[SlotPicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
     unretired: tuple[int, ...]
@@ -152,6 +154,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         obstacle=coordinator.obstacle,
         waiting=len(parts.wishes.waiting),
         wanted=start.slots,
+        most=parts.succession.most(run),
         slots=tuple(_slot(slot, _role(slot, parts.children.rolled)) for slot in parts.roster.slots.values()),
         leftovers=tuple(
             LeftoverPicture(

@@ -8,7 +8,7 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-from changeover.supervisor.core import ailments, records
+from changeover.supervisor.core import ailments, records, roll_records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
@@ -148,6 +148,11 @@ def _(record: records.WorkerAgreed) -> Worded:
 @word.register
 def _(record: records.WorkerTired) -> Worded:
     return Worded(INFO, f"{_of(record)} is to be replaced: {record.reason}")
+
+
+@word.register
+def _(record: roll_records.ReliefWaits) -> Worded:
+    return Worded(WARNING, f"{_of(record)} is not replaced yet: {record.reason}")
 
 
 @word.register
@@ -302,6 +307,11 @@ def _(record: records.SlotParked) -> Worded:
 @word.register
 def _(record: records.Scaled) -> Worded:
     return Worded(INFO, f"{record.previous} -> {workers(record.slots)}")
+
+
+@word.register
+def _(record: roll_records.ScaleRefused) -> Worded:
+    return Worded(WARNING, f"not scaled: {record.reason}")
 
 
 @word.register

@@ -65,6 +65,13 @@ def test_a_refusal_shows_where_why_and_what_next(shell: Shell) -> None:
     assert "`changeover explain 8`" in result.output
 
 
+def test_a_roll_is_asked_for_in_batches_and_with_a_surge(shell: Shell) -> None:
+    assert shell("reload", "--strategy=roll", "--batch=2", "--surge=4").exit_code == Exit.DONE
+    [request] = shell.control.requests
+    assert (request.batch, request.surge) == (2, 4)
+    assert shell("reload", "--batch=0").exit_code == Exit.USAGE
+
+
 def test_a_worker_that_died_of_it_is_not_said_to_serve(shell: Shell) -> None:
     shell.control.refusing = shell.control.dying = True
     assert "nothing changed, epoch 7 serves in 3 of 4 workers" in shell("reload").output
