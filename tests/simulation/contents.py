@@ -67,7 +67,8 @@ def content(
     key = known.get((ref, f"app-{app}"), UnitKey(ref, f"app-{app}", epoch))
     rolled = epoch if rolls or before is None or app_of(before) != app else before.rolled
     units: tuple[UnitSpec, ...] = (*plugins, ApplicationSpec(key, "app:app", "/app"), *pipelines)
-    return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled)
+    part = 0 if before is None else before.part
+    return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled, part=part)
 
 
 def name_of(versions: tuple[int, ...], app: int, flaw: Flaw) -> str:

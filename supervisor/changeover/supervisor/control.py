@@ -145,6 +145,7 @@ class HistoryLine(msgspec.Struct, frozen=True):
         summary: What it changes (`pricing 1.4.0 -> 1.5.0`).
         reason: Why it was aborted, empty otherwise.
         restores: The epoch whose content a rollback brought back.
+        part: Which part of a roll it is (`part 2 of 4`); empty for a cutover of all workers.
     """
 
     epoch: int
@@ -155,6 +156,7 @@ class HistoryLine(msgspec.Struct, frozen=True):
     summary: tuple[str, ...] = ()
     reason: str = ""
     restores: int | None = None
+    part: str = ""
 
 
 class UnitLine(msgspec.Struct, frozen=True):
@@ -261,6 +263,8 @@ class StatusView(msgspec.Struct, frozen=True):
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
         quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
+        parted: The epoch that the parts of a roll serve while all others serve `epoch`; null otherwise.
+        part: How far that came (`part 2 of 4`).
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
@@ -285,6 +289,8 @@ class StatusView(msgspec.Struct, frozen=True):
     automatic: tuple[str, ...] = ()
     quarantine: tuple[QuarantineView, ...] = ()
     stopping: Urgency | None = None
+    parted: int | None = None
+    part: str = ""
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
     fell_back: str = ""
@@ -363,6 +369,7 @@ class Control(Protocol):
 
         Raises:
             NoRoom: There are not enough slot numbers for so many.
+            InParts: A roll in parts is under way.
             Stopping: The server is being stopped.
         """
         ...

@@ -22,6 +22,7 @@ from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
+from changeover.supervisor.core.effects import Fork
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
@@ -349,11 +350,13 @@ class Service:
     def _heard(self, message: WorkerMessage) -> None:
         self._driver.feed(events.Received(message))
 
-    def _birth(self, worker: WorkerId, nonce: str, rolled: int) -> Birth:
+    def _birth(self, order: Fork) -> Birth:
         overview = self._machine.view()
-        held = self._cohorts.belongings(worker.cohort)
+        held = self._cohorts.belongings(order.worker.cohort)
         settings = replace(self._worker_settings, slots=max(1, len(overview.slots)), belongings=held)
-        return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
+        return Birth(
+            order.worker, order.nonce, overview.journal, overview.term, settings, order.rolled, part=order.part
+        )
 
     def _zygote_plan(
         self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from changeover.supervisor.core.room import scale_refused
+from changeover.supervisor.core.room import IN_PARTS, scale_refused
 from changeover.supervisor.errors import SupervisorError
 
 
@@ -100,6 +100,13 @@ class NoRoom(ControlError):
         self.slots = slots
         self.most = most
         super().__init__(scale_refused(slots, most))
+
+
+class InParts(ControlError):
+    """A roll in parts is under way."""
+
+    def __init__(self) -> None:
+        super().__init__(IN_PARTS)
 
 
 class Stopping(ControlError):

@@ -26,7 +26,8 @@ class CutoverBody(Body, frozen=True):
         python: Absolute path of an interpreter, or of a virtual environment's folder, to roll to; empty for the one
             that serves, or that the configuration names since.
         batch: How many workers of a roll boot at once; null is all of them.
-        surge: How many extra workers may exist during a roll; null is as many as there are, fewer is refused.
+        surge: How many extra workers may exist during a roll; null is as many as there are, fewer are refused.
+        allow_partial: Let a roll that may have fewer serve part by part instead.
     """
 
     only: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class CutoverBody(Body, frozen=True):
     python: str = ""
     batch: int | None = None
     surge: int | None = None
+    allow_partial: bool = False
 
 
 class RollbackBody(Body, frozen=True):

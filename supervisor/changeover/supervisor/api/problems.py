@@ -73,6 +73,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     unanswerable.SlotEmpty: (409, "slot-empty"),
     unanswerable.WorkerSilent: (504, "worker-silent"),
     unanswerable.NoRoom: (409, "no-room"),
+    unanswerable.InParts: (409, "in-parts"),
     unanswerable.Stopping: (503, "stopping"),
     unanswerable.UpgradeRefused: (409, "upgrade-refused"),
     unanswerable.InterpreterNotYours: (403, "interpreter-not-yours"),

@@ -67,6 +67,7 @@ async def cut_over(control: Control, request: Request, body: bodies.CutoverBody)
         python=body.python,
         batch=_count(body.batch, "batch", 1),
         surge=_count(body.surge, "surge", 0),
+        allow_partial=body.allow_partial,
     )
     return await cutovers.carry_out(control, request, wish, body.until)
 

@@ -153,6 +153,7 @@ class Server:
         python: str | os.PathLike[str] = "",
         batch: int | None = None,
         surge: int | None = None,
+        allow_partial: bool = False,
         until: Milestone = Milestone.ACTIVE,
         on_progress: Callable[[Told], None] | None = None,
     ) -> Outcome:
@@ -169,6 +170,7 @@ class Server:
                 the configuration names since.
             batch: How many workers of a roll boot at once; None is all of them.
             surge: How many extra workers may exist during a roll; None is as many as there are, fewer is refused.
+            allow_partial: Let a roll that may have fewer serve part by part instead.
             until: How far to wait after the commit.
             on_progress: Hears what the server tells on the way, in a thread of its own.
 
@@ -176,7 +178,7 @@ class Server:
             OutcomeUnknown: The server ended first.
             NoAnswer: There is no server.
         """
-        terms = (until, strategy, _seen_from_here(python), batch, surge)
+        terms = (until, strategy, _seen_from_here(python), batch, surge, allow_partial)
         body = CutoverBody(tuple(only), label, force, dry_run, None, *terms)
         return await asyncio.to_thread(self._cut_over, "/v1/cutovers", body, if_epoch, on_progress)
 

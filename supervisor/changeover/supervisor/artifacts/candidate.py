@@ -118,7 +118,8 @@ def snapshot(
     ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path, route.pipeline)))
     rolled = epoch if rolls or current is None else current.rolled
     digest = generation_digest(stamped, ordered, interpreter)
-    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter)
+    part = 0 if current is None else current.part
+    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, part)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:

@@ -44,7 +44,10 @@ Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait en
     "--surge",
     type=click.IntRange(0),
     metavar="N",
-    help="In a roll, how many extra workers may exist; it needs as many as there are, and is refused below.",
+    help="In a roll, how many extra workers may exist; as many as there are by default, and fewer are refused.",
+)
+@click.option(
+    "--allow-partial", is_flag=True, help="With a smaller --surge, let a roll serve part by part; a refusal reverts it."
 )
 def command(
     name: str,
@@ -61,12 +64,14 @@ def command(
     python: str,
     batch: int | None,
     surge: int | None,
+    allow_partial: bool,
 ) -> None:
     """See HELP."""
     milestone = Milestone(until)
     silent = None if on_silent_worker is None else SilentWorkers(on_silent_worker)
     path = os.path.abspath(python) if python else ""
-    body = CutoverBody(only, label, force, dry_run, silent, milestone, Strategy(strategy), path, batch, surge)
+    terms = (Strategy(strategy), path, batch, surge, allow_partial)
+    body = CutoverBody(only, label, force, dry_run, silent, milestone, *terms)
     with failures():
         wish = Wish("/v1/cutovers", body, if_epoch, milestone, wait, "changeover reload")
         raise SystemExit(carry_out(server(name, runtime_dir), wish))

@@ -234,6 +234,9 @@ class _Handlers:
         if self._parts.shutdown.begun:
             return
         most = self._parts.succession.most(self._parts.coordinator.run)
+        if self._parts.coordinator.in_parts:
+            self._out.tell(ScaleRefused(event.slots, room.IN_PARTS))
+            return
         if event.slots > max(most, self._start.slots):
             self._out.tell(ScaleRefused(event.slots, room.scale_refused(event.slots, most)))
             return
@@ -258,6 +261,7 @@ class _Handlers:
         match timer.kind:
             case TimerKind.HEARTBEAT:
                 parts.reception.beat()
+                parts.coordinator.go_on()
                 parts.recycling.review()
                 self._out.set_timer(timer, self._policy.rhythm.heartbeat)
             case TimerKind.REPEAT:

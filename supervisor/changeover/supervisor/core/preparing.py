@@ -62,7 +62,7 @@ class Preparing:
     def zygote_lost(self, rolled: int, reason: str, refusal: Refusal | None, tried: bool) -> bool:
         """A zygote could not preload what the roll needs; False when no roll needs it. `tried`: often enough."""
         run = self._progress.run
-        if run is None or self._progress.state not in OPEN or not run.is_roll or run.epoch != rolled:
+        if run is None or self._progress.state not in OPEN or not run.is_roll or run.rolled != rolled:
             return False
         lost = SlotRefusal(-1, 0, refusal or Refusal(Stage.PREPARE, Fault.CRASH, reason))
         if tried:
@@ -111,7 +111,7 @@ class Preparing:
             self._fail(f"no worker came up to try it{why}")
         elif verdict is Verdict.UNANIMOUS and self._succession.is_loaded(run):
             self._go_on(run)
-        elif self._progress.state is State.AGREEING:
+        elif run.is_roll and self._progress.state is not State.INQUIRING:
             self._voting.ask_next(run, None, self._policy.deadlines.prepare)
         elif self._policy.wave and not run.is_roll:
             self._voting.ask_next(run, self._policy.wave, self._policy.deadlines.prepare)
@@ -123,6 +123,7 @@ class Preparing:
             self._unanimous(run)
             return
         run.voters = everybody
+        self._succession.choose(run)
         self._progress.move(Cause.STAFFED)
         self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
         self.recount()
@@ -168,7 +169,8 @@ class Preparing:
 
     def _batches(self, run: Run) -> int:
         batch = None if run.request is None else run.request.batch
-        return 1 if batch is None else max(1, -(-self._voting.staff(run) // batch))
+        fresh = self._voting.staff(run) if run.part is None else run.part.size
+        return 1 if batch is None else max(1, -(-fresh // batch))
 
     def _timer(self, run: Run) -> Timer:
         return Timer(TimerKind.PREPARE, run.epoch)

@@ -59,7 +59,8 @@ class Recycling:
     def review(self) -> None:
         """Go on with the one that is being replaced, or find the next."""
         rolled = self._children.rolled
-        if rolled is None or self._coordinator.run is not None or not self._children.staffing:
+        busy = self._coordinator.run is not None or self._coordinator.in_parts
+        if rolled is None or busy or not self._children.staffing:
             return
         staff = self._roster.wanted(rolled)
         relief = next((slot for slot in staff if slot.relieves is not None), None)

@@ -26,7 +26,7 @@ def surge_refused(slots: int, surge: int) -> str:
     """Why a roll does not begin that may have only `surge` extra workers, for people."""
     return (
         f"all workers are replaced at one instant, so a roll needs as many extra workers as there are: {slots}, where"
-        f" {surge} are allowed; allow as many, or scale down first (a batch limits how many of them boot at once)"
+        f" {surge} are allowed; allow as many, or let parts of them serve one after the other (--allow-partial)"
     )
 
 
@@ -37,5 +37,7 @@ def scale_refused(slots: int, most: int) -> str:
         f" start for a roll, there is room for {most} now"
     )
 
+
+IN_PARTS = "a roll in parts is under way: how many workers there are can be changed when it is done"
 
 RELIEF_WAITS = "it is tired, and no slot number is free for another worker: it is replaced once one is"

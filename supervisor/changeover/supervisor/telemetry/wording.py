@@ -12,7 +12,7 @@ from changeover.supervisor.core import ailments, records, roll_records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
-from changeover.supervisor.telemetry import unasked, upgrading
+from changeover.supervisor.telemetry import roll_wording, unasked, upgrading
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, named, seconds, size, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
@@ -310,11 +310,6 @@ def _(record: records.Scaled) -> Worded:
 
 
 @word.register
-def _(record: roll_records.ScaleRefused) -> Worded:
-    return Worded(WARNING, f"not scaled: {record.reason}")
-
-
-@word.register
 def _(record: records.ZygoteStarted) -> Worded:
     line = f"the zygote of cohort {record.cohort} {'is adopted' if record.adopted else 'is ready'}"
     if not record.threads:
@@ -373,5 +368,5 @@ def _(record: records.StopBegan) -> Worded:
     return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
 
 
-for _words in (*unasked.WORDS, *upgrading.WORDS):
+for _words in (*unasked.WORDS, *roll_wording.WORDS, *upgrading.WORDS):
     word.register(_words)

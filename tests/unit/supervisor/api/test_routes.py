@@ -172,6 +172,12 @@ def test_history_leases_and_workers_are_lists_of_views(call: Caller) -> None:
     assert call("GET", "/v1/epochs/6").json["refusals"][0]["slot"] == 2
 
 
+def test_nobody_is_scaled_while_a_roll_in_parts_is_under_way(call: Caller) -> None:
+    call.control.parted = True
+    answer = call("PUT", "/v1/scale", b'{"slots": 6}')
+    assert (answer.status, answer.json["type"]) == (409, "in-parts")
+
+
 def test_scale_and_stop_are_accepted(call: Caller) -> None:
     assert call("PUT", "/v1/scale", b'{"slots": 6}').status == 202
     assert call.control.slots == 6

@@ -46,3 +46,12 @@ def test_what_is_not_taken_is_told_below_the_reasons_of_a_refused_scan() -> None
         "  geo 1.0 has no service more",
         "  not taken: prices 1.0.1",
     ]
+
+
+def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
+    parts = ("part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",)
+    told = list(lines(Refused(10, reason="slot 2: does not import", epoch=9, parts=parts), Workers(3, 3), "again"))
+    assert told[:2] == [
+        "refused (exit 1): what had changed is reverted, epoch 10 serves in all 3 workers",
+        "  part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",
+    ]

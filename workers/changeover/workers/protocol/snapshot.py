@@ -197,6 +197,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         rolled: The epoch whose roll made the processes that can serve it; its own in a roll, and in the first
             generation, which is a roll that replaces nobody.
         interpreter: What executes the processes that serve it.
+        part: The word of the commit cell that says whether it is committed. A roll in parts changes it, every
+            other cutover keeps it, so a worker reads the same word all its life.
     """
 
     epoch: int
@@ -206,6 +208,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     label: str = ""
     rolled: int = 0
     interpreter: Interpreter = OWN
+    part: int = 0
 
     @property
     def is_roll(self) -> bool:
