@@ -81,9 +81,10 @@ class Recycling:
 
     def _find(self, staff: tuple[Slot, ...]) -> None:
         if (slot := self._hanging.next(staff)) is not None and slot.member is not None:
-            slot.note = slot.member.hangs
-            self._hanging.replaced()
-            self._children.open_relief(slot)
+            if self._has_room(slot, slot.member):
+                slot.note = slot.member.hangs
+                self._hanging.replaced()
+                self._children.open_relief(slot)
             return
         for slot in staff:
             if slot.member is not None and (why := tired(slot.member, self._out.now, self._limits)):
@@ -91,10 +92,13 @@ class Recycling:
                 return
 
     def _replace(self, slot: Slot, member: Member, why: str) -> None:
-        if self._children.free:
+        if self._has_room(slot, member):
             slot.note = f"{why}, and is replaced"
             self._out.tell(WorkerTired(member.worker, member.pid, why))
             self._children.open_relief(slot)
-        elif slot.note != RELIEF_WAITS:
+
+    def _has_room(self, slot: Slot, member: Member) -> bool:
+        if not self._children.free and slot.note != RELIEF_WAITS:
             slot.note = RELIEF_WAITS
             self._out.tell(ReliefWaits(member.worker, member.pid, RELIEF_WAITS))
+        return self._children.free > 0

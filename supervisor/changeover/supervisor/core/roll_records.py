@@ -16,7 +16,7 @@ class ScaleRefused(Record, frozen=True):
 
 
 class ReliefWaits(WorkerRecord, frozen=True):
-    """A worker did all it may do, and no slot number is free for the one that would take its place."""
+    """A worker is tired, or hangs, and no slot number is free for the one that would take its place."""
 
     reason: str
 

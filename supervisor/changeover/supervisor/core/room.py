@@ -40,4 +40,4 @@ def scale_refused(slots: int, most: int) -> str:
 
 IN_PARTS = "a roll in parts is under way: how many workers there are can be changed when it is done"
 
-RELIEF_WAITS = "it is tired, and no slot number is free for another worker: it is replaced once one is"
+RELIEF_WAITS = "no slot number is free for the worker that would take its place: it is replaced once one is"

@@ -65,3 +65,17 @@ def test_a_tired_worker_for_whose_relief_there_is_no_number_waits_and_that_is_to
     assert bench.view.slots[0].note == RELIEF_WAITS
     assert not bench.told(WorkerTired)
     assert len(bench.workers) == 2
+
+
+def test_a_worker_that_hangs_waits_for_a_number_as_well() -> None:
+    bench = Bench(Policy(numbers=2, limits=Limits(request=60.0)))
+    bench.come_up()
+    stuck = bench.workers[0]
+    bench.hear(stuck, messages.Beat, 1, 0, None, {}, 1, 1, 0, messages.OwedResponse("/report", 1, 61.0))
+    for _ in range(2):
+        bench.now += 1.0
+        bench.fire(HEARTBEAT)
+        bench.feed(events.StacksDumped(stuck, "in report"))
+    bench.fire(HEARTBEAT)
+    assert {record.worker for record in bench.told(ReliefWaits)} == {stuck}
+    assert len(bench.workers) == 2
