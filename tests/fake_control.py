@@ -18,7 +18,6 @@ from changeover.supervisor.control import (
     HistoryLine,
     LeasesView,
     Milestone,
-    OnProgress,
     PluginView,
     QuarantineView,
     RegistryView,
@@ -41,9 +40,18 @@ from changeover.supervisor.core.outcome import (
     Refused,
     Unchanged,
 )
+from changeover.supervisor.operations import OnProgress
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
-from changeover.supervisor.unanswerable import Stopping, UnknownEpoch, UnknownSlot, UpgradeRefused, WorkerSilent
+from changeover.supervisor.unanswerable import (
+    InParts,
+    NoRoom,
+    Stopping,
+    UnknownEpoch,
+    UnknownSlot,
+    UpgradeRefused,
+    WorkerSilent,
+)
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -80,6 +88,8 @@ class FakeControl:
     """Four workers at epoch 7; what a cutover comes to is chosen by the test.
 
     Attributes:
+        most: How many workers there is room for.
+        parted: Whether slot 1 serves another epoch than the others, as part 1 of 4.
         refusing: Whether the next cutover is refused by slot 2.
         dying: Whether slot 2's worker dies of what it refuses.
         changed: Whether there is anything new on disk.
@@ -103,6 +113,8 @@ class FakeControl:
         self.epoch = 7
         self.last_epoch = 7
         self.slots = 4
+        self.most = 100
+        self.parted = False
         self.refusing = False
         self.dying = False
         self.changed = True
@@ -177,6 +189,8 @@ class FakeControl:
             automatic=("on-change",),
             quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
+            parted=self.epoch + 1 if self.parted else None,
+            part="part 1 of 4" if self.parted else "",
             alarms=self.alarms,
             fell_back=self.fell_back,
             counts=self.teller.tally.counts({}),
@@ -191,7 +205,7 @@ class FakeControl:
             pid=4121 + slot,
             incarnation=slot + 1,
             cohort=1,
-            epoch=self.epoch,
+            epoch=self.epoch + (self.parted and slot == 1),
             started=1_700_000_000.0,
             leases={self.epoch: 9, self.epoch - 1: 1},
             connections=12,
@@ -232,6 +246,10 @@ class FakeControl:
             raise AssertionError(f"nobody let epoch {epoch} come as far as {milestone}")
 
     def scale(self, slots: int) -> None:
+        if self.parted:
+            raise InParts
+        if slots > self.most:
+            raise NoRoom(slots, self.most)
         self.slots = slots
 
     async def upgrade(self, origin: Origin, python: str) -> None:

@@ -36,8 +36,8 @@ class Bench:
         seq: Place of the last broadcast.
     """
 
-    def __init__(self, rolled: int = 0) -> None:
-        self.machine = Machine(msgspec.structs.replace(WHO, rolled=rolled), PATIENCE)
+    def __init__(self, rolled: int = 0, part: int = 0) -> None:
+        self.machine = Machine(msgspec.structs.replace(WHO, rolled=rolled, part=part), PATIENCE)
         self.wanted: list[Effect] = []
         self.seq = 0
         self.feed(events.LinkUp())
@@ -126,9 +126,9 @@ class Bench:
         """Say that an epoch is not and will not be committed."""
         self.hear(messages.Abort(Stamp(JOURNAL, 1, epoch), self.next(), "refused elsewhere"))
 
-    def pulse(self, epoch: int, term: int = 1) -> None:
+    def pulse(self, epoch: int, term: int = 1, parts: tuple[int, ...] = ()) -> None:
         """Let the supervisor's heart beat."""
-        self.hear(messages.Pulse(Stamp(JOURNAL, term, epoch), self.next(), Phase.IDLE))
+        self.hear(messages.Pulse(Stamp(JOURNAL, term, epoch), self.next(), Phase.IDLE, parts))
 
     def retire(self, *units: UnitKey) -> None:
         """Say that units are drained everywhere."""

@@ -1,5 +1,6 @@
 """A supervisor dies, and the next one goes on with everything that serves."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from changeover.server import Committed, Server, ServerFailed, StatusView
+from changeover.server import Committed, NoAnswer, OutcomeUnknown, Server, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from tests.environments import Environment
 from tests.service import Connection, Story, gone, kill, status_when
@@ -100,6 +101,27 @@ async def test_a_supervisor_that_starts_again_adopts_workers_and_cuts_over_with_
             assert isinstance(await second.reload(), Committed)
             assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
     assert not any(map(psutil.pid_exists, before))
+
+
+async def test_a_supervisor_that_is_killed_between_two_parts_of_a_roll_leaves_them_to_be_reverted(story: Story) -> None:
+    story.write("1.0")
+    async with abandoned(story, 3) as first:
+        [address] = first.addresses
+        story.write("2.0")
+        rolling = asyncio.create_task(first.reload(strategy=Strategy.ROLL, surge=1, allow_partial=True))
+        parted = await status_when(first, lambda status: status.part == "part 1 of 3")
+        assert (parted.epoch, parted.parted) == (1, 2)
+    async with connected(address) as connection:
+        with pytest.raises((OutcomeUnknown, NoAnswer)):
+            await rolling
+        assert (await connection.get("/shop")).words[0] in ("1.0", "2.0")
+        async with story.server(3, env=ORPHAN) as second:
+            status = await status_when(second, lambda status: status.parted is None and status.epoch > 2)
+            assert {slot.epoch for slot in status.staff} == {status.epoch}
+            assert (await connection.get("/shop")).words[0] == "1.0"
+            await all_serve(second, 3)
+            assert isinstance(await second.reload(), Committed)
+            assert (await connection.get("/shop")).words[0] == "2.0"
 
 
 async def test_an_adopted_zygote_forks_and_tells_how_its_workers_ended(story: Story) -> None:

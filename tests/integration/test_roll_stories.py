@@ -296,6 +296,57 @@ async def test_a_storm_of_hups_ends_with_what_lies_on_disk(story: Story, shop: S
         await alone(server, 2)
 
 
+async def test_a_roll_in_batches_boots_its_workers_one_after_the_other_and_serves_from_all_at_once(
+    story: Story, shop: Shop
+) -> None:
+    (story.folder / "booting").mkdir()
+    async with story.server(3, app="main:app") as server:
+        connection = await story.connect(server)
+        assert await version(connection) == "1"
+        alone_in_startup = "(FOLDER / 'booting' / 'one').touch(exist_ok=False); await asyncio.sleep(0.1)"
+        shop.write("2", startup=f"{alone_in_startup}; (FOLDER / 'booting' / 'one').unlink()")
+        refused = await server.reload(surge=2)
+        assert isinstance(refused, Refused)
+        assert "as many extra workers as there are: 3, where 2 are allowed" in refused.reason
+        assert isinstance(await server.reload(batch=1, surge=3), Committed)
+        assert await version(connection) == "2"
+
+
+async def test_a_roll_in_parts_closes_no_connection_and_ends_with_one_number(story: Story, shop: Shop) -> None:
+    async with story.server(3, app="main:app") as server:
+        before = serving(await server.status())
+        connections = [await story.connect(server) for _ in range(6)]
+        assert {await version(connection) for connection in connections} == {"1"}
+        shop.write("2")
+        outcome = await server.reload(surge=1, allow_partial=True)
+        assert isinstance(outcome, Committed), outcome
+        assert (outcome.previous, outcome.workers) == (1, 3)
+        assert {await version(connection) for connection in connections} == {"2"}
+        status = await alone(server, 3)
+        assert (status.parted, {slot.epoch for slot in status.slots}) == (None, {outcome.serving})
+        assert not set(before) & set(serving(status))
+        assert "part 2 of 3" in server.logs
+        assert isinstance(await shop.roll(server, "3"), Committed)
+        assert await version(connections[0]) == "3"
+
+
+async def test_a_part_that_refuses_reverts_those_before_it_and_closes_no_connection(story: Story, shop: Shop) -> None:
+    async with story.server(3, app="main:app") as server:
+        connections = [await story.connect(server) for _ in range(6)]
+        assert {await version(connection) for connection in connections} == {"1"}
+        booted = "(FOLDER / 'booted').touch(exist_ok=False)"
+        shop.write("2", startup=booted)
+        outcome = await server.reload(surge=1, allow_partial=True)
+        assert isinstance(outcome, Refused), outcome
+        assert "FileExistsError" in outcome.reason
+        assert outcome.parts == ("part 1 of 3 (epoch 2) was committed, and reverted by epoch 4",)
+        assert {await version(connection) for connection in connections} == {"1"}
+        status = await alone(server, 3)
+        assert (status.epoch, status.parted, {slot.epoch for slot in status.slots}) == (4, None, {4})
+        assert isinstance(await shop.roll(server, "3"), Committed)
+        assert await version(connections[0]) == "3"
+
+
 async def test_a_tired_worker_is_replaced_and_its_connections_go_over(story: Story, shop: Shop) -> None:
     async with story.server(2, "--max-requests=20", app="main:app") as server:
         before = set(serving(await server.status()))

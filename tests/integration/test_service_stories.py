@@ -206,7 +206,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end_for_ever(story: Story)
     story.write("1.0")
     hanging = (
         "import threading\n"
-        "from changeover.supervisor import service\n"
+        "from changeover.supervisor import lifetime\n"
         "from changeover.supervisor.artifacts.scanner import Scanner\n"
         "from changeover.supervisor.cli import main\n"
         "from changeover.supervisor.core.entries import Trigger\n"
@@ -214,7 +214,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end_for_ever(story: Story)
         "def hang(self, request, *rest):\n"
         "    if request.origin.trigger is Trigger.BOOT: return scan(self, request, *rest)\n"
         "    threading.Event().wait()\n"
-        "Scanner.scan, service.LEAVE = hang, 0.5\n"
+        "Scanner.scan, lifetime.LEAVE = hang, 0.5\n"
         "main(prog_name='changeover')\n"
     )
     log = story.folder / "log"

@@ -169,9 +169,9 @@ async def test_a_program_that_does_not_take_over_makes_room_for_the_one_before(s
     launched = (
         "import sys\n"
         "if 'launch' in sys.orig_argv:\n"
-        "    import changeover.supervisor.service as service\n"
+        "    import changeover.supervisor.lifetime as lifetime\n"
         f"    def broken(*_): {FAILURES[failure]}\n"
-        "    service.run = broken\n"
+        "    lifetime.run = broken\n"
     )
     python = environment(story.folder / "venv", at_start=launched)
     impatient = "from changeover.supervisor.upgrade import execution; execution.TAKES = 4.0"

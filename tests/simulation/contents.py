@@ -73,7 +73,8 @@ def content(
     rolls = rolls or before is None or app_of(before) != app or before.listen != listen
     rolled = epoch if rolls or before is None else before.rolled
     units: tuple[UnitSpec, ...] = (*plugins, ApplicationSpec(key, "app:app", "/app"), *pipelines)
-    return Snapshot(epoch, name_of(versions, app, flaw), units, tuple(routes), flaw.value, rolled, listen=listen)
+    part, name = 0 if before is None else before.part, name_of(versions, app, flaw)
+    return Snapshot(epoch, name, units, tuple(routes), flaw.value, rolled, listen=listen, part=part)
 
 
 def name_of(versions: tuple[int, ...], app: int, flaw: Flaw) -> str:

@@ -57,7 +57,9 @@ class Invariants:
         self.world = world
         self.served: dict[int, int] = {}
         self.highest_given = 0
-        self.cell = 0
+        self.words = [0, 0]
+        self.agreed: dict[WorkerId, int] = {}
+        self.told_all = 0
         self.resolved: set[int] = set()
         self.shunned: set[tuple[str, int]] = set()
         self.taken = EMPTY
@@ -79,11 +81,15 @@ class Invariants:
         elif isinstance(entry, Retired):
             self._nobody_holds(entry.epoch)
 
-    def on_store(self, epoch: int) -> None:
-        """The commit cell gets a value."""
+    def on_store(self, epoch: int, part: int) -> None:
+        """A word of the commit cell gets a value."""
         require(self.world.is_committed(epoch), 1, f"the cell says {epoch}, which is not on disk as committed")
-        require(epoch >= self.cell, 1, f"the cell goes back from {self.cell} to {epoch}")
-        self.cell = epoch
+        require(epoch >= self.words[part], 1, f"the cell goes back from {self.words[part]} to {epoch}")
+        self.words[part] = epoch
+        if part != self.world.journal.snapshot(epoch).part:
+            require(self.world.journal.whole(epoch), 2, f"{epoch} is of a part, and is stored for the others")
+            for worker in self._serving(part):
+                require(self._replaced(worker), 2, f"{worker.name} can dispatch nothing, and nothing replaces it")
 
     def on_listen(self, addresses: tuple[str, ...], bound: set[str]) -> None:
         """Whatever is listened on beside `addresses` goes."""
@@ -97,34 +103,56 @@ class Invariants:
     def on_told(self, epoch: int) -> None:
         """Workers are told that `epoch` is committed."""
         require(self.world.is_committed(epoch), 1, f"workers are told of {epoch}, which is not on disk as committed")
+        self.told_all = max(self.told_all, epoch)
 
     # ---- promise 2: all or nothing ----
 
     def _all_prepared(self, epoch: int) -> None:
-        for worker in self.world.living():
-            if worker.accepting and not worker.yielding and not self._replaced(worker):
-                prepared = worker.switch.prepared
-                ready = worker.epoch >= epoch or (prepared is not None and prepared.epoch == epoch)
-                agreed = worker.machine.prepared == epoch
-                require(
-                    agreed or ready,
-                    2,
-                    f"epoch {epoch} is committed, and {worker.name} lives and has neither prepared it nor agreed to it",
-                )
+        given = self.world.journal.given[epoch]
+        for part in (0, 1):
+            if part == given.candidate.part or (given.part is not None and given.part.last):
+                for worker in self._serving(part):
+                    self._has_answered(worker, epoch)
+
+    def on_prepared(self, worker: Worker, epoch: int) -> None:
+        """A worker says that it has prepared, or agreed to hand over."""
+        if worker.identity.rolled < self.world.journal.snapshot(epoch).rolled:
+            self.agreed[worker.worker] = epoch
+
+    def _serving(self, part: int) -> list[Worker]:
+        """Who reads a word of the cell, and begins requests, or thinks so."""
+        living = [worker for worker in self.world.living() if worker.identity.part == part]
+        return [worker for worker in living if worker.accepting and not worker.yielding]
+
+    def _has_answered(self, worker: Worker, epoch: int) -> None:
+        prepared = worker.switch.prepared
+        ready = worker.epoch >= epoch or (prepared is not None and prepared.epoch == epoch)
+        agreed = worker.machine.prepared == epoch
+        require(
+            agreed or ready or self._replaced(worker),
+            2,
+            f"epoch {epoch} is committed, and {worker.name} lives and has neither prepared it nor agreed to it",
+        )
+
+    def on_born(self, worker: Worker) -> None:
+        """A worker process exists."""
+        number, numbers = worker.worker.slot, self.world.plan.numbers
+        require(number < numbers, 2, f"{worker.name} has slot {number} of {numbers}, and no word on the shared page")
 
     def on_accept(self, worker: Worker) -> None:
         """A worker begins to accept connections."""
         require(worker.epoch > 0, 2, f"{worker.name} accepts before it serves anything committed")
 
     def _replaced(self, worker: Worker) -> bool:
-        """Whether a roll that is in the cell has taken its place, whether or not it knows."""
-        journal = self.world.journal
-        return bool(self.cell) and worker.identity.rolled < journal.snapshot(self.cell).rolled
+        """Whether others have taken its place, whether or not it knows: by a roll in its word, or in a part's."""
+        journal, word = self.world.journal, self.words[worker.identity.part]
+        agreed = self.agreed.get(worker.worker, 0)
+        rolled = bool(word) and worker.identity.rolled < journal.snapshot(word).rolled
+        return rolled or worker.worker in self.told_to_yield or self.world.is_committed(agreed)
 
     def on_yield(self, worker: Worker) -> None:
         """A worker begins to hand its connections over."""
-        told = worker.worker in self.told_to_yield
-        require(told or self._replaced(worker), 2, f"{worker.name} yields, and nothing replaces it")
+        require(self._replaced(worker) or not worker.accepting, 2, f"{worker.name} yields, and nothing replaces it")
 
     def on_hand_over(self, worker: WorkerId, successors: tuple[WorkerId, ...]) -> None:
         """A worker is told to hand over."""
@@ -152,8 +180,9 @@ class Invariants:
 
     def on_dispatch(self, worker: Worker, generation: Generation) -> None:
         """A request begins."""
-        epoch, cell = generation.epoch, self.world.cell.value
+        epoch, cell = generation.epoch, worker.word.read()
         require(epoch == cell, 3, f"{worker.name} began a request on {epoch}, the cell says {cell}")
+        require(epoch >= self.told_all, 3, f"{worker.name} began a request on {epoch}, all are told of {self.told_all}")
         require(not (generation.snapshot.keys() & worker.released), 6, f"{worker.name} dispatches to a released unit")
 
     # ---- promise 4: one request, one generation ----
@@ -182,10 +211,14 @@ class Invariants:
 
     def _nobody_holds(self, epoch: int) -> None:
         journal = self.world.journal
-        successor = journal.successor(epoch)
+        # Nobody may be left of a part, so that it ends without being superseded.
+        successor = journal.successor(epoch) or (None if journal.whole(epoch) else journal.committed)
         if successor is None:
             raise PromiseBroken(6, f"epoch {epoch} is retired and nothing superseded it")
+        parted = journal.parted()
         gone = journal.snapshot(epoch).keys() - journal.snapshot(successor).keys()
+        if parted is not None and parted.epoch > epoch:
+            gone -= parted.candidate.keys()
         for worker in self.world.living():
             held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())
             require(not held, 6, f"epoch {epoch} is retired, {worker.name} holds {sorted(map(str, held))}")
@@ -194,7 +227,7 @@ class Invariants:
 
     def _nothing_comes_back(self, epoch: int) -> None:
         given, before = self.world.journal.given[epoch], versions(self.taken)
-        if epoch <= self.taken.epoch:
+        if epoch <= self.taken.epoch or not self.world.journal.whole(epoch):
             return
         self.taken = given.candidate
         after = versions(self.taken)
@@ -219,7 +252,6 @@ class Invariants:
 
     def check(self) -> None:
         """What every moment must show."""
-        cell = self.world.cell.value
         for worker in self.world.workers:
             if not worker.alive:
                 continue
@@ -229,6 +261,7 @@ class Invariants:
             if epoch == before:
                 continue
             require(epoch > before, 1, f"{worker.name} goes back from {before} to {epoch}")
+            cell = worker.word.read()
             require(epoch <= cell, 3, f"{worker.name} serves {epoch}, the cell says {cell}")
             require(self.world.is_committed(epoch), 2, f"{worker.name} serves {epoch}, which was never committed")
             self.served[worker.worker.incarnation] = epoch

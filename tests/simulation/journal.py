@@ -77,7 +77,7 @@ class Journal:
 
     def _decide(self, entry: Committed | Aborted) -> None:
         if isinstance(entry, Committed) and entry.epoch not in self.decisions:
-            self.committed = entry.epoch
+            self.committed = entry.epoch if self.whole(entry.epoch) else self.committed
             self.committed_epochs.append(entry.epoch)
         self.decisions[entry.epoch] = entry
 
@@ -86,20 +86,40 @@ class Journal:
         return self.given[epoch].candidate
 
     def successor(self, epoch: int) -> int | None:
-        """The epoch that superseded a committed one."""
-        later = [other for other in self.committed_epochs if other > epoch]
+        """The epoch that superseded a committed one: of all workers one of all workers, of a part any."""
+        later = [
+            other for other in self.committed_epochs if other > epoch and (self.whole(other) or not self.whole(epoch))
+        ]
         return later[0] if later else None
+
+    def whole(self, epoch: int) -> bool:
+        """Whether all workers serve a committed epoch, and not only those of some parts."""
+        given = self.given.get(epoch)
+        return given is None or given.part is None or given.part.last
+
+    def parted(self) -> EpochGiven | None:
+        """The last of a roll's committed parts, when neither all workers followed nor it is retired."""
+        parts = [epoch for epoch in self.committed_epochs if not self.whole(epoch)]
+        if not parts or parts[-1] in self.retired:
+            return None
+        last = self.given[parts[-1]]
+        rolled = [self.snapshot(epoch).rolled for epoch in self.committed_epochs if self.whole(epoch)]
+        return last if last.candidate.rolled > max(rolled, default=0) else None
 
     def recover(self) -> Recovered:
         """What a starting supervisor is told."""
         raised = [entry.epoch for entry in self.entries if isinstance(entry, EpochRaised)]
         undecided = [epoch for epoch in self.given if epoch not in self.decisions]
+        parted = self.parted()
+        living = {self.committed, 0 if parted is None else parted.epoch}
         return Recovered(
             JOURNAL,
             term=self.term,
             epoch=max([0, *self.given, *self.decisions, *raised]),
             committed=self.given[self.committed].candidate if self.committed else None,
             undecided=undecided[-1] if undecided else None,
-            unretired=tuple(e for e in self.committed_epochs if e != self.committed and e not in self.retired),
+            unretired=tuple(e for e in self.committed_epochs if e not in living and e not in self.retired),
             held=frozenset(self.given[self.committed].held) if self.committed else frozenset(),
+            parted=None if parted is None else parted.candidate,
+            part=None if parted is None else parted.part,
         )

@@ -44,6 +44,9 @@ class Plan:
         flawed: Chance that a content breaks workers.
         rolls: Chance that a content needs new processes.
         moves: Chance that it is served at other addresses.
+        batch: How many workers of a roll boot at once, None for all.
+        surge: How many extra workers a roll may have, which is done in parts then; None for as many as it needs.
+        numbers: How many slot numbers there are.
         tires: After how many requests a worker is replaced, 0 for never.
         stops: When the service is stopped, seconds; None when it is not.
         absent: Longest time without a supervisor.
@@ -66,6 +69,9 @@ class Plan:
     flawed: float
     rolls: float
     moves: float
+    batch: int | None
+    surge: int | None
+    numbers: int
     tires: int
     stops: float | None
     absent: float
@@ -91,6 +97,9 @@ class Plan:
             flawed=random.choice((0.0, 0.1, 0.3)),
             rolls=random.choice((0.0, 0.3, 0.6)),
             moves=random.choice((0.0, 0.0, 0.3)),
+            batch=random.choice((None, None, 1, 2)),
+            surge=random.choice((None, None, 1, 2)),
+            numbers=random.choice((512, 512, 12)),
             tires=random.choice((0, 0, 3)),
             stops=random.choice((None,) * 38 + (0.08, random.uniform(0.0, 4.0))),
             absent=random.choice((0.3, 0.6, 0.6, 4.5)),
@@ -117,6 +126,9 @@ class Plan:
             flawed=0.0,
             rolls=0.0,
             moves=0.0,
+            batch=None,
+            surge=None,
+            numbers=512,
             tires=0,
             stops=None,
             absent=0.3,

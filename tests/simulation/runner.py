@@ -130,6 +130,8 @@ def unrest(world: World) -> str | None:
         return f"the start is {view.start.value}"
     if view.cutover is not cutover.State.IDLE or view.waiting:
         return f"a cutover is {view.cutover.value}, {view.waiting} wait"
+    if view.parted is not None:
+        return f"some workers serve {view.parted}"
     if view.leftovers or view.unretired:
         return f"left over: {view.leftovers} of epochs {view.unretired}"
     return _restless_slot(world, view) or _unanswered(world) or _restless_worker(world)
@@ -152,8 +154,8 @@ def _unanswered(world: World) -> str | None:
 
 def _restless_worker(world: World) -> str | None:
     for worker in world.living():
-        if worker.epoch != world.cell.value:
-            return f"{worker.name} serves {worker.epoch}, the cell says {world.cell.value}"
+        if worker.epoch != worker.word.read():
+            return f"{worker.name} serves {worker.epoch}, the cell says {worker.word.read()}"
         if worker.resident != worker.switch.current.snapshot.keys():
             return f"{worker.name} holds more than it serves"
     return None

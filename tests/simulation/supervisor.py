@@ -56,7 +56,7 @@ class Supervisor:
         self._perform: dict[type[effects.Effect], Callable[[Any], None]] = {
             effects.Persist: self._persist,
             effects.Reread: self._reread,
-            effects.StoreCell: lambda effect: world.store_cell(effect.epoch),
+            effects.StoreCell: lambda effect: world.store_cell(effect.epoch, effect.part),
             effects.Broadcast: lambda effect: world.broadcast(effect.message),
             effects.Unicast: lambda effect: world.unicast(effect.worker, effect.message),
             effects.Bind: self._bind,
@@ -208,7 +208,8 @@ class Supervisor:
         return Candidate(found, ("changed",))
 
     def _earlier(self, effect: effects.Scan) -> ScanResult:
-        epochs = [epoch for epoch in self.world.journal.committed_epochs if epoch != self.world.journal.committed]
+        journal = self.world.journal
+        epochs = [epoch for epoch in journal.committed_epochs if epoch != journal.committed and journal.whole(epoch)]
         if not epochs:
             return ScanRefused(NO_MANIFEST)
         to = effect.request.to or self.world.random.choice(epochs)

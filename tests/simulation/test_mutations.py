@@ -18,9 +18,11 @@ from changeover.supervisor.core.entries import Committed
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.retirement import Retirement
+from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
+from changeover.supervisor.core.voting import Voting
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.participant import events
 from changeover.workers.participant.bench import Bench
@@ -29,7 +31,7 @@ from changeover.workers.participant.residency import Residency
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from tests.simulation.invariants import PromiseBroken
 from tests.simulation.runner import ScheduleFailed, run
-from tests.simulation.worker import Worker
+from tests.simulation.worker import Word, Worker
 
 ENOUGH = 3000
 """Schedules in which the rarest of these faults shows many times."""
@@ -231,3 +233,42 @@ def test_promise_6_a_stale_report_believed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_nothing_is_noticed_when_nothing_is_broken() -> None:
     with pytest.raises(AssertionError, match="noticed nothing"):
         promise_that_broke(100)
+
+
+def test_promise_2_a_part_that_does_not_ask_those_whom_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    concerns = Voting.concerns
+
+    def only_its_own(run: Run, member: Member) -> bool:
+        return concerns(run, member) and (run.part is None or member.rolled == run.rolled)
+
+    monkeypatch.setattr(Voting, "concerns", staticmethod(only_its_own))
+    assert promise_that_broke() == 2
+
+
+def test_promise_3_a_last_part_that_only_its_own_word_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Outbox.put
+
+    def one_word(self: Outbox, effect: Any) -> None:
+        last = self._effects[-1] if self._effects else None
+        if not (isinstance(effect, StoreCell) and isinstance(last, StoreCell)):
+            put(self, effect)
+
+    monkeypatch.setattr(Outbox, "put", one_word)
+    assert promise_that_broke() == 3
+
+
+def test_promise_3_a_part_whose_workers_read_the_word_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Word, "read", lambda self: self._words[0])
+    assert promise_that_broke() in (1, 2, 3)
+
+
+def test_promise_2_a_part_that_is_stored_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Outbox.put
+
+    def everywhere(self: Outbox, effect: Any) -> None:
+        put(self, effect)
+        if isinstance(effect, StoreCell):
+            put(self, StoreCell(effect.epoch, 1 - effect.part))
+
+    monkeypatch.setattr(Outbox, "put", everywhere)
+    assert promise_that_broke() == 2

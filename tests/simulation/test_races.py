@@ -100,7 +100,7 @@ def test_a_worker_that_slept_through_a_commit_begins_nothing_old(story: Story) -
     story.reach(cutover.State.DECIDING)
     sleeper = story.worker(1)
     sleeper.freeze(0.6)
-    story.until(lambda: story.cell.value == 2, "the commit")
+    story.until(lambda: story.cell.words[0] == 2, "the commit")
     begun = sleeper.dispatched
     story.until(lambda: sleeper.life is Life.RUNNING, "it wakes")
     story.until(lambda: sleeper.dispatched > begun, "it serves again")

@@ -26,15 +26,25 @@ BEAT = 0.6
 
 
 class Cell:
-    """The shared page."""
+    """The shared page: a word for each part."""
 
-    __slots__ = ("value",)
+    __slots__ = ("words",)
 
     def __init__(self) -> None:
-        self.value = 0
+        self.words = [0, 0]
+
+
+class Word:
+    """One word of it, as a worker reads it."""
+
+    __slots__ = ("_part", "_words")
+
+    def __init__(self, cell: Cell, part: int) -> None:
+        self._words = cell.words
+        self._part = part
 
     def read(self) -> int:
-        return self.value
+        return self._words[self._part]
 
 
 class Life(enum.Enum):
@@ -57,6 +67,7 @@ class Worker:
         world: What it can do to the world around it.
 
     Attributes:
+        word: Its word of the commit cell.
         life: What the process does.
         expecting: Whether it takes connections of others.
         accepting: Whether it takes connections.
@@ -81,7 +92,8 @@ class Worker:
         self.random = random
         self.world = world
         self.machine = world.participant(identity)
-        self.switch = Switch(cell, self._switched)
+        self.word = Word(cell, identity.part)
+        self.switch = Switch(self.word, self._switched)
         self.life = Life.RUNNING
         self.expecting = self.accepting = False
         self.yielding = False
@@ -202,7 +214,7 @@ class Worker:
         """A request arrives."""
         generation = self.switch.admit()
         if generation is None:
-            epoch = self.world.cell.value
+            epoch = self.word.read()
             if epoch > self.stranded:
                 self.stranded = epoch
                 self.feed(events.Stranded(epoch))

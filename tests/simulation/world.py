@@ -90,6 +90,7 @@ class World(Surroundings):
             on_silent_workers=SilentWorkers.KILL if plan.kill_silent else SilentWorkers.ABORT,
             preflight=plan.preflight,
             wave=plan.wave,
+            numbers=plan.numbers,
             deadlines=DEADLINES,
             rhythm=RHYTHM,
             restarts=RESTARTS,
@@ -145,7 +146,8 @@ class World(Surroundings):
             zygote.alive = zygote.alive and any(each.cohort == zygote.cohort for each in found)  # else nobody keeps it
         latest = {each.rolled: each.cohort for each in found}
         orphaned = tuple(child for child in living if child.worker.cohort not in latest.values())
-        sure = found and not self.plan.zygote_fails
+        ending = any(zygote.alive and zygote.ending for zygote in self.zygotes.values())
+        sure = found and not self.plan.zygote_fails and not ending
         told = orphaned if sure and self.random.random() < 0.3 else living
         self.supervisor.feed(
             events.Booted(self.journal.recover(), self.wanted, SECRET, max(self.zygotes, default=0), found, told)
@@ -220,6 +222,8 @@ class World(Surroundings):
             self.agenda.after(delay, lambda: worker.hear(message))
 
     def report(self, worker: Worker, message: WorkerMessage) -> None:
+        if isinstance(message, messages.Prepared):
+            self.invariants.on_prepared(worker, message.stamp.epoch)
         for delay in self._delays(worker):
             self.tell_supervisor(delay, events.Received(message))
 
@@ -270,6 +274,7 @@ class World(Surroundings):
     def begin_worker(self, identity: Identity) -> None:
         """A worker process exists."""
         worker = Worker(identity, self.agenda, self.random, self.cell, self)
+        self.invariants.on_born(worker)
         self.workers = [other for other in self.workers if other.alive] + [worker]
         worker.begin()
         self.agenda.after(self.random.uniform(0.0, 0.05), lambda: self.subscribe(worker))
@@ -300,10 +305,10 @@ class World(Surroundings):
         """Whether `epoch` is on disk as committed."""
         return isinstance(self.journal.decisions.get(epoch), Committed)
 
-    def store_cell(self, epoch: int) -> None:
-        """Store into the commit cell."""
-        self.invariants.on_store(epoch)
-        self.cell.value = epoch
+    def store_cell(self, epoch: int, part: int) -> None:
+        """Store into a word of the commit cell."""
+        self.invariants.on_store(epoch, part)
+        self.cell.words[part] = epoch
         if self._armed is Fault.DIES_AFTER_STORE:
             self._armed = None
             self.lose_supervisor()
@@ -345,7 +350,7 @@ class World(Surroundings):
         return any(each.worker == worker for each in self.living())
 
     def hits(self, worker: Worker, snapshot: Snapshot) -> bool:
-        return bool(snapshot.label) and self.random.random() < 0.4
+        return bool(snapshot.label) and not self.healed and self.random.random() < 0.4
 
     def kills(self, snapshot: Snapshot) -> bool:
         return snapshot.label == Flaw.DIES.value and not self.healed
@@ -375,6 +380,9 @@ class World(Surroundings):
                 if_epoch=self.journal.committed if self.random.random() < 0.1 else None,
                 force=self.random.random() < 0.1,
                 dry_run=self.random.random() < 0.05,
+                batch=self.plan.batch,
+                surge=self.plan.surge,
+                allow_partial=self.plan.surge is not None,
             )
         )
 
@@ -445,8 +453,8 @@ class World(Surroundings):
     def scale(self, slots: int) -> None:
         """Want so many workers."""
         if self.supervisor.alive:
-            self.wanted = slots
             self.supervisor.feed(events.ScaleRequested(slots))
+            self.wanted = self.supervisor.machine.view().wanted
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""

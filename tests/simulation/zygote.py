@@ -22,6 +22,7 @@ class Zygote:
         rolled: The epoch whose roll made it; known from the workers that it forks.
         alive: Whether the process exists.
         ready: Whether it has preloaded.
+        ending: Whether it was told to end.
     """
 
     def __init__(self, world: "World", cohort: int) -> None:
@@ -30,6 +31,7 @@ class Zygote:
         self.rolled = 0
         self.alive = True
         self.ready = False
+        self.ending = False
 
     def start(self) -> None:
         """Preload."""
@@ -55,6 +57,7 @@ class Zygote:
 
     def stop(self) -> None:
         """End."""
+        self.ending = True
         if self.alive:
             slow = self.world.random.random() < 0.05
             self.world.agenda.after(0.8 if slow else 0.01, self.die)
@@ -84,7 +87,7 @@ class Zygote:
             return
         pid = 1000 + effect.worker.incarnation % 1_000_000
         self.rolled = effect.rolled
-        identity = Identity(effect.worker, effect.nonce, pid, JOURNAL, supervisor.term, effect.rolled)
+        identity = Identity(effect.worker, effect.nonce, pid, JOURNAL, supervisor.term, effect.rolled, effect.part)
         self.world.begin_worker(identity)
         if self.world.random.random() >= self.world.plan.forks_mute:
             supervisor.later(self.world.random.uniform(0.0, 0.05), events.WorkerForked(effect.worker, pid))

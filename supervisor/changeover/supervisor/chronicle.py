@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
-from changeover.supervisor.core import records
+from changeover.supervisor.core import records, roll_records
 from changeover.supervisor.core.entries import Aborted, Origin, Recovered
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.record import Record
@@ -45,6 +45,7 @@ class Chronicle:
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
+        self._reverting = False
 
     async def recall_all(self, recovered: Recovered, explain: Callable[[int], Awaitable[EpochStory | None]]) -> None:
         """Begin with what an earlier supervisor left.
@@ -62,7 +63,7 @@ class Chronicle:
 
     def recall(self, story: EpochStory) -> None:
         """Begin with the epoch that was committed last before this supervisor started."""
-        self.serving = line(story, story.epoch, frozenset())
+        self.serving = line(story, frozenset((story.epoch,)), frozenset())
 
     def recall_refusal(self, story: EpochStory) -> None:
         """Remember when an epoch was refused before this supervisor started."""
@@ -88,10 +89,21 @@ class Chronicle:
                 self.fell_back = reason
             case records.LeasesEnded():
                 self.ended.extend(_ended(record))
+            case _:
+                self._hear_of_parts(record)
+
+    def _hear_of_parts(self, record: Record) -> None:
+        match record:
+            case roll_records.PartServes(epoch=epoch):
+                self._begun.pop(epoch, None)
+            case roll_records.PartsReverting():
+                self._reverting = True
 
     def _completed(self, record: records.CutoverCompleted) -> None:
         given, _, _ = self._begun.pop(record.epoch, (time.time(), None, None))
-        self.refused = None
+        # What reverts a part supersedes no refusal: it follows from it.
+        self.refused = self.refused if self._reverting else None
+        self._reverting = False
         self.degraded.clear()
         self.serving = HistoryLine(
             record.epoch, EpochState.SERVING, given, time.time(), record.origin, record.summary, "", record.restores
@@ -116,12 +128,12 @@ def _ended(record: records.LeasesEnded) -> Iterator[tuple[int, str]]:
             yield view.epoch, f"{what}: {who}: {why}"
 
 
-def line(story: EpochStory, serving: int, unretired: frozenset[int]) -> HistoryLine:
+def line(story: EpochStory, serving: frozenset[int], unretired: frozenset[int]) -> HistoryLine:
     """Show an epoch's story in one line.
 
     Args:
         story: What the journal keeps of it.
-        serving: The committed epoch.
+        serving: The committed epoch; in a roll in parts also theirs.
         unretired: Superseded epochs of which something is left.
     """
     decision, given = story.decision, story.given
@@ -134,14 +146,15 @@ def line(story: EpochStory, serving: int, unretired: frozenset[int]) -> HistoryL
         summary=given.summary,
         reason=decision.reason if isinstance(decision, Aborted) else "",
         restores=given.restores,
+        part="" if given.part is None else str(given.part),
     )
 
 
-def _state(story: EpochStory, serving: int, unretired: frozenset[int]) -> EpochState:
+def _state(story: EpochStory, serving: frozenset[int], unretired: frozenset[int]) -> EpochState:
     if story.decision is None:
         return EpochState.UNDECIDED
     if isinstance(story.decision, Aborted):
         return EpochState.ABORTED
-    if story.epoch == serving:
+    if story.epoch in serving:
         return EpochState.SERVING
     return EpochState.DRAINING if story.epoch in unretired else EpochState.RETIRED

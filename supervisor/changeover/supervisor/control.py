@@ -1,21 +1,16 @@
-"""The narrow facade: what may be asked of a running supervisor, and the immutable views it answers with.
+"""The immutable views with which a running supervisor answers its operators.
 
-The API and everything behind it know the supervisor only through `Control`. Views are made out of
-one read each, so that an epoch and what is said of it belong together (`registry before epoch`).
+Views are made out of one read each, so that an epoch and what is said of it belong together (`registry before epoch`).
 Wall clock times are seconds since 1970; ages and durations are seconds.
 """
 
 import enum
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.supervisor.core.events import Urgency
-from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.telemetry.counts import Counts
-from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import OWN, Interpreter, Route
@@ -145,6 +140,7 @@ class HistoryLine(msgspec.Struct, frozen=True):
         summary: What it changes (`pricing 1.4.0 -> 1.5.0`).
         reason: Why it was aborted, empty otherwise.
         restores: The epoch whose content a rollback brought back.
+        part: Which part of a roll it is (`part 2 of 4`); empty for a cutover of all workers.
     """
 
     epoch: int
@@ -155,6 +151,7 @@ class HistoryLine(msgspec.Struct, frozen=True):
     summary: tuple[str, ...] = ()
     reason: str = ""
     restores: int | None = None
+    part: str = ""
 
 
 class UnitLine(msgspec.Struct, frozen=True):
@@ -264,6 +261,8 @@ class StatusView(msgspec.Struct, frozen=True):
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
         quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
+        parted: The epoch that the parts of a roll serve while all others serve `epoch`; null otherwise.
+        part: How far that came (`part 2 of 4`).
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
@@ -289,6 +288,8 @@ class StatusView(msgspec.Struct, frozen=True):
     quarantine: tuple[QuarantineView, ...] = ()
     leaving: tuple[str, ...] = ()
     stopping: Urgency | None = None
+    parted: int | None = None
+    part: str = ""
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
     fell_back: str = ""
@@ -298,98 +299,3 @@ class StatusView(msgspec.Struct, frozen=True):
         """The slots that serve, or are to: not those of a roll under way, nor those that are on their way out."""
         passing = (SlotState.STANDBY, SlotState.YIELDING, SlotState.STOPPING)
         return tuple(slot for slot in self.slots if slot.state not in passing)
-
-
-OnProgress = Callable[[Told], None]
-
-
-class Control(Protocol):
-    """A running supervisor, as its operators reach it.
-
-    Everything raises `ControlError` for what it cannot answer. Nothing here waits without a deadline,
-    except `events`.
-    """
-
-    async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
-        """Have something else served, or say why not; cancelling it gives up the wait, not the cutover.
-
-        Args:
-            request: What is wanted, by whom.
-            on_progress: Hears everything that is told until the outcome; must not block or raise.
-
-        Raises:
-            Stopping: The server is being stopped.
-        """
-        ...
-
-    def status(self) -> StatusView:
-        """How the server fares now."""
-        ...
-
-    async def history(self, limit: int) -> tuple[HistoryLine, ...]:
-        """The latest `limit` epochs that the journal keeps, newest first."""
-        ...
-
-    async def explain(self, epoch: int) -> Explanation:
-        """All that is known of `epoch`.
-
-        Raises:
-            UnknownEpoch: The journal does not know it.
-        """
-        ...
-
-    async def leases(self) -> LeasesView:
-        """Ask every worker who holds which epoch."""
-        ...
-
-    async def registry(self, slot: int) -> RegistryView:
-        """Ask the worker in `slot` what it serves.
-
-        Raises:
-            UnknownSlot: There is no such slot.
-            SlotEmpty: The slot has no serving worker.
-            WorkerSilent: It did not answer in time.
-        """
-        ...
-
-    async def settled(self, epoch: int, milestone: Milestone) -> None:
-        """Return when `epoch`, which is committed, has come as far as `milestone`.
-
-        What supersedes it counts as coming further. The caller sets the deadline by cancelling.
-
-        Raises:
-            UnknownEpoch: It was never committed.
-        """
-        ...
-
-    def scale(self, slots: int) -> None:
-        """Make it `slots` slots (at least 1); the oldest workers leave first.
-
-        Raises:
-            Stopping: The server is being stopped.
-        """
-        ...
-
-    async def upgrade(self, origin: Origin, python: str) -> None:
-        """Replace the supervisor's own program; returns when that is about to happen.
-
-        Args:
-            origin: Who asks.
-            python: The interpreter that is to run the new one; empty for the one that runs now.
-
-        Raises:
-            UpgradeRefused: It does not come about.
-        """
-        ...
-
-    def stop(self, urgency: Urgency) -> None:
-        """Stop the server; a second, quicker stop overrides a graceful one."""
-        ...
-
-    def told(self, after: int) -> tuple[Told, ...]:
-        """What is kept of what was told after event number `after`, oldest first."""
-        ...
-
-    def events(self, after: int | None) -> AsyncIterator[Told]:
-        """Follow what the server tells, from the event after number `after` on (None: from now on)."""
-        ...

@@ -15,7 +15,6 @@ from changeover.supervisor.control import (
     HistoryLine,
     LeasesView,
     Milestone,
-    OnProgress,
     RegistryView,
     SlotLeases,
     StatusView,
@@ -27,9 +26,12 @@ from changeover.supervisor.core.events import Event, Question, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.view import Overview, SlotPicture
 from changeover.supervisor.journal.journal import Journal
+from changeover.supervisor.operations import OnProgress
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.unanswerable import (
+    InParts,
+    NoRoom,
     SlotEmpty,
     Stopping,
     UnknownEpoch,
@@ -153,6 +155,8 @@ class Desk:
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
+            parted=overview.parted,
+            part="" if overview.part is None else str(overview.part),
             alarms=(
                 *alarms(overview, told.degraded, told.unserved),
                 *rescued(told.serving),
@@ -167,7 +171,7 @@ class Desk:
         """See `Control`."""
         overview = self._picture()
         stories = await self._journal.history(limit)
-        return tuple(line(story, overview.epoch, frozenset(overview.unretired)) for story in stories)
+        return tuple(line(story, overview.serving, frozenset(overview.unretired)) for story in stories)
 
     async def explain(self, epoch: int) -> Explanation:
         """See `Control`."""
@@ -176,7 +180,7 @@ class Desk:
             raise UnknownEpoch(epoch)
         overview, candidate = self._picture(), story.given.candidate
         return Explanation(
-            line=line(story, overview.epoch, frozenset(overview.unretired)),
+            line=line(story, overview.serving, frozenset(overview.unretired)),
             refusals=story.decision.refusals if isinstance(story.decision, Aborted) else (),
             units=tuple(_unit_line(unit) for unit in candidate.units),
             routes=candidate.routes,
@@ -225,8 +229,13 @@ class Desk:
 
     def scale(self, slots: int) -> None:
         """See `Control`."""
-        if self._picture().stopping is not shutdown.State.RUNNING:
+        overview = self._picture()
+        if overview.stopping is not shutdown.State.RUNNING:
             raise Stopping
+        if overview.parted is not None:
+            raise InParts
+        if slots > max(overview.most, overview.wanted):
+            raise NoRoom(slots, overview.most)
         self._feed(events.ScaleRequested(slots))
 
     async def upgrade(self, origin: Origin, python: str) -> None:

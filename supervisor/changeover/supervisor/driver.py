@@ -32,7 +32,6 @@ from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.weighing import Serving, weighed
 from changeover.workers.generation.cell import CellWriter
-from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime.settings import Birth
@@ -87,7 +86,7 @@ class Hands:
     serving: Callable[[], Serving]
     held: Callable[[], frozenset[Held]]
     quarantine: Callable[[], tuple[Quarantined, ...]]
-    birth: Callable[[WorkerId, str, int], Birth]
+    birth: Callable[[effects.Fork], Birth]
     replacement: Replacement
     upgraded: Callable[[int, str], None]
     tell: Callable[[Record], None]
@@ -134,7 +133,7 @@ class Driver:
             effects.AdoptZygote: lambda effect: hands.cohorts.adopt(effect.cohort),
             effects.StopZygote: lambda effect: hands.cohorts.stop(effect.cohort),
             effects.Hold: lambda effect: hands.cohorts.hold(effect.worker, effect.pid),
-            effects.Fork: lambda effect: hands.cohorts.fork(hands.birth(effect.worker, effect.nonce, effect.rolled)),
+            effects.Fork: lambda effect: hands.cohorts.fork(hands.birth(effect)),
             effects.Signal: lambda effect: hands.cohorts.signal(effect.worker, effect.signal),
             effects.DumpStacks: self._dump_stacks,
             effects.Scan: self._scan,
@@ -264,7 +263,7 @@ class Driver:
         self._start(bind())
 
     def _store_cell(self, effect: effects.StoreCell) -> None:
-        self._hands.cell.store(effect.epoch)
+        self._hands.cell.store(effect.epoch, effect.part)
         self.tell(CellStored(effect.epoch, time.monotonic_ns()))
 
     def _preflight(self, effect: effects.Preflight) -> None:

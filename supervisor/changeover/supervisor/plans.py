@@ -14,6 +14,7 @@ from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter
+from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks, WorkerSettings
 
@@ -25,6 +26,7 @@ def policy(settings: Settings) -> Policy:
         boot=Boot(settings.boot),
         on_silent_workers=SilentWorkers(settings.on_silent_worker),
         wave=max(1, (os.cpu_count() or 1) // 2),
+        numbers=counts.SLOTS,
         deadlines=Deadlines(
             prepare=wait.prepare,
             boot=wait.boot,

@@ -1,13 +1,9 @@
-"""A whole service, from its directories to its exit status."""
+"""The parts of one supervisor, put together."""
 
 import asyncio
 import logging
 import os
-import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,22 +12,19 @@ from msgspec.structs import replace
 from changeover.supervisor.addresses import Addresses
 from changeover.supervisor.api.app import application
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
-from changeover.supervisor.artifacts.addresses import at_start
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts, Places
-from changeover.supervisor.config.check import Checked
-from changeover.supervisor.config.paths import paths
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
+from changeover.supervisor.core.effects import Fork
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
-from changeover.supervisor.errors import SupervisorError
-from changeover.supervisor.footing import Footing, take_footing
+from changeover.supervisor.footing import Footing
 from changeover.supervisor.host import Host
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.journal.journal import Journal
@@ -43,7 +36,6 @@ from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.signalled import Signalled
-from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.loop_lag import LoopLag
 from changeover.supervisor.telemetry.shell import (
     ArrivalsUnprotected,
@@ -56,8 +48,7 @@ from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
 from changeover.supervisor.upgrade.handed import Handed
 from changeover.supervisor.upgrade.program import Program
-from changeover.supervisor.watching.places import plan
-from changeover.supervisor.watching.watching import Beginning, Watching, begin
+from changeover.supervisor.watching.watching import Beginning, Watching
 from changeover.supervisor.weighing import serving
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
@@ -67,114 +58,10 @@ from changeover.workers.runtime.settings import Birth
 
 logger = logging.getLogger("changeover")
 
-ReadSettings = Callable[[], Checked]
-
 BUG = 70
 """Exit status of a supervisor that found itself in a state that cannot be (EX_SOFTWARE)."""
-LEAVE = 10.0
-"""Seconds from the last decision to being gone, whatever a disk that hangs still holds up."""
 STOP_ARRIVALS = 1.0
 """Seconds that handshakes under way have to complete before the accept queues are emptied."""
-
-
-def run(
-    settings: Settings,
-    read_settings: ReadSettings,
-    inbox: SignalInbox,
-    program: Program,
-    tracebacks: Tracebacks = Tracebacks.WHOLE,
-) -> int:
-    """Serve until told to stop.
-
-    Args:
-        settings: What to serve, and how.
-        read_settings: Reads them again for each scan.
-        inbox: Takes signals since before anything that takes time.
-        program: What runs this service.
-        tracebacks: How much of them the log has.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        SupervisorError: The service cannot start; the message says why and what to do.
-    """
-    return asyncio.run(_serve(settings, read_settings, inbox, program, tracebacks))
-
-
-async def _serve(
-    settings: Settings, read_settings: ReadSettings, inbox: SignalInbox, program: Program, tracebacks: Tracebacks
-) -> int:
-    host = Host(settings)
-    try:
-        return await _serve_on(host, settings, read_settings, inbox, program, tracebacks)
-    except SupervisorError as error:
-        host.failed(str(error))
-        raise
-    finally:
-        await host.close()
-
-
-async def _serve_on(
-    host: Host,
-    settings: Settings,
-    read_settings: ReadSettings,
-    inbox: SignalInbox,
-    program: Program,
-    tracebacks: Tracebacks,
-) -> int:
-    places, handed = paths(settings, os.environ, os.getuid()), program.handed
-    async with AsyncExitStack() as stack:
-        runtime = host.take_runtime(places, None if handed is None else handed.runtime_lock)
-        stack.callback(runtime.close)
-        await host.prepare(runtime, places)
-        journal = await Journal.open(
-            places.journal, settings.history.keep, None if handed is None else handed.state_lock
-        )
-        stack.push_async_callback(journal.close)
-        recovered = await journal.recover()
-        listen = at_start(settings.bind, settings.boot, recovered)
-        footing = await take_footing(host, runtime, journal.id, handed, listen, stack)
-        apart = (places.state, places.runtime)
-        beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
-        interpreters = Interpreters(os.environ, os.getcwd(), host.account)
-        scanner = Scanner(settings, read_settings, places.store, apart, interpreters)
-        service = Service(
-            settings,
-            footing,
-            journal,
-            scanner,
-            interpreters,
-            places.store,
-            beginning,
-            host,
-            program,
-            tracebacks,
-        )
-        stack.push_async_callback(service.name_holders)
-        stack.push_async_callback(service.close, inbox)
-        await service.start(inbox, recovered, listen)
-        status = await service.ended
-        if status == BUG and service.taken_over:
-            # As if killed: whoever serves on needs the sockets, and a successor finds them by those. A program that
-            # has not taken over ends as its launcher expects it, and makes room for the one before.
-            service.tell_rest()
-            log.flush()
-            os._exit(BUG)
-        _leave_in_time(status)
-        return status
-
-
-def _leave_in_time(status: int) -> None:
-    """Leave past the deadline by force: Python itself waits for threads that are stuck in the disk for ever."""
-
-    def leave() -> None:
-        time.sleep(LEAVE)
-        logger.error("the disk holds up the end for more than %g s: leaving without it", LEAVE)
-        log.flush()
-        os._exit(status)
-
-    threading.Thread(target=leave, name="leave", daemon=True).start()
 
 
 class Service:
@@ -350,12 +237,14 @@ class Service:
     def _heard(self, message: WorkerMessage) -> None:
         self._driver.feed(events.Received(message))
 
-    def _birth(self, worker: WorkerId, nonce: str, rolled: int) -> Birth:
+    def _birth(self, order: Fork) -> Birth:
         overview = self._machine.view()
-        held = self._cohorts.belongings(worker.cohort)
-        accepted = replace(held, listeners=self._addresses.among(held.listeners, rolled))
+        held = self._cohorts.belongings(order.worker.cohort)
+        accepted = replace(held, listeners=self._addresses.among(held.listeners, order.rolled))
         settings = replace(self._worker_settings, slots=max(1, len(overview.slots)), belongings=accepted)
-        return Birth(worker, nonce, overview.journal, overview.term, settings, rolled)
+        return Birth(
+            order.worker, order.nonce, overview.journal, overview.term, settings, order.rolled, part=order.part
+        )
 
     def _zygote_plan(
         self, cohort: int, rolled: int, application: ApplicationSpec | None, interpreter: Interpreter

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from changeover.supervisor.core.room import IN_PARTS, scale_refused
 from changeover.supervisor.errors import SupervisorError
 
 
@@ -85,6 +86,27 @@ class WorkerSilent(ControlError):
         self.slot = slot
         self.seconds = seconds
         super().__init__(f"the worker in slot {slot} did not answer within {seconds:g} s")
+
+
+class NoRoom(ControlError):
+    """There are not enough slot numbers for so many workers.
+
+    Attributes:
+        slots: How many were wanted.
+        most: How many can be had.
+    """
+
+    def __init__(self, slots: int, most: int) -> None:
+        self.slots = slots
+        self.most = most
+        super().__init__(scale_refused(slots, most))
+
+
+class InParts(ControlError):
+    """A roll in parts is under way."""
+
+    def __init__(self) -> None:
+        super().__init__(IN_PARTS)
 
 
 class Stopping(ControlError):

@@ -2,7 +2,8 @@
 
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.records import CutoverAborted, LeasesEnded
+from changeover.supervisor.core.records import CutoverAborted, CutoverBegan, CutoverCompleted, LeasesEnded
+from changeover.supervisor.core.roll_records import PartsReverting
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.views import blindness
@@ -49,3 +50,15 @@ def test_when_epochs_were_refused_is_remembered_of_the_latest_and_over_a_restart
         chronicle.hear(CutoverAborted(epoch, "no", (), HUP, 1))
     assert len(chronicle.aborted) == MOST
     assert min(chronicle.aborted) == 10
+
+
+def test_a_refusal_of_a_part_is_shown_on_when_those_before_it_are_reverted_and_until_the_next_cutover() -> None:
+    chronicle = Chronicle()
+    chronicle.hear(CutoverBegan(3, HUP, (), 1, 2))
+    chronicle.hear(CutoverAborted(3, "slot 0: does not import", (), HUP, 1))
+    chronicle.hear(PartsReverting(2, "part 1 of 3", 1, "slot 0: does not import"))
+    chronicle.hear(CutoverCompleted(4, 1, HUP, 2, (), 0.1, 0.1, 0.2, 1))
+    assert chronicle.refused is not None
+    assert (chronicle.refused.epoch, chronicle.serving and chronicle.serving.epoch) == (3, 4)
+    chronicle.hear(CutoverCompleted(5, 4, HUP, 2, (), 0.1, 0.1, 0.2))
+    assert chronicle.refused is None

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from changeover.supervisor.api import problems
 from changeover.supervisor.api.problems import BodyTooLong, MalformedBody
 from changeover.supervisor.api.routes import ENDPOINTS, Endpoint
-from changeover.supervisor.control import Control
+from changeover.supervisor.operations import Control
 
 LONGEST_BODY = 64 * 1024
 """Bytes; the longest sensible body is a label and a list of names."""

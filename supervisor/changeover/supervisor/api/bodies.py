@@ -25,6 +25,9 @@ class CutoverBody(Body, frozen=True):
         strategy: Whether living workers swap, new processes roll into their places, or whichever is needed.
         python: Absolute path of an interpreter, or of a virtual environment's folder, to roll to; empty for the one
             that serves, or that the configuration names since.
+        batch: How many workers of a roll boot at once; null is all of them.
+        surge: How many extra workers may exist during a roll; null is as many as there are, fewer are refused.
+        allow_partial: Let a roll that may have fewer serve part by part instead.
     """
 
     only: tuple[str, ...] = ()
@@ -35,6 +38,9 @@ class CutoverBody(Body, frozen=True):
     until: Milestone = Milestone.ACTIVE
     strategy: Strategy = Strategy.AUTO
     python: str = ""
+    batch: int | None = None
+    surge: int | None = None
+    allow_partial: bool = False
 
 
 class RollbackBody(Body, frozen=True):

@@ -12,8 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from changeover.supervisor.api import problems, server_sent
 from changeover.supervisor.api.bodies import CutoverAnswer
-from changeover.supervisor.control import Control, Milestone
+from changeover.supervisor.control import Milestone
 from changeover.supervisor.core.outcome import Committed, CutoverRequest, NeedsRoll, Outcome, Refused, Undecided
+from changeover.supervisor.operations import Control
 from changeover.supervisor.telemetry.stream import Told
 
 logger = logging.getLogger(__name__)

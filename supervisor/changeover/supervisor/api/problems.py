@@ -72,6 +72,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     unanswerable.NothingToRollBack: (409, "nothing-to-roll-back"),
     unanswerable.SlotEmpty: (409, "slot-empty"),
     unanswerable.WorkerSilent: (504, "worker-silent"),
+    unanswerable.NoRoom: (409, "no-room"),
+    unanswerable.InParts: (409, "in-parts"),
     unanswerable.Stopping: (503, "stopping"),
     unanswerable.UpgradeRefused: (409, "upgrade-refused"),
     unanswerable.InterpreterNotYours: (403, "interpreter-not-yours"),

@@ -11,9 +11,9 @@ from changeover.supervisor import control as views
 from changeover.supervisor.api import bodies, cutovers, peer, server_sent
 from changeover.supervisor.api.problems import EpochPassed, MalformedQuery
 from changeover.supervisor.config.rules import MOST_WORKERS
-from changeover.supervisor.control import Control
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
+from changeover.supervisor.operations import Control
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.unanswerable import InterpreterNotYours
 
@@ -65,6 +65,9 @@ async def cut_over(control: Control, request: Request, body: bodies.CutoverBody)
         on_silent_workers=body.on_silent_workers,
         strategy=body.strategy,
         python=body.python,
+        batch=_count(body.batch, "batch", 1),
+        surge=_count(body.surge, "surge", 0),
+        allow_partial=body.allow_partial,
     )
     return await cutovers.carry_out(control, request, wish, body.until)
 
@@ -243,6 +246,10 @@ def _number(text: str, name: str, least: int, most: int | None = None) -> int:
         span = f"from {least} on" if most is None else f"{least} to {most}"
         raise MalformedQuery(f"{name} is {text!r}, but must be a whole number, {span}")
     return number
+
+
+def _count(number: int | None, name: str, least: int) -> int | None:
+    return None if number is None else _number(str(number), name, least, MOST_SLOTS)
 
 
 def _health(control: Control, well: Callable[[views.StatusView, int], bool]) -> bodies.Health:

@@ -151,6 +151,9 @@ class Server:
         dry_run: bool = False,
         strategy: Strategy = Strategy.AUTO,
         python: str | os.PathLike[str] = "",
+        batch: int | None = None,
+        surge: int | None = None,
+        allow_partial: bool = False,
         until: Milestone = Milestone.ACTIVE,
         on_progress: Callable[[Told], None] | None = None,
     ) -> Outcome:
@@ -165,6 +168,9 @@ class Server:
             strategy: Swap in the living workers, roll to new ones, or whichever is needed.
             python: Interpreter, or folder of a virtual environment, to roll to; empty for the one that serves, or that
                 the configuration names since.
+            batch: How many workers of a roll boot at once; None is all of them.
+            surge: How many extra workers may exist during a roll; None is as many as there are, fewer is refused.
+            allow_partial: Let a roll that may have fewer serve part by part instead.
             until: How far to wait after the commit.
             on_progress: Hears what the server tells on the way, in a thread of its own.
 
@@ -172,9 +178,8 @@ class Server:
             OutcomeUnknown: The server ended first.
             NoAnswer: There is no server.
         """
-        body = CutoverBody(
-            tuple(only), label, force, dry_run, until=until, strategy=strategy, python=_seen_from_here(python)
-        )
+        terms = (until, strategy, _seen_from_here(python), batch, surge, allow_partial)
+        body = CutoverBody(tuple(only), label, force, dry_run, None, *terms)
         return await asyncio.to_thread(self._cut_over, "/v1/cutovers", body, if_epoch, on_progress)
 
     async def rollback(

@@ -120,7 +120,8 @@ def snapshot(
     ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path, route.pipeline)))
     rolled = epoch if rolls or current is None else current.rolled
     digest = generation_digest(stamped, ordered, interpreter, listen)
-    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, listen)
+    part = 0 if current is None else current.part
+    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, listen, part)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:

@@ -51,4 +51,5 @@ def what(line: HistoryLine) -> str:
     label = f'"{line.origin.label}" ' if line.origin.label else ""
     back = f"back to epoch {line.restores}: " if line.restores is not None else ""
     reason = f"; {line.reason}" if line.reason else ""
-    return f"{label}{back}{changes(line.summary)}{reason}"
+    part = f"{line.part}: " if line.part else ""
+    return f"{label}{part}{back}{changes(line.summary)}{reason}"

@@ -107,7 +107,8 @@ def _committed(outcome: Committed) -> Iterator[str]:
 
 def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
     serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
-    yield f"refused (exit 1): nothing changed, {serves}"
+    yield f"refused (exit 1): {'what had changed is reverted' if outcome.parts else 'nothing changed'}, {serves}"
+    yield from (f"  {part}" for part in outcome.parts)
     if not outcome.refusals:
         yield f"  {outcome.reason}"
     for refusal in _distinct(outcome.refusals):

@@ -30,7 +30,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield f"listen {', '.join((*view.listen, *gone)) or 'nowhere'}"
     if view.interpreter.python:
         yield f"python {view.interpreter}"
-    yield from table((HEADINGS, *(_row(slot, view.epoch, now) for slot in view.slots)))
+    yield from _parts(view)
+    yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
@@ -66,7 +67,14 @@ def _headline(view: StatusView, now: float) -> str:
     return f"{view.name}   epoch {view.epoch} since {clock(since, now)} ({lasting}){label} by {by(line.origin)}   {up}"
 
 
-def _row(slot: SlotView, epoch: int, now: float) -> tuple[str, ...]:
+def _parts(view: StatusView) -> Iterator[str]:
+    if view.parted is not None:
+        slots = ", ".join(str(slot.slot) for slot in view.staff if slot.epoch == view.parted) or "none"
+        yield f"parts  epoch {view.parted} in slots {slots} ({view.part}), epoch {view.epoch} in the others"
+
+
+def _row(slot: SlotView, view: StatusView, now: float) -> tuple[str, ...]:
+    epoch = view.parted if view.parted is not None and slot.epoch == view.parted else view.epoch
     if not slot.pid:
         return (str(slot.slot), *"-------", _state(slot, epoch))
     return (

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core import records
+from changeover.supervisor.core import records, roll_records
 from changeover.supervisor.core.record import WorkerRecord
 from changeover.supervisor.telemetry.amounts import changes, seconds
 from changeover.supervisor.telemetry.stream import Told
@@ -44,6 +44,9 @@ Known = (
     | records.CutoverCompleted
     | records.CutoverAborted
     | records.WorkerExited
+    | roll_records.PartBegan
+    | roll_records.PartServes
+    | roll_records.PartsReverting
 )
 NAMES = frozenset(record.__name__ for record in Known.__args__)
 _decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
@@ -111,6 +114,20 @@ class Progress:
                 self._over = True
             case records.CutoverAborted():
                 self._over = True
+            case _:
+                self._hear_part(told, record)
+
+    def _hear_part(self, told: Told, record: Known) -> None:
+        match record:
+            case roll_records.PartBegan(number=number, of=of):
+                self._lines.append(f"  {'part':<10} {number} of {of}")
+            case roll_records.PartServes(workers=workers, slots=slots) if self._committed_at is not None:
+                took = told.at - self._committed_at
+                line = _phase("commit", self._count(Mark.ACTIVE), workers, took)
+                self._lines.append(f"{line}   slots {', '.join(map(str, slots))}")
+                self._over = True
+            case roll_records.PartsReverting(reason=reason):
+                self._lines.append(f"  {'reverting':<10} {reason}")
 
     def _begin(self, record: records.CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()

@@ -39,6 +39,16 @@ Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait en
     help="Swap in the living workers, roll to new ones, or whichever is needed.",
 )
 @click.option("--python", default="", metavar="PATH", help="Roll to this interpreter, or virtual environment.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="In a roll, how many new workers boot at once.")
+@click.option(
+    "--surge",
+    type=click.IntRange(0),
+    metavar="N",
+    help="In a roll, how many extra workers may exist; as many as there are by default, and fewer are refused.",
+)
+@click.option(
+    "--allow-partial", is_flag=True, help="With a smaller --surge, let a roll serve part by part; a refusal reverts it."
+)
 def command(
     name: str,
     runtime_dir: str,
@@ -52,12 +62,16 @@ def command(
     on_silent_worker: str | None,
     strategy: str,
     python: str,
+    batch: int | None,
+    surge: int | None,
+    allow_partial: bool,
 ) -> None:
     """See HELP."""
     milestone = Milestone(until)
     silent = None if on_silent_worker is None else SilentWorkers(on_silent_worker)
     path = os.path.abspath(python) if python else ""
-    body = CutoverBody(only, label, force, dry_run, silent, milestone, Strategy(strategy), path)
+    terms = (Strategy(strategy), path, batch, surge, allow_partial)
+    body = CutoverBody(only, label, force, dry_run, silent, milestone, *terms)
     with failures():
         wish = Wish("/v1/cutovers", body, if_epoch, milestone, wait, "changeover reload")
         raise SystemExit(carry_out(server(name, runtime_dir), wish))

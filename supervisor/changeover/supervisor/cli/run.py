@@ -119,7 +119,7 @@ def _install_log(level: Level, format: log.LogFormat, file: Path | None) -> None
 
 
 def _serve(settings: Settings, found: Source, inbox: SignalInbox, program: Program, tracebacks: Tracebacks) -> int:
-    from changeover.supervisor.service import run
+    from changeover.supervisor.lifetime import run
 
     try:
         return run(settings, lambda: check(found), inbox, program, tracebacks)

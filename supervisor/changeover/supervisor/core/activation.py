@@ -6,6 +6,7 @@ from changeover.supervisor.core import records
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import StoreCell
+from changeover.supervisor.core.entries import Part
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.retirement import Retirement
@@ -13,9 +14,10 @@ from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
 from changeover.supervisor.core.succession import Succession
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault
-from changeover.workers.protocol.snapshot import EMPTY, Snapshot
+from changeover.workers.protocol.snapshot import Snapshot
 
 
 class Activation:
@@ -41,22 +43,53 @@ class Activation:
 
     def commit(self, run: Run, snapshot: Snapshot) -> None:
         """Follow the journal: cell first, then the wire."""
-        previous = self._ledger.commit(snapshot, run.held)
-        run.previous = 0 if previous is None else previous.epoch
         # Whoever introduced itself may accept by now; who did not was told nothing that it could serve.
         crew = [member for member in self._roster.crew(snapshot.rolled) if member.greeted and not member.yielding]
         run.followers = {member.incarnation for member in crew}
         successors = tuple(member.worker for member in crew) if run.is_roll else ()
-        self._out.put(StoreCell(run.epoch))
-        self._out.broadcast(messages.Commit(self._ledger.stamp(run.epoch), self._out.next_seq(), successors))
-        self._out.tell(records.CommitDecided(run.epoch, run.previous))
-        self._roster.acquit()
         if run.is_roll:
             self._reprieve(crew)
+        self._roster.acquit()
+        if run.part is not None and not run.part.last:
+            self._commit_part(run, snapshot, run.part, successors)
+        else:
+            self._commit_all(run, snapshot, successors)
+
+    def _commit_all(self, run: Run, snapshot: Snapshot, successors: tuple[WorkerId, ...]) -> None:
+        previous, joined = self._ledger.commit(snapshot, run.held), None
+        run.previous = 0 if previous is None else previous.epoch
+        self._out.put(StoreCell(run.epoch, snapshot.part))
+        if run.part is not None:
+            # Whoever was replaced and does not know reads the other word.
+            self._out.put(StoreCell(run.epoch, 1 - snapshot.part))
+            joined, self._children.kept = self._ledger.join(), None
+        self._tell(run, successors)
+        if run.is_roll:
             # There is no way back from the way back: what crashed is not kept.
             self._succession.serve(snapshot, None if run.rescues else previous)
+        for left in (previous, joined):
+            if left is not None:
+                self._retirement.supersede(left, snapshot)
+
+    def _commit_part(self, run: Run, snapshot: Snapshot, part: Part, successors: tuple[WorkerId, ...]) -> None:
+        previous = self._ledger.commit_part(snapshot, part)
+        run.previous = self._ledger.epoch if previous is None else previous.epoch
+        self._out.put(StoreCell(run.epoch, snapshot.part))
+        self._succession.serve_part(run)
+        self._tell(run, successors)
         if previous is not None:
             self._retirement.supersede(previous, snapshot)
+
+    def _tell(self, run: Run, successors: tuple[WorkerId, ...]) -> None:
+        """Tell all workers, or, in several parts, those to whom it means something."""
+        stamp = self._ledger.stamp(run.epoch)
+        if self._ledger.parted is None:
+            self._out.broadcast(messages.Commit(stamp, self._out.next_seq(), successors))
+        else:
+            for member in self._roster.members():
+                if member.greeted and run.rolled in (member.rolled, member.heirs):
+                    self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
+        self._out.tell(records.CommitDecided(run.epoch, run.previous))
 
     def _reprieve(self, successors: Iterable[Member]) -> None:
         """Let those who prepared long ago have their time to follow: their slots' timers ran while others prepared."""
@@ -90,15 +123,16 @@ class Activation:
 
         The latter are told for as long as they live, because who takes over from them may change.
         """
-        epoch = self._ledger.epoch
-        if epoch == EMPTY.epoch:
-            return
-        stamp = self._ledger.stamp(epoch)
         for member in self._roster.members():
-            follows = member.activated < epoch and epoch in (member.epoch, member.prepared)
-            successors = self._succession.successors_of(member, self._ledger.current)
-            if member.greeted and (follows or successors):
-                self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
+            if member.greeted and (current := self._ledger.current_for(member.rolled, member.heirs)) is not None:
+                self._repeat(member, current)
+
+    def _repeat(self, member: Member, current: Snapshot) -> None:
+        follows = member.activated < current.epoch and current.epoch in (member.epoch, member.prepared)
+        successors = self._succession.successors_of(member, current)
+        if follows or successors:
+            stamp = self._ledger.stamp(current.epoch)
+            self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
 
     def _late(self, run: Run) -> Iterator[Member]:
         for member in self._roster.members():

@@ -22,6 +22,7 @@ from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Boot
 from changeover.supervisor.core.requests import Wish
 from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table
 
 BOOT_TICKET = -1
@@ -269,6 +270,7 @@ class Start:
         self._retirement.inherit(booted.recovered.unretired)
         if booted.recovered.unretired and (booted.zygotes or booted.living):
             self._heard = self._out.now + rhythm.silence
+        self._take_up_parts(bool(booted.living or booted.zygotes))
         committed = self._ledger.committed
         self._zygotes.adopt(booted.zygotes, committed)
         self._children.complete = not self._zygotes.adopting
@@ -284,14 +286,35 @@ class Start:
         if self._stop is not None:
             self._shutdown.ask(self._stop)
 
+    def _take_up_parts(self, somebody_lives: bool) -> None:
+        parted, part = self._ledger.parted, self._ledger.part
+        if parted is None or part is None:
+            return
+        if somebody_lives:
+            self._children.words[parted.rolled] = parted.part
+            self._children.kept = max(0, self.slots - part.number * part.size)
+        else:
+            self._ledger.join()
+            self._retirement.inherit((parted.epoch,))
+
     def _reveal(self) -> None:
         if self._ledger.revealed:
             return
         self._ledger.revealed = True
         if self._ledger.committed is not None:
             self._succession.serve(self._ledger.committed)
-            self._out.put(StoreCell(self._ledger.epoch))
+            self._store(self._ledger.committed)
             self._reception.welcome_all()
+
+    def _store(self, committed: Snapshot) -> None:
+        """Store what a former supervisor may not have stored any more."""
+        parted = self._ledger.parted
+        self._out.put(StoreCell(committed.epoch, committed.part))
+        if parted is not None:
+            if parted.epoch > committed.epoch:
+                self._out.put(StoreCell(parted.epoch, parted.part))
+        elif self._booted.living or self._booted.zygotes:
+            self._out.put(StoreCell(committed.epoch, 1 - committed.part))
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from changeover.supervisor.core import child, restart
 from changeover.supervisor.core.child import LEAVING, Cause, State
@@ -40,8 +40,8 @@ class Children:
     """
 
     __slots__ = (
-        "_buried", "_cohorts", "_ledger", "_out", "_policy", "_roster", "_secret", "complete", "leaving", "rolled",
-        "slots", "staffing",
+        "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete", "kept",
+        "leaving", "rolled", "slots", "staffing", "words",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -56,8 +56,14 @@ class Children:
         self._buried: set[int] = set()
         self._cohorts: dict[int, int] = {}
         """Roll -> the cohort whose zygote takes orders for its workers."""
+        self._paces: dict[int, int] = {}
+        """Roll -> how many of its workers may boot at once; all, where it is not named."""
         self.slots = 0
         """How many workers are wanted."""
+        self.kept: int | None = None
+        """How many of them are to be of those who serve what is committed; None is all, while there are no parts."""
+        self.words: dict[int, int] = {}
+        """Roll -> the word of the commit cell that its workers read; 0, where it is not named."""
         self.rolled: int | None = None
         """The roll whose workers serve; None before the first."""
         self.staffing = True
@@ -71,18 +77,33 @@ class Children:
         """Want so many slots: the oldest workers leave first, the lowest free numbers are filled first."""
         self.slots = slots
         if self.rolled is not None:
-            self._shed()
-            self.staff(self.rolled)
+            self._shed(self.share)
+            self.staff(self.rolled, self.share)
 
-    def staff(self, rolled: int) -> None:
-        """Have as many slots for the workers of a roll as are wanted."""
-        missing = max(0, self.slots - len(self._roster.wanted(rolled)))
-        for number in list(itertools.islice(self._free(), missing)):
+    @property
+    def share(self) -> int:
+        """How many workers are to serve what is committed."""
+        return self.slots if self.kept is None else min(self.slots, self.kept)
+
+    def staff(self, rolled: int, count: int, pace: int | None = None) -> frozenset[int]:
+        """Have so many slots for the workers of a roll, and return the new ones.
+
+        Args:
+            rolled: The roll.
+            count: How many.
+            pace: How many of them boot at once, where it is not committed; None is all.
+        """
+        if pace is not None:
+            self._paces[rolled] = pace
+        missing = max(0, count - len(self._roster.wanted(rolled)))
+        fresh = list(itertools.islice(self._free(), missing))
+        for number in fresh:
             self._roster.open(number, rolled)
         self.fill()
+        return frozenset(fresh)
 
     def open_relief(self, worn: Slot) -> None:
-        """Have a further worker, which takes the place of a tired one."""
+        """Have a further worker, which takes the place of a tired one; there must be room for it."""
         self._roster.open(next(self._free()), worn.rolled).relieves = worn.number
         self.fill()
 
@@ -100,21 +121,43 @@ class Children:
             self.scale(self.slots)
 
     def _free(self) -> Iterator[int]:
-        return (number for number in itertools.count() if number not in self._roster.slots)
+        return (number for number in range(self._policy.numbers) if number not in self._roster.slots)
 
     def succeed(self, rolled: int) -> None:
         """The workers of `rolled` serve; all others hand over to them, and leave."""
         self.rolled = rolled
+        self._begin(rolled)
+        parted = self._ledger.parted
         for slot in tuple(self._roster.slots.values()):
-            if slot.rolled != rolled:
+            if slot.rolled != rolled and (parted is None or slot.rolled != parted.rolled):
                 self._replace(slot)
         self.scale(self.slots)
 
-    def dismiss_roll(self, rolled: int, reason: str) -> None:
-        """The workers of `rolled` will not serve: they leave."""
-        for slot in tuple(self._roster.slots.values()):
-            if slot.rolled == rolled:
-                self._give_up(slot, reason, ProcessSignal.QUIT)
+    def succeed_part(self, rolled: int, leaving: Iterable[int], kept: int) -> None:
+        """The workers of `rolled` serve beside the others: those in the slots `leaving` hand over to them."""
+        self._begin(rolled)
+        self.kept = kept
+        for slot in [self._roster.slots[number] for number in leaving if number in self._roster.slots]:
+            if slot.member is not None:
+                slot.member.heirs = rolled
+            self._replace(slot)
+
+    def _begin(self, rolled: int) -> None:
+        """The workers of `rolled` serve from here on."""
+        self._paces.clear()
+        for slot in self._roster.wanted(rolled):
+            slot.fresh = False
+
+    def dismiss(self, slots: Iterable[int], reason: str) -> None:
+        """The workers in these slots will not serve: they leave."""
+        for slot in [self._roster.slots[number] for number in slots if number in self._roster.slots]:
+            self._paces.pop(slot.rolled, None)
+            self._give_up(slot, reason, ProcessSignal.QUIT)
+
+    @property
+    def free(self) -> int:
+        """How many further slots there can be."""
+        return max(0, self._policy.numbers - len(self._roster.slots))
 
     def take_orders(self, rolled: int, cohort: int) -> None:
         """A zygote takes orders for the workers of `rolled`."""
@@ -140,14 +183,18 @@ class Children:
         if not (self.staffing and self.complete):
             return
         for slot in self._roster.in_state(State.VACANT):
-            if (cohort := self._cohorts.get(slot.rolled)) is not None:
+            if (cohort := self._cohorts.get(slot.rolled)) is not None and self._may_boot(slot.rolled):
                 self._order(slot, cohort)
+
+    def _may_boot(self, rolled: int) -> bool:
+        booting = sum(member.prepared is None for member in self._roster.crew(rolled))
+        return rolled not in self._paces or booting < self._paces[rolled]
 
     def _order(self, slot: Slot, cohort: int) -> None:
         worker = WorkerId(cohort, slot.number, self._ledger.incarnation())
         self._move(slot, Cause.ORDERED)
         slot.member = Member(worker, 0, self._out.now, slot.rolled)
-        self._out.put(Fork(worker, nonce(self._secret, worker), slot.rolled))
+        self._out.put(Fork(worker, nonce(self._secret, worker), slot.rolled, self.words.get(slot.rolled, 0)))
         self._wait(slot, self._policy.deadlines.fork)
 
     def adopt(self, found: Child) -> bool:
@@ -162,7 +209,9 @@ class Children:
         slot.rolled = found.rolled
         slot.member = Member(found.worker, found.pid, self._out.now, found.rolled)
         self._wait(slot, self._policy.deadlines.boot)
-        committed = self._ledger.committed
+        committed, parted = self._ledger.committed, self._ledger.parted
+        if parted is not None and found.rolled == parted.rolled:
+            return True
         if committed is None or found.rolled > committed.rolled:
             self._give_up(slot, "its roll was not committed", ProcessSignal.QUIT)
         elif found.rolled < committed.rolled:
@@ -252,7 +301,7 @@ class Children:
         if slot.state in (State.BACKOFF, State.PARKED):
             self._move(slot, Cause.RETRIED)
             self.fill()
-        elif slot.state is State.JOINING and not self._owes(slot.member):
+        elif slot.state is State.JOINING and not self._owes(slot, slot.member):
             self._wait(slot, self._policy.deadlines.boot)
         elif slot.state in (State.BOOTING, State.JOINING):
             self.leaving.kill(slot, f"did not serve within {self._policy.deadlines.boot:g} s")
@@ -261,11 +310,11 @@ class Children:
 
     # ---- inside ----
 
-    def _owes(self, member: Member | None) -> bool:
+    def _owes(self, slot: Slot, member: Member | None) -> bool:
         """Whether a worker that joins has something to build and has not done so."""
         if member is None:
             return False
-        current = self._ledger.current
+        current = None if slot.fresh else self._ledger.current_for(member.rolled)
         if current is not None and current.rolled == member.rolled:
             return True
         return member.asked is not None and member.prepared != member.asked
@@ -290,9 +339,9 @@ class Children:
         slot.until = self._out.now + seconds
         self._wait(slot, seconds)
 
-    def _shed(self) -> None:
+    def _shed(self, share: int) -> None:
         if self.rolled is not None:
-            leaving = departing(self._roster, self.rolled, self.slots)
+            leaving = departing(self._roster, self.rolled, share)
             if any(map(self._joins_again, self._roster.wanted(self.rolled))):
                 leaving = tuple(slot for slot in leaving if slot.member is None)
             for slot in leaving:

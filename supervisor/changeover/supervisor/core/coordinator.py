@@ -1,15 +1,16 @@
 """Runs cutovers one after the other: takes wishes, finds a candidate, gives it a number, and has it decided."""
 
-from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome, records
+from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome, records, roll_records
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import CANDIDATE_TOLD, OPEN, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import Preflight, Scan
-from changeover.supervisor.core.entries import Decision, Entry, SlotRefusal
+from changeover.supervisor.core.entries import Decision, Entry, Part, SlotRefusal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome, ScanResult
+from changeover.supervisor.core.partial import Partial, Step
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.preparing import Preparing
 from changeover.supervisor.core.progress import Progress
@@ -37,7 +38,7 @@ class Coordinator:
     """
 
     __slots__ = (
-        "_ledger", "_out", "_policy", "_progress", "_succession", "_voting", "_wishes", "_writing",
+        "_ledger", "_out", "_partial", "_policy", "_progress", "_succession", "_voting", "_wishes", "_writing",
         "deciding", "held_up", "obstacle", "preparing",
     )  # fmt: skip
 
@@ -50,9 +51,11 @@ class Coordinator:
         succession: Succession,
         wishes: Wishes,
         writing: Writing,
+        partial: Partial,
         out: Outbox,
     ) -> None:
         self._policy = policy
+        self._partial = partial
         self._ledger = ledger
         self._voting = voting
         self._wishes = wishes
@@ -80,7 +83,7 @@ class Coordinator:
     @property
     def free(self) -> bool:
         """Whether a cutover that is asked for now begins now."""
-        return self.state is State.IDLE and not self.held_up and self.obstacle is None
+        return self._rests and self._ledger.parted is None
 
     @property
     def phase(self) -> Phase:
@@ -95,7 +98,7 @@ class Coordinator:
 
     def candidate_for(self, member: Member) -> Snapshot | None:
         """What a worker that joins now is asked for beside what is committed."""
-        if self.run is None or member.rolled not in self.run.voters:
+        if self.run is None or not self._voting.concerns(self.run, member):
             return None
         # An abort that follows a doubt may still turn out to be a commit.
         doubtful = self.run.decision_tried and self.state is State.ABORTING
@@ -124,6 +127,35 @@ class Coordinator:
         if self.free and (batch := self._wishes.take()):
             self._begin(batch)
 
+    @property
+    def _rests(self) -> bool:
+        return self.state is State.IDLE and not self.held_up and self.obstacle is None
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether some workers serve, or are to serve, another epoch than others."""
+        return self._ledger.parted is not None or (self.run is not None and self.run.part is not None)
+
+    def go_on(self) -> None:
+        """Go on with a roll in parts, forward or back."""
+        if not self._rests or self._ledger.parted is None:
+            return
+        epoch, step = self._ledger.given + 1, self._partial.step()
+        if step is Step.ADVANCE and (further := self._partial.advance(epoch)) is not None:
+            part, request, found = further
+            self._begin_found(request, found, part)
+        elif step is Step.REVERT and (back := self._partial.revert(epoch)) is not None:
+            self._begin_found(*back)
+        elif step is Step.RETURN:
+            self._tell(self._partial.give_back())
+            self.proceed()
+
+    def _begin_found(self, request: outcome.CutoverRequest, found: outcome.Candidate, part: Part | None = None) -> None:
+        now = self._out.now
+        run = self._progress.run = Run(found.snapshot.epoch, (), request, Times(now, now), part=part)
+        self._progress.move(Cause.REQUESTED)
+        self._register(run, request, found)
+
     def obstruct(self, why: str) -> None:
         """Refuse every wish from here on, and turn back what can be turned back."""
         self.obstacle = why
@@ -131,6 +163,8 @@ class Coordinator:
         if self.state is State.SCANNING:
             self._end_scan(outcome.Refused(self._serving(), reason=why))
         self.fail(why)
+        if self.run is None:
+            self._tell(self._partial.abandon(why))
 
     def pause(self, why: str) -> None:
         """Refuse every wish until `resume`; what runs goes on."""
@@ -144,8 +178,10 @@ class Coordinator:
 
     def abandon(self) -> None:
         """Tell those who still wait that nothing changed, or that this supervisor will not know."""
-        if self.run is not None:
-            self._wishes.tell(self.run, self._abandoned(self.run))
+        ending = None if self.run is None else self._abandoned(self.run)
+        if self.run is not None and ending is not None:
+            self._wishes.tell(self.run, ending)
+        self._tell(self._partial.abandon(self.obstacle or "", ending))
 
     def _abandoned(self, run: Run) -> Outcome:
         # Until a commit is asked for none can be on disk: a successor writes the abort that is missing.
@@ -179,11 +215,22 @@ class Coordinator:
             # A worker knew of that number meanwhile: scan again under the next.
             self._rescan(run)
             return
+        if isinstance(result, outcome.Candidate):
+            result = self._succession.weighed(result, run.request)
         ending = judge(result, run.request, epoch, self._ledger)
+        if isinstance(result, outcome.Candidate) and isinstance(ending, outcome.Planned | None):
+            ending = self._unstaffed(run.request, result) or ending
         if ending is not None or not isinstance(result, outcome.Candidate):
             self._end_scan(ending or outcome.Unchanged(self._serving()))
             return
         self._register(run, run.request, result)
+
+    def _unstaffed(self, request: outcome.CutoverRequest, found: outcome.Candidate) -> Outcome | None:
+        refusal = self._succession.refusal(found.snapshot, request)
+        if refusal is None:
+            return None
+        refusals = (SlotRefusal(-1, 0, refusal),)
+        return outcome.Refused(self._serving(), reason=refusal.summary, refusals=refusals, summary=found.summary)
 
     def _rescan(self, run: Run) -> None:
         self._progress.move(Cause.NO_CANDIDATE)
@@ -201,6 +248,8 @@ class Coordinator:
 
     def _register(self, run: Run, request: outcome.CutoverRequest, found: outcome.Candidate) -> None:
         self._ledger.give()
+        if self._ledger.parted is None and self._succession.in_parts(found.snapshot, request):
+            found = self._partial.begin(run, request, found, request.surge or 1)
         then_held = holding.after_rollback if run.goes_back else holding.after_reload
         run.held = holding.in_order(then_held(self._ledger.held, self._ledger.committed, found.snapshot))
         run.candidate = found
@@ -212,8 +261,12 @@ class Coordinator:
         self._out.tell(
             records.CutoverBegan(run.epoch, request.origin, found.summary, serving, workers, strategy, memory)
         )
+        if run.part is not None:
+            self._out.tell(roll_records.PartBegan(run.epoch, run.part.number, run.part.of, workers))
         self._writing.write(
-            entries.EpochGiven(run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held)
+            entries.EpochGiven(
+                run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held, run.part
+            )
         )
 
     def rehearsed(self, epoch: int) -> None:
@@ -296,14 +349,20 @@ class Coordinator:
             self._out.cancel_timer(Timer(TimerKind.PREFLIGHT, self.run.epoch))
             self.deciding.abort(self.run, Cause.FAILED, reason)
             # No commit was ever asked for, so nobody will need them.
-            self._succession.abort(self.run.epoch, reason)
+            self._succession.abort(self.run, reason)
 
     # ---- inside ----
 
     def _finish(self, run: Run, ending: Outcome) -> None:
-        self._wishes.tell(run, ending)
         self._progress.run = None
+        self._tell(self._partial.ended(run, ending))
+        if self.obstacle is not None:
+            self._tell(self._partial.abandon(self.obstacle))
         self.proceed()
+
+    def _tell(self, told: tuple[Run, Outcome] | None) -> None:
+        if told is not None:
+            self._wishes.tell(*told)
 
     def _serving(self) -> int:
         return self._ledger.epoch

@@ -135,7 +135,7 @@ class Deciding:
         serving = self._ledger.epoch
         self._ledger.abort(run.snapshot, run.refusals)
         self._out.broadcast(messages.Abort(self._ledger.stamp(run.epoch), self._out.next_seq(), run.reason))
-        self._succession.abort(run.epoch, "its roll was aborted")
+        self._succession.abort(run, "its roll was aborted")
         self._out.tell(records.CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))
         self._finish(run, endings.refused(run, serving, run.reason))
 
@@ -155,7 +155,9 @@ class Deciding:
         self._out.cancel_timer(Timer(TimerKind.ACTIVATE, run.epoch))
         self._progress.move(Cause.ALL_FOLLOW)
         committed = endings.committed(run, self._activation.serving(run))
-        if run.origin is not None:
+        if run.part is not None and not run.part.last:
+            self._out.tell(endings.serves(run, run.part, committed.workers, self._ledger.epoch))
+        elif run.origin is not None:
             self._out.tell(endings.completed(run, run.origin, committed, self._out.now))
         self._finish(run, committed)
 

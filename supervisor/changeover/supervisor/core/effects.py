@@ -35,9 +35,10 @@ class Reread(Effect, frozen=True):
 
 
 class StoreCell(Effect, frozen=True):
-    """Store `epoch` into the commit cell. Never to be delayed: broadcasts that follow it say it happened."""
+    """Store `epoch` into a word of the commit cell. Never to be delayed: what follows it says it happened."""
 
     epoch: int
+    part: int = 0
 
 
 class Broadcast(Effect, frozen=True):
@@ -109,6 +110,7 @@ class Fork(Effect, frozen=True):
     worker: WorkerId
     nonce: str
     rolled: int
+    part: int = 0
 
 
 class ProcessSignal(enum.Enum):

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from changeover.supervisor.core import outcome, records
-from changeover.supervisor.core.entries import Origin
+from changeover.supervisor.core import outcome, records, roll_records
+from changeover.supervisor.core.entries import Origin, Part
 from changeover.supervisor.core.outcome import Outcome
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.core.requests import Wish
@@ -48,6 +48,11 @@ def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -
         durations.total,
         None if run.candidate is None else run.candidate.restores,
     )
+
+
+def serves(run: Run, part: Part, workers: int, others: int) -> Record:
+    """The record of a part that came to its end."""
+    return roll_records.PartServes(run.epoch, part.number, part.of, workers, others, tuple(sorted(run.fresh)))
 
 
 def without_number(ending: Outcome, origin: Origin) -> Record:

@@ -96,6 +96,28 @@ class Quarantined(msgspec.Struct, frozen=True):
         return ", ".join(f"{name} {version}" for name, version in self.blamed.items()) or f"epoch {self.epoch}"
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Which part of a roll an epoch is: it is served by all workers of the parts up to this one.
+
+    Attributes:
+        number: From 1.
+        of: How many there are.
+        size: How many workers each adds, the last perhaps fewer.
+    """
+
+    number: int
+    of: int
+    size: int
+
+    @property
+    def last(self) -> bool:
+        """Whether nobody is left who serves anything else."""
+        return self.number == self.of
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.of}"
+
+
 class Entry(msgspec.Struct, frozen=True, tag=True):
     """One line of the journal. The journal adds sequence and wall clock."""
 
@@ -116,6 +138,7 @@ class EpochGiven(Entry, frozen=True):
         summary: What changes, for people (`pricing 1.4.0 -> 1.5.0`).
         restores: The epoch whose content a rollback brings back.
         held: Everything that is held once it is committed.
+        part: Which part of a roll it is; None for a cutover of all workers.
     """
 
     epoch: int
@@ -124,6 +147,7 @@ class EpochGiven(Entry, frozen=True):
     summary: tuple[str, ...] = ()
     restores: int | None = None
     held: tuple[Held, ...] = ()
+    part: Part | None = None
 
 
 class PreparingBegun(Entry, frozen=True):
@@ -179,6 +203,8 @@ class Recovered(msgspec.Struct, frozen=True):
         unretired: Committed epochs that were superseded and not retired.
         held: What rollbacks set aside and is held.
         quarantine: What was refused and is not tried again by itself, oldest first.
+        parted: The generation of a roll's committed parts, when neither the others followed nor it is retired.
+        part: Up to which part.
     """
 
     journal: str
@@ -189,3 +215,5 @@ class Recovered(msgspec.Struct, frozen=True):
     unretired: tuple[int, ...] = ()
     held: frozenset[Held] = frozenset()
     quarantine: tuple[Quarantined, ...] = ()
+    parted: Snapshot | None = None
+    part: Part | None = None

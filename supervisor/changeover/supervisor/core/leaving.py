@@ -35,10 +35,11 @@ class Leaving:
             slot.member.reason = slot.note = reason
             self._wait(slot, self._policy.deadlines.handover)
 
-    def tell_to_hand_over(self, slot: Slot, reason: str) -> bool:
-        """Tell a worker to hand over to the others that serve; False when nobody could take over."""
-        if slot.member is None or slot.state is not State.SERVING or not self._others(slot.rolled):
+    def tell_to_hand_over(self, slot: Slot, reason: str, heirs: int | None = None) -> bool:
+        """Tell a worker to hand over to the others that serve, or to those of a roll; False when there are none."""
+        if slot.member is None or slot.state is not State.SERVING or not self._others(heirs or slot.rolled):
             return False
+        slot.member.heirs = heirs or 0
         self._out.tell(WorkerStopping(slot.member.worker, slot.member.pid, reason))
         self.let_hand_over(slot, reason)
         self._say_hand_over(slot.member)
@@ -48,9 +49,9 @@ class Leaving:
         """Tell those of a roll again to hand over, for as long as they live: who takes over from them may change."""
         for slot in self._roster.in_state(State.STOPPING):
             member = slot.member
-            if member is None or member.told is not None or member.rolled != rolled:
+            if member is None or member.told is not None or (member.heirs or member.rolled) != rolled:
                 continue
-            if self._others(slot.rolled):
+            if self._others(member.heirs or slot.rolled):
                 self._say_hand_over(member)
             elif not member.yielding:
                 self.order_out(slot, ProcessSignal.TERM)
@@ -61,7 +62,7 @@ class Leaving:
 
     def _say_hand_over(self, member: Member) -> None:
         stamp = self._ledger.stamp(self._ledger.epoch)
-        self._out.unicast(member.worker, HandOver(stamp, UNORDERED, self._others(member.rolled)))
+        self._out.unicast(member.worker, HandOver(stamp, UNORDERED, self._others(member.heirs or member.rolled)))
 
     # ---- being told ----
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from changeover.supervisor.core import quarantine
-from changeover.supervisor.core.entries import Held, Recovered, SlotRefusal
+from changeover.supervisor.core.entries import Held, Part, Recovered, SlotRefusal
 from changeover.workers.protocol.epoch import EPOCH_ZERO, Stamp
 from changeover.workers.protocol.snapshot import Snapshot
 
@@ -33,9 +33,14 @@ class Ledger:
             what is on disk serves instead.
         held: What rollbacks set aside.
         quarantine: What was refused and is not tried again by itself.
+        parted: The generation of those parts of a roll that are committed while others serve `committed`; None while
+            all serve the same.
+        part: Up to which part.
     """
 
-    __slots__ = ("_incarnation", "committed", "given", "held", "journal", "quarantine", "revealed", "term")
+    __slots__ = (
+        "_incarnation", "committed", "given", "held", "journal", "part", "parted", "quarantine", "revealed", "term",
+    )  # fmt: skip
 
     def __init__(self, recovered: Recovered) -> None:
         self.journal = recovered.journal
@@ -45,6 +50,8 @@ class Ledger:
         self.revealed = False
         self.held = recovered.held
         self.quarantine = recovered.quarantine
+        self.parted = recovered.parted
+        self.part = recovered.part
         self._incarnation = self.term * INCARNATIONS
 
     @property
@@ -56,6 +63,22 @@ class Ledger:
     def epoch(self) -> int:
         """The number of `current`, 0 without one."""
         return self.committed.epoch if self.revealed and self.committed is not None else EPOCH_ZERO
+
+    def current_for(self, *rolls: int) -> Snapshot | None:
+        """What is committed for a worker: `rolls` made it, and those who take over from it."""
+        return self.parted if self.parted is not None and self.parted.rolled in rolls else self.current
+
+    @property
+    def highest(self) -> int:
+        """The highest number that any worker may serve."""
+        return max(self.epoch, 0 if self.parted is None else self.parted.epoch)
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The committed epoch of each part, as the commit cell has them; empty when there is only one."""
+        if self.parted is None:
+            return ()
+        return (self.epoch, self.parted.epoch) if self.parted.part else (self.parted.epoch, self.epoch)
 
     @property
     def known(self) -> Stamp:
@@ -104,6 +127,16 @@ class Ledger:
         """What is committed is served at `addresses`, wherever it was before this start; empty for no change."""
         if self.committed is not None and addresses:
             self.committed = replace(self.committed, listen=addresses)
+
+    def commit_part(self, snapshot: Snapshot, part: Part) -> Snapshot | None:
+        """Make `snapshot` what the parts up to `part` serve, and return what they served before."""
+        previous, self.parted, self.part = self.parted, snapshot, part
+        return previous
+
+    def join(self) -> Snapshot | None:
+        """There are no parts any more: return what they served that are not the whole."""
+        left, self.parted, self.part = self.parted, None, None
+        return left
 
     def abort(self, candidate: Snapshot | None, refusals: Iterable[SlotRefusal]) -> None:
         """Let what was refused not be tried again by itself."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from changeover.supervisor.core import boot, entries, events, rescue
+from changeover.supervisor.core import boot, entries, events, rescue, room
 from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
@@ -12,6 +12,7 @@ from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import Scaled
 from changeover.supervisor.core.requests import Wish
+from changeover.supervisor.core.roll_records import ScaleRefused
 from changeover.supervisor.core.view import Overview, overview
 from changeover.supervisor.core.zygote import Zygote
 from changeover.workers.protocol import messages
@@ -232,10 +233,18 @@ class _Handlers:
         self._out.unicast(slot.member.worker, asks(stamp, messages.UNORDERED, event.ticket))
 
     def _scale(self, event: events.ScaleRequested) -> None:
-        if not self._parts.shutdown.begun:
-            self._out.tell(Scaled(self._start.slots, event.slots))
-            self._start.scale(event.slots)
-            self._parts.coordinator.preparing.recount()
+        if self._parts.shutdown.begun:
+            return
+        most = self._parts.succession.most(self._parts.coordinator.run)
+        if self._parts.coordinator.in_parts:
+            self._out.tell(ScaleRefused(event.slots, room.IN_PARTS))
+            return
+        if event.slots > max(most, self._start.slots):
+            self._out.tell(ScaleRefused(event.slots, room.scale_refused(event.slots, most)))
+            return
+        self._out.tell(Scaled(self._start.slots, event.slots))
+        self._start.scale(event.slots)
+        self._parts.coordinator.preparing.recount()
 
     def _upgrade(self, event: events.UpgradeRequested) -> None:
         if self._parts.shutdown.begun:
@@ -254,6 +263,7 @@ class _Handlers:
         match timer.kind:
             case TimerKind.HEARTBEAT:
                 parts.reception.beat()
+                parts.coordinator.go_on()
                 parts.recycling.review()
                 self._out.set_timer(timer, self._policy.rhythm.heartbeat)
             case TimerKind.REPEAT:

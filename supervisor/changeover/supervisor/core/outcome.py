@@ -51,6 +51,9 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         dry_run: Scan and compare only.
         on_silent_workers: Instead of the policy's answer.
         strategy: How it comes to be served.
+        batch: How many workers of a roll boot at once; None is all of them.
+        surge: How many workers may exist beyond those that are wanted; None is as many again.
+        allow_partial: Whether a roll that needs more extra workers than that may be done part by part.
         policy: Take only what is taken so without being asked for, and nothing that was refused; None takes
             everything that is not disabled.
         python: Path of an interpreter, or of a virtual environment's folder, to take instead of what serves or the
@@ -66,6 +69,9 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     dry_run: bool = False
     on_silent_workers: SilentWorkers | None = None
     strategy: Strategy = Strategy.AUTO
+    batch: int | None = None
+    surge: int | None = None
+    allow_partial: bool = False
     policy: Reload | None = None
     python: str = ""
 
@@ -221,19 +227,21 @@ class Unchanged(Ending, frozen=True):
 
 
 class Refused(Ending, frozen=True):
-    """Nothing changed anywhere.
+    """Nothing changed anywhere; where parts were committed, they were reverted.
 
     Attributes:
         reason: One line for people.
         epoch: The number the candidate was given (`explain` knows it), None when it came not that far.
         refusals: Every "no", with its traceback.
         summary: What would have changed, and what lies on disk and was not taken.
+        parts: What became of each part that was committed, for people; empty when none was.
     """
 
     reason: str = ""
     epoch: int | None = None
     refusals: tuple[SlotRefusal, ...] = ()
     summary: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 class NeedsRoll(Ending, frozen=True):

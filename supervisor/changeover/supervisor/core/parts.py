@@ -6,6 +6,7 @@ from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.events import Booted
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.partial import Partial
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.reception import Reception
 from changeover.supervisor.core.recycling import Recycling
@@ -32,7 +33,8 @@ class Parts:
     """
 
     __slots__ = (
-        "activation", "children", "coordinator", "ledger", "out", "policy", "reception", "recycling", "rescue",
+        "activation", "children", "coordinator", "ledger", "out", "partial", "policy", "reception", "recycling",
+        "rescue",
         "retirement", "roster", "shutdown", "succession", "upgrade", "wishes", "writing", "zygotes",
     )  # fmt: skip
 
@@ -48,6 +50,7 @@ class Parts:
         self.retirement = Retirement(self.ledger, self.roster, out, self.writing)
         self.activation = Activation(self.roster, self.children, self.ledger, self.succession, self.retirement, out)
         self.wishes = Wishes(self.ledger, out, resolve)
+        self.partial = Partial(self.ledger, self.roster, self.children, self.zygotes, self.retirement, out)
         self.coordinator = Coordinator(
             policy,
             self.ledger,
@@ -56,6 +59,7 @@ class Parts:
             self.succession,
             self.wishes,
             self.writing,
+            self.partial,
             out,
         )
         self.reception = Reception(

@@ -122,6 +122,7 @@ class Policy(msgspec.Struct, frozen=True):
         on_silent_workers: What becomes of a worker that lets the prepare deadline pass.
         preflight: Whether a candidate is rehearsed in a disposable process first.
         wave: How many workers build a candidate at a time, so that the others serve undisturbed; 0 = all at once.
+        numbers: How many slot numbers there are, from 0.
         deadlines: How long each wait lasts.
         rhythm: What is repeated, and how often.
         restarts: How eagerly a dead worker is replaced.
@@ -132,6 +133,7 @@ class Policy(msgspec.Struct, frozen=True):
     on_silent_workers: SilentWorkers = SilentWorkers.ABORT
     preflight: bool = False
     wave: int = 0
+    numbers: int = 512
     deadlines: Deadlines = Deadlines()
     rhythm: Rhythm = Rhythm()
     restarts: Restarts = Restarts()

@@ -62,7 +62,7 @@ class Preparing:
     def zygote_lost(self, rolled: int, reason: str, refusal: Refusal | None, tried: bool) -> bool:
         """A zygote could not preload what the roll needs; False when no roll needs it. `tried`: often enough."""
         run = self._progress.run
-        if run is None or self._progress.state not in OPEN or not run.is_roll or run.epoch != rolled:
+        if run is None or self._progress.state not in OPEN or not run.is_roll or run.rolled != rolled:
             return False
         lost = SlotRefusal(-1, 0, refusal or Refusal(Stage.PREPARE, Fault.CRASH, reason))
         if tried:
@@ -92,6 +92,7 @@ class Preparing:
         """A worker holds `epoch` prepared."""
         if (run := self._progress.at(epoch, *OPEN)) is not None:
             self._voting.said_yes(run, member, took)
+            self._succession.go_on()
             self.recount()
 
     def veto(self, member: Member, epoch: int, refusal: Refusal) -> bool:
@@ -121,7 +122,7 @@ class Preparing:
             self._fail(f"no worker came up to try it{why}")
         elif verdict is Verdict.UNANIMOUS and self._succession.is_loaded(run):
             self._go_on(run)
-        elif self._progress.state is State.AGREEING:
+        elif run.is_roll and self._progress.state is not State.INQUIRING:
             self._voting.ask_next(run, None, self._policy.deadlines.prepare)
         elif self._policy.wave and not run.is_roll:
             self._voting.ask_next(run, self._policy.wave, self._policy.deadlines.prepare)
@@ -133,6 +134,7 @@ class Preparing:
             self._unanimous(run)
             return
         run.voters = everybody
+        self._succession.choose(run)
         self._progress.move(Cause.STAFFED)
         self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
         self.recount()
@@ -174,7 +176,12 @@ class Preparing:
     def _patience(self, run: Run) -> float:
         deadlines = self._policy.deadlines
         staffing = run.is_roll and run.voters == self._succession.first_voters(run)
-        return deadlines.zygote + deadlines.boot if staffing else deadlines.prepare
+        return deadlines.zygote + self._batches(run) * deadlines.boot if staffing else deadlines.prepare
+
+    def _batches(self, run: Run) -> int:
+        batch = None if run.request is None else run.request.batch
+        fresh = self._voting.staff(run) if run.part is None else run.part.size
+        return 1 if batch is None else max(1, -(-fresh // batch))
 
     def _timer(self, run: Run) -> Timer:
         return Timer(TimerKind.PREPARE, run.epoch)

@@ -73,8 +73,7 @@ class Reception:
             self.welcome(slot.member)
         elif not self._ledger.is_ours(worker.incarnation):
             # It believes in the supervisor before until it hears of a later term.
-            stamp = self._ledger.stamp(self._ledger.epoch)
-            self._out.unicast(worker, messages.Pulse(stamp, messages.UNORDERED, self._coordinator.phase))
+            self._out.unicast(worker, self._pulse(messages.UNORDERED))
 
     def hello(self, message: Hello) -> None:
         """A worker introduces itself, for the first time or again."""
@@ -119,13 +118,15 @@ class Reception:
 
     def welcome(self, member: Member) -> None:
         """Tell a worker all it needs to join."""
-        candidate, current = self._coordinator.candidate_for(member), self._ledger.current
+        candidate, current = self._coordinator.candidate_for(member), self._current(member)
+        if self._waits(member, candidate):
+            current = None
         if candidate is not None:
             member.asked = candidate.epoch
         self._out.unicast(
             member.worker,
             messages.Welcome(
-                self._ledger.stamp(self._ledger.epoch),
+                self._ledger.stamp(0 if current is None else current.epoch),
                 self._out.seq,
                 self._coordinator.phase,
                 current,
@@ -134,6 +135,16 @@ class Reception:
                 self._succession.successors_of(member, self._heir(member, current, candidate)),
             ),
         )
+
+    def _waits(self, member: Member, candidate: Snapshot | None) -> bool:
+        """Whether a worker of a part is to accept nothing: the part is not committed, or the worker is to leave."""
+        slot, parted = self._roster.find(member.worker), self._ledger.parted
+        if slot is None or parted is None or parted.rolled != member.rolled:
+            return False
+        return (slot.fresh and candidate is not None) or (member.told is not None and not member.epoch)
+
+    def _current(self, member: Member) -> Snapshot | None:
+        return self._ledger.current_for(member.rolled, member.heirs)
 
     @staticmethod
     def _heir(member: Member, current: Snapshot | None, candidate: Snapshot | None) -> Snapshot | None:
@@ -244,7 +255,8 @@ class Reception:
         epoch, refusal = message.stamp.epoch, message.refusal
         if self._coordinator.preparing.veto(member, epoch, refusal):
             return
-        if epoch == self._ledger.epoch > member.epoch:
+        current = self._current(member)
+        if current is not None and epoch == current.epoch > member.epoch:
             self._out.tell(records.WorkerRefused(member.worker, member.pid, epoch, refusal))
             self._children.leaving.kill(slot, f"cannot serve epoch {epoch}: {refusal.summary}")
         else:
@@ -257,7 +269,9 @@ class Reception:
             member.prepared = prepared
         if prepared is not None:
             self._coordinator.preparing.vote(member, prepared, 0.0)
-        if member.epoch == self._ledger.epoch > 0 and child.TABLE.lists(slot.state, child.Cause.SERVES):
+        current = self._current(member)
+        serves = current is not None and member.epoch == current.epoch > 0
+        if serves and child.TABLE.lists(slot.state, child.Cause.SERVES):
             self._children.serves(slot)
         self._coordinator.deciding.follow()
 
@@ -265,13 +279,15 @@ class Reception:
 
     def beat(self) -> None:
         """Tell workers that we are here, and operators who is not heard."""
-        self._out.broadcast(
-            messages.Pulse(self._ledger.stamp(self._ledger.epoch), self._out.next_seq(), self._coordinator.phase)
-        )
+        self._out.broadcast(self._pulse(self._out.next_seq()))
         self._forgive()
         for slot in tuple(self._roster.slots.values()):
             if slot.member is not None and slot.member.heard is not None:
                 self._listen(slot, slot.member, self._out.now - slot.member.heard)
+
+    def _pulse(self, seq: int) -> messages.Pulse:
+        stamp = self._ledger.stamp(self._ledger.highest)
+        return messages.Pulse(stamp, seq, self._coordinator.phase, self._ledger.words)
 
     def _forgive(self) -> None:
         """Hold nobody's silence against it when we ourselves were not there to hear."""

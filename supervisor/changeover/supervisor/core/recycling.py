@@ -15,6 +15,8 @@ from changeover.supervisor.core.hanging import Hanging
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records import WorkerTired
+from changeover.supervisor.core.roll_records import ReliefWaits
+from changeover.supervisor.core.room import RELIEF_WAITS
 from changeover.supervisor.core.roster import Member, Roster, Slot
 
 
@@ -57,7 +59,8 @@ class Recycling:
     def review(self) -> None:
         """Go on with the one that is being replaced, or find the next."""
         rolled = self._children.rolled
-        if rolled is None or self._coordinator.run is not None or not self._children.staffing:
+        busy = self._coordinator.run is not None or self._coordinator.in_parts
+        if rolled is None or busy or not self._children.staffing:
             return
         staff = self._roster.wanted(rolled)
         relief = next((slot for slot in staff if slot.relieves is not None), None)
@@ -80,13 +83,24 @@ class Recycling:
 
     def _find(self, staff: tuple[Slot, ...]) -> None:
         if (slot := self._hanging.next(staff)) is not None and slot.member is not None:
-            slot.note = slot.member.hangs
-            self._hanging.replaced()
-            self._children.open_relief(slot)
+            if self._has_room(slot, slot.member):
+                slot.note = slot.member.hangs
+                self._hanging.replaced()
+                self._children.open_relief(slot)
             return
         for slot in staff:
             if slot.member is not None and (why := tired(slot.member, self._out.now, self._limits)):
-                slot.note = f"{why}, and is replaced"
-                self._out.tell(WorkerTired(slot.member.worker, slot.member.pid, why))
-                self._children.open_relief(slot)
+                self._replace(slot, slot.member, why)
                 return
+
+    def _replace(self, slot: Slot, member: Member, why: str) -> None:
+        if self._has_room(slot, member):
+            slot.note = f"{why}, and is replaced"
+            self._out.tell(WorkerTired(member.worker, member.pid, why))
+            self._children.open_relief(slot)
+
+    def _has_room(self, slot: Slot, member: Member) -> bool:
+        if not self._children.free and slot.note != RELIEF_WAITS:
+            slot.note = RELIEF_WAITS
+            self._out.tell(ReliefWaits(member.worker, member.pid, RELIEF_WAITS))
+        return self._children.free > 0

@@ -37,6 +37,7 @@ def mergeable(first: CutoverRequest, other: CutoverRequest) -> bool:
         and not other.dry_run
         and first.on_silent_workers is other.on_silent_workers
         and first.strategy is other.strategy
+        and (first.batch, first.surge, first.allow_partial) == (other.batch, other.surge, other.allow_partial)
         and first.policy == other.policy
         and first.python == other.python
     )

@@ -117,8 +117,14 @@ class Retirement:
 
     def supersede(self, old: Snapshot, new: Snapshot) -> None:
         """`new` is committed: what only `old` had is to go, from every worker that lives."""
+        self._supersede(old, new, {member.incarnation for member in self._roster.members()})
+
+    def give_back(self, old: Snapshot, new: Snapshot) -> None:
+        """The same where `old` was a part's: what only it had is nowhere but in the workers of its roll."""
+        self._supersede(old, new, {member.incarnation for member in self._roster.crew(old.rolled)})
+
+    def _supersede(self, old: Snapshot, new: Snapshot, holders: set[int]) -> None:
         self.pending.append(old.epoch)
-        holders = {member.incarnation for member in self._roster.members()}
         for key in sorted(old.keys() - new.keys(), key=str):
             self.leftovers[key] = Leftover(key, old.epoch, using=set(holders))
         self.review()
@@ -188,7 +194,7 @@ class Retirement:
         for member in self._roster.members():
             units = tuple(leftover.key for leftover in leftovers if member.incarnation in leftover.holding)
             if units:
-                stamp = self._ledger.stamp(self._ledger.epoch)
+                stamp = self._ledger.stamp(self._ledger.highest)
                 self._out.unicast(member.worker, messages.Retire(stamp, UNORDERED, units))
 
     def written(self, epoch: int) -> None:

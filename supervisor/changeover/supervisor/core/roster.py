@@ -34,6 +34,7 @@ class Member:
         yielding: Whether it said that it dispatches nothing any more and hands over.
         inquired: When its stacks were asked for because a request of it is over its deadline; None while none is.
         hangs: What it hangs at, once operators know.
+        heirs: The roll whose workers take over from it, where that is not told by what is committed for all; else 0.
     """
 
     worker: WorkerId
@@ -55,6 +56,7 @@ class Member:
     yielding: bool = False
     inquired: float | None = None
     hangs: str = ""
+    heirs: int = 0
 
     @property
     def incarnation(self) -> int:
@@ -82,6 +84,7 @@ class Slot:
         until: When the state is to be left, for BACKOFF and PARKED.
         wanted: Whether it is filled again when its worker is gone.
         relieves: The slot whose tired worker leaves once this one's serves.
+        fresh: Whether it was opened for a part of a roll that is not committed: its worker serves nothing before that.
     """
 
     number: int
@@ -94,6 +97,7 @@ class Slot:
     until: float = 0.0
     wanted: bool = True
     relieves: int | None = None
+    fresh: bool = False
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from changeover.supervisor.core.entries import Held, Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.entries import Held, Origin, Part, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Durations
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.roster import Member
@@ -65,6 +65,9 @@ class Run:
         doubt: Why nobody knows whether its decision is on disk.
         decision_tried: Whether writing its commit was tried, so that it may be on disk.
         told: Whether its outcome was told.
+        part: Which part of a roll it is; None for a cutover of all workers.
+        fresh: Slots that were opened for it.
+        leaving: Slots whose workers its part replaces.
     """
 
     epoch: int
@@ -85,6 +88,9 @@ class Run:
     doubt: str = ""
     decision_tried: bool = False
     told: bool = False
+    part: Part | None = None
+    fresh: frozenset[int] = frozenset()
+    leaving: frozenset[int] = frozenset()
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -94,7 +100,12 @@ class Run:
     @property
     def is_roll(self) -> bool:
         """Whether other processes are to serve it."""
-        return self.snapshot is not None and self.snapshot.is_roll
+        return self.part is not None or (self.snapshot is not None and self.snapshot.is_roll)
+
+    @property
+    def rolled(self) -> int:
+        """The epoch whose roll makes, or made, those who are to serve it."""
+        return self.epoch if self.snapshot is None else self.snapshot.rolled
 
     @property
     def goes_back(self) -> bool:

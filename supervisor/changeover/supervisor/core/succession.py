@@ -1,13 +1,18 @@
 """The processes of a roll: made beside those that serve, then in their place, or dismissed."""
 
-from changeover.supervisor.core.children import Children
+import msgspec
+
+from changeover.supervisor.core import room
+from changeover.supervisor.core.children import Children, departing
 from changeover.supervisor.core.effects import Bind, Listen, Unbind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outcome import Candidate, CutoverRequest
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import Snapshot
 
 
@@ -27,6 +32,36 @@ class Succession:
         self._ledger = ledger
         self._out = out
         self.before = 0
+
+    def refusal(self, snapshot: Snapshot, request: CutoverRequest) -> Refusal | None:
+        """Why the workers that would serve `snapshot` cannot be had; None when they can, or are there."""
+        slots, free = self._children.slots, self._children.free
+        if not snapshot.is_roll:
+            return None
+        if self.in_parts(snapshot, request):
+            if not self._stays(snapshot):
+                return Refusal(Stage.SCAN, Fault.CONFIG, room.PARTS_MOVE)
+            slots = request.surge or 0
+        elif request.surge is not None and request.surge < slots:
+            return Refusal(Stage.SCAN, Fault.CONFIG, room.surge_refused(slots, request.surge))
+        return Refusal(Stage.SCAN, Fault.RESOURCE, room.roll_refused(slots, free)) if slots > free else None
+
+    def in_parts(self, snapshot: Snapshot, request: CutoverRequest) -> bool:
+        """Whether `snapshot` comes to be served part by part."""
+        allowed = request.allow_partial and self._ledger.current is not None and snapshot.is_roll
+        return allowed and 0 < (request.surge or 0) < self._children.slots
+
+    def weighed(self, found: Candidate, request: CutoverRequest) -> Candidate:
+        """`found` with the memory of the workers that a part adds, where it comes to be served part by part."""
+        if found.memory is None or not self.in_parts(found.snapshot, request):
+            return found
+        memory = msgspec.structs.replace(found.memory, workers=min(found.memory.workers, request.surge or 0))
+        return msgspec.structs.replace(found, memory=memory)
+
+    def most(self, run: Run | None) -> int:
+        """How many workers can be wanted, with those that a roll under way needs beside them."""
+        rolls = {self._children.rolled, run.rolled if run is not None and run.is_roll else None} - {None}
+        return room.most(self._children.free, [len(self._roster.wanted(rolled)) for rolled in rolls] or [0])
 
     def first_voters(self, run: Run) -> frozenset[int]:
         """The rolls whose workers are asked first: those that are to serve."""
@@ -52,8 +87,27 @@ class Succession:
         if run.snapshot is not None:
             if run.goes_back and self._stays(run.snapshot):
                 self._zygotes.recall(run.snapshot)
+            self._children.words[run.rolled] = run.snapshot.part
             self._zygotes.want(run.snapshot)
-            self._children.staff(run.epoch)
+            pace = None if run.request is None else run.request.batch
+            run.fresh = self._children.staff(run.rolled, self._count(run), pace)
+            for number in run.fresh:
+                self._roster.slots[number].fresh = True
+
+    def _count(self, run: Run) -> int:
+        slots = self._children.slots
+        return slots if run.part is None else min(slots, run.part.number * run.part.size)
+
+    def choose(self, run: Run) -> None:
+        """Say which workers a part replaces: as many as it adds, the oldest first."""
+        serving = self._ledger.current
+        if run.part is not None and serving is not None:
+            rest = self._children.slots - self._count(run)
+            run.leaving = frozenset(slot.number for slot in departing(self._roster, serving.rolled, rest))
+
+    def go_on(self) -> None:
+        """Somebody has prepared: whoever waited for that may boot."""
+        self._children.fill()
 
     def _stays(self, candidate: Snapshot) -> bool:
         """Whether it is served where what serves is."""
@@ -61,7 +115,7 @@ class Succession:
 
     def is_loaded(self, run: Run) -> bool:
         """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""
-        return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.epoch)
+        return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.rolled)
 
     def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:
         """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""
@@ -73,15 +127,24 @@ class Succession:
                 self._zygotes.keep(rolled)
             else:
                 self._zygotes.give_up(rolled)
+        self._children.words[committed.rolled] = committed.part
         self._zygotes.want(committed)
         self._children.succeed(committed.rolled)
         if committed.listen:
             self._out.put(Listen(committed.listen))
 
-    def abort(self, epoch: int, reason: str) -> None:
-        """The processes of the roll `epoch` will not serve."""
-        self._children.dismiss_roll(epoch, reason)
-        self._zygotes.give_up(epoch)
+    def serve_part(self, run: Run) -> None:
+        """The processes of a part serve, beside those whom they did not replace."""
+        self._children.succeed_part(run.rolled, run.leaving, self._children.slots - self._count(run))
+
+    def abort(self, run: Run, reason: str) -> None:
+        """The processes that were made for a roll, or a part of it, will not serve."""
+        # Its numbers may be others' by now: a decision that was in doubt comes late.
+        known = ((number, self._roster.slots.get(number)) for number in sorted(run.fresh))
+        mine = [number for number, slot in known if slot is not None and slot.rolled == run.rolled]
+        self._children.dismiss(mine, reason)
+        if run.epoch == run.rolled:
+            self._zygotes.give_up(run.epoch)
         self._out.put(Unbind())
 
     def successors_of(self, member: Member, snapshot: Snapshot | None) -> tuple[WorkerId, ...]:

@@ -2,8 +2,9 @@
 
 First the new program is tried in a child, beside everything else. Then no cutover can begin any more, and the one that
 runs goes first: it has a while to be decided, past that it is aborted if it still can be. What is in doubt cannot be
-handed over: then the upgrade is refused. Executing is the last thing that this supervisor does, and all that its
-successor needs is on disk, in descriptors, and in what workers say of themselves.
+handed over: then the upgrade is refused, and so it is while a roll in parts is under way. Executing is the last thing
+that this supervisor does, and all that its successor needs is on disk, in descriptors, and in what workers say of
+themselves.
 """
 
 import enum
@@ -16,6 +17,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.upgrade_records import UpgradeBegan, UpgradeExecuted, UpgradeRefused, UpgradeWaits
 from changeover.workers.protocol.table import Table
 
+IN_PARTS = "a roll in parts is under way, which the next program would revert: ask again when it is done"
 OBSTACLE = "the supervisor is being upgraded: ask again in a moment"
 _TIMER = Timer(TimerKind.UPGRADE)
 
@@ -82,7 +84,9 @@ class Upgrade:
 
     def ask(self, request: UpgradeRequested) -> None:
         """Somebody wants it; refused while another one runs, and where no cutover could be had either."""
-        reason = "an upgrade is under way already" if self.state is not State.NONE else self._coordinator.obstacle
+        reason = IN_PARTS if self._coordinator.in_parts else self._coordinator.obstacle
+        if self.state is not State.NONE:
+            reason = "an upgrade is under way already"
         if reason is not None:
             self._decline(request, reason)
             return
@@ -93,7 +97,9 @@ class Upgrade:
 
     def rehearsed(self, version: str) -> None:
         """The new program is fit."""
-        if TABLE.lists(self.state, Cause.REHEARSED):
+        if TABLE.lists(self.state, Cause.REHEARSED) and self._coordinator.in_parts:
+            self.refused(IN_PARTS)
+        elif TABLE.lists(self.state, Cause.REHEARSED):
             self._version = version
             self._move(Cause.REHEARSED)
             self._coordinator.pause(OBSTACLE)

@@ -7,7 +7,7 @@ import msgspec
 from changeover.supervisor.core import boot, child, cutover, retirement, shutdown
 from changeover.supervisor.core.boot import Start
 from changeover.supervisor.core.effects import ProcessSignal
-from changeover.supervisor.core.entries import Held, Quarantined
+from changeover.supervisor.core.entries import Held, Part, Quarantined
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.roster import Slot
 from changeover.workers.protocol.identity import WorkerId
@@ -95,6 +95,8 @@ class Overview(msgspec.Struct, frozen=True):
         epoch: What workers are told is committed, 0 before the first.
         given: The highest number ever given.
         committed: The generation that is authoritative by the journal.
+        parted: The epoch that some workers serve of a roll in parts, while others serve `epoch`; None otherwise.
+        part: Up to which part it came.
         held: What rollbacks set aside and is held.
         quarantine: What was refused and is not tried again by itself.
         cutover: Where the cutover stands.
@@ -104,6 +106,7 @@ class Overview(msgspec.Struct, frozen=True):
         obstacle: Why no cutover can be had, None when one can.
         waiting: How many wishes wait.
         wanted: How many slots are to be filled.
+        most: How many could be, with the slot numbers that there are.
         slots: In order.
         leftovers: What is not gone.
         unretired: Superseded epochs that are not retired.
@@ -116,6 +119,8 @@ class Overview(msgspec.Struct, frozen=True):
     epoch: int
     given: int
     committed: Snapshot | None
+    parted: int | None
+    part: Part | None
     held: frozenset[Held]
     quarantine: tuple[Quarantined, ...]
     cutover: cutover.State
@@ -125,9 +130,15 @@ class Overview(msgspec.Struct, frozen=True):
     obstacle: str | None
     waiting: int
     wanted: int
+    most: int
     slots: tuple[SlotPicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
     unretired: tuple[int, ...]
+
+    @property
+    def serving(self) -> frozenset[int]:
+        """The epochs that are authoritative: one, unless a roll in parts is under way."""
+        return frozenset({self.epoch} if self.parted is None else {self.epoch, self.parted})
 
 
 def overview(parts: Parts, start: Start) -> Overview:
@@ -143,6 +154,8 @@ def overview(parts: Parts, start: Start) -> Overview:
         epoch=ledger.epoch,
         given=ledger.given,
         committed=ledger.committed,
+        parted=None if ledger.parted is None else ledger.parted.epoch,
+        part=ledger.part,
         held=ledger.held,
         quarantine=ledger.quarantine,
         cutover=coordinator.state,
@@ -152,7 +165,10 @@ def overview(parts: Parts, start: Start) -> Overview:
         obstacle=coordinator.obstacle,
         waiting=len(parts.wishes.waiting),
         wanted=start.slots,
-        slots=tuple(_slot(slot, _role(slot, parts.children.rolled)) for slot in parts.roster.slots.values()),
+        most=parts.succession.most(run),
+        slots=tuple(
+            _slot(slot, _role(slot, parts.children.rolled, ledger.parted)) for slot in parts.roster.slots.values()
+        ),
         leftovers=tuple(
             LeftoverPicture(
                 leftover.key,
@@ -167,11 +183,13 @@ def overview(parts: Parts, start: Start) -> Overview:
     )
 
 
-def _role(slot: Slot, rolled: int | None) -> Role:
+def _role(slot: Slot, rolled: int | None, parted: Snapshot | None) -> Role:
     if not slot.wanted:
-        replaced = rolled is not None and slot.rolled < rolled
+        heirs = slot.member is not None and slot.member.heirs
+        replaced = heirs or (rolled is not None and slot.rolled < rolled)
         return Role.REPLACED if replaced else Role.SURPLUS
-    return Role.CURRENT if rolled in (None, slot.rolled) else Role.NEXT
+    serving = (None, slot.rolled) if parted is None or parted.rolled != slot.rolled else (rolled,)
+    return Role.CURRENT if rolled in serving else Role.NEXT
 
 
 def _slot(slot: Slot, role: Role) -> SlotPicture:

@@ -36,11 +36,19 @@ class Voting:
 
     def staff(self, run: Run) -> int:
         """How many workers are to serve the candidate."""
+        if run.part is not None:
+            return min(self._children.slots, run.part.number * run.part.size)
         return self._children.slots if run.is_roll else sum(not member.yielding for member in self._roster.members())
 
     def voters(self, run: Run) -> list[Member]:
         """Who has a vote."""
-        return [member for member in self._roster.members() if member.rolled in run.voters and not member.yielding]
+        return [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+
+    @staticmethod
+    def concerns(run: Run, member: Member) -> bool:
+        """Whether a worker is to serve the candidate, or is replaced by it."""
+        chosen = run.part is None or member.rolled == run.rolled or member.worker.slot in run.leaving
+        return member.rolled in run.voters and not member.heirs and chosen
 
     def ask_all(self, run: Run, deadline: float) -> None:
         """Ask every worker to prepare."""
@@ -85,7 +93,7 @@ class Voting:
 
     def nobody_left(self, run: Run) -> bool:
         """Whether a roll has no worker to try it, and will not get one soon."""
-        wanted = self._roster.wanted(run.epoch)
+        wanted = self._roster.wanted(run.rolled)
         return run.is_roll and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float) -> None:
@@ -118,7 +126,8 @@ class Voting:
         if not run.is_roll:
             return member.asked == run.epoch and state is State.SERVING
         # At a first start a worker that was not asked yet tried nothing of the candidate's.
-        return member.rolled == run.epoch and (member.asked == run.epoch or self._ledger.current is not None)
+        tried = member.asked == run.epoch or (self._ledger.current is not None and not member.epoch)
+        return member.rolled == run.rolled and tried
 
     def inquire(self, run: Run) -> None:
         """Have the stacks of those who did not answer written down."""
@@ -149,7 +158,7 @@ class Voting:
         ]
 
     def _understaffed(self, run: Run) -> bool:
-        wanted = [slot for slot in self._roster.wanted(run.epoch) if slot.state is not State.PARKED]
+        wanted = [slot for slot in self._roster.wanted(run.rolled) if slot.state is not State.PARKED]
         return any(slot.member is None for slot in wanted)
 
 

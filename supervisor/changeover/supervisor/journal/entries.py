@@ -76,7 +76,7 @@ def set_aside(told: Iterable[EpochStory]) -> frozenset[str]:
     result: set[str] = set()
     serving = ""
     for story in told:
-        if isinstance(story.decision, Committed):
+        if story.is_whole:
             if serving and story.given.restores is not None:
                 result.add(serving)
             serving = story.given.candidate.digest
@@ -86,24 +86,39 @@ def set_aside(told: Iterable[EpochStory]) -> frozenset[str]:
 
 def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
     """Add everything up to what a starting supervisor must know."""
-    committed = [story for story in told if isinstance(story.decision, Committed)]
+    committed = [story for story in told if story.is_whole]
     undecided = [story.epoch for story in told if story.decision is None]
+    parted = _parted(told)
+    living = {story.epoch for story in (*committed[-1:], *parted)}
     return Recovered(
         journal=journal,
         term=term,
         epoch=max((story.epoch for story in told), default=0),
         committed=committed[-1].given.candidate if committed else None,
         undecided=undecided[-1] if undecided else None,
-        unretired=tuple(story.epoch for story in committed[:-1] if story.retired_at is None),
+        unretired=tuple(
+            story.epoch
+            for story in told
+            if story.is_committed and story.retired_at is None and story.epoch not in living
+        ),
         held=frozenset(committed[-1].given.held) if committed else frozenset(),
         quarantine=_quarantine(told),
+        parted=parted[0].given.candidate if parted else None,
+        part=parted[0].given.part if parted else None,
     )
+
+
+def _parted(told: list[EpochStory]) -> list[EpochStory]:
+    """The last of a roll's committed parts, when neither all workers followed nor it is retired; at most one."""
+    parts = [story for story in told if story.is_committed and not story.is_whole]
+    rolled = max((story.given.candidate.rolled for story in told if story.is_whole), default=0)
+    return [each for each in parts[-1:] if each.retired_at is None and each.given.candidate.rolled > rolled]
 
 
 def _quarantine(told: list[EpochStory]) -> tuple[Quarantined, ...]:
     known: tuple[Quarantined, ...] = ()
     for story in told:
-        if isinstance(story.decision, Committed):
+        if story.is_whole:
             known = quarantine.after_commit(known, story.given.candidate)
         elif isinstance(story.decision, Aborted):
             known = quarantine.after_abort(known, story.given.candidate, story.decision.refusals)

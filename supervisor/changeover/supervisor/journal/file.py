@@ -154,14 +154,14 @@ class JournalFile:
             return tuple(story.given.candidate for story in self._stories("kind = 'EpochGiven'"))
 
     def committed(self) -> tuple[Snapshot, ...]:
-        """Every committed generation that is kept, oldest first: what can be rolled back to.
+        """Every generation that all workers served and that is kept, oldest first: what can be rolled back to.
 
         Raises:
             JournalError: It cannot be read.
         """
         with _naming(self.path):
             told = self._stories("kind IN ('EpochGiven', 'Committed')")
-            return tuple(story.given.candidate for story in told if isinstance(story.decision, Committed))
+            return tuple(story.given.candidate for story in told if story.is_whole)
 
     def set_aside(self) -> frozenset[str]:
         """Digests of kept generations that were rolled back.

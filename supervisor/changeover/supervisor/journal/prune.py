@@ -1,13 +1,14 @@
 """Forget what nobody can ask for any more.
 
-Kept are the newest committed epochs, everything that is undecided, what is not retired and all
-committed after it, and the newest refusals. Committed epochs go oldest first and none is left out.
+Kept are the newest epochs that all workers served, everything that is undecided, what is not retired and all
+committed after it, and the newest refusals. Committed epochs go oldest first and none is left out; the
+parts of a roll go with those before them.
 """
 
 import sqlite3
 from itertools import takewhile
 
-from changeover.supervisor.core.entries import Aborted, Committed
+from changeover.supervisor.core.entries import Aborted
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.journal import entries
 from changeover.supervisor.journal.views import EpochStory
@@ -39,8 +40,11 @@ def forgotten(told: list[EpochStory], keep: int) -> frozenset[int]:
         told: All that is kept now, in the order of the epochs.
         keep: How many committed epochs stay, at least 1.
     """
-    committed = [story for story in told if isinstance(story.decision, Committed)]
+    whole = [story for story in told if story.is_whole]
     aborted = [story.epoch for story in told if isinstance(story.decision, Aborted)]
-    passed = takewhile(lambda story: story.retired_at is not None, committed[:-keep])
+    passed = tuple(takewhile(lambda story: story.retired_at is not None, whole[:-keep]))
+    parts = [story for story in told if story.is_committed and not story.is_whole and story.retired_at is not None]
+    gone = {story.epoch for story in passed}
+    gone |= {story.epoch for story in parts if passed and story.epoch < whole[len(passed)].epoch}
     last = told[-1].epoch if told else 0
-    return frozenset({story.epoch for story in passed} | set(aborted[:-KEEP_ABORTED])) - {last}
+    return frozenset(gone | set(aborted[:-KEEP_ABORTED])) - {last}

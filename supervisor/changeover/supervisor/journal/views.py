@@ -41,6 +41,16 @@ class EpochStory(msgspec.Struct, frozen=True):
         """Its number."""
         return self.given.epoch
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether some workers serve it, or did."""
+        return isinstance(self.decision, Committed)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all workers serve it, or did: it is no part of a roll, or the last one."""
+        return self.is_committed and (self.given.part is None or self.given.part.last)
+
 
 class Totals(msgspec.Struct, frozen=True):
     """Counted since the journal was made; pruning does not change them.

@@ -8,11 +8,11 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-from changeover.supervisor.core import ailments, departures, records
+from changeover.supervisor.core import ailments, departures, records, roll_records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
-from changeover.supervisor.telemetry import unasked, upgrading
+from changeover.supervisor.telemetry import roll_wording, unasked, upgrading
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, named, seconds, size, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
@@ -148,6 +148,11 @@ def _(record: records.WorkerAgreed) -> Worded:
 @word.register
 def _(record: records.WorkerTired) -> Worded:
     return Worded(INFO, f"{_of(record)} is to be replaced: {record.reason}")
+
+
+@word.register
+def _(record: roll_records.ReliefWaits) -> Worded:
+    return Worded(WARNING, f"{_of(record)} is not replaced yet: {record.reason}")
 
 
 @word.register
@@ -376,5 +381,5 @@ def _(record: records.StopBegan) -> Worded:
     return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
 
 
-for _words in (*unasked.WORDS, *upgrading.WORDS):
+for _words in (*unasked.WORDS, *roll_wording.WORDS, *upgrading.WORDS):
     word.register(_words)

@@ -19,7 +19,7 @@ from changeover.workers.protocol.messages import PROTOCOL_VERSION
 
 KEPT = 10
 """Epochs that a journal keeps at the least; the copy loses none by being read."""
-RUNS = "changeover.supervisor.service"
+RUNS = "changeover.supervisor.lifetime"
 """Imports everything that a service consists of."""
 
 

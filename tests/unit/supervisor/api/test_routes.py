@@ -128,6 +128,9 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
         ("POST", "/v1/cutovers", b'{"label": "' + b"x" * 70000 + b'"}', 413, "longer than"),
         ("PUT", "/v1/scale", b'{"slots": 0}', 422, "1 to 256"),
         ("PUT", "/v1/scale", b"", 422, "slots"),
+        ("PUT", "/v1/scale", b'{"slots": 200}', 409, "there is room for 100 now"),
+        ("POST", "/v1/cutovers", b'{"batch": 0}', 422, "batch is '0', but must be a whole number, 1 to 256"),
+        ("POST", "/v1/cutovers", b'{"surge": -1}', 422, "surge is '-1', but must be a whole number, 0 to 256"),
         ("GET", "/v1/epochs/99", None, 404, "does not know epoch 99"),
         ("GET", "/v1/epochs/x", None, 422, "whole number"),
         ("GET", "/v1/workers/9/registry", None, 404, "there are 0, 1, 2, 3"),
@@ -167,6 +170,12 @@ def test_history_leases_and_workers_are_lists_of_views(call: Caller) -> None:
     assert call("GET", "/v1/leases").json["slots"][0]["leases"][0]["path"] == "/live"
     assert call("GET", "/v1/workers").json["epoch"] == 7
     assert call("GET", "/v1/epochs/6").json["refusals"][0]["slot"] == 2
+
+
+def test_nobody_is_scaled_while_a_roll_in_parts_is_under_way(call: Caller) -> None:
+    call.control.parted = True
+    answer = call("PUT", "/v1/scale", b'{"slots": 6}')
+    assert (answer.status, answer.json["type"]) == (409, "in-parts")
 
 
 def test_scale_and_stop_are_accepted(call: Caller) -> None:

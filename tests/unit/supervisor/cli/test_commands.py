@@ -65,6 +65,15 @@ def test_a_refusal_shows_where_why_and_what_next(shell: Shell) -> None:
     assert "`changeover explain 8`" in result.output
 
 
+def test_a_roll_is_asked_for_in_batches_and_with_a_surge(shell: Shell) -> None:
+    assert shell("reload", "--strategy=roll", "--batch=2", "--surge=4").exit_code == Exit.DONE
+    [request] = shell.control.requests
+    assert (request.batch, request.surge, request.allow_partial) == (2, 4, False)
+    assert shell("reload", "--surge=1", "--allow-partial").exit_code == Exit.DONE
+    assert shell.control.requests[-1].allow_partial
+    assert shell("reload", "--batch=0").exit_code == Exit.USAGE
+
+
 def test_a_worker_that_died_of_it_is_not_said_to_serve(shell: Shell) -> None:
     shell.control.refusing = shell.control.dying = True
     assert "nothing changed, epoch 7 serves in 3 of 4 workers" in shell("reload").output
@@ -161,6 +170,13 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert lines[-2].endswith(" as epoch 6, not tried again by watching or schedule")
     assert lines[-1] == "!      3 of 4 slots serve"
     assert (result.exit_code, shell("status", "--check").exit_code) == (Exit.DONE, Exit.REFUSED)
+
+
+def test_status_says_which_slots_serve_which_epoch_in_a_roll_in_parts(shell: Shell) -> None:
+    shell.control.parted = True
+    output = shell("status").output
+    assert "parts  epoch 8 in slots 1 (part 1 of 4), epoch 7 in the others" in output
+    assert "not 7" not in output
 
 
 def test_status_as_json_is_what_the_server_says(shell: Shell) -> None:

@@ -55,3 +55,12 @@ def test_all_that_a_cutover_left_out_is_named_where_its_first_line_could_not() -
     assert named == [f"  {each}" for each in settings]
     few = lines(Committed(3, workers=2, summary=settings[:2]), Workers(2, 2), "changeover reload")
     assert len([*few]) == 1
+
+
+def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
+    parts = ("part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",)
+    told = list(lines(Refused(10, reason="slot 2: does not import", epoch=9, parts=parts), Workers(3, 3), "again"))
+    assert told[:2] == [
+        "refused (exit 1): what had changed is reverted, epoch 10 serves in all 3 workers",
+        "  part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",
+    ]

@@ -154,7 +154,7 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
     bench = Bench()
     bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1),)))
     assert not bench.all(effects.Scan)
-    assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(7), effects.StoreCell(7, 1)]
     assert bench.all(effects.AdoptZygote) == [effects.AdoptZygote(1)]
     bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
     bench.greet(ORPHAN, epoch=7)

@@ -30,6 +30,12 @@ def test_reloads_to_different_interpreters_do_not_merge() -> None:
     assert tickets(next_batch([wish(1), Wish(2, other, 2.0), wish(3), Wish(4, other, 4.0)])) == [1, 3]
 
 
+def test_rolls_that_may_take_more_or_less_room_do_not_merge() -> None:
+    paced = CutoverRequest(Origin(Trigger.COMMAND), batch=2)
+    tight = CutoverRequest(Origin(Trigger.COMMAND), surge=2)
+    assert tickets(next_batch([wish(1), Wish(2, paced, 2.0), Wish(3, tight, 3.0), wish(4)])) == [1, 4]
+
+
 def test_a_merged_reload_takes_all_that_anybody_asked_for() -> None:
     assert merged([wish(1, only=("b",)), wish(2, only=("a",))]).only == ("a", "b")
     assert merged([wish(1, only=("b",)), wish(2)]).only == ()

@@ -154,3 +154,26 @@ def test_a_pointer_that_moves_to_what_was_never_prepared_is_a_bug(bench: Bench) 
     bench.serve(7)
     with pytest.raises(BugFound, match="epoch 9 serves"):
         bench.activated(9)
+
+
+def test_a_new_worker_of_a_part_does_not_ask_what_is_committed_before_its_candidate() -> None:
+    bench = Bench(rolled=8)
+    bench.welcome(None, 9, candidate_rolled=8)
+    bench.feed(events.Built(9))
+    bench.forget()
+    bench.pulse(8)
+    assert not bench.said(messages.Hello)
+    assert not bench.all(effects.Activate)
+    bench.pulse(10)
+    assert bench.said(messages.Hello)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_heartbeat_tells_each_worker_what_is_committed_in_its_part(part: int) -> None:
+    bench = Bench(part=part)
+    bench.serve(7)
+    bench.prepare(8)
+    bench.feed(events.Built(8))
+    bench.forget()
+    bench.pulse(8, parts=(7, 8))
+    assert [effect.epoch for effect in bench.all(effects.Activate)] == ([8] if part else [])

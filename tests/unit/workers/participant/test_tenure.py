@@ -153,3 +153,10 @@ def test_a_worker_that_serves_expects_nobody_before_it_accepts(bench: Bench) -> 
     bench.activated(7)
     bench.built(8)
     assert not bench.all(effects.Expect)
+
+
+def test_successors_of_a_candidate_that_it_refused_take_nothing(old: Bench) -> None:
+    old.prepare(8, rolled=8, successors=(NEXT,))
+    old.feed(events.ConnectFailed(8, NOBODY))
+    old.hand_over(OTHER)
+    assert old.all(effects.HandOver) == [effects.HandOver((OTHER,))]

@@ -94,7 +94,11 @@ class Bench:
         if self.candidate is not None and self.candidate.epoch == epoch:
             self._reach(self.candidate)
             return Known.FOLLOWED
-        return Known.MISSING
+        return Known.FOLLOWED if self._waits_past(epoch) else Known.MISSING
+
+    def _waits_past(self, epoch: int) -> bool:
+        """Whether a new worker was told of a candidate alone: it serves nothing before that is committed."""
+        return self.serving is EMPTY and self.candidate is not None and epoch < self.candidate.epoch
 
     def aborted(self, epoch: int) -> None:
         """`epoch` was not committed and never will be."""

@@ -21,6 +21,7 @@ class Identity(msgspec.Struct, frozen=True):
         journal: The journal it belongs to.
         term: The supervisor's term when it was forked.
         rolled: The epoch whose roll made it: what it can serve.
+        part: The word of the commit cell that it reads.
     """
 
     worker: WorkerId
@@ -29,6 +30,7 @@ class Identity(msgspec.Struct, frozen=True):
     journal: str
     term: int
     rolled: int = 0
+    part: int = 0
 
 
 class Desk:

@@ -33,6 +33,7 @@ class Machine:
     def __init__(self, identity: Identity, patience: Patience) -> None:
         self._desk = Desk(identity)
         self._rolled = identity.rolled
+        self._part = identity.part
         self._residency = Residency()
         self._tenure = Tenure(self._desk)
         self._bench = Bench(self._desk, self._residency, self._tenure)
@@ -55,7 +56,7 @@ class Machine:
             events.TimerFired: lambda event: self._tie.overdue(event.timer),
         }
         self._messages: dict[type[SupervisorMessage], Callable[[Any], None]] = {
-            messages.Pulse: lambda message: self._committed(message.stamp.epoch),
+            messages.Pulse: self._pulse,
             messages.Prepare: self._prepare,
             messages.Commit: self._commit,
             messages.Abort: lambda message: self._aborted(message.stamp.epoch),
@@ -139,6 +140,9 @@ class Machine:
         if epoch > self._bench.settled or self._tenure.yielding:
             self._tenure.asked(epoch, successors)
             self._follow(self._bench.alone(epoch))
+
+    def _pulse(self, message: messages.Pulse) -> None:
+        self._committed(message.parts[self._part] if message.parts else message.stamp.epoch)
 
     def _commit(self, message: messages.Commit) -> None:
         epoch = message.stamp.epoch

@@ -140,6 +140,8 @@ class Tenure:
         if fresh and self.epoch > committed:
             self.epoch, self._successors = 0, ()
             self._desk.put(Disconnect())
+        elif fresh and not self.epoch:
+            self._successors = ()  # of a candidate that it refused
         self._move(Cause.ORDERED)
         known = self._successors
         self._successors = (*known, *(each for each in successors if each not in known))

@@ -68,9 +68,15 @@ class Welcome(FromSupervisor, frozen=True):
 
 
 class Pulse(FromSupervisor, frozen=True):
-    """The supervisor's heartbeat. `stamp.epoch` is the committed epoch."""
+    """The supervisor's heartbeat. `stamp.epoch` is the committed epoch, in several parts the highest.
+
+    Attributes:
+        phase: Where the cutover stands.
+        parts: The committed epoch of each part, as the commit cell has them; empty when there is only one.
+    """
 
     phase: Phase
+    parts: tuple[int, ...] = ()
 
 
 class Prepare(FromSupervisor, frozen=True):

@@ -200,6 +200,8 @@ class Snapshot(msgspec.Struct, frozen=True):
             generation, which is a roll that replaces nobody.
         interpreter: What executes the processes that serve it.
         listen: Addresses that it is served at, as they are configured; empty where nobody said.
+        part: The word of the commit cell that says whether it is committed. A roll in parts changes it, every
+            other cutover keeps it, so a worker reads the same word all its life.
     """
 
     epoch: int
@@ -210,6 +212,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     rolled: int = 0
     interpreter: Interpreter = OWN
     listen: tuple[str, ...] = ()
+    part: int = 0
 
     @property
     def is_roll(self) -> bool:

@@ -97,6 +97,7 @@ class Birth(msgspec.Struct, frozen=True):
         settings: What it shares with its cohort.
         rolled: The epoch whose roll made it: what it can serve.
         stacks: Descriptor of its stacks file, which its zygote made; -1 when there is none.
+        part: The word of the commit cell that it reads.
     """
 
     worker: WorkerId
@@ -106,6 +107,7 @@ class Birth(msgspec.Struct, frozen=True):
     settings: WorkerSettings
     rolled: int = 0
     stacks: int = -1
+    part: int = 0
 
     def told(self, pid: int) -> Told:
         """What the worker says to a supervisor that did not have it forked.

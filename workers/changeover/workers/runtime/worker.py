@@ -79,7 +79,7 @@ class Worker:
         settings, deadlines = birth.settings, birth.settings.deadlines
         attribution.install(loop)
         self._counts = Counts(settings.belongings.counts)
-        self._switch = Switch(SharedCell(settings.belongings.cell), self._on_switched, self._on_stranded)
+        self._switch = Switch(SharedCell(settings.belongings.cell, birth.part), self._on_switched, self._on_stranded)
         self._workshop = Workshop(
             Path(settings.store),
             hook_deadline=deadlines.hook,
@@ -96,7 +96,7 @@ class Worker:
             birth.worker.slot,
             most_connections(settings.max_connections),
         )
-        identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term, birth.rolled)
+        identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term, birth.rolled, birth.part)
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
         self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
         self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
