@@ -7,6 +7,8 @@ from collections import Counter
 from changeover.plugin import CallContext, Request, Response, service
 
 OWN = ("probe", "probe.content", "probe.census")
+SERVERS = "changeover.supervisor."
+"""The server has modules of such names too."""
 
 
 @service
@@ -32,6 +34,6 @@ def belongs(thing: object) -> str:
 
 def own(module: object) -> str:
     """The name that a module of ours has under whatever prefix isolation puts before it; empty for another's."""
-    if not isinstance(module, str):
+    if not isinstance(module, str) or module.startswith(SERVERS):
         return ""
     return next((name for name in OWN if module == name or module.endswith(f".{name}")), "")
