@@ -46,6 +46,8 @@ QUIET = 1.0
 """Seconds between the last request and the look."""
 ROLLED = 30.0
 """Seconds until a roll has ended and only its workers are left."""
+KEPT = 1
+"""Processes that a roll replaced and keeps: the zygote, for the way back."""
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -142,7 +144,7 @@ def roll(binaries: Path) -> list[Look]:
             time.sleep(QUIET)
             server.contents.append("main.py", "\nROLLED = True\n")
             server.hang_up()
-            until(lambda: not any(process.alive for process in old), ROLLED, server.words, pause=0.05)
+            until(lambda: sum(process.alive for process in old) <= KEPT, ROLLED, server.words, pause=0.05)
             _warm(server, WORKERS)
     return watch.looks
 

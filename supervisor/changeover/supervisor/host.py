@@ -124,6 +124,10 @@ class Host:
         self._notifier.hear(record)
         self._commands.hear(record)
 
+    def beat(self) -> None:
+        """Say to the service manager's watchdog that we live, ahead of time."""
+        self._notifier.beat()
+
     def failed(self, reason: str) -> None:
         """Say why there will be no service."""
         self._notifier.say(reason)

@@ -32,6 +32,7 @@ class Replacement:
         copy_journal: Copies the journal into a file.
         feed: Takes what came of it.
         tell: Takes records.
+        beat: Called right before nobody runs for a moment.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Replacement:
         copy_journal: Callable[[Path], Awaitable[None]],
         feed: Callable[[Event], None],
         tell: Callable[[Record], None],
+        beat: Callable[[], None],
     ) -> None:
         self._program = program
         self._handed = handed
         self._copy_journal = copy_journal
         self._feed = feed
         self._tell = tell
+        self._beat = beat
         self._inherited = program.inherited
         self._stopping = ""
         self._becoming: asyncio.TimerHandle | None = None
@@ -100,6 +103,7 @@ class Replacement:
 
     def _execute(self, python: str) -> None:
         log.flush()
+        self._beat()
         try:
             self._program.execute(python, self._handed())
         except NotExecuted as error:

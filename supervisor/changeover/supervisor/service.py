@@ -122,7 +122,7 @@ class Service:
         )
         inherited = -1 if program.handed is None else program.handed.control
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved, inherited)
-        self._replacement = Replacement(program, self._handed, journal.copy, self._driver.feed, self.tell)
+        self._replacement = Replacement(program, self._handed, journal.copy, self._driver.feed, self.tell, host.beat)
         self._watching = Watching(self._loop, beginning, self._desk.request_cutover, self.tell)
         self._scan_thread = ThreadPoolExecutor(1, "scan")
         self._last_call: asyncio.Task[None] | None = None

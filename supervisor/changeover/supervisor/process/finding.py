@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +26,9 @@ from changeover.supervisor.process.stacks import StacksFile
 from changeover.supervisor.process.zygote_process import HeldZygote
 from changeover.workers.link.packets import Packet, receive_packet, send_packet
 from changeover.workers.protocol import belongings, forking
-from changeover.workers.protocol.belongings import AHEAD, ASK, MOST_DESCRIPTORS, Belongings
+from changeover.workers.protocol.belongings import AHEAD, ASK, MOST_DESCRIPTORS
 from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.runtime import counts
 
 ANSWER = 3.0
 """Seconds that all zygotes together have to answer, and all workers, which may be busy with a request."""
@@ -117,22 +118,36 @@ def _answer_of_worker(sock: socket.socket, until: float) -> tuple[belongings.Tol
 
 def _take_worker(place: Place, estate: Estate, told: belongings.Told, packet: Packet) -> None:
     pidfd, stacks, *held = packet.fds
-    if estate.handed_over(told.worker) or not _believed(place, estate, told.belongings, pidfd, held[0]):
+    if estate.handed_over(told.worker) or not _believed(place, estate, pidfd, held):
         packet.close_fds()
         return
     estate.workers.append(FoundWorker(told, pidfd, StacksFile(stacks)))
     estate.take(told.belongings, held)
 
 
-def _believed(place: Place, estate: Estate, held: Belongings, pidfd: int, cell: int) -> bool:
-    """Whether a worker's own process is one of the service's, and its commit cell the one that others read."""
+def _believed(place: Place, estate: Estate, pidfd: int, held: Sequence[int]) -> bool:
+    """Whether a worker's own process is one of the service's, and its commit cell the one that others read.
+
+    What else does not fit would keep the service from starting for as long as that worker lives.
+    """
+    cell, page, *sockets = held
     known = place.runtime / "epoch.cell"
     try:
         expected = os.fstat(estate.cell) if estate.cell is not None else known.stat()
         owner = Path(f"/proc/{_pid_of(pidfd)}").stat().st_uid
     except OSError:
         return False
-    return owner == place.user and os.path.samestat(os.fstat(cell), expected)
+    fits = os.fstat(page).st_size == counts.PAGE and all(map(_listens, sockets))
+    return fits and owner == place.user and os.path.samestat(os.fstat(cell), expected)
+
+
+def _listens(fd: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            stream = sock.type == socket.SOCK_STREAM
+            return stream and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
 
 
 def _pid_of(pidfd: int) -> int:

@@ -40,7 +40,7 @@ class Program:
 
     def keep(self) -> None:
         """Keep what runs, once, beside everything else, for the way back to it; called on the loop."""
-        if self._archive is None:
+        if self._archive is None or (self._archive.done() and self._archive.exception() is not None):
             self._archive = asyncio.ensure_future(asyncio.to_thread(keep_program))
 
     async def rehearse(self, python: str, copy_journal: Callable[[Path], Awaitable[None]], handed: Handed) -> str:
@@ -79,7 +79,6 @@ class Program:
         execute(self._launch, python or self.python, self._archive.result(), handed)
 
     async def _kept(self) -> int:
-        if self._archive is None:
-            self.keep()
+        self.keep()
         assert self._archive is not None
         return await self._archive
