@@ -165,6 +165,7 @@ class Zygote:
         self._supervisor.setblocking(False)
         if self._setup is not None:
             self._introduce()
+        self._show()
 
     def _greet(self) -> None:
         """Tell the supervisor that started this zygote that it is ready; there are no children yet."""
