@@ -159,8 +159,7 @@ class Zygote:
         except OSError:
             return
         if not peer_is_us(accepted, ROOT):
-            accepted.close()
-            return
+            return accepted.close()
         self._supervisor = accepted
         self._supervisor.setblocking(False)
         if self._setup is not None:
