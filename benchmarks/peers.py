@@ -2,7 +2,8 @@
 
 Each server runs the application with four workers and is told to reload with SIGHUP, three times per round (ours ten
 times) with new code each time, always only after the last reload has come to its end. Servers take turns. Then each is
-started afresh and told to reload code that raises on import, and once more code whose startup fails in every process but the first.
+started afresh and told to reload code that raises on import, and once more code whose startup fails in every process
+but the first.
 """
 
 import sys

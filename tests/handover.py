@@ -36,6 +36,7 @@ class Side:
         reception: Takes connections.
         departure: Hands them over.
         waited: How long each had waited that nobody took, in seconds.
+        arrived: Where each connection that was adopted had come in.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Side:
         self.dispatcher = dispatcher
         self.connections = connections
         self.room = 100_000
+        self.arrived: list[object] = []
         self.reception = Reception(
             loop,
             endpoints.handover(runtime, self.worker),
@@ -61,6 +63,7 @@ class Side:
             connections,
             lambda: self.room,
             lambda: (b"nobody's", ()),
+            lambda sock: self.arrived.append(sock.getsockname()),
         )
         self.waited: list[float] = []
         self.departure = Departure(

@@ -120,6 +120,11 @@ def test_every_decision_is_short_and_in_the_list() -> None:
         assert all(f"**{part}.**" in text for part in ("Context", "Decision", "Cost")), path.name
 
 
+def test_the_list_of_decisions_is_in_their_order() -> None:
+    linked = re.findall(r"^\| (\d+) \| \[[^\]]+\]\((\d+)-", (DECISIONS / "README.md").read_text(), re.MULTILINE)
+    assert [number for number, _ in linked] == [page for _, page in linked] == sorted(page for _, page in linked)
+
+
 def test_the_index_has_every_document() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     pages = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "index.md"]

@@ -393,6 +393,26 @@ async def test_a_supervisor_that_starts_again_goes_on_where_what_serves_is_and_c
         await refuses(free)
 
 
+async def test_a_supervisor_that_starts_again_takes_the_later_of_two_sockets_at_one_path(
+    place: Place, free: str, tmp_path: Path
+) -> None:
+    unix, third = f"unix:{tmp_path / 'web.sock'}", unused()
+    place.bind(unix)
+    with pytest.raises(ServerFailed):
+        async with place.server() as server:
+            place.bind(free)
+            assert isinstance(await server.reload(), Committed)
+            await refuses(unix)
+            place.bind(free, unix)
+            assert isinstance(await server.reload(), Committed)
+            await killed(server)
+    async with place.server() as server:
+        place.bind(free, unix, third)
+        assert isinstance(await server.reload(), Committed)
+        await at_rest(server)
+        assert (await asyncio.wait_for(answer(unix), 10.0)).words[1] == "4"
+
+
 async def test_what_was_removed_and_closed_stays_so_when_a_supervisor_starts_again(place: Place, free: str) -> None:
     first = unused()
     place.bind(first)

@@ -437,6 +437,7 @@ async def test_an_orphaned_zygote_takes_a_supervisor_that_reconnects(supervisor:
         os.close(stacks)
         data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
         assert forking.decode_report(data) == forking.Forked(worker(1), note.pid)
+        await until(lambda: "zygote 1 [1 worker]" in str(holder_of_pid(zygote.pid)))
         signal.pidfd_send_signal(fds[0], signal.SIGTERM)
         for fd in fds:
             os.close(fd)

@@ -156,6 +156,8 @@ class Addresses:
         attempt = self._attempt
         wanted = [parse_address(text) for text in addresses]
         await self._until_closed({str(address) for address in wanted}, deadline)
+        if attempt != self._attempt:
+            return
         there, missing = _matched(wanted, self._places())
         for place in there.values():
             self._hold(place)

@@ -161,6 +161,24 @@ async def test_one_that_a_dropped_candidate_wanted_back_goes_on_to_close(bench: 
     assert not listens(old)
 
 
+async def test_one_that_a_candidate_wanted_which_was_dropped_before_it_was_bound_goes_on_to_close() -> None:
+    bench = Bench(ANY, "127.0.0.2:0")
+    quiet, busy = bench.addresses.all().bound
+    waiting = socket.create_connection(busy.sock.getsockname())
+    await bench.move(2, "127.0.0.3:0")
+    await until(lambda: any(place.closing for place in bench.addresses._removed))
+    preparing = asyncio.create_task(bench.addresses.prepare(3, (ANY, "127.0.0.2:0"), 5.0))
+    await asyncio.sleep(0)
+    bench.addresses.drop()
+    await preparing
+    assert bench.addresses.leaving() == (busy.shown,)
+    busy.sock.accept()[0].close()
+    await until(lambda: not bench.addresses.leaving())
+    assert not listens(quiet.shown)
+    waiting.close()
+    bench.addresses.all().close()
+
+
 async def test_what_was_never_bound_changes_nothing_and_is_told(bench: Bench) -> None:
     [old] = bench.addresses.shown()
     bench.addresses.serve(("127.0.0.2:0",))

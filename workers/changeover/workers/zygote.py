@@ -159,12 +159,12 @@ class Zygote:
         except OSError:
             return
         if not peer_is_us(accepted, ROOT):
-            accepted.close()
-            return
+            return accepted.close()
         self._supervisor = accepted
         self._supervisor.setblocking(False)
         if self._setup is not None:
             self._introduce()
+        self._show()
 
     def _greet(self) -> None:
         """Tell the supervisor that started this zygote that it is ready; there are no children yet."""

@@ -8,6 +8,7 @@ from changeover.supervisor.process.errors import ProcessError
 
 DEFAULT_PORT = 8000
 DEFAULT_UNIX_MODE = 0o666
+HIGHEST_DESCRIPTOR = 2**31 - 1
 
 
 class BadAddress(ProcessError):
@@ -79,6 +80,8 @@ def parse_address(text: str) -> Address:
     Raises:
         BadAddress: `text` is none.
     """
+    if "\0" in text:
+        raise BadAddress(text, "it has a null character")
     if text.startswith("unix:"):
         return _parse_unix(text)
     if text.startswith("fd://"):
@@ -103,6 +106,8 @@ def _parse_unix(text: str) -> UnixAddress:
 def _parse_fd(text: str) -> FdAddress | PassedAddress:
     named = text.removeprefix("fd://")
     if named.isascii() and named.isdigit():
+        if int(named) > HIGHEST_DESCRIPTOR:
+            raise BadAddress(text, "no descriptor has so high a number")
         return FdAddress(int(named))
     if not _PASSED.fullmatch(named):
         raise BadAddress(text, "write fd://N with the number of an open descriptor, or fd://NAME as it was passed")

@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +36,7 @@ KILLED = 2.0
 """Seconds until a zygote that was killed is gone."""
 _CREDENTIALS = struct.Struct("3i")
 _PID = re.compile(r"^Pid:\s*(\d+)$", re.MULTILINE)
+_NUMBER = re.compile(r"\d+$", re.ASCII)
 
 T = TypeVar("T")
 
@@ -61,11 +62,13 @@ def find(place: Place) -> Estate:
 
     A zygote that does not answer is killed: it takes no orders, and nobody would hold its workers. A worker that does
     not answer introduces itself as soon as it can. Sockets that nobody listens on are removed.
+
+    The latest are asked first: where an address was removed and came back, what they listen on is what clients find.
     """
     estate = Estate()
-    asked = [_ask_worker(place, path) for path in sorted(place.runtime.glob("worker-*.sock"))]
+    asked = [_ask_worker(place, path) for path in _latest_first(place.runtime.glob("worker-*.sock"))]
     until = time.monotonic() + ANSWER
-    for path in sorted(place.runtime.glob("zygote-*.sock")):
+    for path in _latest_first(place.runtime.glob("zygote-*.sock")):
         if (zygote := _ask_zygote(place, path, until)) is not None:
             estate.zygotes.append(_taken(estate, *zygote))
     until = time.monotonic() + ANSWER
@@ -74,6 +77,16 @@ def find(place: Place) -> Estate:
             if (worker := _answer_of_worker(sock, until)) is not None:
                 _take_worker(place, estate, *worker)
     return estate
+
+
+def _latest_first(paths: Iterable[Path]) -> list[Path]:
+    """Sockets by the numbers in their names; what has none there is not ours, and comes last."""
+
+    def number(path: Path) -> int:
+        found = _NUMBER.search(path.stem)
+        return int(found[0]) if found else -1
+
+    return sorted(paths, key=number, reverse=True)
 
 
 def _ask_zygote(place: Place, path: Path, until: float) -> tuple[forking.Ready, Packet, socket.socket, Path] | None:

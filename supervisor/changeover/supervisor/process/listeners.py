@@ -254,8 +254,9 @@ def _resolve(address: TcpAddress) -> list[tuple[socket.AddressFamily, str]]:
         found = socket.getaddrinfo(
             address.host or "0.0.0.0", address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except socket.gaierror as error:
-        raise CannotListen(address, f"{error.strerror}; write a name that this host resolves, or an address") from error
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else "this is no host's name"
+        raise CannotListen(address, f"{reason}; write a name that this host resolves, or an address") from error
     return list(dict.fromkeys((family, str(sockaddr[0])) for family, _, _, _, sockaddr in found))
 
 

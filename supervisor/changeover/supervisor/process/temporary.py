@@ -8,6 +8,9 @@ from pathlib import Path
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.process.runtime_directory import DirectoryUnfit
 
+NAMED, USUAL = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")
+"""Variables and folders in which Python looks for a place, before it takes the current folder."""
+
 
 def spare_temporary(runtime: Path, account: Account | None) -> dict[str, str]:
     """Say where temporary files can lie, for libraries that ask on import; empty where Python finds a place by itself.
@@ -19,13 +22,21 @@ def spare_temporary(runtime: Path, account: Account | None) -> dict[str, str]:
     Raises:
         DirectoryUnfit: Something else than a folder of its own has the folder's name.
     """
+    if _is_there():
+        return {}
+    folder = runtime / "tmp"
+    _make(folder, account)
+    return {"TMPDIR": str(folder)}
+
+
+def _is_there() -> bool:
+    """Whether Python finds a place that is meant for it; the current folder is not: that is the application's."""
     try:
-        tempfile.gettempdir()
+        found = tempfile.gettempdir()
     except FileNotFoundError:
-        folder = runtime / "tmp"
-        _make(folder, account)
-        return {"TMPDIR": str(folder)}
-    return {}
+        return False
+    meant = (*filter(None, map(os.environ.get, NAMED)), *USUAL)
+    return found in map(os.path.abspath, meant)
 
 
 def _make(folder: Path, account: Account | None) -> None:

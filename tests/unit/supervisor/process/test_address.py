@@ -37,6 +37,8 @@ def test_an_address_is_read_as_people_mean_it(text: str, address: Address) -> No
         ("unix:/run/a?mode=9", "mode=660"),
         ("fd://", "fd://N"),
         ("fd://-1", "fd://N"),
+        ("fd://2147483648", "so high"),
+        ("unix:/run/a\0b", "null"),
     ],
 )
 def test_what_is_no_address_is_refused_with_a_hint(text: str, hint: str) -> None:

@@ -73,9 +73,10 @@ def test_a_host_name_binds_all_its_addresses_on_one_port(bind: Bind) -> None:
     }
 
 
-def test_a_name_that_does_not_resolve_is_refused() -> None:
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "shop..example", ".example", 64 * "x" + ".example"])
+def test_a_name_that_does_not_resolve_is_refused(host: str) -> None:
     with pytest.raises(CannotListen, match="write a name that this host resolves"):
-        Listeners.bind([TcpAddress("no.such.host.invalid", 0)])
+        Listeners.bind([TcpAddress(host, 0)])
 
 
 def test_a_unix_socket_has_the_mode_asked_for_whatever_the_umask(bind: Bind, tmp_path: Path) -> None:

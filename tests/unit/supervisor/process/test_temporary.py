@@ -28,6 +28,18 @@ def test_a_system_with_a_place_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_current_folder_is_no_place_although_python_takes_it_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = tmp_path / "application"
+    application.mkdir()
+    monkeypatch.chdir(application)
+    monkeypatch.setattr(tempfile, "gettempdir", os.getcwd)
+    assert spare_temporary(tmp_path, None) == {"TMPDIR": f"{tmp_path}/tmp"}
+    monkeypatch.setenv("TMPDIR", str(application))
+    assert spare_temporary(tmp_path, None) == {}
+
+
 @pytest.mark.usefixtures("no_place")
 def test_without_one_the_runtime_directory_has_a_private_one(tmp_path: Path) -> None:
     for _ in range(2):

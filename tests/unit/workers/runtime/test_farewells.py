@@ -147,6 +147,41 @@ async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() ->
     second.holder.cancel()
 
 
+async def test_a_request_that_became_a_stream_after_the_deadline_of_streams_ends_with_requests() -> None:
+    told: list[FarewellsSaid] = []
+    late = lease(LeaseKind.HTTP)
+    ending = farewells(DrainDeadlines(http=0.3, stream=0.1, websocket=0.5), set(), told, late)
+    began = asyncio.get_running_loop().time()
+    ending.begin()
+    asyncio.get_running_loop().call_at(began + 0.2, setattr, late, "kind", LeaseKind.STREAM)
+    await until(lambda: over(late))
+    assert asyncio.get_running_loop().time() - began >= 0.3
+    ending.close()
+    assert [(each.kind, each.count) for each in told] == [("stream", 1)]
+
+
+async def test_what_was_asked_to_end_is_left_to_its_cleanup() -> None:
+    told: list[FarewellsSaid] = []
+    slow = lease(LeaseKind.STREAM)
+    cleaned = asyncio.Event()
+
+    async def clean_up_slowly() -> None:
+        try:
+            await held_for_ever()
+        finally:
+            await asyncio.sleep(0.5)
+            cleaned.set()
+
+    assert isinstance(slow.holder, asyncio.Task)
+    slow.holder.cancel()
+    slow.holder = asyncio.get_running_loop().create_task(clean_up_slowly())
+    ending = farewells(DrainDeadlines(http=0.2, stream=0.1, task=0.2, websocket=0.3), set(), told, slow)
+    ending.begin()
+    await until(cleaned.is_set)
+    ending.close()
+    assert [(each.kind, each.count) for each in told] == [("stream", 1)]
+
+
 def test_no_class_ends_after_the_worker_itself_would() -> None:
     loop = asyncio.new_event_loop()
     ending = Farewells(loop, DrainDeadlines(), 30.0, set(), tuple, lambda _: None)

@@ -37,10 +37,15 @@ for name, sockets in {
     "web": tcp(), "own": tcp(), "path": unix(f"{folder}/web.sock"), "other": unix(f"{folder}/own.sock"),
     "link": unix(f"{folder}/runtime/reports.sock"), "handover": unix(f"{folder}/runtime/w.sock", socket.SOCK_SEQPACKET),
     "pair": (*socket.socketpair(), socket.socket(type=socket.SOCK_DGRAM)),
+    "removed": tcp(), "gone": unix(f"{folder}/gone.sock"),
 }.items():
     held |= dict(zip((f"{name} listening", f"{name} accepted", f"{name} client"), sockets))
 ours = [Listener("", held[f"{name} listening"].fileno()) for name in ("web", "path")]
-Offspring(ours, f"{folder}/runtime").install()
+offspring = Offspring(ours, f"{folder}/runtime")
+offspring.install()
+for name in ("removed", "gone"):
+    offspring.note(held[f"{name} accepted"])  # another worker accepted it, at an address that is none any more
+    held.pop(f"{name} listening").close()
 reading, writing = os.pipe()
 if os.fork() == 0:
     kept = [name for name, sock in held.items() if os.readlink(f"/proc/self/fd/{sock.fileno()}") != os.devnull]
@@ -60,6 +65,7 @@ def test_a_child_lets_go_of_what_is_the_workers_and_keeps_what_is_the_applicatio
     ends = ("listening", "accepted", "client")
     assert kept == {
         "web client",
+        "removed client",
         *(f"{name} {end}" for name in ("own", "other", "pair") for end in ends),
     }
 

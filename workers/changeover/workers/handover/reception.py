@@ -43,6 +43,10 @@ RETRY = 0.1
 GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
+def _nobody(adopted: socket.socket) -> None:
+    """Nobody wants to know."""
+
+
 class Reception:
     """Listens on the worker's own socket, and adopts what others hand over.
 
@@ -53,6 +57,7 @@ class Reception:
         connections: Where adopted connections go.
         room: How many more connections this worker may hold; 0 as long as it expects none.
         belongings: What a supervisor is told that did not have this worker forked: a packet, and descriptors beside it.
+        on_arrival: Told of the socket of each connection that is adopted.
 
     Attributes:
         receiver: Decides, and counts what it refused.
@@ -68,6 +73,7 @@ class Reception:
         connections: Connections,
         room: Callable[[], int],
         belongings: Callable[[], tuple[bytes, tuple[int, ...]]],
+        on_arrival: Callable[[socket.socket], None] = _nobody,
     ) -> None:
         self.receiver = Receiver(journal)
         self.malformed = self.strangers = 0
@@ -76,6 +82,7 @@ class Reception:
         self._connections = connections
         self._room = room
         self._belongings = belongings
+        self._on_arrival = on_arrival
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._arrived: dict[tuple[int, int], tuple[socket.socket, Offered]] = {}
@@ -218,6 +225,7 @@ class Reception:
 
     def _adopt(self, effect: effects.Adopt) -> None:
         sock, offer = self._arrived.pop((effect.link, effect.id))
+        self._on_arrival(sock)
         self._connections.adopt(sock, offer.luggage)
 
     def _drop(self, effect: effects.Drop) -> None:

@@ -46,6 +46,7 @@ class Farewells:
         self._leases = leases
         self._report = report
         self._timers: list[asyncio.TimerHandle] = []
+        self._overdue: set[Lease] = set()
         self._said: dict[tuple[LeaseKind, Farewell], list[float]] = {}
         self._reporting: asyncio.TimerHandle | None = None
 
@@ -77,13 +78,18 @@ class Farewells:
             self._tell()
 
     def _end_class(self, kind: LeaseKind) -> None:
-        overdue = sorted((each for each in self._leases() if each.kind is kind), key=lambda lease: lease.since)
-        for number, lease in enumerate(overdue):
-            self._later(moment(number, self.window(kind)), self._end_lease, lease, kind)
+        """A class's deadline passes: what is of it ends, and what came into another one after that one's deadline."""
+        over = frozenset(each for each in LeaseKind if self._deadline(each) <= self._deadline(kind))
+        overdue = [each for each in self._leases() if each.kind in over and each not in self._overdue]
+        self._overdue.update(overdue)
+        for number, lease in enumerate(sorted(overdue, key=lambda lease: lease.since)):
+            self._later(moment(number, self.window(kind)), self._end_lease, lease, over)
 
-    def _end_lease(self, lease: Lease, kind: LeaseKind) -> None:
-        if lease.kind is kind and lease.end("its drain deadline passed"):
-            self._note(kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
+    def _end_lease(self, lease: Lease, over: Collection[LeaseKind]) -> None:
+        if lease.kind not in over:
+            self._overdue.discard(lease)
+        elif lease.end("its drain deadline passed"):
+            self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
 
     def _end_connection(self, connection: Departing) -> None:
         if connection in self._connections:

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Handover:
         stamp: Where in history it stands, whenever asked.
         feed: Takes the answers to `connect`.
         farewells: Says over which time ends are spread, and hears of them.
+        on_arrival: Told of the socket of each connection that is taken in.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Handover:
         stamp: Callable[[], Stamp],
         feed: Callable[[Event], None],
         farewells: Farewells,
+        on_arrival: Callable[[socket.socket], None],
     ) -> None:
         self._loop = loop
         self._birth = birth
@@ -55,7 +58,13 @@ class Handover:
         self._feed = feed
         self._farewells = farewells
         self._reception = Reception(
-            loop, endpoints.handover(self._runtime, birth.worker), birth.journal, connections, room, self._belongings
+            loop,
+            endpoints.handover(self._runtime, birth.worker),
+            birth.journal,
+            connections,
+            room,
+            self._belongings,
+            on_arrival,
         )
         self._pidfd = os.pidfd_open(os.getpid())
         self._departure: Departure | None = None

@@ -28,14 +28,15 @@ def run(birth: Birth) -> int:
         The exit status.
     """
     make_room()
-    Offspring(birth.settings.belongings.listeners, birth.settings.runtime).install()
+    offspring = Offspring(birth.settings.belongings.listeners, birth.settings.runtime)
+    offspring.install()
     ServerHooks(birth).after_fork()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return run_to_end(runner.get_loop(), _live(birth))
+        return run_to_end(runner.get_loop(), _live(birth, offspring))
 
 
-async def _live(birth: Birth) -> int:
-    return await Worker(asyncio.get_running_loop(), birth).live()
+async def _live(birth: Birth, offspring: Offspring) -> int:
+    return await Worker(asyncio.get_running_loop(), birth, offspring.note).live()
 
 
 def run_to_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:

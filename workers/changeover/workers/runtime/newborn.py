@@ -95,9 +95,10 @@ class Newborn:
         return cls(worker, process, pidfd, stacks, begins, pipes, rolled)
 
     def begin(self) -> None:
-        """Let it run: the supervisor holds its pidfd."""
+        """Let it run: the supervisor holds its pidfd. One that was killed before that is reaped like every other."""
         if self._go is not None:
-            os.write(self._go, b"!")
+            with suppress(BrokenPipeError):
+                os.write(self._go, b"!")
             self.give_up()
 
     def give_up(self) -> None:

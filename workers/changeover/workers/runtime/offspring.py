@@ -44,16 +44,17 @@ class Offspring:
     def __init__(self, listeners: Iterable[Listener], runtime: str) -> None:
         self._runtime = f"{runtime}/"
         self._paths: set[str] = set()
-        self._places: list[Place] = []
+        self._places: set[Place] = set()
         for listener in listeners:
             with _borrowed(listener.fd) as sock:
-                self._note(sock)
+                self.note(sock)
 
-    def _note(self, sock: socket.socket) -> None:
+    def note(self, sock: socket.socket) -> None:
+        """Take what is where a socket is for ours: a listener, or a connection of another worker that came here."""
         if sock.family == socket.AF_UNIX:
             self._paths.add(sock.getsockname())
         else:
-            self._places.append(_place(sock))
+            self._places.add(_place(sock))
 
     def install(self) -> None:
         """Have every child that is forked from now on let go of what is ours."""

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,9 +66,12 @@ class Worker:
     Args:
         loop: The running loop.
         birth: Who it is, and whose.
+        on_arrival: Told of the socket of each connection that another worker hands over.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, birth: Birth) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, birth: Birth, on_arrival: Callable[[socket.socket], None]
+    ) -> None:
         self._loop = loop
         self._birth = birth
         self._slot = birth.worker.slot
@@ -105,7 +108,14 @@ class Worker:
             loop, settings.drain, grace, self._connections, self._workshop.leases, self._shell.feed
         )
         self._handover = Handover(
-            loop, birth, self._connections, lambda: self._acceptor.room, self._stamp, self._shell.feed, self._farewells
+            loop,
+            birth,
+            self._connections,
+            lambda: self._acceptor.room,
+            self._stamp,
+            self._shell.feed,
+            self._farewells,
+            on_arrival,
         )
         self._hooks = ServerHooks(birth)
         self._readying: asyncio.Task[None] | None = None
