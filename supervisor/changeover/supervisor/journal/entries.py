@@ -84,8 +84,8 @@ def set_aside(told: Iterable[EpochStory]) -> frozenset[str]:
     return frozenset(result)
 
 
-def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
-    """Add everything up to what a starting supervisor must know."""
+def recovered(journal: str, term: int, epoch: int, told: list[EpochStory]) -> Recovered:
+    """Add everything up to what a starting supervisor must know; `epoch` is the highest that any entry names."""
     committed = [story for story in told if story.is_whole]
     undecided = [story.epoch for story in told if story.decision is None]
     parted = _parted(told)
@@ -93,7 +93,7 @@ def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
     return Recovered(
         journal=journal,
         term=term,
-        epoch=max((story.epoch for story in told), default=0),
+        epoch=epoch,
         committed=committed[-1].given.candidate if committed else None,
         undecided=undecided[-1] if undecided else None,
         unretired=tuple(
