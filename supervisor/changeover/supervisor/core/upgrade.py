@@ -120,8 +120,12 @@ class Upgrade:
                 self._coordinator.resume()
 
     def review(self) -> None:
-        """Go on once no cutover runs."""
-        if TABLE.lists(self.state, Cause.QUIET) and self._coordinator.state is cutover.State.IDLE:
+        """Go on once no cutover runs; not at all where the one that is waited for turns out to be done in parts."""
+        if not TABLE.lists(self.state, Cause.QUIET):
+            return
+        if self._coordinator.in_parts:
+            self.refused(IN_PARTS)
+        elif self._coordinator.state is cutover.State.IDLE:
             assert self._request is not None
             self._move(Cause.QUIET)
             self._out.cancel_timer(_TIMER)

@@ -235,6 +235,19 @@ def test_the_supervisor_is_not_upgraded_meanwhile(bench: Bench) -> None:
     assert "a roll in parts is under way" in decided.refused
 
 
+def test_an_upgrade_that_waits_for_a_scan_is_refused_when_that_leads_to_parts() -> None:
+    bench = Bench()
+    bench.come_up(3)
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, surge=1, allow_partial=True)))
+    bench.feed(events.UpgradeRequested(9, RELOAD.origin, ""), events.ImageRehearsed("2.0"))
+    bench.find(snapshot(2, rolled=2))
+    [decided] = bench.all(effects.UpgradeDecided)
+    assert "a roll in parts is under way" in decided.refused
+    through(bench)
+    assert isinstance(bench.outcomes()[1], Committed)
+    assert not bench.all(effects.ExecuteImage)
+
+
 def test_a_dry_run_says_what_memory_a_part_needs_and_not_what_all_would() -> None:
     bench = Bench()
     bench.come_up(3)
