@@ -160,6 +160,7 @@ class Partial:
         if parted is None or committed is None or part is None:
             return None
         mine = self._mine(parted)
+        self._redirect(parted, committed)
         self._children.dismiss([slot.number for slot in mine if self._serves_nobody(slot)], "its part is reverted")
         self._relieve([slot for slot in mine if slot.state is State.SERVING], committed, part)
         for slot in mine:
@@ -167,6 +168,13 @@ class Partial:
         if any(slot.state not in LEAVING for slot in self._mine(parted)):
             return None
         return self._join(committed)
+
+    def _redirect(self, parted: Snapshot, committed: Snapshot) -> None:
+        """Whoever leaves and counted on the workers of the parts, or is one, hands over to those who stay."""
+        for slot in self._roster.in_state(State.STOPPING):
+            member = slot.member
+            if member is not None and member.told is None and parted.rolled in (member.rolled, member.heirs):
+                member.heirs = committed.rolled
 
     def _serves_nobody(self, slot: Slot) -> bool:
         """Whether its worker accepts nothing yet; one of a former supervisor is given the time to say so."""

@@ -203,16 +203,38 @@ def test_the_outcome_says_what_became_of_each_part(bench: Bench) -> None:
     assert (outcome.epoch, outcome.serving, outcome.refusals[0].refusal) == (3, 4, NO)
 
 
-def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:
-    serve(bench, 2)
-    leave(bench, 2)
+def crash(bench: Bench) -> None:
+    """The worker of the part dies, and so do those that take its place."""
     for _ in range(4):
         bench.feed(events.WorkerExited(new(bench)[0], -11))
         bench.fire(Timer(TimerKind.CHILD, 3))
         bench.feed(events.WorkerForked(new(bench)[0], 77))
     bench.feed(events.WorkerExited(new(bench)[0], -11))
+
+
+def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    crash(bench)
     bench.fire(HEARTBEAT)
     assert [record.reason for record in bench.told(PartsReverting)] == ["the workers of a part exited again and again"]
+
+
+def test_whoever_a_part_replaced_and_has_not_left_hands_over_to_those_who_stay_once_it_is_reverted(bench: Bench) -> None:
+    serve(bench, 2)
+    replaced, *staying = old(bench)
+    bench.hear(replaced, messages.Yielding, 1)
+    crash(bench)
+    bench.fire(HEARTBEAT)
+    for worker in staying:
+        bench.hear(worker, messages.Prepared, 3)
+        bench.hear(worker, messages.Activated, 3)
+    bench.fire(HEARTBEAT)
+    assert bench.view.parted is None
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    [order] = bench.said(messages.HandOver)
+    assert set(order.successors) == set(staying)
 
 
 def test_a_part_serves_and_is_not_on_standby_and_whoever_it_replaced_hands_over(bench: Bench) -> None:
