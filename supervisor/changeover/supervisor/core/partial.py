@@ -31,7 +31,8 @@ from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.snapshot import Snapshot
 
 CRASHES = "the workers of a part exited again and again"
-"""Why a part is reverted that nobody refused."""
+NOBODY = "a worker of a part exited, and the zygote that would fork another was lost again and again"
+"""Why parts are reverted that nobody refused."""
 
 
 class Step(enum.Enum):
@@ -125,10 +126,23 @@ class Partial:
         if committed.epoch > parted.epoch:
             return Step.RETURN
         mine = self._mine(parted)
-        if self.plan is None or self.plan.failure is not None or any(slot.state is State.PARKED for slot in mine):
+        if self.plan is None or self._failed(self.plan, mine, parted):
             return Step.REVERT
         settled = all(slot.wanted for slot in self._roster.slots.values())
         return Step.ADVANCE if settled and all(slot.state is State.SERVING for slot in mine) else Step.WAIT
+
+    def _failed(self, plan: Plan, mine: list[Slot], parted: Snapshot) -> bool:
+        """Whether a part was refused, or its workers cannot be had any more: that counts as a refusal."""
+        if plan.failure is None and any(slot.state is State.PARKED for slot in mine):
+            plan.failure = outcome.Refused(self._ledger.epoch, reason=CRASHES)
+        elif plan.failure is None and self._is_hopeless(parted.rolled) and any(slot.member is None for slot in mine):
+            plan.failure = outcome.Refused(self._ledger.epoch, reason=NOBODY)
+        return plan.failure is not None
+
+    def _is_hopeless(self, rolled: int) -> bool:
+        """Whether nobody can be had of a roll, as far as can be seen."""
+        zygote = self._zygotes.of_roll(rolled)
+        return zygote is not None and zygote.failing
 
     def advance(self, epoch: int) -> tuple[Part, CutoverRequest, Candidate] | None:
         """The next part, numbered `epoch`."""
@@ -150,9 +164,9 @@ class Partial:
         return request, Candidate(msgspec.structs.replace(committed, epoch=epoch), summary, committed.epoch)
 
     def _why(self) -> str:
-        if self.plan is None:
+        if self.plan is None or self.plan.failure is None:
             return "the supervisor that began it did not end it"
-        return CRASHES if self.plan.failure is None else self.plan.failure.reason
+        return self.plan.failure.reason
 
     def give_back(self) -> tuple[Run, outcome.Outcome] | None:
         """Let the workers of the parts leave, as room is; who is told what, once all of them know."""
@@ -188,9 +202,8 @@ class Partial:
         self._children.kept = min(slots, len(self._roster.wanted(committed.rolled)) + max(0, room))
         self._children.scale(slots)
         rest = self._roster.wanted(committed.rolled)
-        zygote = self._zygotes.of_roll(committed.rolled)
         # Whoever cannot be had is not waited for: those who serve take over all the same.
-        hopeless = zygote is not None and zygote.failing
+        hopeless = self._is_hopeless(committed.rolled)
         relieved = sum(hopeless or slot.state in (State.SERVING, State.PARKED) for slot in rest) + len(serving) - slots
         for slot in serving[: max(0, relieved)]:
             if self._children.leaving.tell_to_hand_over(slot, "its part is reverted", committed.rolled):
@@ -213,7 +226,7 @@ class Partial:
         parts = tuple(
             f"{part} (epoch {number}) was committed, and reverted by epoch {epoch}" for part, number in plan.parts
         )
-        failure = plan.failure or outcome.Refused(epoch, reason=CRASHES)
+        failure = plan.failure or outcome.Refused(epoch)
         return msgspec.structs.replace(failure, serving=epoch, parts=parts)
 
     def abandon(self, why: str, ending: outcome.Outcome | None = None) -> tuple[Run, outcome.Outcome] | None:

@@ -220,6 +220,20 @@ def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> N
     assert [record.reason for record in bench.told(PartsReverting)] == ["the workers of a part exited again and again"]
 
 
+def test_a_part_whose_worker_died_and_whose_zygote_cannot_be_had_any_more_is_reverted(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    [worker] = new(bench)
+    bench.feed(events.WorkerExited(worker, -9))
+    for _ in range(5):
+        bench.feed(events.ZygoteLost(bench.cohorts[-1], "cannot preload"))
+        bench.fire(Timer(TimerKind.CHILD, worker.slot))
+        bench.fire(Timer(TimerKind.ZYGOTE, bench.cohorts[-1]))
+    bench.fire(HEARTBEAT)
+    [reverting] = bench.told(PartsReverting)
+    assert "the zygote that would fork another was lost again and again" in reverting.reason
+
+
 def test_whoever_a_part_replaced_and_has_not_left_hands_over_to_those_who_stay_once_it_is_reverted(bench: Bench) -> None:
     serve(bench, 2)
     replaced, *staying = old(bench)
