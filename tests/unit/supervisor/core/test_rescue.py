@@ -138,6 +138,20 @@ def test_it_is_done_once(bench: Bench) -> None:
     assert wished(bench) == []
 
 
+def test_what_somebody_rolled_back_is_not_taken_again_when_what_serves_instead_crashes(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(2, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.find_only(back(3).snapshot)
+    bench.preload()
+    come_up(bench, 3)
+    for worker in crew(bench, 2):
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.forget()
+    slots = [worker.slot for worker in crew(bench, 3)]
+    for _ in range(2):
+        crash(bench, *slots)
+    assert wished(bench) == []
+
+
 def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(bench: Bench) -> None:
     crash_all(bench)
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
