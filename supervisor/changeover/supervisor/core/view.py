@@ -97,6 +97,7 @@ class Overview(msgspec.Struct, frozen=True):
         committed: The generation that is authoritative by the journal.
         parted: The epoch that some workers serve of a roll in parts, while others serve `epoch`; None otherwise.
         part: Up to which part it came.
+        in_parts: Whether a roll in parts is under way, its first part included.
         held: What rollbacks set aside and is held.
         quarantine: What was refused and is not tried again by itself.
         cutover: Where the cutover stands.
@@ -121,6 +122,7 @@ class Overview(msgspec.Struct, frozen=True):
     committed: Snapshot | None
     parted: int | None
     part: Part | None
+    in_parts: bool
     held: frozenset[Held]
     quarantine: tuple[Quarantined, ...]
     cutover: cutover.State
@@ -156,6 +158,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         committed=ledger.committed,
         parted=None if ledger.parted is None else ledger.parted.epoch,
         part=ledger.part,
+        in_parts=coordinator.in_parts,
         held=ledger.held,
         quarantine=ledger.quarantine,
         cutover=coordinator.state,

@@ -264,6 +264,13 @@ def test_nobody_is_scaled_or_relieved_meanwhile(bench: Bench) -> None:
     assert bench.view.wanted == 3
 
 
+def test_it_is_known_for_one_from_its_first_part_on_until_its_last_one_serves(bench: Bench) -> None:
+    assert bench.view.in_parts
+    assert bench.view.parted is None
+    through(bench)
+    assert not bench.view.in_parts
+
+
 def test_the_supervisor_is_not_upgraded_meanwhile(bench: Bench) -> None:
     serve(bench, 2)
     bench.feed(events.UpgradeRequested(9, RELOAD.origin, ""))
