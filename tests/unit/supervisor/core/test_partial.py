@@ -234,7 +234,7 @@ def test_a_part_whose_worker_died_and_whose_zygote_cannot_be_had_any_more_is_rev
     assert "the zygote that would fork another was lost again and again" in reverting.reason
 
 
-def test_whoever_a_part_replaced_and_has_not_left_hands_over_to_those_who_stay_once_it_is_reverted(bench: Bench) -> None:
+def test_whoever_a_part_replaced_hands_over_to_those_who_stay_once_it_is_reverted(bench: Bench) -> None:
     serve(bench, 2)
     replaced, *staying = old(bench)
     bench.hear(replaced, messages.Yielding, 1)

@@ -12,7 +12,7 @@ from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import Interpreter, Snapshot
+from changeover.workers.protocol.snapshot import Interpreter
 from tests.machines import RELOAD, Bench, snapshot
 
 SEGFAULT = -11
@@ -233,25 +233,41 @@ def test_the_end_of_the_service_ends_the_kept_zygote_too(bench: Bench) -> None:
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1, 2]
 
 
-def test_a_zygote_that_inherited_other_sockets_is_not_the_one_that_is_wanted() -> None:
+def move(*addresses: str) -> Bench:
+    """One roll after the other, each to other addresses, whoever is replaced leaves."""
     bench = Bench()
     bench.boot()
-    for epoch in (1, 2):
+    for epoch, address in enumerate(addresses, 1):
         if epoch > 1:
-            bench.feed(events.CutoverRequested(1, RELOAD))
-        bench.find_only(msgspec.structs.replace(snapshot(epoch, rolled=epoch), listen=(f"shop:{epoch}",)))
+            bench.feed(events.CutoverRequested(epoch, RELOAD))
+        bench.find_only(msgspec.structs.replace(snapshot(epoch, rolled=epoch), listen=(address,)))
         bench.feed(events.Bound(epoch))
         bench.preload()
         come_up(bench, epoch)
-    for worker in crew(bench, 1):
-        bench.feed(events.WorkerExited(worker, 0))
+        for worker in crew(bench, epoch - 1):
+            bench.feed(events.WorkerExited(worker, 0))
+    return bench
+
+
+def moved_back(epoch: int) -> Candidate:
+    found = back(epoch)
+    return msgspec.structs.replace(found, snapshot=msgspec.structs.replace(found.snapshot, listen=("shop:1",)))
+
+
+def test_a_zygote_that_inherited_other_sockets_is_not_the_one_that_is_wanted() -> None:
+    bench = move("shop:1", "shop:2")
     crash_all(bench)
     bench.forget()
-    bench.feed(events.Scanned(3, msgspec.structs.replace(back(3), snapshot=moved_back())))
+    bench.feed(events.Scanned(3, moved_back(3)))
     assert bench.all(effects.Bind) == [effects.Bind(3, ("shop:1",))]
     bench.feed(events.Bound(3))
     assert [start.rolled for start in bench.all(effects.StartZygote)] == [3]
 
 
-def moved_back() -> Snapshot:
-    return msgspec.structs.replace(back(3).snapshot, listen=("shop:1",))
+def test_nor_is_it_when_what_serves_is_where_the_content_that_is_wanted_back_was() -> None:
+    bench = move("shop:1", "shop:2", "shop:1")
+    bench.feed(events.CutoverRequested(9, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.forget()
+    bench.feed(events.Scanned(4, moved_back(4)))
+    assert not bench.all(effects.Bind)
+    assert [start.rolled for start in bench.all(effects.StartZygote)] == [4]
