@@ -191,8 +191,9 @@ def _role(slot: Slot, rolled: int | None, parted: Snapshot | None) -> Role:
         heirs = slot.member is not None and slot.member.heirs
         replaced = heirs or (rolled is not None and slot.rolled < rolled)
         return Role.REPLACED if replaced else Role.SURPLUS
-    serving = (None, slot.rolled) if parted is None or parted.rolled != slot.rolled else (rolled,)
-    return Role.CURRENT if rolled in serving else Role.NEXT
+    if parted is not None and parted.rolled == slot.rolled:
+        return Role.NEXT if slot.fresh else Role.CURRENT
+    return Role.CURRENT if rolled in (None, slot.rolled) else Role.NEXT
 
 
 def _slot(slot: Slot, role: Role) -> SlotPicture:

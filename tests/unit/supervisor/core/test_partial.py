@@ -257,6 +257,16 @@ def test_a_part_serves_and_is_not_on_standby_and_whoever_it_replaced_hands_over(
     assert roles == {0: Role.REPLACED, 1: Role.CURRENT, 2: Role.CURRENT, 3: Role.CURRENT}
 
 
+def test_the_workers_of_the_next_part_are_on_standby_until_it_serves(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    bench.fire(HEARTBEAT)
+    roles = {slot.slot: slot.role for slot in bench.view.slots}
+    assert roles == {0: Role.NEXT, 1: Role.CURRENT, 2: Role.CURRENT, 3: Role.CURRENT}
+    serve(bench, 3)
+    assert {slot.slot for slot in bench.view.slots if slot.role is Role.CURRENT} == {0, 2, 3}
+
+
 def test_nobody_is_scaled_or_relieved_meanwhile(bench: Bench) -> None:
     serve(bench, 2)
     bench.feed(events.ScaleRequested(5))
