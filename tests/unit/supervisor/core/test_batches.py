@@ -107,6 +107,14 @@ def test_a_surge_below_what_a_roll_needs_is_refused_before_anything_happens(aski
     assert bench.cohorts == [1]
 
 
+def test_without_an_extra_worker_there_are_no_parts_and_what_is_advised_is_one(asking: Asking) -> None:
+    bench = asking(surge=0, allow_partial=True)
+    bench.find(snapshot(2, rolled=2))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.endswith("or allow 1 and let parts of them serve one after the other (--allow-partial)")
+
+
 def test_a_surge_that_is_large_enough_and_one_in_a_swap_are_no_matter(asking: Asking) -> None:
     bench = asking(surge=4)
     bench.find(snapshot(2, rolled=2))
