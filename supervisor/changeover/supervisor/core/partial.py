@@ -235,7 +235,8 @@ class Partial:
         if plan is None or ending is not None:
             return None if plan is None or ending is None else (plan.first, ending)
         parts = tuple(f"{part} (epoch {number}) was committed, and is to be reverted" for part, number in plan.parts)
-        return plan.first, outcome.Refused(self._ledger.epoch, reason=why, summary=plan.first.summary, parts=parts)
+        failure = plan.failure or outcome.Refused(self._ledger.epoch, reason=why, summary=plan.first.summary)
+        return plan.first, msgspec.structs.replace(failure, serving=self._ledger.epoch, parts=parts)
 
     def _mine(self, parted: Snapshot) -> list[Slot]:
         return [slot for slot in self._roster.slots.values() if slot.rolled == parted.rolled]

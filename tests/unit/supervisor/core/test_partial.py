@@ -212,6 +212,16 @@ def crash(bench: Bench) -> None:
     bench.feed(events.WorkerExited(new(bench)[0], -11))
 
 
+def test_a_stop_on_the_way_back_does_not_hide_why_a_part_was_refused(bench: Bench) -> None:
+    refuse(bench)
+    bench.fire(HEARTBEAT)
+    bench.feed(events.StopRequested())
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert (outcome.reason, outcome.refusals[0].refusal) == ("slot 0: does not import", NO)
+    assert outcome.parts == ("part 1 of 3 (epoch 2) was committed, and is to be reverted",)
+
+
 def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:
     serve(bench, 2)
     leave(bench, 2)
