@@ -148,6 +148,8 @@ class _Handlers:
             self._out.ignore(message.worker, type(message).__name__, verdict.value)
         elif isinstance(message, messages.Hello):
             self._parts.reception.hello(message)
+        elif self._parts.reception.follows_another(message.worker):
+            self._start.outranked(message.stamp.term)
         else:
             self._parts.reception.report(message)
 
