@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core import ailments, effects, events
+from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
@@ -173,11 +174,12 @@ def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
 def test_workers_that_cannot_be_forked_did_not_crash(bench: Bench) -> None:
     for worker in bench.living():
         bench.feed(events.WorkerExited(worker, SEGFAULT))
-    for slot in (2, 3) * 3:
+    for slot in (2, 3) * 4:
         bench.fire(Timer(TimerKind.CHILD, slot))
         for each in bench.view.slots:
             if each.slot == slot and each.worker is not None:
                 bench.feed(events.ForkFailed(each.worker, "no memory"))
+    assert {slot.state for slot in bench.view.slots} == {State.PARKED}
     assert wished(bench) == []
 
 
