@@ -246,7 +246,7 @@ class _Handlers:
             return
         self._out.tell(Scaled(self._start.slots, event.slots))
         self._start.scale(event.slots)
-        self._parts.coordinator.preparing.recount()
+        self._parts.coordinator.preparing.scaled()
 
     def _upgrade(self, event: events.UpgradeRequested) -> None:
         if self._parts.shutdown.begun:
