@@ -57,6 +57,7 @@ class Plan:
         found: What every part serves.
         parts: The parts that were committed, with their numbers.
         failure: How a part was refused; None while all went well.
+        crashed: Whether that is because its workers crash, which nobody refused.
     """
 
     first: Run
@@ -64,6 +65,7 @@ class Plan:
     found: Candidate
     parts: list[tuple[Part, int]]
     failure: outcome.Refused | None = None
+    crashed: bool = False
 
 
 class Partial:
@@ -131,10 +133,16 @@ class Partial:
         settled = all(slot.wanted for slot in self._roster.slots.values())
         return Step.ADVANCE if settled and all(slot.state is State.SERVING for slot in mine) else Step.WAIT
 
+    @property
+    def set_aside(self) -> Snapshot | None:
+        """What is reverted because it crashes: it is held, as after a rollback, where a refusal would quarantine it."""
+        return self._ledger.parted if self.plan is not None and self.plan.crashed else None
+
     def _failed(self, plan: Plan, mine: list[Slot], parted: Snapshot) -> bool:
         """Whether a part was refused, or its workers cannot be had any more: that counts as a refusal."""
         if plan.failure is None and any(slot.state is State.PARKED for slot in mine):
             plan.failure = outcome.Refused(self._ledger.epoch, reason=CRASHES)
+            plan.crashed = any(slot.crashes for slot in mine)
         elif plan.failure is None and self._is_hopeless(parted.rolled) and any(slot.member is None for slot in mine):
             plan.failure = outcome.Refused(self._ledger.epoch, reason=NOBODY)
         return plan.failure is not None

@@ -17,6 +17,7 @@ from changeover.supervisor.core.entries import (
     TermBegun,
 )
 from changeover.supervisor.journal.views import EpochStory, Line
+from changeover.workers.protocol.snapshot import Snapshot
 
 _decoder: msgspec.json.Decoder[JournalEntry] = msgspec.json.Decoder(JournalEntry)
 
@@ -117,9 +118,11 @@ def _parted(told: list[EpochStory]) -> list[EpochStory]:
 
 def _quarantine(told: list[EpochStory]) -> tuple[Quarantined, ...]:
     known: tuple[Quarantined, ...] = ()
+    before: Snapshot | None = None
     for story in told:
         if story.is_whole:
-            known = quarantine.after_commit(known, story.given.candidate)
+            known = quarantine.after_commit(known, story.given.candidate, before)
+            before = story.given.candidate
         elif isinstance(story.decision, Aborted):
             known = quarantine.after_abort(known, story.given.candidate, story.decision.refusals)
     return known

@@ -230,6 +230,23 @@ def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> N
     assert [record.reason for record in bench.told(PartsReverting)] == ["the workers of a part exited again and again"]
 
 
+def test_what_crashed_in_a_part_is_held_so_that_nothing_takes_it_again_by_itself(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    crash(bench)
+    bench.fire(HEARTBEAT)
+    for worker in old(bench):
+        bench.hear(worker, messages.Prepared, 3)
+    assert [held.ref.name for held in bench.view.held] == ["pricing"]
+
+
+def test_what_was_refused_in_a_part_is_quarantined_and_not_held(bench: Bench) -> None:
+    refuse(bench)
+    go_back(bench)
+    assert not bench.view.held
+    assert [known.digest for known in bench.view.quarantine] == [snapshot(2).digest]
+
+
 def test_a_part_whose_worker_died_and_whose_zygote_cannot_be_had_any_more_is_reverted(bench: Bench) -> None:
     serve(bench, 2)
     leave(bench, 2)
