@@ -242,11 +242,11 @@ class Invariants:
         self.shunned = {(name, version) for name, version in self.shunned if name not in changed}
 
     def _rescued_once(self, entry: EpochGiven) -> None:
-        """Nobody asked for the way back, so there is no way back from it."""
+        """There is no way back from a way back: what that set aside is held."""
         if entry.origin.trigger is Trigger.RESCUE:
             journal = self.world.journal
             serving = journal.given[journal.given[journal.committed].candidate.rolled]
-            require(serving.origin.trigger is not Trigger.RESCUE, 11, f"epoch {entry.epoch} rescues from a rescue")
+            require(serving.restores is None, 11, f"epoch {entry.epoch} rescues from a rollback")
 
     # ---- after every step ----
 

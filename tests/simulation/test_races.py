@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import child, cutover
+from changeover.supervisor.core import boot, child, cutover
 from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.holding import contents
 from changeover.supervisor.core.outcome import Action, Committed, Refused, SilentWorkers, Unchanged
@@ -17,6 +17,7 @@ from tests.simulation.journal import JOURNAL, Mood
 from tests.simulation.plan import Fault
 from tests.simulation.stories import Story
 from tests.simulation.worker import Life, Worker
+from tests.simulation.world import DEADLINES
 
 
 @pytest.fixture
@@ -180,6 +181,21 @@ def test_a_restarted_supervisor_aborts_what_was_undecided_and_reuses_no_number(s
     outcome = story.outcome(story.ask_again())
     assert isinstance(outcome, Committed)
     assert outcome.serving == 3
+
+
+def test_workers_live_on_when_a_term_that_could_not_be_written_is_begun_again(story: Story) -> None:
+    story.rest()
+    there = [worker.worker for worker in story.living()]
+    story.journal.mood = lambda _: Mood.FAILS
+    for _ in range(2):
+        story.lose_supervisor()
+        story.run(story.agenda.now + 0.2)
+        story.boot()
+        story.until(lambda: story.supervisor.machine.view().start is boot.State.READ_ONLY, "it could not be written")
+        story.run(story.agenda.now + 1.0)
+    story.run(story.agenda.now + 2 * DEADLINES.boot)
+    assert [worker.worker for worker in story.living()] == there
+    assert {slot.state for slot in story.supervisor.machine.view().slots} == {child.State.SERVING}
 
 
 def test_a_worker_forked_in_prepare_has_a_vote(story: Story) -> None:

@@ -232,7 +232,7 @@ class Desk:
         overview = self._picture()
         if overview.stopping is not shutdown.State.RUNNING:
             raise Stopping
-        if overview.parted is not None:
+        if overview.in_parts:
             raise InParts
         if slots > max(overview.most, overview.wanted):
             raise NoRoom(slots, overview.most)

@@ -65,8 +65,8 @@ class Activation:
             joined, self._children.kept = self._ledger.join(), None
         self._tell(run, successors)
         if run.is_roll:
-            # There is no way back from the way back: what crashed is not kept.
-            self._succession.serve(snapshot, None if run.rescues else previous)
+            # There is no way back from a way back: what somebody, or a rescue, set aside is held.
+            self._succession.serve(snapshot, None if run.goes_back else previous)
         for left in (previous, joined):
             if left is not None:
                 self._retirement.supersede(left, snapshot)

@@ -251,7 +251,8 @@ class Coordinator:
         if self._ledger.parted is None and self._succession.in_parts(found.snapshot, request):
             found = self._partial.begin(run, request, found, request.surge or 1)
         then_held = holding.after_rollback if run.goes_back else holding.after_reload
-        run.held = holding.in_order(then_held(self._ledger.held, self._ledger.committed, found.snapshot))
+        left = self._partial.set_aside or self._ledger.committed
+        run.held = holding.in_order(then_held(self._ledger.held, left, found.snapshot))
         run.candidate = found
         run.times.registered = self._out.now
         self._progress.move(Cause.CANDIDATE)

@@ -59,9 +59,10 @@ class Hanging:
         if not self._deadline or request is None or request.age < self._deadline:
             if member.hangs:
                 slot.note = ""
-            member.inquired, member.hangs = None, ""
+            if member.inquired is not None:
+                member.inquired, member.hangs, member.stacks = None, "", ""
         elif member.inquired is None:
-            member.inquired = self._out.now
+            member.inquired, member.stacks = self._out.now, ""
             self._out.put(DumpStacks(member.worker))
         elif not member.hangs and (member.stacks or self._out.now - member.inquired >= self._inquire):
             self._tell(slot, member, request)

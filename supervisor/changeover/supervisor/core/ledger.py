@@ -120,7 +120,7 @@ class Ledger:
         """Make `snapshot` authoritative, hold `held` from here on, and return what was authoritative before."""
         previous, self.committed, self.revealed = self.committed, snapshot, True
         self.held = frozenset(held)
-        self.quarantine = quarantine.after_commit(self.quarantine, snapshot)
+        self.quarantine = quarantine.after_commit(self.quarantine, snapshot, previous)
         return previous
 
     def relisten(self, addresses: tuple[str, ...]) -> None:

@@ -148,6 +148,8 @@ class _Handlers:
             self._out.ignore(message.worker, type(message).__name__, verdict.value)
         elif isinstance(message, messages.Hello):
             self._parts.reception.hello(message)
+        elif self._parts.reception.follows_another(message.worker):
+            self._start.outranked(message.stamp.term)
         else:
             self._parts.reception.report(message)
 
@@ -244,7 +246,7 @@ class _Handlers:
             return
         self._out.tell(Scaled(self._start.slots, event.slots))
         self._start.scale(event.slots)
-        self._parts.coordinator.preparing.recount()
+        self._parts.coordinator.preparing.scaled()
 
     def _upgrade(self, event: events.UpgradeRequested) -> None:
         if self._parts.shutdown.begun:

@@ -31,7 +31,8 @@ from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.snapshot import Snapshot
 
 CRASHES = "the workers of a part exited again and again"
-"""Why a part is reverted that nobody refused."""
+NOBODY = "a worker of a part exited, and the zygote that would fork another was lost again and again"
+"""Why parts are reverted that nobody refused."""
 
 
 class Step(enum.Enum):
@@ -56,6 +57,7 @@ class Plan:
         found: What every part serves.
         parts: The parts that were committed, with their numbers.
         failure: How a part was refused; None while all went well.
+        crashed: Whether that is because its workers crash, which nobody refused.
     """
 
     first: Run
@@ -63,6 +65,7 @@ class Plan:
     found: Candidate
     parts: list[tuple[Part, int]]
     failure: outcome.Refused | None = None
+    crashed: bool = False
 
 
 class Partial:
@@ -125,10 +128,29 @@ class Partial:
         if committed.epoch > parted.epoch:
             return Step.RETURN
         mine = self._mine(parted)
-        if self.plan is None or self.plan.failure is not None or any(slot.state is State.PARKED for slot in mine):
+        if self.plan is None or self._failed(self.plan, mine, parted):
             return Step.REVERT
         settled = all(slot.wanted for slot in self._roster.slots.values())
         return Step.ADVANCE if settled and all(slot.state is State.SERVING for slot in mine) else Step.WAIT
+
+    @property
+    def set_aside(self) -> Snapshot | None:
+        """What is reverted because it crashes: it is held, as after a rollback, where a refusal would quarantine it."""
+        return self._ledger.parted if self.plan is not None and self.plan.crashed else None
+
+    def _failed(self, plan: Plan, mine: list[Slot], parted: Snapshot) -> bool:
+        """Whether a part was refused, or its workers cannot be had any more: that counts as a refusal."""
+        if plan.failure is None and any(slot.state is State.PARKED for slot in mine):
+            plan.failure = outcome.Refused(self._ledger.epoch, reason=CRASHES)
+            plan.crashed = any(slot.crashes for slot in mine)
+        elif plan.failure is None and self._is_hopeless(parted.rolled) and any(slot.member is None for slot in mine):
+            plan.failure = outcome.Refused(self._ledger.epoch, reason=NOBODY)
+        return plan.failure is not None
+
+    def _is_hopeless(self, rolled: int) -> bool:
+        """Whether nobody can be had of a roll, as far as can be seen."""
+        zygote = self._zygotes.of_roll(rolled)
+        return zygote is not None and zygote.failing
 
     def advance(self, epoch: int) -> tuple[Part, CutoverRequest, Candidate] | None:
         """The next part, numbered `epoch`."""
@@ -150,9 +172,9 @@ class Partial:
         return request, Candidate(msgspec.structs.replace(committed, epoch=epoch), summary, committed.epoch)
 
     def _why(self) -> str:
-        if self.plan is None:
+        if self.plan is None or self.plan.failure is None:
             return "the supervisor that began it did not end it"
-        return CRASHES if self.plan.failure is None else self.plan.failure.reason
+        return self.plan.failure.reason
 
     def give_back(self) -> tuple[Run, outcome.Outcome] | None:
         """Let the workers of the parts leave, as room is; who is told what, once all of them know."""
@@ -160,6 +182,7 @@ class Partial:
         if parted is None or committed is None or part is None:
             return None
         mine = self._mine(parted)
+        self._redirect(parted, committed)
         self._children.dismiss([slot.number for slot in mine if self._serves_nobody(slot)], "its part is reverted")
         self._relieve([slot for slot in mine if slot.state is State.SERVING], committed, part)
         for slot in mine:
@@ -167,6 +190,13 @@ class Partial:
         if any(slot.state not in LEAVING for slot in self._mine(parted)):
             return None
         return self._join(committed)
+
+    def _redirect(self, parted: Snapshot, committed: Snapshot) -> None:
+        """Whoever leaves and counted on the workers of the parts, or is one, hands over to those who stay."""
+        for slot in self._roster.in_state(State.STOPPING):
+            member = slot.member
+            if member is not None and member.told is None and parted.rolled in (member.rolled, member.heirs):
+                member.heirs = committed.rolled
 
     def _serves_nobody(self, slot: Slot) -> bool:
         """Whether its worker accepts nothing yet; one of a former supervisor is given the time to say so."""
@@ -180,9 +210,8 @@ class Partial:
         self._children.kept = min(slots, len(self._roster.wanted(committed.rolled)) + max(0, room))
         self._children.scale(slots)
         rest = self._roster.wanted(committed.rolled)
-        zygote = self._zygotes.of_roll(committed.rolled)
         # Whoever cannot be had is not waited for: those who serve take over all the same.
-        hopeless = zygote is not None and zygote.failing
+        hopeless = self._is_hopeless(committed.rolled)
         relieved = sum(hopeless or slot.state in (State.SERVING, State.PARKED) for slot in rest) + len(serving) - slots
         for slot in serving[: max(0, relieved)]:
             if self._children.leaving.tell_to_hand_over(slot, "its part is reverted", committed.rolled):
@@ -205,7 +234,7 @@ class Partial:
         parts = tuple(
             f"{part} (epoch {number}) was committed, and reverted by epoch {epoch}" for part, number in plan.parts
         )
-        failure = plan.failure or outcome.Refused(epoch, reason=CRASHES)
+        failure = plan.failure or outcome.Refused(epoch)
         return msgspec.structs.replace(failure, serving=epoch, parts=parts)
 
     def abandon(self, why: str, ending: outcome.Outcome | None = None) -> tuple[Run, outcome.Outcome] | None:
@@ -214,7 +243,8 @@ class Partial:
         if plan is None or ending is not None:
             return None if plan is None or ending is None else (plan.first, ending)
         parts = tuple(f"{part} (epoch {number}) was committed, and is to be reverted" for part, number in plan.parts)
-        return plan.first, outcome.Refused(self._ledger.epoch, reason=why, summary=plan.first.summary, parts=parts)
+        failure = plan.failure or outcome.Refused(self._ledger.epoch, reason=why, summary=plan.first.summary)
+        return plan.first, msgspec.structs.replace(failure, serving=self._ledger.epoch, parts=parts)
 
     def _mine(self, parted: Snapshot) -> list[Slot]:
         return [slot for slot in self._roster.slots.values() if slot.rolled == parted.rolled]

@@ -83,6 +83,14 @@ class Preparing:
             run.refusals.append(SlotRefusal(-1, 0, refusal))
             self._fail(headline(run.refusals))
 
+    def scaled(self) -> None:
+        """Another number of workers is wanted: a roll that is still making its own makes as many."""
+        run = self._progress.run
+        if run is not None and run.fresh and run.part is None and self._progress.state is State.PREPARING:
+            self._succession.staff(run)
+            self._out.set_timer(self._timer(run), self._patience(run))
+        self.recount()
+
     def repeat(self) -> None:
         """Ask those again who did not answer."""
         if self._progress.run is not None and self._progress.state in OPEN:

@@ -34,11 +34,14 @@ def after_abort(known: Quarantine, candidate: Snapshot | None, refusals: Iterabl
     return (*(each for each in known if each.digest != fresh.digest), fresh)[-MOST:]
 
 
-def after_commit(known: Quarantine, committed: Snapshot) -> Quarantine:
+def after_commit(known: Quarantine, committed: Snapshot, before: Snapshot | None = None) -> Quarantine:
     """What is quarantined once `committed` serves: a plugin that got new content since is judged anew.
 
-    Of several commits the latest says it all, so that none of them has to be remembered.
+    Of several commits the latest says it all, so that none of them has to be remembered. One of what served `before`,
+    as when parts are reverted, judges nothing anew.
     """
+    if before is not None and before.digest == committed.digest:
+        return known
     since = {unit.key.ref.name: unit.key.since for unit in _plugins(committed)}
     return tuple(each for each in known if each.blamed and all(since.get(name, 0) < each.epoch for name in each.blamed))
 

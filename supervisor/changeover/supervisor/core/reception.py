@@ -187,6 +187,17 @@ class Reception:
 
     # ---- reporting ----
 
+    def follows_another(self, worker: WorkerId) -> bool:
+        """Whether a worker that was taken over follows a supervisor whose term is the same as ours.
+
+        A term that could not be written is begun again by the next supervisor, so who heard of it misses the change: it
+        reports, and never introduces itself.
+        """
+        slot = self._roster.find(worker)
+        if slot is None or slot.member is None or slot.member.greeted or not slot.member.adopted:
+            return False
+        return self._out.now - slot.member.since > self._policy.rhythm.silence
+
     def report(self, message: WorkerMessage) -> None:
         """A worker reports; it must have introduced itself."""
         slot = self._roster.find(message.worker)

@@ -5,7 +5,7 @@ two of them. What tells is that every slot lost its worker, and lost the next on
 them to leave, and no other content was committed since.
 """
 
-from changeover.supervisor.core import ailments, child, outcome
+from changeover.supervisor.core import ailments, outcome
 from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.ledger import Ledger
@@ -69,7 +69,7 @@ class Rescue:
 
 
 def _crashes(slot: Slot) -> bool:
-    return slot.crashes >= AGAIN or slot.state is child.State.PARKED
+    return slot.crashes >= AGAIN
 
 
 def _reason(crew: tuple[Slot, ...]) -> str:

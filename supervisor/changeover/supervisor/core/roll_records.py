@@ -4,11 +4,11 @@ from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
 
 
 class ScaleRefused(Record, frozen=True):
-    """More workers are wanted than there are slot numbers for: nothing changed.
+    """Another number of workers is wanted and cannot be had now: nothing changed.
 
     Attributes:
         slots: How many were wanted.
-        reason: How many can be had, and why no more.
+        reason: Why, and how many can be had where room is the reason.
     """
 
     slots: int

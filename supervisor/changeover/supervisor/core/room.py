@@ -30,9 +30,10 @@ def roll_refused(slots: int, free: int) -> str:
 
 def surge_refused(slots: int, surge: int) -> str:
     """Why a roll does not begin that may have only `surge` extra workers, for people."""
+    parts = "let parts of them serve one after the other (--allow-partial)"
     return (
         f"all workers are replaced at one instant, so a roll needs as many extra workers as there are: {slots}, where"
-        f" {surge} are allowed; allow as many, or let parts of them serve one after the other (--allow-partial)"
+        f" {surge} are allowed; allow as many, or {parts if surge else f'allow 1 and {parts}'}"
     )
 
 

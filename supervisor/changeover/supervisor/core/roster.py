@@ -35,6 +35,7 @@ class Member:
         inquired: When its stacks were asked for because a request of it is over its deadline; None while none is.
         hangs: What it hangs at, once operators know.
         heirs: The roll whose workers take over from it, where that is not told by what is committed for all; else 0.
+        adopted: Whether a former supervisor ordered it.
     """
 
     worker: WorkerId
@@ -57,6 +58,7 @@ class Member:
     inquired: float | None = None
     hangs: str = ""
     heirs: int = 0
+    adopted: bool = False
 
     @property
     def incarnation(self) -> int:

@@ -1,6 +1,6 @@
 """What a scan's result amounts to."""
 
-from changeover.supervisor.core.entries import Quarantined, SlotRefusal, Trigger
+from changeover.supervisor.core.entries import Quarantined, SlotRefusal
 from changeover.supervisor.core.holding import brought_back
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outcome import (
@@ -88,8 +88,3 @@ def is_held(found: Candidate, request: CutoverRequest, ledger: Ledger) -> bool:
     """Whether the candidate has what was rolled back: a change, `--force` or a rollback to its epoch brings it back."""
     taken = request.force or request.action is Action.ROLLBACK
     return not taken and bool(brought_back(ledger.held, ledger.committed, found.snapshot))
-
-
-def at_boot(request: CutoverRequest | None) -> bool:
-    """Whether nobody asked but the start itself."""
-    return request is not None and request.origin.trigger is Trigger.BOOT

@@ -90,7 +90,7 @@ class Succession:
             self._children.words[run.rolled] = run.snapshot.part
             self._zygotes.want(run.snapshot)
             pace = None if run.request is None else run.request.batch
-            run.fresh = self._children.staff(run.rolled, self._count(run), pace)
+            run.fresh |= self._children.staff(run.rolled, self._count(run), pace)
             for number in run.fresh:
                 self._roster.slots[number].fresh = True
 

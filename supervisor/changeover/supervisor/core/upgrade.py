@@ -84,7 +84,7 @@ class Upgrade:
 
     def ask(self, request: UpgradeRequested) -> None:
         """Somebody wants it; refused while another one runs, and where no cutover could be had either."""
-        reason = IN_PARTS if self._coordinator.in_parts else self._coordinator.obstacle
+        reason = self._obstacle
         if self.state is not State.NONE:
             reason = "an upgrade is under way already"
         if reason is not None:
@@ -97,9 +97,11 @@ class Upgrade:
 
     def rehearsed(self, version: str) -> None:
         """The new program is fit."""
-        if TABLE.lists(self.state, Cause.REHEARSED) and self._coordinator.in_parts:
-            self.refused(IN_PARTS)
-        elif TABLE.lists(self.state, Cause.REHEARSED):
+        if not TABLE.lists(self.state, Cause.REHEARSED):
+            return
+        if (reason := self._obstacle) is not None:
+            self.refused(reason)
+        else:
             self._version = version
             self._move(Cause.REHEARSED)
             self._coordinator.pause(OBSTACLE)
@@ -120,8 +122,13 @@ class Upgrade:
                 self._coordinator.resume()
 
     def review(self) -> None:
-        """Go on once no cutover runs."""
-        if TABLE.lists(self.state, Cause.QUIET) and self._coordinator.state is cutover.State.IDLE:
+        """Go on once no cutover runs; not at all where the one that is waited for turns out to be done in parts."""
+        if not TABLE.lists(self.state, Cause.QUIET):
+            return
+        reason = self._obstacle
+        if reason is not None and reason != OBSTACLE:
+            self.refused(reason)
+        elif self._coordinator.state is cutover.State.IDLE:
             assert self._request is not None
             self._move(Cause.QUIET)
             self._out.cancel_timer(_TIMER)
@@ -138,6 +145,10 @@ class Upgrade:
             self.review()
         elif self.state is State.RETREATING:
             self.refused("the cutover that runs can neither be ended nor aborted; `changeover status` shows it")
+
+    @property
+    def _obstacle(self) -> str | None:
+        return IN_PARTS if self._coordinator.in_parts else self._coordinator.obstacle
 
     def _decline(self, request: UpgradeRequested, reason: str) -> None:
         self._out.tell(UpgradeRefused(reason))

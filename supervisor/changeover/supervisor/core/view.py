@@ -97,6 +97,7 @@ class Overview(msgspec.Struct, frozen=True):
         committed: The generation that is authoritative by the journal.
         parted: The epoch that some workers serve of a roll in parts, while others serve `epoch`; None otherwise.
         part: Up to which part it came.
+        in_parts: Whether a roll in parts is under way, its first part included.
         held: What rollbacks set aside and is held.
         quarantine: What was refused and is not tried again by itself.
         cutover: Where the cutover stands.
@@ -121,6 +122,7 @@ class Overview(msgspec.Struct, frozen=True):
     committed: Snapshot | None
     parted: int | None
     part: Part | None
+    in_parts: bool
     held: frozenset[Held]
     quarantine: tuple[Quarantined, ...]
     cutover: cutover.State
@@ -156,6 +158,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         committed=ledger.committed,
         parted=None if ledger.parted is None else ledger.parted.epoch,
         part=ledger.part,
+        in_parts=coordinator.in_parts,
         held=ledger.held,
         quarantine=ledger.quarantine,
         cutover=coordinator.state,
@@ -188,8 +191,9 @@ def _role(slot: Slot, rolled: int | None, parted: Snapshot | None) -> Role:
         heirs = slot.member is not None and slot.member.heirs
         replaced = heirs or (rolled is not None and slot.rolled < rolled)
         return Role.REPLACED if replaced else Role.SURPLUS
-    serving = (None, slot.rolled) if parted is None or parted.rolled != slot.rolled else (rolled,)
-    return Role.CURRENT if rolled in serving else Role.NEXT
+    if parted is not None and parted.rolled == slot.rolled:
+        return Role.NEXT if slot.fresh else Role.CURRENT
+    return Role.CURRENT if rolled in (None, slot.rolled) else Role.NEXT
 
 
 def _slot(slot: Slot, role: Role) -> SlotPicture:

@@ -19,7 +19,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter, Snapshot
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
 from changeover.workers.protocol.table import Table
 
 
@@ -73,8 +73,7 @@ class Zygote:
 
     Args:
         rolled: The epoch whose roll made it.
-        application: What it preloads.
-        interpreter: What executes it.
+        content: What it is for first: the application that it preloads, what executes it, the sockets that it inherits.
         number: Takes the number of the next cohort.
 
     Attributes:
@@ -84,8 +83,7 @@ class Zygote:
     """
 
     __slots__ = (
-        "_application", "_children", "_exits", "_interpreter", "_number", "_out", "_policy",
-        "cohort", "rolled", "state",
+        "_children", "_content", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state",
     )  # fmt: skip
 
     def __init__(
@@ -94,15 +92,13 @@ class Zygote:
         children: Children,
         out: Outbox,
         rolled: int,
-        application: ApplicationSpec | None,
-        interpreter: Interpreter,
+        content: Snapshot,
         number: Callable[[], int],
     ) -> None:
         self._policy = policy
         self._children = children
         self._out = out
-        self._application = application
-        self._interpreter = interpreter
+        self._content = content
         self._number = number
         self._exits: tuple[float, ...] = ()
         self.rolled = rolled
@@ -175,9 +171,10 @@ class Zygote:
 
     def has_loaded(self, snapshot: Snapshot) -> bool:
         """Whether it is what a new zygote for `snapshot` would become."""
-        wanted = snapshot.interpreter
-        executes = (self._interpreter.python, self._interpreter.version) == (wanted.python, wanted.version)
-        return executes and _digest(self._application) == _digest(snapshot.application)
+        made, wanted = self._content.interpreter, snapshot.interpreter
+        executes = (made.python, made.version) == (wanted.python, wanted.version)
+        preloaded = _digest(self._content.application) == _digest(snapshot.application)
+        return executes and preloaded and snapshot.listens_as(self._content)
 
     def recall(self, rolled: int) -> None:
         """Let it take orders again, for the workers of another roll."""
@@ -197,7 +194,8 @@ class Zygote:
 
     def _start(self) -> None:
         self.cohort = self._number()
-        self._out.put(StartZygote(self.cohort, self.rolled, self._application, self._interpreter))
+        preloads, executes = self._content.application, self._content.interpreter
+        self._out.put(StartZygote(self.cohort, self.rolled, preloads, executes))
         self._wait()
 
     def _wait(self) -> None:

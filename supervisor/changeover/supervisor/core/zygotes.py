@@ -128,8 +128,7 @@ class Zygotes:
         return not self._zygotes
 
     def _make(self, rolled: int, snapshot: Snapshot) -> Zygote:
-        preloads, executes = snapshot.application, snapshot.interpreter
-        zygote = Zygote(self._policy, self._children, self._out, rolled, preloads, executes, self._next)
+        zygote = Zygote(self._policy, self._children, self._out, rolled, snapshot, self._next)
         self._zygotes[rolled] = zygote
         return zygote
 

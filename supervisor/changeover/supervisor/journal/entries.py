@@ -17,6 +17,7 @@ from changeover.supervisor.core.entries import (
     TermBegun,
 )
 from changeover.supervisor.journal.views import EpochStory, Line
+from changeover.workers.protocol.snapshot import Snapshot
 
 _decoder: msgspec.json.Decoder[JournalEntry] = msgspec.json.Decoder(JournalEntry)
 
@@ -84,8 +85,8 @@ def set_aside(told: Iterable[EpochStory]) -> frozenset[str]:
     return frozenset(result)
 
 
-def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
-    """Add everything up to what a starting supervisor must know."""
+def recovered(journal: str, term: int, epoch: int, told: list[EpochStory]) -> Recovered:
+    """Add everything up to what a starting supervisor must know; `epoch` is the highest that any entry names."""
     committed = [story for story in told if story.is_whole]
     undecided = [story.epoch for story in told if story.decision is None]
     parted = _parted(told)
@@ -93,7 +94,7 @@ def recovered(journal: str, term: int, told: list[EpochStory]) -> Recovered:
     return Recovered(
         journal=journal,
         term=term,
-        epoch=max((story.epoch for story in told), default=0),
+        epoch=epoch,
         committed=committed[-1].given.candidate if committed else None,
         undecided=undecided[-1] if undecided else None,
         unretired=tuple(
@@ -117,9 +118,11 @@ def _parted(told: list[EpochStory]) -> list[EpochStory]:
 
 def _quarantine(told: list[EpochStory]) -> tuple[Quarantined, ...]:
     known: tuple[Quarantined, ...] = ()
+    before: Snapshot | None = None
     for story in told:
         if story.is_whole:
-            known = quarantine.after_commit(known, story.given.candidate)
+            known = quarantine.after_commit(known, story.given.candidate, before)
+            before = story.given.candidate
         elif isinstance(story.decision, Aborted):
             known = quarantine.after_abort(known, story.given.candidate, story.decision.refusals)
     return known

@@ -120,7 +120,8 @@ class JournalFile:
         with _naming(self.path):
             terms = entries.rows(self._connection, "kind = 'TermBegun'")
             term = max((line.entry.term for line in terms if isinstance(line.entry, TermBegun)), default=0)
-            return entries.recovered(self.id, term, self._stories())
+            (epoch,) = self._connection.execute("SELECT coalesce(max(epoch), 0) FROM entries").fetchone()
+            return entries.recovered(self.id, term, epoch, self._stories())
 
     def history(self, limit: int) -> tuple[EpochStory, ...]:
         """The latest `limit` epochs, newest first.

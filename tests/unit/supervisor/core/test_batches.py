@@ -51,6 +51,17 @@ def test_not_more_than_a_batch_boots_at_once_and_the_next_comes_when_one_has_pre
     assert len(new(bench)) == 4
 
 
+def test_more_workers_that_are_wanted_meanwhile_are_made_and_prepare_before_anybody_is_replaced(asking: Asking) -> None:
+    bench = asking(slots=2, batch=1)
+    bench.find(snapshot(2, rolled=2))
+    bench.feed(events.ScaleRequested(3))
+    for number in range(3):
+        assert bench.view.cutover.value == "preparing"
+        prepare(bench, new(bench)[number])
+    assert bench.view.cutover.value == "agreeing"
+    assert len(new(bench)) == 3
+
+
 def test_nobody_is_asked_to_hand_over_before_the_last_batch_has_prepared(asking: Asking) -> None:
     bench = asking(batch=1)
     bench.find(snapshot(2, rolled=2))
@@ -105,6 +116,14 @@ def test_a_surge_below_what_a_roll_needs_is_refused_before_anything_happens(aski
     assert (outcome.epoch, outcome.refusals[0].refusal.fault) == (None, Fault.CONFIG)
     assert not bench.entries()
     assert bench.cohorts == [1]
+
+
+def test_without_an_extra_worker_there_are_no_parts_and_what_is_advised_is_one(asking: Asking) -> None:
+    bench = asking(surge=0, allow_partial=True)
+    bench.find(snapshot(2, rolled=2))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.endswith("or allow 1 and let parts of them serve one after the other (--allow-partial)")
 
 
 def test_a_surge_that_is_large_enough_and_one_in_a_swap_are_no_matter(asking: Asking) -> None:

@@ -103,6 +103,32 @@ def test_a_request_that_ends_after_all_is_nobody_s_business_any_more(bench: Benc
     assert not bench.all(effects.Fork)
 
 
+def test_what_it_did_at_an_earlier_request_is_not_told_of_a_later_one(bench: Bench) -> None:
+    stuck, _ = bench.workers
+    owes(bench, stuck)
+    beat(bench)
+    answer(bench)
+    is_well(bench, stuck)
+    beat(bench)
+    owes(bench, stuck)
+    beat(bench, 2)
+    assert asked(bench) == [stuck, stuck]
+    assert not bench.told(ailments.WorkerHangs)
+
+
+def test_one_that_is_killed_later_is_asked_anew_what_it_does(bench: Bench) -> None:
+    stuck, other = bench.workers
+    owes(bench, stuck)
+    beat(bench)
+    answer(bench)
+    is_well(bench, stuck)
+    beat(bench)
+    for _ in range(70):
+        is_well(bench, other)
+        beat(bench)
+    assert asked(bench) == [stuck, stuck]
+
+
 def test_a_younger_request_is_waited_for(bench: Bench) -> None:
     owes(bench, bench.workers[0], DEADLINE - 1)
     beat(bench, 5)

@@ -203,22 +203,95 @@ def test_the_outcome_says_what_became_of_each_part(bench: Bench) -> None:
     assert (outcome.epoch, outcome.serving, outcome.refusals[0].refusal) == (3, 4, NO)
 
 
-def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:
-    serve(bench, 2)
-    leave(bench, 2)
+def crash(bench: Bench) -> None:
+    """The worker of the part dies, and so do those that take its place."""
     for _ in range(4):
         bench.feed(events.WorkerExited(new(bench)[0], -11))
         bench.fire(Timer(TimerKind.CHILD, 3))
         bench.feed(events.WorkerForked(new(bench)[0], 77))
     bench.feed(events.WorkerExited(new(bench)[0], -11))
+
+
+def test_a_stop_on_the_way_back_does_not_hide_why_a_part_was_refused(bench: Bench) -> None:
+    refuse(bench)
+    bench.fire(HEARTBEAT)
+    bench.feed(events.StopRequested())
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert (outcome.reason, outcome.refusals[0].refusal) == ("slot 0: does not import", NO)
+    assert outcome.parts == ("part 1 of 3 (epoch 2) was committed, and is to be reverted",)
+
+
+def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    crash(bench)
     bench.fire(HEARTBEAT)
     assert [record.reason for record in bench.told(PartsReverting)] == ["the workers of a part exited again and again"]
+
+
+def test_what_crashed_in_a_part_is_held_so_that_nothing_takes_it_again_by_itself(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    crash(bench)
+    bench.fire(HEARTBEAT)
+    for worker in old(bench):
+        bench.hear(worker, messages.Prepared, 3)
+    assert [held.ref.name for held in bench.view.held] == ["pricing"]
+
+
+def test_what_was_refused_in_a_part_is_quarantined_and_not_held(bench: Bench) -> None:
+    refuse(bench)
+    go_back(bench)
+    assert not bench.view.held
+    assert [known.digest for known in bench.view.quarantine] == [snapshot(2).digest]
+
+
+def test_a_part_whose_worker_died_and_whose_zygote_cannot_be_had_any_more_is_reverted(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    [worker] = new(bench)
+    bench.feed(events.WorkerExited(worker, -9))
+    for _ in range(5):
+        bench.feed(events.ZygoteLost(bench.cohorts[-1], "cannot preload"))
+        bench.fire(Timer(TimerKind.CHILD, worker.slot))
+        bench.fire(Timer(TimerKind.ZYGOTE, bench.cohorts[-1]))
+    bench.fire(HEARTBEAT)
+    [reverting] = bench.told(PartsReverting)
+    assert "the zygote that would fork another was lost again and again" in reverting.reason
+
+
+def test_whoever_a_part_replaced_hands_over_to_those_who_stay_once_it_is_reverted(bench: Bench) -> None:
+    serve(bench, 2)
+    replaced, *staying = old(bench)
+    bench.hear(replaced, messages.Yielding, 1)
+    crash(bench)
+    bench.fire(HEARTBEAT)
+    for worker in staying:
+        bench.hear(worker, messages.Prepared, 3)
+        bench.hear(worker, messages.Activated, 3)
+    bench.fire(HEARTBEAT)
+    assert bench.view.parted is None
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    [order] = bench.said(messages.HandOver)
+    assert set(order.successors) == set(staying)
 
 
 def test_a_part_serves_and_is_not_on_standby_and_whoever_it_replaced_hands_over(bench: Bench) -> None:
     serve(bench, 2)
     roles = {slot.slot: slot.role for slot in bench.view.slots}
     assert roles == {0: Role.REPLACED, 1: Role.CURRENT, 2: Role.CURRENT, 3: Role.CURRENT}
+
+
+def test_the_workers_of_the_next_part_are_on_standby_until_it_serves(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    bench.fire(HEARTBEAT)
+    roles = {slot.slot: slot.role for slot in bench.view.slots}
+    assert roles == {0: Role.NEXT, 1: Role.CURRENT, 2: Role.CURRENT, 3: Role.CURRENT}
+    serve(bench, 3)
+    assert {slot.slot for slot in bench.view.slots if slot.role is Role.CURRENT} == {0, 2, 3}
 
 
 def test_nobody_is_scaled_or_relieved_meanwhile(bench: Bench) -> None:
@@ -228,11 +301,31 @@ def test_nobody_is_scaled_or_relieved_meanwhile(bench: Bench) -> None:
     assert bench.view.wanted == 3
 
 
+def test_it_is_known_for_one_from_its_first_part_on_until_its_last_one_serves(bench: Bench) -> None:
+    assert bench.view.in_parts
+    assert bench.view.parted is None
+    through(bench)
+    assert not bench.view.in_parts
+
+
 def test_the_supervisor_is_not_upgraded_meanwhile(bench: Bench) -> None:
     serve(bench, 2)
     bench.feed(events.UpgradeRequested(9, RELOAD.origin, ""))
     [decided] = bench.all(effects.UpgradeDecided)
     assert "a roll in parts is under way" in decided.refused
+
+
+def test_an_upgrade_that_waits_for_a_scan_is_refused_when_that_leads_to_parts() -> None:
+    bench = Bench()
+    bench.come_up(3)
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, surge=1, allow_partial=True)))
+    bench.feed(events.UpgradeRequested(9, RELOAD.origin, ""), events.ImageRehearsed("2.0"))
+    bench.find(snapshot(2, rolled=2))
+    [decided] = bench.all(effects.UpgradeDecided)
+    assert "a roll in parts is under way" in decided.refused
+    through(bench)
+    assert isinstance(bench.outcomes()[1], Committed)
+    assert not bench.all(effects.ExecuteImage)
 
 
 def test_a_dry_run_says_what_memory_a_part_needs_and_not_what_all_would() -> None:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core import ailments, effects, events
+from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
@@ -12,7 +13,7 @@ from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import Interpreter, Snapshot
+from changeover.workers.protocol.snapshot import Interpreter
 from tests.machines import RELOAD, Bench, snapshot
 
 SEGFAULT = -11
@@ -138,6 +139,20 @@ def test_it_is_done_once(bench: Bench) -> None:
     assert wished(bench) == []
 
 
+def test_what_somebody_rolled_back_is_not_taken_again_when_what_serves_instead_crashes(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(2, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.find_only(back(3).snapshot)
+    bench.preload()
+    come_up(bench, 3)
+    for worker in crew(bench, 2):
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.forget()
+    slots = [worker.slot for worker in crew(bench, 3)]
+    for _ in range(2):
+        crash(bench, *slots)
+    assert wished(bench) == []
+
+
 def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(bench: Bench) -> None:
     crash_all(bench)
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
@@ -159,11 +174,12 @@ def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
 def test_workers_that_cannot_be_forked_did_not_crash(bench: Bench) -> None:
     for worker in bench.living():
         bench.feed(events.WorkerExited(worker, SEGFAULT))
-    for slot in (2, 3) * 3:
+    for slot in (2, 3) * 4:
         bench.fire(Timer(TimerKind.CHILD, slot))
         for each in bench.view.slots:
             if each.slot == slot and each.worker is not None:
                 bench.feed(events.ForkFailed(each.worker, "no memory"))
+    assert {slot.state for slot in bench.view.slots} == {State.PARKED}
     assert wished(bench) == []
 
 
@@ -219,25 +235,41 @@ def test_the_end_of_the_service_ends_the_kept_zygote_too(bench: Bench) -> None:
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1, 2]
 
 
-def test_a_zygote_that_inherited_other_sockets_is_not_the_one_that_is_wanted() -> None:
+def move(*addresses: str) -> Bench:
+    """One roll after the other, each to other addresses, whoever is replaced leaves."""
     bench = Bench()
     bench.boot()
-    for epoch in (1, 2):
+    for epoch, address in enumerate(addresses, 1):
         if epoch > 1:
-            bench.feed(events.CutoverRequested(1, RELOAD))
-        bench.find_only(msgspec.structs.replace(snapshot(epoch, rolled=epoch), listen=(f"shop:{epoch}",)))
+            bench.feed(events.CutoverRequested(epoch, RELOAD))
+        bench.find_only(msgspec.structs.replace(snapshot(epoch, rolled=epoch), listen=(address,)))
         bench.feed(events.Bound(epoch))
         bench.preload()
         come_up(bench, epoch)
-    for worker in crew(bench, 1):
-        bench.feed(events.WorkerExited(worker, 0))
+        for worker in crew(bench, epoch - 1):
+            bench.feed(events.WorkerExited(worker, 0))
+    return bench
+
+
+def moved_back(epoch: int) -> Candidate:
+    found = back(epoch)
+    return msgspec.structs.replace(found, snapshot=msgspec.structs.replace(found.snapshot, listen=("shop:1",)))
+
+
+def test_a_zygote_that_inherited_other_sockets_is_not_the_one_that_is_wanted() -> None:
+    bench = move("shop:1", "shop:2")
     crash_all(bench)
     bench.forget()
-    bench.feed(events.Scanned(3, msgspec.structs.replace(back(3), snapshot=moved_back())))
+    bench.feed(events.Scanned(3, moved_back(3)))
     assert bench.all(effects.Bind) == [effects.Bind(3, ("shop:1",))]
     bench.feed(events.Bound(3))
     assert [start.rolled for start in bench.all(effects.StartZygote)] == [3]
 
 
-def moved_back() -> Snapshot:
-    return msgspec.structs.replace(back(3).snapshot, listen=("shop:1",))
+def test_nor_is_it_when_what_serves_is_where_the_content_that_is_wanted_back_was() -> None:
+    bench = move("shop:1", "shop:2", "shop:1")
+    bench.feed(events.CutoverRequested(9, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.forget()
+    bench.feed(events.Scanned(4, moved_back(4)))
+    assert not bench.all(effects.Bind)
+    assert [start.rolled for start in bench.all(effects.StartZygote)] == [4]

@@ -3,7 +3,7 @@
 import pytest
 
 from changeover.supervisor.core import effects, events, upgrade_records
-from changeover.supervisor.core.entries import Aborted, Origin, Trigger
+from changeover.supervisor.core.entries import Aborted, Origin, TermBegun, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, Refused
 from changeover.workers.protocol import messages
@@ -127,3 +127,14 @@ def test_a_term_that_is_written_meanwhile_lets_nothing_in_between(bench: Bench) 
     bench.feed(events.CutoverRequested(3, RELOAD))
     assert isinstance(bench.outcomes()[3], Refused)
     assert not bench.all(effects.Scan)
+
+
+def test_a_journal_that_cannot_be_written_any_more_ends_it_and_wishes_are_still_refused(bench: Bench) -> None:
+    bench.feed(WISH)
+    bench.writes = False
+    bench.feed(events.Received(messages.Beat(Stamp(JOURNAL, 9, 1), bench.living()[0], 1)))
+    [term] = [effect for effect in bench.all(effects.Persist) if isinstance(effect.entry, TermBegun)]
+    bench.feed(events.PersistFailed(term.ticket, "the disk is full"), events.ImageRehearsed("2.0"))
+    assert decided(bench) == ["the journal cannot be written: the disk is full"]
+    bench.feed(events.CutoverRequested(3, RELOAD))
+    assert isinstance(bench.outcomes()[3], Refused)

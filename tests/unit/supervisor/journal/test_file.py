@@ -9,6 +9,7 @@ import pytest
 
 from changeover.supervisor.core.entries import (
     Committed,
+    EpochRaised,
     JournalEntry,
     PreparingBegun,
     Recovered,
@@ -76,6 +77,16 @@ def test_epochs_continue_over_refusals_and_restarts(journal: JournalFile) -> Non
     assert (found.term, found.epoch) == (2, 2)
     assert found.committed is not None
     assert found.committed.epoch == 1
+
+
+def test_a_number_that_only_a_worker_knew_is_not_given_again_after_a_restart(journal: JournalFile) -> None:
+    write(journal, given(1), committed(1), EpochRaised(7))
+    assert journal.recover().epoch == 7
+
+
+def test_a_number_that_was_refused_before_its_candidate_was_on_disk_is_taken_too(journal: JournalFile) -> None:
+    write(journal, given(1), committed(1), aborted(2))
+    assert journal.recover().epoch == 2
 
 
 @pytest.mark.parametrize("last", [[given(2)], [given(2), PreparingBegun(2)]], ids=["given", "preparing"])

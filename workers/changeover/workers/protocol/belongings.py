@@ -16,7 +16,6 @@ AHEAD = ("pidfd", "stacks", "cell", "counts")
 """Descriptors before the listening sockets: of the process itself, opened by itself, and of the two shared pages."""
 MOST_DESCRIPTORS = 253
 """Most descriptors that the kernel passes beside one packet (SCM_MAX_FD)."""
-MOST_LISTENERS = MOST_DESCRIPTORS - len(AHEAD)
 
 
 class Listener(msgspec.Struct, frozen=True):
