@@ -145,8 +145,10 @@ class Bench:
         self.forget()
 
     def find(self, candidate: Snapshot) -> None:
-        """Let the scan find a candidate; the processes that a roll needs live at once."""
+        """Let the scan find a candidate; what it is to be served at is bound, and the processes of a roll live at once."""
         self.find_only(candidate)
+        if effects.Bind(candidate.epoch, candidate.listen) in self.wanted:
+            self.feed(events.Bound(candidate.epoch))
         self.preload()
 
     def find_only(self, candidate: Snapshot) -> None:

@@ -110,8 +110,9 @@ class Succession:
         self._children.fill()
 
     def _stays(self, candidate: Snapshot) -> bool:
-        """Whether it is served where what serves is."""
-        return self._ledger.current is None or candidate.listens_as(self._ledger.current)
+        """Whether it is served where what serves is; before the first commit that is known to nobody here."""
+        serving = self._ledger.current
+        return not candidate.listen or (serving is not None and candidate.listens_as(serving))
 
     def is_loaded(self, run: Run) -> bool:
         """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""
