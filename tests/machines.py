@@ -145,7 +145,7 @@ class Bench:
         self.forget()
 
     def find(self, candidate: Snapshot) -> None:
-        """Let the scan find a candidate; what it is to be served at is bound, and the processes of a roll live at once."""
+        """Let the scan find a candidate; its addresses are bound, and the processes of a roll live, at once."""
         self.find_only(candidate)
         if effects.Bind(candidate.epoch, candidate.listen) in self.wanted:
             self.feed(events.Bound(candidate.epoch))
