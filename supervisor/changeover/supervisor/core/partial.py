@@ -32,6 +32,7 @@ from changeover.workers.protocol.snapshot import Snapshot
 
 CRASHES = "the workers of a part exited again and again"
 NOBODY = "a worker of a part exited, and the zygote that would fork another was lost again and again"
+TOO_LONG = "a worker of a part exited, and no other took its place in time"
 """Why parts are reverted that nobody refused."""
 
 
@@ -71,11 +72,14 @@ class Plan:
 class Partial:
     """Everything about parts that is not one cutover's.
 
+    Args:
+        patience: Seconds that a part waits for a worker in the place of one that exited.
+
     Attributes:
         plan: The roll in parts that this supervisor began; None when there is none.
     """
 
-    __slots__ = ("_children", "_ledger", "_out", "_retirement", "_roster", "_zygotes", "plan")
+    __slots__ = ("_children", "_ledger", "_out", "_patience", "_retirement", "_roster", "_zygotes", "plan")
 
     def __init__(
         self,
@@ -85,7 +89,9 @@ class Partial:
         zygotes: Zygotes,
         retirement: Retirement,
         out: Outbox,
+        patience: float,
     ) -> None:
+        self._patience = patience
         self._ledger = ledger
         self._roster = roster
         self._children = children
@@ -145,7 +151,13 @@ class Partial:
             plan.crashed = any(slot.crashes for slot in mine)
         elif plan.failure is None and self._is_hopeless(parted.rolled) and any(slot.member is None for slot in mine):
             plan.failure = outcome.Refused(self._ledger.epoch, reason=NOBODY)
+        elif plan.failure is None and any(map(self._lacks_a_worker, mine)):
+            plan.failure = outcome.Refused(self._ledger.epoch, reason=TOO_LONG)
         return plan.failure is not None
+
+    def _lacks_a_worker(self, slot: Slot) -> bool:
+        """Whether nobody has come in the place of one that exited long ago: a zygote may fail slowly, or hang."""
+        return slot.member is None and bool(slot.exits) and self._out.now - slot.exits[-1] > self._patience
 
     def _is_hopeless(self, rolled: int) -> bool:
         """Whether nobody can be had of a roll, as far as can be seen."""

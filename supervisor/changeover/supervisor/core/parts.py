@@ -50,7 +50,8 @@ class Parts:
         self.retirement = Retirement(self.ledger, self.roster, out, self.writing)
         self.activation = Activation(self.roster, self.children, self.ledger, self.succession, self.retirement, out)
         self.wishes = Wishes(self.ledger, out, resolve)
-        self.partial = Partial(self.ledger, self.roster, self.children, self.zygotes, self.retirement, out)
+        patience = policy.deadlines.zygote + policy.deadlines.boot
+        self.partial = Partial(self.ledger, self.roster, self.children, self.zygotes, self.retirement, out, patience)
         self.coordinator = Coordinator(
             policy,
             self.ledger,

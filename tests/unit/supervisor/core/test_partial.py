@@ -261,6 +261,20 @@ def test_a_part_whose_worker_died_and_whose_zygote_cannot_be_had_any_more_is_rev
     assert "the zygote that would fork another was lost again and again" in reverting.reason
 
 
+def test_a_part_whose_worker_died_and_whose_zygote_takes_too_long_is_reverted(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    [worker] = new(bench)
+    bench.feed(events.WorkerExited(worker, -9), events.ZygoteLost(bench.cohorts[-1], "is gone"))
+    bench.fire(Timer(TimerKind.CHILD, worker.slot))
+    bench.fire(HEARTBEAT)
+    assert not bench.told(PartsReverting)
+    bench.now += Policy().deadlines.zygote + Policy().deadlines.boot + 1
+    bench.fire(HEARTBEAT)
+    [reverting] = bench.told(PartsReverting)
+    assert "no other took its place in time" in reverting.reason
+
+
 def test_whoever_a_part_replaced_hands_over_to_those_who_stay_once_it_is_reverted(bench: Bench) -> None:
     serve(bench, 2)
     replaced, *staying = old(bench)
