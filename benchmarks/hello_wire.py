@@ -29,8 +29,9 @@ from typing import Any
 import httptools
 import uvloop
 
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.connections import Connections
+from changeover.workers.channel.limits import Limits
+from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.serving.exchange import Exchange
 
 REQUEST = (
@@ -106,11 +107,11 @@ async def _serve_wire(listener: socket.socket, connections: Connections) -> None
 
 
 async def serve_wire(listener: socket.socket) -> None:
-    await _serve_wire(listener, Connections(AtOnce(), Limits()))
+    await _serve_wire(listener, Connections(HttpInitializer(AtOnce(), Limits()), Limits()))
 
 
 async def serve_wire_with_tasks(listener: socket.socket) -> None:
-    await _serve_wire(listener, Connections(InTask(), Limits()))
+    await _serve_wire(listener, Connections(HttpInitializer(InTask(), Limits()), Limits()))
 
 
 async def serve_uvicorn(listener: socket.socket) -> None:

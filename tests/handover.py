@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from changeover.workers.channel.connections import Connections
 from changeover.workers.handover.departure import PATIENCE, Departure
 from changeover.workers.handover.reception import Reception
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
 from changeover.workers.link import endpoints
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from tests.waits import DEADLINE, until
-from tests.wire import FakeDispatcher, WireServer
+from tests.wire import FakeDispatcher, WireServer, connections_of
 
 JOURNAL = "journal"
 
@@ -124,7 +123,7 @@ class Sides:
         """One more worker; `server` accepts for it, if given."""
         if server is None:
             dispatcher = FakeDispatcher(self._server.dispatcher.answer)
-            connections = Connections(dispatcher, Limits())
+            connections = connections_of(dispatcher)
         else:
             dispatcher, connections = server.dispatcher, server.connections
         incarnation = len(self.all) + 1

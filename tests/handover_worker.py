@@ -19,8 +19,6 @@ import uvloop
 from changeover.workers.handover.departure import Departure
 from changeover.workers.handover.messages import Fault
 from changeover.workers.handover.reception import Reception
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
 from changeover.workers.link import endpoints
 from changeover.workers.link.packets import send_packet
 from changeover.workers.protocol.epoch import Stamp
@@ -29,7 +27,7 @@ from changeover.workers.runtime.counts import Counts
 from changeover.workers.serving.exchange import Exchange
 from tests.handover import JOURNAL, descriptors, worker_id
 from tests.waits import DEADLINE
-from tests.wire import FakeDispatcher, echo
+from tests.wire import FakeDispatcher, connections_of, echo
 
 NOBODY = 65534
 LONGEST = 4096
@@ -87,7 +85,7 @@ class Life:
         loop = asyncio.get_running_loop()
         self.worker = worker_id(incarnation)
         self.control = control
-        self.connections = Connections(FakeDispatcher(answer), Limits())
+        self.connections = connections_of(FakeDispatcher(answer))
         self.acceptor = Acceptor(
             [setting.listener.dup()], self.connections, Counts(setting.page), incarnation % setting.slots, 0
         )

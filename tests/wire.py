@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.connections import Connections
+from changeover.workers.channel.limits import Limits
+from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.serving.contract import BodyTooLarge
-from changeover.workers.serving.exchange import Disconnected, Exchange
+from changeover.workers.serving.exchange import Disconnected, Dispatcher, Exchange
 from tests.waits import DEADLINE, until
+
+ORDINARY = Limits()
 
 Answer = Callable[[Exchange], Awaitable[None]]
 
@@ -72,6 +75,11 @@ def answer_with(status: int, headers: list[tuple[bytes, bytes]], *pieces: bytes)
         exchange.end()
 
     return answer
+
+
+def connections_of(dispatcher: Dispatcher, limits: Limits = ORDINARY, *, server: str = "") -> Connections:
+    """Connections over which HTTP/1.1 is spoken."""
+    return Connections(HttpInitializer(dispatcher, limits, server=server), limits)
 
 
 class Client:
@@ -144,7 +152,7 @@ class WireServer:
 
     def __init__(self, dispatcher: FakeDispatcher, limits: Limits, server: str) -> None:
         self.dispatcher = dispatcher
-        self.connections = Connections(dispatcher, limits, server=server)
+        self.connections = connections_of(dispatcher, limits, server=server)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.clients: list[Client] = []

@@ -49,7 +49,7 @@ def test_a_module_of_a_core_imports_only_what_is_pure(path: Path) -> None:
         "changeover.workers.participant",
         "changeover.workers.protocol",
         "changeover.workers.handover",
-        "changeover.workers.http.luggage",
+        "changeover.workers.channel.luggage",
     )
     foreign = {
         name

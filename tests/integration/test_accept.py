@@ -15,13 +15,11 @@ from contextlib import contextmanager
 import pytest
 import uvloop
 
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts, create
 from changeover.workers.serving.exchange import Exchange
 from tests.waits import until_sync
-from tests.wire import FakeDispatcher, get
+from tests.wire import FakeDispatcher, connections_of, get
 
 WORKERS = 4
 
@@ -34,7 +32,7 @@ async def work(listener: socket.socket, page: int, slot: int) -> None:
         exchange.write(str(slot).encode())
         exchange.end()
 
-    connections = Connections(FakeDispatcher(answer), Limits())
+    connections = connections_of(FakeDispatcher(answer))
     acceptor = Acceptor([listener.dup()], connections, Counts(page), slot, most_connections(0))
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

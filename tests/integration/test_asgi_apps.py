@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.connections import Connections
 from changeover.workers.serving import attribution
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
@@ -18,6 +17,7 @@ from changeover.workers.serving.pipeline import Pipeline
 from tests.apps import Notes, fastapi_app, starlette_app
 from tests.exchange import Served
 from tests.waits import until
+from tests.wire import connections_of
 
 
 class Site:
@@ -47,7 +47,7 @@ async def site(application: Application, handlers: list[Handler]) -> AsyncIterat
     served = Served(Pipeline("shop", handlers, application), stamp=True)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        connections = Connections(served.dispatcher, Limits())
+        connections = connections_of(served.dispatcher)
         accepting = asyncio.create_task(accept(listener, connections))
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             yield Site(served, connections, client)

@@ -17,7 +17,7 @@ import msgspec
 from changeover.supervisor.config.changing import change_of
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.config.sources import setting_keys, variable
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.limits import Limits
 
 BEGIN = "<!-- settings: begin -->"
 END = "<!-- settings: end -->"

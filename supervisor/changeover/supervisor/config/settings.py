@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.limits import Limits
 from changeover.workers.protocol.reload import Reload, read_reload
 from changeover.workers.protocol.snapshot import Preloading
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines

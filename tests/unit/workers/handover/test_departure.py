@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.phases import Phase
 from changeover.workers.handover import events
 from changeover.workers.handover.departure import PATIENCE
 from changeover.workers.handover.errors import Unreachable
 from changeover.workers.handover.link import Link
 from changeover.workers.handover.messages import MOST_TOGETHER, Denial
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.phases import Phase
 from changeover.workers.link import endpoints
 from changeover.workers.link.packets import send_packet
 from changeover.workers.serving.exchange import Exchange

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.workers.channel.luggage import Luggage
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
     MAX_PACKET,
@@ -24,15 +25,12 @@ from changeover.workers.handover.messages import (
     decode_from_receiver,
     encode,
 )
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.luggage import Luggage
 from changeover.workers.link import endpoints
 from changeover.workers.link.packets import send_packet
 from changeover.workers.protocol.epoch import Stamp
 from tests.handover import JOURNAL, Side, descriptors, worker_id
 from tests.waits import DEADLINE, until
-from tests.wire import FakeDispatcher, echo, get
+from tests.wire import FakeDispatcher, connections_of, echo, get
 
 STAMP = Stamp(JOURNAL, 1, 1)
 INTRODUCTION = Introduction(HANDOVER_VERSION, worker_id(9), STAMP)
@@ -88,7 +86,7 @@ class Sender:
 @pytest.fixture
 async def side(tmp_path: Path) -> AsyncIterator[Side]:
     dispatcher = FakeDispatcher(echo)
-    side = Side(tmp_path, 1, dispatcher, Connections(dispatcher, Limits()))
+    side = Side(tmp_path, 1, dispatcher, connections_of(dispatcher))
     first, gone = socket.socketpair()
     side.connections.adopt(first)  # libuv opens a descriptor of its own with its first stream
     gone.close()

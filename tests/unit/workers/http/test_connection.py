@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from changeover.workers.channel.limits import Limits
+from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadResponse
-from changeover.workers.http.limits import Limits
 from changeover.workers.serving.exchange import Disconnected, Exchange
 from tests.waits import until
 from tests.wire import answer_with, chunked, echo, field_of, get, post, serving
@@ -59,6 +60,7 @@ async def test_a_request_is_served_whatever_its_bytes_are_split_into() -> None:
     async with serving() as server:
         client = await server.client()
         (connection,) = server.connections
+        assert isinstance(connection, HttpConnection)
         for at in range(len(raw)):
             connection.get_buffer(-1)[:1] = raw[at : at + 1]
             connection.buffer_updated(1)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import CHUNKED, Expectation
 from changeover.workers.http.head import Head, HeadParser
-from changeover.workers.http.limits import Limits
 
 LIMITS = Limits(url=64, head=1024, fields=8, body=1000)
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.phases import Phase
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.phases import Phase
 from changeover.workers.serving.exchange import Exchange
 from tests.waits import until
 from tests.wire import Client, answer_with, chunked, field_of, get, post, serving

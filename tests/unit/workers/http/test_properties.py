@@ -9,8 +9,9 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
-from changeover.workers.http.limits import Limits
 from changeover.workers.http.site import Site
 from tests.wire import FakeDispatcher, echo
 
@@ -49,8 +50,21 @@ class MemoryTransport(asyncio.Transport):
         return 0
 
 
-def nothing(connection: HttpConnection) -> None:
+def nothing(connection: Connection) -> None:
     """Nobody listens."""
+
+
+class Nobody:
+    """An owner who does not listen."""
+
+    def rested(self, connection: Connection) -> None:
+        """Nobody listens."""
+
+    def replaced(self, old: Connection, new: Connection) -> None:
+        """Nobody listens."""
+
+    def closed(self, connection: Connection) -> None:
+        """Nobody listens."""
 
 
 @dataclass
@@ -61,7 +75,7 @@ class Pair:
     transport: MemoryTransport = field(default_factory=MemoryTransport)
 
     def __post_init__(self) -> None:
-        self.connection = HttpConnection(Site(self.dispatcher, Limits()), nothing, nothing, nothing)
+        self.connection = HttpConnection(Site(self.dispatcher, Limits()), Nobody(), nothing)
         self.connection.connection_made(self.transport)
 
     def feed(self, data: bytes) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage
-from changeover.workers.http.limits import Limits
 from changeover.workers.http.unread import Unread
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.limits import Limits
+from changeover.workers.http.connection import HttpConnection
 from changeover.workers.runtime.accept import (
     INDULGENCE,
     PATIENCE,
@@ -24,7 +23,7 @@ from changeover.workers.runtime.accept import (
 )
 from changeover.workers.runtime.counts import Counts, create
 from tests.waits import until
-from tests.wire import FakeDispatcher, echo, get
+from tests.wire import FakeDispatcher, connections_of, echo, get
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ class Worker:
         self.counts = Counts(page)
         os.close(page)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.connections = Connections(FakeDispatcher(echo), Limits())
+        self.connections = connections_of(FakeDispatcher(echo))
         self.acceptor = Acceptor([self.listener.dup()], self.connections, self.counts, self.slot, self.most)
         self.clients: list[socket.socket] = []
 
@@ -139,6 +138,7 @@ async def test_an_accepted_connection_is_served_counted_and_without_delay(worker
     assert (await answer(client)).startswith(b"HTTP/1.1 200")
     assert worker.counts.read(0) == 1
     (connection,) = worker.connections
+    assert isinstance(connection, HttpConnection)
     own = connection._transport.get_extra_info("socket")
     assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     client.close()

@@ -33,7 +33,7 @@ class Chat(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._room.discard(self)
 
-    def farewell(self) -> None:
+    def farewell(self, *, asked: bool = False) -> None:
         self.transport.write(b"goodbye\n")
         self.transport.close()
 

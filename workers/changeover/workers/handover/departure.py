@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from changeover.workers.channel.addresses import worded
+from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.connections import Connections
+from changeover.workers.channel.luggage import Luggage
+from changeover.workers.channel.waiters import Waiters
 from changeover.workers.handover import effects, events, outbound
 from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
@@ -28,11 +33,6 @@ from changeover.workers.handover.messages import (
     encode,
 )
 from changeover.workers.handover.sender import Sender
-from changeover.workers.http.addresses import worded
-from changeover.workers.http.connection import HttpConnection
-from changeover.workers.http.connections import Connections
-from changeover.workers.http.luggage import Luggage
-from changeover.workers.http.waiters import Waiters
 from changeover.workers.link import endpoints
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.epoch import Stamp
@@ -104,10 +104,10 @@ class Departure:
         self._connections = connections
         self._numbers = itertools.count(1)
         self._links: dict[WorkerId, Link] = {}
-        self._held: dict[int, HttpConnection | _Parted] = {}
+        self._held: dict[int, Connection | _Parted] = {}
         self._since: dict[int, float] = {}
         self._looking: asyncio.TimerHandle | None = None
-        self._rested: list[HttpConnection] = []
+        self._rested: list[Connection] = []
         self._settled = Waiters()
         self._additions: set[asyncio.Task[None]] = set()
         perform: dict[type[Effect], Callable[..., None]] = {
@@ -175,7 +175,7 @@ class Departure:
 
     # ---- what happens ----
 
-    def _on_rest(self, connection: HttpConnection) -> None:
+    def _on_rest(self, connection: Connection) -> None:
         """It may be in the middle of its own doing: it is looked at in the next turn of the loop."""
         if not self._rested:
             self._loop.call_soon(self._take_rested)
@@ -299,7 +299,7 @@ class Departure:
         else:
             held.farewell()
 
-    def _forget(self, number: int) -> HttpConnection | _Parted:
+    def _forget(self, number: int) -> Connection | _Parted:
         del self._since[number]
         held = self._held.pop(number)
         if not self._held:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from changeover.workers.http.luggage import Luggage
+from changeover.workers.channel.luggage import Luggage
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+from changeover.workers.channel.connections import Connections
 from changeover.workers.handover import effects, events
 from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
@@ -25,7 +26,6 @@ from changeover.workers.handover.messages import (
     encode,
 )
 from changeover.workers.handover.receiver import Receiver
-from changeover.workers.http.connections import Connections
 from changeover.workers.link.credentials import ROOT, peer_is_us
 from changeover.workers.link.packets import Packet
 from changeover.workers.protocol.belongings import ASK

@@ -14,15 +14,16 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from changeover.workers.http.addresses import client_of, server_of
+from changeover.workers.channel.addresses import client_of, server_of
+from changeover.workers.channel.connection import Owner
+from changeover.workers.channel.outlet import MAX_DISCARD, Course, Outlet
+from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.http.body import Body, body_of, least_to_come
 from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
-from changeover.workers.http.outlet import MAX_DISCARD, Course, Outlet
-from changeover.workers.http.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
@@ -38,9 +39,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     Args:
         site: What it has in common with others.
-        on_open: Called when it has a transport.
-        on_close: Called when it is gone.
-        on_rest: Called when it is leaving and nothing of it is under way.
+        owner: Told when it rests, and when it is gone.
+        opened: Called when it has a transport.
 
     Attributes:
         client: Peer address and port; None on a Unix socket.
@@ -54,8 +54,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     kind, portable = LeaseKind.HTTP, True
     __slots__ = (
-        "_advancing", "_body", "_dropped", "_expectation", "_held", "_incoming", "_on_close", "_on_open",
-        "_on_rest", "_reading", "_received", "_transport", "_unread", "client", "exchange", "outlet",
+        "_advancing", "_body", "_dropped", "_expectation", "_held", "_incoming", "_opened", "_owner",
+        "_reading", "_received", "_transport", "_unread", "client", "exchange", "outlet",
         "requests", "server", "since", "site", "watch",
     )  # fmt: skip
 
@@ -66,9 +66,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     def __init__(
         self,
         site: Site,
-        on_open: Callable[["HttpConnection"], None],
-        on_close: Callable[["HttpConnection"], None],
-        on_rest: Callable[["HttpConnection"], None],
+        owner: Owner,
+        opened: Callable[["HttpConnection"], None],
     ) -> None:
         self.site = site
         self.client: tuple[str, int] | None = None
@@ -76,9 +75,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.exchange: WireExchange | None = None
         self.requests = 0
         self.watch = Watch()
-        self._on_open = on_open
-        self._on_close = on_close
-        self._on_rest = on_rest
+        self._owner = owner
+        self._opened = opened
         self._unread = Unread(site.limits)
         self._held = False
         self._body: Body | None = None
@@ -96,7 +94,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.outlet = Outlet(self._transport)
         self.client, self.server = client_of(transport), server_of(transport)
         self.since = asyncio.get_running_loop().time()
-        self._on_open(self)
+        self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to: no more than may still be unread."""
@@ -140,7 +138,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if exchange is not None:
             exchange.lose()
         self.outlet.lost()
-        self._on_close(self)
+        self._owner.closed(self)
 
     # What the owner of all connections calls.
 
@@ -165,13 +163,13 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._advance()
 
     def leave(self) -> None:
-        """Begin no message any more: the connection goes on elsewhere, from where `on_rest` is called."""
+        """Begin no message any more: the connection goes on elsewhere, from where its owner is told that it rests."""
         if self.outlet.course is _OPEN:
             self.outlet.course = _LEAVING
             self._advance()
 
     def farewell(self, *, asked: bool = False) -> None:
-        """See `Departing`; `asked` of the process that read before: whether it has read something."""
+        """See `Connection`; `asked` of the process that read before: whether it has read something."""
         if not self.at_boundary:
             self.outlet.announce()
         elif self._unread.data or asked:
@@ -323,7 +321,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _come_to_rest(self) -> bool:
         """Say that nothing is under way, if so and if it matters; there is no further message for this process."""
         if self._resting and self.outlet.is_written():
-            self._on_rest(self)
+            self._owner.rested(self)
         return False
 
     def _feed(self, body: Body) -> bool:

@@ -7,10 +7,11 @@ Content-Length even when the application gave none. Nothing is held back longer 
 import enum
 from typing import Protocol
 
+from changeover.workers.channel.outlet import Outlet
+from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
-from changeover.workers.http.outlet import Outlet
 from changeover.workers.http.response import (
     Framing,
     ResponseHead,
@@ -19,7 +20,6 @@ from changeover.workers.http.response import (
     framing_lines,
 )
 from changeover.workers.http.site import Site
-from changeover.workers.http.waiters import Waiters
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.exchange import RawHeaders
 

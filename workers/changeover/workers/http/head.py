@@ -9,9 +9,9 @@ import re
 import httptools
 import msgspec
 
+from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import Expectation, RawFields, judge
-from changeover.workers.http.limits import Limits
 from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 
-from changeover.workers.http.waiters import Waiters
+from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.exchange import Disconnected
 
 HIGH_WATER = 64 * 1024

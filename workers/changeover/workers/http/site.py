@@ -5,8 +5,8 @@ import time
 from email.utils import formatdate
 from typing import Protocol
 
+from changeover.workers.channel.limits import Limits
 from changeover.workers.http.head import HeadParser
-from changeover.workers.http.limits import Limits
 from changeover.workers.http.response import ResponseHead, encode_head
 from changeover.workers.serving.exchange import Dispatcher, RawHeaders
 

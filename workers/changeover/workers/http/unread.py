@@ -1,7 +1,7 @@
 """The raw bytes of a connection that nothing has looked behind yet. Pure."""
 
+from changeover.workers.channel.limits import Limits
 from changeover.workers.http.head import END, check_beginning
-from changeover.workers.http.limits import Limits
 
 BLANK = b"\r\n"
 

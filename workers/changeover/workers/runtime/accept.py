@@ -17,7 +17,7 @@ import select
 import socket
 from collections.abc import Callable, Sequence
 
-from changeover.workers.http.connections import Connections
+from changeover.workers.channel.connections import Connections
 from changeover.workers.link.hops import ANY, demand_hops
 from changeover.workers.runtime.counts import Counts
 

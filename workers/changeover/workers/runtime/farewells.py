@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 
+from changeover.workers.channel.connection import Departing
 from changeover.workers.handover.spread import moment, window
-from changeover.workers.http.farewell import Departing
 from changeover.workers.participant.events import FarewellsSaid
 from changeover.workers.protocol.messages import Farewell
 from changeover.workers.runtime.settings import DrainDeadlines

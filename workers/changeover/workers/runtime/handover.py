@@ -7,10 +7,10 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from changeover.workers.channel.connections import Connections
 from changeover.workers.handover.departure import Departure
 from changeover.workers.handover.errors import Unreachable
 from changeover.workers.handover.reception import Reception
-from changeover.workers.http.connections import Connections
 from changeover.workers.link import endpoints
 from changeover.workers.participant.events import Connected, ConnectFailed, Event
 from changeover.workers.protocol import belongings

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.limits import Limits
 from changeover.workers.protocol.belongings import Belongings, Told
 from changeover.workers.protocol.identity import WorkerId
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from changeover.workers.channel.connections import Connections
 from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
-from changeover.workers.http.connections import Connections
+from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.link.worker import WorkerLink
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
@@ -91,7 +92,7 @@ class Worker:
             aftermath=AFTERMATH,
         )
         self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
-        self._connections = Connections(self._dispatcher, settings.limits)
+        self._connections = Connections(HttpInitializer(self._dispatcher, settings.limits), settings.limits)
         self._acceptor = Acceptor(
             [socket.socket(fileno=os.dup(listener.fd)) for listener in settings.belongings.listeners],
             self._connections,

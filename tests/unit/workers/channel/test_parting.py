@@ -8,20 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from changeover.workers.http.addresses import worded
-from changeover.workers.http.connection import HttpConnection
-from changeover.workers.http.connections import Connections
+from changeover.workers.channel.addresses import worded
+from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.phases import Phase
 from changeover.workers.http.exchange import WireExchange
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.phases import Phase
 from changeover.workers.serving.exchange import Exchange
 from tests.waits import until
-from tests.wire import Client, FakeDispatcher, WireServer, echo, field_of, get, post, serving
+from tests.wire import Client, FakeDispatcher, WireServer, connections_of, echo, field_of, get, post, serving
 
 
-def leave(server: WireServer) -> list[HttpConnection]:
+def leave(server: WireServer) -> list[Connection]:
     """Let all leave; those that have come to rest, as they do."""
-    rested: list[HttpConnection] = []
+    rested: list[Connection] = []
     server.connections.leave(rested.append)
     return rested
 
@@ -54,7 +52,7 @@ async def test_a_connection_goes_on_where_it_is_adopted() -> None:
         assert (luggage.unread, luggage.requests, luggage.phase) == (b"GET /", 1, "HEAD")
         assert not os.get_inheritable(sock.fileno())
         await until(lambda: not len(server.connections))
-        there = Connections(server.dispatcher, Limits())
+        there = connections_of(server.dispatcher)
         there.adopt(sock, luggage)
         assert len(there) == 1
         client.send(get("/two")[5:])
@@ -87,7 +85,7 @@ async def test_without_a_free_descriptor_a_connection_stays_as_it_is() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         parted = server.connections.part(rested)
         assert parted is not None
-        there = Connections(server.dispatcher, Limits())
+        there = connections_of(server.dispatcher)
         there.adopt(*parted)
         assert await client.ask("/late") == (200, b"GET /late ")
         for each in there:
@@ -151,7 +149,7 @@ async def test_an_answer_that_ends_the_connection_still_does() -> None:
 
 async def test_a_connection_of_a_unix_socket_keeps_its_address(tmp_path: Path) -> None:
     dispatcher = FakeDispatcher(echo)
-    here, there = Connections(dispatcher, Limits()), Connections(dispatcher, Limits())
+    here, there = connections_of(dispatcher), connections_of(dispatcher)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
@@ -159,7 +157,7 @@ async def test_a_connection_of_a_unix_socket_keeps_its_address(tmp_path: Path) -
         here.adopt(listener.accept()[0])
     client.send(post("/one", b"body"))
     assert await client.response() == (200, b"POST /one body")
-    rested: list[HttpConnection] = []
+    rested: list[Connection] = []
     here.leave(rested.append)
     parted = here.part(rested[0])
     assert parted is not None
@@ -209,7 +207,7 @@ async def test_that_a_client_has_shut_its_write_side_is_known_from_the_start() -
         parted = server.connections.part(rested[0])
         assert parted is not None
         observer = Observer()
-        there = Connections(observer, Limits())
+        there = connections_of(observer)
         there.adopt(*parted)
         assert [await client.response() for _ in range(2)] == [(200, b"GET /first "), (200, b"GET /second ")]
         assert (await client.rest(), observer.shut) == (b"", [True])

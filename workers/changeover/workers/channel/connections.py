@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from changeover.workers.http.connection import HttpConnection
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.luggage import Luggage
-from changeover.workers.http.opening import Opening
-from changeover.workers.http.packing import pack, unpack
-from changeover.workers.http.phases import Phase, sweep_interval
-from changeover.workers.http.site import Site
-from changeover.workers.http.waiters import Waiters
-from changeover.workers.serving.exchange import Dispatcher
+from changeover.workers.channel.connection import Connection, Initializer
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.luggage import Luggage
+from changeover.workers.channel.opening import Opening
+from changeover.workers.channel.packing import pack, unpack
+from changeover.workers.channel.phases import Phase, sweep_interval
+from changeover.workers.channel.waiters import Waiters
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +31,8 @@ class Connections:
     Needs no start: the sweep runs on the running loop while there are connections, and only then.
 
     Args:
-        dispatcher: Takes their requests.
-        limits: Bounds on connections and requests.
-        server: Value of the Server field; none when empty.
+        initializer: Makes them of accepted sockets.
+        limits: Bounds on how long they may do what they do.
         on_change: Told how many there are, whenever one comes or goes.
 
     Attributes:
@@ -44,18 +41,18 @@ class Connections:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        initializer: Initializer,
         limits: Limits,
         *,
-        server: str = "",
         on_change: Callable[[int], None] = _nobody,
     ) -> None:
         self.on_change = on_change
-        self._site = Site(dispatcher, limits, server)
-        self._open: set[HttpConnection] = set()
-        self._resting: set[HttpConnection] = set()
+        self._initializer = initializer
+        self._limits = limits
+        self._open: set[Connection] = set()
+        self._resting: set[Connection] = set()
         self._opening = 0
-        self._on_rest: Callable[[HttpConnection], None] | None = None
+        self._on_rest: Callable[[Connection], None] | None = None
         self._changed = Waiters()
         self._sweep_timer: asyncio.TimerHandle | None = None
 
@@ -66,7 +63,7 @@ class Connections:
     def __contains__(self, connection: object) -> bool:
         return connection in self._open
 
-    def __iter__(self) -> Iterator[HttpConnection]:
+    def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._open))
 
     def adopt(self, accepted: socket.socket, luggage: Luggage | None = None) -> None:
@@ -87,7 +84,7 @@ class Connections:
         """
         self._open_with(partial(self._opened_to_end, bool(luggage.unread)), parted)
 
-    def leave(self, on_rest: Callable[[HttpConnection], None]) -> None:
+    def leave(self, on_rest: Callable[[Connection], None]) -> None:
         """Begin no request any more: stop reading, in one sweep, wherever none is in flight.
 
         Args:
@@ -97,7 +94,7 @@ class Connections:
         for connection in self:
             connection.leave()
 
-    def part(self, connection: HttpConnection) -> tuple[socket.socket, Luggage] | None:
+    def part(self, connection: Connection) -> tuple[socket.socket, Luggage] | None:
         """Let go of a connection at rest, with all it needs to go on elsewhere; None when it is not there any more.
 
         Raises:
@@ -114,10 +111,10 @@ class Connections:
         """Return when the next one comes or goes."""
         await self._changed.wait()
 
-    def _open_with(self, opened: Callable[[HttpConnection], None], accepted: socket.socket) -> None:
+    def _open_with(self, opened: Callable[[Connection], None], accepted: socket.socket) -> None:
         self._opening += 1
         self.on_change(len(self))
-        make = partial(HttpConnection, self._site, opened, self._closed, self._rested)
+        make = partial(self._initializer.protocol, self, opened)
         Opening(asyncio.get_running_loop(), make, accepted, self._failed)
 
     def _failed(self, error: Exception) -> None:
@@ -140,11 +137,11 @@ class Connections:
         Args:
             now: Seconds of the loop's clock.
         """
-        self._site.refresh()
+        self._initializer.refresh()
         for connection in self:
             if connection in self._resting and not connection.outlet.ending:
                 continue  # nobody reads, so it cannot be late
-            overdue = connection.watch.look(connection.sight(), now, self._site.limits)
+            overdue = connection.watch.look(connection.sight(), now, self._limits)
             if overdue is not None:
                 connection.overdue(overdue)
 
@@ -159,7 +156,7 @@ class Connections:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
-        self._site.stopping = True
+        self._initializer.stop()
         await _let_pending_input_in()
         self._finish(Phase.IDLE)
         await self._wait_empty(min(until, loop.time() + SILENT_GRACE))
@@ -184,32 +181,41 @@ class Connections:
         except TimeoutError:
             return
 
-    def _opened(self, connection: HttpConnection) -> None:
+    def _opened(self, connection: Connection) -> None:
         self._enter(connection)
         if self._on_rest is not None:
             connection.leave()
 
-    def _arrived(self, luggage: Luggage, connection: HttpConnection) -> None:
+    def _arrived(self, luggage: Luggage, connection: Connection) -> None:
         self._opened(connection)
-        unpack(luggage, connection, asyncio.get_running_loop().time(), self._site.limits)
+        unpack(luggage, connection, asyncio.get_running_loop().time(), self._limits)
 
-    def _opened_to_end(self, asked: bool, connection: HttpConnection) -> None:
+    def _opened_to_end(self, asked: bool, connection: Connection) -> None:
         self._enter(connection)
         connection.farewell(asked=asked)
 
-    def _enter(self, connection: HttpConnection) -> None:
+    def _enter(self, connection: Connection) -> None:
         if not self._open:
-            self._site.refresh()
+            self._initializer.refresh()
             self._schedule_sweep()
         self._open.add(connection)
         self._opening -= 1
 
-    def _rested(self, connection: HttpConnection) -> None:
+    def rested(self, connection: Connection) -> None:
+        """See `Owner`."""
         if connection not in self._resting and self._on_rest is not None:
             self._resting.add(connection)
             self._on_rest(connection)
 
-    def _closed(self, connection: HttpConnection) -> None:
+    def replaced(self, old: Connection, new: Connection) -> None:
+        """See `Owner`."""
+        self._open.remove(old)
+        self._open.add(new)
+        if self._on_rest is not None:
+            new.leave()
+
+    def closed(self, connection: Connection) -> None:
+        """See `Owner`."""
         self._open.discard(connection)
         self._resting.discard(connection)
         if not self._open and self._sweep_timer is not None:
@@ -223,7 +229,7 @@ class Connections:
 
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweep_timer = loop.call_later(sweep_interval(self._site.limits), self._on_sweep)
+        self._sweep_timer = loop.call_later(sweep_interval(self._limits), self._on_sweep)
 
     def _on_sweep(self) -> None:
         self._schedule_sweep()

@@ -1,14 +1,14 @@
 """A connection's luggage: packed where it leaves, unpacked where it goes on."""
 
-from changeover.workers.http.connection import HttpConnection
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.luggage import Luggage
-from changeover.workers.http.phases import Phase, Sight
+from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.luggage import Luggage
+from changeover.workers.channel.phases import Phase, Sight
 
 PHASES = {phase.name: phase for phase in Phase}
 
 
-def pack(connection: HttpConnection, now: float) -> Luggage:
+def pack(connection: Connection, now: float) -> Luggage:
     """What a connection takes along.
 
     Args:
@@ -20,7 +20,7 @@ def pack(connection: HttpConnection, now: float) -> Luggage:
     return Luggage(connection.unread(), connection.requests, sight.phase.name, since, connection.outlet.client_shut)
 
 
-def unpack(luggage: Luggage, connection: HttpConnection, now: float, limits: Limits) -> None:
+def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits) -> None:
     """Go on as it was elsewhere.
 
     Args:

@@ -9,7 +9,7 @@ import enum
 
 import msgspec
 
-from changeover.workers.http.limits import Limits
+from changeover.workers.channel.limits import Limits
 
 MOMENT = 0.5
 """Seconds that a connection has at the least in the process that it was handed to."""

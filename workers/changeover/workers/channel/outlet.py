@@ -7,8 +7,8 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from changeover.workers.http.phases import Phase, Sight
-from changeover.workers.http.waiters import Waiters
+from changeover.workers.channel.phases import Phase, Sight
+from changeover.workers.channel.waiters import Waiters
 
 JOIN = 32 * 1024
 """Up to this size pieces are copied together for one cheap write; beyond they are gathered."""

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from changeover.workers.http.limits import Limits
-from changeover.workers.http.phases import MOMENT, RULES, Overdue, Phase, Sight, Watch, sweep_interval
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.phases import MOMENT, RULES, Overdue, Phase, Sight, Watch, sweep_interval
 
 LIMITS = Limits(head_timeout=10.0, keep_alive=20.0)
 

@@ -1,0 +1,116 @@
+"""What the owner of all connections needs of each, whatever is spoken over it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from changeover.workers.channel.outlet import Outlet
+from changeover.workers.channel.phases import Overdue, Sight, Watch
+from changeover.workers.serving.lease import LeaseKind
+
+
+class Departing(Protocol):
+    """What is told farewell when a worker leaves.
+
+    Attributes:
+        kind: Its class, whose drain deadline it is under.
+        portable: Whether it comes to rest between two messages, from where another process can go on with it. One that
+            does not is told farewell at a moment of its own, before its class's deadline.
+        since: When it was opened here, seconds of the loop's clock.
+    """
+
+    @property
+    def kind(self) -> LeaseKind:
+        """See above."""
+
+    @property
+    def portable(self) -> bool:
+        """See above."""
+
+    @property
+    def since(self) -> float:
+        """See above."""
+
+    def farewell(self, *, asked: bool = False) -> None:
+        """End politely: say so in the protocol's own way, and close once the client can have seen it.
+
+        HTTP/1.1 says `connection: close` with the answer under way; a WebSocket sends a close frame (1012), HTTP/2 says
+        GOAWAY.
+
+        Args:
+            asked: Whether the process that read before has read something.
+        """
+
+
+class Connection(Departing, Protocol):
+    """A connection of a client. It is the protocol object of its transport, too.
+
+    Attributes:
+        client: Peer address and port; None on a Unix socket.
+        server: Own address and port, or path and None on a Unix socket.
+        outlet: The write side.
+        requests: How many messages were dispatched.
+        watch: Since when it has been doing what it does, for the sweep.
+    """
+
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
+    outlet: Outlet
+    requests: int
+    watch: Watch
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether no message is under way, so that `unread` is all that somebody else needs to go on."""
+
+    def unread(self) -> bytes:
+        """The raw bytes of every message that was not dispatched, complete or not."""
+
+    def take(self, data: bytes) -> None:
+        """Go on with bytes of the client, from the process that read them."""
+
+    def resume(self) -> None:
+        """Offer what is held again: what may be dispatched has changed."""
+
+    def leave(self) -> None:
+        """Begin no message any more: the owner is told once it is at rest, if it is portable."""
+
+    def abort(self) -> None:
+        """Cut it off."""
+
+    def sight(self) -> Sight:
+        """What it is doing."""
+
+    def overdue(self, overdue: Overdue) -> None:
+        """Its phase has lasted too long."""
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a connection."""
+
+    def rested(self, connection: Connection) -> None:
+        """It is leaving, and nothing of it is under way."""
+
+    def replaced(self, old: Connection, new: Connection) -> None:
+        """Another protocol goes on over the same transport."""
+
+    def closed(self, connection: Connection) -> None:
+        """It is gone."""
+
+
+class Initializer(Protocol):
+    """Makes of an accepted socket what speaks over it."""
+
+    def protocol(self, owner: Owner, opened: Callable[[Connection], None]) -> asyncio.BaseProtocol:
+        """What the transport is given.
+
+        Args:
+            owner: Told of the connection, from when it is open.
+            opened: Called once, as soon as there is a connection.
+        """
+
+    def refresh(self) -> None:
+        """Bring up to date what goes stale within a second."""
+
+    def stop(self) -> None:
+        """The worker stops: every message under way is the last one of its connection."""
