@@ -58,7 +58,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
         cohort=slot.worker.cohort if slot.worker else 0,
         epoch=slot.epoch,
         prepared=slot.prepared,
-        started=wall - (now - slot.since) if slot.worker else 0.0,
+        started=wall - (now - slot.born) if slot.worker else 0.0,
         leases=slot.beat.leases if slot.beat else {},
         connections=slot.beat.connections if slot.beat else 0,
         requests=slot.beat.requests if slot.beat else 0,

@@ -39,7 +39,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         until: When BACKOFF or PARKED ends, monotonic seconds; 0 otherwise.
         worker: Who fills it, None without a worker.
         pid: 0 without one.
-        since: When its worker was ordered or adopted, monotonic seconds.
+        born: When its worker was ordered, also by a former supervisor, monotonic seconds.
         heard: When it was heard last, None before its Hello.
         silent: Whether it was not heard for too long.
         rolled: The epoch whose roll made it.
@@ -56,7 +56,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
     until: float = 0.0
     worker: WorkerId | None = None
     pid: int = 0
-    since: float = 0.0
+    born: float = 0.0
     heard: float | None = None
     silent: bool = False
     rolled: int = 0
@@ -209,7 +209,7 @@ def _slot(slot: Slot, role: Role) -> SlotPicture:
         until,
         member.worker,
         member.pid,
-        member.since,
+        member.born,
         member.heard,
         member.silent,
         member.rolled,

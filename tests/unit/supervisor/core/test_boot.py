@@ -162,6 +162,14 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
     assert not bench.all(effects.Fork)
 
 
+def test_an_adopted_worker_was_born_before_us() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1, age=40.0),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1, age=40.1),)))
+    [slot] = bench.view.slots
+    assert slot.born == bench.now - 40.0
+
+
 @pytest.mark.parametrize("overtaken", [False, True])
 def test_an_adopted_worker_holds_what_its_hello_says_unless_it_said_meanwhile_that_it_let_go(overtaken: bool) -> None:
     bench = Bench()
