@@ -45,6 +45,11 @@ def by(origin: Origin) -> str:
     return f"{origin.user} (uid {origin.uid})" if origin.user else f"uid {origin.uid}"
 
 
+def succession(record: records.CutoverBegan) -> str:
+    """Which epoch follows which: `7 -> 8`, or the first one's number alone."""
+    return f"{record.previous} -> {record.epoch}" if record.previous else str(record.epoch)
+
+
 def by_strategy(record: records.CutoverBegan) -> str:
     """How a candidate comes to be served: `swap in 4 workers`, `roll to 4 workers`."""
     how = "roll to" if record.strategy is Strategy.ROLL else "swap in"
@@ -124,7 +129,7 @@ def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
     where = f"  {by_strategy(record)}" if record.workers and record.previous else ""
     who = by(record.origin)
-    line = f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {changes(record.summary)}"
+    line = f"epoch {succession(record)}{label} by {who}{where}   {changes(record.summary)}"
     if record.memory is None:
         return Worded(INFO, line)
     return Worded(WARNING if record.memory.is_short else INFO, f"{line}; needs {extra_memory(record.memory)}")
@@ -188,11 +193,9 @@ def _(record: records.CutoverCompleted) -> Worded:
 
 @word.register
 def _(record: records.CutoverAborted) -> Worded:
-    return Worded(
-        ERROR,
-        f"epoch {record.epoch} refused: {record.reason}; nothing changed, epoch {record.serving} serves on   "
-        f"(see: changeover explain {record.epoch})",
-    )
+    rest = f"nothing changed, epoch {record.serving} serves on" if record.serving else "nothing serves yet"
+    line = f"epoch {record.epoch} refused: {record.reason}; {rest}   (see: changeover explain {record.epoch})"
+    return Worded(ERROR, line)
 
 
 @word.register
