@@ -27,6 +27,11 @@ def test_of_each_plugin_the_content_that_was_refused_last_is_shown() -> None:
     assert quarantine_views(seen, {4: 99.0}) == (QuarantineView("prices 3", 4, 99.0), QuarantineView("geo 1", 3, 0.0))
 
 
+def test_where_no_plugin_is_to_blame_what_changed_was_refused() -> None:
+    [view] = quarantine_views(overview(Quarantined(2, "a")), {})
+    assert view.content == "what changed"
+
+
 def test_what_becomes_of_refused_content_depends_on_why_it_was_refused() -> None:
     seen = overview(Quarantined(2, "a", {"prices": "2"}))
     assert tried_again(aborted(2), seen).startswith("watching and schedule do not try it again")
