@@ -144,6 +144,11 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     return tuple(found)
 
 
+def unserved_disk(reason: str, serving: int) -> tuple[str, ...]:
+    """The alarm of a start that was refused what is on disk; empty `reason`: of none."""
+    return (f"what is on disk is not served: {reason}; epoch {serving}, the last committed, serves",) if reason else ()
+
+
 def failed_upgrade(reason: str) -> tuple[str, ...]:
     """The alarm of a supervisor that went back to the program before."""
     return (f"the last upgrade failed, the program before it runs again: {reason}",) if reason else ()

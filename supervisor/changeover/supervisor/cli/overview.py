@@ -59,7 +59,7 @@ def clock(at: float, now: float) -> str:
 def _headline(view: StatusView, now: float) -> str:
     up = f"up {age(now - view.started)}, supervisor {view.pid}, term {view.term}"
     if view.serving is None:
-        return f"{view.name}   nothing is committed yet   {up}"
+        return f"{view.name}   nothing serves yet   {up}"
     line = view.serving
     since = line.given if line.decided is None else line.decided
     label = f', "{line.origin.label}"' if line.origin.label else ""

@@ -8,7 +8,7 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-from changeover.supervisor.core import ailments, departures, records, roll_records
+from changeover.supervisor.core import ailments, boot_records, departures, records, roll_records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
@@ -228,10 +228,15 @@ def _(record: records.JournalUnwritable) -> Worded:
 
 
 @word.register
-def _(record: records.BootFellBack) -> Worded:
+def _(record: boot_records.BootFellBack) -> Worded:
     return Worded(
         ERROR, f"what is on disk is not served: {record.reason}; epoch {record.serving}, the last committed, serves"
     )
+
+
+@word.register
+def _(record: boot_records.StartCompleted) -> Worded:
+    return Worded(INFO, f"epoch {record.epoch} serves {in_all(record.workers)}, as before")
 
 
 @word.register
