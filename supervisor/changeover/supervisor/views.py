@@ -77,6 +77,8 @@ def _state(slot: SlotPicture) -> SlotState:
 def _note(slot: SlotPicture, now: float) -> str:
     if slot.until:
         return f"{slot.note}; next try in {max(0.0, slot.until - now):.0f} s"
+    if slot.adopted and slot.heard is None:
+        return "of the supervisor before, and not heard yet"
     if slot.silent and slot.heard is not None:
         return f"silent for {now - slot.heard:.0f} s"
     return slot.note

@@ -47,6 +47,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         prepared: The candidate it holds.
         told: The last signal it was sent.
         beat: Its last heartbeat.
+        adopted: Whether a former supervisor ordered it.
     """
 
     slot: int
@@ -64,6 +65,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
     prepared: int | None = None
     told: ProcessSignal | None = None
     beat: Beat | None = None
+    adopted: bool = False
 
 
 class LeftoverPicture(msgspec.Struct, frozen=True):
@@ -217,4 +219,5 @@ def _slot(slot: Slot, role: Role) -> SlotPicture:
         member.prepared,
         member.told,
         member.beat,
+        member.adopted,
     )
