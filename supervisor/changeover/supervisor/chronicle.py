@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from changeover.supervisor.control import EpochState, HistoryLine
 from changeover.supervisor.core import boot_records, records, roll_records
 from changeover.supervisor.core.entries import Aborted, Origin, Recovered
+from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.core.upgrade_records import FellBack
@@ -29,7 +30,7 @@ class Chronicle:
         unserved: Why the control socket is not served, empty while it is.
         automatic: When changes are taken without being asked for.
         blind: Why the kernel tells of no changes, empty while it does.
-        unserved_disk: Why what is on disk was refused at the start, empty once something is committed.
+        unserved_disk: Why what is on disk was refused at the start, empty once it serves or another epoch does.
         fell_back: Why the last upgrade of the supervisor failed, empty when it did not.
         aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
@@ -81,8 +82,6 @@ class Chronicle:
                 self._completed(record)
             case records.CutoverAborted():
                 self._aborted(record)
-            case boot_records.BootFellBack(reason=reason, refusals=refusals) if refusals:
-                self.unserved_disk = reason
             case records.HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
             case WatchingBegan(policies=policies):
@@ -94,7 +93,15 @@ class Chronicle:
             case records.LeasesEnded():
                 self.ended.extend(_ended(record))
             case _:
+                self._hear_of_start(record)
                 self._hear_of_parts(record)
+
+    def _hear_of_start(self, record: Record) -> None:
+        match record:
+            case boot_records.BootFellBack(reason=reason, refusals=refusals) if refusals:
+                self.unserved_disk = reason
+            case records.NothingChanged(action=Action.RELOAD, notes=()):
+                self.unserved_disk = ""
 
     def _hear_of_parts(self, record: Record) -> None:
         match record:
