@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
-from changeover.supervisor.core import records, roll_records
+from changeover.supervisor.core import boot_records, records, roll_records
 from changeover.supervisor.core.entries import Aborted, Origin, Recovered
+from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.core.upgrade_records import FellBack
@@ -29,6 +30,7 @@ class Chronicle:
         unserved: Why the control socket is not served, empty while it is.
         automatic: When changes are taken without being asked for.
         blind: Why the kernel tells of no changes, empty while it does.
+        unserved_disk: Why what is on disk was refused at the start, empty once it serves or another epoch does.
         fell_back: Why the last upgrade of the supervisor failed, empty when it did not.
         aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
@@ -41,6 +43,7 @@ class Chronicle:
         self.unserved = ""
         self.automatic: tuple[str, ...] = ()
         self.blind = ""
+        self.unserved_disk = ""
         self.fell_back = ""
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
@@ -90,7 +93,15 @@ class Chronicle:
             case records.LeasesEnded():
                 self.ended.extend(_ended(record))
             case _:
+                self._hear_of_start(record)
                 self._hear_of_parts(record)
+
+    def _hear_of_start(self, record: Record) -> None:
+        match record:
+            case boot_records.BootFellBack(reason=reason, refusals=refusals) if refusals:
+                self.unserved_disk = reason
+            case records.NothingChanged(action=Action.RELOAD, notes=()):
+                self.unserved_disk = ""
 
     def _hear_of_parts(self, record: Record) -> None:
         match record:
@@ -105,6 +116,7 @@ class Chronicle:
         self.refused = self.refused if self._reverting else None
         self._reverting = False
         self.degraded.clear()
+        self.unserved_disk = ""
         self.serving = HistoryLine(
             record.epoch, EpochState.SERVING, given, time.time(), record.origin, record.summary, "", record.restores
         )

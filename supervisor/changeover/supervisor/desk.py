@@ -50,6 +50,7 @@ from changeover.supervisor.views import (
     rescued,
     slot_view,
     tried_again,
+    unserved_disk,
 )
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
 from changeover.workers.protocol.snapshot import OWN, PluginSpec, UnitSpec
@@ -161,6 +162,7 @@ class Desk:
                 *alarms(overview, told.degraded, told.unserved),
                 *rescued(told.serving),
                 *blindness(told.blind),
+                *unserved_disk(told.unserved_disk, overview.epoch),
                 *failed_upgrade(told.fell_back),
             ),
             fell_back=told.fell_back,

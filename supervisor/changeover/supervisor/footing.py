@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Booted, Child, ZygoteFound
 from changeover.supervisor.host import Host
-from changeover.supervisor.process.estate import Estate
+from changeover.supervisor.process.estate import Estate, FoundWorker
+from changeover.supervisor.process.holders import age_of
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.upgrade.handed import Handed
@@ -55,10 +56,15 @@ class Footing:
         """
         estate = self.estate
         zygotes = tuple(ZygoteFound(each.ready.cohort, each.ready.rolled) for each in estate.zygotes)
-        living = tuple(Child(each.told.worker, each.told.pid, each.told.rolled) for each in estate.workers)
+        living = tuple(_child(each) for each in estate.workers)
         cohorts = [*(each.cohort for each in zygotes), *(each.worker.cohort for each in living)]
         listen = () if cohorts else listen
         return Booted(recovered, slots, self.secret, max(cohorts, default=0), zygotes, living, listen)
+
+
+def _child(found: FoundWorker) -> Child:
+    told = found.told
+    return Child(told.worker, told.pid, told.rolled, age_of(told.pid))
 
 
 async def take_footing(

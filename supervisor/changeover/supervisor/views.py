@@ -58,7 +58,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
         cohort=slot.worker.cohort if slot.worker else 0,
         epoch=slot.epoch,
         prepared=slot.prepared,
-        started=wall - (now - slot.since) if slot.worker else 0.0,
+        started=wall - (now - slot.born) if slot.worker else 0.0,
         leases=slot.beat.leases if slot.beat else {},
         connections=slot.beat.connections if slot.beat else 0,
         requests=slot.beat.requests if slot.beat else 0,
@@ -77,6 +77,8 @@ def _state(slot: SlotPicture) -> SlotState:
 def _note(slot: SlotPicture, now: float) -> str:
     if slot.until:
         return f"{slot.note}; next try in {max(0.0, slot.until - now):.0f} s"
+    if slot.adopted and slot.heard is None:
+        return "of the supervisor before, and not heard yet"
     if slot.silent and slot.heard is not None:
         return f"silent for {now - slot.heard:.0f} s"
     return slot.note
@@ -142,6 +144,11 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     if unserved:
         found.append(unserved)
     return tuple(found)
+
+
+def unserved_disk(reason: str, serving: int) -> tuple[str, ...]:
+    """The alarm of a start that was refused what is on disk; empty `reason`: of none."""
+    return (f"what is on disk is not served: {reason}; epoch {serving}, the last committed, serves",) if reason else ()
 
 
 def failed_upgrade(reason: str) -> tuple[str, ...]:

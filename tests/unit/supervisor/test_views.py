@@ -3,10 +3,12 @@
 import msgspec
 
 from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView
+from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Aborted, Origin, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.events import ScaleRequested, WorkerExited
-from changeover.supervisor.core.view import Overview
-from changeover.supervisor.views import alarms, quarantine_views, rescued, tried_again
+from changeover.supervisor.core.view import Overview, SlotPicture
+from changeover.supervisor.views import alarms, quarantine_views, rescued, slot_view, tried_again
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.entries import HUP, aborted, committed
 from tests.machines import Bench
@@ -25,6 +27,17 @@ def test_of_each_plugin_the_content_that_was_refused_last_is_shown() -> None:
         Quarantined(2, "a", {"prices": "2"}), Quarantined(3, "b", {"geo": "1"}), Quarantined(4, "c", {"prices": "3"})
     )
     assert quarantine_views(seen, {4: 99.0}) == (QuarantineView("prices 3", 4, 99.0), QuarantineView("geo 1", 3, 0.0))
+
+
+def test_a_worker_that_was_adopted_and_not_heard_yet_does_not_look_as_if_it_started() -> None:
+    found = SlotPicture(0, State.BOOTING, worker=WorkerId(1, 0, 1), pid=77, adopted=True)
+    assert slot_view(found, 5.0, 1000.0).note == "of the supervisor before, and not heard yet"
+    assert slot_view(msgspec.structs.replace(found, heard=4.0), 5.0, 1000.0).note == ""
+
+
+def test_where_no_plugin_is_to_blame_what_changed_was_refused() -> None:
+    [view] = quarantine_views(overview(Quarantined(2, "a")), {})
+    assert view.content == "what changed"
 
 
 def test_what_becomes_of_refused_content_depends_on_why_it_was_refused() -> None:

@@ -1,6 +1,6 @@
 """One scan from end to end: what a request would serve, stored and ready, or why nothing can."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -145,9 +145,10 @@ class Scanner:
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
+        fresh = {**selected.files, **disk.content.stored()}
         if not request.dry_run:
-            self._put(selected, made, disk)
-        lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
+            self._put(fresh, made)
+        lines = summary(current, made, lambda old, new: self._differing(old, new, fresh))
         lines = (*lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
@@ -195,9 +196,8 @@ class Scanner:
             units, routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
         )
 
-    def _put(self, selected: Selection, made: Snapshot, disk: Disk) -> None:
+    def _put(self, fresh: Mapping[str, dict[str, bytes]], made: Snapshot) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
-        fresh = {**selected.files, **disk.content.stored()}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
@@ -214,7 +214,7 @@ class Scanner:
             return NothingChanged()
         if made.is_roll and made.interpreter.python:
             self._interpreters.require(made.interpreter)
-        self._put(Selection(), made, Disk())
+        self._put({}, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
@@ -240,7 +240,7 @@ class Scanner:
             python, answer = configured, self._interpreters.ask(configured)
         return Interpreter(python, answer.version, configured), answer
 
-    def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
+    def _differing(self, old: str, new: str, fresh: Mapping[str, dict[str, bytes]]) -> int:
         return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))
 
 

@@ -59,7 +59,7 @@ def clock(at: float, now: float) -> str:
 def _headline(view: StatusView, now: float) -> str:
     up = f"up {age(now - view.started)}, supervisor {view.pid}, term {view.term}"
     if view.serving is None:
-        return f"{view.name}   nothing is committed yet   {up}"
+        return f"{view.name}   nothing serves yet   {up}"
     line = view.serving
     since = line.given if line.decided is None else line.decided
     label = f', "{line.origin.label}"' if line.origin.label else ""
@@ -97,7 +97,7 @@ def _leases(leases: dict[int, int], epoch: int) -> str:
 
 def _state(slot: SlotView, epoch: int) -> str:
     word = slot.state.value.upper() if slot.state is SlotState.PARKED else slot.state.value
-    behind = f"epoch {slot.epoch}, not {epoch}" if slot.pid and slot.epoch != epoch else ""
+    behind = f"epoch {slot.epoch}, not {epoch}" if slot.epoch not in (0, epoch) else ""
     notes = "; ".join(note for note in (slot.note, behind) if note)
     return f"{word}: {notes}" if notes else word
 

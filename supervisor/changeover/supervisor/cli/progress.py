@@ -8,7 +8,7 @@ from changeover.supervisor.core import records, roll_records
 from changeover.supervisor.core.record import WorkerRecord
 from changeover.supervisor.telemetry.amounts import changes, seconds
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.telemetry.wording import by_strategy, extra_memory
+from changeover.supervisor.telemetry.wording import by_strategy, extra_memory, succession
 
 
 class Mark(enum.Enum):
@@ -133,8 +133,7 @@ class Progress:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
         self._over = False
         self._lines.append(
-            f"{self._name}  epoch {record.previous} -> {record.epoch}  {by_strategy(record)}   "
-            f"{changes(record.summary)}"
+            f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
         )
         if record.memory is not None:
             self._lines.append(f"  {'memory':<10} {extra_memory(record.memory)}")

@@ -16,6 +16,11 @@ MAX_HEAD = 64 * 1024
 MOST_WORKERS = 256
 """In a roll there are twice as many, and each has its place on a shared page."""
 
+NOTHING_TO_SERVE = (
+    "nothing to serve: name an application (`changeover run MODULE:APP`, or `[app] target` in the configuration) or a "
+    "folder of plugins (`--plugins DIR`, or `[plugins] dir`)"
+)
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -79,7 +84,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     for key in (*phases, "held", "half_closed", "linger"):
         yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
     serves = settings.app is not None or bool(settings.plugins.dir)
-    yield "$", serves, "nothing to serve: name an application (`[app] target`) or a folder of plugins (`[plugins] dir`)"
+    yield "$", serves, NOTHING_TO_SERVE
     if settings.app:
         target = f"{settings.app.target!r} is no target; write it like `package.module:app`"
         yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target

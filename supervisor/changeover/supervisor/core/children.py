@@ -207,7 +207,7 @@ class Children:
             return False
         self._move(slot, Cause.ADOPTED)
         slot.rolled = found.rolled
-        slot.member = Member(found.worker, found.pid, self._out.now, found.rolled, adopted=True)
+        slot.member = Member(found.worker, found.pid, self._out.now, found.rolled, adopted=True, age=found.age)
         self._wait(slot, self._policy.deadlines.boot)
         committed, parted = self._ledger.committed, self._ledger.parted
         if parted is not None and found.rolled == parted.rolled:

@@ -204,22 +204,6 @@ class JournalUnwritable(Record, frozen=True):
     reason: str
 
 
-class BootFellBack(Record, frozen=True):
-    """What is on disk was refused or is held at start: the last committed content serves instead. Needs somebody.
-
-    Attributes:
-        serving: The epoch that serves.
-        reason: Why not what is on disk.
-        refusals: Every "no".
-        summary: What would have changed, and what lies on disk and was not taken.
-    """
-
-    serving: int
-    reason: str
-    refusals: tuple[SlotRefusal, ...] = ()
-    summary: tuple[str, ...] = ()
-
-
 class WorkerForked(WorkerRecord, frozen=True):
     """A worker process exists."""
 

@@ -39,7 +39,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         until: When BACKOFF or PARKED ends, monotonic seconds; 0 otherwise.
         worker: Who fills it, None without a worker.
         pid: 0 without one.
-        since: When its worker was ordered or adopted, monotonic seconds.
+        born: When its worker was ordered, also by a former supervisor, monotonic seconds.
         heard: When it was heard last, None before its Hello.
         silent: Whether it was not heard for too long.
         rolled: The epoch whose roll made it.
@@ -47,6 +47,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         prepared: The candidate it holds.
         told: The last signal it was sent.
         beat: Its last heartbeat.
+        adopted: Whether a former supervisor ordered it.
     """
 
     slot: int
@@ -56,7 +57,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
     until: float = 0.0
     worker: WorkerId | None = None
     pid: int = 0
-    since: float = 0.0
+    born: float = 0.0
     heard: float | None = None
     silent: bool = False
     rolled: int = 0
@@ -64,6 +65,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
     prepared: int | None = None
     told: ProcessSignal | None = None
     beat: Beat | None = None
+    adopted: bool = False
 
 
 class LeftoverPicture(msgspec.Struct, frozen=True):
@@ -209,7 +211,7 @@ def _slot(slot: Slot, role: Role) -> SlotPicture:
         until,
         member.worker,
         member.pid,
-        member.since,
+        member.born,
         member.heard,
         member.silent,
         member.rolled,
@@ -217,4 +219,5 @@ def _slot(slot: Slot, role: Role) -> SlotPicture:
         member.prepared,
         member.told,
         member.beat,
+        member.adopted,
     )

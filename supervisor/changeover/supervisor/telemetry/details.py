@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from changeover.supervisor.core import ailments, records
+from changeover.supervisor.core import ailments, boot_records, records
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
@@ -18,7 +18,7 @@ def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterat
             yield from _refusals(refusals, tracebacks)
         case (
             records.RequestRefused(refusals=refusals, summary=summary)
-            | records.BootFellBack(refusals=refusals, summary=summary)
+            | boot_records.BootFellBack(refusals=refusals, summary=summary)
         ):
             yield from _refusals(refusals, tracebacks)
             yield from (line for line in summary if line.startswith("not taken: "))

@@ -7,7 +7,7 @@ attention goes into `STATUS`, behind what serves.
 
 import enum
 
-from changeover.supervisor.core import ailments, records
+from changeover.supervisor.core import ailments, boot_records, records
 from changeover.supervisor.core.record import Record
 from changeover.supervisor.telemetry.shell import Finished
 from changeover.supervisor.telemetry.wording import word
@@ -25,7 +25,7 @@ TOLD = (
     records.RollNeeded,
     records.InDoubt,
     records.DoubtSettled,
-    records.BootFellBack,
+    boot_records.BootFellBack,
     ailments.WorkerHangs,
     ailments.RescueBegan,
     ailments.RescueFailed,

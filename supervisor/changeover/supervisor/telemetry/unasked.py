@@ -1,6 +1,7 @@
 """Words for what happens without being asked for: what a person who edits files wants to hear, and nothing else."""
 
 from changeover.supervisor.core import records
+from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import NOT_TAKEN, changes
@@ -19,6 +20,8 @@ def nothing_changed(record: records.NothingChanged) -> Worded:
     left_out = [note for note in record.notes if note.startswith(NOT_TAKEN)]
     if record.origin.trigger.automatic and left_out:
         return Worded(Level.INFO, f"nothing changed: {changes(left_out)}   (try it again: changeover reload)")
+    if record.origin.trigger is Trigger.BOOT:
+        return Worded(Level.INFO, f"what is on disk is epoch {record.serving}, the last committed")
     level = Level.DEBUG if record.origin.trigger.automatic else Level.INFO
     return Worded(level, unchanged(record.serving, record.action))
 

@@ -8,7 +8,7 @@ A refusal's traceback is no part of the line: `details` gives it, and the log pr
 import signal
 from functools import singledispatch
 
-from changeover.supervisor.core import ailments, departures, records, roll_records
+from changeover.supervisor.core import ailments, boot_records, departures, records, roll_records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
@@ -43,6 +43,11 @@ def by(origin: Origin) -> str:
     if origin.uid < 0:
         return origin.user or origin.trigger.value
     return f"{origin.user} (uid {origin.uid})" if origin.user else f"uid {origin.uid}"
+
+
+def succession(record: records.CutoverBegan) -> str:
+    """Which epoch follows which: `7 -> 8`, or the first one's number alone."""
+    return f"{record.previous} -> {record.epoch}" if record.previous else str(record.epoch)
 
 
 def by_strategy(record: records.CutoverBegan) -> str:
@@ -124,7 +129,7 @@ def _(record: records.CutoverBegan) -> Worded:
     label = f' "{record.origin.label}"' if record.origin.label else ""
     where = f"  {by_strategy(record)}" if record.workers and record.previous else ""
     who = by(record.origin)
-    line = f"epoch {record.previous} -> {record.epoch}{label} by {who}{where}   {changes(record.summary)}"
+    line = f"epoch {succession(record)}{label} by {who}{where}   {changes(record.summary)}"
     if record.memory is None:
         return Worded(INFO, line)
     return Worded(WARNING if record.memory.is_short else INFO, f"{line}; needs {extra_memory(record.memory)}")
@@ -188,11 +193,9 @@ def _(record: records.CutoverCompleted) -> Worded:
 
 @word.register
 def _(record: records.CutoverAborted) -> Worded:
-    return Worded(
-        ERROR,
-        f"epoch {record.epoch} refused: {record.reason}; nothing changed, epoch {record.serving} serves on   "
-        f"(see: changeover explain {record.epoch})",
-    )
+    rest = f"nothing changed, epoch {record.serving} serves on" if record.serving else "nothing serves yet"
+    line = f"epoch {record.epoch} refused: {record.reason}; {rest}   (see: changeover explain {record.epoch})"
+    return Worded(ERROR, line)
 
 
 @word.register
@@ -225,10 +228,15 @@ def _(record: records.JournalUnwritable) -> Worded:
 
 
 @word.register
-def _(record: records.BootFellBack) -> Worded:
+def _(record: boot_records.BootFellBack) -> Worded:
     return Worded(
         ERROR, f"what is on disk is not served: {record.reason}; epoch {record.serving}, the last committed, serves"
     )
+
+
+@word.register
+def _(record: boot_records.StartCompleted) -> Worded:
+    return Worded(INFO, f"epoch {record.epoch} serves {in_all(record.workers)}, as before")
 
 
 @word.register

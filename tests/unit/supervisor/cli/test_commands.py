@@ -235,6 +235,7 @@ def test_an_upgrade_that_is_refused_or_went_back_says_why(shell: Shell) -> None:
 
 
 def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:
+    assert "257 is not in the range 1<=x<=256" in shell("scale", "257").output
     result = shell("scale", "+1")
     assert (result.exit_code, shell.control.slots) == (Exit.USAGE, 4)
     assert "write how many there are to be" in result.output

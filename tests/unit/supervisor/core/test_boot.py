@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import boot, effects, events, records
+from changeover.supervisor.core import boot, boot_records, effects, events, records
 from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, Retired, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
@@ -56,9 +56,42 @@ def test_refused_at_a_cold_start_the_last_committed_content_serves_loudly() -> N
     bench = Bench()
     bench.boot(SERVED)
     refuse(bench, 8)
-    assert [record.serving for record in bench.told(records.BootFellBack)] == [7]
+    assert [record.serving for record in bench.told(boot_records.BootFellBack)] == [7]
     assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
     assert bench.said(messages.Welcome)[-1].current == snapshot(7)
+
+
+def test_once_what_was_committed_before_serves_everywhere_again_that_is_told() -> None:
+    bench = Bench(Policy(boot=Boot.LAST))
+    bench.boot(SERVED)
+    first, second = bench.workers
+    bench.greet(first)
+    bench.hear(first, messages.Activated, 7, 0, ())
+    assert not bench.told(boot_records.StartCompleted)
+    bench.greet(second)
+    bench.hear(second, messages.Activated, 7, 0, ())
+    bench.hear(second, messages.Activated, 7, 0, ())
+    assert bench.told(boot_records.StartCompleted) == [boot_records.StartCompleted(7, 2)]
+
+
+def test_workers_that_were_adopted_serve_again_as_well() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
+    assert not bench.told(boot_records.StartCompleted)
+    bench.greet(ORPHAN, epoch=7)
+    assert bench.told(boot_records.StartCompleted) == [boot_records.StartCompleted(7, 1)]
+
+
+def test_of_new_content_at_a_start_its_cutover_tells_alone() -> None:
+    bench = Bench()
+    bench.boot()
+    bench.find(snapshot(1))
+    bench.greet_all()
+    bench.prepare(1)
+    bench.activate(1)
+    assert bench.told(records.CutoverCompleted)
+    assert not bench.told(boot_records.StartCompleted)
 
 
 def test_told_to_boot_the_last_nothing_is_scanned() -> None:
@@ -160,6 +193,14 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
     bench.greet(ORPHAN, epoch=7)
     assert [record.epoch for record in bench.told(records.WorkerAdopted)] == [7]
     assert not bench.all(effects.Fork)
+
+
+def test_an_adopted_worker_was_born_before_us() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1, age=40.0),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1, age=40.1),)))
+    [slot] = bench.view.slots
+    assert slot.born == bench.now - 40.0
 
 
 @pytest.mark.parametrize("overtaken", [False, True])

@@ -104,6 +104,12 @@ def test_each_limit_has_its_words() -> None:
     assert tired(member(1, rss=300 << 20), 0.0, Limits(memory=256 << 20)) == "it holds 300 MiB"
 
 
+def test_a_worker_that_was_adopted_has_lived_since_its_birth() -> None:
+    adopted = Member(WorkerId(1, 0, 1), 1, 100.0, 1, adopted=True, age=3500.0)
+    assert tired(adopted, 199.0, Limits(lifetime=3600)) is None
+    assert tired(adopted, 200.0, Limits(lifetime=3600)) == "it has lived 3600 s"
+
+
 def test_a_worker_in_which_a_refused_candidate_hangs_is_replaced_like_a_tired_one(bench: Bench) -> None:
     stuck = bench.workers[0]
     bench.hear(stuck, messages.Beat, 1, 0, None, {}, 0, 0, 0, None, 1)

@@ -24,6 +24,11 @@ def test_a_rollback_to_what_serves_says_nothing_of_the_disk() -> None:
     assert word(back).line == "nothing changed: what the rollback wants is epoch 2, which serves"
 
 
+def test_at_a_start_nothing_serves_yet_that_could_be_said_to_be_unchanged() -> None:
+    boot = NothingChanged(Origin(Trigger.BOOT), 7)
+    assert word(boot).line == "what is on disk is epoch 7, the last committed"
+
+
 def test_what_no_swap_can_take_is_named_by_the_file_that_was_saved() -> None:
     assert word(RollNeeded(WATCH, ("app: 1 file",))).line == "shop.py: nothing changed: no swap can take app: 1 file"
     asked = word(RollNeeded(Origin(Trigger.HUP, label="mine"), ("app: 1 file",)))

@@ -67,6 +67,13 @@ def test_an_abort_names_the_way_on_and_gives_every_traceback() -> None:
     assert below[1:] == TRACEBACK.splitlines()
 
 
+def test_where_nothing_serves_yet_no_epoch_0_is_said_to() -> None:
+    boot = Origin(Trigger.BOOT)
+    assert word(records.CutoverBegan(3, boot, SUMMARY, 0, 4)).line.startswith("epoch 3 by boot   pricing")
+    refused = word(records.CutoverAborted(3, "slot 2 refused", (REFUSAL,), boot, 0))
+    assert refused.line == "epoch 3 refused: slot 2 refused; nothing serves yet   (see: changeover explain 3)"
+
+
 def test_leases_that_ended_early_are_named_with_why_and_those_that_cannot_end() -> None:
     ended = tuple(LeaseView("http", 1, f"/{number}", 12.0) for number in range(5))
     record = records.LeasesEnded(WORKER, 41, 3, 2, ended, (LeaseView("task", 1, "/thread", 90.0),))

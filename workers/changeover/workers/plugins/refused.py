@@ -1,7 +1,9 @@
 """From an exception to a refusal that a person can act on."""
 
 import errno
+import importlib
 import socket
+import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ MAX_TRACEBACK = 32 * 1024
 """Most characters of a traceback that travel with a refusal; the end is kept."""
 
 _HERE = str(Path(__file__).parents[1])
+_MACHINERY = (_HERE, "<frozen importlib", importlib.__file__)
+_INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib"))
+"""Nobody who reads a refusal wrote what lies here, also where a virtual environment lies beside what he wrote."""
 _TRANSIENT = frozenset(
     {
         errno.EAGAIN,
@@ -195,16 +200,20 @@ def _place(told: traceback.TracebackException, error: BaseException, origin: Ori
     """`file:line` and the line itself, innermost in the origin's own code."""
     if origin is None:
         return "", ""
-    if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(f"{origin.root}/"):
+    if isinstance(error, SyntaxError) and error.filename and _is_own(error.filename, origin):
         return f"{_relative(error.filename, origin)}:{error.lineno}", (error.text or "").strip()
     stacks = [*_stacks(told)]
     if isinstance(error, ThreadHung | HookTimeout):
         stacks.insert(0, error.stack)
     for stack in stacks:
         for frame in reversed(stack):
-            if frame.filename.startswith(f"{origin.root}/"):
+            if _is_own(frame.filename, origin):
                 return f"{_relative(frame.filename, origin)}:{frame.lineno}", (frame.line or "").strip()
     return "", ""
+
+
+def _is_own(filename: str, origin: Origin) -> bool:
+    return filename.startswith(f"{origin.root}/") and not filename.startswith((*_MACHINERY, *_INSTALLED))
 
 
 def _stacks(told: traceback.TracebackException) -> Iterator[traceback.StackSummary]:
@@ -231,7 +240,7 @@ def _trim(told: traceback.TracebackException, origin: Origin | None) -> None:
 
 def _known(stack: Iterable[traceback.FrameSummary], origin: Origin | None) -> Iterator[traceback.FrameSummary]:
     for frame in stack:
-        if frame.filename.startswith((_HERE, "<frozen importlib")):
+        if frame.filename.startswith(_MACHINERY):
             continue
         name = _relative(frame.filename, origin) if origin else frame.filename
         yield traceback.FrameSummary(name, frame.lineno, frame.name, line=frame.line, lookup_line=False)
