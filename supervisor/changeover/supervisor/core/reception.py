@@ -214,6 +214,7 @@ class Reception:
         match message:
             case messages.Beat(prepared=prepared):
                 member.beat = message
+                member.since = min(member.since, self._out.now - message.age)
                 self._observe(slot, member, epoch, prepared)
             case messages.Prepared(took=took):
                 member.prepared = epoch

@@ -17,7 +17,7 @@ class Member:
     Attributes:
         worker: Its identity.
         pid: For people; 0 while it is only ordered.
-        since: When it was ordered or adopted.
+        since: When it was ordered. One that was adopted says how old it is; until then, when it was adopted.
         heard: When it was heard last; None before its Hello.
         silent: Whether operators were told that it is silent.
         epoch: The latest epoch it said it serves.

@@ -39,7 +39,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         until: When BACKOFF or PARKED ends, monotonic seconds; 0 otherwise.
         worker: Who fills it, None without a worker.
         pid: 0 without one.
-        since: When its worker was ordered or adopted, monotonic seconds.
+        since: When its worker was ordered, monotonic seconds; when it was adopted, until it says how old it is.
         heard: When it was heard last, None before its Hello.
         silent: Whether it was not heard for too long.
         rolled: The epoch whose roll made it.

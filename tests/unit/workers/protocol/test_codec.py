@@ -65,7 +65,7 @@ WORKER_MESSAGES: list[WorkerMessage] = [
     Drained(STAMP, WORKER, (KEY,)),
     Retired(STAMP, WORKER, (KEY,)),
     Degraded(STAMP, WORKER, REFUSAL),
-    Beat(STAMP, WORKER, 9, None, {7: 2}, 3, 4, 5),
+    Beat(STAMP, WORKER, 9, None, {7: 2}, 3, 4, 5, None, 1, 6.5),
     TellRegistry(STAMP, WORKER, 1, Registry.of(SNAPSHOT)),
     TellLeases(STAMP, WORKER, 1, (LeaseView("http", 7, "/", 0.5),)),
 ]

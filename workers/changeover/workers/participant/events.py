@@ -137,6 +137,7 @@ class BeatDue(Event, frozen=True):
         rss: Resident memory, bytes.
         owed: The request that is longest without a response.
         left_behind: How many threads hang in code that was to be loaded or unloaded.
+        age: Seconds since the worker began.
     """
 
     leases: dict[int, int] = {}
@@ -145,6 +146,7 @@ class BeatDue(Event, frozen=True):
     rss: int = 0
     owed: OwedResponse | None = None
     left_behind: int = 0
+    age: float = 0.0
 
 
 class TimerFired(Event, frozen=True):

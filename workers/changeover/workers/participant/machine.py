@@ -225,6 +225,7 @@ class Machine:
                 event.rss,
                 event.owed,
                 event.left_behind,
+                event.age,
             )
         )
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.

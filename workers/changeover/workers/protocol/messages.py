@@ -239,6 +239,7 @@ class Beat(FromWorker, frozen=True):
         owed: The request that is longest without a response, None when there is none; streams, WebSockets and what
             goes on after a response are none.
         left_behind: How many threads hang in code that was to be loaded or unloaded: they missed their deadline.
+        age: Seconds since the worker began.
     """
 
     seq: int
@@ -249,6 +250,7 @@ class Beat(FromWorker, frozen=True):
     rss: int = 0
     owed: OwedResponse | None = None
     left_behind: int = 0
+    age: float = 0.0
 
 
 class TellRegistry(FromWorker, frozen=True):

@@ -121,6 +121,7 @@ class Worker:
         self._hooks = ServerHooks(birth)
         self._readying: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
+        self._born = loop.time()
 
     async def live(self) -> int:
         """Join, serve, leave; the exit status."""
@@ -230,6 +231,7 @@ class Worker:
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,
+                self._loop.time() - self._born,
             )
         )
         self._show(leases)
