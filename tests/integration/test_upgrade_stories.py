@@ -12,11 +12,21 @@ from pathlib import Path
 import pytest
 
 import changeover
-from changeover.server import Committed, ServerFailed, StatusView
+from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from tests.service import Answer, Connection, Story, gone, kill, status_when
 from tests.waits import until
 
+WHERE = """
+import os
+
+
+async def app(scope, receive, send):
+    body = os.getcwd().encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+"""
+"""An application that says where it is."""
 ENOUGH = 30
 """Seconds that a command may take on a busy machine."""
 
@@ -217,6 +227,21 @@ async def test_as_many_workers_are_wanted_as_before(story: Story) -> None:
         assert (await upgrade(story)).returncode == 0
         status = await status_when(server, lambda status: status.term == 2 and len(serving(status)) == 2)
         assert (serving(status), len(status.slots)) == (before, 2)
+
+
+async def test_a_service_that_went_elsewhere_first_is_there_after_an_upgrade_and_a_roll_too(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = story.folder / "elsewhere"
+    elsewhere.mkdir()
+    (story.folder / "main.py").write_text(WHERE)
+    monkeypatch.chdir(story.folder)
+    async with story.server(1, "--chdir=elsewhere", app="main:app") as server:
+        assert (await story.get(server, "/")).body == str(elsewhere)
+        assert (await upgrade(story)).returncode == 0, server.logs
+        assert os.readlink(f"/proc/{server.pid}/cwd") == str(elsewhere)
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        assert (await story.get(server, "/")).body == str(elsewhere)
 
 
 async def test_a_runtime_directory_that_was_tidied_up_holds_up_no_upgrade(story: Story) -> None:

@@ -1,9 +1,9 @@
 """What a heartbeat says of the request that is longest without a response."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-import time
 
 from changeover.workers.runtime.vitals import DEEPEST, owed_response, standing
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
