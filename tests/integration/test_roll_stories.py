@@ -288,12 +288,17 @@ async def test_an_old_worker_that_is_killed_while_it_hands_over_loses_only_its_o
 
 async def test_term_during_a_roll_ends_both_cohorts(story: Story, shop: Shop) -> None:
     async with story.server(2, app="main:app") as server:
-        shop.write("2", startup="await opened()")
+        busy = await story.connect(server)
+        await busy.ask("/slow")
+        await status_when(server, lambda status: any(slot.leases.get(1) for slot in status.slots))
+        shop.write("2", startup="await asyncio.Event().wait()")
         rolling = asyncio.create_task(server.reload())
         status = await status_when(server, lambda s: sum(slot.state is SlotState.STANDBY for slot in s.slots) == 2)
         pids = [slot.pid for slot in status.slots if slot.pid]
         os.kill(server.pid, signal.SIGTERM)
         assert isinstance(await rolling, Refused)
+        story.open_gate()
+        assert (await busy.answer()).words[0] == "1"
         for pid in pids:
             await gone(pid)
     assert not [name for name in os.listdir(story.folder / "runtime") if name.endswith(".sock")]

@@ -14,6 +14,7 @@ import pytest
 import changeover
 from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
+from tests.integration.test_service_stories import run_command
 from tests.service import Answer, Connection, Story, gone, kill, status_when
 from tests.waits import until
 
@@ -84,6 +85,11 @@ async def test_the_same_program_takes_over_from_itself_and_nobody_notices(story:
         after = await server.status()
         assert (after.pid, after.term) == (before.pid, before.term + 1)
         assert serving(after) == serving(before)
+        for other in ("state", "runtime"):
+            command = run_command(story, "127.0.0.1:0", f"--{other}-dir={story.folder / 'other'}")
+            second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=ENOUGH)
+            assert second.returncode == 1
+            assert str(server.pid) in second.stderr
         story.write("2.0")
         assert isinstance(await server.reload(), Committed)
         assert (await connections[0].get("/shop")).words[:2] == ["2.0", "2"]
