@@ -236,7 +236,7 @@ class Server:
 
     def signal(self, number: signal.Signals) -> None:
         """Send the supervisor a signal (`HUP` reloads)."""
-        self._running().send_signal(number)
+        _send(self._running(), number)
 
     async def _start(self) -> None:
         folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="changeover-")))
@@ -283,11 +283,13 @@ class Server:
             return ServerFailed(
                 f"the server ended by itself with status {process.returncode}", process.returncode, self.logs
             )
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            _send(process, signal.SIGTERM)
         try:
             status = await asyncio.wait_for(process.wait(), LEAVE)
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                _send(process, signal.SIGKILL)
             await process.wait()
             return ServerFailed(f"the server had to be killed: not gone within {LEAVE:g} s of TERM", None, self.logs)
         return ServerFailed(f"the server ended with status {status}", status, self.logs) if status else None
@@ -315,6 +317,17 @@ class Server:
                 raise
             return Refused(self._client.get("/v1/status", StatusView).epoch, reason=problem.detail)
         raise OutcomeUnknown("the server ended before the outcome was known; `changeover history` has it later")
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Signal a process by its number: its own method may take the exit status away from the loop (CPython < 3.13.1).
+
+    Raises:
+        ProcessLookupError: It has ended.
+    """
+    if process.returncode is not None:
+        raise ProcessLookupError(process.pid)
+    os.kill(process.pid, number)
 
 
 def _seen_from_here(path: str | os.PathLike[str]) -> str:

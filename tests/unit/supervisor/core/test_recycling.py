@@ -3,7 +3,8 @@ import pytest
 
 from changeover.supervisor.core import effects, events, records
 from changeover.supervisor.core.child import State
-from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.entries import Recovered
+from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound, ZygoteReady
 from changeover.supervisor.core.policy import Limits, Policy, Rhythm
 from changeover.supervisor.core.recycling import tired
 from changeover.supervisor.core.roster import Member
@@ -11,7 +12,7 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Beat
-from tests.machines import JOURNAL, RELOAD, Bench, snapshot
+from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot
 
 HEARTBEAT = Timer(TimerKind.HEARTBEAT)
 
@@ -132,6 +133,31 @@ def test_the_jitter_spreads_workers_and_is_the_same_whenever_one_is_asked() -> N
     assert bounds == [bound(incarnation) for incarnation in range(40)]
     assert len(set(bounds)) > 20
     assert min(bounds) < 120 < 180 < max(bounds) <= 200
+
+
+def test_how_long_each_worker_lives_differs_by_a_jitter_of_its_own() -> None:
+    limits = Limits(lifetime=100, lifetime_jitter=100)
+
+    def bound(incarnation: int) -> int:
+        return next(now for now in range(100, 202) if tired(member(incarnation), now, limits))
+
+    bounds = [bound(incarnation) for incarnation in range(40)]
+    assert len(set(bounds)) > 20
+    assert min(bounds) < 120 < 180 < max(bounds) <= 200
+
+
+def test_a_worker_that_its_zygote_tells_of_is_tired_by_what_it_lived_before_it_was_adopted() -> None:
+    bench, worker = Bench(Policy(limits=Limits(lifetime=3600))), WorkerId(1, 0, 1_000_001)
+    served = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
+    told = ZygoteReady(1, (Child(worker, 100, 1, age=3590.0),))
+    bench.feed(events.Booted(served, 1, SECRET, 1, (ZygoteFound(1, 1),)), told)
+    bench.greet(worker, 7)
+    bench.hear(worker, messages.Activated, 7)
+    bench.fire(HEARTBEAT)
+    assert not bench.told(records.WorkerTired)
+    bench.now = 10.0
+    bench.fire(HEARTBEAT)
+    assert [record.reason for record in bench.told(records.WorkerTired)] == ["it has lived 3600 s"]
 
 
 def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_one_that_we_did_not_listen_to_is_not() -> None:

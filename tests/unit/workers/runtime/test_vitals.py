@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from changeover.workers.runtime.vitals import DEEPEST, owed_response, standing
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
@@ -42,6 +44,23 @@ async def test_what_an_old_request_awaits_is_said_line_by_line_and_a_young_one_s
 async def test_the_innermost_lines_of_a_deep_one_are_said() -> None:
     task = asyncio.create_task(waits(3 * DEEPEST))
     await until(lambda: len(standing(task)) == DEEPEST and standing(task)[-1].endswith(" in wait"), "the task to wait")
+    task.cancel()
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[None]:
+    await asyncio.Event().wait()
+    yield
+
+
+async def test_what_waits_in_an_asynchronous_generator_stands_there() -> None:
+    async def request() -> None:
+        async with opened():
+            raise AssertionError("it never opens")
+
+    task = asyncio.create_task(request())
+    await until(lambda: standing(task)[-1:] and standing(task)[-1].endswith(" in wait"), "the task to wait")
+    assert [line.rpartition(" in ")[2] for line in standing(task)] == ["request", "__aenter__", "opened", "wait"]
     task.cancel()
 
 

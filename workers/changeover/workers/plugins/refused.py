@@ -18,6 +18,7 @@ from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
+from changeover.workers.serving.late import HookTimeout
 from changeover.workers.serving.lifespan import LifespanFailed
 
 MAX_TRACEBACK = 32 * 1024
@@ -95,20 +96,6 @@ class ContractBroken(ChangeoverError):
     def __init__(self, fact: str) -> None:
         self.fact = fact
         super().__init__(fact)
-
-
-class HookTimeout(ChangeoverError):
-    """An async hook did not return within its deadline, and was cancelled.
-
-    Attributes:
-        deadline: Seconds that were allowed.
-        stack: Where it was waiting.
-    """
-
-    def __init__(self, deadline: float, stack: traceback.StackSummary) -> None:
-        self.deadline = deadline
-        self.stack = stack
-        super().__init__(f"not done within {deadline:g} s")
 
 
 class ConfigRejected(ChangeoverError):
@@ -203,8 +190,8 @@ def _place(told: traceback.TracebackException, error: BaseException, origin: Ori
     if isinstance(error, SyntaxError) and error.filename and _is_own(error.filename, origin):
         return f"{_relative(error.filename, origin)}:{error.lineno}", (error.text or "").strip()
     stacks = [*_stacks(told)]
-    if isinstance(error, ThreadHung | HookTimeout):
-        stacks.insert(0, error.stack)
+    if (late := _where_it_was(error)) is not None:
+        stacks.insert(0, late)
     for stack in stacks:
         for frame in reversed(stack):
             if _is_own(frame.filename, origin):
@@ -247,10 +234,17 @@ def _known(stack: Iterable[traceback.FrameSummary], origin: Origin | None) -> It
 
 
 def _stack_text(error: BaseException, origin: Origin | None) -> str:
-    if not isinstance(error, ThreadHung | HookTimeout):
+    late = _where_it_was(error)
+    if late is None:
         return ""
-    known = traceback.StackSummary.from_list(list(_known(error.stack, origin)))
+    known = traceback.StackSummary.from_list(list(_known(late, origin)))
     return "Where it was (most recent call last):\n" + "".join(known.format())
+
+
+def _where_it_was(error: BaseException) -> traceback.StackSummary | None:
+    """Where code was that missed its deadline; None of every other error."""
+    late = error.__cause__ if isinstance(error, LifespanFailed) else error
+    return late.stack if isinstance(late, ThreadHung | HookTimeout) else None
 
 
 def _relative(filename: str | None, origin: Origin) -> str:

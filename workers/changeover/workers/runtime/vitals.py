@@ -6,9 +6,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from changeover.workers.protocol.messages import LeaseView, OwedResponse
+from changeover.workers.serving.late import frames_of
 from changeover.workers.serving.lease import Holder, Lease, LeaseKind
 
 _STATM = Path("/proc/self/statm")
@@ -55,13 +55,9 @@ def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
 def standing(holder: Holder | None) -> tuple[str, ...]:
     """Where a task stands, from its outermost call to what it waits for; at most `DEEPEST` lines, the innermost."""
     lines: deque[str] = deque(maxlen=DEEPEST)
-    work: Any = holder.get_coro() if isinstance(holder, asyncio.Task) else None
-    while work is not None:
-        frame = getattr(work, "cr_frame", None) or getattr(work, "gi_frame", None)
-        if frame is not None:
-            code = frame.f_code
-            lines.append(f'File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
-        work = getattr(work, "cr_await", None) or getattr(work, "gi_yieldfrom", None)
+    for frame in frames_of(holder.get_coro() if isinstance(holder, asyncio.Task) else None):
+        code = frame.f_code
+        lines.append(f'File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
     return tuple(lines)
 
 
