@@ -50,6 +50,7 @@ from changeover.supervisor.views import (
     rescued,
     slot_view,
     tried_again,
+    zygote_view,
 )
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
 from changeover.workers.protocol.snapshot import OWN, PluginSpec, UnitSpec
@@ -147,6 +148,7 @@ class Desk:
             listen=self._addresses.shown(),
             leaving=self._addresses.leaving(),
             slots=slots,
+            zygotes=tuple(zygote_view(zygote, now, wall) for zygote in overview.zygotes),
             interpreter=OWN if overview.committed is None else overview.committed.interpreter,
             plugins=plugin_views(overview, told.degraded),
             refused=told.refused,
