@@ -26,6 +26,8 @@ from changeover.supervisor.control import (
     SlotView,
     StatusView,
     UnitLine,
+    ZygoteState,
+    ZygoteView,
 )
 from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
@@ -58,6 +60,7 @@ from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Interpreter
 
+KEPT_UNTIL = 1_700_000_300.0
 ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
 SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
 DURATIONS = Durations(scan=0.01, prepare=0.18, commit=0.0011, total=0.62)
@@ -183,6 +186,7 @@ class FakeControl:
             serving=self._line(self.epoch),
             listen=("127.0.0.1:8000", "unix:/run/shop/web.sock"),
             slots=tuple(self._slot(slot) for slot in range(self.slots)),
+            zygotes=(ZygoteView(1, ZygoteState.KEPT, 1, KEPT_UNTIL), ZygoteView(2, ZygoteState.READY, self.epoch)),
             interpreter=Interpreter("/srv/shop/venv/bin/python", "3.12.1"),
             plugins=(PluginView("pricing", "1.5.0", 7),),
             held=self.held,

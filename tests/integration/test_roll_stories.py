@@ -310,7 +310,6 @@ async def test_a_storm_of_hups_ends_with_what_lies_on_disk(story: Story, shop: S
         for number in range(2, 12):
             shop.write(str(number))
             os.kill(server.pid, signal.SIGHUP)
-            await asyncio.sleep(0)
             assert await version(connection)
         await server.reload()
         assert await version(connection) == "11"

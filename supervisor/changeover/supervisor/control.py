@@ -45,6 +45,20 @@ class SlotState(enum.Enum):
     """Its workers exited again and again; `note` says why."""
 
 
+class ZygoteState(enum.Enum):
+    """What a zygote does, as people see it."""
+
+    STARTING = "starting"
+    """It preloads, or is taken over."""
+    READY = "ready"
+    """It forks workers."""
+    BACKOFF = "backoff"
+    """It is gone; the next one comes after a pause."""
+    KEPT = "kept"
+    """A roll replaced it: it is there for the way back, for a while."""
+    STOPPING = "stopping"
+
+
 class PluginState(enum.Enum):
     """How a plugin of the committed generation fares."""
 
@@ -108,6 +122,22 @@ class SlotView(msgspec.Struct, frozen=True):
     connections: int = 0
     requests: int = 0
     rss: int = 0
+
+
+class ZygoteView(msgspec.Struct, frozen=True):
+    """One process that forks workers, or is kept to do so again.
+
+    Attributes:
+        cohort: Its number, which its process title has, too.
+        state: What it does.
+        epoch: The epoch whose roll made the workers that it forks.
+        until: How long it is kept, wall clock; 0 where it is not.
+    """
+
+    cohort: int
+    state: ZygoteState
+    epoch: int = 0
+    until: float = 0.0
 
 
 class PluginView(msgspec.Struct, frozen=True):
@@ -253,6 +283,7 @@ class StatusView(msgspec.Struct, frozen=True):
         listen: Addresses as people see them.
         leaving: Addresses that were removed, and are accepted on until nobody comes there any more.
         slots: Every slot, in order.
+        zygotes: Every process that forks workers, in order.
         interpreter: What executes the workers of the committed generation.
         plugins: Every plugin of the committed generation.
         refused: The last refused epoch, until a later one is committed.
@@ -279,6 +310,7 @@ class StatusView(msgspec.Struct, frozen=True):
     serving: HistoryLine | None
     listen: tuple[str, ...]
     slots: tuple[SlotView, ...]
+    zygotes: tuple[ZygoteView, ...] = ()
     interpreter: Interpreter = OWN
     plugins: tuple[PluginView, ...] = ()
     refused: HistoryLine | None = None

@@ -51,6 +51,7 @@ from changeover.supervisor.views import (
     slot_view,
     tried_again,
     unserved_disk,
+    zygote_view,
 )
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
 from changeover.workers.protocol.snapshot import OWN, PluginSpec, UnitSpec
@@ -148,6 +149,7 @@ class Desk:
             listen=self._addresses.shown(),
             leaving=self._addresses.leaving(),
             slots=slots,
+            zygotes=tuple(zygote_view(zygote, now, wall) for zygote in overview.zygotes),
             interpreter=OWN if overview.committed is None else overview.committed.interpreter,
             plugins=plugin_views(overview, told.degraded),
             refused=told.refused,

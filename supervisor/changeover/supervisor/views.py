@@ -10,12 +10,14 @@ from changeover.supervisor.control import (
     QuarantineView,
     SlotState,
     SlotView,
+    ZygoteState,
+    ZygoteView,
 )
-from changeover.supervisor.core import boot, child, cutover, shutdown
+from changeover.supervisor.core import boot, child, cutover, shutdown, zygote
 from changeover.supervisor.core.entries import Aborted, Decision, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.quarantine import passing
-from changeover.supervisor.core.view import Overview, Role, SlotPicture
+from changeover.supervisor.core.view import Overview, Role, SlotPicture, ZygotePicture
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginSpec
 
@@ -29,6 +31,16 @@ SLOT_STATES: dict[child.State, SlotState] = {
     child.State.KILLING: SlotState.STOPPING,
     child.State.BACKOFF: SlotState.BACKOFF,
     child.State.PARKED: SlotState.PARKED,
+}
+
+ZYGOTE_STATES: dict[zygote.State, ZygoteState] = {
+    zygote.State.ABSENT: ZygoteState.BACKOFF,
+    zygote.State.ADOPTING: ZygoteState.STARTING,
+    zygote.State.STARTING: ZygoteState.STARTING,
+    zygote.State.READY: ZygoteState.READY,
+    zygote.State.BACKOFF: ZygoteState.BACKOFF,
+    zygote.State.KEPT: ZygoteState.KEPT,
+    zygote.State.STOPPING: ZygoteState.STOPPING,
 }
 
 STOPPING: dict[shutdown.State, Urgency | None] = {
@@ -82,6 +94,12 @@ def _note(slot: SlotPicture, now: float) -> str:
     if slot.silent and slot.heard is not None:
         return f"silent for {now - slot.heard:.0f} s"
     return slot.note
+
+
+def zygote_view(picture: ZygotePicture, now: float, wall: float) -> ZygoteView:
+    """Show one zygote; the arguments are those of `slot_view`."""
+    until = wall + (picture.until - now) if picture.until else 0.0
+    return ZygoteView(picture.cohort, ZYGOTE_STATES[picture.state], picture.rolled, until)
 
 
 def plugin_views(overview: Overview, degraded: Mapping[str, Refusal]) -> tuple[PluginView, ...]:

@@ -2,12 +2,21 @@
 
 import msgspec
 
-from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView
+from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView, ZygoteState, ZygoteView
+from changeover.supervisor.core import zygote
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Aborted, Origin, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.events import ScaleRequested, WorkerExited
-from changeover.supervisor.core.view import Overview, SlotPicture
-from changeover.supervisor.views import alarms, quarantine_views, rescued, slot_view, tried_again
+from changeover.supervisor.core.view import Overview, SlotPicture, ZygotePicture
+from changeover.supervisor.views import (
+    ZYGOTE_STATES,
+    alarms,
+    quarantine_views,
+    rescued,
+    slot_view,
+    tried_again,
+    zygote_view,
+)
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.entries import HUP, aborted, committed
@@ -65,3 +74,11 @@ def test_a_worker_that_is_one_too_many_is_no_alarm_while_it_leaves() -> None:
     assert alarms(bench.view, {}, "") == ()
     bench.feed(WorkerExited(bench.workers[2], -9))
     assert alarms(bench.view, {}, "") == ("1 of 2 slots serve",)
+
+
+def test_a_zygote_is_shown_with_the_time_of_day_until_which_it_is_kept() -> None:
+    kept = ZygotePicture(1, zygote.State.KEPT, 4, 350.0)
+    assert zygote_view(kept, 100.0, 1_000.0) == ZygoteView(1, ZygoteState.KEPT, 4, 1_250.0)
+    forking = ZygotePicture(2, zygote.State.READY, 5, 0.0)
+    assert zygote_view(forking, 100.0, 1_000.0) == ZygoteView(2, ZygoteState.READY, 5, 0.0)
+    assert ZYGOTE_STATES.keys() == set(zygote.State)

@@ -11,6 +11,7 @@ from changeover.supervisor.control import (
     SlotState,
     SlotView,
     StatusView,
+    ZygoteState,
 )
 from changeover.supervisor.telemetry.amounts import age, named
 from changeover.supervisor.telemetry.wording import by
@@ -32,6 +33,7 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
         yield f"python {view.interpreter}"
     yield from _parts(view)
     yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
+    yield from _kept(view, now)
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
@@ -71,6 +73,12 @@ def _parts(view: StatusView) -> Iterator[str]:
     if view.parted is not None:
         slots = ", ".join(str(slot.slot) for slot in view.staff if slot.epoch == view.parted) or "none"
         yield f"parts  epoch {view.parted} in slots {slots} ({view.part}), epoch {view.epoch} in the others"
+
+
+def _kept(view: StatusView, now: float) -> Iterator[str]:
+    for zygote in view.zygotes:
+        if zygote.state is ZygoteState.KEPT:
+            yield f"kept   zygote {zygote.cohort} until {clock(zygote.until, now)}, for a way back without an import"
 
 
 def _row(slot: SlotView, view: StatusView, now: float) -> tuple[str, ...]:

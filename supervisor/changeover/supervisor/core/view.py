@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core import boot, child, cutover, retirement, shutdown
+from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
 from changeover.supervisor.core.boot import Start
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Held, Part, Quarantined
@@ -68,6 +68,22 @@ class SlotPicture(msgspec.Struct, frozen=True):
     adopted: bool = False
 
 
+class ZygotePicture(msgspec.Struct, frozen=True):
+    """One zygote.
+
+    Attributes:
+        cohort: Its number.
+        state: Whether it takes orders.
+        rolled: The epoch whose roll's workers it is for.
+        until: When KEPT ends, monotonic seconds; 0 otherwise.
+    """
+
+    cohort: int
+    state: zygote.State
+    rolled: int
+    until: float
+
+
 class LeftoverPicture(msgspec.Struct, frozen=True):
     """A superseded unit that is not gone.
 
@@ -111,6 +127,7 @@ class Overview(msgspec.Struct, frozen=True):
         wanted: How many slots are to be filled.
         most: How many could be, with the slot numbers that there are.
         slots: In order.
+        zygotes: In order.
         leftovers: What is not gone.
         unretired: Superseded epochs that are not retired.
     """
@@ -136,6 +153,7 @@ class Overview(msgspec.Struct, frozen=True):
     wanted: int
     most: int
     slots: tuple[SlotPicture, ...]
+    zygotes: tuple[ZygotePicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
     unretired: tuple[int, ...]
 
@@ -174,6 +192,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         slots=tuple(
             _slot(slot, _role(slot, parts.children.rolled, ledger.parted)) for slot in parts.roster.slots.values()
         ),
+        zygotes=tuple(ZygotePicture(each.cohort, each.state, each.rolled, each.until) for each in parts.zygotes.all),
         leftovers=tuple(
             LeftoverPicture(
                 leftover.key,

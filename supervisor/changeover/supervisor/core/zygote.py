@@ -80,10 +80,11 @@ class Zygote:
         rolled: The epoch whose roll's workers it is for.
         state: Whether it takes orders.
         cohort: Its cohort; 0 before the first.
+        until: When it ends, where it is kept, monotonic seconds; 0 otherwise.
     """
 
     __slots__ = (
-        "_children", "_content", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state",
+        "_children", "_content", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state", "until",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +105,7 @@ class Zygote:
         self.rolled = rolled
         self.state = TABLE.start
         self.cohort = 0
+        self.until = 0.0
 
     @property
     def failing(self) -> bool:
@@ -166,6 +168,7 @@ class Zygote:
             self.stop()
             return
         self._move(Cause.REPLACED)
+        self.until = self._out.now + seconds
         self._children.refuse_orders(self.rolled)
         self._out.set_timer(self._timer(), seconds)
 
@@ -206,6 +209,7 @@ class Zygote:
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
+        self.until = 0.0
 
 
 def _digest(application: ApplicationSpec | None) -> str:

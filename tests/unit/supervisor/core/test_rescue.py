@@ -10,6 +10,8 @@ from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, 
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, ScanRefused, Strategy
 from changeover.supervisor.core.policy import Deadlines, Policy
+from changeover.supervisor.core.view import ZygotePicture
+from changeover.supervisor.core.zygote import State as ZygoteState
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -206,6 +208,21 @@ def test_nothing_is_taken_back_once_the_service_stops(bench: Bench) -> None:
     for worker in bench.living():
         bench.feed(events.WorkerExited(worker, SEGFAULT))
     assert wished(bench) == []
+
+
+def test_the_picture_names_the_zygote_that_is_kept_and_until_when(bench: Bench) -> None:
+    ready = ZygotePicture(2, ZygoteState.READY, 2, 0.0)
+    assert list(bench.view.zygotes) == [ZygotePicture(1, ZygoteState.KEPT, 1, Deadlines().rescue), ready]
+    bench.fire(Timer(TimerKind.ZYGOTE, 1))
+    assert list(bench.view.zygotes) == [ZygotePicture(1, ZygoteState.STOPPING, 1, 0.0), ready]
+    bench.feed(events.ZygoteLost(1, "it was told to leave"))
+    assert list(bench.view.zygotes) == [ready]
+
+
+def test_one_that_is_taken_over_is_not_kept_any_more(bench: Bench) -> None:
+    crash_all(bench)
+    bench.feed(events.Scanned(3, back(3)))
+    assert bench.view.zygotes[0] == ZygotePicture(1, ZygoteState.READY, 3, 0.0)
 
 
 def test_after_the_time_it_is_left_to_people(bench: Bench) -> None:
