@@ -9,9 +9,9 @@ from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.workers.protocol import messages
-from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
@@ -26,12 +26,13 @@ class Voting:
     replace. A worker that yields has no vote: it dispatches nothing any more, whatever becomes authoritative.
     """
 
-    __slots__ = ("_children", "_ledger", "_out", "_roster")
+    __slots__ = ("_children", "_ledger", "_out", "_roster", "_succession")
 
-    def __init__(self, roster: Roster, children: Children, ledger: Ledger, out: Outbox) -> None:
+    def __init__(self, roster: Roster, children: Children, ledger: Ledger, succession: Succession, out: Outbox) -> None:
         self._roster = roster
         self._children = children
         self._ledger = ledger
+        self._succession = succession
         self._out = out
 
     def staff(self, run: Run) -> int:
@@ -77,13 +78,8 @@ class Voting:
     def _tell(self, run: Run, member: Member, deadline: float) -> None:
         if run.snapshot is not None:
             stamp = self._ledger.stamp(run.epoch)
-            successors = self._successors(run, member)
+            successors = self._succession.successors_of(member, run.snapshot)
             self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline, successors))
-
-    def _successors(self, run: Run, member: Member) -> tuple[WorkerId, ...]:
-        if run.snapshot is None or member.rolled == run.snapshot.rolled:
-            return ()
-        return tuple(each.worker for each in self._roster.crew(run.snapshot.rolled) if each.greeted)
 
     def verdict(self, run: Run) -> Verdict:
         """What the votes amount to now."""
