@@ -41,6 +41,10 @@ class Voting:
             return min(self._children.slots, run.part.number * run.part.size)
         return self._children.slots if run.is_roll else sum(not member.yielding for member in self._roster.members())
 
+    def crew(self, run: Run) -> int:
+        """How many workers that are to serve the candidate are there."""
+        return len(self._roster.crew(run.rolled))
+
     def voters(self, run: Run) -> list[Member]:
         """Who has a vote."""
         return [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]

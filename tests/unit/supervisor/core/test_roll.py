@@ -384,6 +384,16 @@ def test_a_new_worker_that_does_not_come_up_in_time_is_no_reason_against_its_con
     assert bench.view.quarantine == ()
 
 
+def test_a_roll_that_waited_for_nobody_but_its_zygote_says_so(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=2))
+    for _ in ("asks what they do", "does without them"):
+        bench.fire(Timer(TimerKind.PREPARE, 2))
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    assert refused.reason == "0 of 2 workers came up within 210 s: no zygote was ready for them"
+    assert [each.refusal.fault for each in refused.refusals] == [Fault.TIMEOUT]
+
+
 def moved(epoch: int, *listen: str) -> Snapshot:
     return replace(snapshot(epoch, rolled=epoch), listen=listen)
 
