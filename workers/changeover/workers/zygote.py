@@ -227,7 +227,7 @@ class Zygote:
                 self._ended.pop(worker, None)
             case forking.Introduce() if self._setup is not None:
                 self._introduce()
-            case forking.Farewell():
+            case forking.Leave():
                 self._leaving = True
             case _:
                 self.malformed += 1
