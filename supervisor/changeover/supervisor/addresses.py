@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.process.address import Address, UnixAddress, parse_address
 from changeover.supervisor.process.arrivals import end_all_arrivals

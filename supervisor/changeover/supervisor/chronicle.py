@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
-from changeover.supervisor.core import records, roll_records
 from changeover.supervisor.core.entries import Aborted, Origin, Recovered
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.upgrade_records import FellBack
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted, HookDegraded
+from changeover.supervisor.core.records.part import PartServes, PartsReverting
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.upgrade import FellBack
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.amounts import age
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
@@ -73,13 +75,13 @@ class Chronicle:
     def hear(self, record: Record) -> None:
         """Take note of a record."""
         match record:
-            case records.CutoverBegan(epoch=epoch, origin=origin, summary=summary):
+            case CutoverBegan(epoch=epoch, origin=origin, summary=summary):
                 self._begun[epoch] = (time.time(), origin, summary)
-            case records.CutoverCompleted():
+            case CutoverCompleted():
                 self._completed(record)
-            case records.CutoverAborted():
+            case CutoverAborted():
                 self._aborted(record)
-            case records.HookDegraded(refusal=refusal):
+            case HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
             case WatchingBegan(policies=policies):
                 self.automatic, self.blind = policies, ""
@@ -87,19 +89,19 @@ class Chronicle:
                 self.blind = reason
             case FellBack(reason=reason):
                 self.fell_back = reason
-            case records.LeasesEnded():
+            case LeasesEnded():
                 self.ended.extend(_ended(record))
             case _:
                 self._hear_of_parts(record)
 
     def _hear_of_parts(self, record: Record) -> None:
         match record:
-            case roll_records.PartServes(epoch=epoch):
+            case PartServes(epoch=epoch):
                 self._begun.pop(epoch, None)
-            case roll_records.PartsReverting():
+            case PartsReverting():
                 self._reverting = True
 
-    def _completed(self, record: records.CutoverCompleted) -> None:
+    def _completed(self, record: CutoverCompleted) -> None:
         given, _, _ = self._begun.pop(record.epoch, (time.time(), None, None))
         # What reverts a part supersedes no refusal: it follows from it.
         self.refused = self.refused if self._reverting else None
@@ -109,7 +111,7 @@ class Chronicle:
             record.epoch, EpochState.SERVING, given, time.time(), record.origin, record.summary, "", record.restores
         )
 
-    def _aborted(self, record: records.CutoverAborted) -> None:
+    def _aborted(self, record: CutoverAborted) -> None:
         self.aborted[record.epoch] = time.time()
         while len(self.aborted) > MOST:
             del self.aborted[min(self.aborted)]
@@ -120,7 +122,7 @@ class Chronicle:
         self.refused = HistoryLine(record.epoch, EpochState.ABORTED, given, time.time(), origin, summary, record.reason)
 
 
-def _ended(record: records.LeasesEnded) -> Iterator[tuple[int, str]]:
+def _ended(record: LeasesEnded) -> Iterator[tuple[int, str]]:
     why = f"more than {record.bound} resident copies once epoch {record.epoch} served"
     for what, views in (("ended", record.ended), ("cannot be ended", record.stuck)):
         for view in views:

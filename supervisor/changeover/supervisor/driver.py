@@ -23,7 +23,7 @@ from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal

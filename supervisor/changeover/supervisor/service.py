@@ -21,7 +21,7 @@ from changeover.supervisor.core.effects import Fork
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.footing import Footing

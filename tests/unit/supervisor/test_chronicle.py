@@ -2,8 +2,9 @@
 
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.records import CutoverAborted, CutoverBegan, CutoverCompleted, LeasesEnded
-from changeover.supervisor.core.roll_records import PartsReverting
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
+from changeover.supervisor.core.records.part import PartsReverting
+from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.views import blindness

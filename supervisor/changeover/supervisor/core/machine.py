@@ -10,9 +10,8 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import Scaled
+from changeover.supervisor.core.records.staffing import Scaled, ScaleRefused
 from changeover.supervisor.core.requests import Wish
-from changeover.supervisor.core.roll_records import ScaleRefused
 from changeover.supervisor.core.view import Overview, overview
 from changeover.supervisor.core.zygote import Zygote
 from changeover.workers.protocol import messages

@@ -1,12 +1,13 @@
 """Who has a vote on a candidate, what was voted, and whose death or silence counts as a "no"."""
 
-from changeover.supervisor.core import records, tally
+from changeover.supervisor.core import tally
 from changeover.supervisor.core.child import LEAVING, State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import DumpStacks
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.records.cutover import WorkerAgreed, WorkerPrepared, WorkerRefused
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
 from changeover.supervisor.core.succession import Succession
@@ -101,16 +102,16 @@ class Voting:
         if member.incarnation not in run.prepared:
             run.prepared.add(member.incarnation)
             if run.snapshot is not None and member.rolled < run.snapshot.rolled:
-                self._out.tell(records.WorkerAgreed(member.worker, member.pid, run.epoch))
+                self._out.tell(WorkerAgreed(member.worker, member.pid, run.epoch))
             else:
-                self._out.tell(records.WorkerPrepared(member.worker, member.pid, run.epoch, took))
+                self._out.tell(WorkerPrepared(member.worker, member.pid, run.epoch, took))
 
     def said_no(self, run: Run, member: Member, refusal: Refusal) -> None:
         """A worker refused, or something speaks for it that counts as a "no"."""
         if member.incarnation not in run.refused:
             run.refused.add(member.incarnation)
             run.refusals.append(SlotRefusal(member.worker.slot, member.pid, refusal))
-            self._out.tell(records.WorkerRefused(member.worker, member.pid, run.epoch, refusal))
+            self._out.tell(WorkerRefused(member.worker, member.pid, run.epoch, refusal))
 
     def died(self, run: Run, member: Member, state: State, cause: str) -> None:
         """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""

@@ -18,7 +18,7 @@ from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.holding import application_content
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
+from changeover.supervisor.core.records.staffing import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table

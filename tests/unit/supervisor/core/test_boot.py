@@ -1,12 +1,15 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import boot, effects, events, records
+from changeover.supervisor.core import boot, effects, events
 from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, Retired, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
 from changeover.supervisor.core.outcome import Refused
 from changeover.supervisor.core.policy import Boot, Policy
+from changeover.supervisor.core.records.service import BootFellBack
+from changeover.supervisor.core.records.staffing import ZygoteLost
+from changeover.supervisor.core.records.worker import WorkerAdopted
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
@@ -56,7 +59,7 @@ def test_refused_at_a_cold_start_the_last_committed_content_serves_loudly() -> N
     bench = Bench()
     bench.boot(SERVED)
     refuse(bench, 8)
-    assert [record.serving for record in bench.told(records.BootFellBack)] == [7]
+    assert [record.serving for record in bench.told(BootFellBack)] == [7]
     assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
     assert bench.said(messages.Welcome)[-1].current == snapshot(7)
 
@@ -92,7 +95,7 @@ def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
     bench.feed(events.ZygoteLost(1, "exited", Refusal(Stage.LOAD, Fault.CONTRACT, "no module named shop")))
     end = bench.all(effects.Exit)[0]
     assert (end.code, end.reason) == (boot.APP_FAILED, "no module named shop")
-    [lost] = bench.told(records.ZygoteLost)
+    [lost] = bench.told(ZygoteLost)
     assert lost.refusal is not None
     assert not lost.expected
 
@@ -158,7 +161,7 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
     assert bench.all(effects.AdoptZygote) == [effects.AdoptZygote(1)]
     bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
     bench.greet(ORPHAN, epoch=7)
-    assert [record.epoch for record in bench.told(records.WorkerAdopted)] == [7]
+    assert [record.epoch for record in bench.told(WorkerAdopted)] == [7]
     assert not bench.all(effects.Fork)
 
 
