@@ -9,7 +9,7 @@ from changeover.supervisor.core.outcome import Candidate, Committed, ExtraMemory
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverted, PartsReverting
 from changeover.supervisor.core.records.staffing import ScaleRefused
-from changeover.supervisor.core.room import IN_PARTS
+from changeover.supervisor.core.unstaffed import IN_PARTS
 from changeover.supervisor.core.view import Role
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId

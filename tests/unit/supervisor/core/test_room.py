@@ -5,7 +5,8 @@ from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records.staffing import Scaled, ScaleRefused
 from changeover.supervisor.core.records.worker import ReliefWaits, WorkerTired
-from changeover.supervisor.core.room import RELIEF_WAITS, most
+from changeover.supervisor.core.room import most
+from changeover.supervisor.core.unstaffed import RELIEF_WAITS
 from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot
 
