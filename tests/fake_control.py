@@ -29,7 +29,6 @@ from changeover.supervisor.control import (
     ZygoteState,
     ZygoteView,
 )
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import (
@@ -42,6 +41,18 @@ from changeover.supervisor.core.outcome import (
     Refused,
     Unchanged,
 )
+from changeover.supervisor.core.records.cutover import (
+    CommitDecided,
+    CutoverAborted,
+    CutoverBegan,
+    CutoverCompleted,
+    PhaseBegan,
+    WorkerActivated,
+    WorkerPrepared,
+    WorkerRefused,
+)
+from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.operations import OnProgress
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
@@ -147,30 +158,30 @@ class FakeControl:
     async def _cut_over(self, request: CutoverRequest) -> Outcome:
         tell, previous = self.teller.tell, self.epoch
         if not self.changed and not request.force:
-            tell(records.NothingChanged(request.origin, self.epoch, action=request.action))
+            tell(NothingChanged(request.origin, self.epoch, action=request.action))
             return Unchanged(serving=self.epoch, action=request.action)
         if request.dry_run:
             return Planned(serving=self.epoch, summary=self.summary, memory=self.memory)
         self.last_epoch += 1
         epoch = self.last_epoch
-        tell(records.CutoverBegan(epoch, request.origin, self.summary, previous, self.slots, memory=self.memory))
-        tell(records.PhaseBegan(epoch, "preparing"))
+        tell(CutoverBegan(epoch, request.origin, self.summary, previous, self.slots, memory=self.memory))
+        tell(PhaseBegan(epoch, "preparing"))
         await asyncio.to_thread(self.gate.wait, 10)
         if self.dying:
-            tell(records.WorkerExited(WorkerId(1, REFUSAL.slot, REFUSAL.slot + 1), REFUSAL.pid, -11, False))
+            tell(WorkerExited(WorkerId(1, REFUSAL.slot, REFUSAL.slot + 1), REFUSAL.pid, -11, False))
         for slot in range(self.slots):
             if self.refusing and slot == REFUSAL.slot:
-                tell(records.WorkerRefused(WorkerId(1, slot, slot + 1), REFUSAL.pid, epoch, REFUSAL.refusal))
+                tell(WorkerRefused(WorkerId(1, slot, slot + 1), REFUSAL.pid, epoch, REFUSAL.refusal))
             else:
-                tell(records.WorkerPrepared(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 0.17))
+                tell(WorkerPrepared(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 0.17))
         if self.refusing:
-            tell(records.CutoverAborted(epoch, "slot 2 refused", (REFUSAL,), request.origin, previous))
+            tell(CutoverAborted(epoch, "slot 2 refused", (REFUSAL,), request.origin, previous))
             return Refused(previous, DURATIONS, "slot 2 refused", epoch, (REFUSAL,), self.summary)
-        tell(records.CommitDecided(epoch, previous))
+        tell(CommitDecided(epoch, previous))
         self.epoch = epoch
         for slot in range(self.slots):
-            tell(records.WorkerActivated(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 1))
-        tell(records.CutoverCompleted(epoch, previous, request.origin, self.slots, self.summary, 0.18, 0.0011, 0.62))
+            tell(WorkerActivated(WorkerId(1, slot, slot + 1), 4121 + slot, epoch, 1))
+        tell(CutoverCompleted(epoch, previous, request.origin, self.slots, self.summary, 0.18, 0.0011, 0.62))
         return Committed(epoch, DURATIONS, previous, self.slots, self.summary)
 
     def status(self) -> StatusView:

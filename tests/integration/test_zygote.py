@@ -451,7 +451,7 @@ async def test_an_orphaned_zygote_takes_a_supervisor_that_reconnects(supervisor:
             exited = forking.decode_report(await asyncio.to_thread(again.recv, 65536))
             assert exited == forking.Exited(worker(1), 7)
         again.send(forking.encode(forking.ExitedSeen(worker(1))))
-        again.send(forking.encode(forking.Farewell()))
+        again.send(forking.encode(forking.Leave()))
         await supervisor.hear(ZygoteLost)
 
 

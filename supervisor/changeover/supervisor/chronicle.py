@@ -5,12 +5,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
-from changeover.supervisor.core import boot_records, records, roll_records
 from changeover.supervisor.core.entries import Aborted, Origin, Recovered
 from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.upgrade_records import FellBack
+from changeover.supervisor.core.records.boot import BootFellBack
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted, HookDegraded
+from changeover.supervisor.core.records.part import PartServes, PartsReverting
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.upgrade import FellBack
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.amounts import age
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
@@ -76,13 +80,13 @@ class Chronicle:
     def hear(self, record: Record) -> None:
         """Take note of a record."""
         match record:
-            case records.CutoverBegan(epoch=epoch, origin=origin, summary=summary):
+            case CutoverBegan(epoch=epoch, origin=origin, summary=summary):
                 self._begun[epoch] = (time.time(), origin, summary)
-            case records.CutoverCompleted():
+            case CutoverCompleted():
                 self._completed(record)
-            case records.CutoverAborted():
+            case CutoverAborted():
                 self._aborted(record)
-            case records.HookDegraded(refusal=refusal):
+            case HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
             case WatchingBegan(policies=policies):
                 self.automatic, self.blind = policies, ""
@@ -90,7 +94,7 @@ class Chronicle:
                 self.blind = reason
             case FellBack(reason=reason):
                 self.fell_back = reason
-            case records.LeasesEnded():
+            case LeasesEnded():
                 self.ended.extend(_ended(record))
             case _:
                 self._hear_of_start(record)
@@ -98,19 +102,19 @@ class Chronicle:
 
     def _hear_of_start(self, record: Record) -> None:
         match record:
-            case boot_records.BootFellBack(reason=reason, refusals=refusals) if refusals:
+            case BootFellBack(reason=reason, refusals=refusals) if refusals:
                 self.unserved_disk = reason
-            case records.NothingChanged(action=Action.RELOAD, notes=()):
+            case NothingChanged(action=Action.RELOAD, notes=()):
                 self.unserved_disk = ""
 
     def _hear_of_parts(self, record: Record) -> None:
         match record:
-            case roll_records.PartServes(epoch=epoch):
+            case PartServes(epoch=epoch):
                 self._begun.pop(epoch, None)
-            case roll_records.PartsReverting():
+            case PartsReverting():
                 self._reverting = True
 
-    def _completed(self, record: records.CutoverCompleted) -> None:
+    def _completed(self, record: CutoverCompleted) -> None:
         given, _, _ = self._begun.pop(record.epoch, (time.time(), None, None))
         # What reverts a part supersedes no refusal: it follows from it.
         self.refused = self.refused if self._reverting else None
@@ -121,7 +125,7 @@ class Chronicle:
             record.epoch, EpochState.SERVING, given, time.time(), record.origin, record.summary, "", record.restores
         )
 
-    def _aborted(self, record: records.CutoverAborted) -> None:
+    def _aborted(self, record: CutoverAborted) -> None:
         self.aborted[record.epoch] = time.time()
         while len(self.aborted) > MOST:
             del self.aborted[min(self.aborted)]
@@ -132,7 +136,7 @@ class Chronicle:
         self.refused = HistoryLine(record.epoch, EpochState.ABORTED, given, time.time(), origin, summary, record.reason)
 
 
-def _ended(record: records.LeasesEnded) -> Iterator[tuple[int, str]]:
+def _ended(record: LeasesEnded) -> Iterator[tuple[int, str]]:
     why = f"more than {record.bound} resident copies once epoch {record.epoch} served"
     for what, views in (("ended", record.ended), ("cannot be ended", record.stuck)):
         for view in views:

@@ -23,7 +23,7 @@ from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal
@@ -32,6 +32,7 @@ from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.weighing import Serving, weighed
 from changeover.workers.generation.cell import CellWriter
+from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime.settings import Birth
@@ -107,18 +108,15 @@ class Driver:
     def __init__(self, loop: asyncio.AbstractEventLoop, machine: Machine) -> None:
         self._loop = loop
         self._machine = machine
-        self._events: deque[Event] = deque()
-        self._feeding = False
         self._broken = False
         self._records: deque[Record] = deque()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._perform: dict[type[Effect], Callable[[Any], None]] = {}
 
     def attach(self, hands: Hands) -> None:
         """Take the hands; before the first event."""
         self._hands = hands
-        self._perform = {
+        perform: dict[type[Effect], Callable[[Any], None]] = {
             effects.Persist: self._persist,
             effects.Reread: self._reread,
             effects.StoreCell: self._store_cell,
@@ -148,6 +146,7 @@ class Driver:
             effects.Tell: lambda effect: self.tell(effect.record),
             effects.Exit: lambda effect: hands.exit(effect.code, effect.reason),
         }
+        self._feeder = Feeder(self._machine, perform, self._loop.time)
 
     def feed(self, event: Event) -> None:
         """Let the machine handle an event; one that an effect causes waits until the effects before it are done.
@@ -156,19 +155,11 @@ class Driver:
         """
         if self._broken:
             return
-        self._events.append(event)
-        if self._feeding:
-            return
-        self._feeding = True
         try:
-            while self._events:
-                for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
-                    self._perform[type(effect)](effect)
+            self._feeder.feed(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the supervisor and is told by it
             self._broken = True
             self._hands.broken(error)
-        finally:
-            self._feeding = False
 
     def tell(self, record: Record) -> None:
         """Tell a record in a moment: wording it must not delay a commit, nor hearing that workers follow."""

@@ -14,14 +14,14 @@ from changeover.supervisor.api.app import application
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.chronicle import Chronicle
-from changeover.supervisor.cohorts import Cohorts, Places
+from changeover.supervisor.cohorts import Cohorts, Whereabouts
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.effects import Fork
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.driver import Driver, Hands
 from changeover.supervisor.footing import Footing
@@ -104,7 +104,7 @@ class Service:
         self._counts = counts.Counts(footing.counts)
         self._cohorts = Cohorts(
             self._zygote_plan,
-            Places(runtime.zygote, runtime.cell),
+            Whereabouts(runtime.zygote, runtime.cell),
             self._driver.feed,
             self._bury,
             interpreters.require,

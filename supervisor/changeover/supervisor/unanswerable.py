@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from changeover.supervisor.core.room import IN_PARTS, scale_refused
+from changeover.supervisor.core.unstaffed import IN_PARTS, scale_refused
 from changeover.supervisor.errors import SupervisorError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from changeover.supervisor.addresses import Addresses, BindOverdue
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.process.address import Address, parse_address
 from changeover.supervisor.process.listeners import BoundListener, Listeners
 from changeover.supervisor.telemetry.shell import AddressClosed, AddressesAmiss, AddressesChanged

@@ -3,17 +3,13 @@
 import pytest
 
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
-from changeover.supervisor.core.boot_records import BootFellBack
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.records import (
-    CutoverAborted,
-    CutoverBegan,
-    CutoverCompleted,
-    LeasesEnded,
-    NothingChanged,
-)
-from changeover.supervisor.core.roll_records import PartsReverting
+from changeover.supervisor.core.records.boot import BootFellBack
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
+from changeover.supervisor.core.records.part import PartsReverting
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.views import blindness, unserved_disk

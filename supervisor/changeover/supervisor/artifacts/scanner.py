@@ -33,7 +33,7 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.interpreters.answer import Answer, Unfit
+from changeover.supervisor.interpreters.answer import Answer, InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.choice import standing_interpreter, still_holding, wanted
 from changeover.supervisor.interpreters.paths import executable
@@ -119,7 +119,7 @@ class Scanner:
             return ScanRefused(refusals(of_manifest(error)))
         except ArtifactError as error:
             return _refused(str(error), Fault.RESOURCE)
-        except Unfit as error:
+        except InterpreterUnfit as error:
             return ScanRefused((SlotRefusal(-1, 0, error.refusal(Stage.SCAN)),))
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
@@ -232,7 +232,7 @@ class Scanner:
         python = wanted(request, configured, None if current is None else current.interpreter)
         try:
             answer = self._interpreters.ask(python)
-        except Unfit as error:
+        except InterpreterUnfit as error:
             if python == configured or request.python:
                 raise
             if request.origin.trigger is not Trigger.BOOT:

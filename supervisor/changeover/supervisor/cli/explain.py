@@ -12,7 +12,7 @@ from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.overview import clock, table
 from changeover.supervisor.control import Explanation
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
-from changeover.supervisor.telemetry.wording import by
+from changeover.supervisor.telemetry.phrases import by
 
 HELP = """Tell everything that is known of one epoch: every refusal with its whole traceback, every unit, every route.
 

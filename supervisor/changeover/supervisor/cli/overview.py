@@ -14,7 +14,7 @@ from changeover.supervisor.control import (
     ZygoteState,
 )
 from changeover.supervisor.telemetry.amounts import age, named
-from changeover.supervisor.telemetry.wording import by
+from changeover.supervisor.telemetry.phrases import by
 
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
 

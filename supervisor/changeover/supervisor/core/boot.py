@@ -12,7 +12,7 @@ the reason. Once a worker serves, the start is over.
 
 import enum
 
-from changeover.supervisor.core import boot_records, outcome, records
+from changeover.supervisor.core import outcome
 from changeover.supervisor.core.child import State as ChildState
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Origin, SlotRefusal, TermBegun, Trigger
@@ -20,6 +20,8 @@ from changeover.supervisor.core.events import Booted, Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Boot
+from changeover.supervisor.core.records.boot import BootFellBack, StartCompleted
+from changeover.supervisor.core.records.service import ReadOnly, TermBegan
 from changeover.supervisor.core.requests import Wish
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import Snapshot
@@ -138,7 +140,7 @@ class Start:
         first = self.state is State.OPENING
         self._move(Cause.WRITTEN)
         committed = self._ledger.committed
-        self._out.tell(records.TermBegan(term, 0 if committed is None else committed.epoch))
+        self._out.tell(TermBegan(term, 0 if committed is None else committed.epoch))
         if not self._shutdown.begun and self._coordinator.obstacle == self._obstacle:
             self._coordinator.obstacle = None
         if self._undecided is not None:
@@ -155,7 +157,7 @@ class Start:
         first = self.state is State.OPENING
         self._move(Cause.NOT_WRITTEN)
         why = f"the journal cannot be written: {reason}"
-        self._out.tell(records.ReadOnly(reason))
+        self._out.tell(ReadOnly(reason))
         if not self._shutdown.begun:
             self._obstacle = why
             self._coordinator.obstruct(why)
@@ -200,7 +202,7 @@ class Start:
         refusals = ending.refusals if isinstance(ending, outcome.Refused) else ()
         if self._ledger.committed is not None and self._policy.boot is Boot.AUTO:
             summary = ending.summary if isinstance(ending, outcome.Refused) else ()
-            self._out.tell(boot_records.BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
+            self._out.tell(BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
             self._ledger.relisten(self._booted.listen)
             self._reveal()
             return
@@ -246,7 +248,7 @@ class Start:
             self._resumes = None
         elif wanted and self._children.complete and all(slot.state is ChildState.SERVING for slot in wanted):
             self._resumes = None
-            self._out.tell(boot_records.StartCompleted(revealed.epoch, len(wanted)))
+            self._out.tell(StartCompleted(revealed.epoch, len(wanted)))
 
     @property
     def _all_heard(self) -> bool:

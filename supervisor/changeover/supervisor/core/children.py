@@ -12,7 +12,8 @@ from changeover.supervisor.core.leaving import Leaving
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import SlotParked, SlotWaits, WorkerExited, WorkerForked, WorkerServing
+from changeover.supervisor.core.records.staffing import SlotParked, SlotWaits
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerForked, WorkerServing
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
 

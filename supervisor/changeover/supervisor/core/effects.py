@@ -11,7 +11,7 @@ import msgspec
 from changeover.supervisor.core.entries import JournalEntry
 from changeover.supervisor.core.events import Timer
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot

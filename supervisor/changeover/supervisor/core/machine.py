@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from changeover.supervisor.core import boot, entries, events, rescue, room
+from changeover.supervisor.core import boot, entries, events, rescue, unstaffed
 from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import Scaled
+from changeover.supervisor.core.records.staffing import Scaled, ScaleRefused
 from changeover.supervisor.core.requests import Wish
-from changeover.supervisor.core.roll_records import ScaleRefused
 from changeover.supervisor.core.view import Overview, overview
 from changeover.supervisor.core.zygote import Zygote
 from changeover.workers.protocol import messages
@@ -239,10 +238,10 @@ class _Handlers:
             return
         most = self._parts.succession.most(self._parts.coordinator.run)
         if self._parts.coordinator.in_parts:
-            self._out.tell(ScaleRefused(event.slots, room.IN_PARTS))
+            self._out.tell(ScaleRefused(event.slots, unstaffed.IN_PARTS))
             return
         if event.slots > max(most, self._start.slots):
-            self._out.tell(ScaleRefused(event.slots, room.scale_refused(event.slots, most)))
+            self._out.tell(ScaleRefused(event.slots, unstaffed.scale_refused(event.slots, most)))
             return
         self._out.tell(Scaled(self._start.slots, event.slots))
         self._start.scale(event.slots)

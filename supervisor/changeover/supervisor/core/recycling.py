@@ -14,10 +14,9 @@ from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.hanging import Hanging
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Limits, Policy
-from changeover.supervisor.core.records import WorkerTired
-from changeover.supervisor.core.roll_records import ReliefWaits
-from changeover.supervisor.core.room import RELIEF_WAITS
+from changeover.supervisor.core.records.worker import ReliefWaits, WorkerTired
 from changeover.supervisor.core.roster import Member, Roster, Slot
+from changeover.supervisor.core.unstaffed import RELIEF_WAITS
 
 
 def tired(member: Member, now: float, limits: Limits) -> str | None:

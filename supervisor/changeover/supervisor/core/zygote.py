@@ -15,11 +15,12 @@ from changeover.supervisor.core import restart
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import AdoptZygote, StartZygote, StopZygote
 from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.holding import application_content
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
+from changeover.supervisor.core.records.staffing import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
+from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table
 
 
@@ -176,7 +177,7 @@ class Zygote:
         """Whether it is what a new zygote for `snapshot` would become."""
         made, wanted = self._content.interpreter, snapshot.interpreter
         executes = (made.python, made.version) == (wanted.python, wanted.version)
-        preloaded = _digest(self._content.application) == _digest(snapshot.application)
+        preloaded = application_content(self._content.application) == application_content(snapshot.application)
         return executes and preloaded and snapshot.listens_as(self._content)
 
     def recall(self, rolled: int) -> None:
@@ -210,7 +211,3 @@ class Zygote:
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
         self.until = 0.0
-
-
-def _digest(application: ApplicationSpec | None) -> str:
-    return "" if application is None else application.key.digest

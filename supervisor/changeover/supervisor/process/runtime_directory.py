@@ -13,7 +13,7 @@ from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.paths import private
 from changeover.supervisor.process.errors import ProcessError
 from changeover.supervisor.process.estate import Estate
-from changeover.supervisor.process.finding import Place, find
+from changeover.supervisor.process.finding import Search, find
 from changeover.supervisor.process.holders import (
     Holder,
     children_of,
@@ -134,7 +134,7 @@ class RuntimeDirectory:
             DirectoryUnfit: Something that is none of ours has the name of a file of ours.
         """
         user = os.geteuid() if account is None else account.uid
-        estate = find(Place(self.path, user, inherited))
+        estate = find(Search(self.path, user, inherited))
         if held is not None:
             estate.take(held, held.descriptors())
         elif estate.empty:

@@ -171,7 +171,7 @@ class Zygote:
         self._lost = "it was told to leave"
         if not self._ready:
             return self._end_preload(f"{self._lost} before it was ready")
-        self._send(forking.Farewell())
+        self._send(forking.Leave())
         self._cancel_deadline()
         self._deadline = self._loop.call_later(within, self.kill, f"it did not leave within {within:g} s")
 

@@ -13,9 +13,10 @@ from changeover.supervisor.cli import COMMANDS, main
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
-from changeover.supervisor.core import records
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
+from changeover.supervisor.core.records.retirement import EpochRetired
+from changeover.supervisor.core.records.staffing import Scaled
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
 
 
@@ -249,8 +250,8 @@ def test_a_server_that_does_not_leave_ends_the_wait(shell: Shell) -> None:
 
 
 def test_events_prints_what_is_kept(shell: Shell) -> None:
-    shell.control.teller.tell(records.Scaled(4, 6))
-    shell.control.teller.tell(records.EpochRetired(6))
+    shell.control.teller.tell(Scaled(4, 6))
+    shell.control.teller.tell(EpochRetired(6))
     assert shell("events").output.splitlines()[0].endswith("info     4 -> 6 workers")
     after = shell("events", "--json", "--after", "1").output.splitlines()
     assert [msgspec.json.decode(line)["type"] for line in after] == ["EpochRetired"]
@@ -258,7 +259,7 @@ def test_events_prints_what_is_kept(shell: Shell) -> None:
 
 def test_followed_events_end_with_the_server(tmp_path: Path) -> None:
     control = FakeControl()
-    control.teller.tell(records.EpochRetired(6))
+    control.teller.tell(EpochRetired(6))
     with serving(control, tmp_path):
         command = [sys.executable, "-m", "changeover.supervisor", "events", "--follow", f"--runtime-dir={tmp_path}"]
         follower = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,11 +1,12 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound, ZygoteReady
 from changeover.supervisor.core.policy import Limits, Policy, Rhythm
+from changeover.supervisor.core.records.worker import WorkerKilled, WorkerSilent, WorkerTired
 from changeover.supervisor.core.recycling import tired
 from changeover.supervisor.core.roster import Member
 from changeover.workers.protocol import messages
@@ -43,7 +44,7 @@ def test_a_tired_worker_leaves_only_when_another_one_serves(bench: Bench) -> Non
     worn, other = bench.workers
     beat(bench, worn, 100)
     bench.fire(HEARTBEAT)
-    assert [record.reason for record in bench.told(records.WorkerTired)] == ["it has answered 100 requests"]
+    assert [record.reason for record in bench.told(WorkerTired)] == ["it has answered 100 requests"]
     fresh = bench.workers[-1]
     assert (fresh.slot, fresh.cohort) == (2, worn.cohort)
     bench.fire(HEARTBEAT)
@@ -60,14 +61,14 @@ def test_one_is_replaced_at_a_time(bench: Bench) -> None:
         beat(bench, worker, 100)
     bench.fire(HEARTBEAT)
     bench.fire(HEARTBEAT)
-    assert len(bench.told(records.WorkerTired)) == 1
+    assert len(bench.told(WorkerTired)) == 1
 
 
 def test_nobody_is_replaced_while_a_cutover_runs(bench: Bench) -> None:
     bench.feed(events.CutoverRequested(1, RELOAD))
     beat(bench, bench.workers[0], 100)
     bench.fire(HEARTBEAT)
-    assert not bench.told(records.WorkerTired)
+    assert not bench.told(WorkerTired)
 
 
 def test_a_roll_meanwhile_replaces_the_fresh_one_as_well(bench: Bench) -> None:
@@ -115,7 +116,7 @@ def test_a_worker_in_which_a_refused_candidate_hangs_is_replaced_like_a_tired_on
     stuck = bench.workers[0]
     bench.hear(stuck, messages.Beat, 1, 0, None, {}, 0, 0, 0, None, 1)
     bench.fire(HEARTBEAT)
-    [record] = bench.told(records.WorkerTired)
+    [record] = bench.told(WorkerTired)
     assert (record.worker, record.reason) == (stuck, "what it was to load hangs in a thread of it")
     serve(bench, bench.workers[-1])
     bench.fire(HEARTBEAT)
@@ -154,10 +155,10 @@ def test_a_worker_that_its_zygote_tells_of_is_tired_by_what_it_lived_before_it_w
     bench.greet(worker, 7)
     bench.hear(worker, messages.Activated, 7)
     bench.fire(HEARTBEAT)
-    assert not bench.told(records.WorkerTired)
+    assert not bench.told(WorkerTired)
     bench.now = 10.0
     bench.fire(HEARTBEAT)
-    assert [record.reason for record in bench.told(records.WorkerTired)] == ["it has lived 3600 s"]
+    assert [record.reason for record in bench.told(WorkerTired)] == ["it has lived 3600 s"]
 
 
 def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_one_that_we_did_not_listen_to_is_not() -> None:
@@ -165,12 +166,12 @@ def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_one_that_we_did
     bench.come_up()
     bench.now = 1000.0  # we were stopped for as long as that
     bench.fire(HEARTBEAT)
-    assert not bench.told(records.WorkerSilent)
+    assert not bench.told(WorkerSilent)
     for second in range(1, 12):
         bench.now = 1000.0 + second
         beat(bench, bench.workers[1], 0)
         bench.fire(HEARTBEAT)
     bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
-    [killed] = bench.told(records.WorkerKilled)
+    [killed] = bench.told(WorkerKilled)
     assert (killed.worker, killed.stacks) == (bench.workers[0], "in a loop")
     assert killed.reason == "its loop has not been heard for 11 s"

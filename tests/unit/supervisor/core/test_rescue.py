@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import ailments, effects, events
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, ScanRefused, Strategy
 from changeover.supervisor.core.policy import Deadlines, Policy
+from changeover.supervisor.core.records.rescue import RescueBegan, RescueFailed
 from changeover.supervisor.core.view import ZygotePicture
 from changeover.supervisor.core.zygote import State as ZygoteState
 from changeover.workers.protocol import messages
@@ -88,7 +89,7 @@ def test_one_crash_of_each_worker_is_an_accident(bench: Bench) -> None:
 def test_a_second_crash_of_each_takes_what_served_before_back_and_says_so(bench: Bench) -> None:
     crash_all(bench)
     why = "slot 2 was ended by signal 11"
-    assert bench.told(ailments.RescueBegan) == [ailments.RescueBegan(2, 1, why)]
+    assert bench.told(RescueBegan) == [RescueBegan(2, 1, why)]
     origin = Origin(Trigger.RESCUE, label=f"all workers of epoch 2 crashed: {why}")
     assert wished(bench) == [CutoverRequest(origin, Action.ROLLBACK, to=1, strategy=Strategy.ROLL)]
 
@@ -159,7 +160,7 @@ def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(be
     crash_all(bench)
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
     bench.feed(events.Scanned(3, ScanRefused(gone)))
-    assert bench.told(ailments.RescueFailed) == [ailments.RescueFailed(2, "epoch 1 is not kept", gone)]
+    assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1 is not kept", gone)]
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
     bench.forget()
     crash_all(bench)

@@ -2,10 +2,11 @@
 
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Action
-from changeover.supervisor.core.records import NothingChanged, RollNeeded
+from changeover.supervisor.core.records.request import NothingChanged, RollNeeded
+from changeover.supervisor.telemetry.phrases import by
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.telemetry.stream import Level
-from changeover.supervisor.telemetry.wording import by, word
+from changeover.supervisor.telemetry.wording import word
 
 WATCH = Origin(Trigger.WATCH, label="shop.py")
 LEFT_OUT = "not taken: prices 2 (refused as epoch 3; not tried again by itself until it changes)"

@@ -254,7 +254,12 @@ FAILURES = {
         Fault.CONTRACT,
     ),
     "a service whose constructor raises": (
-        NOISY.format("x") + "\nclass Quote(Service):\n    def __init__(self, plugin): raise ConnectionRefusedError",
+        NOISY.format("x")
+        + """
+class Quote(Service):
+    def __init__(self, plugin): raise ConnectionRefusedError
+    async def __call__(self, request, call): ...
+""",
         'plugin = "pricing:Own"\nservices = { quote = { entry = "pricing:Quote", mount = "/q" } }',
         Stage.LINK,
         Fault.RESOURCE,

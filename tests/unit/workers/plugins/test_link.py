@@ -28,11 +28,14 @@ class Own(Plugin[Config]):
     def quote(self, request, call): ...
 
 class Alone(Service):
-    pass
+    async def __call__(self, request, call): ...
 
-class Made(Service):
+class Made(Alone):
     def __init__(self, plugin):
         self.plugin = plugin
+
+class Silent(Service):
+    def ready(self): ...
 
 instance = Alone()
 
@@ -86,6 +89,11 @@ def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> Non
         ('entry = "pricing:number"', ContractBroken, "service 's': .*it is a int, not a function"),
         ('entry = "pricing:missing"', ContractBroken, "service 's': pricing has no 'missing'"),
         ('entry = "pricing:nowhere"', ContractBroken, "write it like `package.module:app`"),
+        (
+            'entry = "pricing:Silent"',
+            ContractBroken,
+            r"service 's': Silent is a Service that does not .*; write `async def __call__\(self, request, call\)`",
+        ),
         ('entry = "pricing:number", interface = "asgi"', ApplicationNotLoaded, "service 's'"),
     ],
 )

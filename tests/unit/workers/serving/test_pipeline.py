@@ -165,6 +165,9 @@ async def test_a_service_that_is_not_ready_answers_503_with_retry_after() -> Non
         def ready(self) -> None:
             raise NotReady(retry_after=5)
 
+        async def __call__(self, request: Request, call: CallContext) -> Response:
+            return Response(b"served all the same")
+
     answer = await Served(Pipeline("shop", (), Busy())).get()
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 

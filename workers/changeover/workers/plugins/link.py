@@ -113,7 +113,7 @@ class Linker:
         """Make one service of the manifest.
 
         Raises:
-            ContractBroken: It is missing, or nothing that answers requests.
+            ContractBroken: It is missing, or nothing that answers requests: also a Service without a call of its own.
         """
         declared = self._manifest.services.get(name)
         if declared is None:
@@ -126,7 +126,7 @@ class Linker:
         if declared.interface is ServiceInterface.ASGI:
             return Application(f"{self._manifest.id}:{name}", asgi3(value, what))
         if isinstance(value, type) and issubclass(value, Service):
-            return _made(value, instance)
+            return _made(value, instance, what)
         if isinstance(value, Service):
             return value
         return _checked(HandlerKind.SERVICE, value, what)
@@ -197,8 +197,11 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
     return call
 
 
-def _made(service: type[Service], instance: Plugin[Any] | None) -> Service:
+def _made(service: type[Service], instance: Plugin[Any] | None, what: str) -> Service:
     """A service whose constructor takes something is made with the plugin's instance."""
+    if service.__call__ is Service.__call__:
+        fact = f"{what}: {service.__qualname__} is a Service that does not say how it answers"
+        raise ContractBroken(f"{fact}; write `async def __call__(self, request, call)` in it, which returns a Response")
     if service.__init__ is object.__init__:
         return service()
     if instance is None:

@@ -123,7 +123,7 @@ class Introduce(ToZygote, frozen=True):
     """Say all that a supervisor is told that connects; this one inherited the connection, and knows nothing yet."""
 
 
-class Farewell(ToZygote, frozen=True):
+class Leave(ToZygote, frozen=True):
     """Fork no more; leave once all children are gone and their statuses are acknowledged."""
 
 
@@ -202,7 +202,7 @@ class Exited(FromZygote, frozen=True):
     status: int
 
 
-ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Introduce | Farewell
+ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Introduce | Leave
 ZygoteReport = Ready | PreloadFailed | Forked | ForkFailed | Exited
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from changeover.workers.participant import effects, events
 from changeover.workers.participant.effects import Effect
 from changeover.workers.participant.events import Event, Timer
 from changeover.workers.participant.machine import Machine
+from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
 from changeover.workers.protocol.refusal import Refusal
@@ -55,7 +56,7 @@ class Surroundings(Protocol):
 
 
 class Shell:
-    """Feeds one machine, in order, and performs its effects in the order given.
+    """Feeds one machine and performs its effects.
 
     Args:
         loop: The worker's loop.
@@ -77,17 +78,15 @@ class Shell:
     ) -> None:
         self._loop = loop
         self._worker = worker
-        self._machine = machine
         self._switch = switch
         self._workshop = workshop
         self._around = around
-        self._events: deque[Event] = deque()
         self._moves: deque[tuple[Generation, Generation]] = deque()
-        self._feeding = self._closed = False
+        self._closed = False
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._builds: dict[int, asyncio.Task[None]] = {}
         self._work: set[asyncio.Task[None]] = set()
-        self._perform: dict[type[Effect], Callable[..., None]] = {
+        perform: dict[type[Effect], Callable[..., None]] = {
             effects.Send: self._send,
             effects.Build: self._start_build,
             effects.Discard: self._discard,
@@ -104,22 +103,12 @@ class Shell:
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
         }
+        self._feeder = Feeder(machine, perform, loop.time, self._note_moves)
 
     def feed(self, event: Event) -> None:
         """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
-        if self._closed:
-            return
-        self._events.append(event)
-        if self._feeding:
-            return
-        self._feeding = True
-        try:
-            while self._events:
-                for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
-                    self._perform[type(effect)](effect)
-        finally:
-            self._feeding = False
-            self._note_moves()
+        if not self._closed:
+            self._feeder.feed(event)
 
     def switched(self, old: Generation, new: Generation) -> None:
         """The pointer moved, whoever moved it. Runs no user code.

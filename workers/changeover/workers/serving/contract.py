@@ -3,6 +3,7 @@
 Public: re-exported by `changeover.plugin`, together with requests and responses.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -100,16 +101,16 @@ class NotReady(ChangeoverError):
         super().__init__(f"not ready, worth trying again in {retry_after} s")
 
 
-class Service:
+class Service(ABC):
     """What answers a request: asked whether it is ready, then called once.
 
     Subclass it in a plugin; the instance is made with the plugin's own instance
     (`def __init__(self, plugin: Pricing)`), once per worker and content.
     """
 
-    def ready(self) -> None:
+    def ready(self) -> None:  # noqa: B027 - most services are always ready
         """Return when a request can be taken, raise `NotReady` when not (503 with Retry-After)."""
 
+    @abstractmethod
     async def __call__(self, request: Request, call: CallContext) -> Response:
         """Answer the request."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no `async def __call__(self, request, call)`")

@@ -1,7 +1,7 @@
 """What operators hear of a start that makes no cutover of what lies on disk."""
 
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.record import EpochRecord, Record
+from changeover.supervisor.core.records.record import EpochRecord, Record
 
 
 class BootFellBack(Record, frozen=True):

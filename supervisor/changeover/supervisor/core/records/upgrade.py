@@ -1,7 +1,7 @@
 """What operators hear of an upgrade of the supervisor itself."""
 
 from changeover.supervisor.core.entries import Origin
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 
 
 class UpgradeBegan(Record, frozen=True):

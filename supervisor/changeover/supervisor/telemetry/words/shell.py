@@ -1,10 +1,7 @@
-"""Words for what the shell tells; importing this module completes `word`."""
+"""Words for what the shell tells."""
 
 from changeover.supervisor.telemetry import shell
-from changeover.supervisor.telemetry.worded import Worded
-from changeover.supervisor.telemetry.wording import DEBUG, ERROR, INFO, WARNING, word
-
-__all__ = ["Worded", "word"]
+from changeover.supervisor.telemetry.worded import DEBUG, ERROR, INFO, WARNING, Worded, word
 
 
 @word.register
@@ -82,3 +79,21 @@ def _(record: shell.Finished) -> Worded:
     if record.status == 0:
         return Worded(INFO, f"finished: {record.reason}")
     return Worded(ERROR, f"finished with status {record.status}: {record.reason}")
+
+
+@word.register
+def _(record: shell.WatchingBegan) -> Worded:
+    """What is taken by itself, said when it begins and when it changes."""
+    if not record.policies:
+        return Worded(INFO, "changed files are taken only when somebody asks for it")
+    return Worded(INFO, f"changed files are taken without being asked for: {', '.join(record.policies)}")
+
+
+@word.register
+def _(record: shell.WatchingBlind) -> Worded:
+    """Why changes are noticed late, and what to raise."""
+    return Worded(
+        ERROR,
+        f"the kernel tells of no changes: {record.reason}; files are looked at every {record.seconds:g} s "
+        "(its limits: sysctl fs.inotify.max_user_watches and fs.inotify.max_user_instances)",
+    )

@@ -1,24 +1,6 @@
-"""What operators hear of rolls in parts, and of the room that rolls and reliefs need; see `records`."""
+"""What operators hear of rolls in parts."""
 
-from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
-
-
-class ScaleRefused(Record, frozen=True):
-    """Another number of workers is wanted and cannot be had now: nothing changed.
-
-    Attributes:
-        slots: How many were wanted.
-        reason: Why, and how many can be had where room is the reason.
-    """
-
-    slots: int
-    reason: str
-
-
-class ReliefWaits(WorkerRecord, frozen=True):
-    """A worker is tired, or hangs, and no slot number is free for the one that would take its place."""
-
-    reason: str
+from changeover.supervisor.core.records.record import EpochRecord
 
 
 class PartBegan(EpochRecord, frozen=True):

@@ -1,20 +1,7 @@
-"""What operators hear of workers that are not well, beside the records of everybody's life."""
+"""What operators hear of rescues."""
 
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.record import EpochRecord, WorkerRecord
-from changeover.workers.protocol.messages import OwedResponse
-
-
-class WorkerHangs(WorkerRecord, frozen=True):
-    """A worker owes a response for longer than `deadlines.request`; it is replaced, its other connections go over.
-
-    Attributes:
-        request: What it owes a response to.
-        stacks: What all its threads were doing; empty when that could not be had.
-    """
-
-    request: OwedResponse
-    stacks: str = ""
+from changeover.supervisor.core.records.record import EpochRecord
 
 
 class RescueBegan(EpochRecord, frozen=True):
