@@ -97,7 +97,7 @@ async def test_application_code_that_crashes_is_not_rolled_to_again_until_it_cha
         status = await refused(server, 2)
         assert [each.epoch for each in status.quarantine] == [2]
         os.utime(story.folder / "main.py")
-        await until(lambda: "not taken: epoch 2 (refused as epoch 2" in server.logs)
+        await until(lambda: "not taken: what changed (refused as epoch 2" in server.logs)
         shop.write("3")
         await status_when(server, lambda status: status.epoch == 3, 30)
 
