@@ -11,7 +11,7 @@ from changeover.server import Server, ServerFailed, StatusView
 from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import SlotState
-from tests.integration.test_adoption_stories import ORPHAN, alive
+from tests.integration.test_adoption_stories import ORPHAN, alive, zygote_of
 from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
 
@@ -87,7 +87,8 @@ async def test_workers_that_have_lived_long_enough_are_replaced_and_close_no_con
         assert (await server.status()).counts.restarts == 0
 
 
-async def test_a_worker_that_the_next_supervisor_adopts_is_as_old_as_it_is(story: Story) -> None:
+@pytest.mark.parametrize("orphaned", [False, True], ids=["with its zygote", "without its zygote"])
+async def test_a_worker_that_the_next_supervisor_adopts_is_as_old_as_it_is(story: Story, orphaned: bool) -> None:
     with pytest.raises(ServerFailed):
         async with story.server(1, app="main:app", env=OFTEN | ORPHAN) as first:
             [worker] = await alone(first, 1)
@@ -95,6 +96,8 @@ async def test_a_worker_that_the_next_supervisor_adopts_is_as_old_as_it_is(story
             await until(lambda: time.time() - born > 3, "the worker to be old enough to tell")
             kill(first.pid)
             await until(lambda: not alive(first.pid), "the supervisor to be dead")
+            if orphaned:
+                kill(zygote_of(worker))
     async with story.server(1, app="main:app", env=OFTEN | ORPHAN) as second:
         status = await status_when(second, lambda status: status.slots[0].started < born + 2)
         assert (status.slots[0].pid, status.term) == (worker, 2)
