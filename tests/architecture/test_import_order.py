@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.serving",
         f"{WORKERS}.pinned",
         f"{WORKERS}.plugins",
+        f"{WORKERS}.channel",
     ),
     f"{WORKERS}.channel": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving"),
     f"{WORKERS}.http": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving", f"{WORKERS}.channel"),
