@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.link",
         f"{WORKERS}.generation.cell",
         f"{WORKERS}.channel.limits",
+        f"{WORKERS}.channel.tls",
         f"{WORKERS}.pinned.content",
         f"{WORKERS}.pinned.distributions",
         f"{WORKERS}.plugins.artifact",

@@ -8,6 +8,7 @@ import msgspec
 from changeover.supervisor.artifacts import candidate, rollback
 from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
+from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.folder import Listing, read_folder
@@ -137,7 +138,8 @@ class Scanner:
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         addresses = choose(settings.bind, request, reach, current, past.held)
         not_taken = (*not_taken, *taken.held, *addresses.held)
-        made = self._candidate(selected, layout, not_taken, taken, addresses, request, epoch, current)
+        channels = self._channels(settings, addresses, reach, epoch, current)
+        made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
         notes = (*selected.notes, *standing_interpreter(taken.interpreter))
@@ -146,7 +148,7 @@ class Scanner:
         if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
         if not request.dry_run:
-            self._put(selected, made, disk)
+            self._put(selected, made, disk, channels)
         lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
         lines = (*lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
@@ -178,16 +180,18 @@ class Scanner:
         not_taken: tuple[str, ...],
         taken: Taken,
         addresses: Chosen,
+        channels: Channels,
         request: CutoverRequest,
         epoch: int,
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
         problems = [*selected.problems, *layout.problems, *unmet(contents, selected.broken)]
+        problems += channels.problems
         problems += contradictions(layout.plans, contents, taken.spec is not None, selected.broken)
         if problems:
             return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
-        units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
+        units = candidate.assemble(contents, taken.spec, layout.plans, epoch, channels.specs)
         routes = [route for plan in layout.plans for route in plan.routes]
         label, executes, listen = request.origin.label, taken.interpreter, addresses.listen
         rolls = taken.rolls or addresses.rolls
@@ -195,9 +199,16 @@ class Scanner:
             units, routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
         )
 
-    def _put(self, selected: Selection, made: Snapshot, disk: Disk) -> None:
+    def _channels(
+        self, settings: Settings, addresses: Chosen, reach: Reach, epoch: int, current: Snapshot | None
+    ) -> Channels:
+        if current is not None and (reach.names or not reach.configuration):
+            return carried_over(current, addresses.listen)
+        return read_channels(settings, addresses.listen, epoch)
+
+    def _put(self, selected: Selection, made: Snapshot, disk: Disk, channels: Channels) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
-        fresh = {**selected.files, **disk.content.stored()}
+        fresh = {**selected.files, **disk.content.stored(), **channels.files}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
@@ -214,7 +225,7 @@ class Scanner:
             return NothingChanged()
         if made.is_roll and made.interpreter.python:
             self._interpreters.require(made.interpreter)
-        self._put(Selection(), made, Disk())
+        self._put(Selection(), made, Disk(), Channels())
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)

@@ -69,6 +69,30 @@ def context_of(folder: Path, spec: TlsSpec, names: Names) -> ssl.SSLContext:
     return contexts[0]
 
 
+def check_pair(certificate: Path, key: Path) -> None:
+    """Refuse a certificate that cannot be served with its key.
+
+    Raises:
+        UnusableCertificate: It is none, the key is another's, or has a password.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        raise UnusableCertificate(str(certificate), _reason(error)) from error
+
+
+def check_authorities(file: Path) -> None:
+    """Refuse a file that names no authority.
+
+    Raises:
+        UnusableCertificate: It holds no certificate.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(file)
+    except (ssl.SSLError, ValueError) as error:
+        raise UnusableCertificate(str(file), _reason(error)) from error
+
+
 def _context(folder: Path, place: int, spec: TlsSpec) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = MINIMUM[spec.minimum]

@@ -247,6 +247,11 @@ class Snapshot(msgspec.Struct, frozen=True):
         """The application; None for plugins alone."""
         return next((unit for unit in self.units if isinstance(unit, ApplicationSpec)), None)
 
+    @property
+    def channels(self) -> tuple[ChannelSpec, ...]:
+        """What comes before the first message, where anything does."""
+        return tuple(unit for unit in self.units if isinstance(unit, ChannelSpec))
+
     def listens_as(self, other: "Snapshot") -> bool:
         """Whether both are served at the same addresses, as far as both say."""
         return not (self.listen and other.listen) or sorted(self.listen) == sorted(other.listen)
