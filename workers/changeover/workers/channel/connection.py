@@ -1,6 +1,7 @@
 """What the owner of all connections needs of each, whatever is spoken over it."""
 
 import asyncio
+import enum
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -11,13 +12,23 @@ from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
 
 
+class Parting(enum.Enum):
+    """How a connection leaves a worker that leaves."""
+
+    RESTS = enum.auto()
+    """It comes to rest between two messages, from where another process goes on with it."""
+    EARLY = enum.auto()
+    """It cannot go on elsewhere: it is told farewell at a moment of its own, before its class's deadline."""
+    LATE = enum.auto()
+    """Another process answers over it meanwhile: it is told farewell after its class's deadline."""
+
+
 class Departing(Protocol):
     """What is told farewell when a worker leaves.
 
     Attributes:
         kind: Its class, whose drain deadline it is under.
-        portable: Whether it comes to rest between two messages, from where another process can go on with it. One that
-            does not is told farewell at a moment of its own, before its class's deadline.
+        parting: How it leaves.
         since: When it was opened here, seconds of the loop's clock.
     """
 
@@ -26,7 +37,7 @@ class Departing(Protocol):
         """See above."""
 
     @property
-    def portable(self) -> bool:
+    def parting(self) -> Parting:
         """See above."""
 
     @property
@@ -86,7 +97,7 @@ class Connection(Departing, Protocol):
         """Offer what is held again: what may be dispatched has changed."""
 
     def leave(self) -> None:
-        """Begin no message any more: the owner is told once it is at rest, if it is portable."""
+        """Begin no message any more: the owner is told once it is at rest, if it can be."""
 
     def part(self) -> socket.socket | None:
         """Let go of the socket, at rest, so that another process goes on; the client notices nothing.

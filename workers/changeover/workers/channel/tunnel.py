@@ -7,7 +7,7 @@ import asyncio
 import socket
 from typing import cast
 
-from changeover.workers.channel.connection import Connection, Owner
+from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.serving.lease import LeaseKind
@@ -44,7 +44,7 @@ class Tunnel(asyncio.Protocol):
         near: Our end of the pair, owned by the tunnel from here on.
     """
 
-    kind, portable = LeaseKind.HTTP, False
+    kind, parting = LeaseKind.HTTP, Parting.LATE
 
     def __init__(self, transport: asyncio.Transport, old: Connection, owner: Owner, near: socket.socket) -> None:
         self.client, self.server, self.outcome, self.since = old.client, old.server, old.outcome, old.since

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import cast
 
 from changeover.workers.channel.addresses import client_of, server_of
-from changeover.workers.channel.connection import Owner
+from changeover.workers.channel.connection import Owner, Parting
 from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.channel.tunnel import dig
@@ -57,7 +57,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         since: When it was opened here, seconds of the loop's clock.
     """
 
-    kind, portable = LeaseKind.HTTP, True
+    kind, parting = LeaseKind.HTTP, Parting.RESTS
     __slots__ = (
         "_advancing", "_held", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
         "exchange", "outcome", "outlet", "requests", "scheme", "server", "since", "site", "watch",
