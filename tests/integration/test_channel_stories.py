@@ -119,7 +119,7 @@ async def test_in_a_roll_an_open_tls_connection_gets_its_next_answer_from_the_ne
 
 
 async def test_a_trusted_proxy_says_who_the_client_is(story: Story, secured: Secured) -> None:
-    async with story.server(1, "--proxy-protocol=127.0.0.0/8", app="main:app") as server:
+    async with story.server(1, "--proxy-allow-from=127.0.0.0/8", app="main:app") as server:
         connection = await story.connect(server)
         await connection.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 51234 443\r\n")
         assert (await connection.get("/")).words == ["1", "http", "203.0.113.7"]

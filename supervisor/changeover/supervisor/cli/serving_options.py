@@ -75,7 +75,7 @@ _OPTIONS = (
         "--ca-certs", "--ssl-ca-certs", metavar="FILE", help="Require client certificates of these authorities."
     ),
     click.option(
-        "--proxy-protocol", multiple=True, metavar="NETWORK", help="Whose PROXY header is believed; repeatable."
+        "--proxy-allow-from", multiple=True, metavar="NETWORK", help="Whose PROXY header is believed; repeatable."
     ),
     click.option("--backlog", type=int, metavar="N", help="Connections that the kernel queues for each address."),
     click.option(
@@ -140,8 +140,8 @@ def source(
     ]
     if flags["ca_certs"]:
         overrides.append(Override(("tls", "client"), "required", "--ca-certs"))
-    if flags["proxy_protocol"]:
-        overrides.append(Override(("proxies",), list(flags["proxy_protocol"]), "--proxy-protocol"))
+    if flags["proxy_allow_from"]:
+        overrides.append(Override(("proxies",), list(flags["proxy_allow_from"]), "--proxy-allow-from"))
     if flags["rlimit"]:
         overrides.append(Override(("rlimits",), list(flags["rlimit"]), "--rlimit"))
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])

@@ -11,7 +11,7 @@ from changeover.workers.channel.connection import Connection, Initializer
 from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
-from changeover.workers.channel.opening import Opening
+from changeover.workers.channel.opening import open_transport
 from changeover.workers.channel.packing import pack, unpack
 from changeover.workers.channel.phases import Phase, sweep_interval
 from changeover.workers.channel.server_channel import ServerChannel
@@ -176,7 +176,7 @@ class Connections:
         self._opening += 1
         self.on_change(len(self))
         make = partial(self._initializer.protocol, self, opened, outcome)
-        Opening(asyncio.get_running_loop(), make, accepted, self._failed)
+        open_transport(asyncio.get_running_loop(), make, accepted, self._failed)
 
     def _failed(self, error: Exception) -> None:
         logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)

@@ -7,12 +7,14 @@ import asyncio
 import enum
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, cast
 
 from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Connection, Initializer, Owner
+from changeover.workers.channel.opening import Driven, open_transport
 from changeover.workers.channel.proxy import V2_LONGEST, BadProxyHeader, ProxyHeader, length_of, parse
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied, Transport
@@ -85,7 +87,9 @@ class Handshake:
         self._read = b""
         self._over = False
         self._reading = False
-        self._secured: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+        self._opened_transport = False
+        self._transport: asyncio.Transport | None = None
         self._timer = loop.call_later(DEADLINE, self._end, HandshakeEnd.OVERDUE, f"{DEADLINE:.0f} s")
         self._proxied = channel.expects_proxy(_peer_of(accepted))
 
@@ -136,25 +140,57 @@ class Handshake:
     # ---- TLS ----
 
     def _secure(self) -> None:
-        """Give the socket its transport, over TLS if so configured."""
-        self._secured = self._loop.create_task(self._open())
+        """Give the socket its transport, and speak TLS over it if so configured."""
+        self._opened_transport = True
+        open_transport(self._loop, lambda: _Threshold(self._on_transport), self._socket, self._not_opened)
 
-    async def _open(self) -> None:
-        tls = self._channel.tls
-        times = {} if tls is None else {"ssl_handshake_timeout": DEADLINE, "ssl_shutdown_timeout": GOODBYE}
-        opening = self._loop.connect_accepted_socket(lambda: _Threshold(self._chosen), self._socket, ssl=tls, **times)
-        try:
-            await cast(Coroutine[Any, Any, object], opening)
-        except (TimeoutError, ConnectionAbortedError):
+    def _not_opened(self, error: Exception) -> None:
+        self._opened_transport = False
+        self._end(HandshakeEnd.GONE, str(error))
+
+    def _on_transport(self, threshold: "_Threshold", transport: asyncio.Transport) -> None:
+        self._transport = transport
+        if self._over:
+            transport.abort()
+        elif self._channel.tls is None:
+            self._chosen(threshold, transport)
+        else:
+            self._speak_tls(threshold, transport, self._channel.tls)
+
+    def _speak_tls(self, threshold: "_Threshold", transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Begin at once: what the client says first is for TLS.
+
+        Not by `ssl=` with the accepted socket: when that handshake fails, uvloop and the socket object both close it.
+        """
+        speaking = self._loop.start_tls(
+            transport,
+            threshold,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=DEADLINE,
+            ssl_shutdown_timeout=GOODBYE,
+        )
+        Driven(speaking, partial(self._secured, threshold), self._not_secured)
+
+    def _secured(self, threshold: "_Threshold", transport: asyncio.Transport | None) -> None:
+        if self._over:
+            return
+        if transport is None:
+            self._end(HandshakeEnd.GONE, "as TLS began")
+        else:
+            self._chosen(threshold, transport)
+
+    def _not_secured(self, error: Exception) -> None:
+        if isinstance(error, TimeoutError | ConnectionAbortedError):
             self._end(HandshakeEnd.OVERDUE, "TLS")
-        except ssl.SSLError as error:
+        elif isinstance(error, ssl.SSLError):
             self._end(HandshakeEnd.FAILED, (error.reason or str(error)).replace("_", " ").lower())
-        except (OSError, RuntimeError, ValueError) as error:
+        else:
             self._end(HandshakeEnd.GONE, str(error))
 
     # ---- selection ----
 
-    def _chosen(self, transport: asyncio.Transport) -> None:
+    def _chosen(self, threshold: "_Threshold", transport: asyncio.Transport) -> None:
         """The transport is there: what speaks over it?"""
         self._settle()
         outcome = self._outcome(transport)
@@ -167,9 +203,15 @@ class Handshake:
         safe = self._channel.is_safe_choice(outcome)
         end = HandshakeEnd.SAFE if safe else HandshakeEnd.DONE
         self._witness.ended(self._channel.address, end, _worded(outcome) if safe else "")
-        protocol = self._channel.initializer(name, self._http).protocol(self._owner, self._opened, outcome)
+        protocol = self._channel.initializer(name, self._http).protocol(self._owner, self._on_connection, outcome)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        if threshold.early and self._connection is not None:
+            self._connection.take(threshold.early)
+
+    def _on_connection(self, connection: Connection) -> None:
+        self._connection = connection
+        self._opened(connection)
 
     def _outcome(self, transport: asyncio.Transport) -> HandshakeOutcome:
         header, session = self._header, transport.get_extra_info("ssl_object")
@@ -197,11 +239,12 @@ class Handshake:
         if self._over:
             return
         self._settle()
-        if self._secured is not None:
-            self._secured.cancel()
-        if end is HandshakeEnd.BAD_PROXY:
-            _empty(self._socket)
-        self._socket.close()
+        if self._transport is not None:
+            self._transport.abort()
+        elif not self._opened_transport:
+            if end is HandshakeEnd.BAD_PROXY:
+                _empty(self._socket)
+            self._socket.close()
         self._witness.ended(self._channel.address, end, detail)
         self._failed()
 
@@ -209,12 +252,17 @@ class Handshake:
 class _Threshold(asyncio.Protocol):
     """Stands in for the protocol until it is known which one it is."""
 
-    def __init__(self, chosen: Callable[[asyncio.Transport], None]) -> None:
-        self._chosen = chosen
+    def __init__(self, on_transport: Callable[["_Threshold", asyncio.Transport], None]) -> None:
+        self._on_transport = on_transport
+        self.early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake is over."""
-        self._chosen(cast(asyncio.Transport, transport))
+        """The socket has its transport."""
+        self._on_transport(self, cast(asyncio.Transport, transport))
+
+    def data_received(self, data: bytes) -> None:
+        """The client's first message came with the end of its handshake."""
+        self.early += data
 
 
 class _Refusal(asyncio.Protocol):

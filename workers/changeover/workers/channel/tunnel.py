@@ -8,6 +8,7 @@ import socket
 from typing import cast
 
 from changeover.workers.channel.connection import Connection, Owner, Parting
+from changeover.workers.channel.opening import open_transport
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.serving.lease import LeaseKind
@@ -155,23 +156,18 @@ class _Far(asyncio.Protocol):
         self._tunnel = tunnel
         self._near = near
         self._transport: asyncio.Transport | None = None
-        self._opening: asyncio.Task[object] | None = None
+        self._over = False
         self._waiting: list[bytes] = []
 
     def open(self) -> None:
         """Get a transport."""
-        loop = asyncio.get_running_loop()
-        self._opening = loop.create_task(self._open(loop))
-
-    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            await loop.connect_accepted_socket(lambda: self, self._near)
-        except OSError:
-            self._near.close()
-            self._tunnel.abort()
+        open_transport(asyncio.get_running_loop(), lambda: self, self._near, lambda error: self._tunnel.abort())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._over:
+            self._transport.close()
+            return
         for data in self._waiting:
             self._transport.write(data)
         self._waiting.clear()
@@ -208,8 +204,6 @@ class _Far(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self) -> None:
+        self._over = True
         if self._transport is not None:
             self._transport.close()
-        elif self._opening is not None:
-            self._opening.cancel()
-            self._near.close()
