@@ -103,7 +103,7 @@ async def _serve_wire(listener: socket.socket, connections: Connections) -> None
     loop = asyncio.get_running_loop()
     while True:
         accepted, _ = await loop.sock_accept(listener)
-        connections.adopt(accepted)
+        connections.accept(accepted, "")
 
 
 async def serve_wire(listener: socket.socket) -> None:

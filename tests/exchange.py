@@ -11,6 +11,7 @@ from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitR
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import Disconnected, RawHeaders
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import Router, Target
@@ -70,6 +71,10 @@ class MemoryExchange:
     @property
     def connected(self) -> bool:
         return self.connected_
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        return HandshakeOutcome()
 
     async def receive(self) -> bytes | None:
         while not self._body:

@@ -87,7 +87,7 @@ class Life:
         self.control = control
         self.connections = connections_of(FakeDispatcher(answer))
         self.acceptor = Acceptor(
-            [setting.listener.dup()], self.connections, Counts(setting.page), incarnation % setting.slots, 0
+            {setting.listener.dup(): ""}, self.connections, Counts(setting.page), incarnation % setting.slots, 0
         )
         self.reception = Reception(
             loop,

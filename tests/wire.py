@@ -162,7 +162,7 @@ class WireServer:
         loop = asyncio.get_running_loop()
         while True:
             accepted, _ = await loop.sock_accept(self.listener)
-            self.connections.adopt(accepted)
+            self.connections.accept(accepted, "")
 
     async def client(self, receive_buffer: int | None = None) -> Client:
         """Connect, and wait until the server has the connection."""

@@ -33,7 +33,7 @@ async def work(listener: socket.socket, page: int, slot: int) -> None:
         exchange.end()
 
     connections = connections_of(FakeDispatcher(answer))
-    acceptor = Acceptor([listener.dup()], connections, Counts(page), slot, most_connections(0))
+    acceptor = Acceptor({listener.dup(): ""}, connections, Counts(page), slot, most_connections(0))
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     acceptor.start()

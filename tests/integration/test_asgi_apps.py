@@ -37,7 +37,7 @@ async def accept(listener: socket.socket, connections: Connections) -> None:
     loop = asyncio.get_running_loop()
     while True:
         accepted, _ = await loop.sock_accept(listener)
-        connections.adopt(accepted)
+        connections.accept(accepted, "")
 
 
 @asynccontextmanager

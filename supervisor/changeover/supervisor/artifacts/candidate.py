@@ -12,6 +12,7 @@ from changeover.supervisor.config.settings import App
 from changeover.workers.protocol.snapshot import (
     OWN,
     ApplicationSpec,
+    ChannelSpec,
     Interpreter,
     PipelineSpec,
     PluginSpec,
@@ -26,7 +27,11 @@ from changeover.workers.protocol.snapshot import (
 
 
 def assemble(
-    contents: Mapping[str, Content], application: ApplicationSpec | None, plans: Iterable[Plan], epoch: int
+    contents: Mapping[str, Content],
+    application: ApplicationSpec | None,
+    plans: Iterable[Plan],
+    epoch: int,
+    channels: Iterable[ChannelSpec] = (),
 ) -> tuple[UnitSpec, ...]:
     """Make the units of a generation in which nothing is carried over yet.
 
@@ -35,9 +40,10 @@ def assemble(
         application: The application, from `application_spec`.
         plans: Pipelines that name only what is there.
         epoch: The generation's epoch.
+        channels: What comes before the first message.
 
     Returns:
-        Plugins in the order of their requirements, application, services, pipelines; else by name.
+        Plugins in the order of their requirements, application, services, pipelines, channels; else by name.
     """
     units: dict[UnitRef, UnitSpec] = {}
 
@@ -64,6 +70,7 @@ def assemble(
         requires = (*sorted(used, key=str), *((plan.target,) if plan.target else ()))
         handlers = [str(handler) for handler in plan.handlers]
         units[ref] = PipelineSpec(key(ref, requires, handlers, plan.target), plan.handlers, plan.target, requires)
+    units |= {channel.key.ref: channel for channel in sorted(channels, key=lambda each: each.key.ref.name)}
     return tuple(units.values())
 
 

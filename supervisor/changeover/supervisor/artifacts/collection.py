@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from changeover.workers.plugins.artifact import remove
-from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitSpec
+from changeover.workers.protocol.snapshot import ApplicationSpec, ChannelSpec, PluginSpec, Snapshot, UnitSpec
 
 
 def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] = ()) -> int:
@@ -38,5 +38,7 @@ def artifacts_of(unit: UnitSpec) -> tuple[str, ...]:
             return (artifact,)
         case ApplicationSpec(artifact=artifact, distributions=distributions):
             return tuple(filter(None, (artifact, distributions)))
+        case ChannelSpec(tls=tls) if tls is not None:
+            return (tls.artifact,)
         case _:
             return ()

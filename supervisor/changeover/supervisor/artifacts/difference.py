@@ -6,6 +6,7 @@ from changeover.supervisor.artifacts.addresses import difference
 from changeover.workers.protocol.snapshot import (
     EMPTY,
     ApplicationSpec,
+    ChannelSpec,
     Interpreter,
     PipelineSpec,
     PluginSpec,
@@ -31,6 +32,7 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
         *_pipelines(before, candidate),
         *_routes(before, candidate),
         *_addresses(before, candidate),
+        *_channels(before, candidate),
     ]
     return (*lines, *_application(before.application, candidate.application, count_files))
 
@@ -95,6 +97,34 @@ def _routes(before: Snapshot, after: Snapshot) -> Iterator[str]:
 def _addresses(before: Snapshot, after: Snapshot) -> Iterator[str]:
     if not after.listens_as(before):
         yield f"addresses -> roll: {difference(before.listen, after.listen)}"
+
+
+def _channels(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Addresses at which something else comes before the first message than did."""
+    old = {unit.key.ref.name: unit for unit in before.channels}
+    new = {unit.key.ref.name: unit for unit in after.channels}
+    for name in sorted(old.keys() | new.keys()):
+        one, other = old.get(name), new.get(name)
+        if name in after.listen and name in (before.listen or after.listen) and _content(one) != _content(other):
+            yield f"channel {name}: {', '.join(_changes(one, other))}"
+
+
+def _content(channel: ChannelSpec | None) -> str:
+    return "" if channel is None else channel.key.digest
+
+
+def _changes(old: ChannelSpec | None, new: ChannelSpec | None) -> Iterator[str]:
+    before, after = (old.tls if old else None), (new.tls if new else None)
+    if before is None and after is not None:
+        yield "TLS"
+    elif after is None and before is not None:
+        yield "cleartext"
+    elif before is not None and after is not None and before != after:
+        yield "other certificates" if before.artifact != after.artifact else "other TLS settings"
+    if (old.proxies if old else ()) != (new.proxies if new else ()):
+        yield "PROXY header" if new and new.proxies else "no PROXY header"
+    if (old and (old.rules, old.safe)) != (new and (new.rules, new.safe)) and (old is None) == (new is None):
+        yield "selection"
 
 
 def _application(old: ApplicationSpec | None, new: ApplicationSpec | None, count_files: CountFiles) -> Iterator[str]:

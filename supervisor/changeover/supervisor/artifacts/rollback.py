@@ -1,13 +1,13 @@
 """Bring back what an earlier epoch served, as a candidate of its own. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from changeover.supervisor.artifacts.candidate import snapshot
 from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.holding import application_content, brought_back
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot
 
 NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
 """What a rollback leaves as it is."""
@@ -44,6 +44,8 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", 
 
     Others do when it had another application, interpreter, or other addresses.
 
+    What comes before the first message stays as it serves: an earlier certificate may have expired.
+
     A unit keeps its instance only if `current` has it too: content that went away and came back is a new instance. The
     interpreter that it had stays until the configuration names another than it does now.
     """
@@ -52,9 +54,18 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", 
         executes = msgspec.structs.replace(earlier.interpreter, configured=executes.configured)
     rolls = rolls or processes_differ(earlier, current) or not earlier.listens_as(current)
     listen = earlier.listen or current.listen
-    return snapshot(
-        earlier.units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
+    units = (
+        *(unit for unit in earlier.units if not isinstance(unit, ChannelSpec)),
+        *_channels(earlier, current, listen),
     )
+    return snapshot(units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen)
+
+
+def _channels(earlier: Snapshot, current: Snapshot, listen: Iterable[str]) -> Iterator[ChannelSpec]:
+    """Certificates stay as they serve: the earlier ones may have expired. Where nothing serves now, they are back."""
+    there = {unit.key.ref.name: unit for unit in current.channels}
+    back = {unit.key.ref.name: unit for unit in earlier.channels if unit.key.ref.name not in current.listen}
+    yield from (unit for name, unit in sorted((there | back).items()) if name in listen)
 
 
 def processes_differ(earlier: Snapshot, current: Snapshot) -> bool:

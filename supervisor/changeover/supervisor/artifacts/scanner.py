@@ -8,6 +8,7 @@ import msgspec
 from changeover.supervisor.artifacts import candidate, rollback
 from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
+from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.folder import Listing, read_folder
@@ -137,7 +138,8 @@ class Scanner:
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         addresses = choose(settings.bind, request, reach, current, past.held)
         not_taken = (*not_taken, *taken.held, *addresses.held)
-        made = self._candidate(selected, layout, not_taken, taken, addresses, request, epoch, current)
+        channels = self._channels(settings, addresses, reach, epoch, current)
+        made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
         notes = (*selected.notes, *standing_interpreter(taken.interpreter))
@@ -145,7 +147,7 @@ class Scanner:
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
-        fresh = {**selected.files, **disk.content.stored()}
+        fresh = {**selected.files, **disk.content.stored(), **channels.files}
         if not request.dry_run:
             self._put(fresh, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, fresh))
@@ -179,22 +181,31 @@ class Scanner:
         not_taken: tuple[str, ...],
         taken: Taken,
         addresses: Chosen,
+        channels: Channels,
         request: CutoverRequest,
         epoch: int,
         current: Snapshot | None,
     ) -> Snapshot | ScanRefused:
         contents = selected.contents
         problems = [*selected.problems, *layout.problems, *unmet(contents, selected.broken)]
+        problems += channels.problems
         problems += contradictions(layout.plans, contents, taken.spec is not None, selected.broken)
         if problems:
             return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
-        units = candidate.assemble(contents, taken.spec, layout.plans, epoch)
+        units = candidate.assemble(contents, taken.spec, layout.plans, epoch, channels.specs)
         routes = [route for plan in layout.plans for route in plan.routes]
         label, executes, listen = request.origin.label, taken.interpreter, addresses.listen
         rolls = taken.rolls or addresses.rolls
         return candidate.snapshot(
             units, routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
         )
+
+    def _channels(
+        self, settings: Settings, addresses: Chosen, reach: Reach, epoch: int, current: Snapshot | None
+    ) -> Channels:
+        if current is not None and (reach.names or not reach.configuration):
+            return carried_over(current, addresses.listen)
+        return read_channels(settings, addresses.listen, epoch)
 
     def _put(self, fresh: Mapping[str, dict[str, bytes]], made: Snapshot) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""

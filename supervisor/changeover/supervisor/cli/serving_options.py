@@ -20,6 +20,9 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "root_path": (("app", "root_path"), "--root-path"),
     "preload": (("app", "preload"), "--preload"),
     "plugins": (("plugins", "dir"), "--plugins"),
+    "certfile": (("tls", "certificate"), "--certfile"),
+    "keyfile": (("tls", "key"), "--keyfile"),
+    "ca_certs": (("tls", "client_ca"), "--ca-certs"),
     "backlog": (("backlog",), "--backlog"),
     "max_connections": (("max_connections",), "--max-connections"),
     "keep_alive": (("limits", "keep_alive"), "--keep-alive"),
@@ -64,6 +67,16 @@ _OPTIONS = (
     ),
     click.option("--no-preload", "preload", flag_value="false", help="Import it in each worker."),
     click.option("--python", metavar="PATH", help="Interpreter, or virtual environment, that workers run on."),
+    click.option(
+        "--certfile", "--ssl-certfile", metavar="FILE", help="Speak TLS with this certificate, followed by its chain."
+    ),
+    click.option("--keyfile", "--ssl-keyfile", metavar="FILE", help="Its key, without a password."),
+    click.option(
+        "--ca-certs", "--ssl-ca-certs", metavar="FILE", help="Require client certificates of these authorities."
+    ),
+    click.option(
+        "--proxy-allow-from", multiple=True, metavar="NETWORK", help="Whose PROXY header is believed; repeatable."
+    ),
     click.option("--backlog", type=int, metavar="N", help="Connections that the kernel queues for each address."),
     click.option(
         "--max-connections", "--limit-concurrency", type=int, metavar="N", help="Most connections of one worker."
@@ -125,6 +138,10 @@ def source(
         for name, (key, flag) in SETTINGS.items()
         if (value := flags[name]) is not None
     ]
+    if flags["ca_certs"]:
+        overrides.append(Override(("tls", "client"), "required", "--ca-certs"))
+    if flags["proxy_allow_from"]:
+        overrides.append(Override(("proxies",), list(flags["proxy_allow_from"]), "--proxy-allow-from"))
     if flags["rlimit"]:
         overrides.append(Override(("rlimits",), list(flags["rlimit"]), "--rlimit"))
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])

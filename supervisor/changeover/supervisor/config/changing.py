@@ -16,7 +16,10 @@ class Change(enum.Enum):
     """The end of this supervisor and the start of another: a reload names it and leaves it as it is."""
 
 
-BY_AREA = {"plugins": Change.SWAP, "pipelines": Change.SWAP, "watch": Change.SWAP, "app": Change.ROLL}
+BY_AREA = {
+    **dict.fromkeys(("plugins", "pipelines", "watch", "tls", "channels", "proxies"), Change.SWAP),
+    "app": Change.ROLL,
+}
 """The first part of a key -> what its settings need."""
 BY_KEY = {("bind",): Change.ROLL, ("python",): Change.ROLL, ("app", "reload"): Change.SWAP}
 """Settings that differ from their area."""

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from changeover.supervisor.config import hook_names, rules
+from changeover.supervisor.config.channels import Tls
 from changeover.supervisor.config.paths import default_name
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
 from changeover.supervisor.config.sources import Merged
@@ -142,6 +143,14 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
         return str((merged.started_in if key in overridden else merged.folder) / folder) if folder else ""
 
     replace = msgspec.structs.replace
+
+    def with_files(tls: Tls, *key: str) -> Tls:
+        certificates = tuple(
+            replace(each, certificate=resolved(each.certificate), key=resolved(each.key)) for each in tls.certificates
+        )
+        paths = {name: resolved(getattr(tls, name), *key, name) for name in ("certificate", "key", "client_ca")}
+        return replace(tls, certificates=certificates, **paths)
+
     app = settings.app and replace(settings.app, dir=resolved(settings.app.dir, "app", "dir"))
     return replace(
         settings,
@@ -149,6 +158,10 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
         python=resolved(settings.python, "python"),
         runtime_dir=resolved(settings.runtime_dir, "runtime_dir"),
         state_dir=resolved(settings.state_dir, "state_dir"),
+        tls=with_files(settings.tls, "tls"),
+        channels=tuple(
+            each if each.tls is None else replace(each, tls=with_files(each.tls)) for each in settings.channels
+        ),
         writable=tuple(resolved(folder, "writable") for folder in settings.writable),
         app=app,
         plugins=replace(settings.plugins, dir=resolved(settings.plugins.dir, "plugins", "dir")),

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from changeover.supervisor.config.changing import change_of
+from changeover.supervisor.config.channels import Certificate, Channel, Select
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.config.sources import setting_keys, variable
 from changeover.workers.channel.limits import Limits
@@ -48,6 +49,9 @@ def tables() -> str:
         ("`[plugins.<id>]`", Plugin, ("plugins", "<id>")),
         ("`[[pipelines]]`", Pipeline, ("pipelines",)),
         ("`match` of a pipeline", PipelineMatch, ("pipelines", "match")),
+        ("`[[channels]]`", Channel, ("channels",)),
+        ("`select` of a channel", Select, ("channels", "select")),
+        ("`certificates` of TLS", Certificate, ("tls", "certificates")),
         *((f"`[{name}]`", type(getattr(Settings(), name)), (name,)) for name in _plain_areas()),
     ]
     return "\n\n".join(_table(title, shape, key) for title, shape, key in areas)

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from changeover.supervisor.config import rlimits
+from changeover.supervisor.config.channels import channel_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
@@ -33,6 +34,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
     found = [Mistake(path, message) for path, ok, message in _rules(settings) if not ok]
     for index, address in enumerate(settings.bind):
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
+    found += channel_mistakes(settings.bind, settings.tls, settings.proxies, settings.channels)
     found += _hook_mistakes(settings.hooks)
     found += rlimits.mistakes("$.rlimits", settings.rlimits)
     found += _reload_mistakes("$.plugins.reload", settings.plugins.reload)

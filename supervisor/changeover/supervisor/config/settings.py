@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from changeover.supervisor.config.channels import Channel, Tls
 from changeover.workers.channel.limits import Limits
 from changeover.workers.protocol.reload import Reload, read_reload
 from changeover.workers.protocol.snapshot import Preloading
@@ -226,6 +227,9 @@ class Settings(msgspec.Struct, frozen=True):
         writable: Folders that workers may write below in spite of `landlock`; from the configuration's folder.
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
+        proxies: Networks whose PROXY header (version 1 or 2) is expected before everything else, and believed.
+        tls: How TLS is spoken at every TCP address.
+        channels: What differs at single addresses.
         app: The application.
         plugins: The plugins.
         pipelines: What requests pass through, beside the default ones.
@@ -256,6 +260,9 @@ class Settings(msgspec.Struct, frozen=True):
     writable: tuple[str, ...] = ()
     runtime_dir: str = ""
     state_dir: str = ""
+    proxies: tuple[str, ...] = ()
+    tls: Tls = Tls()
+    channels: tuple[Channel, ...] = ()
     app: App | None = None
     plugins: Plugins = Plugins()
     pipelines: tuple[Pipeline, ...] = ()

@@ -154,7 +154,7 @@ async def test_a_connection_of_a_unix_socket_keeps_its_address(tmp_path: Path) -
         listener.bind(str(tmp_path / "s"))
         listener.listen()
         client = Client(*await asyncio.open_unix_connection(str(tmp_path / "s")))
-        here.adopt(listener.accept()[0])
+        here.accept(listener.accept()[0], "")
     client.send(post("/one", b"body"))
     assert await client.response() == (200, b"POST /one body")
     rested: list[Connection] = []

@@ -88,7 +88,7 @@ async def side(tmp_path: Path) -> AsyncIterator[Side]:
     dispatcher = FakeDispatcher(echo)
     side = Side(tmp_path, 1, dispatcher, connections_of(dispatcher))
     first, gone = socket.socketpair()
-    side.connections.adopt(first)  # libuv opens a descriptor of its own with its first stream
+    side.connections.accept(first, "")  # libuv opens a descriptor of its own with its first stream
     gone.close()
     await until(lambda: not len(side.connections))
     side.room = 2

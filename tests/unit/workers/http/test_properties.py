@@ -49,6 +49,9 @@ class MemoryTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def can_write_eof(self) -> bool:
+        return True
+
 
 def nothing(connection: Connection) -> None:
     """Nobody listens."""

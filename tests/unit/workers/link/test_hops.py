@@ -20,7 +20,7 @@ class Adopted:
     def __len__(self) -> int:
         return len(self.sockets)
 
-    def adopt(self, sock: socket.socket) -> None:
+    def accept(self, sock: socket.socket, address: str) -> None:
         self.sockets.append(sock)
 
 
@@ -44,7 +44,7 @@ async def test_a_worker_lifts_the_demand_from_what_it_accepts(host: str) -> None
         fd = counts.create()
         page = counts.Counts(fd)
         os.close(fd)
-        acceptor = Acceptor([listening.dup()], adopted, page, 0, 10)  # type: ignore[arg-type]
+        acceptor = Acceptor({listening.dup(): ""}, adopted, page, 0, 10)  # type: ignore[arg-type]
         acceptor.start()
         await until(lambda: adopted.sockets)
         assert set(demanded(listening)) == {IMPOSSIBLE}

@@ -98,7 +98,7 @@ class Worker:
         os.close(page)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.connections = connections_of(FakeDispatcher(echo))
-        self.acceptor = Acceptor([self.listener.dup()], self.connections, self.counts, self.slot, self.most)
+        self.acceptor = Acceptor({self.listener.dup(): ""}, self.connections, self.counts, self.slot, self.most)
         self.clients: list[socket.socket] = []
 
     def connect(self) -> socket.socket:
@@ -223,7 +223,7 @@ class Failing:
 
 def fail_with(worker: Worker, *errors: int) -> None:
     (listener,) = worker.acceptor._listeners
-    worker.acceptor._listeners = (Failing(listener, *errors),)  # type: ignore[assignment]
+    worker.acceptor._listeners = {Failing(listener, *errors): ""}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
@@ -277,7 +277,7 @@ async def test_a_unix_socket_is_listened_on_like_any_other(tmp_path: Path, worke
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    acceptor = Acceptor([listener], worker.connections, worker.counts, 1, 10)
+    acceptor = Acceptor({listener: path}, worker.connections, worker.counts, 1, 10)
     acceptor.start()
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(get())
@@ -295,7 +295,7 @@ async def test_a_socket_that_listens_no_more_is_let_go_of_and_the_others_are_ser
         own = removed.dup()
         listeners = [own, worker.listener.dup()]
         worker.acceptor.close()
-        worker.acceptor = Acceptor(listeners, worker.connections, worker.counts, 0, 100)
+        worker.acceptor = Acceptor(dict.fromkeys(listeners, ""), worker.connections, worker.counts, 0, 100)
         worker.acceptor.start()
         removed.shutdown(socket.SHUT_RD)
         await until(lambda: own.fileno() == -1, "the removed socket to be closed")

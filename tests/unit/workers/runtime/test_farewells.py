@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from changeover.workers.channel.connection import Parting
 from changeover.workers.participant.events import FarewellsSaid
 from changeover.workers.protocol.messages import Farewell
 from changeover.workers.runtime.farewells import Farewells
@@ -19,7 +20,7 @@ class Chat(asyncio.Protocol):
     """A connection of a kind that cannot go on in another process: it says goodbye in its own way."""
 
     kind = LeaseKind.WEBSOCKET
-    portable = False
+    parting = Parting.EARLY
 
     def __init__(self, room: set["Chat"]) -> None:
         self.since = asyncio.get_running_loop().time()
@@ -95,6 +96,22 @@ async def test_a_connection_that_left_by_itself_is_not_told_farewell() -> None:
         await asyncio.sleep(0.15)  # past the deadline of their class
         ending.close()
     assert told == []
+
+
+async def test_what_another_process_answers_over_ends_after_its_deadline_and_not_before() -> None:
+    told: list[FarewellsSaid] = []
+    loop = asyncio.get_running_loop()
+    async with chatting(3) as (room, readers):
+        for chat in room:
+            chat.parting = Parting.LATE
+        ending = farewells(DrainDeadlines(websocket=0.3), room, told)
+        began = loop.time()
+        ending.begin()
+        assert await asyncio.wait_for(readers[0].read(), WAITS) == b"goodbye\n"
+        assert loop.time() - began >= 0.29
+        await until(lambda: not room)
+        ending.close()
+    assert sum(each.count for each in told) == 3
 
 
 async def held_for_ever() -> None:

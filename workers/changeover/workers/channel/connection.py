@@ -1,12 +1,26 @@
 """What the owner of all connections needs of each, whatever is spoken over it."""
 
 import asyncio
+import enum
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.phases import Overdue, Sight, Watch
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
+
+
+class Parting(enum.Enum):
+    """How a connection leaves a worker that leaves."""
+
+    RESTS = enum.auto()
+    """It comes to rest between two messages, from where another process goes on with it."""
+    EARLY = enum.auto()
+    """It cannot go on elsewhere: it is told farewell at a moment of its own, before its class's deadline."""
+    LATE = enum.auto()
+    """Another process answers over it meanwhile: it is told farewell after its class's deadline."""
 
 
 class Departing(Protocol):
@@ -14,8 +28,7 @@ class Departing(Protocol):
 
     Attributes:
         kind: Its class, whose drain deadline it is under.
-        portable: Whether it comes to rest between two messages, from where another process can go on with it. One that
-            does not is told farewell at a moment of its own, before its class's deadline.
+        parting: How it leaves.
         since: When it was opened here, seconds of the loop's clock.
     """
 
@@ -24,7 +37,7 @@ class Departing(Protocol):
         """See above."""
 
     @property
-    def portable(self) -> bool:
+    def parting(self) -> Parting:
         """See above."""
 
     @property
@@ -48,13 +61,24 @@ class Connection(Departing, Protocol):
     Attributes:
         client: Peer address and port; None on a Unix socket.
         server: Own address and port, or path and None on a Unix socket.
+        outcome: How it came about; None when nothing came before its first message.
         outlet: The write side.
         requests: How many messages were dispatched.
         watch: Since when it has been doing what it does, for the sweep.
     """
 
-    client: tuple[str, int] | None
-    server: tuple[str, int | None] | None
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """See above."""
+
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """See above."""
+
+    @property
+    def outcome(self) -> HandshakeOutcome | None:
+        """See above."""
+
     outlet: Outlet
     requests: int
     watch: Watch
@@ -73,7 +97,17 @@ class Connection(Departing, Protocol):
         """Offer what is held again: what may be dispatched has changed."""
 
     def leave(self) -> None:
-        """Begin no message any more: the owner is told once it is at rest, if it is portable."""
+        """Begin no message any more: the owner is told once it is at rest, if it can be."""
+
+    def part(self) -> socket.socket | None:
+        """Let go of the socket, at rest, so that another process goes on; the client notices nothing.
+
+        Returns:
+            What that process is given; None when the connection is lost already.
+
+        Raises:
+            OSError: There is no descriptor free; nothing has happened.
+        """
 
     def abort(self) -> None:
         """Cut it off."""
@@ -101,12 +135,15 @@ class Owner(Protocol):
 class Initializer(Protocol):
     """Makes of an accepted socket what speaks over it."""
 
-    def protocol(self, owner: Owner, opened: Callable[[Connection], None]) -> asyncio.BaseProtocol:
+    def protocol(
+        self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None
+    ) -> asyncio.BaseProtocol:
         """What the transport is given.
 
         Args:
             owner: Told of the connection, from when it is open.
             opened: Called once, as soon as there is a connection.
+            outcome: How it came about; None when nothing came before its first message.
         """
 
     def refresh(self) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from changeover.workers.channel.connection import Connection, Initializer
+from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
-from changeover.workers.channel.opening import Opening
+from changeover.workers.channel.opening import open_transport
 from changeover.workers.channel.packing import pack, unpack
 from changeover.workers.channel.phases import Phase, sweep_interval
+from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.channel.waiters import Waiters
+from changeover.workers.serving.handshake import HandshakeOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +24,23 @@ SILENT_GRACE = 1.0
 """Seconds that a connection which has said nothing gets when the worker stops: it was accepted a moment ago."""
 
 
+def _nothing(address: str) -> ServerChannel | None:
+    """Nothing comes before the first message."""
+    return None
+
+
 def _nobody(count: int) -> None:
     """Nobody wants to know."""
+
+
+class Unseen:
+    """A witness who tells nobody."""
+
+    def ended(self, channel: str, end: HandshakeEnd, detail: str) -> None:
+        """See `Witness`."""
+
+
+UNSEEN = Unseen()
 
 
 class Connections:
@@ -31,8 +49,10 @@ class Connections:
     Needs no start: the sweep runs on the running loop while there are connections, and only then.
 
     Args:
-        initializer: Makes them of accepted sockets.
+        initializer: Makes them of accepted sockets where nothing comes before their first message.
         limits: Bounds on how long they may do what they do.
+        channel_at: What comes first at an address in the generation that serves; None for nothing.
+        witness: Hears what became of handshakes.
         on_change: Told how many there are, whenever one comes or goes.
 
     Attributes:
@@ -44,11 +64,16 @@ class Connections:
         initializer: Initializer,
         limits: Limits,
         *,
+        channel_at: Callable[[str], ServerChannel | None] = _nothing,
+        witness: Witness = UNSEEN,
         on_change: Callable[[int], None] = _nobody,
     ) -> None:
         self.on_change = on_change
         self._initializer = initializer
         self._limits = limits
+        self._channel_at = channel_at
+        self._witness = witness
+        self._handshakes: set[Handshake] = set()
         self._open: set[Connection] = set()
         self._resting: set[Connection] = set()
         self._opening = 0
@@ -66,14 +91,27 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._open))
 
-    def adopt(self, accepted: socket.socket, luggage: Luggage | None = None) -> None:
-        """Serve a connection; it is counted at once.
+    def accept(self, accepted: socket.socket, address: str) -> None:
+        """Serve a new connection; it is counted at once.
 
         Args:
             accepted: Its socket, owned by the connection from here on.
-            luggage: What it brought from another process; None when it is new.
+            address: By which it came, as configured.
         """
-        self._open_with(self._opened if luggage is None else partial(self._arrived, luggage), accepted)
+        channel = self._channel_at(address)
+        if channel is None:
+            self._open_with(self._opened, accepted)
+        else:
+            self._shake_hands(channel, accepted)
+
+    def adopt(self, adopted: socket.socket, luggage: Luggage) -> None:
+        """Serve a connection that another process has served; it is counted at once.
+
+        Args:
+            adopted: Its socket, owned by the connection from here on.
+            luggage: What it brought.
+        """
+        self._open_with(partial(self._arrived, luggage), adopted, luggage.outcome)
 
     def end(self, parted: socket.socket, luggage: Luggage) -> None:
         """Close politely what was parted from and nobody else took.
@@ -82,7 +120,7 @@ class Connections:
             parted: Its socket, owned by the connection from here on.
             luggage: What it was to take along.
         """
-        self._open_with(partial(self._opened_to_end, bool(luggage.unread)), parted)
+        self._open_with(partial(self._opened_to_end, bool(luggage.unread)), parted, luggage.outcome)
 
     def leave(self, on_rest: Callable[[Connection], None]) -> None:
         """Begin no request any more: stop reading, in one sweep, wherever none is in flight.
@@ -103,7 +141,7 @@ class Connections:
         if connection not in self._resting or connection.outlet.ending:
             return None
         luggage = pack(connection, asyncio.get_running_loop().time())
-        parted = connection.outlet.take_socket()
+        parted = connection.part()
         self._resting.discard(connection)
         return None if parted is None else (parted, luggage)
 
@@ -111,11 +149,34 @@ class Connections:
         """Return when the next one comes or goes."""
         await self._changed.wait()
 
-    def _open_with(self, opened: Callable[[Connection], None], accepted: socket.socket) -> None:
+    def _shake_hands(self, channel: ServerChannel, accepted: socket.socket) -> None:
         self._opening += 1
         self.on_change(len(self))
-        make = partial(self._initializer.protocol, self, opened)
-        Opening(asyncio.get_running_loop(), make, accepted, self._failed)
+
+        def opened(connection: Connection) -> None:
+            self._handshakes.discard(handshake)
+            self._opened(connection)
+
+        def failed() -> None:
+            self._handshakes.discard(handshake)
+            self._opening -= 1
+            self._note_change()
+
+        loop = asyncio.get_running_loop()
+        handshake = Handshake(loop, accepted, channel, self._initializer, self, opened, failed, self._witness)
+        self._handshakes.add(handshake)
+        handshake.begin()
+
+    def _open_with(
+        self,
+        opened: Callable[[Connection], None],
+        accepted: socket.socket,
+        outcome: HandshakeOutcome | None = None,
+    ) -> None:
+        self._opening += 1
+        self.on_change(len(self))
+        make = partial(self._initializer.protocol, self, opened, outcome)
+        open_transport(asyncio.get_running_loop(), make, accepted, self._failed)
 
     def _failed(self, error: Exception) -> None:
         logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)
@@ -163,9 +224,9 @@ class Connections:
         self._finish(Phase.NEW)
         self._finish(Phase.IDLE)
         await self._wait_empty(until)
-        late = tuple(self)
-        for connection in late:
-            connection.abort()
+        late = (*self, *self._handshakes)
+        for each in late:
+            each.abort()
         return len(late)
 
     def _finish(self, phase: Phase) -> None:

@@ -2,9 +2,11 @@
 
 import msgspec
 
+from changeover.workers.serving.handshake import HandshakeOutcome
+
 
 class Luggage(msgspec.Struct, frozen=True, array_like=True):
-    """Everything but the addresses, which the socket knows.
+    """Everything that the socket does not know.
 
     Attributes:
         unread: The raw bytes of every message that was not begun.
@@ -12,6 +14,8 @@ class Luggage(msgspec.Struct, frozen=True, array_like=True):
         phase: Name of what its time is measured in.
         since: When that began, in seconds of CLOCK_MONOTONIC, which all processes share.
         client_shut: Whether the client has shut its write side.
+        outcome: How the connection came about; None when its socket says it all.
+        last: Whether the next answer is to be the last one: it goes through a tunnel.
     """
 
     unread: bytes
@@ -19,3 +23,5 @@ class Luggage(msgspec.Struct, frozen=True, array_like=True):
     phase: str
     since: float
     client_shut: bool
+    outcome: HandshakeOutcome | None = None
+    last: bool = False

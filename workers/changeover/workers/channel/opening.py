@@ -3,45 +3,65 @@
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
 
 
-class Opening:
-    """One socket on its way to a transport.
+class Driven(Generic[T]):
+    """A coroutine of the loop's own that is driven by hand.
 
-    The loops offer this only as a coroutine, which waits once. It is driven by hand: a task would
-    cost a little more, pass through the worker's task factory, and have to be kept and reaped.
+    Its first step is taken at once, before anything else can happen. A task would cost a little more, pass through
+    the worker's task factory, and have to be kept and reaped.
 
     Args:
-        loop: The running loop.
-        factory: Makes the protocol.
-        accepted: The socket, owned by the opening from here on.
-        failed: Told why there will be no transport; the socket is closed then.
+        coroutine: Waits for futures of the loop, and for nothing else.
+        done: Given its result.
+        failed: Told of its error.
     """
 
-    __slots__ = ("_accepted", "_coroutine", "_failed")
+    __slots__ = ("_coroutine", "_done", "_failed")
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        factory: Callable[[], asyncio.BaseProtocol],
-        accepted: socket.socket,
-        failed: Callable[[Exception], None],
+        self, coroutine: Coroutine[Any, Any, T], done: Callable[[T], None], failed: Callable[[Exception], None]
     ) -> None:
-        self._accepted = accepted
+        self._coroutine = cast(Coroutine[asyncio.Future[None], BaseException | None, T], coroutine)
+        self._done = done
         self._failed = failed
-        self._coroutine = cast(
-            Coroutine[asyncio.Future[None], None, Any], loop.connect_accepted_socket(factory, accepted)
-        )
         self._go_on(None)
 
     def _go_on(self, _: asyncio.Future[None] | None) -> None:
         try:
             waiter = self._coroutine.send(None)
-        except StopIteration:
-            return
+        except StopIteration as stop:
+            self._done(stop.value)
         except (OSError, RuntimeError, ValueError) as error:
-            self._accepted.close()
             self._failed(error)
         else:
             waiter.add_done_callback(self._go_on)
+
+
+def open_transport(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], asyncio.BaseProtocol],
+    accepted: socket.socket,
+    failed: Callable[[Exception], None],
+) -> None:
+    """Give an accepted socket its transport; the loops offer this only as a coroutine, which waits once.
+
+    Args:
+        loop: The running loop.
+        factory: Makes the protocol.
+        accepted: The socket, owned by the transport from here on.
+        failed: Told why there will be no transport; the socket is closed then.
+    """
+
+    def close(error: Exception) -> None:
+        accepted.close()
+        failed(error)
+
+    Driven(loop.connect_accepted_socket(factory, accepted), _opened, close)
+
+
+def _opened(_: object) -> None:
+    """The protocol knows already."""

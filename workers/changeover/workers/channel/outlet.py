@@ -42,13 +42,15 @@ class Outlet:
     Attributes:
         course: Whether the connection goes on.
         client_shut: Whether the client has shut its write side.
+        final: Whether the next answer is to be the last one.
     """
 
-    __slots__ = ("_clogged", "_discarded", "_sent", "_transport", "_writers", "client_shut", "course")
+    __slots__ = ("_clogged", "_discarded", "_sent", "_transport", "_writers", "client_shut", "course", "final")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.course = Course.OPEN
         self.client_shut = False
+        self.final = False
         self._transport = transport
         self._writers = Waiters()
         self._clogged = False
@@ -134,7 +136,7 @@ class Outlet:
 
     def linger(self) -> None:
         """Shut the write side and drop what still comes: closing now could destroy the answer by a reset."""
-        if self.client_shut or self._transport.is_closing():
+        if self.client_shut or self._transport.is_closing() or not self._transport.can_write_eof():
             self.close()
             return
         self.course = Course.LINGERING

@@ -17,7 +17,10 @@ def pack(connection: Connection, now: float) -> Luggage:
     """
     sight, watch = connection.sight(), connection.watch
     since = watch.since if watch.sight == sight else now
-    return Luggage(connection.unread(), connection.requests, sight.phase.name, since, connection.outlet.client_shut)
+    outcome = connection.outcome
+    tunnelled = outcome is not None and bool(outcome.tls)
+    shut = connection.outlet.client_shut
+    return Luggage(connection.unread(), connection.requests, sight.phase.name, since, shut, outcome, tunnelled)
 
 
 def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits) -> None:
@@ -34,5 +37,6 @@ def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits)
     if phase is not None:
         connection.watch.resume(Sight(phase, luggage.requests), luggage.since, now, limits)
     connection.outlet.client_shut = luggage.client_shut
+    connection.outlet.final = luggage.last
     if luggage.unread or luggage.client_shut:
         connection.take(luggage.unread)

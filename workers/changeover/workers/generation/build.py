@@ -7,6 +7,7 @@ the candidate are ended in reverse before the error goes on.
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
+from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.generation.switch import Generation
 from changeover.workers.generation.units import Others, Unit
 from changeover.workers.plugins.api import PluginVersion
@@ -95,7 +96,9 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         unit_set = made.setdefault(reach[key], UnitSet(reach[key]))
         targets.append(Target(route, pipeline, unit_set))
     values = {key: unit.value for key, unit in units.items()}
-    return Generation(snapshot, Registry.of(snapshot), Router(targets), MappingProxyType(values))
+    channels = {each.address: each for each in values.values() if isinstance(each, ServerChannel)}
+    registry = Registry.of(snapshot)
+    return Generation(snapshot, registry, Router(targets), MappingProxyType(values), MappingProxyType(channels))
 
 
 def _reach(snapshot: Snapshot) -> Iterator[tuple[UnitKey, frozenset[UnitKey]]]:

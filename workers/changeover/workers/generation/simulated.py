@@ -13,6 +13,7 @@ from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.handshake import HandshakeOutcome
 
 
 class Exchange:
@@ -46,6 +47,10 @@ class Exchange:
     @property
     def connected(self) -> bool:
         return not self._over.is_set()
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        return HandshakeOutcome()
 
     async def receive(self) -> bytes | None:
         return self._unread.pop() if self._unread else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.generation.cell import CommitCell
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
@@ -27,12 +28,14 @@ class Generation:
         registry: What it publishes about itself.
         router: Leads a request to a pipeline and its unit set.
         units: Every unit's live instance, by identity.
+        channels: What comes before the first message, by address; an address without anything is not among them.
     """
 
     snapshot: Snapshot
     registry: Registry
     router: Router
     units: Mapping[UnitKey, object] = field(default_factory=lambda: MappingProxyType({}))
+    channels: Mapping[str, ServerChannel] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def epoch(self) -> int:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
@@ -18,6 +19,7 @@ from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, 
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
+    ChannelSpec,
     PipelineSpec,
     PluginSpec,
     ServiceSpec,
@@ -277,6 +279,34 @@ class PipelineUnit(Unit):
         return None
 
 
+class ChannelUnit(Unit):
+    """What comes before the first message at an address."""
+
+    def __init__(self, spec: ChannelSpec, store: Path) -> None:
+        super().__init__(spec.key)
+        self._spec = spec
+        self._store = store
+        self._channel: ServerChannel | None = None
+
+    @property
+    def value(self) -> ServerChannel:
+        if self._channel is None:
+            raise AssertionError(f"bug: {self.key} is not prepared")
+        return self._channel
+
+    async def prepare(self, others: Others) -> None:
+        try:
+            self._channel = ServerChannel(self._spec, self._store, {})
+        except (ChangeoverError, ValueError, OSError) as error:
+            raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
+        self.linked()
+
+    async def end(self) -> Refusal | None:
+        self.lifecycle.end()
+        self._channel = None
+        return None
+
+
 def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
     """Make the unit that `spec` describes; nothing is begun yet."""
     if isinstance(spec, PluginSpec):
@@ -285,4 +315,6 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
         return ApplicationUnit(spec, hooks)
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
+    if isinstance(spec, ChannelSpec):
+        return ChannelUnit(spec, store)
     return PipelineUnit(spec)

@@ -13,7 +13,7 @@ from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 
-HANDOVER_VERSION = 2
+HANDOVER_VERSION = 3
 """Raised whenever a message changes its meaning; a sender of another version is denied."""
 MAX_PACKET = 96 * 1024
 """Longest packet, in bytes: at most `MOST_UNREAD`, and what is said about the connections."""

@@ -11,22 +11,25 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
 
 from changeover.workers.channel.addresses import client_of, server_of
-from changeover.workers.channel.connection import Owner
-from changeover.workers.channel.outlet import MAX_DISCARD, Course, Outlet
+from changeover.workers.channel.connection import Owner, Parting
+from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
-from changeover.workers.http.body import Body, body_of, least_to_come
+from changeover.workers.channel.tunnel import dig
+from changeover.workers.http.body import body_of
 from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
-from changeover.workers.http.fields import Expectation
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
+from changeover.workers.http.upload import Upload
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -41,10 +44,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         site: What it has in common with others.
         owner: Told when it rests, and when it is gone.
         opened: Called when it has a transport.
+        outcome: How it came about; None when nothing came before its first message.
 
     Attributes:
         client: Peer address and port; None on a Unix socket.
         server: Own address and port, or path and None on a Unix socket.
+        scheme: `http` or `https`.
         exchange: The request that is being served.
         outlet: The write side.
         requests: How many were dispatched.
@@ -52,11 +57,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         since: When it was opened here, seconds of the loop's clock.
     """
 
-    kind, portable = LeaseKind.HTTP, True
+    kind, parting = LeaseKind.HTTP, Parting.RESTS
     __slots__ = (
-        "_advancing", "_body", "_dropped", "_expectation", "_held", "_incoming", "_opened", "_owner",
-        "_reading", "_received", "_transport", "_unread", "client", "exchange", "outlet",
-        "requests", "server", "since", "site", "watch",
+        "_advancing", "_held", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
+        "exchange", "outcome", "outlet", "requests", "scheme", "server", "since", "site", "watch",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -68,10 +72,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         site: Site,
         owner: Owner,
         opened: Callable[["HttpConnection"], None],
+        outcome: HandshakeOutcome | None = None,
     ) -> None:
         self.site = site
+        self.outcome = outcome
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int | None] | None = None
+        self.scheme = "http" if outcome is None else outcome.scheme
         self.exchange: WireExchange | None = None
         self.requests = 0
         self.watch = Watch()
@@ -79,12 +86,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._opened = opened
         self._unread = Unread(site.limits)
         self._held = False
-        self._body: Body | None = None
-        self._incoming: Incoming | None = None
-        self._expectation = Expectation.NONE
+        self._upload: Upload | None = None
         self._advancing = False
         self._reading = True
-        self._received = self._dropped = 0
 
     # What the loop calls.
 
@@ -92,7 +96,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)
         self.outlet = Outlet(self._transport)
-        self.client, self.server = client_of(transport), server_of(transport)
+        outcome = self.outcome
+        if outcome is None:
+            self.client, self.server = client_of(transport), server_of(transport)
+        else:
+            self.client, self.server = outcome.client, outcome.server
         self.since = asyncio.get_running_loop().time()
         self._opened(self)
 
@@ -119,7 +127,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """The client has shut its write side; it still gets the answers to what it asked."""
         self.outlet.client_shut = True
         self._end_input()
-        return True
+        return self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client does not take what is written."""
@@ -134,7 +142,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         exchange, self.exchange = self.exchange, None
-        self._held, self._incoming, self._body = False, None, None
+        self._held, self._upload = False, None
         if exchange is not None:
             exchange.lose()
         self.outlet.lost()
@@ -149,7 +157,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     @property
     def at_boundary(self) -> bool:
         """Whether no message is under way, so that `unread` is all that somebody else needs to go on."""
-        return self.exchange is None and self._body is None and not self.outlet.ending
+        return self.exchange is None and self._upload is None and not self.outlet.ending
 
     def take(self, data: bytes) -> None:
         """Go on with bytes of the client, from the loop or from the process that read them."""
@@ -167,6 +175,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self.outlet.course is _OPEN:
             self.outlet.course = _LEAVING
             self._advance()
+
+    def part(self) -> socket.socket | None:
+        """See `Connection`: over TLS, the near end of a tunnel."""
+        if self.outcome is None or not self.outcome.tls:
+            return self.outlet.take_socket()
+        if self._transport.is_closing():
+            return None
+        self.outlet.course = Course.CLOSED
+        return dig(self._transport, self, self._owner)
 
     def farewell(self, *, asked: bool = False) -> None:
         """See `Connection`; `asked` of the process that read before: whether it has read something."""
@@ -186,10 +203,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         writing = self.outlet.sight()
         if writing is not None:
             return writing
-        if self.exchange is None and self._body is None:
+        if self.exchange is None and self._upload is None:
             return sight_between(self.requests, begun=bool(self._unread.data), held=self._held)
-        if self.exchange is None or (self._incoming is not None and self._incoming.wanted):
-            return Sight(Phase.BODY, self._received)
+        if self._upload is not None and (self._upload.incoming is None or self._upload.incoming.wanted):
+            return Sight(Phase.BODY, self._upload.received)
         if self.outlet.client_shut:
             return Sight(Phase.HALF_CLOSED, self.outlet.sent)
         return Sight(Phase.BUSY, self.requests)
@@ -211,20 +228,22 @@ class HttpConnection(asyncio.BufferedProtocol):
     def persists(self, head: Head, *, wanted: bool) -> bool:
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
         outlet = self.outlet
-        unasked = self._body is not None and self._unasked()
+        unasked = self._upload is not None and self._upload.unasked()
         if not head.persistent:
             outlet.course = Course.ASKED
-        elif not wanted or unasked or self.site.stopping:
+        elif not wanted or unasked or outlet.final or self.site.stopping:
             outlet.course = Course.LAST
         return outlet.course is _OPEN or outlet.course is _LEAVING
 
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
-        self.exchange = self._incoming = None
+        self.exchange = None
         if self._vacant and not self.outlet.client_shut:
             return
-        course = self.outlet.course
-        if (course is not _OPEN and course is not _LEAVING) or least_to_come(self._body) > MAX_DISCARD:
+        upload, course = self._upload, self.outlet.course
+        if upload is not None:
+            upload.incoming = None
+        if (course is not _OPEN and course is not _LEAVING) or not (upload is None or upload.is_worth_reading):
             self._close_after_last()
         else:
             self._advance()
@@ -232,14 +251,14 @@ class HttpConnection(asyncio.BufferedProtocol):
     def fail(self, status: int, fact: str) -> None:
         """Answer in the application's place, then close."""
         lines, body = error_response(status, fact)
-        self.exchange = self._incoming = None
+        self.exchange = None
         self._held = False
         self.outlet.send([lines + self.site.tail + body], len(body))
         self._linger()
 
     def cut(self, *, reset: bool) -> None:
         """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
-        self.exchange = self._incoming = self._body = None
+        self.exchange = self._upload = None
         self._held = False
         self.outlet.cut(reset=reset)
 
@@ -247,7 +266,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     @property
     def _vacant(self) -> bool:
-        return self.exchange is None and self._body is None and not self._unread.data and self.outlet.course is _OPEN
+        return self.exchange is None and self._upload is None and not self._unread.data and self.outlet.course is _OPEN
 
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
@@ -257,25 +276,16 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
         self.exchange = exchange
         if exchange.incoming is not None:
-            self._expect_body(exchange, exchange.incoming)
+            head = exchange.head
+            self._upload = Upload(body_of(head.length, self.site.limits.body), exchange.incoming, head.expectation)
         if self.site.dispatcher.dispatch(exchange):
             self.requests += 1
             return True
-        self.exchange = self._body = self._incoming = None
+        self.exchange = self._upload = None
         self._held = True
         self._unread.put_back(raw)
         self._regulate()
         return False
-
-    def _expect_body(self, exchange: WireExchange, incoming: Incoming) -> None:
-        self._incoming = incoming
-        self._body = body_of(exchange.head.length, self.site.limits.body)
-        self._expectation = exchange.head.expectation
-
-    def _unasked(self) -> bool:
-        """Whether the client still waits to be asked for its body; it will not be any more."""
-        unasked, self._expectation = self._expectation is Expectation.CONTINUE, Expectation.NONE
-        return unasked
 
     def _advance(self) -> None:
         if self._advancing:
@@ -296,13 +306,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Nothing more will come: whatever cannot be completed any more ends here."""
         if self.exchange is None and not self._held and not self._resting:
             self.outlet.close()
-        elif self._body is not None:
+        elif self._upload is not None:
             self._refuse(BadMessage(400, "the request body ends before its announced end"))
 
     def _step(self) -> bool:
         """Go one message further; whether it is worth trying again."""
-        if self._body is not None:
-            return self._feed(self._body)
+        if self._upload is not None:
+            return self._feed(self._upload)
         if self.exchange is not None:
             return False
         if self.outlet.course is not _OPEN:
@@ -324,35 +334,27 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._owner.rested(self)
         return False
 
-    def _feed(self, body: Body) -> bool:
+    def _feed(self, upload: Upload) -> bool:
         if not self._unread.data:
             return False
-        piece, taken = body.feed(bytes(self._unread.data))
-        self._unread.cut(taken)
-        self._received += taken
-        self._expectation = Expectation.NONE
-        if body.complete:
-            self._body = None
-            self._dropped = 0
-        if self._incoming is not None:
-            self._incoming.put(piece, last=body.complete)
-        elif not body.complete:
-            self._dropped += taken
-            if self._dropped > MAX_DISCARD:
-                self._linger()
-        return body.complete
+        upload.feed(self._unread)
+        if upload.complete:
+            self._upload = None
+        elif upload.excessive:
+            self._linger()
+        return upload.complete
 
     def _want_body(self) -> None:
-        if self._expectation is Expectation.CONTINUE:
-            self._expectation = Expectation.NONE
+        if self._upload is not None and self._upload.unasked():
             self._transport.write(CONTINUE)
         self._regulate()
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
+        incoming = None if self.exchange is None else self.exchange.incoming
         full = (
             self._unread.room <= 0
-            or (self._incoming is not None and self._incoming.full)
+            or (incoming is not None and incoming.full)
             or (self.outlet.course is _LEAVING and self._resting)
         )
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
@@ -366,7 +368,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _refuse(self, error: BadMessage) -> None:
         exchange, self.exchange = self.exchange, None
-        if exchange is None and self._body is not None:
+        if exchange is None and self._upload is not None:
             self._linger()
         elif exchange is not None and exchange.stage is Stage.SENT:
             exchange.abort()
@@ -376,13 +378,13 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.fail(error.status, error.fact)
 
     def _close_after_last(self) -> None:
-        if self.outlet.course is Course.ASKED and self._body is None and not self._unread.data:
+        if self.outlet.course is Course.ASKED and self._upload is None and not self._unread.data:
             self.outlet.close()
         else:
             self._linger()
 
     def _linger(self) -> None:
-        self._body = None
+        self._upload = None
         self._unread.data.clear()
         self.outlet.linger()
         self._regulate()

@@ -7,6 +7,7 @@ Content-Length even when the application gave none. Nothing is held back longer 
 import enum
 from typing import Protocol
 
+from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import BadResponse
@@ -22,6 +23,7 @@ from changeover.workers.http.response import (
 from changeover.workers.http.site import Site
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 
 HELD_BACK = 16 * 1024
 """Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
@@ -53,6 +55,8 @@ class Wire(Protocol):
     outlet: Outlet
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
+    scheme: str
+    outcome: HandshakeOutcome | None
 
     def persists(self, head: Head, *, wanted: bool) -> bool:
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
@@ -104,6 +108,7 @@ class WireExchange:
             query=target.query,
             headers=Headers(list(head.fields)),
             http_version=head.version,
+            scheme=wire.scheme,
             client=wire.client,
             server=wire.server,
             receive=None if incoming is None else incoming.take,
@@ -122,6 +127,15 @@ class WireExchange:
     def connected(self) -> bool:
         """Whether the client is still there."""
         return not self._departed
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        """How the connection came about."""
+        wire = self._wire
+        if wire.outcome is not None:
+            return wire.outcome
+        transport = Transport.TCP if wire.client is not None else Transport.UNIX
+        return HandshakeOutcome(worded(wire.server), transport, wire.client, wire.server)
 
     @property
     def stage(self) -> Stage:

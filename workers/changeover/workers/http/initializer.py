@@ -7,10 +7,11 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.site import Site
 from changeover.workers.serving.exchange import Dispatcher
+from changeover.workers.serving.handshake import HandshakeOutcome
 
 
 class HttpInitializer:
-    """HTTP/1.1, in cleartext.
+    """HTTP/1.1.
 
     Args:
         dispatcher: Takes the requests.
@@ -21,9 +22,11 @@ class HttpInitializer:
     def __init__(self, dispatcher: Dispatcher, limits: Limits, *, server: str = "") -> None:
         self._site = Site(dispatcher, limits, server)
 
-    def protocol(self, owner: Owner, opened: Callable[[Connection], None]) -> HttpConnection:
+    def protocol(
+        self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None
+    ) -> HttpConnection:
         """See `Initializer`."""
-        return HttpConnection(self._site, owner, opened)
+        return HttpConnection(self._site, owner, opened, outcome)
 
     def refresh(self) -> None:
         """See `Initializer`: the Date field, and heads that were seen."""

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from changeover.workers.protocol.assembly import Rule, TlsSpec
+
 
 class UnitKind(enum.Enum):
     """What a unit is, in the order in which kinds are built (and, reversed, torn down)."""
@@ -19,6 +21,7 @@ class UnitKind(enum.Enum):
     APPLICATION = "application"
     SERVICE = "service"
     PIPELINE = "pipeline"
+    CHANNEL = "channel"
     ADDRESSES = "addresses"
     """What a generation is served at: built by nobody, and held after a rollback like a unit."""
 
@@ -141,7 +144,27 @@ class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
     requires: tuple[UnitRef, ...] = ()
 
 
-UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec
+class ChannelSpec(msgspec.Struct, frozen=True, tag="channel"):
+    """What comes before the first message at an address; `key.ref.name` is the address, as it is configured.
+
+    Attributes:
+        key: Identity.
+        tls: How TLS is spoken; None for cleartext.
+        proxies: Networks whose PROXY header is believed, and expected; empty for none.
+        rules: Which connection gets which initializer; the first match counts.
+        safe: The initializer of a connection that no rule matches; empty closes it.
+        requires: Plugins whose initializers are named.
+    """
+
+    key: UnitKey
+    tls: TlsSpec | None = None
+    proxies: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = (Rule(),)
+    safe: str = ""
+    requires: tuple[UnitRef, ...] = ()
+
+
+UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec | ChannelSpec
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -223,6 +246,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     def application(self) -> ApplicationSpec | None:
         """The application; None for plugins alone."""
         return next((unit for unit in self.units if isinstance(unit, ApplicationSpec)), None)
+
+    @property
+    def channels(self) -> tuple[ChannelSpec, ...]:
+        """What comes before the first message, where anything does."""
+        return tuple(unit for unit in self.units if isinstance(unit, ChannelSpec))
 
     def listens_as(self, other: "Snapshot") -> bool:
         """Whether both are served at the same addresses, as far as both say."""

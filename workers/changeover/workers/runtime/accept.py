@@ -15,7 +15,7 @@ import os
 import resource
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from changeover.workers.channel.connections import Connections
 from changeover.workers.link.hops import ANY, demand_hops
@@ -134,7 +134,8 @@ class Acceptor:
     """The accept loop of one worker over all its listening sockets.
 
     Args:
-        listeners: Listening sockets, owned by the acceptor from here on: dup'ed by the caller, who shares them.
+        listeners: Listening sockets, owned by the acceptor from here on (dup'ed by the caller, who shares them), and
+            the address of each, as it is configured.
         connections: Where accepted connections go, and who says how many there are.
         counts: The shared page.
         slot: The worker's own word on it.
@@ -146,11 +147,16 @@ class Acceptor:
     """
 
     def __init__(
-        self, listeners: Sequence[socket.socket], connections: Connections, counts: Counts, slot: int, most: int
+        self,
+        listeners: Mapping[socket.socket, str],
+        connections: Connections,
+        counts: Counts,
+        slot: int,
+        most: int,
     ) -> None:
         self.state = State.IDLE
         self.accepted = 0
-        self._listeners = tuple(listeners)
+        self._listeners = dict(listeners)
         self._connections = connections
         self._counts = counts
         self._slot = slot
@@ -256,7 +262,7 @@ class Acceptor:
 
     def _empty(self) -> None:
         self._enter(State.EMPTYING)
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             while self._accept_one(listener):
                 pass
         if not self._queues.poll(0):
@@ -266,7 +272,7 @@ class Acceptor:
         if self.state is State.OPEN:
             self._loop.remove_reader(listener)
         self._queues.unregister(listener)
-        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        del self._listeners[listener]
         listener.close()
 
     def _accept_one(self, listener: socket.socket) -> bool:
@@ -279,7 +285,7 @@ class Acceptor:
             return self._on_error(listener, error)
         self.accepted += 1
         demand_hops(accepted, ANY)  # inherited from a listener at which arrivals are being ended
-        self._connections.adopt(accepted)
+        self._connections.accept(accepted, self._listeners[listener])
         return True
 
     def _on_error(self, listener: socket.socket, error: OSError) -> bool:

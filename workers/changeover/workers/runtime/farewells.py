@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 
-from changeover.workers.channel.connection import Departing
+from changeover.workers.channel.connection import Departing, Parting
 from changeover.workers.handover.spread import moment, window
 from changeover.workers.participant.events import FarewellsSaid
 from changeover.workers.protocol.messages import Farewell
@@ -47,6 +47,7 @@ class Farewells:
         self._report = report
         self._timers: list[asyncio.TimerHandle] = []
         self._overdue: set[Lease] = set()
+        self._expected: set[Departing] = set()
         self._said: dict[tuple[LeaseKind, Farewell], list[float]] = {}
         self._reporting: asyncio.TimerHandle | None = None
 
@@ -57,9 +58,7 @@ class Farewells:
         for kind in LeaseKind:
             self._later(self._deadline(kind), self._end_class, kind)
         for kind in LeaseKind:
-            fixed = (each for each in self._connections if not each.portable and each.kind is kind)
-            for number, connection in enumerate(fixed):
-                self._later(moment(number, self._deadline(kind)), self._end_connection, connection)
+            self._expect_ends(kind, self._deadline(kind), (Parting.EARLY,))
 
     def window(self, kind: LeaseKind) -> float:
         """Seconds over which the ends are spread that begin with a class's deadline."""
@@ -84,6 +83,16 @@ class Farewells:
         self._overdue.update(overdue)
         for number, lease in enumerate(sorted(overdue, key=lambda lease: lease.since)):
             self._later(moment(number, self.window(kind)), self._end_lease, lease, over)
+
+        for kind in over:
+            self._expect_ends(kind, self.window(kind), (Parting.EARLY, Parting.LATE))
+
+    def _expect_ends(self, kind: LeaseKind, window: float, partings: Collection[Parting]) -> None:
+        """Spread over a time the ends of those connections of a class that leave so."""
+        fixed = [each for each in self._connections if each.parting in partings and each.kind is kind]
+        for number, connection in enumerate(each for each in fixed if each not in self._expected):
+            self._expected.add(connection)
+            self._later(moment(number, window), self._end_connection, connection)
 
     def _end_lease(self, lease: Lease, over: Collection[LeaseKind]) -> None:
         if lease.kind not in over:

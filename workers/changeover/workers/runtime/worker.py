@@ -92,9 +92,16 @@ class Worker:
             aftermath=AFTERMATH,
         )
         self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
-        self._connections = Connections(HttpInitializer(self._dispatcher, settings.limits), settings.limits)
+        self._connections = Connections(
+            HttpInitializer(self._dispatcher, settings.limits),
+            settings.limits,
+            channel_at=lambda address: self._switch.current.channels.get(address),
+        )
         self._acceptor = Acceptor(
-            [socket.socket(fileno=os.dup(listener.fd)) for listener in settings.belongings.listeners],
+            {
+                socket.socket(fileno=os.dup(each.fd)): each.asked or each.address
+                for each in settings.belongings.listeners
+            },
             self._connections,
             self._counts,
             birth.worker.slot,

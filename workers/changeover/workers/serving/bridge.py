@@ -12,6 +12,7 @@ from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, Phase
 from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.handshake import HandshakeOutcome
 
 _AHEAD = 64 * 1024
 
@@ -52,6 +53,11 @@ class Feed:
     def connected(self) -> bool:
         """Whether anybody still reads."""
         return self._outer.connected and not self._dropped
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        """How the connection came about."""
+        return self._outer.outcome
 
     async def receive(self) -> bytes | None:
         """The next piece of the request's body."""

@@ -7,6 +7,7 @@ package drives it. Nothing in serving knows about sockets, nothing in http about
 from collections.abc import Sequence
 from typing import Protocol
 
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.message import Request
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -31,6 +32,10 @@ class Exchange(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the client is still there. When it seems to be gone, what is written may reach it all the same."""
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        """How the connection came about."""
 
     async def receive(self) -> bytes | None:
         """The next piece of the request body, or None at its end.

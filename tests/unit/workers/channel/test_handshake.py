@@ -1,0 +1,316 @@
+"""What comes before the first message: PROXY header, TLS, selection; over real sockets, on both loops."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trustme
+
+from changeover.workers.channel import handshake
+from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.connections import Connections
+from changeover.workers.channel.handshake import HandshakeEnd
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.server_channel import ServerChannel
+from changeover.workers.channel.tls import AUTHORITIES, PAIR, UnusableCertificate
+from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.protocol.assembly import Rule, TlsSpec
+from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.exchange import Exchange
+from tests.waits import until
+from tests.wire import FakeDispatcher, connections_of, get
+
+ADDRESS = "127.0.0.1:443"
+LAST = get("/", "Connection: close\r\n")
+AUTHORITY = trustme.CA()
+
+
+async def told(exchange: Exchange) -> None:
+    """Answer with what is known of the connection."""
+    request, outcome = exchange.request, exchange.outcome
+    said = (
+        f"{request.scheme} {request.client} tls={outcome.tls} alpn={outcome.alpn} sni={outcome.sni} {outcome.subject}"
+    )
+    exchange.start(200, [(b"content-length", b"%d" % len(said))])
+    exchange.write(said.encode())
+    exchange.end()
+
+
+@dataclass
+class Ends:
+    """A witness who remembers."""
+
+    seen: list[tuple[HandshakeEnd, str]] = field(default_factory=list)
+
+    def ended(self, channel: str, end: HandshakeEnd, detail: str) -> None:
+        assert channel == ADDRESS
+        self.seen.append((end, detail))
+
+
+@dataclass
+class Site:
+    """A served address."""
+
+    port: int
+    ends: Ends
+    connections: Connections
+
+    async def say(self, first: bytes, tls: ssl.SSLContext | None = None, name: str | None = None) -> bytes:
+        """Say something, and read all that comes back."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        if tls is not None:
+            await writer.drain()
+            await writer.start_tls(tls, server_hostname=name or "shop.example")
+        writer.write(first)
+        answer = await asyncio.wait_for(reader.read(65536), 5)
+        writer.close()
+        return answer
+
+
+def spec(tls: TlsSpec | None = None, **changes: object) -> ChannelSpec:
+    key = UnitKey(UnitRef(UnitKind.CHANNEL, ADDRESS), "d", 1)
+    return ChannelSpec(key, tls, **changes)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def served(channel: ServerChannel, dispatcher: FakeDispatcher | None = None) -> AsyncIterator[Site]:
+    ends = Ends()
+    initializer = HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
+    connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    loop = asyncio.get_running_loop()
+
+    def accept() -> None:
+        connections.accept(listener.accept()[0], ADDRESS)
+
+    loop.add_reader(listener, accept)
+    try:
+        yield Site(listener.getsockname()[1], ends, connections)
+    finally:
+        loop.remove_reader(listener)
+        listener.close()
+        await connections.stop(1.0)
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Callable[..., TlsSpec]:
+    """Put certificates for names where an artifact would be."""
+
+    def certify(*names: str, **changes: object) -> TlsSpec:
+        folder = tmp_path / "artifact"
+        folder.mkdir()
+        for place, name in enumerate(names):
+            issued = AUTHORITY.issue_cert(name)
+            chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+            (folder / PAIR.format(place)).write_bytes(chain + issued.private_key_pem.bytes())
+        AUTHORITY.cert_pem.write_to_path(folder / AUTHORITIES)
+        return TlsSpec("artifact", len(names), **changes)  # type: ignore[arg-type]
+
+    return certify
+
+
+def client_context(alpn: str = "") -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    if alpn:
+        context.set_alpn_protocols([alpn])
+    return context
+
+
+async def test_tls_is_spoken_and_what_it_came_to_is_known(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    async with served(channel) as site:
+        answer = await site.say(LAST, client_context("http/1.1"))
+        assert b"200" in answer.split(b"\r\n")[0]
+        assert b"https ('127.0.0.1'," in answer
+        assert b"tls=TLSv1.3 alpn=http/1.1 sni=shop.example" in answer
+        assert site.ends.seen == [(HandshakeEnd.DONE, "")]
+
+
+async def test_each_client_gets_the_certificate_for_the_name_it_asks_for(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example", "*.api.example")), tmp_path, {})
+    async with served(channel) as site:
+        for name in ("shop.example", "v1.api.example"):
+            assert f"sni={name}".encode() in await site.say(LAST, client_context(), name)
+
+
+async def test_a_client_shows_a_certificate_where_it_must(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
+    channel = ServerChannel(spec(certified("shop.example", client="required")), tmp_path, {})
+    async with served(channel) as site:
+        context = client_context()
+        AUTHORITY.issue_cert("agent@shop.example", common_name="agent").configure_cert(context)
+        assert b"CN=agent" in await site.say(LAST, context)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            assert await site.say(LAST, client_context()) == b""
+            raise ConnectionError("closed without an alert")
+        await until(lambda: len(site.ends.seen) == 2)
+        assert site.ends.seen[1][0] is HandshakeEnd.FAILED
+
+
+async def test_cleartext_at_a_tls_address_fails_and_hinders_nobody(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    async with served(channel) as site:
+        await site.say(get("/"))
+        assert site.ends.seen[0][0] is HandshakeEnd.FAILED
+        assert b"200 OK" in await site.say(LAST, client_context())
+        await until(lambda: not len(site.connections))
+
+
+async def test_who_says_nothing_is_let_go(
+    tmp_path: Path, certified: Callable[..., TlsSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "DEADLINE", 0.1)
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    async with served(channel) as site:
+        assert await site.say(b"") == b""
+        assert site.ends.seen[0][0] is HandshakeEnd.OVERDUE
+        await until(lambda: not len(site.connections))
+
+
+PROXIED = b"PROXY TCP4 203.0.113.7 192.0.2.1 51234 443\r\n"
+
+
+async def test_a_trusted_proxy_says_who_the_client_is() -> None:
+    channel = ServerChannel(spec(proxies=("127.0.0.0/8",)), Path(), {})
+    async with served(channel) as site:
+        answer = await site.say(PROXIED + LAST)
+        assert b"http ('203.0.113.7', 51234) tls= " in answer
+
+
+async def test_a_proxy_header_may_come_byte_by_byte_and_before_tls(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example"), proxies=("127.0.0.1",)), tmp_path, {})
+    async with served(channel) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        for byte in PROXIED:
+            writer.write(bytes((byte,)))
+            await writer.drain()
+            await asyncio.sleep(0)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
+        writer.write(LAST)
+        answer = await asyncio.wait_for(reader.read(65536), 5)
+        assert b"https ('203.0.113.7', 51234) tls=TLSv1.3" in answer
+        writer.close()
+
+
+async def test_a_stranger_is_not_believed() -> None:
+    channel = ServerChannel(spec(proxies=("10.0.0.0/8",)), Path(), {})
+    async with served(channel) as site:
+        assert b" 501 " in (await site.say(PROXIED + get("/"))).split(b"\r\n")[0]
+        assert b"http ('127.0.0.1'" in await site.say(LAST)
+
+
+async def test_a_proxy_without_its_header_is_closed_and_told_of() -> None:
+    channel = ServerChannel(spec(proxies=("127.0.0.1",)), Path(), {})
+    async with served(channel) as site:
+        assert await site.say(get("/")) == b""
+        assert site.ends.seen == [(HandshakeEnd.BAD_PROXY, "the connection begins with b'GET / HTTP/1'")]
+        assert not len(site.connections)
+
+
+async def test_what_no_rule_matches_is_closed_cleanly_and_told_of() -> None:
+    channel = ServerChannel(spec(rules=(Rule(tls=True),)), Path(), {})
+    async with served(channel) as site:
+        assert await site.say(get("/")) == b""
+        assert site.ends.seen == [(HandshakeEnd.UNMATCHED, "tcp")]
+        assert not len(site.connections)
+
+
+async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
+    channel = ServerChannel(spec(rules=(Rule(tls=True),), safe="http"), Path(), {})
+    async with served(channel) as site:
+        assert b"200 OK" in await site.say(LAST)
+        assert site.ends.seen == [(HandshakeEnd.SAFE, "tcp")]
+
+
+async def test_handshakes_that_are_under_way_end_with_the_worker(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    async with served(channel) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await until(lambda: len(site.connections) == 1)
+        assert await site.connections.stop(0.05) == 1
+        assert not len(site.connections)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+def test_a_key_of_another_certificate_is_refused_by_name(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
+    tls = certified("shop.example")
+    pair = tmp_path / "artifact" / PAIR.format(0)
+    other = AUTHORITY.issue_cert("other.example")
+    pair.write_bytes(other.cert_chain_pems[0].bytes() + AUTHORITY.issue_cert("x.example").private_key_pem.bytes())
+    with pytest.raises(UnusableCertificate, match="the key does not belong to the certificate"):
+        ServerChannel(spec(tls), tmp_path, {})
+    pair.write_bytes(b"nothing")
+    with pytest.raises(UnusableCertificate, match="in PEM form"):
+        ServerChannel(spec(tls), tmp_path, {})
+
+
+async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_one_more_answer(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    there = connections_of(FakeDispatcher(told))
+    async with served(channel) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
+        writer.write(get("/"))
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        rested: list[Connection] = []
+        site.connections.leave(rested.append)
+        await until(lambda: rested)
+        parted = site.connections.part(rested[0])
+        assert parted is not None
+        there.adopt(*parted)
+        writer.write(get("/"))
+        rest = await asyncio.wait_for(reader.read(), 5)
+        assert rest.count(b"200 OK") == 1
+        assert b"connection: close" in rest
+        assert b"https ('127.0.0.1'," in rest
+        await until(lambda: not len(site.connections) and not len(there))
+        assert await there.stop(1.0) == 0
+        writer.close()
+
+
+async def test_a_large_answer_passes_the_tunnel_whole_also_to_a_slow_client(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    size = 8 * 1024 * 1024
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+
+    async def large(exchange: Exchange) -> None:
+        exchange.start(200, [(b"content-length", b"%d" % size)])
+        for _ in range(size // 65536):
+            exchange.write(b"x" * 65536)
+            await exchange.drain()
+        exchange.end()
+
+    there = connections_of(FakeDispatcher(large))
+    async with served(channel) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=4096)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
+        await until(lambda: any(True for _ in site.connections))
+        rested: list[Connection] = []
+        site.connections.leave(rested.append)
+        await until(lambda: rested)
+        parted = site.connections.part(rested[0])
+        assert parted is not None
+        there.adopt(*parted)
+        writer.write(get("/"))
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert len(await asyncio.wait_for(reader.readexactly(size), 20)) == size
+        await until(lambda: not len(site.connections) and not len(there))
+        writer.close()

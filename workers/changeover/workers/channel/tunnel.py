@@ -1,0 +1,209 @@
+"""Lets another process answer over a connection that only this one can speak on: TLS has its keys here.
+
+The bytes of the protocol go through a pair of sockets, whose other end is handed over as if it were the connection.
+"""
+
+import asyncio
+import socket
+from typing import cast
+
+from changeover.workers.channel.connection import Connection, Owner, Parting
+from changeover.workers.channel.opening import open_transport
+from changeover.workers.channel.outlet import Outlet
+from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
+from changeover.workers.serving.lease import LeaseKind
+
+
+def dig(transport: asyncio.Transport, old: Connection, owner: Owner) -> socket.socket:
+    """Put a tunnel in the place of a connection's protocol.
+
+    Args:
+        transport: The client's.
+        old: What spoke there.
+        owner: Told of the tunnel in its place.
+
+    Returns:
+        The far end, at which another process goes on.
+
+    Raises:
+        OSError: There are no descriptors free; nothing has happened.
+    """
+    near, far = socket.socketpair()
+    tunnel = Tunnel(transport, old, owner, near)
+    transport.set_protocol(tunnel)
+    owner.replaced(old, tunnel)
+    return far
+
+
+class Tunnel(asyncio.Protocol):
+    """The client's side, after the protocol that spoke there.
+
+    Args:
+        transport: The client's.
+        old: What spoke there.
+        owner: Told of the end.
+        near: Our end of the pair, owned by the tunnel from here on.
+    """
+
+    kind, parting = LeaseKind.HTTP, Parting.LATE
+
+    def __init__(self, transport: asyncio.Transport, old: Connection, owner: Owner, near: socket.socket) -> None:
+        self.client, self.server, self.outcome, self.since = old.client, old.server, old.outcome, old.since
+        self.requests, self.watch = old.requests, Watch()
+        self.outlet = Outlet(transport)
+        self._transport = transport
+        self._owner = owner
+        self._passed = 0
+        self._far = _Far(self, near)
+        transport.pause_reading()
+        self._far.open()
+
+    # What the loop calls.
+
+    def data_received(self, data: bytes) -> None:
+        """The client said something."""
+        self._passed += len(data)
+        self._far.write(data)
+
+    def eof_received(self) -> bool:
+        """The client says no more."""
+        self._far.finish()
+        return False
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written."""
+        self._far.pause()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self._far.resume()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End."""
+        self._far.close()
+        self.outlet.lost()
+        self._owner.closed(self)
+
+    # What the other end calls.
+
+    def connected(self) -> None:
+        """The pair has its transport: go on."""
+        self._transport.resume_reading()
+
+    def passed(self, data: bytes) -> None:
+        """The other process answered."""
+        self._passed += len(data)
+        self._transport.write(data)
+
+    def hold(self, on: bool) -> None:
+        """Read nothing more from the client for now, or go on."""
+        if self._transport.is_closing():
+            return
+        if on:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def ended(self) -> None:
+        """The other process has closed it."""
+        self.outlet.close()
+
+    # What the owner of all connections calls.
+
+    @property
+    def at_boundary(self) -> bool:
+        """Never known here."""
+        return False
+
+    def unread(self) -> bytes:
+        """Nothing stays here."""
+        return b""
+
+    def take(self, data: bytes) -> None:
+        """Somebody read this before."""
+        self._far.write(data)
+
+    def resume(self) -> None:
+        """Nothing is held here."""
+
+    def leave(self) -> None:
+        """It does already."""
+
+    def farewell(self, *, asked: bool = False) -> None:
+        """Its time is over."""
+        self.outlet.close()
+
+    def part(self) -> socket.socket | None:
+        """Its socket has to stay."""
+        return None
+
+    def abort(self) -> None:
+        """Cut it off."""
+        self.outlet.abort()
+
+    def sight(self) -> Sight:
+        """What it is doing: whatever the other process lets it do."""
+        return Sight(Phase.BUSY, self._passed)
+
+    def overdue(self, overdue: Overdue) -> None:
+        """It is the other process that watches."""
+
+
+class _Far(asyncio.Protocol):
+    """Our end of the pair."""
+
+    def __init__(self, tunnel: Tunnel, near: socket.socket) -> None:
+        self._tunnel = tunnel
+        self._near = near
+        self._transport: asyncio.Transport | None = None
+        self._over = False
+        self._waiting: list[bytes] = []
+
+    def open(self) -> None:
+        """Get a transport."""
+        open_transport(asyncio.get_running_loop(), lambda: self, self._near, lambda error: self._tunnel.abort())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._over:
+            self._transport.close()
+            return
+        for data in self._waiting:
+            self._transport.write(data)
+        self._waiting.clear()
+        self._tunnel.connected()
+
+    def data_received(self, data: bytes) -> None:
+        self._tunnel.passed(data)
+
+    def pause_writing(self) -> None:
+        self._tunnel.hold(True)
+
+    def resume_writing(self) -> None:
+        self._tunnel.hold(False)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._tunnel.ended()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is None:
+            self._waiting.append(data)
+        else:
+            self._transport.write(data)
+
+    def finish(self) -> None:
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._over = True
+        if self._transport is not None:
+            self._transport.close()

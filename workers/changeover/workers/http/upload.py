@@ -1,0 +1,65 @@
+"""The request body under way: from the connection's unread bytes into what the application takes."""
+
+from changeover.workers.channel.outlet import MAX_DISCARD
+from changeover.workers.http.body import Body, least_to_come
+from changeover.workers.http.fields import Expectation
+from changeover.workers.http.incoming import Incoming
+from changeover.workers.http.unread import Unread
+
+
+class Upload:
+    """One body, to its last byte.
+
+    Args:
+        body: Decodes it.
+        incoming: What the application takes it from.
+        expectation: What the client waits for before it sends it.
+
+    Attributes:
+        incoming: As above; None once the application is done, and the rest is dropped.
+        received: Bytes of the connection that it has taken.
+    """
+
+    __slots__ = ("_body", "_dropped", "_expectation", "incoming", "received")
+
+    def __init__(self, body: Body, incoming: Incoming, expectation: Expectation) -> None:
+        self.incoming: Incoming | None = incoming
+        self.received = 0
+        self._body = body
+        self._expectation = expectation
+        self._dropped = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether its last byte has come."""
+        return self._body.complete
+
+    @property
+    def excessive(self) -> bool:
+        """Whether so much of it was dropped that the connection had better end."""
+        return self._dropped > MAX_DISCARD
+
+    @property
+    def is_worth_reading(self) -> bool:
+        """Whether dropping the rest is cheaper than a new connection."""
+        return least_to_come(self._body) <= MAX_DISCARD
+
+    def feed(self, unread: Unread) -> None:
+        """Take of the unread bytes what belongs to it.
+
+        Raises:
+            BadMessage: It breaks its coding, or is too long.
+        """
+        piece, taken = self._body.feed(bytes(unread.data))
+        unread.cut(taken)
+        self.received += taken
+        self._expectation = Expectation.NONE
+        if self.incoming is not None:
+            self.incoming.put(piece, last=self._body.complete)
+        else:
+            self._dropped += taken
+
+    def unasked(self) -> bool:
+        """Whether the client still waits to be asked for it; it counts as answered from now on."""
+        unasked, self._expectation = self._expectation is Expectation.CONTINUE, Expectation.NONE
+        return unasked
