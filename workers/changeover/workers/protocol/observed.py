@@ -50,3 +50,15 @@ class PipelineEvent(msgspec.Struct, frozen=True):
     pipeline: str = ""
     subject: str = ""
     detail: str = ""
+
+
+class Repeated(msgspec.Struct, frozen=True):
+    """An event, and how often one like it happened since that was told last; `event.detail` is of the latest.
+
+    Attributes:
+        event: What happened; without names where so much happened that only its kind was kept.
+        count: How often.
+    """
+
+    event: PipelineEvent
+    count: int

@@ -116,13 +116,20 @@ class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
 
 
 class HandlerRef(msgspec.Struct, frozen=True):
-    """A handler that a plugin provides, `<plugin id>:<handler name>` to people."""
+    """A handler of a plugin, `<plugin id>:<handler name>` to people, or a ready-made one, which goes by its bare name.
+
+    Attributes:
+        plugin: Who provides it; empty for a ready-made one.
+        handler: Its name.
+        settings: What stands beside its name in the pipeline, JSON; empty for nothing.
+    """
 
     plugin: str
     handler: str
+    settings: bytes = b""
 
     def __str__(self) -> str:
-        return f"{self.plugin}:{self.handler}"
+        return f"{self.plugin}:{self.handler}" if self.plugin else self.handler
 
 
 class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
