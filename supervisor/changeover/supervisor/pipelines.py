@@ -1,7 +1,7 @@
 """What operators see of pipelines: what is meant to run, what really runs, and what was counted. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -26,7 +26,7 @@ class HandlerView(msgspec.Struct, frozen=True):
 
     Attributes:
         name: As in the configuration (`pricing:discount`, `request-id`).
-        direction: `inbound`, `outbound` or `around`; empty while no worker says.
+        direction: `inbound`, `outbound` or `around`, or several of them; empty while no worker says.
         phase: Where in a pipeline it belongs, as it declares; empty while no worker says.
         settings: What stands beside its name in the pipeline, JSON; empty for nothing.
         owner: The plugin that provides it; empty for a ready-made one.
@@ -194,20 +194,20 @@ def pipeline_views(
     entries = [entry for answer in told for entry in answer.pipelines]
     units = {} if snapshot is None else {unit.key.ref: unit for unit in snapshot.units}
     return tuple(
-        _view(spec, [entry for entry in entries if entry.key.ref == spec.key.ref], units, snapshot, counts)
+        _view(spec, [entry for entry in entries if entry.key == spec.key], units, snapshot, counts)
         for spec in _pipelines(snapshot)
     )
 
 
 def _view(
     spec: PipelineSpec,
-    entries: list[PipelineEntry],
+    entries: Sequence[PipelineEntry],
     units: Mapping[UnitRef, UnitSpec],
     snapshot: Snapshot | None,
     counts: Counts,
 ) -> PipelineView:
     own = counts.pipelines.get(spec.key.ref.name, PipelineCounts())
-    declared = {handler.name: handler for entry in entries if entry.key == spec.key for handler in entry.handlers}
+    declared = [handler for entry in entries[:1] for handler in entry.handlers]
     leases: Counter[str] = Counter()
     for entry in entries:
         leases.update(entry.leases)
@@ -216,7 +216,7 @@ def _view(
         spec.key.digest,
         spec.key.since,
         () if snapshot is None else tuple(r for r in snapshot.routes if r.pipeline == spec.key.ref.name),
-        tuple(_handler(ref, units, declared.get(str(ref)), own) for ref in spec.handlers),
+        tuple(_handler(ref, units, [each for each in declared if each.name == str(ref)], own) for ref in spec.handlers),
         None if spec.target is None else _service(spec.target, units, counts),
         dict(leases),
         own,
@@ -224,13 +224,13 @@ def _view(
 
 
 def _handler(
-    ref: HandlerRef, units: Mapping[UnitRef, UnitSpec], declared: HandlerEntry | None, own: PipelineCounts
+    ref: HandlerRef, units: Mapping[UnitRef, UnitSpec], parts: Sequence[HandlerEntry], own: PipelineCounts
 ) -> HandlerView:
     owner = units.get(UnitRef(UnitKind.PLUGIN, ref.plugin))
     return HandlerView(
         str(ref),
-        "" if declared is None else declared.direction,
-        "" if declared is None else declared.phase,
+        ", ".join(part.direction for part in parts),
+        parts[0].phase if parts else "",
         ref.settings.decode("utf-8", "replace"),
         ref.plugin,
         owner.version if isinstance(owner, PluginSpec) else "",
@@ -265,7 +265,8 @@ def _deviations(spec: PipelineSpec | None, entry: PipelineEntry | None) -> Itera
     if entry.key != spec.key:
         yield f"it is {_short(entry.key)} and not {_short(spec.key)}"
         return
-    found, wanted = [handler.name for handler in entry.handlers], [str(ref) for ref in spec.handlers]
+    # A handler that sees requests and responses is two in a worker.
+    found, wanted = list(dict.fromkeys(each.name for each in entry.handlers)), [str(ref) for ref in spec.handlers]
     if found != wanted:
         yield f"its handlers are {', '.join(found) or 'none'} and not {', '.join(wanted) or 'none'}"
     if (None if entry.service is None else entry.service.ref) != spec.target:

@@ -32,7 +32,7 @@ from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.handlers import ServiceFunction
-from changeover.workers.serving.observation import NOBODY, Observer, PipelineEvent, PipelineEventKind
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 
 
@@ -248,11 +248,10 @@ class ServiceUnit(_Answering):
 class PipelineUnit(Unit):
     """Handlers in order, and what answers behind them."""
 
-    def __init__(self, spec: PipelineSpec, counters: Counters, observer: Observer) -> None:
+    def __init__(self, spec: PipelineSpec, counters: Counters) -> None:
         super().__init__(spec.key)
         self._spec = spec
         self._counters = counters
-        self._observer = observer
         self._pipeline: Pipeline | None = None
 
     @property
@@ -276,7 +275,6 @@ class PipelineUnit(Unit):
                 others.answering(self._spec.target),
                 service="" if self._spec.target is None else self._spec.target.name,
                 counters=self._counters,
-                observer=self._observer,
             )
         except ChangeoverError as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
@@ -294,12 +292,10 @@ class PipelineUnit(Unit):
 
     def _note(self, kind: PipelineEventKind) -> None:
         detail = f"{len(self._spec.handlers)} handlers, of epoch {self.key.since}"
-        self._observer.note(PipelineEvent(kind, self.key.ref.name, "", detail))
+        self._counters.observer.note(PipelineEvent(kind, self.key.ref.name, "", detail))
 
 
-def unit_of(
-    spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters | None = None, observer: Observer = NOBODY
-) -> Unit:
+def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters) -> Unit:
     """Make the unit that `spec` describes; nothing is begun yet."""
     if isinstance(spec, PluginSpec):
         return PluginUnit(spec, store, hooks)
@@ -307,4 +303,4 @@ def unit_of(
         return ApplicationUnit(spec, hooks)
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
-    return PipelineUnit(spec, counters or Counters(), observer)
+    return PipelineUnit(spec, counters)

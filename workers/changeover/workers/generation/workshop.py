@@ -28,7 +28,6 @@ from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Sn
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.lease import Lease, UnitSet
-from changeover.workers.serving.observation import NOBODY, Observer
 
 
 class StillServing(ChangeoverError):
@@ -56,8 +55,7 @@ class Workshop:
             never before `activated` returned.
         on_degraded: Told of every failure that comes too late to refuse: the epoch stays.
         aftermath: Seconds after an activation until anything is told as drained.
-        counters: Of the worker: pipelines count there.
-        observer: Hears of what happens in pipelines.
+        counters: Of the worker: pipelines count there, and their observer hears of what happens.
     """
 
     def __init__(
@@ -69,10 +67,8 @@ class Workshop:
         on_degraded: OnDegraded,
         aftermath: float = 0.0,
         counters: Counters | None = None,
-        observer: Observer = NOBODY,
     ) -> None:
         self._counters = counters or Counters()
-        self._observer = observer
         self._store = store
         self._aftermath = aftermath
         self._hooks = Hooks(hook_deadline)
@@ -126,7 +122,7 @@ class Workshop:
         await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
-        return unit_of(spec, self._store, self._hooks, self._counters, self._observer)
+        return unit_of(spec, self._store, self._hooks, self._counters)
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""

@@ -115,13 +115,13 @@ class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
     requires: tuple[UnitRef, ...] = ()
 
 
-class HandlerRef(msgspec.Struct, frozen=True):
-    """A handler of a plugin, `<plugin id>:<handler name>` to people, or a ready-made one, which goes by its bare name.
+class HandlerRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A handler that a plugin provides, `<plugin id>:<handler name>` to people, or a ready-made one, by its bare name.
 
     Attributes:
-        plugin: Who provides it; empty for a ready-made one.
-        handler: Its name.
-        settings: What stands beside its name in the pipeline, JSON; empty for nothing.
+        plugin: The plugin's id; empty for a ready-made handler.
+        handler: The handler's name.
+        settings: What a ready-made handler was told, JSON; empty for nothing.
     """
 
     plugin: str

@@ -32,7 +32,7 @@ class Observatory:
         self._digest = Digest()
         self._telling: asyncio.TimerHandle | None = None
         self._reporting: asyncio.TimerHandle | None = None
-        self.counters = Counters()
+        self.counters = Counters(self)
 
     def note(self, event: PipelineEvent) -> None:
         """See `Observer`."""

@@ -95,7 +95,6 @@ class Worker:
             on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
             aftermath=AFTERMATH,
             counters=self._observatory.counters,
-            observer=self._observatory,
         )
         self._dispatcher = LiveDispatcher(
             self._switch,

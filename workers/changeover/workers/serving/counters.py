@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from changeover.workers.protocol.counted import Counts, HandlerCounts, PipelineCounts, ServiceCounts
+from changeover.workers.serving.observation import NOBODY, Observer
 
 MOST_NAMES = 2000
 """Most names of pipelines, routes, handlers, services and outcomes together: what a worker reports is bounded."""
@@ -98,11 +99,13 @@ class PipelineCounters:
 
     Attributes:
         responses: Responses begun, by the hundreds of their status.
+        observer: Hears of what happens in it.
     """
 
-    __slots__ = ("_handlers", "_names", "_routes", "responses")
+    __slots__ = ("_handlers", "_names", "_routes", "observer", "responses")
 
-    def __init__(self, names: Names | None = None) -> None:
+    def __init__(self, names: Names | None = None, observer: Observer = NOBODY) -> None:
+        self.observer = observer
         self._names = names or Names()
         self._routes: dict[str, RouteCounter] = {}
         self._handlers: dict[str, HandlerCounter] = {}
@@ -131,11 +134,20 @@ class PipelineCounters:
 
 
 class Counters:
-    """All counters of a worker."""
+    """All counters of a worker.
 
-    __slots__ = ("_events", "_handshakes", "_misses", "_names", "_pipelines", "_services")
+    Args:
+        observer: Hears of what happens in pipelines.
+        most_names: How many names are counted each on its own.
 
-    def __init__(self, most_names: int = MOST_NAMES) -> None:
+    Attributes:
+        observer: Hears of what happens in pipelines.
+    """
+
+    __slots__ = ("_events", "_handshakes", "_misses", "_names", "_pipelines", "_services", "observer")
+
+    def __init__(self, observer: Observer = NOBODY, most_names: int = MOST_NAMES) -> None:
+        self.observer = observer
         self._names = Names(most_names)
         self._pipelines: dict[str, PipelineCounters] = {}
         self._services: dict[str, ServiceCounter] = {}
@@ -145,7 +157,7 @@ class Counters:
 
     def pipeline(self, name: str) -> PipelineCounters:
         """The counters of one pipeline."""
-        return self._names.find(self._pipelines, name, lambda: PipelineCounters(self._names))
+        return self._names.find(self._pipelines, name, lambda: PipelineCounters(self._names, self.observer))
 
     def service(self, name: str) -> ServiceCounter:
         """The counters of what answers under that name."""

@@ -2,24 +2,23 @@
 
 from changeover.workers.serving.contract import NotReady
 from changeover.workers.serving.counters import Counters
-from changeover.workers.serving.observation import Observer, PipelineEvent, PipelineEventKind
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 
 
 class ReadinessGauge:
     """Follows one service behind one pipeline, by what became of requests to it: nobody asks it beside them.
 
     Args:
-        counters: Of the worker.
-        observer: Hears of changes.
+        counters: Of the worker; their observer hears of changes.
         pipeline: The pipeline's name.
         service: The service's name.
     """
 
     __slots__ = ("_counter", "_observer", "_pipeline", "_service")
 
-    def __init__(self, counters: Counters, observer: Observer, pipeline: str, service: str) -> None:
+    def __init__(self, counters: Counters, pipeline: str, service: str) -> None:
         self._counter = counters.service(service)
-        self._observer = observer
+        self._observer = counters.observer
         self._pipeline = pipeline
         self._service = service
 

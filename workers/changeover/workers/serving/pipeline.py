@@ -22,7 +22,7 @@ from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
-from changeover.workers.serving.observation import NOBODY, Observer, PipelineEvent, PipelineEventKind
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
 
@@ -53,7 +53,6 @@ class Pipeline:
         target: What answers.
         service: The name under which that is counted; its own by default.
         counters: Of the worker.
-        observer: Hears of what happens here.
 
     Attributes:
         name: The pipeline's name.
@@ -67,7 +66,6 @@ class Pipeline:
 
     __slots__ = (
         "_application",
-        "_observer",
         "_plain",
         "_task_name",
         "_timed",
@@ -89,7 +87,6 @@ class Pipeline:
         *,
         service: str = "",
         counters: Counters | None = None,
-        observer: Observer = NOBODY,
     ) -> None:
         counters = counters or Counters()
         self.name = name
@@ -99,8 +96,7 @@ class Pipeline:
         self.inbound = _of_kind(handlers, HandlerKind.INBOUND)
         self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
         self.around = _of_kind(handlers, HandlerKind.AROUND)
-        self._observer = observer
-        answer = _answering(target, partial(ReadinessGauge, counters, observer, name, service or _name(target)))
+        answer = _answering(target, partial(ReadinessGauge, counters, name, service or _name(target)))
         self._plain = self._chain(handlers, answer)
         self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answer)
         self._until_timed = 1
@@ -133,7 +129,6 @@ class Pipeline:
 
     async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
         reply = Reply(exchange, stamp, call.lease)
-        call.observer = self._observer
         try:
             await self._answer(exchange, call, stamp, reply, self._next_chain())
             for tail in call.tails:
@@ -214,7 +209,7 @@ class Pipeline:
             return
         self.counters.handler(handler.name).failed += 1
         detail = f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
-        self._observer.note(PipelineEvent(PipelineEventKind.HANDLER_FAILED, self.name, handler.name, detail))
+        self.counters.observer.note(PipelineEvent(PipelineEventKind.HANDLER_FAILED, self.name, handler.name, detail))
 
 
 def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, ...]:
