@@ -204,13 +204,17 @@ class Reception:
         if slot is None or slot.member is None or not slot.member.greeted:
             if slot is not None and slot.member is not None and isinstance(message, messages.Retired):
                 slot.member.released |= frozenset(message.units)
-            if isinstance(message, messages.Counted) and self._children.is_buried(message.worker):
+            if slot is None and isinstance(message, messages.Counted) and self._is_dead(message.worker):
                 self._out.put(TakeCounts(message.worker, message.counts, late=True))
                 return
             self._out.ignore(message.worker, type(message).__name__, "unknown worker")
             return
         self._heard(slot.member)
         self._handle(slot, slot.member, message)
+
+    def _is_dead(self, worker: WorkerId) -> bool:
+        """Whether a worker that fills no slot is one that we saw die."""
+        return self._ledger.is_ours(worker.incarnation) or self._children.is_buried(worker)
 
     def _handle(self, slot: Slot, member: Member, message: WorkerMessage) -> None:
         epoch, incarnation = message.stamp.epoch, member.incarnation
