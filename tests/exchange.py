@@ -181,7 +181,7 @@ class Served:
     """
 
     def __init__(self, pipeline: Pipeline, *, route: Route | None = None, epoch: int = 7, stamp: bool = False) -> None:
-        self.units = UnitSet([UnitKey(UnitRef(UnitKind.PIPELINE, pipeline.name), "d" * 64, 1)])
+        self.units = UnitSet([UnitKey(UnitRef(UnitKind.PIPELINE, pipeline.name), "d" * 64, 1)], pipeline.counters)
         self.route = route or Route(pipeline.name)
         self.admission = FixedAdmission(FixedGeneration(epoch, Router([Target(self.route, pipeline, self.units)])))
         self.dispatcher = LiveDispatcher(self.admission, worker=2, epoch_header=stamp)

@@ -41,6 +41,15 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
 )
 from changeover.supervisor.operations import OnProgress
+from changeover.supervisor.pipelines import (
+    HandlerView,
+    PipelineLine,
+    PipelineRegistryView,
+    PipelinesView,
+    PipelineView,
+    ServiceView,
+    WorkerPipeline,
+)
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.unanswerable import (
@@ -48,15 +57,17 @@ from changeover.supervisor.unanswerable import (
     NoRoom,
     Stopping,
     UnknownEpoch,
+    UnknownPipeline,
     UnknownSlot,
     UpgradeRefused,
     WorkerSilent,
 )
+from changeover.workers.protocol.counted import HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
-from changeover.workers.protocol.snapshot import Interpreter
+from changeover.workers.protocol.snapshot import Interpreter, Route
 
 ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
 SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
@@ -82,6 +93,30 @@ REFUSAL = SlotRefusal(
 )
 
 AGAIN = "the reason may pass: watching and schedule try it again, less and less often"
+
+
+SHOP = PipelineView(
+    "shop",
+    "9c41ab" * 10,
+    7,
+    (Route("shop", "/", "shop.example"),),
+    (
+        HandlerView("request-id", "inbound, outbound", "transport", settings='{"trust": true}'),
+        HandlerView(
+            "pricing:discount",
+            "inbound",
+            "app",
+            owner="pricing",
+            version="1.5.0",
+            digest="77" * 32,
+            since=7,
+            counts=HandlerCounts(78, 156_000, 9_000_000, 5, 3),
+        ),
+    ),
+    ServiceView("app", "55" * 32, 3, ServiceCounts(2, 1)),
+    {"http": 9, "websocket": 1},
+    PipelineCounts({"shop.example/": 1240}, {"2xx": 1237, "5xx": 3}),
+)
 
 
 class FakeControl:
@@ -194,6 +229,10 @@ class FakeControl:
             alarms=self.alarms,
             fell_back=self.fell_back,
             counts=self.teller.tally.counts({}),
+            pipelines=(
+                PipelineLine("shop", 1240, 3, "app"),
+                PipelineLine("quote", 12, 0, "pricing:quote", 2, 1),
+            ),
         )
 
     def _slot(self, slot: int) -> SlotView:
@@ -240,6 +279,22 @@ class FakeControl:
         if slot in self.silent:
             raise WorkerSilent(slot, 5.0)
         return RegistryView(slot, 4121 + slot, slot + 1, Registry(self.epoch, handlers={"/": ("pricing:discount",)}))
+
+    async def pipelines(self) -> PipelinesView:
+        return PipelinesView(
+            self.epoch, (SHOP,), {"not_found": 7}, {"http/1.1": 31}, {"handler failed": 2}, tuple(sorted(self.silent))
+        )
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        if name != SHOP.id:
+            raise UnknownPipeline(name, [SHOP.id])
+        workers = tuple(
+            WorkerPipeline(slot, 4121 + slot, slot + 1, self.epoch, counts=PipelineCounts({"/": 310}))
+            for slot in range(self.slots)
+            if slot not in self.silent
+        )
+        strange = msgspec.structs.replace(workers[-1], deviation="it is 111111 of epoch 6 and not 9c41ab of epoch 7")
+        return PipelineRegistryView(self.epoch, name, SHOP.digest, (*workers[:-1], strange), tuple(self.silent))
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         if not await asyncio.to_thread(self.settling.wait, 10):

@@ -10,6 +10,7 @@ import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
@@ -265,6 +266,7 @@ class StatusView(msgspec.Struct, frozen=True):
         part: How far that came (`part 2 of 4`).
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
+        pipelines: Every pipeline of the committed generation, with what workers reported last.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
     """
 
@@ -292,6 +294,7 @@ class StatusView(msgspec.Struct, frozen=True):
     part: str = ""
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
+    pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
 
     @property

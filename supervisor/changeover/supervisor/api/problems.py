@@ -68,6 +68,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     BodyTooLong: (413, "body-too-long"),
     EpochPassed: (412, "epoch-passed"),
     unanswerable.UnknownSlot: (404, "unknown-slot"),
+    unanswerable.UnknownPipeline: (404, "unknown-pipeline"),
     unanswerable.UnknownEpoch: (404, "unknown-epoch"),
     unanswerable.NothingToRollBack: (409, "nothing-to-roll-back"),
     unanswerable.SlotEmpty: (409, "slot-empty"),

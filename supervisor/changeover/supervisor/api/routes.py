@@ -14,8 +14,9 @@ from changeover.supervisor.config.rules import MOST_WORKERS
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
 from changeover.supervisor.operations import Control
+from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView, PipelineView
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.unanswerable import InterpreterNotYours
+from changeover.supervisor.unanswerable import InterpreterNotYours, UnknownPipeline
 
 DEFAULT_HISTORY = 20
 MOST_HISTORY = 1000
@@ -108,6 +109,27 @@ async def registry(control: Control, request: Request, _: None) -> Response:
     return _json(view, epoch=view.registry.epoch)
 
 
+async def pipelines(control: Control, request: Request, _: None) -> Response:
+    """List pipelines."""
+    view = await control.pipelines()
+    return _json(view, epoch=view.epoch)
+
+
+async def pipeline(control: Control, request: Request, _: None) -> Response:
+    """Tell all about one pipeline."""
+    view, name = await control.pipelines(), request.path_params["id"]
+    for each in view.pipelines:
+        if each.id == name:
+            return _json(each, tag=each.digest)
+    raise UnknownPipeline(name, [each.id for each in view.pipelines])
+
+
+async def pipeline_registry(control: Control, request: Request, _: None) -> Response:
+    """Ask every worker what it runs as one pipeline."""
+    view = await control.pipeline_registry(request.path_params["id"])
+    return _json(view, epoch=view.epoch)
+
+
 async def scale(control: Control, request: Request, body: bodies.ScaleBody) -> Response:
     """Change the number of slots."""
     control.scale(_number(str(body.slots), "slots", 1, MOST_SLOTS))
@@ -189,6 +211,27 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         views.RegistryView,
     ),
     Endpoint(
+        "GET",
+        "/v1/pipelines",
+        pipelines,
+        "Every pipeline that serves, with what was counted of it, asked of every worker. `ETag` is the epoch.",
+        PipelinesView,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/pipelines/{id:path}/registry",
+        pipeline_registry,
+        "What every worker really runs as one pipeline, each with its epoch out of the same read, and its counts.",
+        PipelineRegistryView,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/pipelines/{id:path}",
+        pipeline,
+        "One pipeline. `ETag` is its digest, which changes with its handlers, what they are made of, and what answers.",
+        PipelineView,
+    ),
+    Endpoint(
         "PUT",
         "/v1/scale",
         scale,
@@ -221,10 +264,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 """Every resource there is."""
 
 
-def _json(content: msgspec.Struct, status: int = 200, epoch: int | None = None) -> Response:
+def _json(content: msgspec.Struct, status: int = 200, epoch: int | None = None, tag: str = "") -> Response:
     headers = {"cache-control": "no-store"}
-    if epoch is not None:
-        headers["etag"] = f'"{epoch}"'
+    if tag or epoch is not None:
+        headers["etag"] = f'"{tag or epoch}"'
     return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
 
 

@@ -76,11 +76,16 @@ def lay_out(settings: Settings, contents: Contents, origin: str = "") -> Layout:
 
 def _configured(settings: Settings, origin: str) -> Iterator[Plan]:
     for index, pipeline in enumerate(settings.pipelines):
-        handlers = tuple(HandlerRef(*handler.split(":")) for handler in pipeline.handlers)
+        handlers = tuple(_reference(handler) for handler in pipeline.handlers)
         kind = UnitKind.APPLICATION if pipeline.service == APP else UnitKind.SERVICE
         target = UnitRef(kind, pipeline.service) if pipeline.service else None
         route = Route(pipeline.title, pipeline.match.path, pipeline.match.host)
         yield Plan(pipeline.title, handlers, target, (route,), origin, f"$.pipelines[{index}]")
+
+
+def _reference(written: str) -> HandlerRef:
+    plugin, _, handler = written.partition(":")
+    return HandlerRef(plugin, handler)
 
 
 def _mounted(

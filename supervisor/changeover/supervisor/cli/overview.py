@@ -12,9 +12,13 @@ from changeover.supervisor.control import (
     SlotView,
     StatusView,
 )
-from changeover.supervisor.telemetry.amounts import age, named
+from changeover.supervisor.pipelines import PipelineLine
+from changeover.supervisor.telemetry.amounts import age, named, workers
 from changeover.supervisor.telemetry.wording import by
 
+PIPELINES = ("pipeline", "hits", "5xx", "not ready", "service", "ready")
+MOST_PIPELINES = 12
+"""Pipelines that a status shows."""
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
 
 
@@ -32,6 +36,7 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
         yield f"python {view.interpreter}"
     yield from _parts(view)
     yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
+    yield from _pipelines(view)
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
@@ -88,6 +93,21 @@ def _row(slot: SlotView, view: StatusView, now: float) -> tuple[str, ...]:
         f"{slot.rss / 1048576:.0f} M",
         _state(slot, epoch),
     )
+
+
+def _pipelines(view: StatusView) -> Iterator[str]:
+    """The busiest pipelines."""
+    busiest = sorted(view.pipelines, key=lambda line: -line.hits)[:MOST_PIPELINES]
+    if busiest:
+        yield from table((PIPELINES, *(_pipeline(line) for line in busiest)))
+    if len(view.pipelines) > len(busiest):
+        yield f"{len(view.pipelines) - len(busiest)} more: changeover pipelines"
+
+
+def _pipeline(line: PipelineLine) -> tuple[str, ...]:
+    ready = "yes" if not line.unready else f"NOT in {workers(line.unready)}"
+    service = (line.service, ready) if line.service else ("-", "-")
+    return (line.id, f"{line.hits:,}", f"{line.failed:,}", f"{line.not_ready:,}", *service)
 
 
 def _leases(leases: dict[int, int], epoch: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from changeover.supervisor.config.reference import described
-from changeover.supervisor.core import ailments, departures, records, roll_records, upgrade_records
+from changeover.supervisor.core import ailments, departures, observations, records, roll_records, upgrade_records
 from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.stream import Told
@@ -63,7 +63,7 @@ def every_record() -> tuple[type[Record], ...]:
     abstract = (Record, EpochRecord, WorkerRecord)
     found = [
         value
-        for module in (records, ailments, departures, roll_records, upgrade_records, shell)
+        for module in (records, ailments, departures, observations, roll_records, upgrade_records, shell)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Record) and value not in abstract
     ]

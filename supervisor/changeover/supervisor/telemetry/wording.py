@@ -12,7 +12,7 @@ from changeover.supervisor.core import ailments, departures, records, roll_recor
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.record import Record, WorkerRecord
-from changeover.supervisor.telemetry import roll_wording, unasked, upgrading
+from changeover.supervisor.telemetry import pipeline_wording, roll_wording, unasked, upgrading
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, changes, in_all, named, seconds, size, workers
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded
@@ -381,5 +381,5 @@ def _(record: records.StopBegan) -> Worded:
     return Worded(INFO, f"stopping ({record.urgency}): {workers(record.workers)} to leave")
 
 
-for _words in (*unasked.WORDS, *roll_wording.WORDS, *upgrading.WORDS):
+for _words in (*unasked.WORDS, *roll_wording.WORDS, *upgrading.WORDS, *pipeline_wording.WORDS):
     word.register(_words)

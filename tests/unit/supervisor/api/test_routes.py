@@ -172,6 +172,26 @@ def test_history_leases_and_workers_are_lists_of_views(call: Caller) -> None:
     assert call("GET", "/v1/epochs/6").json["refusals"][0]["slot"] == 2
 
 
+def test_a_pipeline_has_its_digest_as_etag_and_the_list_of_them_the_epoch(call: Caller) -> None:
+    every, one = call("GET", "/v1/pipelines"), call("GET", "/v1/pipelines/shop")
+    assert (every.headers["etag"], one.headers["etag"]) == ('"7"', f'"{"9c41ab" * 10}"')
+    assert every.json["pipelines"] == [one.json]
+    assert one.json["handlers"][1]["owner"] == "pricing"
+
+
+def test_the_registry_of_a_pipeline_has_one_entry_for_each_worker(call: Caller) -> None:
+    answer = call("GET", "/v1/pipelines/shop/registry")
+    assert [worker["slot"] for worker in answer.json["workers"]] == [0, 1, 2, 3]
+    assert answer.json["workers"][3]["deviation"].startswith("it is 111111")
+
+
+@pytest.mark.parametrize("target", ["/v1/pipelines/nothing", "/v1/pipelines/nothing/registry"])
+def test_a_pipeline_that_is_not_there_is_not_found(call: Caller, target: str) -> None:
+    answer = call("GET", target)
+    assert (answer.status, answer.json["type"]) == (404, "unknown-pipeline")
+    assert answer.json["detail"] == "there is no pipeline nothing: there are shop"
+
+
 def test_nobody_is_scaled_while_a_roll_in_parts_is_under_way(call: Caller) -> None:
     call.control.parted = True
     answer = call("PUT", "/v1/scale", b'{"slots": 6}')

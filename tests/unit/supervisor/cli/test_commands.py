@@ -172,6 +172,48 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert (result.exit_code, shell("status", "--check").exit_code) == (Exit.DONE, Exit.REFUSED)
 
 
+def test_status_shows_what_passes_the_pipelines_and_which_service_is_not_ready(shell: Shell) -> None:
+    lines = [line.split() for line in shell("status").output.splitlines()]
+    assert ["shop", "1,240", "3", "0", "app", "yes"] in lines
+    assert ["quote", "12", "0", "2", "pricing:quote", "NOT", "in", "1", "worker"] in lines
+
+
+def test_pipelines_are_listed_with_what_passed_them(shell: Shell) -> None:
+    shell.control.silent = frozenset({3})
+    output = shell("pipelines").output
+    [shop] = [line for line in output.splitlines() if line.startswith("shop ")]
+    assert shop.split()[:4] == ["shop", "shop.example/", "1,240", "3"]
+    assert "2, NOW in 1 worker" in shop
+    assert shop.endswith("request-id, pricing:discount  app")
+    assert "no route not_found: 7" in output
+    assert "! no answer from slot 3" in output
+
+
+def test_one_pipeline_is_shown_with_its_handlers_and_how_each_worker_runs_it(shell: Shell) -> None:
+    lines = shell("pipelines", "shop").output.splitlines()
+    assert lines[0] == "pipeline shop   9c41ab since epoch 7; epoch 7 serves"
+    [discount] = [line for line in lines if line.startswith("pricing:discount")]
+    assert discount.split() == [
+        *("pricing:discount", "inbound", "app", "pricing", "1.5.0", "2.0", "us", "9.0", "ms", "5", "3", "-"),
+    ]
+    assert next(line for line in lines if line.startswith("0 ")).endswith("as meant")
+    strange = next(line for line in lines if line.startswith("3 "))
+    assert strange.endswith("! it is 111111 of epoch 6 and not 9c41ab of epoch 7")
+
+
+def test_a_pipeline_that_is_not_there_is_refused_with_those_that_are(shell: Shell) -> None:
+    missing = shell("pipelines", "shpo")
+    assert missing.exit_code == Exit.REFUSED
+    assert "there is no pipeline shpo: there are shop" in missing.output
+
+
+def test_pipelines_as_json_are_what_the_server_says(shell: Shell) -> None:
+    assert msgspec.json.decode(shell("pipelines", "--json").output)["pipelines"][0]["id"] == "shop"
+    assert msgspec.json.decode(shell("pipelines", "shop", "--json").output)["digest"] == "9c41ab" * 10
+    assert len(msgspec.json.decode(shell("pipelines", "shop", "--registry", "--json").output)["workers"]) == 4
+    assert shell("pipelines", "--registry").exit_code == Exit.USAGE
+
+
 def test_status_says_which_slots_serve_which_epoch_in_a_roll_in_parts(shell: Shell) -> None:
     shell.control.parted = True
     output = shell("status").output

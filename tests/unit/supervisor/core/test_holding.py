@@ -23,7 +23,7 @@ def serving(epoch: int, shop: str = "", **plugins: str) -> Snapshot:
     routes: tuple[Route, ...] = ()
     if shop:
         key = UnitKey(UnitRef(UnitKind.PIPELINE, "shop"), f"{shop} {epoch}", epoch)
-        units.append(PipelineSpec(key, (HandlerRef(*shop.split(":")),)))
+        units.append(PipelineSpec(key, (HandlerRef(shop.partition(":")[0], shop.partition(":")[2]),)))
         routes = (Route("shop"),)
     return Snapshot(epoch, repr((shop, plugins)), tuple(units), routes)
 

@@ -92,7 +92,7 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         key = keys[UnitRef(UnitKind.PIPELINE, route.pipeline)]
         pipeline = units[key].value
         assert isinstance(pipeline, Pipeline)
-        unit_set = made.setdefault(reach[key], UnitSet(reach[key]))
+        unit_set = made.setdefault(reach[key], UnitSet(reach[key], pipeline.counters))
         targets.append(Target(route, pipeline, unit_set))
     values = {key: unit.value for key, unit in units.items()}
     return Generation(snapshot, Registry.of(snapshot), Router(targets), MappingProxyType(values))

@@ -30,7 +30,9 @@ from changeover.workers.serving.application import load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.contract import Service
+from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.handlers import ServiceFunction
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 
 
@@ -246,9 +248,10 @@ class ServiceUnit(_Answering):
 class PipelineUnit(Unit):
     """Handlers in order, and what answers behind them."""
 
-    def __init__(self, spec: PipelineSpec) -> None:
+    def __init__(self, spec: PipelineSpec, counters: Counters) -> None:
         super().__init__(spec.key)
         self._spec = spec
+        self._counters = counters
         self._pipeline: Pipeline | None = None
 
     @property
@@ -266,18 +269,33 @@ class PipelineUnit(Unit):
                     known = ", ".join(sorted(offered)) or "none"
                     raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
                 handlers.append(offered[ref.handler])
-            self._pipeline = Pipeline(self.key.ref.name, handlers, others.answering(self._spec.target))
+            self._pipeline = Pipeline(
+                self.key.ref.name,
+                handlers,
+                others.answering(self._spec.target),
+                service="" if self._spec.target is None else self._spec.target.name,
+                counters=self._counters,
+            )
         except ChangeoverError as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
         self.linked()
+        self._note(PipelineEventKind.ASSEMBLED)
+
+    async def activate(self) -> Refusal | None:
+        self._note(PipelineEventKind.ACTIVATED)
+        return None
 
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
         self._pipeline = None
         return None
 
+    def _note(self, kind: PipelineEventKind) -> None:
+        detail = f"{len(self._spec.handlers)} handlers, of epoch {self.key.since}"
+        self._counters.observer.note(PipelineEvent(kind, self.key.ref.name, "", detail))
 
-def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
+
+def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters) -> Unit:
     """Make the unit that `spec` describes; nothing is begun yet."""
     if isinstance(spec, PluginSpec):
         return PluginUnit(spec, store, hooks)
@@ -285,4 +303,4 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
         return ApplicationUnit(spec, hooks)
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
-    return PipelineUnit(spec)
+    return PipelineUnit(spec, counters)

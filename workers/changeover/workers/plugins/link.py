@@ -106,7 +106,8 @@ class Linker:
             if marked is not None and marked is not kind:
                 fact = f"handler {name!r} is {kind.value} in the manifest and marked @{marked.value} in the code"
                 raise ContractBroken(fact)
-            found[name] = Handler(f"{self._manifest.id}:{name}", kind, _checked(kind, call, f"handler {name!r}"))
+            checked = _checked(kind, call, f"handler {name!r}")
+            found[name] = Handler(f"{self._manifest.id}:{name}", kind, checked, declared.phase.value)
         return found
 
     def service(self, name: str, instance: Plugin[Any] | None) -> Offered:

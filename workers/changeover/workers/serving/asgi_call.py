@@ -145,6 +145,7 @@ class AsgiCall:
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
+            self._call.lease.units.counters.responses[status // 100] += 1
             self._phase = _STARTED
         else:
             raise UnexpectedMessage(kind, phase)

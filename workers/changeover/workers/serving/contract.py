@@ -10,6 +10,7 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.lease import Lease
 from changeover.workers.serving.message import Body, BodyInvalid, BodyTooLarge, Headers, Request, Response
+from changeover.workers.serving.observation import Observer
 
 __all__ = [
     "Around",
@@ -55,7 +56,10 @@ class CallContext:
         tails: What goes on after the response, and holds the lease until it is finished.
     """
 
-    __slots__ = ("epoch", "exchange", "extensions", "lease", "route", "started", "tails", "worker")
+    __slots__ = ("_observer", "epoch", "exchange", "extensions", "lease", "route", "started", "tails", "worker")
+
+    # Most requests never use it, so it is left unset: setting it costs at every request.
+    _observer: Observer
 
     def __init__(
         self,
@@ -74,6 +78,15 @@ class CallContext:
         self.exchange = exchange
         self.extensions: dict[str, Any] = {}
         self.tails: list[Tail] = []
+
+    @property
+    def observer(self) -> Observer:
+        """Hears of what happens to the request; whoever wants to hear too puts one of their own in front."""
+        return getattr(self, "_observer", None) or self.lease.units.counters.observer
+
+    @observer.setter
+    def observer(self, observer: Observer) -> None:
+        self._observer = observer
 
     @property
     def connected(self) -> bool:

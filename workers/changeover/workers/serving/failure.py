@@ -20,6 +20,11 @@ def is_ending(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit)
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether raising `error` is a way to answer, and no failure of whoever raised it."""
+    return isinstance(error, NotReady | BodyTooLarge | BodyInvalid | Disconnected)
+
+
 def answer_to(error: BaseException, request: Request, call: CallContext) -> Response:
     """The response to a request that ended in `error`; what is not the client's to know is logged and not told."""
     if isinstance(error, NotReady):

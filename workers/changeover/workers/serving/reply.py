@@ -52,7 +52,7 @@ class Reply:
         """Send a response whose body is at hand."""
         fields = sized(self._exchange.request.method, response.status, response.headers.raw, body)
         self._exchange.start(response.status, [*fields, *self._stamp])
-        self.progress = Progress.STARTED
+        self._started(response.status)
         if body:
             self._exchange.write(body)
         self._end()
@@ -73,6 +73,11 @@ class Reply:
             self.progress = Progress.DONE
             self._exchange.abort()
 
+    def _started(self, status: int) -> None:
+        self.progress = Progress.STARTED
+        if self._lease is not None:
+            self._lease.units.counters.responses[status // 100] += 1
+
     def _end(self) -> None:
         self.progress = Progress.DONE
         self._exchange.end()
@@ -84,7 +89,7 @@ class Reply:
 
     async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
         self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
-        self.progress = Progress.STARTED
+        self._started(response.status)
         pump: asyncio.Task[BaseException | None] = asyncio.Task(self._pump(body), name="changeover: response body")
         hung_up = asyncio.Task(self._exchange.wait_disconnected(), name="changeover: client watch")
         try:

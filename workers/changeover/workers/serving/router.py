@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import Request
+from changeover.workers.serving.counters import RouteCounter
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 
@@ -28,15 +29,18 @@ class Target:
         pipeline: What answers.
         unit_set: What a request that takes the route leases.
         mount: The prefix to strip; empty when the route is not mounted.
+        counter: Counts the requests that take it.
     """
 
     route: Route
     pipeline: Pipeline
     unit_set: UnitSet
     mount: str = field(init=False)
+    counter: RouteCounter = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mount", self.route.path.rstrip("/") if self.route.mounted else "")
+        object.__setattr__(self, "counter", self.pipeline.counters.route(f"{self.route.host}{self.route.path}"))
 
     def strip(self, request: Request) -> None:
         """Move the mount from the request's path to its root path; does nothing when the route is not mounted."""
