@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
@@ -18,6 +19,7 @@ from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, 
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
+    HandlerRef,
     PipelineSpec,
     PluginSpec,
     ServiceSpec,
@@ -30,7 +32,7 @@ from changeover.workers.serving.application import load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.contract import Service
-from changeover.workers.serving.handlers import ServiceFunction
+from changeover.workers.serving.handlers import Handler, ServiceFunction
 from changeover.workers.serving.pipeline import Pipeline
 
 
@@ -246,9 +248,10 @@ class ServiceUnit(_Answering):
 class PipelineUnit(Unit):
     """Handlers in order, and what answers behind them."""
 
-    def __init__(self, spec: PipelineSpec) -> None:
+    def __init__(self, spec: PipelineSpec, ready_made: ReadyMadeHandlers) -> None:
         super().__init__(spec.key)
         self._spec = spec
+        self._ready_made = ready_made
         self._pipeline: Pipeline | None = None
 
     @property
@@ -258,18 +261,23 @@ class PipelineUnit(Unit):
         return self._pipeline
 
     async def prepare(self, others: Others) -> None:
+        name = self.key.ref.name
         try:
-            handlers = []
-            for ref in self._spec.handlers:
-                offered = others.plugin(ref.plugin).handlers
-                if ref.handler not in offered:
-                    known = ", ".join(sorted(offered)) or "none"
-                    raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
-                handlers.append(offered[ref.handler])
-            self._pipeline = Pipeline(self.key.ref.name, handlers, others.answering(self._spec.target))
+            handlers = [part for ref in self._spec.handlers for part in self._parts(ref, others)]
+            self._pipeline = Pipeline(name, handlers, others.answering(self._spec.target))
         except ChangeoverError as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
         self.linked()
+
+    def _parts(self, ref: HandlerRef, others: Others) -> tuple[Handler, ...]:
+        """What a handler is in the pipeline: a ready-made one that sees in and out is two."""
+        if not ref.plugin:
+            return self._ready_made.parts(self.key.ref.name, ref)
+        offered = others.plugin(ref.plugin).handlers
+        if ref.handler not in offered:
+            known = ", ".join(sorted(offered)) or "none"
+            raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
+        return (offered[ref.handler],)
 
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
@@ -277,7 +285,7 @@ class PipelineUnit(Unit):
         return None
 
 
-def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
+def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, ready_made: ReadyMadeHandlers) -> Unit:
     """Make the unit that `spec` describes; nothing is begun yet."""
     if isinstance(spec, PluginSpec):
         return PluginUnit(spec, store, hooks)
@@ -285,4 +293,4 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
         return ApplicationUnit(spec, hooks)
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
-    return PipelineUnit(spec)
+    return PipelineUnit(spec, ready_made)

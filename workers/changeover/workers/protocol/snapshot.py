@@ -115,14 +115,21 @@ class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
     requires: tuple[UnitRef, ...] = ()
 
 
-class HandlerRef(msgspec.Struct, frozen=True):
-    """A handler that a plugin provides, `<plugin id>:<handler name>` to people."""
+class HandlerRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A handler that a plugin provides, `<plugin id>:<handler name>` to people, or a ready-made one, by its bare name.
+
+    Attributes:
+        plugin: The plugin's id; empty for a ready-made handler.
+        handler: The handler's name.
+        settings: What a ready-made handler was told, JSON; empty for nothing.
+    """
 
     plugin: str
     handler: str
+    settings: bytes = b""
 
     def __str__(self) -> str:
-        return f"{self.plugin}:{self.handler}"
+        return f"{self.plugin}:{self.handler}" if self.plugin else self.handler
 
 
 class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
