@@ -9,13 +9,33 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
+from changeover.workers.handlers.access_log import AccessLogs
+from changeover.workers.handlers.body_limit import BodyLimits
 from changeover.workers.handlers.catalogue import CATALOGUE, NotReadyMade, settings_of
+from changeover.workers.handlers.compression import Compressions
+from changeover.workers.handlers.concurrency_limit import ConcurrencyLimits
+from changeover.workers.handlers.cors import CrossOrigins
+from changeover.workers.handlers.errors import ProblemErrors
+from changeover.workers.handlers.load_shed import LoadSheds
+from changeover.workers.handlers.rate_limit import RateLimits
 from changeover.workers.handlers.request_id import RequestIds
+from changeover.workers.handlers.retry import Retries
+from changeover.workers.handlers.timeout import Timeouts
 from changeover.workers.protocol.snapshot import HandlerRef
 from changeover.workers.serving.handlers import Handler, kind_of
 
 MAKERS: dict[str, Callable[[Any], object]] = {
     "request-id": RequestIds,
+    "access-log": AccessLogs,
+    "cors": CrossOrigins,
+    "compression": Compressions,
+    "errors": ProblemErrors,
+    "rate-limit": RateLimits,
+    "body-limit": BodyLimits,
+    "timeout": Timeouts,
+    "load-shed": LoadSheds,
+    "retry": Retries,
+    "concurrency-limit": ConcurrencyLimits,
 }
 """Name in the catalogue -> what makes its instance out of its settings."""
 
