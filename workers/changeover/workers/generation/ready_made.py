@@ -61,6 +61,9 @@ class ReadyMadeHandlers:
             instance = self._instances[pipeline, ref] = _make(ref)
         return tuple(_parts(str(ref), instance))
 
+    def __len__(self) -> int:
+        return len(self._instances)
+
 
 def _make(ref: HandlerRef) -> object:
     known = CATALOGUE.get(ref.handler)
