@@ -84,9 +84,9 @@ class Reply:
             self._call.lease.kind = kind
 
     async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
-        self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
-        self.progress = Progress.STARTED
-        pump: asyncio.Task[BaseException | None] = asyncio.Task(self._pump(body), name="changeover: response body")
+        pump: asyncio.Task[BaseException | None] = asyncio.Task(
+            self._pump(response, body), name="changeover: response body"
+        )
         hung_up = asyncio.Task(self._exchange.wait_disconnected(), name="changeover: client watch")
         try:
             await asyncio.wait((pump, hung_up), return_when=asyncio.FIRST_COMPLETED)
@@ -95,15 +95,20 @@ class Reply:
         error = None if pump.cancelled() else pump.result()
         if error is not None:
             raise error
-        if self._exchange.connected:
-            self._end()
-        else:
-            self.abandon()
+        self.abandon()
 
-    async def _pump(self, body: AsyncIterator[bytes]) -> BaseException | None:
-        """Send the pieces; an error is handed back as a value, because SystemExit that leaves a task ends the loop."""
+    async def _pump(self, response: Response, body: AsyncIterator[bytes]) -> BaseException | None:
+        """Send head, pieces and end; an error is handed back as a value, because SystemExit in a task ends the loop.
+
+        What is there in one turn of the loop leaves in one system call: the head with the first pieces, the end with
+        the last.
+        """
         try:
+            self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
+            self.progress = Progress.STARTED
             await self._send_each(body)
+            if self._exchange.connected:
+                self._end()
         except Disconnected:
             return None
         except BaseException as error:
