@@ -68,3 +68,20 @@ async def test_a_request_that_the_server_ends_without_a_response_is_told(caplog:
         assert lease.end("the worker leaves")
         await until(lambda: not served.units.leases, "the end")
     assert " 499 " in caplog.messages[0]
+
+
+async def test_where_nobody_configured_logging_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = logging.getLogger("alone")
+    alone.propagate = False
+    try:
+        for served in [serve(answering("native"), {"use": "access-log", "logger": "alone"}) for _ in range(2)]:
+            await served.get("/a")
+        assert capsys.readouterr().err.count('"GET /a" 200 ') == 2
+    finally:
+        alone.handlers.clear()
+
+
+async def test_a_level_that_somebody_chose_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("quiet").setLevel(logging.WARNING)
+    await serve(answering("native"), {"use": "access-log", "logger": "quiet"}).get()
+    assert caplog.messages == []

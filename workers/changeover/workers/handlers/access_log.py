@@ -56,7 +56,7 @@ class AccessLogs:
     """
 
     def __init__(self, settings: AccessLog) -> None:
-        self._log = logging.getLogger(settings.logger)
+        self._log = _audible(settings.logger)
         self._json = settings.format == "json"
         self._skip = tuple(path.rstrip("/") for path in settings.skip)
         self._under_way: dict[CallContext, Response | None] = {}
@@ -93,6 +93,18 @@ class AccessLogs:
             request=REQUEST_ID.get(call) or "",
         )
         self._log.info("%s", msgspec.json.encode(line).decode() if self._json else line)
+
+
+def _audible(name: str) -> logging.Logger:
+    """The logger; where nobody configured one, its lines go to the worker's standard error, where its log goes."""
+    log = logging.getLogger(name)
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+    if not log.hasHandlers():
+        plain = logging.StreamHandler()
+        plain.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(plain)
+    return log
 
 
 def _target(request: Request) -> str:

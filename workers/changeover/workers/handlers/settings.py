@@ -46,7 +46,8 @@ class AccessLog(HandlerSettings, frozen=True):
     """What `access-log` is told.
 
     Attributes:
-        logger: Name of the logger that gets one line, at level INFO, for each response.
+        logger: Name of the logger that gets one line, at level INFO, for each response; standard error, where the
+            application configured no logging.
         format: `text`, or `json` for one object in each line.
         skip: Paths, with everything below them, that are not logged.
     """
