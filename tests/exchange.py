@@ -11,6 +11,7 @@ from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitR
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import Disconnected, RawHeaders
+from changeover.workers.serving.facts import UNKNOWN, ConnectionFacts
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import Router, Target
@@ -71,6 +72,10 @@ class MemoryExchange:
     def connected(self) -> bool:
         return self.connected_
 
+    @property
+    def connection(self) -> ConnectionFacts:
+        return UNKNOWN
+
     async def receive(self) -> bytes | None:
         while not self._body:
             if not self.connected_:
@@ -101,6 +106,9 @@ class MemoryExchange:
             assert self.status, "a piece before the head"
             self.pieces.append(data)
             self._unread += len(data)
+
+    def backed_up(self) -> bool:
+        return self._unread > self._window and self.connected_
 
     async def drain(self) -> None:
         while self._unread > self._window and self.connected_:

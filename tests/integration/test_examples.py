@@ -145,13 +145,19 @@ async def test_03_handlers(take: Take) -> None:
         )
         health = await ask(server, "/health")
         assert (health.text, "x-served-by" in health.headers) == ("ok\n", False)
-        example.edit("changeover.toml", '"gate:timed", ', "")
+        assert (await ask(server, "/orders", x_key="k-anna", x_request_id="r1")).headers["x-request-id"] == "r1"
+        assert "x-request-id" in unknown.headers
+        example.edit("changeover.toml", '"gate:timed",', "")
         match await server.reload():
             case Committed(summary=summary):
                 assert "gate" not in " ".join(summary).replace("gate:timed", ""), summary
             case other:
                 pytest.fail(repr(other))
         assert "server-timing" not in (await ask(server, "/orders", x_key="k-ben")).headers
+        example.edit("changeover.toml", "limit = 20", "limit = 1")
+        assert isinstance(await server.reload(), Committed)
+        told = [(await ask(server, "/orders", x_key="k-ben")).status for _ in range(3)]
+        assert 429 in told
 
 
 async def test_04_resources_and_configuration(take: Take) -> None:

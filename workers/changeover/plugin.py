@@ -21,7 +21,10 @@ from changeover.workers.serving.contract import (
     Service,
 )
 from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.extensions import Extension
+from changeover.workers.serving.facts import ConnectionFacts
 from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
+from changeover.workers.serving.observation import Observer, PipelineEvent, PipelineEventKind
 
 __all__ = [
     "AsgiService",
@@ -29,11 +32,16 @@ __all__ = [
     "BodyTooLarge",
     "CallContext",
     "CallNext",
+    "ConnectionFacts",
     "Disconnected",
+    "Extension",
     "Headers",
     "LoadContext",
     "NotAHandler",
     "NotReady",
+    "Observer",
+    "PipelineEvent",
+    "PipelineEventKind",
     "Plugin",
     "PluginVersion",
     "Request",

@@ -20,6 +20,9 @@ from changeover.workers.protocol.snapshot import (
     UnitSpec,
 )
 
+READY_MADE = "changeover"
+"""Who provides what no plugin does."""
+
 
 class HandlerView(msgspec.Struct, frozen=True):
     """One handler of a pipeline.
@@ -29,8 +32,8 @@ class HandlerView(msgspec.Struct, frozen=True):
         direction: `inbound`, `outbound` or `around`, or several of them; empty while no worker says.
         phase: Where in a pipeline it belongs, as it declares; empty while no worker says.
         settings: What stands beside its name in the pipeline, JSON; empty for nothing.
-        owner: The plugin that provides it; empty for a ready-made one.
-        version: The plugin's.
+        owner: The plugin that provides it; `changeover` for a ready-made one.
+        version: The plugin's; empty for a ready-made one, like its digest.
         digest: The plugin's: SHA-256, hexadecimal.
         since: The epoch that introduced the plugin's instance; 0 for a ready-made one.
         counts: What was counted of it in this pipeline.
@@ -232,7 +235,7 @@ def _handler(
         ", ".join(part.direction for part in parts),
         parts[0].phase if parts else "",
         ref.settings.decode("utf-8", "replace"),
-        ref.plugin,
+        ref.plugin or READY_MADE,
         owner.version if isinstance(owner, PluginSpec) else "",
         "" if owner is None else owner.key.digest,
         0 if owner is None else owner.key.since,
@@ -265,8 +268,9 @@ def _deviations(spec: PipelineSpec | None, entry: PipelineEntry | None) -> Itera
     if entry.key != spec.key:
         yield f"it is {_short(entry.key)} and not {_short(spec.key)}"
         return
-    # A handler that sees requests and responses is two in a worker.
-    found, wanted = list(dict.fromkeys(each.name for each in entry.handlers)), [str(ref) for ref in spec.handlers]
+    # A handler that sees requests and responses is two in a worker, and one may stand there twice, told otherwise.
+    found = list(dict.fromkeys(each.name for each in entry.handlers))
+    wanted = list(dict.fromkeys(map(str, spec.handlers)))
     if found != wanted:
         yield f"its handlers are {', '.join(found) or 'none'} and not {', '.join(wanted) or 'none'}"
     if (None if entry.service is None else entry.service.ref) != spec.target:

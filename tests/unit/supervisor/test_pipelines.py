@@ -60,7 +60,7 @@ def test_a_pipeline_is_shown_with_everything_that_is_known_of_it() -> None:
     assert (view.digest, view.since, view.routes) == (SHOP.key.digest, 7, (ROUTE,))
     request_id, discount = view.handlers
     assert (request_id.direction, request_id.phase) == ("inbound, outbound", "transport")
-    assert (request_id.settings, request_id.owner, request_id.version) == ('{"trust": true}', "", "")
+    assert (request_id.settings, request_id.owner, request_id.version) == ('{"trust": true}', "changeover", "")
     assert (discount.direction, discount.owner, discount.version) == ("around", "pricing", "1.5.0")
     assert (discount.digest, discount.since, discount.counts.longest) == (PLUGIN.key.digest, 5, 5)
     assert view.service is not None
@@ -101,6 +101,13 @@ OLD = msgspec.structs.replace(ENTRY, key=key(UnitKind.PIPELINE, "shop", 6))
 )
 def test_a_worker_that_runs_something_else_is_said_to(entries: tuple[PipelineEntry, ...], deviation: str) -> None:
     assert worker_pipeline(0, 41, told(*entries), SHOP, "shop").deviation == deviation
+
+
+def test_a_ready_made_handler_that_stands_there_twice_is_as_meant() -> None:
+    twice = (HandlerRef("", "rate-limit", b'{"limit":5}'), HandlerRef("", "rate-limit", b'{"limit":9}'))
+    spec = msgspec.structs.replace(SHOP, handlers=twice)
+    entry = msgspec.structs.replace(ENTRY, handlers=(HandlerEntry("rate-limit", "inbound", "limit"),) * 2)
+    assert worker_pipeline(0, 41, told(entry), spec, "shop").deviation == ""
 
 
 def test_a_pipeline_that_only_a_worker_has_is_said_to_run() -> None:

@@ -60,9 +60,9 @@ def assemble(
         units[ref] = ServiceSpec(key(ref, requires, service), plugin, service, requires)
     for plan in plans:
         ref = UnitRef(UnitKind.PIPELINE, plan.name)
-        used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers}
+        used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers if handler.plugin}
         requires = (*sorted(used, key=str), *((plan.target,) if plan.target else ()))
-        handlers = [str(handler) for handler in plan.handlers]
+        handlers = [(str(each), each.settings) if each.settings else str(each) for each in plan.handlers]
         units[ref] = PipelineSpec(key(ref, requires, handlers, plan.target), plan.handlers, plan.target, requires)
     return tuple(units.values())
 

@@ -1,11 +1,13 @@
 """What a candidate changes, in words for people. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from changeover.supervisor.artifacts.addresses import difference
 from changeover.workers.protocol.snapshot import (
     EMPTY,
     ApplicationSpec,
+    HandlerRef,
     Interpreter,
     PipelineSpec,
     PluginSpec,
@@ -71,13 +73,23 @@ def _pipelines(before: Snapshot, after: Snapshot) -> Iterator[str]:
     old, new = _of_kind(before), _of_kind(after)
     for name in sorted(old.keys() & new.keys()):
         one, other = old[name], new[name]
-        gone = [f"-{handler}" for handler in one.handlers if handler not in other.handlers]
-        come = [f"+{handler}" for handler in other.handlers if handler not in one.handlers]
-        moved = ["handlers in another order"] if not gone + come and one.handlers != other.handlers else []
+        moved = list(_handlers(one.handlers, other.handlers))
         if one.target != other.target:
             moved.append(f"-> {other.target or 'nothing'}")
-        if gone or come or moved:
-            yield f"pipeline {name}: {', '.join(gone + come + moved)}"
+        if moved:
+            yield f"pipeline {name}: {', '.join(moved)}"
+
+
+def _handlers(before: tuple[HandlerRef, ...], after: tuple[HandlerRef, ...]) -> Iterator[str]:
+    old, new = Counter(map(str, before)), Counter(map(str, after))
+    yield from (f"-{name}" for name in (old - new).elements())
+    yield from (f"+{name}" for name in (new - old).elements())
+    if old != new or before == after:
+        return
+    told = [each for each in after if each not in before]
+    yield from (f"{each} is told otherwise" for each in told)
+    if not told:
+        yield "handlers in another order"
 
 
 def _of_kind(snapshot: Snapshot) -> dict[str, PipelineSpec]:

@@ -9,7 +9,9 @@ import msgspec
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.config.handlers import ref_of
 from changeover.supervisor.config.settings import Settings
+from changeover.workers.handlers.catalogue import CATALOGUE
 from changeover.workers.plugins.manifest import Handler
 from changeover.workers.plugins.order import arranged, disorder
 from changeover.workers.protocol.document import below, nearest
@@ -76,16 +78,11 @@ def lay_out(settings: Settings, contents: Contents, origin: str = "") -> Layout:
 
 def _configured(settings: Settings, origin: str) -> Iterator[Plan]:
     for index, pipeline in enumerate(settings.pipelines):
-        handlers = tuple(_reference(handler) for handler in pipeline.handlers)
+        handlers = tuple(map(ref_of, pipeline.handlers))
         kind = UnitKind.APPLICATION if pipeline.service == APP else UnitKind.SERVICE
         target = UnitRef(kind, pipeline.service) if pipeline.service else None
         route = Route(pipeline.title, pipeline.match.path, pipeline.match.host)
         yield Plan(pipeline.title, handlers, target, (route,), origin, f"$.pipelines[{index}]")
-
-
-def _reference(written: str) -> HandlerRef:
-    plugin, _, handler = written.partition(":")
-    return HandlerRef(plugin, handler)
 
 
 def _mounted(
@@ -160,7 +157,8 @@ def contradictions(
         has_app: Whether there is an application.
         broken: Plugins that are there and cannot be used, which is told already: what they offer is not known.
     """
-    declared = handlers_of(contents)
+    plans = tuple(plans)
+    declared = handlers_of(contents) | _ready_made(plans)
     paths: dict[tuple[str, str], Plan] = {}
     names: dict[str, Plan] = {}
     for plan in plans:
@@ -197,6 +195,8 @@ def _missing(plan: Plan, at: str, name: str, known: Iterable[str], contents: Con
     if plugin in contents:
         offered = [each.partition(":")[2] for each in known if each.startswith(f"{plugin}:")]
         message = f"{contents[plugin].name} has no {kind} {own}{nearest(own, offered)}"
+    elif ":" not in name:
+        message = f"there is no ready-made handler {name}{nearest(name, CATALOGUE)}"
     else:
         message = f"there is no plugin {plugin}{nearest(plugin, contents)}"
     return Problem(message, plan.file, path)
@@ -209,6 +209,12 @@ def handlers_of(contents: Contents) -> dict[HandlerRef, Handler]:
         for plugin, content in contents.items()
         for name, handler in content.manifest.handlers.items()
     }
+
+
+def _ready_made(plans: Iterable[Plan]) -> dict[HandlerRef, Handler]:
+    """Every ready-made handler that plans name, and that there is."""
+    named = {handler for plan in plans for handler in plan.handlers if not handler.plugin}
+    return {handler: CATALOGUE[handler.handler].declared for handler in named if handler.handler in CATALOGUE}
 
 
 def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Iterator[str]:

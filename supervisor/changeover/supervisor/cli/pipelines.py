@@ -10,6 +10,7 @@ from changeover.supervisor.cli.exits import Exit, Failure, failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import table
 from changeover.supervisor.pipelines import (
+    READY_MADE,
     HandlerView,
     PipelineRegistryView,
     PipelinesView,
@@ -122,7 +123,7 @@ def _meant(view: PipelineView, epoch: int) -> Iterator[str]:
 def _handler(view: HandlerView) -> tuple[str, ...]:
     counts = view.counts
     mean = _duration(counts.nanoseconds / counts.timed) if counts.timed else "-"
-    owner = f"{view.owner} {view.version}" if view.owner else "ready-made"
+    owner = "ready-made" if view.owner == READY_MADE else f"{view.owner} {view.version}"
     longest = _duration(counts.longest) if counts.timed else "-"
     told = (f"{counts.answered:,}", f"{counts.failed:,}", view.settings or "-")
     return (view.name, view.direction or "-", view.phase or "-", owner, mean, longest, *told)

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from changeover.supervisor.config import rlimits
+from changeover.supervisor.config.handlers import mistakes as handler_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
@@ -128,23 +129,12 @@ def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, .
         found.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
     if ":" in pipeline.name or pipeline.name == "app":
         found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
-    found += _handler_mistakes(path, pipeline.handlers)
+    found += handler_mistakes(f"{path}.handlers", pipeline.handlers)
     if pipeline.service == "app" and all.app is None:
         found.append(Mistake(f"{path}.service", "there is no application: `[app] target` is missing"))
     elif pipeline.service not in ("", "app") and not _NAMED.fullmatch(pipeline.service):
         found.append(Mistake(f"{path}.service", f"{pipeline.service!r} is neither `app` nor `plugin:service`"))
     return found + _collisions(path, pipeline, earlier)
-
-
-def _handler_mistakes(path: str, handlers: tuple[str, ...]) -> list[Mistake]:
-    found = []
-    for index, handler in enumerate(handlers):
-        at = f"{path}.handlers[{index}]"
-        if not _NAMED.fullmatch(handler):
-            found.append(Mistake(at, f"{handler!r} is no handler; write it like `plugin:handler`"))
-        elif handler in handlers[:index]:
-            found.append(Mistake(at, f"{handler} stands in this pipeline twice"))
-    return found
 
 
 def _collisions(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...]) -> list[Mistake]:

@@ -87,13 +87,14 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     Attributes:
         match: Which requests it takes.
-        handlers: `plugin:handler`, in request order.
+        handlers: In request order: `plugin:handler`, the name of a [ready-made one](handlers.md), or
+            `{ use = "concurrency-limit", limit = 200 }` for one with settings.
         service: `app`, or `plugin:service`; left out, the pipeline answers 503.
         name: For people; by default host and path.
     """
 
     match: PipelineMatch = PipelineMatch()
-    handlers: tuple[str, ...] = ()
+    handlers: tuple[str | dict[str, Any], ...] = ()
     service: str = ""
     name: str = ""
 

@@ -131,6 +131,29 @@ def test_an_order_that_contradicts_what_handlers_declare_is_refused(
     assert why in problem
 
 
+def test_ready_made_handlers_have_their_places_too() -> None:
+    there = contents(content("pricing", HANDLERS))
+    right = ("request-id", "pricing:guard", {"use": "rate-limit", "limit": 5}, "pricing:first")
+    assert problems(settings(Pipeline(handlers=right)), there) == []
+    late = ("pricing:first", {"use": "rate-limit", "limit": 5})
+    assert problems(settings(Pipeline(handlers=late)), there) == [
+        "changeover.toml: $.pipelines[0].handlers[1]: rate-limit is of phase limit and must come before "
+        "pricing:first of phase app"
+    ]
+    assert problems(settings(Pipeline(handlers=("retry", "timeout"))), there) == [
+        "changeover.toml: $.pipelines[0].handlers[1]: timeout must come before retry, which declares `after` it"
+    ]
+
+
+def test_a_ready_made_handler_that_only_another_version_has_is_told_by_name() -> None:
+    plan = Plan("shop", (HandlerRef("", "reqest-id"),), file="epoch 3", path="shop")
+    [problem] = contradictions([plan], {}, has_app=False)
+    assert (
+        str(problem)
+        == "epoch 3: shop.handlers[0]: there is no ready-made handler reqest-id; did you mean `request-id`?"
+    )
+
+
 def test_handlers_of_one_plugin_that_contradict_each_other_are_refused() -> None:
     circle = '[handlers]\na = { direction = "inbound", after = ["b"] }\nb = { direction = "inbound", after = ["a"] }\n'
     [problem] = problems(settings(), contents(content("pricing", circle + QUOTE)))

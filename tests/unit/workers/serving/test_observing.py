@@ -89,6 +89,17 @@ async def test_hits_and_responses_of_an_application_are_counted() -> None:
     assert watched.counters.requests == 4
 
 
+async def test_a_response_of_an_application_behind_an_around_handler_is_counted_once_as_it_leaves() -> None:
+    async def hides(request: Request, call_next: CallNext, call: CallContext) -> Response:
+        response = await call_next(request)
+        return Response.text("gone", 404) if response.status == 418 else response
+
+    watched = Watched(handler(HandlerKind.AROUND, "shop:hides", hides), target=Application("app", plain_app))
+    await watched.get(2)
+    await watched.served.get("/tea")
+    assert watched.counts.responses == {"2xx": 2, "4xx": 1}
+
+
 async def test_streams_and_words_for_errors_are_responses_too() -> None:
     async def service(request: Request, call: CallContext) -> Response:
         async def pieces() -> Any:

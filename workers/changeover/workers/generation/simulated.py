@@ -13,6 +13,7 @@ from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.facts import UNKNOWN, ConnectionFacts
 
 
 class Exchange:
@@ -47,6 +48,10 @@ class Exchange:
     def connected(self) -> bool:
         return not self._over.is_set()
 
+    @property
+    def connection(self) -> ConnectionFacts:
+        return UNKNOWN
+
     async def receive(self) -> bytes | None:
         return self._unread.pop() if self._unread else None
 
@@ -58,6 +63,9 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         self.body += data
+
+    def backed_up(self) -> bool:
+        return False
 
     async def drain(self) -> None:
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
@@ -18,6 +19,7 @@ from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, 
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
+    HandlerRef,
     PipelineSpec,
     PluginSpec,
     ServiceSpec,
@@ -31,7 +33,7 @@ from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.counters import Counters
-from changeover.workers.serving.handlers import ServiceFunction
+from changeover.workers.serving.handlers import Handler, ServiceFunction
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 
@@ -248,10 +250,11 @@ class ServiceUnit(_Answering):
 class PipelineUnit(Unit):
     """Handlers in order, and what answers behind them."""
 
-    def __init__(self, spec: PipelineSpec, counters: Counters) -> None:
+    def __init__(self, spec: PipelineSpec, counters: Counters, ready_made: ReadyMadeHandlers) -> None:
         super().__init__(spec.key)
         self._spec = spec
         self._counters = counters
+        self._ready_made = ready_made
         self._pipeline: Pipeline | None = None
 
     @property
@@ -261,17 +264,11 @@ class PipelineUnit(Unit):
         return self._pipeline
 
     async def prepare(self, others: Others) -> None:
+        name = self.key.ref.name
         try:
-            handlers = []
-            for ref in self._spec.handlers:
-                offered = others.plugin(ref.plugin).handlers
-                if ref.handler not in offered:
-                    known = ", ".join(sorted(offered)) or "none"
-                    raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
-                handlers.append(offered[ref.handler])
             self._pipeline = Pipeline(
-                self.key.ref.name,
-                handlers,
+                name,
+                [part for ref in self._spec.handlers for part in self._parts(ref, others)],
                 others.answering(self._spec.target),
                 service="" if self._spec.target is None else self._spec.target.name,
                 counters=self._counters,
@@ -285,6 +282,16 @@ class PipelineUnit(Unit):
         self._note(PipelineEventKind.ACTIVATED)
         return None
 
+    def _parts(self, ref: HandlerRef, others: Others) -> tuple[Handler, ...]:
+        """What a handler is in the pipeline: a ready-made one that sees in and out is two."""
+        if not ref.plugin:
+            return self._ready_made.parts(self.key.ref.name, ref)
+        offered = others.plugin(ref.plugin).handlers
+        if ref.handler not in offered:
+            known = ", ".join(sorted(offered)) or "none"
+            raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
+        return (offered[ref.handler],)
+
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
         self._pipeline = None
@@ -295,7 +302,7 @@ class PipelineUnit(Unit):
         self._counters.observer.note(PipelineEvent(kind, self.key.ref.name, "", detail))
 
 
-def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters) -> Unit:
+def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters, ready_made: ReadyMadeHandlers) -> Unit:
     """Make the unit that `spec` describes; nothing is begun yet."""
     if isinstance(spec, PluginSpec):
         return PluginUnit(spec, store, hooks)
@@ -303,4 +310,4 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters) -> Un
         return ApplicationUnit(spec, hooks)
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
-    return PipelineUnit(spec, counters)
+    return PipelineUnit(spec, counters, ready_made)

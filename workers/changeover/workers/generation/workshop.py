@@ -16,6 +16,7 @@ from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.leaks import Leak, Remnants
 from changeover.workers.generation.pinning import pin_application
+from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit, unit_of
@@ -72,6 +73,7 @@ class Workshop:
         self._store = store
         self._aftermath = aftermath
         self._hooks = Hooks(hook_deadline)
+        self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)
         self._remnants = Remnants()
@@ -122,7 +124,7 @@ class Workshop:
         await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
-        return unit_of(spec, self._store, self._hooks, self._counters)
+        return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made)
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""

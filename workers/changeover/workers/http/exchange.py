@@ -22,6 +22,7 @@ from changeover.workers.http.response import (
 from changeover.workers.http.site import Site
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.facts import UNKNOWN, ConnectionFacts
 
 HELD_BACK = 16 * 1024
 """Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
@@ -124,6 +125,11 @@ class WireExchange:
         return not self._departed
 
     @property
+    def connection(self) -> ConnectionFacts:
+        """What is known of the connection."""
+        return UNKNOWN
+
+    @property
     def stage(self) -> Stage:
         """How far the answer has come."""
         return self._stage
@@ -192,6 +198,12 @@ class WireExchange:
             self._flush(b"")
         elif not self._corked:
             self._hold_back()
+
+    def backed_up(self) -> bool:
+        """Whether the client has not taken enough of what was written. Sends first what is held back and much."""
+        if self._size >= HELD_BACK and self._pending:
+            self._flush(b"")
+        return self._wire.outlet.clogged
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""

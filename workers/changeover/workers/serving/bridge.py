@@ -12,6 +12,7 @@ from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, Phase
 from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.facts import ConnectionFacts
 
 _AHEAD = 64 * 1024
 
@@ -53,6 +54,11 @@ class Feed:
         """Whether anybody still reads."""
         return self._outer.connected and not self._dropped
 
+    @property
+    def connection(self) -> ConnectionFacts:
+        """What is known of the client's connection."""
+        return self._outer.connection
+
     async def receive(self) -> bytes | None:
         """The next piece of the request's body."""
         return await self._request.receive()
@@ -76,6 +82,10 @@ class Feed:
             self._pieces.append(data)
             self._ahead += len(data)
             self._changed.set()
+
+    def backed_up(self) -> bool:
+        """Never: that the reader falls behind shows where the response is sent to the client."""
+        return False
 
     async def drain(self) -> None:
         """Wait until the reader has caught up."""
@@ -141,9 +151,13 @@ class _BridgedCall(AsgiCall):
         super().__init__(application, feed.request, feed, call)
         self._feed = feed
 
-    def _fail(self, error: BaseException) -> None:
+    def _started(self, status: int) -> None:
+        """What the client gets is counted where it is sent."""
+        self._phase = Phase.STARTED
+
+    async def _fail(self, error: BaseException) -> None:
         if self._phase is Phase.DONE:
-            super()._fail(error)
+            await super()._fail(error)
             return
         self._phase = Phase.DONE
         self._feed.fail(error)
@@ -186,6 +200,10 @@ async def respond(application: Application, request: Request, call: CallContext)
     feed = Feed(call.exchange, request)
     running = asyncio.Task(_BridgedCall(application, feed, call).run(), name=f"changeover: {application.name}")
     call.tails.append(_Tail(feed, running))
-    response = await feed.head
+    try:
+        response = await feed.head
+    except asyncio.CancelledError:
+        running.cancel()
+        raise
     response.body = feed.body()
     return response

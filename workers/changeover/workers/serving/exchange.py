@@ -7,6 +7,7 @@ package drives it. Nothing in serving knows about sockets, nothing in http about
 from collections.abc import Sequence
 from typing import Protocol
 
+from changeover.workers.serving.facts import ConnectionFacts
 from changeover.workers.serving.message import Request
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -32,6 +33,10 @@ class Exchange(Protocol):
     def connected(self) -> bool:
         """Whether the client is still there. When it seems to be gone, what is written may reach it all the same."""
 
+    @property
+    def connection(self) -> ConnectionFacts:
+        """What is known of the connection."""
+
     async def receive(self) -> bytes | None:
         """The next piece of the request body, or None at its end.
 
@@ -54,6 +59,9 @@ class Exchange(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body; never blocks. After a disconnect it does nothing."""
+
+    def backed_up(self) -> bool:
+        """Whether `drain` would wait. Sends first what is held back, where that is much."""
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written (backpressure)."""

@@ -43,7 +43,7 @@ def report(error: BaseException, request: Request, call: CallContext) -> None:
     """Log an error with its traceback, the epoch, the route, and the request's id where it has one."""
     if isinstance(error, Disconnected):
         return
-    request_id = request.headers.get("x-request-id", "")
+    request_id = call.extensions.get("request_id") or request.headers.get("x-request-id", "")
     level = logging.ERROR if call.connected else logging.INFO
     log.log(
         level,

@@ -128,9 +128,12 @@ class Pipeline:
         return asyncio.Task(run, loop=asyncio.get_running_loop(), name=self._task_name, context=context)
 
     async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
-        reply = Reply(exchange, stamp, call.lease)
+        reply = Reply(exchange, stamp, call)
         try:
-            await self._answer(exchange, call, stamp, reply, self._next_chain())
+            try:
+                await self._answer(exchange, call, stamp, reply, self._next_chain())
+            finally:
+                call.answered()
             for tail in call.tails:
                 await tail.finish()
         except asyncio.CancelledError:
