@@ -7,7 +7,7 @@ are unchanged keeps its `since`, any other gets the candidate's epoch.
 
 import enum
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -116,13 +116,31 @@ class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
 
 
 class HandlerRef(msgspec.Struct, frozen=True):
-    """A handler that a plugin provides, `<plugin id>:<handler name>` to people."""
+    """A handler in a pipeline, `<plugin id>:<handler name>` to people, or the bare name of a ready-made one.
+
+    Attributes:
+        plugin: The plugin that provides it; empty for a ready-made handler.
+        handler: Its name.
+        settings: What stands beside its name in the pipeline, JSON; empty for nothing.
+    """
 
     plugin: str
     handler: str
+    settings: bytes = b""
+
+    @classmethod
+    def named(cls, name: str, settings: bytes = b"") -> Self:
+        """Read a handler's name as people write it."""
+        plugin, _, handler = name.rpartition(":")
+        return cls(plugin, handler, settings)
+
+    @property
+    def offered(self) -> "HandlerRef":
+        """The handler as it is offered, whatever it is set to."""
+        return HandlerRef(self.plugin, self.handler) if self.settings else self
 
     def __str__(self) -> str:
-        return f"{self.plugin}:{self.handler}"
+        return f"{self.plugin}:{self.handler}" if self.plugin else self.handler
 
 
 class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
@@ -133,31 +151,43 @@ class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
         handlers: In request order. Empty is legal.
         target: The service or application that answers; None answers 503 (emptied by removal).
         requires: Every unit named above.
+        written: Digest of what the files said of it when it was edited; empty while it serves as they say.
     """
 
     key: UnitKey
     handlers: tuple[HandlerRef, ...] = ()
     target: UnitRef | None = None
     requires: tuple[UnitRef, ...] = ()
+    written: str = ""
 
 
 UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What leads to a pipeline: the most specific match wins, longest path first.
+    """What leads to a pipeline. The most specific route that takes a request wins; see `matching`.
 
     Attributes:
         pipeline: Name of the pipeline.
-        path: `/prices` matches itself and everything below it; `/` matches everything.
-        host: Exact host name without port, lower case; empty matches every host.
+        path: `/prices` takes itself and everything below it, `/prices/*` what is below it, `=/prices` itself; `/`
+            takes everything.
+        host: Host name without port, lower case, or `*.shop.example` for every name below a domain; empty takes
+            every host.
         mounted: Whether `path` is stripped and becomes the application's root path.
+        methods: Methods that it takes, sorted; empty takes every method.
+        headers: Header fields, name in lower case and value, that it takes requests with; sorted.
     """
 
     pipeline: str
     path: str = "/"
     host: str = ""
     mounted: bool = False
+    methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        fields = (f"{name}={value}" for name, value in self.headers)
+        return " ".join((*((",".join(self.methods),) if self.methods else ()), f"{self.host}{self.path}", *fields))
 
 
 class Interpreter(msgspec.Struct, frozen=True):
@@ -255,7 +285,7 @@ class Snapshot(msgspec.Struct, frozen=True):
             seen.add(unit.key.ref)
         for route in self.routes:
             if UnitRef(UnitKind.PIPELINE, route.pipeline) not in seen:
-                yield f"route {route.host}{route.path} leads to pipeline {route.pipeline}, which does not exist"
+                yield f"route {route} leads to pipeline {route.pipeline}, which does not exist"
 
 
 EMPTY = Snapshot(epoch=0, digest="")
