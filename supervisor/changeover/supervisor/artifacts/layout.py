@@ -9,10 +9,13 @@ import msgspec
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.config.handlers import ref_of
+from changeover.supervisor.config.matches import overlap
 from changeover.supervisor.config.settings import Settings
 from changeover.workers.plugins.manifest import Handler
 from changeover.workers.plugins.order import arranged, disorder
 from changeover.workers.protocol.document import below, nearest
+from changeover.workers.protocol.matching import ambiguous
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import HandlerRef, PipelineSpec, Route, Snapshot, UnitKind, UnitRef
 
@@ -76,10 +79,10 @@ def lay_out(settings: Settings, contents: Contents, origin: str = "") -> Layout:
 
 def _configured(settings: Settings, origin: str) -> Iterator[Plan]:
     for index, pipeline in enumerate(settings.pipelines):
-        handlers = tuple(HandlerRef(*handler.split(":")) for handler in pipeline.handlers)
+        handlers = tuple(map(ref_of, pipeline.handlers))
         kind = UnitKind.APPLICATION if pipeline.service == APP else UnitKind.SERVICE
         target = UnitRef(kind, pipeline.service) if pipeline.service else None
-        route = Route(pipeline.title, pipeline.match.path, pipeline.match.host)
+        route = pipeline.match.route(pipeline.title)
         yield Plan(pipeline.title, handlers, target, (route,), origin, f"$.pipelines[{index}]")
 
 
@@ -156,7 +159,7 @@ def contradictions(
         broken: Plugins that are there and cannot be used, which is told already: what they offer is not known.
     """
     declared = handlers_of(contents)
-    paths: dict[tuple[str, str], Plan] = {}
+    routed: list[tuple[Route, Plan]] = []
     names: dict[str, Plan] = {}
     for plan in plans:
         for index, handler in enumerate(plan.handlers):
@@ -169,10 +172,20 @@ def contradictions(
             other = names[plan.name]
             yield Problem(f"pipeline {plan.name} is named already at {other.file}: {other.path}", plan.file, plan.path)
         for route in plan.routes:
-            there = paths.setdefault((route.host, route.path), plan)
-            if there is not plan:
-                message = f"{route.host}{route.path} leads to {there.name} already ({there.file}: {there.path})"
-                yield Problem(f"{message}; mount one of them elsewhere in [plugins]", plan.file, plan.path)
+            yield from _ambiguities(route, plan, routed)
+            routed.append((route, plan))
+
+
+def _ambiguities(route: Route, plan: Plan, routed: Iterable[tuple[Route, Plan]]) -> Iterator[Problem]:
+    """Name every route of another pipeline that can take the same requests, when neither is more specific."""
+    for other, there in routed:
+        if there is not plan and ambiguous(route, other):
+            message = f"{overlap(route, other)} {there.name} already ({there.file}: {there.path})"
+            yield Problem(f"{message}; {_remedy(plan, there)}", plan.file, plan.path)
+
+
+def _remedy(*plans: Plan) -> str:
+    return "mount one of them elsewhere in [plugins]" if any(plan.owner for plan in plans) else "let one say more"
 
 
 def _target_problems(plan: Plan, contents: Contents, has_app: bool, broken: Set[str]) -> Iterator[Problem]:

@@ -54,4 +54,4 @@ def lines(explanation: Explanation, now: float) -> Iterator[str]:
     if explanation.listen:
         yield f"  at {', '.join(explanation.listen)}"
     for route in explanation.routes:
-        yield f"  route {route.host}{route.path} -> pipeline {route.pipeline}"
+        yield f"  route {route} -> pipeline {route.pipeline}"

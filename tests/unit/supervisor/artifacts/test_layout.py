@@ -103,6 +103,22 @@ def test_two_equal_mounts_are_refused_naming_both() -> None:
     )
 
 
+def test_a_mount_and_a_pipeline_that_take_the_same_requests_are_refused_unless_one_says_more() -> None:
+    there = contents(content("pricing", QUOTE))
+    [problem] = problems(settings(Pipeline(PipelineMatch("/prices"))), there)
+    assert problem.startswith("plugins/pricing/plugin.toml: $.services.quote.mount: /prices leads to /prices already")
+    assert "(changeover.toml: $.pipelines[0])" in problem
+    for match in (PipelineMatch("/prices/*"), PipelineMatch("/prices", method="POST")):
+        assert problems(settings(Pipeline(match)), there) == []
+
+
+def test_a_match_becomes_a_route() -> None:
+    match = PipelineMatch("/a", "*.a.example", "POST", {"X-Tenant": "b"})
+    [plan] = lay_out(settings(Pipeline(match)), {}).plans
+    assert plan.name == "POST *.a.example/a x-tenant=b"
+    assert plan.routes == (Route(plan.name, "/a", "*.a.example", False, ("POST",), (("x-tenant", "b"),)),)
+
+
 def test_what_a_pipeline_names_and_is_not_there_is_told_with_a_suggestion() -> None:
     there = contents(content("pricing", HANDLERS))
     configured = settings(Pipeline(handlers=("pricing:frist", "prizing:x"), service="pricing:quote"))

@@ -7,7 +7,7 @@ are unchanged keeps its `since`, any other gets the candidate's epoch.
 
 import enum
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Literal
 
 import msgspec
 
@@ -115,7 +115,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
     requires: tuple[UnitRef, ...] = ()
 
 
-class HandlerRef(msgspec.Struct, frozen=True):
+class HandlerRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """A handler in a pipeline, `<plugin id>:<handler name>` to people, or the bare name of a ready-made one.
 
     Attributes:
@@ -127,17 +127,6 @@ class HandlerRef(msgspec.Struct, frozen=True):
     plugin: str
     handler: str
     settings: bytes = b""
-
-    @classmethod
-    def named(cls, name: str, settings: bytes = b"") -> Self:
-        """Read a handler's name as people write it."""
-        plugin, _, handler = name.rpartition(":")
-        return cls(plugin, handler, settings)
-
-    @property
-    def offered(self) -> "HandlerRef":
-        """The handler as it is offered, whatever it is set to."""
-        return HandlerRef(self.plugin, self.handler) if self.settings else self
 
     def __str__(self) -> str:
         return f"{self.plugin}:{self.handler}" if self.plugin else self.handler
