@@ -13,7 +13,7 @@ from changeover.supervisor.config.handlers import ref_of
 from changeover.supervisor.config.matches import overlap
 from changeover.supervisor.config.settings import Settings
 from changeover.workers.plugins.manifest import Handler
-from changeover.workers.plugins.order import arranged, disorder
+from changeover.workers.plugins.order import arranged, disorder, unordered
 from changeover.workers.protocol.document import below, nearest
 from changeover.workers.protocol.matching import ambiguous
 from changeover.workers.protocol.refusal import Fault
@@ -104,10 +104,20 @@ def _mounted(
             message = f"{' after '.join(str(handler) for handler in error.args[1])}: none can come first"
             problems.append(Problem(message, content.file, "$.handlers", Fault.CONTRACT, manifest.id))
             return
+        if loose := [_loose(first, second, declared[first]) for first, second in unordered(declared)]:
+            problems += (Problem(each, content.file, "$.handlers", Fault.CONTRACT, manifest.id) for each in loose)
+            return
         route = Route(target.name, mount, mounted=True)
         file, path = (origin, "$.plugins") if name in overridden else (content.file, below("$.services", name))
         at = below(path, manifest.id) if name in overridden else path
         yield Plan(target.name, handlers, target, (route,), file, f"{at}.mount")
+
+
+def _loose(first: HandlerRef, second: HandlerRef, declared: Handler) -> str:
+    pair = f"{first} and {second} are both {declared.direction.value} and of phase {declared.phase.value}"
+    return (
+        f"{pair}, and nothing orders them: let one declare `after` or `before` the other, or list both in [[pipelines]]"
+    )
 
 
 def _overrides(content: Content, settings: Settings, origin: str, problems: list[Problem]) -> dict[str, str]:

@@ -153,6 +153,17 @@ def test_handlers_of_one_plugin_that_contradict_each_other_are_refused() -> None
     assert "none can come first" in problem
 
 
+def test_handlers_of_a_mount_whose_order_nobody_says_are_refused_until_somebody_lists_them() -> None:
+    there = contents(content("pricing", '[handlers]\na = "inbound"\nb = "inbound"\n' + QUOTE))
+    [problem] = problems(settings(), there)
+    assert problem == (
+        "plugins/pricing/plugin.toml: $.handlers: pricing:a and pricing:b are both inbound and of phase app, and"
+        " nothing orders them: let one declare `after` or `before` the other, or list both in [[pipelines]]"
+    )
+    listed = Pipeline(PipelineMatch("/x"), ("pricing:b", "pricing:a"), "pricing:quote")
+    assert problems(settings(listed), there) == []
+
+
 def test_what_has_no_effect_is_told() -> None:
     there = contents(content("pricing", HANDLERS + '[services]\nquote = "pricing:Quote"\n'))
     configured = settings(Pipeline(handlers=("pricing:guard",)), pricng=Plugin())
