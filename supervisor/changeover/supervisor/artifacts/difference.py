@@ -29,6 +29,7 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
         *_interpreter(before.interpreter, candidate.interpreter),
         *_plugins(before, candidate, count_files),
         *_pipelines(before, candidate),
+        *_edited(before, candidate),
         *_routes(before, candidate),
         *_addresses(before, candidate),
     ]
@@ -78,6 +79,13 @@ def _pipelines(before: Snapshot, after: Snapshot) -> Iterator[str]:
             moved.append(f"-> {other.target or 'nothing'}")
         if gone or come or moved:
             yield f"pipeline {name}: {', '.join(gone + come + moved)}"
+
+
+def _edited(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    old = _of_kind(before)
+    for name, new in _of_kind(after).items():
+        if new.written and not (name in old and old[name].written):
+            yield f"pipeline {name} is edited, and not as its file says"
 
 
 def _of_kind(snapshot: Snapshot) -> dict[str, PipelineSpec]:

@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
         routes: What leads to it.
         file: Where it is written, for messages.
         path: Where in that file.
+        written: What the files said of it when it was edited (see `editing`); empty for as they say.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     file: str = ""
     path: str = ""
+    written: str = ""
 
     @property
     def owner(self) -> str:
@@ -154,7 +156,8 @@ def plans_of(snapshot: Snapshot) -> Iterator[Plan]:
     for unit in snapshot.units:
         if isinstance(unit, PipelineSpec):
             name = unit.key.ref.name
-            yield Plan(name, unit.handlers, unit.target, tuple(routes[name]), f"epoch {snapshot.epoch}", name)
+            file, written = f"epoch {snapshot.epoch}", unit.written
+            yield Plan(name, unit.handlers, unit.target, tuple(routes[name]), file, name, written)
 
 
 def contradictions(
@@ -227,6 +230,12 @@ def handlers_of(contents: Contents) -> dict[HandlerRef, Handler]:
         for plugin, content in contents.items()
         for name, handler in content.manifest.handlers.items()
     }
+
+
+def declared_of(handlers: Iterable[HandlerRef], contents: Contents) -> dict[HandlerRef, Handler]:
+    """What is known of some handlers; those that nobody offers are left out."""
+    offered = handlers_of(contents)
+    return {handler: offered[handler] for handler in handlers if handler in offered}
 
 
 def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Iterator[str]:
