@@ -48,6 +48,7 @@ from changeover.supervisor.unanswerable import (
     NoRoom,
     Stopping,
     UnknownEpoch,
+    UnknownPipeline,
     UnknownSlot,
     UpgradeRefused,
     WorkerSilent,
@@ -56,7 +57,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
-from changeover.workers.protocol.snapshot import Interpreter
+from changeover.workers.protocol.snapshot import HandlerRef, Interpreter, PipelineSpec, UnitKey, UnitKind, UnitRef
 
 ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
 SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
@@ -240,6 +241,12 @@ class FakeControl:
         if slot in self.silent:
             raise WorkerSilent(slot, 5.0)
         return RegistryView(slot, 4121 + slot, slot + 1, Registry(self.epoch, handlers={"/": ("pricing:discount",)}))
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        if name != "shop.example/api":
+            raise UnknownPipeline(name, ["shop.example/api"])
+        key = UnitKey(UnitRef(UnitKind.PIPELINE, name), f"digest of {self.epoch}", self.epoch)
+        return PipelineSpec(key, (HandlerRef("pricing", "discount"),), written="before")
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         if not await asyncio.to_thread(self.settling.wait, 10):

@@ -35,6 +35,7 @@ from changeover.supervisor.unanswerable import (
     SlotEmpty,
     Stopping,
     UnknownEpoch,
+    UnknownPipeline,
     UnknownSlot,
     UpgradeRefused,
     WorkerSilent,
@@ -43,6 +44,7 @@ from changeover.supervisor.views import (
     STOPPING,
     alarms,
     blindness,
+    edited,
     failed_upgrade,
     journal_state,
     plugin_views,
@@ -52,7 +54,7 @@ from changeover.supervisor.views import (
     tried_again,
 )
 from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
-from changeover.workers.protocol.snapshot import OWN, PluginSpec, UnitSpec
+from changeover.workers.protocol.snapshot import OWN, PipelineSpec, PluginSpec, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
@@ -152,6 +154,7 @@ class Desk:
             refused=told.refused,
             journal=journal_state(overview),
             held=tuple(sorted(set(map(str, overview.held)))),
+            edited=edited(overview),
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
@@ -216,6 +219,14 @@ class Desk:
         if not isinstance(answer, TellRegistry):
             raise WorkerSilent(slot, ANSWER)
         return RegistryView(slot, pictures[slot].pid, answer.worker.incarnation, answer.registry)
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """See `Control`."""
+        units = () if (committed := self._picture().committed) is None else committed.units
+        pipelines = {unit.key.ref.name: unit for unit in units if isinstance(unit, PipelineSpec)}
+        if name not in pipelines:
+            raise UnknownPipeline(name, sorted(pipelines))
+        return pipelines[name]
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         """See `Control`."""
@@ -287,4 +298,7 @@ def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
 
 def _unit_line(unit: UnitSpec) -> UnitLine:
     key = unit.key
-    return UnitLine(str(key.ref), unit.version if isinstance(unit, PluginSpec) else "", key.digest, key.since)
+    version = unit.version if isinstance(unit, PluginSpec) else ""
+    handlers = tuple(map(str, unit.handlers)) if isinstance(unit, PipelineSpec) else ()
+    edited = isinstance(unit, PipelineSpec) and unit.written != ""
+    return UnitLine(str(key.ref), version, key.digest, key.since, handlers, edited)

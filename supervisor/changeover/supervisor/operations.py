@@ -8,6 +8,7 @@ from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.telemetry.stream import Told
+from changeover.workers.protocol.snapshot import PipelineSpec
 
 OnProgress = Callable[[Told], None]
 
@@ -58,6 +59,14 @@ class Control(Protocol):
             UnknownSlot: There is no such slot.
             SlotEmpty: The slot has no serving worker.
             WorkerSilent: It did not answer in time.
+        """
+        ...
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """A pipeline of the committed generation.
+
+        Raises:
+            UnknownPipeline: There is none of that name.
         """
         ...
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from changeover.supervisor.control import HistoryLine, Milestone, SlotView
+from changeover.supervisor.core.edits import Add, Remove, Replace
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Outcome, SilentWorkers, Strategy
 from changeover.supervisor.telemetry.stream import Told
@@ -57,6 +58,22 @@ class RollbackBody(Body, frozen=True):
     until: Milestone = Milestone.ACTIVE
 
 
+class HandlersBody(Body, frozen=True):
+    """A wish to edit the handlers of a pipeline that serves, without a file.
+
+    Attributes:
+        edits: What to do, in order; all of it or nothing.
+        label: The operator's words for it.
+        dry_run: Check and compare only.
+        until: How far to wait after the commit.
+    """
+
+    edits: tuple[Add | Remove | Replace, ...]
+    label: str = ""
+    dry_run: bool = False
+    until: Milestone = Milestone.ACTIVE
+
+
 class ScaleBody(Body, frozen=True):
     """A wish for another number of workers.
 
@@ -99,6 +116,24 @@ class CutoverAnswer(msgspec.Struct, frozen=True):
 
     outcome: Outcome
     reached: Milestone | None
+
+
+class PipelineAnswer(msgspec.Struct, frozen=True):
+    """One pipeline of the committed generation.
+
+    Attributes:
+        id: Its name.
+        digest: SHA-256 over what it is made of, hexadecimal: its `ETag`.
+        since: The epoch that introduced it as it is.
+        handlers: In request order.
+        edited: Whether it was edited, and serves not as its file says.
+    """
+
+    id: str
+    digest: str
+    since: int
+    handlers: tuple[str, ...] = ()
+    edited: bool = False
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Written
 from changeover.supervisor.core.holding import pipeline_content
 from changeover.supervisor.core.outcome import ScanRefused
 from changeover.workers.protocol.document import nearest
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKind, UnitRef
 
 
 def edit(wanted: PipelineEdit, label: str, epoch: int, current: Snapshot, store: Path) -> Snapshot | ScanRefused:
@@ -41,7 +41,11 @@ def edit(wanted: PipelineEdit, label: str, epoch: int, current: Snapshot, store:
     plan = plans.get(wanted.pipeline)
     if plan is None:
         unknown = f"there is no pipeline {wanted.pipeline}{nearest(wanted.pipeline, plans)}"
-        return ScanRefused(refusals([Problem(f"{unknown}; epoch {epoch} has: {', '.join(sorted(plans)) or 'none'}")]))
+        return ScanRefused(refusals([Problem(f"{unknown}; there are: {', '.join(sorted(plans)) or 'none'}")]))
+    digest = next(unit.key.digest for unit in current.units if unit.key.ref == UnitRef(UnitKind.PIPELINE, plan.name))
+    if wanted.if_digest not in ("", digest):
+        changed = f"pipeline {plan.name} is not what was to be edited any more: look at it, then ask again"
+        return ScanRefused(refusals([Problem(changed)]))
     made = _edited(plan, wanted, contents)
     if not isinstance(made, Plan):
         return ScanRefused(refusals([made]))
@@ -78,29 +82,31 @@ def _mistake(written: Written) -> str | None:
     return None
 
 
-def with_edits(layout: Layout, current: Snapshot | None) -> tuple[Layout, tuple[str, ...], tuple[str, ...]]:
+def with_edits(layout: Layout, current: Snapshot | None) -> Layout:
     """Leave every pipeline as it was edited whose files say what they said then.
 
     Args:
-        layout: What is wanted; pipelines that stay as they serve are in it as they serve.
+        layout: What is wanted.
         current: What is served; None when nothing is.
-
-    Returns:
-        What comes of it; the edits that are kept, and those that are dropped, for people.
     """
-    there = {plan.name: plan for plan in plans_of(current) if plan.written} if current else {}
-    plans, kept = [], []
-    for plan in layout.plans:
-        before = there.get(plan.name)
-        if before is not None and before.written in (plan.written, _content(plan)):
-            kept.append(f"kept: pipeline {plan.name} as it was edited, not as its file says")
-            plans.append(there.pop(plan.name))
-        else:
-            plans.append(plan)
-    dropped = tuple(
-        f"dropped: the edit of pipeline {name}, of which its file says something else now" for name in there
+    there = _edits(current)
+    plans = (
+        there[plan.name] if plan.name in there and there[plan.name].written == _content(plan) else plan
+        for plan in layout.plans
     )
-    return msgspec.structs.replace(layout, plans=tuple(plans)), tuple(kept), dropped
+    return msgspec.structs.replace(layout, plans=tuple(plans))
+
+
+def kept_and_dropped(layout: Layout, current: Snapshot | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say which edits of what is served are still there, and which are not, for people."""
+    left = {plan.name for plan in layout.plans if plan.written}
+    kept = tuple(f"kept: pipeline {name} as it was edited, not as its file says" for name in sorted(left))
+    gone = sorted(_edits(current).keys() - left)
+    return kept, tuple(f"dropped: the edit of pipeline {name}, whose file says something else now" for name in gone)
+
+
+def _edits(current: Snapshot | None) -> dict[str, Plan]:
+    return {plan.name: plan for plan in plans_of(current) if plan.written} if current else {}
 
 
 def _content(plan: Plan) -> str:

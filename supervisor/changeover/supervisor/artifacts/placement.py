@@ -58,9 +58,8 @@ def _place(handlers: Handlers, new: HandlerRef, step: Add, declared: Declared) -
     if step.at is None:
         return _only_place(handlers, new, declared)
     if not 0 <= step.at <= len(handlers):
-        raise Misplaced(
-            "at", f"there is no place {step.at}: this pipeline has {len(handlers)} handlers, counted from 0"
-        )
+        counted = f"places are counted from 0, and {len(handlers)} is the last"
+        raise Misplaced("at", f"there is no place {step.at}: {counted}")
     return step.at
 
 

@@ -10,7 +10,7 @@ from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
-from changeover.supervisor.artifacts.editing import edit, with_edits
+from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
@@ -137,7 +137,7 @@ class Scanner:
         reach = Reach(request, settings, current)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
-        layout, kept, dropped = with_edits(layout, current)
+        kept, dropped = kept_and_dropped(layout, current)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         addresses = choose(settings.bind, request, reach, current, past.held)
@@ -170,7 +170,7 @@ class Scanner:
         held: frozenset[Held],
     ) -> tuple[Layout, tuple[str, ...]]:
         """The candidate's pipelines, and everything of the disk that is held."""
-        layout = lay_out(settings, selected.contents, origin)
+        layout = with_edits(lay_out(settings, selected.contents, origin), current)
         if reach.limited and current is not None:
             layout = within(reach, layout, current)
         layout, not_taken = without_held(layout, held, selected.contents, current)

@@ -1,4 +1,4 @@
-"""What can be done to the handlers of a pipeline that serves, without a file."""
+"""What can be done to the handlers of a pipeline that serves, without a file. `op` tells the steps apart."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class Edit(msgspec.Struct, frozen=True, tag_field="op", forbid_unknown_fields=Tr
 
 
 class Add(Edit, frozen=True, tag="add"):
-    """Put a handler in: at one place that is said, or where its phase and what handlers declare leave only one.
+    """`"op": "add"`: put a handler in, at a place that is said, or at the only one that its phase and `after` leave.
 
     Attributes:
         handler: What to add: a name, or a table with `use` and settings.
@@ -29,7 +29,7 @@ class Add(Edit, frozen=True, tag="add"):
 
 
 class Remove(Edit, frozen=True, tag="remove"):
-    """Take a handler out.
+    """`"op": "remove"`: take a handler out.
 
     Attributes:
         handler: Its name.
@@ -39,7 +39,7 @@ class Remove(Edit, frozen=True, tag="remove"):
 
 
 class Replace(Edit, frozen=True, tag="replace"):
-    """Put a handler in the place of another, or give it other settings.
+    """`"op": "replace"`: put a handler in the place of another, or give it other settings.
 
     Attributes:
         handler: The name of the one that is there.
@@ -56,7 +56,9 @@ class PipelineEdit(msgspec.Struct, frozen=True):
     Attributes:
         pipeline: Its name.
         steps: In order; each sees what those before it did.
+        if_digest: The digest that the pipeline must have; empty for any.
     """
 
     pipeline: str
     steps: tuple[Add | Remove | Replace, ...]
+    if_digest: str = ""
