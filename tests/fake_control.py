@@ -106,6 +106,8 @@ class FakeControl:
         upgrades: Who asked for an upgrade, and by which interpreter.
         upgrade_refused: Why the next upgrade is refused.
         fell_back: Why it went back.
+        edited: Pipelines that were edited.
+        outrunning: Whether somebody else is quicker than the next cutover.
     """
 
     def __init__(self) -> None:
@@ -134,11 +136,16 @@ class FakeControl:
         self.upgrades: list[tuple[Origin, str]] = []
         self.upgrade_refused = ""
         self.fell_back = ""
+        self.edited: tuple[str, ...] = ()
+        self.outrunning = False
 
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         if self.stopped is not None:
             raise Stopping
         self.requests.append(request)
+        if self.outrunning:
+            self.outrunning, self.epoch = False, self.epoch + 1
+            return Refused(self.epoch, DURATIONS, "somebody was quicker")
         with self.teller.stream.heard_by(on_progress):
             return await self._cut_over(request)
 
@@ -187,6 +194,7 @@ class FakeControl:
             interpreter=Interpreter("/srv/shop/venv/bin/python", "3.12.1"),
             plugins=(PluginView("pricing", "1.5.0", 7),),
             held=self.held,
+            edited=self.edited,
             automatic=("on-change",),
             quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
