@@ -187,14 +187,14 @@ async def test_edits_under_load_fail_nothing_and_every_answer_is_of_one_epoch(sh
 
 
 async def test_an_edit_needs_the_content_that_it_is_made_for(shop: Shop) -> None:
-    add = {"op": "add", "handler": "shop:stamp"}
+    add = {"op": "add", "handler": "shop:stamp", "at": 0}
     async with shop.serving() as server:
         before = await shop.etag()
         status, _, answer = await shop.ask("PATCH", "/v1/pipelines/shop/handlers", {"edits": [add]})
         assert (status, answer["type"]) == (428, "precondition-missing")
         assert before in answer["detail"]
         assert (await shop.patch(add, etag='"another"'))[0] == 412
-        sign = {"op": "add", "handler": "shop:sign"}
+        sign = {"op": "add", "handler": "shop:sign", "at": 0}
         answers = await asyncio.gather(*(shop.patch(edit, etag=before) for edit in (add, sign, add, sign)))
         assert sorted(status for status, _ in answers) == [200, 412, 412, 412]
         assert [answer["type"] for status, answer in answers if status == 412] == ["pipeline-changed"] * 3
