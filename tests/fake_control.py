@@ -67,7 +67,15 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
-from changeover.workers.protocol.snapshot import Interpreter, Route
+from changeover.workers.protocol.snapshot import (
+    HandlerRef,
+    Interpreter,
+    PipelineSpec,
+    Route,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+)
 
 ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
 SUMMARY = ("pricing 1.4.0 -> 1.5.0", "app unchanged")
@@ -101,7 +109,7 @@ SHOP = PipelineView(
     7,
     (Route("shop", "/", "shop.example"),),
     (
-        HandlerView("request-id", "inbound, outbound", "transport", settings='{"trust": true}'),
+        HandlerView("request-id", "inbound, outbound", "security", owner="changeover", settings='{"trust": true}'),
         HandlerView(
             "pricing:discount",
             "inbound",
@@ -117,6 +125,10 @@ SHOP = PipelineView(
     {"http": 9, "websocket": 1},
     PipelineCounts({"shop.example/": 1240}, {"2xx": 1237, "5xx": 3}),
 )
+
+
+API = "shop.example/api"
+"""The pipeline that was edited; what it is made of changes with the epoch."""
 
 
 class FakeControl:
@@ -140,6 +152,8 @@ class FakeControl:
         upgrades: Who asked for an upgrade, and by which interpreter.
         upgrade_refused: Why the next upgrade is refused.
         fell_back: Why it went back.
+        edited: Pipelines that were edited.
+        outrunning: Whether somebody else is quicker than the next cutover.
     """
 
     def __init__(self) -> None:
@@ -168,11 +182,16 @@ class FakeControl:
         self.upgrades: list[tuple[Origin, str]] = []
         self.upgrade_refused = ""
         self.fell_back = ""
+        self.edited: tuple[str, ...] = ()
+        self.outrunning = False
 
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         if self.stopped is not None:
             raise Stopping
         self.requests.append(request)
+        if self.outrunning:
+            self.outrunning, self.epoch = False, self.epoch + 1
+            return Refused(self.epoch, DURATIONS, "somebody was quicker")
         with self.teller.stream.heard_by(on_progress):
             return await self._cut_over(request)
 
@@ -221,6 +240,7 @@ class FakeControl:
             interpreter=Interpreter("/srv/shop/venv/bin/python", "3.12.1"),
             plugins=(PluginView("pricing", "1.5.0", 7),),
             held=self.held,
+            edited=self.edited,
             automatic=("on-change",),
             quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
@@ -280,21 +300,33 @@ class FakeControl:
             raise WorkerSilent(slot, 5.0)
         return RegistryView(slot, 4121 + slot, slot + 1, Registry(self.epoch, handlers={"/": ("pricing:discount",)}))
 
+    def pipeline(self, name: str) -> PipelineSpec:
+        if name != API:
+            raise UnknownPipeline(name, [SHOP.id, API])
+        key = UnitKey(UnitRef(UnitKind.PIPELINE, name), f"digest of {self.epoch}", self.epoch)
+        return PipelineSpec(key, (HandlerRef("pricing", "discount"),), written="before")
+
     async def pipelines(self) -> PipelinesView:
-        return PipelinesView(
-            self.epoch, (SHOP,), {"not_found": 7}, {"http/1.1": 31}, {"handler failed": 2}, tuple(sorted(self.silent))
-        )
+        misses, handshakes, events = {"not_found": 7}, {"http/1.1": 31}, {"handler failed": 2}
+        silent = tuple(sorted(self.silent))
+        return PipelinesView(self.epoch, (SHOP, self._api()), misses, handshakes, events, silent)
 
     async def pipeline_registry(self, name: str) -> PipelineRegistryView:
-        if name != SHOP.id:
-            raise UnknownPipeline(name, [SHOP.id])
+        if name not in (SHOP.id, API):
+            raise UnknownPipeline(name, [SHOP.id, API])
         workers = tuple(
             WorkerPipeline(slot, 4121 + slot, slot + 1, self.epoch, counts=PipelineCounts({"/": 310}))
             for slot in range(self.slots)
             if slot not in self.silent
         )
         strange = msgspec.structs.replace(workers[-1], deviation="it is 111111 of epoch 6 and not 9c41ab of epoch 7")
-        return PipelineRegistryView(self.epoch, name, SHOP.digest, (*workers[:-1], strange), tuple(self.silent))
+        digest = SHOP.digest if name == SHOP.id else self._api().digest
+        return PipelineRegistryView(self.epoch, name, digest, (*workers[:-1], strange), tuple(self.silent))
+
+    def _api(self) -> PipelineView:
+        spec = self.pipeline(API)
+        handlers = tuple(HandlerView(str(handler)) for handler in spec.handlers)
+        return PipelineView(API, spec.key.digest, spec.key.since, handlers=handlers, edited=True)
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         if not await asyncio.to_thread(self.settling.wait, 10):

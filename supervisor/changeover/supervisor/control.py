@@ -163,12 +163,16 @@ class UnitLine(msgspec.Struct, frozen=True):
         version: Of a plugin, empty otherwise.
         digest: SHA-256, hexadecimal.
         since: The epoch that introduced this instance.
+        handlers: Of a pipeline, in request order.
+        edited: Whether it is a pipeline that was edited, and not as its file said.
     """
 
     unit: str
     version: str
     digest: str
     since: int
+    handlers: tuple[str, ...] = ()
+    edited: bool = False
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -259,6 +263,7 @@ class StatusView(msgspec.Struct, frozen=True):
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
         held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
+        edited: Pipelines that were edited, and serve not as their files say.
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
         quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
@@ -286,6 +291,7 @@ class StatusView(msgspec.Struct, frozen=True):
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND
     held: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
     automatic: tuple[str, ...] = ()
     quarantine: tuple[QuarantineView, ...] = ()
     leaving: tuple[str, ...] = ()

@@ -53,6 +53,7 @@ from changeover.supervisor.views import (
     STOPPING,
     alarms,
     blindness,
+    edited,
     failed_upgrade,
     journal_state,
     plugin_views,
@@ -62,7 +63,7 @@ from changeover.supervisor.views import (
     tried_again,
 )
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
-from changeover.workers.protocol.snapshot import OWN, PluginSpec, Snapshot, UnitSpec
+from changeover.workers.protocol.snapshot import OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
@@ -165,6 +166,7 @@ class Desk:
             refused=told.refused,
             journal=journal_state(overview),
             held=tuple(sorted(set(map(str, overview.held)))),
+            edited=edited(overview),
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
@@ -227,6 +229,13 @@ class Desk:
         if not isinstance(answer, TellRegistry):
             raise WorkerSilent(slot, ANSWER)
         return RegistryView(slot, pictures[slot].pid, answer.worker.incarnation, answer.registry)
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """See `Control`."""
+        spec = pipeline_spec(_serving(self._picture()), name)
+        if spec is None:
+            raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
+        return spec
 
     async def pipelines(self) -> PipelinesView:
         """See `Control`."""
@@ -336,4 +345,7 @@ def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
 
 def _unit_line(unit: UnitSpec) -> UnitLine:
     key = unit.key
-    return UnitLine(str(key.ref), unit.version if isinstance(unit, PluginSpec) else "", key.digest, key.since)
+    version = unit.version if isinstance(unit, PluginSpec) else ""
+    handlers = tuple(map(str, unit.handlers)) if isinstance(unit, PipelineSpec) else ()
+    edited = isinstance(unit, PipelineSpec) and unit.written != ""
+    return UnitLine(str(key.ref), version, key.digest, key.since, handlers, edited)

@@ -9,6 +9,7 @@ from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
 from changeover.supervisor.telemetry.stream import Told
+from changeover.workers.protocol.snapshot import PipelineSpec
 
 OnProgress = Callable[[Told], None]
 
@@ -59,6 +60,14 @@ class Control(Protocol):
             UnknownSlot: There is no such slot.
             SlotEmpty: The slot has no serving worker.
             WorkerSilent: It did not answer in time.
+        """
+        ...
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """A pipeline of the generation that serves.
+
+        Raises:
+            UnknownPipeline: There is none of that name.
         """
         ...
 

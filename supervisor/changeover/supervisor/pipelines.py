@@ -78,6 +78,7 @@ class PipelineView(msgspec.Struct, frozen=True):
         service: What answers; null for one that answers 503.
         leases: Who holds it now, in all workers that answered: kind -> how many.
         counts: Whatever its version.
+        edited: Whether it was edited, and serves not as its file says.
     """
 
     id: str
@@ -88,6 +89,7 @@ class PipelineView(msgspec.Struct, frozen=True):
     service: ServiceView | None = None
     leases: dict[str, int] = {}
     counts: PipelineCounts = PipelineCounts()
+    edited: bool = False
 
 
 class PipelinesView(msgspec.Struct, frozen=True):
@@ -223,6 +225,7 @@ def _view(
         None if spec.target is None else _service(spec.target, units, counts),
         dict(leases),
         own,
+        spec.written != "",
     )
 
 

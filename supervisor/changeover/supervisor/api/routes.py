@@ -9,8 +9,15 @@ from starlette.responses import Response
 
 from changeover.supervisor import control as views
 from changeover.supervisor.api import bodies, cutovers, peer, server_sent
-from changeover.supervisor.api.problems import EpochPassed, MalformedQuery
+from changeover.supervisor.api.problems import (
+    EpochPassed,
+    MalformedBody,
+    MalformedQuery,
+    PipelineChanged,
+    PreconditionMissing,
+)
 from changeover.supervisor.config.rules import MOST_WORKERS
+from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
 from changeover.supervisor.operations import Control
@@ -130,6 +137,21 @@ async def pipeline_registry(control: Control, request: Request, _: None) -> Resp
     return _json(view, epoch=view.epoch)
 
 
+async def edit(control: Control, request: Request, body: bodies.HandlersBody) -> Response:
+    """Edit the handlers of a pipeline that serves."""
+    name = request.path_params["id"]
+    expected = _digest_expected(control, request, name)
+    if not body.edits:
+        raise MalformedBody("edits is empty: say what to add, remove or replace")
+    wish = CutoverRequest(
+        origin=await peer.origin_of(request, body.label),
+        action=Action.EDIT,
+        edit=PipelineEdit(name, body.edits, expected),
+        dry_run=body.dry_run,
+    )
+    return await cutovers.carry_out(control, request, wish, body.until)
+
+
 async def scale(control: Control, request: Request, body: bodies.ScaleBody) -> Response:
     """Change the number of slots."""
     control.scale(_number(str(body.slots), "slots", 1, MOST_SLOTS))
@@ -232,6 +254,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         PipelineView,
     ),
     Endpoint(
+        "PATCH",
+        "/v1/pipelines/{id:path}/handlers",
+        edit,
+        "Edits the handlers of a pipeline that serves, as a new epoch; outcomes as for cutovers. `If-Match` must say "
+        "which content of it is edited: without it 428, with another than serves 412; `*` is any.",
+        bodies.CutoverAnswer,
+        bodies.HandlersBody,
+        streams=True,
+    ),
+    Endpoint(
         "PUT",
         "/v1/scale",
         scale,
@@ -280,6 +312,17 @@ def _precondition(control: Control, request: Request) -> int | None:
     epoch = control.status().epoch
     if expected != epoch:
         raise EpochPassed(expected, epoch)
+    return expected
+
+
+def _digest_expected(control: Control, request: Request, name: str) -> str:
+    """Read an `If-Match` that must be there; what passes here can still be outrun, so the scan looks once more."""
+    digest, field = control.pipeline(name).key.digest, request.headers.get("if-match")
+    if field is None:
+        raise PreconditionMissing(f'say which content of pipeline {name} is edited: If-Match: "{digest}", or *')
+    expected = "" if field.strip() == "*" else field.strip().removeprefix("W/").strip('"')
+    if expected not in ("", digest):
+        raise PipelineChanged(name)
     return expected
 
 

@@ -63,7 +63,8 @@ def assemble(
         used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers if handler.plugin}
         requires = (*sorted(used, key=str), *((plan.target,) if plan.target else ()))
         handlers = [(str(each), each.settings) if each.settings else str(each) for each in plan.handlers]
-        units[ref] = PipelineSpec(key(ref, requires, handlers, plan.target), plan.handlers, plan.target, requires)
+        made = key(ref, requires, handlers, plan.target)
+        units[ref] = PipelineSpec(made, plan.handlers, plan.target, requires, plan.written)
     return tuple(units.values())
 
 
@@ -138,7 +139,13 @@ def generation_digest(
     units: Iterable[UnitSpec], routes: Iterable[Route], interpreter: Interpreter, listen: Iterable[str] = ()
 ) -> str:
     """SHA-256 over what is served, where, and what executes it, whenever that began; equal digests serve alike."""
-    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes), interpreter, sorted(listen)])
+    return _digest([[_identity(unit) for unit in units], list(routes), interpreter, sorted(listen)])
+
+
+def _identity(unit: UnitSpec) -> list[object]:
+    """A unit in a generation; that a pipeline is edited is part of it, because that decides about the next one."""
+    edited = [unit.written] if isinstance(unit, PipelineSpec) and unit.written else []
+    return [unit.key.ref, unit.key.digest, *edited]
 
 
 def _digest(content: object) -> str:

@@ -31,6 +31,7 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
         *_interpreter(before.interpreter, candidate.interpreter),
         *_plugins(before, candidate, count_files),
         *_pipelines(before, candidate),
+        *_edited(before, candidate),
         *_routes(before, candidate),
         *_addresses(before, candidate),
     ]
@@ -90,6 +91,13 @@ def _handlers(before: tuple[HandlerRef, ...], after: tuple[HandlerRef, ...]) -> 
     yield from (f"{each} is told otherwise" for each in told)
     if not told:
         yield "handlers in another order"
+
+
+def _edited(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    old = _of_kind(before)
+    for name, new in _of_kind(after).items():
+        if new.written and not (name in old and old[name].written):
+            yield f"pipeline {name} is edited, and not as its file says"
 
 
 def _of_kind(snapshot: Snapshot) -> dict[str, PipelineSpec]:

@@ -19,7 +19,6 @@ from changeover.supervisor.pipelines import (
     WorkerPipeline,
 )
 from changeover.supervisor.telemetry.amounts import named, workers
-from changeover.workers.protocol.snapshot import Route
 
 HELP = """Show what requests pass: every pipeline that serves, or one with its handlers and what each worker runs.
 
@@ -78,7 +77,7 @@ def _row(pipeline: PipelineView) -> tuple[str, ...]:
     service = pipeline.service
     return (
         pipeline.id,
-        named([_route(route) for route in pipeline.routes]) or "-",
+        named([str(route) for route in pipeline.routes]) or "-",
         f"{pipeline.counts.hits:,}",
         f"{pipeline.counts.responses.get('5xx', 0):,}",
         "-" if service is None else _readiness(service),
@@ -111,7 +110,9 @@ def one_pipeline(view: PipelineView | None, registry: PipelineRegistryView) -> I
 
 def _meant(view: PipelineView, epoch: int) -> Iterator[str]:
     yield f"pipeline {view.id}   {view.digest[:DIGITS]} since epoch {view.since}; epoch {epoch} serves"
-    yield f"routes   {', '.join(_route(route) for route in view.routes) or 'none'}"
+    if view.edited:
+        yield "edited   not as its file says, until that changes"
+    yield f"routes   {', '.join(map(str, view.routes)) or 'none'}"
     if view.handlers:
         yield from table((HANDLERS, *(_handler(handler) for handler in view.handlers)))
     yield f"answers  {_answers(view.service)}"
@@ -144,10 +145,6 @@ def _answers(service: ServiceView | None) -> str:
 def _worker(view: WorkerPipeline) -> tuple[str, ...]:
     runs = f"! {view.deviation}" if view.deviation else "as meant"
     return (str(view.slot), str(view.pid), str(view.epoch), f"{view.counts.hits:,}", runs)
-
-
-def _route(route: Route) -> str:
-    return f"{route.host}{route.path}"
 
 
 def _counted(title: str, counts: Mapping[str, int]) -> Iterator[str]:

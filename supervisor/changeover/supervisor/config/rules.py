@@ -4,8 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from changeover.supervisor.config import rlimits
-from changeover.supervisor.config.handlers import mistakes as handler_mistakes
+from changeover.supervisor.config import handlers, matches, rlimits
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
@@ -123,29 +122,15 @@ def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:
 
 
 def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...], all: Settings) -> list[Mistake]:
-    found = mount_mistakes(f"{path}.match.path", pipeline.match.path)
-    host = pipeline.match.host
-    if host != host.lower() or "/" in host or re.search(r":\d+$", host):
-        found.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
+    found = matches.mistakes(f"{path}.match", pipeline.match)
     if ":" in pipeline.name or pipeline.name == "app":
         found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
-    found += handler_mistakes(f"{path}.handlers", pipeline.handlers)
+    found += handlers.mistakes(f"{path}.handlers", pipeline.handlers)
     if pipeline.service == "app" and all.app is None:
         found.append(Mistake(f"{path}.service", "there is no application: `[app] target` is missing"))
     elif pipeline.service not in ("", "app") and not _NAMED.fullmatch(pipeline.service):
         found.append(Mistake(f"{path}.service", f"{pipeline.service!r} is neither `app` nor `plugin:service`"))
-    return found + _collisions(path, pipeline, earlier)
-
-
-def _collisions(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...]) -> list[Mistake]:
-    found = []
-    for number, other in enumerate(earlier):
-        if other.match == pipeline.match:
-            where = f"{pipeline.match.host}{pipeline.match.path}"
-            found.append(Mistake(f"{path}.match", f"{where} leads to $.pipelines[{number}] already"))
-        elif other.title == pipeline.title:
-            found.append(Mistake(f"{path}.name", f"{pipeline.title} names $.pipelines[{number}] already"))
-    return found
+    return [*found, *matches.collisions(path, pipeline, earlier)]
 
 
 def warnings(settings: Settings) -> Iterator[Mistake]:

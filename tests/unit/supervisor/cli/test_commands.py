@@ -14,9 +14,12 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
 from changeover.supervisor.core import records
+from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
+
+API = "shop.example/api"
 
 
 class Shell:
@@ -201,6 +204,11 @@ def test_one_pipeline_is_shown_with_its_handlers_and_how_each_worker_runs_it(she
     assert strange.endswith("! it is 111111 of epoch 6 and not 9c41ab of epoch 7")
 
 
+def test_a_pipeline_that_is_edited_is_shown_to_be(shell: Shell) -> None:
+    assert "edited   not as its file says" in shell("pipelines", API).output
+    assert "edited" not in shell("pipelines", "shop").output
+
+
 def test_a_pipeline_that_is_not_there_is_refused_with_those_that_are(shell: Shell) -> None:
     missing = shell("pipelines", "shpo")
     assert missing.exit_code == Exit.REFUSED
@@ -233,6 +241,61 @@ def test_many_things_held_leave_every_line_short_and_explain_names_them_all(shel
     assert shell("history").output.splitlines()[1].endswith(short)
     assert shell("reload").output.splitlines()[0].endswith(short)
     assert "    not taken: prices 1.0.39" in shell("explain", "7").output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "step"),
+    [
+        (("add", API, "pricing:tax"), Add("pricing:tax")),
+        (("add", API, "pricing:tax", "--before", "pricing:x"), Add("pricing:tax", before="pricing:x")),
+        (("add", API, "pricing:tax", "--at", "0"), Add("pricing:tax", at=0)),
+        (
+            ("add", API, "limit", "--set", "limit=200", "--set", "per=30s", "--set", "on=true"),
+            Add({"use": "limit", "limit": 200, "per": "30s", "on": True}),
+        ),
+        (("remove", API, "pricing:tax"), Remove("pricing:tax")),
+        (("replace", API, "pricing:tax", "pricing:vat"), Replace("pricing:tax", "pricing:vat")),
+        (("replace", API, "limit", "limit", "--set", "limit=5"), Replace("limit", {"use": "limit", "limit": 5})),
+    ],
+)
+def test_an_edit_is_asked_for_the_content_that_serves(
+    shell: Shell, typed: tuple[str, ...], step: Add | Remove | Replace
+) -> None:
+    action, *arguments = typed
+    runtime = f"--runtime-dir={shell.runtime}"
+    result = CliRunner().invoke(main, ["handler", action, runtime, *arguments, "--label", "tax"])
+    assert (result.exit_code, "undo: changeover rollback --to 7" in result.output) == (Exit.DONE, True), result.output
+    [request] = shell.control.requests
+    assert request.edit == PipelineEdit(API, (step,), "digest of 7")
+    assert request.origin.label == "tax"
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit", "why"),
+    [
+        (("add", "/api", "x:y"), Exit.REFUSED, "there is no pipeline /api: there are shop, shop.example/api"),
+        (("add", API, "x:y", "--before", "a:b", "--at", "1"), Exit.USAGE, "one of --before, --after and --at"),
+        (("add", API, "x:y", "--set", "limit"), Exit.USAGE, "is no setting; write it like `limit=200`"),
+        (("move", API, "x:y"), Exit.USAGE, "No such command"),
+    ],
+)
+def test_an_edit_that_cannot_be_asked_for_says_why(shell: Shell, typed: tuple[str, ...], exit: Exit, why: str) -> None:
+    action, *arguments = typed
+    result = CliRunner().invoke(main, ["handler", action, f"--runtime-dir={shell.runtime}", *arguments])
+    assert (result.exit_code, why in result.output) == (exit, True), result.output
+    assert shell.control.requests == []
+
+
+def test_an_edit_that_was_outrun_says_so(shell: Shell) -> None:
+    shell.control.outrunning = True
+    result = CliRunner().invoke(main, ["handler", "remove", f"--runtime-dir={shell.runtime}", API, "pricing:discount"])
+    assert (result.exit_code, "look at it, then ask again" in result.output) == (Exit.REFUSED, True)
+
+
+def test_status_names_what_is_edited(shell: Shell) -> None:
+    assert "edited" not in shell("status").output
+    shell.control.edited = (API,)
+    assert f"edited {API} (not as the files say" in shell("status").output
 
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:

@@ -17,7 +17,7 @@ from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import Router, Target
+from changeover.workers.serving.router import ApplicationRouter, Target
 
 UnitSets = Mapping[frozenset[UnitKey], UnitSet]
 
@@ -95,7 +95,7 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         unit_set = made.setdefault(reach[key], UnitSet(reach[key], pipeline.counters))
         targets.append(Target(route, pipeline, unit_set))
     values = {key: unit.value for key, unit in units.items()}
-    return Generation(snapshot, Registry.of(snapshot), Router(targets), MappingProxyType(values))
+    return Generation(snapshot, Registry.of(snapshot), ApplicationRouter(targets), MappingProxyType(values))
 
 
 def _reach(snapshot: Snapshot) -> Iterator[tuple[UnitKey, frozenset[UnitKey]]]:

@@ -140,31 +140,43 @@ class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
         handlers: In request order. Empty is legal.
         target: The service or application that answers; None answers 503 (emptied by removal).
         requires: Every unit named above.
+        written: Digest of what the files said of it when it was edited; empty while it serves as they say.
     """
 
     key: UnitKey
     handlers: tuple[HandlerRef, ...] = ()
     target: UnitRef | None = None
     requires: tuple[UnitRef, ...] = ()
+    written: str = ""
 
 
 UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What leads to a pipeline: the most specific match wins, longest path first.
+    """What leads to a pipeline. The most specific route that takes a request wins; see `matching`.
 
     Attributes:
         pipeline: Name of the pipeline.
-        path: `/prices` matches itself and everything below it; `/` matches everything.
-        host: Exact host name without port, lower case; empty matches every host.
+        path: `/prices` takes itself and everything below it, `/prices/*` what is below it, `=/prices` itself; `/`
+            takes everything.
+        host: Host name without port, lower case, or `*.shop.example` for every name below a domain; empty takes
+            every host.
         mounted: Whether `path` is stripped and becomes the application's root path.
+        methods: Methods that it takes, sorted; empty takes every method.
+        headers: Header fields, name in lower case and value, that it takes requests with; sorted.
     """
 
     pipeline: str
     path: str = "/"
     host: str = ""
     mounted: bool = False
+    methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        fields = (f"{name}={value}" for name, value in self.headers)
+        return " ".join((*((",".join(self.methods),) if self.methods else ()), f"{self.host}{self.path}", *fields))
 
 
 class Interpreter(msgspec.Struct, frozen=True):
@@ -262,7 +274,7 @@ class Snapshot(msgspec.Struct, frozen=True):
             seen.add(unit.key.ref)
         for route in self.routes:
             if UnitRef(UnitKind.PIPELINE, route.pipeline) not in seen:
-                yield f"route {route.host}{route.path} leads to pipeline {route.pipeline}, which does not exist"
+                yield f"route {route} leads to pipeline {route.pipeline}, which does not exist"
 
 
 EMPTY = Snapshot(epoch=0, digest="")

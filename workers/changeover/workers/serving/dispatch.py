@@ -4,12 +4,13 @@ import contextvars
 from time import monotonic_ns
 from typing import Protocol
 
-from changeover.workers.serving.contract import CallContext, Response
+from changeover.workers.serving import unrouted
+from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.lease import LeaseKind, current_lease
 from changeover.workers.serving.reply import Reply
-from changeover.workers.serving.router import Miss, Router
+from changeover.workers.serving.router import ApplicationRouter, Mismatch
 
 
 class Generation(Protocol):
@@ -20,7 +21,7 @@ class Generation(Protocol):
         """The number it goes by."""
 
     @property
-    def router(self) -> Router:
+    def router(self) -> ApplicationRouter:
         """Leads requests to pipelines."""
 
 
@@ -32,10 +33,6 @@ class Admission(Protocol):
 
 
 _HTTP = LeaseKind.HTTP  # looking a member up costs at every request
-_PROBLEMS = {
-    Miss.NOT_FOUND: Response.problem(404, "Not found", Miss.NOT_FOUND.value),
-    Miss.EMPTY: Response.problem(503, "Nothing serves yet", Miss.EMPTY.value),
-}
 
 
 class LiveDispatcher:
@@ -73,9 +70,9 @@ class LiveDispatcher:
         epoch, request = generation.epoch, exchange.request
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
         target = generation.router.match(request)
-        if isinstance(target, Miss):
-            self._counters.note_miss(target.name.lower())
-            Reply(exchange, stamp).send_problem(_PROBLEMS[target])
+        if isinstance(target, Mismatch):
+            self._counters.note_miss(target.outcome.name.lower())
+            Reply(exchange, stamp).send_problem(unrouted.response(target))
             return True
         target.counter.hits += 1
         lease = target.unit_set.lease(_HTTP, epoch, request.path, started)
