@@ -7,7 +7,9 @@ from changeover.workers.plugins.api import (
     PluginVersion,
     Resource,
     ResourceUnusable,
+    WsgiService,
     asgi,
+    wsgi,
 )
 from changeover.workers.serving.contract import (
     BodyInvalid,
@@ -41,9 +43,11 @@ __all__ = [
     "ResourceUnusable",
     "Response",
     "Service",
+    "WsgiService",
     "around",
     "asgi",
     "inbound",
     "outbound",
     "service",
+    "wsgi",
 ]

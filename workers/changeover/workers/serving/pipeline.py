@@ -19,11 +19,14 @@ from changeover.workers.serving.contract import CallContext, Request, Response, 
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
 from changeover.workers.serving.reply import Progress, Reply
+from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_call import WsgiCall
 
-Answering = Service | ServiceFunction | Application | None
+Answering = Service | ServiceFunction | Application | WsgiApplication | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
 _Respond = Callable[[Request, CallContext], Awaitable[Response]]
+_MakeCall = Callable[..., AsgiCall | WsgiCall]
 
 
 class Pipeline:
@@ -42,7 +45,17 @@ class Pipeline:
         target: What answers.
     """
 
-    __slots__ = ("_application", "_respond", "_task_name", "around", "inbound", "name", "outbound", "target")
+    __slots__ = (
+        "_application",
+        "_make_call",
+        "_respond",
+        "_task_name",
+        "around",
+        "inbound",
+        "name",
+        "outbound",
+        "target",
+    )
 
     def __init__(self, name: str, handlers: Sequence[Handler] = (), target: Answering = None) -> None:
         self.name = name
@@ -51,7 +64,9 @@ class Pipeline:
         self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
         self.around = _of_kind(handlers, HandlerKind.AROUND)
         self._respond = _fold(self.around, _answering(target))
-        self._application = target if isinstance(target, Application) and not self.around else None
+        application = target if isinstance(target, Application | WsgiApplication) else None
+        self._application = application if not self.around else None
+        self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
         self._task_name = f"changeover: {name}"
 
     def serve(
@@ -66,7 +81,7 @@ class Pipeline:
             stamp: Header fields added to whatever is sent.
         """
         if self._application is not None and not self.inbound and not self.outbound:
-            run = AsgiCall(self._application, exchange.request, exchange, call, stamp).run()
+            run = self._make_call(self._application, exchange.request, exchange, call, stamp).run()
         else:
             run = self._run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less.
@@ -94,7 +109,7 @@ class Pipeline:
             if response is None and self._application is not None:
                 reply.hand_over()
                 outbound = self._outbound if self.outbound else None
-                await AsgiCall(self._application, request, exchange, call, stamp, outbound).run()
+                await self._make_call(self._application, request, exchange, call, stamp, outbound).run()
             elif response is not None:
                 await self._outbound(request, response, call)
                 await reply.send(response)
@@ -154,7 +169,7 @@ def _wrapped(handler: Handler, inner: _Respond) -> _Respond:
 def _answering(target: Answering) -> _Respond:
     if target is None:
         return _emptied
-    if isinstance(target, Application):
+    if isinstance(target, Application | WsgiApplication):
         return _application(target)
     return _service(target)
 
@@ -163,7 +178,7 @@ async def _emptied(request: Request, call: CallContext) -> Response:
     return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
 
 
-def _application(application: Application) -> _Respond:
+def _application(application: Application | WsgiApplication) -> _Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         return await bridge.respond(application, request, call)
 
