@@ -9,10 +9,14 @@ from changeover.supervisor.cli import main
 from changeover.supervisor.cli.interface_names import ELSEWHERE
 
 
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop.py").touch()
+    monkeypatch.chdir(tmp_path)
+
+
 def printed(*arguments: str) -> str:
-    with CliRunner().isolated_filesystem():
-        Path("shop.py").touch()
-        result = CliRunner().invoke(main, ["run", "--print-config", *arguments, "shop:app"])
+    result = CliRunner().invoke(main, ["run", "--print-config", *arguments, "shop:app"])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -49,8 +53,6 @@ def test_other_names_are_refused_with_what_to_do(name: str) -> None:
 
 
 def test_a_worker_needs_a_thread() -> None:
-    with CliRunner().isolated_filesystem():
-        Path("shop.py").touch()
-        result = CliRunner().invoke(main, ["run", "--check-config", "--threads", "0", "shop:app"])
+    result = CliRunner().invoke(main, ["run", "--check-config", "--threads", "0", "shop:app"])
     assert result.exit_code == 2
     assert "must be at least 1" in result.output

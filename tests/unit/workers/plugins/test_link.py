@@ -107,7 +107,7 @@ def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> Non
         (
             'entry = "pricing:confused"',
             ApplicationNotLoaded,
-            r"wsgi\(...\) is to be served as WSGI, and looks like ASGI",
+            "to be served as WSGI, and looks like ASGI",
         ),
     ],
 )

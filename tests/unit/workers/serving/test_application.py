@@ -174,7 +174,7 @@ def test_a_factory_that_is_none_is_refused(folder: Path) -> None:
 
 
 def test_frameworks_are_recognised() -> None:
-    from django.core.handlers.wsgi import WSGIHandler
+    from django.core.handlers.wsgi import WSGIHandler  # type: ignore[import-untyped]
     from fastapi import FastAPI
     from flask import Flask
     from starlette.applications import Starlette
