@@ -5,54 +5,36 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from changeover.supervisor.cli import main
-from changeover.supervisor.cli.interface_names import ELSEWHERE
-
-
-@pytest.fixture(autouse=True)
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shop.py").touch()
-    monkeypatch.chdir(tmp_path)
-
-
-def printed(*arguments: str) -> str:
-    result = CliRunner().invoke(main, ["run", "--print-config", *arguments, "shop:app"])
-    assert result.exit_code == 0, result.output
-    return result.output
+from changeover.supervisor.cli.interface_names import ELSEWHERE, NAMES, meant
+from changeover.supervisor.cli.run import command
+from tests.unit.supervisor.cli.test_serving_options import printed
 
 
 @pytest.mark.parametrize(
-    ("name", "interface", "threads"),
+    ("typed", "interface", "threads"),
     [
-        ("auto", "auto", 4),
-        ("asgi", "asgi", 4),
-        ("wsgi", "wsgi", 4),
-        ("sync", "wsgi", 1),
-        ("gthread", "wsgi", 4),
-        ("uvicorn.workers.UvicornWorker", "asgi", 4),
-        ("uvicorn_worker.UvicornWorker", "asgi", 4),
+        ("", "auto", 4),
+        ("-k wsgi", "wsgi", 4),
+        ("--interface asgi", "asgi", 4),
+        ("--worker-class sync", "wsgi", 1),
+        ("-k sync --threads 8", "wsgi", 8),
+        ("-k uvicorn.workers.UvicornWorker", "asgi", 4),
     ],
 )
-@pytest.mark.parametrize("flag", ["-k", "--interface", "--worker-class"])
-def test_a_name_stands_for_an_interface(flag: str, name: str, interface: str, threads: int) -> None:
-    text = printed(flag, name)
-    assert f'interface = "{interface}"' in text
-    assert f"threads = {threads}\n" in text
+def test_a_name_stands_for_an_interface(tmp_path: Path, typed: str, interface: str, threads: int) -> None:
+    app = printed(tmp_path, *typed.split(), "shop:app")["app"]
+    assert (app["interface"], app["threads"]) == (interface, threads)
 
 
-def test_threads_that_are_typed_win() -> None:
-    assert "threads = 8\n" in printed("-k", "sync", "--threads", "8")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_means_one_of_what_can_be_configured(name: str) -> None:
+    interface, *_ = meant(name, None)
+    assert interface.value in ("auto", "asgi", "wsgi")
 
 
 @pytest.mark.parametrize("name", [*ELSEWHERE, "egg:gunicorn#gevent", "mine.Worker"])
 def test_other_names_are_refused_with_what_to_do(name: str) -> None:
-    result = CliRunner().invoke(main, ["run", "-k", name, "shop:app"])
+    result = CliRunner().invoke(command, ["-k", name, "shop:app"])
     hint = ELSEWHERE.get(name.removeprefix("egg:gunicorn#"), "it is auto, asgi or wsgi")
     assert result.exit_code == 2
     assert f"{name} is no interface here: {hint}" in " ".join(result.output.split())
-
-
-def test_a_worker_needs_a_thread() -> None:
-    result = CliRunner().invoke(main, ["run", "--check-config", "--threads", "0", "shop:app"])
-    assert result.exit_code == 2
-    assert "must be at least 1" in result.output
