@@ -210,6 +210,7 @@ async def test_a_thread_that_hangs_costs_its_worker_a_recycle_and_says_where(sto
         "CHANGEOVER_DEADLINES_HEARTBEAT": "200ms",
         "CHANGEOVER_DEADLINES_REQUEST": "2s",
         "CHANGEOVER_DRAIN_HTTP": "3s",
+        "CHANGEOVER_DEADLINES_GRACEFUL": "5s",
     }
     async with story.server(1, app="shop:app", env=settings) as server:
         other, hung = await story.connect(server), await story.connect(server)
