@@ -226,6 +226,19 @@ def test_08_a_plugin_is_tested_in_pytest(take: Take) -> None:
     assert "5 passed" in take("08-testing-a-plugin").python("-m", "pytest", *quiet)
 
 
+async def test_09_a_flask_application_runs_in_threads_beside_plugins(take: Take) -> None:
+    example = take("09-flask")
+    async with example.server() as server:
+        before = (await ask(server, "/")).json
+        assert (before["thread"], before["seen"]) == ("changeover app 0", {"greeting": "hello"})
+        example.edit("plugins/greet.py", '"hello"', '"good day"')
+        assert isinstance(await server.reload(), Committed)
+        assert (await ask(server, "/")).json["seen"] == {"greeting": "good day"}
+        example.edit("app.py", "thread=", "by=")
+        assert isinstance(await server.reload(), Committed)
+        assert (await ask(server, "/")).json["by"] == "changeover app 0"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()))
 def test_every_example_passes_the_type_checker(take: Take, name: str) -> None:

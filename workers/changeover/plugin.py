@@ -7,7 +7,9 @@ from changeover.workers.plugins.api import (
     PluginVersion,
     Resource,
     ResourceUnusable,
+    WsgiService,
     asgi,
+    wsgi,
 )
 from changeover.workers.serving.contract import (
     BodyInvalid,
@@ -49,9 +51,11 @@ __all__ = [
     "ResourceUnusable",
     "Response",
     "Service",
+    "WsgiService",
     "around",
     "asgi",
     "inbound",
     "outbound",
     "service",
+    "wsgi",
 ]

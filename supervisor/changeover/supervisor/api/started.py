@@ -61,7 +61,7 @@ class Server:
     threads; cancelling one gives up the wait, not what was asked for.
 
     Args:
-        app: `module:attribute` of an ASGI application; None serves plugins alone.
+        app: `module:attribute` of an application; None serves plugins alone.
         bind: Addresses (`127.0.0.1:0` lets the kernel choose the port; `addresses` has the one it chose).
         workers: How many worker processes.
         plugins: The folder of plugins.

@@ -12,6 +12,7 @@ from changeover.supervisor.config.settings import App
 from changeover.workers.protocol.snapshot import (
     OWN,
     ApplicationSpec,
+    Interface,
     Interpreter,
     PipelineSpec,
     PluginSpec,
@@ -78,18 +79,19 @@ def application_spec(app: App, artifact: str, distributions: str, epoch: int) ->
         epoch: The generation's epoch.
     """
     ref = UnitRef(UnitKind.APPLICATION, APP)
-    digest = unit_digest(
-        ref, (artifact, distributions, app.target, app.dir, app.factory, app.root_path, app.preload), ()
-    )
+    called = (app.target, app.dir, app.factory, app.interface, app.threads, app.root_path)
+    digest = unit_digest(ref, (artifact, distributions, *called, app.preload), ())
     return ApplicationSpec(
         UnitKey(ref, digest, epoch),
         app.target,
         app.dir,
+        Interface(app.interface),
         factory=app.factory,
         root_path=app.root_path,
         artifact=artifact,
         distributions=distributions,
         preload=app.preload,
+        threads=app.threads,
     )
 
 

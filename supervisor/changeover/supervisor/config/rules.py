@@ -83,6 +83,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     if settings.app:
         target = f"{settings.app.target!r} is no target; write it like `package.module:app`"
         yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target
+        yield "$.app.threads", settings.app.threads >= 1, "must be at least 1"
         root = settings.app.root_path
         yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
 

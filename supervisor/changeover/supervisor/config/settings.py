@@ -19,11 +19,13 @@ class App(msgspec.Struct, frozen=True):
     """The application behind the plugins.
 
     Attributes:
-        target: `module:attribute` of an ASGI application.
+        target: `module:attribute` of an ASGI or WSGI application, or of a service.
         dir: The application's folder, put first on the import path; from the configuration's folder.
         include: Globs below `dir`: a change in these files is new content of the application. Modules among them are
             imported as they were committed, other files are read where they lie.
         factory: Whether `target` is called to make the application.
+        interface: How the application is called: `asgi`, `wsgi`, or as its shape says.
+        threads: Most requests that each worker runs a WSGI application for at the same time, each in a thread.
         root_path: Path under which a proxy mounts the application.
         preload: Whether the application is imported once, before workers are forked. Where that starts threads they
             import it after the fork; `strict` refuses instead.
@@ -34,6 +36,8 @@ class App(msgspec.Struct, frozen=True):
     dir: str = "."
     include: tuple[str, ...] = ("**/*.py",)
     factory: bool = False
+    interface: Literal["auto", "asgi", "wsgi"] = "auto"
+    threads: int = 4
     root_path: str = ""
     preload: Preloading = True
     reload: str = "on-signal"

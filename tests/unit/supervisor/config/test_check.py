@@ -185,6 +185,7 @@ service = "pricing"
         (f"landlock = true\nno_new_privs = false\n{APP}", "$.landlock"),
         (f"{APP}[history]\nkeep = 0\n", "$.history.keep"),
         (f"{APP}[drain]\nmax_resident = 1\n", "$.drain.max_resident"),
+        (f"{APP}threads = 0\n", "$.app.threads"),
         (f'{APP}root_path = "x/"\n', "$.app.root_path"),
         (f'{APP}[plugins.pricing]\nmount = "prices"\n', "$.plugins.pricing.mount"),
         (f'{APP}[plugins.pricing]\nmount = {{ quote = "/x/" }}\n', "$.plugins.pricing.mount.quote"),

@@ -28,14 +28,14 @@ from changeover.workers.protocol.snapshot import (
     UnitRef,
     UnitSpec,
 )
-from changeover.workers.serving.application import load
+from changeover.workers.serving.application import Instance, instance_of, load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
-from changeover.workers.serving.contract import Service
 from changeover.workers.serving.counters import Counters
-from changeover.workers.serving.handlers import Handler, ServiceFunction
+from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.wsgi import WsgiApplication
 
 
 class Missing(ChangeoverError):
@@ -131,7 +131,7 @@ class Others:
             raise Missing(UnitRef(UnitKind.PLUGIN, name))
         return unit.value
 
-    def answering(self, ref: UnitRef | None) -> Service | ServiceFunction | Application | None:
+    def answering(self, ref: UnitRef | None) -> Instance | None:
         """What stands at the end of a pipeline.
 
         Raises:
@@ -174,17 +174,17 @@ class PluginUnit(Unit):
 
 
 class _Answering(Unit):
-    """A unit that may be an application with a lifespan."""
+    """A unit that may be an application with a lifespan, or with threads."""
 
     def __init__(self, key: UnitKey, hooks: Hooks) -> None:
         super().__init__(key)
         self._hooks = hooks
-        self._made: Service | ServiceFunction | Application | None = None
+        self._made: Instance | None = None
         self._work = UnitWork(str(key.ref))
         self._left: tuple[str, ...] = ()
 
     @property
-    def value(self) -> Service | ServiceFunction | Application:
+    def value(self) -> Instance:
         if self._made is None:
             raise AssertionError(f"bug: {self.key} is not prepared")
         return self._made
@@ -207,6 +207,9 @@ class _Answering(Unit):
             except Refused as refused:
                 told = refused.refusal
         self._left = await stop_work(self._work)
+        if isinstance(made, WsgiApplication):
+            await made.pool.close(GRACE)
+            self._left += made.pool.alive()
         return told
 
     async def _lifespan(self, half: Callable[[float], object], site: Site) -> None:
@@ -227,10 +230,12 @@ class ApplicationUnit(_Answering):
     async def prepare(self, others: Others) -> None:
         spec, directory = self._spec, Path(self._spec.directory)
         site = Site(Stage.LOAD, str(self.key.ref), origin=Origin(directory))
-        call = await self._hooks.beside(
-            lambda: load(spec.target, directory=directory, factory=spec.factory), site, self._work
+        found = await self._hooks.beside(
+            lambda: load(spec.target, directory=directory, factory=spec.factory, interface=spec.interface),
+            site,
+            self._work,
         )
-        self._made = Application(self.key.ref.name, call, spec.root_path)
+        self._made = instance_of(found, self.key.ref.name, spec.root_path, spec.threads)
         await self._start(Origin(directory))
 
 

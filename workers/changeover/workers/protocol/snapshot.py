@@ -71,7 +71,12 @@ class PluginSpec(msgspec.Struct, frozen=True, tag="plugin"):
 class Interface(enum.Enum):
     """How an application is called."""
 
+    AUTO = "auto"
+    """As its shape says, when it is imported."""
     ASGI = "asgi"
+    WSGI = "wsgi"
+    NATIVE = "native"
+    """As a service of a plugin."""
 
 
 Preloading = bool | Literal["strict"]
@@ -91,19 +96,21 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
         requires: Units that must be initialised before it.
         artifact: Digest that names its content in the artifact store; empty for one that is imported from disk.
         preload: Whether it is imported once, before workers are forked; `strict` refuses when that starts threads.
+        threads: Most requests that each worker runs it for at the same time, where it is called in threads.
         distributions: Digest that names, in the store, the record of what was installed with it; empty for none.
     """
 
     key: UnitKey
     target: str
     directory: str
-    interface: Interface = Interface.ASGI
+    interface: Interface = Interface.AUTO
     factory: bool = False
     root_path: str = ""
     requires: tuple[UnitRef, ...] = ()
     artifact: str = ""
     distributions: str = ""
     preload: Preloading = True
+    threads: int = 4
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):

@@ -199,21 +199,11 @@ class AsgiCall:
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            response = failure.answer_to(error, self._request, self._call)
-            if self._outbound is not None:
-                await self._shown(self._outbound, response)
-            self._reply(response)
+            self._reply(await failure.shown(error, self._request, self._call, self._outbound))
             return
         failure.report(error, self._request, self._call)
         if phase is _STARTED:
             self._exchange.abort()
-
-    async def _shown(self, outbound: Outbound, response: Response) -> None:
-        """Show outbound handlers a response that words an error; one of them that raises does not see another."""
-        try:
-            await outbound(self._request, response, self._call)
-        except Exception as error:  # noqa: BLE001 - the client gets the first error, the log both
-            failure.report(error, self._request, self._call)
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE

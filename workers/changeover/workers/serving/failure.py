@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from changeover.workers.serving.contract import BodyInvalid, BodyTooLarge, CallContext, NotReady, Request, Response
 from changeover.workers.serving.exchange import Disconnected
@@ -37,6 +38,22 @@ def answer_to(error: BaseException, request: Request, call: CallContext) -> Resp
         return Response.problem(400, "Bad request body", str(error))
     report(error, request, call)
     return Response.problem(500, "Internal server error")
+
+
+async def shown(
+    error: BaseException,
+    request: Request,
+    call: CallContext,
+    outbound: Callable[[Request, Response, CallContext], Awaitable[None]] | None,
+) -> Response:
+    """The response to an application's error, once outbound handlers saw it; one that raises does not see another."""
+    response = answer_to(error, request, call)
+    if outbound is not None:
+        try:
+            await outbound(request, response, call)
+        except Exception as raised:  # noqa: BLE001 - the client gets the first error, the log both
+            report(raised, request, call)
+    return response
 
 
 def report(error: BaseException, request: Request, call: CallContext) -> None:

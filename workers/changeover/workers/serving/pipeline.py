@@ -25,14 +25,17 @@ from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFun
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
+from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_call import WsgiCall
 
-Answering = Service | ServiceFunction | Application | None
+Answering = Service | ServiceFunction | Application | WsgiApplication | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
 
 _Respond = Callable[[Request, CallContext], Awaitable[Response]]
+_MakeCall = Callable[..., AsgiCall | WsgiCall]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Pipeline:
 
     __slots__ = (
         "_application",
+        "_make_call",
         "_plain",
         "_task_name",
         "_timed",
@@ -100,7 +104,9 @@ class Pipeline:
         self._plain = self._chain(handlers, answer)
         self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answer)
         self._until_timed = 1
-        self._application = target if isinstance(target, Application) and not self.around else None
+        application = target if isinstance(target, Application | WsgiApplication) else None
+        self._application = application if not self.around else None
+        self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
         self._task_name = f"changeover: {name}"
 
     def _chain(self, handlers: Sequence[Handler], respond: _Respond) -> _Chain:
@@ -121,7 +127,7 @@ class Pipeline:
             stamp: Header fields added to whatever is sent.
         """
         if self._application is not None and not self.inbound and not self.outbound:
-            run = AsgiCall(self._application, exchange.request, exchange, call, stamp).run()
+            run = self._make_call(self._application, exchange.request, exchange, call, stamp).run()
         else:
             run = self._run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less.
@@ -161,7 +167,7 @@ class Pipeline:
             if response is None and self._application is not None:
                 reply.hand_over()
                 outbound = partial(self._outbound, chain) if self.outbound else None
-                await AsgiCall(self._application, request, exchange, call, stamp, outbound).run()
+                await self._make_call(self._application, request, exchange, call, stamp, outbound).run()
             elif response is not None:
                 await self._outbound(chain, request, response, call)
                 await reply.send(response)
@@ -249,7 +255,7 @@ def _name(target: Answering) -> str:
 def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> _Respond:
     if target is None:
         return _emptied
-    if isinstance(target, Application):
+    if isinstance(target, Application | WsgiApplication):
         return _application(target)
     return _service(target, gauge())
 
@@ -258,7 +264,7 @@ async def _emptied(request: Request, call: CallContext) -> Response:
     return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
 
 
-def _application(application: Application) -> _Respond:
+def _application(application: Application | WsgiApplication) -> _Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         return await bridge.respond(application, request, call)
 
