@@ -34,7 +34,7 @@ HANDLERS = """
   "errors",
   { use = "rate-limit", limit = 8, per = "1h", key = "header:x-key" },
   { use = "body-limit", limit = 1000 },
-  { use = "timeout", after = "1s" },
+  { use = "timeout", after = "2s" },
   { use = "load-shed", not_ready = 100 },
   { use = "retry", first = "5ms" },
   { use = "concurrency-limit", limit = 50 },
