@@ -156,7 +156,7 @@ service = "pricing"
         "changeover.toml: $.workers: 'many' is not a whole number or `auto`",
         "changeover.toml: $.plugins.dri: unknown key; did you mean `dir`?",
         "changeover.toml: $.plugins.pricing.relaod: unknown key; did you mean `reload`?",
-        "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text",
+        "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text or a table",
         "CHANGEOVER_LIMITS_HEAD: $.limits.head: 'many' is not a whole number",
         "--graceful-timeout: $.deadlines.graceful: 'x' is no duration:"
         " write seconds, or a number with ms, s, m, h or d (`30s`)",
@@ -165,7 +165,8 @@ service = "pricing"
         "changeover.toml: $.bind[2]: 'localhost' is no address: host:port, [v6]:port, unix:/path, fd://3 or fd://name",
         "changeover.toml: $.bind[3]: port 70000 is above 65535",
         "changeover.toml: $.pipelines[1].handlers[1]: authz:check stands in this pipeline twice",
-        "changeover.toml: $.pipelines[1].handlers[2]: 'discount' is no handler; write it like `plugin:handler`",
+        "changeover.toml: $.pipelines[1].handlers[2]: there is no ready-made handler 'discount'; "
+        "a plugin's is written like `plugin:handler`",
         "changeover.toml: $.pipelines[1].service: 'pricing' is neither `app` nor `plugin:service`",
     ]
 
@@ -184,6 +185,7 @@ service = "pricing"
         (f"landlock = true\nno_new_privs = false\n{APP}", "$.landlock"),
         (f"{APP}[history]\nkeep = 0\n", "$.history.keep"),
         (f"{APP}[drain]\nmax_resident = 1\n", "$.drain.max_resident"),
+        (f"{APP}threads = 0\n", "$.app.threads"),
         (f'{APP}root_path = "x/"\n', "$.app.root_path"),
         (f'{APP}[plugins.pricing]\nmount = "prices"\n', "$.plugins.pricing.mount"),
         (f'{APP}[plugins.pricing]\nmount = {{ quote = "/x/" }}\n', "$.plugins.pricing.mount.quote"),
