@@ -21,7 +21,9 @@ from changeover.workers.serving.contract import (
     Service,
 )
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
+from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service, websocket
+from changeover.workers.serving.session import WebSocketClosed
+from changeover.workers.serving.websocket import MessageHandler, WebSocket, WebSocketMisused
 
 __all__ = [
     "AsgiService",
@@ -32,6 +34,7 @@ __all__ = [
     "Disconnected",
     "Headers",
     "LoadContext",
+    "MessageHandler",
     "NotAHandler",
     "NotReady",
     "Plugin",
@@ -41,9 +44,13 @@ __all__ = [
     "ResourceUnusable",
     "Response",
     "Service",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketMisused",
     "around",
     "asgi",
     "inbound",
     "outbound",
     "service",
+    "websocket",
 ]

@@ -207,7 +207,7 @@ class Connections:
                 connection.overdue(overdue)
 
     async def stop(self, deadline: float) -> int:
-        """End gracefully: idle connections now, the others with their next response, the rest at the deadline.
+        """End gracefully: idle connections and sessions now, others with their next response, the rest at the deadline.
 
         Args:
             deadline: Seconds from now.
@@ -219,6 +219,9 @@ class Connections:
         until = loop.time() + deadline
         self._initializer.stop()
         await _let_pending_input_in()
+        for connection in self:
+            if not connection.portable:
+                connection.farewell()
         self._finish(Phase.IDLE)
         await self._wait_empty(min(until, loop.time() + SILENT_GRACE))
         self._finish(Phase.NEW)

@@ -13,6 +13,7 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
+from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site, refusal_of
@@ -31,9 +32,7 @@ from changeover.workers.protocol.snapshot import (
 from changeover.workers.serving.application import load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
-from changeover.workers.serving.contract import Service
-from changeover.workers.serving.handlers import ServiceFunction
-from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.pipeline import Answering, Pipeline
 
 
 class Missing(ChangeoverError):
@@ -129,7 +128,7 @@ class Others:
             raise Missing(UnitRef(UnitKind.PLUGIN, name))
         return unit.value
 
-    def answering(self, ref: UnitRef | None) -> Service | ServiceFunction | Application | None:
+    def answering(self, ref: UnitRef | None) -> Answering:
         """What stands at the end of a pipeline.
 
         Raises:
@@ -177,12 +176,12 @@ class _Answering(Unit):
     def __init__(self, key: UnitKey, hooks: Hooks) -> None:
         super().__init__(key)
         self._hooks = hooks
-        self._made: Service | ServiceFunction | Application | None = None
+        self._made: Answering = None
         self._work = UnitWork(str(key.ref))
         self._left: tuple[str, ...] = ()
 
     @property
-    def value(self) -> Service | ServiceFunction | Application:
+    def value(self) -> Offered:
         if self._made is None:
             raise AssertionError(f"bug: {self.key} is not prepared")
         return self._made

@@ -19,11 +19,12 @@ from changeover.workers.serving.contract import CallContext, Request, Response, 
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
 from changeover.workers.serving.reply import Progress, Reply
+from changeover.workers.serving.websocket import MessageService, WebSocketService
 
-Answering = Service | ServiceFunction | Application | None
+Answering = Service | ServiceFunction | Application | WebSocketService | MessageService | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
-_Respond = Callable[[Request, CallContext], Awaitable[Response]]
+Respond = Callable[[Request, CallContext], Awaitable[Response]]
 
 
 class Pipeline:
@@ -71,6 +72,19 @@ class Pipeline:
             run = self._run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less.
         return asyncio.Task(run, loop=asyncio.get_running_loop(), name=self._task_name, context=context)
+
+    async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
+        """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
+        try:
+            response = await self._inbound(request, call)
+            if response is None:
+                response = await _fold(self.around, respond)(request, call)
+        except BaseException as error:
+            if failure.is_ending(error):
+                raise
+            response = failure.answer_to(error, request, call)
+        await self._outbound(request, response, call)
+        return response
 
     async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
         reply = Reply(exchange, stamp, call.lease)
@@ -135,13 +149,13 @@ def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, .
     return tuple(handler for handler in handlers if handler.kind is kind)
 
 
-def _fold(around: Sequence[Handler], respond: _Respond) -> _Respond:
+def _fold(around: Sequence[Handler], respond: Respond) -> Respond:
     for handler in reversed(around):
         respond = _wrapped(handler, respond)
     return respond
 
 
-def _wrapped(handler: Handler, inner: _Respond) -> _Respond:
+def _wrapped(handler: Handler, inner: Respond) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         async def call_next(request: Request) -> Response:
             return await inner(request, call)
@@ -151,11 +165,13 @@ def _wrapped(handler: Handler, inner: _Respond) -> _Respond:
     return respond
 
 
-def _answering(target: Answering) -> _Respond:
+def _answering(target: Answering) -> Respond:
     if target is None:
         return _emptied
     if isinstance(target, Application):
         return _application(target)
+    if isinstance(target, WebSocketService | MessageService):
+        return _unasked
     return _service(target)
 
 
@@ -163,14 +179,20 @@ async def _emptied(request: Request, call: CallContext) -> Response:
     return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
 
 
-def _application(application: Application) -> _Respond:
+async def _unasked(request: Request, call: CallContext) -> Response:
+    response = Response.problem(426, "Upgrade required", "a WebSocket is served here")
+    response.headers["upgrade"] = "websocket"
+    return response
+
+
+def _application(application: Application) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         return await bridge.respond(application, request, call)
 
     return respond
 
 
-def _service(target: Service | ServiceFunction) -> _Respond:
+def _service(target: Service | ServiceFunction) -> Respond:
     ready = target.ready if isinstance(target, Service) else None
     name = f"service {getattr(target, '__qualname__', type(target).__qualname__)}"
 
