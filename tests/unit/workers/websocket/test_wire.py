@@ -76,7 +76,7 @@ async def test_wsproto_agrees_on_compression_and_on_every_frame() -> None:
         assert text == "hello " * 1000
         client.send(BytesMessage(data=b"a", message_finished=False))
         client.send(Ping(payload=b"between"))
-        assert await client.event() == Pong(payload=bytearray(b"between"))
+        assert await client.event() == Pong(payload=b"between")
         client.send(BytesMessage(data=b"b"))
         assert await client.event() == BytesMessage(data=bytearray(b"ab"))
         client.send(CloseConnection(code=4000, reason="enough"))
@@ -300,9 +300,9 @@ async def stopped(server: SpeakingServer, client: websockets.ClientConnection) -
     return client.close_code, client.close_reason
 
 
-async def test_a_stop_says_going_away() -> None:
+async def test_a_stop_says_service_restart_at_once() -> None:
     async with speaking(ECHO) as server, server.connect() as client:
-        assert await stopped(server, client) == (1001, "going away")
+        assert await stopped(server, client) == (1012, "service restart")
 
 
 async def test_a_farewell_says_service_restart() -> None:

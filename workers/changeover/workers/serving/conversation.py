@@ -54,11 +54,11 @@ class Conversation:
 
     async def _converse(self, session: Session) -> None:
         while True:
-            if not session.at_hand:
-                await session.stir()
             self._move_on()
             if session.at_hand:
                 await self._handler.on_message(session.pop())
+            else:
+                await session.stir()
 
     def _made(self, service: MessageService) -> MessageHandler:
         handler = service.make()

@@ -9,13 +9,14 @@ from typing import Protocol
 from changeover.workers.serving.exchange import Disconnected, Dispatcher, Exchange, RawHeaders
 
 WebSocketMessage = str | bytes
+RESTART = "service restart"
+"""The reason beside 1012."""
 
 
 class CloseCode(enum.IntEnum):
     """Why a WebSocket was closed, as far as it is said from here (RFC 6455, section 7.4)."""
 
     DONE = 1000
-    GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     NONE_GIVEN = 1005
     LOST = 1006

@@ -18,10 +18,9 @@ from changeover.workers.serving.message import Request, Response
 from changeover.workers.serving.moving import Whereto
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.reply import Progress, Reply
-from changeover.workers.serving.session import CloseCode, Upgrade, WebSocketClosed
+from changeover.workers.serving.session import RESTART, CloseCode, Upgrade, WebSocketClosed
 from changeover.workers.serving.websocket import MessageService, WebSocket, WebSocketService
 
-RESTART = "service restart"
 ACCEPTED = 101
 SPEAKING = (Application, WebSocketService, MessageService)
 """What may stand at the end of a pipeline and speak over a WebSocket."""

@@ -23,7 +23,7 @@ from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.lease import LeaseKind
-from changeover.workers.serving.session import CloseCode, WebSocketClosed, WebSocketMessage
+from changeover.workers.serving.session import RESTART, CloseCode, WebSocketClosed, WebSocketMessage
 from changeover.workers.websocket.inbox import Inbox
 
 STEP = 16 * 1024
@@ -36,7 +36,6 @@ class Site(Protocol):
 
     limits: Limits
     buffer: memoryview
-    stopping: bool
 
 
 class WebSocketConnection(asyncio.BufferedProtocol):
@@ -152,10 +151,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def farewell(self, *, asked: bool = False) -> None:
         """See `Connection`."""
-        if self._site.stopping:
-            self.close(CloseCode.GOING_AWAY, "going away")
-        else:
-            self.close(CloseCode.RESTART, "service restart")
+        self.close(CloseCode.RESTART, RESTART)
 
     def abort(self) -> None:
         """Cut it off."""
