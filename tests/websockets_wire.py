@@ -143,9 +143,9 @@ class SpeakingServer:
         """The client of the `wsproto` library."""
         return WsprotoClient(await self.client(), extensions)
 
-    def swap(self, target: Answering, *, epoch: int = 8) -> UnitSet:
-        """Let another generation serve; what its requests lease."""
-        units = UnitSet([UnitKey(UnitRef(UnitKind.PIPELINE, "live"), "e" * 64, epoch)])
+    def swap(self, target: Answering, *, epoch: int = 8, units: UnitSet | None = None) -> UnitSet:
+        """Let another generation serve; what its requests lease, the same `units` where nothing of them changed."""
+        units = units or UnitSet([UnitKey(UnitRef(UnitKind.PIPELINE, "live"), "e" * 64, epoch)])
         router = Router([Target(Route("live"), Pipeline("live", (), target), units)])
         self.served.admission.generation = FixedGeneration(epoch, router)
         self.connections.resume_all()

@@ -126,7 +126,10 @@ def test_a_module_that_is_nowhere_is_told_with_what_names_it(load: Load) -> None
 
 def test_what_speaks_over_websockets_is_a_service(load: Load) -> None:
     manifest = """plugin = "pricing:Own"
-    services = { chat = "/chat", live = { entry = "pricing:Live" }, own = { entry = "pricing:OwnLive" } }"""
+    [services]
+    chat = { entry = "pricing:chat" }
+    live = { entry = "pricing:Live" }
+    own = { entry = "pricing:OwnLive" }"""
     found = linker(load, manifest)
     instance = found.plugin(None)
     chat = found.service("chat", instance)

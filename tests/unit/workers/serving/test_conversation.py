@@ -100,6 +100,17 @@ async def test_a_handler_that_cannot_take_the_state_leaves_it_where_it_is(caplog
         assert len(later.leases) == 1
 
 
+async def test_a_swap_that_does_not_reach_its_route_is_not_noticed() -> None:
+    async with speaking(ONE) as server, server.connect() as client:
+        await client.send("a")
+        await client.recv()
+        [lease] = server.served.units.leases
+        server.swap(ONE, units=server.served.units)
+        await client.send("b")
+        assert await client.recv() == "1 7 2 'b'"
+        assert server.served.units.leases == {lease}
+
+
 async def test_what_is_served_by_something_else_now_stays() -> None:
     async with speaking(ONE) as server, server.connect() as client:
         server.swap(lambda request, call: Response.text("gone"))

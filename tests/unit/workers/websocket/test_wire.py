@@ -9,6 +9,7 @@ from websockets.exceptions import InvalidStatus
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
+from changeover.workers.channel.connection import Parting
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.phases import Phase
 from changeover.workers.serving.contract import CallContext
@@ -305,10 +306,31 @@ async def test_a_stop_says_service_restart_at_once() -> None:
         assert await stopped(server, client) == (1012, "service restart")
 
 
+async def test_what_is_accepted_while_the_server_stops_is_closed_at_once() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(socket: WebSocket, call: CallContext) -> None:
+        asked.set()
+        await go_on.wait()
+        await _echo(socket, call)
+
+    async with speaking(WebSocketService("test:slow", slow)) as server:
+        client = await server.client()
+        client.send(asking())
+        await asked.wait()
+        stopping = asyncio.ensure_future(server.connections.stop(5.0))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await client.head()).startswith(b"HTTP/1.1 101 ")
+        assert await client.closing() == (1012, "service restart")
+        client.send(frame(CLOSE, (1012).to_bytes(2)))
+        assert await stopping == 0
+
+
 async def test_a_farewell_says_service_restart() -> None:
     async with speaking(ECHO) as server, server.connect() as client:
         [connection] = server.connections
-        assert not connection.portable
+        assert connection.parting is Parting.EARLY
         connection.farewell()
         await client.wait_closed()
         assert (client.close_code, client.close_reason) == (1012, "service restart")

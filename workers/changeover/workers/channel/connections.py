@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from changeover.workers.channel.connection import Connection, Initializer
+from changeover.workers.channel.connection import Connection, Initializer, Parting
 from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
@@ -220,7 +220,7 @@ class Connections:
         self._initializer.stop()
         await _let_pending_input_in()
         for connection in self:
-            if not connection.portable:
+            if connection.parting is Parting.EARLY:
                 connection.farewell()
         self._finish(Phase.IDLE)
         await self._wait_empty(min(until, loop.time() + SILENT_GRACE))

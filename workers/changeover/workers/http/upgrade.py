@@ -66,4 +66,6 @@ class WireUpgrade(WireExchange):
         wire.outlet.send([SWITCHING, lines, tail], 0)
         self._session = wire.switch(self._handshake.protocol)
         self._conclude(Stage.OVER)
+        if wire.site.stopping:
+            self._session.farewell()
         return self._session

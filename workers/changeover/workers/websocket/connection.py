@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from changeover.workers.channel.connection import Connection, Owner
+from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
@@ -59,7 +59,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         closed: Why nothing can be sent any more; None while it is open.
     """
 
-    kind, portable, at_boundary = LeaseKind.WEBSOCKET, False, False
+    kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.EARLY, False
     __slots__ = (
         "_clogged", "_heard", "_inbox", "_owner", "_probed", "_protocol", "_reading", "_site", "_stirred", "_transport",
         "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",
