@@ -18,6 +18,7 @@ from changeover.workers.serving.session import WebSocketClosed
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.waits import until
 from tests.websockets_wire import BINARY, CLOSE, PING, PONG, TEXT, SpeakingServer, asking, frame, speaking
+from tests.wire import get
 
 COMPRESSING = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
@@ -111,6 +112,7 @@ async def test_frames_that_come_with_the_request_wait_until_it_is_accepted() -> 
         (frame(PING, fin=False), 1002),
         (frame(0, b"continued"), 1002),
         (frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), 1002),
+        (frame(TEXT, b"a", fin=False) + frame(CLOSE, b"\x03\xe8"), 1002),
         (frame(CLOSE, b"\x03"), 1002),
         (frame(CLOSE, (1005).to_bytes(2)), 1002),
         (frame(CLOSE, (1000).to_bytes(2) + b"\xff"), 1007),
@@ -268,6 +270,34 @@ async def test_nothing_more_is_read_while_the_application_is_behind() -> None:
             await asyncio.wait_for(client.writer.drain(), 0.5)
         go_on.set()
         await until(lambda: len(taken) == 400, "everything to be taken")
+
+
+async def test_many_small_messages_leave_the_others_their_turns() -> None:
+    ends = Ends()
+    async with speaking(ends.service) as server:
+        client = await server.raw()
+        client.send(frame(TEXT) * 10_000 + frame(CLOSE))
+        seen, most = 0, 0
+        while not ends.ends:
+            most = max(most, len(ends.messages) - seen)
+            seen = len(ends.messages)
+            await asyncio.sleep(0)
+        assert len(ends.messages) == 10_000
+        assert 0 < most <= 32
+
+
+async def test_a_request_before_it_is_answered_first_and_what_is_held_is_offered_again() -> None:
+    async with speaking(ECHO) as server:
+        client = await server.client()
+        generation, server.served.admission.generation = server.served.admission.generation, None
+        client.send(get() + asking())
+        await until(lambda: server.connections.phases()[Phase.HELD], "the request to be held")
+        server.served.admission.generation = generation
+        server.connections.resume_all()
+        assert (await client.response())[0] == 426
+        assert (await client.head()).startswith(b"HTTP/1.1 101 ")
+        client.send(frame(TEXT, b"then"))
+        assert await client.frame() == (TEXT, b"then")
 
 
 async def test_a_silent_client_is_asked_and_one_that_answers_stays() -> None:

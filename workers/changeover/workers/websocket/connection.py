@@ -28,6 +28,8 @@ from changeover.workers.websocket.inbox import Inbox
 
 STEP = 16 * 1024
 """Most bytes that are turned into frames at a time: what they decompress to is bounded by it."""
+TURN = 32
+"""Most messages that are given to the application in one turn of the loop: others have a turn, too."""
 DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 
@@ -62,7 +64,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.EARLY, False
     __slots__ = (
         "_clogged", "_heard", "_inbox", "_owner", "_probed", "_protocol", "_reading", "_site", "_stirred", "_transport",
-        "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",
+        "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +85,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._reading = True
         self._clogged = self._probed = False
         self._heard = 0
+        self._turn = TURN
 
     # What the loop calls.
 
@@ -189,7 +192,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     @property
     def at_hand(self) -> bool:
         """See `Session`."""
-        return bool(self._inbox) or self.closed is not None
+        return self._turn > 0 and (bool(self._inbox) or self.closed is not None)
 
     async def stir(self) -> None:
         """See `Session`."""
@@ -202,6 +205,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             raise self.closed or AssertionError("bug: a message was taken and there is none")
         message = self._inbox.pop()
         self.requests += 1
+        self._turn -= 1
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
         if self._unread or not self._reading:
             self._advance()
         return message
@@ -236,6 +242,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._flush()
         self._advance()
 
+    def _begin_turn(self) -> None:
+        self._turn = TURN
+        self._stirred.wake()
+
     # From bytes to messages.
 
     @property
@@ -265,7 +275,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         if protocol.state is not State.OPEN:
             self._end(_farewell_of(protocol))
         self._flush()
-        if self.at_hand:
+        if self._inbox:
             self._stirred.wake()
 
     def _regulate(self) -> None:
