@@ -104,6 +104,11 @@ def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> Non
         ('entry = "pricing:missing"', ContractBroken, "service 's': pricing has no 'missing'"),
         ('entry = "pricing:nowhere"', ContractBroken, "write it like `package.module:app`"),
         (
+            'entry = "pricing:Deaf"',
+            ContractBroken,
+            r"service 's': Deaf is a MessageHandler that takes no .*; write `async def on_message\(self, message\)`",
+        ),
+        (
             'entry = "pricing:Silent"',
             ContractBroken,
             r"service 's': Silent is a Service that does not .*; write `async def __call__\(self, request, call\)`",

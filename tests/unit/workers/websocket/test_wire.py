@@ -85,6 +85,18 @@ async def test_wsproto_agrees_on_compression_and_on_every_frame() -> None:
         assert await client.event() == CloseConnection(code=4000, reason="enough")
 
 
+async def test_it_does_not_matter_how_the_bytes_arrive() -> None:
+    async with speaking(ECHO) as server:
+        client = await server.client()
+        said = asking() + frame(TEXT, b"a", fin=False) + frame(PING, b"p") + frame(0, b"b" * 200) + frame(BINARY, b"c")
+        for number in range(len(said)):
+            client.send(said[number : number + 1])
+            await client.writer.drain()
+        assert (await client.head()).startswith(b"HTTP/1.1 101 ")
+        frames = [await client.frame() for _ in range(3)]
+        assert frames == [(PONG, b"p"), (TEXT, b"a" + b"b" * 200), (BINARY, b"c")]
+
+
 async def test_compression_can_be_switched_off() -> None:
     async with speaking(ECHO, limits=Limits(deflate=False)) as server, server.connect() as client:
         assert client.response is not None
