@@ -13,7 +13,9 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
+
+from websockets.server import ServerProtocol
 
 from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Owner, Parting
@@ -28,12 +30,15 @@ from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
+from changeover.workers.http.upgrade import WireUpgrade
 from changeover.workers.http.upload import Upload
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.websocket.connection import WebSocketConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CR = 13
+ExchangeT = TypeVar("ExchangeT", bound=WireExchange)
 _OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
 
@@ -262,6 +267,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._held = False
         self.outlet.cut(reset=reset)
 
+    def switch(self, protocol: ServerProtocol) -> WebSocketConnection:
+        """Go on as a WebSocket, from the unread bytes on."""
+        self.exchange = None
+        session = WebSocketConnection(self.site, self, self._transport, self._owner, protocol)
+        self._transport.set_protocol(session)
+        self._transport.resume_reading()
+        self._owner.replaced(self, session)
+        session.take(self.unread())
+        return session
+
     # From bytes to exchanges.
 
     @property
@@ -270,15 +285,17 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
+        if head.websocket:
+            return self._offer(WireUpgrade(self, head), raw, self.site.dispatcher.dispatch_upgrade)
         incoming = Incoming(self._want_body) if head.length else None
-        return self._offer(WireExchange(self, head, incoming), raw)
+        return self._offer(WireExchange(self, head, incoming), raw, self.site.dispatcher.dispatch)
 
-    def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
+    def _offer(self, exchange: ExchangeT, raw: bytes, dispatch: Callable[[ExchangeT], bool]) -> bool:
         self.exchange = exchange
         if exchange.incoming is not None:
             head = exchange.head
             self._upload = Upload(body_of(head.length, self.site.limits.body), exchange.incoming, head.expectation)
-        if self.site.dispatcher.dispatch(exchange):
+        if dispatch(exchange):
             self.requests += 1
             return True
         self.exchange = self._upload = None
@@ -352,17 +369,10 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
         incoming = None if self.exchange is None else self.exchange.incoming
-        full = (
-            self._unread.room <= 0
-            or (incoming is not None and incoming.full)
-            or (self.outlet.course is _LEAVING and self._resting)
-        )
+        full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
-            if full:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+            (self._transport.pause_reading if full else self._transport.resume_reading)()
 
     # The end.
 

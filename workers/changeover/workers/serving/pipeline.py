@@ -25,16 +25,17 @@ from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFun
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
+from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import WsgiCall
 
-Answering = Service | ServiceFunction | Application | WsgiApplication | None
+Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocketService | MessageService | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
 
-_Respond = Callable[[Request, CallContext], Awaitable[Response]]
+Respond = Callable[[Request, CallContext], Awaitable[Response]]
 _MakeCall = Callable[..., AsgiCall | WsgiCall]
 
 
@@ -44,7 +45,7 @@ class _Chain:
 
     inbound: tuple[Handler, ...]
     outbound: tuple[Handler, ...]
-    respond: _Respond
+    respond: Respond
 
 
 class Pipeline:
@@ -109,7 +110,7 @@ class Pipeline:
         self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
         self._task_name = f"changeover: {name}"
 
-    def _chain(self, handlers: Sequence[Handler], respond: _Respond) -> _Chain:
+    def _chain(self, handlers: Sequence[Handler], respond: Respond) -> _Chain:
         for handler in reversed(_of_kind(handlers, HandlerKind.AROUND)):
             respond = _wrapped(handler, respond, self._failed)
         inbound, outbound = _of_kind(handlers, HandlerKind.INBOUND), _of_kind(handlers, HandlerKind.OUTBOUND)
@@ -132,6 +133,20 @@ class Pipeline:
             run = self._run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less.
         return asyncio.Task(run, loop=asyncio.get_running_loop(), name=self._task_name, context=context)
+
+    async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
+        """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
+        chain = self._chain(self.handlers, respond)
+        try:
+            response = await self._inbound(chain, request, call)
+            if response is None:
+                response = await chain.respond(request, call)
+        except BaseException as error:
+            if failure.is_ending(error):
+                raise
+            response = failure.answer_to(error, request, call)
+        await self._outbound(chain, request, response, call)
+        return response
 
     async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
         reply = Reply(exchange, stamp, call)
@@ -225,7 +240,7 @@ def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, .
     return tuple(handler for handler in handlers if handler.kind is kind)
 
 
-def _wrapped(handler: Handler, inner: _Respond, failed: Callable[[Handler, BaseException], None]) -> _Respond:
+def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseException], None]) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         passed: BaseException | None = None
 
@@ -252,11 +267,13 @@ def _name(target: Answering) -> str:
     return "" if target is None else getattr(target, "__qualname__", type(target).__qualname__)
 
 
-def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> _Respond:
+def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> Respond:
     if target is None:
         return _emptied
     if isinstance(target, Application | WsgiApplication):
         return _application(target)
+    if isinstance(target, WebSocketService | MessageService):
+        return _unasked
     return _service(target, gauge())
 
 
@@ -264,14 +281,20 @@ async def _emptied(request: Request, call: CallContext) -> Response:
     return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
 
 
-def _application(application: Application | WsgiApplication) -> _Respond:
+async def _unasked(request: Request, call: CallContext) -> Response:
+    response = Response.problem(426, "Upgrade required", "a WebSocket is served here")
+    response.headers["upgrade"] = "websocket"
+    return response
+
+
+def _application(application: Application | WsgiApplication) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         return await bridge.respond(application, request, call)
 
     return respond
 
 
-def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> _Respond:
+def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respond:
     ready = target.ready if isinstance(target, Service) and type(target).ready is not Service.ready else None
     name = f"service {_name(target)}"
 
