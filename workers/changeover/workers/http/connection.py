@@ -276,8 +276,9 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
         self.exchange = exchange
         if exchange.incoming is not None:
-            head = exchange.head
-            self._upload = Upload(body_of(head.length, self.site.limits.body), exchange.incoming, head.expectation)
+            head, body = exchange.head, body_of(exchange.head.length, self.site.limits.body)
+            exchange.request.expect_trailers(body.trailers)
+            self._upload = Upload(body, exchange.incoming, head.expectation)
         if self.site.dispatcher.dispatch(exchange):
             self.requests += 1
             return True

@@ -118,6 +118,7 @@ class Request:
     __slots__ = (
         "_body",
         "_receive",
+        "_trailers",
         "client",
         "headers",
         "http_version",
@@ -156,6 +157,16 @@ class Request:
         self.server = server
         self._receive = receive
         self._body: bytes | None = None
+        self._trailers: list[tuple[bytes, bytes]]  # only requests that may have some carry it
+
+    @property
+    def trailers(self) -> Headers:
+        """Fields that the client sent behind a chunked body: there once the body was read to its end, empty before."""
+        return Headers(getattr(self, "_trailers", []))
+
+    def expect_trailers(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Say where the fields behind the body will be found: for who reads it off a connection."""
+        self._trailers = fields
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in the pieces in which it arrives.
