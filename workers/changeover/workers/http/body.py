@@ -12,7 +12,7 @@ import re
 import httptools
 
 from changeover.workers.http.faults import BadMessage
-from changeover.workers.http.fields import CHUNKED
+from changeover.workers.http.fields import CHUNKED, UNTRAILED
 
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
 MAX_LINE = 4 * 1024
@@ -20,8 +20,6 @@ MAX_LINE = 4 * 1024
 MAX_EXTRA = 16 * 1024
 """Most bytes that extensions and trailers of one body may have together."""
 TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*\r\n")
-UNTRAILED = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"te", b"trailer"})
-"""What cannot come after the body: it says how the message is read, or where it goes."""
 PREAMBLE = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 """Puts a parser where a chunked body begins."""
 

@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from changeover.workers.errors import ChangeoverError
@@ -9,6 +10,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application, Message
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.files import whole
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.reply import Reply
 
@@ -20,11 +22,12 @@ class Phase(enum.Enum):
 
     OPEN = "before http.response.start"
     STARTED = "after http.response.start"
+    TRAILING = "before the last http.response.trailers"
     DONE = "after the last http.response.body"
 
 
 # Looking a member up costs at every request.
-_OPEN, _STARTED, _DONE = Phase
+_OPEN, _STARTED, _TRAILING, _DONE = Phase
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
@@ -78,6 +81,7 @@ class AsgiCall:
         "_phase",
         "_request",
         "_stamp",
+        "_trailers",
     )
 
     def __init__(
@@ -98,6 +102,7 @@ class AsgiCall:
         self._phase = _OPEN
         self._body_read = False
         self._listening = False
+        self._trailers: list[tuple[bytes, bytes]] | None = None
 
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
@@ -146,8 +151,10 @@ class AsgiCall:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
             self._phase = _STARTED
+            if message.get("trailers", False):
+                self._trailers = []
         else:
-            raise UnexpectedMessage(kind, phase)
+            await self._send_extension(kind, message)
 
     async def _next_piece(self) -> Message:
         body = self._request.held_body
@@ -177,11 +184,31 @@ class AsgiCall:
             await exchange.drain()
 
     def _send_last(self, body: bytes) -> None:
+        if self._trailers is not None:
+            self._phase = _TRAILING
+            self._exchange.write(body)
+            return
         self._phase = _DONE
         if body:
             self._exchange.write(body)
         self._exchange.end()
         self._call.lease.kind = _TASK
+
+    async def _send_extension(self, kind: str, message: Message) -> None:
+        """What an application sends that has read of it in `scope["extensions"]`."""
+        if kind == "http.response.pathsend" and self._phase is _STARTED:
+            async with aclosing(whole(message["path"]).stream()) as pieces:
+                async for piece in pieces:
+                    await self._send_piece(piece)
+            self._send_last(b"")
+        elif kind == "http.response.trailers" and self._phase is _TRAILING and self._trailers is not None:
+            self._trailers += message.get("headers", ())
+            if not message.get("more_trailers", False):
+                self._phase = _DONE
+                self._exchange.end_with(self._trailers)
+                self._call.lease.kind = _TASK
+        else:
+            raise UnexpectedMessage(kind, self._phase)
 
     def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
@@ -197,14 +224,14 @@ class AsgiCall:
             self._reply(failure.answer_to(error, self._request, self._call))
             return
         failure.report(error, self._request, self._call)
-        if phase is _STARTED:
+        if phase is _STARTED or phase is _TRAILING:
             self._exchange.abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
-        elif phase is _STARTED:
+        elif phase is _STARTED or phase is _TRAILING:
             self._exchange.abort()
 
     def _reply(self, response: Response) -> None:

@@ -95,7 +95,9 @@ class Reply:
         if error is not None:
             raise error
         if self._exchange.connected:
-            self._end()
+            self.progress = Progress.DONE
+            self._exchange.end_with(response.trailers.raw)
+            self._become(LeaseKind.TASK)
         else:
             self.abandon()
 
