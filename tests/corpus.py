@@ -92,7 +92,7 @@ def _read(path: Path) -> Case:
     program = ast.parse(path.with_suffix(".py").read_text())
     program.body = [each for each in program.body if not isinstance(each, ast.Import | ast.ImportFrom)]
     names = Names(Config=Config, cfg=Config(), uri=lambda raw: raw)
-    exec(compile(program, str(path), "exec"), {}, names)  # noqa: S102 - that is how the corpus is written
+    exec(compile(program, str(path), "exec"), {}, names)
     expected = names["request"]
     listed = list(expected) if isinstance(expected, list | tuple) else [expected]
     return Case(path.stem, raw, listed, names["cfg"].values)
@@ -111,9 +111,20 @@ def _unpacked() -> Path:
 
 def _fetch(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:", "--no-deps", "-d", str(home)]
+    download = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-binary",
+        ":all:",
+        "--no-deps",
+        "-d",
+        str(home),
+    ]
     try:
-        subprocess.run([*download, f"gunicorn=={VERSION}"], check=True, capture_output=True, timeout=FETCHING)  # noqa: S603
+        subprocess.run([*download, f"gunicorn=={VERSION}"], check=True, capture_output=True, timeout=FETCHING)
     except subprocess.CalledProcessError as error:
         raise Unreachable(error.stderr.decode(errors="replace")[-300:]) from error
     except subprocess.TimeoutExpired as error:

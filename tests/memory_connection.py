@@ -69,7 +69,7 @@ class MemoryConnection:
     """A connection, what it has dispatched, and what it has written."""
 
     dispatcher: FakeDispatcher = field(default_factory=lambda: FakeDispatcher(echo))
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     transport: MemoryTransport = field(default_factory=MemoryTransport)
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ async def test_the_scope_says_what_was_asked() -> None:
             "client": ("192.0.2.1", 50000),
             "server": ("127.0.0.1", 8000),
             "extensions": {"http.response.pathsend": {}, "http.response.trailers": {}},
-        "state": {"pool": pool},
+            "state": {"pool": pool},
         }
     ]
     seen[0]["state"]["mine"] = 1

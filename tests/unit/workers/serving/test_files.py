@@ -51,7 +51,14 @@ async def test_without_a_request_all_of_it_is_sent(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "start", "end"),
-    [("0-0", 0, 1), ("0-99", 0, 100), ("990-", 990, 1000), ("990-5000", 990, 1000), ("-10", 990, 1000), ("-5000", 0, 1000)],
+    [
+        ("0-0", 0, 1),
+        ("0-99", 0, 100),
+        ("990-", 990, 1000),
+        ("990-5000", 990, 1000),
+        ("-10", 990, 1000),
+        ("-5000", 0, 1000),
+    ],
 )
 async def test_a_part_of_it(file: Path, wanted: str, start: int, end: int) -> None:
     response = answer(file, range=f"bytes={wanted}")

@@ -25,6 +25,7 @@ from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
+from changeover.workers.http.making import Make
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
@@ -59,11 +60,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     kind, parting = LeaseKind.HTTP, Parting.RESTS
     __slots__ = (
-        "_advancing", "_held", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
+        "_advancing", "_held", "_make", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
         "exchange", "outcome", "outlet", "requests", "scheme", "server", "since", "site", "watch",
     )  # fmt: skip
 
     _transport: asyncio.Transport
+    _make: Make
     outlet: Outlet
     since: float
 
@@ -101,6 +103,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.client, self.server = client_of(transport), server_of(transport)
         else:
             self.client, self.server = outcome.client, outcome.server
+        making = self.site.making
+        self._make = WireExchange if making is None else making.maker(self.client)
         self.since = asyncio.get_running_loop().time()
         self._opened(self)
 
@@ -271,7 +275,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
         incoming = Incoming(self._want_body) if head.length else None
-        return self._offer(WireExchange(self, head, incoming), raw)
+        return self._offer(self._make(self, head, incoming), raw)
 
     def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
         self.exchange = exchange
@@ -375,7 +379,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.abort()
         else:
             if exchange is not None:
-                exchange.lose()
+                exchange.lose(error.status)
+            elif self.site.making is not None:
+                self.site.making.refused(self.client, error)
             self.fail(error.status, error.fact)
 
     def _close_after_last(self) -> None:

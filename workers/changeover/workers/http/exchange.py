@@ -278,8 +278,8 @@ class WireExchange:
         if self._departure is not None:
             self._departure.wake()
 
-    def lose(self) -> None:
-        """The connection is gone."""
+    def lose(self, status: int = 0) -> None:
+        """The connection is gone; or, with a status, answers in the application's place."""
         if self._stage is not _OVER:
             self._conclude(_LOST)
         self.depart()

@@ -104,7 +104,7 @@ def represent(path: str, method: str, asked: Mapping[str, str]) -> Representatio
 
 
 def _open_at(path: str, start: int) -> FileIO:
-    file = open(path, "rb", buffering=0)
+    file = FileIO(path)
     file.seek(start)
     return file
 
