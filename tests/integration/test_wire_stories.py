@@ -13,6 +13,8 @@ from tests.service import Connection, Story
 from tests.waits import until
 
 GIB = 1 << 30
+LATE = 0.5
+"""Seconds that other work of the machine may add."""
 GROWTH = 24 * 1024 * 1024
 """Bytes that a worker may grow by while it sends a file of any size."""
 
@@ -57,7 +59,7 @@ async def test_who_reads_a_file_slowly_costs_no_more(story: Story) -> None:
         assert resident(pid) - before < len(connections) * 2 * 1024 * 1024
 
 
-async def test_a_silent_event_stream_hears_within_a_second_or_two_that_its_client_left(story: Story) -> None:
+async def test_a_silent_event_stream_hears_within_a_second_that_its_client_left(story: Story) -> None:
     async with hostile(story) as server:
         connection = await story.connect(server)
         await connection.ask("/events")
@@ -69,7 +71,7 @@ async def test_a_silent_event_stream_hears_within_a_second_or_two_that_its_clien
         heard = story.folder / "heard"
         await until(heard.exists, "the application to hear of it")
         await until(lambda: heard.read_bytes())
-        assert json.loads(heard.read_bytes()) - left < 2.5
+        assert json.loads(heard.read_bytes()) - left < 1.0 + LATE
 
 
 async def test_an_event_stream_whose_client_is_reset_hears_of_it_at_once(story: Story) -> None:

@@ -37,6 +37,6 @@ class Limits(msgspec.Struct, frozen=True):
     first_byte: float = 75.0
     write_timeout: float = 60.0
     held: float = 30.0
-    half_closed: float = 1.0
+    half_closed: float = 0.5
     linger: float = 2.0
     unread: int = 64 * KIB

@@ -130,6 +130,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """The client has shut its write side; it still gets the answers to what it asked."""
         self.outlet.client_shut = True
+        self.watch.look(self.sight(), asyncio.get_running_loop().time(), self.site.limits)
         self._end_input()
         return self._transport.can_write_eof()
 
