@@ -14,9 +14,9 @@ from tests.hostile import hostile, resident, worker_of
 from tests.service import Connection, Story, status_when
 
 CLIENTS = 1000
-PER_CLIENT = 256 * 1024
+PER_CLIENT = 128 * 1024
 """Most resident bytes that a client may cost which reads nothing of an endless response: what the transport holds back
-(64 KiB and a piece of as much), its task, and room for the allocator."""
+(the application's own piece, and what of it was cut), its task, and room for the allocator."""
 WORST = 2.0
 """Seconds that no answer to anybody else may take, on a machine that does other things, too."""
 USUAL = 0.1

@@ -51,6 +51,18 @@ async def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None
     assert (moved.read_text(), file.read_text()) == ("/1\n", "/2\n")
 
 
+async def test_a_file_that_was_replaced_is_not_written_on(tmp_path: Path) -> None:
+    file, moved = tmp_path / "log", tmp_path / "log.1"
+    log = AccessLog(asyncio.get_running_loop(), str(file), line)
+    log.put(told(1))
+    await until(lambda: file.exists() and file.read_text() == "/1\n")
+    file.rename(moved)
+    file.touch()
+    log.put(told(2))
+    log.close()
+    assert (moved.read_text(), file.read_text()) == ("/1\n", "/2\n")
+
+
 async def test_what_cannot_be_written_is_counted_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "gone"
     log = AccessLog(asyncio.get_running_loop(), str(folder / "log"), line)
