@@ -22,12 +22,13 @@ class Phase(enum.Enum):
 
     OPEN = "before http.response.start"
     STARTED = "after http.response.start"
+    ANNOUNCED = "after http.response.start with trailers"
     TRAILING = "before the last http.response.trailers"
     DONE = "after the last http.response.body"
 
 
 # Looking a member up costs at every request.
-_OPEN, _STARTED, _TRAILING, _DONE = Phase
+_OPEN, _STARTED, _ANNOUNCED, _TRAILING, _DONE = Phase
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
@@ -102,7 +103,6 @@ class AsgiCall:
         self._phase = _OPEN
         self._body_read = False
         self._listening = False
-        self._trailers: list[tuple[bytes, bytes]] | None = None
 
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
@@ -150,9 +150,7 @@ class AsgiCall:
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
-            self._phase = _STARTED
-            if message.get("trailers", False):
-                self._trailers = []
+            self._phase = _ANNOUNCED if message.get("trailers") else _STARTED
         else:
             await self._send_extension(kind, message)
 
@@ -184,10 +182,6 @@ class AsgiCall:
             await exchange.drain()
 
     def _send_last(self, body: bytes) -> None:
-        if self._trailers is not None:
-            self._phase = _TRAILING
-            self._exchange.write(body)
-            return
         self._phase = _DONE
         if body:
             self._exchange.write(body)
@@ -196,12 +190,17 @@ class AsgiCall:
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         """What an application sends that has read of it in `scope["extensions"]`."""
-        if kind == "http.response.pathsend" and self._phase is _STARTED:
+        started = self._phase is _STARTED or self._phase is _ANNOUNCED
+        if kind == "http.response.pathsend" and started:
             async with aclosing(whole(message["path"]).stream()) as pieces:
                 async for piece in pieces:
                     await self._send_piece(piece)
-            self._send_last(b"")
-        elif kind == "http.response.trailers" and self._phase is _TRAILING and self._trailers is not None:
+            self._end_body()
+        elif kind == "http.response.body" and self._phase is _ANNOUNCED:
+            await self._send_piece(_octets(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self._end_body()
+        elif kind == "http.response.trailers" and self._phase is _TRAILING:
             self._trailers += message.get("headers", ())
             if not message.get("more_trailers", False):
                 self._phase = _DONE
@@ -209,6 +208,13 @@ class AsgiCall:
                 self._call.lease.kind = _TASK
         else:
             raise UnexpectedMessage(kind, self._phase)
+
+    def _end_body(self) -> None:
+        if self._phase is _ANNOUNCED:
+            self._phase = _TRAILING
+            self._trailers: list[tuple[bytes, bytes]] = []
+        else:
+            self._send_last(b"")
 
     def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
@@ -224,14 +230,14 @@ class AsgiCall:
             self._reply(failure.answer_to(error, self._request, self._call))
             return
         failure.report(error, self._request, self._call)
-        if phase is _STARTED or phase is _TRAILING:
+        if phase is not _DONE:
             self._exchange.abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
-        elif phase is _STARTED or phase is _TRAILING:
+        elif phase is not _DONE:
             self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
