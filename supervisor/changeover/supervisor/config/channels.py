@@ -102,7 +102,7 @@ def channel_mistakes(
         channels: What differs.
     """
     yield from _tls_mistakes("$.tls", tls)
-    yield from _network_mistakes("$.proxies", proxies)
+    yield from network_mistakes("$.proxies", proxies)
     seen: set[str] = set()
     for index, channel in enumerate(channels):
         path = f"$.channels[{index}]"
@@ -113,9 +113,9 @@ def channel_mistakes(
         seen.add(channel.bind)
         if channel.tls is not None:
             yield from _tls_mistakes(f"{path}.tls", channel.tls)
-        yield from _network_mistakes(f"{path}.proxies", channel.proxies or ())
+        yield from network_mistakes(f"{path}.proxies", channel.proxies or ())
         for number, select in enumerate(channel.select):
-            yield from _network_mistakes(f"{path}.select[{number}].client", select.client)
+            yield from network_mistakes(f"{path}.select[{number}].client", select.client)
 
 
 def _tls_mistakes(path: str, tls: Tls) -> Iterator[Mistake]:
@@ -133,7 +133,8 @@ def _tls_mistakes(path: str, tls: Tls) -> Iterator[Mistake]:
         yield Mistake(f"{path}.alpn", "must name a protocol, like `http/1.1`")
 
 
-def _network_mistakes(path: str, networks: Iterable[str]) -> Iterator[Mistake]:
+def network_mistakes(path: str, networks: Iterable[str]) -> Iterator[Mistake]:
+    """Say which networks are none."""
     for index, network in enumerate(networks):
         try:
             ipaddress.ip_network(network, strict=False)

@@ -27,6 +27,7 @@ from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
 from changeover.workers.http.head import END, Head
 from changeover.workers.http.incoming import Incoming
+from changeover.workers.http.making import Make
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
@@ -64,11 +65,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     kind, parting = LeaseKind.HTTP, Parting.RESTS
     __slots__ = (
-        "_advancing", "_held", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
+        "_advancing", "_held", "_make", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
         "exchange", "outcome", "outlet", "requests", "scheme", "server", "since", "site", "watch",
     )  # fmt: skip
 
     _transport: asyncio.Transport
+    _make: Make
     outlet: Outlet
     since: float
 
@@ -106,6 +108,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.client, self.server = client_of(transport), server_of(transport)
         else:
             self.client, self.server = outcome.client, outcome.server
+        making = self.site.making
+        self._make = WireExchange if making is None else making.maker(self.client)
         self.since = asyncio.get_running_loop().time()
         self._opened(self)
 
@@ -131,6 +135,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """The client has shut its write side; it still gets the answers to what it asked."""
         self.outlet.client_shut = True
+        self.watch.look(self.sight(), asyncio.get_running_loop().time(), self.site.limits)
         self._end_input()
         return self._transport.can_write_eof()
 
@@ -288,13 +293,14 @@ class HttpConnection(asyncio.BufferedProtocol):
         if head.websocket:
             return self._offer(WireUpgrade(self, head), raw, self.site.dispatcher.dispatch_upgrade)
         incoming = Incoming(self._want_body) if head.length else None
-        return self._offer(WireExchange(self, head, incoming), raw, self.site.dispatcher.dispatch)
+        return self._offer(self._make(self, head, incoming), raw, self.site.dispatcher.dispatch)
 
     def _offer(self, exchange: ExchangeT, raw: bytes, dispatch: Callable[[ExchangeT], bool]) -> bool:
         self.exchange = exchange
         if exchange.incoming is not None:
-            head = exchange.head
-            self._upload = Upload(body_of(head.length, self.site.limits.body), exchange.incoming, head.expectation)
+            head, body = exchange.head, body_of(exchange.head.length, self.site.limits.body)
+            exchange.request.expect_trailers(body.trailers)
+            self._upload = Upload(body, exchange.incoming, head.expectation)
         if dispatch(exchange):
             self.requests += 1
             return True
@@ -384,7 +390,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.abort()
         else:
             if exchange is not None:
-                exchange.lose()
+                exchange.lose(error.status)
+            elif self.site.making is not None:
+                self.site.making.refused(self.client, error)
             self.fail(error.status, error.fact)
 
     def _close_after_last(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.making import Making
 from changeover.workers.http.site import Site
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.session import Dispatchers
@@ -17,10 +18,13 @@ class HttpInitializer:
         dispatcher: Takes the requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
+        making: Makes exchanges; None for plain ones.
     """
 
-    def __init__(self, dispatcher: Dispatchers, limits: Limits, *, server: str = "") -> None:
-        self._site = Site(dispatcher, limits, server)
+    def __init__(
+        self, dispatcher: Dispatchers, limits: Limits, *, server: str = "", making: Making | None = None
+    ) -> None:
+        self._site = Site(dispatcher, limits, server, making)
 
     def protocol(
         self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None

@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import Protocol
+from typing import Any, Protocol
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import HeadParser
 from changeover.workers.http.response import ResponseHead, encode_head
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.handshake import Peer
 from changeover.workers.serving.session import Dispatchers
 
 KNOWN_HEADS = 256
@@ -22,6 +25,16 @@ class Corked(Protocol):
         """Send them."""
 
 
+class Exchanges(Protocol):
+    """Makes exchanges that do more than serve a request."""
+
+    def maker(self, peer: Peer) -> Callable[..., Any]:
+        """What makes the exchanges of a connection, in place of the plain class."""
+
+    def refused(self, peer: Peer, error: BadMessage) -> None:
+        """A connection has answered what is no request."""
+
+
 class Site:
     """Dispatcher, limits, and what is cheaper to have once than per connection.
 
@@ -29,18 +42,25 @@ class Site:
         dispatcher: Takes requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
+        making: Makes exchanges; None for plain ones.
 
     Attributes:
+        making: As above.
         parser: Parses heads, which come complete, so that one serves all connections.
         buffer: Where the loop reads to; its content is copied before anything else happens.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
     """
 
-    __slots__ = ("_corked", "_encoded", "_server", "buffer", "dispatcher", "limits", "parser", "stopping", "tail")
+    __slots__ = (
+        "_corked", "_encoded", "_server", "buffer", "dispatcher", "limits", "making", "parser", "stopping", "tail",
+    )  # fmt: skip
 
-    def __init__(self, dispatcher: Dispatchers, limits: Limits, server: str = "") -> None:
+    def __init__(
+        self, dispatcher: Dispatchers, limits: Limits, server: str = "", making: Exchanges | None = None
+    ) -> None:
         self.dispatcher = dispatcher
+        self.making = making
         self.limits = limits
         self.parser = HeadParser(limits)
         self.buffer = memoryview(bytearray(limits.unread))
