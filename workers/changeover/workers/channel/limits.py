@@ -25,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True):
         linger: After an answer that ends the connection, what the client still sends is read and dropped for this
             long, so that a reset does not destroy the answer.
         unread: Reading pauses at this many unread bytes.
+        streams: Most requests at a time on one HTTP/2 connection; one more is refused, and asked again.
     """
 
     url: int = 8 * KIB
@@ -40,3 +41,4 @@ class Limits(msgspec.Struct, frozen=True):
     half_closed: float = 1.0
     linger: float = 2.0
     unread: int = 64 * KIB
+    streams: int = 100

@@ -22,6 +22,9 @@ UNSERVED = BadMessage(503, "the request could not be served in time")
 LEAVING = BadMessage(503, "the server is being replaced; ask again")
 """What somebody is told who asked on a connection that nobody goes on with."""
 
+PRIOR_KNOWLEDGE = BadMessage(505, "HTTP/1.1 and HTTP/1.0 are served")
+"""What somebody is told who begins with HTTP/2, where it is not spoken."""
+
 
 class BadResponse(ChangeoverError):
     """The application answered something that would break the response's framing.

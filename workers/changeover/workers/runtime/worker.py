@@ -17,6 +17,7 @@ from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http2.initializer import http2_or_none
 from changeover.workers.link.worker import WorkerLink
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
@@ -93,7 +94,7 @@ class Worker:
         )
         self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
         self._connections = Connections(
-            HttpInitializer(self._dispatcher, settings.limits),
+            HttpInitializer(self._dispatcher, settings.limits, http2=http2_or_none(self._dispatcher, settings.limits)),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
         )
