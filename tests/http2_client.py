@@ -207,7 +207,7 @@ class Http2Client:
             answer.fields = {str(name): str(value) for name, value in event.headers or ()}
             answer.status = int(answer.fields.pop(":status"))
         elif isinstance(event, InformationalResponseReceived):
-            answer.informed.append(int(dict(event.headers or ())[":status"]))  # type: ignore[arg-type, call-overload]
+            answer.informed += [int(value) for name, value in event.headers or () if str(name) == ":status"]
         elif isinstance(event, DataReceived):
             answer.body += event.data or b""
             answer.frames.append(len(event.data or b""))

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from changeover.workers.channel.alpn import HTTP2
 from changeover.workers.channel.connection import Connection, Initializer, Owner
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.site import Site, Successor
 from changeover.workers.serving.exchange import Dispatcher
 from changeover.workers.serving.handshake import HandshakeOutcome
-
-HTTP2 = "h2"
 
 
 class Http2(Initializer, Successor, Protocol):

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from changeover.workers.channel.alpn import speaks_http2
 from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
-from changeover.workers.http2 import library
 from changeover.workers.http2.site import Http2Site
 from changeover.workers.serving.exchange import Dispatcher
 from changeover.workers.serving.handshake import HandshakeOutcome
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def http2_or_none(dispatcher: Dispatcher, limits: Limits) -> "Http2Initializer | None":
     """What speaks HTTP/2; None where its library is missing."""
-    return Http2Initializer(dispatcher, limits) if library.is_installed() else None
+    return Http2Initializer(dispatcher, limits) if speaks_http2() else None
 
 
 class Http2Initializer:
