@@ -1,40 +1,16 @@
 """A connection, from the client's side: streams, bodies, windows, and what leaves in which write."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadResponse
-from changeover.workers.http2.connection import Http2Connection
 from changeover.workers.serving.exchange import Disconnected, Exchange
-from tests.http2_client import Http2Client
+from tests.http2_wire import connection_of, spoken
 from tests.waits import until
-from tests.wire import Answer, WireServer, answer_with, echo, serving
+from tests.wire import answer_with, echo
 
 MIB = 1024 * 1024
-
-
-@asynccontextmanager
-async def spoken(
-    answer: Answer = echo, limits: Limits | None = None, window: int | None = None, *, holding: bool = False
-) -> AsyncIterator[tuple[WireServer, Http2Client]]:
-    """A served address, and a client that has just connected with prior knowledge."""
-    async with serving(answer, limits, holding=holding) as server:
-        client = await Http2Client.connect(*server.listener.getsockname(), window=window)
-        await until(lambda: any(isinstance(each, Http2Connection) for each in server.connections))
-        try:
-            yield server, client
-        finally:
-            await client.close()
-
-
-def connection_of(server: WireServer) -> Http2Connection:
-    (connection,) = server.connections
-    assert isinstance(connection, Http2Connection)
-    return connection
 
 
 async def test_a_client_with_prior_knowledge_is_answered_on_many_streams_of_one_connection() -> None:
