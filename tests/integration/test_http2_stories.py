@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,20 +63,27 @@ class Shop:
         self.authorities = story.folder / "ca.pem"
         AUTHORITY.write(self.chain, self.key, "shop.example", "127.0.0.1")
         AUTHORITY.write_own(self.authorities)
+        self._clients: list[Http2Client] = []
         self.write("1")
 
     def write(self, version: str) -> None:
         (self.story.folder / "main.py").write_text(APP.format(version=version, gate=self.story.gate))
 
     @asynccontextmanager
-    async def server(self, *arguments: str, secured: bool = True) -> AsyncIterator[Server]:
+    async def server(self, *, secured: bool = True, env: dict[str, str] | None = None) -> AsyncIterator[Server]:
         tls = (f"--certfile={self.chain}", f"--keyfile={self.key}") if secured else ()
-        async with self.story.server(2, *tls, *arguments, app="main:app") as server:
-            yield server
+        async with self.story.server(2, *tls, app="main:app", env=env) as server:
+            try:
+                yield server
+            finally:
+                for client in self._clients:
+                    await client.close()
 
     async def connect(self, server: Server, *, secured: bool = True) -> Http2Client:
         host, _, port = server.addresses[0].rpartition(":")
-        return await Http2Client.connect(host, int(port), AUTHORITY.client("h2") if secured else None)
+        client = await Http2Client.connect(host, int(port), AUTHORITY.client("h2") if secured else None)
+        self._clients.append(client)
+        return client
 
     async def curl(self, server: Server, path: str, *options: str, scheme: str = "https") -> tuple[bytes, str]:
         """The body, and protocol and status."""
@@ -125,8 +133,6 @@ class Load:
                 await self._ask(clients)
 
         await asyncio.gather(*(ask() for _ in range(LOAD // 4)))
-        for client in clients:
-            await client.close()
 
     async def _ask(self, clients: list[Http2Client]) -> None:
         client = clients[-1]
@@ -182,7 +188,6 @@ async def test_a_swap_under_load_loses_no_request_and_no_connection(shop: Shop) 
             await load.saw("1")
         assert load.failed == []
         assert not client.goaways
-        await client.close()
 
 
 async def test_a_roll_under_load_loses_no_request(shop: Shop) -> None:
@@ -216,11 +221,10 @@ async def test_in_a_roll_a_stream_under_way_ends_on_the_old_code_and_none_begins
 
 
 async def test_a_stream_past_its_deadline_in_a_roll_is_answered_that_it_was_ended(shop: Shop) -> None:
-    async with shop.server("--set=drain.http=0.3") as server:
+    async with shop.server(env={"CHANGEOVER_DRAIN_HTTP": "0.3"}) as server:
         client = await shop.connect(server)
         slow = client.ask("/slow")
-        await until(lambda: client.answers[slow].status == 0)
-        assert (await (await shop.connect(server)).get("/")).status == 200
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
         shop.write("2")
         assert isinstance(await server.reload(), Committed)
         assert (await client.answer(slow)).status == 503
@@ -232,12 +236,12 @@ async def test_a_service_that_stops_finishes_what_is_under_way(shop: Shop) -> No
         client = await shop.connect(server, secured=False)
         assert (await client.get("/")).status == 200
         slow = client.ask("/slow")
-        await status_when(server, lambda status: True)
-        stopping = asyncio.ensure_future(server.stop())
-        await until(lambda: client.goaways)
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
+        server.signal(signal.SIGTERM)
+        await until(lambda: len(client.goaways) == 2)
         shop.story.open_gate()
         assert (await client.answer(slow)).body == b"1 2 http 0"
-        await stopping
+        await until(lambda: "finished" in server.logs)
 
 
 def test_http_2_that_is_asked_for_by_name_and_missing_is_refused_with_what_to_install(

@@ -174,8 +174,11 @@ class Http2Connection(asyncio.Protocol):
         return None
 
     def farewell(self, *, asked: bool = False) -> None:
-        """See `Connection`."""
-        self._give_notice()
+        """See `Connection`: the client is warned first while there is something under way."""
+        if self.streams:
+            self.wind_down()
+        else:
+            self._give_notice()
 
     def abort(self) -> None:
         """Cut it off."""
@@ -215,7 +218,7 @@ class Http2Connection(asyncio.Protocol):
         self._close_after_last()
 
     def wind_down(self) -> None:
-        """The worker stops: warn the client, and go on until it has heard."""
+        """Warn the client, and go on until it has heard; without a stream there is nobody to be warned."""
         if self._notice is Notice.NONE and self.streams:
             self._notice = Notice.WARNED
             self._session.part(ENDLESS)

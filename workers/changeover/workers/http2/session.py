@@ -43,6 +43,10 @@ _CONFIGURATION = H2Configuration(
 )
 
 
+class _Engine(H2Connection):
+    MAX_CLOSED_STREAMS = 4096
+
+
 class Session:
     """What is said on a connection.
 
@@ -62,7 +66,7 @@ class Session:
         self.bid_farewell = False
         self._frames = Frames(limits.head)
         self._said: list[bytes] = []
-        self._engine = engine = H2Connection(_CONFIGURATION)
+        self._engine = engine = _Engine(_CONFIGURATION)
         engine.local_settings = _settings(limits, limits.streams)
         engine.decoder.max_header_list_size = 2 * limits.head  # up to there it is answered, and not cut off
         engine.initiate_connection()
