@@ -1,11 +1,15 @@
 """The end of a connection: a client is told in time, what is under way is finished, what comes after is refused."""
 
 import asyncio
+import gc
 
 import pytest
 
 from changeover.workers.channel.connection import Connection
+from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http2 import connection as http2_connection
+from changeover.workers.http2.connection import Http2Connection
+from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.serving.exchange import Exchange
 from tests.http2_wire import connection_of, spoken
 from tests.waits import until
@@ -113,3 +117,15 @@ async def test_a_worker_that_stops_cuts_off_what_is_late() -> None:
         await until(lambda: server.dispatcher.seen)
         assert await server.connections.stop(0.05) == 1
         await until(lambda: client.closed)
+
+
+async def test_a_connection_that_is_gone_leaves_nothing_behind() -> None:
+    async with spoken() as (server, client):
+        await client.post("/", b"body")
+        client.give_up(client.ask("/", "POST", more=True))
+        await client.close()
+        await until(lambda: not len(server.connections) and not server.dispatcher.tasks)
+        server.dispatcher.seen.clear()
+    gc.collect()
+    left = (HttpConnection, Http2Connection, StreamExchange)
+    assert not [each for each in gc.get_objects() if type(each) in left]

@@ -22,7 +22,7 @@ from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sigh
 from changeover.workers.channel.tunnel import dig
 from changeover.workers.http.body import body_of
 from changeover.workers.http.exchange import Stage, WireExchange
-from changeover.workers.http.faults import LATE, LEAVING, PRIOR_KNOWLEDGE, UNSERVED, BadMessage
+from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
 from changeover.workers.http.head import END, PREFACE, Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.response import error_response
@@ -367,7 +367,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     # The end.
 
     def _refuse(self, error: BadMessage) -> None:
-        if error is PRIOR_KNOWLEDGE and self.site.http2 is not None and self.site.speaks_http2(self):
+        if isinstance(error, PriorKnowledge) and self.site.http2 is not None and self.site.speaks_http2(self):
             read = PREFACE + self.unread()
             self._unread.data.clear()
             self.site.http2.take_over(self._transport, self, self._owner, read)

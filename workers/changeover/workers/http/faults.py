@@ -17,13 +17,17 @@ class BadMessage(ChangeoverError):
         super().__init__(f"{status}: {fact}")
 
 
+class PriorKnowledge(BadMessage):
+    """The client begins with HTTP/2; where that is not spoken it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__(505, "HTTP/1.1 and HTTP/1.0 are served")
+
+
 LATE = BadMessage(408, "the request did not come in time")
 UNSERVED = BadMessage(503, "the request could not be served in time")
 LEAVING = BadMessage(503, "the server is being replaced; ask again")
 """What somebody is told who asked on a connection that nobody goes on with."""
-
-PRIOR_KNOWLEDGE = BadMessage(505, "HTTP/1.1 and HTTP/1.0 are served")
-"""What somebody is told who begins with HTTP/2, where it is not spoken."""
 
 
 class BadResponse(ChangeoverError):

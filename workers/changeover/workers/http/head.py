@@ -10,7 +10,7 @@ import httptools
 import msgspec
 
 from changeover.workers.channel.limits import Limits
-from changeover.workers.http.faults import PRIOR_KNOWLEDGE, BadMessage
+from changeover.workers.http.faults import BadMessage, PriorKnowledge
 from changeover.workers.http.fields import Expectation, RawFields, judge
 from changeover.workers.http.target import Target, split_target
 
@@ -133,7 +133,7 @@ class HeadParser:
         fields = self._fields
         version = VERSIONS.get(line[-8:])
         if version is None and line == PREFACE[:-4]:
-            raise PRIOR_KNOWLEDGE
+            raise PriorKnowledge
         if version is None:
             raise BadMessage(505 if line[-8:-3] == b"HTTP/" else 400, "HTTP/1.1 and HTTP/1.0 are served")
         if len(fields) > self._limits.fields:
