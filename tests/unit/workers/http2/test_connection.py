@@ -276,3 +276,13 @@ async def test_a_client_that_says_goaway_still_gets_its_answers() -> None:
         gate.set()
         assert (await client.answer(number)).body == b"GET /last "
         await until(lambda: client.closed)
+
+
+async def test_a_stream_goes_on_when_its_own_window_opens() -> None:
+    async with spoken(answer_with(200, [], bytes(50)), window=10) as (_, client):
+        client.taking = False
+        number = client.ask()
+        await until(lambda: len(client.answers[number].body) == 10)
+        client.engine.increment_flow_control_window(40, number)
+        client.flush()
+        assert len((await client.answer(number)).body) == 50
