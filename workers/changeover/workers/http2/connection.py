@@ -12,7 +12,7 @@ from typing import cast
 
 from h2.events import PingAckReceived
 
-from changeover.workers.channel.connection import Connection, Owner
+from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.http2.faults import Violation
@@ -56,7 +56,7 @@ class Http2Connection(asyncio.Protocol):
         since: When it was opened here, seconds of the loop's clock.
     """
 
-    kind, portable, at_boundary = LeaseKind.HTTP, False, False
+    kind, parting, at_boundary = LeaseKind.HTTP, Parting.LATE, False
 
     _transport: asyncio.Transport
     outlet: Outlet
