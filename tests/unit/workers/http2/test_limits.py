@@ -103,7 +103,11 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
         client._reading.cancel()
         client.ask()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await until(lambda: server.dispatcher.seen and not len(server.connections))
+        await until(lambda: server.dispatcher.seen and connection_of(server)._clogged)
+        (stream,) = connection_of(server).streams
+        assert stream.outflow.size <= 2 * 65536
+        assert connection_of(server)._transport.get_write_buffer_size() <= 4 * 65536
+        await until(lambda: not len(server.connections))
         await until(lambda: not server.dispatcher.tasks)
 
 
