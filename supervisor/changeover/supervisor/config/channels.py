@@ -33,7 +33,7 @@ class Tls(msgspec.Struct, frozen=True):
         client_ca: File with the authorities whose client certificates are accepted.
         minimum: Oldest version that is spoken, `1.2` or `1.3`.
         ciphers: For TLS 1.2, as OpenSSL writes them; by default the library's own.
-        alpn: Protocols that are offered, best first.
+        alpn: Protocols that are offered, best first; by default `h2`, where its library is installed, and `http/1.1`.
     """
 
     certificate: str = ""
@@ -43,7 +43,7 @@ class Tls(msgspec.Struct, frozen=True):
     client_ca: str = ""
     minimum: Literal["1.2", "1.3"] = "1.2"
     ciphers: str = ""
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[Certificate, ...]:
@@ -129,8 +129,6 @@ def _tls_mistakes(path: str, tls: Tls) -> Iterator[Mistake]:
         yield Mistake(f"{path}.client_ca", f"must name a file: client certificates are {tls.client}")
     elif tls.client == "none" and tls.client_ca:
         yield Mistake(f"{path}.client", "must be `optional` or `required`: `client_ca` is named")
-    if not tls.alpn:
-        yield Mistake(f"{path}.alpn", "must name a protocol, like `http/1.1`")
 
 
 def network_mistakes(path: str, networks: Iterable[str]) -> Iterator[Mistake]:

@@ -70,6 +70,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
     yield "$.limits.url", 64 <= limits.url <= limits.head, "must be 64 bytes at least and `limits.head` at most"
     yield "$.limits.fields", limits.fields >= 1, "must be at least 1"
+    yield "$.limits.streams", limits.streams >= 1, "must be at least 1"
     yield "$.limits.body", limits.body >= 0, "must be 0 (unlimited) or more"
     yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
     for key in ("hook", "graceful", "heartbeat", "prepare", "boot"):

@@ -13,19 +13,18 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from websockets.server import ServerProtocol
 
-from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Owner, Parting
-from changeover.workers.channel.outlet import Course, Outlet
-from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
-from changeover.workers.channel.tunnel import dig
+from changeover.workers.channel.outlet import Course
+from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_between
 from changeover.workers.http.body import body_of
+from changeover.workers.http.contact import Contact
 from changeover.workers.http.exchange import Stage, WireExchange
-from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
-from changeover.workers.http.head import END, Head
+from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
+from changeover.workers.http.head import END, PREFACE, Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.making import Make
 from changeover.workers.http.response import error_response
@@ -43,7 +42,7 @@ ExchangeT = TypeVar("ExchangeT", bound=WireExchange)
 _OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
 
-class HttpConnection(asyncio.BufferedProtocol):
+class HttpConnection(Contact):
     """A connection of a client.
 
     Args:
@@ -53,26 +52,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         outcome: How it came about; None when nothing came before its first message.
 
     Attributes:
-        client: Peer address and port; None on a Unix socket.
-        server: Own address and port, or path and None on a Unix socket.
-        scheme: `http` or `https`.
+        site: As above.
         exchange: The request that is being served.
-        outlet: The write side.
-        requests: How many were dispatched.
-        watch: Since when it has been doing what it does, for the sweep.
-        since: When it was opened here, seconds of the loop's clock.
     """
 
     kind, parting = LeaseKind.HTTP, Parting.RESTS
     __slots__ = (
-        "_advancing", "_held", "_make", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
-        "exchange", "outcome", "outlet", "requests", "scheme", "server", "since", "site", "watch",
+        "_advancing", "_held", "_make", "_opened", "_reading", "_unread", "_upload", "exchange", "site",
     )  # fmt: skip
 
-    _transport: asyncio.Transport
     _make: Make
-    outlet: Outlet
-    since: float
 
     def __init__(
         self,
@@ -81,15 +70,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         opened: Callable[["HttpConnection"], None],
         outcome: HandshakeOutcome | None = None,
     ) -> None:
+        super().__init__(owner, outcome)
         self.site = site
-        self.outcome = outcome
-        self.client: tuple[str, int] | None = None
-        self.server: tuple[str, int | None] | None = None
-        self.scheme = "http" if outcome is None else outcome.scheme
         self.exchange: WireExchange | None = None
-        self.requests = 0
-        self.watch = Watch()
-        self._owner = owner
         self._opened = opened
         self._unread = Unread(site.limits)
         self._held = False
@@ -101,16 +84,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._transport = cast(asyncio.Transport, transport)
-        self.outlet = Outlet(self._transport)
-        outcome = self.outcome
-        if outcome is None:
-            self.client, self.server = client_of(transport), server_of(transport)
-        else:
-            self.client, self.server = outcome.client, outcome.server
+        super().connection_made(transport)
         making = self.site.making
         self._make = WireExchange if making is None else making.maker(self.client)
-        self.since = asyncio.get_running_loop().time()
         self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -187,13 +163,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._advance()
 
     def part(self) -> socket.socket | None:
-        """See `Connection`: over TLS, the near end of a tunnel."""
-        if self.outcome is None or not self.outcome.tls:
-            return self.outlet.take_socket()
-        if self._transport.is_closing():
-            return None
-        self.outlet.course = Course.CLOSED
-        return dig(self._transport, self, self._owner)
+        """See `Connection`."""
+        return self.part_with(self)
 
     def farewell(self, *, asked: bool = False) -> None:
         """See `Connection`; `asked` of the process that read before: whether it has read something."""
@@ -203,10 +174,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._refuse(LEAVING)
         else:
             self._linger()
-
-    def abort(self) -> None:
-        """Cut the connection off."""
-        self.outlet.abort()
 
     def sight(self) -> Sight:
         """What it is doing."""
@@ -383,6 +350,11 @@ class HttpConnection(asyncio.BufferedProtocol):
     # The end.
 
     def _refuse(self, error: BadMessage) -> None:
+        if isinstance(error, PriorKnowledge) and self.site.http2 is not None and self.site.speaks_http2(self):
+            read = PREFACE + self.unread()
+            self._unread.data.clear()
+            self.site.http2.take_over(self._transport, self, self._owner, read)
+            return
         exchange, self.exchange = self.exchange, None
         if exchange is None and self._upload is not None:
             self._linger()

@@ -10,12 +10,14 @@ import httptools
 import msgspec
 
 from changeover.workers.channel.limits import Limits
-from changeover.workers.http.faults import BadMessage
+from changeover.workers.http.faults import BadMessage, PriorKnowledge
 from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+"""What a client begins with that knows of HTTP/2 here; it looks like a head of HTTP/1.1, and is none."""
 LINE_EXTRA = 32
 """Bytes of a request line beside its target: the longest method that httptools knows, version, spaces."""
 
@@ -134,6 +136,8 @@ class HeadParser:
     def _judged(self, line: bytes, *, upgrade: bool) -> Head:
         fields = self._fields
         version = VERSIONS.get(line[-8:])
+        if version is None and line == PREFACE[:-4]:
+            raise PriorKnowledge
         if version is None:
             raise BadMessage(505 if line[-8:-3] == b"HTTP/" else 400, "HTTP/1.1 and HTTP/1.0 are served")
         if len(fields) > self._limits.fields:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Protocol
 
+from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import HeadParser
@@ -16,6 +17,13 @@ from changeover.workers.serving.session import Dispatchers
 
 KNOWN_HEADS = 256
 """Most heads of responses that are remembered."""
+
+
+class Successor(Protocol):
+    """What goes on where a connection turns out to speak another protocol."""
+
+    def take_over(self, transport: asyncio.Transport, old: Connection, owner: Owner, read: bytes) -> None:
+        """Go on in the place of `old`, with what has come."""
 
 
 class Corked(Protocol):
@@ -50,14 +58,21 @@ class Site:
         buffer: Where the loop reads to; its content is copied before anything else happens.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
+        http2: Goes on where a client begins with HTTP/2; None where it is not spoken.
     """
 
     __slots__ = (
-        "_corked", "_encoded", "_server", "buffer", "dispatcher", "limits", "making", "parser", "stopping", "tail",
+        "_corked", "_encoded", "_server", "buffer", "dispatcher", "http2", "limits", "making", "parser", "stopping",
+        "tail",
     )  # fmt: skip
 
     def __init__(
-        self, dispatcher: Dispatchers, limits: Limits, server: str = "", making: Exchanges | None = None
+        self,
+        dispatcher: Dispatchers,
+        limits: Limits,
+        server: str = "",
+        making: Exchanges | None = None,
+        http2: Successor | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.making = making
@@ -65,6 +80,7 @@ class Site:
         self.parser = HeadParser(limits)
         self.buffer = memoryview(bytearray(limits.unread))
         self.stopping = False
+        self.http2 = http2
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
         self._corked: list[Corked] = []
         self._encoded: dict[object, ResponseHead] = {}
@@ -97,6 +113,11 @@ class Site:
         """The end of a head to which the application gave its own Date or Server."""
         date = b"" if dated else f"date: {formatdate(time.time(), usegmt=True)}\r\n".encode("ascii")
         return date + (b"" if served else self._server) + b"\r\n"
+
+    def speaks_http2(self, connection: Connection) -> bool:
+        """Whether a connection may go on with HTTP/2: it has just begun, and TLS has not agreed on something else."""
+        tls = connection.outcome is not None and bool(connection.outcome.tls)
+        return self.http2 is not None and not connection.requests and not tls
 
     def cork(self, answer: Corked) -> None:
         """Have `answer` uncorked once what runs now has run; one call of the loop serves all connections."""

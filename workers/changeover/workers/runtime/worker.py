@@ -17,6 +17,7 @@ from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http2.initializer import http2_or_none
 from changeover.workers.link.worker import WorkerLink
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
@@ -104,7 +105,12 @@ class Worker:
         )
         wire, self._access = settings.wire, access_log(loop, settings.wire)
         self._connections = Connections(
-            HttpInitializer(self._dispatcher, settings.limits, making=making_of(wire, self._access, birth.worker.slot)),
+            HttpInitializer(
+                self._dispatcher,
+                settings.limits,
+                making=making_of(wire, self._access, birth.worker.slot),
+                http2=http2_or_none(self._dispatcher, settings.limits),
+            ),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
         )
