@@ -210,7 +210,7 @@ class Http2Client:
             answer.fields = {str(name): str(value) for name, value in event.headers or ()}
             answer.status = int(answer.fields.pop(":status"))
         elif isinstance(event, TrailersReceived):
-            answer.trailers = {name.decode(): value.decode() for name, value in event.headers}
+            answer.trailers = {str(name): str(value) for name, value in event.headers or ()}
         elif isinstance(event, InformationalResponseReceived):
             answer.informed += [int(value) for name, value in event.headers or () if str(name) == ":status"]
         elif isinstance(event, DataReceived):

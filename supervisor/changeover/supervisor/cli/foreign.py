@@ -66,11 +66,6 @@ FOREIGN: dict[str, str] = {
     "--worker-connections": "it is called --max-connections here",
     "--worker-tmp-dir": "heartbeats need no files",
     "--ws": "WebSockets are not served in this version",
-    "--ws-max-queue": "WebSockets are not served in this version",
-    "--ws-max-size": "WebSockets are not served in this version",
-    "--ws-per-message-deflate": "WebSockets are not served in this version",
-    "--ws-ping-interval": "WebSockets are not served in this version",
-    "--ws-ping-timeout": "WebSockets are not served in this version",
     "-D": "run it under systemd, or another supervisor of services; it stays in the foreground",
     "-R": "workers always inherit stdout and stderr",
 }

@@ -5,7 +5,6 @@ and ended by then goes with a Content-Length even when the application gave none
 """
 
 import enum
-from typing import Protocol
 
 from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import MAX_DISCARD
@@ -16,6 +15,7 @@ from changeover.workers.http.fields import Expectation
 from changeover.workers.http.incoming import Incoming, Source
 from changeover.workers.http.response import encode_trailers
 from changeover.workers.http2.head import RequestHead
+from changeover.workers.http2.line import Line
 from changeover.workers.http2.outflow import Outflow
 from changeover.workers.http2.response import BODILESS, ResponseHead, encode_head
 from changeover.workers.serving.contract import Headers, Request
@@ -38,37 +38,6 @@ class Stage(enum.Enum):
     """It is complete, or broken off; its end may wait for its turn."""
     LOST = enum.auto()
     """The client gave it up before it was complete."""
-
-
-class Line(Protocol):
-    """What a stream needs of its connection."""
-
-    client: tuple[str, int] | None
-    server: tuple[str, int | None] | None
-    scheme: str
-    outcome: HandshakeOutcome | None
-
-    @property
-    def share(self) -> int:
-        """How many bytes an answer may have waiting before its application waits."""
-
-    def waits_for_window(self, stream: "StreamExchange") -> bool:
-        """Whether the client has yet to let it go on."""
-
-    def want(self, stream: "StreamExchange") -> None:
-        """There is something to send."""
-
-    def ask_for_body(self, stream: "StreamExchange") -> None:
-        """The client waits to be asked."""
-
-    def acknowledge(self, stream: "StreamExchange", size: int) -> None:
-        """Bytes of the body were taken, or dropped."""
-
-    def reset(self, stream: "StreamExchange", code: int) -> None:
-        """The stream ends at once."""
-
-    def released(self, stream: "StreamExchange") -> None:
-        """An application has noticed that its client gave up."""
 
 
 class StreamExchange:
@@ -101,7 +70,9 @@ class StreamExchange:
         "received", "request", "response", "trailers", "unasked", "watch",
     )  # fmt: skip
 
-    def __init__(self, line: Line, number: int, head: RequestHead, *, ended: bool, limit: int = 0) -> None:
+    def __init__(
+        self, line: Line["StreamExchange"], number: int, head: RequestHead, *, ended: bool, limit: int = 0
+    ) -> None:
         target = head.target
         self.request = Request(
             head.method,
