@@ -67,7 +67,8 @@ class AsgiWebSocket:
         scope["type"] = "websocket"
         scope["scheme"] = SCHEMES.get(scope["scheme"], "ws")
         scope["subprotocols"] = list(self._socket.subprotocols)
-        scope["extensions"] = {**scope.get("extensions", {}), "websocket.http.response": {}}
+        own = {name: told for name, told in scope["extensions"].items() if not name.startswith("http.")}
+        scope["extensions"] = own | {"websocket.http.response": {}}
         return scope
 
     async def receive(self) -> Message:
