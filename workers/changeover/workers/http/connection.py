@@ -112,12 +112,19 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        data = bytes(self.site.buffer[:nbytes])
-        if self._vacant and 0 < data.find(END) == nbytes - 4 and data[0] != CR:
-            try:
-                self._begin(data)
-            except BadMessage as error:
-                self._refuse(error)
+        site = self.site
+        data = bytes(site.buffer[:nbytes])
+        if self._is_vacant():
+            known = site.parser.known.get(data)
+            if known is not None:
+                self._offer(WireExchange(self, known, None), data)
+            elif 0 < data.find(END) == nbytes - 4 and data[0] != CR:
+                try:
+                    self._begin(data)
+                except BadMessage as error:
+                    self._refuse(error)
+            else:
+                self.take(data)
         elif self.outlet.course is Course.LINGERING:
             self.outlet.drop(nbytes)
         else:
@@ -238,7 +245,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = None
-        if self._vacant and not self.outlet.client_shut:
+        if self._is_vacant() and not self.outlet.client_shut:
             return
         upload, course = self._upload, self.outlet.course
         if upload is not None:
@@ -264,8 +271,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     # From bytes to exchanges.
 
-    @property
-    def _vacant(self) -> bool:
+    def _is_vacant(self) -> bool:
         return self.exchange is None and self._upload is None and not self._unread.data and self.outlet.course is _OPEN
 
     def _begin(self, raw: bytes) -> bool:

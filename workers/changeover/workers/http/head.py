@@ -59,13 +59,16 @@ class HeadParser:
 
     Args:
         limits: Bounds on a head.
+
+    Attributes:
+        known: The heads that are remembered, by their bytes; none of them has a body.
     """
 
-    __slots__ = ("_complete", "_fields", "_known", "_limits", "_parser", "_target")
+    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_target", "known")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Head] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def on_url(self, url: bytes) -> None:
@@ -89,7 +92,7 @@ class HeadParser:
         Raises:
             BadMessage: It cannot be served.
         """
-        known = self._known.get(raw)
+        known = self.known.get(raw)
         if known is not None:
             return known
         try:
@@ -99,13 +102,13 @@ class HeadParser:
             raise
         if not reusable:
             self._renew()
-        elif len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
-            self._known[raw] = head
+        elif len(raw) <= KNOWN_SIZE and len(self.known) < KNOWN_HEADS:
+            self.known[raw] = head
         return head
 
     def forget(self) -> None:
         """Forget the heads that were seen."""
-        self._known.clear()
+        self.known.clear()
 
     def _renew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)

@@ -10,6 +10,7 @@ from changeover.workers.serving.contract import Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
 
+_TASK = LeaseKind.TASK  # looking a member up costs at every request
 _BODILESS = frozenset({204, 304})
 
 
@@ -51,11 +52,9 @@ class Reply:
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response whose body is at hand."""
         fields = sized(self._exchange.request.method, response.status, response.headers.raw, body)
-        self._exchange.start(response.status, [*fields, *self._stamp])
-        self.progress = Progress.STARTED
-        if body:
-            self._exchange.write(body)
-        self._end()
+        self._exchange.answer(response.status, [*fields, *self._stamp] if self._stamp else fields, body)
+        self.progress = Progress.DONE
+        self._become(_TASK)
 
     def send_problem(self, response: Response) -> None:
         """Send a response that `Response.problem` worded."""
@@ -135,8 +134,9 @@ def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeade
     """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
     if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
         return fields
-    length = b"%d" % len(body)
-    return [*(pair for pair in fields if pair[0] != b"content-length"), (b"content-length", length)]
+    own = [pair for pair in fields if pair[0] != b"content-length"]
+    own.append((b"content-length", b"%d" % len(body)))
+    return own
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
