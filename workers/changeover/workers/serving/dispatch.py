@@ -6,7 +6,7 @@ from typing import Protocol
 
 from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.exchange import Exchange, RawHeaders
-from changeover.workers.serving.lease import LeaseKind, current_lease
+from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.router import Miss, Router
 
@@ -80,9 +80,7 @@ class LiveDispatcher:
         if target.mount:
             target.strip(request)
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
-        context = self._context.copy()
-        context.run(current_lease.set, lease)
-        lease.holder = target.pipeline.serve(exchange, call, context, stamp)
+        lease.holder = target.pipeline.serve(exchange, call, self._context.copy(), stamp)
         return True
 
     def _stamp_of(self, epoch: int) -> RawHeaders:
