@@ -10,7 +10,8 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Any
+from types import CoroutineType
+from typing import Any, TypeGuard
 
 from changeover.workers.serving import bridge, failure
 from changeover.workers.serving.asgi import Application
@@ -101,8 +102,12 @@ class Pipeline:
                 outbound = self._outbound if self.outbound else None
                 await AsgiCall(self._application, request, exchange, call, stamp, outbound).run()
             elif response is not None:
-                await self._outbound(request, response, call)
-                await reply.send(response)
+                if self.outbound:
+                    await self._outbound(request, response, call)
+                if type(response.body) is bytes:
+                    reply.send_whole(response, response.body)
+                else:
+                    await reply.send(response)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
@@ -123,7 +128,7 @@ class Pipeline:
     async def _inbound(self, request: Request, call: CallContext) -> Response | None:
         for handler in self.inbound:
             response = handler.call(request, call)
-            if inspect.isawaitable(response):
+            if _waits(response):
                 response = await response
             if response is not None:
                 return _checked(response, f"inbound handler {handler.name}")
@@ -132,7 +137,7 @@ class Pipeline:
     async def _outbound(self, request: Request, response: Response, call: CallContext) -> None:
         for handler in self.outbound:
             waiting = handler.call(request, response, call)
-            if inspect.isawaitable(waiting):
+            if _waits(waiting):
                 await waiting
 
 
@@ -183,11 +188,17 @@ def _service(target: Service | ServiceFunction) -> _Respond:
         if ready is not None:
             ready()
         response = target(request, call)
-        if inspect.isawaitable(response):
+        if _waits(response):
             response = await response
         return _checked(response, name)
 
     return respond
+
+
+def _waits(result: object) -> TypeGuard[Awaitable[Any]]:
+    """Whether what was called wants to be awaited; what it mostly returns is told from that at once."""
+    kind = type(result)
+    return kind is CoroutineType or (kind is not Response and result is not None and inspect.isawaitable(result))
 
 
 def _checked(response: Any, name: str) -> Response:
