@@ -13,12 +13,12 @@ import argparse
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 
-from benchmarks.household import descriptors, proportional, surplus
+from benchmarks.household import proportional, surplus
+from benchmarks.killing.holdings import least
 from benchmarks.killing.mishaps import Mishaps
 from benchmarks.killing.premises import disquiet, zygotes
 from benchmarks.killing.trial import DYING, disarm
@@ -53,7 +53,7 @@ class Rest(msgspec.Struct, frozen=True):
     Attributes:
         epoch: What it serves.
         memory: Proportional memory of all processes, bytes.
-        held: What supervisor, zygote and workers hold open, sockets (clients have many) left out: name -> how many.
+        held: What supervisor, zygotes and workers hold open: kind and name -> how many.
     """
 
     epoch: int
@@ -127,6 +127,7 @@ def spells(mishaps: Mishaps, end: float) -> Iterator[Rest]:
     Raises:
         SubjectBroken: It does not.
     """
+    first: dict[str, int] = {}
     while time.monotonic() < end:
         for _ in range(SPELL):
             mishaps.next()
@@ -134,11 +135,17 @@ def spells(mishaps: Mishaps, end: float) -> Iterator[Rest]:
         disarm(mishaps.subject)
         time.sleep(BETWEEN[1])
         mishaps.revive()
-        yield rest(mishaps.subject)
+        found = rest(mishaps.subject, first)
+        first = first or found.held
+        yield found
 
 
-def rest(subject: Subject) -> Rest:
+def rest(subject: Subject, first: dict[str, int]) -> Rest:
     """Wait until the service is quiet, reload, and wait again.
+
+    Args:
+        subject: The service.
+        first: What was held at the first rest; empty for that one.
 
     Raises:
         SubjectBroken: It does not get quiet, or does not take the reload.
@@ -150,8 +157,7 @@ def rest(subject: Subject) -> Rest:
     subject.hang_up()
     _await(subject, before + 1)
     family = {subject.pid, *subject.workers().values(), *zygotes(subject)}
-    held = sum(map(Counter, map(descriptors, family)), Counter[str]())
-    return Rest(subject.status().epoch, proportional(family), {what: n for what, n in held.items() if what != "socket"})
+    return Rest(subject.status().epoch, proportional(family), least(subject, first))
 
 
 def _scaled(subject: Subject) -> bool:
@@ -189,12 +195,11 @@ def verdicts(name: str, act: Act, soak: bool) -> Iterator[Verdict]:
     }
     for what, count in counts.items():
         yield Verdict(f"{name}: {what}", "0", str(count), not count)
-    if act.rests:
+    if len(act.rests) > 1:
         first, last = act.rests[0], act.rests[-1]
-        more = surplus(first.held, last.held)
+        more = {what: n for each in act.rests for what, n in surplus(first.held, each.held).items()}
         words = ", ".join(f"{what} +{count}" for what, count in more.items()) or "none"
-        few = max(more.values(), default=0) <= WORKERS  # a worker whose zygote died is held in other ways
-        yield Verdict(f"{name}: descriptors beside those at the first rest", f"<= {WORKERS} of a kind", words, few)
+        yield Verdict(f"{name}: descriptors of a process at a rest beside those at the first", "none", words, not more)
         if soak:
             bound, size = f"{first.memory * GROWTH / 2**20:.1f} MiB", f"{last.memory / 2**20:.1f} MiB"
             yield Verdict(f"{name}: memory at the last rest", f"<= {bound}", size, last.memory <= first.memory * GROWTH)

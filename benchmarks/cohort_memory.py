@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from benchmarks.chart import Chart, Series
 from benchmarks.contents import STOREFRONT
 from benchmarks.environment import installed
-from benchmarks.household import Look, below, proportional, watching
+from benchmarks.household import Look, Process, below, proportional, watching
 from benchmarks.machine import here
 from benchmarks.publication import Result, Verdict, parser, publish
 from benchmarks.servers import (
@@ -32,6 +32,8 @@ from benchmarks.servers import (
 )
 from benchmarks.subject import SubjectBroken, until
 from benchmarks.visitors import burst
+from benchmarks.zygotes import cohort, named
+from changeover.supervisor.control import StatusView
 
 NAME = "cohort_memory"
 COMPARED = (CHANGEOVER, GUNICORN_PRELOADED, GUNICORN_ASGI_PRELOADED, GRANIAN, UVICORN)
@@ -46,8 +48,6 @@ QUIET = 1.0
 """Seconds between the last request and the look."""
 ROLLED = 30.0
 """Seconds until a roll has ended and only its workers are left."""
-KEPT = 1
-"""Processes that a roll replaced and keeps: the zygote, for the way back."""
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -144,9 +144,15 @@ def roll(binaries: Path) -> list[Look]:
             time.sleep(QUIET)
             server.contents.append("main.py", "\nROLLED = True\n")
             server.hang_up()
-            until(lambda: sum(process.alive for process in old) <= KEPT, ROLLED, server.words, pause=0.05)
+            until(lambda: not _left(server, old), ROLLED, server.words, pause=0.05)
             _warm(server, WORKERS)
     return watch.looks
+
+
+def _left(server: Server, old: Iterable[Process]) -> list[Process]:
+    """Those of `old` that live and are not the zygote that the supervisor says it keeps."""
+    wanted = named(server.control.get("/v1/status", StatusView))
+    return [process for process in old if process.alive and cohort(process.pid) not in wanted]
 
 
 def _verdict(ours: Size, other: Size) -> Verdict:

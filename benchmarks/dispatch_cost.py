@@ -39,7 +39,7 @@ from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.lease import LeaseKind, UnitSet
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import Router, Target
+from changeover.workers.serving.router import ApplicationRouter, Target
 
 MOST = 0.10
 CLIENTS = 32
@@ -85,7 +85,7 @@ class Parts:
         self.units = UnitSet(())
         writer = CellWriter.make(folder / "cell")
         self.switch = Switch(SharedCell(writer.fd), lambda old, new: None)
-        router = Router([Target(Route("hello"), self.pipeline, self.units)])
+        router = ApplicationRouter([Target(Route("hello"), self.pipeline, self.units)])
         self.switch.prepared = Generation(EMPTY, Registry(epoch=1), router)
         writer.store(1)
         self.switch.activate()

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import kernel
+from benchmarks.looking import looking
 from benchmarks.subject import born, descendants
 
 LOOK = 0.05
@@ -116,19 +116,9 @@ class Watch:
 @contextmanager
 def watching(pid: int) -> Iterator[Watch]:
     """Look at the memory of `pid` and everything below it, again and again, from a thread."""
-    watch, leave = Watch([_look(pid)]), threading.Event()
-
-    def look() -> None:
-        while not leave.wait(LOOK):
-            watch.looks.append(_look(pid))
-
-    thread = threading.Thread(target=look, name="memory watch")
-    thread.start()
-    try:
+    watch = Watch([_look(pid)])
+    with looking(lambda: watch.looks.append(_look(pid)), LOOK, "memory watch"):
         yield watch
-    finally:
-        leave.set()
-        thread.join()
 
 
 def _look(pid: int) -> Look:

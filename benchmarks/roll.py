@@ -10,7 +10,8 @@ import msgspec
 from benchmarks.subject import Subject, SubjectBroken
 from benchmarks.swap import DEADLINE, REFUSALS, Store, Swapper
 from changeover.supervisor.api.client import WaitEnded
-from changeover.supervisor.core import records
+from changeover.supervisor.core.records.cutover import CutoverCompleted, WorkerAgreed, WorkerPrepared
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerYields
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.identity import WorkerId
@@ -122,9 +123,9 @@ class Roller:
         if told.type == "CommitDecided":
             self._decided = told.at
         elif told.type == "WorkerYields":
-            self._yielding[_record(told, records.WorkerYields).worker] = told.at
+            self._yielding[_record(told, WorkerYields).worker] = told.at
         elif told.type == "WorkerExited":
-            began = self._yielding.pop(_record(told, records.WorkerExited).worker, self._decided)
+            began = self._yielding.pop(_record(told, WorkerExited).worker, self._decided)
             self._lived.append(told.at - began)
 
 
@@ -137,9 +138,9 @@ class _Steps:
         self._last = {"WorkerPrepared": 0.0, "WorkerAgreed": 0.0}
         self._acts: dict[str, Callable[[Told], bool]] = {
             "CellStored": self._cell,
-            "WorkerPrepared": lambda told: self._vote(told, records.WorkerPrepared),
-            "WorkerAgreed": lambda told: self._vote(told, records.WorkerAgreed),
-            "CutoverCompleted": lambda told: _record(told, records.CutoverCompleted).epoch == self._store.epoch,
+            "WorkerPrepared": lambda told: self._vote(told, WorkerPrepared),
+            "WorkerAgreed": lambda told: self._vote(told, WorkerAgreed),
+            "CutoverCompleted": lambda told: _record(told, CutoverCompleted).epoch == self._store.epoch,
         }
 
     def take(self, told: Told) -> Roll | None:
@@ -152,7 +153,7 @@ class _Steps:
         self._stored = stored.at if stored.epoch == self._store.epoch else self._stored
         return False
 
-    def _vote(self, told: Told, shape: "type[records.WorkerPrepared | records.WorkerAgreed]") -> bool:
+    def _vote(self, told: Told, shape: "type[WorkerPrepared | WorkerAgreed]") -> bool:
         if _record(told, shape).epoch == self._store.epoch:
             self._last[told.type] = told.at
         return False

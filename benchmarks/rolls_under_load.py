@@ -23,9 +23,10 @@ from benchmarks.network import leave_for_own
 from benchmarks.publication import Result, Verdict, parser, publish
 from benchmarks.roll import Roll, Roller
 from benchmarks.samples import Sample, Stores, samples
-from benchmarks.subject import Kind, Subject, SubjectBroken, descendants, parent, serving, title, until
+from benchmarks.subject import Kind, Subject, SubjectBroken, descendants, serving, until
 from benchmarks.swaps_under_load import SHARED, told_of
 from benchmarks.window_latency import divide
+from benchmarks.zygotes import cohort, unnamed
 
 NAME = "rolls_under_load"
 PAUSES = (0.5, 4.5)
@@ -195,15 +196,11 @@ def _alone(subject: Subject, roller: Roller) -> list[float]:
 
 
 def _strangers(subject: Subject) -> list[int]:
-    """Processes below the supervisor that neither serve nor are the zygote of one that serves.
-
-    The zygote that the last roll replaced is none: it is kept for the way back.
-    """
-    workers = set(subject.workers().values())
-    expected = {*workers, *map(parent, workers)}
-    others = [pid for pid in descendants(subject.pid) if pid not in expected]
-    kept = [pid for pid in others if " zygote " in title(pid)]
-    return [pid for pid in others if kept[:1] != [pid]]
+    """Processes below the supervisor that neither serve nor are a zygote that it names: that forks, or is kept."""
+    status = subject.status()
+    workers = {slot.pid for slot in status.slots}
+    others = [pid for pid in descendants(subject.pid) if pid not in workers]
+    return [*(pid for pid in others if not cohort(pid)), *unnamed(status, others)]
 
 
 class _Holdings:

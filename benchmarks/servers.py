@@ -15,6 +15,7 @@ from benchmarks.contents import APPLICATION, Contents
 from benchmarks.household import Process, below
 from benchmarks.subject import SubjectBroken, free_port, until
 from benchmarks.visitors import ask
+from changeover.supervisor.api.client import SOCKET_NAME, Client
 
 BOOT = 60.0
 """Seconds until a server answers."""
@@ -82,12 +83,14 @@ class Server:
         address: Where it listens.
         pid: Of the process that was started.
         contents: Its application.
+        control: Asks it, where it is ours.
     """
 
     def __init__(self, folder: Path, binaries: Path, command: Command, workers: int, original: Path) -> None:
         self.command = command
         self.address = ("127.0.0.1", free_port())
         self.contents = Contents(folder / "app", original)
+        self.control = Client(folder / "run" / SOCKET_NAME)
         self._log = folder / "log"
         app = f"{original.name}.main:app"
         filled = {"port": self.address[1], "workers": workers, "package": original.name, "app": app}

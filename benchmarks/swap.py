@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from benchmarks.subject import Subject, SubjectBroken, until
-from changeover.supervisor.core.records import CutoverCompleted, WorkerActivated
+from changeover.supervisor.core.records.cutover import CutoverCompleted, WorkerActivated
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.telemetry.stream import Told
 

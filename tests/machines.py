@@ -11,7 +11,7 @@ from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Outcome
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.view import Overview
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp

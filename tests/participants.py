@@ -36,8 +36,8 @@ class Bench:
         seq: Place of the last broadcast.
     """
 
-    def __init__(self, rolled: int = 0, part: int = 0) -> None:
-        self.machine = Machine(msgspec.structs.replace(WHO, rolled=rolled, part=part), PATIENCE)
+    def __init__(self, rolled: int = 0, part: int = 0, patience: Patience = PATIENCE) -> None:
+        self.machine = Machine(msgspec.structs.replace(WHO, rolled=rolled, part=part), patience)
         self.wanted: list[Effect] = []
         self.seq = 0
         self.feed(events.LinkUp())

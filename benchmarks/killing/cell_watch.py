@@ -1,10 +1,10 @@
 """When each epoch was stored, as an observer of the commit cell sees it: also while nobody supervises."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.looking import looking
 from benchmarks.samples import Stores
 from changeover.workers.generation.cell import SharedCell
 
@@ -37,16 +37,6 @@ class CellWatch:
 @contextmanager
 def watching_cell(cell: SharedCell) -> Iterator[CellWatch]:
     """Look from a thread."""
-    watch, leave = CellWatch(cell), threading.Event()
-
-    def look() -> None:
-        while not leave.wait(LOOK):
-            watch.look()
-
-    thread = threading.Thread(target=look, name="cell watch")
-    thread.start()
-    try:
+    watch = CellWatch(cell)
+    with looking(watch.look, LOOK, "cell watch"):
         yield watch
-    finally:
-        leave.set()
-        thread.join()

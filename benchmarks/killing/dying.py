@@ -109,7 +109,8 @@ def watch(mind: Watch) -> None:
 
     def attached(driver: Driver, hands: Hands) -> None:
         attach(driver, hands)
-        driver._perform = {kind: partial(perform, act) for kind, act in driver._perform.items()}
+        feeder = driver._feeder
+        feeder.perform = {kind: partial(perform, act) for kind, act in feeder.perform.items()}
 
     Machine.handle = handling  # type: ignore[method-assign,assignment]
     Driver.attach = attached  # type: ignore[method-assign,assignment]

@@ -1,6 +1,7 @@
 """Who and what belongs to a service at one moment, and whether that is as it should be when nothing is under way."""
 
 from benchmarks.subject import Subject, parent, residents, title
+from benchmarks.zygotes import cohort, named, unnamed
 from changeover.supervisor.api.bodies import HistoryAnswer
 from changeover.supervisor.api.client import NoAnswer, ProblemAnswered
 from changeover.supervisor.control import EpochState, HistoryLine
@@ -45,24 +46,23 @@ def zygotes(subject: Subject) -> frozenset[int]:
     """The zygotes of those who serve; every other that is there where those of all who serve are dead."""
     workers = frozenset(subject.workers().values())
     forking = frozenset(map(parent, workers)) & frozenset(residents(subject.folder))
-    return forking or frozenset(filter(_is_zygote, residents(subject.folder)))
+    return forking or frozenset(filter(cohort, residents(subject.folder)))
 
 
 def _surplus(subject: Subject) -> str:
-    """Who and what is there beside those who serve, one zygote to fork, and one that is kept for the way back."""
-    workers = frozenset(subject.workers().values())
+    """Who and what is there beside those who serve and the zygotes that are named, or which of these is not there."""
+    status = subject.status()
+    workers = frozenset(slot.pid for slot in status.slots)
     others = frozenset(residents(subject.folder)) - workers - {subject.pid}
-    waiting = frozenset(filter(_is_zygote, others))
-    if others - waiting:
-        return f"also there: {', '.join(map(_described, others - waiting))}"
-    if len(waiting) not in (1, 2):
-        return f"{len(waiting)} zygotes"
+    waiting = frozenset(filter(cohort, others))
+    if strangers := [*(others - waiting), *unnamed(status, waiting)]:
+        return f"also there: {', '.join(map(_described, strangers))}"
+    if missing := named(status) - frozenset(map(cohort, waiting)):
+        return f"not there: the zygotes {', '.join(map(str, missing))}"
+    if passing := [each for each in status.zygotes if each.cohort not in named(status)]:
+        return f"the zygote {passing[0].cohort} is {passing[0].state.value}"
     sockets = sorted(path.name for path in (subject.folder / "run").glob("*-*.sock"))
     return "" if len(sockets) == len(workers) + len(waiting) else f"sockets: {', '.join(sockets)}"
-
-
-def _is_zygote(pid: int) -> bool:
-    return " zygote " in title(pid)
 
 
 def _described(pid: int) -> str:

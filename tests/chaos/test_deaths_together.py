@@ -76,8 +76,9 @@ def test_a_worker_that_dies_while_nobody_supervises_is_replaced_by_the_next_supe
 
 
 @pytest.mark.slow
-def test_a_storm_of_hups_with_kills_in_between_ends_with_the_last_content_in_every_worker() -> None:
-    with ordeal() as service:
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
+def test_a_storm_of_hups_with_kills_in_between_ends_with_the_last_content_in_every_worker(kind: Kind) -> None:
+    with ordeal(kind=kind) as service:
         epoch, begun = service.quiet(), time.monotonic()
         for number in range(STORM):
             service.subject.contents.renew()

@@ -1,14 +1,20 @@
 """Load processes and bare peers as the benchmarks use them: real processes, real sockets."""
 
+import os
+import signal
+
 import pytest
 from benchmarks import swap
 from benchmarks.bare_hub import bare
+from benchmarks.household import surplus
+from benchmarks.killing.holdings import least
+from benchmarks.killing.premises import disquiet
 from benchmarks.load.process import LoadBroken, running, total
 from benchmarks.load.record import Kind, Mix
 from benchmarks.roll import Roller
 from benchmarks.samples import Stores, samples
 from benchmarks.subject import Kind as Replaced
-from benchmarks.subject import SubjectBroken, serving
+from benchmarks.subject import Subject, SubjectBroken, parent, serving, until
 
 FAST = Mix(busy=2, idle=1, fresh=1, silent=0, post=0, dribble=1, stream=0, long=0)
 
@@ -60,3 +66,23 @@ def test_a_refused_roll_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
         subject.contents.append("main.py", "raise RuntimeError('broken on import')\n")
         with pytest.raises(SubjectBroken, match="broken on import"):
             Roller(subject).roll()
+
+
+def await_quiet(subject: Subject, least: int) -> None:
+    until(lambda: not disquiet(subject, least), 30.0, lambda: disquiet(subject, least), 0.05)
+
+
+def test_what_processes_hold_of_their_own_is_the_same_beside_a_kept_zygote_and_one_that_forked_nobody() -> None:
+    with serving(2, Replaced.APPLICATION) as subject:
+        first = least(subject, {})
+        epoch = Roller(subject).roll().epoch
+        await_quiet(subject, epoch)
+        kept, forking = subject.status().zygotes
+        assert surplus(first, least(subject, first)) == {}
+        [zygote] = set(map(parent, subject.workers().values()))
+        os.kill(zygote, signal.SIGKILL)
+        until(
+            lambda: [each.cohort for each in subject.status().zygotes] == [kept.cohort, forking.cohort + 1], 30.0, str
+        )
+        await_quiet(subject, epoch)
+        assert surplus(first, least(subject, first)) == {}

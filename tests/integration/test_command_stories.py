@@ -156,7 +156,7 @@ def test_run_can_be_asked_to_check_only_with_every_flag_that_it_has(prompt: Prom
     assert (right.returncode, right.stdout.split()[:3]) == (Exit.DONE, ["nothing", "is", "wrong"])
     wrong = prompt.type(*flags, "--plugins=nowhere")
     assert wrong.returncode == Exit.USAGE
-    assert "nowhere: cannot be read: No such file or directory" in wrong.stderr
+    assert "nowhere: this folder of plugins cannot be read: No such file or directory" in wrong.stderr
 
 
 def test_files_of_the_command_line_that_cannot_be_used_are_named_in_plain_words(prompt: Prompt) -> None:

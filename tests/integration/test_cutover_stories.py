@@ -7,7 +7,7 @@ import msgspec
 
 from changeover.server import Committed, NeedsRoll, Refused, Server, Strategy, Unchanged
 from changeover.supervisor.control import SlotState
-from changeover.supervisor.core.records import LeasesEnded
+from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.workers.protocol.messages import Phase
 from changeover.workers.protocol.refusal import Fault, Stage
 from tests.service import Connection, Story, kill, status_when

@@ -138,6 +138,28 @@ async def test_a_project_serves_its_committed_code_while_its_files_are_edited(st
         assert (project / "db.sqlite3").is_file()
 
 
+async def test_a_project_is_rolled_and_rolled_back_and_its_data_stays(story: Story, project: Path) -> None:
+    async with story.server(2, app="bookshop.asgi:application") as server:
+        connection = await story.connect(server)
+
+        async def asked(path: str) -> str:
+            answer = await connection.get(path)
+            assert answer.status == 200, server.logs
+            return answer.body.strip()
+
+        assert await asked("/add/Emma") == "added by the committed code"
+        edit(project, "shelf/views.py", "committed", "edited")
+        assert isinstance(await server.reload(), Committed)
+        assert await asked("/add/Persuasion") == "added by the edited code"
+        back = await server.rollback()
+        assert isinstance(back, Committed)
+        [left_out] = [line for line in back.summary if line.startswith("not taken: data, installed packages")]
+        assert "a rollback leaves them as they are" in left_out
+        assert await asked("/add/Sanditon") == "added by the committed code"
+        assert await asked("/books") == "On the shelf: Emma. Persuasion. Sanditon."
+        assert "edited" in (project / "shelf" / "views.py").read_text()
+
+
 async def test_a_plugin_is_swapped_beside_a_project(story: Story, project: Path) -> None:
     story.write("1.0")
     async with story.server(2, app="bookshop.asgi:application") as server:

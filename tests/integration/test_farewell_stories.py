@@ -7,7 +7,7 @@ import msgspec
 
 from changeover.server import Committed, Server, Strategy
 from changeover.supervisor.control import SlotState
-from changeover.supervisor.core.departures import FarewellsSaid
+from changeover.supervisor.core.records.worker import FarewellsSaid
 from tests.service import Connection, Story, status_when
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 
-from changeover.server import Refused, Server
+from changeover.server import Committed, Refused, Server
 from changeover.supervisor.control import SlotState, StatusView
 from tests.service import Connection, Story, gone, status_when
+from tests.waits import until
 
 APP = """
 import asyncio
 import os
 import threading
+import time
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -29,6 +31,13 @@ def stuck_in_a_thread(request):
 
 async def stuck_on_the_loop(request):
     await asyncio.Event().wait()
+
+
+async def compute(request):
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        pass
+    return PlainTextResponse("computed")
 
 
 async def slow(request):
@@ -51,6 +60,7 @@ app = Starlette(
         Route("/thread", stuck_in_a_thread),
         Route("/loop", stuck_on_the_loop),
         Route("/slow", slow),
+        Route("/compute", compute),
         Route("/stream", stream),
     ]
 )
@@ -126,6 +136,22 @@ async def test_an_endpoint_that_awaits_for_ever_ends_politely_and_other_requests
         assert "in stuck_on_the_loop" in server.logs
         async with asyncio.timeout(20):
             assert (await stuck.answer()).status == 503
+
+
+async def test_a_worker_that_computes_on_its_loop_for_longer_than_it_may_be_silent_is_left_alone(story: Story) -> None:
+    (story.folder / "main.py").write_text(APP)
+    story.write("1.0")
+    async with story.server(2, app="main:app") as server:
+        busy = await story.connect(server)
+        before = pids(await server.status())
+        await busy.ask("/compute")
+        await until(lambda: "has been silent for" in server.logs, server.logs)
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await busy.answer()).status == 200
+        assert (await busy.get("/shop")).words[0] == "2.0"
+        status = await server.status()
+        assert (pids(status), status.counts.restarts) == (before, 0)
 
 
 async def test_a_stream_is_no_request_that_hangs(story: Story) -> None:

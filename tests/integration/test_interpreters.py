@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from changeover.supervisor.config.accounts import Account
-from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.workers.pinned.distributions import own_path
@@ -27,8 +27,8 @@ def other(tmp_path: Path) -> Environment:
     return Environment(tmp_path / "other")
 
 
-def refused(python: Path, interpreters: Interpreters = INTERPRETERS) -> Unfit:
-    with pytest.raises(Unfit) as raised:
+def refused(python: Path, interpreters: Interpreters = INTERPRETERS) -> InterpreterUnfit:
+    with pytest.raises(InterpreterUnfit) as raised:
         interpreters.ask(str(python))
     assert raised.value.python == str(python)
     refusal = raised.value.refusal(Stage.SCAN)
@@ -146,11 +146,13 @@ def test_it_is_asked_as_the_user_that_workers_run_as() -> None:
     nobody = Account(65534, 65534, (65534,), "nobody", "/nonexistent")
     with open_folder() as folder:
         python = script(folder / "python", 'echo "user $(id -u) with the groups $(id -G)" >&2; exit 1')
-        with pytest.raises(Unfit, match="user 65534 with the groups 65534;"):
+        with pytest.raises(InterpreterUnfit, match="user 65534 with the groups 65534;"):
             Interpreters(account=nobody, deadline=30.0).ask(str(python))
 
 
 def test_the_interpreter_of_a_generation_must_be_what_it_was(other: Environment) -> None:
     INTERPRETERS.require(Interpreter(str(other.python), VERSION))
-    with pytest.raises(Unfit, match=f"is Python {VERSION} now and was 3.11.0 when what it is to serve was taken"):
+    with pytest.raises(
+        InterpreterUnfit, match=f"is Python {VERSION} now and was 3.11.0 when what it is to serve was taken"
+    ):
         INTERPRETERS.require(Interpreter(str(other.python), "3.11.0"))

@@ -1,10 +1,13 @@
 """New code that kills every worker at its first request is taken back, by itself."""
 
 import asyncio
+import time
+from pathlib import Path
 
 import pytest
 
 from changeover.server import Committed, Refused, Server, ServerFailed
+from changeover.supervisor.control import ZygoteState
 from changeover.supervisor.core.entries import Trigger
 from tests.integration.test_adoption_stories import ORPHAN, alive, all_serve, zygote_of
 from tests.integration.test_roll_stories import Shop, alone, serving
@@ -18,6 +21,10 @@ class Version:
 
 VERSION = Version()
 """
+
+
+def title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 async def answered(story: Story, server: Server) -> Answer:
@@ -50,6 +57,20 @@ async def test_a_version_that_crashes_in_every_worker_is_taken_back_without_an_i
         assert "held" in told.reason
         await shop.roll(server, "3")
         assert (await server.status()).alarms == ()
+
+
+async def test_the_zygote_that_is_kept_is_named_with_the_time_until_which_it_is_there(story: Story) -> None:
+    shop = Shop(story)
+    async with story.server(1, app="main:app", env={"CHANGEOVER_DEADLINES_RESCUE": "3"}) as server:
+        replaced = zygote_of(*serving(await alone(server, 1)))
+        await shop.roll(server, "2")
+        kept, forking = (await server.status()).zygotes
+        assert (kept.cohort, kept.state, kept.epoch) == (1, ZygoteState.KEPT, 1)
+        assert 0.0 < kept.until - time.time() <= 3.0
+        assert (forking.cohort, forking.state, forking.until) == (2, ZygoteState.READY, 0.0)
+        assert " zygote 1 [" in title(replaced)
+        await status_when(server, lambda status: [each.cohort for each in status.zygotes] == [2])
+        assert not alive(replaced)
 
 
 async def test_without_a_time_for_it_the_crashing_version_is_left_to_people(story: Story) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.supervisor.control import SlotState, StatusView
+from changeover.workers.protocol.refusal import Fault
 from changeover.workers.runtime.worker import STAY
 from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
@@ -208,6 +209,21 @@ async def test_a_new_process_that_does_not_start_in_time_refuses_with_its_stacks
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
         assert "within 1.5 s" in outcome.reason
+        [refusal] = outcome.refusals
+        assert "thread 0x" in refusal.refusal.traceback
+        assert (await story.get(server, "/")).words[0] == "1"
+
+
+async def test_a_startup_that_waits_too_long_refuses_with_the_place_where_it_waits(story: Story, shop: Shop) -> None:
+    async with story.server(1, app="main:app", env={"CHANGEOVER_DEADLINES_HOOK": "1s"}) as server:
+        shop.write("2", startup="await opened()")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [told] = outcome.refusals
+        refusal = told.refusal
+        assert "it took longer than 1 s" in refusal.summary
+        assert (refusal.fault, refusal.source) == (Fault.TIMEOUT, "await asyncio.sleep(0.005)")
+        assert "await opened()" in refusal.traceback
         assert (await story.get(server, "/")).words[0] == "1"
 
 
@@ -272,12 +288,17 @@ async def test_an_old_worker_that_is_killed_while_it_hands_over_loses_only_its_o
 
 async def test_term_during_a_roll_ends_both_cohorts(story: Story, shop: Shop) -> None:
     async with story.server(2, app="main:app") as server:
-        shop.write("2", startup="await opened()")
+        busy = await story.connect(server)
+        await busy.ask("/slow")
+        await status_when(server, lambda status: any(slot.leases.get(1) for slot in status.slots))
+        shop.write("2", startup="await asyncio.Event().wait()")
         rolling = asyncio.create_task(server.reload())
         status = await status_when(server, lambda s: sum(slot.state is SlotState.STANDBY for slot in s.slots) == 2)
         pids = [slot.pid for slot in status.slots if slot.pid]
         os.kill(server.pid, signal.SIGTERM)
         assert isinstance(await rolling, Refused)
+        story.open_gate()
+        assert (await busy.answer()).words[0] == "1"
         for pid in pids:
             await gone(pid)
     assert not [name for name in os.listdir(story.folder / "runtime") if name.endswith(".sock")]
@@ -289,7 +310,6 @@ async def test_a_storm_of_hups_ends_with_what_lies_on_disk(story: Story, shop: S
         for number in range(2, 12):
             shop.write(str(number))
             os.kill(server.pid, signal.SIGHUP)
-            await asyncio.sleep(0)
             assert await version(connection)
         await server.reload()
         assert await version(connection) == "11"

@@ -329,6 +329,20 @@ async def test_a_second_supervisor_on_the_same_directories_is_told_who_holds_the
         assert (await story.get(server, "/shop")).status == 200
 
 
+@pytest.mark.parametrize("shared", ["runtime", "state"])
+async def test_one_directory_in_common_is_enough_to_be_refused(story: Story, shared: str) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        other = {"runtime": "state", "state": "runtime"}[shared]
+        command = run_command(story, "127.0.0.1:0", f"--{other}-dir={story.folder / 'other'}")
+        second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+        assert second.returncode == 1
+        assert f"{story.folder / shared}" in second.stderr
+        assert str(server.pid) in second.stderr
+        assert "Traceback" not in second.stderr
+        assert (await story.get(server, "/shop")).status == 200
+
+
 async def test_a_full_disk_refuses_cutovers_with_the_reason_and_stops_nothing_else(story: Story) -> None:
     story.write("1.0")
     async with story.server(workers=2) as server:

@@ -14,6 +14,16 @@ from tests.waits import until
 
 CLIENTS = 16
 
+BLOCK = """
+import time
+
+def block():
+    GATE.with_name("blocked").touch()
+    while not GATE.exists():
+        time.sleep(0.005)
+"""
+"""A plugin that waits with the thread of its worker, and not with the loop."""
+
 
 class Crowd:
     """Clients that each ask once per connection, again and again, until nobody lets them in."""
@@ -64,16 +74,19 @@ async def test_no_established_connection_is_left_without_an_answer(story: Story,
 
 
 async def test_a_connection_that_waits_to_be_accepted_is_answered_after_term(story: Story) -> None:
-    story.write("1.0", top="import time")
+    story.write("1.0", top=BLOCK)
     plugin = story.plugins / "shop.py"
-    plugin.write_text(plugin.read_text().replace("await opened()", "time.sleep(1.0)", 1).replace("/slow", "/block"))
+    plugin.write_text(plugin.read_text().replace("await opened()", "block()", 1).replace("/slow", "/block"))
     async with ending(), story.server(workers=1) as server:
         blocking = await story.connect(server)
         await blocking.ask("/shop/block")
+        await until(story.gate.with_name("blocked").exists, "the worker to be blocked")
         host, _, port = server.addresses[0].rpartition(":")
         with socket.create_connection((host, int(port))) as queued:
             queued.sendall(b"GET /shop HTTP/1.1\r\nhost: story\r\n\r\n")
             server.signal(signal.SIGTERM)
+            await until(lambda: "is to leave" in server.logs, "the worker to be told")
+            story.open_gate()
             queued.settimeout(20)
             assert (await asyncio.to_thread(queued.recv, 4096)).startswith(b"HTTP/1.1 200")
         assert (await blocking.answer()).status == 200

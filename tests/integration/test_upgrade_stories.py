@@ -12,11 +12,22 @@ from pathlib import Path
 import pytest
 
 import changeover
-from changeover.server import Committed, ServerFailed, StatusView
+from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
+from tests.integration.test_service_stories import run_command
 from tests.service import Answer, Connection, Story, gone, kill, status_when
 from tests.waits import until
 
+WHERE = """
+import os
+
+
+async def app(scope, receive, send):
+    body = os.getcwd().encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+"""
+"""An application that says where it is."""
 ENOUGH = 30
 """Seconds that a command may take on a busy machine."""
 
@@ -74,6 +85,11 @@ async def test_the_same_program_takes_over_from_itself_and_nobody_notices(story:
         after = await server.status()
         assert (after.pid, after.term) == (before.pid, before.term + 1)
         assert serving(after) == serving(before)
+        for other in ("state", "runtime"):
+            command = run_command(story, "127.0.0.1:0", f"--{other}-dir={story.folder / 'other'}")
+            second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=ENOUGH)
+            assert second.returncode == 1
+            assert str(server.pid) in second.stderr
         story.write("2.0")
         assert isinstance(await server.reload(), Committed)
         assert (await connections[0].get("/shop")).words[:2] == ["2.0", "2"]
@@ -217,6 +233,21 @@ async def test_as_many_workers_are_wanted_as_before(story: Story) -> None:
         assert (await upgrade(story)).returncode == 0
         status = await status_when(server, lambda status: status.term == 2 and len(serving(status)) == 2)
         assert (serving(status), len(status.slots)) == (before, 2)
+
+
+async def test_a_service_that_went_elsewhere_first_is_there_after_an_upgrade_and_a_roll_too(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = story.folder / "elsewhere"
+    elsewhere.mkdir()
+    (story.folder / "main.py").write_text(WHERE)
+    monkeypatch.chdir(story.folder)
+    async with story.server(1, "--chdir=elsewhere", app="main:app") as server:
+        assert (await story.get(server, "/")).body == str(elsewhere)
+        assert (await upgrade(story)).returncode == 0, server.logs
+        assert os.readlink(f"/proc/{server.pid}/cwd") == str(elsewhere)
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        assert (await story.get(server, "/")).body == str(elsewhere)
 
 
 async def test_a_runtime_directory_that_was_tidied_up_holds_up_no_upgrade(story: Story) -> None:

@@ -97,7 +97,7 @@ async def test_application_code_that_crashes_is_not_rolled_to_again_until_it_cha
         status = await refused(server, 2)
         assert [each.epoch for each in status.quarantine] == [2]
         os.utime(story.folder / "main.py")
-        await until(lambda: "not taken: epoch 2 (refused as epoch 2" in server.logs)
+        await until(lambda: "not taken: what changed (refused as epoch 2" in server.logs)
         shop.write("3")
         await status_when(server, lambda status: status.epoch == 3, 30)
 
@@ -181,6 +181,24 @@ async def test_application_code_that_is_saved_is_rolled(story: Story) -> None:
         story.write("2.0")
         await status_when(server, lambda status: status.epoch == 3)
         assert (await story.get(server, "/shop")).words[0] == "2.0"
+
+
+async def test_a_broken_save_of_the_application_is_told_in_a_few_lines_and_the_old_code_goes_on_serving(
+    story: Story,
+) -> None:
+    shop = Shop(story)
+    async with story.server(1, "--reload", app="main:app") as server:
+        shop.write("2", top="import json\njson.loads('{')")
+        await refused(server, 2)
+        assert (await story.get(server, "/")).words[0] == "1"
+        told = server.logs[server.logs.index("epoch 2 refused") :]
+        assert "main.py" in told
+        assert "json/decoder.py" not in told
+        assert "importlib" not in told
+        assert "JSONDecodeError" in told
+        shop.write("3")
+        await status_when(server, lambda status: status.epoch == 3)
+        assert (await story.get(server, "/")).words[0] == "3"
 
 
 async def test_a_checkout_of_hundreds_of_files_ends_on_what_it_checked_out(story: Story) -> None:

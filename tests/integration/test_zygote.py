@@ -188,12 +188,18 @@ async def test_a_stuck_worker_says_where_it_is(supervisor: Supervisor) -> None:
     assert await zygote.stacks(worker(1)) == ""
 
 
+def pends(pid: int, signum: int) -> bool:
+    """Whether a process has been sent a signal that it has not taken yet."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd:")]
+    return bool(int(line.split()[1], 16) >> signum - 1 & 1)
+
+
 async def test_a_worker_that_dies_while_its_stacks_are_awaited_has_none(supervisor: Supervisor) -> None:
     zygote = await supervisor.started()
     note = await supervisor.forked(zygote, 1)
     os.kill(note.pid, signal.SIGSTOP)
     asked = asyncio.create_task(zygote.stacks(worker(1), deadline=1000.0))
-    await asyncio.sleep(0)
+    await until(lambda: pends(note.pid, forking.STACKS_SIGNAL), "it to be asked")
     os.kill(note.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
         assert await asked == ""
@@ -445,7 +451,7 @@ async def test_an_orphaned_zygote_takes_a_supervisor_that_reconnects(supervisor:
             exited = forking.decode_report(await asyncio.to_thread(again.recv, 65536))
             assert exited == forking.Exited(worker(1), 7)
         again.send(forking.encode(forking.ExitedSeen(worker(1))))
-        again.send(forking.encode(forking.Farewell()))
+        again.send(forking.encode(forking.Leave()))
         await supervisor.hear(ZygoteLost)
 
 

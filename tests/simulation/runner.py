@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from changeover.supervisor.core import boot, child, cutover
+from changeover.supervisor.core import boot, child, cutover, zygote
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest
@@ -134,7 +134,7 @@ def unrest(world: World) -> str | None:
         return f"some workers serve {view.parted}"
     if view.leftovers or view.unretired:
         return f"left over: {view.leftovers} of epochs {view.unretired}"
-    return _restless_slot(world, view) or _unanswered(world) or _restless_worker(world)
+    return _restless_slot(world, view) or _restless_zygote(world, view) or _unanswered(world) or _restless_worker(world)
 
 
 def _restless_slot(world: World, view: Overview) -> str | None:
@@ -143,6 +143,16 @@ def _restless_slot(world: World, view: Overview) -> str | None:
     for slot in view.slots:
         if slot.state is not child.State.SERVING or slot.epoch != view.epoch:
             return f"slot {slot.slot} is {slot.state.value} on {slot.epoch}, committed is {view.epoch}"
+    return None
+
+
+def _restless_zygote(world: World, view: Overview) -> str | None:
+    known = [each.cohort for each in view.zygotes if each.state in (zygote.State.READY, zygote.State.KEPT)]
+    living = sorted(each.cohort for each in world.zygotes.values() if each.alive)
+    ready = [each.state for each in view.zygotes].count(zygote.State.READY)
+    if living != known or ready != 1:
+        pictured = ", ".join(f"{each.cohort} {each.state.value}" for each in view.zygotes)
+        return f"zygotes {living} live, the supervisor has {pictured}"
     return None
 
 

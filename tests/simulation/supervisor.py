@@ -17,7 +17,7 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.core.records import CutoverAborted, PhaseBegan
+from changeover.supervisor.core.records.cutover import CutoverAborted, PhaseBegan
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.contents import ADDRESSES, app_of, content, kept_back, listened, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision

@@ -23,6 +23,7 @@ from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.supervisor.core.voting import Voting
+from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.participant import events
 from changeover.workers.participant.bench import Bench
@@ -233,6 +234,17 @@ def test_promise_6_a_stale_report_believed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_nothing_is_noticed_when_nothing_is_broken() -> None:
     with pytest.raises(AssertionError, match="noticed nothing"):
         promise_that_broke(100)
+
+
+def test_a_zygote_that_is_replaced_and_forgotten_keeps_the_world_from_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(self: Zygotes, rolled: int) -> None:
+        self.wanted.discard(rolled)
+        self._zygotes.pop(rolled, None)
+
+    monkeypatch.setattr(Zygotes, "keep", forget)
+    with pytest.raises(ScheduleFailed, match=r"does not come to rest: zygotes \[\d+, \d+\] live"):
+        for seed in range(ENOUGH):
+            run(seed)
 
 
 def test_promise_2_a_part_that_does_not_ask_those_whom_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:

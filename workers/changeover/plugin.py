@@ -7,7 +7,9 @@ from changeover.workers.plugins.api import (
     PluginVersion,
     Resource,
     ResourceUnusable,
+    WsgiService,
     asgi,
+    wsgi,
 )
 from changeover.workers.serving.contract import (
     BodyInvalid,
@@ -21,7 +23,10 @@ from changeover.workers.serving.contract import (
     Service,
 )
 from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.extensions import Extension
 from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
+from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.observation import Observer, PipelineEvent, PipelineEventKind
 
 __all__ = [
     "AsgiService",
@@ -30,10 +35,15 @@ __all__ = [
     "CallContext",
     "CallNext",
     "Disconnected",
+    "Extension",
+    "HandshakeOutcome",
     "Headers",
     "LoadContext",
     "NotAHandler",
     "NotReady",
+    "Observer",
+    "PipelineEvent",
+    "PipelineEventKind",
     "Plugin",
     "PluginVersion",
     "Request",
@@ -41,9 +51,11 @@ __all__ = [
     "ResourceUnusable",
     "Response",
     "Service",
+    "WsgiService",
     "around",
     "asgi",
     "inbound",
     "outbound",
     "service",
+    "wsgi",
 ]

@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.process.address import Address, UnixAddress, parse_address
 from changeover.supervisor.process.arrivals import end_all_arrivals
@@ -46,7 +46,7 @@ class BindOverdue(SupervisorError):
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class BoundAddress:
     """One configured address, and the sockets that it led to.
 
     Attributes:
@@ -108,8 +108,8 @@ class Addresses:
         self._keep = keep
         self._tell = tell
         self._serving = _places(listeners)
-        self._removed: dict[Place, asyncio.Task[None]] = {}
-        self._candidate: tuple[Place, ...] = ()
+        self._removed: dict[BoundAddress, asyncio.Task[None]] = {}
+        self._candidate: tuple[BoundAddress, ...] = ()
         self._epoch = 0
         self._attempt = 0
 
@@ -207,14 +207,14 @@ class Addresses:
 
     # ---- what is removed ----
 
-    def _let_go(self, place: Place) -> None:
+    def _let_go(self, place: BoundAddress) -> None:
         if place.is_ours:
             self._begin_closing(place)
         else:
             place.end()
             self._tell_closed(place, waiting=False)
 
-    def _begin_closing(self, place: Place) -> None:
+    def _begin_closing(self, place: BoundAddress) -> None:
         task = self._removed[place] = self._loop.create_task(self._close_when_quiet(place))
         task.add_done_callback(self._closed)
 
@@ -223,7 +223,7 @@ class Addresses:
             what = {"message": "a removed address could not be closed", "exception": error, "task": task}
             self._loop.call_exception_handler(what)
 
-    def _hold(self, place: Place) -> None:
+    def _hold(self, place: BoundAddress) -> None:
         """A candidate wants it: it stays open until that is decided."""
         if (task := self._removed.get(place)) is not None:
             task.cancel()
@@ -239,7 +239,7 @@ class Addresses:
         for place in [place for place in self._removed if place in self._serving]:
             self._removed.pop(place).cancel()
 
-    async def _close_when_quiet(self, place: Place) -> None:
+    async def _close_when_quiet(self, place: BoundAddress) -> None:
         quiet_since = self._loop.time()
         until = quiet_since + self._linger + MOST
         while self._loop.time() < min(until, quiet_since + self._linger):
@@ -263,13 +263,13 @@ class Addresses:
         if closing:
             await asyncio.wait(closing, timeout=deadline)
 
-    def _tell_closed(self, place: Place, *, waiting: bool) -> None:
+    def _tell_closed(self, place: BoundAddress, *, waiting: bool) -> None:
         for shown in place.shown():
             self._tell(AddressClosed(shown, waiting))
 
     # ---- inside ----
 
-    def _places(self) -> tuple[Place, ...]:
+    def _places(self) -> tuple[BoundAddress, ...]:
         return tuple(dict.fromkeys((*self._serving, *self._candidate, *self._removed)))
 
     async def _bound(self, missing: Sequence[Address], deadline: float) -> Listeners:
@@ -292,16 +292,18 @@ def _close_late(binding: asyncio.Task[Listeners]) -> None:
         binding.result().close()
 
 
-def _places(listeners: Listeners) -> tuple[Place, ...]:
+def _places(listeners: Listeners) -> tuple[BoundAddress, ...]:
     """What was bound for one address is one place, also where another address reads the same."""
     groups = itertools.groupby(listeners.bound, key=lambda listener: id(listener.address))
-    return tuple(Place(found[0].address, found) for found in (tuple(group) for _, group in groups))
+    return tuple(BoundAddress(found[0].address, found) for found in (tuple(group) for _, group in groups))
 
 
-def _matched(wanted: Sequence[Address], places: Iterable[Place]) -> tuple[dict[int, Place], list[Address]]:
+def _matched(
+    wanted: Sequence[Address], places: Iterable[BoundAddress]
+) -> tuple[dict[int, BoundAddress], list[Address]]:
     """Find the place of each address, by its position; and those that have none yet."""
     free = [place for place in places if not place.closing]
-    there: dict[int, Place] = {}
+    there: dict[int, BoundAddress] = {}
     for index, address in enumerate(wanted):
         place = next((place for place in free if str(place.address) == str(address)), None)
         if place is not None:
@@ -310,11 +312,11 @@ def _matched(wanted: Sequence[Address], places: Iterable[Place]) -> tuple[dict[i
     return there, [address for index, address in enumerate(wanted) if index not in there]
 
 
-def _shown(places: Iterable[Place]) -> tuple[str, ...]:
+def _shown(places: Iterable[BoundAddress]) -> tuple[str, ...]:
     return tuple(shown for place in places for shown in place.shown())
 
 
-def _give_mode(place: Place, address: Address) -> None:
+def _give_mode(place: BoundAddress, address: Address) -> None:
     """A unix socket that stays may have other permissions from now on."""
     if isinstance(address, UnixAddress) and place.address != address:
         try:

@@ -5,11 +5,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from changeover.supervisor.control import EpochState, HistoryLine
-from changeover.supervisor.core import records, roll_records
 from changeover.supervisor.core.entries import Aborted, Origin, Recovered
+from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.upgrade_records import FellBack
+from changeover.supervisor.core.records.boot import BootFellBack
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted, HookDegraded
+from changeover.supervisor.core.records.part import PartServes, PartsReverting
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.upgrade import FellBack
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.amounts import age
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
@@ -29,6 +34,7 @@ class Chronicle:
         unserved: Why the control socket is not served, empty while it is.
         automatic: When changes are taken without being asked for.
         blind: Why the kernel tells of no changes, empty while it does.
+        unserved_disk: Why what is on disk was refused at the start, empty once it serves or another epoch does.
         fell_back: Why the last upgrade of the supervisor failed, empty when it did not.
         aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
@@ -41,6 +47,7 @@ class Chronicle:
         self.unserved = ""
         self.automatic: tuple[str, ...] = ()
         self.blind = ""
+        self.unserved_disk = ""
         self.fell_back = ""
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
@@ -73,13 +80,13 @@ class Chronicle:
     def hear(self, record: Record) -> None:
         """Take note of a record."""
         match record:
-            case records.CutoverBegan(epoch=epoch, origin=origin, summary=summary):
+            case CutoverBegan(epoch=epoch, origin=origin, summary=summary):
                 self._begun[epoch] = (time.time(), origin, summary)
-            case records.CutoverCompleted():
+            case CutoverCompleted():
                 self._completed(record)
-            case records.CutoverAborted():
+            case CutoverAborted():
                 self._aborted(record)
-            case records.HookDegraded(refusal=refusal):
+            case HookDegraded(refusal=refusal):
                 self.degraded[refusal.unit] = refusal
             case WatchingBegan(policies=policies):
                 self.automatic, self.blind = policies, ""
@@ -87,29 +94,38 @@ class Chronicle:
                 self.blind = reason
             case FellBack(reason=reason):
                 self.fell_back = reason
-            case records.LeasesEnded():
+            case LeasesEnded():
                 self.ended.extend(_ended(record))
             case _:
+                self._hear_of_start(record)
                 self._hear_of_parts(record)
+
+    def _hear_of_start(self, record: Record) -> None:
+        match record:
+            case BootFellBack(reason=reason, refusals=refusals) if refusals:
+                self.unserved_disk = reason
+            case NothingChanged(action=Action.RELOAD, notes=()):
+                self.unserved_disk = ""
 
     def _hear_of_parts(self, record: Record) -> None:
         match record:
-            case roll_records.PartServes(epoch=epoch):
+            case PartServes(epoch=epoch):
                 self._begun.pop(epoch, None)
-            case roll_records.PartsReverting():
+            case PartsReverting():
                 self._reverting = True
 
-    def _completed(self, record: records.CutoverCompleted) -> None:
+    def _completed(self, record: CutoverCompleted) -> None:
         given, _, _ = self._begun.pop(record.epoch, (time.time(), None, None))
         # What reverts a part supersedes no refusal: it follows from it.
         self.refused = self.refused if self._reverting else None
         self._reverting = False
         self.degraded.clear()
+        self.unserved_disk = ""
         self.serving = HistoryLine(
             record.epoch, EpochState.SERVING, given, time.time(), record.origin, record.summary, "", record.restores
         )
 
-    def _aborted(self, record: records.CutoverAborted) -> None:
+    def _aborted(self, record: CutoverAborted) -> None:
         self.aborted[record.epoch] = time.time()
         while len(self.aborted) > MOST:
             del self.aborted[min(self.aborted)]
@@ -120,7 +136,7 @@ class Chronicle:
         self.refused = HistoryLine(record.epoch, EpochState.ABORTED, given, time.time(), origin, summary, record.reason)
 
 
-def _ended(record: records.LeasesEnded) -> Iterator[tuple[int, str]]:
+def _ended(record: LeasesEnded) -> Iterator[tuple[int, str]]:
     why = f"more than {record.bound} resident copies once epoch {record.epoch} served"
     for what, views in (("ended", record.ended), ("cannot be ended", record.stuck)):
         for view in views:

@@ -10,7 +10,7 @@ from pathlib import Path
 from changeover.supervisor.core import events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Event
-from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.process.estate import Estate, FoundZygote
 from changeover.supervisor.process.held_worker import HeldWorker, hold_by_pid
@@ -34,7 +34,7 @@ STACKS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Whereabouts:
     """Where the processes of a service are found.
 
     Attributes:
@@ -51,22 +51,22 @@ class Cohorts:
 
     Args:
         plan: What the zygote of a cohort is to be, for which roll, with which application.
-        places: Where they are found.
+        whereabouts: Where they are found.
         feed: Takes every fact about zygotes and workers.
         bury: Told every worker that is confirmed dead.
-        require: Raises Unfit for an interpreter that cannot execute what it is to; blocks.
+        require: Raises InterpreterUnfit for an interpreter that cannot execute what it is to; blocks.
     """
 
     def __init__(
         self,
         plan: Callable[[int, int, ApplicationSpec | None, Interpreter], ZygotePlan],
-        places: Places,
+        whereabouts: Whereabouts,
         feed: Callable[[Event], None],
         bury: Callable[[WorkerId], None],
         require: Callable[[Interpreter], None],
     ) -> None:
         self._plan = plan
-        self._places = places
+        self._whereabouts = whereabouts
         self._feed = feed
         self._bury = bury
         self._require = require
@@ -97,7 +97,7 @@ class Cohorts:
     async def _ask_and_execute(self, plan: ZygotePlan, interpreter: Interpreter) -> None:
         try:
             await asyncio.to_thread(self._require, interpreter)
-        except Unfit as error:
+        except InterpreterUnfit as error:
             self._asked.pop(plan.cohort)
             self._feed(events.ZygoteLost(plan.cohort, str(error), _passing(str(error))))
         else:
@@ -106,7 +106,7 @@ class Cohorts:
 
     def _execute(self, plan: ZygotePlan) -> None:
         try:
-            self._zygotes[plan.cohort] = Zygote.start(plan, self._places.zygote(plan.cohort), self._hear)
+            self._zygotes[plan.cohort] = Zygote.start(plan, self._whereabouts.zygote(plan.cohort), self._hear)
         except ZygoteNotStarted as error:
             self._feed(events.ZygoteLost(plan.cohort, str(error), _passing(str(error))))
         else:
@@ -138,7 +138,7 @@ class Cohorts:
         """Watch a worker that introduced itself, unless it is held; answered by WorkerExited."""
         if worker in self._alone or any(zygote.knows(worker) for zygote in self._zygotes.values()):
             return
-        pidfd = hold_by_pid(pid, self._places.cell)
+        pidfd = hold_by_pid(pid, self._whereabouts.cell)
         if pidfd is None:
             self._hear(events.WorkerExited(worker, None))
         else:

@@ -10,6 +10,7 @@ import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
@@ -43,6 +44,20 @@ class SlotState(enum.Enum):
     """Its worker exited; the next one comes after a pause."""
     PARKED = "parked"
     """Its workers exited again and again; `note` says why."""
+
+
+class ZygoteState(enum.Enum):
+    """What a zygote does, as people see it."""
+
+    STARTING = "starting"
+    """It preloads, or is taken over."""
+    READY = "ready"
+    """It forks workers."""
+    BACKOFF = "backoff"
+    """It is gone; the next one comes after a pause."""
+    KEPT = "kept"
+    """A roll replaced it: it is there for the way back, for a while."""
+    STOPPING = "stopping"
 
 
 class PluginState(enum.Enum):
@@ -110,6 +125,22 @@ class SlotView(msgspec.Struct, frozen=True):
     rss: int = 0
 
 
+class ZygoteView(msgspec.Struct, frozen=True):
+    """One process that forks workers, or is kept to do so again.
+
+    Attributes:
+        cohort: Its number, which its process title has, too.
+        state: What it does.
+        epoch: The epoch whose roll made the workers that it forks.
+        until: How long it is kept, wall clock; 0 where it is not.
+    """
+
+    cohort: int
+    state: ZygoteState
+    epoch: int = 0
+    until: float = 0.0
+
+
 class PluginView(msgspec.Struct, frozen=True):
     """One plugin of the committed generation.
 
@@ -162,12 +193,16 @@ class UnitLine(msgspec.Struct, frozen=True):
         version: Of a plugin, empty otherwise.
         digest: SHA-256, hexadecimal.
         since: The epoch that introduced this instance.
+        handlers: Of a pipeline, in request order.
+        edited: Whether it is a pipeline that was edited, and not as its file said.
     """
 
     unit: str
     version: str
     digest: str
     since: int
+    handlers: tuple[str, ...] = ()
+    edited: bool = False
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -253,11 +288,13 @@ class StatusView(msgspec.Struct, frozen=True):
         listen: Addresses as people see them.
         leaving: Addresses that were removed, and are accepted on until nobody comes there any more.
         slots: Every slot, in order.
+        zygotes: Every process that forks workers, in order.
         interpreter: What executes the workers of the committed generation.
         plugins: Every plugin of the committed generation.
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
         held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
+        edited: Pipelines that were edited, and serve not as their files say.
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
         quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
@@ -265,6 +302,7 @@ class StatusView(msgspec.Struct, frozen=True):
         part: How far that came (`part 2 of 4`).
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
+        pipelines: Every pipeline of the committed generation, with what workers reported last.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
     """
 
@@ -279,11 +317,13 @@ class StatusView(msgspec.Struct, frozen=True):
     serving: HistoryLine | None
     listen: tuple[str, ...]
     slots: tuple[SlotView, ...]
+    zygotes: tuple[ZygoteView, ...] = ()
     interpreter: Interpreter = OWN
     plugins: tuple[PluginView, ...] = ()
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND
     held: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
     automatic: tuple[str, ...] = ()
     quarantine: tuple[QuarantineView, ...] = ()
     leaving: tuple[str, ...] = ()
@@ -292,6 +332,7 @@ class StatusView(msgspec.Struct, frozen=True):
     part: str = ""
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
+    pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
 
     @property

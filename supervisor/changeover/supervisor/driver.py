@@ -23,7 +23,7 @@ from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.outcome import Outcome, ScanRefused, ScanResult
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal
@@ -32,6 +32,7 @@ from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.weighing import Serving, weighed
 from changeover.workers.generation.cell import CellWriter
+from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime.settings import Birth
@@ -72,6 +73,7 @@ class Hands:
         tell: Takes records.
         resolve: Takes outcomes, by ticket.
         answer: Takes workers' answers, by ticket.
+        counted: Takes what workers counted.
         exit: Takes the exit status and its reason, once.
         broken: Takes the error after which nothing more can be decided, once.
     """
@@ -92,6 +94,7 @@ class Hands:
     tell: Callable[[Record], None]
     resolve: Callable[[int, Outcome], None]
     answer: Callable[[int, WorkerMessage | None], None]
+    counted: Callable[[effects.TakeCounts], None]
     exit: Callable[[int, str], None]
     broken: Callable[[Exception], None]
 
@@ -107,18 +110,15 @@ class Driver:
     def __init__(self, loop: asyncio.AbstractEventLoop, machine: Machine) -> None:
         self._loop = loop
         self._machine = machine
-        self._events: deque[Event] = deque()
-        self._feeding = False
         self._broken = False
         self._records: deque[Record] = deque()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._perform: dict[type[Effect], Callable[[Any], None]] = {}
 
     def attach(self, hands: Hands) -> None:
         """Take the hands; before the first event."""
         self._hands = hands
-        self._perform = {
+        perform: dict[type[Effect], Callable[[Any], None]] = {
             effects.Persist: self._persist,
             effects.Reread: self._reread,
             effects.StoreCell: self._store_cell,
@@ -145,9 +145,11 @@ class Driver:
             effects.UpgradeDecided: lambda effect: hands.upgraded(effect.ticket, effect.refused),
             effects.Resolve: self._resolve,
             effects.Answer: lambda effect: hands.answer(effect.ticket, effect.message),
+            effects.TakeCounts: hands.counted,
             effects.Tell: lambda effect: self.tell(effect.record),
             effects.Exit: lambda effect: hands.exit(effect.code, effect.reason),
         }
+        self._feeder = Feeder(self._machine, perform, self._loop.time)
 
     def feed(self, event: Event) -> None:
         """Let the machine handle an event; one that an effect causes waits until the effects before it are done.
@@ -156,19 +158,11 @@ class Driver:
         """
         if self._broken:
             return
-        self._events.append(event)
-        if self._feeding:
-            return
-        self._feeding = True
         try:
-            while self._events:
-                for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
-                    self._perform[type(effect)](effect)
+            self._feeder.feed(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the supervisor and is told by it
             self._broken = True
             self._hands.broken(error)
-        finally:
-            self._feeding = False
 
     def tell(self, record: Record) -> None:
         """Tell a record in a moment: wording it must not delay a commit, nor hearing that workers follow."""

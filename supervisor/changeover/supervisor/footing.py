@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Booted, Child, ZygoteFound
 from changeover.supervisor.host import Host
-from changeover.supervisor.process.estate import Estate
+from changeover.supervisor.process.estate import Estate, FoundWorker
+from changeover.supervisor.process.holders import age_of
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.upgrade.handed import Handed
@@ -28,6 +29,7 @@ class Footing:
         cell: The commit cell.
         counts: Descriptor of the page of connection counts.
         secret: What the nonces of workers are derived from.
+        counted: What a former supervisor kept of what dead workers counted; empty for nothing.
     """
 
     runtime: RuntimeDirectory
@@ -36,6 +38,7 @@ class Footing:
     cell: CellWriter
     counts: int
     secret: str
+    counted: bytes = b""
 
     def belongings(self, listeners: tuple[Listener, ...]) -> Belongings:
         """What a process inherits that is to serve at `listeners`."""
@@ -55,10 +58,15 @@ class Footing:
         """
         estate = self.estate
         zygotes = tuple(ZygoteFound(each.ready.cohort, each.ready.rolled) for each in estate.zygotes)
-        living = tuple(Child(each.told.worker, each.told.pid, each.told.rolled) for each in estate.workers)
+        living = tuple(_child(each) for each in estate.workers)
         cohorts = [*(each.cohort for each in zygotes), *(each.worker.cohort for each in living)]
         listen = () if cohorts else listen
         return Booted(recovered, slots, self.secret, max(cohorts, default=0), zygotes, living, listen)
+
+
+def _child(found: FoundWorker) -> Child:
+    told = found.told
+    return Child(told.worker, told.pid, told.rolled, age_of(told.pid))
 
 
 async def take_footing(
@@ -93,7 +101,8 @@ async def take_footing(
     stack.callback(cell.close)
     page = counts.create() if estate.counts is None else os.dup(estate.counts)
     stack.callback(os.close, page)
-    return Footing(runtime, estate, listeners, cell, page, secret)
+    counted = b"" if estate.empty and handed is None else runtime.read_counted()
+    return Footing(runtime, estate, listeners, cell, page, secret, counted)
 
 
 def release(listeners: Listeners, runtime: RuntimeDirectory) -> None:

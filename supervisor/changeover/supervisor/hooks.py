@@ -6,8 +6,8 @@ import logging
 import msgspec
 
 from changeover.supervisor.config.settings import Hooks
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.records import CutoverCompleted
+from changeover.supervisor.core.records.cutover import CutoverCompleted
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.errors import SupervisorError
 from changeover.workers.runtime.hook_command import run_command
 

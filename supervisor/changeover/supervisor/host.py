@@ -8,7 +8,7 @@ from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.paths import Paths
 from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.hooks import Commands
 from changeover.supervisor.notifier import Notifier
 from changeover.supervisor.process import notify

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.process.listeners import BoundListener
 from changeover.supervisor.process.notify import Managed, NotifySocket
 from changeover.supervisor.process.passed import Passed, stored_name

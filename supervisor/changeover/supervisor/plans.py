@@ -107,6 +107,7 @@ def zygote_plan(
             application.artifact,
             application.distributions,
             strict=application.preload == "strict",
+            interface=application.interface,
         )
     return ZygotePlan(
         cohort=cohort,

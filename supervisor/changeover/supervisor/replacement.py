@@ -8,9 +8,9 @@ from pathlib import Path
 
 from changeover.supervisor.core import events
 from changeover.supervisor.core.events import Event
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.records import ReadOnly, TermBegan
-from changeover.supervisor.core.upgrade_records import FellBack, Upgraded
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.service import ReadOnly, TermBegan
+from changeover.supervisor.core.records.upgrade import FellBack, Upgraded
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.upgrade.errors import NotExecuted

@@ -9,7 +9,7 @@ from changeover.supervisor.core import events
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.events import Event, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.desk import Desk
 from changeover.supervisor.process.signals import Meaning, Received
 from changeover.supervisor.telemetry import log

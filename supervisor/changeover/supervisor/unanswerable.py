@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from changeover.supervisor.core.room import IN_PARTS, scale_refused
+from changeover.supervisor.core.unstaffed import IN_PARTS, scale_refused
 from changeover.supervisor.errors import SupervisorError
 
 
@@ -22,6 +22,20 @@ class UnknownSlot(ControlError):
         self.slot = slot
         self.slots = tuple(slots)
         super().__init__(f"there is no slot {slot}: there are {', '.join(map(str, slots))}")
+
+
+class UnknownPipeline(ControlError):
+    """The generation that serves has no pipeline of that name.
+
+    Attributes:
+        name: The name asked for.
+        names: Those that there are.
+    """
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        self.name = name
+        self.names = tuple(names)
+        super().__init__(f"there is no pipeline {name}: there are {', '.join(names) or 'none'}")
 
 
 class UnknownEpoch(ControlError):

@@ -10,14 +10,16 @@ from changeover.supervisor.control import (
     QuarantineView,
     SlotState,
     SlotView,
+    ZygoteState,
+    ZygoteView,
 )
-from changeover.supervisor.core import boot, child, cutover, shutdown
+from changeover.supervisor.core import boot, child, cutover, shutdown, zygote
 from changeover.supervisor.core.entries import Aborted, Decision, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.quarantine import passing
-from changeover.supervisor.core.view import Overview, Role, SlotPicture
+from changeover.supervisor.core.view import Overview, Role, SlotPicture, ZygotePicture
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec
 
 SLOT_STATES: dict[child.State, SlotState] = {
     child.State.VACANT: SlotState.STARTING,
@@ -29,6 +31,16 @@ SLOT_STATES: dict[child.State, SlotState] = {
     child.State.KILLING: SlotState.STOPPING,
     child.State.BACKOFF: SlotState.BACKOFF,
     child.State.PARKED: SlotState.PARKED,
+}
+
+ZYGOTE_STATES: dict[zygote.State, ZygoteState] = {
+    zygote.State.ABSENT: ZygoteState.BACKOFF,
+    zygote.State.ADOPTING: ZygoteState.STARTING,
+    zygote.State.STARTING: ZygoteState.STARTING,
+    zygote.State.READY: ZygoteState.READY,
+    zygote.State.BACKOFF: ZygoteState.BACKOFF,
+    zygote.State.KEPT: ZygoteState.KEPT,
+    zygote.State.STOPPING: ZygoteState.STOPPING,
 }
 
 STOPPING: dict[shutdown.State, Urgency | None] = {
@@ -58,7 +70,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
         cohort=slot.worker.cohort if slot.worker else 0,
         epoch=slot.epoch,
         prepared=slot.prepared,
-        started=wall - (now - slot.since) if slot.worker else 0.0,
+        started=wall - (now - slot.born) if slot.worker else 0.0,
         leases=slot.beat.leases if slot.beat else {},
         connections=slot.beat.connections if slot.beat else 0,
         requests=slot.beat.requests if slot.beat else 0,
@@ -77,9 +89,17 @@ def _state(slot: SlotPicture) -> SlotState:
 def _note(slot: SlotPicture, now: float) -> str:
     if slot.until:
         return f"{slot.note}; next try in {max(0.0, slot.until - now):.0f} s"
+    if slot.adopted and slot.heard is None:
+        return "of the supervisor before, and not heard yet"
     if slot.silent and slot.heard is not None:
         return f"silent for {now - slot.heard:.0f} s"
     return slot.note
+
+
+def zygote_view(picture: ZygotePicture, now: float, wall: float) -> ZygoteView:
+    """Show one zygote; the arguments are those of `slot_view`."""
+    until = wall + (picture.until - now) if picture.until else 0.0
+    return ZygoteView(picture.cohort, ZYGOTE_STATES[picture.state], picture.rolled, until)
 
 
 def plugin_views(overview: Overview, degraded: Mapping[str, Refusal]) -> tuple[PluginView, ...]:
@@ -98,6 +118,12 @@ def _plugin_view(spec: PluginSpec, failure: Refusal | None) -> PluginView:
         return PluginView(spec.key.ref.name, spec.version, spec.key.since)
     note = f"{failure.hook}: {failure.summary}"
     return PluginView(spec.key.ref.name, spec.version, spec.key.since, PluginState.DEGRADED, note)
+
+
+def edited(overview: Overview) -> tuple[str, ...]:
+    """The pipelines that serve as they were edited, and not as their files say."""
+    units = () if overview.committed is None else overview.committed.units
+    return tuple(unit.key.ref.name for unit in units if isinstance(unit, PipelineSpec) and unit.written)
 
 
 def quarantine_views(overview: Overview, refused: Mapping[int, float]) -> tuple[QuarantineView, ...]:
@@ -142,6 +168,11 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     if unserved:
         found.append(unserved)
     return tuple(found)
+
+
+def unserved_disk(reason: str, serving: int) -> tuple[str, ...]:
+    """The alarm of a start that was refused what is on disk; empty `reason`: of none."""
+    return (f"what is on disk is not served: {reason}; epoch {serving}, the last committed, serves",) if reason else ()
 
 
 def failed_upgrade(reason: str) -> tuple[str, ...]:

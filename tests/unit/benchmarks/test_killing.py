@@ -4,6 +4,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,11 +20,14 @@ from benchmarks.killing.victims import kill_and_name
 from benchmarks.load.record import Fault, Kind, LoadReport, Tally
 from benchmarks.samples import Stores
 from benchmarks.subject import residents
+from benchmarks.zygotes import cohort, named, unnamed
 
+from changeover.supervisor.control import StatusView, ZygoteState, ZygoteView
 from changeover.supervisor.core import effects, entries, events
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from tests.fake_control import FakeControl
 
 STAMP = Stamp("journal", 1, 7)
 FIRST, SECOND = (events.Received(messages.Prepared(STAMP, WorkerId(1, slot, slot))) for slot in range(2))
@@ -148,6 +154,41 @@ def test_a_killed_process_is_known_by_the_clients_that_it_took_along(tmp_path: P
             assert kill_and_name(process.pid, port) == {first.getsockname()[1], second.getsockname()[1]}
             assert process.wait(5) == -signal.SIGKILL
     assert residents(tmp_path) == ()
+
+
+@contextmanager
+def titled(title: str) -> Iterator[int]:
+    """A process that says it is somebody."""
+    with subprocess.Popen([title], executable="/bin/cat", stdin=subprocess.PIPE) as process:
+        yield process.pid
+
+
+def status(*zygotes: ZygoteView) -> StatusView:
+    return msgspec.structs.replace(FakeControl().status(), zygotes=zygotes)
+
+
+def test_a_zygote_that_the_supervisor_does_not_name_is_told_from_the_one_that_is_kept() -> None:
+    kept = ZygoteView(1, ZygoteState.KEPT, 1, time.time() + 300)
+    said = status(kept, ZygoteView(2, ZygoteState.READY, 2))
+    with (
+        titled("changeover: bench zygote 1 [0 workers]") as first,
+        titled("changeover: bench zygote 2 [4 workers]") as second,
+        titled("changeover: bench zygote 2 [0 workers]") as again,
+        titled("changeover: bench zygote 3 [0 workers]") as third,
+        titled("changeover: bench worker 1 [epoch 2]") as worker,
+    ):
+        assert list(map(cohort, (first, second, third, worker))) == [1, 2, 3, 0]
+        assert unnamed(said, (first, second, worker)) == []
+        assert unnamed(said, (third, first, again, second)) == [again, third]
+
+
+def test_only_the_latest_that_forks_and_one_that_is_kept_in_its_time_are_to_be_there() -> None:
+    soon = time.time() + 300
+    forking = ZygoteView(4, ZygoteState.READY, 4)
+    assert named(status(ZygoteView(3, ZygoteState.KEPT, 3, soon), forking)) == {3, 4}
+    assert named(status(ZygoteView(3, ZygoteState.KEPT, 3, soon - 301), forking)) == {4}
+    assert named(status(ZygoteView(3, ZygoteState.STOPPING, 3), forking)) == {4}
+    assert named(status(*(ZygoteView(each, ZygoteState.KEPT, each, soon) for each in (2, 3)), forking)) == {3, 4}
 
 
 def test_an_empty_slot_is_no_victim() -> None:

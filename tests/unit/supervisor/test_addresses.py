@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from changeover.supervisor.addresses import Addresses, BindOverdue
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.process.address import Address, parse_address
 from changeover.supervisor.process.listeners import BoundListener, Listeners
 from changeover.supervisor.telemetry.shell import AddressClosed, AddressesAmiss, AddressesChanged
@@ -20,11 +20,12 @@ LINGER = 0.1
 
 
 class Bench:
-    """Addresses, and what they told; binding waits for `gate`."""
+    """Addresses, and what they told; binding waits for `gate`, and says so in `binding`."""
 
     def __init__(self, *addresses: str) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.binding = threading.Event()
         self.bound = Listeners(())
         self.told: list[Record] = []
         self.kept: list[str] = []
@@ -38,6 +39,7 @@ class Bench:
         )
 
     def bind(self, wanted: Sequence[Address], beside: Sequence[Address]) -> Listeners:
+        self.binding.set()
         assert self.gate.wait(10.0)
         self.bound = Listeners.bind(wanted, beside=beside)
         return self.bound
@@ -122,7 +124,7 @@ async def test_a_candidate_that_is_dropped_leaves_nothing_bound(bench: Bench) ->
 async def test_a_candidate_that_is_dropped_while_it_is_bound_leaves_nothing_bound(bench: Bench) -> None:
     bench.gate.clear()
     preparing = asyncio.create_task(bench.addresses.prepare(2, (ANY, "127.0.0.2:0"), 5.0))
-    await asyncio.sleep(0)
+    await until(bench.binding.is_set)
     bench.addresses.drop()
     bench.gate.set()
     await preparing

@@ -1,12 +1,18 @@
 """What status and `explain` show of what was told."""
 
+import pytest
+
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
 from changeover.supervisor.core.quarantine import MOST
-from changeover.supervisor.core.records import CutoverAborted, CutoverBegan, CutoverCompleted, LeasesEnded
-from changeover.supervisor.core.roll_records import PartsReverting
+from changeover.supervisor.core.records.boot import BootFellBack
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
+from changeover.supervisor.core.records.part import PartsReverting
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
-from changeover.supervisor.views import blindness
+from changeover.supervisor.views import blindness, unserved_disk
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView
 from tests.entries import HUP, aborted, given
@@ -40,6 +46,27 @@ def test_a_kernel_that_tells_nothing_is_remembered_until_it_does() -> None:
     )
     chronicle.hear(WatchingBegan(("on-change",)))
     assert blindness(chronicle.blind) == ()
+
+
+def test_that_the_disk_is_not_served_is_an_alarm_and_that_it_is_held_is_none() -> None:
+    chronicle = Chronicle()
+    chronicle.hear(BootFellBack(7, "held", (), ("not taken: prices 1.1",)))
+    assert unserved_disk(chronicle.unserved_disk, 7) == ()
+    chronicle.hear(BootFellBack(7, "no such folder", aborted(8).refusals))
+    [alarm] = unserved_disk(chronicle.unserved_disk, 7)
+    assert alarm == "what is on disk is not served: no such folder; epoch 7, the last committed, serves"
+    chronicle.hear(NothingChanged(HUP, 7, notes=("not taken: what changed",)))
+    assert unserved_disk(chronicle.unserved_disk, 7) == (alarm,)
+
+
+@pytest.mark.parametrize(
+    "end", [NothingChanged(HUP, 7), CutoverCompleted(8, 7, HUP, 2, (), 0.1, 0.1, 0.2)], ids=["mended", "committed"]
+)
+def test_that_alarm_ends_when_the_disk_is_what_serves(end: Record) -> None:
+    chronicle = Chronicle()
+    chronicle.hear(BootFellBack(7, "no such folder", aborted(8).refusals))
+    chronicle.hear(end)
+    assert unserved_disk(chronicle.unserved_disk, 7) == ()
 
 
 def test_when_epochs_were_refused_is_remembered_of_the_latest_and_over_a_restart() -> None:

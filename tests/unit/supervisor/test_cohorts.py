@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.cohorts import Cohorts, Places
+from changeover.supervisor.cohorts import Cohorts, Whereabouts
 from changeover.supervisor.core.events import Event, ZygoteLost
-from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.refusal import Fault, Stage
@@ -28,7 +28,7 @@ class Supervisor:
         self.told: list[Event] = []
         self.asked: list[Interpreter] = []
         self.answer = threading.Event()
-        places = Places(self.socket, folder / "cell")
+        places = Whereabouts(self.socket, folder / "cell")
         self.cohorts = Cohorts(self.plan, places, self.told.append, lambda slot: None, self.require)
 
     def plan(
@@ -43,7 +43,7 @@ class Supervisor:
     def require(self, interpreter: Interpreter) -> None:
         self.asked.append(interpreter)
         assert self.answer.wait(10)
-        raise Unfit(interpreter.python, "is not there any more")
+        raise InterpreterUnfit(interpreter.python, "is not there any more")
 
 
 @pytest.fixture

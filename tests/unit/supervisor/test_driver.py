@@ -8,8 +8,8 @@ from changeover.supervisor.core.effects import Effect
 from changeover.supervisor.core.entries import TermBegun
 from changeover.supervisor.core.events import Event
 from changeover.supervisor.core.machine import Machine
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.records import EpochRetired
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.supervisor.driver import Driver, Hands
 from tests.waits import until
 
@@ -55,6 +55,7 @@ class World:
                 tell=self.tell,
                 resolve=missing,
                 answer=missing,
+                counted=missing,
                 exit=missing,
                 broken=self.broken.append,
             )

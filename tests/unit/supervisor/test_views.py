@@ -2,11 +2,22 @@
 
 import msgspec
 
-from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView
+from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView, ZygoteState, ZygoteView
+from changeover.supervisor.core import zygote
+from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Aborted, Origin, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.events import ScaleRequested, WorkerExited
-from changeover.supervisor.core.view import Overview
-from changeover.supervisor.views import alarms, quarantine_views, rescued, tried_again
+from changeover.supervisor.core.view import Overview, SlotPicture, ZygotePicture
+from changeover.supervisor.views import (
+    ZYGOTE_STATES,
+    alarms,
+    quarantine_views,
+    rescued,
+    slot_view,
+    tried_again,
+    zygote_view,
+)
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.entries import HUP, aborted, committed
 from tests.machines import Bench
@@ -25,6 +36,17 @@ def test_of_each_plugin_the_content_that_was_refused_last_is_shown() -> None:
         Quarantined(2, "a", {"prices": "2"}), Quarantined(3, "b", {"geo": "1"}), Quarantined(4, "c", {"prices": "3"})
     )
     assert quarantine_views(seen, {4: 99.0}) == (QuarantineView("prices 3", 4, 99.0), QuarantineView("geo 1", 3, 0.0))
+
+
+def test_a_worker_that_was_adopted_and_not_heard_yet_does_not_look_as_if_it_started() -> None:
+    found = SlotPicture(0, State.BOOTING, worker=WorkerId(1, 0, 1), pid=77, adopted=True)
+    assert slot_view(found, 5.0, 1000.0).note == "of the supervisor before, and not heard yet"
+    assert slot_view(msgspec.structs.replace(found, heard=4.0), 5.0, 1000.0).note == ""
+
+
+def test_where_no_plugin_is_to_blame_what_changed_was_refused() -> None:
+    [view] = quarantine_views(overview(Quarantined(2, "a")), {})
+    assert view.content == "what changed"
 
 
 def test_what_becomes_of_refused_content_depends_on_why_it_was_refused() -> None:
@@ -52,3 +74,11 @@ def test_a_worker_that_is_one_too_many_is_no_alarm_while_it_leaves() -> None:
     assert alarms(bench.view, {}, "") == ()
     bench.feed(WorkerExited(bench.workers[2], -9))
     assert alarms(bench.view, {}, "") == ("1 of 2 slots serve",)
+
+
+def test_a_zygote_is_shown_with_the_time_of_day_until_which_it_is_kept() -> None:
+    kept = ZygotePicture(1, zygote.State.KEPT, 4, 350.0)
+    assert zygote_view(kept, 100.0, 1_000.0) == ZygoteView(1, ZygoteState.KEPT, 4, 1_250.0)
+    forking = ZygotePicture(2, zygote.State.READY, 5, 0.0)
+    assert zygote_view(forking, 100.0, 1_000.0) == ZygoteView(2, ZygoteState.READY, 5, 0.0)
+    assert ZYGOTE_STATES.keys() == set(zygote.State)

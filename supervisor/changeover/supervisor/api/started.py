@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,6 +20,7 @@ from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, Prob
 from changeover.supervisor.control import LeasesView, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
 from changeover.supervisor.telemetry.stream import Told
 
 BOOT = 60.0
@@ -59,7 +61,7 @@ class Server:
     threads; cancelling one gives up the wait, not what was asked for.
 
     Args:
-        app: `module:attribute` of an ASGI application; None serves plugins alone.
+        app: `module:attribute` of an application; None serves plugins alone.
         bind: Addresses (`127.0.0.1:0` lets the kernel choose the port; `addresses` has the one it chose).
         workers: How many worker processes.
         plugins: The folder of plugins.
@@ -211,6 +213,14 @@ class Server:
         """What the worker in `slot` serves, with its epoch out of the same read."""
         return await self._get(f"/v1/workers/{slot}/registry", RegistryView)
 
+    async def pipelines(self) -> PipelinesView:
+        """Every pipeline that serves, with what was counted of it so far."""
+        return await self._get("/v1/pipelines", PipelinesView)
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        """What every worker really runs as one pipeline."""
+        return await self._get(f"/v1/pipelines/{quote(name)}/registry", PipelineRegistryView)
+
     async def told(self, after: int = 0) -> tuple[Told, ...]:
         """What is kept of what the server told after event number `after`, oldest first."""
         return (await self._get(f"/v1/events?follow=false&after={after}", EventsAnswer)).events
@@ -236,7 +246,7 @@ class Server:
 
     def signal(self, number: signal.Signals) -> None:
         """Send the supervisor a signal (`HUP` reloads)."""
-        self._running().send_signal(number)
+        _send(self._running(), number)
 
     async def _start(self) -> None:
         folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="changeover-")))
@@ -283,11 +293,13 @@ class Server:
             return ServerFailed(
                 f"the server ended by itself with status {process.returncode}", process.returncode, self.logs
             )
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            _send(process, signal.SIGTERM)
         try:
             status = await asyncio.wait_for(process.wait(), LEAVE)
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                _send(process, signal.SIGKILL)
             await process.wait()
             return ServerFailed(f"the server had to be killed: not gone within {LEAVE:g} s of TERM", None, self.logs)
         return ServerFailed(f"the server ended with status {status}", status, self.logs) if status else None
@@ -315,6 +327,17 @@ class Server:
                 raise
             return Refused(self._client.get("/v1/status", StatusView).epoch, reason=problem.detail)
         raise OutcomeUnknown("the server ended before the outcome was known; `changeover history` has it later")
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Signal a process by its number: its own method may take the exit status away from the loop (CPython < 3.13.1).
+
+    Raises:
+        ProcessLookupError: It has ended.
+    """
+    if process.returncode is not None:
+        raise ProcessLookupError(process.pid)
+    os.kill(process.pid, number)
 
 
 def _seen_from_here(path: str | os.PathLike[str]) -> str:

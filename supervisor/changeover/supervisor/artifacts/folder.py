@@ -58,7 +58,7 @@ def read_folder(folder: Path) -> Listing:
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
     except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
+        reason = f"this folder of plugins cannot be read: {error.strerror}; `--plugins` or [plugins] dir names it"
         return Listing(problems={str(folder): (Problem(reason, str(folder), fault=Fault.RESOURCE),)})
     for path in paths:
         if not _is_text(path.name):

@@ -6,7 +6,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.candidate import snapshot
 from changeover.supervisor.core.entries import Held
-from changeover.supervisor.core.holding import brought_back
+from changeover.supervisor.core.holding import application_content, brought_back
 from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot
 
 NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
@@ -70,8 +70,8 @@ def _channels(earlier: Snapshot, current: Snapshot, listen: Iterable[str]) -> It
 
 def processes_differ(earlier: Snapshot, current: Snapshot) -> bool:
     """Whether other processes are needed."""
-    old, new = earlier.application, current.application
-    return (old and old.key.digest) != (new and new.key.digest) or earlier.interpreter.is_other(current.interpreter)
+    same = application_content(earlier.application) == application_content(current.application)
+    return not same or earlier.interpreter.is_other(current.interpreter)
 
 
 def left_out(earlier: Snapshot, current: Snapshot) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """One scan from end to end: what a request would serve, stored and ready, or why nothing can."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,7 @@ from changeover.supervisor.artifacts.application import differing, read_applicat
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
+from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
@@ -22,6 +23,7 @@ from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
@@ -34,7 +36,7 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.interpreters.answer import Answer, Unfit
+from changeover.supervisor.interpreters.answer import Answer, InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.choice import standing_interpreter, still_holding, wanted
 from changeover.supervisor.interpreters.paths import executable
@@ -109,6 +111,8 @@ class Scanner:
                 collect(self._store, [*past.kept, *past.committed, *([current] if current else [])])
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, past or Past())
+            if request.edit is not None:
+                return self._edit(request, request.edit, epoch, current)
             past = past or Past()
             past = msgspec.structs.replace(
                 past,
@@ -120,7 +124,7 @@ class Scanner:
             return ScanRefused(refusals(of_manifest(error)))
         except ArtifactError as error:
             return _refused(str(error), Fault.RESOURCE)
-        except Unfit as error:
+        except InterpreterUnfit as error:
             return ScanRefused((SlotRefusal(-1, 0, error.refusal(Stage.SCAN)),))
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
@@ -134,6 +138,7 @@ class Scanner:
         reach = Reach(request, settings, current)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
+        kept, dropped = kept_and_dropped(layout, current)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         addresses = choose(settings.bind, request, reach, current, past.held)
@@ -142,15 +147,16 @@ class Scanner:
         made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        notes = (*selected.notes, *standing_interpreter(taken.interpreter))
+        notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept)
         standing = (*taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
+        fresh = {**selected.files, **disk.content.stored(), **channels.files}
         if not request.dry_run:
-            self._put(selected, made, disk, channels)
-        lines = summary(current, made, lambda old, new: self._differing(old, new, selected.files))
-        lines = (*lines, *notes, *not_taken, *_named(standing))
+            self._put(fresh, made)
+        lines = summary(current, made, lambda old, new: self._differing(old, new, fresh))
+        lines = (*dropped, *lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
             without_use = unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
@@ -167,7 +173,7 @@ class Scanner:
         held: frozenset[Held],
     ) -> tuple[Layout, tuple[str, ...]]:
         """The candidate's pipelines, and everything of the disk that is held."""
-        layout = lay_out(settings, selected.contents, origin)
+        layout = with_edits(lay_out(settings, selected.contents, origin), current)
         if reach.limited and current is not None:
             layout = within(reach, layout, current)
         layout, not_taken = without_held(layout, held, selected.contents, current)
@@ -206,9 +212,8 @@ class Scanner:
             return carried_over(current, addresses.listen)
         return read_channels(settings, addresses.listen, epoch)
 
-    def _put(self, selected: Selection, made: Snapshot, disk: Disk, channels: Channels) -> None:
+    def _put(self, fresh: Mapping[str, dict[str, bytes]], made: Snapshot) -> None:
         """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
-        fresh = {**selected.files, **disk.content.stored(), **channels.files}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
@@ -225,10 +230,21 @@ class Scanner:
             return NothingChanged()
         if made.is_roll and made.interpreter.python:
             self._interpreters.require(made.interpreter)
-        self._put(Selection(), made, Disk(), Channels())
+        self._put({}, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
+
+    def _edit(self, request: CutoverRequest, wanted: PipelineEdit, epoch: int, current: Snapshot | None) -> ScanResult:
+        if current is None:
+            return _refused("nothing serves yet that could be edited", Fault.CONFIG)
+        made = edit(wanted, request.origin.label, epoch, current, self._store)
+        if isinstance(made, ScanRefused):
+            return made
+        if made.digest == current.digest and not _forced(request):
+            return NothingChanged()
+        self._put({}, made)
+        return Candidate(made, summary(current, made, lambda old, new: self._differing(old, new, {})))
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)
@@ -243,7 +259,7 @@ class Scanner:
         python = wanted(request, configured, None if current is None else current.interpreter)
         try:
             answer = self._interpreters.ask(python)
-        except Unfit as error:
+        except InterpreterUnfit as error:
             if python == configured or request.python:
                 raise
             if request.origin.trigger is not Trigger.BOOT:
@@ -251,7 +267,7 @@ class Scanner:
             python, answer = configured, self._interpreters.ask(configured)
         return Interpreter(python, answer.version, configured), answer
 
-    def _differing(self, old: str, new: str, fresh: dict[str, dict[str, bytes]]) -> int:
+    def _differing(self, old: str, new: str, fresh: Mapping[str, dict[str, bytes]]) -> int:
         return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))
 
 

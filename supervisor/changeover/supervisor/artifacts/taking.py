@@ -12,7 +12,7 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.withheld import WHY
 from changeover.supervisor.config.settings import App
 from changeover.supervisor.core.entries import Held, Trigger
-from changeover.supervisor.core.holding import ABSENT, application_content
+from changeover.supervisor.core.holding import application_content
 from changeover.supervisor.core.outcome import CutoverRequest, Strategy
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot, UnitKind
 
@@ -86,7 +86,7 @@ def take(
     serving, executes = current.application, current.interpreter
     reached = cold or (reach.configuration if fresh is None and serving is None else reach.application)
     named = not reach.names or APP in reach.names
-    same = _digest(fresh) == _digest(serving)
+    same = application_content(fresh) == application_content(serving)
     if same and not disk.interpreter.is_other(executes):
         return Taken(serving, disk.interpreter if reached and named else executes, rolls)
     if not same and _is_held(fresh, held):
@@ -99,12 +99,8 @@ def take(
     return Taken(fresh, disk.interpreter, True)
 
 
-def _digest(spec: ApplicationSpec | None) -> str:
-    return "" if spec is None else spec.key.digest
-
-
 def _is_held(fresh: ApplicationSpec | None, held: Iterable[Held]) -> bool:
-    content = ABSENT if fresh is None else application_content(fresh)
+    content = application_content(fresh)
     return any(each.ref.kind is UnitKind.APPLICATION and each.content == content for each in held)
 
 
@@ -116,6 +112,6 @@ def _changes(disk: Disk, current: Snapshot, store: Path) -> Iterator[str]:
         yield from ("app: not configured any more",) if serving is not None else ()
     elif serving is None:
         yield f"app: {fresh.target} is new"
-    elif _digest(disk.spec(current.epoch)) != _digest(serving):
+    elif application_content(disk.spec(current.epoch)) != application_content(serving):
         changes = tuple(disk.content.changes(serving, store)) or ("other settings",)
         yield from (f"app: {what}" for what in changes)

@@ -106,14 +106,14 @@ def _measured(settings: Settings, plan: "Plan", file: IO[str]) -> "Measured":
     from changeover.supervisor.api.started import ServerFailed
     from changeover.supervisor.cli.diagnosis.display import display
     from changeover.supervisor.cli.diagnosis.examination import examination
-    from changeover.supervisor.cli.diagnosis.visit import Unfit
+    from changeover.supervisor.cli.diagnosis.visit import NothingToExamine
 
     with tempfile.TemporaryDirectory(prefix="changeover-doctor-") as folder, display(file) as shown:
         try:
             return asyncio.run(examination(settings, plan, Path(folder), shown))
         except ServerFailed as error:
             raise Failure(str(error), _exit_of(error.status)) from error
-        except Unfit as error:
+        except NothingToExamine as error:
             raise Failure(str(error), Exit.USAGE) from error
         except SupervisorError as error:
             raise Failure(str(error), Exit.REFUSED) from error

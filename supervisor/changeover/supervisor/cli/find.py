@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import msgspec
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
 from changeover.supervisor.cli.exits import Exit, Failure
 from changeover.supervisor.config.paths import default_name, private, runtime_root
+from changeover.supervisor.process.holders import has_socket
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +57,7 @@ def server(name: str, runtime_dir: str) -> Client:
     living = list(_living(environment, uid))
     if not living:
         places = _listed(homes(environment, uid))
-        raise Failure(f"no server lives in {places}; start one with `changeover run`", Exit.NO_SERVER)
+        raise Failure(f"no server lives in {places}{_start(_runtimes(environment, uid))}", Exit.NO_SERVER)
     if len(living) > 1:
         names = ", ".join(folder.name for folder in living)
         raise Failure(f"several servers live: {names}; name one with --name", Exit.USAGE)
@@ -97,14 +98,31 @@ def _living_or_fail(runtime: Path, choice: Choice, environment: Mapping[str, str
     if _lives(runtime):
         return Client(runtime / SOCKET_NAME)
     others = ", ".join(sorted(folder.name for folder in _living(environment, uid)))
-    hint = f"; these live: {others}" if others else "; start one with `changeover run`"
+    hint = f"; these live: {others}" if others and not _serve_on(runtime) else _start((runtime,))
     raise Failure(f"no server lives in {runtime} (named by {choice.said_by}){hint}", Exit.NO_SERVER)
 
 
 def _living(environment: Mapping[str, str], uid: int) -> Iterator[Path]:
+    return filter(_lives, _runtimes(environment, uid))
+
+
+def _runtimes(environment: Mapping[str, str], uid: int) -> Iterator[Path]:
     for home in homes(environment, uid):
         if home.is_dir():
-            yield from sorted(folder for folder in home.iterdir() if _lives(folder))
+            yield from sorted(home.iterdir())
+
+
+def _start(runtimes: Iterable[Path]) -> str:
+    """What to do where no server lives."""
+    if orphaned := [runtime.name for runtime in runtimes if _serve_on(runtime)]:
+        names = ", ".join(orphaned)
+        return f"; workers of {names} serve on without one: start it again with `changeover run`, which adopts them"
+    return "; start one with `changeover run`"
+
+
+def _serve_on(runtime: Path) -> bool:
+    """Whether somebody in there lives whose supervisor died."""
+    return any(map(has_socket, runtime.glob("worker-*.sock")))
 
 
 def _lives(runtime: Path) -> bool:

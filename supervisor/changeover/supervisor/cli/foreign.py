@@ -26,7 +26,6 @@ FOREIGN: dict[str, str] = {
     "--header-map": "header names are never folded together",
     "--http": "HTTP/1.1 is always read by httptools",
     "--initgroups": "--user always comes with all groups of the user",
-    "--interface": "applications are ASGI in this version, and detected",
     "--lifespan": "an application's lifespan is run when it has one",
     "--limit-request-field_size": "heads are limited in the configuration: [limits] head",
     "--limit-request-fields": "fields are limited in the configuration: [limits] fields",
@@ -65,12 +64,10 @@ FOREIGN: dict[str, str] = {
     "--statsd-prefix": "`changeover status --json` has the counts",
     "--strip-header-spaces": "spaces around header names are refused, as HTTP says",
     "--suppress-ragged-eofs": "a client that ends TLS badly is gone",
-    "--threads": "workers run one loop; use more workers",
     "--timeout-graceful-shutdown": "it is called --graceful-timeout here",
     "--timeout-keep-alive": "it is called --keep-alive here",
     "--timeout-worker-healthcheck": "a worker's heartbeat is in the configuration",
     "--use-colors": "colours are used on a terminal; set NO_COLOR to have none",
-    "--worker-class": "workers run uvloop, and applications are ASGI in this version",
     "--worker-connections": "it is called --max-connections here",
     "--worker-tmp-dir": "heartbeats need no files",
     "--ws": "WebSockets are not served in this version",
@@ -81,7 +78,6 @@ FOREIGN: dict[str, str] = {
     "--ws-ping-timeout": "WebSockets are not served in this version",
     "-D": "run it under systemd, or another supervisor of services; it stays in the foreground",
     "-R": "workers always inherit stdout and stderr",
-    "-k": "workers run uvloop, and applications are ASGI in this version",
 }
 """Flag -> what to do instead."""
 

@@ -11,7 +11,7 @@ from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import clock, table
 from changeover.supervisor.control import HistoryLine
 from changeover.supervisor.telemetry.amounts import changes
-from changeover.supervisor.telemetry.wording import by
+from changeover.supervisor.telemetry.phrases import by
 
 HELP = """List epochs, newest first: who asked when for what, and what became of it.
 

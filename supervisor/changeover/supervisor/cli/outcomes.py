@@ -19,8 +19,7 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
-from changeover.supervisor.telemetry.unasked import unchanged
-from changeover.supervisor.telemetry.wording import extra_memory, refused_by
+from changeover.supervisor.telemetry.phrases import extra_memory, refused_by, unchanged
 
 TRACEBACK_END = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
@@ -91,7 +90,7 @@ def _unchanged(outcome: Unchanged) -> Iterator[str]:
     yield from (f"  {line}" for line in outcome.notes)
     if outcome.action is Action.ROLLBACK:
         yield "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it"
-    else:
+    elif outcome.action is Action.RELOAD:
         yield "next: `changeover reload --force` makes an epoch of it all the same"
 
 

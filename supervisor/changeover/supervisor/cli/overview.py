@@ -11,10 +11,15 @@ from changeover.supervisor.control import (
     SlotState,
     SlotView,
     StatusView,
+    ZygoteState,
 )
-from changeover.supervisor.telemetry.amounts import age, named
-from changeover.supervisor.telemetry.wording import by
+from changeover.supervisor.pipelines import PipelineLine
+from changeover.supervisor.telemetry.amounts import age, named, workers
+from changeover.supervisor.telemetry.phrases import by
 
+PIPELINES = ("pipeline", "hits", "5xx", "not ready", "service", "ready")
+MOST_PIPELINES = 12
+"""Pipelines that a status shows."""
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
 
 
@@ -32,10 +37,14 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
         yield f"python {view.interpreter}"
     yield from _parts(view)
     yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
+    yield from _kept(view, now)
+    yield from _pipelines(view)
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
         yield f"held   {named(view.held)} (rolled back: change it, or --force)"
+    if view.edited:
+        yield f"edited {named(view.edited)} (not as the files say, until these change; see: changeover handler --help)"
     yield from (_quarantined(each, now) for each in view.quarantine)
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"
@@ -59,7 +68,7 @@ def clock(at: float, now: float) -> str:
 def _headline(view: StatusView, now: float) -> str:
     up = f"up {age(now - view.started)}, supervisor {view.pid}, term {view.term}"
     if view.serving is None:
-        return f"{view.name}   nothing is committed yet   {up}"
+        return f"{view.name}   nothing serves yet   {up}"
     line = view.serving
     since = line.given if line.decided is None else line.decided
     label = f', "{line.origin.label}"' if line.origin.label else ""
@@ -71,6 +80,12 @@ def _parts(view: StatusView) -> Iterator[str]:
     if view.parted is not None:
         slots = ", ".join(str(slot.slot) for slot in view.staff if slot.epoch == view.parted) or "none"
         yield f"parts  epoch {view.parted} in slots {slots} ({view.part}), epoch {view.epoch} in the others"
+
+
+def _kept(view: StatusView, now: float) -> Iterator[str]:
+    for zygote in view.zygotes:
+        if zygote.state is ZygoteState.KEPT:
+            yield f"kept   zygote {zygote.cohort} until {clock(zygote.until, now)}, for a way back without an import"
 
 
 def _row(slot: SlotView, view: StatusView, now: float) -> tuple[str, ...]:
@@ -90,6 +105,21 @@ def _row(slot: SlotView, view: StatusView, now: float) -> tuple[str, ...]:
     )
 
 
+def _pipelines(view: StatusView) -> Iterator[str]:
+    """The busiest pipelines."""
+    busiest = sorted(view.pipelines, key=lambda line: -line.hits)[:MOST_PIPELINES]
+    if busiest:
+        yield from table((PIPELINES, *(_pipeline(line) for line in busiest)))
+    if len(view.pipelines) > len(busiest):
+        yield f"{len(view.pipelines) - len(busiest)} more: changeover pipelines"
+
+
+def _pipeline(line: PipelineLine) -> tuple[str, ...]:
+    ready = "yes" if not line.unready else f"NOT in {workers(line.unready)}"
+    service = (line.service, ready) if line.service else ("-", "-")
+    return (line.id, f"{line.hits:,}", f"{line.failed:,}", f"{line.not_ready:,}", *service)
+
+
 def _leases(leases: dict[int, int], epoch: int) -> str:
     others = "".join(f"; on {other}: {count}" for other, count in sorted(leases.items()) if other != epoch and count)
     return f"{leases.get(epoch, 0)}{others}"
@@ -97,7 +127,7 @@ def _leases(leases: dict[int, int], epoch: int) -> str:
 
 def _state(slot: SlotView, epoch: int) -> str:
     word = slot.state.value.upper() if slot.state is SlotState.PARKED else slot.state.value
-    behind = f"epoch {slot.epoch}, not {epoch}" if slot.pid and slot.epoch != epoch else ""
+    behind = f"epoch {slot.epoch}, not {epoch}" if slot.epoch not in (0, epoch) else ""
     notes = "; ".join(note for note in (slot.note, behind) if note)
     return f"{word}: {notes}" if notes else word
 

@@ -4,11 +4,23 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core import records, roll_records
-from changeover.supervisor.core.record import WorkerRecord
+from changeover.supervisor.core.records.cutover import (
+    CommitDecided,
+    CutoverAborted,
+    CutoverBegan,
+    CutoverCompleted,
+    PhaseBegan,
+    WorkerActivated,
+    WorkerAgreed,
+    WorkerPrepared,
+    WorkerRefused,
+)
+from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.record import WorkerRecord
+from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.amounts import changes, seconds
+from changeover.supervisor.telemetry.phrases import by_strategy, extra_memory, succession
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.telemetry.wording import by_strategy, extra_memory
 
 
 class Mark(enum.Enum):
@@ -23,30 +35,30 @@ class Mark(enum.Enum):
 
 
 MARKS: dict[type[WorkerRecord], Mark] = {
-    records.WorkerPrepared: Mark.PREPARED,
-    records.WorkerAgreed: Mark.AGREED,
-    records.WorkerRefused: Mark.REFUSED,
-    records.WorkerActivated: Mark.ACTIVE,
-    records.WorkerExited: Mark.GONE,
+    WorkerPrepared: Mark.PREPARED,
+    WorkerAgreed: Mark.AGREED,
+    WorkerRefused: Mark.REFUSED,
+    WorkerActivated: Mark.ACTIVE,
+    WorkerExited: Mark.GONE,
 }
 
 WAITED_FOR = "·"
 """Drawn for a worker that has not answered."""
 
 Known = (
-    records.CutoverBegan
-    | records.PhaseBegan
-    | records.WorkerPrepared
-    | records.WorkerAgreed
-    | records.WorkerRefused
-    | records.CommitDecided
-    | records.WorkerActivated
-    | records.CutoverCompleted
-    | records.CutoverAborted
-    | records.WorkerExited
-    | roll_records.PartBegan
-    | roll_records.PartServes
-    | roll_records.PartsReverting
+    CutoverBegan
+    | PhaseBegan
+    | WorkerPrepared
+    | WorkerAgreed
+    | WorkerRefused
+    | CommitDecided
+    | WorkerActivated
+    | CutoverCompleted
+    | CutoverAborted
+    | WorkerExited
+    | PartBegan
+    | PartServes
+    | PartsReverting
 )
 NAMES = frozenset(record.__name__ for record in Known.__args__)
 _decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
@@ -61,7 +73,7 @@ class Progress:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._began: records.CutoverBegan | None = None
+        self._began: CutoverBegan | None = None
         self._at = 0.0
         self._committed_at: float | None = None
         self._marks: dict[int, Mark] = {}
@@ -98,43 +110,42 @@ class Progress:
         if isinstance(record, WorkerRecord):
             self._marks[record.worker.slot] = MARKS[type(record)]
         match record:
-            case records.CutoverBegan():
+            case CutoverBegan():
                 self._begin(record, told.at)
-            case records.PhaseBegan(phase="preparing"):
+            case PhaseBegan(phase="preparing"):
                 self._at = told.at
-            case records.WorkerRefused(worker=worker):
+            case WorkerRefused(worker=worker):
                 self._lines.append(self._refused_line(worker.slot, told.at))
-            case records.WorkerExited(worker=worker) if not self.decided:
+            case WorkerExited(worker=worker) if not self.decided:
                 self._gone.add(worker.slot)
-            case records.CommitDecided():
+            case CommitDecided():
                 self._lines.append(self._phase_line(told.at))
                 self._committed_at = told.at
-            case records.CutoverCompleted():
+            case CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
                 self._over = True
-            case records.CutoverAborted():
+            case CutoverAborted():
                 self._over = True
             case _:
                 self._hear_part(told, record)
 
     def _hear_part(self, told: Told, record: Known) -> None:
         match record:
-            case roll_records.PartBegan(number=number, of=of):
+            case PartBegan(number=number, of=of):
                 self._lines.append(f"  {'part':<10} {number} of {of}")
-            case roll_records.PartServes(workers=workers, slots=slots) if self._committed_at is not None:
+            case PartServes(workers=workers, slots=slots) if self._committed_at is not None:
                 took = told.at - self._committed_at
                 line = _phase("commit", self._count(Mark.ACTIVE), workers, took)
                 self._lines.append(f"{line}   slots {', '.join(map(str, slots))}")
                 self._over = True
-            case roll_records.PartsReverting(reason=reason):
+            case PartsReverting(reason=reason):
                 self._lines.append(f"  {'reverting':<10} {reason}")
 
-    def _begin(self, record: records.CutoverBegan, at: float) -> None:
+    def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
         self._over = False
         self._lines.append(
-            f"{self._name}  epoch {record.previous} -> {record.epoch}  {by_strategy(record)}   "
-            f"{changes(record.summary)}"
+            f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
         )
         if record.memory is not None:
             self._lines.append(f"  {'memory':<10} {extra_memory(record.memory)}")

@@ -7,6 +7,7 @@ import click
 from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.config.rules import MOST_WORKERS
 from changeover.supervisor.telemetry.amounts import workers as counted
 
 HELP = """Change the number of workers; the oldest leave first, gracefully.
@@ -27,7 +28,7 @@ class Count(click.IntRange):
 
 @click.command("scale", help=HELP)
 @server_options
-@click.argument("workers", type=Count(1))
+@click.argument("workers", type=Count(1, MOST_WORKERS))
 def command(name: str, runtime_dir: str, workers: int) -> None:
     """See HELP."""
     with failures():

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from changeover.supervisor.cli.interface_names import checked, meant
 from changeover.supervisor.config.sources import Override, Source
 from changeover.workers.protocol.document import Text
 
@@ -17,6 +18,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "workers": (("workers",), "--workers"),
     "factory": (("app", "factory"), "--factory"),
     "app_dir": (("app", "dir"), "--app-dir"),
+    "threads": (("app", "threads"), "--threads"),
     "root_path": (("app", "root_path"), "--root-path"),
     "preload": (("app", "preload"), "--preload"),
     "plugins": (("plugins", "dir"), "--plugins"),
@@ -58,6 +60,15 @@ _OPTIONS = (
     click.option("-w", "--workers", metavar="N", help="Worker processes, or `auto`. WEB_CONCURRENCY is heeded too."),
     click.option("--plugins", metavar="DIR", help="The folder of plugins."),
     click.option("--factory", is_flag=True, default=None, help="APP is called to make the application."),
+    click.option(
+        "-k",
+        "--interface",
+        "--worker-class",
+        metavar="NAME",
+        callback=checked,
+        help="How APP is called: auto, asgi or wsgi.",
+    ),
+    click.option("--threads", type=int, metavar="N", help="Threads of each worker that run a WSGI application."),
     click.option("--app-dir", metavar="DIR", help="The application's folder, put on the import path."),
     click.option("--root-path", metavar="PATH", help="Path under which a proxy mounts the application."),
     click.option(
@@ -142,6 +153,8 @@ def source(
         overrides.append(Override(("tls", "client"), "required", "--ca-certs"))
     if flags["proxy_allow_from"]:
         overrides.append(Override(("proxies",), list(flags["proxy_allow_from"]), "--proxy-allow-from"))
+    if flags["interface"] is not None:
+        overrides += meant(flags["interface"], flags["threads"])
     if flags["rlimit"]:
         overrides.append(Override(("rlimits",), list(flags["rlimit"]), "--rlimit"))
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from changeover.supervisor.config import rlimits
+from changeover.supervisor.config import handlers, matches, rlimits
 from changeover.supervisor.config.channels import channel_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
@@ -16,6 +16,11 @@ MAX_HEAD = 64 * 1024
 
 MOST_WORKERS = 256
 """In a roll there are twice as many, and each has its place on a shared page."""
+
+NOTHING_TO_SERVE = (
+    "nothing to serve: name an application (`changeover run MODULE:APP`, or `[app] target` in the configuration) or a "
+    "folder of plugins (`--plugins DIR`, or `[plugins] dir`)"
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAMED = re.compile(r"[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*")
@@ -81,10 +86,11 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     for key in (*phases, "held", "half_closed", "linger"):
         yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
     serves = settings.app is not None or bool(settings.plugins.dir)
-    yield "$", serves, "nothing to serve: name an application (`[app] target`) or a folder of plugins (`[plugins] dir`)"
+    yield "$", serves, NOTHING_TO_SERVE
     if settings.app:
         target = f"{settings.app.target!r} is no target; write it like `package.module:app`"
         yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target
+        yield "$.app.threads", settings.app.threads >= 1, "must be at least 1"
         root = settings.app.root_path
         yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
 
@@ -124,40 +130,15 @@ def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:
 
 
 def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...], all: Settings) -> list[Mistake]:
-    found = mount_mistakes(f"{path}.match.path", pipeline.match.path)
-    host = pipeline.match.host
-    if host != host.lower() or "/" in host or re.search(r":\d+$", host):
-        found.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
+    found = matches.mistakes(f"{path}.match", pipeline.match)
     if ":" in pipeline.name or pipeline.name == "app":
         found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
-    found += _handler_mistakes(path, pipeline.handlers)
+    found += handlers.mistakes(f"{path}.handlers", pipeline.handlers)
     if pipeline.service == "app" and all.app is None:
         found.append(Mistake(f"{path}.service", "there is no application: `[app] target` is missing"))
     elif pipeline.service not in ("", "app") and not _NAMED.fullmatch(pipeline.service):
         found.append(Mistake(f"{path}.service", f"{pipeline.service!r} is neither `app` nor `plugin:service`"))
-    return found + _collisions(path, pipeline, earlier)
-
-
-def _handler_mistakes(path: str, handlers: tuple[str, ...]) -> list[Mistake]:
-    found = []
-    for index, handler in enumerate(handlers):
-        at = f"{path}.handlers[{index}]"
-        if not _NAMED.fullmatch(handler):
-            found.append(Mistake(at, f"{handler!r} is no handler; write it like `plugin:handler`"))
-        elif handler in handlers[:index]:
-            found.append(Mistake(at, f"{handler} stands in this pipeline twice"))
-    return found
-
-
-def _collisions(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...]) -> list[Mistake]:
-    found = []
-    for number, other in enumerate(earlier):
-        if other.match == pipeline.match:
-            where = f"{pipeline.match.host}{pipeline.match.path}"
-            found.append(Mistake(f"{path}.match", f"{where} leads to $.pipelines[{number}] already"))
-        elif other.title == pipeline.title:
-            found.append(Mistake(f"{path}.name", f"{pipeline.title} names $.pipelines[{number}] already"))
-    return found
+    return [*found, *matches.collisions(path, pipeline, earlier)]
 
 
 def warnings(settings: Settings) -> Iterator[Mistake]:

@@ -11,7 +11,7 @@ import msgspec
 from changeover.supervisor.config.channels import Channel, Tls
 from changeover.workers.channel.limits import Limits
 from changeover.workers.protocol.reload import Reload, read_reload
-from changeover.workers.protocol.snapshot import Preloading
+from changeover.workers.protocol.snapshot import Preloading, Route
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
 
@@ -20,11 +20,13 @@ class App(msgspec.Struct, frozen=True):
     """The application behind the plugins.
 
     Attributes:
-        target: `module:attribute` of an ASGI application.
+        target: `module:attribute` of an ASGI or WSGI application, or of a service.
         dir: The application's folder, put first on the import path; from the configuration's folder.
         include: Globs below `dir`: a change in these files is new content of the application. Modules among them are
             imported as they were committed, other files are read where they lie.
         factory: Whether `target` is called to make the application.
+        interface: How the application is called: `asgi`, `wsgi`, or as its shape says.
+        threads: Most requests that each worker runs a WSGI application for at the same time, each in a thread.
         root_path: Path under which a proxy mounts the application.
         preload: Whether the application is imported once, before workers are forked. Where that starts threads they
             import it after the fork; `strict` refuses instead.
@@ -35,6 +37,8 @@ class App(msgspec.Struct, frozen=True):
     dir: str = "."
     include: tuple[str, ...] = ("**/*.py",)
     factory: bool = False
+    interface: Literal["auto", "asgi", "wsgi"] = "auto"
+    threads: int = 4
     root_path: str = ""
     preload: Preloading = True
     reload: str = "on-signal"
@@ -72,15 +76,30 @@ class Plugins(msgspec.Struct, frozen=True):
 
 
 class PipelineMatch(msgspec.Struct, frozen=True):
-    """Which requests a pipeline takes; the longest path wins.
+    """Which requests a pipeline takes; the [most specific](requests.md#which-route) pipeline wins.
 
     Attributes:
-        path: `/api` takes itself and everything below it, `/` everything.
-        host: Host name without port; empty for every host.
+        path: `/api` takes itself and everything below it, `/api/*` what is below it, `=/api` itself, `/` everything.
+        host: Host name without port, or `*.shop.example` for every name below a domain; empty for every host.
+        method: A method, or a list of them; `GET` takes HEAD too, and nothing takes every method.
+        header: Table of header field -> value; each is compared whole.
     """
 
     path: str = "/"
     host: str = ""
+    method: str | tuple[str, ...] = ()
+    header: dict[str, str] = {}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, each once, sorted."""
+        return (self.method,) if isinstance(self.method, str) else tuple(sorted(set(self.method)))
+
+    def route(self, pipeline: str = "") -> Route:
+        """The route that leads these requests to a pipeline."""
+        headers = tuple(sorted((name.lower(), value) for name, value in self.header.items()))
+        path = "/" if self.path == "/*" else self.path
+        return Route(pipeline, path, self.host, methods=self.methods, headers=headers)
 
 
 class Pipeline(msgspec.Struct, frozen=True):
@@ -88,20 +107,21 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     Attributes:
         match: Which requests it takes.
-        handlers: `plugin:handler`, in request order.
+        handlers: In request order: `plugin:handler`, the name of a [ready-made one](handlers.md), or
+            `{ use = "concurrency-limit", limit = 200 }` for one with settings.
         service: `app`, or `plugin:service`; left out, the pipeline answers 503.
-        name: For people; by default host and path.
+        name: For people; by default what it matches (`POST shop.example/api`).
     """
 
     match: PipelineMatch = PipelineMatch()
-    handlers: tuple[str, ...] = ()
+    handlers: tuple[str | dict[str, Any], ...] = ()
     service: str = ""
     name: str = ""
 
     @property
     def title(self) -> str:
         """Its name, or where it matches."""
-        return self.name or f"{self.match.host}{self.match.path}"
+        return self.name or str(self.match.route())
 
 
 class Watch(msgspec.Struct, frozen=True):

@@ -115,11 +115,12 @@ def gather(source: Source) -> Merged:
     if file is None:
         return merge({}, Merged({}, "", started_in, started_in, overrides, (), warnings))
     merged = Merged({}, str(file), file.absolute().parent, started_in, overrides, (), warnings)
+    if file.suffix == ".py":
+        return msgspec.structs.replace(merged, mistakes=(Mistake("$", PYTHON_UNREAD),))
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
-        hint = f"; {PYTHON_UNREAD}" if file.suffix == ".py" else ""
-        return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"no TOML: {error}{hint}"),))
+        return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"no TOML: {error}"),))
     except UnicodeDecodeError as error:
         return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"not UTF-8 at byte {error.start}"),))
     except OSError as error:

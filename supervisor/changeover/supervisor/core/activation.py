@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from changeover.supervisor.core import records
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Part
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.records.cutover import CommitDecided
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
@@ -89,7 +89,7 @@ class Activation:
             for member in self._roster.members():
                 if member.greeted and run.rolled in (member.rolled, member.heirs):
                     self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
-        self._out.tell(records.CommitDecided(run.epoch, run.previous))
+        self._out.tell(CommitDecided(run.epoch, run.previous))
 
     def _reprieve(self, successors: Iterable[Member]) -> None:
         """Let those who prepared long ago have their time to follow: their slots' timers ran while others prepared."""

@@ -12,7 +12,7 @@ the reason. Once a worker serves, the start is over.
 
 import enum
 
-from changeover.supervisor.core import outcome, records
+from changeover.supervisor.core import outcome
 from changeover.supervisor.core.child import State as ChildState
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Origin, SlotRefusal, TermBegun, Trigger
@@ -20,6 +20,8 @@ from changeover.supervisor.core.events import Booted, Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Boot
+from changeover.supervisor.core.records.boot import BootFellBack, StartCompleted
+from changeover.supervisor.core.records.service import ReadOnly, TermBegan
 from changeover.supervisor.core.requests import Wish
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import Snapshot
@@ -93,7 +95,7 @@ class Start:
     __slots__ = (
         "_booted", "_children", "_coordinator", "_heard", "_ledger", "_obstacle", "_out", "_policy", "_reception",
         "_reckoning",
-        "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
+        "_resumes", "_retirement", "_roster", "_shutdown", "_stop", "_succession", "_undecided", "_writing", "_zygotes",
         "settled", "slots", "state",
     )  # fmt: skip
 
@@ -116,6 +118,7 @@ class Start:
         self._obstacle: str | None = None
         self._heard = 0.0
         self._reckoning = False
+        self._resumes: Snapshot | None = None
         self.state = TABLE.start
         self.slots = booted.slots
         self.settled = False
@@ -137,7 +140,7 @@ class Start:
         first = self.state is State.OPENING
         self._move(Cause.WRITTEN)
         committed = self._ledger.committed
-        self._out.tell(records.TermBegan(term, 0 if committed is None else committed.epoch))
+        self._out.tell(TermBegan(term, 0 if committed is None else committed.epoch))
         if not self._shutdown.begun and self._coordinator.obstacle == self._obstacle:
             self._coordinator.obstacle = None
         if self._undecided is not None:
@@ -154,7 +157,7 @@ class Start:
         first = self.state is State.OPENING
         self._move(Cause.NOT_WRITTEN)
         why = f"the journal cannot be written: {reason}"
-        self._out.tell(records.ReadOnly(reason))
+        self._out.tell(ReadOnly(reason))
         if not self._shutdown.begun:
             self._obstacle = why
             self._coordinator.obstruct(why)
@@ -199,7 +202,7 @@ class Start:
         refusals = ending.refusals if isinstance(ending, outcome.Refused) else ()
         if self._ledger.committed is not None and self._policy.boot is Boot.AUTO:
             summary = ending.summary if isinstance(ending, outcome.Refused) else ()
-            self._out.tell(records.BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
+            self._out.tell(BootFellBack(self._ledger.committed.epoch, reason, refusals, summary))
             self._ledger.relisten(self._booted.listen)
             self._reveal()
             return
@@ -235,6 +238,17 @@ class Start:
         if self._coordinator.held_up is not held_up:
             self._coordinator.held_up = held_up
             self._coordinator.proceed()
+        if self._resumes is not None and self._ledger.parted is None:
+            self._resume(self._resumes)
+
+    def _resume(self, revealed: Snapshot) -> None:
+        """Tell once that all workers serve what was revealed; of what is committed since, its cutover tells."""
+        wanted = self._roster.wanted()
+        if self._ledger.committed is not revealed:
+            self._resumes = None
+        elif wanted and self._children.complete and all(slot.state is ChildState.SERVING for slot in wanted):
+            self._resumes = None
+            self._out.tell(StartCompleted(revealed.epoch, len(wanted)))
 
     @property
     def _all_heard(self) -> bool:
@@ -301,6 +315,7 @@ class Start:
         if self._ledger.revealed:
             return
         self._ledger.revealed = True
+        self._resumes = self._ledger.committed
         if self._ledger.committed is not None:
             self._succession.serve(self._ledger.committed)
             self._store(self._ledger.committed)

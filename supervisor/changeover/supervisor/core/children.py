@@ -12,7 +12,8 @@ from changeover.supervisor.core.leaving import Leaving
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import SlotParked, SlotWaits, WorkerExited, WorkerForked, WorkerServing
+from changeover.supervisor.core.records.staffing import SlotParked, SlotWaits
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerForked, WorkerServing
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
 
@@ -207,7 +208,7 @@ class Children:
             return False
         self._move(slot, Cause.ADOPTED)
         slot.rolled = found.rolled
-        slot.member = Member(found.worker, found.pid, self._out.now, found.rolled, adopted=True)
+        slot.member = Member(found.worker, found.pid, self._out.now, found.rolled, adopted=True, age=found.age)
         self._wait(slot, self._policy.deadlines.boot)
         committed, parted = self._ledger.committed, self._ledger.parted
         if parted is not None and found.rolled == parted.rolled:

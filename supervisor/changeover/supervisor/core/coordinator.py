@@ -1,6 +1,6 @@
 """Runs cutovers one after the other: takes wishes, finds a candidate, gives it a number, and has it decided."""
 
-from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome, records, roll_records
+from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import CANDIDATE_TOLD, OPEN, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
@@ -14,6 +14,8 @@ from changeover.supervisor.core.partial import Partial, Step
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.preparing import Preparing
 from changeover.supervisor.core.progress import Progress
+from changeover.supervisor.core.records.cutover import CutoverBegan
+from changeover.supervisor.core.records.part import PartBegan
 from changeover.supervisor.core.requests import Wish, merged
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run, Times, headline
@@ -259,11 +261,9 @@ class Coordinator:
         strategy = outcome.Strategy.ROLL if run.is_roll else outcome.Strategy.SWAP
         workers = self._voting.staff(run)
         serving, memory = self._serving(), found.memory
-        self._out.tell(
-            records.CutoverBegan(run.epoch, request.origin, found.summary, serving, workers, strategy, memory)
-        )
+        self._out.tell(CutoverBegan(run.epoch, request.origin, found.summary, serving, workers, strategy, memory))
         if run.part is not None:
-            self._out.tell(roll_records.PartBegan(run.epoch, run.part.number, run.part.of, workers))
+            self._out.tell(PartBegan(run.epoch, run.part.number, run.part.of, workers))
         self._writing.write(
             entries.EpochGiven(
                 run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held, run.part

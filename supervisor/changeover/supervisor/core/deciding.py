@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from changeover.supervisor.core import endings, entries, records
+from changeover.supervisor.core import endings, entries
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import Cause, State
 from changeover.supervisor.core.effects import Reread
@@ -13,6 +13,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
 from changeover.supervisor.core.policy import Deadlines
 from changeover.supervisor.core.progress import Progress
+from changeover.supervisor.core.records.cutover import CutoverAborted, DoubtSettled, InDoubt
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.succession import Succession
@@ -81,7 +82,7 @@ class Deciding:
         if state is State.ACTIVATING and committed:
             return  # both the late answer and the fresh connection said so
         if state is State.IN_DOUBT or (run.decision_tried and state is State.ABORTING):
-            self._out.tell(records.DoubtSettled(run.epoch, committed))
+            self._out.tell(DoubtSettled(run.epoch, committed))
         self._out.cancel_timer(Timer(TimerKind.REREAD, run.epoch))
         if committed:
             self._progress.move(Cause.COMMITTED)
@@ -97,7 +98,7 @@ class Deciding:
         if run is None:
             return
         self._progress.move(Cause.DOUBTED)
-        self._out.tell(records.InDoubt(run.epoch, reason))
+        self._out.tell(InDoubt(run.epoch, reason))
         if not run.decision_tried:
             # Whatever becomes of the abort, no commit was ever asked for.
             why = f"{run.reason}; and the journal could not be written: {reason}"
@@ -136,7 +137,7 @@ class Deciding:
         self._ledger.abort(run.snapshot, run.refusals)
         self._out.broadcast(messages.Abort(self._ledger.stamp(run.epoch), self._out.next_seq(), run.reason))
         self._succession.abort(run, "its roll was aborted")
-        self._out.tell(records.CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))
+        self._out.tell(CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))
         self._finish(run, endings.refused(run, serving, run.reason))
 
     def _committed(self, run: Run) -> None:

@@ -2,10 +2,13 @@
 
 import msgspec
 
-from changeover.supervisor.core import outcome, records, roll_records
+from changeover.supervisor.core import outcome
 from changeover.supervisor.core.entries import Origin, Part
 from changeover.supervisor.core.outcome import Outcome
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.cutover import CutoverCompleted
+from changeover.supervisor.core.records.part import PartServes
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import ChangePlanned, NothingChanged, RequestRefused, RollNeeded
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.run import Run
 
@@ -34,10 +37,10 @@ def timed(ending: Outcome, run: Run, wish: Wish, now: float) -> Outcome:
     return msgspec.structs.replace(ending, durations=mine)
 
 
-def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -> records.CutoverCompleted:
+def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -> CutoverCompleted:
     """The record of a cutover that came to its end."""
     durations = run.times.durations(now)
-    return records.CutoverCompleted(
+    return CutoverCompleted(
         run.epoch,
         run.previous,
         origin,
@@ -52,19 +55,19 @@ def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -
 
 def serves(run: Run, part: Part, workers: int, others: int) -> Record:
     """The record of a part that came to its end."""
-    return roll_records.PartServes(run.epoch, part.number, part.of, workers, others, tuple(sorted(run.fresh)))
+    return PartServes(run.epoch, part.number, part.of, workers, others, tuple(sorted(run.fresh)))
 
 
 def without_number(ending: Outcome, origin: Origin) -> Record:
     """The record of a request that ended before its candidate had a number."""
     match ending:
         case outcome.NeedsRoll():
-            return records.RollNeeded(origin, ending.changed)
+            return RollNeeded(origin, ending.changed)
         case outcome.Refused():
-            return records.RequestRefused(origin, ending.reason, ending.refusals, ending.summary)
+            return RequestRefused(origin, ending.reason, ending.refusals, ending.summary)
         case outcome.Planned():
-            return records.ChangePlanned(origin, ending.serving, ending.summary)
+            return ChangePlanned(origin, ending.serving, ending.summary)
         case outcome.Unchanged():
-            return records.NothingChanged(origin, ending.serving, ending.notes, ending.action)
+            return NothingChanged(origin, ending.serving, ending.notes, ending.action)
         case _:
-            return records.NothingChanged(origin, ending.serving)
+            return NothingChanged(origin, ending.serving)

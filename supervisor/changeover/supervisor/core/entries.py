@@ -93,7 +93,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     together: dict[str, str] = {}
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {version}" for name, version in self.blamed.items()) or f"epoch {self.epoch}"
+        return ", ".join(f"{name} {version}" for name, version in self.blamed.items()) or "what changed"
 
 
 class Part(msgspec.Struct, frozen=True):

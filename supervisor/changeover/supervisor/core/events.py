@@ -61,11 +61,13 @@ class Child(msgspec.Struct, frozen=True):
         worker: Cohort, slot and incarnation.
         pid: For people.
         rolled: The epoch whose roll made it.
+        age: Seconds since it was born; 0 where nobody can tell.
     """
 
     worker: WorkerId
     pid: int
     rolled: int = 0
+    age: float = 0.0
 
 
 class ZygoteFound(msgspec.Struct, frozen=True):
@@ -257,6 +259,7 @@ class Question(enum.Enum):
 
     REGISTRY = "registry"
     LEASES = "leases"
+    PIPELINES = "pipelines"
 
 
 class Asked(Event, frozen=True):

@@ -7,10 +7,10 @@ workers would soon hang as well: each one that is replaced doubles the wait befo
 
 from collections.abc import Iterable
 
-from changeover.supervisor.core.ailments import WorkerHangs
 from changeover.supervisor.core.effects import DumpStacks
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records.worker import WorkerHangs
 from changeover.supervisor.core.roster import Member, Slot
 from changeover.workers.protocol.messages import OwedResponse
 

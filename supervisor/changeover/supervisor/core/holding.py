@@ -34,9 +34,9 @@ def plugin_content(artifact: str, config: bytes) -> str:
     return _digest([artifact, config])
 
 
-def application_content(spec: ApplicationSpec) -> str:
-    """Digest of an application's own content: its files, what is installed with it, and how it is called."""
-    return spec.key.digest
+def application_content(spec: ApplicationSpec | None) -> str:
+    """Digest of an application's own content: its files, what is installed, how it is called; ABSENT for none."""
+    return ABSENT if spec is None else spec.key.digest
 
 
 def pipeline_content(handlers: Iterable[HandlerRef], target: UnitRef | None, routes: Iterable[Route]) -> str:

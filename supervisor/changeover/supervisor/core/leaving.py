@@ -9,7 +9,7 @@ from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import WorkerKilled, WorkerStopping
+from changeover.supervisor.core.records.worker import WorkerKilled, WorkerStopping
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import UNORDERED, HandOver

@@ -3,23 +3,29 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from changeover.supervisor.core import boot, entries, events, rescue, room
+from changeover.supervisor.core import boot, entries, events, rescue, unstaffed
 from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
 from changeover.supervisor.core.parts import Parts
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import Scaled
+from changeover.supervisor.core.records.staffing import Scaled, ScaleRefused
 from changeover.supervisor.core.requests import Wish
-from changeover.supervisor.core.roll_records import ScaleRefused
 from changeover.supervisor.core.view import Overview, overview
 from changeover.supervisor.core.zygote import Zygote
 from changeover.workers.protocol import messages
-from changeover.workers.protocol.epoch import Fence, fence
+from changeover.workers.protocol.epoch import Fence, Stamp, fence
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import SupervisorMessage
 from changeover.workers.protocol.refusal import Stage
 from changeover.workers.protocol.table import BugFound
+
+ASKS: dict[events.Question, Callable[[Stamp, int, int], SupervisorMessage]] = {
+    events.Question.REGISTRY: messages.AskRegistry,
+    events.Question.LEASES: messages.AskLeases,
+    events.Question.PIPELINES: messages.AskPipelines,
+}
 
 
 class Machine:
@@ -231,18 +237,17 @@ class _Handlers:
             return
         # About whatever is served when it arrives, so it must not be stale when a commit overtakes it.
         stamp = self._parts.ledger.stamp(self._parts.ledger.given)
-        asks = messages.AskRegistry if event.question is events.Question.REGISTRY else messages.AskLeases
-        self._out.unicast(slot.member.worker, asks(stamp, messages.UNORDERED, event.ticket))
+        self._out.unicast(slot.member.worker, ASKS[event.question](stamp, messages.UNORDERED, event.ticket))
 
     def _scale(self, event: events.ScaleRequested) -> None:
         if self._parts.shutdown.begun:
             return
         most = self._parts.succession.most(self._parts.coordinator.run)
         if self._parts.coordinator.in_parts:
-            self._out.tell(ScaleRefused(event.slots, room.IN_PARTS))
+            self._out.tell(ScaleRefused(event.slots, unstaffed.IN_PARTS))
             return
         if event.slots > max(most, self._start.slots):
-            self._out.tell(ScaleRefused(event.slots, room.scale_refused(event.slots, most)))
+            self._out.tell(ScaleRefused(event.slots, unstaffed.scale_refused(event.slots, most)))
             return
         self._out.tell(Scaled(self._start.slots, event.slots))
         self._start.scale(event.slots)

@@ -12,8 +12,8 @@ from changeover.supervisor.core.effects import (
     Unicast,
 )
 from changeover.supervisor.core.events import Timer
-from changeover.supervisor.core.record import Record
-from changeover.supervisor.core.records import PeerIgnored
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.service import PeerIgnored
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage
 

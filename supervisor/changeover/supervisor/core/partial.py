@@ -23,8 +23,8 @@ from changeover.supervisor.core.entries import Origin, Part, Trigger
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest
+from changeover.supervisor.core.records.part import PartsReverted, PartsReverting
 from changeover.supervisor.core.retirement import Retirement
-from changeover.supervisor.core.roll_records import PartsReverted, PartsReverting
 from changeover.supervisor.core.roster import Roster, Slot
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.zygotes import Zygotes

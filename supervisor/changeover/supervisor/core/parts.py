@@ -55,7 +55,7 @@ class Parts:
         self.coordinator = Coordinator(
             policy,
             self.ledger,
-            Voting(self.roster, self.children, self.ledger, out),
+            Voting(self.roster, self.children, self.ledger, self.succession, out),
             self.activation,
             self.succession,
             self.wishes,

@@ -176,10 +176,17 @@ class Preparing:
         self.recount()
 
     def _blame(self, run: Run) -> None:
-        self._voting.blame(run, self._patience(run))
+        patience = self._patience(run)
+        self._voting.blame(run, patience)
         if not run.refusals:
-            run.refusals.extend(run.lost[-1:])
+            run.refusals.extend(run.lost[-1:] or (self._absence(run, patience),))
         self._fail(headline(run.refusals))
+
+    def _absence(self, run: Run, seconds: float) -> SlotRefusal:
+        """Why there is no verdict where nobody owes an answer: who is to serve the candidate is not there."""
+        came = f"{self._voting.crew(run)} of {self._voting.staff(run)} workers came up within {seconds:g} s"
+        why = "" if self._succession.is_loaded(run) else ": no zygote was ready for them"
+        return SlotRefusal(-1, 0, Refusal(Stage.PREPARE, Fault.TIMEOUT, f"{came}{why}"))
 
     def _patience(self, run: Run) -> float:
         deadlines = self._policy.deadlines

@@ -3,7 +3,7 @@
 from changeover.supervisor.core import cutover
 from changeover.supervisor.core.cutover import QUIET, Cause, State
 from changeover.supervisor.core.outbox import Outbox
-from changeover.supervisor.core.records import PhaseBegan
+from changeover.supervisor.core.records.cutover import PhaseBegan
 from changeover.supervisor.core.run import Run
 
 

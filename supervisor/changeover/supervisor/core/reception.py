@@ -1,16 +1,27 @@
 """Who speaks, and what that says about them: workers introduce themselves, report, fall silent."""
 
-from changeover.supervisor.core import child, departures, records
+from changeover.supervisor.core import child
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
-from changeover.supervisor.core.effects import Answer, Hold, ProcessSignal, Signal
+from changeover.supervisor.core.effects import Answer, Hold, ProcessSignal, Signal, TakeCounts
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records import service
+from changeover.supervisor.core.records.cutover import HookDegraded, WorkerActivated, WorkerRefused
+from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.worker import (
+    FarewellsSaid,
+    WorkerAdopted,
+    WorkerHeard,
+    WorkerSilent,
+    WorkerYields,
+)
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.supervisor.core.succession import Succession
@@ -110,7 +121,7 @@ class Reception:
         if first:
             self._retirement.adopted(member, message.resident)
             if not self._ledger.is_ours(member.incarnation):
-                self._out.tell(records.WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
+                self._out.tell(WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
         self.welcome(member)
         self._observe(slot, member, message.stamp.epoch, message.prepared)
         if first:
@@ -173,7 +184,7 @@ class Reception:
         if highest > self._ledger.given:
             self._ledger.raise_to(highest)
             self.raising = True
-            self._out.tell(records.EpochRaised(highest))
+            self._out.tell(service.EpochRaised(highest))
             self._writing.write(EpochRaised(highest))
 
     def raised(self, epoch: int) -> None:
@@ -204,10 +215,17 @@ class Reception:
         if slot is None or slot.member is None or not slot.member.greeted:
             if slot is not None and slot.member is not None and isinstance(message, messages.Retired):
                 slot.member.released |= frozenset(message.units)
+            if slot is None and isinstance(message, messages.Counted) and self._is_dead(message.worker):
+                self._out.put(TakeCounts(message.worker, message.counts, late=True))
+                return
             self._out.ignore(message.worker, type(message).__name__, "unknown worker")
             return
         self._heard(slot.member)
         self._handle(slot, slot.member, message)
+
+    def _is_dead(self, worker: WorkerId) -> bool:
+        """Whether a worker that fills no slot is one that we saw die."""
+        return self._ledger.is_ours(worker.incarnation) or self._children.is_buried(worker)
 
     def _handle(self, slot: Slot, member: Member, message: WorkerMessage) -> None:
         epoch, incarnation = message.stamp.epoch, member.incarnation
@@ -236,13 +254,23 @@ class Reception:
         epoch = message.stamp.epoch
         match message:
             case messages.Degraded(refusal=refusal):
-                self._out.tell(records.HookDegraded(member.worker, member.pid, epoch, refusal))
+                self._out.tell(HookDegraded(member.worker, member.pid, epoch, refusal))
             case messages.LeasesEnded(bound=bound, ended=ended, stuck=stuck):
-                self._out.tell(records.LeasesEnded(member.worker, member.pid, epoch, bound, ended, stuck))
+                self._out.tell(LeasesEnded(member.worker, member.pid, epoch, bound, ended, stuck))
             case messages.FarewellsSaid(kind=kind, why=why, count=count, oldest=oldest):
-                self._out.tell(departures.FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
+                self._out.tell(FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
             case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
                 self._out.put(Answer(ticket, message))
+            case messages.TellPipelines(ticket=ticket, counts=counts):
+                self._out.put(TakeCounts(member.worker, counts))
+                self._out.put(Answer(ticket, message))
+            case messages.Counted(counts=counts):
+                self._out.put(TakeCounts(member.worker, counts))
+            case messages.PipelineEventsTold(events=happened):
+                for each in happened:
+                    what = each.event
+                    told = (what.kind, what.pipeline, what.subject, what.detail, each.count)
+                    self._out.tell(PipelineEventTold(member.worker, member.pid, *told))
             case _:
                 self._out.ignore(member.worker, type(message).__name__, "unlisted")
 
@@ -250,7 +278,7 @@ class Reception:
         epoch = message.stamp.epoch
         if epoch > member.activated:
             member.activated = epoch
-            self._out.tell(records.WorkerActivated(member.worker, member.pid, epoch, message.at))
+            self._out.tell(WorkerActivated(member.worker, member.pid, epoch, message.at))
         self._retirement.activated(member.incarnation, epoch, message.draining)
         self._observe(slot, member, epoch, None)
 
@@ -258,7 +286,7 @@ class Reception:
         if not member.yielding:
             member.yielding = True
             self._children.yields(slot)
-            self._out.tell(records.WorkerYields(member.worker, member.pid))
+            self._out.tell(WorkerYields(member.worker, member.pid))
             self._coordinator.preparing.recount()
             self._coordinator.deciding.follow()
 
@@ -268,7 +296,7 @@ class Reception:
             return
         current = self._current(member)
         if current is not None and epoch == current.epoch > member.epoch:
-            self._out.tell(records.WorkerRefused(member.worker, member.pid, epoch, refusal))
+            self._out.tell(WorkerRefused(member.worker, member.pid, epoch, refusal))
             self._children.leaving.kill(slot, f"cannot serve epoch {epoch}: {refusal.summary}")
         else:
             self._out.ignore(member.worker, "Refused", "not asked")
@@ -312,7 +340,7 @@ class Reception:
         rhythm = self._policy.rhythm
         if seconds > rhythm.silence and not member.silent:
             member.silent = True
-            self._out.tell(records.WorkerSilent(member.worker, member.pid, seconds))
+            self._out.tell(WorkerSilent(member.worker, member.pid, seconds))
         if rhythm.hung and seconds > rhythm.hung:
             self._children.leaving.kill(slot, f"its loop has not been heard for {seconds:.0f} s")
 
@@ -335,5 +363,5 @@ class Reception:
     def _heard(self, member: Member) -> None:
         if member.silent and member.heard is not None:
             member.silent = False
-            self._out.tell(records.WorkerHeard(member.worker, member.pid, self._out.now - member.heard))
+            self._out.tell(WorkerHeard(member.worker, member.pid, self._out.now - member.heard))
         member.heard = self._out.now

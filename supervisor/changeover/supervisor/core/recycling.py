@@ -14,10 +14,9 @@ from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.hanging import Hanging
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Limits, Policy
-from changeover.supervisor.core.records import WorkerTired
-from changeover.supervisor.core.roll_records import ReliefWaits
-from changeover.supervisor.core.room import RELIEF_WAITS
+from changeover.supervisor.core.records.worker import ReliefWaits, WorkerTired
 from changeover.supervisor.core.roster import Member, Roster, Slot
+from changeover.supervisor.core.unstaffed import RELIEF_WAITS
 
 
 def tired(member: Member, now: float, limits: Limits) -> str | None:
@@ -29,8 +28,8 @@ def tired(member: Member, now: float, limits: Limits) -> str | None:
         return "what it was to load hangs in a thread of it"
     if limits.requests and beat is not None and beat.requests >= requests:
         return f"it has answered {beat.requests} requests"
-    if limits.lifetime and now - member.since >= lifetime:
-        return f"it has lived {now - member.since:.0f} s"
+    if limits.lifetime and now - member.born >= lifetime:
+        return f"it has lived {now - member.born:.0f} s"
     if limits.memory and beat is not None and beat.rss >= limits.memory:
         return f"it holds {beat.rss / 1_048_576:.0f} MiB"
     return None

@@ -5,12 +5,13 @@ two of them. What tells is that every slot lost its worker, and lost the next on
 them to leave, and no other content was committed since.
 """
 
-from changeover.supervisor.core import ailments, outcome
+from changeover.supervisor.core import outcome
 from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, Strategy
+from changeover.supervisor.core.records.rescue import RescueBegan, RescueFailed
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.roster import Roster, Slot
 from changeover.supervisor.core.succession import Succession
@@ -52,7 +53,7 @@ class Rescue:
         crew = self._roster.wanted(current.rolled)
         if crew and all(map(_crashes, crew)):
             before, reason = self._succession.before, _reason(crew)
-            self._out.tell(ailments.RescueBegan(current.epoch, before, reason))
+            self._out.tell(RescueBegan(current.epoch, before, reason))
             origin = Origin(Trigger.RESCUE, label=f"all workers of epoch {current.epoch} crashed: {reason}")
             request = CutoverRequest(origin, Action.ROLLBACK, to=before, strategy=Strategy.ROLL)
             self._coordinator.ask_first(Wish(RESCUE_TICKET, request, self._out.now))
@@ -65,7 +66,7 @@ class Rescue:
             self._zygotes.give_up(kept.rolled)
         refused = ending if isinstance(ending, outcome.Refused) else outcome.Refused(ending.serving)
         reason = refused.reason or "it found nothing to go back to"
-        self._out.tell(ailments.RescueFailed(ending.serving, reason, refused.refusals))
+        self._out.tell(RescueFailed(ending.serving, reason, refused.refusals))
 
 
 def _crashes(slot: Slot) -> bool:

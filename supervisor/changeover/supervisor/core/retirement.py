@@ -15,7 +15,7 @@ from changeover.supervisor.core.entries import Retired
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
-from changeover.supervisor.core.records import EpochRetired, UnitReleased, UnitsDrained
+from changeover.supervisor.core.records.retirement import EpochRetired, UnitReleased, UnitsDrained
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol import messages

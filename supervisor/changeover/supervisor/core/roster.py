@@ -36,6 +36,7 @@ class Member:
         hangs: What it hangs at, once operators know.
         heirs: The roll whose workers take over from it, where that is not told by what is committed for all; else 0.
         adopted: Whether a former supervisor ordered it.
+        age: How old it was when it was ordered or adopted.
     """
 
     worker: WorkerId
@@ -59,6 +60,12 @@ class Member:
     hangs: str = ""
     heirs: int = 0
     adopted: bool = False
+    age: float = 0.0
+
+    @property
+    def born(self) -> float:
+        """When its life began, also where that was before ours."""
+        return self.since - self.age
 
     @property
     def incarnation(self) -> int:

@@ -15,7 +15,7 @@ from changeover.supervisor.core.effects import Exit, ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import StopBegan
+from changeover.supervisor.core.records.service import StopBegan
 from changeover.supervisor.core.roster import Roster
 from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.table import Table

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from changeover.supervisor.core import room
+from changeover.supervisor.core import room, unstaffed
 from changeover.supervisor.core.children import Children, departing
 from changeover.supervisor.core.effects import Bind, Listen, Unbind
 from changeover.supervisor.core.ledger import Ledger
@@ -40,11 +40,11 @@ class Succession:
             return None
         if self.in_parts(snapshot, request):
             if not self._stays(snapshot):
-                return Refusal(Stage.SCAN, Fault.CONFIG, room.PARTS_MOVE)
+                return Refusal(Stage.SCAN, Fault.CONFIG, unstaffed.PARTS_MOVE)
             slots = request.surge or 0
         elif request.surge is not None and request.surge < slots:
-            return Refusal(Stage.SCAN, Fault.CONFIG, room.surge_refused(slots, request.surge))
-        return Refusal(Stage.SCAN, Fault.RESOURCE, room.roll_refused(slots, free)) if slots > free else None
+            return Refusal(Stage.SCAN, Fault.CONFIG, unstaffed.surge_refused(slots, request.surge))
+        return Refusal(Stage.SCAN, Fault.RESOURCE, unstaffed.roll_refused(slots, free)) if slots > free else None
 
     def in_parts(self, snapshot: Snapshot, request: CutoverRequest) -> bool:
         """Whether `snapshot` comes to be served part by part."""

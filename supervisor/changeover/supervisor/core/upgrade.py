@@ -14,7 +14,7 @@ from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.effects import ExecuteImage, RehearseImage, UpgradeDecided
 from changeover.supervisor.core.events import Timer, TimerKind, UpgradeRequested
 from changeover.supervisor.core.outbox import Outbox
-from changeover.supervisor.core.upgrade_records import UpgradeBegan, UpgradeExecuted, UpgradeRefused, UpgradeWaits
+from changeover.supervisor.core.records.upgrade import UpgradeBegan, UpgradeExecuted, UpgradeRefused, UpgradeWaits
 from changeover.workers.protocol.table import Table
 
 IN_PARTS = "a roll in parts is under way, which the next program would revert: ask again when it is done"

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core import boot, child, cutover, retirement, shutdown
+from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, zygote
 from changeover.supervisor.core.boot import Start
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import Held, Part, Quarantined
@@ -39,7 +39,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         until: When BACKOFF or PARKED ends, monotonic seconds; 0 otherwise.
         worker: Who fills it, None without a worker.
         pid: 0 without one.
-        since: When its worker was ordered or adopted, monotonic seconds.
+        born: When its worker was ordered, also by a former supervisor, monotonic seconds.
         heard: When it was heard last, None before its Hello.
         silent: Whether it was not heard for too long.
         rolled: The epoch whose roll made it.
@@ -47,6 +47,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
         prepared: The candidate it holds.
         told: The last signal it was sent.
         beat: Its last heartbeat.
+        adopted: Whether a former supervisor ordered it.
     """
 
     slot: int
@@ -56,7 +57,7 @@ class SlotPicture(msgspec.Struct, frozen=True):
     until: float = 0.0
     worker: WorkerId | None = None
     pid: int = 0
-    since: float = 0.0
+    born: float = 0.0
     heard: float | None = None
     silent: bool = False
     rolled: int = 0
@@ -64,6 +65,23 @@ class SlotPicture(msgspec.Struct, frozen=True):
     prepared: int | None = None
     told: ProcessSignal | None = None
     beat: Beat | None = None
+    adopted: bool = False
+
+
+class ZygotePicture(msgspec.Struct, frozen=True):
+    """One zygote.
+
+    Attributes:
+        cohort: Its number.
+        state: Whether it takes orders.
+        rolled: The epoch whose roll's workers it is for.
+        until: When KEPT ends, monotonic seconds; 0 otherwise.
+    """
+
+    cohort: int
+    state: zygote.State
+    rolled: int
+    until: float
 
 
 class LeftoverPicture(msgspec.Struct, frozen=True):
@@ -109,6 +127,7 @@ class Overview(msgspec.Struct, frozen=True):
         wanted: How many slots are to be filled.
         most: How many could be, with the slot numbers that there are.
         slots: In order.
+        zygotes: In order.
         leftovers: What is not gone.
         unretired: Superseded epochs that are not retired.
     """
@@ -134,6 +153,7 @@ class Overview(msgspec.Struct, frozen=True):
     wanted: int
     most: int
     slots: tuple[SlotPicture, ...]
+    zygotes: tuple[ZygotePicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
     unretired: tuple[int, ...]
 
@@ -172,6 +192,7 @@ def overview(parts: Parts, start: Start) -> Overview:
         slots=tuple(
             _slot(slot, _role(slot, parts.children.rolled, ledger.parted)) for slot in parts.roster.slots.values()
         ),
+        zygotes=tuple(ZygotePicture(each.cohort, each.state, each.rolled, each.until) for each in parts.zygotes.all),
         leftovers=tuple(
             LeftoverPicture(
                 leftover.key,
@@ -209,7 +230,7 @@ def _slot(slot: Slot, role: Role) -> SlotPicture:
         until,
         member.worker,
         member.pid,
-        member.since,
+        member.born,
         member.heard,
         member.silent,
         member.rolled,
@@ -217,4 +238,5 @@ def _slot(slot: Slot, role: Role) -> SlotPicture:
         member.prepared,
         member.told,
         member.beat,
+        member.adopted,
     )

@@ -1,17 +1,18 @@
 """Who has a vote on a candidate, what was voted, and whose death or silence counts as a "no"."""
 
-from changeover.supervisor.core import records, tally
+from changeover.supervisor.core import tally
 from changeover.supervisor.core.child import LEAVING, State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import DumpStacks
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.records.cutover import WorkerAgreed, WorkerPrepared, WorkerRefused
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run, refusal_of
+from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.workers.protocol import messages
-from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
@@ -26,12 +27,13 @@ class Voting:
     replace. A worker that yields has no vote: it dispatches nothing any more, whatever becomes authoritative.
     """
 
-    __slots__ = ("_children", "_ledger", "_out", "_roster")
+    __slots__ = ("_children", "_ledger", "_out", "_roster", "_succession")
 
-    def __init__(self, roster: Roster, children: Children, ledger: Ledger, out: Outbox) -> None:
+    def __init__(self, roster: Roster, children: Children, ledger: Ledger, succession: Succession, out: Outbox) -> None:
         self._roster = roster
         self._children = children
         self._ledger = ledger
+        self._succession = succession
         self._out = out
 
     def staff(self, run: Run) -> int:
@@ -39,6 +41,10 @@ class Voting:
         if run.part is not None:
             return min(self._children.slots, run.part.number * run.part.size)
         return self._children.slots if run.is_roll else sum(not member.yielding for member in self._roster.members())
+
+    def crew(self, run: Run) -> int:
+        """How many workers that are to serve the candidate are there."""
+        return len(self._roster.crew(run.rolled))
 
     def voters(self, run: Run) -> list[Member]:
         """Who has a vote."""
@@ -77,13 +83,8 @@ class Voting:
     def _tell(self, run: Run, member: Member, deadline: float) -> None:
         if run.snapshot is not None:
             stamp = self._ledger.stamp(run.epoch)
-            successors = self._successors(run, member)
+            successors = self._succession.successors_of(member, run.snapshot)
             self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline, successors))
-
-    def _successors(self, run: Run, member: Member) -> tuple[WorkerId, ...]:
-        if run.snapshot is None or member.rolled == run.snapshot.rolled:
-            return ()
-        return tuple(each.worker for each in self._roster.crew(run.snapshot.rolled) if each.greeted)
 
     def verdict(self, run: Run) -> Verdict:
         """What the votes amount to now."""
@@ -101,16 +102,16 @@ class Voting:
         if member.incarnation not in run.prepared:
             run.prepared.add(member.incarnation)
             if run.snapshot is not None and member.rolled < run.snapshot.rolled:
-                self._out.tell(records.WorkerAgreed(member.worker, member.pid, run.epoch))
+                self._out.tell(WorkerAgreed(member.worker, member.pid, run.epoch))
             else:
-                self._out.tell(records.WorkerPrepared(member.worker, member.pid, run.epoch, took))
+                self._out.tell(WorkerPrepared(member.worker, member.pid, run.epoch, took))
 
     def said_no(self, run: Run, member: Member, refusal: Refusal) -> None:
         """A worker refused, or something speaks for it that counts as a "no"."""
         if member.incarnation not in run.refused:
             run.refused.add(member.incarnation)
             run.refusals.append(SlotRefusal(member.worker.slot, member.pid, refusal))
-            self._out.tell(records.WorkerRefused(member.worker, member.pid, run.epoch, refusal))
+            self._out.tell(WorkerRefused(member.worker, member.pid, run.epoch, refusal))
 
     def died(self, run: Run, member: Member, state: State, cause: str) -> None:
         """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from changeover.supervisor.core import endings, outcome, records
+from changeover.supervisor.core import endings, outcome
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
+from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.requests import Wish, next_batch, outdated
 from changeover.supervisor.core.run import Run
 
@@ -47,7 +48,7 @@ class Wishes:
 
     def refuse(self, wish: Wish, why: str) -> None:
         """Tell one that nothing will happen."""
-        self._out.tell(records.RequestRefused(wish.request.origin, why))
+        self._out.tell(RequestRefused(wish.request.origin, why))
         self._resolve(wish, outcome.Refused(self._ledger.epoch, reason=why))
 
     def refuse_all(self, why: str) -> None:

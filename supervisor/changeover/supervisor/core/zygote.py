@@ -15,11 +15,12 @@ from changeover.supervisor.core import restart
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import AdoptZygote, StartZygote, StopZygote
 from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.holding import application_content
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import ZygoteLost, ZygoteStarted
+from changeover.supervisor.core.records.staffing import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
+from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table
 
 
@@ -80,10 +81,11 @@ class Zygote:
         rolled: The epoch whose roll's workers it is for.
         state: Whether it takes orders.
         cohort: Its cohort; 0 before the first.
+        until: When it ends, where it is kept, monotonic seconds; 0 otherwise.
     """
 
     __slots__ = (
-        "_children", "_content", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state",
+        "_children", "_content", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state", "until",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +106,7 @@ class Zygote:
         self.rolled = rolled
         self.state = TABLE.start
         self.cohort = 0
+        self.until = 0.0
 
     @property
     def failing(self) -> bool:
@@ -166,6 +169,7 @@ class Zygote:
             self.stop()
             return
         self._move(Cause.REPLACED)
+        self.until = self._out.now + seconds
         self._children.refuse_orders(self.rolled)
         self._out.set_timer(self._timer(), seconds)
 
@@ -173,7 +177,7 @@ class Zygote:
         """Whether it is what a new zygote for `snapshot` would become."""
         made, wanted = self._content.interpreter, snapshot.interpreter
         executes = (made.python, made.version) == (wanted.python, wanted.version)
-        preloaded = _digest(self._content.application) == _digest(snapshot.application)
+        preloaded = application_content(self._content.application) == application_content(snapshot.application)
         return executes and preloaded and snapshot.listens_as(self._content)
 
     def recall(self, rolled: int) -> None:
@@ -206,7 +210,4 @@ class Zygote:
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
-
-
-def _digest(application: ApplicationSpec | None) -> str:
-    return "" if application is None else application.key.digest
+        self.until = 0.0

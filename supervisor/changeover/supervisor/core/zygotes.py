@@ -123,6 +123,11 @@ class Zygotes:
         return any(zygote.state is State.ADOPTING for zygote in self._zygotes.values())
 
     @property
+    def all(self) -> tuple[Zygote, ...]:
+        """Every one, in the order of their cohorts."""
+        return tuple(sorted(self._zygotes.values(), key=lambda zygote: zygote.cohort))
+
+    @property
     def gone(self) -> bool:
         """Whether there is none."""
         return not self._zygotes

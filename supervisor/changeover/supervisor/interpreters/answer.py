@@ -13,7 +13,7 @@ NEEDED = ("changeover.workers", "msgspec", "zmq", "multiprocess", "setproctitle"
 """What a zygote and its workers import; the first stands for all of changeover."""
 
 
-class Unfit(ProcessError):
+class InterpreterUnfit(ProcessError):
     """An interpreter cannot execute what serves.
 
     Attributes:
@@ -66,10 +66,10 @@ def judged(python: str, said: Answer, ours: str) -> Answer:
         ours: The version of the supervisor's changeover.
 
     Raises:
-        Unfit: It cannot.
+        InterpreterUnfit: It cannot.
     """
     for wrong in _wrong(python, said, ours):
-        raise Unfit(python, wrong)
+        raise InterpreterUnfit(python, wrong)
     return said
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.interpreters import question
-from changeover.supervisor.interpreters.answer import NEEDED, Answer, Unfit, judged
+from changeover.supervisor.interpreters.answer import NEEDED, Answer, InterpreterUnfit, judged
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.workers.pinned.distributions import own_path
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
@@ -64,7 +64,7 @@ class Interpreters:
             python: Path of its executable.
 
         Raises:
-            Unfit: It cannot, or does not say.
+            InterpreterUnfit: It cannot, or does not say.
         """
         if python == OURS:
             return own()
@@ -74,12 +74,14 @@ class Interpreters:
         """Find out that the interpreter of a generation can execute it still.
 
         Raises:
-            Unfit: It cannot, or is another version now.
+            InterpreterUnfit: It cannot, or is another version now.
         """
         answer = self.ask(interpreter.python)
         if answer.version != interpreter.version:
             was = f"was {interpreter.version} when what it is to serve was taken"
-            raise Unfit(interpreter.python, f"is Python {answer.version} now and {was}; `changeover reload` takes it")
+            raise InterpreterUnfit(
+                interpreter.python, f"is Python {answer.version} now and {was}; `changeover reload` takes it"
+            )
 
 
 def own() -> Answer:
@@ -105,11 +107,11 @@ def _said(python: str, there: Interpreters) -> tuple[int, bytes, bytes]:
                 reason = (
                     f"did not say within {there.deadline:g} s who it is: look at its sitecustomize and its .pth files"
                 )
-                raise Unfit(python, reason, Fault.TIMEOUT)
+                raise InterpreterUnfit(python, reason, Fault.TIMEOUT)
             return status, answer.read(MOST) or b"", errors.read(MOST) or b""
     except OSError as error:
         fault = Fault.RESOURCE if error.errno in _PASSING else Fault.CONFIG
-        raise Unfit(python, f"cannot be executed: {error.strerror}; name {WANTED}", fault) from error
+        raise InterpreterUnfit(python, f"cannot be executed: {error.strerror}; name {WANTED}", fault) from error
 
 
 def _pipe() -> tuple[FileIO, FileIO]:
@@ -165,4 +167,6 @@ def _understood(python: str, status: int, said: bytes, errors: bytes) -> Answer:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
         words = f": {last[0]}" if last else ""
-        raise Unfit(python, f"ended with status {status} and did not say who it is{words}; name {WANTED}") from error
+        raise InterpreterUnfit(
+            python, f"ended with status {status} and did not say who it is{words}; name {WANTED}"
+        ) from error

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from changeover.supervisor.core.outcome import CutoverRequest
-from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.interpreters.paths import executable
 from changeover.workers.protocol.snapshot import Interpreter
 
@@ -21,7 +21,7 @@ def wanted(request: CutoverRequest, configured: str, serving: Interpreter | None
         serving: What serves; None when nothing does.
 
     Raises:
-        Unfit: What is asked for is no absolute path, or not for whoever asks to name.
+        InterpreterUnfit: What is asked for is no absolute path, or not for whoever asks to name.
     """
     if request.python:
         return executable(_asked_for(request))
@@ -35,9 +35,11 @@ def _asked_for(request: CutoverRequest) -> str:
     path, uid = request.python, request.origin.uid
     if uid not in (0, os.geteuid()):
         whose = "may be named by root and by the server's own user alone, because it is executed"
-        raise Unfit(path, f"was asked for by uid {uid}, and {whose}; the configuration's `python` is for all others")
+        raise InterpreterUnfit(
+            path, f"was asked for by uid {uid}, and {whose}; the configuration's `python` is for all others"
+        )
     if not os.path.isabs(path):
-        raise Unfit(path, "is no absolute path, and whoever asked may be in another folder than the server")
+        raise InterpreterUnfit(path, "is no absolute path, and whoever asked may be in another folder than the server")
     return path
 
 
@@ -48,7 +50,7 @@ def standing_interpreter(taken: Interpreter) -> Iterator[str]:
         yield f"not taken: python {taken.configured} ({taken.python} {holds})"
 
 
-def still_holding(unfit: Unfit, configured: str) -> Unfit:
+def still_holding(unfit: InterpreterUnfit, configured: str) -> InterpreterUnfit:
     """Say of what cannot be executed any more, and that the configuration does not name, how to get rid of it."""
     way = f"it was asked for or rolled back to; `changeover reload --force` takes {configured} instead"
-    return Unfit(unfit.python, f"{unfit.reason}; {way}", unfit.fault)
+    return InterpreterUnfit(unfit.python, f"{unfit.reason}; {way}", unfit.fault)

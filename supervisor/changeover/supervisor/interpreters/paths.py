@@ -21,4 +21,10 @@ def executable(path: str) -> str:
     """The interpreter that a path means: itself, that of a virtual environment's folder, or ours."""
     if not path:
         return OURS
-    return pinned(os.path.join(path, "bin", "python") if os.path.isdir(path) else path)
+    found = pinned(os.path.join(path, "bin", "python") if os.path.isdir(path) else path)
+    return OURS if _is_ours(found) else found
+
+
+def _is_ours(path: str) -> bool:
+    """Whether it is ours by another of its names: `python`, `python3` and `python3.12` lie in one folder."""
+    return os.path.dirname(path) == os.path.dirname(OURS) and os.path.realpath(path) == os.path.realpath(OURS)

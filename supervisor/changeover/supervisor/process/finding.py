@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Search:
     """Where to look, and whom to believe.
 
     Attributes:
@@ -57,7 +57,7 @@ class Place:
     inherited: Mapping[str, int]
 
 
-def find(place: Place) -> Estate:
+def find(search: Search) -> Estate:
     """Ask everybody; blocks for `ANSWER` seconds where a zygote does not answer, and as long where a worker does not.
 
     A zygote that does not answer is killed: it takes no orders, and nobody would hold its workers. A worker that does
@@ -66,16 +66,16 @@ def find(place: Place) -> Estate:
     The latest are asked first: where an address was removed and came back, what they listen on is what clients find.
     """
     estate = Estate()
-    asked = [_ask_worker(place, path) for path in _latest_first(place.runtime.glob("worker-*.sock"))]
+    asked = [_ask_worker(search, path) for path in _latest_first(search.runtime.glob("worker-*.sock"))]
     until = time.monotonic() + ANSWER
-    for path in _latest_first(place.runtime.glob("zygote-*.sock")):
-        if (zygote := _ask_zygote(place, path, until)) is not None:
+    for path in _latest_first(search.runtime.glob("zygote-*.sock")):
+        if (zygote := _ask_zygote(search, path, until)) is not None:
             estate.zygotes.append(_taken(estate, *zygote))
     until = time.monotonic() + ANSWER
     for sock in filter(None, asked):
         with sock:
             if (worker := _answer_of_worker(sock, until)) is not None:
-                _take_worker(place, estate, *worker)
+                _take_worker(search, estate, *worker)
     return estate
 
 
@@ -89,10 +89,10 @@ def _latest_first(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=number, reverse=True)
 
 
-def _ask_zygote(place: Place, path: Path, until: float) -> tuple[forking.Ready, Packet, socket.socket, Path] | None:
+def _ask_zygote(search: Search, path: Path, until: float) -> tuple[forking.Ready, Packet, socket.socket, Path] | None:
     if path.lstat().st_uid != os.geteuid():
         return None
-    sock = _inherited(place, path) or _connected(place, path)
+    sock = _inherited(search, path) or _connected(search, path)
     if sock is None:
         return None
     for packet in _packets(sock, until):
@@ -101,7 +101,7 @@ def _ask_zygote(place: Place, path: Path, until: float) -> tuple[forking.Ready, 
             return report, packet, sock, path
         packet.close_fds()
     sock.close()
-    _kill_listener(path, place.user)
+    _kill_listener(path, search.user)
     return None
 
 
@@ -112,8 +112,8 @@ def _taken(estate: Estate, ready: forking.Ready, packet: Packet, sock: socket.so
     return FoundZygote(ready, handles)
 
 
-def _ask_worker(place: Place, path: Path) -> socket.socket | None:
-    sock = _connected(place, path)
+def _ask_worker(search: Search, path: Path) -> socket.socket | None:
+    sock = _connected(search, path)
     if sock is not None:
         with suppress(OSError):
             send_packet(sock, ASK)
@@ -129,29 +129,29 @@ def _answer_of_worker(sock: socket.socket, until: float) -> tuple[belongings.Tol
     return None
 
 
-def _take_worker(place: Place, estate: Estate, told: belongings.Told, packet: Packet) -> None:
+def _take_worker(search: Search, estate: Estate, told: belongings.Told, packet: Packet) -> None:
     pidfd, stacks, *held = packet.fds
-    if estate.handed_over(told.worker) or not _believed(place, estate, pidfd, held):
+    if estate.handed_over(told.worker) or not _believed(search, estate, pidfd, held):
         packet.close_fds()
         return
     estate.workers.append(FoundWorker(told, pidfd, StacksFile(stacks)))
     estate.take(told.belongings, held)
 
 
-def _believed(place: Place, estate: Estate, pidfd: int, held: Sequence[int]) -> bool:
+def _believed(search: Search, estate: Estate, pidfd: int, held: Sequence[int]) -> bool:
     """Whether a worker's own process is one of the service's, and its commit cell the one that others read.
 
     What else does not fit would keep the service from starting for as long as that worker lives.
     """
     cell, page, *sockets = held
-    known = place.runtime / "epoch.cell"
+    known = search.runtime / "epoch.cell"
     try:
         expected = os.fstat(estate.cell) if estate.cell is not None else known.stat()
         owner = Path(f"/proc/{_pid_of(pidfd)}").stat().st_uid
     except OSError:
         return False
     fits = os.fstat(page).st_size == counts.PAGE and all(map(_listens, sockets))
-    return fits and owner == place.user and os.path.samestat(os.fstat(cell), expected)
+    return fits and owner == search.user and os.path.samestat(os.fstat(cell), expected)
 
 
 def _listens(fd: int) -> bool:
@@ -168,8 +168,8 @@ def _pid_of(pidfd: int) -> int:
     return int(found[1]) if found else 0
 
 
-def _inherited(place: Place, path: Path) -> socket.socket | None:
-    fd = place.inherited.get(path.name)
+def _inherited(search: Search, path: Path) -> socket.socket | None:
+    fd = search.inherited.get(path.name)
     if fd is None:
         return None
     sock = socket.socket(fileno=fd)
@@ -179,13 +179,13 @@ def _inherited(place: Place, path: Path) -> socket.socket | None:
     return sock
 
 
-def _connected(place: Place, path: Path) -> socket.socket | None:
+def _connected(search: Search, path: Path) -> socket.socket | None:
     """Connect; None where nobody listens, in which case a socket's file goes, or somebody else does."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         sock.setblocking(False)
         sock.connect(str(path))
-        if _credentials(sock)[1] == place.user:
+        if _credentials(sock)[1] == search.user:
             return sock
     except ConnectionRefusedError:
         if path.is_socket():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def _stat(pid: int) -> list[str]:
         return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def age_of(pid: int) -> float:
+    """Seconds since a process began; 0 when it is gone."""
+    if not (fields := _stat(pid)):
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
 
 
 def children_of(parents: frozenset[int]) -> tuple[Holder, ...]:

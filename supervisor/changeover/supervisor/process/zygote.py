@@ -20,6 +20,7 @@ from changeover.supervisor.core.events import (
     ZygoteReady,
 )
 from changeover.supervisor.process.held_worker import HeldWorker
+from changeover.supervisor.process.holders import age_of
 from changeover.supervisor.process.packet_channel import PacketChannel
 from changeover.supervisor.process.stacks import StacksFile, ask_stacks
 from changeover.supervisor.process.zygote_process import HeldZygote, ZygotePlan, start_zygote
@@ -170,7 +171,7 @@ class Zygote:
         self._lost = "it was told to leave"
         if not self._ready:
             return self._end_preload(f"{self._lost} before it was ready")
-        self._send(forking.Farewell())
+        self._send(forking.Leave())
         self._cancel_deadline()
         self._deadline = self._loop.call_later(within, self.kill, f"it did not leave within {within:g} s")
 
@@ -242,7 +243,7 @@ class Zygote:
         self._send(forking.Held(worker))
         self._asked.pop(worker, None)
         if worker in self._unheard:
-            self._adopted.append(Child(worker, pid, report.rolled))
+            self._adopted.append(Child(worker, pid, report.rolled, age_of(pid)))
             self._heard_of(worker)
         else:
             self._tell(WorkerForked(worker, pid))

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
+from changeover.supervisor.core.records.service import PeerIgnored
+from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.loop_lag import Lag
 
 NO_LAG = Lag()
@@ -53,16 +56,16 @@ class Tally:
     def take(self, record: Record) -> None:
         """Count one record."""
         match record:
-            case records.CutoverCompleted(restores=restores, total=total):
+            case CutoverCompleted(restores=restores, total=total):
                 self._add(reloads=1, rollbacks=restores is not None)
                 self._counts = msgspec.structs.replace(self._counts, last_duration=total)
-            case records.NothingChanged():
+            case NothingChanged():
                 self._add(unchanged=1)
-            case records.CutoverAborted(refusals=refusals) | records.RequestRefused(refusals=refusals):
+            case CutoverAborted(refusals=refusals) | RequestRefused(refusals=refusals):
                 self._refusals[_stage(refusals)] += 1
-            case records.WorkerExited(expected=False):
+            case WorkerExited(expected=False):
                 self._add(restarts=1)
-            case records.PeerIgnored(why=why):
+            case PeerIgnored(why=why):
                 self._ignored[why] += 1
 
     def counts(self, discarded: Mapping[str, int], lag: Lag = NO_LAG) -> Counts:

@@ -2,34 +2,37 @@
 
 from collections.abc import Iterable, Iterator
 
-from changeover.supervisor.core import ailments, records
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.boot import BootFellBack
+from changeover.supervisor.core.records.cutover import CutoverAborted, HookDegraded
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import RequestRefused
+from changeover.supervisor.core.records.rescue import RescueFailed
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.staffing import ZygoteLost
+from changeover.supervisor.core.records.worker import WorkerHangs, WorkerKilled
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
+from changeover.supervisor.telemetry.phrases import cause, lease, refused_by
 from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
-from changeover.supervisor.telemetry.wording import cause, lease, refused_by
 from changeover.workers.protocol.refusal import Refusal
 
 
 def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterator[str]:
     """Each refusal with its place and traceback, what was not taken, leases that ended, or a worker's stacks."""
     match record:
-        case records.CutoverAborted(refusals=refusals) | ailments.RescueFailed(refusals=refusals):
+        case CutoverAborted(refusals=refusals) | RescueFailed(refusals=refusals):
             yield from _refusals(refusals, tracebacks)
-        case (
-            records.RequestRefused(refusals=refusals, summary=summary)
-            | records.BootFellBack(refusals=refusals, summary=summary)
-        ):
+        case RequestRefused(refusals=refusals, summary=summary) | BootFellBack(refusals=refusals, summary=summary):
             yield from _refusals(refusals, tracebacks)
             yield from (line for line in summary if line.startswith("not taken: "))
-        case records.HookDegraded(refusal=Refusal() as refusal) | records.ZygoteLost(refusal=Refusal() as refusal):
+        case HookDegraded(refusal=Refusal() as refusal) | ZygoteLost(refusal=Refusal() as refusal):
             yield from told(refusal.traceback, tracebacks)
-        case records.LeasesEnded(ended=ended, stuck=stuck) if len(ended) > MOST_NAMED or len(stuck) > MOST_NAMED:
+        case LeasesEnded(ended=ended, stuck=stuck) if len(ended) > MOST_NAMED or len(stuck) > MOST_NAMED:
             yield from (f"ended: {lease(view)}" for view in ended)
             yield from (f"cannot be ended: {lease(view)}" for view in stuck)
-        case records.WorkerKilled(stacks=stacks):
+        case WorkerKilled(stacks=stacks):
             yield from stacks.splitlines()
-        case ailments.WorkerHangs(request=request, stacks=stacks):
+        case WorkerHangs(request=request, stacks=stacks):
             yield from stacks.splitlines()
             yield from (f"awaits: {line}" for line in request.awaits)
 

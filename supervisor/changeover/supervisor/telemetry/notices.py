@@ -7,8 +7,21 @@ attention goes into `STATUS`, behind what serves.
 
 import enum
 
-from changeover.supervisor.core import ailments, records
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.boot import BootFellBack
+from changeover.supervisor.core.records.cutover import (
+    CommitDecided,
+    CutoverAborted,
+    CutoverBegan,
+    CutoverCompleted,
+    DoubtSettled,
+    InDoubt,
+)
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused, RollNeeded
+from changeover.supervisor.core.records.rescue import RescueBegan, RescueFailed
+from changeover.supervisor.core.records.service import ReadOnly, StopBegan, TermBegan
+from changeover.supervisor.core.records.staffing import Scaled, SlotParked
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerHangs, WorkerServing, WorkerStopping
 from changeover.supervisor.telemetry.shell import Finished
 from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol.identity import WorkerId
@@ -17,19 +30,19 @@ MOST_STATUS = 500
 """Characters of a status: one line that `systemctl status` shows."""
 
 TOLD = (
-    records.ReadOnly,
-    records.CutoverCompleted,
-    records.CutoverAborted,
-    records.RequestRefused,
-    records.NothingChanged,
-    records.RollNeeded,
-    records.InDoubt,
-    records.DoubtSettled,
-    records.BootFellBack,
-    ailments.WorkerHangs,
-    ailments.RescueBegan,
-    ailments.RescueFailed,
-    records.SlotParked,
+    ReadOnly,
+    CutoverCompleted,
+    CutoverAborted,
+    RequestRefused,
+    NothingChanged,
+    RollNeeded,
+    InDoubt,
+    DoubtSettled,
+    BootFellBack,
+    WorkerHangs,
+    RescueBegan,
+    RescueFailed,
+    SlotParked,
 )
 """Records that a status names, until the next of them."""
 
@@ -85,24 +98,24 @@ class Notices:
 
     def _note(self, record: Record) -> None:
         match record:
-            case records.WorkerServing(worker=worker):
+            case WorkerServing(worker=worker):
                 self._serving.add(worker)
                 self._parked.discard(worker.slot)
-            case records.WorkerStopping(worker=worker) | records.WorkerExited(worker=worker):
+            case WorkerStopping(worker=worker) | WorkerExited(worker=worker):
                 self._serving.discard(worker)
-            case records.SlotParked(slot=slot):
+            case SlotParked(slot=slot):
                 self._parked.add(slot)
-            case records.Scaled(slots=slots):
+            case Scaled(slots=slots):
                 self._wanted = slots
-            case records.TermBegan(committed=epoch) | records.CommitDecided(epoch=epoch):
+            case TermBegan(committed=epoch) | CommitDecided(epoch=epoch):
                 self._epoch = epoch
-            case records.CutoverBegan():
+            case CutoverBegan():
                 self._cutting_over = True
-            case records.CutoverCompleted() | records.CutoverAborted():
+            case CutoverCompleted() | CutoverAborted():
                 self._cutting_over = False
 
     def _moved(self, record: Record, now: int) -> tuple[str, ...]:
-        if isinstance(record, records.StopBegan | Finished):
+        if isinstance(record, StopBegan | Finished):
             return self._enter(State.STOPPING, "STOPPING=1")
         match self.state:
             case State.STARTING if not self._cutting_over and self._all_up():

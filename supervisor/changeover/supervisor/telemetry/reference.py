@@ -15,13 +15,28 @@ from typing import Any
 import msgspec
 
 from changeover.supervisor.config.reference import described
-from changeover.supervisor.core import ailments, departures, records, roll_records, upgrade_records
-from changeover.supervisor.core.record import EpochRecord, Record, WorkerRecord
+from changeover.supervisor.core.records import (
+    boot,
+    cutover,
+    part,
+    pipeline,
+    request,
+    rescue,
+    retirement,
+    service,
+    staffing,
+    upgrade,
+    worker,
+)
+from changeover.supervisor.core.records.record import EpochRecord, Record, WorkerRecord
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.stream import Told
 
 BEGIN = "<!-- reference: begin -->"
 END = "<!-- reference: end -->"
+
+SUBJECTS = (service, boot, request, cutover, retirement, part, rescue, worker, staffing, pipeline, upgrade, shell)
+"""The modules that have records."""
 
 RECURRING = {
     "addresses": "As people see them.",
@@ -63,7 +78,7 @@ def every_record() -> tuple[type[Record], ...]:
     abstract = (Record, EpochRecord, WorkerRecord)
     found = [
         value
-        for module in (records, ailments, departures, roll_records, upgrade_records, shell)
+        for module in SUBJECTS
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Record) and value not in abstract
     ]

@@ -1,6 +1,6 @@
 """What the shell around the core tells: facts that no decision depends on."""
 
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 
 
 class Listening(Record, frozen=True):

@@ -5,13 +5,13 @@ import time
 
 import msgspec
 
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.telemetry.counts import Tally
 from changeover.supervisor.telemetry.details import details
 from changeover.supervisor.telemetry.log import NUMBERS
-from changeover.supervisor.telemetry.shell_wording import word
 from changeover.supervisor.telemetry.stream import Stream
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
+from changeover.supervisor.telemetry.wording import word
 
 logger = logging.getLogger("changeover")
 

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import msgspec
 
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.quarantine import passing
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged, RollNeeded
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching.lookout import Ask, Lookout, Wait
@@ -84,10 +85,10 @@ class Watching:
     def hear(self, record: Record) -> None:
         """Take note of how cutovers ended that somebody else asked for."""
         match record:
-            case records.CutoverAborted(refusals=refusals) if refusals and passing(refusals):
+            case CutoverAborted(refusals=refusals) if refusals and passing(refusals):
                 for policy, lookout in self._lookouts.items():
                     self._perform(policy, lookout, lookout.unsettled())
-            case records.CutoverCompleted() | records.NothingChanged() | records.RollNeeded() if not self._closed:
+            case CutoverCompleted() | NothingChanged() | RollNeeded() if not self._closed:
                 # The settings were read anew: they may want something else done.
                 self._start(self._replan())
 

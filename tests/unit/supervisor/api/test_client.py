@@ -9,8 +9,9 @@ import pytest
 from changeover.supervisor.api.bodies import CutoverBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered, WaitEnded
 from changeover.supervisor.control import Explanation, StatusView
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.staffing import SlotWaits
 from changeover.supervisor.telemetry.stream import Told
 from tests.fake_control import FakeControl, serving
 
@@ -52,8 +53,8 @@ def test_a_deadline_ends_the_wait_and_not_the_cutover(client: Client, control: F
 
 def test_events_resume_after_a_number(client: Client, control: FakeControl) -> None:
     for slot in range(5):
-        control.teller.tell(records.SlotWaits(slot, 1.0, 1))
-    control.teller.tell(records.NothingChanged(Origin(Trigger.HUP), 7))
+        control.teller.tell(SlotWaits(slot, 1.0, 1))
+    control.teller.tell(NothingChanged(Origin(Trigger.HUP), 7))
     assert [told.sequence for told in _until(client, "NothingChanged", 3)] == [4, 5, 6]
 
 

@@ -60,7 +60,8 @@ def test_two_plugins_of_one_id_are_refused_naming_both(plugins: PluginFolder) ->
 
 def test_a_folder_that_is_not_there_is_a_problem_of_resources(tmp_path: Path) -> None:
     [[problem]] = read_folder(tmp_path / "none").problems.values()
-    assert (problem.fault, problem.message) == (Fault.RESOURCE, "cannot be read: No such file or directory")
+    assert problem.fault is Fault.RESOURCE
+    assert problem.message.startswith("this folder of plugins cannot be read: No such file or directory; `--plugins`")
 
 
 def test_a_resource_that_matches_no_file_is_refused(plugins: PluginFolder) -> None:

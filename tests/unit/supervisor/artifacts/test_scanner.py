@@ -141,6 +141,13 @@ def test_a_dry_run_stores_nothing(place: Place, serving: Snapshot) -> None:
     assert not folder_of(place.store, plugin(found.snapshot, "pricing").artifact).exists()
 
 
+def test_a_dry_run_says_how_many_files_of_the_application_differ(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 2")
+    found = place.candidate(serving, asking(dry_run=True))
+    assert found.summary == ("app shop:app (1 file)",)
+    assert not folder_of(place.store, application(found.snapshot).artifact).exists()
+
+
 def test_one_broken_plugin_refuses_the_whole_scan_with_everything_that_is_wrong(
     place: Place, serving: Snapshot
 ) -> None:

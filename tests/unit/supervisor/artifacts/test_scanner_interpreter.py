@@ -23,7 +23,7 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.interpreters.answer import Answer, Unfit
+from changeover.supervisor.interpreters.answer import Answer, InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters, own
 from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins.artifact import get
@@ -55,7 +55,7 @@ class Machine(Interpreters):
         if python == sys.executable:
             return own()
         if python not in self.there:
-            raise Unfit(python, "is not there")
+            raise InterpreterUnfit(python, "is not there")
         return self.there[python]
 
 

@@ -13,10 +13,14 @@ from changeover.supervisor.cli import COMMANDS, main
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
-from changeover.supervisor.core import records
+from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
+from changeover.supervisor.core.records.retirement import EpochRetired
+from changeover.supervisor.core.records.staffing import Scaled
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
+
+API = "shop.example/api"
 
 
 class Shell:
@@ -166,10 +170,59 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert lines[4].split()[:3] == ["0", "4121", "7"]
     assert "9; on 6: 1" in lines[4]
     assert lines[7].endswith("PARKED: 5 exits in 60 s (SIGSEGV); next try in 4 min")
+    assert lines[8].startswith("kept   zygote 1 until 2023-11-1")
+    assert lines[8].endswith(", for a way back without an import")
     assert lines[-2].startswith("pricing 1.6.0 on disk: refused 2023-11-1")
     assert lines[-2].endswith(" as epoch 6, not tried again by watching or schedule")
     assert lines[-1] == "!      3 of 4 slots serve"
     assert (result.exit_code, shell("status", "--check").exit_code) == (Exit.DONE, Exit.REFUSED)
+
+
+def test_status_shows_what_passes_the_pipelines_and_which_service_is_not_ready(shell: Shell) -> None:
+    lines = [line.split() for line in shell("status").output.splitlines()]
+    assert ["shop", "1,240", "3", "0", "app", "yes"] in lines
+    assert ["quote", "12", "0", "2", "pricing:quote", "NOT", "in", "1", "worker"] in lines
+
+
+def test_pipelines_are_listed_with_what_passed_them(shell: Shell) -> None:
+    shell.control.silent = frozenset({3})
+    output = shell("pipelines").output
+    [shop] = [line for line in output.splitlines() if line.startswith("shop ")]
+    assert shop.split()[:4] == ["shop", "shop.example/", "1,240", "3"]
+    assert "2, NOW in 1 worker" in shop
+    assert shop.endswith("request-id, pricing:discount  app")
+    assert "no route not_found: 7" in output
+    assert "! no answer from slot 3" in output
+
+
+def test_one_pipeline_is_shown_with_its_handlers_and_how_each_worker_runs_it(shell: Shell) -> None:
+    lines = shell("pipelines", "shop").output.splitlines()
+    assert lines[0] == "pipeline shop   9c41ab since epoch 7; epoch 7 serves"
+    [discount] = [line for line in lines if line.startswith("pricing:discount")]
+    assert discount.split() == [
+        *("pricing:discount", "inbound", "app", "pricing", "1.5.0", "2.0", "us", "9.0", "ms", "5", "3", "-"),
+    ]
+    assert next(line for line in lines if line.startswith("0 ")).endswith("as meant")
+    strange = next(line for line in lines if line.startswith("3 "))
+    assert strange.endswith("! it is 111111 of epoch 6 and not 9c41ab of epoch 7")
+
+
+def test_a_pipeline_that_is_edited_is_shown_to_be(shell: Shell) -> None:
+    assert "edited   not as its file says" in shell("pipelines", API).output
+    assert "edited" not in shell("pipelines", "shop").output
+
+
+def test_a_pipeline_that_is_not_there_is_refused_with_those_that_are(shell: Shell) -> None:
+    missing = shell("pipelines", "shpo")
+    assert missing.exit_code == Exit.REFUSED
+    assert "there is no pipeline shpo: there are shop" in missing.output
+
+
+def test_pipelines_as_json_are_what_the_server_says(shell: Shell) -> None:
+    assert msgspec.json.decode(shell("pipelines", "--json").output)["pipelines"][0]["id"] == "shop"
+    assert msgspec.json.decode(shell("pipelines", "shop", "--json").output)["digest"] == "9c41ab" * 10
+    assert len(msgspec.json.decode(shell("pipelines", "shop", "--registry", "--json").output)["workers"]) == 4
+    assert shell("pipelines", "--registry").exit_code == Exit.USAGE
 
 
 def test_status_says_which_slots_serve_which_epoch_in_a_roll_in_parts(shell: Shell) -> None:
@@ -191,6 +244,61 @@ def test_many_things_held_leave_every_line_short_and_explain_names_them_all(shel
     assert shell("history").output.splitlines()[1].endswith(short)
     assert shell("reload").output.splitlines()[0].endswith(short)
     assert "    not taken: prices 1.0.39" in shell("explain", "7").output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "step"),
+    [
+        (("add", API, "pricing:tax"), Add("pricing:tax")),
+        (("add", API, "pricing:tax", "--before", "pricing:x"), Add("pricing:tax", before="pricing:x")),
+        (("add", API, "pricing:tax", "--at", "0"), Add("pricing:tax", at=0)),
+        (
+            ("add", API, "limit", "--set", "limit=200", "--set", "per=30s", "--set", "on=true"),
+            Add({"use": "limit", "limit": 200, "per": "30s", "on": True}),
+        ),
+        (("remove", API, "pricing:tax"), Remove("pricing:tax")),
+        (("replace", API, "pricing:tax", "pricing:vat"), Replace("pricing:tax", "pricing:vat")),
+        (("replace", API, "limit", "limit", "--set", "limit=5"), Replace("limit", {"use": "limit", "limit": 5})),
+    ],
+)
+def test_an_edit_is_asked_for_the_content_that_serves(
+    shell: Shell, typed: tuple[str, ...], step: Add | Remove | Replace
+) -> None:
+    action, *arguments = typed
+    runtime = f"--runtime-dir={shell.runtime}"
+    result = CliRunner().invoke(main, ["handler", action, runtime, *arguments, "--label", "tax"])
+    assert (result.exit_code, "undo: changeover rollback --to 7" in result.output) == (Exit.DONE, True), result.output
+    [request] = shell.control.requests
+    assert request.edit == PipelineEdit(API, (step,), "digest of 7")
+    assert request.origin.label == "tax"
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit", "why"),
+    [
+        (("add", "/api", "x:y"), Exit.REFUSED, "there is no pipeline /api: there are shop, shop.example/api"),
+        (("add", API, "x:y", "--before", "a:b", "--at", "1"), Exit.USAGE, "one of --before, --after and --at"),
+        (("add", API, "x:y", "--set", "limit"), Exit.USAGE, "is no setting; write it like `limit=200`"),
+        (("move", API, "x:y"), Exit.USAGE, "No such command"),
+    ],
+)
+def test_an_edit_that_cannot_be_asked_for_says_why(shell: Shell, typed: tuple[str, ...], exit: Exit, why: str) -> None:
+    action, *arguments = typed
+    result = CliRunner().invoke(main, ["handler", action, f"--runtime-dir={shell.runtime}", *arguments])
+    assert (result.exit_code, why in result.output) == (exit, True), result.output
+    assert shell.control.requests == []
+
+
+def test_an_edit_that_was_outrun_says_so(shell: Shell) -> None:
+    shell.control.outrunning = True
+    result = CliRunner().invoke(main, ["handler", "remove", f"--runtime-dir={shell.runtime}", API, "pricing:discount"])
+    assert (result.exit_code, "look at it, then ask again" in result.output) == (Exit.REFUSED, True)
+
+
+def test_status_names_what_is_edited(shell: Shell) -> None:
+    assert "edited" not in shell("status").output
+    shell.control.edited = (API,)
+    assert f"edited {API} (not as the files say" in shell("status").output
 
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
@@ -235,6 +343,7 @@ def test_an_upgrade_that_is_refused_or_went_back_says_why(shell: Shell) -> None:
 
 
 def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:
+    assert "257 is not in the range 1<=x<=256" in shell("scale", "257").output
     result = shell("scale", "+1")
     assert (result.exit_code, shell.control.slots) == (Exit.USAGE, 4)
     assert "write how many there are to be" in result.output
@@ -246,8 +355,8 @@ def test_a_server_that_does_not_leave_ends_the_wait(shell: Shell) -> None:
 
 
 def test_events_prints_what_is_kept(shell: Shell) -> None:
-    shell.control.teller.tell(records.Scaled(4, 6))
-    shell.control.teller.tell(records.EpochRetired(6))
+    shell.control.teller.tell(Scaled(4, 6))
+    shell.control.teller.tell(EpochRetired(6))
     assert shell("events").output.splitlines()[0].endswith("info     4 -> 6 workers")
     after = shell("events", "--json", "--after", "1").output.splitlines()
     assert [msgspec.json.decode(line)["type"] for line in after] == ["EpochRetired"]
@@ -255,7 +364,7 @@ def test_events_prints_what_is_kept(shell: Shell) -> None:
 
 def test_followed_events_end_with_the_server(tmp_path: Path) -> None:
     control = FakeControl()
-    control.teller.tell(records.EpochRetired(6))
+    control.teller.tell(EpochRetired(6))
     with serving(control, tmp_path):
         command = [sys.executable, "-m", "changeover.supervisor", "events", "--follow", f"--runtime-dir={tmp_path}"]
         follower = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

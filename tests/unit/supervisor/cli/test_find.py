@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,6 +69,19 @@ def test_no_living_server_is_exit_5(home: Path) -> None:
     with pytest.raises(Failure, match="changeover run") as raised:
         server("", "")
     assert raised.value.exit_code == Exit.NO_SERVER
+
+
+def test_workers_that_serve_on_without_a_server_are_told_of_with_what_adopts_them(home: Path) -> None:
+    runtime = home / "shop"
+    runtime.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.bind(str(runtime / "worker-1000001.sock"))
+        for name in ("", "shop"):
+            with pytest.raises(Failure, match="workers of shop serve on without one: start it again") as raised:
+                server(name, "")
+            assert raised.value.exit_code == Exit.NO_SERVER
+    with pytest.raises(Failure, match="; start one with"):
+        server("shop", "")
 
 
 def test_what_is_said_wins_over_the_environment_and_this_over_the_file(

@@ -156,7 +156,7 @@ service = "pricing"
         "changeover.toml: $.workers: 'many' is not a whole number or `auto`",
         "changeover.toml: $.plugins.dri: unknown key; did you mean `dir`?",
         "changeover.toml: $.plugins.pricing.relaod: unknown key; did you mean `reload`?",
-        "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text",
+        "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text or a table",
         "CHANGEOVER_LIMITS_HEAD: $.limits.head: 'many' is not a whole number",
         "--graceful-timeout: $.deadlines.graceful: 'x' is no duration:"
         " write seconds, or a number with ms, s, m, h or d (`30s`)",
@@ -165,7 +165,8 @@ service = "pricing"
         "changeover.toml: $.bind[2]: 'localhost' is no address: host:port, [v6]:port, unix:/path, fd://3 or fd://name",
         "changeover.toml: $.bind[3]: port 70000 is above 65535",
         "changeover.toml: $.pipelines[1].handlers[1]: authz:check stands in this pipeline twice",
-        "changeover.toml: $.pipelines[1].handlers[2]: 'discount' is no handler; write it like `plugin:handler`",
+        "changeover.toml: $.pipelines[1].handlers[2]: there is no ready-made handler 'discount'; "
+        "a plugin's is written like `plugin:handler`",
         "changeover.toml: $.pipelines[1].service: 'pricing' is neither `app` nor `plugin:service`",
     ]
 
@@ -184,6 +185,7 @@ service = "pricing"
         (f"landlock = true\nno_new_privs = false\n{APP}", "$.landlock"),
         (f"{APP}[history]\nkeep = 0\n", "$.history.keep"),
         (f"{APP}[drain]\nmax_resident = 1\n", "$.drain.max_resident"),
+        (f"{APP}threads = 0\n", "$.app.threads"),
         (f'{APP}root_path = "x/"\n', "$.app.root_path"),
         (f'{APP}[plugins.pricing]\nmount = "prices"\n', "$.plugins.pricing.mount"),
         (f'{APP}[plugins.pricing]\nmount = {{ quote = "/x/" }}\n', "$.plugins.pricing.mount.quote"),
@@ -215,9 +217,14 @@ def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_python_file_is_told_where_its_settings_belong(tmp_path: Path) -> None:
     (tmp_path / "gunicorn.conf.py").write_text("import os\nworkers = os.cpu_count()\n")
     [error] = check(Source(file=Path("gunicorn.conf.py"), folder=tmp_path)).errors
-    assert error.message.startswith("no TOML: ")
-    assert "Python files are not read: write a changeover.toml" in error.message
+    assert error.message.startswith("Python files are not read: write a changeover.toml")
     assert "Python" not in errors(tmp_path, "import os\n")[0]
+
+
+def test_a_python_file_is_not_read_either_when_it_happens_to_be_toml(tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 3\n")
+    [error] = check(Source(file=Path("gunicorn.conf.py"), folder=tmp_path)).errors
+    assert error.message.startswith("Python files are not read")
 
 
 def test_a_file_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import boot, effects, events, records
+from changeover.supervisor.core import boot, effects, events
 from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, Retired, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
 from changeover.supervisor.core.outcome import Refused
 from changeover.supervisor.core.policy import Boot, Policy
+from changeover.supervisor.core.records.boot import BootFellBack, StartCompleted
+from changeover.supervisor.core.records.cutover import CutoverCompleted
+from changeover.supervisor.core.records.staffing import ZygoteLost
+from changeover.supervisor.core.records.worker import WorkerAdopted
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
@@ -56,9 +60,42 @@ def test_refused_at_a_cold_start_the_last_committed_content_serves_loudly() -> N
     bench = Bench()
     bench.boot(SERVED)
     refuse(bench, 8)
-    assert [record.serving for record in bench.told(records.BootFellBack)] == [7]
+    assert [record.serving for record in bench.told(BootFellBack)] == [7]
     assert bench.all(effects.StoreCell) == [effects.StoreCell(7)]
     assert bench.said(messages.Welcome)[-1].current == snapshot(7)
+
+
+def test_once_what_was_committed_before_serves_everywhere_again_that_is_told() -> None:
+    bench = Bench(Policy(boot=Boot.LAST))
+    bench.boot(SERVED)
+    first, second = bench.workers
+    bench.greet(first)
+    bench.hear(first, messages.Activated, 7, 0, ())
+    assert not bench.told(StartCompleted)
+    bench.greet(second)
+    bench.hear(second, messages.Activated, 7, 0, ())
+    bench.hear(second, messages.Activated, 7, 0, ())
+    assert bench.told(StartCompleted) == [StartCompleted(7, 2)]
+
+
+def test_workers_that_were_adopted_serve_again_as_well() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
+    assert not bench.told(StartCompleted)
+    bench.greet(ORPHAN, epoch=7)
+    assert bench.told(StartCompleted) == [StartCompleted(7, 1)]
+
+
+def test_of_new_content_at_a_start_its_cutover_tells_alone() -> None:
+    bench = Bench()
+    bench.boot()
+    bench.find(snapshot(1))
+    bench.greet_all()
+    bench.prepare(1)
+    bench.activate(1)
+    assert bench.told(CutoverCompleted)
+    assert not bench.told(StartCompleted)
 
 
 def test_told_to_boot_the_last_nothing_is_scanned() -> None:
@@ -92,7 +129,7 @@ def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
     bench.feed(events.ZygoteLost(1, "exited", Refusal(Stage.LOAD, Fault.CONTRACT, "no module named shop")))
     end = bench.all(effects.Exit)[0]
     assert (end.code, end.reason) == (boot.APP_FAILED, "no module named shop")
-    [lost] = bench.told(records.ZygoteLost)
+    [lost] = bench.told(ZygoteLost)
     assert lost.refusal is not None
     assert not lost.expected
 
@@ -158,8 +195,16 @@ def test_living_workers_are_adopted_and_go_on_serving_what_is_committed() -> Non
     assert bench.all(effects.AdoptZygote) == [effects.AdoptZygote(1)]
     bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1),)))
     bench.greet(ORPHAN, epoch=7)
-    assert [record.epoch for record in bench.told(records.WorkerAdopted)] == [7]
+    assert [record.epoch for record in bench.told(WorkerAdopted)] == [7]
     assert not bench.all(effects.Fork)
+
+
+def test_an_adopted_worker_was_born_before_us() -> None:
+    bench = Bench()
+    bench.feed(events.Booted(SERVED, 1, SECRET, 1, LIVING, (Child(ORPHAN, 77, 1, age=40.0),)))
+    bench.feed(events.ZygoteReady(1, (Child(ORPHAN, 77, 1, age=40.1),)))
+    [slot] = bench.view.slots
+    assert slot.born == bench.now - 40.0
 
 
 @pytest.mark.parametrize("overtaken", [False, True])

@@ -1,9 +1,11 @@
 import pytest
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.records.staffing import SlotParked, SlotWaits
+from changeover.supervisor.core.records.worker import WorkerKilled
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.machines import Bench
@@ -28,7 +30,7 @@ def state(bench: Bench) -> State:
 
 def test_a_dead_worker_is_replaced_at_once_the_first_time(bench: Bench) -> None:
     bench.feed(events.WorkerExited(bench.workers[0], -11))
-    assert bench.told(records.SlotWaits)[0].seconds == 0.0
+    assert bench.told(SlotWaits)[0].seconds == 0.0
     bench.fire(SLOT_0)
     assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [0]
 
@@ -40,7 +42,7 @@ def test_a_slot_whose_workers_keep_dying_is_parked_with_the_last_cause(bench: Be
         if state(bench) is State.BACKOFF:
             bench.fire(SLOT_0)
     assert state(bench) is State.PARKED
-    assert bench.told(records.SlotParked)[0].reason == "5 exits in 60 s (was ended by signal 11)"
+    assert bench.told(SlotParked)[0].reason == "5 exits in 60 s (was ended by signal 11)"
     bench.fire(SLOT_0)
     assert state(bench) is State.FORKING
 
@@ -81,7 +83,7 @@ def test_stacks_are_written_down_before_a_kill(bench: Bench) -> None:
     for _ in range(3):
         bench.fire(SLOT_0)
     bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
-    assert [killed.stacks for killed in bench.told(records.WorkerKilled)] == ["in a loop"]
+    assert [killed.stacks for killed in bench.told(WorkerKilled)] == ["in a loop"]
     order = [type(effect) for effect in bench.wanted if isinstance(effect, effects.DumpStacks | effects.Signal)]
     assert order[-2:] == [effects.DumpStacks, effects.Signal]
 
@@ -121,7 +123,7 @@ def test_a_joiner_that_cannot_serve_what_is_committed_is_replaced_after_a_pause(
     bench.greet(worker)
     bench.hear(worker, messages.Refused, 1, Refusal(Stage.LOAD, Fault.RESOURCE, "out of memory"))
     bench.feed(events.StacksDumped(worker, ""))
-    assert bench.told(records.WorkerKilled)[0].reason == "cannot serve epoch 1: out of memory"
+    assert bench.told(WorkerKilled)[0].reason == "cannot serve epoch 1: out of memory"
     bench.feed(events.WorkerExited(worker, -9))
     assert bench.view.slots[2].state is State.BACKOFF
 

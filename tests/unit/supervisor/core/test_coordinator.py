@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import cutover, effects, events, records
+from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.cutover import State
 from changeover.supervisor.core.entries import (
     Aborted,
@@ -29,7 +29,9 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records import RequestRefused
+from changeover.supervisor.core.records import request
+from changeover.supervisor.core.records.cutover import PhaseBegan
+from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.scanning import HELD
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -122,7 +124,7 @@ def test_a_rollback_to_what_serves_says_that_it_is_about_no_disk(bench: Bench) -
     bench.feed(events.Scanned(2, NothingChanged()))
     bench.feed(events.CutoverRequested(2, CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK, to=1)))
     bench.feed(events.Scanned(2, NothingChanged()))
-    assert [record.action for record in bench.told(records.NothingChanged)] == [Action.RELOAD, Action.ROLLBACK]
+    assert [record.action for record in bench.told(request.NothingChanged)] == [Action.RELOAD, Action.ROLLBACK]
     outcome = bench.outcomes()[2]
     assert isinstance(outcome, Unchanged)
     assert outcome.action is Action.ROLLBACK
@@ -251,7 +253,7 @@ def test_late_answers_are_about_nothing_any_more(bench: Bench) -> None:
     bench.hear(bench.workers[0], messages.Prepared, 2)
     bench.feed(events.Reread(2, Aborted(2, "x")), events.PreflightPassed(2))
     assert not bench.all(effects.Persist)
-    assert not bench.told(records.PhaseBegan)
+    assert not bench.told(PhaseBegan)
 
 
 def test_workers_build_in_waves_so_that_the_others_serve_undisturbed() -> None:

@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 
-from changeover.supervisor.core import ailments, effects, events
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.policy import Limits, Policy
+from changeover.supervisor.core.records.worker import WorkerHangs
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import OwedResponse
@@ -70,7 +71,7 @@ def test_it_is_asked_what_it_does_and_operators_hear_before_anything_is_done(ben
     answer(bench)
     beat(bench)
     request = OwedResponse("/report", 1, DEADLINE + 1)
-    assert bench.told(ailments.WorkerHangs) == [ailments.WorkerHangs(stuck, 100, request, "in report")]
+    assert bench.told(WorkerHangs) == [WorkerHangs(stuck, 100, request, "in report")]
     assert bench.view.slots[0].note == "/report is without a response for over 60 s"
 
 
@@ -89,7 +90,7 @@ def test_another_one_serves_before_it_hands_over_and_nobody_is_killed(bench: Ben
 def test_stacks_that_cannot_be_had_hold_nothing_up(bench: Bench) -> None:
     owes(bench, bench.workers[0])
     beat(bench, 3)
-    assert [record.stacks for record in bench.told(ailments.WorkerHangs)] == [""]
+    assert [record.stacks for record in bench.told(WorkerHangs)] == [""]
     assert replaced(bench) == [bench.workers[0]]
 
 
@@ -99,7 +100,7 @@ def test_a_request_that_ends_after_all_is_nobody_s_business_any_more(bench: Benc
     is_well(bench, bench.workers[0])
     answer(bench)
     beat(bench, 5)
-    assert not bench.told(ailments.WorkerHangs)
+    assert not bench.told(WorkerHangs)
     assert not bench.all(effects.Fork)
 
 
@@ -113,7 +114,7 @@ def test_what_it_did_at_an_earlier_request_is_not_told_of_a_later_one(bench: Ben
     owes(bench, stuck)
     beat(bench, 2)
     assert asked(bench) == [stuck, stuck]
-    assert not bench.told(ailments.WorkerHangs)
+    assert not bench.told(WorkerHangs)
 
 
 def test_one_that_is_killed_later_is_asked_anew_what_it_does(bench: Bench) -> None:

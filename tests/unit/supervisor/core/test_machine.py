@@ -1,10 +1,13 @@
 import pytest
 
-from changeover.supervisor.core import departures, effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.entries import EpochRaised, Recovered
 from changeover.supervisor.core.events import Question, Timer, TimerKind
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.service import PeerIgnored
+from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerHeard, WorkerKilled, WorkerSilent
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, Farewell, LeaseView
@@ -40,13 +43,13 @@ def test_a_foreign_or_stale_message_is_counted_and_without_effect(bench: Bench, 
     before = bench.view
     for _ in range(2):
         bench.feed(events.Received(messages.Beat(stamp, bench.workers[0], 1)))
-    assert [(ignored.why, ignored.count) for ignored in bench.told(records.PeerIgnored)] == [(why, 1), (why, 2)]
+    assert [(ignored.why, ignored.count) for ignored in bench.told(PeerIgnored)] == [(why, 1), (why, 2)]
     assert bench.view == before
 
 
 def test_a_hello_without_the_right_nonce_is_without_effect(bench: Bench) -> None:
     bench.hear(bench.workers[0], messages.Hello, 1, PROTOCOL_VERSION, "guessed", 1)
-    assert [ignored.why for ignored in bench.told(records.PeerIgnored)] == ["wrong nonce"]
+    assert [ignored.why for ignored in bench.told(PeerIgnored)] == ["wrong nonce"]
     assert not bench.said(messages.Welcome)
 
 
@@ -61,7 +64,7 @@ def test_a_worker_of_another_protocol_version_is_not_served() -> None:
     bench.hear(worker, messages.Hello, 0, PROTOCOL_VERSION + 1, nonce(SECRET, worker), 1)
     assert not bench.said(messages.Welcome)
     bench.feed(events.StacksDumped(worker, ""))
-    assert "speaks protocol" in bench.told(records.WorkerKilled)[0].reason
+    assert "speaks protocol" in bench.told(WorkerKilled)[0].reason
 
 
 def test_an_epoch_that_only_a_worker_knows_is_written_before_a_number_is_given(bench: Bench) -> None:
@@ -102,9 +105,9 @@ def test_silence_is_told_once_and_so_is_its_end(bench: Bench) -> None:
     for _ in range(3):
         bench.now += 2.0
         bench.fire(Timer(TimerKind.HEARTBEAT))
-    assert [silent.worker for silent in bench.told(records.WorkerSilent)] == bench.workers
+    assert [silent.worker for silent in bench.told(WorkerSilent)] == bench.workers
     bench.hear(bench.workers[0], messages.Beat, 1, 4)
-    assert [heard.worker for heard in bench.told(records.WorkerHeard)] == [bench.workers[0]]
+    assert [heard.worker for heard in bench.told(WorkerHeard)] == [bench.workers[0]]
 
 
 def test_the_view_shows_every_slot_with_its_last_heartbeat(bench: Bench) -> None:
@@ -130,11 +133,11 @@ def test_the_same_events_give_the_same_effects() -> None:
 def test_leases_that_a_worker_ended_are_told_with_who_and_why(bench: Bench) -> None:
     worker, ended = bench.workers[0], (LeaseView("http", 1, "/slow", 12.0),)
     bench.hear(worker, messages.LeasesEnded, 1, 2, ended, ())
-    assert bench.told(records.LeasesEnded) == [records.LeasesEnded(worker, 100 + worker.slot, 1, 2, ended)]
+    assert bench.told(LeasesEnded) == [LeasesEnded(worker, 100 + worker.slot, 1, 2, ended)]
 
 
 def test_what_a_leaving_worker_could_not_hand_over_is_told_with_its_class_its_age_and_its_number(bench: Bench) -> None:
     worker = bench.workers[0]
     bench.hear(worker, messages.FarewellsSaid, 1, "stream", Farewell.OVERDUE, 40, 612.0)
-    told = departures.FarewellsSaid(worker, 100 + worker.slot, "stream", Farewell.OVERDUE, 40, 612.0)
-    assert bench.told(departures.FarewellsSaid) == [told]
+    told = FarewellsSaid(worker, 100 + worker.slot, "stream", Farewell.OVERDUE, 40, 612.0)
+    assert bench.told(FarewellsSaid) == [told]

@@ -7,14 +7,9 @@ from changeover.supervisor.core.entries import EpochGiven, Part
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Candidate, Committed, ExtraMemory, Planned, Refused
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.roll_records import (
-    PartBegan,
-    PartServes,
-    PartsReverted,
-    PartsReverting,
-    ScaleRefused,
-)
-from changeover.supervisor.core.room import IN_PARTS
+from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverted, PartsReverting
+from changeover.supervisor.core.records.staffing import ScaleRefused
+from changeover.supervisor.core.unstaffed import IN_PARTS
 from changeover.supervisor.core.view import Role
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId

@@ -1,17 +1,19 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
-from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.entries import Recovered
+from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound, ZygoteReady
 from changeover.supervisor.core.policy import Limits, Policy, Rhythm
+from changeover.supervisor.core.records.worker import WorkerKilled, WorkerSilent, WorkerTired
 from changeover.supervisor.core.recycling import tired
 from changeover.supervisor.core.roster import Member
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Beat
-from tests.machines import JOURNAL, RELOAD, Bench, snapshot
+from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot
 
 HEARTBEAT = Timer(TimerKind.HEARTBEAT)
 
@@ -42,7 +44,7 @@ def test_a_tired_worker_leaves_only_when_another_one_serves(bench: Bench) -> Non
     worn, other = bench.workers
     beat(bench, worn, 100)
     bench.fire(HEARTBEAT)
-    assert [record.reason for record in bench.told(records.WorkerTired)] == ["it has answered 100 requests"]
+    assert [record.reason for record in bench.told(WorkerTired)] == ["it has answered 100 requests"]
     fresh = bench.workers[-1]
     assert (fresh.slot, fresh.cohort) == (2, worn.cohort)
     bench.fire(HEARTBEAT)
@@ -59,14 +61,14 @@ def test_one_is_replaced_at_a_time(bench: Bench) -> None:
         beat(bench, worker, 100)
     bench.fire(HEARTBEAT)
     bench.fire(HEARTBEAT)
-    assert len(bench.told(records.WorkerTired)) == 1
+    assert len(bench.told(WorkerTired)) == 1
 
 
 def test_nobody_is_replaced_while_a_cutover_runs(bench: Bench) -> None:
     bench.feed(events.CutoverRequested(1, RELOAD))
     beat(bench, bench.workers[0], 100)
     bench.fire(HEARTBEAT)
-    assert not bench.told(records.WorkerTired)
+    assert not bench.told(WorkerTired)
 
 
 def test_a_roll_meanwhile_replaces_the_fresh_one_as_well(bench: Bench) -> None:
@@ -104,11 +106,17 @@ def test_each_limit_has_its_words() -> None:
     assert tired(member(1, rss=300 << 20), 0.0, Limits(memory=256 << 20)) == "it holds 300 MiB"
 
 
+def test_a_worker_that_was_adopted_has_lived_since_its_birth() -> None:
+    adopted = Member(WorkerId(1, 0, 1), 1, 100.0, 1, adopted=True, age=3500.0)
+    assert tired(adopted, 199.0, Limits(lifetime=3600)) is None
+    assert tired(adopted, 200.0, Limits(lifetime=3600)) == "it has lived 3600 s"
+
+
 def test_a_worker_in_which_a_refused_candidate_hangs_is_replaced_like_a_tired_one(bench: Bench) -> None:
     stuck = bench.workers[0]
     bench.hear(stuck, messages.Beat, 1, 0, None, {}, 0, 0, 0, None, 1)
     bench.fire(HEARTBEAT)
-    [record] = bench.told(records.WorkerTired)
+    [record] = bench.told(WorkerTired)
     assert (record.worker, record.reason) == (stuck, "what it was to load hangs in a thread of it")
     serve(bench, bench.workers[-1])
     bench.fire(HEARTBEAT)
@@ -128,17 +136,42 @@ def test_the_jitter_spreads_workers_and_is_the_same_whenever_one_is_asked() -> N
     assert min(bounds) < 120 < 180 < max(bounds) <= 200
 
 
+def test_how_long_each_worker_lives_differs_by_a_jitter_of_its_own() -> None:
+    limits = Limits(lifetime=100, lifetime_jitter=100)
+
+    def bound(incarnation: int) -> int:
+        return next(now for now in range(100, 202) if tired(member(incarnation), now, limits))
+
+    bounds = [bound(incarnation) for incarnation in range(40)]
+    assert len(set(bounds)) > 20
+    assert min(bounds) < 120 < 180 < max(bounds) <= 200
+
+
+def test_a_worker_that_its_zygote_tells_of_is_tired_by_what_it_lived_before_it_was_adopted() -> None:
+    bench, worker = Bench(Policy(limits=Limits(lifetime=3600))), WorkerId(1, 0, 1_000_001)
+    served = Recovered(JOURNAL, term=1, epoch=7, committed=snapshot(7))
+    told = ZygoteReady(1, (Child(worker, 100, 1, age=3590.0),))
+    bench.feed(events.Booted(served, 1, SECRET, 1, (ZygoteFound(1, 1),)), told)
+    bench.greet(worker, 7)
+    bench.hear(worker, messages.Activated, 7)
+    bench.fire(HEARTBEAT)
+    assert not bench.told(WorkerTired)
+    bench.now = 10.0
+    bench.fire(HEARTBEAT)
+    assert [record.reason for record in bench.told(WorkerTired)] == ["it has lived 3600 s"]
+
+
 def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_one_that_we_did_not_listen_to_is_not() -> None:
     bench = Bench(msgspec.structs.replace(Policy(), rhythm=Rhythm(hung=10.0)))
     bench.come_up()
     bench.now = 1000.0  # we were stopped for as long as that
     bench.fire(HEARTBEAT)
-    assert not bench.told(records.WorkerSilent)
+    assert not bench.told(WorkerSilent)
     for second in range(1, 12):
         bench.now = 1000.0 + second
         beat(bench, bench.workers[1], 0)
         bench.fire(HEARTBEAT)
     bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
-    [killed] = bench.told(records.WorkerKilled)
+    [killed] = bench.told(WorkerKilled)
     assert (killed.worker, killed.stacks) == (bench.workers[0], "in a loop")
     assert killed.reason == "its loop has not been heard for 11 s"

@@ -3,13 +3,16 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import ailments, effects, events
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, ScanRefused, Strategy
 from changeover.supervisor.core.policy import Deadlines, Policy
+from changeover.supervisor.core.records.rescue import RescueBegan, RescueFailed
+from changeover.supervisor.core.view import ZygotePicture
+from changeover.supervisor.core.zygote import State as ZygoteState
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -86,7 +89,7 @@ def test_one_crash_of_each_worker_is_an_accident(bench: Bench) -> None:
 def test_a_second_crash_of_each_takes_what_served_before_back_and_says_so(bench: Bench) -> None:
     crash_all(bench)
     why = "slot 2 was ended by signal 11"
-    assert bench.told(ailments.RescueBegan) == [ailments.RescueBegan(2, 1, why)]
+    assert bench.told(RescueBegan) == [RescueBegan(2, 1, why)]
     origin = Origin(Trigger.RESCUE, label=f"all workers of epoch 2 crashed: {why}")
     assert wished(bench) == [CutoverRequest(origin, Action.ROLLBACK, to=1, strategy=Strategy.ROLL)]
 
@@ -157,7 +160,7 @@ def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(be
     crash_all(bench)
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
     bench.feed(events.Scanned(3, ScanRefused(gone)))
-    assert bench.told(ailments.RescueFailed) == [ailments.RescueFailed(2, "epoch 1 is not kept", gone)]
+    assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1 is not kept", gone)]
     assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
     bench.forget()
     crash_all(bench)
@@ -206,6 +209,21 @@ def test_nothing_is_taken_back_once_the_service_stops(bench: Bench) -> None:
     for worker in bench.living():
         bench.feed(events.WorkerExited(worker, SEGFAULT))
     assert wished(bench) == []
+
+
+def test_the_picture_names_the_zygote_that_is_kept_and_until_when(bench: Bench) -> None:
+    ready = ZygotePicture(2, ZygoteState.READY, 2, 0.0)
+    assert list(bench.view.zygotes) == [ZygotePicture(1, ZygoteState.KEPT, 1, Deadlines().rescue), ready]
+    bench.fire(Timer(TimerKind.ZYGOTE, 1))
+    assert list(bench.view.zygotes) == [ZygotePicture(1, ZygoteState.STOPPING, 1, 0.0), ready]
+    bench.feed(events.ZygoteLost(1, "it was told to leave"))
+    assert list(bench.view.zygotes) == [ready]
+
+
+def test_one_that_is_taken_over_is_not_kept_any_more(bench: Bench) -> None:
+    crash_all(bench)
+    bench.feed(events.Scanned(3, back(3)))
+    assert bench.view.zygotes[0] == ZygotePicture(1, ZygoteState.READY, 3, 0.0)
 
 
 def test_after_the_time_it_is_left_to_people(bench: Bench) -> None:

@@ -1,8 +1,9 @@
 import pytest
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.entries import Retired
 from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot, unit
 
@@ -48,7 +49,7 @@ def test_an_epoch_is_retired_when_the_last_worker_has_released(bench: Bench) -> 
     assert bench.entries() == []
     bench.hear(bench.workers[1], messages.Retired, 2, (OLD,))
     assert bench.entries() == [Retired(1)]
-    assert [record.epoch for record in bench.told(records.EpochRetired)] == [1]
+    assert [record.epoch for record in bench.told(EpochRetired)] == [1]
 
 
 def test_a_dead_worker_holds_nothing(bench: Bench) -> None:
@@ -88,4 +89,4 @@ def test_a_retirement_that_cannot_be_written_is_written_later(bench: Bench) -> N
     bench.feed(events.PersistFailed(bench.all(effects.Persist)[-1].ticket, "full"))
     bench.writes = True
     bench.fire(Timer(TimerKind.REWRITE))
-    assert [record.epoch for record in bench.told(records.EpochRetired)] == [1]
+    assert [record.epoch for record in bench.told(EpochRetired)] == [1]

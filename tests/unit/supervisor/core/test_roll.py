@@ -2,11 +2,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State as ChildState
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Candidate, Committed, ExtraMemory, Refused
+from changeover.supervisor.core.records.cutover import CutoverBegan
+from changeover.supervisor.core.records.request import RequestRefused
+from changeover.supervisor.core.records.staffing import ZygoteStarted
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -264,7 +267,7 @@ def test_a_shutdown_in_the_middle_ends_both_cohorts(bench: Bench) -> None:
     for cohort in (1, 2):
         bench.feed(events.ZygoteLost(cohort, "left"))
     assert bench.all(effects.Exit)
-    assert not bench.told(records.RequestRefused)
+    assert not bench.told(RequestRefused)
 
 
 def test_how_many_workers_are_wanted_is_not_how_many_there_are_in_a_roll(bench: Bench) -> None:
@@ -337,7 +340,7 @@ def test_content_whose_zygote_the_system_could_not_execute_may_be_tried_again_by
 def test_what_a_roll_needs_is_said_as_it_begins_and_with_its_outcome(bench: Bench) -> None:
     needs = ExtraMemory(2, 40 << 20, available=100 << 20)
     bench.feed(events.Scanned(2, Candidate(snapshot(2, rolled=2), memory=needs)))
-    [began] = bench.told(records.CutoverBegan)[-1:]
+    [began] = bench.told(CutoverBegan)[-1:]
     assert began.memory == needs
     bench.preload()
     for worker in new(bench):
@@ -354,7 +357,7 @@ def test_what_a_roll_needs_is_said_as_it_begins_and_with_its_outcome(bench: Benc
 def test_a_zygote_that_found_threads_says_so(bench: Bench) -> None:
     bench.find_only(snapshot(2, rolled=2))
     bench.feed(events.ZygoteReady(2, threads=("numpy",)))
-    assert bench.told(records.ZygoteStarted)[-1] == records.ZygoteStarted(2, False, ("numpy",))
+    assert bench.told(ZygoteStarted)[-1] == ZygoteStarted(2, False, ("numpy",))
 
 
 @pytest.mark.parametrize(
@@ -382,6 +385,16 @@ def test_a_new_worker_that_does_not_come_up_in_time_is_no_reason_against_its_con
     [refusal] = [each.refusal for each in refused.refusals]
     assert (refusal.fault, refusal.traceback) == (Fault.TIMEOUT, "importing")
     assert bench.view.quarantine == ()
+
+
+def test_a_roll_that_waited_for_nobody_but_its_zygote_says_so(bench: Bench) -> None:
+    bench.find_only(snapshot(2, rolled=2))
+    for _ in ("asks what they do", "does without them"):
+        bench.fire(Timer(TimerKind.PREPARE, 2))
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    assert refused.reason == "0 of 2 workers came up within 210 s: no zygote was ready for them"
+    assert [each.refusal.fault for each in refused.refusals] == [Fault.TIMEOUT]
 
 
 def moved(epoch: int, *listen: str) -> Snapshot:

@@ -3,9 +3,10 @@ import pytest
 from changeover.supervisor.core import events
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.policy import Limits, Policy
-from changeover.supervisor.core.records import Scaled, WorkerTired
-from changeover.supervisor.core.roll_records import ReliefWaits, ScaleRefused
-from changeover.supervisor.core.room import RELIEF_WAITS, most
+from changeover.supervisor.core.records.staffing import Scaled, ScaleRefused
+from changeover.supervisor.core.records.worker import ReliefWaits, WorkerTired
+from changeover.supervisor.core.room import most
+from changeover.supervisor.core.unstaffed import RELIEF_WAITS
 from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot
 

@@ -1,9 +1,10 @@
 import pytest
 
-from changeover.supervisor.core import effects, events, records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import Refused, Undecided
+from changeover.supervisor.core.records.staffing import ZygoteLost
 from changeover.supervisor.core.shutdown import State
 from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot
@@ -31,7 +32,7 @@ def test_the_zygote_goes_after_the_last_worker_and_the_supervisor_after_the_zygo
     assert not bench.all(effects.Exit)
     bench.feed(events.ZygoteLost(1, "ended"))
     assert [end.code for end in bench.all(effects.Exit)] == [0]
-    assert [lost.expected for lost in bench.told(records.ZygoteLost)] == [True]
+    assert [lost.expected for lost in bench.told(ZygoteLost)] == [True]
 
 
 def test_a_second_stop_is_more_urgent(bench: Bench) -> None:

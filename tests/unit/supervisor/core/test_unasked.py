@@ -5,7 +5,7 @@ import pytest
 from changeover.supervisor.core import effects, events, outcome
 from changeover.supervisor.core.entries import EpochGiven, Origin, Recovered, Trigger
 from changeover.supervisor.core.outcome import Committed, CutoverRequest, HeldBack, Outcome, Refused, Unchanged
-from changeover.supervisor.core.records import NothingChanged, RequestRefused
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.reload import ON_CHANGE, read_reload

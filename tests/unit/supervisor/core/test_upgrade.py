@@ -2,10 +2,11 @@
 
 import pytest
 
-from changeover.supervisor.core import effects, events, upgrade_records
+from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.entries import Aborted, Origin, TermBegun, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.supervisor.core.records.upgrade import UpgradeRefused, UpgradeWaits
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from tests.machines import JOURNAL, RELOAD, Bench, snapshot
@@ -43,7 +44,7 @@ def test_what_is_fit_is_executed_and_who_asked_is_answered_first(bench: Bench) -
 def test_what_is_not_fit_changes_nothing(bench: Bench) -> None:
     bench.feed(WISH, events.ImageRefused("no module named changeover"))
     assert decided(bench) == ["no module named changeover"]
-    assert bench.told(upgrade_records.UpgradeRefused)
+    assert bench.told(UpgradeRefused)
     start_cutover(bench)
     bench.prepare(2)
     bench.activate(2)
@@ -54,7 +55,7 @@ def test_a_cutover_goes_on_while_the_new_program_is_tried_and_before_it_is_execu
     bench.feed(WISH)
     start_cutover(bench)
     bench.feed(events.ImageRehearsed("2.0"))
-    assert bench.told(upgrade_records.UpgradeWaits)
+    assert bench.told(UpgradeWaits)
     assert not bench.all(effects.ExecuteImage)
     bench.prepare(2)
     bench.activate(2)
@@ -94,7 +95,7 @@ def test_an_abort_that_cannot_be_written_ends_the_upgrade_and_not_the_service(be
 
 def test_a_system_that_does_not_execute_it_leaves_the_service_as_it_was(bench: Bench) -> None:
     bench.feed(WISH, events.ImageRehearsed("2.0"), events.ImageRefused("out of memory"))
-    assert bench.told(upgrade_records.UpgradeRefused)
+    assert bench.told(UpgradeRefused)
     start_cutover(bench)
     bench.prepare(2)
     bench.activate(2)

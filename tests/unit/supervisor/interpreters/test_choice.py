@@ -6,7 +6,7 @@ import pytest
 
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest
-from changeover.supervisor.interpreters.answer import Unfit
+from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.interpreters.choice import standing_interpreter, wanted
 from changeover.workers.protocol.snapshot import OWN, Interpreter
 
@@ -23,14 +23,14 @@ def test_what_is_asked_for_is_taken_whatever_serves_and_is_configured() -> None:
 
 
 def test_a_path_that_depends_on_where_somebody_was_is_refused() -> None:
-    with pytest.raises(Unfit, match="python venv/bin/python is no absolute path"):
+    with pytest.raises(InterpreterUnfit, match="python venv/bin/python is no absolute path"):
         wanted(asking("venv/bin/python"), OLD, None)
 
 
 @pytest.mark.parametrize("uid", [os.geteuid() + 1, -1], ids=["another user", "nobody knows"])
 def test_who_may_only_reload_may_not_name_what_is_executed(uid: int) -> None:
     request = CutoverRequest(Origin(Trigger.API, uid=uid), python=NEW)
-    with pytest.raises(Unfit, match=f"was asked for by uid {uid}, and may be named by root"):
+    with pytest.raises(InterpreterUnfit, match=f"was asked for by uid {uid}, and may be named by root"):
         wanted(request, OLD, None)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from changeover.supervisor.process.estate import Estate
-from changeover.supervisor.process.finding import Place, find
+from changeover.supervisor.process.finding import Search, find
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.link.packets import receive_packet, send_packet
 from changeover.workers.protocol import belongings
@@ -51,7 +51,7 @@ def answering(runtime: Path, cell: int, page: int, sock: socket.socket) -> Itera
 
 def found(runtime: Path, cell: int, page: int, sock: socket.socket) -> Estate:
     with answering(runtime, cell, page, sock):
-        return find(Place(runtime, os.geteuid(), {}))
+        return find(Search(runtime, os.geteuid(), {}))
 
 
 def test_what_fits_is_taken(tmp_path: Path, cell: CellWriter) -> None:

@@ -4,10 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from changeover.supervisor.process.holders import (
     Holder,
+    age_of,
     children_of,
     holder_of_pid,
     holders_of_path,
@@ -45,6 +47,16 @@ def test_another_process_is_named_by_its_command() -> None:
         assert "create_server" in holder.command
         assert holder in children_of(frozenset({os.getpid()}))
         process.stdin.close()
+
+
+def test_a_process_is_as_old_as_the_time_since_it_began_and_one_that_is_gone_has_no_age() -> None:
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tick = 1 / os.sysconf("SC_CLK_TCK")
+        assert 0 <= age_of(process.pid) <= time.monotonic() - began + 2 * tick
+        assert age_of(process.pid) < age_of(os.getpid())
+        process.communicate()
+    assert age_of(process.pid) == 0
 
 
 def test_a_supervisor_is_ended_by_its_own_command_and_an_orphan_by_its_pid() -> None:

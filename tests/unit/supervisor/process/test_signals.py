@@ -19,7 +19,7 @@ from changeover.supervisor.process.signals import (
 )
 from changeover.workers.protocol.forking import STACKS_SIGNAL
 from changeover.workers.runtime.birth import NEWBORN_SIGNALS
-from changeover.workers.zygote import IGNORED
+from changeover.workers.zygote.signals import IGNORED
 from tests.waits import until
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "signals.md"

@@ -1,5 +1,9 @@
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
+from changeover.supervisor.core.records.retirement import EpochRetired
+from changeover.supervisor.core.records.service import PeerIgnored
+from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.counts import Counts, Tally
 from changeover.supervisor.telemetry.loop_lag import Lag
 from changeover.workers.protocol.identity import WorkerId
@@ -12,15 +16,15 @@ WORKER = WorkerId(1, 2, 3)
 def test_what_is_told_is_counted_once() -> None:
     tally = Tally()
     for record in (
-        records.CutoverCompleted(8, 7, DEPLOY, 4, SUMMARY, 0.1, 0.001, 0.5),
-        records.CutoverCompleted(9, 8, DEPLOY, 4, SUMMARY, 0.1, 0.001, 0.7, restores=7),
-        records.NothingChanged(HUP, 9),
-        records.CutoverAborted(10, "refused", (REFUSAL,), HUP, 9),
-        records.RequestRefused(HUP, "another epoch"),
-        records.WorkerExited(WORKER, 4, -9, False),
-        records.WorkerExited(WORKER, 4, 0, True),
-        records.PeerIgnored("slot 2", "Prepared", "stale term", 1),
-        records.EpochRetired(7),
+        CutoverCompleted(8, 7, DEPLOY, 4, SUMMARY, 0.1, 0.001, 0.5),
+        CutoverCompleted(9, 8, DEPLOY, 4, SUMMARY, 0.1, 0.001, 0.7, restores=7),
+        NothingChanged(HUP, 9),
+        CutoverAborted(10, "refused", (REFUSAL,), HUP, 9),
+        RequestRefused(HUP, "another epoch"),
+        WorkerExited(WORKER, 4, -9, False),
+        WorkerExited(WORKER, 4, 0, True),
+        PeerIgnored("slot 2", "Prepared", "stale term", 1),
+        EpochRetired(7),
     ):
         tally.take(record)
     assert tally.counts({"malformed": 2}, Lag(recent=0.1, worst=0.2)) == Counts(

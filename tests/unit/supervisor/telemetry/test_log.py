@@ -5,15 +5,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.records.cutover import CutoverAborted
+from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.log import LogFormat
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.teller import Teller
 from tests.fake_control import REFUSAL
 
-ABORTED = records.CutoverAborted(9, "slot 2 refused", (REFUSAL,), Origin(Trigger.HUP), 8)
+ABORTED = CutoverAborted(9, "slot 2 refused", (REFUSAL,), Origin(Trigger.HUP), 8)
 
 
 class Line(msgspec.Struct):
@@ -21,7 +22,7 @@ class Line(msgspec.Struct):
 
     level: str
     type: str
-    record: records.CutoverAborted
+    record: CutoverAborted
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,7 @@ def test_text_shows_the_traceback_below_the_line(tmp_path: Path) -> None:
 
 def test_a_log_that_is_no_terminal_is_json_by_itself(tmp_path: Path) -> None:
     log.install(Level.INFO, file=tmp_path / "log")
-    Teller().tell(records.EpochRetired(6))
+    Teller().tell(EpochRetired(6))
     log.flush()
     assert (tmp_path / "log").read_text().startswith('{"at":')
 
@@ -65,7 +66,7 @@ def test_a_log_that_is_no_terminal_is_json_by_itself(tmp_path: Path) -> None:
 def test_below_the_level_nothing_is_written_and_the_stream_has_it_all_the_same(tmp_path: Path) -> None:
     log.install(Level.WARNING, LogFormat.TEXT, tmp_path / "log")
     teller = Teller()
-    teller.tell(records.EpochRetired(6))
+    teller.tell(EpochRetired(6))
     logging.getLogger("uvicorn.error").info("Started server process")
     log.flush()
     assert (tmp_path / "log").read_text() == ""
@@ -76,11 +77,11 @@ def test_reopening_writes_to_a_new_file_of_the_same_name(tmp_path: Path) -> None
     file, moved = tmp_path / "log", tmp_path / "log.1"
     log.install(Level.INFO, LogFormat.TEXT, file)
     teller = Teller()
-    teller.tell(records.EpochRetired(6))
+    teller.tell(EpochRetired(6))
     log.flush()
     file.rename(moved)
     log.reopen()
-    teller.tell(records.EpochRetired(7))
+    teller.tell(EpochRetired(7))
     log.flush()
     assert ("epoch 6" in moved.read_text(), "epoch 7" in moved.read_text()) == (True, False)
     assert "epoch 7" in file.read_text()

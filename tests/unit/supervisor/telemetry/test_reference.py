@@ -7,7 +7,7 @@ import pytest
 
 from changeover.supervisor.api import reference as api_reference
 from changeover.supervisor.config.reference import described
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.telemetry import reference
 from changeover.supervisor.telemetry.reference import RECURRING, every_record
 
@@ -24,6 +24,15 @@ def test_the_page_on_the_http_api_is_fresh() -> None:
     page = (DOCS / "http-api.md").read_text("utf-8")
     fresh = reference.document(page, api_reference.body())
     assert fresh == page, "run: python -m changeover.supervisor.api.reference docs/http-api.md"
+
+
+def descendants(shape: type[Record]) -> set[type[Record]]:
+    return {shape}.union(*map(descendants, shape.__subclasses__()))
+
+
+def test_no_record_is_left_out() -> None:
+    ours = {each for each in descendants(Record) if each.__module__.startswith("changeover.")}
+    assert set(every_record()) == {each for each in ours if not each.__subclasses__()}
 
 
 @pytest.mark.parametrize("shape", every_record(), ids=lambda shape: shape.__name__)

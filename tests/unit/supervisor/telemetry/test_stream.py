@@ -3,6 +3,7 @@ import asyncio
 import msgspec
 
 from changeover.supervisor.telemetry.stream import Level, Stream, Told
+from tests.waits import until
 
 
 def publish(stream: Stream, count: int) -> None:
@@ -23,7 +24,7 @@ async def test_a_follower_resumes_after_a_number_and_goes_on_live() -> None:
     stream = Stream()
     publish(stream, 5)
     following = asyncio.create_task(collected(stream, 3, 4))
-    await asyncio.sleep(0)
+    await until(lambda: stream._followers, "the follower to follow")
     publish(stream, 2)
     assert await asyncio.wait_for(following, 5) == [4, 5, 6, 7]
 
@@ -32,7 +33,7 @@ async def test_a_follower_without_a_number_hears_only_what_comes() -> None:
     stream = Stream()
     publish(stream, 5)
     following = asyncio.create_task(collected(stream, None, 1))
-    await asyncio.sleep(0)
+    await until(lambda: stream._followers, "the follower to follow")
     publish(stream, 1)
     assert await asyncio.wait_for(following, 5) == [6]
 
@@ -46,7 +47,7 @@ async def test_a_number_of_a_former_supervisor_begins_at_the_start() -> None:
 async def test_a_slow_follower_loses_its_oldest_events_and_can_tell() -> None:
     stream = Stream(kept=3, backlog=3)
     following = asyncio.create_task(collected(stream, None, 3))
-    await asyncio.sleep(0)
+    await until(lambda: stream._followers, "the follower to follow")
     publish(stream, 10)
     assert await asyncio.wait_for(following, 5) == [8, 9, 10]
     assert [told.sequence for told in stream.since(0)] == [8, 9, 10]

@@ -2,10 +2,11 @@
 
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Action
-from changeover.supervisor.core.records import NothingChanged, RollNeeded
+from changeover.supervisor.core.records.request import NothingChanged, RollNeeded
+from changeover.supervisor.telemetry.phrases import by
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.telemetry.stream import Level
-from changeover.supervisor.telemetry.wording import by, word
+from changeover.supervisor.telemetry.wording import word
 
 WATCH = Origin(Trigger.WATCH, label="shop.py")
 LEFT_OUT = "not taken: prices 2 (refused as epoch 3; not tried again by itself until it changes)"
@@ -22,6 +23,11 @@ def test_nothing_changed_is_news_for_who_asked_and_for_who_saved_what_is_left_ou
 def test_a_rollback_to_what_serves_says_nothing_of_the_disk() -> None:
     back = NothingChanged(Origin(Trigger.COMMAND), 2, action=Action.ROLLBACK)
     assert word(back).line == "nothing changed: what the rollback wants is epoch 2, which serves"
+
+
+def test_at_a_start_nothing_serves_yet_that_could_be_said_to_be_unchanged() -> None:
+    boot = NothingChanged(Origin(Trigger.BOOT), 7)
+    assert word(boot).line == "what is on disk is epoch 7, the last committed"
 
 
 def test_what_no_swap_can_take_is_named_by_the_file_that_was_saved() -> None:

@@ -1,20 +1,25 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import departures, records
-from changeover.supervisor.core.ailments import WorkerHangs
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
+from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import RequestRefused
+from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.staffing import SlotWaits, ZygoteLost, ZygoteStarted
+from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerExited, WorkerHangs
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.details import details
+from changeover.supervisor.telemetry.phrases import by, exit_status
 from changeover.supervisor.telemetry.reference import every_record
-from changeover.supervisor.telemetry.shell_wording import word
 from changeover.supervisor.telemetry.stream import Level
-from changeover.supervisor.telemetry.wording import by, exit_status
+from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse
+from changeover.workers.protocol.observed import PipelineEventKind
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
@@ -28,6 +33,7 @@ EXAMPLES: dict[object, object] = {
     OwedResponse: OwedResponse("/report", 7, 601.0),
     UnitKey: UNIT,
     Farewell: Farewell.OVERDUE,
+    PipelineEventKind: PipelineEventKind.HANDLER_FAILED,
     str: "words",
     int: 7,
     float: 0.5,
@@ -49,6 +55,17 @@ def test_below_a_worker_that_hangs_stand_its_stacks_and_what_the_request_awaits(
     assert list(details(record)) == ["Thread 0x1", "  in run", "awaits: in report", "awaits: in wait"]
 
 
+@pytest.mark.parametrize("kind", PipelineEventKind)
+def test_every_kind_of_pipeline_event_says_where_it_happened_and_how_often(kind: PipelineEventKind) -> None:
+    line = word(PipelineEventTold(WORKER, 41, kind, "shop", "pricing:discount", "KeyError: 'EUR'", 12)).line
+    assert line == f"slot 2 (pid 41), pipeline shop, pricing:discount: {kind.value} (12 times): KeyError: 'EUR'"
+
+
+def test_a_pipeline_event_that_happened_once_and_has_no_names_is_short() -> None:
+    record = PipelineEventTold(WORKER, 41, PipelineEventKind.BACKPRESSURE_BEGAN, "", "", "", 1)
+    assert word(record).line == "slot 2 (pid 41): backpressure began"
+
+
 @pytest.mark.parametrize("shape", every_record(), ids=lambda shape: shape.__name__)
 def test_every_record_has_words_on_one_line(shape: type[Record]) -> None:
     worded = word(example(shape))
@@ -57,7 +74,7 @@ def test_every_record_has_words_on_one_line(shape: type[Record]) -> None:
 
 
 def test_an_abort_names_the_way_on_and_gives_every_traceback() -> None:
-    record = records.CutoverAborted(9, "slot 2 refused", (REFUSAL,), Origin(Trigger.HUP), 8)
+    record = CutoverAborted(9, "slot 2 refused", (REFUSAL,), Origin(Trigger.HUP), 8)
     worded = word(record)
     assert worded.level is Level.ERROR
     assert "epoch 9 refused: slot 2 refused; nothing changed, epoch 8 serves on" in worded.line
@@ -67,9 +84,16 @@ def test_an_abort_names_the_way_on_and_gives_every_traceback() -> None:
     assert below[1:] == TRACEBACK.splitlines()
 
 
+def test_where_nothing_serves_yet_no_epoch_0_is_said_to() -> None:
+    boot = Origin(Trigger.BOOT)
+    assert word(CutoverBegan(3, boot, SUMMARY, 0, 4)).line.startswith("epoch 3 by boot   pricing")
+    refused = word(CutoverAborted(3, "slot 2 refused", (REFUSAL,), boot, 0))
+    assert refused.line == "epoch 3 refused: slot 2 refused; nothing serves yet   (see: changeover explain 3)"
+
+
 def test_leases_that_ended_early_are_named_with_why_and_those_that_cannot_end() -> None:
     ended = tuple(LeaseView("http", 1, f"/{number}", 12.0) for number in range(5))
-    record = records.LeasesEnded(WORKER, 41, 3, 2, ended, (LeaseView("task", 1, "/thread", 90.0),))
+    record = LeasesEnded(WORKER, 41, 3, 2, ended, (LeaseView("task", 1, "/thread", 90.0),))
     worded = word(record)
     assert worded.level is Level.WARNING
     assert worded.line == (
@@ -79,43 +103,43 @@ def test_leases_that_ended_early_are_named_with_why_and_those_that_cannot_end() 
     )
     below = list(details(record))
     assert below[4:] == ["ended: http /4 on epoch 1, 12 s old", "cannot be ended: task /thread on epoch 1, 90 s old"]
-    alone = word(records.LeasesEnded(WORKER, 41, 3, 2, (), record.stuck)).line
+    alone = word(LeasesEnded(WORKER, 41, 3, 2, (), record.stuck)).line
     assert alone.endswith("and cannot end what holds the oldest: task /thread on epoch 1, 90 s old")
 
 
 def test_what_was_held_is_named_below_a_refusal() -> None:
     note = "not taken: prices 1.1.0 (held after a rollback; change it, or --force)"
-    assert list(details(records.RequestRefused(Origin(Trigger.HUP), "held", (), ("app unchanged", note)))) == [note]
+    assert list(details(RequestRefused(Origin(Trigger.HUP), "held", (), ("app unchanged", note)))) == [note]
 
 
 def test_what_is_wrong_on_disk_is_said_to_come_from_the_scan_once() -> None:
     mistake = Refusal(Stage.SCAN, Fault.CONFIG, "changeover.toml: $.nmae: unknown key; did you mean `name`?")
-    record = records.RequestRefused(Origin(Trigger.HUP), mistake.summary, (SlotRefusal(-1, 0, mistake),))
+    record = RequestRefused(Origin(Trigger.HUP), mistake.summary, (SlotRefusal(-1, 0, mistake),))
     assert list(details(record)) == [f"scan: {mistake.summary}"]
 
 
 def test_a_slot_says_when_its_next_worker_comes() -> None:
-    assert word(records.SlotWaits(2, 0.0, 1)).line == "slot 2 gets its next worker at once: 1 exit of late"
-    assert word(records.SlotWaits(2, 1.5, 3)).line == "slot 2 gets its next worker in 1.50 s: 3 exits of late"
+    assert word(SlotWaits(2, 0.0, 1)).line == "slot 2 gets its next worker at once: 1 exit of late"
+    assert word(SlotWaits(2, 1.5, 3)).line == "slot 2 gets its next worker in 1.50 s: 3 exits of late"
 
 
 def test_a_death_says_whether_it_was_expected() -> None:
-    assert word(records.WorkerExited(WORKER, 41, -11, False)).line == "slot 2 (pid 41) died with SIGSEGV"
-    assert word(records.WorkerExited(WORKER, 41, 0, True)).line == "slot 2 (pid 41) left with status 0"
-    assert word(records.WorkerExited(WORKER, 41, -11, False)).level is Level.WARNING
+    assert word(WorkerExited(WORKER, 41, -11, False)).line == "slot 2 (pid 41) died with SIGSEGV"
+    assert word(WorkerExited(WORKER, 41, 0, True)).line == "slot 2 (pid 41) left with status 0"
+    assert word(WorkerExited(WORKER, 41, -11, False)).level is Level.WARNING
 
 
 def test_a_zygote_that_cannot_preload_is_an_error_with_its_traceback_and_one_told_to_leave_is_none() -> None:
-    refused = records.ZygoteLost(1, "exited", refusal=REFUSAL.refusal)
+    refused = ZygoteLost(1, "exited", refusal=REFUSAL.refusal)
     assert word(refused).level is Level.ERROR
     assert "plugin pricing on_load: TimeoutError" in word(refused).line
     assert list(details(refused)) == TRACEBACK.splitlines()
-    assert word(records.ZygoteLost(1, "it was told to leave", expected=True)).level is Level.DEBUG
-    assert word(records.ZygoteLost(1, "killed")).level is Level.WARNING
+    assert word(ZygoteLost(1, "it was told to leave", expected=True)).level is Level.DEBUG
+    assert word(ZygoteLost(1, "killed")).level is Level.WARNING
 
 
 def test_a_roll_that_needs_more_memory_than_there_is_warns_before_it_is_done() -> None:
-    began = records.CutoverBegan(8, DEPLOY, SUMMARY, 7, 4, Strategy.ROLL)
+    began = CutoverBegan(8, DEPLOY, SUMMARY, 7, 4, Strategy.ROLL)
     assert word(began).level is Level.INFO
     enough = msgspec.structs.replace(began, memory=ExtraMemory(4, 85 << 20))
     assert word(enough).level is Level.INFO
@@ -126,8 +150,8 @@ def test_a_roll_that_needs_more_memory_than_there_is_warns_before_it_is_done() -
 
 
 def test_a_zygote_that_met_threads_names_whose_and_what_follows() -> None:
-    assert word(records.ZygoteStarted(2, False)).level is Level.DEBUG
-    worded = word(records.ZygoteStarted(2, False, ("numpy", "shop.pool")))
+    assert word(ZygoteStarted(2, False)).level is Level.DEBUG
+    worded = word(ZygoteStarted(2, False, ("numpy", "shop.pool")))
     assert worded.level is Level.INFO
     assert "workers import after the fork, because importing numpy, shop.pool started threads" in worded.line
 
@@ -139,7 +163,7 @@ def test_an_end_in_error_says_its_status() -> None:
 
 
 def test_a_completed_cutover_says_how_long_each_phase_took() -> None:
-    record = records.CutoverCompleted(8, 7, DEPLOY, 4, SUMMARY, 0.18, 0.0011, 0.62)
+    record = CutoverCompleted(8, 7, DEPLOY, 4, SUMMARY, 0.18, 0.0011, 0.62)
     assert word(record).line == (
         "epoch 8 serves in all 4 workers   pricing 1.4.0 -> 1.5.0, app unchanged   "
         "(prepare 0.18 s, commit 1.1 ms, 0.62 s in all)"
@@ -180,7 +204,7 @@ def test_an_exit_status_nobody_could_read_is_said_to_be_unknown() -> None:
     ],
 )
 def test_what_could_not_be_handed_over_is_counted(why: Farewell, words: str) -> None:
-    worded = word(departures.FarewellsSaid(WORKER, 41, "stream", why, 40, 612.0))
+    worded = word(FarewellsSaid(WORKER, 41, "stream", why, 40, 612.0))
     assert worded.level is Level.WARNING
     assert worded.line == f"slot 2 (pid 41) leaves and ended {words}; the oldest was 10 min old"
 

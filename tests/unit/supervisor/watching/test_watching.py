@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from watchfiles._rust_notify import RustNotify
 
-from changeover.supervisor.core import records
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Committed, CutoverRequest, Outcome, Refused, Unchanged
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.cutover import CutoverAborted
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
 from changeover.supervisor.unanswerable import Stopping
 from changeover.supervisor.watching import lookout, notices
@@ -22,7 +23,7 @@ from changeover.workers.protocol.reload import ON_CHANGE, Reload, When
 from tests.waits import until
 
 TIMEOUT = SlotRefusal(0, 1, Refusal(Stage.LOAD, Fault.TIMEOUT, "not done"))
-ABORTED = records.CutoverAborted(2, "no", (TIMEOUT,), Origin(Trigger.HUP), 1)
+ABORTED = CutoverAborted(2, "no", (TIMEOUT,), Origin(Trigger.HUP), 1)
 
 
 class Service:
@@ -152,18 +153,18 @@ async def test_settings_that_want_something_else_are_followed_once_they_were_rea
     await service.begin()
     assert service.told == []
     service.plan = watched
-    service.watching.hear(records.NothingChanged(Origin(Trigger.HUP), 1))
+    service.watching.hear(NothingChanged(Origin(Trigger.HUP), 1))
     await service.ask_for(1)
     assert service.asked[0].origin.trigger is Trigger.WATCH
     service.plan = Plan()
-    service.watching.hear(records.NothingChanged(Origin(Trigger.HUP), 1))
+    service.watching.hear(NothingChanged(Origin(Trigger.HUP), 1))
     await until(lambda: service.told == [WatchingBegan(("on-change",)), WatchingBegan(())])
 
 
 async def test_settings_that_are_wrong_leave_it_as_it_was(service: Service) -> None:
     await service.begin()
     plan, service.plan = service.plan, None
-    service.watching.hear(records.NothingChanged(Origin(Trigger.HUP), 1))
+    service.watching.hear(NothingChanged(Origin(Trigger.HUP), 1))
     service.write("geo.py", "22")
     await service.ask_for(1)
     service.plan = plan
@@ -175,7 +176,7 @@ async def test_a_retry_survives_other_settings(service: Service, monkeypatch: py
     service.watching.hear(ABORTED)
     assert service.plan is not None
     service.plan = msgspec.structs.replace(service.plan, rescan=1800.0)
-    service.watching.hear(records.NothingChanged(Origin(Trigger.HUP), 1))
+    service.watching.hear(NothingChanged(Origin(Trigger.HUP), 1))
     await service.ask_for(1)
 
 

@@ -111,14 +111,18 @@ async def test_what_serves_is_not_released(bench: Bench) -> None:
     assert "one on_unload" not in LOG
 
 
+def waits(bench: Bench) -> bool:
+    """Whether a release waits for a lease to go."""
+    return bench.workshop._drains._freed is not None
+
+
 async def test_a_unit_that_is_leased_again_is_released_after_that(bench: Bench) -> None:
     first = await bench.serve(1, bench.plugin(CODE.format("one"), manifest=HANDLED))
     await bench.serve(2, bench.plugin(CODE.format("two"), manifest=HANDLED))
     await until(lambda: bench.drained)
     late = unit_set(first, "pricing:quote").lease(LeaseKind.TASK, 1, "/", 0)
     releasing = asyncio.ensure_future(bench.workshop.release(bench.drained[0]))
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await until(lambda: waits(bench))
     assert "one on_unload" not in LOG
     late.release()
     assert len(await releasing) == 3
@@ -131,7 +135,7 @@ async def test_a_unit_that_is_leased_again_keeps_nobody_else_waiting(bench: Benc
     await until(lambda: bench.drained)
     late = unit_set(first, "pricing:quote").lease(LeaseKind.TASK, 1, "/", 0)
     releasing = [asyncio.ensure_future(bench.workshop.release([key])) for key in bench.drained[0]]
-    await asyncio.sleep(0)
+    await until(lambda: waits(bench))
     async with asyncio.timeout(5):
         await bench.serve(3, bench.plugin(CODE.format("three"), manifest=HANDLED))
     assert "one on_unload" not in LOG
@@ -250,7 +254,12 @@ FAILURES = {
         Fault.CONTRACT,
     ),
     "a service whose constructor raises": (
-        NOISY.format("x") + "\nclass Quote(Service):\n    def __init__(self, plugin): raise ConnectionRefusedError",
+        NOISY.format("x")
+        + """
+class Quote(Service):
+    def __init__(self, plugin): raise ConnectionRefusedError
+    async def __call__(self, request, call): ...
+""",
         'plugin = "pricing:Own"\nservices = { quote = { entry = "pricing:Quote", mount = "/q" } }',
         Stage.LINK,
         Fault.RESOURCE,

@@ -543,6 +543,8 @@ async def test_answers_under_way_promise_to_go_on_as_long_as_somebody_may_take_t
         await until(lambda: old.paths == ["/slow"])
         await old.leave_to(new)
         assert await waiting.ask("/there") == (200, b"GET /there ")
-        await asyncio.sleep(0.1)  # longer than the patience: it has looked for receivers by now
+        looking = old.departure._looking
+        assert looking is not None
+        await until(lambda: looking.when() < asyncio.get_running_loop().time(), "it to look for receivers")
         gate.open.set()
         assert field_of(await client.head(), b"connection") is None

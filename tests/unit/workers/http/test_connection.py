@@ -100,10 +100,12 @@ async def test_http_1_0_closes_unless_it_asks_for_more() -> None:
 
 
 async def test_a_stream_of_unknown_length_ends_with_the_connection_on_http_1_0() -> None:
+    head_seen = asyncio.Event()
+
     async def stream(exchange: Exchange) -> None:
         exchange.start(200, [])
         exchange.write(b"one ")
-        await asyncio.sleep(0.01)
+        await head_seen.wait()
         exchange.write(b"two")
         exchange.end()
 
@@ -113,14 +115,17 @@ async def test_a_stream_of_unknown_length_ends_with_the_connection_on_http_1_0()
         head = await client.head()
         assert field_of(head, b"connection") == b"close"
         assert field_of(head, b"transfer-encoding") is None
+        head_seen.set()
         assert await client.rest() == b"one two"
 
 
 async def test_a_stream_of_unknown_length_is_chunked_on_http_1_1() -> None:
+    head_seen = asyncio.Event()
+
     async def stream(exchange: Exchange) -> None:
         exchange.start(200, [])
         exchange.write(b"one ")
-        await asyncio.sleep(0.01)
+        await head_seen.wait()
         exchange.write(b"two")
         exchange.end()
 
@@ -128,6 +133,7 @@ async def test_a_stream_of_unknown_length_is_chunked_on_http_1_1() -> None:
         client = await server.client()
         client.send(get())
         assert field_of(await client.head(), b"transfer-encoding") == b"chunked"
+        head_seen.set()
         expected = b"4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n"
         assert await client.exactly(len(expected)) == expected
         assert len(server.dispatcher.seen) == 1
@@ -332,14 +338,18 @@ async def test_writing_waits_for_a_client_that_does_not_read() -> None:
 
 
 async def test_a_client_that_shut_its_write_side_still_gets_its_answers() -> None:
+    shut = asyncio.Event()
+
     async def slow(exchange: Exchange) -> None:
-        await asyncio.sleep(0.02)
+        await shut.wait()
         await echo(exchange)
 
     async with serving(slow) as server:
         client = await server.client()
         client.send(get("/a") + get("/b"))
         client.shut()
+        await until(lambda: all(connection.outlet.client_shut for connection in server.connections))
+        shut.set()
         assert await client.response() == (200, b"GET /a ")
         assert await client.response() == (200, b"GET /b ")
         assert await client.rest() == b""
@@ -408,12 +418,15 @@ async def test_waiting_for_the_client_to_leave_ends_with_the_answer() -> None:
     waited = asyncio.Event()
 
     async def answer(exchange: Exchange) -> None:
+        watching = asyncio.Event()
+
         async def watch() -> None:
+            watching.set()
             await exchange.wait_disconnected()
             waited.set()
 
         task = asyncio.ensure_future(watch())
-        await asyncio.sleep(0)
+        await watching.wait()
         await echo(exchange)
         await task
 
@@ -441,50 +454,62 @@ async def test_a_body_shorter_than_announced_becomes_a_500() -> None:
 
 
 async def test_a_wrong_length_that_shows_too_late_cuts_the_connection() -> None:
+    head_seen = asyncio.Event()
+
     async def answer(exchange: Exchange) -> None:
         exchange.start(200, [(b"content-length", b"10")])
         exchange.write(b"short")
-        await asyncio.sleep(0.01)
+        await head_seen.wait()
         exchange.end()
 
     async with serving(answer) as server:
         client = await server.client()
         client.send(get())
         await client.head()
+        head_seen.set()
         assert await client.rest() == b"short"
         assert isinstance(server.dispatcher.faults[0], BadResponse)
 
 
 async def test_what_is_written_beyond_the_announced_length_never_reaches_the_client() -> None:
+    head_seen = asyncio.Event()
+
     async def answer(exchange: Exchange) -> None:
         exchange.start(200, OK)
         exchange.write(b"ok")
         with pytest.raises(BadResponse):
             exchange.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await asyncio.sleep(0.01)
+        await head_seen.wait()
 
     async with serving(answer) as server:
         client = await server.client()
         client.send(get() + get())
         await client.head()
+        head_seen.set()
         assert await client.rest() == b"ok"
         assert not server.dispatcher.faults
 
 
 async def test_an_aborted_answer_shows() -> None:
+    head_seen = asyncio.Event()
+
     async def answer(exchange: Exchange) -> None:
         exchange.start(200, [])
         exchange.write(b"begun")
-        await asyncio.sleep(0.01)
+        await head_seen.wait()
         exchange.abort()
 
     async with serving(answer) as server:
         client = await server.client()
         client.send(get())
         await client.head()
+        head_seen.set()
         assert await client.rest() == b"5\r\nbegun\r\n"
+        head_seen.clear()
         client = await server.client()
         client.send(b"GET / HTTP/1.0\r\n\r\n")
+        await client.head()
+        head_seen.set()
         with pytest.raises(ConnectionResetError):
             await client.rest()
 

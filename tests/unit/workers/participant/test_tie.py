@@ -1,9 +1,11 @@
+import msgspec
+
 from changeover.workers.participant import effects, events
 from changeover.workers.participant.events import Timer
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import Phase
-from tests.participants import JOURNAL, Bench, snapshot
+from tests.participants import JOURNAL, PATIENCE, Bench, snapshot
 
 
 def hellos(bench: Bench) -> int:
@@ -101,6 +103,15 @@ def test_an_orphan_serves_on_asks_and_leaves_in_the_end(bench: Bench) -> None:
     assert not bench.all(effects.LeaveGracefully)
     bench.feed(events.TimerFired(Timer.ORPHAN))
     assert bench.all(effects.LeaveGracefully)
+
+
+def test_without_a_timeout_an_orphan_serves_on_for_ever() -> None:
+    bench = Bench(patience=msgspec.structs.replace(PATIENCE, orphan=0.0))
+    bench.serve(7)
+    bench.feed(events.TimerFired(Timer.SILENCE))
+    assert hellos(bench) == 1
+    assert Timer.ORPHAN not in [effect.timer for effect in bench.all(effects.SetTimer)]
+    assert not bench.all(effects.LeaveGracefully)
 
 
 def test_an_orphan_that_hears_its_supervisor_again_stays(bench: Bench) -> None:

@@ -132,7 +132,7 @@ async def test_a_hook_that_ignores_its_cancellation_is_left_behind() -> None:
     assert refused.value.refusal.fault is Fault.TIMEOUT
     assert time.monotonic() - began < 5
     gate.set()
-    await asyncio.sleep(0)
+    await until(lambda: len(asyncio.all_tasks()) == 1, "the hook to end")
 
 
 async def test_tasks_of_a_unit_are_cancelled_at_its_end_and_threads_are_told() -> None:

@@ -12,6 +12,7 @@ from changeover.workers.serving.application import ApplicationNotLoaded
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import HandlerKind
+from changeover.workers.serving.wsgi import WsgiApplication
 
 Load = Callable[[dict[str, str]], PluginModules]
 
@@ -28,11 +29,14 @@ class Own(Plugin[Config]):
     def quote(self, request, call): ...
 
 class Alone(Service):
-    pass
+    async def __call__(self, request, call): ...
 
-class Made(Service):
+class Made(Alone):
     def __init__(self, plugin):
         self.plugin = plugin
+
+class Silent(Service):
+    def ready(self): ...
 
 instance = Alone()
 
@@ -42,6 +46,12 @@ async def app(scope, receive, send): ...
 
 by_name = asgi("pricing:app", root_path="/behind")
 nowhere = asgi("pricing")
+
+def old_app(environ, start_response): ...
+
+in_threads = wsgi("pricing:old_app", root_path="/behind", threads=2)
+itself = wsgi(old_app)
+confused = wsgi(app)
 number = 3
 """
 
@@ -61,6 +71,9 @@ def linker(load: Load, manifest: str, code: str = CODE) -> Linker:
         ('entry = "pricing:instance"', Service),
         ('entry = "pricing:by_name"', Application),
         ('entry = "pricing:app", interface = "asgi"', Application),
+        ('entry = "pricing:in_threads"', WsgiApplication),
+        ('entry = "pricing:itself"', WsgiApplication),
+        ('entry = "pricing:old_app", interface = "wsgi"', WsgiApplication),
     ],
 )
 def test_services_are_classes_instances_and_applications(load: Load, entry: str, kind: type) -> None:
@@ -70,6 +83,12 @@ def test_services_are_classes_instances_and_applications(load: Load, entry: str,
     assert isinstance(made, kind)
     assert getattr(made, "plugin", instance) is instance
     assert getattr(made, "root_path", "/behind") in ("", "/behind")
+
+
+def test_a_wsgi_service_has_the_threads_that_it_asks_for(load: Load) -> None:
+    made = linker(load, 'services = { in_threads = "/t" }').service("in_threads", None)
+    assert isinstance(made, WsgiApplication)
+    assert (made.name, made.pool.size) == ("pricing:in_threads", 2)
 
 
 def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> None:
@@ -86,7 +105,18 @@ def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> Non
         ('entry = "pricing:number"', ContractBroken, "service 's': .*it is a int, not a function"),
         ('entry = "pricing:missing"', ContractBroken, "service 's': pricing has no 'missing'"),
         ('entry = "pricing:nowhere"', ContractBroken, "write it like `package.module:app`"),
+        (
+            'entry = "pricing:Silent"',
+            ContractBroken,
+            r"service 's': Silent is a Service that does not .*; write `async def __call__\(self, request, call\)`",
+        ),
         ('entry = "pricing:number", interface = "asgi"', ApplicationNotLoaded, "service 's'"),
+        ('entry = "pricing:old_app", interface = "asgi"', ApplicationNotLoaded, "looks like WSGI"),
+        (
+            'entry = "pricing:confused"',
+            ApplicationNotLoaded,
+            "to be served as WSGI, and looks like ASGI",
+        ),
     ],
 )
 def test_what_is_no_service_is_refused_by_name(load: Load, entry: str, error: type[Exception], told: str) -> None:

@@ -186,6 +186,12 @@ def test_mistakes_in_an_inline_block_are_told_from_the_blocks_root() -> None:
     assert caught.value.mistakes[0].path == "$.tool.changeover.handlers.stamp.direction"
 
 
+def test_what_is_no_toml_in_an_inline_block_is_told_with_the_files_line() -> None:
+    text = '"""Says hello."""\n\n# /// script\n# [tool.changeover]\n# id = hello\n# ///\n'
+    with pytest.raises(ManifestInvalid, match=r"at line 5\b"):
+        read_script(text, "hello.py")
+
+
 def test_two_blocks_are_refused() -> None:
     with pytest.raises(ManifestInvalid, match="2 `# /// script` blocks"):
         read_script(HELLO + HELLO, "hello.py")

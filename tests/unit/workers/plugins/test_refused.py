@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import gc
+import importlib
 import socket
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ import pytest
 from changeover.workers.plugins.link import _checked
 from changeover.workers.plugins.refused import MAX_TRACEBACK, ConfigRejected, ContractBroken, Origin, Site, refusal_of
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.runtime.preload import ThreadWatch
 from changeover.workers.serving.handlers import HandlerKind
 from changeover.workers.serving.lifespan import LifespanFailed, LifespanPhase
 
@@ -78,6 +81,34 @@ def test_the_place_is_the_innermost_one_in_the_plugins_own_files_also_behind_a_c
     assert "KeyError: 'inner'" in refusal.traceback
     assert 'File "/elsewhere/library.py", line 1, in call' in refusal.traceback
     assert str(HERE) not in refusal.traceback
+
+
+def test_what_is_installed_beside_an_application_and_what_we_do_for_it_is_not_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "venv" / "site-packages"
+    monkeypatch.setattr("changeover.workers.plugins.refused._INSTALLED", (f"{installed}/",))
+    namespace: dict[str, Callable[[], object]] = {}
+    exec(compile("def check(): raise ValueError('x')", f"{installed}/library.py", "exec"), namespace)
+    exec(compile("def build(): check()", f"{tmp_path}/shop.py", "exec"), namespace)
+    with pytest.raises(ValueError, match="x") as raised:
+        namespace["build"]()
+    refusal = refusal_of(raised.value, Site(Stage.LOAD, "application shop:app", origin=Origin(tmp_path)))
+    assert refusal.where == "shop.py:1"
+    assert "library.py" in refusal.traceback
+
+
+def test_the_place_of_an_import_that_fails_is_the_statement_also_where_we_are_installed_below_the_application() -> None:
+    site = Site(Stage.LOAD, "application shop:app", origin=Origin(HERE.parents[4]))
+    with pytest.raises(ModuleNotFoundError) as raised, ThreadWatch().watching():
+        importlib.import_module("nothing_like_it")
+    told = refusal_of(raised.value, site)
+    assert told.where.startswith("tests/unit/workers/plugins/test_refused.py:")
+    assert told.source == 'importlib.import_module("nothing_like_it")'
+    assert "importlib/__init__.py" not in told.traceback
+    with pytest.raises(ModuleNotFoundError) as raised, ThreadWatch().watching():
+        import nothing_like_it  # type: ignore[import-not-found]  # noqa: F401
+    assert refusal_of(raised.value, site).source.startswith("import nothing_like_it")
 
 
 def test_private_names_and_our_own_frames_are_left_out() -> None:

@@ -17,7 +17,7 @@ ORDERS: list[ZygoteOrder] = [
     forking.AskForked(WORKER),
     forking.End(WORKER),
     forking.ExitedSeen(WORKER),
-    forking.Farewell(),
+    forking.Leave(),
 ]
 REPORTS: list[ZygoteReport] = [
     forking.Ready(1, 4711, (WORKER,), ("numpy",)),

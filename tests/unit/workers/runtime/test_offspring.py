@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.workers.runtime.offspring import Place
+from changeover.workers.runtime.offspring import LocalAddress
 
 FORK = """
 import json, os, socket, sys
@@ -73,13 +73,15 @@ def test_a_child_lets_go_of_what_is_the_workers_and_keeps_what_is_the_applicatio
 @pytest.mark.parametrize(
     ("listening", "accepted", "covers"),
     [
-        (Place(2, "127.0.0.1", 80), Place(2, "127.0.0.1", 80), True),
-        (Place(2, "0.0.0.0", 80), Place(2, "10.0.0.7", 80), True),
-        (Place(10, "::", 80), Place(10, "::ffff:10.0.0.7", 80), True),
-        (Place(2, "127.0.0.1", 80), Place(2, "10.0.0.7", 80), False),
-        (Place(2, "0.0.0.0", 80), Place(2, "10.0.0.7", 81), False),
-        (Place(2, "0.0.0.0", 80), Place(10, "::1", 80), False),
+        (LocalAddress(2, "127.0.0.1", 80), LocalAddress(2, "127.0.0.1", 80), True),
+        (LocalAddress(2, "0.0.0.0", 80), LocalAddress(2, "10.0.0.7", 80), True),
+        (LocalAddress(10, "::", 80), LocalAddress(10, "::ffff:10.0.0.7", 80), True),
+        (LocalAddress(2, "127.0.0.1", 80), LocalAddress(2, "10.0.0.7", 80), False),
+        (LocalAddress(2, "0.0.0.0", 80), LocalAddress(2, "10.0.0.7", 81), False),
+        (LocalAddress(2, "0.0.0.0", 80), LocalAddress(10, "::1", 80), False),
     ],
 )
-def test_a_connection_belongs_to_the_place_at_which_it_came_in(listening: Place, accepted: Place, covers: bool) -> None:
+def test_a_connection_belongs_to_the_address_at_which_it_came_in(
+    listening: LocalAddress, accepted: LocalAddress, covers: bool
+) -> None:
     assert listening.covers(accepted) is covers

@@ -316,9 +316,10 @@ async def test_an_endless_stream_that_does_not_listen_is_stopped_by_an_os_error(
 
 
 async def test_an_answer_to_a_client_that_has_left_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
-    go = asyncio.Event()
+    begun, go = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
         await go.wait()
         await send(START)
         await send(END)
@@ -326,7 +327,7 @@ async def test_an_answer_to_a_client_that_has_left_is_quiet(caplog: pytest.LogCa
     exchange = MemoryExchange()
     serving = served(app)
     serving.dispatcher.dispatch(exchange)
-    await asyncio.sleep(0)
+    await until(begun.is_set)
     exchange.hang_up()
     go.set()
     with caplog.at_level(logging.DEBUG):
@@ -339,14 +340,15 @@ async def test_after_the_response_receive_says_disconnect() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         listener = asyncio.create_task(listen(receive))
-        await asyncio.sleep(0)
+        await until(lambda: heard)
         await send(START)
         await send(END)
         await listener
         heard.append(await receive())
 
     async def listen(receive: Receive) -> None:
-        heard.extend([await receive(), await receive()])
+        heard.append(await receive())
+        heard.append(await receive())
 
     await served(app).get()
     assert [message["type"] for message in heard] == ["http.request", "http.disconnect", "http.disconnect"]
@@ -454,9 +456,10 @@ async def test_an_around_handler_catches_what_the_application_raised() -> None:
 
 @every_way
 async def test_a_lease_that_is_ended_ends_the_application(way: Way) -> None:
-    cancelled = asyncio.Event()
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -465,8 +468,7 @@ async def test_a_lease_that_is_ended_ends_the_application(way: Way) -> None:
     serving = served(app, way)
     exchange = MemoryExchange()
     serving.dispatcher.dispatch(exchange)
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await until(begun.is_set)
     serving.units.live_leases()[0].end("too many resident copies")
     await until(lambda: not serving.units.leases)
     assert cancelled.is_set()

@@ -125,9 +125,15 @@ def test_the_request_itself_is_counted_once(run: Story) -> None:
 def test_a_cancelled_task_lets_go_also_before_its_first_step(run: Story) -> None:
     async def story() -> None:
         async def work() -> None:
-            asyncio.create_task(asyncio.sleep(60)).cancel()
-            late = asyncio.create_task(asyncio.sleep(60))
-            await asyncio.sleep(0)
+            begun = asyncio.Event()
+
+            async def linger() -> None:
+                begun.set()
+                await asyncio.Event().wait()
+
+            asyncio.create_task(linger()).cancel()
+            late = asyncio.create_task(linger())
+            await begun.wait()
             late.cancel()
 
         served = serving(work)

@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
+from changeover.workers.serving.late import HookTimeout
 from changeover.workers.serving.lifespan import LifespanFailed
 from tests.waits import until
 
@@ -58,9 +59,12 @@ async def test_a_startup_that_hangs_is_cancelled_at_its_deadline() -> None:
             cancelled.set()
         yield
 
-    with pytest.raises(LifespanFailed, match=r"longer than 0\.01 s"):
+    with pytest.raises(LifespanFailed, match=r"longer than 0\.01 s") as failed:
         await starlette(lifespan).start(0.01)
     assert cancelled.is_set()
+    late = failed.value.__cause__
+    assert isinstance(late, HookTimeout)
+    assert "await asyncio.Event().wait()" in [frame.line for frame in late.stack]
 
 
 async def test_a_startup_that_is_given_up_is_cancelled() -> None:

@@ -165,6 +165,9 @@ async def test_a_service_that_is_not_ready_answers_503_with_retry_after() -> Non
         def ready(self) -> None:
             raise NotReady(retry_after=5)
 
+        async def __call__(self, request: Request, call: CallContext) -> Response:
+            return Response(b"served all the same")
+
     answer = await Served(Pipeline("shop", (), Busy())).get()
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
@@ -290,14 +293,17 @@ async def test_a_client_that_leaves_while_its_body_is_read_is_no_error(caplog: p
 
 
 async def test_a_lease_that_is_ended_answers_503() -> None:
+    begun = asyncio.Event()
+
     async def slow(request: Request, call: CallContext) -> Response:
+        begun.set()
         await asyncio.Event().wait()
         raise AssertionError
 
     served = Served(Pipeline("shop", (), slow))
     exchange = MemoryExchange()
     served.dispatcher.dispatch(exchange)
-    await asyncio.sleep(0)
+    await until(begun.is_set)
     (lease,) = served.units.live_leases()
     assert lease.end("too many resident copies")
     await until(lambda: not served.units.leases)

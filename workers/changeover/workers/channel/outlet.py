@@ -87,6 +87,11 @@ class Outlet:
         else:
             self._transport.writelines((head, body))
 
+    @property
+    def clogged(self) -> bool:
+        """Whether the client has not taken enough."""
+        return self._clogged
+
     def clog(self) -> None:
         """The client does not take what is written."""
         self._clogged = True

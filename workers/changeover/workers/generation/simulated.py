@@ -69,6 +69,9 @@ class Exchange:
     def write(self, data: bytes) -> None:
         self.body += data
 
+    def backed_up(self) -> bool:
+        return False
+
     async def drain(self) -> None:
         await asyncio.sleep(0)
 

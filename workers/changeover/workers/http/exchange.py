@@ -228,6 +228,12 @@ class WireExchange:
         elif not self._corked:
             self._hold_back()
 
+    def backed_up(self) -> bool:
+        """Whether the client has not taken enough of what was written. Sends first what is held back and much."""
+        if self._size >= HELD_BACK and self._pending:
+            self._flush(b"")
+        return self._wire.outlet.clogged
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._size >= HELD_BACK and self._pending:

@@ -8,14 +8,13 @@ worker: SystemExit and KeyboardInterrupt are failures of the plugin like any oth
 import asyncio
 import contextvars
 import inspect
-import traceback
 from collections.abc import Awaitable, Callable
-from types import FrameType
 from typing import Any, TypeVar, cast
 
-from changeover.workers.plugins.refused import HookTimeout, Refused, Site, refusal_of
+from changeover.workers.plugins.refused import Refused, Site, refusal_of
 from changeover.workers.plugins.thread import LoaderThread, Outcome, ThreadHung
 from changeover.workers.serving.attribution import UnitWork, current_work
+from changeover.workers.serving.late import HookTimeout, waiting_at
 from changeover.workers.serving.lease import current_lease
 
 T = TypeVar("T")
@@ -109,7 +108,7 @@ class Hooks:
             raise
         if task.done():
             return task.result()
-        late = HookTimeout(deadline, _waiting_at(task))
+        late = HookTimeout(deadline, waiting_at(task))
         await _cancelled(task)
         raise Refused(refusal_of(late, site))
 
@@ -157,15 +156,3 @@ def _context(work: UnitWork | None) -> contextvars.Context:
     context.run(current_lease.set, None)
     context.run(current_work.set, work)
     return context
-
-
-def _waiting_at(task: "asyncio.Task[Any]") -> traceback.StackSummary:
-    """Where a task's coroutines wait, the outermost first."""
-    frames: list[FrameType] = []
-    coroutine: Any = task.get_coro()
-    while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is not None:
-            frames.append(frame)
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)

@@ -8,17 +8,14 @@ from typing import Any
 
 import msgspec
 
-from changeover.workers.plugins.api import AsgiService, Plugin
+from changeover.workers.plugins.api import AsgiService, Plugin, WsgiService
 from changeover.workers.plugins.manifest import Direction, Entry, Manifest, ServiceInterface
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
-from changeover.workers.serving.application import asgi3
-from changeover.workers.serving.asgi import Application, AsgiCallable
+from changeover.workers.protocol.snapshot import Interface
+from changeover.workers.serving.application import Found, Instance, instance_of, recognised
 from changeover.workers.serving.contract import Service
-from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, ServiceFunction, check, kind_of
-
-Offered = Service | ServiceFunction | Application
-"""What a service of a plugin is in a pipeline."""
+from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, check, kind_of
 
 _KINDS = {
     Direction.INBOUND: HandlerKind.INBOUND,
@@ -106,14 +103,15 @@ class Linker:
             if marked is not None and marked is not kind:
                 fact = f"handler {name!r} is {kind.value} in the manifest and marked @{marked.value} in the code"
                 raise ContractBroken(fact)
-            found[name] = Handler(f"{self._manifest.id}:{name}", kind, _checked(kind, call, f"handler {name!r}"))
+            checked = _checked(kind, call, f"handler {name!r}")
+            found[name] = Handler(f"{self._manifest.id}:{name}", kind, checked, declared.phase.value)
         return found
 
-    def service(self, name: str, instance: Plugin[Any] | None) -> Offered:
+    def service(self, name: str, instance: Plugin[Any] | None) -> Instance:
         """Make one service of the manifest.
 
         Raises:
-            ContractBroken: It is missing, or nothing that answers requests.
+            ContractBroken: It is missing, or nothing that answers requests: also a Service without a call of its own.
         """
         declared = self._manifest.services.get(name)
         if declared is None:
@@ -121,12 +119,15 @@ class Linker:
             raise ContractBroken(f"service {name!r} is not in the manifest, which offers: {offered}")
         what = f"service {name!r}"
         value = self._found(self._manifest.entry(name, declared.entry), instance, what)
+        unit = f"{self._manifest.id}:{name}"
         if isinstance(value, AsgiService):
-            return Application(f"{self._manifest.id}:{name}", self._asgi(value), value.root_path)
-        if declared.interface is ServiceInterface.ASGI:
-            return Application(f"{self._manifest.id}:{name}", asgi3(value, what))
+            return instance_of(self._application(value.target, Interface.ASGI), unit, value.root_path)
+        if isinstance(value, WsgiService):
+            return instance_of(self._application(value.target, Interface.WSGI), unit, value.root_path, value.threads)
+        if declared.interface is not ServiceInterface.NATIVE:
+            return instance_of(recognised(value, what, Interface(declared.interface.value)), unit)
         if isinstance(value, type) and issubclass(value, Service):
-            return _made(value, instance)
+            return _made(value, instance, what)
         if isinstance(value, Service):
             return value
         return _checked(HandlerKind.SERVICE, value, what)
@@ -152,13 +153,13 @@ class Linker:
             fact = f"{what}: there is no module {module!r} in the plugin, and none is installed"
             raise ContractBroken(f"{fact}; name another in the manifest, or rename the file") from None
 
-    def _asgi(self, declared: AsgiService) -> AsgiCallable:
-        if not isinstance(declared.target, str):
-            return asgi3(declared.target, "asgi(...)")
-        module, _, attribute = declared.target.partition(":")
+    def _application(self, target: object, interface: Interface) -> Found:
+        if not isinstance(target, str):
+            return recognised(target, f"{interface.value}(...)", interface)
+        module, _, attribute = target.partition(":")
         if not module or not attribute:
-            raise ContractBroken(f"asgi({declared.target!r}): write it like `package.module:app`")
-        return asgi3(self._attribute(Entry(module, attribute)), declared.target)
+            raise ContractBroken(f"{interface.value}({target!r}): write it like `package.module:app`")
+        return recognised(self._attribute(Entry(module, attribute)), target, interface)
 
     def _found(self, entry: Entry, instance: Plugin[Any] | None, what: str) -> Any:
         if not entry.on_instance:
@@ -197,8 +198,11 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
     return call
 
 
-def _made(service: type[Service], instance: Plugin[Any] | None) -> Service:
+def _made(service: type[Service], instance: Plugin[Any] | None, what: str) -> Service:
     """A service whose constructor takes something is made with the plugin's instance."""
+    if service.__call__ is Service.__call__:
+        fact = f"{what}: {service.__qualname__} is a Service that does not say how it answers"
+        raise ContractBroken(f"{fact}; write `async def __call__(self, request, call)` in it, which returns a Response")
     if service.__init__ is object.__init__:
         return service()
     if instance is None:

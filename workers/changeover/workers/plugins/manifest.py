@@ -70,6 +70,7 @@ class ServiceInterface(enum.Enum):
 
     NATIVE = "native"
     ASGI = "asgi"
+    WSGI = "wsgi"
 
 
 class Handler(msgspec.Struct, frozen=True):
@@ -199,13 +200,16 @@ def read_script(text: str, file: str) -> Manifest | None:
     Raises:
         ManifestInvalid: The block is there and cannot be used.
     """
-    blocks = [match["content"] for match in _BLOCK.finditer(text.replace("\r\n", "\n")) if match["type"] == "script"]
+    text = text.replace("\r\n", "\n")
+    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
     if not blocks:
         return None
     if len(blocks) > 1:
         raise ManifestInvalid(file, [Mistake("$", f"{len(blocks)} `# /// script` blocks: one is allowed")])
-    lines = (line[2:] if line.startswith("# ") else line[1:] for line in blocks[0].splitlines(keepends=True))
-    metadata = _parse("".join(lines), file)
+    above = "\n" * text.count("\n", 0, blocks[0].start("content"))  # so that mistakes are told with the file's lines
+    commented = blocks[0]["content"].splitlines(keepends=True)
+    lines = (line[2:] if line.startswith("# ") else line[1:] for line in commented)
+    metadata = _parse(above + "".join(lines), file)
     tool = metadata.get("tool")
     if not isinstance(tool, dict) or "changeover" not in tool:
         return None

@@ -1,7 +1,9 @@
 """From an exception to a refusal that a person can act on."""
 
 import errno
+import importlib
 import socket
+import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,12 +18,16 @@ from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
+from changeover.workers.serving.late import HookTimeout
 from changeover.workers.serving.lifespan import LifespanFailed
 
 MAX_TRACEBACK = 32 * 1024
 """Most characters of a traceback that travel with a refusal; the end is kept."""
 
 _HERE = str(Path(__file__).parents[1])
+_MACHINERY = (_HERE, "<frozen importlib", importlib.__file__)
+_INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib"))
+"""Nobody who reads a refusal wrote what lies here, also where a virtual environment lies beside what he wrote."""
 _TRANSIENT = frozenset(
     {
         errno.EAGAIN,
@@ -90,20 +96,6 @@ class ContractBroken(ChangeoverError):
     def __init__(self, fact: str) -> None:
         self.fact = fact
         super().__init__(fact)
-
-
-class HookTimeout(ChangeoverError):
-    """An async hook did not return within its deadline, and was cancelled.
-
-    Attributes:
-        deadline: Seconds that were allowed.
-        stack: Where it was waiting.
-    """
-
-    def __init__(self, deadline: float, stack: traceback.StackSummary) -> None:
-        self.deadline = deadline
-        self.stack = stack
-        super().__init__(f"not done within {deadline:g} s")
 
 
 class ConfigRejected(ChangeoverError):
@@ -195,16 +187,20 @@ def _place(told: traceback.TracebackException, error: BaseException, origin: Ori
     """`file:line` and the line itself, innermost in the origin's own code."""
     if origin is None:
         return "", ""
-    if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(f"{origin.root}/"):
+    if isinstance(error, SyntaxError) and error.filename and _is_own(error.filename, origin):
         return f"{_relative(error.filename, origin)}:{error.lineno}", (error.text or "").strip()
     stacks = [*_stacks(told)]
-    if isinstance(error, ThreadHung | HookTimeout):
-        stacks.insert(0, error.stack)
+    if (late := _where_it_was(error)) is not None:
+        stacks.insert(0, late)
     for stack in stacks:
         for frame in reversed(stack):
-            if frame.filename.startswith(f"{origin.root}/"):
+            if _is_own(frame.filename, origin):
                 return f"{_relative(frame.filename, origin)}:{frame.lineno}", (frame.line or "").strip()
     return "", ""
+
+
+def _is_own(filename: str, origin: Origin) -> bool:
+    return filename.startswith(f"{origin.root}/") and not filename.startswith((*_MACHINERY, *_INSTALLED))
 
 
 def _stacks(told: traceback.TracebackException) -> Iterator[traceback.StackSummary]:
@@ -231,17 +227,24 @@ def _trim(told: traceback.TracebackException, origin: Origin | None) -> None:
 
 def _known(stack: Iterable[traceback.FrameSummary], origin: Origin | None) -> Iterator[traceback.FrameSummary]:
     for frame in stack:
-        if frame.filename.startswith((_HERE, "<frozen importlib")):
+        if frame.filename.startswith(_MACHINERY):
             continue
         name = _relative(frame.filename, origin) if origin else frame.filename
         yield traceback.FrameSummary(name, frame.lineno, frame.name, line=frame.line, lookup_line=False)
 
 
 def _stack_text(error: BaseException, origin: Origin | None) -> str:
-    if not isinstance(error, ThreadHung | HookTimeout):
+    late = _where_it_was(error)
+    if late is None:
         return ""
-    known = traceback.StackSummary.from_list(list(_known(error.stack, origin)))
+    known = traceback.StackSummary.from_list(list(_known(late, origin)))
     return "Where it was (most recent call last):\n" + "".join(known.format())
+
+
+def _where_it_was(error: BaseException) -> traceback.StackSummary | None:
+    """Where code was that missed its deadline; None of every other error."""
+    late = error.__cause__ if isinstance(error, LifespanFailed) else error
+    return late.stack if isinstance(late, ThreadHung | HookTimeout) else None
 
 
 def _relative(filename: str | None, origin: Origin) -> str:

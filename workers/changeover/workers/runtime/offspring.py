@@ -21,14 +21,14 @@ DESCRIPTORS = "/proc/self/fd"
 EVERY_HOST = ("0.0.0.0", "::")
 
 
-class Place(msgspec.Struct, frozen=True):
+class LocalAddress(msgspec.Struct, frozen=True):
     """Where a TCP socket listens, or where a connection was accepted."""
 
     family: int
     host: str
     port: int
 
-    def covers(self, other: "Place") -> bool:
+    def covers(self, other: "LocalAddress") -> bool:
         """Whether a connection that was accepted at `other` came in here."""
         return (self.family, self.port) == (other.family, other.port) and self.host in (other.host, *EVERY_HOST)
 
@@ -44,7 +44,7 @@ class Offspring:
     def __init__(self, listeners: Iterable[Listener], runtime: str) -> None:
         self._runtime = f"{runtime}/"
         self._paths: set[str] = set()
-        self._places: set[Place] = set()
+        self._addresses: set[LocalAddress] = set()
         for listener in listeners:
             with _borrowed(listener.fd) as sock:
                 self.note(sock)
@@ -54,7 +54,7 @@ class Offspring:
         if sock.family == socket.AF_UNIX:
             self._paths.add(sock.getsockname())
         else:
-            self._places.add(_place(sock))
+            self._addresses.add(_local_address(sock))
 
     def install(self) -> None:
         """Have every child that is forked from now on let go of what is ours."""
@@ -83,8 +83,8 @@ class Offspring:
             return any(name in self._paths or name.startswith(self._runtime) for name in _names(sock))
         if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
             return False
-        place = _place(sock)
-        return any(listening.covers(place) for listening in self._places)
+        accepted = _local_address(sock)
+        return any(listening.covers(accepted) for listening in self._addresses)
 
 
 @contextmanager
@@ -101,9 +101,9 @@ def _borrowed(fd: int) -> Iterator[socket.socket]:
         sock.detach()
 
 
-def _place(sock: socket.socket) -> Place:
+def _local_address(sock: socket.socket) -> LocalAddress:
     host, port = sock.getsockname()[:2]
-    return Place(sock.family, host, port)
+    return LocalAddress(sock.family, host, port)
 
 
 def _names(sock: socket.socket) -> Iterator[str]:

@@ -7,17 +7,20 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from changeover.workers.generation import inspection
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.participant import effects, events
 from changeover.workers.participant.effects import Effect
 from changeover.workers.participant.events import Event, Timer
 from changeover.workers.participant.machine import Machine
+from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.identity import WorkerId
-from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
+from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.runtime.vitals import lease_views
+from changeover.workers.serving.counters import Counters
 
 AFTERMATH = 0.005
 """Seconds after an activation in which hooks and drains wait: other workers need the processor to follow."""
@@ -55,7 +58,7 @@ class Surroundings(Protocol):
 
 
 class Shell:
-    """Feeds one machine, in order, and performs its effects in the order given.
+    """Feeds one machine and performs its effects.
 
     Args:
         loop: The worker's loop.
@@ -64,6 +67,7 @@ class Shell:
         switch: Its pointer is moved here and by dispatches.
         workshop: Makes and unmakes generations.
         around: The worker around the shell.
+        counters: What requests are counted by.
     """
 
     def __init__(
@@ -74,20 +78,20 @@ class Shell:
         switch: Switch,
         workshop: Workshop,
         around: Surroundings,
+        counters: Counters,
     ) -> None:
         self._loop = loop
         self._worker = worker
-        self._machine = machine
         self._switch = switch
         self._workshop = workshop
         self._around = around
-        self._events: deque[Event] = deque()
+        self._counters = counters
         self._moves: deque[tuple[Generation, Generation]] = deque()
-        self._feeding = self._closed = False
+        self._closed = False
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._builds: dict[int, asyncio.Task[None]] = {}
         self._work: set[asyncio.Task[None]] = set()
-        self._perform: dict[type[Effect], Callable[..., None]] = {
+        perform: dict[type[Effect], Callable[..., None]] = {
             effects.Send: self._send,
             effects.Build: self._start_build,
             effects.Discard: self._discard,
@@ -100,26 +104,17 @@ class Shell:
             effects.HandOver: lambda effect: around.hand_over(effect.successors),
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
+            effects.AnswerPipelines: self._answer_pipelines,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
         }
+        self._feeder = Feeder(machine, perform, loop.time, self._note_moves)
 
     def feed(self, event: Event) -> None:
         """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
-        if self._closed:
-            return
-        self._events.append(event)
-        if self._feeding:
-            return
-        self._feeding = True
-        try:
-            while self._events:
-                for effect in self._machine.handle(self._events.popleft(), self._loop.time()):
-                    self._perform[type(effect)](effect)
-        finally:
-            self._feeding = False
-            self._note_moves()
+        if not self._closed:
+            self._feeder.feed(event)
 
     def switched(self, old: Generation, new: Generation) -> None:
         """The pointer moved, whoever moved it. Runs no user code.
@@ -206,6 +201,11 @@ class Shell:
 
     def _answer_leases(self, effect: effects.AnswerLeases) -> None:
         self._around.send(TellLeases(effect.stamp, self._worker, effect.ticket, lease_views(self._workshop.leases())))
+
+    def _answer_pipelines(self, effect: effects.AnswerPipelines) -> None:
+        current, counts = self._switch.current, self._counters.counts()
+        found = inspection.pipelines(current)
+        self._around.send(TellPipelines(effect.stamp, self._worker, effect.ticket, current.epoch, found, counts))
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._forget(effect.timer)

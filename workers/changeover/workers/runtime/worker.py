@@ -23,12 +23,14 @@ from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
+from changeover.workers.protocol.snapshot import UnitKey, UnitKind
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, State, most_connections
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
+from changeover.workers.runtime.observatory import Observatory
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
@@ -36,6 +38,7 @@ from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
 from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 
 logger = logging.getLogger("changeover.worker")
 
@@ -83,15 +86,22 @@ class Worker:
         settings, deadlines = birth.settings, birth.settings.deadlines
         attribution.install(loop)
         self._counts = Counts(settings.belongings.counts)
+        self._observatory = Observatory(loop, lambda event: self._shell.feed(event))
         self._switch = Switch(SharedCell(settings.belongings.cell, birth.part), self._on_switched, self._on_stranded)
         self._workshop = Workshop(
             Path(settings.store),
             hook_deadline=deadlines.hook,
-            on_drained=lambda units: self._shell.feed(events.UnitsDrained(units)),
+            on_drained=self._on_drained,
             on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
             aftermath=AFTERMATH,
+            counters=self._observatory.counters,
         )
-        self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
+        self._dispatcher = LiveDispatcher(
+            self._switch,
+            worker=birth.worker.slot,
+            epoch_header=settings.epoch_header,
+            counters=self._observatory.counters,
+        )
         self._connections = Connections(
             HttpInitializer(self._dispatcher, settings.limits),
             settings.limits,
@@ -109,7 +119,8 @@ class Worker:
         )
         identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term, birth.rolled, birth.part)
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
-        self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
+        counters = self._observatory.counters
+        self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self, counters)
         self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
         grace = deadlines.graceful
         self._farewells = Farewells(
@@ -209,12 +220,20 @@ class Worker:
         if self._beat is None:
             self._shell.feed(events.LinkUp())
             self._beat_again()
+            self._observatory.begin()
 
     def _on_message(self, message: SupervisorMessage) -> None:
         self._shell.feed(events.Received(message))
 
     def _on_switched(self, old: Generation, new: Generation) -> None:
         self._shell.switched(old, new)
+
+    def _on_drained(self, units: tuple[UnitKey, ...]) -> None:
+        for key in units:
+            if key.ref.kind is UnitKind.PIPELINE:
+                event = PipelineEvent(PipelineEventKind.DRAINED, key.ref.name, "", f"of epoch {key.since}")
+                self._observatory.note(event)
+        self._shell.feed(events.UnitsDrained(units))
 
     def _on_stranded(self, epoch: int) -> None:
         self._stranded = True
@@ -233,7 +252,7 @@ class Worker:
             events.BeatDue(
                 leases,
                 len(self._connections),
-                self._dispatcher.requests,
+                self._observatory.counters.requests,
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,
@@ -261,6 +280,7 @@ class Worker:
         if self._beat is not None:
             self._beat.cancel()
         self._farewells.close()
+        self._observatory.close()
         await self._shell.close()
         await self._end_units(0.0 if hurried else until - self._loop.time())
         if self._readying is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application, Message
+from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import LeaseKind, current_lease
@@ -106,12 +107,12 @@ class AsgiCall:
         try:
             await application.call(application.scope(self._request, self._call), self.receive, self.send)
             if self._phase is not _DONE:
-                self._miss()
+                await self._miss()
         except BaseException as error:
             if failure.is_ending(error):
                 self._cancelled()
                 raise
-            self._fail(error)
+            await self._fail(error)
         finally:
             self._settle()
 
@@ -146,9 +147,13 @@ class AsgiCall:
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
-            self._phase = _STARTED
+            self._started(status)
         else:
             raise UnexpectedMessage(kind, phase)
+
+    def _started(self, status: int) -> None:
+        self._phase = _STARTED
+        self._call.lease.units.counters.responses[status // 100] += 1
 
     async def _next_piece(self) -> Message:
         body = self._request.held_body
@@ -175,7 +180,7 @@ class AsgiCall:
             raise Disconnected("the client is gone")
         if body:
             exchange.write(body)
-            await exchange.drain()
+            await drained(exchange, self._call)
 
     def _send_last(self, body: bytes) -> None:
         self._phase = _DONE
@@ -184,18 +189,18 @@ class AsgiCall:
         self._exchange.end()
         self._call.lease.kind = _TASK
 
-    def _miss(self) -> None:
+    async def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
         if self._exchange.connected:
-            self._fail(ResponseMissing(self._application.name, self._phase))
+            await self._fail(ResponseMissing(self._application.name, self._phase))
         else:
             self._phase = _DONE
             self._exchange.abort()
 
-    def _fail(self, error: BaseException) -> None:
+    async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(failure.answer_to(error, self._request, self._call))
+            self._reply(await failure.shown(error, self._request, self._call, self._outbound))
             return
         failure.report(error, self._request, self._call)
         if phase is _STARTED:
@@ -209,7 +214,7 @@ class AsgiCall:
             self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
-        Reply(self._exchange, self._stamp, self._call.lease).send_problem(response)
+        Reply(self._exchange, self._stamp, self._call).send_problem(response)
 
     def _settle(self) -> None:
         self._call.lease.release()

@@ -67,6 +67,9 @@ class Exchange(Protocol):
     def write(self, data: bytes) -> None:
         """Send a piece of the body; never blocks. After a disconnect it does nothing."""
 
+    def backed_up(self) -> bool:
+        """Whether `drain` would wait. Sends first what is held back, where that is much."""
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written (backpressure)."""
 

@@ -65,11 +65,13 @@ class Handler:
         name: `<plugin id>:<handler name>`.
         kind: INBOUND, OUTBOUND or AROUND.
         call: The function or bound method.
+        phase: Where in a pipeline it belongs, as it declares; empty where nothing is declared.
     """
 
     name: str
     kind: HandlerKind
     call: Callable[..., Any]
+    phase: str = ""
 
 
 def inbound(function: F) -> F:

@@ -4,9 +4,10 @@ import asyncio
 import enum
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.serving.late import HookTimeout, waiting_at
 
 log = logging.getLogger("changeover.lifespan")
 
@@ -124,9 +125,7 @@ class Lifespan:
         self._stop.set()
         await asyncio.wait((self._task,), timeout=deadline)
         if not self._task.done():
-            await self._end()
-            reason = f"it took longer than {deadline:g} s; allow it more time or make its shutdown shorter"
-            raise LifespanFailed(self._name, LifespanPhase.SHUTDOWN, reason)
+            await self._end_late(self._task, LifespanPhase.SHUTDOWN, deadline)
         error = _error_of(self._task)
         message = self._stopped.result() if self._stopped.done() else None
         if message is not None or error is not None:
@@ -138,9 +137,7 @@ class Lifespan:
         if started.done() and started.result() is None:
             return
         if not started.done() and not task.done():
-            await self._end()
-            reason = f"it took longer than {deadline:g} s; allow it more time or make its startup shorter"
-            raise LifespanFailed(self._name, LifespanPhase.STARTUP, reason)
+            await self._end_late(task, LifespanPhase.STARTUP, deadline)
         await asyncio.wait((task,), timeout=_ENDING)
         await self._end()
         error = _error_of(task)
@@ -151,6 +148,12 @@ class Lifespan:
         words = started.result() if started.done() else None
         words = words or (repr(error) if error else "it returned before lifespan.startup.complete")
         raise LifespanFailed(self._name, LifespanPhase.STARTUP, words) from error
+
+    async def _end_late(self, task: asyncio.Task[None], phase: LifespanPhase, deadline: float) -> NoReturn:
+        late = HookTimeout(deadline, waiting_at(task))
+        await self._end()
+        reason = f"it took longer than {deadline:g} s; allow it more time or make its {phase.value} shorter"
+        raise LifespanFailed(self._name, phase, reason) from late
 
     async def _end(self) -> None:
         self._state = _State.ENDED

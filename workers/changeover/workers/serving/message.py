@@ -183,6 +183,12 @@ class Request:
         """
         return None if self._receive is None else await self._receive()
 
+    def watch_body(self, see: Callable[[bytes], None]) -> None:
+        """Have `see` called with each piece of the body before whoever reads it; what it raises, they get."""
+        inner = self._receive
+        if inner is not None:
+            self._receive = _watched(inner, see)
+
     @property
     def held_body(self) -> bytes | None:
         """The whole body when `body` or `json` has read it, else None."""
@@ -249,6 +255,18 @@ def arrived(
     request._receive = receive
     request._body = None
     return request
+
+
+def _watched(
+    receive: Callable[[], Awaitable[bytes | None]], see: Callable[[bytes], None]
+) -> Callable[[], Awaitable[bytes | None]]:
+    async def watched() -> bytes | None:
+        piece = await receive()
+        if piece:
+            see(piece)
+        return piece
+
+    return watched
 
 
 def _refused(limit: int) -> Callable[[], Awaitable[bytes | None]]:

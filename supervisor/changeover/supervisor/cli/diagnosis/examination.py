@@ -31,7 +31,7 @@ async def examination(settings: Settings, plan: Plan, folder: Path, display: Dis
 
     Raises:
         ServerFailed: The server did not start.
-        Unfit: What was to be asked for is not answered.
+        NothingToExamine: What was to be asked for is not answered.
         SupervisorError: The server did not stay what it was.
     """
     plugins = folder / "plugins"

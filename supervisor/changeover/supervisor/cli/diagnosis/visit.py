@@ -35,7 +35,7 @@ TRACEBACK = 8
 ERROR = 500
 
 
-class Unfit(SupervisorError):
+class NothingToExamine(SupervisorError):
     """There is nothing to examine: the path that was to be asked for is not answered."""
 
 
@@ -85,7 +85,7 @@ class Visit:
             alone: What came of importing the application by itself.
 
         Raises:
-            Unfit: The path is answered with an error of the server, or not at all.
+            NothingToExamine: The path is answered with an error of the server, or not at all.
             Disturbed: A worker ended, or does not answer.
             SupervisorError: The server ended, or fell silent.
         """
@@ -112,9 +112,11 @@ class Visit:
         try:
             answer = await self._observer.ask(path)
         except (OSError, asyncio.IncompleteReadError, NoResponse) as error:
-            raise Unfit(f"GET {path} is not answered ({error!r}): name a path that is, with --path") from error
+            raise NothingToExamine(
+                f"GET {path} is not answered ({error!r}): name a path that is, with --path"
+            ) from error
         if answer.status >= ERROR:
-            raise Unfit(f"GET {path} is answered with {answer.line}: name a path that works, with --path")
+            raise NothingToExamine(f"GET {path} is answered with {answer.line}: name a path that works, with --path")
         if _closes(answer):
             self._keeping = 0
         return answer.status

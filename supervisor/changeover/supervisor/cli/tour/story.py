@@ -14,9 +14,10 @@ from changeover.supervisor.cli.progress import Progress
 from changeover.supervisor.cli.tour.load import Load
 from changeover.supervisor.cli.tour.result import Finding, Result, Window
 from changeover.supervisor.cli.tour.versions import install
-from changeover.supervisor.core import records
 from changeover.supervisor.core.outcome import Committed, Outcome
-from changeover.supervisor.core.record import Record
+from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused, RollNeeded
 from changeover.supervisor.telemetry.stream import Told
 
 WORKERS = 4
@@ -27,13 +28,7 @@ OUTCOME = 30.0
 TRACEBACK = 8
 
 Say = Callable[[str], None]
-Ended = (
-    records.CutoverCompleted
-    | records.CutoverAborted
-    | records.RequestRefused
-    | records.NothingChanged
-    | records.RollNeeded
-)
+Ended = CutoverCompleted | CutoverAborted | RequestRefused | NothingChanged | RollNeeded
 _decoder: msgspec.json.Decoder[Ended] = msgspec.json.Decoder(Ended)
 ENDINGS = frozenset(record.__name__ for record in Ended.__args__)
 
@@ -63,9 +58,9 @@ class Tour:
     async def tell(self) -> None:
         """Swap, be refused, roll back."""
         await self._serve_for_a_while("1.0.0")
-        await self._hang_up("2.0.0", records.CutoverCompleted)
+        await self._hang_up("2.0.0", CutoverCompleted)
         await self._serve_for_a_while("2.0.0")
-        await self._hang_up("3.0.0", records.CutoverAborted)
+        await self._hang_up("3.0.0", CutoverAborted)
         await self._serve_for_a_while("2.0.0")
         await self._roll_back()
         await self._serve_for_a_while("1.0.0")
@@ -122,10 +117,10 @@ class Tour:
     def _close_window(self, title: str, began: float, ending: Ended | None, ended: float | None = None) -> None:
         ended = time.monotonic() if ended is None else ended
         match ending:
-            case records.CutoverCompleted(prepare=prepare, commit=commit, epoch=epoch, workers=workers):
+            case CutoverCompleted(prepare=prepare, commit=commit, epoch=epoch, workers=workers):
                 self._windows.append(Window(title, began, ended, prepare, commit))
                 self._say(f"done  epoch {epoch} serves in all {workers} workers")
-            case records.CutoverAborted(refusals=refusals, serving=serving):
+            case CutoverAborted(refusals=refusals, serving=serving):
                 self._windows.append(Window(title, began, ended))
                 self._say(f"refused: nothing changed, epoch {serving} serves on")
                 for refusal in refusals[:1]:

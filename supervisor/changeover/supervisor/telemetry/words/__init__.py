@@ -1,0 +1,1 @@
+"""Words for records, in modules of the same names as those of the records."""
