@@ -40,6 +40,7 @@ from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.lease import LeaseKind, UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import ApplicationRouter, Target
+from changeover.workers.serving.session import Upgrade
 
 MOST = 0.10
 CLIENTS = 32
@@ -100,6 +101,9 @@ class Direct:
     def dispatch(self, exchange: Exchange) -> bool:
         asyncio.get_running_loop().create_task(self.answer(exchange))
         return True
+
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        return self.dispatch(upgrade)
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one exchange."""

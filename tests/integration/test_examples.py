@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import websockets
 
 from changeover.server import Committed, Milestone, Refused, Server
 
@@ -246,3 +247,19 @@ def test_every_example_passes_the_type_checker(take: Take, name: str) -> None:
     cache = str(ROOT / ".mypy_cache")
     for file in sorted(example.folder.rglob("*.py")):
         example.python("-m", "mypy", "--strict", "--cache-dir", cache, str(file.relative_to(example.folder)))
+
+
+async def test_10_websocket(take: Take) -> None:
+    example = take("10-websocket")
+    async with Server(plugins=example.folder / "plugins") as server:
+        url = f"ws://{server.addresses[0]}"
+        async with websockets.connect(f"{url}/echo") as echo, websockets.connect(f"{url}/tally") as tally:
+
+            async def said(client: websockets.ClientConnection, message: str) -> str | bytes:
+                await client.send(message)
+                return await asyncio.wait_for(client.recv(), 10)
+
+            assert (await said(echo, "hello"), await said(tally, "a")) == ("1: hello", "1: 1 message")
+            example.edit("plugins/rooms.py", "VERSION = 1", "VERSION = 2")
+            assert isinstance(await server.reload(), Committed)
+            assert (await said(echo, "hello"), await said(tally, "b")) == ("1: hello", "2: 2 messages")

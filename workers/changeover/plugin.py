@@ -24,9 +24,11 @@ from changeover.workers.serving.contract import (
 )
 from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.extensions import Extension
-from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
+from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service, websocket
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.observation import Observer, PipelineEvent, PipelineEventKind
+from changeover.workers.serving.session import WebSocketClosed
+from changeover.workers.serving.websocket import MessageHandler, WebSocket, WebSocketMisused
 
 __all__ = [
     "AsgiService",
@@ -39,6 +41,7 @@ __all__ = [
     "HandshakeOutcome",
     "Headers",
     "LoadContext",
+    "MessageHandler",
     "NotAHandler",
     "NotReady",
     "Observer",
@@ -51,11 +54,15 @@ __all__ = [
     "ResourceUnusable",
     "Response",
     "Service",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketMisused",
     "WsgiService",
     "around",
     "asgi",
     "inbound",
     "outbound",
     "service",
+    "websocket",
     "wsgi",
 ]

@@ -24,7 +24,10 @@ BEGIN = "<!-- settings: begin -->"
 END = "<!-- settings: end -->"
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
-_NOT_BYTES = ("fields",)
+_NOT_BYTES = (
+    "fields",
+    "messages",
+)
 
 
 def document(page: str) -> str:

@@ -83,8 +83,12 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
     yield "$.watch.rescan", settings.watch.rescan >= 0.1, "must be at least 100ms"
     phases = ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout")
-    for key in (*phases, "held", "half_closed", "linger"):
+    for key in (*phases, "held", "half_closed", "linger", "close_timeout"):
         yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
+    for key in ("ping_interval", "ping_timeout"):
+        yield f"$.limits.{key}", getattr(limits, key) >= 0, "must be 0 (never) or more"
+    for key in ("message", "messages"):
+        yield f"$.limits.{key}", getattr(limits, key) >= 1, "must be at least 1"
     serves = settings.app is not None or bool(settings.plugins.dir)
     yield "$", serves, NOTHING_TO_SERVE
     if settings.app:

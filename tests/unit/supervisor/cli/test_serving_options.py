@@ -38,3 +38,12 @@ def test_an_interpreter_is_looked_for_from_where_it_was_named(tmp_path: Path) ->
     elsewhere.mkdir()
     assert printed(elsewhere, f"--config={config}")["python"] == str(tmp_path / "venv")
     assert printed(elsewhere, f"--config={config}", "--python=other")["python"] == str(elsewhere / "other")
+
+
+def test_websockets_are_bounded_by_the_flags_of_uvicorn(tmp_path: Path) -> None:
+    typed = (
+        "--ws-max-size=1000 --ws-max-queue=8 --ws-ping-interval=0 --ws-ping-timeout=5s --ws-per-message-deflate=false"
+    )
+    limits = printed(tmp_path, *typed.split(), "shop:app")["limits"]
+    names = ("message", "messages", "ping_interval", "ping_timeout", "deflate")
+    assert [limits[name] for name in names] == [1000, 8, 0, 5, False]

@@ -12,6 +12,7 @@ from changeover.workers.serving.application import ApplicationNotLoaded
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import HandlerKind
+from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
 
 Load = Callable[[dict[str, str]], PluginModules]
@@ -37,6 +38,19 @@ class Made(Alone):
 
 class Silent(Service):
     def ready(self): ...
+
+class Deaf(MessageHandler):
+    pass
+
+class Live(MessageHandler):
+    async def on_message(self, message): ...
+
+class OwnLive(Live):
+    def __init__(self, plugin):
+        self.plugin = plugin
+
+@websocket
+async def chat(socket, call): ...
 
 instance = Alone()
 
@@ -106,6 +120,11 @@ def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> Non
         ('entry = "pricing:missing"', ContractBroken, "service 's': pricing has no 'missing'"),
         ('entry = "pricing:nowhere"', ContractBroken, "write it like `package.module:app`"),
         (
+            'entry = "pricing:Deaf"',
+            ContractBroken,
+            r"service 's': Deaf is a MessageHandler that takes no .*; write `async def on_message\(self, message\)`",
+        ),
+        (
             'entry = "pricing:Silent"',
             ContractBroken,
             r"service 's': Silent is a Service that does not .*; write `async def __call__\(self, request, call\)`",
@@ -130,6 +149,26 @@ def test_a_module_that_is_nowhere_is_told_with_what_names_it(load: Load) -> None
         linker(load, 'services = { s = { entry = "prices.core:quote" } }')
     with pytest.raises(ModuleNotFoundError, match="No module named 'nothing_like_it'"):
         linker(load, 'services = { s = { entry = "pricing:quote" } }', "import nothing_like_it")
+
+
+def test_what_speaks_over_websockets_is_a_service(load: Load) -> None:
+    manifest = """plugin = "pricing:Own"
+    [services]
+    chat = { entry = "pricing:chat" }
+    live = { entry = "pricing:Live" }
+    own = { entry = "pricing:OwnLive" }"""
+    found = linker(load, manifest)
+    instance = found.plugin(None)
+    chat = found.service("chat", instance)
+    assert isinstance(chat, WebSocketService)
+    assert (chat.name, chat.function.__name__) == ("pricing:chat", "chat")
+    live, own = found.service("live", instance), found.service("own", instance)
+    assert isinstance(live, MessageService)
+    assert isinstance(own, MessageService)
+    first, second = own.make(), own.make()
+    assert first is not second
+    assert first.plugin is instance  # type: ignore[attr-defined]
+    assert type(live.make()).__name__ == "Live"
 
 
 def test_a_service_that_the_manifest_lacks_is_answered_with_those_it_has(load: Load) -> None:

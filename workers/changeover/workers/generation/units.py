@@ -14,6 +14,7 @@ from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
+from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site, refusal_of
@@ -30,13 +31,13 @@ from changeover.workers.protocol.snapshot import (
     UnitRef,
     UnitSpec,
 )
-from changeover.workers.serving.application import Instance, instance_of, load
+from changeover.workers.serving.application import instance_of, load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
-from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.pipeline import Answering, Pipeline
 from changeover.workers.serving.wsgi import WsgiApplication
 
 
@@ -133,7 +134,7 @@ class Others:
             raise Missing(UnitRef(UnitKind.PLUGIN, name))
         return unit.value
 
-    def answering(self, ref: UnitRef | None) -> Instance | None:
+    def answering(self, ref: UnitRef | None) -> Answering:
         """What stands at the end of a pipeline.
 
         Raises:
@@ -181,12 +182,12 @@ class _Answering(Unit):
     def __init__(self, key: UnitKey, hooks: Hooks) -> None:
         super().__init__(key)
         self._hooks = hooks
-        self._made: Instance | None = None
+        self._made: Answering = None
         self._work = UnitWork(str(key.ref))
         self._left: tuple[str, ...] = ()
 
     @property
-    def value(self) -> Instance:
+    def value(self) -> Offered:
         if self._made is None:
             raise AssertionError(f"bug: {self.key} is not prepared")
         return self._made

@@ -13,7 +13,9 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
+
+from websockets.server import ServerProtocol
 
 from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Owner, Parting
@@ -23,17 +25,19 @@ from changeover.workers.channel.tunnel import dig
 from changeover.workers.http.body import body_of
 from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
-from changeover.workers.http.head import END, Head
+from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
+from changeover.workers.http.upgrade import WireUpgrade
 from changeover.workers.http.upload import Upload
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.websocket.connection import WebSocketConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CR = 13
+ExchangeT = TypeVar("ExchangeT", bound=WireExchange)
 _OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
 
@@ -112,19 +116,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        site = self.site
-        data = bytes(site.buffer[:nbytes])
-        if self._is_vacant():
-            known = site.parser.known.get(data)
-            if known is not None:
-                self._offer(WireExchange(self, known, None), data)
-            elif 0 < data.find(END) == nbytes - 4 and data[0] != CR:
-                try:
-                    self._begin(data)
-                except BadMessage as error:
-                    self._refuse(error)
-            else:
-                self.take(data)
+        data = bytes(self.site.buffer[:nbytes])
+        if self._is_vacant() and self.site.parser.expects(data):
+            try:
+                self._begin(data)
+            except BadMessage as error:
+                self._refuse(error)
         elif self.outlet.course is Course.LINGERING:
             self.outlet.drop(nbytes)
         else:
@@ -269,6 +266,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._held = False
         self.outlet.cut(reset=reset)
 
+    def switch(self, protocol: ServerProtocol) -> WebSocketConnection:
+        """Go on as a WebSocket, from the unread bytes on."""
+        self.exchange = None
+        session = WebSocketConnection(self.site, self, self._transport, self._owner, protocol)
+        self._transport.set_protocol(session)
+        self._transport.resume_reading()
+        self._owner.replaced(self, session)
+        session.take(self.unread())
+        return session
+
     # From bytes to exchanges.
 
     def _is_vacant(self) -> bool:
@@ -276,15 +283,17 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
+        if head.websocket:
+            return self._offer(WireUpgrade(self, head), raw, self.site.dispatcher.dispatch_upgrade)
         incoming = Incoming(self._want_body) if head.length else None
-        return self._offer(WireExchange(self, head, incoming), raw)
+        return self._offer(WireExchange(self, head, incoming), raw, self.site.dispatcher.dispatch)
 
-    def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
+    def _offer(self, exchange: ExchangeT, raw: bytes, dispatch: Callable[[ExchangeT], bool]) -> bool:
         self.exchange = exchange
         if exchange.incoming is not None:
             head = exchange.head
             self._upload = Upload(body_of(head.length, self.site.limits.body), exchange.incoming, head.expectation)
-        if self.site.dispatcher.dispatch(exchange):
+        if dispatch(exchange):
             self.requests += 1
             return True
         self.exchange = self._upload = None
@@ -358,17 +367,10 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
         incoming = None if self.exchange is None else self.exchange.incoming
-        full = (
-            self._unread.room <= 0
-            or (incoming is not None and incoming.full)
-            or (self.outlet.course is _LEAVING and self._resting)
-        )
+        full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
-            if full:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+            (self._transport.pause_reading if full else self._transport.resume_reading)()
 
     # The end.
 

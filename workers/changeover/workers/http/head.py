@@ -11,11 +11,12 @@ import msgspec
 
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage
-from changeover.workers.http.fields import Expectation, RawFields, judge
+from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
+CR = 13
 LINE_EXTRA = 32
 """Bytes of a request line beside its target: the longest method that httptools knows, version, spaces."""
 
@@ -40,6 +41,7 @@ class Head(msgspec.Struct, frozen=True):
         persistent: Whether the client wants the connection to stay open.
         length: Bytes of the body, 0 for none, or `CHUNKED`.
         expectation: What the client waits for.
+        websocket: Whether the connection is to go on as a WebSocket.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Head(msgspec.Struct, frozen=True):
     persistent: bool
     length: int
     expectation: Expectation
+    websocket: bool = False
 
 
 class HeadParser:
@@ -59,16 +62,13 @@ class HeadParser:
 
     Args:
         limits: Bounds on a head.
-
-    Attributes:
-        known: The heads that are remembered, by their bytes; none of them has a body.
     """
 
-    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_target", "known")
+    __slots__ = ("_complete", "_fields", "_known", "_limits", "_parser", "_target")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.known: dict[bytes, Head] = {}
+        self._known: dict[bytes, Head] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def on_url(self, url: bytes) -> None:
@@ -92,7 +92,7 @@ class HeadParser:
         Raises:
             BadMessage: It cannot be served.
         """
-        known = self.known.get(raw)
+        known = self._known.get(raw)
         if known is not None:
             return known
         try:
@@ -102,13 +102,17 @@ class HeadParser:
             raise
         if not reusable:
             self._renew()
-        elif len(raw) <= KNOWN_SIZE and len(self.known) < KNOWN_HEADS:
-            self.known[raw] = head
+        elif len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
+            self._known[raw] = head
         return head
+
+    def expects(self, raw: bytes) -> bool:
+        """Whether that is one complete head and nothing else, to be parsed as it is."""
+        return raw in self._known or (0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR)
 
     def forget(self) -> None:
         """Forget the heads that were seen."""
-        self.known.clear()
+        self._known.clear()
 
     def _renew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -125,12 +129,12 @@ class HeadParser:
             upgrade = True
         except httptools.HttpParserError as error:
             raise _fault(line, error) from None
-        head = self._judged(line)
+        head = self._judged(line, upgrade=upgrade)
         if self._complete == (head.length != 0) and not upgrade:
             raise BadMessage(400, "the fields contradict each other about the body")
         return head, head.persistent and head.length == 0 and not upgrade
 
-    def _judged(self, line: bytes) -> Head:
+    def _judged(self, line: bytes, *, upgrade: bool) -> Head:
         fields = self._fields
         version = VERSIONS.get(line[-8:])
         if version is None:
@@ -144,7 +148,9 @@ class HeadParser:
         target = split_target(method, self._target)
         if target.authority is not None:
             fields = [(key, target.authority if key == b"host" else value) for key, value in fields]
-        return Head(method, target, tuple(fields), version, facts.persistent, facts.length, facts.expectation)
+        websocket = upgrade and method == "GET" and version == "1.1" and not facts.length and _wants_websocket(fields)
+        kept = tuple(fields)
+        return Head(method, target, kept, version, facts.persistent, facts.length, facts.expectation, websocket)
 
 
 def check_size(size: int, line: int, limits: Limits) -> None:
@@ -182,6 +188,10 @@ def check_beginning(raw: bytearray, start: int, limits: Limits) -> None:
     check_size(len(raw) + (len(raw) >= full), len(raw) if end < 0 else end, limits)
     if BLANK_LF.search(raw, max(0, start - 3)):
         raise BadMessage(400, "lines end with CR LF")
+
+
+def _wants_websocket(fields: RawFields) -> bool:
+    return tokens([value for name, value in fields if name == b"upgrade"]) == {b"websocket"}
 
 
 def _fault(line: bytes, error: httptools.HttpParserError) -> BadMessage:

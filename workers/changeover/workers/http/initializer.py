@@ -6,8 +6,8 @@ from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.site import Site
-from changeover.workers.serving.exchange import Dispatcher
 from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.session import Dispatchers
 
 
 class HttpInitializer:
@@ -19,7 +19,7 @@ class HttpInitializer:
         server: Value of the Server field; none when empty.
     """
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, *, server: str = "") -> None:
+    def __init__(self, dispatcher: Dispatchers, limits: Limits, *, server: str = "") -> None:
         self._site = Site(dispatcher, limits, server)
 
     def protocol(

@@ -61,6 +61,8 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
 
 
+WANTED = {426: b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"}
+"""What an answer of the server's own says further."""
 STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
 
 
@@ -183,5 +185,5 @@ def connection_lines(version: str, *, persistent: bool) -> bytes:
 def error_response(status: int, fact: str) -> tuple[bytes, bytes]:
     """A short answer of the server's own, after which the connection is closed: lines of its head, and its body."""
     body = f"{fact}\n".encode("latin-1", "replace")
-    line = STATUS_LINES[status]
+    line = STATUS_LINES[status] + WANTED.get(status, b"")
     return line + b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body), body

@@ -8,7 +8,8 @@ from typing import Protocol
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.head import HeadParser
 from changeover.workers.http.response import ResponseHead, encode_head
-from changeover.workers.serving.exchange import Dispatcher, RawHeaders
+from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.session import Dispatchers
 
 KNOWN_HEADS = 256
 """Most heads of responses that are remembered."""
@@ -38,7 +39,7 @@ class Site:
 
     __slots__ = ("_corked", "_encoded", "_server", "buffer", "dispatcher", "limits", "parser", "stopping", "tail")
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, server: str = "") -> None:
+    def __init__(self, dispatcher: Dispatchers, limits: Limits, server: str = "") -> None:
         self.dispatcher = dispatcher
         self.limits = limits
         self.parser = HeadParser(limits)

@@ -4,7 +4,7 @@ Runs a plugin's code (imports, constructors), so its callers run it in the loade
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,11 @@ from changeover.workers.protocol.snapshot import Interface
 from changeover.workers.serving.application import Found, Instance, instance_of, recognised
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, check, kind_of
+from changeover.workers.serving.websocket import MessageHandler, MessageService, WebSocketService
+
+MadeT = TypeVar("MadeT", Service, MessageHandler)
+Offered = Instance | WebSocketService | MessageService
+"""What a service of a plugin is in a pipeline."""
 
 _KINDS = {
     Direction.INBOUND: HandlerKind.INBOUND,
@@ -107,7 +112,7 @@ class Linker:
             found[name] = Handler(f"{self._manifest.id}:{name}", kind, checked, declared.phase.value)
         return found
 
-    def service(self, name: str, instance: Plugin[Any] | None) -> Instance:
+    def service(self, name: str, instance: Plugin[Any] | None) -> Offered:
         """Make one service of the manifest.
 
         Raises:
@@ -127,9 +132,16 @@ class Linker:
         if declared.interface is not ServiceInterface.NATIVE:
             return instance_of(recognised(value, what, Interface(declared.interface.value)), unit)
         if isinstance(value, type) and issubclass(value, Service):
-            return _made(value, instance, what)
+            _check_answers(value, what)
+            return _made(value, instance)
         if isinstance(value, Service):
             return value
+        if isinstance(value, type) and issubclass(value, MessageHandler):
+            _check_takes_messages(value, what)
+            return MessageService(f"{self._manifest.id}:{name}", lambda: _made(value, instance))
+        if kind_of(value) is HandlerKind.WEBSOCKET:
+            call = _checked(HandlerKind.WEBSOCKET, value, what)
+            return WebSocketService(f"{self._manifest.id}:{name}", call)
         return _checked(HandlerKind.SERVICE, value, what)
 
     def _named(self) -> Iterator[tuple[str, Entry]]:
@@ -198,11 +210,20 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
     return call
 
 
-def _made(service: type[Service], instance: Plugin[Any] | None, what: str) -> Service:
-    """A service whose constructor takes something is made with the plugin's instance."""
+def _check_answers(service: type[Service], what: str) -> None:
     if service.__call__ is Service.__call__:
         fact = f"{what}: {service.__qualname__} is a Service that does not say how it answers"
         raise ContractBroken(f"{fact}; write `async def __call__(self, request, call)` in it, which returns a Response")
+
+
+def _check_takes_messages(handler: type[MessageHandler], what: str) -> None:
+    if handler.on_message is MessageHandler.on_message:
+        fact = f"{what}: {handler.__qualname__} is a MessageHandler that takes no messages"
+        raise ContractBroken(f"{fact}; write `async def on_message(self, message)` in it")
+
+
+def _made(service: type[MadeT], instance: Plugin[Any] | None) -> MadeT:
+    """A service, or a message handler, whose constructor takes something is made with the plugin's instance."""
     if service.__init__ is object.__init__:
         return service()
     if instance is None:

@@ -7,13 +7,12 @@ from changeover.workers.plugins import artifact, manifest
 from changeover.workers.plugins.api import LoadContext, Plugin, PluginVersion, Resource
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
-from changeover.workers.plugins.link import Linker
+from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec
-from changeover.workers.serving.application import Instance
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.handlers import Handler
 
@@ -111,7 +110,7 @@ class LoadedPlugin:
             for name, resource in declared.items()
         }
 
-    async def service(self, name: str) -> Instance:
+    async def service(self, name: str) -> Offered:
         """Make one of its services, with its instance.
 
         Raises:

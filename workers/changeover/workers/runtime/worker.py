@@ -80,7 +80,6 @@ class Worker:
         self._birth = birth
         self._slot = birth.worker.slot
         self._status = 0
-        self._stranded = False
         self._passing: asyncio.Task[None] | None = None
         self._urgency = asyncio.Queue[Urgency]()
         settings, deadlines = birth.settings, birth.settings.deadlines
@@ -192,10 +191,8 @@ class Worker:
         self._urgency.put_nowait(Urgency.GRACEFUL)
 
     def switched(self, epoch: int) -> None:
-        """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
-        if self._stranded:
-            self._stranded = False
-            self._loop.call_soon(self._connections.resume_all)
+        """The generation of `epoch` serves: requests that were held can be dispatched, sessions may go over to it."""
+        self._loop.call_soon(self._connections.resume_all)
         self._loop.call_later(AFTERMATH, self._settle, epoch)
 
     def leave(self, reason: str) -> None:
@@ -236,7 +233,6 @@ class Worker:
         self._shell.feed(events.UnitsDrained(units))
 
     def _on_stranded(self, epoch: int) -> None:
-        self._stranded = True
         self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
 
     def _settle(self, epoch: int) -> None:

@@ -48,7 +48,8 @@ class CallContext:
     """What travels with one request through its pipeline.
 
     Attributes:
-        epoch: The one generation that serves the request, from dispatch to last byte.
+        epoch: The one generation that serves the request, from dispatch to last byte. Only that of a WebSocket with a
+            message handler changes, between two messages, together with `route` and `lease`.
         route: Name of the pipeline.
         worker: The slot that serves it.
         started: CLOCK_MONOTONIC in nanoseconds, stamped before the commit cell was read.

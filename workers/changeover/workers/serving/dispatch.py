@@ -8,9 +8,13 @@ from changeover.workers.serving import unrouted
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
-from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.lease import LeaseKind, current_lease
+from changeover.workers.serving.message import Headers, Request
+from changeover.workers.serving.moving import Whereto
 from changeover.workers.serving.reply import Reply
-from changeover.workers.serving.router import ApplicationRouter, Mismatch
+from changeover.workers.serving.router import ApplicationRouter, Mismatch, Target
+from changeover.workers.serving.session import Upgrade
+from changeover.workers.serving.upgrading import SPEAKING, Upgrading
 
 
 class Generation(Protocol):
@@ -81,6 +85,38 @@ class LiveDispatcher:
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
         lease.holder = target.pipeline.serve(exchange, call, self._context.copy(), stamp)
         return True
+
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        """Take a request for a WebSocket, or answer False; where none is spoken it is a request like any other."""
+        started = monotonic_ns()
+        generation = self._admission.admit()
+        if generation is None:
+            return False
+        epoch, request = generation.epoch, upgrade.request
+        target = generation.router.match(request)
+        if isinstance(target, Mismatch) or not isinstance(target.pipeline.target, SPEAKING):
+            return self.dispatch(upgrade)
+        target.counter.hits += 1
+        whereto = self._whereto_of(request)
+        lease = target.unit_set.lease(LeaseKind.WEBSOCKET, epoch, request.path, started)
+        target.strip(request)
+        call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, upgrade)
+        context = self._context.copy()
+        context.run(current_lease.set, lease)
+        stamp = self._stamp_of(epoch) if self._epoch_header else ()
+        lease.holder = Upgrading(target.pipeline, upgrade, call, stamp, whereto).serve(context)
+        return True
+
+    def _whereto_of(self, request: Request) -> Whereto:
+        asked = Request(request.method, request.path, headers=Headers(list(request.headers.raw)))
+
+        def whereto(seen: int) -> tuple[int, Target | Mismatch] | None:
+            generation = self._admission.admit()
+            if generation is None or generation.epoch == seen:
+                return None
+            return generation.epoch, generation.router.match(asked)
+
+        return whereto
 
     def _stamp_of(self, epoch: int) -> RawHeaders:
         if epoch != self._stamped:

@@ -27,16 +27,17 @@ from changeover.workers.serving.lease import current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
+from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import WsgiCall
 
-Answering = Service | ServiceFunction | Application | WsgiApplication | None
+Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocketService | MessageService | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
 
-_Respond = Callable[[Request, CallContext], Awaitable[Response]]
+Respond = Callable[[Request, CallContext], Awaitable[Response]]
 _MakeCall = Callable[..., AsgiCall | WsgiCall]
 
 
@@ -46,7 +47,7 @@ class _Chain:
 
     inbound: tuple[Handler, ...]
     outbound: tuple[Handler, ...]
-    respond: _Respond
+    respond: Respond
 
 
 class Pipeline:
@@ -113,7 +114,7 @@ class Pipeline:
         self._task_name = f"changeover: {name}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def _chain(self, handlers: Sequence[Handler], respond: _Respond) -> _Chain:
+    def _chain(self, handlers: Sequence[Handler], respond: Respond) -> _Chain:
         for handler in reversed(_of_kind(handlers, HandlerKind.AROUND)):
             respond = _wrapped(handler, respond, self._failed)
         inbound, outbound = _of_kind(handlers, HandlerKind.INBOUND), _of_kind(handlers, HandlerKind.OUTBOUND)
@@ -138,6 +139,15 @@ class Pipeline:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return asyncio.Task(run, loop=self._loop, name=self._task_name, context=context)
+
+    async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
+        """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
+        chain = self._chain(self.handlers, respond)
+        response = await self._response(request, call, chain.inbound, chain.respond)
+        if response is None:
+            raise AssertionError("bug: what answers behind handlers gave no response")
+        await self._outbound(chain, request, response, call)
+        return response
 
     async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
         """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
@@ -171,7 +181,8 @@ class Pipeline:
     ) -> None:
         request = exchange.request
         try:
-            response = await self._response(request, call, chain)
+            respond = chain.respond if self._application is None else None
+            response = await self._response(request, call, chain.inbound, respond)
             if response is None and self._application is not None:
                 reply.hand_over()
                 outbound = partial(self._outbound, chain) if self.outbound else None
@@ -188,11 +199,13 @@ class Pipeline:
                 raise
             _fail(reply, error, request, call)
 
-    async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
-        """The response to put through the outbound chain; None when the application answers by itself."""
+    async def _response(
+        self, request: Request, call: CallContext, inbound: Sequence[Handler], respond: Respond | None
+    ) -> Response | None:
+        """The response to put through the outbound chain; None when the application is to answer by itself."""
         passing: Handler | None = None
         try:
-            for passing in chain.inbound:
+            for passing in inbound:
                 response = passing.call(request, call)
                 if _waits(response):
                     response = await response
@@ -200,7 +213,7 @@ class Pipeline:
                     self.counters.handler(passing.name).answered += 1
                     return _checked(response, f"inbound handler {passing.name}")
             passing = None
-            return None if self._application is not None else await chain.respond(request, call)
+            return None if respond is None else await respond(request, call)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
@@ -231,7 +244,7 @@ def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, .
     return tuple(handler for handler in handlers if handler.kind is kind)
 
 
-def _wrapped(handler: Handler, inner: _Respond, failed: Callable[[Handler, BaseException], None]) -> _Respond:
+def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseException], None]) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         passed: BaseException | None = None
 
@@ -258,11 +271,13 @@ def _name(target: Answering) -> str:
     return "" if target is None else getattr(target, "__qualname__", type(target).__qualname__)
 
 
-def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> _Respond:
+def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> Respond:
     if target is None:
         return _emptied
     if isinstance(target, Application | WsgiApplication):
         return _application(target)
+    if isinstance(target, WebSocketService | MessageService):
+        return _unasked
     return _service(target, gauge())
 
 
@@ -270,14 +285,20 @@ async def _emptied(request: Request, call: CallContext) -> Response:
     return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
 
 
-def _application(application: Application | WsgiApplication) -> _Respond:
+async def _unasked(request: Request, call: CallContext) -> Response:
+    response = Response.problem(426, "Upgrade required", "a WebSocket is served here")
+    response.headers["upgrade"] = "websocket"
+    return response
+
+
+def _application(application: Application | WsgiApplication) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         return await bridge.respond(application, request, call)
 
     return respond
 
 
-def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> _Respond:
+def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respond:
     ready = target.ready if isinstance(target, Service) and type(target).ready is not Service.ready else None
     name = f"service {_name(target)}"
 
