@@ -207,7 +207,7 @@ class Pipeline:
         try:
             for passing in inbound:
                 response = passing.call(request, call)
-                if _waits(response):
+                if response is not None and _waits(response):
                     response = await response
                 if response is not None:
                     self.counters.handler(passing.name).answered += 1
@@ -225,7 +225,7 @@ class Pipeline:
         for handler in chain.outbound:
             try:
                 waiting = handler.call(request, response, call)
-                if _waits(waiting):
+                if waiting is not None and _waits(waiting):
                     await waiting
             except BaseException as error:
                 self._failed(handler, error)
@@ -322,7 +322,7 @@ def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respon
 def _waits(result: object) -> TypeGuard[Awaitable[Any]]:
     """Whether what was called wants to be awaited; what it mostly returns is told from that at once."""
     kind = type(result)
-    return kind is CoroutineType or (kind is not Response and result is not None and inspect.isawaitable(result))
+    return kind is CoroutineType or (kind is not Response and inspect.isawaitable(result))
 
 
 def _checked(response: Any, name: str) -> Response:
