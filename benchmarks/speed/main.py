@@ -10,6 +10,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 HELLO = b"Hello, world!"
+HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
 PIECE = b"x" * 65536
 PIECES = 160
 """Of them `/download` has 10 MiB."""
@@ -19,15 +20,16 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     """Answer one request, or run for one WebSocket or lifespan."""
     kind = scope["type"]
     if kind == "http":
-        await OTHERS.get(scope["path"], _hello)(receive, send)
+        answer = OTHERS.get(scope["path"])
+        if answer is None:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.body", "body": HELLO})
+        else:
+            await answer(receive, send)
     elif kind == "websocket":
         await _converse(receive, send)
     else:
         await _live(receive, send)
-
-
-async def _hello(receive: Receive, send: Send) -> None:
-    await _answer(send, HELLO, b"text/plain")
 
 
 async def _answer(send: Send, body: bytes, kind: bytes) -> None:
