@@ -61,6 +61,7 @@ class MemoryExchange:
         self.status = 0
         self.fields: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
         self.ended = False
         self.aborted = False
 
@@ -124,6 +125,10 @@ class MemoryExchange:
         assert not self.ended, "ended twice"
         self.ended = True
         self._over.set()
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        self.trailers = list(trailers)
+        self.end()
 
     def abort(self) -> None:
         if self.connected_ and not self.ended:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http2.initializer import Http2Initializer
 from changeover.workers.serving.contract import BodyTooLarge
 from changeover.workers.serving.exchange import Disconnected, Exchange
 from changeover.workers.serving.session import Dispatchers, Upgrade
@@ -82,8 +83,9 @@ def answer_with(status: int, headers: list[tuple[bytes, bytes]], *pieces: bytes)
 
 
 def connections_of(dispatcher: Dispatchers, limits: Limits = ORDINARY, *, server: str = "") -> Connections:
-    """Connections over which HTTP/1.1 is spoken."""
-    return Connections(HttpInitializer(dispatcher, limits, server=server), limits)
+    """Connections over which HTTP is spoken, HTTP/2 included."""
+    http2 = Http2Initializer(dispatcher, limits, server=server)
+    return Connections(HttpInitializer(dispatcher, limits, server=server, http2=http2), limits)
 
 
 class Client:

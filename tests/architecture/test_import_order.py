@@ -35,6 +35,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.handlers",
     ),
     f"{WORKERS}.channel": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving"),
+    f"{WORKERS}.http2": (
+        f"{WORKERS}.errors",
+        f"{WORKERS}.protocol",
+        f"{WORKERS}.serving",
+        f"{WORKERS}.channel",
+        f"{WORKERS}.http",
+    ),
     f"{WORKERS}.http": (
         f"{WORKERS}.errors",
         f"{WORKERS}.protocol",
@@ -56,6 +63,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.protocol",
         f"{WORKERS}.link",
         f"{WORKERS}.generation.cell",
+        f"{WORKERS}.channel.alpn",
         f"{WORKERS}.channel.limits",
         f"{WORKERS}.channel.tls",
         f"{WORKERS}.handlers.catalogue",

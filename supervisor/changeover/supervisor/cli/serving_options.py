@@ -25,6 +25,8 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "certfile": (("tls", "certificate"), "--certfile"),
     "keyfile": (("tls", "key"), "--keyfile"),
     "ca_certs": (("tls", "client_ca"), "--ca-certs"),
+    "access_logfile": (("access_log", "file"), "--access-logfile"),
+    "access_log_format": (("access_log", "format"), "--access-log-format"),
     "backlog": (("backlog",), "--backlog"),
     "max_connections": (("max_connections",), "--max-connections"),
     "keep_alive": (("limits", "keep_alive"), "--keep-alive"),
@@ -53,6 +55,9 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "runtime_dir": (("runtime_dir",), "--runtime-dir"),
 }
 """Parameter -> the setting it overrides, and the flag as messages name it."""
+
+THIS_MACHINE = ("127.0.0.0/8", "::1")
+EVERYBODY = ("0.0.0.0/0", "::/0")
 
 _OPTIONS = (
     click.argument("app", required=False, metavar="[MODULE:APP]"),
@@ -93,6 +98,18 @@ _OPTIONS = (
     click.option(
         "--proxy-allow-from", multiple=True, metavar="NETWORK", help="Whose PROXY header is believed; repeatable."
     ),
+    click.option(
+        "--proxy-headers/--no-proxy-headers",
+        default=None,
+        help="Believe X-Forwarded-For and -Proto of proxies on this machine, or of --forwarded-allow-ips.",
+    ),
+    click.option(
+        "--forwarded-allow-ips", metavar="NETWORKS", help="Whose forwarded headers are believed, comma-separated; or *."
+    ),
+    click.option("--access-logfile", metavar="FILE", help="Tell of each request there; - for stdout."),
+    click.option("--access-log", "access_logfile", flag_value="-", help="The same as --access-logfile -."),
+    click.option("--no-access-log", "access_logfile", flag_value="", help="Tell nobody, on a terminal either."),
+    click.option("--access-log-format", type=click.Choice(["common", "combined", "json"]), help="How it is told."),
     click.option("--backlog", type=int, metavar="N", help="Connections that the kernel queues for each address."),
     click.option(
         "--max-connections", "--limit-concurrency", type=int, metavar="N", help="Most connections of one worker."
@@ -165,12 +182,36 @@ def source(
         overrides.append(Override(("proxies",), list(flags["proxy_allow_from"]), "--proxy-allow-from"))
     if flags["interface"] is not None:
         overrides += meant(flags["interface"], flags["threads"])
+    trusted = believed(flags["proxy_headers"], flags["forwarded_allow_ips"])
+    if trusted is not None:
+        overrides.append(Override(("forwarded",), trusted, "--forwarded-allow-ips"))
     if flags["rlimit"]:
         overrides.append(Override(("rlimits",), list(flags["rlimit"]), "--rlimit"))
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])
     if bind:
         overrides.append(Override(("bind",), list(bind), "--bind"))
     return Source(config, Path.cwd(), dict(os.environ), (*defaults, *overrides))
+
+
+def believed(proxy_headers: bool | None, allowed: str | None) -> list[str] | None:
+    """Whose forwarded headers are believed; None where no flag says.
+
+    Args:
+        proxy_headers: Whether anybody's.
+        allowed: Networks, comma-separated, or `*`.
+
+    Raises:
+        UsageError: Nobody is to be believed, and somebody.
+    """
+    if proxy_headers is None and allowed is None:
+        return None
+    if proxy_headers is False:
+        if allowed:
+            raise click.UsageError("--no-proxy-headers believes nobody: leave out --forwarded-allow-ips")
+        return []
+    if allowed is None:
+        return list(THIS_MACHINE)
+    return list(EVERYBODY) if allowed.strip() == "*" else [each.strip() for each in allowed.split(",") if each.strip()]
 
 
 def addresses(

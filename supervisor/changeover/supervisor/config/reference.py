@@ -24,10 +24,7 @@ BEGIN = "<!-- settings: begin -->"
 END = "<!-- settings: end -->"
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
-_NOT_BYTES = (
-    "fields",
-    "messages",
-)
+_NOT_BYTES = ("fields", "messages", "streams")
 
 
 def document(page: str) -> str:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from changeover.supervisor.config import handlers, matches, rlimits
-from changeover.supervisor.config.channels import channel_mistakes
+from changeover.supervisor.config.channels import channel_mistakes, network_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
@@ -35,6 +35,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
     for index, address in enumerate(settings.bind):
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
     found += channel_mistakes(settings.bind, settings.tls, settings.proxies, settings.channels)
+    found += network_mistakes("$.forwarded", settings.forwarded)
     found += _hook_mistakes(settings.hooks)
     found += rlimits.mistakes("$.rlimits", settings.rlimits)
     found += _reload_mistakes("$.plugins.reload", settings.plugins.reload)
@@ -69,6 +70,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
     yield "$.limits.url", 64 <= limits.url <= limits.head, "must be 64 bytes at least and `limits.head` at most"
     yield "$.limits.fields", limits.fields >= 1, "must be at least 1"
+    yield "$.limits.streams", limits.streams >= 1, "must be at least 1"
     yield "$.limits.body", limits.body >= 0, "must be 0 (unlimited) or more"
     yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
     for key in ("hook", "graceful", "heartbeat", "prepare", "boot"):
@@ -81,6 +83,9 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.deadlines.request", deadlines.request == 0 or deadlines.request > deadlines.heartbeat, request
     silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
+    mixed = "names `forwarded` beside others: a proxy writes one kind, and passes the other on as its client sent it"
+    told = settings.forwarded_headers
+    yield "$.forwarded_headers", "forwarded" not in told or len(told) == 1, mixed
     yield "$.watch.rescan", settings.watch.rescan >= 0.1, "must be at least 100ms"
     phases = ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout")
     for key in (*phases, "held", "half_closed", "linger", "close_timeout"):
@@ -151,6 +156,12 @@ def warnings(settings: Settings) -> Iterator[Mistake]:
         yield Mistake("$.deadlines.orphan", "workers without a supervisor serve for ever and only a signal ends them")
     if settings.plugins.entries and not settings.plugins.dir:
         yield Mistake("$.plugins", "says things of plugins, but `plugins.dir` is not set: no plugin is loaded")
+    if settings.landlock and settings.access_log.file.startswith("/"):
+        inside = any(settings.access_log.file.startswith(f"{folder}/") for folder in settings.writable)
+        if not inside:
+            yield Mistake(
+                "$.access_log.file", "is in no folder of `writable`: workers may not write it with `landlock`"
+            )
     if settings.writable and not settings.landlock:
         yield Mistake("$.writable", "says nothing without `landlock = true`: workers write wherever their user may")
     if settings.drain.http > settings.deadlines.graceful:

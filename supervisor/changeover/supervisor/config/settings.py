@@ -15,6 +15,10 @@ from changeover.workers.protocol.snapshot import Preloading, Route
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
 
+ForwardedField = Literal[
+    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "forwarded"
+]
+
 
 class App(msgspec.Struct, frozen=True):
     """The application behind the plugins.
@@ -122,6 +126,20 @@ class Pipeline(msgspec.Struct, frozen=True):
     def title(self) -> str:
         """Its name, or where it matches."""
         return self.name or str(self.match.route())
+
+
+class AccessLog(msgspec.Struct, frozen=True):
+    """Where each request is told, once it is answered.
+
+    Attributes:
+        file: A file that workers append to, and open anew once it was moved away; `-` for stdout, empty for nowhere.
+            By default stdout, where that is a terminal.
+        format: `common` and `combined` as other servers write them, followed by epoch, worker, route, request id and
+            milliseconds; `json` has a name for each.
+    """
+
+    file: str = "auto"
+    format: Literal["common", "combined", "json"] = "common"
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -248,6 +266,11 @@ class Settings(msgspec.Struct, frozen=True):
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         proxies: Networks whose PROXY header (version 1 or 2) is expected before everything else, and believed.
+        forwarded: Networks of proxies whose word is taken for who the client is, and by what scheme and name it asked.
+            From everybody else `Forwarded` and `X-Forwarded-*` are dropped; when this is empty nothing is read or
+            dropped.
+        forwarded_headers: Which fields those proxies write, and so are believed: `x-forwarded-for`, `-proto`, `-host`,
+            `-port`, `-prefix`, or `forwarded`. A proxy passes on what its client says in all others.
         tls: How TLS is spoken at every TCP address.
         channels: What differs at single addresses.
         app: The application.
@@ -256,6 +279,7 @@ class Settings(msgspec.Struct, frozen=True):
         watch: How changes are noticed.
         drain: How long what was replaced may be held.
         history: What is kept.
+        access_log: Where requests are told.
         limits: What clients may send.
         recycle: When a worker is replaced by a fresh one.
         deadlines: Every other wait.
@@ -281,6 +305,8 @@ class Settings(msgspec.Struct, frozen=True):
     runtime_dir: str = ""
     state_dir: str = ""
     proxies: tuple[str, ...] = ()
+    forwarded: tuple[str, ...] = ()
+    forwarded_headers: tuple[ForwardedField, ...] = ("x-forwarded-for", "x-forwarded-proto")
     tls: Tls = Tls()
     channels: tuple[Channel, ...] = ()
     app: App | None = None
@@ -289,6 +315,7 @@ class Settings(msgspec.Struct, frozen=True):
     watch: Watch = Watch()
     drain: Drain = Drain()
     history: History = History()
+    access_log: AccessLog = AccessLog()
     limits: Limits = Limits()
     recycle: Recycle = Recycle()
     deadlines: Deadlines = Deadlines()

@@ -6,7 +6,8 @@ import pytest
 
 from changeover.supervisor.config.check import Checked, ConfigInvalid
 from changeover.supervisor.config.load import check, load
-from changeover.supervisor.config.settings import Pipeline, PipelineMatch, Plugin, Settings
+from changeover.supervisor.config.rules import warnings
+from changeover.supervisor.config.settings import AccessLog, Pipeline, PipelineMatch, Plugin, Settings
 from changeover.supervisor.config.sources import Override, Source
 from changeover.workers.protocol.document import Text
 from changeover.workers.protocol.reload import DISABLED, ON_SIGNAL
@@ -252,3 +253,22 @@ def test_warnings_are_kept_apart_from_errors(tmp_path: Path) -> None:
         ("changeover.toml", "$.plugins"),
     ]
     assert "did you mean `CHANGEOVER_WORKERS`?" in str(result.warnings[0])
+
+
+def test_whose_word_is_taken_is_checked(tmp_path: Path) -> None:
+    assert errors(tmp_path, 'forwarded = ["10.0.0.0/8", "proxy.example"]\n' + APP) == [
+        "changeover.toml: $.forwarded[1]: 'proxy.example' is no network or address, like `10.0.0.0/8`"
+    ]
+    mixed = 'forwarded = ["10.0.0.1"]\nforwarded_headers = ["forwarded", "x-forwarded-for"]\n' + APP
+    assert errors(tmp_path, mixed)[0].startswith(
+        "changeover.toml: $.forwarded_headers: names `forwarded` beside others"
+    )
+    assert errors(tmp_path, 'forwarded_headers = ["x-real-ip"]\n' + APP)[0].startswith(
+        "changeover.toml: $.forwarded_headers[0]: "
+    )
+
+
+@pytest.mark.parametrize(("file", "paths"), [("/log/access", []), ("/elsewhere", ["$.access_log.file"]), ("-", [])])
+def test_an_access_log_that_workers_may_not_write_is_warned_of(file: str, paths: list[str]) -> None:
+    confined = Settings(landlock=True, writable=("/log",), access_log=AccessLog(file))
+    assert [warning.path for warning in warnings(confined)] == paths

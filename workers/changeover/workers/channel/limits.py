@@ -32,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
             never.
         ping_timeout: A WebSocket whose client answers no ping for this long is closed; 0 = never.
         close_timeout: From our closing frame to the client's; the connection is cut beyond.
+        streams: Most requests at a time on one HTTP/2 connection; one more is refused, and asked again.
     """
 
     url: int = 8 * KIB
@@ -44,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True):
     first_byte: float = 75.0
     write_timeout: float = 60.0
     held: float = 30.0
-    half_closed: float = 1.0
+    half_closed: float = 0.5
     linger: float = 2.0
     unread: int = 64 * KIB
     message: int = 16 * KIB * KIB
@@ -53,3 +54,4 @@ class Limits(msgspec.Struct, frozen=True):
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     close_timeout: float = 10.0
+    streams: int = 100

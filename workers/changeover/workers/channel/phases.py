@@ -146,7 +146,7 @@ class Watch:
 
 
 def sweep_interval(limits: Limits) -> float:
-    """Seconds between two sweeps: fine enough for the shortest limit, and for a Date that is right to the second."""
+    """Seconds between two sweeps: as often as the shortest limit passes, and for a Date that is right to the second."""
     lengths = (getattr(limits, rule.limit) for rule in RULES.values())
     shortest: float = min(length for length in lengths if length > 0)
-    return min(1.0, max(shortest / 2, 0.01))
+    return min(1.0, max(shortest, 0.01))

@@ -78,6 +78,9 @@ class Exchange:
     def end(self) -> None:
         self._over.set()
 
+    def end_with(self, trailers: RawHeaders) -> None:
+        self.end()
+
     def abort(self) -> None:
         self._broken = True
         self._over.set()

@@ -10,13 +10,15 @@ import httptools
 import msgspec
 
 from changeover.workers.channel.limits import Limits
-from changeover.workers.http.faults import BadMessage
+from changeover.workers.http.faults import BadMessage, PriorKnowledge
 from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
 CR = 13
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+"""What a client begins with that knows of HTTP/2 here; it looks like a head of HTTP/1.1, and is none."""
 LINE_EXTRA = 32
 """Bytes of a request line beside its target: the longest method that httptools knows, version, spaces."""
 
@@ -129,6 +131,8 @@ class HeadParser:
             upgrade = True
         except httptools.HttpParserError as error:
             raise _fault(line, error) from None
+        if b"\t" in raw:  # the parser takes spaces off a value's end, and leaves tabs
+            self._fields = [(name, value.strip(b" \t")) for name, value in self._fields]
         head = self._judged(line, upgrade=upgrade)
         if self._complete == (head.length != 0) and not upgrade:
             raise BadMessage(400, "the fields contradict each other about the body")
@@ -137,6 +141,8 @@ class HeadParser:
     def _judged(self, line: bytes, *, upgrade: bool) -> Head:
         fields = self._fields
         version = VERSIONS.get(line[-8:])
+        if version is None and line == PREFACE[:-4]:
+            raise PriorKnowledge
         if version is None:
             raise BadMessage(505 if line[-8:-3] == b"HTTP/" else 400, "HTTP/1.1 and HTTP/1.0 are served")
         if len(fields) > self._limits.fields:

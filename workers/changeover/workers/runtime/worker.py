@@ -17,6 +17,7 @@ from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http2.initializer import http2_or_none
 from changeover.workers.link.worker import WorkerLink
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
@@ -27,6 +28,7 @@ from changeover.workers.protocol.snapshot import UnitKey, UnitKind
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, State, most_connections
+from changeover.workers.runtime.access_log import access_log, making_of
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
@@ -101,8 +103,14 @@ class Worker:
             epoch_header=settings.epoch_header,
             counters=self._observatory.counters,
         )
+        wire, self._access = settings.wire, access_log(loop, settings.wire)
         self._connections = Connections(
-            HttpInitializer(self._dispatcher, settings.limits),
+            HttpInitializer(
+                self._dispatcher,
+                settings.limits,
+                making=making_of(wire, self._access, birth.worker.slot),
+                http2=http2_or_none(self._dispatcher, settings.limits),
+            ),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
         )
@@ -283,6 +291,8 @@ class Worker:
             self._readying.cancel()
         await self._hooks.run("worker_exit", QUICK if hurried else max(QUICK, until - self._loop.time()))
         self._link.close()
+        if self._access is not None:
+            self._access.close()
 
     async def _end_requests(self, deadline: float) -> bool:
         """Let requests finish; whether a QUIT cut that short, which leaves no time for what they leave behind."""

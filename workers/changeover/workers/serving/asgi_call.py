@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from changeover.workers.errors import ChangeoverError
@@ -10,6 +11,7 @@ from changeover.workers.serving.asgi import Application, Message
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.files import whole
 from changeover.workers.serving.lease import LeaseKind, current_lease
 from changeover.workers.serving.reply import Reply
 
@@ -21,11 +23,13 @@ class Phase(enum.Enum):
 
     OPEN = "before http.response.start"
     STARTED = "after http.response.start"
+    ANNOUNCED = "after http.response.start with trailers"
+    TRAILING = "before the last http.response.trailers"
     DONE = "after the last http.response.body"
 
 
 # Looking a member up costs at every request.
-_OPEN, _STARTED, _DONE = Phase
+_OPEN, _STARTED, _ANNOUNCED, _TRAILING, _DONE = Phase
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
@@ -79,6 +83,7 @@ class AsgiCall:
         "_phase",
         "_request",
         "_stamp",
+        "_trailers",
     )
 
     def __init__(
@@ -148,8 +153,10 @@ class AsgiCall:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
             self._started(status)
+            if message.get("trailers"):
+                self._phase = _ANNOUNCED
         else:
-            raise UnexpectedMessage(kind, phase)
+            await self._send_extension(kind, message)
 
     def _started(self, status: int) -> None:
         self._phase = _STARTED
@@ -189,6 +196,34 @@ class AsgiCall:
         self._exchange.end()
         self._call.lease.kind = _TASK
 
+    async def _send_extension(self, kind: str, message: Message) -> None:
+        """What an application sends that has read of it in `scope["extensions"]`."""
+        started = self._phase is _STARTED or self._phase is _ANNOUNCED
+        if kind == "http.response.pathsend" and started:
+            async with aclosing(whole(message["path"]).stream()) as pieces:
+                async for piece in pieces:
+                    await self._send_piece(piece)
+            self._end_body()
+        elif kind == "http.response.body" and self._phase is _ANNOUNCED:
+            await self._send_piece(_octets(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self._end_body()
+        elif kind == "http.response.trailers" and self._phase is _TRAILING:
+            self._trailers += message.get("headers", ())
+            if not message.get("more_trailers", False):
+                self._phase = _DONE
+                self._exchange.end_with(self._trailers)
+                self._call.lease.kind = _TASK
+        else:
+            raise UnexpectedMessage(kind, self._phase)
+
+    def _end_body(self) -> None:
+        if self._phase is _ANNOUNCED:
+            self._phase = _TRAILING
+            self._trailers: list[tuple[bytes, bytes]] = []
+        else:
+            self._send_last(b"")
+
     async def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
         if self._exchange.connected:
@@ -203,14 +238,14 @@ class AsgiCall:
             self._reply(await failure.shown(error, self._request, self._call, self._outbound))
             return
         failure.report(error, self._request, self._call)
-        if phase is _STARTED:
+        if phase is not _DONE:
             self._exchange.abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
-        elif phase is _STARTED:
+        elif phase is not _DONE:
             self._exchange.abort()
 
     def _reply(self, response: Response) -> None:

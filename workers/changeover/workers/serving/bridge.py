@@ -46,6 +46,7 @@ class Feed:
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
         self._dropped = False
+        self._trailed = False
 
     @property
     def request(self) -> Request:
@@ -107,6 +108,13 @@ class Feed:
             self._over.set_result(None)
         self._changed.set()
 
+    def end_with(self, trailers: RawHeaders) -> None:
+        """The body is complete; what stands behind it goes with the Response."""
+        if self.head.done() and not self.head.cancelled():
+            self._trailed = bool(trailers)
+            self.head.result().trailers.raw.extend(trailers)
+        self.end()
+
     def abort(self) -> None:
         """The body cannot be completed."""
         self.fail(ResponseDropped("the application broke its response off"))
@@ -127,7 +135,7 @@ class Feed:
 
     def body(self) -> Body:
         """All of it when it is at hand already, else the pieces as they come."""
-        if self._over.done() and self._error is None:
+        if self._over.done() and self._error is None and not self._trailed:
             return b"".join(self._pieces)
         return self._read()
 

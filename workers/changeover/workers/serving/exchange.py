@@ -76,6 +76,13 @@ class Exchange(Protocol):
     def end(self) -> None:
         """The response is complete. The connection goes on to its next request. After a disconnect it does nothing."""
 
+    def end_with(self, trailers: RawHeaders) -> None:
+        """The response is complete, with fields behind its body as far as they can be sent; otherwise as `end`.
+
+        Raises:
+            ValueError: A field cannot stand there; the response is broken off.
+        """
+
     def abort(self) -> None:
         """The response cannot be completed: close so that the client can tell. After the end it does nothing."""
 

@@ -89,6 +89,11 @@ class Reply:
         self._exchange.end()
         self._become(LeaseKind.TASK)
 
+    def _end_with(self, trailers: RawHeaders) -> None:
+        self.progress = Progress.DONE
+        self._exchange.end_with(trailers)
+        self._become(LeaseKind.TASK)
+
     def _become(self, kind: LeaseKind) -> None:
         if self._call is not None:
             self._call.lease.kind = kind
@@ -118,7 +123,7 @@ class Reply:
             self._started(response.status)
             await self._send_each(body)
             if self._exchange.connected:
-                self._end()
+                self._end_with(response.trailers.raw)
         except Disconnected:
             return None
         except BaseException as error:

@@ -22,7 +22,7 @@ from changeover.workers.serving.wsgi_head import WsgiHead
 from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, streamed
 from changeover.workers.serving.wsgi_run import Failed, Mail, Sign, WsgiRun
 
-_OPEN, _STARTED, _DONE = Phase
+_OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
 _WANTED, _END, _LEFT = Sign
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
