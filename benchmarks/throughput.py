@@ -50,6 +50,7 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 QUICK_RUN = Parameters(3, 1)
+QUICKLY = "a quick run, on a machine with other work on it: it shows that the command works, and proves nothing"
 
 
 class ThroughputResult(Result, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ def main(arguments: list[str]) -> int:
             *_memory_verdict(memory),
         ),
         rows=_rows(found, memory),
-        notes=tuple(_notes(found)),
+        notes=(*((QUICKLY,) if given.quick else ()), *_notes(found)),
         contests=found,
         memory=memory,
     )
