@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.site import Site
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from tests.wire import get, post, serving
@@ -82,6 +83,7 @@ async def test_a_remembered_head_has_no_older_date_than_others(monkeypatch: pyte
             dates.append(await client.head())
             await client.exactly(5)
             (connection,) = server.connections
+            assert isinstance(connection, HttpConnection)
             connection.site.refresh()
     assert dates[0] != dates[1]
 
