@@ -1,10 +1,11 @@
-"""Writes the probe plugin, or the application, with ever new content."""
+"""Writes the probe plugin, or an application, with ever new content."""
 
 from pathlib import Path
 
 PROBE = Path(__file__).parent / "plugins" / "probe"
 APPLICATION = Path(__file__).parent / "application"
 STOREFRONT = Path(__file__).parent / "storefront"
+SPEED = Path(__file__).parent / "speed"
 FIRST = 100_000
 """Version of the original; all have as many digits, so that content changes and its size does not."""
 
@@ -25,7 +26,7 @@ class Contents:
         self._version = FIRST
         self._texts = {
             path.relative_to(original): path.read_text()
-            for pattern in ("plugin.toml", "**/*.py")
+            for pattern in ("**/plugin.toml", "**/*.py")
             for path in original.glob(pattern)
         }
         self._write(self._texts)

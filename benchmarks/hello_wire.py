@@ -33,7 +33,7 @@ from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.serving.exchange import Exchange
-from changeover.workers.serving.session import Upgrade
+from changeover.workers.serving.session import Dispatchers, Upgrade
 
 REQUEST = (
     b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\r\n"
@@ -106,7 +106,9 @@ async def serve_bare(listener: socket.socket) -> None:
     await asyncio.Event().wait()
 
 
-async def _serve_wire(listener: socket.socket, connections: Connections) -> None:
+async def serve_dispatching(listener: socket.socket, dispatcher: Dispatchers) -> None:
+    """Lead every request to `dispatcher`."""
+    connections = Connections(HttpInitializer(dispatcher, Limits()), Limits())
     loop = asyncio.get_running_loop()
     while True:
         accepted, _ = await loop.sock_accept(listener)
@@ -114,11 +116,11 @@ async def _serve_wire(listener: socket.socket, connections: Connections) -> None
 
 
 async def serve_wire(listener: socket.socket) -> None:
-    await _serve_wire(listener, Connections(HttpInitializer(AtOnce(), Limits()), Limits()))
+    await serve_dispatching(listener, AtOnce())
 
 
 async def serve_wire_with_tasks(listener: socket.socket) -> None:
-    await _serve_wire(listener, Connections(HttpInitializer(InTask(), Limits()), Limits()))
+    await serve_dispatching(listener, InTask())
 
 
 async def serve_uvicorn(listener: socket.socket) -> None:

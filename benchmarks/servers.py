@@ -30,7 +30,7 @@ class Command(msgspec.Struct, frozen=True):
 
     Attributes:
         name: For people.
-        words: Its command; `{port}`, `{workers}` and `{app}` are filled in.
+        words: Its command; `{port}`, `{workers}`, `{package}` and `{app}` are filled in.
     """
 
     name: str
@@ -93,7 +93,8 @@ class Server:
         self.control = Client(folder / "run" / SOCKET_NAME)
         self._log = folder / "log"
         app = f"{original.name}.main:app"
-        program, *words = (word.format(port=self.address[1], workers=workers, app=app) for word in command.words)
+        filled = {"port": self.address[1], "workers": workers, "package": original.name, "app": app}
+        program, *words = (word.format_map(filled) for word in command.words)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [binaries / program, *words],

@@ -1,9 +1,10 @@
-"""Busy keep-alive connections by wrk, or by the load where wrk is not installed."""
+"""Busy keep-alive connections by wrk, or, where that is possible, by the load where wrk is not installed."""
 
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,39 @@ def pressing(address: tuple[str, int], connections: int) -> Iterator[Pressing]:
     finally:
         process.kill()
         process.wait(STOP)
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """What busy connections ask for, again and again.
+
+    Attributes:
+        path: What is asked for.
+        body: What is sent along, with POST; nothing when empty.
+        connections: How many there are.
+    """
+
+    path: str = "/"
+    body: str = ""
+    connections: int = 50
+
+
+def press(address: tuple[str, int], errand: Errand, seconds: int) -> Busy:
+    """Keep connections busy for so long.
+
+    Raises:
+        LoadBroken: wrk is not installed, or says nothing useful.
+    """
+    command = shutil.which("wrk")
+    if command is None:
+        raise LoadBroken("wrk is not installed")
+    with tempfile.NamedTemporaryFile("w", prefix="errand-", suffix=".lua") as script:
+        if errand.body:
+            script.write(f'wrk.method = "POST"\nwrk.body = [[{errand.body}]]\n')
+            script.flush()
+        words = [command, "-t1", f"-c{errand.connections}", f"-d{seconds}s", "--timeout", "30s", "-s", script.name]
+        url = f"http://{address[0]}:{address[1]}{errand.path}"
+        done = subprocess.run([*words, url], stdout=subprocess.PIPE, text=True, timeout=seconds + STOP)
+    return read(done.stdout)
 
 
 def read(told: str) -> Busy:

@@ -100,6 +100,11 @@ class MemoryExchange:
             self.status = status
             self.fields = [(name.lower(), value) for name, value in headers]
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        self.start(status, headers)
+        self.write(body)
+        self.end()
+
     def write(self, data: bytes) -> None:
         assert type(data) is bytes
         assert not self.ended, "a piece after the end"

@@ -61,6 +61,11 @@ class Exchange:
     def start(self, status: int, headers: RawHeaders) -> None:
         self.status, self.fields = status, list(headers)
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        self.start(status, headers)
+        self.write(body)
+        self.end()
+
     def write(self, data: bytes) -> None:
         self.body += data
 

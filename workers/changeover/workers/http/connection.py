@@ -24,7 +24,7 @@ from changeover.workers.http.body import body_of
 from changeover.workers.http.contact import Contact
 from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
-from changeover.workers.http.head import END, PREFACE, Head
+from changeover.workers.http.head import PREFACE, Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.making import Make
 from changeover.workers.http.response import error_response
@@ -37,7 +37,6 @@ from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.websocket.connection import WebSocketConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CR = 13
 ExchangeT = TypeVar("ExchangeT", bound=WireExchange)
 _OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
@@ -98,7 +97,7 @@ class HttpConnection(Contact):
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
         data = bytes(self.site.buffer[:nbytes])
-        if self._vacant and 0 < data.find(END) == nbytes - 4 and data[0] != CR:
+        if self._is_vacant() and self.site.parser.expects(data):
             try:
                 self._begin(data)
             except BadMessage as error:
@@ -215,7 +214,7 @@ class HttpConnection(Contact):
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = None
-        if self._vacant and not self.outlet.client_shut:
+        if self._is_vacant() and not self.outlet.client_shut:
             return
         upload, course = self._upload, self.outlet.course
         if upload is not None:
@@ -251,8 +250,7 @@ class HttpConnection(Contact):
 
     # From bytes to exchanges.
 
-    @property
-    def _vacant(self) -> bool:
+    def _is_vacant(self) -> bool:
         return self.exchange is None and self._upload is None and not self._unread.data and self.outlet.course is _OPEN
 
     def _begin(self, raw: bytes) -> bool:

@@ -15,6 +15,7 @@ from changeover.workers.http.fields import tokens
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
 from changeover.workers.http.response import (
+    BODILESS,
     Framing,
     ResponseHead,
     choose_framing,
@@ -23,9 +24,10 @@ from changeover.workers.http.response import (
     framing_lines,
 )
 from changeover.workers.http.site import Site
-from changeover.workers.serving.contract import Headers, Request
+from changeover.workers.serving.contract import Headers
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
+from changeover.workers.serving.message import arrived
 
 HELD_BACK = 16 * 1024
 """Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
@@ -103,17 +105,17 @@ class WireExchange:
 
     def __init__(self, wire: Wire, head: Head, incoming: Incoming | None) -> None:
         target = head.target
-        self.request = Request(
+        self.request = arrived(
             head.method,
             target.path,
-            raw_path=target.raw_path,
-            query=target.query,
-            headers=Headers(list(head.fields)),
-            http_version=head.version,
-            scheme=wire.scheme,
-            client=wire.client,
-            server=wire.server,
-            receive=None if incoming is None else incoming.take,
+            target.raw_path,
+            target.query,
+            Headers(list(head.fields)),
+            head.version,
+            wire.scheme,
+            wire.client,
+            wire.server,
+            None if incoming is None else incoming.take,
         )
         self._wire = wire
         self.head = head
@@ -176,6 +178,25 @@ class WireExchange:
         self._left = response.length or 0
         self._stage = _STARTED
         self._hold_back()
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Give the whole answer.
+
+        Raises:
+            BadResponse: It cannot be sent; nothing has happened, another may be started.
+        """
+        if self._stage is not _FRESH or self.incoming is not None or not body:
+            self._answer_by_steps(status, headers, body)
+            return
+        response = self._wire.site.encode(status, headers)
+        if response.length != len(body) or self.head.method == "HEAD" or status in BODILESS:
+            self._answer_by_steps(status, headers, body)
+            return
+        self._response, self._framing, self._stage = response, _LENGTH, _OVER
+        self._wire.outlet.send_whole(self._encode_head(), body)
+        if self._departure is not None:
+            self._departure.wake()
+        self._wire.finished()
 
     def write(self, data: bytes) -> None:
         """Give a piece of the body.
@@ -290,6 +311,11 @@ class WireExchange:
             self._conclude(_LOST)
         self.depart()
 
+    def _answer_by_steps(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        self.start(status, headers)
+        self.write(body)
+        self.end()
+
     def _takes_trailers(self) -> bool:
         return b"trailers" in tokens([value for name, value in self.head.fields if name == b"te"])
 
@@ -314,17 +340,25 @@ class WireExchange:
         self._wire.outlet.send(pieces, size)
 
     def _encode_head(self) -> bytes:
-        wire, head, response = self._wire, self.head, self._response
+        head, response = self.head, self._response
+        persistent = self._wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
+        if persistent and response.length is not None and head.version != "1.0":
+            if not response.whole:
+                response.whole = response.lines + self._tail()
+            return response.whole
         lines = response.lines
         if response.length is None:
             whole = self._framing is _LENGTH or (head.method == "HEAD" and self._size)
             lines += framing_lines(self._framing, response.status, self._size if whole else None)
-        persistent = wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
         if not persistent or head.version == "1.0":
             lines += connection_lines(head.version, persistent=persistent)
+        return lines + self._tail()
+
+    def _tail(self) -> bytes:
+        site, response = self._wire.site, self._response
         if response.dated or response.served:
-            return lines + wire.site.tail_for(dated=response.dated, served=response.served)
-        return lines + wire.site.tail
+            return site.tail_for(dated=response.dated, served=response.served)
+        return site.tail
 
     def _break(self, fact: str) -> None:
         self._pending = []

@@ -16,6 +16,7 @@ from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
+CR = 13
 PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 """What a client begins with that knows of HTTP/2 here; it looks like a head of HTTP/1.1, and is none."""
 LINE_EXTRA = 32
@@ -106,6 +107,10 @@ class HeadParser:
         elif len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
             self._known[raw] = head
         return head
+
+    def expects(self, raw: bytes) -> bool:
+        """Whether that is one complete head and nothing else, to be parsed as it is."""
+        return raw in self._known or (0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR)
 
     def forget(self) -> None:
         """Forget the heads that were seen."""

@@ -55,6 +55,10 @@ class LoggedExchange(WireExchange):
             self._status = status
             self._request_id = next((value for name, value in headers if name.lower() == REQUEST_ID), b"")
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """See `WireExchange`."""
+        self._answer_by_steps(status, headers, body)
+
     def write(self, data: bytes) -> None:
         """See `WireExchange`."""
         super().write(data)

@@ -66,8 +66,8 @@ WANTED = {426: b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"}
 STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
 
 
-class ResponseHead(msgspec.Struct, frozen=True, gc=False):
-    """The head as far as the application determines it.
+class ResponseHead(msgspec.Struct, gc=False):
+    """The head as far as the application determines it. Remembered for a second at most, for others like it.
 
     Attributes:
         status: 200 to 599.
@@ -76,6 +76,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
         persistent: False when the application wants the connection closed.
         dated: Whether the application gave a Date.
         served: Whether the application gave a Server.
+        whole: The whole head for a connection that goes on, once one needed it that has nothing of its own to say.
     """
 
     status: int
@@ -84,6 +85,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     persistent: bool
     dated: bool
     served: bool
+    whole: bytes = b""
 
 
 def encode_head(status: int, fields: RawHeaders) -> ResponseHead:

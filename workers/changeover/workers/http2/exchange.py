@@ -156,6 +156,12 @@ class StreamExchange:
         self._stage = Stage.STARTED
         self._line.want(self)
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """See `Exchange`."""
+        self.start(status, headers)
+        self.write(body)
+        self.end()
+
     def write(self, data: bytes) -> None:
         """Give a piece of the body.
 

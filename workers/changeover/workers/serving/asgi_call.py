@@ -12,7 +12,7 @@ from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.files import whole
-from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.lease import LeaseKind, current_lease
 from changeover.workers.serving.reply import Reply
 
 Outbound = Callable[[Request, Response, CallContext], Awaitable[None]]
@@ -108,6 +108,7 @@ class AsgiCall:
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
         application = self._application
+        current_lease.set(self._call.lease)
         try:
             await application.call(application.scope(self._request, self._call), self.receive, self.send)
             if self._phase is not _DONE:

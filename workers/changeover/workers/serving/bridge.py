@@ -80,6 +80,12 @@ class Feed:
         if not self.head.done():
             self.head.set_result(Response(b"", status, Headers([(name.lower(), value) for name, value in headers])))
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Make the head known, and the whole body."""
+        self.start(status, headers)
+        self.write(body)
+        self.end()
+
     def write(self, data: bytes) -> None:
         """Put a piece where the reader finds it."""
         if not self._dropped:

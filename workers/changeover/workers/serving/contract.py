@@ -75,7 +75,6 @@ class CallContext:
     )
 
     # Slots that most requests never use are left unset: setting them costs at every request.
-    _answered: list[Callable[[], None]]
     _deadline: float | None
     _observer: Observer
 
@@ -96,6 +95,7 @@ class CallContext:
         self.exchange = exchange
         self.extensions: dict[str, Any] = {}
         self.tails: list[Tail] = []
+        self._answered: list[Callable[[], None]] | None = None
 
     @property
     def connected(self) -> bool:
@@ -146,15 +146,14 @@ class CallContext:
 
     def when_answered(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once the response is complete or broken off, before what goes on after it."""
-        if not hasattr(self, "_answered"):
+        if self._answered is None:
             self._answered = []
         self._answered.append(callback)
 
     def answered(self) -> None:
         """The response is complete or broken off: call, once, what waits for that; the latest first."""
-        waiting = getattr(self, "_answered", ())
-        while waiting:
-            waiting.pop()()
+        while self._answered:
+            self._answered.pop()()
 
 
 CallNext = Callable[[Request], Awaitable[Response]]

@@ -83,9 +83,7 @@ class LiveDispatcher:
         if target.mount:
             target.strip(request)
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
-        context = self._context.copy()
-        context.run(current_lease.set, lease)
-        lease.holder = target.pipeline.serve(exchange, call, context, stamp)
+        lease.holder = target.pipeline.serve(exchange, call, self._context.copy(), stamp)
         return True
 
     def dispatch_upgrade(self, upgrade: Upgrade) -> bool:

@@ -57,6 +57,13 @@ class Exchange(Protocol):
             ValueError: A field would break the framing (a line break or NUL in name or value).
         """
 
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Send a whole response: as `start`, `write` and `end` would, for less.
+
+        Raises:
+            ValueError: As in `start`.
+        """
+
     def write(self, data: bytes) -> None:
         """Send a piece of the body; never blocks. After a disconnect it does nothing."""
 

@@ -58,7 +58,12 @@ class Lease:
 
     def release(self, _done: object = None) -> None:
         """Let go. A lease that was let go already stays so. May be used as a task's done callback."""
-        self.units.release(self)
+        units = self.units
+        if self in units.leases:
+            units.leases.remove(self)
+            self.holder = None
+            if units.on_idle is not None and not units.leases:
+                units.on_idle(units)
 
     def end(self, reason: str) -> bool:
         """Ask the holder to let go soon: a task is cancelled, with `reason` as the cancellation's message.
@@ -87,17 +92,18 @@ class UnitSet:
         keys: The units.
         counters: Counts for the one pipeline among them.
         leases: Leases held now.
+        on_idle: Called whenever the last lease goes; None as long as the set is part of a serving generation.
         retired: Whether its units were released: what still runs by then is not attributed to it any more.
     """
 
-    __slots__ = ("_on_idle", "counters", "keys", "leases", "retired")
+    __slots__ = ("counters", "keys", "leases", "on_idle", "retired")
 
     def __init__(self, keys: Iterable[UnitKey], counters: PipelineCounters | None = None) -> None:
         self.keys = frozenset(keys)
         self.counters = counters or PipelineCounters()
         self.leases: set[Lease] = set()
         self.retired = False
-        self._on_idle: Callable[[UnitSet], None] | None = None
+        self.on_idle: Callable[[UnitSet], None] | None = None
 
     def lease(self, kind: LeaseKind, epoch: int, path: str, since: int) -> Lease:
         """Hold the units until the lease is released."""
@@ -105,27 +111,18 @@ class UnitSet:
         self.leases.add(lease)
         return lease
 
-    def release(self, lease: Lease) -> None:
-        """Take a lease back; idempotent."""
-        if lease not in self.leases:
-            return
-        self.leases.discard(lease)
-        lease.holder = None
-        if self._on_idle is not None and not self.leases:
-            self._on_idle(self)
-
     def live_leases(self) -> list[Lease]:
         """The leases held now, oldest first: a copy, for views and for choosing what ends."""
         return sorted(self.leases.copy(), key=_age)
 
     def watch(self, on_idle: Callable[["UnitSet"], None]) -> None:
         """Call `on_idle` whenever the last lease goes; set once the set is part of no serving generation."""
-        self._on_idle = on_idle
+        self.on_idle = on_idle
 
     def retire(self) -> None:
         """Its units are about to be released: nothing is attributed to it from now on."""
         self.retired = True
-        self._on_idle = None
+        self.on_idle = None
 
 
 def _age(lease: Lease) -> int:

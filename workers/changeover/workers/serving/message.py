@@ -4,6 +4,7 @@ Public: re-exported by `changeover.plugin`.
 """
 
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, TypeVar
 
@@ -76,8 +77,12 @@ class Headers(MutableMapping[str, str]):
         return f"Headers({self.raw!r})"
 
 
+_UNFIT = re.compile("[\r\n\0: ]|^$")
+_BREAKING = re.compile("[\r\n\0]")
+
+
 def _field(name: str, value: str) -> tuple[bytes, bytes]:
-    if not name or any(character in "\r\n\0: " for character in name) or any(c in "\r\n\0" for c in value):
+    if _UNFIT.search(name) or _BREAKING.search(value):
         raise ValueError(f"{name!r}: {value!r} is no header field: a line break, NUL, or a colon or space in the name")
     return name.lower().encode("latin-1"), value.encode("latin-1")
 
@@ -235,6 +240,35 @@ class Request:
             return msgspec.json.decode(body, type=type)
         except msgspec.DecodeError as error:
             raise BodyInvalid(str(error)) from error
+
+
+def arrived(
+    method: str,
+    path: str,
+    raw_path: bytes,
+    query: bytes,
+    headers: Headers,
+    http_version: str,
+    scheme: str,
+    client: tuple[str, int] | None,
+    server: tuple[str, int | None] | None,
+    receive: Callable[[], Awaitable[bytes | None]] | None,
+) -> Request:
+    """A request that came over a connection. By position and past `Request.__init__`: that takes a third as long."""
+    request = Request.__new__(Request)
+    request.method = method
+    request.path = path
+    request.root_path = ""
+    request.raw_path = raw_path
+    request.query = query
+    request.headers = headers
+    request.http_version = http_version
+    request.scheme = scheme
+    request.client = client
+    request.server = server
+    request._receive = receive
+    request._body = None
+    return request
 
 
 def _watched(

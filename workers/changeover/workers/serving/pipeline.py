@@ -1,4 +1,4 @@
-"""Handlers folded around what answers, immutable once built.
+"""Handlers folded around what answers, immutable once built, and served on one loop.
 
 The order of a request: inbound handlers as listed, around handlers as listed (the first is
 outermost), what answers, outbound handlers as listed. An inbound handler that returns a Response
@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from types import CoroutineType
+from typing import Any, TypeGuard
 
 from changeover.workers.serving import bridge, failure
 from changeover.workers.serving.asgi import Application
@@ -22,6 +23,7 @@ from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
+from changeover.workers.serving.lease import current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
@@ -70,6 +72,7 @@ class Pipeline:
 
     __slots__ = (
         "_application",
+        "_loop",
         "_make_call",
         "_plain",
         "_task_name",
@@ -109,6 +112,7 @@ class Pipeline:
         self._application = application if not self.around else None
         self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
         self._task_name = f"changeover: {name}"
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def _chain(self, handlers: Sequence[Handler], respond: Respond) -> _Chain:
         for handler in reversed(_of_kind(handlers, HandlerKind.AROUND)):
@@ -130,25 +134,24 @@ class Pipeline:
         if self._application is not None and not self.inbound and not self.outbound:
             run = self._make_call(self._application, exchange.request, exchange, call, stamp).run()
         else:
-            run = self._run(exchange, call, stamp)
-        # With its loop given, a task costs a quarter less.
-        return asyncio.Task(run, loop=asyncio.get_running_loop(), name=self._task_name, context=context)
+            run = self.run(exchange, call, stamp)
+        # With its loop given, a task costs a quarter less; and looking the running one up is a system call.
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return asyncio.Task(run, loop=self._loop, name=self._task_name, context=context)
 
     async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
         """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
         chain = self._chain(self.handlers, respond)
-        try:
-            response = await self._inbound(chain, request, call)
-            if response is None:
-                response = await chain.respond(request, call)
-        except BaseException as error:
-            if failure.is_ending(error):
-                raise
-            response = failure.answer_to(error, request, call)
+        response = await self._response(request, call, chain.inbound, chain.respond)
+        if response is None:
+            raise AssertionError("bug: what answers behind handlers gave no response")
         await self._outbound(chain, request, response, call)
         return response
 
-    async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
+    async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
+        """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
+        current_lease.set(call.lease)
         reply = Reply(exchange, stamp, call)
         try:
             try:
@@ -178,50 +181,51 @@ class Pipeline:
     ) -> None:
         request = exchange.request
         try:
-            response = await self._response(request, call, chain)
+            respond = chain.respond if self._application is None else None
+            response = await self._response(request, call, chain.inbound, respond)
             if response is None and self._application is not None:
                 reply.hand_over()
                 outbound = partial(self._outbound, chain) if self.outbound else None
                 await self._make_call(self._application, request, exchange, call, stamp, outbound).run()
             elif response is not None:
-                await self._outbound(chain, request, response, call)
-                await reply.send(response)
+                if chain.outbound:
+                    await self._outbound(chain, request, response, call)
+                if type(response.body) is bytes:
+                    reply.send_whole(response, response.body)
+                else:
+                    await reply.send(response)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
             _fail(reply, error, request, call)
 
-    async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
-        """The response to put through the outbound chain; None when the application answers by itself."""
+    async def _response(
+        self, request: Request, call: CallContext, inbound: Sequence[Handler], respond: Respond | None
+    ) -> Response | None:
+        """The response to put through the outbound chain; None when the application is to answer by itself."""
+        passing: Handler | None = None
         try:
-            response = await self._inbound(chain, request, call)
-            if response is not None or self._application is not None:
-                return response
-            return await chain.respond(request, call)
+            for passing in inbound:
+                response = passing.call(request, call)
+                if response is not None and _waits(response):
+                    response = await response
+                if response is not None:
+                    self.counters.handler(passing.name).answered += 1
+                    return _checked(response, f"inbound handler {passing.name}")
+            passing = None
+            return None if respond is None else await respond(request, call)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
+            if passing is not None:
+                self._failed(passing, error)
             return failure.answer_to(error, request, call)
-
-    async def _inbound(self, chain: _Chain, request: Request, call: CallContext) -> Response | None:
-        for handler in chain.inbound:
-            try:
-                response = handler.call(request, call)
-                if inspect.isawaitable(response):
-                    response = await response
-                if response is not None:
-                    self.counters.handler(handler.name).answered += 1
-                    return _checked(response, f"inbound handler {handler.name}")
-            except BaseException as error:
-                self._failed(handler, error)
-                raise
-        return None
 
     async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
         for handler in chain.outbound:
             try:
                 waiting = handler.call(request, response, call)
-                if inspect.isawaitable(waiting):
+                if waiting is not None and _waits(waiting):
                     await waiting
             except BaseException as error:
                 self._failed(handler, error)
@@ -303,7 +307,7 @@ def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respon
             if ready is not None:
                 ready()
             response = target(request, call)
-            if inspect.isawaitable(response):
+            if _waits(response):
                 response = await response
         except NotReady as error:
             gauge.refused(error)
@@ -313,6 +317,12 @@ def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respon
         return _checked(response, name)
 
     return respond
+
+
+def _waits(result: object) -> TypeGuard[Awaitable[Any]]:
+    """Whether what was called wants to be awaited; what it mostly returns is told from that at once."""
+    kind = type(result)
+    return kind is CoroutineType or (kind is not Response and inspect.isawaitable(result))
 
 
 def _checked(response: Any, name: str) -> Response:

@@ -22,6 +22,10 @@ class Progress(enum.Enum):
     DONE = "done"
 
 
+_OPEN, _STARTED, _DONE = Progress  # looking a member up costs at every request
+_TASK = LeaseKind.TASK
+
+
 class Reply:
     """One response on its way.
 
@@ -40,7 +44,7 @@ class Reply:
         self._exchange = exchange
         self._stamp = stamp
         self._call = call
-        self.progress = Progress.OPEN
+        self.progress = _OPEN
 
     async def send(self, response: Response) -> None:
         """Send the whole response. Returns early when the client leaves."""
@@ -52,11 +56,12 @@ class Reply:
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response whose body is at hand."""
         fields = sized(self._exchange.request.method, response.status, response.headers.raw, body)
-        self._exchange.start(response.status, [*fields, *self._stamp])
-        self._started(response.status)
-        if body:
-            self._exchange.write(body)
-        self._end()
+        self._exchange.answer(response.status, [*fields, *self._stamp] if self._stamp else fields, body)
+        self.progress = _DONE
+        if self._call is not None:
+            lease = self._call.lease
+            lease.units.counters.responses[response.status // 100] += 1
+            lease.kind = _TASK
 
     def send_problem(self, response: Response) -> None:
         """Send a response that `Response.problem` worded."""
@@ -151,8 +156,9 @@ def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeade
     """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
     if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
         return fields
-    length = b"%d" % len(body)
-    return [*(pair for pair in fields if pair[0] != b"content-length"), (b"content-length", length)]
+    own = [pair for pair in fields if pair[0] != b"content-length"]
+    own.append((b"content-length", b"%d" % len(body)))
+    return own
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:

@@ -13,7 +13,7 @@ from changeover.workers.serving.asgi_call import Outbound, Phase
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Exchange, RawHeaders
-from changeover.workers.serving.lease import Lease, LeaseKind
+from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.threads import at_work
@@ -74,6 +74,7 @@ class WsgiCall:
 
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
+        current_lease.set(self._call.lease)
         try:
             await self._begin()
             while not self._thread_left:

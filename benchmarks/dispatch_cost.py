@@ -1,0 +1,189 @@
+"""What the commit cell, the lease and a pipeline of three handlers cost, as a share of a native hello request.
+
+Usage: python -m benchmarks.dispatch_cost [--quick]
+
+Two servers in processes of their own on the first core are asked in turns by a client on the last core: `pipeline`
+leads every request through the commit cell, a lease and three handlers that do nothing to a service, `service` calls
+the same service in a task and nothing else. Processor time per request is taken of both. Then, in this process and
+without sockets, the three parts are timed one by one, each as the fastest of many repetitions:
+
+    cell      reading the committed epoch and comparing it with what serves
+    lease     taking a lease and letting it go
+    pipeline  a request through the pipeline and its three handlers, less its service called and answered directly
+
+Promised is that the three parts together are at most a tenth of the pipeline's processor time per request. The
+difference between the two servers is more than their sum: it has the clock, the call context, and the context of the
+task besides.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import timeit
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from benchmarks.hello_wire import BODY, Subject, serve_dispatching, start
+from changeover.workers.generation.cell import CellWriter, SharedCell
+from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.snapshot import EMPTY, Route
+from changeover.workers.serving.contract import CallContext, Request, Response, Service
+from changeover.workers.serving.dispatch import LiveDispatcher
+from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handlers import Handler, HandlerKind
+from changeover.workers.serving.lease import LeaseKind, UnitSet
+from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.router import ApplicationRouter, Target
+from changeover.workers.serving.session import Upgrade
+
+MOST = 0.10
+CLIENTS = 32
+REPEATS, CALLS = 15, 20_000
+
+
+class Hello(Service):
+    """Greets."""
+
+    async def __call__(self, request: Request, call: CallContext) -> Response:
+        return Response.text(BODY.decode())
+
+
+def pass_on(request: Request, call: CallContext) -> None:
+    """An inbound handler that does nothing."""
+
+
+def let_be(request: Request, response: Response, call: CallContext) -> None:
+    """An outbound handler that does nothing."""
+
+
+HANDLERS = (
+    Handler("nothing:first", HandlerKind.INBOUND, pass_on),
+    Handler("nothing:second", HandlerKind.INBOUND, pass_on),
+    Handler("nothing:third", HandlerKind.OUTBOUND, let_be),
+)
+
+
+class Parts:
+    """What requests pass, made as in a worker.
+
+    Args:
+        folder: For the file of the commit cell.
+
+    Attributes:
+        switch: Reads the cell.
+        units: Leased by each request.
+        pipeline: Three handlers and the service.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.pipeline = Pipeline("hello", HANDLERS, Hello())
+        self.units = UnitSet(())
+        writer = CellWriter.make(folder / "cell")
+        self.switch = Switch(SharedCell(writer.fd), lambda old, new: None)
+        router = ApplicationRouter([Target(Route("hello"), self.pipeline, self.units)])
+        self.switch.prepared = Generation(EMPTY, Registry(epoch=1), router)
+        writer.store(1)
+        self.switch.activate()
+
+
+class Direct:
+    """Calls the service in a task, and nothing else."""
+
+    def __init__(self) -> None:
+        self._service = Hello()
+
+    def dispatch(self, exchange: Exchange) -> bool:
+        asyncio.get_running_loop().create_task(self.answer(exchange))
+        return True
+
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        return self.dispatch(upgrade)
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer one exchange."""
+        response = await self._service(exchange.request, None)  # type: ignore[arg-type]
+        fields = [*response.headers.raw, (b"content-length", b"%d" % len(BODY))]
+        exchange.answer(response.status, fields, BODY)
+
+
+class Silent:
+    """An exchange that sends nothing."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.request = Request("GET", "/hello")
+
+    def answer(self, status: int, headers: object, body: bytes) -> None:
+        """Nobody hears it."""
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Microseconds of one call, at its fastest."""
+    return min(timeit.repeat(function, number=CALLS, repeat=REPEATS)) / CALLS * 1e6
+
+
+def cost_of_parts(parts: Parts) -> dict[str, float]:
+    """Part -> microseconds per request."""
+    nothing = timed(lambda: None)
+    exchange: Any = Silent()
+    lease = parts.units.lease(LeaseKind.HTTP, 1, "/hello", 0)
+    call, direct = CallContext(1, "hello", 0, 0, lease, exchange), Direct()
+    through = timed(lambda: _done(parts.pipeline.run(exchange, call)))
+    return {
+        "cell": timed(parts.switch.admit),
+        "lease": timed(lambda: parts.units.lease(LeaseKind.HTTP, 1, "/hello", 0).release()) - nothing,
+        "pipeline": through - timed(lambda: _done(direct.answer(exchange))),
+    }
+
+
+def _done(run: Coroutine[Any, Any, None]) -> None:
+    try:
+        run.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("bug: what waits for nothing did not end")
+
+
+def main(arguments: list[str]) -> int:
+    """Measure; the status is 1 when the parts are more than is promised."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.dispatch_cost", description=__doc__)
+    options.add_argument("--quick", action="store_true", help="a short run: shows that it works, proves nothing")
+    rounds = 2 if options.parse_args(arguments).quick else 9
+    with tempfile.TemporaryDirectory(prefix="cell-") as folder:
+        parts = Parts(Path(folder))
+        subjects = [
+            start("pipeline", lambda listener: serve_dispatching(listener, LiveDispatcher(parts.switch, worker=0))),
+            start("service", lambda listener: serve_dispatching(listener, Direct())),
+        ]
+        try:
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+            for _ in range(rounds):
+                for subject in subjects:
+                    subject.measure(CLIENTS, 1.5)
+        finally:
+            for subject in subjects:
+                os.kill(subject.pid, signal.SIGKILL)
+                os.waitpid(subject.pid, 0)
+        return report(subjects, cost_of_parts(parts))
+
+
+def report(subjects: list[Subject], parts: dict[str, float]) -> int:
+    """Say what was found; 1 when it is more than is promised."""
+    whole, service = (statistics.median(subject.costs) for subject in subjects)
+    share = sum(parts.values()) / whole
+    print(f"a native request costs {whole:.2f} us of processor time; its service called directly, {service:.2f} us")
+    for name, cost in parts.items():
+        print(f"{name:<10} {cost:6.2f} us  {cost / whole:6.1%}")
+    print(f"{'together':<10} {sum(parts.values()):6.2f} us  {share:6.1%}  (must be <= {MOST:.0%})")
+    return 0 if share <= MOST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,101 @@
+"""Answers that are given in one step leave as those in three do, and heads that are remembered fit every connection."""
+
+import itertools
+import re
+
+import pytest
+
+from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.site import Site
+from changeover.workers.serving.exchange import Exchange, RawHeaders
+from tests.wire import get, post, serving
+
+PLAIN = (b"content-type", b"text/plain")
+FIELDS: tuple[RawHeaders, ...] = (
+    [],
+    [PLAIN],
+    [PLAIN, (b"content-length", b"5")],
+    [(b"content-length", b"7")],
+    [(b"content-length", b"5"), (b"connection", b"close")],
+    [(b"content-length", b"5"), (b"date", b"today"), (b"server", b"own")],
+)
+CLOSING = "Connection: close\r\n"
+REQUESTS = (get("/", CLOSING), get("/", CLOSING, "HEAD"), post("/", b"asked", CLOSING), b"GET / HTTP/1.0\r\n\r\n")
+
+
+async def _told(request: bytes, *, at_once: bool, status: int, fields: RawHeaders, body: bytes) -> bytes:
+    async def answer(exchange: Exchange) -> None:
+        if at_once:
+            exchange.answer(status, fields, body)
+        else:
+            exchange.start(status, fields)
+            exchange.write(body)
+            exchange.end()
+
+    async with serving(answer, server="test") as server:
+        client = await server.client()
+        client.send(request)
+        told = await client.rest()
+    return re.sub(rb"\r\ndate: [^\r]+ GMT", b"\r\ndate: now", told)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_an_answer_at_once_is_byte_for_byte_one_in_steps(request_: bytes) -> None:
+    for status, fields, body in itertools.product((200, 204, 304, 404), FIELDS, (b"", b"hello")):
+        told = [
+            await _told(request_, at_once=at_once, status=status, fields=fields, body=body) for at_once in (True, False)
+        ]
+        assert told[0] == told[1], (status, fields, body)
+
+
+async def test_a_remembered_head_says_nothing_of_the_connection_that_it_was_made_for() -> None:
+    async def hello(exchange: Exchange) -> None:
+        exchange.answer(200, [PLAIN, (b"content-length", b"5")], b"hello")
+
+    async with serving(hello) as server:
+        client = await server.client()
+        heads = []
+        for request in (get("/"), get("/"), get("/", CLOSING)):
+            client.send(request)
+            heads.append(await client.head())
+            assert await client.exactly(5) == b"hello"
+        other = await server.client()
+        other.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        heads.append(await other.head())
+    assert [b"connection: " in head for head in heads] == [False, False, True, True]
+    assert b"connection: keep-alive" in heads[3]
+
+
+async def test_a_remembered_head_has_no_older_date_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hello(exchange: Exchange) -> None:
+        exchange.answer(200, [(b"content-length", b"5")], b"hello")
+
+    def tail_for(site: Site, *, dated: bool, served: bool) -> bytes:
+        return b"date: %d\r\n\r\n" % next(seconds)
+
+    seconds = itertools.count()
+    monkeypatch.setattr(Site, "tail_for", tail_for)
+    async with serving(hello) as server:
+        client = await server.client()
+        dates = []
+        for _ in range(2):
+            client.send(get("/"))
+            dates.append(await client.head())
+            await client.exactly(5)
+            (connection,) = server.connections
+            assert isinstance(connection, HttpConnection)
+            connection.site.refresh()
+    assert dates[0] != dates[1]
+
+
+async def test_an_answer_in_one_step_cannot_be_given_twice() -> None:
+    async def twice(exchange: Exchange) -> None:
+        exchange.answer(200, [(b"content-length", b"5")], b"hello")
+        exchange.answer(200, [(b"content-length", b"5")], b"hello")
+
+    async with serving(twice) as server:
+        client = await server.client()
+        assert await client.ask() == (200, b"hello")
+        client.send(get("/", CLOSING))
+        assert (await client.rest()).endswith(b"\r\n\r\nhello")
+        assert [type(fault).__name__ for fault in server.dispatcher.faults] == ["BadResponse", "BadResponse"]
