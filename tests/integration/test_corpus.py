@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from changeover.workers.serving.exchange import Exchange
-from tests.corpus import HOSTLESS, Case, Unreachable, cases
+from tests.corpus import HOSTLESS, Case, cases
+from tests.distributions import Unreachable
 from tests.memory_connection import MemoryConnection
 from tests.wire import FakeDispatcher
 

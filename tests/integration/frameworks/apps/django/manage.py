@@ -1,0 +1,9 @@
+"""Django's commands for the book shop."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bookshop.settings")
+execute_from_command_line(sys.argv)

@@ -1,0 +1,11 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+    operations = [
+        migrations.CreateModel(
+            name="Book",
+            fields=[("id", models.BigAutoField(primary_key=True)), ("title", models.CharField(max_length=99))],
+        )
+    ]
