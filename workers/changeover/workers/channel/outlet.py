@@ -67,6 +67,11 @@ class Outlet:
         return self.course is Course.LINGERING or self.course is Course.CLOSED
 
     @property
+    def clogged(self) -> bool:
+        """Whether the client does not take what is written."""
+        return self._clogged
+
+    @property
     def sent(self) -> int:
         """A number that grows with what is written."""
         return self._sent

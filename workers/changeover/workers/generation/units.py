@@ -10,6 +10,8 @@ from pathlib import Path
 
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.message.assembly import Served, initializer_of
+from changeover.workers.message.pipeline import MessagePipeline, configured
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
@@ -280,12 +282,18 @@ class PipelineUnit(Unit):
 
 
 class ChannelUnit(Unit):
-    """What comes before the first message at an address."""
+    """What comes before the first message at an address, and the raw protocols that may be spoken there.
 
-    def __init__(self, spec: ChannelSpec, store: Path) -> None:
+    Attributes:
+        pipelines: By the name of their initializer.
+    """
+
+    def __init__(self, spec: ChannelSpec, store: Path, hooks: Hooks) -> None:
         super().__init__(spec.key)
+        self.pipelines: dict[str, MessagePipeline] = {}
         self._spec = spec
         self._store = store
+        self._hooks = hooks
         self._channel: ServerChannel | None = None
 
     @property
@@ -296,14 +304,26 @@ class ChannelUnit(Unit):
 
     async def prepare(self, others: Others) -> None:
         try:
-            self._channel = ServerChannel(self._spec, self._store, {})
+            self._channel = ServerChannel(self._spec, self._store)
         except (ChangeoverError, ValueError, OSError) as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
+        for name in self._spec.initializers:
+            self.pipelines[name] = await self._configured(name, others)
         self.linked()
+
+    async def _configured(self, name: str, others: Others) -> MessagePipeline:
+        """Have an initializer say what is spoken; its failure is its plugin's."""
+        owner, _, own = name.partition(":")
+        plugin = others.plugin(owner)
+        made = await plugin.initializer(own)
+        served = Served(self.key.ref.name, self._spec.tls is not None, bool(self._spec.proxies))
+        site = plugin.site(Stage.PREPARE, f"initializer {own}")
+        return await self._hooks.beside(lambda: configured(name, initializer_of(made, own), served), site, plugin.work)
 
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
         self._channel = None
+        self.pipelines.clear()
         return None
 
 
@@ -316,5 +336,5 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
     if isinstance(spec, ChannelSpec):
-        return ChannelUnit(spec, store)
+        return ChannelUnit(spec, store, hooks)
     return PipelineUnit(spec)

@@ -4,7 +4,7 @@ Runs a plugin's code (imports, constructors), so its callers run it in the loade
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ from changeover.workers.serving.application import asgi3
 from changeover.workers.serving.asgi import Application, AsgiCallable
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, ServiceFunction, check, kind_of
+
+T = TypeVar("T")
 
 Offered = Service | ServiceFunction | Application
 """What a service of a plugin is in a pipeline."""
@@ -126,10 +128,23 @@ class Linker:
         if declared.interface is ServiceInterface.ASGI:
             return Application(f"{self._manifest.id}:{name}", asgi3(value, what))
         if isinstance(value, type) and issubclass(value, Service):
-            return _made(value, instance, what)
+            return _made(_answers(value, what), instance)
         if isinstance(value, Service):
             return value
         return _checked(HandlerKind.SERVICE, value, what)
+
+    def initializer(self, name: str, instance: Plugin[Any] | None) -> object:
+        """Make one initializer of the manifest; a class is made with the plugin's instance, if it takes one.
+
+        Raises:
+            ContractBroken: It is missing.
+        """
+        declared = self._manifest.initializers.get(name)
+        if declared is None:
+            offered = ", ".join(sorted(self._manifest.initializers)) or "none"
+            raise ContractBroken(f"initializer {name!r} is not in the manifest, which offers: {offered}")
+        value = self._found(self._manifest.entry(name, declared.entry), instance, f"initializer {name!r}")
+        return _made(value, instance) if isinstance(value, type) else value
 
     def _named(self) -> Iterator[tuple[str, Entry]]:
         """What the manifest names, and where that is."""
@@ -142,6 +157,8 @@ class Linker:
             yield f"handler {name!r}", manifest.entry(name, handler.entry)
         for name, service in manifest.services.items():
             yield f"service {name!r}", manifest.entry(name, service.entry)
+        for name, initializer in manifest.initializers.items():
+            yield f"initializer {name!r}", manifest.entry(name, initializer.entry)
 
     def _import(self, module: str, what: str) -> None:
         try:
@@ -197,13 +214,15 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
     return call
 
 
-def _made(service: type[Service], instance: Plugin[Any] | None, what: str) -> Service:
-    """A service whose constructor takes something is made with the plugin's instance."""
+def _answers(service: type[Service], what: str) -> type[Service]:
     if service.__call__ is Service.__call__:
         fact = f"{what}: {service.__qualname__} is a Service that does not say how it answers"
         raise ContractBroken(f"{fact}; write `async def __call__(self, request, call)` in it, which returns a Response")
-    if service.__init__ is object.__init__:
-        return service()
-    if instance is None:
-        return service()
-    return service(instance)  # type: ignore[call-arg]
+    return service
+
+
+def _made(kind: type[T], instance: Plugin[Any] | None) -> T:
+    """What has a constructor that takes something is made with the plugin's instance."""
+    if kind.__init__ is object.__init__ or instance is None:
+        return kind()
+    return kind(instance)  # type: ignore[call-arg]

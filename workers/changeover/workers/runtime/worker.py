@@ -18,6 +18,8 @@ from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.link.worker import WorkerLink
+from changeover.workers.message.initializer import MessageInitializers
+from changeover.workers.message.site import MessageSite
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.epoch import Stamp
@@ -29,6 +31,7 @@ from changeover.workers.runtime.accept import Acceptor, State, most_connections
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
+from changeover.workers.runtime.handshakes import Handshakes
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
@@ -92,10 +95,13 @@ class Worker:
             aftermath=AFTERMATH,
         )
         self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
+        self._messages = MessageSite(self._switch, settings.limits, birth.worker.slot)
         self._connections = Connections(
             HttpInitializer(self._dispatcher, settings.limits),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
+            witness=Handshakes(loop.time),
+            others=MessageInitializers(self._messages),
         )
         self._acceptor = Acceptor(
             {
@@ -185,6 +191,8 @@ class Worker:
         if self._stranded:
             self._stranded = False
             self._loop.call_soon(self._connections.resume_all)
+        self._messages.hold()
+        self._loop.call_later(AFTERMATH, self._messages.move)
         self._loop.call_later(AFTERMATH, self._settle, epoch)
 
     def leave(self, reason: str) -> None:
@@ -233,7 +241,7 @@ class Worker:
             events.BeatDue(
                 leases,
                 len(self._connections),
-                self._dispatcher.requests,
+                self._dispatcher.requests + self._messages.messages,
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,
