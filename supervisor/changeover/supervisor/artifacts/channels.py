@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts.candidate import unit_digest
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.config.channels import Certificate, Channel, Select, Tls
 from changeover.supervisor.config.settings import Settings
@@ -69,8 +68,7 @@ def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch
     rules = tuple(map(_rule, channel.select)) or (Rule(),)
     if tls is None and not proxies and rules == (Rule(),):
         return None
-    ref = UnitRef(UnitKind.CHANNEL, channel.bind)
-    key = UnitKey(ref, unit_digest(ref, (tls, proxies, rules, channel.safe), ()), epoch)
+    key = UnitKey(UnitRef(UnitKind.CHANNEL, channel.bind), "", epoch)
     return ChannelSpec(key, tls, proxies, rules, channel.safe)
 
 
