@@ -35,6 +35,9 @@ class Way(Protocol):
     def flush(self) -> None:
         """Let everything leave that was written."""
 
+    async def drain(self) -> None:
+        """Wait until the client has taken enough."""
+
 
 class Wire(Protocol):
     """What a channel needs of its connection."""
@@ -50,9 +53,6 @@ class Wire(Protocol):
     @property
     def client_shut(self) -> bool:
         """Whether the client says no more."""
-
-    async def drain(self) -> None:
-        """Wait until the client has taken enough."""
 
     async def next_message(self) -> Any:
         """The next message; None when there will be none."""
@@ -108,7 +108,7 @@ class Channel:
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; at once when it has, or is gone."""
-        await self._wire.drain()
+        await self._wire.way.drain()
 
     async def read(self) -> Any:
         """Take the next message as a part of the one under way; None when the client says no more.

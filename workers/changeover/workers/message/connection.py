@@ -225,7 +225,7 @@ class MessageConnection(asyncio.BufferedProtocol):
 
     def move(self) -> None:
         """See `Moving`."""
-        if self._outbox.call is None and self._session.outdated and not self.outlet.ended:
+        if self._outbox.call is None and self._session.outdated and self.outlet.course is Course.OPEN:
             self._guarded(self._catch_up)
 
     # What its channel calls.
@@ -239,11 +239,6 @@ class MessageConnection(asyncio.BufferedProtocol):
     def client_shut(self) -> bool:
         """See `Wire`."""
         return self.outlet.client_shut or self.outlet.ended
-
-    async def drain(self) -> None:
-        """See `Wire`."""
-        self._outbox.flush()
-        await self.outlet.drain()
 
     async def next_message(self) -> Any:
         """See `Wire`."""
@@ -311,12 +306,11 @@ class MessageConnection(asyncio.BufferedProtocol):
             return False
         taken = self._inbox.take(target.pipeline.codec)
         if taken is not None and self.outlet.course is Course.OPEN:
-            self._begin(taken[0], target, started)
+            self._dispatch(taken[0], target, started)
             return True
         return False
 
-    def _begin(self, message: Any, target: MessageTarget, started: int) -> None:
-        """Dispatch a message."""
+    def _dispatch(self, message: Any, target: MessageTarget, started: int) -> None:
         call = self._session.call(target, started)
         self._outbox.begin(call)
         self.requests += 1

@@ -14,7 +14,7 @@ from changeover.workers.serving.lease import LeaseKind
 MOST_BATCH = 64
 """Most messages that wait for a flush."""
 MOST_UNTAKEN = 1024 * 1024
-"""Most bytes that wait for the client to take them; it is cut off beyond."""
+"""Bytes that wait for the client to take them: who lets more wait is cut off when anything is written again."""
 
 
 class Outbox:
@@ -93,6 +93,9 @@ class Outbox:
         target = self._session.target
         if not batch or target is None or self._outlet.ended:
             return
+        if self._transport.get_write_buffer_size() > MOST_UNTAKEN:
+            self._outlet.abort()
+            return
         try:
             pieces = target.pipeline.outgoing(batch, self._channel)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its own failure
@@ -100,8 +103,11 @@ class Outbox:
             return
         if pieces:
             self._outlet.send(pieces, sum(map(len, pieces)))
-        if self._transport.get_write_buffer_size() > MOST_UNTAKEN:
-            self._outlet.abort()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough."""
+        self.flush()
+        await self._outlet.drain()
 
     def finish(self) -> bool:
         """Shut the write side, after what was written; whether this transport can."""
