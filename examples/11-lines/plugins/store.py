@@ -49,7 +49,8 @@ class Store(MessageService):
 
     def __call__(self, line: str, call: MessageCall) -> str | AsyncIterator[str] | None:
         """Do what a line says."""
-        values = call.channel.state = call.channel.state or {}
+        values: dict[str, str] = call.channel.state or {}
+        call.channel.state = values
         match line.split(" ", 2):
             case ["set", key, value]:
                 values[key] = value

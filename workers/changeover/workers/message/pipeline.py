@@ -115,6 +115,8 @@ def configured(name: str, initializer: PipelineInitializer, channel: Served) -> 
 
 def _chain(name: str, initializer: PipelineInitializer, channel: Served) -> Chain:
     chain = Chain(name.partition(":")[0])
-    if inspect.isawaitable(initializer.configure(chain, channel)):
+    told: object = initializer.configure(chain, channel)  # type: ignore[func-returns-value]
+    if inspect.iscoroutine(told):
+        told.close()
         raise ContractBroken("configure is `async def`; it registers, and waits for nothing")
     return chain
