@@ -474,7 +474,7 @@ async def test_a_message_that_is_held_for_too_long_is_answered() -> None:
 
 
 async def test_connections_that_end_leave_nothing_behind() -> None:
-    async with speaking(Greeting()) as server:
+    async with speaking(echo) as server:
         for _ in range(3):
             client = await server.client()
             client.send(b"a\n")
