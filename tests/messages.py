@@ -152,8 +152,8 @@ class MessageServer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, self.listener.getsockname())
-        secured = {"ssl": AUTHORITY.client(), "server_hostname": "feed.example"} if tls else {}
-        client = Client(*await asyncio.open_connection(sock=sock, **secured))
+        context, name = (AUTHORITY.client(), "feed.example") if tls else (None, None)
+        client = Client(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=name))
         self._clients.append(client)
         await until(lambda: sum(1 for _ in self.connections) > before)
         return client

@@ -48,7 +48,7 @@ def read_channels(settings: Settings, listen: tuple[str, ...], epoch: int) -> Ch
         path = "$.tls" if channel.tls is None else f"$.channels[{index}].tls"
         content = _read_tls(tls, path, problems) if tls is not None and tls.all else {}
         spec = _spec(channel, None if tls is None or not tls.all else _tls_spec(tls, content), proxies, epoch)
-        if spec is not None:
+        if not spec.is_bare:
             specs.append(spec)
             files |= {spec.tls.artifact: content} if spec.tls is not None else {}
     return Channels(tuple(specs), files, tuple(dict.fromkeys(problems)))
@@ -63,11 +63,9 @@ def _is_tcp(address: str) -> bool:
     return not address.startswith("unix:")
 
 
-def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch: int) -> ChannelSpec | None:
-    """The unit; None where nothing comes before the first message."""
+def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch: int) -> ChannelSpec:
+    """The unit, as far as it can be known without its plugins."""
     rules = tuple(map(_rule, channel.select)) or (Rule(),)
-    if tls is None and not proxies and rules == (Rule(),):
-        return None
     key = UnitKey(UnitRef(UnitKind.CHANNEL, channel.bind), "", epoch)
     return ChannelSpec(key, tls, proxies, rules, channel.safe)
 

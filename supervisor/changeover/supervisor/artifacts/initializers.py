@@ -76,7 +76,7 @@ def without_withheld(
             notes.append(f"not taken: selection at {spec.key.ref.name} (plugin {missed[0]} is not taken)")
             spec = with_selection_of(spec, serving.get(spec.key.ref.name))
         specs.append(spec)
-    return msgspec.structs.replace(channels, specs=tuple(specs)), tuple(notes)
+    return msgspec.structs.replace(channels, specs=tuple(spec for spec in specs if not spec.is_bare)), tuple(notes)
 
 
 def with_selection_of(spec: ChannelSpec, other: ChannelSpec | None) -> ChannelSpec:

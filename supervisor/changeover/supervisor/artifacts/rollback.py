@@ -8,7 +8,6 @@ from changeover.supervisor.artifacts.candidate import linked, snapshot
 from changeover.supervisor.artifacts.initializers import with_selection_of
 from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.holding import application_content, brought_back
-from changeover.workers.protocol.assembly import Rule
 from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot, UnitSpec
 
 NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
@@ -72,12 +71,7 @@ def _channels(earlier: Snapshot, current: Snapshot, listen: Iterable[str]) -> It
     back = {unit.key.ref.name: unit for unit in earlier.channels if unit.key.ref.name not in current.listen}
     selected = {name: unit for name, unit in before.items() if name not in there | back}
     back |= {name: msgspec.structs.replace(unit, tls=None, proxies=()) for name, unit in selected.items()}
-    yield from (unit for name, unit in sorted((there | back).items()) if name in listen and not _is_bare(unit))
-
-
-def _is_bare(channel: ChannelSpec) -> bool:
-    """Whether nothing comes before the first message."""
-    return channel.tls is None and not channel.proxies and channel.rules == (Rule(),)
+    yield from (unit for name, unit in sorted((there | back).items()) if name in listen and not unit.is_bare)
 
 
 def processes_differ(earlier: Snapshot, current: Snapshot) -> bool:

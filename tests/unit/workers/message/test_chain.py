@@ -38,9 +38,10 @@ def answer(message: Any, call: MessageCall) -> Any:
     return message
 
 
-def end(chain: Chain) -> None:
+def end(chain: Chain) -> Chain:
     chain.codec(LineCodec())
     chain.service(answer)
+    return chain
 
 
 def refused(configure: Callable[[Chain, Served], None]) -> str:
@@ -105,7 +106,7 @@ def test_both_directions_have_an_order_of_their_own() -> None:
         chain.inbound("auth", seen, phase=SECURITY)
         end(chain)
 
-    assert pipeline_of(configure)
+    assert pipeline_of(configure).service is answer
 
 
 def test_an_initializer_that_registers_something_else_the_second_time_is_refused() -> None:
@@ -127,7 +128,7 @@ def test_closures_of_one_function_are_the_same() -> None:
         chain.codec(LineCodec())
         chain.service(lambda message, call: message)
 
-    assert pipeline_of(configure)
+    assert pipeline_of(configure).name == "feed:lines"
 
 
 def test_an_initializer_that_waits_is_refused() -> None:

@@ -16,7 +16,8 @@ LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r")
 
 def cut(codec: Codec[Any], pieces: list[bytes]) -> list[Any]:
     """Every message of bytes that come in pieces."""
-    inbox, messages = Inbox(MOST_FRAME), []
+    inbox = Inbox(MOST_FRAME)
+    messages: list[Any] = []
     for piece in pieces:
         inbox.add(piece)
         while (taken := inbox.take(codec)) is not None:

@@ -115,7 +115,7 @@ def configured(name: str, initializer: PipelineInitializer, channel: Served) -> 
 
 def _chain(name: str, initializer: PipelineInitializer, channel: Served) -> Chain:
     chain = Chain(name.partition(":")[0])
-    told: object = initializer.configure(chain, channel)  # type: ignore[func-returns-value]
+    told: object = initializer.configure(chain, channel)
     if inspect.iscoroutine(told):
         told.close()
         raise ContractBroken("configure is `async def`; it registers, and waits for nothing")

@@ -164,6 +164,11 @@ class ChannelSpec(msgspec.Struct, frozen=True, tag="channel"):
     requires: tuple[UnitRef, ...] = ()
 
     @property
+    def is_bare(self) -> bool:
+        """Whether nothing comes before the first message, which is HTTP's."""
+        return self.tls is None and not self.proxies and self.rules == (Rule(),)
+
+    @property
     def initializers(self) -> tuple[str, ...]:
         """Every initializer of a plugin that is named, once."""
         named = dict.fromkeys((*(rule.initializer for rule in self.rules), self.safe))
