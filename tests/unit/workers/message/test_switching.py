@@ -7,14 +7,15 @@ from typing import cast
 
 import pytest
 
-from changeover.plugin import Channel, MessageCall, MessageService
+from changeover.plugin import Channel, LineCodec, MessageCall, MessageService
 from changeover.workers.channel.connection import Connection, Parting
 from changeover.workers.channel.luggage import Luggage
 from changeover.workers.message.session import MOST_STATE
 from changeover.workers.serving.lease import LeaseKind
+from tests.handover import Side
 from tests.messages import NAME, MessageServer, lines, speaking
 from tests.waits import until
-from tests.wire import Client
+from tests.wire import Client, FakeDispatcher, echo
 
 
 class Sum(MessageService):
@@ -273,6 +274,34 @@ async def test_what_nobody_takes_gets_the_protocols_own_word() -> None:
         await until(lambda: rested)
         rested[0].farewell()
         assert await client.rest() == b"LEAVING\n"
+
+
+class Hoarder(Sum):
+    """Carries as much as it may."""
+
+    def export_state(self, channel: Channel) -> bytes | None:
+        return str(channel.state).encode().ljust(MOST_STATE)
+
+
+async def test_as_much_state_as_there_may_be_fits_the_packets_of_a_handover(tmp_path: Path) -> None:
+    wide = LineCodec(60_000)
+    async with speaking(Hoarder("old"), wide) as server, speaking(Sum("new"), wide) as other:
+        sides = [
+            Side(tmp_path, number, FakeDispatcher(echo), it.connections) for number, it in ((1, server), (2, other))
+        ]
+        for side in sides:
+            side.reception.start()
+        clients = [await server.client() for _ in range(20)]
+        for number, client in enumerate(clients):
+            assert await ask(client, str(number)) == f"old 1 {number}"
+            client.send(bytes(60_000) if number % 2 else b"1")  # half a message, as long as it may be
+        await until(lambda: sum(len(each.unread()) for each in server.connections) == 10 * 60_001)
+        await sides[0].leave_to(sides[1])
+        await sides[0].gone()
+        assert (len(other.connections), sides[0].departure.ended) == (20, 0)
+        assert await ask(clients[4], "") == "new 1 5"
+        for side in sides:
+            side.close()
 
 
 async def test_a_connection_over_tls_ends_where_its_keys_are(tmp_path: Path) -> None:
