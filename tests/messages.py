@@ -162,7 +162,7 @@ class MessageServer:
         """Let another generation serve, as a worker does; the units of the one before it."""
         assert self.switch.serving is not None
         before, self.switch.serving = self.switch.serving, generation(epoch, pipeline)
-        self.site.hold()
+        self.site.hold(self.switch.serving)
         return before.units
 
     async def close(self) -> None:

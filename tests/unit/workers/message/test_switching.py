@@ -127,6 +127,20 @@ async def test_a_generation_that_keeps_the_pipeline_keeps_the_state() -> None:
         assert service.told == ["opened"]
 
 
+async def test_a_generation_in_which_nothing_of_it_changed_costs_a_connection_nothing() -> None:
+    service = Sum("same")
+    pipeline = lines(service)
+    async with speaking(service) as server:
+        server.swap(2, pipeline)
+        client = await server.client()
+        await ask(client, "7")
+        units = server.swap(3, pipeline)
+        assert units.live_leases() == []
+        server.site.move()
+        assert await ask(client, "1") == "same 3 8"
+        assert service.told == ["opened"]
+
+
 async def test_a_service_without_state_goes_on_without() -> None:
     def count(message: str, call: MessageCall) -> str:
         call.channel.state = (call.channel.state or 0) + 1

@@ -22,7 +22,7 @@ from changeover.workers.message.failure import report
 from changeover.workers.message.inbox import Inbox
 from changeover.workers.message.outbox import Outbox
 from changeover.workers.message.session import Session
-from changeover.workers.message.site import MessageSite, MessageTarget
+from changeover.workers.message.site import Generation, MessageSite, MessageTarget
 from changeover.workers.message.work import start
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
@@ -219,9 +219,9 @@ class MessageConnection(asyncio.BufferedProtocol):
 
     # What a switch of generations calls.
 
-    def hold(self) -> None:
+    def hold(self, generation: Generation) -> None:
         """See `Moving`."""
-        self._session.hold()
+        self._session.hold(generation)
 
     def move(self) -> None:
         """See `Moving`."""

@@ -51,7 +51,7 @@ class Session:
 
     @property
     def outdated(self) -> bool:
-        """Whether another generation may serve."""
+        """Whether a generation serves that has another pipeline, or none."""
         return self._held is not None
 
     @property
@@ -79,10 +79,12 @@ class Session:
             report(error, self._name, connected=True)
             return b""
 
-    def hold(self) -> None:
-        """Keep the units of `target` until the connection has moved."""
+    def hold(self, generation: Generation) -> None:
+        """Where `generation` lacks the pipeline, keep its units until the connection has moved."""
         if self.target is not None and self._held is None:
-            self._held = self._lease(self.target)
+            target = self._target_in(generation)
+            if target is None or target.pipeline is not self.target.pipeline:
+                self._held = self._lease(self.target)
 
     def exported(self) -> bytes | None:
         """The state, between two pipelines; None when no service knows of the connection."""
@@ -99,7 +101,7 @@ class Session:
         Raises:
             Exception: Whatever a service raises that exports or imports state, or greets.
         """
-        target = generation.messages.get((self._channel.outcome.listener, self._name))
+        target = self._target_in(generation)
         current = self.target
         if target is None:
             self.part()
@@ -113,6 +115,9 @@ class Session:
         if not known:
             self._meet(target)
         return target
+
+    def _target_in(self, generation: Generation) -> MessageTarget | None:
+        return generation.messages.get((self._channel.outcome.listener, self._name))
 
     def _meet(self, target: MessageTarget) -> None:
         met, self._met = self._met, True

@@ -50,8 +50,8 @@ class Admission(Protocol):
 class Moving(Protocol):
     """A connection, as far as another generation concerns it."""
 
-    def hold(self) -> None:
-        """Another generation serves from now on: keep what is needed of the earlier one. Runs no user code."""
+    def hold(self, generation: Generation) -> None:
+        """This generation serves from now on: keep what is needed of the earlier one. Runs no user code."""
 
     def move(self) -> None:
         """Go on in the generation that serves, if nothing is under way."""
@@ -112,10 +112,10 @@ class MessageSite:
         for outbox in corked:
             outbox.flush()
 
-    def hold(self) -> None:
-        """Another generation serves from now on; `move` follows. Runs no user code."""
+    def hold(self, generation: Generation) -> None:
+        """This generation serves from now on; `move` follows. Runs no user code."""
         for connection in self._connections:
-            connection.hold()
+            connection.hold(generation)
 
     def move(self) -> None:
         """Let all that is idle go on in the generation that serves: what does not serve any more is not kept by it."""

@@ -9,7 +9,7 @@ import enum
 import platform
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -296,27 +296,23 @@ def _normalised(raw: object, root: str, mistakes: list[Mistake]) -> object:
         if key in table and table.pop(key) is not None:
             unknown = "unknown key" if key == "module" else "not supported by this version; leave it out"
             mistakes.append(Mistake(below(root, key), unknown))
-    if isinstance(names := table.get("initializers"), list):
-        table["initializers"] = {name: {} for name in names if isinstance(name, str)}
-    for key, written_out in (("handlers", _handler), ("services", _service), ("initializers", _initializer)):
+    if isinstance(names := table.get("initializers"), list) and all(isinstance(name, str) for name in names):
+        table["initializers"] = {name: {} for name in names}
+    for key, written_out in (("handlers", _as("direction")), ("services", _service), ("initializers", _as("entry"))):
         entries = table.get(key)
         if isinstance(entries, dict):
             table[key] = {name: written_out(entry) for name, entry in entries.items()}
     return table
 
 
-def _handler(entry: object) -> object:
-    return {"direction": entry} if isinstance(entry, str) else entry
+def _as(field: str) -> Callable[[object], object]:
+    return lambda entry: {field: entry} if isinstance(entry, str) else entry
 
 
 def _service(entry: object) -> object:
     if isinstance(entry, str):
         return {"mount": entry} if entry.startswith("/") else {"entry": entry}
     return entry
-
-
-def _initializer(entry: object) -> object:
-    return {"entry": entry} if isinstance(entry, str) else entry
 
 
 def _content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:

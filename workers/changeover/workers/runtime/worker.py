@@ -191,7 +191,6 @@ class Worker:
         if self._stranded:
             self._stranded = False
             self._loop.call_soon(self._connections.resume_all)
-        self._messages.hold()
         self._loop.call_later(AFTERMATH, self._messages.move)
         self._loop.call_later(AFTERMATH, self._settle, epoch)
 
@@ -222,6 +221,7 @@ class Worker:
         self._shell.feed(events.Received(message))
 
     def _on_switched(self, old: Generation, new: Generation) -> None:
+        self._messages.hold(new)
         self._shell.switched(old, new)
 
     def _on_stranded(self, epoch: int) -> None:
