@@ -116,6 +116,20 @@ async def test_a_message_under_way_ends_where_it_began_and_the_next_is_of_the_ne
         assert units.live_leases() == []
 
 
+async def test_a_busy_connection_moves_with_the_end_of_its_message_and_not_with_the_next() -> None:
+    old, new = Sum("old"), Sum("new")
+    async with speaking(old) as server:
+        client = await server.client()
+        client.send(b"wait\n")
+        await until(lambda: server.leases)
+        units = server.swap(2, lines(new))
+        server.site.move()
+        old.gate.set()
+        assert await line(client) == "old 1 0"
+        await until(lambda: units.live_leases() == [])
+        assert (old.told, new.told) == (["opened", "exported"], ["imported"])
+
+
 async def test_a_generation_that_keeps_the_pipeline_keeps_the_state() -> None:
     service = Sum("same")
     async with speaking(service) as server:
