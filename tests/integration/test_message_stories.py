@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.server import Committed, Server, Strategy
+from changeover.server import Committed, Milestone, Server, Strategy
 from tests.certificates import Authority
 from tests.service import status_when
 from tests.waits import until
@@ -59,16 +59,17 @@ class Feed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.workers = 2
         (folder / "plugins").mkdir()
         AUTHORITY.write(folder / "cert.pem", folder / "key.pem", "feed.example")
         (folder / "changeover.toml").write_text(CONFIG)
         self.write("1.0.0")
 
-    def write(self, version: str) -> None:
-        (self.folder / "plugins" / "feed.py").write_text(PLUGIN.format(version=version))
+    def write(self, version: str, text: str = PLUGIN, **more: object) -> None:
+        (self.folder / "plugins" / "feed.py").write_text(text.format(version=version, **more))
 
     def server(self) -> Server:
-        return Server(config=self.folder / "changeover.toml", workers=2)
+        return Server(config=self.folder / "changeover.toml", workers=self.workers)
 
 
 class Client:
@@ -116,6 +117,65 @@ async def test_two_protocols_share_an_address_and_what_is_for_neither_is_closed_
         assert await lines.say("who\n") == "1.1.0 2 TLSv1.3 feed feed.example\n"
         for client in (lines, http, odd):
             client.close()
+
+
+KEEPING = '''# /// script
+# [tool.changeover]
+# id = "feed"
+# version = "{version}"
+# plugin = "feed:Feed"
+# initializers = ["lines"]
+# ///
+"""Writes down what is asked of it."""
+
+from pathlib import Path
+
+from changeover.plugin import *
+
+
+def note(what: str) -> None:
+    with Path("{log}").open("a") as log:
+        log.write("{version} " + what + "\\n")
+
+
+class Feed(Plugin[None]):
+    def on_unload(self) -> None:
+        note("unloaded")
+
+    @initializer
+    def lines(self, chain: Chain, channel: Served) -> None:
+        chain.codec(LineCodec())
+        chain.service(Keeping())
+
+
+class Keeping(MessageService):
+    def opened(self, channel: Channel) -> None:
+        channel.write("welcome")
+
+    def __call__(self, message: str, call: MessageCall) -> str:
+        return "{version}"
+
+    def export_state(self, channel: Channel) -> bytes:
+        note("exported")
+        return b"x"
+
+    def import_state(self, channel: Channel, state: bytes) -> None:
+        note("imported")
+'''
+
+
+async def test_the_old_version_exports_what_it_knows_of_a_silent_client_before_it_is_unloaded(feed: Feed) -> None:
+    log = feed.folder / "noted"
+    feed.write("1.0.0", KEEPING, log=log)
+    feed.workers = 1
+    async with feed.server() as server:
+        client = await Client.connect(server, "feed")
+        assert await client.say("") == "welcome\n"
+        feed.write("1.1.0", KEEPING, log=log)
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert log.read_text().splitlines() == ["1.0.0 exported", "1.1.0 imported", "1.0.0 unloaded"]
+        assert await client.say("who\n") == "1.1.0\n"
+        client.close()
 
 
 async def test_in_a_roll_a_raw_connection_over_tls_gets_the_protocols_own_goodbye(feed: Feed) -> None:

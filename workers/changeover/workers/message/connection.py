@@ -322,8 +322,6 @@ class MessageConnection(asyncio.BufferedProtocol):
         self._outbox.end()
         if self.outlet.course is Course.CLOSED:
             self._guarded(self._session.end)
-        elif self._session.outdated and self.outlet.course is not Course.LEAVING:
-            self._guarded(self._catch_up)
         call.lease.release()
         if goodbye is not None:
             self._say_goodbye(goodbye)
