@@ -33,6 +33,7 @@ from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.session import Upgrade
 
 REQUEST = (
     b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\r\n"
@@ -76,6 +77,9 @@ class AtOnce:
         answer(exchange)
         return True
 
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        return self.dispatch(upgrade)
+
 
 class InTask:
     """Answers in a task per request."""
@@ -83,6 +87,9 @@ class InTask:
     def dispatch(self, exchange: Exchange) -> bool:
         asyncio.get_running_loop().create_task(self._answer(exchange))
         return True
+
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        return self.dispatch(upgrade)
 
     async def _answer(self, exchange: Exchange) -> None:
         answer(exchange)

@@ -18,6 +18,10 @@ class Authority:
         chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         key.write_bytes(issued.private_key_pem.bytes())
 
+    def write_own(self, file: Path) -> None:
+        """Write its own certificate, for clients that read one from a file."""
+        self._ca.cert_pem.write_to_path(file)
+
     def client(self, *alpn: str) -> ssl.SSLContext:
         """What a client needs to talk to who holds one of them."""
         context = ssl.create_default_context()

@@ -14,7 +14,7 @@ from changeover.workers.serving.exchange import Disconnected, RawHeaders
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import Router, Target
+from changeover.workers.serving.router import ApplicationRouter, Target
 from tests.waits import until
 
 
@@ -61,6 +61,7 @@ class MemoryExchange:
         self.status = 0
         self.fields: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
+        self.trailers: list[tuple[bytes, bytes]] = []
         self.ended = False
         self.aborted = False
 
@@ -107,6 +108,9 @@ class MemoryExchange:
             self.pieces.append(data)
             self._unread += len(data)
 
+    def backed_up(self) -> bool:
+        return self._unread > self._window and self.connected_
+
     async def drain(self) -> None:
         while self._unread > self._window and self.connected_:
             self._taken.clear()
@@ -116,6 +120,10 @@ class MemoryExchange:
         assert not self.ended, "ended twice"
         self.ended = True
         self._over.set()
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        self.trailers = list(trailers)
+        self.end()
 
     def abort(self) -> None:
         if self.connected_ and not self.ended:
@@ -164,7 +172,7 @@ class FixedGeneration:
     """A generation that is only an epoch and routes."""
 
     epoch: int
-    router: Router
+    router: ApplicationRouter
 
 
 class FixedAdmission:
@@ -186,9 +194,11 @@ class Served:
     """
 
     def __init__(self, pipeline: Pipeline, *, route: Route | None = None, epoch: int = 7, stamp: bool = False) -> None:
-        self.units = UnitSet([UnitKey(UnitRef(UnitKind.PIPELINE, pipeline.name), "d" * 64, 1)])
+        self.units = UnitSet([UnitKey(UnitRef(UnitKind.PIPELINE, pipeline.name), "d" * 64, 1)], pipeline.counters)
         self.route = route or Route(pipeline.name)
-        self.admission = FixedAdmission(FixedGeneration(epoch, Router([Target(self.route, pipeline, self.units)])))
+        self.admission = FixedAdmission(
+            FixedGeneration(epoch, ApplicationRouter([Target(self.route, pipeline, self.units)]))
+        )
         self.dispatcher = LiveDispatcher(self.admission, worker=2, epoch_header=stamp)
 
     async def ask(self, exchange: MemoryExchange) -> MemoryExchange:

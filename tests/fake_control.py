@@ -54,6 +54,15 @@ from changeover.supervisor.core.records.cutover import (
 from changeover.supervisor.core.records.request import NothingChanged
 from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.operations import OnProgress
+from changeover.supervisor.pipelines import (
+    HandlerView,
+    PipelineLine,
+    PipelineRegistryView,
+    PipelinesView,
+    PipelineView,
+    ServiceView,
+    WorkerPipeline,
+)
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.unanswerable import (
@@ -61,15 +70,25 @@ from changeover.supervisor.unanswerable import (
     NoRoom,
     Stopping,
     UnknownEpoch,
+    UnknownPipeline,
     UnknownSlot,
     UpgradeRefused,
     WorkerSilent,
 )
+from changeover.workers.protocol.counted import HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
-from changeover.workers.protocol.snapshot import Interpreter
+from changeover.workers.protocol.snapshot import (
+    HandlerRef,
+    Interpreter,
+    PipelineSpec,
+    Route,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+)
 
 KEPT_UNTIL = 1_700_000_300.0
 ENDED = "ended: slot 2, http /slow, 12 s old: more than 8 resident copies once epoch 15 served"
@@ -98,6 +117,34 @@ REFUSAL = SlotRefusal(
 AGAIN = "the reason may pass: watching and schedule try it again, less and less often"
 
 
+SHOP = PipelineView(
+    "shop",
+    "9c41ab" * 10,
+    7,
+    (Route("shop", "/", "shop.example"),),
+    (
+        HandlerView("request-id", "inbound, outbound", "security", owner="changeover", settings='{"trust": true}'),
+        HandlerView(
+            "pricing:discount",
+            "inbound",
+            "app",
+            owner="pricing",
+            version="1.5.0",
+            digest="77" * 32,
+            since=7,
+            counts=HandlerCounts(78, 156_000, 9_000_000, 5, 3),
+        ),
+    ),
+    ServiceView("app", "55" * 32, 3, ServiceCounts(2, 1)),
+    {"http": 9, "websocket": 1},
+    PipelineCounts({"shop.example/": 1240}, {"2xx": 1237, "5xx": 3}),
+)
+
+
+API = "shop.example/api"
+"""The pipeline that was edited; what it is made of changes with the epoch."""
+
+
 class FakeControl:
     """Four workers at epoch 7; what a cutover comes to is chosen by the test.
 
@@ -119,6 +166,8 @@ class FakeControl:
         upgrades: Who asked for an upgrade, and by which interpreter.
         upgrade_refused: Why the next upgrade is refused.
         fell_back: Why it went back.
+        edited: Pipelines that were edited.
+        outrunning: Whether somebody else is quicker than the next cutover.
     """
 
     def __init__(self) -> None:
@@ -147,11 +196,16 @@ class FakeControl:
         self.upgrades: list[tuple[Origin, str]] = []
         self.upgrade_refused = ""
         self.fell_back = ""
+        self.edited: tuple[str, ...] = ()
+        self.outrunning = False
 
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         if self.stopped is not None:
             raise Stopping
         self.requests.append(request)
+        if self.outrunning:
+            self.outrunning, self.epoch = False, self.epoch + 1
+            return Refused(self.epoch, DURATIONS, "somebody was quicker")
         with self.teller.stream.heard_by(on_progress):
             return await self._cut_over(request)
 
@@ -201,6 +255,7 @@ class FakeControl:
             interpreter=Interpreter("/srv/shop/venv/bin/python", "3.12.1"),
             plugins=(PluginView("pricing", "1.5.0", 7),),
             held=self.held,
+            edited=self.edited,
             automatic=("on-change",),
             quarantine=(QuarantineView("pricing 1.6.0", 6, 1_700_000_001.0),),
             stopping=self.stopped,
@@ -209,6 +264,10 @@ class FakeControl:
             alarms=self.alarms,
             fell_back=self.fell_back,
             counts=self.teller.tally.counts({}),
+            pipelines=(
+                PipelineLine("shop", 1240, 3, "app"),
+                PipelineLine("quote", 12, 0, "pricing:quote", 2, 1),
+            ),
         )
 
     def _slot(self, slot: int) -> SlotView:
@@ -255,6 +314,34 @@ class FakeControl:
         if slot in self.silent:
             raise WorkerSilent(slot, 5.0)
         return RegistryView(slot, 4121 + slot, slot + 1, Registry(self.epoch, handlers={"/": ("pricing:discount",)}))
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        if name != API:
+            raise UnknownPipeline(name, [SHOP.id, API])
+        key = UnitKey(UnitRef(UnitKind.PIPELINE, name), f"digest of {self.epoch}", self.epoch)
+        return PipelineSpec(key, (HandlerRef("pricing", "discount"),), written="before")
+
+    async def pipelines(self) -> PipelinesView:
+        misses, handshakes, events = {"not_found": 7}, {"http/1.1": 31}, {"handler failed": 2}
+        silent = tuple(sorted(self.silent))
+        return PipelinesView(self.epoch, (SHOP, self._api()), misses, handshakes, events, silent)
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        if name not in (SHOP.id, API):
+            raise UnknownPipeline(name, [SHOP.id, API])
+        workers = tuple(
+            WorkerPipeline(slot, 4121 + slot, slot + 1, self.epoch, counts=PipelineCounts({"/": 310}))
+            for slot in range(self.slots)
+            if slot not in self.silent
+        )
+        strange = msgspec.structs.replace(workers[-1], deviation="it is 111111 of epoch 6 and not 9c41ab of epoch 7")
+        digest = SHOP.digest if name == SHOP.id else self._api().digest
+        return PipelineRegistryView(self.epoch, name, digest, (*workers[:-1], strange), tuple(self.silent))
+
+    def _api(self) -> PipelineView:
+        spec = self.pipeline(API)
+        handlers = tuple(HandlerView(str(handler)) for handler in spec.handlers)
+        return PipelineView(API, spec.key.digest, spec.key.since, handlers=handlers, edited=True)
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         if not await asyncio.to_thread(self.settling.wait, 10):

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -114,12 +116,22 @@ class Connection:
         await self.ask(path)
         return await self.answer()
 
+    async def read(self, size: int) -> bytes:
+        """Some bytes of a body, `size` at most."""
+        return await self._reader.read(size)
+
     async def at_end(self) -> bool:
         """Wait for the server to close; whether it did so without another byte."""
         return await self._reader.read(1) == b""
 
     def close(self) -> None:
         self._writer.close()
+
+    def reset(self) -> None:
+        """Go away rudely."""
+        own: socket.socket = self._writer.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
 
 
 class Story:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http2.initializer import Http2Initializer
 from changeover.workers.serving.contract import BodyTooLarge
-from changeover.workers.serving.exchange import Disconnected, Dispatcher, Exchange
+from changeover.workers.serving.exchange import Disconnected, Exchange
+from changeover.workers.serving.session import Dispatchers, Upgrade
 from tests.waits import DEADLINE, until
 
 ORDINARY = Limits()
@@ -43,6 +45,9 @@ class FakeDispatcher:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return True
+
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        return self.dispatch(upgrade)
 
     async def _run(self, exchange: Exchange) -> None:
         try:
@@ -77,9 +82,10 @@ def answer_with(status: int, headers: list[tuple[bytes, bytes]], *pieces: bytes)
     return answer
 
 
-def connections_of(dispatcher: Dispatcher, limits: Limits = ORDINARY, *, server: str = "") -> Connections:
-    """Connections over which HTTP/1.1 is spoken."""
-    return Connections(HttpInitializer(dispatcher, limits, server=server), limits)
+def connections_of(dispatcher: Dispatchers, limits: Limits = ORDINARY, *, server: str = "") -> Connections:
+    """Connections over which HTTP is spoken, HTTP/2 included."""
+    http2 = Http2Initializer(dispatcher, limits, server=server)
+    return Connections(HttpInitializer(dispatcher, limits, server=server, http2=http2), limits)
 
 
 class Client:

@@ -63,7 +63,8 @@ def anchors(path: Path) -> set[str]:
 
 def flags_of(command: click.Command) -> set[str]:
     own = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
-    return own | {"-h", "--help"}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union({"-h", "--help"}, *map(flags_of, below))
 
 
 def typed(text: str) -> Iterator[str]:
@@ -76,7 +77,9 @@ def typed(text: str) -> Iterator[str]:
 
 def unknown(line: str) -> Iterator[str]:
     for said in COMMAND.finditer(line):
-        command = COMMANDS.get(said["name"])
+        command, rest = COMMANDS.get(said["name"]), said["rest"].split()
+        if isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            command = command.commands.get(rest[0])
         if command is None:
             yield f"changeover {said['name']}"
         else:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import websockets
 
 from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.workers.protocol.refusal import Fault
@@ -146,13 +147,19 @@ async def test_03_handlers(take: Take) -> None:
         )
         health = await ask(server, "/health")
         assert (health.text, "x-served-by" in health.headers) == ("ok\n", False)
-        example.edit("changeover.toml", '"gate:timed", ', "")
+        assert (await ask(server, "/orders", x_key="k-anna", x_request_id="r1")).headers["x-request-id"] == "r1"
+        assert "x-request-id" in unknown.headers
+        example.edit("changeover.toml", '"gate:timed",', "")
         match await server.reload():
             case Committed(summary=summary):
                 assert "gate" not in " ".join(summary).replace("gate:timed", ""), summary
             case other:
                 pytest.fail(repr(other))
         assert "server-timing" not in (await ask(server, "/orders", x_key="k-ben")).headers
+        example.edit("changeover.toml", "limit = 20", "limit = 1")
+        assert isinstance(await server.reload(), Committed)
+        told = [(await ask(server, "/orders", x_key="k-ben")).status for _ in range(3)]
+        assert 429 in told
 
 
 async def test_04_resources_and_configuration(take: Take) -> None:
@@ -219,6 +226,19 @@ def test_07_a_program_starts_a_server_and_reads_outcomes(take: Take) -> None:
 def test_08_a_plugin_is_tested_in_pytest(take: Take) -> None:
     quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error")
     assert "5 passed" in take("08-testing-a-plugin").python("-m", "pytest", *quiet)
+
+
+async def test_09_a_flask_application_runs_in_threads_beside_plugins(take: Take) -> None:
+    example = take("09-flask")
+    async with example.server() as server:
+        before = (await ask(server, "/")).json
+        assert (before["thread"], before["seen"]) == ("changeover app 0", {"greeting": "hello"})
+        example.edit("plugins/greet.py", '"hello"', '"good day"')
+        assert isinstance(await server.reload(), Committed)
+        assert (await ask(server, "/")).json["seen"] == {"greeting": "good day"}
+        example.edit("app.py", "thread=", "by=")
+        assert isinstance(await server.reload(), Committed)
+        assert (await ask(server, "/")).json["by"] == "changeover app 0"
 
 
 class Raw:
@@ -363,3 +383,19 @@ def test_every_example_passes_the_type_checker(take: Take, name: str) -> None:
     cache = str(ROOT / ".mypy_cache")
     for file in sorted(example.folder.rglob("*.py")):
         example.python("-m", "mypy", "--strict", "--cache-dir", cache, str(file.relative_to(example.folder)))
+
+
+async def test_10_websocket(take: Take) -> None:
+    example = take("10-websocket")
+    async with Server(plugins=example.folder / "plugins") as server:
+        url = f"ws://{server.addresses[0]}"
+        async with websockets.connect(f"{url}/echo") as echo, websockets.connect(f"{url}/tally") as tally:
+
+            async def said(client: websockets.ClientConnection, message: str) -> str | bytes:
+                await client.send(message)
+                return await asyncio.wait_for(client.recv(), 10)
+
+            assert (await said(echo, "hello"), await said(tally, "a")) == ("1: hello", "1: 1 message")
+            example.edit("plugins/rooms.py", "VERSION = 1", "VERSION = 2")
+            assert isinstance(await server.reload(), Committed)
+            assert (await said(echo, "hello"), await said(tally, "b")) == ("1: hello", "2: 2 messages")

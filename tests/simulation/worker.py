@@ -17,7 +17,7 @@ from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import PipelineSpec, Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import Router, Target
+from changeover.workers.serving.router import ApplicationRouter, Target
 from tests.simulation.contents import Flaw
 from tests.simulation.schedule import Agenda
 
@@ -269,7 +269,7 @@ class Worker:
             reach = frozenset((unit.key, *(keys[ref] for ref in unit.requires)))
             targets.append(Target(route, PIPELINE, shared.get(reach) or UnitSet(reach)))
         self.resident |= snapshot.keys()
-        return Generation(snapshot, Registry.of(snapshot), Router(targets))
+        return Generation(snapshot, Registry.of(snapshot), ApplicationRouter(targets))
 
     def _discard(self, effect: effects.Discard) -> None:
         if self.building == effect.epoch:

@@ -14,7 +14,9 @@ from changeover.workers.plugins.api import (
     PluginVersion,
     Resource,
     ResourceUnusable,
+    WsgiService,
     asgi,
+    wsgi,
 )
 from changeover.workers.plugins.manifest import HandlerPhase
 from changeover.workers.serving.contract import (
@@ -29,8 +31,12 @@ from changeover.workers.serving.contract import (
     Service,
 )
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service
+from changeover.workers.serving.extensions import Extension
+from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service, websocket
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied
+from changeover.workers.serving.observation import Observer, PipelineEvent, PipelineEventKind
+from changeover.workers.serving.session import WebSocketClosed
+from changeover.workers.serving.websocket import MessageHandler, WebSocket, WebSocketMisused
 
 __all__ = [
     "AsgiService",
@@ -43,6 +49,7 @@ __all__ = [
     "Codec",
     "ConfigUnusable",
     "Disconnected",
+    "Extension",
     "FrameCodec",
     "Goodbye",
     "HandlerPhase",
@@ -53,9 +60,13 @@ __all__ = [
     "LoadContext",
     "MalformedMessage",
     "MessageCall",
+    "MessageHandler",
     "MessageService",
     "NotAHandler",
     "NotReady",
+    "Observer",
+    "PipelineEvent",
+    "PipelineEventKind",
     "PipelineInitializer",
     "Plugin",
     "PluginVersion",
@@ -67,10 +78,16 @@ __all__ = [
     "Response",
     "Served",
     "Service",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketMisused",
+    "WsgiService",
     "around",
     "asgi",
     "inbound",
     "initializer",
     "outbound",
     "service",
+    "websocket",
+    "wsgi",
 ]

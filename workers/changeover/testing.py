@@ -98,7 +98,7 @@ class SimulatedWorker:
         plugin: The plugin's folder or file.
         config: Its configuration.
         beside: Folders or files of plugins that it requires.
-        app: `module:attribute` of an ASGI application; without one, a plain answer with status 200.
+        app: `module:attribute` of an ASGI or WSGI application; without one, a plain answer with status 200.
         app_dir: Where `app` is imported from.
         deadline: Seconds for one hook, one import, or one lifespan's startup.
 

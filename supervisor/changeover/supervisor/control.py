@@ -10,6 +10,7 @@ import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.workers.protocol.messages import LeaseView, Phase
 from changeover.workers.protocol.registry import Registry
@@ -192,12 +193,16 @@ class UnitLine(msgspec.Struct, frozen=True):
         version: Of a plugin, empty otherwise.
         digest: SHA-256, hexadecimal.
         since: The epoch that introduced this instance.
+        handlers: Of a pipeline, in request order.
+        edited: Whether it is a pipeline that was edited, and not as its file said.
     """
 
     unit: str
     version: str
     digest: str
     since: int
+    handlers: tuple[str, ...] = ()
+    edited: bool = False
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -289,6 +294,7 @@ class StatusView(msgspec.Struct, frozen=True):
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
         held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
+        edited: Pipelines that were edited, and serve not as their files say.
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
         quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
@@ -296,6 +302,7 @@ class StatusView(msgspec.Struct, frozen=True):
         part: How far that came (`part 2 of 4`).
         alarms: What needs somebody's attention, in words; empty is well.
         counts: Totals.
+        pipelines: Every pipeline of the committed generation, with what workers reported last.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
     """
 
@@ -316,6 +323,7 @@ class StatusView(msgspec.Struct, frozen=True):
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND
     held: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
     automatic: tuple[str, ...] = ()
     quarantine: tuple[QuarantineView, ...] = ()
     leaving: tuple[str, ...] = ()
@@ -324,6 +332,7 @@ class StatusView(msgspec.Struct, frozen=True):
     part: str = ""
     alarms: tuple[str, ...] = ()
     counts: Counts = Counts()
+    pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
 
     @property

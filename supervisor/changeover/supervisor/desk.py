@@ -27,14 +27,24 @@ from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.view import Overview, SlotPicture
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.operations import OnProgress
+from changeover.supervisor.pipelines import (
+    PipelineRegistryView,
+    PipelinesView,
+    pipeline_lines,
+    pipeline_spec,
+    pipeline_views,
+    worker_pipeline,
+)
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
+from changeover.supervisor.telemetry.totals import Totals
 from changeover.supervisor.unanswerable import (
     InParts,
     NoRoom,
     SlotEmpty,
     Stopping,
     UnknownEpoch,
+    UnknownPipeline,
     UnknownSlot,
     UpgradeRefused,
     WorkerSilent,
@@ -43,6 +53,7 @@ from changeover.supervisor.views import (
     STOPPING,
     alarms,
     blindness,
+    edited,
     failed_upgrade,
     journal_state,
     plugin_views,
@@ -53,8 +64,8 @@ from changeover.supervisor.views import (
     unserved_disk,
     zygote_view,
 )
-from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
-from changeover.workers.protocol.snapshot import OWN, PluginSpec, UnitSpec
+from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
+from changeover.workers.protocol.snapshot import OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
@@ -73,6 +84,7 @@ class Desk:
         stream: Everything that is told.
         counts: Totals.
         chronicle: The latest of what was told.
+        totals: What workers counted.
     """
 
     def __init__(
@@ -86,6 +98,7 @@ class Desk:
         stream: Stream,
         counts: Callable[[], Counts],
         chronicle: Chronicle,
+        totals: Totals,
     ) -> None:
         self._name = name
         self._addresses = addresses
@@ -96,6 +109,7 @@ class Desk:
         self._stream = stream
         self._counts = counts
         self._chronicle = chronicle
+        self._totals = totals
         self._started = time.time()
         self._tickets = itertools.count(1)
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
@@ -155,6 +169,7 @@ class Desk:
             refused=told.refused,
             journal=journal_state(overview),
             held=tuple(sorted(set(map(str, overview.held)))),
+            edited=edited(overview),
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
@@ -169,6 +184,7 @@ class Desk:
             ),
             fell_back=told.fell_back,
             counts=self._counts(),
+            pipelines=pipeline_lines(_serving(overview), self._totals.total()),
         )
 
     async def history(self, limit: int) -> tuple[HistoryLine, ...]:
@@ -195,12 +211,9 @@ class Desk:
 
     async def leases(self) -> LeasesView:
         """See `Control`."""
-        overview = self._picture()
-        serving = [slot for slot in overview.slots if slot.state is child.State.SERVING]
-        told = await asyncio.gather(*(self._ask(slot, Question.LEASES) for slot in serving))
-        found = list(zip(serving, told, strict=True))
+        found = await self._ask_all(Question.LEASES)
         return LeasesView(
-            overview.epoch,
+            self._picture().epoch,
             tuple(
                 SlotLeases(slot.slot, slot.pid, answer.leases)
                 for slot, answer in found
@@ -220,6 +233,42 @@ class Desk:
         if not isinstance(answer, TellRegistry):
             raise WorkerSilent(slot, ANSWER)
         return RegistryView(slot, pictures[slot].pid, answer.worker.incarnation, answer.registry)
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """See `Control`."""
+        spec = pipeline_spec(_serving(self._picture()), name)
+        if spec is None:
+            raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
+        return spec
+
+    async def pipelines(self) -> PipelinesView:
+        """See `Control`."""
+        found = await self._ask_all(Question.PIPELINES)
+        overview, counts = self._picture(), self._totals.total()
+        told = [answer for _, answer in found if isinstance(answer, TellPipelines)]
+        return PipelinesView(
+            overview.epoch,
+            pipeline_views(_serving(overview), counts, told),
+            counts.misses,
+            counts.handshakes,
+            counts.events,
+            tuple(slot.slot for slot, answer in found if answer is None),
+        )
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        """See `Control`."""
+        found = await self._ask_all(Question.PIPELINES)
+        overview = self._picture()
+        spec = pipeline_spec(_serving(overview), name)
+        workers = tuple(
+            worker_pipeline(slot.slot, slot.pid, answer, spec, name)
+            for slot, answer in found
+            if isinstance(answer, TellPipelines)
+        )
+        if spec is None and all(worker.pipeline is None for worker in workers):
+            raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
+        silent = tuple(slot.slot for slot, answer in found if answer is None)
+        return PipelineRegistryView(overview.epoch, name, "" if spec is None else spec.key.digest, workers, silent)
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         """See `Control`."""
@@ -262,6 +311,11 @@ class Desk:
         """See `Control`."""
         return self._stream.follow(after)
 
+    async def _ask_all(self, question: Question) -> list[tuple[SlotPicture, WorkerMessage | None]]:
+        serving = [slot for slot in self._picture().slots if slot.state is child.State.SERVING]
+        told = await asyncio.gather(*(self._ask(slot, question) for slot in serving))
+        return list(zip(serving, told, strict=True))
+
     async def _ask(self, slot: SlotPicture, question: Question) -> WorkerMessage | None:
         ticket = next(self._tickets)
         answer: asyncio.Future[WorkerMessage | None] = asyncio.get_running_loop().create_future()
@@ -274,6 +328,10 @@ class Desk:
             return None
         finally:
             self._answers.pop(ticket, None)
+
+
+def _serving(overview: Overview) -> Snapshot | None:
+    return overview.committed if overview.epoch else None
 
 
 def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
@@ -291,4 +349,7 @@ def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
 
 def _unit_line(unit: UnitSpec) -> UnitLine:
     key = unit.key
-    return UnitLine(str(key.ref), unit.version if isinstance(unit, PluginSpec) else "", key.digest, key.since)
+    version = unit.version if isinstance(unit, PluginSpec) else ""
+    handlers = tuple(map(str, unit.handlers)) if isinstance(unit, PipelineSpec) else ()
+    edited = isinstance(unit, PipelineSpec) and unit.written != ""
+    return UnitLine(str(key.ref), version, key.digest, key.since, handlers, edited)

@@ -73,6 +73,7 @@ class Hands:
         tell: Takes records.
         resolve: Takes outcomes, by ticket.
         answer: Takes workers' answers, by ticket.
+        counted: Takes what workers counted.
         exit: Takes the exit status and its reason, once.
         broken: Takes the error after which nothing more can be decided, once.
     """
@@ -93,6 +94,7 @@ class Hands:
     tell: Callable[[Record], None]
     resolve: Callable[[int, Outcome], None]
     answer: Callable[[int, WorkerMessage | None], None]
+    counted: Callable[[effects.TakeCounts], None]
     exit: Callable[[int, str], None]
     broken: Callable[[Exception], None]
 
@@ -143,6 +145,7 @@ class Driver:
             effects.UpgradeDecided: lambda effect: hands.upgraded(effect.ticket, effect.refused),
             effects.Resolve: self._resolve,
             effects.Answer: lambda effect: hands.answer(effect.ticket, effect.message),
+            effects.TakeCounts: hands.counted,
             effects.Tell: lambda effect: self.tell(effect.record),
             effects.Exit: lambda effect: hands.exit(effect.code, effect.reason),
         }

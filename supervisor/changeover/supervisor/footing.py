@@ -29,6 +29,7 @@ class Footing:
         cell: The commit cell.
         counts: Descriptor of the page of connection counts.
         secret: What the nonces of workers are derived from.
+        counted: What a former supervisor kept of what dead workers counted; empty for nothing.
     """
 
     runtime: RuntimeDirectory
@@ -37,6 +38,7 @@ class Footing:
     cell: CellWriter
     counts: int
     secret: str
+    counted: bytes = b""
 
     def belongings(self, listeners: tuple[Listener, ...]) -> Belongings:
         """What a process inherits that is to serve at `listeners`."""
@@ -99,7 +101,8 @@ async def take_footing(
     stack.callback(cell.close)
     page = counts.create() if estate.counts is None else os.dup(estate.counts)
     stack.callback(os.close, page)
-    return Footing(runtime, estate, listeners, cell, page, secret)
+    counted = b"" if estate.empty and handed is None else runtime.read_counted()
+    return Footing(runtime, estate, listeners, cell, page, secret, counted)
 
 
 def release(listeners: Listeners, runtime: RuntimeDirectory) -> None:

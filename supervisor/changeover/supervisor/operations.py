@@ -7,7 +7,9 @@ from changeover.supervisor.control import Explanation, HistoryLine, LeasesView, 
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
 from changeover.supervisor.telemetry.stream import Told
+from changeover.workers.protocol.snapshot import PipelineSpec
 
 OnProgress = Callable[[Told], None]
 
@@ -58,6 +60,26 @@ class Control(Protocol):
             UnknownSlot: There is no such slot.
             SlotEmpty: The slot has no serving worker.
             WorkerSilent: It did not answer in time.
+        """
+        ...
+
+    def pipeline(self, name: str) -> PipelineSpec:
+        """A pipeline of the generation that serves.
+
+        Raises:
+            UnknownPipeline: There is none of that name.
+        """
+        ...
+
+    async def pipelines(self) -> PipelinesView:
+        """What is meant to run, with what was counted, asked of every worker."""
+        ...
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        """Ask every worker what it really runs as the pipeline `name`.
+
+        Raises:
+            UnknownPipeline: Neither what serves nor any worker has one of that name.
         """
         ...
 

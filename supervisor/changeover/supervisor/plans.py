@@ -16,7 +16,10 @@ from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
-from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks, WorkerSettings
+from changeover.workers.runtime.settings import DrainDeadlines, WireSettings, WorkerHooks, WorkerSettings
+
+AUTO, STDOUT = "auto", "-"
+"""Where the access log goes, beside files."""
 
 
 def policy(settings: Settings) -> Policy:
@@ -61,12 +64,20 @@ def worker_settings(settings: Settings, runtime: Path, store: Path, held: Belong
         epoch_header=settings.epoch_header,
         max_resident=settings.drain.max_resident,
         limits=settings.limits,
+        wire=wire_settings(settings),
         drain=DrainDeadlines(settings.drain.http, settings.drain.stream, settings.drain.websocket, settings.drain.task),
         hooks=WorkerHooks(
             settings.hooks.after_fork, settings.hooks.worker_ready, settings.hooks.worker_exit, settings.hooks.deadline
         ),
         deadlines=WorkerDeadlines(wait.hook, wait.graceful, wait.orphan, wait.heartbeat, wait.silence),
     )
+
+
+def wire_settings(settings: Settings) -> WireSettings:
+    """What workers do with every request beside serving it."""
+    log = settings.access_log
+    file = log.file if log.file != AUTO else STDOUT if os.isatty(1) else ""
+    return WireSettings(settings.forwarded, settings.forwarded_headers, file, log.format)
 
 
 def zygote_plan(
@@ -107,6 +118,7 @@ def zygote_plan(
             application.artifact,
             application.distributions,
             strict=application.preload == "strict",
+            interface=application.interface,
         )
     return ZygotePlan(
         cohort=cohort,

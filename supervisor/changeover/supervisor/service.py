@@ -17,7 +17,7 @@ from changeover.supervisor.chronicle import Chronicle
 from changeover.supervisor.cohorts import Cohorts, Whereabouts
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core import events, shutdown
-from changeover.supervisor.core.effects import Fork
+from changeover.supervisor.core.effects import Fork, TakeCounts
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.machine import Machine
@@ -45,6 +45,7 @@ from changeover.supervisor.telemetry.shell import (
     Listening,
 )
 from changeover.supervisor.telemetry.teller import Teller
+from changeover.supervisor.telemetry.totals import Totals
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
 from changeover.supervisor.upgrade.handed import Handed
 from changeover.supervisor.upgrade.program import Program
@@ -100,6 +101,7 @@ class Service:
         self._driver = Driver(self._loop, self._machine)
         self._teller, self._chronicle = Teller(tracebacks), Chronicle()
         runtime = footing.runtime
+        self._totals = Totals(footing.counted, runtime.keep_counted)
         self._link = WorkersLink(self._loop, runtime.path, self._subscribed, self._heard)
         self._counts = counts.Counts(footing.counts)
         self._cohorts = Cohorts(
@@ -119,6 +121,7 @@ class Service:
             self._teller.stream,
             lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
+            self._totals,
         )
         inherited = -1 if program.handed is None else program.handed.control
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved, inherited)
@@ -144,6 +147,7 @@ class Service:
                 tell=self.tell,
                 resolve=self._desk.resolve,
                 answer=self._desk.answer,
+                counted=self._counted,
                 exit=self._exit,
                 broken=self._broken,
             )
@@ -269,7 +273,12 @@ class Service:
             slots=self._wanted(),
         )
 
+    def _counted(self, effect: TakeCounts) -> None:
+        take = self._totals.take_late if effect.late else self._totals.take
+        take(effect.worker, effect.counts)
+
     def _bury(self, worker: WorkerId) -> None:
+        self._totals.bury(worker)
         self._counts.vacate(worker.slot)
         self._footing.runtime.forget(worker)
 

@@ -24,6 +24,20 @@ class UnknownSlot(ControlError):
         super().__init__(f"there is no slot {slot}: there are {', '.join(map(str, slots))}")
 
 
+class UnknownPipeline(ControlError):
+    """The generation that serves has no pipeline of that name.
+
+    Attributes:
+        name: The name asked for.
+        names: Those that there are.
+    """
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        self.name = name
+        self.names = tuple(names)
+        super().__init__(f"there is no pipeline {name}: there are {', '.join(names) or 'none'}")
+
+
 class UnknownEpoch(ControlError):
     """The journal does not know the epoch: it was never given, or its history was not kept.
 

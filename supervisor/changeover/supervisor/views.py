@@ -19,7 +19,7 @@ from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.quarantine import passing
 from changeover.supervisor.core.view import Overview, Role, SlotPicture, ZygotePicture
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec
 
 SLOT_STATES: dict[child.State, SlotState] = {
     child.State.VACANT: SlotState.STARTING,
@@ -118,6 +118,12 @@ def _plugin_view(spec: PluginSpec, failure: Refusal | None) -> PluginView:
         return PluginView(spec.key.ref.name, spec.version, spec.key.since)
     note = f"{failure.hook}: {failure.summary}"
     return PluginView(spec.key.ref.name, spec.version, spec.key.since, PluginState.DEGRADED, note)
+
+
+def edited(overview: Overview) -> tuple[str, ...]:
+    """The pipelines that serve as they were edited, and not as their files say."""
+    units = () if overview.committed is None else overview.committed.units
+    return tuple(unit.key.ref.name for unit in units if isinstance(unit, PipelineSpec) and unit.written)
 
 
 def quarantine_views(overview: Overview, refused: Mapping[int, float]) -> tuple[QuarantineView, ...]:

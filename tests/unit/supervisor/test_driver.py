@@ -55,6 +55,7 @@ class World:
                 tell=self.tell,
                 resolve=missing,
                 answer=missing,
+                counted=missing,
                 exit=missing,
                 broken=self.broken.append,
             )

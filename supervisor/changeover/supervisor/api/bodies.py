@@ -3,6 +3,7 @@
 import msgspec
 
 from changeover.supervisor.control import HistoryLine, Milestone, SlotView
+from changeover.supervisor.core.edits import Add, Remove, Replace
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Outcome, SilentWorkers, Strategy
 from changeover.supervisor.telemetry.stream import Told
@@ -54,6 +55,22 @@ class RollbackBody(Body, frozen=True):
 
     to: int | None = None
     label: str = ""
+    until: Milestone = Milestone.ACTIVE
+
+
+class HandlersBody(Body, frozen=True):
+    """A wish to edit the handlers of a pipeline that serves, without a file.
+
+    Attributes:
+        edits: What to do, in order; all of it or nothing.
+        label: The operator's words for it.
+        dry_run: Check and compare only.
+        until: How far to wait after the commit.
+    """
+
+    edits: tuple[Add | Remove | Replace, ...]
+    label: str = ""
+    dry_run: bool = False
     until: Milestone = Milestone.ACTIVE
 
 

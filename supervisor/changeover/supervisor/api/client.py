@@ -131,7 +131,7 @@ class Client:
         """Yield server-sent events until the server ends them.
 
         Args:
-            method: `GET` or `POST`.
+            method: `GET`, `POST` or `PATCH`.
             target: Path and query.
             body: Sent as JSON.
             headers: Further header fields.

@@ -43,11 +43,21 @@ async def carry_out(control: Control, asked: Request, request: CutoverRequest, u
     """Ask for a cutover and answer with its end, or with all that is told on the way to whoever wants events."""
     progress = _Progress(control, request)
     if server_sent.MEDIA_TYPE in asked.headers.get("accept", ""):
-        return _streamed(control, asked, progress, until)
+        return _streamed(control, asked, request, progress, until)
     outcome = await progress.outcome()
+    _be_in_time(control, request, outcome)
     reached = await _reach(control, outcome, until)
     body = msgspec.json.encode(CutoverAnswer(outcome, reached))
     return Response(body, _status(outcome), media_type="application/json")
+
+
+def _be_in_time(control: Control, request: CutoverRequest, outcome: Outcome) -> None:
+    """An edit that was refused because another one was quicker is a precondition that failed."""
+    edit = request.edit
+    if edit is None or not edit.if_digest or not isinstance(outcome, Refused) or outcome.epoch is not None:
+        return
+    if control.pipeline(edit.pipeline).key.digest != edit.if_digest:
+        raise problems.PipelineChanged(edit.pipeline)
 
 
 def _status(outcome: Outcome) -> int:
@@ -61,15 +71,20 @@ def _status(outcome: Outcome) -> int:
             return http.HTTPStatus.OK
 
 
-def _streamed(control: Control, asked: Request, progress: _Progress, until: Milestone) -> StreamingResponse:
-    return server_sent.response(server_sent.alive(_frames(control, asked, progress, until)))
+def _streamed(
+    control: Control, asked: Request, request: CutoverRequest, progress: _Progress, until: Milestone
+) -> StreamingResponse:
+    return server_sent.response(server_sent.alive(_frames(control, asked, request, progress, until)))
 
 
-async def _frames(control: Control, asked: Request, progress: _Progress, until: Milestone) -> AsyncIterator[bytes]:
+async def _frames(
+    control: Control, asked: Request, request: CutoverRequest, progress: _Progress, until: Milestone
+) -> AsyncIterator[bytes]:
     async for event in progress.told():
         yield server_sent.told(event)
     try:
         outcome = await progress.outcome()
+        _be_in_time(control, request, outcome)
         yield server_sent.frame("outcome", outcome)
         reached = await _reach(control, outcome, until)
         yield server_sent.frame("end", CutoverAnswer(outcome, reached))

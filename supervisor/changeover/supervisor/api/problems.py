@@ -62,12 +62,31 @@ class EpochPassed(SupervisorError):
         )
 
 
+class PreconditionMissing(SupervisorError):
+    """The request needs `If-Match`, so that nobody edits what somebody else just changed."""
+
+
+class PipelineChanged(SupervisorError):
+    """The request holds only for another content of the pipeline than the one that serves.
+
+    Attributes:
+        pipeline: Its name.
+    """
+
+    def __init__(self, pipeline: str) -> None:
+        self.pipeline = pipeline
+        super().__init__(f"pipeline {pipeline} is not what the request holds for any more: look at it, then ask again")
+
+
 STATUS: dict[type[Exception], tuple[int, str]] = {
     MalformedBody: (422, "malformed-body"),
     MalformedQuery: (422, "malformed-query"),
     BodyTooLong: (413, "body-too-long"),
     EpochPassed: (412, "epoch-passed"),
+    PipelineChanged: (412, "pipeline-changed"),
+    PreconditionMissing: (428, "precondition-missing"),
     unanswerable.UnknownSlot: (404, "unknown-slot"),
+    unanswerable.UnknownPipeline: (404, "unknown-pipeline"),
     unanswerable.UnknownEpoch: (404, "unknown-epoch"),
     unanswerable.NothingToRollBack: (409, "nothing-to-roll-back"),
     unanswerable.SlotEmpty: (409, "slot-empty"),

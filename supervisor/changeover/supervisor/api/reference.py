@@ -37,7 +37,7 @@ def body() -> str:
 
 
 def _resource(row: Endpoint) -> str:
-    lines = [f"### {row.method} {row.path}", "", row.summary, ""]
+    lines = [f"### {row.method} {row.path.replace(':path', '')}", "", row.summary, ""]
     if row.body is not None:
         lines.append(f"- takes [{row.body.__name__}](#{row.body.__name__.lower()})")
     lines += (f"- `?{name}=`: {meaning}" for name, meaning in row.query.items())

@@ -9,13 +9,21 @@ from starlette.responses import Response
 
 from changeover.supervisor import control as views
 from changeover.supervisor.api import bodies, cutovers, peer, server_sent
-from changeover.supervisor.api.problems import EpochPassed, MalformedQuery
+from changeover.supervisor.api.problems import (
+    EpochPassed,
+    MalformedBody,
+    MalformedQuery,
+    PipelineChanged,
+    PreconditionMissing,
+)
 from changeover.supervisor.config.rules import MOST_WORKERS
+from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
 from changeover.supervisor.operations import Control
+from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView, PipelineView
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.unanswerable import InterpreterNotYours
+from changeover.supervisor.unanswerable import InterpreterNotYours, UnknownPipeline
 
 DEFAULT_HISTORY = 20
 MOST_HISTORY = 1000
@@ -108,6 +116,42 @@ async def registry(control: Control, request: Request, _: None) -> Response:
     return _json(view, epoch=view.registry.epoch)
 
 
+async def pipelines(control: Control, request: Request, _: None) -> Response:
+    """List pipelines."""
+    view = await control.pipelines()
+    return _json(view, epoch=view.epoch)
+
+
+async def pipeline(control: Control, request: Request, _: None) -> Response:
+    """Tell all about one pipeline."""
+    view, name = await control.pipelines(), request.path_params["id"]
+    for each in view.pipelines:
+        if each.id == name:
+            return _json(each, tag=each.digest)
+    raise UnknownPipeline(name, [each.id for each in view.pipelines])
+
+
+async def pipeline_registry(control: Control, request: Request, _: None) -> Response:
+    """Ask every worker what it runs as one pipeline."""
+    view = await control.pipeline_registry(request.path_params["id"])
+    return _json(view, epoch=view.epoch)
+
+
+async def edit(control: Control, request: Request, body: bodies.HandlersBody) -> Response:
+    """Edit the handlers of a pipeline that serves."""
+    name = request.path_params["id"]
+    expected = _digest_expected(control, request, name)
+    if not body.edits:
+        raise MalformedBody("edits is empty: say what to add, remove or replace")
+    wish = CutoverRequest(
+        origin=await peer.origin_of(request, body.label),
+        action=Action.EDIT,
+        edit=PipelineEdit(name, body.edits, expected),
+        dry_run=body.dry_run,
+    )
+    return await cutovers.carry_out(control, request, wish, body.until)
+
+
 async def scale(control: Control, request: Request, body: bodies.ScaleBody) -> Response:
     """Change the number of slots."""
     control.scale(_number(str(body.slots), "slots", 1, MOST_SLOTS))
@@ -189,6 +233,37 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         views.RegistryView,
     ),
     Endpoint(
+        "GET",
+        "/v1/pipelines",
+        pipelines,
+        "Every pipeline that serves, with what was counted of it, asked of every worker. `ETag` is the epoch.",
+        PipelinesView,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/pipelines/{id:path}/registry",
+        pipeline_registry,
+        "What every worker really runs as one pipeline, each with its epoch out of the same read, and its counts.",
+        PipelineRegistryView,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/pipelines/{id:path}",
+        pipeline,
+        "One pipeline. `ETag` is its digest, which changes with its handlers, what they are made of, and what answers.",
+        PipelineView,
+    ),
+    Endpoint(
+        "PATCH",
+        "/v1/pipelines/{id:path}/handlers",
+        edit,
+        "Edits the handlers of a pipeline that serves, as a new epoch; outcomes as for cutovers. `If-Match` must say "
+        "which content of it is edited: without it 428, with another than serves 412; `*` is any.",
+        bodies.CutoverAnswer,
+        bodies.HandlersBody,
+        streams=True,
+    ),
+    Endpoint(
         "PUT",
         "/v1/scale",
         scale,
@@ -221,10 +296,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 """Every resource there is."""
 
 
-def _json(content: msgspec.Struct, status: int = 200, epoch: int | None = None) -> Response:
+def _json(content: msgspec.Struct, status: int = 200, epoch: int | None = None, tag: str = "") -> Response:
     headers = {"cache-control": "no-store"}
-    if epoch is not None:
-        headers["etag"] = f'"{epoch}"'
+    if tag or epoch is not None:
+        headers["etag"] = f'"{tag or epoch}"'
     return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
 
 
@@ -237,6 +312,17 @@ def _precondition(control: Control, request: Request) -> int | None:
     epoch = control.status().epoch
     if expected != epoch:
         raise EpochPassed(expected, epoch)
+    return expected
+
+
+def _digest_expected(control: Control, request: Request, name: str) -> str:
+    """Read an `If-Match` that must be there; what passes here can still be outrun, so the scan looks once more."""
+    digest, field = control.pipeline(name).key.digest, request.headers.get("if-match")
+    if field is None:
+        raise PreconditionMissing(f'say which content of pipeline {name} is edited: If-Match: "{digest}", or *')
+    expected = "" if field.strip() == "*" else field.strip().removeprefix("W/").strip('"')
+    if expected not in ("", digest):
+        raise PipelineChanged(name)
     return expected
 
 

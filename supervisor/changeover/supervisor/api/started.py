@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,6 +20,7 @@ from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, Prob
 from changeover.supervisor.control import LeasesView, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
 from changeover.supervisor.telemetry.stream import Told
 
 BOOT = 60.0
@@ -59,7 +61,7 @@ class Server:
     threads; cancelling one gives up the wait, not what was asked for.
 
     Args:
-        app: `module:attribute` of an ASGI application; None serves plugins alone.
+        app: `module:attribute` of an application; None serves plugins alone.
         bind: Addresses (`127.0.0.1:0` lets the kernel choose the port; `addresses` has the one it chose).
         workers: How many worker processes.
         plugins: The folder of plugins.
@@ -210,6 +212,14 @@ class Server:
     async def registry(self, slot: int) -> RegistryView:
         """What the worker in `slot` serves, with its epoch out of the same read."""
         return await self._get(f"/v1/workers/{slot}/registry", RegistryView)
+
+    async def pipelines(self) -> PipelinesView:
+        """Every pipeline that serves, with what was counted of it so far."""
+        return await self._get("/v1/pipelines", PipelinesView)
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        """What every worker really runs as one pipeline."""
+        return await self._get(f"/v1/pipelines/{quote(name)}/registry", PipelineRegistryView)
 
     async def told(self, after: int = 0) -> tuple[Told, ...]:
         """What is kept of what the server told after event number `after`, oldest first."""

@@ -13,6 +13,7 @@ from changeover.workers.protocol.snapshot import (
     OWN,
     ApplicationSpec,
     ChannelSpec,
+    Interface,
     Interpreter,
     PipelineSpec,
     PluginSpec,
@@ -66,10 +67,11 @@ def assemble(
         units[ref] = ServiceSpec(key(ref, requires, service), plugin, service, requires)
     for plan in plans:
         ref = UnitRef(UnitKind.PIPELINE, plan.name)
-        used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers}
+        used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers if handler.plugin}
         requires = (*sorted(used, key=str), *((plan.target,) if plan.target else ()))
-        handlers = [str(handler) for handler in plan.handlers]
-        units[ref] = PipelineSpec(key(ref, requires, handlers, plan.target), plan.handlers, plan.target, requires)
+        handlers = [(str(each), each.settings) if each.settings else str(each) for each in plan.handlers]
+        made = key(ref, requires, handlers, plan.target)
+        units[ref] = PipelineSpec(made, plan.handlers, plan.target, requires, plan.written)
     digests = {ref: unit.key.digest for ref, unit in units.items()}
     for channel in sorted(channels, key=lambda each: each.key.ref.name):
         units[channel.key.ref] = linked(channel, digests, epoch)
@@ -101,18 +103,19 @@ def application_spec(app: App, artifact: str, distributions: str, epoch: int) ->
         epoch: The generation's epoch.
     """
     ref = UnitRef(UnitKind.APPLICATION, APP)
-    digest = unit_digest(
-        ref, (artifact, distributions, app.target, app.dir, app.factory, app.root_path, app.preload), ()
-    )
+    called = (app.target, app.dir, app.factory, app.interface, app.threads, app.root_path)
+    digest = unit_digest(ref, (artifact, distributions, *called, app.preload), ())
     return ApplicationSpec(
         UnitKey(ref, digest, epoch),
         app.target,
         app.dir,
+        Interface(app.interface),
         factory=app.factory,
         root_path=app.root_path,
         artifact=artifact,
         distributions=distributions,
         preload=app.preload,
+        threads=app.threads,
     )
 
 
@@ -162,7 +165,13 @@ def generation_digest(
     units: Iterable[UnitSpec], routes: Iterable[Route], interpreter: Interpreter, listen: Iterable[str] = ()
 ) -> str:
     """SHA-256 over what is served, where, and what executes it, whenever that began; equal digests serve alike."""
-    return _digest([[[unit.key.ref, unit.key.digest] for unit in units], list(routes), interpreter, sorted(listen)])
+    return _digest([[_identity(unit) for unit in units], list(routes), interpreter, sorted(listen)])
+
+
+def _identity(unit: UnitSpec) -> list[object]:
+    """A unit in a generation; that a pipeline is edited is part of it, because that decides about the next one."""
+    edited = [unit.written] if isinstance(unit, PipelineSpec) and unit.written else []
+    return [unit.key.ref, unit.key.digest, *edited]
 
 
 def _digest(content: object) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.config.channels import Certificate, Channel, Select, Tls
 from changeover.supervisor.config.settings import Settings
+from changeover.workers.channel.alpn import HTTP2, INSTALL, speaks_http2
 from changeover.workers.channel.tls import AUTHORITIES, PAIR, UnusableCertificate, check_authorities, check_pair
 from changeover.workers.plugins.artifact import digest_of
 from changeover.workers.protocol.assembly import Rule, TlsSpec
@@ -46,6 +47,8 @@ def read_channels(settings: Settings, listen: tuple[str, ...], epoch: int) -> Ch
         tls = (settings.tls if _is_tcp(address) else None) if channel.tls is None else channel.tls
         proxies = settings.proxies if channel.proxies is None else channel.proxies
         path = "$.tls" if channel.tls is None else f"$.channels[{index}].tls"
+        if tls is not None and HTTP2 in tls.alpn and not settings.python and not speaks_http2():
+            problems.append(Problem(INSTALL, path=f"{path}.alpn"))
         content = _read_tls(tls, path, problems) if tls is not None and tls.all else {}
         spec = _spec(channel, None if tls is None or not tls.all else _tls_spec(tls, content), proxies, epoch)
         if not spec.is_bare:

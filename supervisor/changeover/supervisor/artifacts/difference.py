@@ -1,5 +1,6 @@
 """What a candidate changes, in words for people. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from changeover.supervisor.artifacts.addresses import difference
@@ -7,6 +8,7 @@ from changeover.workers.protocol.snapshot import (
     EMPTY,
     ApplicationSpec,
     ChannelSpec,
+    HandlerRef,
     Interpreter,
     PipelineSpec,
     PluginSpec,
@@ -30,6 +32,7 @@ def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFil
         *_interpreter(before.interpreter, candidate.interpreter),
         *_plugins(before, candidate, count_files),
         *_pipelines(before, candidate),
+        *_edited(before, candidate),
         *_routes(before, candidate),
         *_addresses(before, candidate),
         *_channels(before, candidate),
@@ -73,13 +76,30 @@ def _pipelines(before: Snapshot, after: Snapshot) -> Iterator[str]:
     old, new = _of_kind(before), _of_kind(after)
     for name in sorted(old.keys() & new.keys()):
         one, other = old[name], new[name]
-        gone = [f"-{handler}" for handler in one.handlers if handler not in other.handlers]
-        come = [f"+{handler}" for handler in other.handlers if handler not in one.handlers]
-        moved = ["handlers in another order"] if not gone + come and one.handlers != other.handlers else []
+        moved = list(_handlers(one.handlers, other.handlers))
         if one.target != other.target:
             moved.append(f"-> {other.target or 'nothing'}")
-        if gone or come or moved:
-            yield f"pipeline {name}: {', '.join(gone + come + moved)}"
+        if moved:
+            yield f"pipeline {name}: {', '.join(moved)}"
+
+
+def _handlers(before: tuple[HandlerRef, ...], after: tuple[HandlerRef, ...]) -> Iterator[str]:
+    old, new = Counter(map(str, before)), Counter(map(str, after))
+    yield from (f"-{name}" for name in (old - new).elements())
+    yield from (f"+{name}" for name in (new - old).elements())
+    if old != new or before == after:
+        return
+    told = [each for each in after if each not in before]
+    yield from (f"{each} is told otherwise" for each in told)
+    if not told:
+        yield "handlers in another order"
+
+
+def _edited(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    old = _of_kind(before)
+    for name, new in _of_kind(after).items():
+        if new.written and not (name in old and old[name].written):
+            yield f"pipeline {name} is edited, and not as its file says"
 
 
 def _of_kind(snapshot: Snapshot) -> dict[str, PipelineSpec]:

@@ -9,10 +9,14 @@ import msgspec
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.config.handlers import ref_of
+from changeover.supervisor.config.matches import overlap
 from changeover.supervisor.config.settings import Settings
+from changeover.workers.handlers.catalogue import CATALOGUE
 from changeover.workers.plugins.manifest import Handler
-from changeover.workers.plugins.order import arranged, disorder
+from changeover.workers.plugins.order import arranged, disorder, unordered
 from changeover.workers.protocol.document import below, nearest
+from changeover.workers.protocol.matching import ambiguous
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import HandlerRef, PipelineSpec, Route, Snapshot, UnitKind, UnitRef
 
@@ -33,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
         routes: What leads to it.
         file: Where it is written, for messages.
         path: Where in that file.
+        written: What the files said of it when it was edited (see `editing`); empty for as they say.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     file: str = ""
     path: str = ""
+    written: str = ""
 
     @property
     def owner(self) -> str:
@@ -76,10 +82,10 @@ def lay_out(settings: Settings, contents: Contents, origin: str = "") -> Layout:
 
 def _configured(settings: Settings, origin: str) -> Iterator[Plan]:
     for index, pipeline in enumerate(settings.pipelines):
-        handlers = tuple(HandlerRef(*handler.split(":")) for handler in pipeline.handlers)
+        handlers = tuple(map(ref_of, pipeline.handlers))
         kind = UnitKind.APPLICATION if pipeline.service == APP else UnitKind.SERVICE
         target = UnitRef(kind, pipeline.service) if pipeline.service else None
-        route = Route(pipeline.title, pipeline.match.path, pipeline.match.host)
+        route = pipeline.match.route(pipeline.title)
         yield Plan(pipeline.title, handlers, target, (route,), origin, f"$.pipelines[{index}]")
 
 
@@ -101,10 +107,20 @@ def _mounted(
             message = f"{' after '.join(str(handler) for handler in error.args[1])}: none can come first"
             problems.append(Problem(message, content.file, "$.handlers", Fault.CONTRACT, manifest.id))
             return
+        if loose := [_loose(first, second, declared[first]) for first, second in unordered(declared)]:
+            problems += (Problem(each, content.file, "$.handlers", Fault.CONTRACT, manifest.id) for each in loose)
+            return
         route = Route(target.name, mount, mounted=True)
         file, path = (origin, "$.plugins") if name in overridden else (content.file, below("$.services", name))
         at = below(path, manifest.id) if name in overridden else path
         yield Plan(target.name, handlers, target, (route,), file, f"{at}.mount")
+
+
+def _loose(first: HandlerRef, second: HandlerRef, declared: Handler) -> str:
+    pair = f"{first} and {second} are both {declared.direction.value} and of phase {declared.phase.value}"
+    return (
+        f"{pair}, and nothing orders them: let one declare `after` or `before` the other, or list both in [[pipelines]]"
+    )
 
 
 def _overrides(content: Content, settings: Settings, origin: str, problems: list[Problem]) -> dict[str, str]:
@@ -141,7 +157,8 @@ def plans_of(snapshot: Snapshot) -> Iterator[Plan]:
     for unit in snapshot.units:
         if isinstance(unit, PipelineSpec):
             name = unit.key.ref.name
-            yield Plan(name, unit.handlers, unit.target, tuple(routes[name]), f"epoch {snapshot.epoch}", name)
+            file, written = f"epoch {snapshot.epoch}", unit.written
+            yield Plan(name, unit.handlers, unit.target, tuple(routes[name]), file, name, written)
 
 
 def contradictions(
@@ -155,13 +172,15 @@ def contradictions(
         has_app: Whether there is an application.
         broken: Plugins that are there and cannot be used, which is told already: what they offer is not known.
     """
-    declared = handlers_of(contents)
-    paths: dict[tuple[str, str], Plan] = {}
+    plans = tuple(plans)
+    declared = declared_of((handler for plan in plans for handler in plan.handlers), contents)
+    offered = list(map(str, handlers_of(contents)))
+    routed: list[tuple[Route, Plan]] = []
     names: dict[str, Plan] = {}
     for plan in plans:
         for index, handler in enumerate(plan.handlers):
             if handler not in declared and handler.plugin not in broken:
-                yield _missing(plan, f"handlers[{index}]", str(handler), map(str, declared), contents, "handler")
+                yield _missing(plan, f"handlers[{index}]", str(handler), offered, contents, "handler")
         for index, reason in disorder(plan.handlers, declared):
             yield Problem(reason, plan.file, f"{plan.path}.handlers[{index}]")
         yield from _target_problems(plan, contents, has_app, broken)
@@ -169,10 +188,20 @@ def contradictions(
             other = names[plan.name]
             yield Problem(f"pipeline {plan.name} is named already at {other.file}: {other.path}", plan.file, plan.path)
         for route in plan.routes:
-            there = paths.setdefault((route.host, route.path), plan)
-            if there is not plan:
-                message = f"{route.host}{route.path} leads to {there.name} already ({there.file}: {there.path})"
-                yield Problem(f"{message}; mount one of them elsewhere in [plugins]", plan.file, plan.path)
+            yield from _ambiguities(route, plan, routed)
+            routed.append((route, plan))
+
+
+def _ambiguities(route: Route, plan: Plan, routed: Iterable[tuple[Route, Plan]]) -> Iterator[Problem]:
+    """Name every route of another pipeline that can take the same requests, when neither is more specific."""
+    for other, there in routed:
+        if there is not plan and ambiguous(route, other):
+            message = f"{overlap(route, other)} {there.name} already ({there.file}: {there.path})"
+            yield Problem(f"{message}; {_remedy(plan, there)}", plan.file, plan.path)
+
+
+def _remedy(*plans: Plan) -> str:
+    return "mount one of them elsewhere in [plugins]" if any(plan.owner for plan in plans) else "let one say more"
 
 
 def _target_problems(plan: Plan, contents: Contents, has_app: bool, broken: Set[str]) -> Iterator[Problem]:
@@ -192,6 +221,8 @@ def _missing(plan: Plan, at: str, name: str, known: Iterable[str], contents: Con
     if plugin in contents:
         offered = [each.partition(":")[2] for each in known if each.startswith(f"{plugin}:")]
         message = f"{contents[plugin].name} has no {kind} {own}{nearest(own, offered)}"
+    elif ":" not in name:
+        message = f"there is no ready-made handler {name}{nearest(name, CATALOGUE)}"
     else:
         message = f"there is no plugin {plugin}{nearest(plugin, contents)}"
     return Problem(message, plan.file, path)
@@ -204,6 +235,14 @@ def handlers_of(contents: Contents) -> dict[HandlerRef, Handler]:
         for plugin, content in contents.items()
         for name, handler in content.manifest.handlers.items()
     }
+
+
+def declared_of(handlers: Iterable[HandlerRef], contents: Contents) -> dict[HandlerRef, Handler]:
+    """What is known of some handlers, of plugins and ready-made; those that nobody offers are left out."""
+    offered = handlers_of(contents)
+    ready_made = {name: each.declared for name, each in CATALOGUE.items()}
+    found = ((each, offered.get(each) if each.plugin else ready_made.get(each.handler)) for each in handlers)
+    return {handler: declared for handler, declared in found if declared is not None}
 
 
 def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Iterator[str]:

@@ -11,6 +11,7 @@ from changeover.supervisor.artifacts.application import differing, read_applicat
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
+from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.initializers import checked_selection, without_withheld
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
@@ -23,6 +24,7 @@ from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
@@ -110,6 +112,8 @@ class Scanner:
                 collect(self._store, [*past.kept, *past.committed, *([current] if current else [])])
             if request.action is Action.ROLLBACK:
                 return self._roll_back(request, epoch, current, past or Past())
+            if request.edit is not None:
+                return self._edit(request, request.edit, epoch, current)
             past = past or Past()
             past = msgspec.structs.replace(
                 past,
@@ -135,6 +139,7 @@ class Scanner:
         reach = Reach(request, settings, current)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
+        kept, dropped = kept_and_dropped(layout, current)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         addresses = choose(settings.bind, request, reach, current, past.held)
@@ -146,7 +151,7 @@ class Scanner:
         made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        notes = (*selected.notes, *standing_interpreter(taken.interpreter))
+        notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept)
         standing = (*taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
@@ -155,7 +160,7 @@ class Scanner:
         if not request.dry_run:
             self._put(fresh, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, fresh))
-        lines = (*lines, *notes, *not_taken, *_named(standing))
+        lines = (*dropped, *lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
             without_use = unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
@@ -172,7 +177,7 @@ class Scanner:
         held: frozenset[Held],
     ) -> tuple[Layout, tuple[str, ...]]:
         """The candidate's pipelines, and everything of the disk that is held."""
-        layout = lay_out(settings, selected.contents, origin)
+        layout = with_edits(lay_out(settings, selected.contents, origin), current)
         if reach.limited and current is not None:
             layout = within(reach, layout, current)
         layout, not_taken = without_held(layout, held, selected.contents, current)
@@ -233,6 +238,17 @@ class Scanner:
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
+
+    def _edit(self, request: CutoverRequest, wanted: PipelineEdit, epoch: int, current: Snapshot | None) -> ScanResult:
+        if current is None:
+            return _refused("nothing serves yet that could be edited", Fault.CONFIG)
+        made = edit(wanted, request.origin.label, epoch, current, self._store)
+        if isinstance(made, ScanRefused):
+            return made
+        if made.digest == current.digest and not _forced(request):
+            return NothingChanged()
+        self._put({}, made)
+        return Candidate(made, summary(current, made, lambda old, new: self._differing(old, new, {})))
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)

@@ -1,7 +1,7 @@
-"""What `reload` and `rollback` have in common: ask, show progress, say how it ended."""
+"""What `reload`, `rollback` and `handler` have in common: ask, show progress, say how it ended."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -23,9 +23,11 @@ DEFAULT_WAIT = 300.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_LABEL = click.option("--label", default="", metavar="TEXT", help="Your words for it; history and status show them.")
+_IF_EPOCH = click.option(
+    "--if-epoch", type=click.IntRange(0), metavar="N", help="Only if epoch N is the committed one."
+)
 _WAITING = (
-    click.option("--label", default="", metavar="TEXT", help="Your words for it; history and status show them."),
-    click.option("--if-epoch", type=click.IntRange(0), metavar="N", help="Only if epoch N is the committed one."),
     click.option(
         "--wait",
         type=click.FloatRange(0, min_open=True),
@@ -45,8 +47,17 @@ _WAITING = (
 
 
 def waiting_options(command: F) -> F:
-    """Add what both commands take: `label`, `if_epoch`, `wait` and `until`."""
-    for option in reversed(_WAITING):
+    """Add what is said of a cutover to whatever may serve: `label`, `if_epoch`, `wait` and `until`."""
+    return _with(command, (_LABEL, _IF_EPOCH, *_WAITING))
+
+
+def editing_options(command: F) -> F:
+    """Add what is said of a cutover that names what it changes: `label`, `wait` and `until`."""
+    return _with(command, (_LABEL, *_WAITING))
+
+
+def _with(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -55,20 +66,22 @@ class Wish(msgspec.Struct, frozen=True):
     """A cutover to ask for.
 
     Attributes:
-        target: The resource to post to.
-        body: What to post.
-        if_epoch: The epoch that must be the committed one.
+        target: The resource to ask.
+        body: What to send it.
+        if_match: The epoch that must be the committed one, or the digest that a pipeline must have; empty for any.
         until: How far to wait.
         wait: For how many seconds at most.
         again: The command that tries again, for people.
+        method: How to ask it.
     """
 
     target: str
     body: Body
-    if_epoch: int | None
+    if_match: str
     until: Milestone
     wait: float
     again: str
+    method: str = "POST"
 
 
 def carry_out(client: Client, wish: Wish) -> Exit:
@@ -101,8 +114,8 @@ def carry_out(client: Client, wish: Wish) -> Exit:
 
 
 def _events(client: Client, wish: Wish) -> Iterator[ServerSent]:
-    headers = {} if wish.if_epoch is None else {"if-match": f'"{wish.if_epoch}"'}
-    return client.stream("POST", wish.target, wish.body, headers, wish.wait)
+    headers = {"if-match": f'"{wish.if_match}"'} if wish.if_match else {}
+    return client.stream(wish.method, wish.target, wish.body, headers, wish.wait)
 
 
 def _say_what_stays(client: Client, wish: Wish) -> None:

@@ -10,7 +10,7 @@ from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.history import what
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.overview import clock, table
-from changeover.supervisor.control import Explanation
+from changeover.supervisor.control import Explanation, UnitLine
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
 from changeover.supervisor.telemetry.phrases import by
 
@@ -51,7 +51,13 @@ def lines(explanation: Explanation, now: float) -> Iterator[str]:
     if explanation.units:
         units = [(f"  {unit.unit}", unit.version, unit.digest[:12], str(unit.since)) for unit in explanation.units]
         yield from table((("  unit", "version", "content", "since epoch"), *units))
+    yield from (_handlers(unit) for unit in explanation.units if unit.handlers or unit.edited)
     if explanation.listen:
         yield f"  at {', '.join(explanation.listen)}"
     for route in explanation.routes:
-        yield f"  route {route.host}{route.path} -> pipeline {route.pipeline}"
+        yield f"  route {route} -> pipeline {route.pipeline}"
+
+
+def _handlers(unit: UnitLine) -> str:
+    edited = "  (edited, not as its file said)" if unit.edited else ""
+    return f"  {unit.unit}: {', '.join(unit.handlers) or 'no handlers'}{edited}"

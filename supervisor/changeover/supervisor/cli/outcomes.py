@@ -90,7 +90,7 @@ def _unchanged(outcome: Unchanged) -> Iterator[str]:
     yield from (f"  {line}" for line in outcome.notes)
     if outcome.action is Action.ROLLBACK:
         yield "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it"
-    else:
+    elif outcome.action is Action.RELOAD:
         yield "next: `changeover reload --force` makes an epoch of it all the same"
 
 

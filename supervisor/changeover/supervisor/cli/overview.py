@@ -13,9 +13,13 @@ from changeover.supervisor.control import (
     StatusView,
     ZygoteState,
 )
-from changeover.supervisor.telemetry.amounts import age, named
+from changeover.supervisor.pipelines import PipelineLine
+from changeover.supervisor.telemetry.amounts import age, named, workers
 from changeover.supervisor.telemetry.phrases import by
 
+PIPELINES = ("pipeline", "hits", "5xx", "not ready", "service", "ready")
+MOST_PIPELINES = 12
+"""Pipelines that a status shows."""
 HEADINGS = ("slot", "pid", "epoch", "up", "leases", "open", "requests", "rss", "state")
 
 
@@ -34,10 +38,13 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield from _parts(view)
     yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
     yield from _kept(view, now)
+    yield from _pipelines(view)
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
         yield f"held   {named(view.held)} (rolled back: change it, or --force)"
+    if view.edited:
+        yield f"edited {named(view.edited)} (not as the files say, until these change; see: changeover handler --help)"
     yield from (_quarantined(each, now) for each in view.quarantine)
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"
@@ -96,6 +103,21 @@ def _row(slot: SlotView, view: StatusView, now: float) -> tuple[str, ...]:
         f"{slot.rss / 1048576:.0f} M",
         _state(slot, epoch),
     )
+
+
+def _pipelines(view: StatusView) -> Iterator[str]:
+    """The busiest pipelines."""
+    busiest = sorted(view.pipelines, key=lambda line: -line.hits)[:MOST_PIPELINES]
+    if busiest:
+        yield from table((PIPELINES, *(_pipeline(line) for line in busiest)))
+    if len(view.pipelines) > len(busiest):
+        yield f"{len(view.pipelines) - len(busiest)} more: changeover pipelines"
+
+
+def _pipeline(line: PipelineLine) -> tuple[str, ...]:
+    ready = "yes" if not line.unready else f"NOT in {workers(line.unready)}"
+    service = (line.service, ready) if line.service else ("-", "-")
+    return (line.id, f"{line.hits:,}", f"{line.failed:,}", f"{line.not_ready:,}", *service)
 
 
 def _leases(leases: dict[int, int], epoch: int) -> str:

@@ -72,6 +72,7 @@ def command(
     path = os.path.abspath(python) if python else ""
     terms = (Strategy(strategy), path, batch, surge, allow_partial)
     body = CutoverBody(only, label, force, dry_run, silent, milestone, *terms)
+    condition = "" if if_epoch is None else str(if_epoch)
     with failures():
-        wish = Wish("/v1/cutovers", body, if_epoch, milestone, wait, "changeover reload")
+        wish = Wish("/v1/cutovers", body, condition, milestone, wait, "changeover reload")
         raise SystemExit(carry_out(server(name, runtime_dir), wish))

@@ -27,8 +27,9 @@ def command(
 ) -> None:
     """See HELP."""
     milestone = Milestone(until)
+    condition = "" if if_epoch is None else str(if_epoch)
     with failures():
         wish = Wish(
-            "/v1/rollbacks", RollbackBody(to, label, milestone), if_epoch, milestone, wait, "changeover rollback"
+            "/v1/rollbacks", RollbackBody(to, label, milestone), condition, milestone, wait, "changeover rollback"
         )
         raise SystemExit(carry_out(server(name, runtime_dir), wish))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from changeover.supervisor.cli.interface_names import checked, meant
 from changeover.supervisor.config.sources import Override, Source
 from changeover.workers.protocol.document import Text
 
@@ -17,15 +18,23 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "workers": (("workers",), "--workers"),
     "factory": (("app", "factory"), "--factory"),
     "app_dir": (("app", "dir"), "--app-dir"),
+    "threads": (("app", "threads"), "--threads"),
     "root_path": (("app", "root_path"), "--root-path"),
     "preload": (("app", "preload"), "--preload"),
     "plugins": (("plugins", "dir"), "--plugins"),
     "certfile": (("tls", "certificate"), "--certfile"),
     "keyfile": (("tls", "key"), "--keyfile"),
     "ca_certs": (("tls", "client_ca"), "--ca-certs"),
+    "access_logfile": (("access_log", "file"), "--access-logfile"),
+    "access_log_format": (("access_log", "format"), "--access-log-format"),
     "backlog": (("backlog",), "--backlog"),
     "max_connections": (("max_connections",), "--max-connections"),
     "keep_alive": (("limits", "keep_alive"), "--keep-alive"),
+    "ws_max_size": (("limits", "message"), "--ws-max-size"),
+    "ws_max_queue": (("limits", "messages"), "--ws-max-queue"),
+    "ws_ping_interval": (("limits", "ping_interval"), "--ws-ping-interval"),
+    "ws_ping_timeout": (("limits", "ping_timeout"), "--ws-ping-timeout"),
+    "ws_per_message_deflate": (("limits", "deflate"), "--ws-per-message-deflate"),
     "graceful_timeout": (("deadlines", "graceful"), "--graceful-timeout"),
     "orphan_timeout": (("deadlines", "orphan"), "--orphan-timeout"),
     "max_requests": (("recycle", "requests"), "--max-requests"),
@@ -47,6 +56,9 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 """Parameter -> the setting it overrides, and the flag as messages name it."""
 
+THIS_MACHINE = ("127.0.0.0/8", "::1")
+EVERYBODY = ("0.0.0.0/0", "::/0")
+
 _OPTIONS = (
     click.argument("app", required=False, metavar="[MODULE:APP]"),
     click.option("-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="changeover.toml by default."),
@@ -58,6 +70,15 @@ _OPTIONS = (
     click.option("-w", "--workers", metavar="N", help="Worker processes, or `auto`. WEB_CONCURRENCY is heeded too."),
     click.option("--plugins", metavar="DIR", help="The folder of plugins."),
     click.option("--factory", is_flag=True, default=None, help="APP is called to make the application."),
+    click.option(
+        "-k",
+        "--interface",
+        "--worker-class",
+        metavar="NAME",
+        callback=checked,
+        help="How APP is called: auto, asgi or wsgi.",
+    ),
+    click.option("--threads", type=int, metavar="N", help="Threads of each worker that run a WSGI application."),
     click.option("--app-dir", metavar="DIR", help="The application's folder, put on the import path."),
     click.option("--root-path", metavar="PATH", help="Path under which a proxy mounts the application."),
     click.option(
@@ -77,11 +98,28 @@ _OPTIONS = (
     click.option(
         "--proxy-allow-from", multiple=True, metavar="NETWORK", help="Whose PROXY header is believed; repeatable."
     ),
+    click.option(
+        "--proxy-headers/--no-proxy-headers",
+        default=None,
+        help="Believe X-Forwarded-For and -Proto of proxies on this machine, or of --forwarded-allow-ips.",
+    ),
+    click.option(
+        "--forwarded-allow-ips", metavar="NETWORKS", help="Whose forwarded headers are believed, comma-separated; or *."
+    ),
+    click.option("--access-logfile", metavar="FILE", help="Tell of each request there; - for stdout."),
+    click.option("--access-log", "access_logfile", flag_value="-", help="The same as --access-logfile -."),
+    click.option("--no-access-log", "access_logfile", flag_value="", help="Tell nobody, on a terminal either."),
+    click.option("--access-log-format", type=click.Choice(["common", "combined", "json"]), help="How it is told."),
     click.option("--backlog", type=int, metavar="N", help="Connections that the kernel queues for each address."),
     click.option(
         "--max-connections", "--limit-concurrency", type=int, metavar="N", help="Most connections of one worker."
     ),
     click.option("--keep-alive", metavar="S", help="Close idle connections after so many seconds."),
+    click.option("--ws-max-size", type=int, metavar="BYTES", help="Longest message of a WebSocket."),
+    click.option("--ws-max-queue", type=int, metavar="N", help="Messages that a WebSocket reads ahead."),
+    click.option("--ws-ping-interval", metavar="S", help="Ping WebSockets silent for so long; 0 = never."),
+    click.option("--ws-ping-timeout", metavar="S", help="Close WebSockets that answer no ping; 0 = never."),
+    click.option("--ws-per-message-deflate", type=bool, metavar="BOOL", help="Compress messages of WebSockets."),
     click.option("--graceful-timeout", metavar="S", help="Seconds from TERM to being gone."),
     click.option("--orphan-timeout", metavar="S", help="Seconds that workers serve without a supervisor; 0 = always."),
     click.option("-t", "--timeout", metavar="S", help="Replace a worker that owes a response for so long; 0 = never."),
@@ -142,12 +180,38 @@ def source(
         overrides.append(Override(("tls", "client"), "required", "--ca-certs"))
     if flags["proxy_allow_from"]:
         overrides.append(Override(("proxies",), list(flags["proxy_allow_from"]), "--proxy-allow-from"))
+    if flags["interface"] is not None:
+        overrides += meant(flags["interface"], flags["threads"])
+    trusted = believed(flags["proxy_headers"], flags["forwarded_allow_ips"])
+    if trusted is not None:
+        overrides.append(Override(("forwarded",), trusted, "--forwarded-allow-ips"))
     if flags["rlimit"]:
         overrides.append(Override(("rlimits",), list(flags["rlimit"]), "--rlimit"))
     bind = addresses(flags["bind"], flags["host"], flags["port"], flags["uds"], flags["fd"])
     if bind:
         overrides.append(Override(("bind",), list(bind), "--bind"))
     return Source(config, Path.cwd(), dict(os.environ), (*defaults, *overrides))
+
+
+def believed(proxy_headers: bool | None, allowed: str | None) -> list[str] | None:
+    """Whose forwarded headers are believed; None where no flag says.
+
+    Args:
+        proxy_headers: Whether anybody's.
+        allowed: Networks, comma-separated, or `*`.
+
+    Raises:
+        UsageError: Nobody is to be believed, and somebody.
+    """
+    if proxy_headers is None and allowed is None:
+        return None
+    if proxy_headers is False:
+        if allowed:
+            raise click.UsageError("--no-proxy-headers believes nobody: leave out --forwarded-allow-ips")
+        return []
+    if allowed is None:
+        return list(THIS_MACHINE)
+    return list(EVERYBODY) if allowed.strip() == "*" else [each.strip() for each in allowed.split(",") if each.strip()]
 
 
 def addresses(

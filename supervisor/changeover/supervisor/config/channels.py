@@ -33,7 +33,7 @@ class Tls(msgspec.Struct, frozen=True):
         client_ca: File with the authorities whose client certificates are accepted.
         minimum: Oldest version that is spoken, `1.2` or `1.3`.
         ciphers: For TLS 1.2, as OpenSSL writes them; by default the library's own.
-        alpn: Protocols that are offered, best first.
+        alpn: Protocols that are offered, best first; by default `h2`, where its library is installed, and `http/1.1`.
     """
 
     certificate: str = ""
@@ -43,7 +43,7 @@ class Tls(msgspec.Struct, frozen=True):
     client_ca: str = ""
     minimum: Literal["1.2", "1.3"] = "1.2"
     ciphers: str = ""
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[Certificate, ...]:
@@ -102,7 +102,7 @@ def channel_mistakes(
         channels: What differs.
     """
     yield from _tls_mistakes("$.tls", tls)
-    yield from _network_mistakes("$.proxies", proxies)
+    yield from network_mistakes("$.proxies", proxies)
     seen: set[str] = set()
     for index, channel in enumerate(channels):
         path = f"$.channels[{index}]"
@@ -113,9 +113,9 @@ def channel_mistakes(
         seen.add(channel.bind)
         if channel.tls is not None:
             yield from _tls_mistakes(f"{path}.tls", channel.tls)
-        yield from _network_mistakes(f"{path}.proxies", channel.proxies or ())
+        yield from network_mistakes(f"{path}.proxies", channel.proxies or ())
         for number, select in enumerate(channel.select):
-            yield from _network_mistakes(f"{path}.select[{number}].client", select.client)
+            yield from network_mistakes(f"{path}.select[{number}].client", select.client)
             yield from _name_mistakes(f"{path}.select[{number}].initializer", select.initializer)
         if channel.safe:
             yield from _name_mistakes(f"{path}.safe", channel.safe)
@@ -138,11 +138,10 @@ def _tls_mistakes(path: str, tls: Tls) -> Iterator[Mistake]:
         yield Mistake(f"{path}.client_ca", f"must name a file: client certificates are {tls.client}")
     elif tls.client == "none" and tls.client_ca:
         yield Mistake(f"{path}.client", "must be `optional` or `required`: `client_ca` is named")
-    if not tls.alpn:
-        yield Mistake(f"{path}.alpn", "must name a protocol, like `http/1.1`")
 
 
-def _network_mistakes(path: str, networks: Iterable[str]) -> Iterator[Mistake]:
+def network_mistakes(path: str, networks: Iterable[str]) -> Iterator[Mistake]:
+    """Say which networks are none."""
     for index, network in enumerate(networks):
         try:
             ipaddress.ip_network(network, strict=False)

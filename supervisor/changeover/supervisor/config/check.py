@@ -151,6 +151,9 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
         paths = {name: resolved(getattr(tls, name), *key, name) for name in ("certificate", "key", "client_ca")}
         return replace(tls, certificates=certificates, **paths)
 
+    log = settings.access_log
+    if log.file not in ("", "-", "auto"):
+        log = replace(log, file=resolved(log.file, "access_log", "file"))
     app = settings.app and replace(settings.app, dir=resolved(settings.app.dir, "app", "dir"))
     return replace(
         settings,
@@ -163,6 +166,7 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
             each if each.tls is None else replace(each, tls=with_files(each.tls)) for each in settings.channels
         ),
         writable=tuple(resolved(folder, "writable") for folder in settings.writable),
+        access_log=log,
         app=app,
         plugins=replace(settings.plugins, dir=resolved(settings.plugins.dir, "plugins", "dir")),
     )

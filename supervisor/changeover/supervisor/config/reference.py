@@ -24,7 +24,7 @@ BEGIN = "<!-- settings: begin -->"
 END = "<!-- settings: end -->"
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
-_NOT_BYTES = ("fields",)
+_NOT_BYTES = ("fields", "messages", "streams")
 
 
 def document(page: str) -> str:
@@ -78,8 +78,8 @@ def _table(title: str, shape: type[msgspec.Struct], key: tuple[str, ...]) -> str
             continue
         cells = (
             f"`{field.name}`",
-            _kind(field.type, shape, field.name),
-            _default(field),
+            kind_of(field.type, shape, field.name),
+            default_of(field),
             f"`{named}`" if named else "",
             change_of((*key, field.name)).value,
             texts[field.name],
@@ -103,11 +103,12 @@ def described(shape: type[msgspec.Struct]) -> dict[str, str]:
     return found
 
 
-def _kind(shape: Any, owner: type[msgspec.Struct], name: str) -> str:
+def kind_of(shape: Any, owner: type[msgspec.Struct], name: str) -> str:
+    """What a setting is, in a word or two."""
     plain = {str: "text", bool: "true or false", float: "seconds", dict: "table", types.NoneType: ""}
     origin = typing.get_origin(shape)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(filter(None, (_kind(member, owner, name) for member in typing.get_args(shape))))
+        return " or ".join(filter(None, (kind_of(member, owner, name) for member in typing.get_args(shape))))
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in typing.get_args(shape))
     if origin is tuple:
@@ -119,7 +120,8 @@ def _kind(shape: Any, owner: type[msgspec.Struct], name: str) -> str:
     return plain.get(origin or shape, "table")
 
 
-def _default(field: msgspec.structs.FieldInfo) -> str:
+def default_of(field: msgspec.structs.FieldInfo) -> str:
+    """What a setting is where nobody says, as it would be written."""
     if field.required:
         return "required"
     value = field.default if field.default is not msgspec.NODEFAULT else typing.cast(Any, field.default_factory)()

@@ -4,8 +4,8 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from changeover.supervisor.config import rlimits
-from changeover.supervisor.config.channels import channel_mistakes
+from changeover.supervisor.config import handlers, matches, rlimits
+from changeover.supervisor.config.channels import channel_mistakes, network_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
@@ -35,6 +35,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
     for index, address in enumerate(settings.bind):
         found += _bind_mistakes(f"$.bind[{index}]", address, address in settings.bind[:index])
     found += channel_mistakes(settings.bind, settings.tls, settings.proxies, settings.channels)
+    found += network_mistakes("$.forwarded", settings.forwarded)
     found += _hook_mistakes(settings.hooks)
     found += rlimits.mistakes("$.rlimits", settings.rlimits)
     found += _reload_mistakes("$.plugins.reload", settings.plugins.reload)
@@ -69,6 +70,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
     yield "$.limits.url", 64 <= limits.url <= limits.head, "must be 64 bytes at least and `limits.head` at most"
     yield "$.limits.fields", limits.fields >= 1, "must be at least 1"
+    yield "$.limits.streams", limits.streams >= 1, "must be at least 1"
     yield "$.limits.body", limits.body >= 0, "must be 0 (unlimited) or more"
     yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
     for key in ("hook", "graceful", "heartbeat", "prepare", "boot"):
@@ -81,15 +83,23 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.deadlines.request", deadlines.request == 0 or deadlines.request > deadlines.heartbeat, request
     silent = "must be longer than `deadlines.heartbeat`, or every worker counts as silent"
     yield "$.deadlines.silence", deadlines.silence > deadlines.heartbeat, silent
+    mixed = "names `forwarded` beside others: a proxy writes one kind, and passes the other on as its client sent it"
+    told = settings.forwarded_headers
+    yield "$.forwarded_headers", "forwarded" not in told or len(told) == 1, mixed
     yield "$.watch.rescan", settings.watch.rescan >= 0.1, "must be at least 100ms"
     phases = ("head_timeout", "body_timeout", "keep_alive", "first_byte", "write_timeout")
-    for key in (*phases, "held", "half_closed", "linger"):
+    for key in (*phases, "held", "half_closed", "linger", "close_timeout"):
         yield f"$.limits.{key}", getattr(limits, key) > 0, "must be above 0: every wait ends"
+    for key in ("ping_interval", "ping_timeout"):
+        yield f"$.limits.{key}", getattr(limits, key) >= 0, "must be 0 (never) or more"
+    for key in ("message", "messages"):
+        yield f"$.limits.{key}", getattr(limits, key) >= 1, "must be at least 1"
     serves = settings.app is not None or bool(settings.plugins.dir)
     yield "$", serves, NOTHING_TO_SERVE
     if settings.app:
         target = f"{settings.app.target!r} is no target; write it like `package.module:app`"
         yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target
+        yield "$.app.threads", settings.app.threads >= 1, "must be at least 1"
         root = settings.app.root_path
         yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
 
@@ -129,40 +139,15 @@ def _bind_mistakes(path: str, address: str, repeated: bool) -> list[Mistake]:
 
 
 def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...], all: Settings) -> list[Mistake]:
-    found = mount_mistakes(f"{path}.match.path", pipeline.match.path)
-    host = pipeline.match.host
-    if host != host.lower() or "/" in host or re.search(r":\d+$", host):
-        found.append(Mistake(f"{path}.match.host", "a host name in lower case, without scheme or port"))
+    found = matches.mistakes(f"{path}.match", pipeline.match)
     if ":" in pipeline.name or pipeline.name == "app":
         found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
-    found += _handler_mistakes(path, pipeline.handlers)
+    found += handlers.mistakes(f"{path}.handlers", pipeline.handlers)
     if pipeline.service == "app" and all.app is None:
         found.append(Mistake(f"{path}.service", "there is no application: `[app] target` is missing"))
     elif pipeline.service not in ("", "app") and not _NAMED.fullmatch(pipeline.service):
         found.append(Mistake(f"{path}.service", f"{pipeline.service!r} is neither `app` nor `plugin:service`"))
-    return found + _collisions(path, pipeline, earlier)
-
-
-def _handler_mistakes(path: str, handlers: tuple[str, ...]) -> list[Mistake]:
-    found = []
-    for index, handler in enumerate(handlers):
-        at = f"{path}.handlers[{index}]"
-        if not _NAMED.fullmatch(handler):
-            found.append(Mistake(at, f"{handler!r} is no handler; write it like `plugin:handler`"))
-        elif handler in handlers[:index]:
-            found.append(Mistake(at, f"{handler} stands in this pipeline twice"))
-    return found
-
-
-def _collisions(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, ...]) -> list[Mistake]:
-    found = []
-    for number, other in enumerate(earlier):
-        if other.match == pipeline.match:
-            where = f"{pipeline.match.host}{pipeline.match.path}"
-            found.append(Mistake(f"{path}.match", f"{where} leads to $.pipelines[{number}] already"))
-        elif other.title == pipeline.title:
-            found.append(Mistake(f"{path}.name", f"{pipeline.title} names $.pipelines[{number}] already"))
-    return found
+    return [*found, *matches.collisions(path, pipeline, earlier)]
 
 
 def warnings(settings: Settings) -> Iterator[Mistake]:
@@ -171,6 +156,12 @@ def warnings(settings: Settings) -> Iterator[Mistake]:
         yield Mistake("$.deadlines.orphan", "workers without a supervisor serve for ever and only a signal ends them")
     if settings.plugins.entries and not settings.plugins.dir:
         yield Mistake("$.plugins", "says things of plugins, but `plugins.dir` is not set: no plugin is loaded")
+    if settings.landlock and settings.access_log.file.startswith("/"):
+        inside = any(settings.access_log.file.startswith(f"{folder}/") for folder in settings.writable)
+        if not inside:
+            yield Mistake(
+                "$.access_log.file", "is in no folder of `writable`: workers may not write it with `landlock`"
+            )
     if settings.writable and not settings.landlock:
         yield Mistake("$.writable", "says nothing without `landlock = true`: workers write wherever their user may")
     if settings.drain.http > settings.deadlines.graceful:

@@ -11,20 +11,26 @@ import msgspec
 from changeover.supervisor.config.channels import Channel, Tls
 from changeover.workers.channel.limits import Limits
 from changeover.workers.protocol.reload import Reload, read_reload
-from changeover.workers.protocol.snapshot import Preloading
+from changeover.workers.protocol.snapshot import Preloading, Route
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WorkerHooks
+
+ForwardedField = Literal[
+    "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "forwarded"
+]
 
 
 class App(msgspec.Struct, frozen=True):
     """The application behind the plugins.
 
     Attributes:
-        target: `module:attribute` of an ASGI application.
+        target: `module:attribute` of an ASGI or WSGI application, or of a service.
         dir: The application's folder, put first on the import path; from the configuration's folder.
         include: Globs below `dir`: a change in these files is new content of the application. Modules among them are
             imported as they were committed, other files are read where they lie.
         factory: Whether `target` is called to make the application.
+        interface: How the application is called: `asgi`, `wsgi`, or as its shape says.
+        threads: Most requests that each worker runs a WSGI application for at the same time, each in a thread.
         root_path: Path under which a proxy mounts the application.
         preload: Whether the application is imported once, before workers are forked. Where that starts threads they
             import it after the fork; `strict` refuses instead.
@@ -35,6 +41,8 @@ class App(msgspec.Struct, frozen=True):
     dir: str = "."
     include: tuple[str, ...] = ("**/*.py",)
     factory: bool = False
+    interface: Literal["auto", "asgi", "wsgi"] = "auto"
+    threads: int = 4
     root_path: str = ""
     preload: Preloading = True
     reload: str = "on-signal"
@@ -72,15 +80,30 @@ class Plugins(msgspec.Struct, frozen=True):
 
 
 class PipelineMatch(msgspec.Struct, frozen=True):
-    """Which requests a pipeline takes; the longest path wins.
+    """Which requests a pipeline takes; the [most specific](requests.md#which-route) pipeline wins.
 
     Attributes:
-        path: `/api` takes itself and everything below it, `/` everything.
-        host: Host name without port; empty for every host.
+        path: `/api` takes itself and everything below it, `/api/*` what is below it, `=/api` itself, `/` everything.
+        host: Host name without port, or `*.shop.example` for every name below a domain; empty for every host.
+        method: A method, or a list of them; `GET` takes HEAD too, and nothing takes every method.
+        header: Table of header field -> value; each is compared whole.
     """
 
     path: str = "/"
     host: str = ""
+    method: str | tuple[str, ...] = ()
+    header: dict[str, str] = {}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, each once, sorted."""
+        return (self.method,) if isinstance(self.method, str) else tuple(sorted(set(self.method)))
+
+    def route(self, pipeline: str = "") -> Route:
+        """The route that leads these requests to a pipeline."""
+        headers = tuple(sorted((name.lower(), value) for name, value in self.header.items()))
+        path = "/" if self.path == "/*" else self.path
+        return Route(pipeline, path, self.host, methods=self.methods, headers=headers)
 
 
 class Pipeline(msgspec.Struct, frozen=True):
@@ -88,20 +111,35 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     Attributes:
         match: Which requests it takes.
-        handlers: `plugin:handler`, in request order.
+        handlers: In request order: `plugin:handler`, the name of a [ready-made one](handlers.md), or
+            `{ use = "concurrency-limit", limit = 200 }` for one with settings.
         service: `app`, or `plugin:service`; left out, the pipeline answers 503.
-        name: For people; by default host and path.
+        name: For people; by default what it matches (`POST shop.example/api`).
     """
 
     match: PipelineMatch = PipelineMatch()
-    handlers: tuple[str, ...] = ()
+    handlers: tuple[str | dict[str, Any], ...] = ()
     service: str = ""
     name: str = ""
 
     @property
     def title(self) -> str:
         """Its name, or where it matches."""
-        return self.name or f"{self.match.host}{self.match.path}"
+        return self.name or str(self.match.route())
+
+
+class AccessLog(msgspec.Struct, frozen=True):
+    """Where each request is told, once it is answered.
+
+    Attributes:
+        file: A file that workers append to, and open anew once it was moved away; `-` for stdout, empty for nowhere.
+            By default stdout, where that is a terminal.
+        format: `common` and `combined` as other servers write them, followed by epoch, worker, route, request id and
+            milliseconds; `json` has a name for each.
+    """
+
+    file: str = "auto"
+    format: Literal["common", "combined", "json"] = "common"
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -228,6 +266,11 @@ class Settings(msgspec.Struct, frozen=True):
         runtime_dir: Folder for sockets and the commit cell; by default below `$XDG_RUNTIME_DIR`.
         state_dir: Folder for journal and artifacts; by default below `$XDG_STATE_HOME`.
         proxies: Networks whose PROXY header (version 1 or 2) is expected before everything else, and believed.
+        forwarded: Networks of proxies whose word is taken for who the client is, and by what scheme and name it asked.
+            From everybody else `Forwarded` and `X-Forwarded-*` are dropped; when this is empty nothing is read or
+            dropped.
+        forwarded_headers: Which fields those proxies write, and so are believed: `x-forwarded-for`, `-proto`, `-host`,
+            `-port`, `-prefix`, or `forwarded`. A proxy passes on what its client says in all others.
         tls: How TLS is spoken at every TCP address.
         channels: What differs at single addresses.
         app: The application.
@@ -236,6 +279,7 @@ class Settings(msgspec.Struct, frozen=True):
         watch: How changes are noticed.
         drain: How long what was replaced may be held.
         history: What is kept.
+        access_log: Where requests are told.
         limits: What clients may send.
         recycle: When a worker is replaced by a fresh one.
         deadlines: Every other wait.
@@ -261,6 +305,8 @@ class Settings(msgspec.Struct, frozen=True):
     runtime_dir: str = ""
     state_dir: str = ""
     proxies: tuple[str, ...] = ()
+    forwarded: tuple[str, ...] = ()
+    forwarded_headers: tuple[ForwardedField, ...] = ("x-forwarded-for", "x-forwarded-proto")
     tls: Tls = Tls()
     channels: tuple[Channel, ...] = ()
     app: App | None = None
@@ -269,6 +315,7 @@ class Settings(msgspec.Struct, frozen=True):
     watch: Watch = Watch()
     drain: Drain = Drain()
     history: History = History()
+    access_log: AccessLog = AccessLog()
     limits: Limits = Limits()
     recycle: Recycle = Recycle()
     deadlines: Deadlines = Deadlines()

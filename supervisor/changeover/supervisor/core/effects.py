@@ -12,6 +12,7 @@ from changeover.supervisor.core.entries import JournalEntry
 from changeover.supervisor.core.events import Timer
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.records.record import Record
+from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot
@@ -176,6 +177,20 @@ class Answer(Effect, frozen=True):
 
     ticket: int
     message: WorkerMessage | None
+
+
+class TakeCounts(Effect, frozen=True):
+    """Keep what a worker has counted since it started, in the place of what it said before.
+
+    Attributes:
+        worker: Who.
+        counts: All of it.
+        late: Whether its death was seen before.
+    """
+
+    worker: WorkerId
+    counts: Counts
+    late: bool = False
 
 
 class RehearseImage(Effect, frozen=True):

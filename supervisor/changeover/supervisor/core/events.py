@@ -259,6 +259,7 @@ class Question(enum.Enum):
 
     REGISTRY = "registry"
     LEASES = "leases"
+    PIPELINES = "pipelines"
 
 
 class Asked(Event, frozen=True):

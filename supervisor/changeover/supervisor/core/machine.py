@@ -15,10 +15,17 @@ from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.view import Overview, overview
 from changeover.supervisor.core.zygote import Zygote
 from changeover.workers.protocol import messages
-from changeover.workers.protocol.epoch import Fence, fence
+from changeover.workers.protocol.epoch import Fence, Stamp, fence
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import SupervisorMessage
 from changeover.workers.protocol.refusal import Stage
 from changeover.workers.protocol.table import BugFound
+
+ASKS: dict[events.Question, Callable[[Stamp, int, int], SupervisorMessage]] = {
+    events.Question.REGISTRY: messages.AskRegistry,
+    events.Question.LEASES: messages.AskLeases,
+    events.Question.PIPELINES: messages.AskPipelines,
+}
 
 
 class Machine:
@@ -230,8 +237,7 @@ class _Handlers:
             return
         # About whatever is served when it arrives, so it must not be stale when a commit overtakes it.
         stamp = self._parts.ledger.stamp(self._parts.ledger.given)
-        asks = messages.AskRegistry if event.question is events.Question.REGISTRY else messages.AskLeases
-        self._out.unicast(slot.member.worker, asks(stamp, messages.UNORDERED, event.ticket))
+        self._out.unicast(slot.member.worker, ASKS[event.question](stamp, messages.UNORDERED, event.ticket))
 
     def _scale(self, event: events.ScaleRequested) -> None:
         if self._parts.shutdown.begun:

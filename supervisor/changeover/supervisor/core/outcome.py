@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.workers.protocol.reload import Reload
 from changeover.workers.protocol.snapshot import Snapshot
@@ -16,6 +17,8 @@ class Action(enum.Enum):
     """What is on disk now."""
     ROLLBACK = "rollback"
     """What an earlier epoch served."""
+    EDIT = "edit"
+    """What is served, with one pipeline edited."""
 
 
 class SilentWorkers(enum.Enum):
@@ -58,6 +61,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
             everything that is not disabled.
         python: Path of an interpreter, or of a virtual environment's folder, to take instead of what serves or the
             configuration names; empty for none.
+        edit: What to do to a pipeline; None unless that is the action.
     """
 
     origin: Origin
@@ -74,6 +78,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     allow_partial: bool = False
     policy: Reload | None = None
     python: str = ""
+    edit: PipelineEdit | None = None
 
 
 class ExtraMemory(msgspec.Struct, frozen=True):

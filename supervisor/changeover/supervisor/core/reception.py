@@ -5,7 +5,7 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
-from changeover.supervisor.core.effects import Answer, Hold, ProcessSignal, Signal
+from changeover.supervisor.core.effects import Answer, Hold, ProcessSignal, Signal, TakeCounts
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
 from changeover.supervisor.core.ledger import Ledger
@@ -13,6 +13,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import service
 from changeover.supervisor.core.records.cutover import HookDegraded, WorkerActivated, WorkerRefused
+from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.worker import (
     FarewellsSaid,
@@ -214,10 +215,17 @@ class Reception:
         if slot is None or slot.member is None or not slot.member.greeted:
             if slot is not None and slot.member is not None and isinstance(message, messages.Retired):
                 slot.member.released |= frozenset(message.units)
+            if slot is None and isinstance(message, messages.Counted) and self._is_dead(message.worker):
+                self._out.put(TakeCounts(message.worker, message.counts, late=True))
+                return
             self._out.ignore(message.worker, type(message).__name__, "unknown worker")
             return
         self._heard(slot.member)
         self._handle(slot, slot.member, message)
+
+    def _is_dead(self, worker: WorkerId) -> bool:
+        """Whether a worker that fills no slot is one that we saw die."""
+        return self._ledger.is_ours(worker.incarnation) or self._children.is_buried(worker)
 
     def _handle(self, slot: Slot, member: Member, message: WorkerMessage) -> None:
         epoch, incarnation = message.stamp.epoch, member.incarnation
@@ -253,6 +261,16 @@ class Reception:
                 self._out.tell(FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
             case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
                 self._out.put(Answer(ticket, message))
+            case messages.TellPipelines(ticket=ticket, counts=counts):
+                self._out.put(TakeCounts(member.worker, counts))
+                self._out.put(Answer(ticket, message))
+            case messages.Counted(counts=counts):
+                self._out.put(TakeCounts(member.worker, counts))
+            case messages.PipelineEventsTold(events=happened):
+                for each in happened:
+                    what = each.event
+                    told = (what.kind, what.pipeline, what.subject, what.detail, each.count)
+                    self._out.tell(PipelineEventTold(member.worker, member.pid, *told))
             case _:
                 self._out.ignore(member.worker, type(message).__name__, "unlisted")
 

@@ -85,6 +85,6 @@ HELD = "this content was rolled back and is held: change it, or use --force"
 
 
 def is_held(found: Candidate, request: CutoverRequest, ledger: Ledger) -> bool:
-    """Whether the candidate has what was rolled back: a change, `--force` or a rollback to its epoch brings it back."""
-    taken = request.force or request.action is Action.ROLLBACK
+    """Whether the candidate has what was rolled back: a change, `--force`, or whoever names just it brings it back."""
+    taken = request.force or request.action is not Action.RELOAD
     return not taken and bool(brought_back(ledger.held, ledger.committed, found.snapshot))

@@ -1,6 +1,7 @@
 """The runtime directory: where a service's sockets and shared pages are, held by one supervisor at a time."""
 
 import hashlib
+import logging
 import os
 import secrets
 import stat
@@ -30,11 +31,14 @@ from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.identity import WorkerId
 
 MODE = 0o750
+logger = logging.getLogger("changeover")
+
 LONGEST_NAME = "worker-18446744073709551615.sock"
 LINKS = ("snapshots.sock", "reports.sock")
 """What workers connect to."""
 SECRET = "secret"
-OURS = (*LINKS, "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell", SECRET)
+COUNTED = "counted"
+OURS = (*LINKS, "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell", SECRET, COUNTED, f"{COUNTED}.new")
 """All that a supervisor makes in its runtime directory, beside the lock; everything else in there is not ours."""
 
 
@@ -211,6 +215,24 @@ class RuntimeDirectory:
             pass
         holders = tuple(filter(None, map(holder_of_pid, estate.pids)))
         raise Orphaned(self.real, holders, f"{SECRET}, by which they would be recognized, is not what we left there")
+
+    def keep_counted(self, content: bytes) -> None:
+        """Keep what dead workers counted for who adopts the living; without it numbers begin anew, and nothing else."""
+        path, fresh = self.real / COUNTED, self.real / f"{COUNTED}.new"
+        try:
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(content)
+            os.replace(fresh, path)
+        except OSError as error:
+            logger.warning("%s cannot be written (%s): an upgrade or a restart counts anew", path, error.strerror)
+
+    def read_counted(self) -> bytes:
+        """What was kept; nothing where that is not there or not ours."""
+        try:
+            with open(os.open(self.real / COUNTED, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
+                return file.read() if os.fstat(file.fileno()).st_uid == os.geteuid() else b""
+        except OSError:
+            return b""
 
     def refuse_foreign(self, estate: Estate, journal: str) -> None:
         """Make sure that everybody who was found belongs to `journal`: others would not follow what it says.

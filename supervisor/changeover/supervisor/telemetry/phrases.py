@@ -83,7 +83,13 @@ def member(record: WorkerRecord) -> str:
     return f"slot {record.worker.slot}{pid}"
 
 
+_CONTENT = {
+    Action.RELOAD: "what is on disk",
+    Action.ROLLBACK: "what the rollback wants",
+    Action.EDIT: "what the edit would make",
+}
+
+
 def unchanged(serving: int, action: Action) -> str:
     """That the content that somebody wants is what serves."""
-    content = "what the rollback wants" if action is Action.ROLLBACK else "what is on disk"
-    return f"nothing changed: {content} is epoch {serving}, which serves"
+    return f"nothing changed: {_CONTENT[action]} is epoch {serving}, which serves"

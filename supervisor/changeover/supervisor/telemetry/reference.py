@@ -19,6 +19,7 @@ from changeover.supervisor.core.records import (
     boot,
     cutover,
     part,
+    pipeline,
     request,
     rescue,
     retirement,
@@ -34,7 +35,7 @@ from changeover.supervisor.telemetry.stream import Told
 BEGIN = "<!-- reference: begin -->"
 END = "<!-- reference: end -->"
 
-SUBJECTS = (service, boot, request, cutover, retirement, part, rescue, worker, staffing, upgrade, shell)
+SUBJECTS = (service, boot, request, cutover, retirement, part, rescue, worker, staffing, pipeline, upgrade, shell)
 """The modules that have records."""
 
 RECURRING = {

@@ -5,6 +5,7 @@ from changeover.supervisor.telemetry.words import (  # noqa: F401 - each registe
     boot,
     cutover,
     part,
+    pipeline,
     request,
     rescue,
     retirement,

@@ -10,6 +10,7 @@ import pytest
 
 from changeover.supervisor.api.client import USER_AGENT
 from changeover.supervisor.api.routes import ENDPOINTS
+from changeover.supervisor.core.edits import Add, PipelineEdit
 from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action
@@ -118,6 +119,52 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
     assert (request.action, request.to) == (Action.ROLLBACK, 5)
 
 
+API = "/v1/pipelines/shop.example%2Fapi"
+ADD = b'{"edits": [{"op": "add", "handler": "pricing:tax", "after": "pricing:discount"}], "label": "tax"}'
+
+
+def test_a_pipeline_is_found_by_a_name_with_slashes_and_has_its_digest_as_etag(call: Caller) -> None:
+    for target in (API, "/v1/pipelines/shop.example/api"):
+        answer = call("GET", target)
+        assert (answer.status, answer.headers["etag"]) == (200, '"digest of 7"')
+        assert answer.json["id"] == "shop.example/api"
+        assert [handler["name"] for handler in answer.json["handlers"]] == ["pricing:discount"]
+        assert answer.json["edited"]
+    assert call("GET", "/v1/pipelines/nowhere").json["type"] == "unknown-pipeline"
+
+
+def test_an_edit_is_a_cutover_of_one_pipeline(call: Caller) -> None:
+    answer = call("PATCH", f"{API}/handlers", ADD, if_match='"digest of 7"')
+    assert (answer.status, answer.json["outcome"]["type"], answer.json["outcome"]["serving"]) == (200, "Committed", 8)
+    [request] = call.control.requests
+    assert (request.action, request.origin.label) == (Action.EDIT, "tax")
+    steps = (Add("pricing:tax", after="pricing:discount"),)
+    assert request.edit == PipelineEdit("shop.example/api", steps, "digest of 7")
+    assert call("PATCH", f"{API}/handlers", ADD, if_match="*", accept="text/event-stream").status == 200
+    assert call.control.requests[1].edit == PipelineEdit("shop.example/api", steps)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "problem"),
+    [({}, 428, "precondition-missing"), ({"if_match": '"digest of 6"'}, 412, "pipeline-changed")],
+)
+def test_an_edit_without_a_precondition_that_holds_starts_nothing(
+    call: Caller, headers: dict[str, str], status: int, problem: str
+) -> None:
+    answer = call("PATCH", f"{API}/handlers", ADD, **headers)
+    assert (answer.status, answer.json["type"]) == (status, problem)
+    assert call.control.requests == []
+
+
+def test_an_edit_that_was_outrun_is_a_precondition_that_failed(call: Caller) -> None:
+    call.control.outrunning = True
+    answer = call("PATCH", f"{API}/handlers", ADD, if_match='"digest of 7"')
+    assert (answer.status, answer.json["type"]) == (412, "pipeline-changed")
+    call.control.outrunning = True
+    streamed = call("PATCH", f"{API}/handlers", ADD, if_match='"digest of 8"', accept="text/event-stream")
+    assert b'event: problem\ndata: {"type":"pipeline-changed"' in streamed.content
+
+
 @pytest.mark.parametrize(
     ("method", "target", "body", "status", "detail"),
     [
@@ -137,6 +184,10 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
         ("GET", "/v1/workers/3/registry", None, 504, "did not answer within 5 s"),
         ("GET", "/v1/history?limit=0", None, 422, "1 to 1000"),
         ("GET", "/v1/nothing", None, 404, "Not Found"),
+        ("GET", "/v1/pipelines/x", None, 404, "there are shop, shop.example/api"),
+        ("PATCH", "/v1/pipelines/x/handlers", ADD, 404, "there are shop, shop.example/api"),
+        ("PATCH", f"{API}/handlers", b"{}", 422, "edits"),
+        ("PATCH", f"{API}/handlers", b'{"edits": [{"op": "move"}]}', 422, "$.edits[0].op"),
         ("DELETE", "/v1/status", None, 405, "Method Not Allowed"),
     ],
 )
@@ -170,6 +221,26 @@ def test_history_leases_and_workers_are_lists_of_views(call: Caller) -> None:
     assert call("GET", "/v1/leases").json["slots"][0]["leases"][0]["path"] == "/live"
     assert call("GET", "/v1/workers").json["epoch"] == 7
     assert call("GET", "/v1/epochs/6").json["refusals"][0]["slot"] == 2
+
+
+def test_a_pipeline_has_its_digest_as_etag_and_the_list_of_them_the_epoch(call: Caller) -> None:
+    every, one = call("GET", "/v1/pipelines"), call("GET", "/v1/pipelines/shop")
+    assert (every.headers["etag"], one.headers["etag"]) == ('"7"', f'"{"9c41ab" * 10}"')
+    assert every.json["pipelines"][0] == one.json
+    assert one.json["handlers"][1]["owner"] == "pricing"
+
+
+def test_the_registry_of_a_pipeline_has_one_entry_for_each_worker(call: Caller) -> None:
+    answer = call("GET", "/v1/pipelines/shop/registry")
+    assert [worker["slot"] for worker in answer.json["workers"]] == [0, 1, 2, 3]
+    assert answer.json["workers"][3]["deviation"].startswith("it is 111111")
+
+
+@pytest.mark.parametrize("target", ["/v1/pipelines/nothing", "/v1/pipelines/nothing/registry"])
+def test_a_pipeline_that_is_not_there_is_not_found(call: Caller, target: str) -> None:
+    answer = call("GET", target)
+    assert (answer.status, answer.json["type"]) == (404, "unknown-pipeline")
+    assert answer.json["detail"] == "there is no pipeline nothing: there are shop, shop.example/api"
 
 
 def test_nobody_is_scaled_while_a_roll_in_parts_is_under_way(call: Caller) -> None:

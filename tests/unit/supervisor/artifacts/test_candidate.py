@@ -198,3 +198,20 @@ def test_a_plugin_that_only_follows_says_what_it_follows(first: Snapshot) -> Non
         "pricing 1.0 (requires catalog)",
         "app unchanged",
     )
+
+
+def test_what_a_ready_made_handler_is_told_is_content_of_its_pipeline_alone(first: Snapshot) -> None:
+    def limited(epoch: int, current: Snapshot | None, limit: int) -> Snapshot:
+        handlers = ("request-id", {"use": "concurrency-limit", "limit": limit}, "authz:check")
+        pipelines = (Pipeline(PipelineMatch("/"), handlers, "app"), SHOP.pipelines[1])
+        told = msgspec.structs.replace(SHOP, pipelines=pipelines)
+        return generation(epoch, current, PRICING, CATALOG, AUTHZ, settings=told)
+
+    second = limited(2, first, 200)
+    same, third = limited(3, second, 200), limited(3, second, 300)
+    assert same.digest == second.digest
+    assert {name: epoch for name, epoch in since(third).items() if epoch > 1} == {"pipeline /": 3}
+    assert summary(first, second, lambda *_: 0)[0] == "pipeline /: +request-id, +concurrency-limit"
+    assert summary(second, third, lambda *_: 0)[0] == "pipeline /: concurrency-limit is told otherwise"
+    shop = next(unit for unit in second.units if unit.key.ref.name == "/")
+    assert [str(ref) for ref in shop.requires] == ["plugin authz", "application app"]

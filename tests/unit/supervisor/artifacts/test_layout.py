@@ -103,6 +103,22 @@ def test_two_equal_mounts_are_refused_naming_both() -> None:
     )
 
 
+def test_a_mount_and_a_pipeline_that_take_the_same_requests_are_refused_unless_one_says_more() -> None:
+    there = contents(content("pricing", QUOTE))
+    [problem] = problems(settings(Pipeline(PipelineMatch("/prices"))), there)
+    assert problem.startswith("plugins/pricing/plugin.toml: $.services.quote.mount: /prices leads to /prices already")
+    assert "(changeover.toml: $.pipelines[0])" in problem
+    for match in (PipelineMatch("/prices/*"), PipelineMatch("/prices", method="POST")):
+        assert problems(settings(Pipeline(match)), there) == []
+
+
+def test_a_match_becomes_a_route() -> None:
+    match = PipelineMatch("/a", "*.a.example", "POST", {"X-Tenant": "b"})
+    [plan] = lay_out(settings(Pipeline(match)), {}).plans
+    assert plan.name == "POST *.a.example/a x-tenant=b"
+    assert plan.routes == (Route(plan.name, "/a", "*.a.example", False, ("POST",), (("x-tenant", "b"),)),)
+
+
 def test_what_a_pipeline_names_and_is_not_there_is_told_with_a_suggestion() -> None:
     there = contents(content("pricing", HANDLERS))
     configured = settings(Pipeline(handlers=("pricing:frist", "prizing:x"), service="pricing:quote"))
@@ -131,10 +147,44 @@ def test_an_order_that_contradicts_what_handlers_declare_is_refused(
     assert why in problem
 
 
+def test_ready_made_handlers_have_their_places_too() -> None:
+    there = contents(content("pricing", HANDLERS))
+    right = ("request-id", "pricing:guard", {"use": "rate-limit", "limit": 5}, "pricing:first")
+    assert problems(settings(Pipeline(handlers=right)), there) == []
+    late = ("pricing:first", {"use": "rate-limit", "limit": 5})
+    assert problems(settings(Pipeline(handlers=late)), there) == [
+        "changeover.toml: $.pipelines[0].handlers[1]: rate-limit is of phase limit and must come before "
+        "pricing:first of phase app"
+    ]
+    assert problems(settings(Pipeline(handlers=("retry", "timeout"))), there) == [
+        "changeover.toml: $.pipelines[0].handlers[1]: timeout must come before retry, which declares `after` it"
+    ]
+
+
+def test_a_ready_made_handler_that_only_another_version_has_is_told_by_name() -> None:
+    plan = Plan("shop", (HandlerRef("", "reqest-id"),), file="epoch 3", path="shop")
+    [problem] = contradictions([plan], {}, has_app=False)
+    assert (
+        str(problem)
+        == "epoch 3: shop.handlers[0]: there is no ready-made handler reqest-id; did you mean `request-id`?"
+    )
+
+
 def test_handlers_of_one_plugin_that_contradict_each_other_are_refused() -> None:
     circle = '[handlers]\na = { direction = "inbound", after = ["b"] }\nb = { direction = "inbound", after = ["a"] }\n'
     [problem] = problems(settings(), contents(content("pricing", circle + QUOTE)))
     assert "none can come first" in problem
+
+
+def test_handlers_of_a_mount_whose_order_nobody_says_are_refused_until_somebody_lists_them() -> None:
+    there = contents(content("pricing", '[handlers]\na = "inbound"\nb = "inbound"\n' + QUOTE))
+    [problem] = problems(settings(), there)
+    assert problem == (
+        "plugins/pricing/plugin.toml: $.handlers: pricing:a and pricing:b are both inbound and of phase app, and"
+        " nothing orders them: let one declare `after` or `before` the other, or list both in [[pipelines]]"
+    )
+    listed = Pipeline(PipelineMatch("/x"), ("pricing:b", "pricing:a"), "pricing:quote")
+    assert problems(settings(listed), there) == []
 
 
 def test_what_has_no_effect_is_told() -> None:

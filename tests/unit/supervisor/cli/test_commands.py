@@ -13,11 +13,14 @@ from changeover.supervisor.cli import COMMANDS, main
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
+from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.supervisor.core.records.staffing import Scaled
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
+
+API = "shop.example/api"
 
 
 class Shell:
@@ -175,6 +178,53 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert (result.exit_code, shell("status", "--check").exit_code) == (Exit.DONE, Exit.REFUSED)
 
 
+def test_status_shows_what_passes_the_pipelines_and_which_service_is_not_ready(shell: Shell) -> None:
+    lines = [line.split() for line in shell("status").output.splitlines()]
+    assert ["shop", "1,240", "3", "0", "app", "yes"] in lines
+    assert ["quote", "12", "0", "2", "pricing:quote", "NOT", "in", "1", "worker"] in lines
+
+
+def test_pipelines_are_listed_with_what_passed_them(shell: Shell) -> None:
+    shell.control.silent = frozenset({3})
+    output = shell("pipelines").output
+    [shop] = [line for line in output.splitlines() if line.startswith("shop ")]
+    assert shop.split()[:4] == ["shop", "shop.example/", "1,240", "3"]
+    assert "2, NOW in 1 worker" in shop
+    assert shop.endswith("request-id, pricing:discount  app")
+    assert "no route not_found: 7" in output
+    assert "! no answer from slot 3" in output
+
+
+def test_one_pipeline_is_shown_with_its_handlers_and_how_each_worker_runs_it(shell: Shell) -> None:
+    lines = shell("pipelines", "shop").output.splitlines()
+    assert lines[0] == "pipeline shop   9c41ab since epoch 7; epoch 7 serves"
+    [discount] = [line for line in lines if line.startswith("pricing:discount")]
+    assert discount.split() == [
+        *("pricing:discount", "inbound", "app", "pricing", "1.5.0", "2.0", "us", "9.0", "ms", "5", "3", "-"),
+    ]
+    assert next(line for line in lines if line.startswith("0 ")).endswith("as meant")
+    strange = next(line for line in lines if line.startswith("3 "))
+    assert strange.endswith("! it is 111111 of epoch 6 and not 9c41ab of epoch 7")
+
+
+def test_a_pipeline_that_is_edited_is_shown_to_be(shell: Shell) -> None:
+    assert "edited   not as its file says" in shell("pipelines", API).output
+    assert "edited" not in shell("pipelines", "shop").output
+
+
+def test_a_pipeline_that_is_not_there_is_refused_with_those_that_are(shell: Shell) -> None:
+    missing = shell("pipelines", "shpo")
+    assert missing.exit_code == Exit.REFUSED
+    assert "there is no pipeline shpo: there are shop" in missing.output
+
+
+def test_pipelines_as_json_are_what_the_server_says(shell: Shell) -> None:
+    assert msgspec.json.decode(shell("pipelines", "--json").output)["pipelines"][0]["id"] == "shop"
+    assert msgspec.json.decode(shell("pipelines", "shop", "--json").output)["digest"] == "9c41ab" * 10
+    assert len(msgspec.json.decode(shell("pipelines", "shop", "--registry", "--json").output)["workers"]) == 4
+    assert shell("pipelines", "--registry").exit_code == Exit.USAGE
+
+
 def test_status_says_which_slots_serve_which_epoch_in_a_roll_in_parts(shell: Shell) -> None:
     shell.control.parted = True
     output = shell("status").output
@@ -194,6 +244,61 @@ def test_many_things_held_leave_every_line_short_and_explain_names_them_all(shel
     assert shell("history").output.splitlines()[1].endswith(short)
     assert shell("reload").output.splitlines()[0].endswith(short)
     assert "    not taken: prices 1.0.39" in shell("explain", "7").output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "step"),
+    [
+        (("add", API, "pricing:tax"), Add("pricing:tax")),
+        (("add", API, "pricing:tax", "--before", "pricing:x"), Add("pricing:tax", before="pricing:x")),
+        (("add", API, "pricing:tax", "--at", "0"), Add("pricing:tax", at=0)),
+        (
+            ("add", API, "limit", "--set", "limit=200", "--set", "per=30s", "--set", "on=true"),
+            Add({"use": "limit", "limit": 200, "per": "30s", "on": True}),
+        ),
+        (("remove", API, "pricing:tax"), Remove("pricing:tax")),
+        (("replace", API, "pricing:tax", "pricing:vat"), Replace("pricing:tax", "pricing:vat")),
+        (("replace", API, "limit", "limit", "--set", "limit=5"), Replace("limit", {"use": "limit", "limit": 5})),
+    ],
+)
+def test_an_edit_is_asked_for_the_content_that_serves(
+    shell: Shell, typed: tuple[str, ...], step: Add | Remove | Replace
+) -> None:
+    action, *arguments = typed
+    runtime = f"--runtime-dir={shell.runtime}"
+    result = CliRunner().invoke(main, ["handler", action, runtime, *arguments, "--label", "tax"])
+    assert (result.exit_code, "undo: changeover rollback --to 7" in result.output) == (Exit.DONE, True), result.output
+    [request] = shell.control.requests
+    assert request.edit == PipelineEdit(API, (step,), "digest of 7")
+    assert request.origin.label == "tax"
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit", "why"),
+    [
+        (("add", "/api", "x:y"), Exit.REFUSED, "there is no pipeline /api: there are shop, shop.example/api"),
+        (("add", API, "x:y", "--before", "a:b", "--at", "1"), Exit.USAGE, "one of --before, --after and --at"),
+        (("add", API, "x:y", "--set", "limit"), Exit.USAGE, "is no setting; write it like `limit=200`"),
+        (("move", API, "x:y"), Exit.USAGE, "No such command"),
+    ],
+)
+def test_an_edit_that_cannot_be_asked_for_says_why(shell: Shell, typed: tuple[str, ...], exit: Exit, why: str) -> None:
+    action, *arguments = typed
+    result = CliRunner().invoke(main, ["handler", action, f"--runtime-dir={shell.runtime}", *arguments])
+    assert (result.exit_code, why in result.output) == (exit, True), result.output
+    assert shell.control.requests == []
+
+
+def test_an_edit_that_was_outrun_says_so(shell: Shell) -> None:
+    shell.control.outrunning = True
+    result = CliRunner().invoke(main, ["handler", "remove", f"--runtime-dir={shell.runtime}", API, "pricing:discount"])
+    assert (result.exit_code, "look at it, then ask again" in result.output) == (Exit.REFUSED, True)
+
+
+def test_status_names_what_is_edited(shell: Shell) -> None:
+    assert "edited" not in shell("status").output
+    shell.control.edited = (API,)
+    assert f"edited {API} (not as the files say" in shell("status").output
 
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:

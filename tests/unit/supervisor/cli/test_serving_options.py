@@ -38,3 +38,56 @@ def test_an_interpreter_is_looked_for_from_where_it_was_named(tmp_path: Path) ->
     elsewhere.mkdir()
     assert printed(elsewhere, f"--config={config}")["python"] == str(tmp_path / "venv")
     assert printed(elsewhere, f"--config={config}", "--python=other")["python"] == str(elsewhere / "other")
+
+
+def test_websockets_are_bounded_by_the_flags_of_uvicorn(tmp_path: Path) -> None:
+    typed = (
+        "--ws-max-size=1000 --ws-max-queue=8 --ws-ping-interval=0 --ws-ping-timeout=5s --ws-per-message-deflate=false"
+    )
+    limits = printed(tmp_path, *typed.split(), "shop:app")["limits"]
+    names = ("message", "messages", "ping_interval", "ping_timeout", "deflate")
+    assert [limits[name] for name in names] == [1000, 8, 0, 5, False]
+
+
+@pytest.mark.parametrize(
+    ("typed", "believed"),
+    [
+        ("", []),
+        ("--proxy-headers", ["127.0.0.0/8", "::1"]),
+        ("--proxy-headers --forwarded-allow-ips=10.0.0.0/8", ["10.0.0.0/8"]),
+        ("--forwarded-allow-ips=10.0.0.1,fd00::/8", ["10.0.0.1", "fd00::/8"]),
+        ("--forwarded-allow-ips=*", ["0.0.0.0/0", "::/0"]),
+        ("--no-proxy-headers", []),
+    ],
+)
+def test_who_is_believed_is_typed_as_with_uvicorn(tmp_path: Path, typed: str, believed: list[str]) -> None:
+    assert printed(tmp_path, "shop:app", *typed.split()).get("forwarded", []) == believed
+
+
+def test_nobody_and_somebody_cannot_be_believed(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "changeover.supervisor", "run", "a:b", "--no-proxy-headers"]
+    done = subprocess.run(
+        [*line, "--forwarded-allow-ips=*"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 2
+    assert "leave out --forwarded-allow-ips" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "file"),
+    [
+        ("", "auto"),
+        ("--access-logfile=-", "-"),
+        ("--access-log", "-"),
+        ("--no-access-log", ""),
+        ("--access-logfile=/var/log/access", "/var/log/access"),
+    ],
+)
+def test_where_requests_are_told(tmp_path: Path, typed: str, file: str) -> None:
+    assert printed(tmp_path, "shop:app", *typed.split())["access_log"]["file"] == file
+
+
+def test_a_file_is_meant_from_where_it_was_named(tmp_path: Path) -> None:
+    assert printed(tmp_path, "shop:app", "--access-logfile=log/access")["access_log"]["file"] == str(
+        tmp_path / "log/access"
+    )

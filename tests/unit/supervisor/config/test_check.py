@@ -6,7 +6,8 @@ import pytest
 
 from changeover.supervisor.config.check import Checked, ConfigInvalid
 from changeover.supervisor.config.load import check, load
-from changeover.supervisor.config.settings import Pipeline, PipelineMatch, Plugin, Settings
+from changeover.supervisor.config.rules import warnings
+from changeover.supervisor.config.settings import AccessLog, Pipeline, PipelineMatch, Plugin, Settings
 from changeover.supervisor.config.sources import Override, Source
 from changeover.workers.protocol.document import Text
 from changeover.workers.protocol.reload import DISABLED, ON_SIGNAL
@@ -156,7 +157,7 @@ service = "pricing"
         "changeover.toml: $.workers: 'many' is not a whole number or `auto`",
         "changeover.toml: $.plugins.dri: unknown key; did you mean `dir`?",
         "changeover.toml: $.plugins.pricing.relaod: unknown key; did you mean `reload`?",
-        "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text",
+        "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text or a table",
         "CHANGEOVER_LIMITS_HEAD: $.limits.head: 'many' is not a whole number",
         "--graceful-timeout: $.deadlines.graceful: 'x' is no duration:"
         " write seconds, or a number with ms, s, m, h or d (`30s`)",
@@ -165,7 +166,8 @@ service = "pricing"
         "changeover.toml: $.bind[2]: 'localhost' is no address: host:port, [v6]:port, unix:/path, fd://3 or fd://name",
         "changeover.toml: $.bind[3]: port 70000 is above 65535",
         "changeover.toml: $.pipelines[1].handlers[1]: authz:check stands in this pipeline twice",
-        "changeover.toml: $.pipelines[1].handlers[2]: 'discount' is no handler; write it like `plugin:handler`",
+        "changeover.toml: $.pipelines[1].handlers[2]: there is no ready-made handler 'discount'; "
+        "a plugin's is written like `plugin:handler`",
         "changeover.toml: $.pipelines[1].service: 'pricing' is neither `app` nor `plugin:service`",
     ]
 
@@ -184,6 +186,7 @@ service = "pricing"
         (f"landlock = true\nno_new_privs = false\n{APP}", "$.landlock"),
         (f"{APP}[history]\nkeep = 0\n", "$.history.keep"),
         (f"{APP}[drain]\nmax_resident = 1\n", "$.drain.max_resident"),
+        (f"{APP}threads = 0\n", "$.app.threads"),
         (f'{APP}root_path = "x/"\n', "$.app.root_path"),
         (f'{APP}[plugins.pricing]\nmount = "prices"\n', "$.plugins.pricing.mount"),
         (f'{APP}[plugins.pricing]\nmount = {{ quote = "/x/" }}\n', "$.plugins.pricing.mount.quote"),
@@ -250,3 +253,22 @@ def test_warnings_are_kept_apart_from_errors(tmp_path: Path) -> None:
         ("changeover.toml", "$.plugins"),
     ]
     assert "did you mean `CHANGEOVER_WORKERS`?" in str(result.warnings[0])
+
+
+def test_whose_word_is_taken_is_checked(tmp_path: Path) -> None:
+    assert errors(tmp_path, 'forwarded = ["10.0.0.0/8", "proxy.example"]\n' + APP) == [
+        "changeover.toml: $.forwarded[1]: 'proxy.example' is no network or address, like `10.0.0.0/8`"
+    ]
+    mixed = 'forwarded = ["10.0.0.1"]\nforwarded_headers = ["forwarded", "x-forwarded-for"]\n' + APP
+    assert errors(tmp_path, mixed)[0].startswith(
+        "changeover.toml: $.forwarded_headers: names `forwarded` beside others"
+    )
+    assert errors(tmp_path, 'forwarded_headers = ["x-real-ip"]\n' + APP)[0].startswith(
+        "changeover.toml: $.forwarded_headers[0]: "
+    )
+
+
+@pytest.mark.parametrize(("file", "paths"), [("/log/access", []), ("/elsewhere", ["$.access_log.file"]), ("-", [])])
+def test_an_access_log_that_workers_may_not_write_is_warned_of(file: str, paths: list[str]) -> None:
+    confined = Settings(landlock=True, writable=("/log",), access_log=AccessLog(file))
+    assert [warning.path for warning in warnings(confined)] == paths

@@ -23,7 +23,8 @@ def serving(epoch: int, shop: str = "", **plugins: str) -> Snapshot:
     routes: tuple[Route, ...] = ()
     if shop:
         key = UnitKey(UnitRef(UnitKind.PIPELINE, "shop"), f"{shop} {epoch}", epoch)
-        units.append(PipelineSpec(key, (HandlerRef(*shop.split(":")),)))
+        plugin, _, handler = shop.partition(":")
+        units.append(PipelineSpec(key, (HandlerRef(plugin, handler),)))
         routes = (Route("shop"),)
     return Snapshot(epoch, repr((shop, plugins)), tuple(units), routes)
 

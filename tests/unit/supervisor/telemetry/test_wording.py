@@ -4,6 +4,7 @@ import pytest
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
+from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.records.retirement import LeasesEnded
@@ -18,6 +19,7 @@ from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse
+from changeover.workers.protocol.observed import PipelineEventKind
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
@@ -31,6 +33,7 @@ EXAMPLES: dict[object, object] = {
     OwedResponse: OwedResponse("/report", 7, 601.0),
     UnitKey: UNIT,
     Farewell: Farewell.OVERDUE,
+    PipelineEventKind: PipelineEventKind.HANDLER_FAILED,
     str: "words",
     int: 7,
     float: 0.5,
@@ -50,6 +53,17 @@ def test_below_a_worker_that_hangs_stand_its_stacks_and_what_the_request_awaits(
     record = WorkerHangs(WORKER, 41, owed, "Thread 0x1\n  in run")
     assert word(record).line.startswith("slot 2 (pid 41) owes a response for 10 min: /report on epoch 7; ")
     assert list(details(record)) == ["Thread 0x1", "  in run", "awaits: in report", "awaits: in wait"]
+
+
+@pytest.mark.parametrize("kind", PipelineEventKind)
+def test_every_kind_of_pipeline_event_says_where_it_happened_and_how_often(kind: PipelineEventKind) -> None:
+    line = word(PipelineEventTold(WORKER, 41, kind, "shop", "pricing:discount", "KeyError: 'EUR'", 12)).line
+    assert line == f"slot 2 (pid 41), pipeline shop, pricing:discount: {kind.value} (12 times): KeyError: 'EUR'"
+
+
+def test_a_pipeline_event_that_happened_once_and_has_no_names_is_short() -> None:
+    record = PipelineEventTold(WORKER, 41, PipelineEventKind.BACKPRESSURE_BEGAN, "", "", "", 1)
+    assert word(record).line == "slot 2 (pid 41): backpressure began"
 
 
 @pytest.mark.parametrize("shape", every_record(), ids=lambda shape: shape.__name__)

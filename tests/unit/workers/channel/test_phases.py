@@ -48,7 +48,7 @@ def test_every_phase_but_busy_has_a_limit_that_limits_knows() -> None:
         assert getattr(Limits(), rule.limit) > 0
 
 
-@pytest.mark.parametrize(("shortest", "interval"), [(100.0, 1.0), (1.0, 0.5), (0.0001, 0.01)])
+@pytest.mark.parametrize(("shortest", "interval"), [(100.0, 1.0), (0.5, 0.5), (0.0001, 0.01)])
 def test_the_sweep_is_as_fine_as_the_shortest_limit_needs(shortest: float, interval: float) -> None:
     limits = msgspec.structs.replace(
         Limits(), **{rule.limit: max(shortest, 1.0) for rule in RULES.values()} | {"held": shortest}

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from changeover.plugin import LoadContext, Plugin, PluginVersion, Resource, ResourceUnusable
+from changeover.plugin import LoadContext, Plugin, PluginVersion, Resource, ResourceUnusable, wsgi
 
 
 @pytest.fixture
@@ -56,3 +56,8 @@ def test_hooks_that_are_not_overridden_do_nothing_and_on_reload_is_on_load() -> 
     plugin.on_reload(LoadContext("worker", version, 7, {}), version)
     assert (plugin.epoch, plugin.config.currency) == (7, "CHF")
     assert [hook() for hook in (plugin.on_activate, plugin.on_deactivate, plugin.on_unload)] == [None] * 3
+
+
+def test_a_wsgi_service_needs_a_thread() -> None:
+    with pytest.raises(ValueError, match="threads=0 cannot run anything"):
+        wsgi("shop:app", threads=0)

@@ -12,6 +12,8 @@ from changeover.workers.serving.application import ApplicationNotLoaded
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import HandlerKind
+from changeover.workers.serving.websocket import MessageService, WebSocketService
+from changeover.workers.serving.wsgi import WsgiApplication
 
 Load = Callable[[dict[str, str]], PluginModules]
 
@@ -37,6 +39,19 @@ class Made(Alone):
 class Silent(Service):
     def ready(self): ...
 
+class Deaf(MessageHandler):
+    pass
+
+class Live(MessageHandler):
+    async def on_message(self, message): ...
+
+class OwnLive(Live):
+    def __init__(self, plugin):
+        self.plugin = plugin
+
+@websocket
+async def chat(socket, call): ...
+
 instance = Alone()
 
 def plain(request, call): ...
@@ -45,6 +60,12 @@ async def app(scope, receive, send): ...
 
 by_name = asgi("pricing:app", root_path="/behind")
 nowhere = asgi("pricing")
+
+def old_app(environ, start_response): ...
+
+in_threads = wsgi("pricing:old_app", root_path="/behind", threads=2)
+itself = wsgi(old_app)
+confused = wsgi(app)
 number = 3
 """
 
@@ -64,6 +85,9 @@ def linker(load: Load, manifest: str, code: str = CODE) -> Linker:
         ('entry = "pricing:instance"', Service),
         ('entry = "pricing:by_name"', Application),
         ('entry = "pricing:app", interface = "asgi"', Application),
+        ('entry = "pricing:in_threads"', WsgiApplication),
+        ('entry = "pricing:itself"', WsgiApplication),
+        ('entry = "pricing:old_app", interface = "wsgi"', WsgiApplication),
     ],
 )
 def test_services_are_classes_instances_and_applications(load: Load, entry: str, kind: type) -> None:
@@ -73,6 +97,12 @@ def test_services_are_classes_instances_and_applications(load: Load, entry: str,
     assert isinstance(made, kind)
     assert getattr(made, "plugin", instance) is instance
     assert getattr(made, "root_path", "/behind") in ("", "/behind")
+
+
+def test_a_wsgi_service_has_the_threads_that_it_asks_for(load: Load) -> None:
+    made = linker(load, 'services = { in_threads = "/t" }').service("in_threads", None)
+    assert isinstance(made, WsgiApplication)
+    assert (made.name, made.pool.size) == ("pricing:in_threads", 2)
 
 
 def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> None:
@@ -90,11 +120,22 @@ def test_functions_and_methods_are_found_under_their_own_name(load: Load) -> Non
         ('entry = "pricing:missing"', ContractBroken, "service 's': pricing has no 'missing'"),
         ('entry = "pricing:nowhere"', ContractBroken, "write it like `package.module:app`"),
         (
+            'entry = "pricing:Deaf"',
+            ContractBroken,
+            r"service 's': Deaf is a MessageHandler that takes no .*; write `async def on_message\(self, message\)`",
+        ),
+        (
             'entry = "pricing:Silent"',
             ContractBroken,
             r"service 's': Silent is a Service that does not .*; write `async def __call__\(self, request, call\)`",
         ),
         ('entry = "pricing:number", interface = "asgi"', ApplicationNotLoaded, "service 's'"),
+        ('entry = "pricing:old_app", interface = "asgi"', ApplicationNotLoaded, "looks like WSGI"),
+        (
+            'entry = "pricing:confused"',
+            ApplicationNotLoaded,
+            "to be served as WSGI, and looks like ASGI",
+        ),
     ],
 )
 def test_what_is_no_service_is_refused_by_name(load: Load, entry: str, error: type[Exception], told: str) -> None:
@@ -108,6 +149,26 @@ def test_a_module_that_is_nowhere_is_told_with_what_names_it(load: Load) -> None
         linker(load, 'services = { s = { entry = "prices.core:quote" } }')
     with pytest.raises(ModuleNotFoundError, match="No module named 'nothing_like_it'"):
         linker(load, 'services = { s = { entry = "pricing:quote" } }', "import nothing_like_it")
+
+
+def test_what_speaks_over_websockets_is_a_service(load: Load) -> None:
+    manifest = """plugin = "pricing:Own"
+    [services]
+    chat = { entry = "pricing:chat" }
+    live = { entry = "pricing:Live" }
+    own = { entry = "pricing:OwnLive" }"""
+    found = linker(load, manifest)
+    instance = found.plugin(None)
+    chat = found.service("chat", instance)
+    assert isinstance(chat, WebSocketService)
+    assert (chat.name, chat.function.__name__) == ("pricing:chat", "chat")
+    live, own = found.service("live", instance), found.service("own", instance)
+    assert isinstance(live, MessageService)
+    assert isinstance(own, MessageService)
+    first, second = own.make(), own.make()
+    assert first is not second
+    assert first.plugin is instance  # type: ignore[attr-defined]
+    assert type(live.make()).__name__ == "Live"
 
 
 def test_a_service_that_the_manifest_lacks_is_answered_with_those_it_has(load: Load) -> None:

@@ -15,6 +15,7 @@ from changeover.workers.http.connection import HttpConnection
 from changeover.workers.runtime.accept import (
     INDULGENCE,
     PATIENCE,
+    UNSENT,
     Acceptor,
     Patience,
     State,
@@ -226,7 +227,25 @@ def fail_with(worker: Worker, *errors: int) -> None:
     worker.acceptor._listeners = {Failing(listener, *errors): ""}  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
+async def test_the_kernel_takes_little_for_a_client_that_reads_nothing(worker: Worker) -> None:
+    worker.acceptor.start()
+    await answer(worker.connect())
+    (connection,) = worker.connections
+    assert isinstance(connection, HttpConnection)
+    accepted = connection._transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == UNSENT
+
+
+async def test_an_error_that_nobody_knows_is_told_and_accepting_goes_on(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_with(worker, errno.EBADMSG)
+    worker.acceptor.start()
+    assert (await answer(worker.connect())).startswith(b"HTTP/1.1 200")
+    assert "accept failed" in caplog.text
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 async def test_without_descriptors_accepting_pauses_and_goes_on(worker: Worker, error: int) -> None:
     fail_with(worker, error, error)
     worker.acceptor.start()

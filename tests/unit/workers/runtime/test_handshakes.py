@@ -6,8 +6,20 @@ import pytest
 
 from changeover.workers.channel.handshake import HandshakeEnd
 from changeover.workers.runtime.handshakes import PAUSE, Handshakes
+from changeover.workers.serving.counters import Counters
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 
 ADDRESS = "0.0.0.0:443"
+
+
+class Heard:
+    """An observer who remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[PipelineEvent] = []
+
+    def note(self, event: PipelineEvent) -> None:
+        self.events.append(event)
 
 
 class Clock:
@@ -25,7 +37,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_what_nobody_matched_is_told_with_the_rest_of_what_is_known(caplog: pytest.LogCaptureFixture) -> None:
-    Handshakes(Clock()).ended(ADDRESS, HandshakeEnd.UNMATCHED, "sni nowhere.example")
+    Handshakes(Clock(), Counters()).ended(ADDRESS, HandshakeEnd.UNMATCHED, "sni nowhere.example")
     (record,) = caplog.records
     assert record.getMessage() == "a connection at 0.0.0.0:443: no rule matched (sni nowhere.example)"
     assert record.levelno == logging.WARNING
@@ -39,7 +51,7 @@ def test_what_nobody_matched_is_told_with_the_rest_of_what_is_known(caplog: pyte
 
 def test_a_thousand_of_them_are_told_once_a_second_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    handshakes = Handshakes(clock)
+    handshakes = Handshakes(clock, Counters())
     for _ in range(1000):
         handshakes.ended(ADDRESS, HandshakeEnd.FAILED, "")
     assert told(caplog) == ["a connection at 0.0.0.0:443: TLS failed"]
@@ -56,8 +68,21 @@ def test_a_thousand_of_them_are_told_once_a_second_with_their_number(caplog: pyt
 
 
 def test_what_is_well_and_clients_that_changed_their_mind_are_counted_only(caplog: pytest.LogCaptureFixture) -> None:
-    handshakes = Handshakes(Clock())
+    handshakes = Handshakes(Clock(), Counters())
     for end in (HandshakeEnd.DONE, HandshakeEnd.GONE):
         handshakes.ended(ADDRESS, end, "")
         assert handshakes.counts[ADDRESS, end] == 1
     assert told(caplog) == []
+
+
+def test_each_is_counted_by_its_outcome_and_an_event_where_it_did_not_go_well() -> None:
+    heard = Heard()
+    counters = Counters(heard)
+    handshakes = Handshakes(Clock(), counters)
+    for end in (HandshakeEnd.DONE, HandshakeEnd.FAILED, HandshakeEnd.FAILED, HandshakeEnd.UNMATCHED):
+        handshakes.ended(ADDRESS, end, "alpn odd" if end is HandshakeEnd.UNMATCHED else "")
+    assert heard.events == [
+        *[PipelineEvent(PipelineEventKind.HANDSHAKE_REFUSED, "", "TLS failed", ADDRESS)] * 2,
+        PipelineEvent(PipelineEventKind.INITIALIZER_UNMATCHED, "", "no rule matched", f"{ADDRESS}: alpn odd"),
+    ]
+    assert counters.counts().handshakes == {"done": 1, "TLS failed": 2, "no rule matched": 1}

@@ -1,12 +1,14 @@
 """What a heartbeat says of the request that is longest without a response."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from changeover.workers.runtime.vitals import DEEPEST, owed_response, standing
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from changeover.workers.serving.threads import at_work
 from tests.waits import until
 
 
@@ -62,6 +64,27 @@ async def test_what_waits_in_an_asynchronous_generator_stands_there() -> None:
     await until(lambda: standing(task)[-1:] and standing(task)[-1].endswith(" in wait"), "the task to wait")
     assert [line.rpartition(" in ")[2] for line in standing(task)] == ["request", "__aenter__", "opened", "wait"]
     task.cancel()
+
+
+async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() -> None:
+    end = threading.Event()
+
+    def work() -> None:
+        end.wait(10)
+
+    thread, old = threading.Thread(target=work), lease(LeaseKind.HTTP, "/old", 30.0)
+    thread.start()
+    at_work[old] = thread
+    try:
+        await until(lambda: standing(thread) and standing(thread)[-1].endswith(" in wait"), "the thread to wait")
+        owed = owed_response([old])
+        assert owed is not None
+        assert any(line.endswith(" in work") and __file__ in line for line in owed.awaits)
+    finally:
+        del at_work[old]
+        end.set()
+        thread.join(5)
+    assert standing(thread) == ()
 
 
 def test_work_that_waits_in_a_pool_of_threads_stands_nowhere() -> None:

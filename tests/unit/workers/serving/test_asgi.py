@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,7 @@ async def test_the_scope_says_what_was_asked() -> None:
             "headers": [(b"host", b"x")],
             "client": ("192.0.2.1", 50000),
             "server": ("127.0.0.1", 8000),
+            "extensions": {"http.response.pathsend": {}, "http.response.trailers": {}},
             "state": {"pool": pool},
         }
     ]
@@ -522,3 +524,71 @@ async def test_whatever_is_raised_in_the_middle_breaks_the_response_off(way: Way
     exchange = await served(app, way).get()
     assert exchange.aborted
     assert not exchange.ended
+
+
+@every_way
+async def test_a_file_is_sent_by_its_path(way: Way, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4096
+    (tmp_path / "file").write_bytes(content)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert "http.response.pathsend" in scope["extensions"]
+        await send(START)
+        await send({"type": "http.response.pathsend", "path": str(tmp_path / "file")})
+
+    answer = await served(app, way).get()
+    assert answer.body == content
+    assert answer.ended
+
+
+async def test_a_file_that_is_not_there_breaks_the_response_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send({"type": "http.response.pathsend", "path": str(tmp_path / "nowhere")})
+
+    answer = await served(app).get()
+    assert answer.aborted
+    assert "nowhere" in caplog.text
+
+
+TRAILED: Message = {**START, "trailers": True}
+
+
+def trailers(*fields: tuple[bytes, bytes], more: bool = False) -> Message:
+    return {"type": "http.response.trailers", "headers": list(fields), "more_trailers": more}
+
+
+@every_way
+async def test_what_stands_behind_the_body_is_sent_when_all_of_it_is_there(way: Way) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(TRAILED)
+        await send(END)
+        await send(trailers((b"x-sum", b"1"), more=True))
+        await send(trailers((b"x-count", b"2")))
+
+    answer = await served(app, way).get()
+    assert answer.ended
+    assert answer.trailers == [(b"x-sum", b"1"), (b"x-count", b"2")]
+
+
+async def test_a_response_whose_trailers_never_come_is_broken_off(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(TRAILED)
+        await send(END)
+
+    answer = await served(app).get()
+    assert answer.aborted
+    assert "before the last http.response.trailers" in caplog.text
+
+
+async def test_trailers_that_were_not_announced_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(END)
+        await send(trailers((b"x-sum", b"1")))
+
+    answer = await served(app).get()
+    assert answer.ended
+    assert "'http.response.trailers' after the last http.response.body" in caplog.text

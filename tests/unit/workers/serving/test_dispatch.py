@@ -8,7 +8,7 @@ from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.lease import LeaseKind, UnitSet, current_lease
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import EMPTY_ROUTER, Router, Target
+from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter, Target
 from tests.exchange import FixedAdmission, FixedGeneration, MemoryExchange, Served
 from tests.waits import until
 
@@ -40,6 +40,18 @@ async def test_no_routes_answer_503_and_no_match_404() -> None:
     served = Served(Pipeline("shop", (), hello), route=Route("shop", "/shop"))
     assert (await served.get("/other")).status == 404
     assert (await served.get("/shop/x")).status == 200
+
+
+async def test_a_method_that_is_not_taken_answers_405_with_those_that_are_and_a_foreign_host_421() -> None:
+    route = Route("shop", "/shop", "shop.example", methods=("GET", "POST"))
+    served = Served(Pipeline("shop", (), hello), route=route, stamp=True)
+    at_home = [(b"host", b"shop.example")]
+    refused = await served.ask(MemoryExchange("DELETE", "/shop", headers=at_home))
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert (await served.ask(MemoryExchange("POST", "/shop", headers=at_home))).status == 200
+    elsewhere = await served.ask(MemoryExchange("GET", "/shop", headers=[(b"host", b"other.example")]))
+    assert (elsewhere.status, "allow" in elsewhere.headers) == (421, False)
+    assert served.units.leases == set()
 
 
 async def test_a_request_is_under_its_own_lease_and_what_dispatches_it_is_not() -> None:
@@ -84,7 +96,7 @@ async def test_a_request_in_flight_stays_on_its_generation_while_the_next_one_is
     served.dispatcher.dispatch(old)
     new_units = UnitSet(())
     target = Target(Route("shop"), Pipeline("shop", (), hello), new_units)
-    served.admission.generation = FixedGeneration(8, Router([target]))
+    served.admission.generation = FixedGeneration(8, ApplicationRouter([target]))
     new = MemoryExchange()
     served.dispatcher.dispatch(new)
     await until(lambda: new.ended)

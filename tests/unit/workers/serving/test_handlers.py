@@ -14,7 +14,12 @@ from changeover.workers.serving.handlers import (
     kind_of,
     outbound,
     service,
+    websocket,
 )
+from changeover.workers.serving.websocket import MessageHandler
+
+
+class Speaking(MessageHandler): ...
 
 
 class Marked:
@@ -68,6 +73,8 @@ def yielding(request: object, call: object) -> Any:
         (inbound, staticmethod(two), "it is a staticmethod"),
         (service, Marked, "a subclass of Service needs no decorator"),
         (inbound, "text", "it is a str, not a function"),
+        (websocket, two, "it is no coroutine function, and a WebSocket waits; write `async def two(socket: WebSocket"),
+        (websocket, Speaking, "a subclass of MessageHandler needs no decorator"),
     ],
 )
 def test_what_cannot_be_called_so_is_refused_with_what_to_write(

@@ -1,27 +1,34 @@
 """Which route takes a request."""
 
+from typing import cast
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.workers.protocol.matching import ambiguous, specificity
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import EMPTY_ROUTER, Miss, Router, Target
+from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter, MatchOutcome, Mismatch, Target
 
 
-def router(*routes: Route) -> Router:
-    return Router([Target(route, Pipeline(route.pipeline), UnitSet(())) for route in routes])
+def router(*routes: Route) -> ApplicationRouter:
+    return ApplicationRouter([Target(route, Pipeline(route.pipeline), UnitSet(())) for route in routes])
 
 
-def request(path: str, host: str = "any.example") -> Request:
-    return Request("GET", path, headers=Headers([(b"host", host.encode())]))
+def request(path: str, host: str = "any.example", method: str = "GET", *fields: tuple[bytes, bytes]) -> Request:
+    return Request(method, path, headers=Headers([(b"host", host.encode()), *fields]))
 
 
-def winner(table: Router, path: str, host: str = "any.example") -> str | Miss:
-    found = table.match(request(path, host))
-    return found if isinstance(found, Miss) else found.pipeline.name
+def name_of(found: Target | Mismatch) -> str | MatchOutcome:
+    return found.outcome if isinstance(found, Mismatch) else found.pipeline.name
+
+
+def winner(table: ApplicationRouter, path: str, host: str = "any.example", method: str = "GET") -> str | MatchOutcome:
+    return name_of(table.match(request(path, host, method)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_among_equal_paths_the_host_decides() -> None:
     assert winner(table, "/a", "SHOP.example") == "shop"
     assert winner(table, "/a", "other.example") == "any"
     assert winner(table, "/b", "shop.example") == "root"
-    assert winner(table, "/b", "other.example") is Miss.NOT_FOUND
+    assert winner(table, "/b", "other.example") is MatchOutcome.NOT_FOUND
 
 
 def test_a_longer_path_without_a_host_wins_over_a_shorter_one_with_it() -> None:
@@ -63,8 +70,8 @@ def test_a_host_may_be_an_address() -> None:
 
 
 def test_without_routes_there_is_nothing_to_find() -> None:
-    assert EMPTY_ROUTER.match(request("/")) is Miss.EMPTY
-    assert router(Route("a", "/a")).match(request("/")) is Miss.NOT_FOUND
+    assert winner(EMPTY_ROUTER, "/") is MatchOutcome.EMPTY
+    assert winner(router(Route("a", "/a")), "/") is MatchOutcome.NOT_FOUND
 
 
 def test_a_mount_is_stripped_into_the_root_path() -> None:
@@ -97,4 +104,155 @@ def test_the_table_agrees_with_trying_every_route(routes: set[str], path: str) -
 
     expected = max((len(route.rstrip("/")) for route in routes if covers(route)), default=None)
     found = table.match(request(path))
-    assert (None if isinstance(found, Miss) else len(found.route.path.rstrip("/"))) == expected
+    assert (None if isinstance(found, Mismatch) else len(found.route.path.rstrip("/"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", "root"),
+        ("/api", "itself"),
+        ("/api/", "below"),
+        ("/api/a", "below"),
+        ("/api/health", "health"),
+        ("/api/health/", "below"),
+        ("/apis", "all"),
+        ("/docs", "slash"),
+        ("/docs/", "exact slash"),
+        ("*", "all"),
+    ],
+)
+def test_a_path_can_mean_only_itself_or_only_what_is_below_it(path: str, expected: str) -> None:
+    table = router(
+        Route("all"), Route("root", "=/"), Route("itself", "/api"), Route("below", "/api/*"),
+        Route("health", "=/api/health"), Route("slash", "/docs"), Route("exact slash", "=/docs/"),
+    )  # fmt: skip
+    assert winner(table, path) == expected
+
+
+def test_a_wildcard_takes_every_name_below_a_domain_and_the_longer_one_wins() -> None:
+    table = router(
+        Route("shop", host="shop.example"), Route("below", host="*.shop.example"), Route("eu", host="*.eu.shop.example")
+    )
+    assert winner(table, "/", "shop.example") == "shop"
+    assert winner(table, "/", "a.shop.example:443") == "below"
+    assert winner(table, "/", "a.b.shop.example") == "below"
+    assert winner(table, "/", "a.eu.shop.example") == "eu"
+    assert winner(table, "/", "eu.shop.example") == "below"
+    assert winner(table, "/", "ashop.example") is MatchOutcome.HOST_UNKNOWN
+
+
+@pytest.mark.parametrize("routes", [(Route("a", "/a", "a.example"),), (Route("a", "/a", "*.a.example"),)])
+def test_a_host_that_no_route_names_is_unknown_unless_some_route_takes_every_host(routes: tuple[Route, ...]) -> None:
+    assert winner(router(*routes), "/a", "b.example") is MatchOutcome.HOST_UNKNOWN
+    assert winner(router(*routes, Route("b", "/b")), "/a", "b.example") is MatchOutcome.NOT_FOUND
+
+
+def test_a_method_that_no_route_takes_is_answered_with_those_that_are_taken() -> None:
+    table = router(Route("read", "/a", methods=("GET",)), Route("write", "/a", methods=("POST", "PUT")))
+    assert [winner(table, "/a", method=method) for method in ("GET", "HEAD", "PUT")] == ["read", "read", "write"]
+    refused = table.match(request("/a", method="DELETE"))
+    assert refused == Mismatch(MatchOutcome.METHOD_NOT_ALLOWED, ("GET", "HEAD", "POST", "PUT"))
+    assert winner(table, "/b", method="DELETE") is MatchOutcome.NOT_FOUND
+
+
+def test_what_a_specific_route_does_not_take_goes_to_a_less_specific_one() -> None:
+    table = router(
+        Route("all"), Route("write", "/a/b", methods=("POST",)), Route("tenant", "/a", headers=(("t", "x"),))
+    )
+    assert winner(table, "/a/b", method="POST") == "write"
+    assert winner(table, "/a/b") == "all"
+    assert name_of(table.match(request("/a/b", "h", "GET", (b"t", b"x")))) == "tenant"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ([], "any"),
+        ([(b"t", b"x")], "x"),
+        ([(b"t", b"X")], "any"),
+        ([(b"t", b"y")], "y"),
+        ([(b"t", b"x"), (b"t", b"y")], "both"),
+        ([(b"t", b"x"), (b"u", b"1")], "x and u"),
+        ([(b"u", b"1")], "any"),
+    ],
+)
+def test_header_fields_are_compared_whole_and_more_of_them_win(
+    fields: list[tuple[bytes, bytes]], expected: str
+) -> None:
+    table = router(
+        Route("any"), Route("x", headers=(("t", "x"),)), Route("y", headers=(("t", "y"),)),
+        Route("both", headers=(("t", "x, y"),)), Route("x and u", headers=(("t", "x"), ("u", "1"))),
+    )  # fmt: skip
+    assert name_of(table.match(request("/", "any.example", "GET", *fields))) == expected
+
+
+def test_one_route_that_takes_everything_looks_at_nothing() -> None:
+    class Untouchable:
+        def __getattr__(self, name: str) -> None:
+            raise AssertionError(f"looked at {name}")
+
+    found = router(Route("all")).match(cast(Request, Untouchable()))
+    assert name_of(found) == "all"
+
+
+hosts = st.sampled_from(["", "a.example", "b.a.example", "*.example", "*.a.example"])
+patterns = st.sampled_from(["/", "/*", "/a", "/a/*", "=/a", "/a/b", "=/a/", "=/"])
+routes = st.builds(
+    Route,
+    pipeline=st.just("any"),
+    path=patterns,
+    host=hosts,
+    methods=st.sampled_from([(), ("GET",), ("POST",), ("GET", "POST")]),
+    headers=st.sampled_from([(), (("t", "x"),), (("t", "y"),), (("t", "x"), ("u", "1"))]),
+)
+
+
+@st.composite
+def unambiguous(draw: st.DrawFn) -> list[Route]:
+    """Routes of which no two are ambiguous, named by their place."""
+    taken: list[Route] = []
+    for route in draw(st.lists(routes, max_size=8)):
+        if not any(ambiguous(route, other) for other in taken):
+            taken.append(msgspec.structs.replace(route, pipeline=str(len(taken))))
+    return taken
+
+
+def takes(route: Route, asked: Request) -> bool:
+    """What the documentation says, one condition after the other."""
+    host, wanted = asked.headers["host"], route.host
+    if wanted and not (host.endswith(wanted[1:]) if wanted.startswith("*") else host == wanted):
+        return False
+    path = route.path
+    if path.startswith("="):
+        matches = asked.path == path[1:]
+    elif path.endswith("/*") and path != "/*":
+        matches = asked.path.startswith(path[:-1])
+    else:
+        matches = path in ("/", "/*") or asked.path == path or asked.path.startswith(f"{path}/")
+    methods = {*route.methods, *(["HEAD"] if "GET" in route.methods else [])}
+    return (
+        matches
+        and (not methods or asked.method in methods)
+        and all(asked.headers.get(name) == value for name, value in route.headers)
+    )
+
+
+@given(
+    unambiguous(),
+    st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab"]),
+    st.sampled_from(["a.example", "b.a.example", "c.b.a.example", "example"]),
+    st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
+    st.lists(st.sampled_from([(b"t", b"x"), (b"u", b"1")]), unique=True),
+)
+def test_exactly_one_of_the_most_specific_routes_takes_a_request(
+    table: list[Route], path: str, host: str, method: str, fields: list[tuple[bytes, bytes]]
+) -> None:
+    asked = request(path, host, method, *fields)
+    willing = sorted((route for route in table if takes(route, asked)), key=specificity)
+    assert len({specificity(route) for route in willing}) == len(willing), "the rules leave nothing to chance"
+    found = router(*table).match(asked)
+    if willing:
+        assert name_of(found) == willing[-1].pipeline
+    else:
+        assert isinstance(found, Mismatch)

@@ -20,7 +20,8 @@ class Parting(enum.Enum):
     EARLY = enum.auto()
     """It cannot go on elsewhere: it is told farewell at a moment of its own, before its class's deadline."""
     LATE = enum.auto()
-    """Another process answers over it meanwhile: it is told farewell after its class's deadline."""
+    """Another process answers over it meanwhile, or it ends with what is under way: it is told farewell after its
+    class's deadline."""
 
 
 class Departing(Protocol):

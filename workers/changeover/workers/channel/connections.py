@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from changeover.workers.channel.connection import Connection, Initializer, Initializers
+from changeover.workers.channel.connection import Connection, Initializer, Initializers, Parting
 from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
@@ -231,7 +231,7 @@ class Connections:
                 connection.overdue(overdue)
 
     async def stop(self, deadline: float) -> int:
-        """End gracefully: idle connections now, the others with their next response, the rest at the deadline.
+        """End gracefully: idle connections and sessions now, others with their next response, the rest at the deadline.
 
         Args:
             deadline: Seconds from now.
@@ -244,6 +244,9 @@ class Connections:
         self._initializer.stop()
         self._others.stop()
         await _let_pending_input_in()
+        for connection in self:
+            if connection.parting is Parting.EARLY:
+                connection.farewell()
         self._finish(Phase.IDLE)
         await self._wait_empty(min(until, loop.time() + SILENT_GRACE))
         self._finish(Phase.NEW)

@@ -25,6 +25,14 @@ class Limits(msgspec.Struct, frozen=True):
         linger: After an answer that ends the connection, what the client still sends is read and dropped for this
             long, so that a reset does not destroy the answer.
         unread: Reading pauses at this many unread bytes.
+        message: Longest message of a WebSocket, decompressed; closed with 1009 beyond.
+        messages: A WebSocket reads no further at this many messages that the application has not taken.
+        deflate: Whether messages of WebSockets are compressed where the client can.
+        ping_interval: A WebSocket that is silent for this long is asked by a ping whether the client is there; 0 =
+            never.
+        ping_timeout: A WebSocket whose client answers no ping for this long is closed; 0 = never.
+        close_timeout: From our closing frame to the client's; the connection is cut beyond.
+        streams: Most requests at a time on one HTTP/2 connection; one more is refused, and asked again.
     """
 
     url: int = 8 * KIB
@@ -37,6 +45,13 @@ class Limits(msgspec.Struct, frozen=True):
     first_byte: float = 75.0
     write_timeout: float = 60.0
     held: float = 30.0
-    half_closed: float = 1.0
+    half_closed: float = 0.5
     linger: float = 2.0
     unread: int = 64 * KIB
+    message: int = 16 * KIB * KIB
+    messages: int = 32
+    deflate: bool = True
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    close_timeout: float = 10.0
+    streams: int = 100

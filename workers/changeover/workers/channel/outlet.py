@@ -12,6 +12,8 @@ from changeover.workers.channel.waiters import Waiters
 
 JOIN = 32 * 1024
 """Up to this size pieces are copied together for one cheap write; beyond they are gathered."""
+STRETCH = 256 * 1024
+"""Bytes that are written for one client before the loop does something else."""
 MAX_DISCARD = 256 * 1024
 """Most bytes that are read and dropped: of a body that the application left, or after the last answer."""
 RESET = struct.pack("ii", 1, 0)
@@ -45,7 +47,17 @@ class Outlet:
         final: Whether the next answer is to be the last one.
     """
 
-    __slots__ = ("_clogged", "_discarded", "_sent", "_transport", "_writers", "client_shut", "course", "final")
+    __slots__ = (
+        "_clogged",
+        "_discarded",
+        "_paused",
+        "_sent",
+        "_transport",
+        "_writers",
+        "client_shut",
+        "course",
+        "final",
+    )
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.course = Course.OPEN
@@ -54,7 +66,7 @@ class Outlet:
         self._transport = transport
         self._writers = Waiters()
         self._clogged = False
-        self._discarded = self._sent = 0
+        self._discarded = self._sent = self._paused = 0
 
     @property
     def ending(self) -> bool:
@@ -65,11 +77,6 @@ class Outlet:
     def ended(self) -> bool:
         """Whether nothing more can be written."""
         return self.course is Course.LINGERING or self.course is Course.CLOSED
-
-    @property
-    def clogged(self) -> bool:
-        """Whether the client does not take what is written."""
-        return self._clogged
 
     @property
     def sent(self) -> int:
@@ -91,6 +98,11 @@ class Outlet:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the client has not taken enough."""
+        return self._clogged
 
     def clog(self) -> None:
         """The client does not take what is written."""
@@ -125,9 +137,15 @@ class Outlet:
         return taken
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough."""
+        """Wait until the client has taken enough; now and then let others have a turn, even if it takes everything.
+
+        So does one that is gone: who writes on for ever would keep the loop from hearing of it.
+        """
         if self._clogged and self.course is not Course.CLOSED:
             await self._writers.wait()
+        elif self.course is Course.CLOSED or self._sent - self._paused >= STRETCH:
+            self._paused = self._sent
+            await asyncio.sleep(0)
 
     def announce(self) -> None:
         """Let the answer under way be the last one; its head says so, unless it has left already."""

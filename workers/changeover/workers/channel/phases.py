@@ -36,6 +36,12 @@ class Phase(enum.Enum):
     """The client has yet to take what was written."""
     LINGERING = enum.auto()
     """The last answer was given; what the client still sends is dropped."""
+    QUIET = enum.auto()
+    """A WebSocket is open, and nothing comes."""
+    PROBED = enum.auto()
+    """The client of a WebSocket was sent a ping, and nothing comes."""
+    CLOSING = enum.auto()
+    """A WebSocket was closed from here; the client has yet to agree."""
 
 
 class Overdue(enum.Enum):
@@ -44,13 +50,15 @@ class Overdue(enum.Enum):
     CLOSE = enum.auto()
     """Close: nobody waits for an answer."""
     TIMEOUT = enum.auto()
-    """Answer 408 and close."""
+    """Say that it took too long (408, or 1011 over a WebSocket), and close."""
     UNAVAILABLE = enum.auto()
     """Answer 503 and close."""
     GONE = enum.auto()
     """Tell the application that the client is gone; the connection stays."""
     ABORT = enum.auto()
     """Cut it off."""
+    PROBE = enum.auto()
+    """Ask whether the client is there."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -74,6 +82,9 @@ RULES: dict[Phase, Rule] = {
     Phase.HALF_CLOSED: Rule("half_closed", Overdue.GONE),
     Phase.WRITING: Rule("write_timeout", Overdue.ABORT),
     Phase.LINGERING: Rule("linger", Overdue.ABORT),
+    Phase.QUIET: Rule("ping_interval", Overdue.PROBE),
+    Phase.PROBED: Rule("ping_timeout", Overdue.TIMEOUT),
+    Phase.CLOSING: Rule("close_timeout", Overdue.ABORT),
 }
 """BUSY has none here: how long a request may run is a matter of its lease."""
 
@@ -137,6 +148,7 @@ class Watch:
 
 
 def sweep_interval(limits: Limits) -> float:
-    """Seconds between two sweeps: fine enough for the shortest limit, and for a Date that is right to the second."""
-    shortest: float = min(getattr(limits, rule.limit) for rule in RULES.values())
-    return min(1.0, max(shortest / 2, 0.01))
+    """Seconds between two sweeps: as often as the shortest limit passes, and for a Date that is right to the second."""
+    lengths = (getattr(limits, rule.limit) for rule in RULES.values())
+    shortest: float = min(length for length in lengths if length > 0)
+    return min(1.0, max(shortest, 0.01))

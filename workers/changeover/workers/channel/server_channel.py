@@ -24,6 +24,7 @@ class ServerChannel:
 
     Raises:
         UnusableCertificate: A certificate is not what it should be.
+        ProtocolMissing: HTTP/2 is to be offered and cannot be spoken here.
         ValueError: A network is none.
     """
 

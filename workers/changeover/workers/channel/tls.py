@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+from changeover.workers.channel.alpn import offered
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.protocol.assembly import TlsSpec
 
@@ -55,6 +56,7 @@ def context_of(folder: Path, spec: TlsSpec, names: Names) -> ssl.SSLContext:
 
     Raises:
         UnusableCertificate: A file is not what it should be.
+        ProtocolMissing: HTTP/2 is to be offered and cannot be spoken here.
     """
     contexts = [_context(folder, place, spec) for place in range(spec.certificates)]
     named = [(_names_in(folder / PAIR.format(place)), context) for place, context in enumerate(contexts)]
@@ -97,7 +99,7 @@ def _context(folder: Path, place: int, spec: TlsSpec) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = MINIMUM[spec.minimum]
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(list(spec.alpn))
+    context.set_alpn_protocols(offered(spec.alpn))
     pair = folder / PAIR.format(place)
     try:
         context.load_cert_chain(pair, password=_no_password)

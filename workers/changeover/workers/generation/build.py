@@ -19,7 +19,7 @@ from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
-from changeover.workers.serving.router import Router, Target
+from changeover.workers.serving.router import ApplicationRouter, Target
 
 UnitSets = Mapping[frozenset[UnitKey], UnitSet]
 
@@ -94,7 +94,7 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         key = keys[UnitRef(UnitKind.PIPELINE, route.pipeline)]
         pipeline = units[key].value
         assert isinstance(pipeline, Pipeline)
-        unit_set = made.setdefault(reach[key], UnitSet(reach[key]))
+        unit_set = made.setdefault(reach[key], UnitSet(reach[key], pipeline.counters))
         targets.append(Target(route, pipeline, unit_set))
     values = {key: unit.value for key, unit in units.items()}
     channels = {each.address: each for each in values.values() if isinstance(each, ServerChannel)}
@@ -106,7 +106,7 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
     return Generation(
         snapshot,
         Registry.of(snapshot),
-        Router(targets),
+        ApplicationRouter(targets),
         MappingProxyType(values),
         MappingProxyType(channels),
         MappingProxyType(messages),

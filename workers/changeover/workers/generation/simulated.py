@@ -64,11 +64,17 @@ class Exchange:
     def write(self, data: bytes) -> None:
         self.body += data
 
+    def backed_up(self) -> bool:
+        return False
+
     async def drain(self) -> None:
         await asyncio.sleep(0)
 
     def end(self) -> None:
         self._over.set()
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        self.end()
 
     def abort(self) -> None:
         self._broken = True

@@ -17,7 +17,7 @@ from changeover.workers.message.site import MessageTarget
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import UnitSet
-from changeover.workers.serving.router import EMPTY_ROUTER, Router
+from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Generation:
 
     snapshot: Snapshot
     registry: Registry
-    router: Router
+    router: ApplicationRouter
     units: Mapping[UnitKey, object] = field(default_factory=lambda: MappingProxyType({}))
     channels: Mapping[str, ServerChannel] = field(default_factory=lambda: MappingProxyType({}))
     messages: Mapping[tuple[str, str], MessageTarget] = field(default_factory=lambda: MappingProxyType({}))

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.message.assembly import Served, initializer_of
 from changeover.workers.message.pipeline import MessagePipeline, configured
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
+from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site, refusal_of
@@ -22,6 +24,7 @@ from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     ChannelSpec,
+    HandlerRef,
     PipelineSpec,
     PluginSpec,
     ServiceSpec,
@@ -30,12 +33,14 @@ from changeover.workers.protocol.snapshot import (
     UnitRef,
     UnitSpec,
 )
-from changeover.workers.serving.application import load
+from changeover.workers.serving.application import instance_of, load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
-from changeover.workers.serving.contract import Service
-from changeover.workers.serving.handlers import ServiceFunction
-from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.counters import Counters
+from changeover.workers.serving.handlers import Handler
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
+from changeover.workers.serving.pipeline import Answering, Pipeline
+from changeover.workers.serving.wsgi import WsgiApplication
 
 
 class Missing(ChangeoverError):
@@ -131,7 +136,7 @@ class Others:
             raise Missing(UnitRef(UnitKind.PLUGIN, name))
         return unit.value
 
-    def answering(self, ref: UnitRef | None) -> Service | ServiceFunction | Application | None:
+    def answering(self, ref: UnitRef | None) -> Answering:
         """What stands at the end of a pipeline.
 
         Raises:
@@ -174,17 +179,17 @@ class PluginUnit(Unit):
 
 
 class _Answering(Unit):
-    """A unit that may be an application with a lifespan."""
+    """A unit that may be an application with a lifespan, or with threads."""
 
     def __init__(self, key: UnitKey, hooks: Hooks) -> None:
         super().__init__(key)
         self._hooks = hooks
-        self._made: Service | ServiceFunction | Application | None = None
+        self._made: Answering = None
         self._work = UnitWork(str(key.ref))
         self._left: tuple[str, ...] = ()
 
     @property
-    def value(self) -> Service | ServiceFunction | Application:
+    def value(self) -> Offered:
         if self._made is None:
             raise AssertionError(f"bug: {self.key} is not prepared")
         return self._made
@@ -207,6 +212,9 @@ class _Answering(Unit):
             except Refused as refused:
                 told = refused.refusal
         self._left = await stop_work(self._work)
+        if isinstance(made, WsgiApplication):
+            await made.pool.close(GRACE)
+            self._left += made.pool.alive()
         return told
 
     async def _lifespan(self, half: Callable[[float], object], site: Site) -> None:
@@ -227,10 +235,12 @@ class ApplicationUnit(_Answering):
     async def prepare(self, others: Others) -> None:
         spec, directory = self._spec, Path(self._spec.directory)
         site = Site(Stage.LOAD, str(self.key.ref), origin=Origin(directory))
-        call = await self._hooks.beside(
-            lambda: load(spec.target, directory=directory, factory=spec.factory), site, self._work
+        found = await self._hooks.beside(
+            lambda: load(spec.target, directory=directory, factory=spec.factory, interface=spec.interface),
+            site,
+            self._work,
         )
-        self._made = Application(self.key.ref.name, call, spec.root_path)
+        self._made = instance_of(found, self.key.ref.name, spec.root_path, spec.threads)
         await self._start(Origin(directory))
 
 
@@ -250,9 +260,11 @@ class ServiceUnit(_Answering):
 class PipelineUnit(Unit):
     """Handlers in order, and what answers behind them."""
 
-    def __init__(self, spec: PipelineSpec) -> None:
+    def __init__(self, spec: PipelineSpec, counters: Counters, ready_made: ReadyMadeHandlers) -> None:
         super().__init__(spec.key)
         self._spec = spec
+        self._counters = counters
+        self._ready_made = ready_made
         self._pipeline: Pipeline | None = None
 
     @property
@@ -262,23 +274,42 @@ class PipelineUnit(Unit):
         return self._pipeline
 
     async def prepare(self, others: Others) -> None:
+        name = self.key.ref.name
         try:
-            handlers = []
-            for ref in self._spec.handlers:
-                offered = others.plugin(ref.plugin).handlers
-                if ref.handler not in offered:
-                    known = ", ".join(sorted(offered)) or "none"
-                    raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
-                handlers.append(offered[ref.handler])
-            self._pipeline = Pipeline(self.key.ref.name, handlers, others.answering(self._spec.target))
+            self._pipeline = Pipeline(
+                name,
+                [part for ref in self._spec.handlers for part in self._parts(ref, others)],
+                others.answering(self._spec.target),
+                service="" if self._spec.target is None else self._spec.target.name,
+                counters=self._counters,
+            )
         except ChangeoverError as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
         self.linked()
+        self._note(PipelineEventKind.ASSEMBLED)
+
+    async def activate(self) -> Refusal | None:
+        self._note(PipelineEventKind.ACTIVATED)
+        return None
+
+    def _parts(self, ref: HandlerRef, others: Others) -> tuple[Handler, ...]:
+        """What a handler is in the pipeline: a ready-made one that sees in and out is two."""
+        if not ref.plugin:
+            return self._ready_made.parts(self.key.ref.name, ref)
+        offered = others.plugin(ref.plugin).handlers
+        if ref.handler not in offered:
+            known = ", ".join(sorted(offered)) or "none"
+            raise ContractBroken(f"plugin {ref.plugin} has no handler {ref.handler!r}; it has: {known}")
+        return (offered[ref.handler],)
 
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
         self._pipeline = None
         return None
+
+    def _note(self, kind: PipelineEventKind) -> None:
+        detail = f"{len(self._spec.handlers)} handlers, of epoch {self.key.since}"
+        self._counters.observer.note(PipelineEvent(kind, self.key.ref.name, "", detail))
 
 
 class ChannelUnit(Unit):
@@ -288,12 +319,13 @@ class ChannelUnit(Unit):
         pipelines: By the name of their initializer.
     """
 
-    def __init__(self, spec: ChannelSpec, store: Path, hooks: Hooks) -> None:
+    def __init__(self, spec: ChannelSpec, store: Path, hooks: Hooks, counters: Counters) -> None:
         super().__init__(spec.key)
         self.pipelines: dict[str, MessagePipeline] = {}
         self._spec = spec
         self._store = store
         self._hooks = hooks
+        self._counters = counters
         self._channel: ServerChannel | None = None
 
     @property
@@ -308,7 +340,12 @@ class ChannelUnit(Unit):
         except (ChangeoverError, ValueError, OSError) as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
         for name in self._spec.initializers:
-            self.pipelines[name] = await self._configured(name, others)
+            try:
+                self.pipelines[name] = await self._configured(name, others)
+            except Refused as refused:
+                fault, summary = refused.refusal.fault, refused.refusal.summary
+                self._note(PipelineEventKind.INITIALIZER_FAILED, name, f"{fault.value}: {summary}")
+                raise
         self.linked()
 
     async def _configured(self, name: str, others: Others) -> MessagePipeline:
@@ -320,6 +357,9 @@ class ChannelUnit(Unit):
         site = plugin.site(Stage.PREPARE, f"initializer {own}")
         return await self._hooks.beside(lambda: configured(name, initializer_of(made, own), served), site, plugin.work)
 
+    def _note(self, kind: PipelineEventKind, name: str, detail: str) -> None:
+        self._counters.observer.note(PipelineEvent(kind, "", name, detail))
+
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
         self._channel = None
@@ -327,7 +367,7 @@ class ChannelUnit(Unit):
         return None
 
 
-def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
+def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters, ready_made: ReadyMadeHandlers) -> Unit:
     """Make the unit that `spec` describes; nothing is begun yet."""
     if isinstance(spec, PluginSpec):
         return PluginUnit(spec, store, hooks)
@@ -336,5 +376,5 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks) -> Unit:
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
     if isinstance(spec, ChannelSpec):
-        return ChannelUnit(spec, store, hooks)
-    return PipelineUnit(spec)
+        return ChannelUnit(spec, store, hooks, counters)
+    return PipelineUnit(spec, counters, ready_made)

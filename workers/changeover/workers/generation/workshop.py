@@ -16,6 +16,7 @@ from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.leaks import Leak, Remnants
 from changeover.workers.generation.pinning import pin_application
+from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit, unit_of
@@ -26,6 +27,7 @@ from changeover.workers.plugins.refused import Origin, Refused, Site
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitKey, UnitSpec
 from changeover.workers.serving.attribution import UnitWork
+from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.lease import Lease, UnitSet
 
 
@@ -54,6 +56,7 @@ class Workshop:
             never before `activated` returned.
         on_degraded: Told of every failure that comes too late to refuse: the epoch stays.
         aftermath: Seconds after an activation until anything is told as drained.
+        counters: Of the worker: pipelines count there, and their observer hears of what happens.
     """
 
     def __init__(
@@ -64,10 +67,13 @@ class Workshop:
         on_drained: OnDrained,
         on_degraded: OnDegraded,
         aftermath: float = 0.0,
+        counters: Counters | None = None,
     ) -> None:
+        self._counters = counters or Counters()
         self._store = store
         self._aftermath = aftermath
         self._hooks = Hooks(hook_deadline)
+        self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)
         self._remnants = Remnants()
@@ -118,7 +124,7 @@ class Workshop:
         await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
-        return unit_of(spec, self._store, self._hooks)
+        return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made)
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""

@@ -12,13 +12,14 @@ import re
 import httptools
 
 from changeover.workers.http.faults import BadMessage
-from changeover.workers.http.fields import CHUNKED
+from changeover.workers.http.fields import CHUNKED, UNTRAILED
 
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n\0]*)?")
 MAX_LINE = 4 * 1024
 """Longest size line with its extension, and longest trailer field."""
 MAX_EXTRA = 16 * 1024
-"""Most bytes that extensions and trailers of one body may have together; they are dropped."""
+"""Most bytes that extensions and trailers of one body may have together."""
+TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*\r\n")
 PREAMBLE = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 """Puts a parser where a chunked body begins."""
 
@@ -28,12 +29,14 @@ class LengthBody:
 
     Attributes:
         remaining: Bytes to come.
+        trailers: Nothing: only chunks have fields behind them.
     """
 
-    __slots__ = ("remaining",)
+    __slots__ = ("remaining", "trailers")
 
     def __init__(self, length: int) -> None:
         self.remaining: int = length
+        self.trailers: list[tuple[bytes, bytes]] = []
 
     @property
     def complete(self) -> bool:
@@ -72,12 +75,14 @@ class ChunkScanner:
 
     Attributes:
         place: Where it is.
+        trailers: Lower-case names and values of the fields behind the last chunk.
     """
 
-    __slots__ = ("_extra", "_left", "_limit", "_line", "_size", "place")
+    __slots__ = ("_extra", "_left", "_limit", "_line", "_size", "place", "trailers")
 
     def __init__(self, limit: int) -> None:
         self.place = Place.SIZE
+        self.trailers: list[tuple[bytes, bytes]] = []
         self._limit = limit
         self._size = 0
         self._left = 0
@@ -127,8 +132,15 @@ class ChunkScanner:
     def _trailer(self, line: bytes) -> None:
         if line == b"\r\n":
             self.place = Place.END
-        else:
-            self._bound_extra(len(line))
+            return
+        self._bound_extra(len(line))
+        match = TRAILER.fullmatch(line)
+        if match is None:
+            raise BadMessage(400, "a trailer is no header field")
+        name = match[1].lower()
+        if name in UNTRAILED:
+            raise BadMessage(400, f"{name.decode()} cannot be a trailer")
+        self.trailers.append((name, match[2]))
 
     def _size_line(self, line: bytes) -> None:
         match = SIZE_LINE.fullmatch(line)
@@ -183,6 +195,11 @@ class ChunkedBody:
         self._content = _Content()
         self._parser = httptools.HttpRequestParser(self._content)
         self._parser.feed_data(PREAMBLE)
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """The fields behind the last chunk, once it is complete."""
+        return self._scanner.trailers
 
     @property
     def complete(self) -> bool:

@@ -13,31 +13,36 @@ into a buffer no larger than what `_unread` may still take, so its bound is exac
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar
 
-from changeover.workers.channel.addresses import client_of, server_of
+from websockets.server import ServerProtocol
+
 from changeover.workers.channel.connection import Owner, Parting
-from changeover.workers.channel.outlet import Course, Outlet
-from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
-from changeover.workers.channel.tunnel import dig
+from changeover.workers.channel.outlet import Course
+from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_between
 from changeover.workers.http.body import body_of
+from changeover.workers.http.contact import Contact
 from changeover.workers.http.exchange import Stage, WireExchange
-from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage
-from changeover.workers.http.head import END, Head
+from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
+from changeover.workers.http.head import END, PREFACE, Head
 from changeover.workers.http.incoming import Incoming
+from changeover.workers.http.making import Make
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
+from changeover.workers.http.upgrade import WireUpgrade
 from changeover.workers.http.upload import Upload
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.websocket.connection import WebSocketConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CR = 13
+ExchangeT = TypeVar("ExchangeT", bound=WireExchange)
 _OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
 
-class HttpConnection(asyncio.BufferedProtocol):
+class HttpConnection(Contact):
     """A connection of a client.
 
     Args:
@@ -47,25 +52,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         outcome: How it came about; None when nothing came before its first message.
 
     Attributes:
-        client: Peer address and port; None on a Unix socket.
-        server: Own address and port, or path and None on a Unix socket.
-        scheme: `http` or `https`.
+        site: As above.
         exchange: The request that is being served.
-        outlet: The write side.
-        requests: How many were dispatched.
-        watch: Since when it has been doing what it does, for the sweep.
-        since: When it was opened here, seconds of the loop's clock.
     """
 
     kind, parting = LeaseKind.HTTP, Parting.RESTS
     __slots__ = (
-        "_advancing", "_held", "_opened", "_owner", "_reading", "_transport", "_unread", "_upload", "client",
-        "exchange", "outcome", "outlet", "requests", "scheme", "server", "since", "site", "watch",
+        "_advancing", "_held", "_make", "_opened", "_reading", "_unread", "_upload", "exchange", "site",
     )  # fmt: skip
 
-    _transport: asyncio.Transport
-    outlet: Outlet
-    since: float
+    _make: Make
 
     def __init__(
         self,
@@ -74,15 +70,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         opened: Callable[["HttpConnection"], None],
         outcome: HandshakeOutcome | None = None,
     ) -> None:
+        super().__init__(owner, outcome)
         self.site = site
-        self.outcome = outcome
-        self.client: tuple[str, int] | None = None
-        self.server: tuple[str, int | None] | None = None
-        self.scheme = "http" if outcome is None else outcome.scheme
         self.exchange: WireExchange | None = None
-        self.requests = 0
-        self.watch = Watch()
-        self._owner = owner
         self._opened = opened
         self._unread = Unread(site.limits)
         self._held = False
@@ -94,14 +84,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._transport = cast(asyncio.Transport, transport)
-        self.outlet = Outlet(self._transport)
-        outcome = self.outcome
-        if outcome is None:
-            self.client, self.server = client_of(transport), server_of(transport)
-        else:
-            self.client, self.server = outcome.client, outcome.server
-        self.since = asyncio.get_running_loop().time()
+        super().connection_made(transport)
+        making = self.site.making
+        self._make = WireExchange if making is None else making.maker(self.client)
         self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -126,6 +111,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """The client has shut its write side; it still gets the answers to what it asked."""
         self.outlet.client_shut = True
+        self.watch.look(self.sight(), asyncio.get_running_loop().time(), self.site.limits)
         self._end_input()
         return self._transport.can_write_eof()
 
@@ -177,13 +163,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._advance()
 
     def part(self) -> socket.socket | None:
-        """See `Connection`: over TLS, the near end of a tunnel."""
-        if self.outcome is None or not self.outcome.tls:
-            return self.outlet.take_socket()
-        if self._transport.is_closing():
-            return None
-        self.outlet.course = Course.CLOSED
-        return dig(self._transport, self, self._owner)
+        """See `Connection`."""
+        return self.part_with(self)
 
     def farewell(self, *, asked: bool = False) -> None:
         """See `Connection`; `asked` of the process that read before: whether it has read something."""
@@ -193,10 +174,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._refuse(LEAVING)
         else:
             self._linger()
-
-    def abort(self) -> None:
-        """Cut the connection off."""
-        self.outlet.abort()
 
     def sight(self) -> Sight:
         """What it is doing."""
@@ -262,6 +239,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._held = False
         self.outlet.cut(reset=reset)
 
+    def switch(self, protocol: ServerProtocol) -> WebSocketConnection:
+        """Go on as a WebSocket, from the unread bytes on."""
+        self.exchange = None
+        session = WebSocketConnection(self.site, self, self._transport, self._owner, protocol)
+        self._transport.set_protocol(session)
+        self._transport.resume_reading()
+        self._owner.replaced(self, session)
+        session.take(self.unread())
+        return session
+
     # From bytes to exchanges.
 
     @property
@@ -270,15 +257,18 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
+        if head.websocket:
+            return self._offer(WireUpgrade(self, head), raw, self.site.dispatcher.dispatch_upgrade)
         incoming = Incoming(self._want_body) if head.length else None
-        return self._offer(WireExchange(self, head, incoming), raw)
+        return self._offer(self._make(self, head, incoming), raw, self.site.dispatcher.dispatch)
 
-    def _offer(self, exchange: WireExchange, raw: bytes) -> bool:
+    def _offer(self, exchange: ExchangeT, raw: bytes, dispatch: Callable[[ExchangeT], bool]) -> bool:
         self.exchange = exchange
         if exchange.incoming is not None:
-            head = exchange.head
-            self._upload = Upload(body_of(head.length, self.site.limits.body), exchange.incoming, head.expectation)
-        if self.site.dispatcher.dispatch(exchange):
+            head, body = exchange.head, body_of(exchange.head.length, self.site.limits.body)
+            exchange.request.expect_trailers(body.trailers)
+            self._upload = Upload(body, exchange.incoming, head.expectation)
+        if dispatch(exchange):
             self.requests += 1
             return True
         self.exchange = self._upload = None
@@ -352,21 +342,19 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
         incoming = None if self.exchange is None else self.exchange.incoming
-        full = (
-            self._unread.room <= 0
-            or (incoming is not None and incoming.full)
-            or (self.outlet.course is _LEAVING and self._resting)
-        )
+        full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
-            if full:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+            (self._transport.pause_reading if full else self._transport.resume_reading)()
 
     # The end.
 
     def _refuse(self, error: BadMessage) -> None:
+        if isinstance(error, PriorKnowledge) and self.site.http2 is not None and self.site.speaks_http2(self):
+            read = PREFACE + self.unread()
+            self._unread.data.clear()
+            self.site.http2.take_over(self._transport, self, self._owner, read)
+            return
         exchange, self.exchange = self.exchange, None
         if exchange is None and self._upload is not None:
             self._linger()
@@ -374,7 +362,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.abort()
         else:
             if exchange is not None:
-                exchange.lose()
+                exchange.lose(error.status)
+            elif self.site.making is not None:
+                self.site.making.refused(self.client, error)
             self.fail(error.status, error.fact)
 
     def _close_after_last(self) -> None:

@@ -11,6 +11,7 @@ from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.fields import tokens
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
 from changeover.workers.http.response import (
@@ -18,6 +19,7 @@ from changeover.workers.http.response import (
     ResponseHead,
     choose_framing,
     connection_lines,
+    encode_trailers,
     framing_lines,
 )
 from changeover.workers.http.site import Site
@@ -207,6 +209,12 @@ class WireExchange:
         elif not self._corked:
             self._hold_back()
 
+    def backed_up(self) -> bool:
+        """Whether the client has not taken enough of what was written. Sends first what is held back and much."""
+        if self._size >= HELD_BACK and self._pending:
+            self._flush(b"")
+        return self._wire.outlet.clogged
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._size >= HELD_BACK and self._pending:
@@ -235,6 +243,25 @@ class WireExchange:
             self._conclude(_OVER)
         self._wire.finished()
 
+    def end_with(self, trailers: RawHeaders) -> None:
+        """Complete the answer with fields behind its body, where it has chunks and the client asked for such fields.
+
+        Raises:
+            BadResponse: As in `end`, or one of them cannot be sent; the answer is broken off then.
+        """
+        answering = self._stage is _STARTED or self._stage is _SENT
+        if not (answering and trailers and self._framing is _CHUNKED and self._takes_trailers()):
+            self.end()
+            return
+        try:
+            section = encode_trailers(trailers)
+        except BadResponse:
+            self.abort()
+            raise
+        self._flush(b"0\r\n" + section + b"\r\n")
+        self._conclude(_OVER)
+        self._wire.finished()
+
     def abort(self) -> None:
         """Break the answer off so that the client can tell."""
         if self._stage is _LOST or self._stage is _OVER:
@@ -257,11 +284,14 @@ class WireExchange:
         if self._departure is not None:
             self._departure.wake()
 
-    def lose(self) -> None:
-        """The connection is gone."""
+    def lose(self, status: int = 0) -> None:
+        """The connection is gone; or, with a status, answers in the application's place."""
         if self._stage is not _OVER:
             self._conclude(_LOST)
         self.depart()
+
+    def _takes_trailers(self) -> bool:
+        return b"trailers" in tokens([value for name, value in self.head.fields if name == b"te"])
 
     def _hold_back(self) -> None:
         self._corked = True

@@ -17,6 +17,13 @@ class BadMessage(ChangeoverError):
         super().__init__(f"{status}: {fact}")
 
 
+class PriorKnowledge(BadMessage):
+    """The client begins with HTTP/2; where that is not spoken it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__(505, "HTTP/1.1 and HTTP/1.0 are served")
+
+
 LATE = BadMessage(408, "the request did not come in time")
 UNSERVED = BadMessage(503, "the request could not be served in time")
 LEAVING = BadMessage(503, "the server is being replaced; ask again")

@@ -15,6 +15,8 @@ CHUNKED = -1
 """The length of a body whose chunks tell it."""
 
 TELLING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
+UNTRAILED = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"te", b"trailer"})
+"""What cannot come after the body: it says how the message is read, or where it goes."""
 DIGITS = re.compile(rb"[0-9]{1,18}")
 
 

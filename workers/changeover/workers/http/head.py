@@ -10,12 +10,14 @@ import httptools
 import msgspec
 
 from changeover.workers.channel.limits import Limits
-from changeover.workers.http.faults import BadMessage
-from changeover.workers.http.fields import Expectation, RawFields, judge
+from changeover.workers.http.faults import BadMessage, PriorKnowledge
+from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+"""What a client begins with that knows of HTTP/2 here; it looks like a head of HTTP/1.1, and is none."""
 LINE_EXTRA = 32
 """Bytes of a request line beside its target: the longest method that httptools knows, version, spaces."""
 
@@ -40,6 +42,7 @@ class Head(msgspec.Struct, frozen=True):
         persistent: Whether the client wants the connection to stay open.
         length: Bytes of the body, 0 for none, or `CHUNKED`.
         expectation: What the client waits for.
+        websocket: Whether the connection is to go on as a WebSocket.
     """
 
     method: str
@@ -49,6 +52,7 @@ class Head(msgspec.Struct, frozen=True):
     persistent: bool
     length: int
     expectation: Expectation
+    websocket: bool = False
 
 
 class HeadParser:
@@ -122,14 +126,18 @@ class HeadParser:
             upgrade = True
         except httptools.HttpParserError as error:
             raise _fault(line, error) from None
-        head = self._judged(line)
+        if b"\t" in raw:  # the parser takes spaces off a value's end, and leaves tabs
+            self._fields = [(name, value.strip(b" \t")) for name, value in self._fields]
+        head = self._judged(line, upgrade=upgrade)
         if self._complete == (head.length != 0) and not upgrade:
             raise BadMessage(400, "the fields contradict each other about the body")
         return head, head.persistent and head.length == 0 and not upgrade
 
-    def _judged(self, line: bytes) -> Head:
+    def _judged(self, line: bytes, *, upgrade: bool) -> Head:
         fields = self._fields
         version = VERSIONS.get(line[-8:])
+        if version is None and line == PREFACE[:-4]:
+            raise PriorKnowledge
         if version is None:
             raise BadMessage(505 if line[-8:-3] == b"HTTP/" else 400, "HTTP/1.1 and HTTP/1.0 are served")
         if len(fields) > self._limits.fields:
@@ -141,7 +149,9 @@ class HeadParser:
         target = split_target(method, self._target)
         if target.authority is not None:
             fields = [(key, target.authority if key == b"host" else value) for key, value in fields]
-        return Head(method, target, tuple(fields), version, facts.persistent, facts.length, facts.expectation)
+        websocket = upgrade and method == "GET" and version == "1.1" and not facts.length and _wants_websocket(fields)
+        kept = tuple(fields)
+        return Head(method, target, kept, version, facts.persistent, facts.length, facts.expectation, websocket)
 
 
 def check_size(size: int, line: int, limits: Limits) -> None:
@@ -179,6 +189,10 @@ def check_beginning(raw: bytearray, start: int, limits: Limits) -> None:
     check_size(len(raw) + (len(raw) >= full), len(raw) if end < 0 else end, limits)
     if BLANK_LF.search(raw, max(0, start - 3)):
         raise BadMessage(400, "lines end with CR LF")
+
+
+def _wants_websocket(fields: RawFields) -> bool:
+    return tokens([value for name, value in fields if name == b"upgrade"]) == {b"websocket"}
 
 
 def _fault(line: bytes, error: httptools.HttpParserError) -> BadMessage:

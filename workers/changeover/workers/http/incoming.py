@@ -9,6 +9,9 @@ from changeover.workers.serving.exchange import Disconnected
 HIGH_WATER = 64 * 1024
 """The connection stops reading at this many bytes that the application has not taken."""
 
+SMALL = 1024
+"""Up to this size pieces that nobody takes are put together: one byte would cost forty otherwise."""
+
 
 class Source(enum.Enum):
     """What is to be expected of the body."""
@@ -54,8 +57,11 @@ class Incoming:
     def put(self, piece: bytes, *, last: bool) -> None:
         """Add a piece; `last` when it completes the body."""
         if piece:
-            self._pieces.append(piece)
             self.size += len(piece)
+            if self._pieces and len(self._pieces[-1]) + len(piece) <= SMALL:
+                self._pieces[-1] += piece
+            else:
+                self._pieces.append(piece)
         if last:
             self.source = Source.COMPLETE
         self._waiters.wake()

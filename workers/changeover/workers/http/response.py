@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 
 from changeover.workers.http.faults import BadResponse
-from changeover.workers.http.fields import tokens
+from changeover.workers.http.fields import UNTRAILED, tokens
 from changeover.workers.serving.exchange import RawHeaders
 
 NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
@@ -61,6 +61,8 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
 
 
+WANTED = {426: b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"}
+"""What an answer of the server's own says further."""
 STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
 
 
@@ -117,6 +119,22 @@ def encode_head(status: int, fields: RawHeaders) -> ResponseHead:
     if length is not None:
         encoded += framing_lines(Framing.LENGTH, status, length)
     return ResponseHead(status, encoded, length, persistent, dated, served)
+
+
+def encode_trailers(fields: RawHeaders) -> bytes:
+    """Encode fields that stand behind a body.
+
+    Raises:
+        BadResponse: One of them says how the message is read, or would end it.
+    """
+    lines = []
+    for name, value in fields:
+        if (_kinds.get(name) or _learn(name)) is not _PLAIN or name.lower() in UNTRAILED:
+            raise BadResponse(f"{name!r} cannot stand behind the body")
+        if b"\r" in value or b"\n" in value or b"\0" in value:
+            raise BadResponse("a field has a line break or NUL in its value")
+        lines.append(name + b": " + value + b"\r\n")
+    return b"".join(lines)
 
 
 def _length(value: bytes, before: int | None) -> int:
@@ -181,5 +199,5 @@ def connection_lines(version: str, *, persistent: bool) -> bytes:
 def error_response(status: int, fact: str) -> tuple[bytes, bytes]:
     """A short answer of the server's own, after which the connection is closed: lines of its head, and its body."""
     body = f"{fact}\n".encode("latin-1", "replace")
-    line = STATUS_LINES[status]
+    line = STATUS_LINES[status] + WANTED.get(status, b"")
     return line + b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body), body

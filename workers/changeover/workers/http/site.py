@@ -2,16 +2,28 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import Protocol
+from typing import Any, Protocol
 
+from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import HeadParser
 from changeover.workers.http.response import ResponseHead, encode_head
-from changeover.workers.serving.exchange import Dispatcher, RawHeaders
+from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.handshake import Peer
+from changeover.workers.serving.session import Dispatchers
 
 KNOWN_HEADS = 256
 """Most heads of responses that are remembered."""
+
+
+class Successor(Protocol):
+    """What goes on where a connection turns out to speak another protocol."""
+
+    def take_over(self, transport: asyncio.Transport, old: Connection, owner: Owner, read: bytes) -> None:
+        """Go on in the place of `old`, with what has come."""
 
 
 class Corked(Protocol):
@@ -21,6 +33,16 @@ class Corked(Protocol):
         """Send them."""
 
 
+class Exchanges(Protocol):
+    """Makes exchanges that do more than serve a request."""
+
+    def maker(self, peer: Peer) -> Callable[..., Any]:
+        """What makes the exchanges of a connection, in place of the plain class."""
+
+    def refused(self, peer: Peer, error: BadMessage) -> None:
+        """A connection has answered what is no request."""
+
+
 class Site:
     """Dispatcher, limits, and what is cheaper to have once than per connection.
 
@@ -28,22 +50,37 @@ class Site:
         dispatcher: Takes requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
+        making: Makes exchanges; None for plain ones.
 
     Attributes:
+        making: As above.
         parser: Parses heads, which come complete, so that one serves all connections.
         buffer: Where the loop reads to; its content is copied before anything else happens.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
+        http2: Goes on where a client begins with HTTP/2; None where it is not spoken.
     """
 
-    __slots__ = ("_corked", "_encoded", "_server", "buffer", "dispatcher", "limits", "parser", "stopping", "tail")
+    __slots__ = (
+        "_corked", "_encoded", "_server", "buffer", "dispatcher", "http2", "limits", "making", "parser", "stopping",
+        "tail",
+    )  # fmt: skip
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, server: str = "") -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatchers,
+        limits: Limits,
+        server: str = "",
+        making: Exchanges | None = None,
+        http2: Successor | None = None,
+    ) -> None:
         self.dispatcher = dispatcher
+        self.making = making
         self.limits = limits
         self.parser = HeadParser(limits)
         self.buffer = memoryview(bytearray(limits.unread))
         self.stopping = False
+        self.http2 = http2
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
         self._corked: list[Corked] = []
         self._encoded: dict[object, ResponseHead] = {}
@@ -76,6 +113,11 @@ class Site:
         """The end of a head to which the application gave its own Date or Server."""
         date = b"" if dated else f"date: {formatdate(time.time(), usegmt=True)}\r\n".encode("ascii")
         return date + (b"" if served else self._server) + b"\r\n"
+
+    def speaks_http2(self, connection: Connection) -> bool:
+        """Whether a connection may go on with HTTP/2: it has just begun, and TLS has not agreed on something else."""
+        tls = connection.outcome is not None and bool(connection.outcome.tls)
+        return self.http2 is not None and not connection.requests and not tls
 
     def cork(self, answer: Corked) -> None:
         """Have `answer` uncorked once what runs now has run; one call of the loop serves all connections."""

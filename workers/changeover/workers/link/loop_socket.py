@@ -49,14 +49,14 @@ class LoopSocket:
             self._look_again()
         return True
 
-    def close(self) -> None:
-        """Stop and close; what is still queued is dropped."""
+    def close(self, linger: int = 0) -> None:
+        """Stop and close; what is still queued then is dropped after `linger` milliseconds."""
         if self._socket.closed:
             return
         self._loop.remove_reader(self._socket.fileno())
         if self._again is not None:
             self._again.cancel()
-        self._socket.close(linger=0)
+        self._socket.close(linger=linger)
 
     def _look_again(self) -> None:
         if self._again is None and self._readable():

@@ -17,6 +17,10 @@ QUEUE = 64
 """Reports that may wait while the supervisor is away; its state is told anew by Hello, never queued."""
 
 
+LAST_WORDS = 200
+"""Milliseconds that the last report, of what was counted, may take to leave."""
+
+
 class WorkerLink:
     """Connects one worker to its supervisor, whether that is there or not.
 
@@ -65,10 +69,10 @@ class WorkerLink:
         return self._reports.send([codec.encode(message)])
 
     def close(self) -> None:
-        """Leave both sockets; nothing lingers."""
+        """Leave both sockets; nothing lingers but the last report, for a moment."""
         for monitor in self._monitors:
             monitor.close()
-        self._reports.close()
+        self._reports.close(LAST_WORDS)
         self._snapshots.close()
         self._context.term()
 

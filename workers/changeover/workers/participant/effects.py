@@ -88,6 +88,13 @@ class AnswerLeases(Effect, frozen=True):
     stamp: Stamp
 
 
+class AnswerPipelines(Effect, frozen=True):
+    """Send TellPipelines(stamp, ticket) out of one read."""
+
+    ticket: int
+    stamp: Stamp
+
+
 class SetTimer(Effect, frozen=True):
     """Answer TimerFired(timer) after so many seconds; moves a timer that is set."""
 

@@ -4,7 +4,9 @@ import enum
 
 import msgspec
 
+from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse, SupervisorMessage
+from changeover.workers.protocol.observed import Repeated
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -145,6 +147,18 @@ class BeatDue(Event, frozen=True):
     rss: int = 0
     owed: OwedResponse | None = None
     left_behind: int = 0
+
+
+class CountsDue(Event, frozen=True):
+    """It is time to report what was counted."""
+
+    counts: Counts
+
+
+class PipelineEventsDue(Event, frozen=True):
+    """It is time to report what happened in pipelines."""
+
+    events: tuple[Repeated, ...]
 
 
 class TimerFired(Event, frozen=True):

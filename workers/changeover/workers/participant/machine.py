@@ -53,6 +53,8 @@ class Machine:
             events.FarewellsSaid: self._farewells_said,
             events.Stranded: lambda event: self._committed(event.epoch),
             events.BeatDue: self._beat,
+            events.CountsDue: self._counted,
+            events.PipelineEventsDue: self._happened,
             events.TimerFired: lambda event: self._tie.overdue(event.timer),
         }
         self._messages: dict[type[SupervisorMessage], Callable[[Any], None]] = {
@@ -64,6 +66,7 @@ class Machine:
             messages.Retire: lambda message: self._retire(message.units),
             messages.AskRegistry: self._ask_registry,
             messages.AskLeases: self._ask_leases,
+            messages.AskPipelines: self._ask_pipelines,
         }
 
     @property
@@ -183,6 +186,9 @@ class Machine:
     def _ask_leases(self, message: messages.AskLeases) -> None:
         self._desk.put(effects.AnswerLeases(message.ticket, self._stamp()))
 
+    def _ask_pipelines(self, message: messages.AskPipelines) -> None:
+        self._desk.put(effects.AnswerPipelines(message.ticket, self._stamp()))
+
     # ---- what the shell says ----
 
     def _connected(self, event: events.Connected) -> None:
@@ -230,6 +236,12 @@ class Machine:
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.
         if self._residency.drained:
             self._desk.send(messages.Drained(self._stamp(), self._desk.worker, self._residency.drained))
+
+    def _counted(self, event: events.CountsDue) -> None:
+        self._desk.send(messages.Counted(self._stamp(), self._desk.worker, event.counts))
+
+    def _happened(self, event: events.PipelineEventsDue) -> None:
+        self._desk.send(messages.PipelineEventsTold(self._stamp(), self._desk.worker, event.events))
 
     # ---- inside ----
 

@@ -1,4 +1,4 @@
-"""What plugin authors subclass and receive: Plugin, LoadContext, PluginVersion, Resource, asgi.
+"""What plugin authors subclass and receive: Plugin, LoadContext, PluginVersion, Resource, asgi, wsgi.
 
 Public: re-exported by `changeover.plugin`. Nothing here refers to anything that lives, so that a
 plugin which keeps what it was given keeps no other version alive.
@@ -14,6 +14,7 @@ import msgspec
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.asgi import AsgiCallable
+from changeover.workers.serving.wsgi import THREADS, WsgiCallable
 
 ConfigT = TypeVar("ConfigT")
 HookResult = Awaitable[None] | None
@@ -214,3 +215,34 @@ def asgi(target: str | AsgiCallable, *, root_path: str = "") -> AsgiService:
         root_path: Prefix that a proxy in front strips.
     """
     return AsgiService(target, root_path)
+
+
+@dataclass(frozen=True, slots=True)
+class WsgiService:
+    """A WSGI application as a plugin's service; made by `wsgi`.
+
+    Attributes:
+        target: `module:attribute`, or the application itself.
+        root_path: Prefix that a proxy in front strips.
+        threads: Most requests that each worker runs it for at the same time.
+    """
+
+    target: str | WsgiCallable
+    root_path: str = ""
+    threads: int = THREADS
+
+
+def wsgi(target: str | WsgiCallable, *, root_path: str = "", threads: int = THREADS) -> WsgiService:
+    """Offer a WSGI application as a service; it has threads of its own in each worker.
+
+    Args:
+        target: `module:attribute`, looked up among the plugin's modules first, or the application itself.
+        root_path: Prefix that a proxy in front strips.
+        threads: Most requests that each worker runs it for at the same time.
+
+    Raises:
+        ValueError: There is not at least one thread.
+    """
+    if threads < 1:
+        raise ValueError(f"threads={threads} cannot run anything; give at least 1")
+    return WsgiService(target, root_path, threads)

@@ -8,18 +8,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from changeover.workers.plugins.api import AsgiService, Plugin
+from changeover.workers.plugins.api import AsgiService, Plugin, WsgiService
 from changeover.workers.plugins.manifest import Direction, Entry, Manifest, ServiceInterface
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
-from changeover.workers.serving.application import asgi3
-from changeover.workers.serving.asgi import Application, AsgiCallable
+from changeover.workers.protocol.snapshot import Interface
+from changeover.workers.serving.application import Found, Instance, instance_of, recognised
 from changeover.workers.serving.contract import Service
-from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, ServiceFunction, check, kind_of
+from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, check, kind_of
+from changeover.workers.serving.websocket import MessageHandler, MessageService, WebSocketService
 
 T = TypeVar("T")
 
-Offered = Service | ServiceFunction | Application
+Offered = Instance | WebSocketService | MessageService
 """What a service of a plugin is in a pipeline."""
 
 _KINDS = {
@@ -108,7 +109,8 @@ class Linker:
             if marked is not None and marked is not kind:
                 fact = f"handler {name!r} is {kind.value} in the manifest and marked @{marked.value} in the code"
                 raise ContractBroken(fact)
-            found[name] = Handler(f"{self._manifest.id}:{name}", kind, _checked(kind, call, f"handler {name!r}"))
+            checked = _checked(kind, call, f"handler {name!r}")
+            found[name] = Handler(f"{self._manifest.id}:{name}", kind, checked, declared.phase.value)
         return found
 
     def service(self, name: str, instance: Plugin[Any] | None) -> Offered:
@@ -123,14 +125,24 @@ class Linker:
             raise ContractBroken(f"service {name!r} is not in the manifest, which offers: {offered}")
         what = f"service {name!r}"
         value = self._found(self._manifest.entry(name, declared.entry), instance, what)
+        unit = f"{self._manifest.id}:{name}"
         if isinstance(value, AsgiService):
-            return Application(f"{self._manifest.id}:{name}", self._asgi(value), value.root_path)
-        if declared.interface is ServiceInterface.ASGI:
-            return Application(f"{self._manifest.id}:{name}", asgi3(value, what))
+            return instance_of(self._application(value.target, Interface.ASGI), unit, value.root_path)
+        if isinstance(value, WsgiService):
+            return instance_of(self._application(value.target, Interface.WSGI), unit, value.root_path, value.threads)
+        if declared.interface is not ServiceInterface.NATIVE:
+            return instance_of(recognised(value, what, Interface(declared.interface.value)), unit)
         if isinstance(value, type) and issubclass(value, Service):
-            return _made(_answers(value, what), instance)
+            _check_answers(value, what)
+            return _made(value, instance)
         if isinstance(value, Service):
             return value
+        if isinstance(value, type) and issubclass(value, MessageHandler):
+            _check_takes_messages(value, what)
+            return MessageService(f"{self._manifest.id}:{name}", lambda: _made(value, instance))
+        if kind_of(value) is HandlerKind.WEBSOCKET:
+            call = _checked(HandlerKind.WEBSOCKET, value, what)
+            return WebSocketService(f"{self._manifest.id}:{name}", call)
         return _checked(HandlerKind.SERVICE, value, what)
 
     def initializer(self, name: str, instance: Plugin[Any] | None) -> object:
@@ -169,13 +181,13 @@ class Linker:
             fact = f"{what}: there is no module {module!r} in the plugin, and none is installed"
             raise ContractBroken(f"{fact}; name another in the manifest, or rename the file") from None
 
-    def _asgi(self, declared: AsgiService) -> AsgiCallable:
-        if not isinstance(declared.target, str):
-            return asgi3(declared.target, "asgi(...)")
-        module, _, attribute = declared.target.partition(":")
+    def _application(self, target: object, interface: Interface) -> Found:
+        if not isinstance(target, str):
+            return recognised(target, f"{interface.value}(...)", interface)
+        module, _, attribute = target.partition(":")
         if not module or not attribute:
-            raise ContractBroken(f"asgi({declared.target!r}): write it like `package.module:app`")
-        return asgi3(self._attribute(Entry(module, attribute)), declared.target)
+            raise ContractBroken(f"{interface.value}({target!r}): write it like `package.module:app`")
+        return recognised(self._attribute(Entry(module, attribute)), target, interface)
 
     def _found(self, entry: Entry, instance: Plugin[Any] | None, what: str) -> Any:
         if not entry.on_instance:
@@ -214,11 +226,16 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
     return call
 
 
-def _answers(service: type[Service], what: str) -> type[Service]:
+def _check_answers(service: type[Service], what: str) -> None:
     if service.__call__ is Service.__call__:
         fact = f"{what}: {service.__qualname__} is a Service that does not say how it answers"
         raise ContractBroken(f"{fact}; write `async def __call__(self, request, call)` in it, which returns a Response")
-    return service
+
+
+def _check_takes_messages(handler: type[MessageHandler], what: str) -> None:
+    if handler.on_message is MessageHandler.on_message:
+        fact = f"{what}: {handler.__qualname__} is a MessageHandler that takes no messages"
+        raise ContractBroken(f"{fact}; write `async def on_message(self, message)` in it")
 
 
 def _made(kind: type[T], instance: Plugin[Any] | None) -> T:

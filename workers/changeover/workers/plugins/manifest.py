@@ -70,6 +70,7 @@ class ServiceInterface(enum.Enum):
 
     NATIVE = "native"
     ASGI = "asgi"
+    WSGI = "wsgi"
 
 
 class Handler(msgspec.Struct, frozen=True):

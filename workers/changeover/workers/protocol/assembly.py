@@ -15,7 +15,7 @@ class TlsSpec(msgspec.Struct, frozen=True):
         client: Whether clients show a certificate: `none`, `optional`, `required`.
         minimum: Oldest version that is spoken: `1.2` or `1.3`.
         ciphers: As OpenSSL writes them, for TLS 1.2; empty for the library's own.
-        alpn: Protocols that are offered, best first.
+        alpn: Protocols that are offered, best first; empty for all that a worker can speak.
     """
 
     artifact: str
@@ -23,7 +23,7 @@ class TlsSpec(msgspec.Struct, frozen=True):
     client: str = "none"
     minimum: str = "1.2"
     ciphers: str = ""
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn: tuple[str, ...] = ()
 
 
 class Rule(msgspec.Struct, frozen=True):

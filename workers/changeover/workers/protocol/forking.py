@@ -13,6 +13,7 @@ from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import Interface
 
 MAX_PACKET = 128 * 1024
 """Longest packet, in bytes: fits the kernel's default send buffer."""
@@ -38,6 +39,7 @@ class Preload(msgspec.Struct, frozen=True):
         artifact: Digest that names its content there; empty imports what lies on disk.
         distributions: Digest that names the record of what was installed with it; empty accepts anything.
         strict: Whether threads that this starts are a refusal.
+        interface: How it is called.
     """
 
     target: str
@@ -47,6 +49,7 @@ class Preload(msgspec.Struct, frozen=True):
     artifact: str = ""
     distributions: str = ""
     strict: bool = False
+    interface: Interface = Interface.AUTO
 
 
 class ToZygote(msgspec.Struct, frozen=True, tag=True):

@@ -8,14 +8,17 @@ import enum
 
 import msgspec
 
+from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.observed import Repeated
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.registry import Registry
+from changeover.workers.protocol.registry import PipelineEntry, Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 
 PROTOCOL_VERSION = 1
-"""Raised whenever a message changes its meaning; a worker of another version is refused at Hello."""
+"""Raised whenever a message changes its meaning; a worker of another version is refused at Hello. A message of a new
+kind raises nothing: an end that does not know it counts it as malformed, so nothing that matters may depend on it."""
 
 
 UNORDERED = 0
@@ -131,6 +134,12 @@ class AskRegistry(FromSupervisor, frozen=True):
 
 class AskLeases(FromSupervisor, frozen=True):
     """Answer with `TellLeases`."""
+
+    ticket: int
+
+
+class AskPipelines(FromSupervisor, frozen=True):
+    """Answer with `TellPipelines` out of one read."""
 
     ticket: int
 
@@ -322,7 +331,36 @@ class TellLeases(FromWorker, frozen=True):
     leases: tuple[LeaseView, ...]
 
 
-SupervisorMessage = Welcome | Pulse | Prepare | Commit | Abort | HandOver | Retire | AskRegistry | AskLeases
+class TellPipelines(FromWorker, frozen=True):
+    """Answer to AskPipelines: the pipelines that requests pass now, with their epoch, and what was counted.
+
+    Attributes:
+        epoch: What serves.
+        pipelines: In build order.
+        counts: Since the worker started, of whatever epoch.
+    """
+
+    ticket: int
+    epoch: int
+    pipelines: tuple[PipelineEntry, ...]
+    counts: Counts
+
+
+class Counted(FromWorker, frozen=True):
+    """What the worker has counted since it started; sent every few seconds and before it leaves, each one whole."""
+
+    counts: Counts
+
+
+class PipelineEventsTold(FromWorker, frozen=True):
+    """What happened in pipelines, each kind of thing once in a while with how often it did."""
+
+    events: tuple[Repeated, ...]
+
+
+SupervisorMessage = (
+    Welcome | Pulse | Prepare | Commit | Abort | HandOver | Retire | AskRegistry | AskLeases | AskPipelines
+)
 WorkerMessage = (
     Hello
     | Prepared
@@ -337,4 +375,7 @@ WorkerMessage = (
     | FarewellsSaid
     | TellRegistry
     | TellLeases
+    | TellPipelines
+    | Counted
+    | PipelineEventsTold
 )

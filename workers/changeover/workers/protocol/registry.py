@@ -7,6 +7,40 @@ import msgspec
 from changeover.workers.protocol.snapshot import PipelineSpec, Route, Snapshot, UnitKey
 
 
+class HandlerEntry(msgspec.Struct, frozen=True):
+    """One handler of a pipeline, as it was found in a worker.
+
+    Attributes:
+        name: As in configurations (`pricing:discount`).
+        direction: `inbound`, `outbound` or `around`.
+        phase: Where in a pipeline it belongs, as it declares; empty where it declares nothing.
+        owner: The unit whose instance it is bound to; null where it belongs to none.
+    """
+
+    name: str
+    direction: str
+    phase: str = ""
+    owner: UnitKey | None = None
+
+
+class PipelineEntry(msgspec.Struct, frozen=True):
+    """One pipeline that a worker runs, read from the objects that requests pass.
+
+    Attributes:
+        key: The unit.
+        routes: What leads to it.
+        handlers: In request order.
+        service: The unit that answers; null when nothing does.
+        leases: Who holds it now: kind -> how many.
+    """
+
+    key: UnitKey
+    routes: tuple[Route, ...] = ()
+    handlers: tuple[HandlerEntry, ...] = ()
+    service: UnitKey | None = None
+    leases: dict[str, int] = {}
+
+
 class Registry(msgspec.Struct, frozen=True):
     """Units, handlers and routes of one generation, with its epoch: one object, so one read gives both.
 

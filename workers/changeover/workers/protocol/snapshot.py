@@ -74,7 +74,12 @@ class PluginSpec(msgspec.Struct, frozen=True, tag="plugin"):
 class Interface(enum.Enum):
     """How an application is called."""
 
+    AUTO = "auto"
+    """As its shape says, when it is imported."""
     ASGI = "asgi"
+    WSGI = "wsgi"
+    NATIVE = "native"
+    """As a service of a plugin."""
 
 
 Preloading = bool | Literal["strict"]
@@ -94,19 +99,21 @@ class ApplicationSpec(msgspec.Struct, frozen=True, tag="application"):
         requires: Units that must be initialised before it.
         artifact: Digest that names its content in the artifact store; empty for one that is imported from disk.
         preload: Whether it is imported once, before workers are forked; `strict` refuses when that starts threads.
+        threads: Most requests that each worker runs it for at the same time, where it is called in threads.
         distributions: Digest that names, in the store, the record of what was installed with it; empty for none.
     """
 
     key: UnitKey
     target: str
     directory: str
-    interface: Interface = Interface.ASGI
+    interface: Interface = Interface.AUTO
     factory: bool = False
     root_path: str = ""
     requires: tuple[UnitRef, ...] = ()
     artifact: str = ""
     distributions: str = ""
     preload: Preloading = True
+    threads: int = 4
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
@@ -118,14 +125,21 @@ class ServiceSpec(msgspec.Struct, frozen=True, tag="service"):
     requires: tuple[UnitRef, ...] = ()
 
 
-class HandlerRef(msgspec.Struct, frozen=True):
-    """A handler that a plugin provides, `<plugin id>:<handler name>` to people."""
+class HandlerRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A handler that a plugin provides, `<plugin id>:<handler name>` to people, or a ready-made one, by its bare name.
+
+    Attributes:
+        plugin: The plugin's id; empty for a ready-made handler.
+        handler: The handler's name.
+        settings: What a ready-made handler was told, JSON; empty for nothing.
+    """
 
     plugin: str
     handler: str
+    settings: bytes = b""
 
     def __str__(self) -> str:
-        return f"{self.plugin}:{self.handler}"
+        return f"{self.plugin}:{self.handler}" if self.plugin else self.handler
 
 
 class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
@@ -136,12 +150,14 @@ class PipelineSpec(msgspec.Struct, frozen=True, tag="pipeline"):
         handlers: In request order. Empty is legal.
         target: The service or application that answers; None answers 503 (emptied by removal).
         requires: Every unit named above.
+        written: Digest of what the files said of it when it was edited; empty while it serves as they say.
     """
 
     key: UnitKey
     handlers: tuple[HandlerRef, ...] = ()
     target: UnitRef | None = None
     requires: tuple[UnitRef, ...] = ()
+    written: str = ""
 
 
 class ChannelSpec(msgspec.Struct, frozen=True, tag="channel"):
@@ -179,19 +195,29 @@ UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec | ChannelSp
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What leads to a pipeline: the most specific match wins, longest path first.
+    """What leads to a pipeline. The most specific route that takes a request wins; see `matching`.
 
     Attributes:
         pipeline: Name of the pipeline.
-        path: `/prices` matches itself and everything below it; `/` matches everything.
-        host: Exact host name without port, lower case; empty matches every host.
+        path: `/prices` takes itself and everything below it, `/prices/*` what is below it, `=/prices` itself; `/`
+            takes everything.
+        host: Host name without port, lower case, or `*.shop.example` for every name below a domain; empty takes
+            every host.
         mounted: Whether `path` is stripped and becomes the application's root path.
+        methods: Methods that it takes, sorted; empty takes every method.
+        headers: Header fields, name in lower case and value, that it takes requests with; sorted.
     """
 
     pipeline: str
     path: str = "/"
     host: str = ""
     mounted: bool = False
+    methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        fields = (f"{name}={value}" for name, value in self.headers)
+        return " ".join((*((",".join(self.methods),) if self.methods else ()), f"{self.host}{self.path}", *fields))
 
 
 class Interpreter(msgspec.Struct, frozen=True):
@@ -294,7 +320,7 @@ class Snapshot(msgspec.Struct, frozen=True):
             seen.add(unit.key.ref)
         for route in self.routes:
             if UnitRef(UnitKind.PIPELINE, route.pipeline) not in seen:
-                yield f"route {route.host}{route.path} leads to pipeline {route.pipeline}, which does not exist"
+                yield f"route {route} leads to pipeline {route.pipeline}, which does not exist"
 
 
 EMPTY = Snapshot(epoch=0, digest="")

@@ -19,7 +19,7 @@ from changeover.workers.runtime.belongings import belongings, described
 from changeover.workers.runtime.birth import entry_named, leave
 from changeover.workers.runtime.import_watch import ImportWatch
 from changeover.workers.runtime.preload import preload
-from changeover.workers.serving.application import load
+from changeover.workers.serving.application import instance_of, load
 from changeover.workers.serving.asgi import Application
 
 
@@ -49,8 +49,10 @@ async def _start(wanted: Examine) -> float:
     """Seconds until it could be asked; it is stopped again."""
     app = wanted.application
     began = time.perf_counter()
-    call = load(app.target, directory=Path(app.directory), factory=app.factory)
-    application = Application(app.target, call, wanted.root_path)
+    found = load(app.target, directory=Path(app.directory), factory=app.factory, interface=app.interface)
+    application = instance_of(found, app.target, wanted.root_path)
+    if not isinstance(application, Application):
+        return time.perf_counter() - began
     await application.start(wanted.deadline)
     took = time.perf_counter() - began
     await application.stop(wanted.deadline)

@@ -109,7 +109,7 @@ def preload(wanted: Preload) -> tuple[str, ...]:
             prepend_path((wanted.directory,))
             importlib.import_module(module)
         else:
-            load(wanted.target, directory=directory)
+            load(wanted.target, directory=directory, interface=wanted.interface)
     watch.look(module)
     if count_threads() == 1:
         return ()

@@ -54,6 +54,22 @@ class WorkerHooks(msgspec.Struct, frozen=True):
     deadline: float = 10.0
 
 
+class WireSettings(msgspec.Struct, frozen=True):
+    """What is done with every request beside serving it.
+
+    Attributes:
+        forwarded: Networks of proxies whose word is taken for who the client is.
+        forwarded_headers: Lower-case names of the fields in which they say so.
+        access_log: Where requests are told: a path, or `-` for stdout; empty for nowhere.
+        access_format: `common`, `combined` or `json`.
+    """
+
+    forwarded: tuple[str, ...] = ()
+    forwarded_headers: tuple[str, ...] = ()
+    access_log: str = ""
+    access_format: str = "common"
+
+
 class WorkerSettings(msgspec.Struct, frozen=True):
     """What all workers of a cohort have in common.
 
@@ -67,6 +83,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         epoch_header: Whether responses say which epoch and worker made them.
         max_resident: Most resident copies of one unit.
         limits: Bounds on connections and requests.
+        wire: What is done with every request beside serving it.
         drain: Deadlines by kind of lease.
         deadlines: All other waits.
         hooks: Server hooks.
@@ -81,6 +98,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     epoch_header: bool = False
     max_resident: int = 8
     limits: Limits = Limits()
+    wire: WireSettings = WireSettings()
     drain: DrainDeadlines = DrainDeadlines()
     deadlines: Deadlines = Deadlines()
     hooks: WorkerHooks = WorkerHooks()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from changeover.workers.generation import inspection
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.participant import effects, events
@@ -15,10 +16,11 @@ from changeover.workers.participant.events import Event, Timer
 from changeover.workers.participant.machine import Machine
 from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.identity import WorkerId
-from changeover.workers.protocol.messages import TellLeases, TellRegistry, WorkerMessage
+from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.runtime.vitals import lease_views
+from changeover.workers.serving.counters import Counters
 
 AFTERMATH = 0.005
 """Seconds after an activation in which hooks and drains wait: other workers need the processor to follow."""
@@ -65,6 +67,7 @@ class Shell:
         switch: Its pointer is moved here and by dispatches.
         workshop: Makes and unmakes generations.
         around: The worker around the shell.
+        counters: What requests are counted by.
     """
 
     def __init__(
@@ -75,12 +78,14 @@ class Shell:
         switch: Switch,
         workshop: Workshop,
         around: Surroundings,
+        counters: Counters,
     ) -> None:
         self._loop = loop
         self._worker = worker
         self._switch = switch
         self._workshop = workshop
         self._around = around
+        self._counters = counters
         self._moves: deque[tuple[Generation, Generation]] = deque()
         self._closed = False
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
@@ -99,6 +104,7 @@ class Shell:
             effects.HandOver: lambda effect: around.hand_over(effect.successors),
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
+            effects.AnswerPipelines: self._answer_pipelines,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
@@ -195,6 +201,11 @@ class Shell:
 
     def _answer_leases(self, effect: effects.AnswerLeases) -> None:
         self._around.send(TellLeases(effect.stamp, self._worker, effect.ticket, lease_views(self._workshop.leases())))
+
+    def _answer_pipelines(self, effect: effects.AnswerPipelines) -> None:
+        current, counts = self._switch.current, self._counters.counts()
+        found = inspection.pipelines(current)
+        self._around.send(TellPipelines(effect.stamp, self._worker, effect.ticket, current.epoch, found, counts))
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._forget(effect.timer)

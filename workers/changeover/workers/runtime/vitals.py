@@ -2,14 +2,20 @@
 
 import asyncio
 import os
+import sys
+import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from types import FrameType
 
 from changeover.workers.protocol.messages import LeaseView, OwedResponse
 from changeover.workers.serving.late import frames_of
 from changeover.workers.serving.lease import Holder, Lease, LeaseKind
+from changeover.workers.serving.threads import at_work
 
 _STATM = Path("/proc/self/statm")
 
@@ -48,17 +54,29 @@ def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
     if oldest is None:
         return None
     seconds = (time.monotonic_ns() - oldest.since) / 1e9
-    awaits = standing(oldest.holder) if seconds >= YOUNG else ()
+    awaits = standing(at_work.get(oldest, oldest.holder)) if seconds >= YOUNG else ()
     return OwedResponse(oldest.path, oldest.epoch, seconds, awaits)
 
 
 def standing(holder: Holder | None) -> tuple[str, ...]:
-    """Where a task stands, from its outermost call to what it waits for; at most `DEEPEST` lines, the innermost."""
+    """Where a task or thread stands, from its outermost call to what it waits for; at most `DEEPEST` lines, the
+    innermost."""
+    if isinstance(holder, threading.Thread):
+        return _standing_thread(holder)
     lines: deque[str] = deque(maxlen=DEEPEST)
     for frame in frames_of(holder.get_coro() if isinstance(holder, asyncio.Task) else None):
-        code = frame.f_code
-        lines.append(f'File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
+        lines.append(_line(frame, frame.f_lineno))
     return tuple(lines)
+
+
+def _standing_thread(thread: threading.Thread) -> tuple[str, ...]:
+    frame = sys._current_frames().get(thread.ident or 0)
+    innermost = islice(traceback.walk_stack(frame), DEEPEST) if frame is not None else ()
+    return tuple(_line(each, number) for each, number in innermost)[::-1]
+
+
+def _line(frame: FrameType, number: int | None) -> str:
+    return f'File "{frame.f_code.co_filename}", line {number} in {frame.f_code.co_name}'
 
 
 def state(epoch: int, leases: dict[int, int]) -> str:

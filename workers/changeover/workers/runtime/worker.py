@@ -17,6 +17,7 @@ from changeover.workers.generation.cell import SharedCell
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http2.initializer import http2_or_none
 from changeover.workers.link.worker import WorkerLink
 from changeover.workers.message.initializer import MessageInitializers
 from changeover.workers.message.site import MessageSite
@@ -25,13 +26,16 @@ from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
+from changeover.workers.protocol.snapshot import UnitKey, UnitKind
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, State, most_connections
+from changeover.workers.runtime.access_log import access_log, making_of
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.handshakes import Handshakes
+from changeover.workers.runtime.observatory import Observatory
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
@@ -39,6 +43,7 @@ from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
 from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 
 logger = logging.getLogger("changeover.worker")
 
@@ -80,27 +85,39 @@ class Worker:
         self._birth = birth
         self._slot = birth.worker.slot
         self._status = 0
-        self._stranded = False
         self._passing: asyncio.Task[None] | None = None
         self._urgency = asyncio.Queue[Urgency]()
         settings, deadlines = birth.settings, birth.settings.deadlines
         attribution.install(loop)
         self._counts = Counts(settings.belongings.counts)
+        self._observatory = Observatory(loop, lambda event: self._shell.feed(event))
         self._switch = Switch(SharedCell(settings.belongings.cell, birth.part), self._on_switched, self._on_stranded)
         self._workshop = Workshop(
             Path(settings.store),
             hook_deadline=deadlines.hook,
-            on_drained=lambda units: self._shell.feed(events.UnitsDrained(units)),
+            on_drained=self._on_drained,
             on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
             aftermath=AFTERMATH,
+            counters=self._observatory.counters,
         )
-        self._dispatcher = LiveDispatcher(self._switch, worker=birth.worker.slot, epoch_header=settings.epoch_header)
+        self._dispatcher = LiveDispatcher(
+            self._switch,
+            worker=birth.worker.slot,
+            epoch_header=settings.epoch_header,
+            counters=self._observatory.counters,
+        )
+        wire, self._access = settings.wire, access_log(loop, settings.wire)
         self._messages = MessageSite(self._switch, settings.limits, birth.worker.slot)
         self._connections = Connections(
-            HttpInitializer(self._dispatcher, settings.limits),
+            HttpInitializer(
+                self._dispatcher,
+                settings.limits,
+                making=making_of(wire, self._access, birth.worker.slot),
+                http2=http2_or_none(self._dispatcher, settings.limits),
+            ),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
-            witness=Handshakes(loop.time),
+            witness=Handshakes(loop.time, self._observatory.counters),
             others=MessageInitializers(self._messages),
         )
         self._acceptor = Acceptor(
@@ -115,7 +132,8 @@ class Worker:
         )
         identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term, birth.rolled, birth.part)
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
-        self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self)
+        counters = self._observatory.counters
+        self._shell = Shell(loop, birth.worker, self._machine, self._switch, self._workshop, self, counters)
         self._link = WorkerLink(loop, Path(settings.runtime), birth.worker, self._on_message, self._on_up)
         grace = deadlines.graceful
         self._farewells = Farewells(
@@ -187,10 +205,8 @@ class Worker:
         self._urgency.put_nowait(Urgency.GRACEFUL)
 
     def switched(self, epoch: int) -> None:
-        """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
-        if self._stranded:
-            self._stranded = False
-            self._loop.call_soon(self._connections.resume_all)
+        """The generation of `epoch` serves: requests that were held can be dispatched, sessions may go over to it."""
+        self._loop.call_soon(self._connections.resume_all)
         self._loop.call_later(AFTERMATH, self._messages.move)
         self._loop.call_later(AFTERMATH, self._settle, epoch)
 
@@ -216,6 +232,7 @@ class Worker:
         if self._beat is None:
             self._shell.feed(events.LinkUp())
             self._beat_again()
+            self._observatory.begin()
 
     def _on_message(self, message: SupervisorMessage) -> None:
         self._shell.feed(events.Received(message))
@@ -224,8 +241,14 @@ class Worker:
         self._messages.hold(new)
         self._shell.switched(old, new)
 
+    def _on_drained(self, units: tuple[UnitKey, ...]) -> None:
+        for key in units:
+            if key.ref.kind is UnitKind.PIPELINE:
+                event = PipelineEvent(PipelineEventKind.DRAINED, key.ref.name, "", f"of epoch {key.since}")
+                self._observatory.note(event)
+        self._shell.feed(events.UnitsDrained(units))
+
     def _on_stranded(self, epoch: int) -> None:
-        self._stranded = True
         self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
 
     def _settle(self, epoch: int) -> None:
@@ -241,7 +264,7 @@ class Worker:
             events.BeatDue(
                 leases,
                 len(self._connections),
-                self._dispatcher.requests + self._messages.messages,
+                self._observatory.counters.requests + self._messages.messages,
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,
@@ -269,12 +292,15 @@ class Worker:
         if self._beat is not None:
             self._beat.cancel()
         self._farewells.close()
+        self._observatory.close()
         await self._shell.close()
         await self._end_units(0.0 if hurried else until - self._loop.time())
         if self._readying is not None:
             self._readying.cancel()
         await self._hooks.run("worker_exit", QUICK if hurried else max(QUICK, until - self._loop.time()))
         self._link.close()
+        if self._access is not None:
+            self._access.close()
 
     async def _end_requests(self, deadline: float) -> bool:
         """Let requests finish; whether a QUIT cut that short, which leaves no time for what they leave behind."""

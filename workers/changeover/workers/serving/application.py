@@ -5,13 +5,22 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.serving.asgi import AsgiCallable
-from changeover.workers.serving.interface import Shape, shape_of
+from changeover.workers.protocol.snapshot import Interface
+from changeover.workers.serving.asgi import Application, AsgiCallable
+from changeover.workers.serving.contract import Service
+from changeover.workers.serving.handlers import ServiceFunction
+from changeover.workers.serving.interface import Shape, asgi3_of, is_callable_with, shape_of
+from changeover.workers.serving.wsgi import THREADS, WsgiApplication
+
+Instance = Service | ServiceFunction | Application | WsgiApplication
+"""What answers requests at the end of a pipeline."""
+_ARGUMENTS = {Interface.ASGI: 3, Interface.WSGI: 2, Interface.NATIVE: 2}
 
 
 class ApplicationNotLoaded(ChangeoverError):
@@ -26,23 +35,63 @@ class ApplicationNotLoaded(ChangeoverError):
         super().__init__(message)
 
 
-def load(target: str, *, directory: Path | None = None, factory: bool = False) -> AsgiCallable:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a target names.
+
+    Attributes:
+        interface: How it is called.
+        call: What is called.
+    """
+
+    interface: Interface
+    call: Any
+
+
+def load(
+    target: str, *, directory: Path | None = None, factory: bool = False, interface: Interface = Interface.AUTO
+) -> Found:
     """Import the application that `target` names.
 
     Args:
         target: `module:attribute`, attributes may be dotted.
         directory: Put in front of `sys.path` when it is not on it.
         factory: Whether the attribute is called, without arguments, to make the application.
+        interface: How it is called; AUTO tells by its shape.
 
     Raises:
-        ApplicationNotLoaded: The target is malformed, its module or attribute does not exist, or it is no ASGI 3
-            application. An error raised by the module itself is let through as it is.
+        ApplicationNotLoaded: The target is malformed, its module or attribute does not exist, or what it names cannot
+            be served. An error raised by the module itself is let through as it is.
     """
     module_name, attribute = _parse(target)
     if directory is not None and str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
     value = _attribute(_module(target, module_name, directory), target, attribute)
-    return asgi3(_made(value, target) if factory else value, target)
+    return recognised(_made(value, target) if factory else value, target, interface)
+
+
+def recognised(value: Any, name: str, interface: Interface = Interface.AUTO) -> Found:
+    """Say how `value` is to be called.
+
+    Args:
+        value: What is to be served.
+        name: How people call it (`app:app`).
+        interface: What it is said to be.
+
+    Raises:
+        ApplicationNotLoaded: It cannot be served, or not as that; the message says what it looks like.
+    """
+    shape = shape_of(value)
+    looks_like = _INTERFACES.get(shape)
+    if interface is Interface.AUTO or interface is looks_like:
+        if looks_like is None:
+            raise ApplicationNotLoaded(name, _REFUSALS[shape].format(name=name, type=type(value).__name__))
+        return Found(looks_like, asgi3_of(value) if shape is Shape.ASGI2 else value)
+    if shape in (Shape.CLASS, Shape.FACTORY, Shape.NOT_CALLABLE) or not is_callable_with(value, _ARGUMENTS[interface]):
+        seen = looks_like.value.upper() if looks_like else shape.value
+        asked = f"{name} is to be served as {interface.value.upper()}, and looks like {seen}"
+        raise ApplicationNotLoaded(name, f"{asked}; leave out how it is called, or name another")
+    return Found(interface, value)
 
 
 def asgi3(value: Any, name: str) -> AsgiCallable:
@@ -55,24 +104,40 @@ def asgi3(value: Any, name: str) -> AsgiCallable:
     Raises:
         ApplicationNotLoaded: It looks like something else; the message says like what.
     """
-    shape = shape_of(value)
-    if shape is Shape.ASGI3:
-        asgi: AsgiCallable = value
-        return asgi
-    raise ApplicationNotLoaded(name, _REFUSALS[shape].format(name=name, type=type(value).__name__))
+    asgi: AsgiCallable = recognised(value, name, Interface.ASGI).call
+    return asgi
 
 
+def instance_of(found: Found, name: str, root_path: str = "", threads: int = THREADS) -> Instance:
+    """Make what stands at the end of a pipeline.
+
+    Args:
+        found: What was loaded.
+        name: The unit's name.
+        root_path: Prefix that a proxy in front strips.
+        threads: Most requests at the same time, where threads run it.
+    """
+    if found.interface is Interface.WSGI:
+        return WsgiApplication(name, found.call, root_path, threads)
+    if found.interface is Interface.NATIVE:
+        native: Service | ServiceFunction = found.call
+        return native
+    return Application(name, found.call, root_path)
+
+
+_INTERFACES = {
+    Shape.ASGI3: Interface.ASGI,
+    Shape.ASGI2: Interface.ASGI,
+    Shape.WSGI: Interface.WSGI,
+    Shape.NATIVE: Interface.NATIVE,
+}
 _REFUSALS = {
-    Shape.WSGI: "{name} looks like a WSGI application (it is called with environ and start_response), and ASGI 3 is "
-    "served; wrap it, for example with a2wsgi: `app = WSGIMiddleware(app)`",
-    Shape.ASGI2: "{name} looks like an ASGI 2 application (called with the scope alone), and ASGI 3 is served; "
-    "wrap it: `app = asgiref.compatibility.guarantee_single_callable(app)`",
     Shape.FACTORY: "{name} takes no arguments: it looks like a factory that makes an application; add --factory",
     Shape.CLASS: "{name} is the class {type} and not an instance of it; name an instance",
-    Shape.NOT_CALLABLE: "{name} is a {type} and cannot be called; name an ASGI application, "
-    "`async def app(scope, receive, send)`",
-    Shape.UNKNOWN: "{name} cannot be called with (scope, receive, send); name an ASGI application, "
-    "`async def app(scope, receive, send)`",
+    Shape.NOT_CALLABLE: "{name} is a {type} and cannot be called; name an application, "
+    "`async def app(scope, receive, send)` or `def app(environ, start_response)`",
+    Shape.UNKNOWN: "{name} can be called neither with (scope, receive, send) nor with (environ, start_response); "
+    "name an application",
 }
 
 
@@ -116,7 +181,7 @@ def _attribute(module: ModuleType, target: str, attribute: str) -> Any:
 
 def _missing(value: Any, module: ModuleType, target: str, part: str) -> str:
     names = [name for name in dir(value) if not name.startswith("_")]
-    applications = [name for name in names if shape_of(getattr(value, name)) is Shape.ASGI3] if value is module else []
+    applications = [name for name in names if shape_of(getattr(value, name)) in _INTERFACES] if value is module else []
     near = _near(part, names) or (applications[0] if len(applications) == 1 else "")
     where = getattr(module, "__file__", None) or "a namespace package, which is a folder without __init__.py"
     hint = f"did you mean {target.partition(':')[0]}:{near}?" if near else "name an attribute that is there"
@@ -128,7 +193,7 @@ def _made(factory: Any, target: str) -> Any:
         raise ApplicationNotLoaded(
             target, f"{target} is a {type(factory).__name__}, not a function that makes an application; omit --factory"
         )
-    if shape_of(factory) is Shape.ASGI3 and not isinstance(factory, type):
+    if shape_of(factory) in _INTERFACES and not isinstance(factory, type) and not is_callable_with(factory, 0):
         raise ApplicationNotLoaded(target, f"{target} is an application, not a function that makes one; omit --factory")
     return factory()
 

@@ -16,6 +16,9 @@ VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 """2.3 and not 2.4: with 2.4, Starlette stops listening for a client that leaves while a stream is
 silent, so an event stream without events would hold its lease until the next event."""
 
+EXTENSIONS: dict[str, Any] = {"http.response.pathsend": {}, "http.response.trailers": {}}
+"""What an application may send beside what every server takes."""
+
 
 class Application:
     """One application instance with its lifespan; shared by the generations that contain it.
@@ -77,7 +80,8 @@ class Application:
             "client": request.client,
             "server": request.server,
             "state": self.state.copy(),
+            "extensions": EXTENSIONS.copy(),
         }
         if call.extensions:
-            scope["extensions"] = {"changeover": call.extensions}
+            scope["extensions"]["changeover"] = call.extensions
         return scope

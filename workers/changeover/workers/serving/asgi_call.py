@@ -2,13 +2,16 @@
 
 import enum
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application, Message
+from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.files import whole
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.reply import Reply
 
@@ -20,11 +23,13 @@ class Phase(enum.Enum):
 
     OPEN = "before http.response.start"
     STARTED = "after http.response.start"
+    ANNOUNCED = "after http.response.start with trailers"
+    TRAILING = "before the last http.response.trailers"
     DONE = "after the last http.response.body"
 
 
 # Looking a member up costs at every request.
-_OPEN, _STARTED, _DONE = Phase
+_OPEN, _STARTED, _ANNOUNCED, _TRAILING, _DONE = Phase
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
@@ -78,6 +83,7 @@ class AsgiCall:
         "_phase",
         "_request",
         "_stamp",
+        "_trailers",
     )
 
     def __init__(
@@ -105,12 +111,12 @@ class AsgiCall:
         try:
             await application.call(application.scope(self._request, self._call), self.receive, self.send)
             if self._phase is not _DONE:
-                self._miss()
+                await self._miss()
         except BaseException as error:
             if failure.is_ending(error):
                 self._cancelled()
                 raise
-            self._fail(error)
+            await self._fail(error)
         finally:
             self._settle()
 
@@ -145,9 +151,15 @@ class AsgiCall:
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
-            self._phase = _STARTED
+            self._started(status)
+            if message.get("trailers"):
+                self._phase = _ANNOUNCED
         else:
-            raise UnexpectedMessage(kind, phase)
+            await self._send_extension(kind, message)
+
+    def _started(self, status: int) -> None:
+        self._phase = _STARTED
+        self._call.lease.units.counters.responses[status // 100] += 1
 
     async def _next_piece(self) -> Message:
         body = self._request.held_body
@@ -174,7 +186,7 @@ class AsgiCall:
             raise Disconnected("the client is gone")
         if body:
             exchange.write(body)
-            await exchange.drain()
+            await drained(exchange, self._call)
 
     def _send_last(self, body: bytes) -> None:
         self._phase = _DONE
@@ -183,32 +195,60 @@ class AsgiCall:
         self._exchange.end()
         self._call.lease.kind = _TASK
 
-    def _miss(self) -> None:
+    async def _send_extension(self, kind: str, message: Message) -> None:
+        """What an application sends that has read of it in `scope["extensions"]`."""
+        started = self._phase is _STARTED or self._phase is _ANNOUNCED
+        if kind == "http.response.pathsend" and started:
+            async with aclosing(whole(message["path"]).stream()) as pieces:
+                async for piece in pieces:
+                    await self._send_piece(piece)
+            self._end_body()
+        elif kind == "http.response.body" and self._phase is _ANNOUNCED:
+            await self._send_piece(_octets(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self._end_body()
+        elif kind == "http.response.trailers" and self._phase is _TRAILING:
+            self._trailers += message.get("headers", ())
+            if not message.get("more_trailers", False):
+                self._phase = _DONE
+                self._exchange.end_with(self._trailers)
+                self._call.lease.kind = _TASK
+        else:
+            raise UnexpectedMessage(kind, self._phase)
+
+    def _end_body(self) -> None:
+        if self._phase is _ANNOUNCED:
+            self._phase = _TRAILING
+            self._trailers: list[tuple[bytes, bytes]] = []
+        else:
+            self._send_last(b"")
+
+    async def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
         if self._exchange.connected:
-            self._fail(ResponseMissing(self._application.name, self._phase))
+            await self._fail(ResponseMissing(self._application.name, self._phase))
         else:
             self._phase = _DONE
             self._exchange.abort()
 
-    def _fail(self, error: BaseException) -> None:
+    async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(failure.answer_to(error, self._request, self._call))
+            self._reply(await failure.shown(error, self._request, self._call, self._outbound))
             return
         failure.report(error, self._request, self._call)
-        if phase is _STARTED:
+        if phase is not _DONE:
             self._exchange.abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
-        elif phase is _STARTED:
+        elif phase is not _DONE:
             self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
-        Reply(self._exchange, self._stamp, self._call.lease).send_problem(response)
+        Reply(self._exchange, self._stamp, self._call).send_problem(response)
 
     def _settle(self) -> None:
         self._call.lease.release()

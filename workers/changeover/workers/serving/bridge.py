@@ -1,4 +1,4 @@
-"""An ASGI application's answer as a Response that around handlers can hold in their hands.
+"""An application's answer as a Response that around handlers can hold in their hands.
 
 The application runs in a task of its own and its `send` feeds the Response's body, one piece
 ahead of whoever reads it.
@@ -8,11 +8,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
+from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, Phase
 from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_call import WsgiCall
 
 _AHEAD = 64 * 1024
 
@@ -43,6 +46,7 @@ class Feed:
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
         self._dropped = False
+        self._trailed = False
 
     @property
     def request(self) -> Request:
@@ -83,6 +87,10 @@ class Feed:
             self._ahead += len(data)
             self._changed.set()
 
+    def backed_up(self) -> bool:
+        """Never: that the reader falls behind shows where the response is sent to the client."""
+        return False
+
     async def drain(self) -> None:
         """Wait until the reader has caught up."""
         while self._ahead > _AHEAD and self.connected:
@@ -93,6 +101,13 @@ class Feed:
         if not self._over.done():
             self._over.set_result(None)
         self._changed.set()
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        """The body is complete; what stands behind it goes with the Response."""
+        if self.head.done() and not self.head.cancelled():
+            self._trailed = bool(trailers)
+            self.head.result().trailers.raw.extend(trailers)
+        self.end()
 
     def abort(self) -> None:
         """The body cannot be completed."""
@@ -114,7 +129,7 @@ class Feed:
 
     def body(self) -> Body:
         """All of it when it is at hand already, else the pieces as they come."""
-        if self._over.done() and self._error is None:
+        if self._over.done() and self._error is None and not self._trailed:
             return b"".join(self._pieces)
         return self._read()
 
@@ -138,18 +153,21 @@ class Feed:
         await self._changed.wait()
 
 
-class _BridgedCall(AsgiCall):
+class _Bridged:
     """An application call whose errors belong to whoever awaits the response, and whose lease is the request's."""
 
-    __slots__ = ("_feed",)
+    _call: CallContext
+    _feed: Feed
+    _phase: Phase
+    _request: Request
 
-    def __init__(self, application: Application, feed: Feed, call: CallContext) -> None:
-        super().__init__(application, feed.request, feed, call)
-        self._feed = feed
+    def _started(self, status: int) -> None:
+        """What the client gets is counted where it is sent."""
+        self._phase = Phase.STARTED
 
-    def _fail(self, error: BaseException) -> None:
+    async def _fail(self, error: BaseException) -> None:
         if self._phase is Phase.DONE:
-            super()._fail(error)
+            failure.report(error, self._request, self._call)
             return
         self._phase = Phase.DONE
         self._feed.fail(error)
@@ -161,6 +179,18 @@ class _BridgedCall(AsgiCall):
 
     def _settle(self) -> None:
         """The request's own task releases the lease, after its tails."""
+
+
+class _BridgedAsgiCall(_Bridged, AsgiCall):
+    def __init__(self, application: Application, feed: Feed, call: CallContext) -> None:
+        super().__init__(application, feed.request, feed, call)
+        self._feed = feed
+
+
+class _BridgedWsgiCall(_Bridged, WsgiCall):
+    def __init__(self, application: WsgiApplication, feed: Feed, call: CallContext) -> None:
+        super().__init__(application, feed.request, feed, call)
+        self._feed = feed
 
 
 class _Tail:
@@ -182,7 +212,7 @@ class _Tail:
         self._running.cancel()
 
 
-async def respond(application: Application, request: Request, call: CallContext) -> Response:
+async def respond(application: Application | WsgiApplication, request: Request, call: CallContext) -> Response:
     """Call the application and return once its head is known; its body is read from the Response.
 
     What the application does after its response goes on in its own task, as one of `call.tails`.
@@ -190,8 +220,19 @@ async def respond(application: Application, request: Request, call: CallContext)
     if call.exchange is None:
         raise AssertionError("bug: an application was called without an exchange")
     feed = Feed(call.exchange, request)
-    running = asyncio.Task(_BridgedCall(application, feed, call).run(), name=f"changeover: {application.name}")
+    bridged = _bridged(application, feed, call)
+    running = asyncio.Task(bridged.run(), name=f"changeover: {application.name}")
     call.tails.append(_Tail(feed, running))
-    response = await feed.head
+    try:
+        response = await feed.head
+    except asyncio.CancelledError:
+        running.cancel()
+        raise
     response.body = feed.body()
     return response
+
+
+def _bridged(application: Application | WsgiApplication, feed: Feed, call: CallContext) -> AsgiCall | WsgiCall:
+    if isinstance(application, WsgiApplication):
+        return _BridgedWsgiCall(application, feed, call)
+    return _BridgedAsgiCall(application, feed, call)

@@ -3,14 +3,17 @@
 Public: re-exported by `changeover.plugin`, together with requests and responses.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handshake import NO_HANDSHAKE, HandshakeOutcome
 from changeover.workers.serving.lease import Lease
 from changeover.workers.serving.message import Body, BodyInvalid, BodyTooLarge, Headers, Request, Response
+from changeover.workers.serving.observation import Observer
 
 __all__ = [
     "Around",
@@ -45,7 +48,8 @@ class CallContext:
     """What travels with one request through its pipeline.
 
     Attributes:
-        epoch: The one generation that serves the request, from dispatch to last byte.
+        epoch: The one generation that serves the request, from dispatch to last byte. Only that of a WebSocket with a
+            message handler changes, between two messages, together with `route` and `lease`.
         route: Name of the pipeline.
         worker: The slot that serves it.
         started: CLOCK_MONOTONIC in nanoseconds, stamped before the commit cell was read.
@@ -56,7 +60,24 @@ class CallContext:
         tails: What goes on after the response, and holds the lease until it is finished.
     """
 
-    __slots__ = ("epoch", "exchange", "extensions", "lease", "route", "started", "tails", "worker")
+    __slots__ = (
+        "_answered",
+        "_deadline",
+        "_observer",
+        "epoch",
+        "exchange",
+        "extensions",
+        "lease",
+        "route",
+        "started",
+        "tails",
+        "worker",
+    )
+
+    # Slots that most requests never use are left unset: setting them costs at every request.
+    _answered: list[Callable[[], None]]
+    _deadline: float | None
+    _observer: Observer
 
     def __init__(
         self,
@@ -80,6 +101,60 @@ class CallContext:
     def connected(self) -> bool:
         """Whether the client is still there."""
         return self.exchange is None or self.exchange.connected
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more: the client left, or the server ends the request."""
+        holder = self.lease.holder
+        return not self.connected or (isinstance(holder, asyncio.Task) and holder.cancelling() > 0)
+
+    async def client_left(self) -> None:
+        """Return once the client is gone, or its response has ended; never, when there is no client."""
+        if self.exchange is None:
+            await asyncio.get_running_loop().create_future()
+        else:
+            await self.exchange.wait_disconnected()
+
+    @property
+    def connection(self) -> HandshakeOutcome:
+        """What is known of the client's connection."""
+        return NO_HANDSHAKE if self.exchange is None else self.exchange.outcome
+
+    @property
+    def deadline(self) -> float | None:
+        """When the answer is due, on the loop's clock; None when nobody said. It only ever moves closer."""
+        return getattr(self, "_deadline", None)
+
+    @deadline.setter
+    def deadline(self, due: float) -> None:
+        before = self.deadline
+        self._deadline = due if before is None else min(before, due)
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, below 0 when it has passed; None when there is none."""
+        due = self.deadline
+        return None if due is None else due - asyncio.get_running_loop().time()
+
+    @property
+    def observer(self) -> Observer:
+        """Hears of what happens to the request; whoever wants to hear too puts one of their own in front."""
+        return getattr(self, "_observer", None) or self.lease.units.counters.observer
+
+    @observer.setter
+    def observer(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def when_answered(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once the response is complete or broken off, before what goes on after it."""
+        if not hasattr(self, "_answered"):
+            self._answered = []
+        self._answered.append(callback)
+
+    def answered(self) -> None:
+        """The response is complete or broken off: call, once, what waits for that; the latest first."""
+        waiting = getattr(self, "_answered", ())
+        while waiting:
+            waiting.pop()()
 
 
 CallNext = Callable[[Request], Awaitable[Response]]

@@ -4,11 +4,17 @@ import contextvars
 from time import monotonic_ns
 from typing import Protocol
 
-from changeover.workers.serving.contract import CallContext, Response
+from changeover.workers.serving import unrouted
+from changeover.workers.serving.contract import CallContext
+from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.lease import LeaseKind, current_lease
+from changeover.workers.serving.message import Headers, Request
+from changeover.workers.serving.moving import Whereto
 from changeover.workers.serving.reply import Reply
-from changeover.workers.serving.router import Miss, Router
+from changeover.workers.serving.router import ApplicationRouter, Mismatch, Target
+from changeover.workers.serving.session import Upgrade
+from changeover.workers.serving.upgrading import SPEAKING, Upgrading
 
 
 class Generation(Protocol):
@@ -19,7 +25,7 @@ class Generation(Protocol):
         """The number it goes by."""
 
     @property
-    def router(self) -> Router:
+    def router(self) -> ApplicationRouter:
         """Leads requests to pipelines."""
 
 
@@ -31,10 +37,6 @@ class Admission(Protocol):
 
 
 _HTTP = LeaseKind.HTTP  # looking a member up costs at every request
-_PROBLEMS = {
-    Miss.NOT_FOUND: Response.problem(404, "Not found", Miss.NOT_FOUND.value),
-    Miss.EMPTY: Response.problem(503, "Nothing serves yet", Miss.EMPTY.value),
-}
 
 
 class LiveDispatcher:
@@ -47,15 +49,15 @@ class LiveDispatcher:
         admission: The switch.
         worker: The slot, for `CallContext.worker` and the header.
         epoch_header: Whether responses carry `x-changeover-epoch` and `x-changeover-worker`.
-
-    Attributes:
-        requests: How many were dispatched.
+        counters: Count the requests that no route takes; those that one takes are counted by the route.
     """
 
-    __slots__ = ("_admission", "_context", "_epoch_header", "_stamp", "_stamped", "_worker", "requests")
+    __slots__ = ("_admission", "_context", "_counters", "_epoch_header", "_stamp", "_stamped", "_worker")
 
-    def __init__(self, admission: Admission, *, worker: int, epoch_header: bool = False) -> None:
-        self.requests = 0
+    def __init__(
+        self, admission: Admission, *, worker: int, epoch_header: bool = False, counters: Counters | None = None
+    ) -> None:
+        self._counters = counters or Counters()
         self._admission = admission
         self._context = contextvars.copy_context()
         self._worker = worker
@@ -69,13 +71,14 @@ class LiveDispatcher:
         generation = self._admission.admit()
         if generation is None:
             return False
-        self.requests += 1
         epoch, request = generation.epoch, exchange.request
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
         target = generation.router.match(request)
-        if isinstance(target, Miss):
-            Reply(exchange, stamp).send_problem(_PROBLEMS[target])
+        if isinstance(target, Mismatch):
+            self._counters.note_miss(target.outcome.name.lower())
+            Reply(exchange, stamp).send_problem(unrouted.response(target))
             return True
+        target.counter.hits += 1
         lease = target.unit_set.lease(_HTTP, epoch, request.path, started)
         if target.mount:
             target.strip(request)
@@ -84,6 +87,38 @@ class LiveDispatcher:
         context.run(current_lease.set, lease)
         lease.holder = target.pipeline.serve(exchange, call, context, stamp)
         return True
+
+    def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
+        """Take a request for a WebSocket, or answer False; where none is spoken it is a request like any other."""
+        started = monotonic_ns()
+        generation = self._admission.admit()
+        if generation is None:
+            return False
+        epoch, request = generation.epoch, upgrade.request
+        target = generation.router.match(request)
+        if isinstance(target, Mismatch) or not isinstance(target.pipeline.target, SPEAKING):
+            return self.dispatch(upgrade)
+        target.counter.hits += 1
+        whereto = self._whereto_of(request)
+        lease = target.unit_set.lease(LeaseKind.WEBSOCKET, epoch, request.path, started)
+        target.strip(request)
+        call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, upgrade)
+        context = self._context.copy()
+        context.run(current_lease.set, lease)
+        stamp = self._stamp_of(epoch) if self._epoch_header else ()
+        lease.holder = Upgrading(target.pipeline, upgrade, call, stamp, whereto).serve(context)
+        return True
+
+    def _whereto_of(self, request: Request) -> Whereto:
+        asked = Request(request.method, request.path, headers=Headers(list(request.headers.raw)))
+
+        def whereto(seen: int) -> tuple[int, Target | Mismatch] | None:
+            generation = self._admission.admit()
+            if generation is None or generation.epoch == seen:
+                return None
+            return generation.epoch, generation.router.match(asked)
+
+        return whereto
 
     def _stamp_of(self, epoch: int) -> RawHeaders:
         if epoch != self._stamped:

@@ -60,11 +60,21 @@ class Exchange(Protocol):
     def write(self, data: bytes) -> None:
         """Send a piece of the body; never blocks. After a disconnect it does nothing."""
 
+    def backed_up(self) -> bool:
+        """Whether `drain` would wait. Sends first what is held back, where that is much."""
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written (backpressure)."""
 
     def end(self) -> None:
         """The response is complete. The connection goes on to its next request. After a disconnect it does nothing."""
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        """The response is complete, with fields behind its body as far as they can be sent; otherwise as `end`.
+
+        Raises:
+            ValueError: A field cannot stand there; the response is broken off.
+        """
 
     def abort(self) -> None:
         """The response cannot be completed: close so that the client can tell. After the end it does nothing."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from changeover.workers.serving.contract import BodyInvalid, BodyTooLarge, CallContext, NotReady, Request, Response
 from changeover.workers.serving.exchange import Disconnected
@@ -20,6 +21,11 @@ def is_ending(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit)
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether raising `error` is a way to answer, and no failure of whoever raised it."""
+    return isinstance(error, NotReady | BodyTooLarge | BodyInvalid | Disconnected)
+
+
 def answer_to(error: BaseException, request: Request, call: CallContext) -> Response:
     """The response to a request that ended in `error`; what is not the client's to know is logged and not told."""
     if isinstance(error, NotReady):
@@ -34,11 +40,27 @@ def answer_to(error: BaseException, request: Request, call: CallContext) -> Resp
     return Response.problem(500, "Internal server error")
 
 
+async def shown(
+    error: BaseException,
+    request: Request,
+    call: CallContext,
+    outbound: Callable[[Request, Response, CallContext], Awaitable[None]] | None,
+) -> Response:
+    """The response to an application's error, once outbound handlers saw it; one that raises does not see another."""
+    response = answer_to(error, request, call)
+    if outbound is not None:
+        try:
+            await outbound(request, response, call)
+        except Exception as raised:  # noqa: BLE001 - the client gets the first error, the log both
+            report(raised, request, call)
+    return response
+
+
 def report(error: BaseException, request: Request, call: CallContext) -> None:
     """Log an error with its traceback, the epoch, the route, and the request's id where it has one."""
     if isinstance(error, Disconnected):
         return
-    request_id = request.headers.get("x-request-id", "")
+    request_id = call.extensions.get("request_id") or request.headers.get("x-request-id", "")
     level = logging.ERROR if call.connected else logging.INFO
     log.log(
         level,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.contract import CallContext, Request, Response
+from changeover.workers.serving.websocket import MessageHandler
 
 F = TypeVar("F", bound=Callable[..., Any])
 ServiceFunction = Callable[[Request, CallContext], Response | Awaitable[Response]]
@@ -25,6 +26,7 @@ class HandlerKind(enum.Enum):
     OUTBOUND = "outbound"
     AROUND = "around"
     SERVICE = "service"
+    WEBSOCKET = "websocket"
 
 
 _WRITE = {
@@ -32,12 +34,14 @@ _WRITE = {
     HandlerKind.OUTBOUND: "def {name}({self}request: Request, response: Response, call: CallContext) -> None",
     HandlerKind.AROUND: "async def {name}({self}request: Request, call_next: CallNext, call: CallContext) -> Response",
     HandlerKind.SERVICE: "async def {name}({self}request: Request, call: CallContext) -> Response",
+    HandlerKind.WEBSOCKET: "async def {name}({self}socket: WebSocket, call: CallContext) -> None",
 }
 _PARAMETERS = {
     HandlerKind.INBOUND: 2,
     HandlerKind.OUTBOUND: 3,
     HandlerKind.AROUND: 3,
     HandlerKind.SERVICE: 2,
+    HandlerKind.WEBSOCKET: 2,
 }
 
 
@@ -65,11 +69,13 @@ class Handler:
         name: `<plugin id>:<handler name>`.
         kind: INBOUND, OUTBOUND or AROUND.
         call: The function or bound method.
+        phase: Where in a pipeline it belongs, as it declares; empty where nothing is declared.
     """
 
     name: str
     kind: HandlerKind
     call: Callable[..., Any]
+    phase: str = ""
 
 
 def inbound(function: F) -> F:
@@ -106,6 +112,15 @@ def service(function: F) -> F:
         NotAHandler: It cannot be called with `(request, call)`.
     """
     return _mark(HandlerKind.SERVICE, function)
+
+
+def websocket(function: F) -> F:
+    """Mark a coroutine function that speaks over a WebSocket until it returns, which closes it.
+
+    Raises:
+        NotAHandler: It is no coroutine function, or cannot be called with `(socket, call)`.
+    """
+    return _mark(HandlerKind.WEBSOCKET, function)
 
 
 def kind_of(value: object) -> HandlerKind | None:
@@ -147,11 +162,15 @@ def _unfit(kind: HandlerKind, function: object, arguments: int) -> str:
     if isinstance(function, staticmethod | classmethod):
         return f"it is a {type(function).__name__}, and the instance is needed"
     if isinstance(function, type):
+        if issubclass(function, MessageHandler):
+            return "it is a class, and a subclass of MessageHandler needs no decorator"
         return "it is a class, and a subclass of Service needs no decorator"
     if not callable(function):
         return f"it is a {type(function).__name__}, not a function"
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         return "it yields, and a handler returns"
+    if kind is HandlerKind.WEBSOCKET and not inspect.iscoroutinefunction(function):
+        return "it is no coroutine function, and a WebSocket waits"
     return _arity(function, arguments)
 
 

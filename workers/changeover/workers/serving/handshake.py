@@ -1,4 +1,7 @@
-"""What is known of a connection before its first message."""
+"""What is known of a connection before its first message.
+
+Public: re-exported by `changeover.plugin`.
+"""
 
 import enum
 
@@ -58,3 +61,7 @@ class HandshakeOutcome(msgspec.Struct, frozen=True, array_like=True):
     def scheme(self) -> str:
         """`https` when the client speaks TLS, with us or with the proxy."""
         return "https" if self.tls or (self.proxied is not None and self.proxied.tls) else "http"
+
+
+NO_HANDSHAKE = HandshakeOutcome()
+"""Outside a server."""

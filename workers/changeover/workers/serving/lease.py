@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.serving.counters import PipelineCounters
 
 Holder = asyncio.Task[Any] | threading.Thread
 
@@ -78,16 +79,22 @@ class Lease:
 class UnitSet:
     """The immutable set of units that a route can reach, and who holds them.
 
+    Args:
+        keys: The units.
+        counters: Counts for the one pipeline among them.
+
     Attributes:
         keys: The units.
+        counters: Counts for the one pipeline among them.
         leases: Leases held now.
         retired: Whether its units were released: what still runs by then is not attributed to it any more.
     """
 
-    __slots__ = ("_on_idle", "keys", "leases", "retired")
+    __slots__ = ("_on_idle", "counters", "keys", "leases", "retired")
 
-    def __init__(self, keys: Iterable[UnitKey]) -> None:
+    def __init__(self, keys: Iterable[UnitKey], counters: PipelineCounters | None = None) -> None:
         self.keys = frozenset(keys)
+        self.counters = counters or PipelineCounters()
         self.leases: set[Lease] = set()
         self.retired = False
         self._on_idle: Callable[[UnitSet], None] | None = None

@@ -3,12 +3,14 @@
 Public: re-exported by `changeover.plugin`.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.serving.files import CONDITIONS, represent
 
 T = TypeVar("T")
 Body = bytes | AsyncIterator[bytes]
@@ -118,6 +120,7 @@ class Request:
     __slots__ = (
         "_body",
         "_receive",
+        "_trailers",
         "client",
         "headers",
         "http_version",
@@ -129,6 +132,8 @@ class Request:
         "scheme",
         "server",
     )
+
+    _trailers: list[tuple[bytes, bytes]]  # only requests that may have some have it
 
     def __init__(
         self,
@@ -157,6 +162,15 @@ class Request:
         self._receive = receive
         self._body: bytes | None = None
 
+    @property
+    def trailers(self) -> Headers:
+        """Fields that the client sent behind a chunked body: there once the body was read to its end, empty before."""
+        return Headers(getattr(self, "_trailers", []))
+
+    def expect_trailers(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Say where the fields behind the body will be found: for who reads it off a connection."""
+        self._trailers = fields
+
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in the pieces in which it arrives.
 
@@ -177,6 +191,12 @@ class Request:
             Disconnected: The client went away before the end of the body.
         """
         return None if self._receive is None else await self._receive()
+
+    def watch_body(self, see: Callable[[bytes], None]) -> None:
+        """Have `see` called with each piece of the body before whoever reads it; what it raises, they get."""
+        inner = self._receive
+        if inner is not None:
+            self._receive = _watched(inner, see)
 
     @property
     def held_body(self) -> bytes | None:
@@ -217,6 +237,18 @@ class Request:
             raise BodyInvalid(str(error)) from error
 
 
+def _watched(
+    receive: Callable[[], Awaitable[bytes | None]], see: Callable[[bytes], None]
+) -> Callable[[], Awaitable[bytes | None]]:
+    async def watched() -> bytes | None:
+        piece = await receive()
+        if piece:
+            see(piece)
+        return piece
+
+    return watched
+
+
 def _refused(limit: int) -> Callable[[], Awaitable[bytes | None]]:
     """What a body is read through whose beginning was dropped: the rest must not pass for the whole."""
 
@@ -227,14 +259,44 @@ def _refused(limit: int) -> Callable[[], Awaitable[bytes | None]]:
 
 
 class Response:
-    """An answer: status, headers, and a body of bytes or an asynchronous iterator of bytes."""
+    """An answer: status, headers, and a body of bytes or an asynchronous iterator of bytes.
 
-    __slots__ = ("body", "headers", "status")
+    A body that comes in pieces may be followed by `trailers`, which can be set until its last piece.
+    """
+
+    __slots__ = ("_trailers", "body", "headers", "status")
+
+    _trailers: Headers
 
     def __init__(self, body: Body = b"", status: int = 200, headers: Headers | None = None) -> None:
         self.body = body
         self.status = status
         self.headers = Headers() if headers is None else headers
+
+    @property
+    def trailers(self) -> Headers:
+        """Fields behind the body: sent to clients that ask for them (`TE: trailers`), dropped for all others."""
+        try:
+            return self._trailers
+        except AttributeError:  # most have none, and do not pay for it
+            self._trailers = Headers()
+            return self._trailers
+
+    @classmethod
+    def file(cls, path: str | os.PathLike[str], request: "Request | None" = None) -> "Response":
+        """A file, read in pieces as the client takes them; as much of it as `request` asks for.
+
+        Args:
+            path: Of a regular file.
+            request: Whose Range, If-Range, If-None-Match and If-Modified-Since are heeded; None to send all of it.
+
+        Raises:
+            OSError: It is none, or cannot be read.
+        """
+        fields = {} if request is None else {name: request.headers.get(name, "") for name in CONDITIONS}
+        found = represent(os.fspath(path), "" if request is None else request.method, fields)
+        headers = Headers([(name.encode(), value.encode("latin-1")) for name, value in found.fields])
+        return cls(b"" if found.piece is None else found.piece.stream(), found.status, headers)
 
     @classmethod
     def text(cls, text: str, status: int = 200) -> "Response":

@@ -10,20 +10,42 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from changeover.workers.serving import bridge, failure
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall
-from changeover.workers.serving.contract import CallContext, Request, Response, Service
+from changeover.workers.serving.contract import CallContext, NotReady, Request, Response, Service
+from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
+from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
+from changeover.workers.serving.timing import EVERY, timed
+from changeover.workers.serving.websocket import MessageService, WebSocketService
+from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_call import WsgiCall
 
-Answering = Service | ServiceFunction | Application | None
+Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocketService | MessageService | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
-_Respond = Callable[[Request, CallContext], Awaitable[Response]]
+LONGEST_DETAIL = 200
+"""Characters of an error that an event has."""
+
+Respond = Callable[[Request, CallContext], Awaitable[Response]]
+_MakeCall = Callable[..., AsgiCall | WsgiCall]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Handlers as a request passes them; the around handlers are folded into `respond`."""
+
+    inbound: tuple[Handler, ...]
+    outbound: tuple[Handler, ...]
+    respond: Respond
 
 
 class Pipeline:
@@ -33,26 +55,66 @@ class Pipeline:
         name: The pipeline's name.
         handlers: In request order.
         target: What answers.
+        service: The name under which that is counted; its own by default.
+        counters: Of the worker.
 
     Attributes:
         name: The pipeline's name.
+        handlers: In request order.
         inbound: The inbound chain.
         outbound: The outbound chain.
         around: The around handlers, outermost first.
         target: What answers.
+        counters: Its own.
     """
 
-    __slots__ = ("_application", "_respond", "_task_name", "around", "inbound", "name", "outbound", "target")
+    __slots__ = (
+        "_application",
+        "_make_call",
+        "_plain",
+        "_task_name",
+        "_timed",
+        "_until_timed",
+        "around",
+        "counters",
+        "handlers",
+        "inbound",
+        "name",
+        "outbound",
+        "target",
+    )
 
-    def __init__(self, name: str, handlers: Sequence[Handler] = (), target: Answering = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        handlers: Sequence[Handler] = (),
+        target: Answering = None,
+        *,
+        service: str = "",
+        counters: Counters | None = None,
+    ) -> None:
+        counters = counters or Counters()
         self.name = name
         self.target = target
+        self.counters = counters.pipeline(name)
+        self.handlers = tuple(handlers)
         self.inbound = _of_kind(handlers, HandlerKind.INBOUND)
         self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
         self.around = _of_kind(handlers, HandlerKind.AROUND)
-        self._respond = _fold(self.around, _answering(target))
-        self._application = target if isinstance(target, Application) and not self.around else None
+        answer = _answering(target, partial(ReadinessGauge, counters, name, service or _name(target)))
+        self._plain = self._chain(handlers, answer)
+        self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answer)
+        self._until_timed = 1
+        application = target if isinstance(target, Application | WsgiApplication) else None
+        self._application = application if not self.around else None
+        self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
         self._task_name = f"changeover: {name}"
+
+    def _chain(self, handlers: Sequence[Handler], respond: Respond) -> _Chain:
+        for handler in reversed(_of_kind(handlers, HandlerKind.AROUND)):
+            respond = _wrapped(handler, respond, self._failed)
+        inbound, outbound = _of_kind(handlers, HandlerKind.INBOUND), _of_kind(handlers, HandlerKind.OUTBOUND)
+        return _Chain(inbound, outbound, respond)
 
     def serve(
         self, exchange: Exchange, call: CallContext, context: Context, stamp: RawHeaders = ()
@@ -66,16 +128,33 @@ class Pipeline:
             stamp: Header fields added to whatever is sent.
         """
         if self._application is not None and not self.inbound and not self.outbound:
-            run = AsgiCall(self._application, exchange.request, exchange, call, stamp).run()
+            run = self._make_call(self._application, exchange.request, exchange, call, stamp).run()
         else:
             run = self._run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less.
         return asyncio.Task(run, loop=asyncio.get_running_loop(), name=self._task_name, context=context)
 
-    async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
-        reply = Reply(exchange, stamp, call.lease)
+    async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
+        """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
+        chain = self._chain(self.handlers, respond)
         try:
-            await self._answer(exchange, call, stamp, reply)
+            response = await self._inbound(chain, request, call)
+            if response is None:
+                response = await chain.respond(request, call)
+        except BaseException as error:
+            if failure.is_ending(error):
+                raise
+            response = failure.answer_to(error, request, call)
+        await self._outbound(chain, request, response, call)
+        return response
+
+    async def _run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders) -> None:
+        reply = Reply(exchange, stamp, call)
+        try:
+            try:
+                await self._answer(exchange, call, stamp, reply, self._next_chain())
+            finally:
+                call.answered()
             for tail in call.tails:
                 await tail.finish()
         except asyncio.CancelledError:
@@ -87,99 +166,150 @@ class Pipeline:
         finally:
             call.lease.release()
 
-    async def _answer(self, exchange: Exchange, call: CallContext, stamp: RawHeaders, reply: Reply) -> None:
+    def _next_chain(self) -> _Chain:
+        self._until_timed -= 1
+        if self._until_timed:
+            return self._plain
+        self._until_timed = EVERY
+        return self._timed
+
+    async def _answer(
+        self, exchange: Exchange, call: CallContext, stamp: RawHeaders, reply: Reply, chain: _Chain
+    ) -> None:
         request = exchange.request
         try:
-            response = await self._response(request, call)
+            response = await self._response(request, call, chain)
             if response is None and self._application is not None:
                 reply.hand_over()
-                outbound = self._outbound if self.outbound else None
-                await AsgiCall(self._application, request, exchange, call, stamp, outbound).run()
+                outbound = partial(self._outbound, chain) if self.outbound else None
+                await self._make_call(self._application, request, exchange, call, stamp, outbound).run()
             elif response is not None:
-                await self._outbound(request, response, call)
+                await self._outbound(chain, request, response, call)
                 await reply.send(response)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
             _fail(reply, error, request, call)
 
-    async def _response(self, request: Request, call: CallContext) -> Response | None:
+    async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
         """The response to put through the outbound chain; None when the application answers by itself."""
         try:
-            response = await self._inbound(request, call)
+            response = await self._inbound(chain, request, call)
             if response is not None or self._application is not None:
                 return response
-            return await self._respond(request, call)
+            return await chain.respond(request, call)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
             return failure.answer_to(error, request, call)
 
-    async def _inbound(self, request: Request, call: CallContext) -> Response | None:
-        for handler in self.inbound:
-            response = handler.call(request, call)
-            if inspect.isawaitable(response):
-                response = await response
-            if response is not None:
-                return _checked(response, f"inbound handler {handler.name}")
+    async def _inbound(self, chain: _Chain, request: Request, call: CallContext) -> Response | None:
+        for handler in chain.inbound:
+            try:
+                response = handler.call(request, call)
+                if inspect.isawaitable(response):
+                    response = await response
+                if response is not None:
+                    self.counters.handler(handler.name).answered += 1
+                    return _checked(response, f"inbound handler {handler.name}")
+            except BaseException as error:
+                self._failed(handler, error)
+                raise
         return None
 
-    async def _outbound(self, request: Request, response: Response, call: CallContext) -> None:
-        for handler in self.outbound:
-            waiting = handler.call(request, response, call)
-            if inspect.isawaitable(waiting):
-                await waiting
+    async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
+        for handler in chain.outbound:
+            try:
+                waiting = handler.call(request, response, call)
+                if inspect.isawaitable(waiting):
+                    await waiting
+            except BaseException as error:
+                self._failed(handler, error)
+                raise
+
+    def _failed(self, handler: Handler, error: BaseException) -> None:
+        """A handler raised; what is no failure (not ready, a body too large, the end of the request) is passed over."""
+        if failure.is_ending(error) or failure.is_answer(error):
+            return
+        self.counters.handler(handler.name).failed += 1
+        detail = f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
+        self.counters.observer.note(PipelineEvent(PipelineEventKind.HANDLER_FAILED, self.name, handler.name, detail))
 
 
 def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, ...]:
     return tuple(handler for handler in handlers if handler.kind is kind)
 
 
-def _fold(around: Sequence[Handler], respond: _Respond) -> _Respond:
-    for handler in reversed(around):
-        respond = _wrapped(handler, respond)
-    return respond
-
-
-def _wrapped(handler: Handler, inner: _Respond) -> _Respond:
+def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseException], None]) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
-        async def call_next(request: Request) -> Response:
-            return await inner(request, call)
+        passed: BaseException | None = None
 
-        return _checked(await handler.call(request, call_next, call), f"around handler {handler.name}")
+        async def call_next(request: Request) -> Response:
+            nonlocal passed
+            try:
+                return await inner(request, call)
+            except BaseException as error:
+                passed = error
+                raise
+
+        try:
+            return _checked(await handler.call(request, call_next, call), f"around handler {handler.name}")
+        except BaseException as error:
+            if error is not passed:
+                failed(handler, error)
+            passed = None  # it refers to this frame
+            raise
 
     return respond
 
 
-def _answering(target: Answering) -> _Respond:
+def _name(target: Answering) -> str:
+    return "" if target is None else getattr(target, "__qualname__", type(target).__qualname__)
+
+
+def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> Respond:
     if target is None:
         return _emptied
-    if isinstance(target, Application):
+    if isinstance(target, Application | WsgiApplication):
         return _application(target)
-    return _service(target)
+    if isinstance(target, WebSocketService | MessageService):
+        return _unasked
+    return _service(target, gauge())
 
 
 async def _emptied(request: Request, call: CallContext) -> Response:
     return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
 
 
-def _application(application: Application) -> _Respond:
+async def _unasked(request: Request, call: CallContext) -> Response:
+    response = Response.problem(426, "Upgrade required", "a WebSocket is served here")
+    response.headers["upgrade"] = "websocket"
+    return response
+
+
+def _application(application: Application | WsgiApplication) -> Respond:
     async def respond(request: Request, call: CallContext) -> Response:
         return await bridge.respond(application, request, call)
 
     return respond
 
 
-def _service(target: Service | ServiceFunction) -> _Respond:
-    ready = target.ready if isinstance(target, Service) else None
-    name = f"service {getattr(target, '__qualname__', type(target).__qualname__)}"
+def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respond:
+    ready = target.ready if isinstance(target, Service) and type(target).ready is not Service.ready else None
+    name = f"service {_name(target)}"
 
     async def respond(request: Request, call: CallContext) -> Response:
-        if ready is not None:
-            ready()
-        response = target(request, call)
-        if inspect.isawaitable(response):
-            response = await response
+        try:
+            if ready is not None:
+                ready()
+            response = target(request, call)
+            if inspect.isawaitable(response):
+                response = await response
+        except NotReady as error:
+            gauge.refused(error)
+            raise
+        if gauge.unready:
+            gauge.ready()
         return _checked(response, name)
 
     return respond

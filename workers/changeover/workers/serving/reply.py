@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from changeover.workers.serving import failure
-from changeover.workers.serving.contract import Response
+from changeover.workers.serving.backpressure import drained
+from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
-from changeover.workers.serving.lease import Lease, LeaseKind
+from changeover.workers.serving.lease import LeaseKind
 
 _BODILESS = frozenset({204, 304})
 
@@ -27,18 +28,18 @@ class Reply:
     Args:
         exchange: The way back to the client.
         stamp: Fields added to the response's own.
-        lease: Becomes STREAM while pieces are sent, TASK after the last; None when nothing is leased.
+        call: Its lease becomes STREAM while pieces are sent, TASK after the last; None when nothing is leased.
 
     Attributes:
         progress: How much has been sent; an error before STARTED can still be answered.
     """
 
-    __slots__ = ("_exchange", "_lease", "_stamp", "progress")
+    __slots__ = ("_call", "_exchange", "_stamp", "progress")
 
-    def __init__(self, exchange: Exchange, stamp: RawHeaders, lease: Lease | None = None) -> None:
+    def __init__(self, exchange: Exchange, stamp: RawHeaders, call: CallContext | None = None) -> None:
         self._exchange = exchange
         self._stamp = stamp
-        self._lease = lease
+        self._call = call
         self.progress = Progress.OPEN
 
     async def send(self, response: Response) -> None:
@@ -52,7 +53,7 @@ class Reply:
         """Send a response whose body is at hand."""
         fields = sized(self._exchange.request.method, response.status, response.headers.raw, body)
         self._exchange.start(response.status, [*fields, *self._stamp])
-        self.progress = Progress.STARTED
+        self._started(response.status)
         if body:
             self._exchange.write(body)
         self._end()
@@ -73,19 +74,29 @@ class Reply:
             self.progress = Progress.DONE
             self._exchange.abort()
 
+    def _started(self, status: int) -> None:
+        self.progress = Progress.STARTED
+        if self._call is not None:
+            self._call.lease.units.counters.responses[status // 100] += 1
+
     def _end(self) -> None:
         self.progress = Progress.DONE
         self._exchange.end()
         self._become(LeaseKind.TASK)
 
+    def _end_with(self, trailers: RawHeaders) -> None:
+        self.progress = Progress.DONE
+        self._exchange.end_with(trailers)
+        self._become(LeaseKind.TASK)
+
     def _become(self, kind: LeaseKind) -> None:
-        if self._lease is not None:
-            self._lease.kind = kind
+        if self._call is not None:
+            self._call.lease.kind = kind
 
     async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
-        self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
-        self.progress = Progress.STARTED
-        pump: asyncio.Task[BaseException | None] = asyncio.Task(self._pump(body), name="changeover: response body")
+        pump: asyncio.Task[BaseException | None] = asyncio.Task(
+            self._pump(response, body), name="changeover: response body"
+        )
         hung_up = asyncio.Task(self._exchange.wait_disconnected(), name="changeover: client watch")
         try:
             await asyncio.wait((pump, hung_up), return_when=asyncio.FIRST_COMPLETED)
@@ -94,15 +105,20 @@ class Reply:
         error = None if pump.cancelled() else pump.result()
         if error is not None:
             raise error
-        if self._exchange.connected:
-            self._end()
-        else:
-            self.abandon()
+        self.abandon()
 
-    async def _pump(self, body: AsyncIterator[bytes]) -> BaseException | None:
-        """Send the pieces; an error is handed back as a value, because SystemExit that leaves a task ends the loop."""
+    async def _pump(self, response: Response, body: AsyncIterator[bytes]) -> BaseException | None:
+        """Send head, pieces and end; an error is handed back as a value, because SystemExit in a task ends the loop.
+
+        What is there in one turn of the loop leaves in one system call: the head with the first pieces, the end with
+        the last.
+        """
         try:
+            self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
+            self._started(response.status)
             await self._send_each(body)
+            if self._exchange.connected:
+                self._end_with(response.trailers.raw)
         except Disconnected:
             return None
         except BaseException as error:
@@ -119,7 +135,7 @@ class Reply:
                     return
                 if piece:
                     self._exchange.write(piece)
-                    await self._exchange.drain()
+                    await drained(self._exchange, self._call)
         finally:
             await close(body)
 

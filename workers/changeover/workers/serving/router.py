@@ -1,22 +1,57 @@
-"""Leads a request to the pipeline that answers it, and to the unit set that it leases."""
+"""Leads a request to the pipeline that answers it, and to the unit set that it leases.
+
+Which route wins is said in `protocol.matching`. A table without wildcards, methods and header fields looks for none
+of them, and one route that takes everything is not looked for at all.
+"""
 
 import enum
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from changeover.workers.protocol.matching import (
+    BELOW,
+    EXACTLY,
+    WILDCARD,
+    PathKind,
+    PathPattern,
+    methods_of,
+    specificity,
+)
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import Request
+from changeover.workers.serving.counters import RouteCounter
 from changeover.workers.serving.lease import UnitSet
+from changeover.workers.serving.message import Headers
 from changeover.workers.serving.pipeline import Pipeline
 
 
-class Miss(enum.Enum):
-    """Why no route takes a request."""
+class MatchOutcome(enum.Enum):
+    """What comes of looking for a route."""
 
+    MATCHED = "matched"
     NOT_FOUND = "no route matches"
     """404."""
+    METHOD_NOT_ALLOWED = "no route takes this method here"
+    """405, with the methods that are taken."""
+    HOST_UNKNOWN = "no route has this host"
+    """421: every route names a host, and none of them this one."""
     EMPTY = "there are no routes"
     """503: before the first commit, or everything was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """No route takes a request.
+
+    Attributes:
+        outcome: Why.
+        allow: The methods that would have been taken, sorted; empty unless the method is why.
+    """
+
+    outcome: MatchOutcome
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +59,24 @@ class Target:
     """Where a route leads.
 
     Attributes:
+        outcome: That the route was found.
         route: The route.
         pipeline: What answers.
         unit_set: What a request that takes the route leases.
         mount: The prefix to strip; empty when the route is not mounted.
+        counter: Counts the requests that take it.
     """
 
+    outcome: ClassVar[MatchOutcome] = MatchOutcome.MATCHED
     route: Route
     pipeline: Pipeline
     unit_set: UnitSet
     mount: str = field(init=False)
+    counter: RouteCounter = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mount", self.route.path.rstrip("/") if self.route.mounted else "")
+        object.__setattr__(self, "counter", self.pipeline.counters.route(str(self.route)))
 
     def strip(self, request: Request) -> None:
         """Move the mount from the request's path to its root path; does nothing when the route is not mounted."""
@@ -45,8 +85,13 @@ class Target:
             request.path = request.path[len(self.mount) :] or "/"
 
 
-class Router:
-    """An immutable table of routes: the longest path wins, and among equal paths one with the request's host.
+_NOT_FOUND = Mismatch(MatchOutcome.NOT_FOUND)
+_HOST_UNKNOWN = Mismatch(MatchOutcome.HOST_UNKNOWN)
+_EMPTY = Mismatch(MatchOutcome.EMPTY)
+
+
+class ApplicationRouter:
+    """An immutable table of routes, of which the most specific one takes a request.
 
     Args:
         targets: In any order.
@@ -56,26 +101,112 @@ class Router:
         unit_sets: What their requests lease.
     """
 
-    __slots__ = ("_catch_all", "_has_hosts", "_longest", "_table", "targets", "unit_sets")
+    __slots__ = ("_catch_all", "_table", "targets", "unit_sets")
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self.targets = tuple(targets)
         self.unit_sets = frozenset(target.unit_set for target in self.targets)
-        self._table = {(target.route.host, target.route.path.rstrip("/")): target for target in self.targets}
-        self._has_hosts = any(host for host, _ in self._table)
-        self._longest = max((len(path) for _, path in self._table), default=0)
-        self._catch_all = self._table.get(("", "")) if len(self._table) == 1 else None
+        plain = all(_is_plain(target.route) for target in self.targets)
+        self._table = _Plain(self.targets) if plain else _Ruled(self.targets)
+        alone = self.targets[0] if plain and len(self.targets) == 1 else None
+        self._catch_all = alone if alone and not (alone.route.host or alone.route.path.rstrip("/")) else None
 
-    def match(self, request: Request) -> Target | Miss:
-        """The most specific target whose host and path match, or why there is none."""
+    def match(self, request: Request) -> Target | Mismatch:
+        """The most specific target that takes the request, or why there is none."""
         if self._catch_all is not None:
             return self._catch_all
-        host = _host_of(request) if self._has_hosts else ""
+        return self._table.find(request) if self.targets else _EMPTY
+
+
+class _Plain:
+    """Routes that differ by path and whole host name only."""
+
+    __slots__ = ("_any_host", "_hosts", "_longest", "_table")
+
+    def __init__(self, targets: Iterable[Target]) -> None:
+        self._table = {(target.route.host, target.route.path.rstrip("/")): target for target in targets}
+        self._hosts = frozenset(host for host, _ in self._table if host)
+        self._any_host = any(not host for host, _ in self._table)
+        self._longest = max((len(path) for _, path in self._table), default=0)
+
+    def find(self, request: Request) -> Target | Mismatch:
+        host = _host_of(request) if self._hosts else ""
         for prefix in _prefixes(request.path, self._longest):
             target = self._table.get((host, prefix)) or self._table.get(("", prefix))
             if target is not None:
                 return target
-        return Miss.NOT_FOUND if self.targets else Miss.EMPTY
+        return _NOT_FOUND if self._any_host or host in self._hosts else _HOST_UNKNOWN
+
+
+class _Rule:
+    """What one route asks for beside path and host."""
+
+    __slots__ = ("_fields", "methods", "target")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.methods = methods_of(target.route)
+        self._fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in target.route.headers]
+
+    def has_fields(self, headers: Headers) -> bool:
+        """Whether a request has the fields that are asked for; one that is repeated has its values joined."""
+        return all(
+            b", ".join([found for name, found in headers.raw if name == wanted]) == value
+            for wanted, value in self._fields
+        )
+
+
+class _Ruled:
+    """Routes of every kind."""
+
+    __slots__ = ("_hosts", "_longest", "_table", "_wild")
+
+    def __init__(self, targets: Iterable[Target]) -> None:
+        table: defaultdict[tuple[str, PathPattern], list[_Rule]] = defaultdict(list)
+        for target in sorted(targets, key=lambda target: specificity(target.route), reverse=True):
+            table[target.route.host, PathPattern.read(target.route.path)].append(_Rule(target))
+        self._table = {(host, path.kind, path.literal): tuple(rules) for (host, path), rules in table.items()}
+        self._hosts = frozenset(host for host, _ in table)
+        self._wild = any(host.startswith(WILDCARD) for host in self._hosts)
+        self._longest = max(len(path.literal) for _, path in table)
+
+    def find(self, request: Request) -> Target | Mismatch:
+        hosts = [host for host in self._hosts_of(request) if host in self._hosts]
+        if not hosts:
+            return _HOST_UNKNOWN
+        allowed: set[str] = set()
+        for rule in self._rules(request.path, hosts):
+            if rule.has_fields(request.headers):
+                if not rule.methods or request.method in rule.methods:
+                    return rule.target
+                allowed |= rule.methods
+        return Mismatch(MatchOutcome.METHOD_NOT_ALLOWED, tuple(sorted(allowed))) if allowed else _NOT_FOUND
+
+    def _rules(self, path: str, hosts: list[str]) -> Iterator[_Rule]:
+        """Every rule whose path and host match, the most specific first."""
+        table = self._table
+        for prefix in _prefixes(path, self._longest):
+            kinds = (PathKind.EXACT, PathKind.PREFIX) if prefix == path else (PathKind.BELOW, PathKind.PREFIX)
+            for kind in kinds:
+                for host in hosts:
+                    yield from table.get((host, kind, prefix), ())
+
+    def _hosts_of(self, request: Request) -> Iterator[str]:
+        """How routes can name the host of a request, the most specific first."""
+        host = _host_of(request)
+        if host:
+            yield host
+        if self._wild:
+            _, dot, domain = host.partition(".")
+            while dot:
+                yield WILDCARD + domain
+                _, dot, domain = domain.partition(".")
+        yield ""
+
+
+def _is_plain(route: Route) -> bool:
+    wild = route.host.startswith(WILDCARD) or route.path.startswith(EXACTLY) or route.path.endswith(BELOW)
+    return not (wild or route.methods or route.headers)
 
 
 def _prefixes(path: str, longest: int) -> Iterator[str]:
@@ -94,5 +225,5 @@ def _host_of(request: Request) -> str:
     return host.partition(":")[0]
 
 
-EMPTY_ROUTER = Router(())
+EMPTY_ROUTER = ApplicationRouter(())
 """Epoch 0: a pipeline of length 0."""

@@ -7,6 +7,7 @@ import msgspec
 from changeover.supervisor.config.settings import Plugin, Plugins, Recycle, Settings
 from changeover.workers.protocol.examination import Examine
 from changeover.workers.protocol.forking import Preload
+from changeover.workers.protocol.snapshot import Interface
 
 ANYWHERE = "127.0.0.1:0"
 """A free port of this machine."""
@@ -45,7 +46,8 @@ def to_examine(settings: Settings) -> Examine | None:
     app = settings.app
     if app is None:
         return None
-    return Examine(Preload(app.target, app.dir, app.factory), app.root_path, settings.deadlines.hook)
+    alone = Preload(app.target, app.dir, app.factory, interface=Interface(app.interface))
+    return Examine(alone, app.root_path, settings.deadlines.hook)
 
 
 def _entries(plugins: Plugins) -> dict[str, Plugin]:

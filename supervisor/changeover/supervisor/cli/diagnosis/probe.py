@@ -29,13 +29,14 @@ from collections import Counter
 
 from changeover.plugin import CallContext, Request, Response, service
 from changeover.workers.serving.asgi import Application
+from changeover.workers.serving.wsgi import WsgiApplication
 
 
 @service
 async def census(request: Request, call: CallContext) -> Response:
     seen = sys.__dict__.setdefault("changeover_doctor_seen", [])
     for thing in gc.get_objects():
-        if type(thing) is Application and not any(thing is other for other in seen):
+        if type(thing) in (Application, WsgiApplication) and not any(thing is other for other in seen):
             seen.append(thing)
     tasks = Counter(named(task.get_coro()) for task in asyncio.all_tasks())
     threads = Counter(re.sub(r"\\d+", "N", thread.name) for thread in threading.enumerate())

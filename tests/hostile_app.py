@@ -1,0 +1,72 @@
+"""An application for clients who do no good, and for responses that take their time."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+HERE = Path(os.environ["STORY"])
+PIECE = b"x" * 65536
+
+
+async def hello(request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+async def endless(request: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield PIECE
+
+    return StreamingResponse(pieces())
+
+
+async def large(request: Request) -> Response:
+    return FileResponse(HERE / "large")
+
+
+async def asked(request: Request) -> Response:
+    body = await request.body()
+    client = request.client
+    return JSONResponse(
+        {
+            "client": None if client is None else client.host,
+            "url": str(request.url),
+            "fields": [name for name, _ in request.headers.items()],
+            "size": len(body),
+        }
+    )
+
+
+async def events(request: Request) -> Response:
+    """One event, then silence; how long it took to hear that the client left is written down."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        try:
+            yield b"data: first\n\n"
+            while not (HERE / "second").exists():
+                await asyncio.sleep(0.005)
+            yield b"data: second\n\n"
+            await asyncio.sleep(3600)
+        finally:
+            (HERE / "heard").write_bytes(msgspec.json.encode(time.time()))
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+app = Starlette(
+    routes=[
+        Route("/hello", hello),
+        Route("/endless", endless),
+        Route("/large", large),
+        Route("/asked", asked, methods=["GET", "POST"]),
+        Route("/events", events),
+    ]
+)

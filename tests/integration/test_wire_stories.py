@@ -1,0 +1,160 @@
+"""What leaves and enters a whole service: large files, event streams, the access log, and who is believed."""
+
+import asyncio
+import json
+import os
+import re
+import time
+
+import pytest
+
+from tests.hostile import hostile, resident, worker_of
+from tests.service import Connection, Story
+from tests.waits import until
+
+GIB = 1 << 30
+LATE = 0.5
+"""Seconds that other work of the machine may add."""
+GROWTH = 24 * 1024 * 1024
+"""Bytes that a worker may grow by while it sends a file of any size."""
+
+
+@pytest.mark.slow
+async def test_a_file_of_a_gibibyte_is_sent_in_the_memory_of_a_few_pieces(story: Story) -> None:
+    with (story.folder / "large").open("wb") as file:
+        file.truncate(GIB)
+        file.seek(GIB - 4)
+        file.write(b"last")
+    async with hostile(story) as server:
+        pid = await worker_of(server)
+        connection = await story.connect(server)
+        await connection.get("/hello")
+        before = highest = resident(pid)
+        await connection.ask("/large")
+        status, headers = await connection.head()
+        assert (status, headers["content-length"]) == (200, str(GIB))
+        left, piece = GIB, b""
+        while left:
+            piece = await connection.read(min(left, 1 << 20))
+            left -= len(piece)
+            if left % 64 == 0:
+                highest = max(highest, resident(pid))
+        assert piece.endswith(b"last")
+        assert highest - before < GROWTH
+        assert (await connection.get("/hello")).body == "hello"
+
+
+@pytest.mark.slow
+async def test_who_reads_a_file_slowly_costs_no_more(story: Story) -> None:
+    with (story.folder / "large").open("wb") as file:
+        file.truncate(GIB)
+    async with hostile(story) as server:
+        pid = await worker_of(server)
+        before = resident(pid)
+        connections = [await story.connect(server) for _ in range(20)]
+        for connection in connections:
+            await connection.ask("/large")
+            await connection.head()
+        assert (await (await story.connect(server)).get("/hello")).body == "hello"
+        assert resident(pid) - before < len(connections) * 2 * 1024 * 1024
+
+
+async def test_a_silent_event_stream_hears_within_a_second_that_its_client_left(story: Story) -> None:
+    async with hostile(story) as server:
+        connection = await story.connect(server)
+        await connection.ask("/events")
+        status, headers = await connection.head()
+        assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert await connection.chunk() == b"data: first\n\n"
+        left = time.time()
+        connection.close()
+        heard = story.folder / "heard"
+        await until(heard.exists, "the application to hear of it")
+        await until(lambda: heard.read_bytes())
+        assert json.loads(heard.read_bytes()) - left < 1.0 + LATE
+
+
+async def test_an_event_stream_whose_client_is_reset_hears_of_it_at_once(story: Story) -> None:
+    async with hostile(story) as server:
+        connection = await story.connect(server)
+        await connection.ask("/events")
+        await connection.head()
+        await connection.chunk()
+        left = time.time()
+        connection.reset()
+        heard = story.folder / "heard"
+        await until(lambda: heard.exists() and heard.read_bytes(), "the application to hear of it")
+        assert json.loads(heard.read_bytes()) - left < 1.0
+
+
+async def test_each_event_leaves_when_it_is_made(story: Story) -> None:
+    async with hostile(story) as server:
+        connection = await story.connect(server)
+        await connection.ask("/events")
+        await connection.head()
+        assert await asyncio.wait_for(connection.chunk(), 5) == b"data: first\n\n"
+        (story.folder / "second").touch()
+        assert await asyncio.wait_for(connection.chunk(), 5) == b"data: second\n\n"
+
+
+LOGGED = re.compile(
+    r'192\.0\.2\.1 - - \[.*\] "GET /hello HTTP/1\.1" 200 5 epoch=1 worker=0 route=app request=r-1 ms=\d'
+)
+
+
+async def test_every_request_is_told_in_a_file_that_may_be_moved_away(story: Story) -> None:
+    log = story.folder / "access.log"
+    flags = (f"--access-logfile={log}", "--proxy-headers")
+    async with hostile(story, flags=flags) as server:
+        connection = await story.connect(server)
+        await connection.send(
+            b"GET /hello HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+        )
+        await connection.answer()
+        await until(lambda: log.exists() and LOGGED.match(log.read_text()), "the request to be told")
+        os.rename(log, story.folder / "access.log.1")
+        await connection.send(b"GET / HTTP/9.9\r\n\r\n")
+        assert (await connection.head())[0] == 505
+        await until(lambda: log.exists() and '"-" 505' in log.read_text(), "a new file with what is no request")
+        assert len((story.folder / "access.log.1").read_text().splitlines()) == 1
+
+
+async def test_what_is_told_last_is_written_before_the_worker_is_gone(story: Story) -> None:
+    log = story.folder / "access.log"
+    async with hostile(story, flags=(f"--access-logfile={log}", "--access-log-format=json")) as server:
+        connection = await story.connect(server)
+        for _ in range(50):
+            await connection.get("/hello")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["target"] for line in lines] == ["/hello"] * 50
+    assert {(line["epoch"], line["route"], line["size"]) for line in lines} == {(1, "app", 5)}
+
+
+FORWARDED = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: outer.example\r\n"
+
+
+async def ask(connection: Connection) -> dict[str, object]:
+    await connection.send(b"GET /asked HTTP/1.1\r\nHost: inner\r\n" + FORWARDED + b"\r\n")
+    found: dict[str, object] = json.loads((await connection.answer()).body)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("flags", "client", "url", "kept"),
+    [
+        ((), "127.0.0.1", "http://inner/asked", True),
+        (("--proxy-headers",), "192.0.2.1", "https://inner/asked", True),
+        (("--forwarded-allow-ips=127.0.0.1,10.0.0.0/8",), "192.0.2.1", "https://inner/asked", True),
+        (("--forwarded-allow-ips=*",), "192.0.2.1", "https://inner/asked", True),
+        (("--forwarded-allow-ips=10.0.0.0/8",), "127.0.0.1", "http://inner/asked", False),
+    ],
+)
+async def test_only_trusted_proxies_say_who_asked(
+    story: Story, flags: tuple[str, ...], client: str, url: str, kept: bool
+) -> None:
+    async with hostile(story, flags=flags) as server:
+        seen = await ask(await story.connect(server))
+        assert (seen["client"], seen["url"]) == (client, url)
+        fields = seen["fields"]
+        assert isinstance(fields, list)
+        assert ("x-forwarded-for" in fields) is kept

@@ -1,0 +1,87 @@
+"""`access-log`: one line for each response, whatever it is and whoever gives it."""
+
+import logging
+import re
+
+import msgspec
+import pytest
+
+from changeover.workers.serving.contract import CallContext, Request, Response
+from tests.exchange import MemoryExchange
+from tests.ready_made import KINDS, answering, serve
+from tests.waits import until
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_response_is_a_line(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        await serve(answering(kind, b"x", status=201), "request-id", "access-log").get("/a?b=1", x_request_id="r1")
+    [line] = caplog.messages
+    assert re.fullmatch(r'192\.0\.2\.1 "GET /a\?b=1" 201 \d+\.\dms epoch=7 worker=2 route=shop request=r1', line), line
+
+
+async def test_a_line_may_be_an_object(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "mine"):
+        await serve(answering("native"), {"use": "access-log", "format": "json", "logger": "mine"}).get('/"\\')
+    told = msgspec.json.decode(caplog.messages[0])
+    assert (told["target"], told["status"], told["epoch"], told["left"]) == ('/"\\\\', 200, 7, False)
+
+
+async def test_what_handlers_and_errors_answer_is_told_and_what_is_skipped_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(request: Request, call: CallContext) -> Response:
+        raise RuntimeError
+
+    log = {"use": "access-log", "skip": ["/health"]}
+    served = serve(broken, log, {"use": "rate-limit", "limit": 3, "per": "1h"})
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        for path in ("/health", "/health/live", "/healthy", "/"):
+            await served.get(path)
+    told = [record.getMessage().split()[1:4] for record in caplog.records if record.name == "changeover.access"]
+    assert told == [['"GET', '/healthy"', "500"], ['"GET', '/"', "429"]]
+
+
+async def test_a_stream_is_told_at_its_end_and_a_client_that_left_too(caplog: pytest.LogCaptureFixture) -> None:
+    served = serve(answering("native", b"a", b"b", whole=False), "access-log")
+    exchange = MemoryExchange(window=0)
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        assert served.dispatcher.dispatch(exchange)
+        await until(lambda: exchange.pieces == [b"a"], "the first piece")
+        assert caplog.messages == []
+        exchange.hang_up()
+        await until(lambda: len(caplog.messages) == 1, "the line")
+    assert " 200 " in caplog.messages[0]
+    assert "ms left epoch=7" in caplog.messages[0]
+
+
+async def test_a_request_that_the_server_ends_without_a_response_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def never(request: Request, call: CallContext) -> Response:
+        await call.client_left()
+        return Response()
+
+    served = serve(never, "access-log")
+    exchange = MemoryExchange()
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        assert served.dispatcher.dispatch(exchange)
+        [lease] = served.units.leases
+        assert lease.end("the worker leaves")
+        await until(lambda: not served.units.leases, "the end")
+    assert " 499 " in caplog.messages[0]
+
+
+async def test_where_nobody_configured_logging_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = logging.getLogger("alone")
+    alone.propagate = False
+    try:
+        for served in [serve(answering("native"), {"use": "access-log", "logger": "alone"}) for _ in range(2)]:
+            await served.get("/a")
+        assert capsys.readouterr().err.count('"GET /a" 200 ') == 2
+    finally:
+        alone.handlers.clear()
+
+
+async def test_a_level_that_somebody_chose_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("quiet").setLevel(logging.WARNING)
+    await serve(answering("native"), {"use": "access-log", "logger": "quiet"}).get()
+    assert caplog.messages == []

@@ -1,0 +1,165 @@
+"""`compression`: for clients that take it, where it may be and is worth it, and never late."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import brotli
+import pytest
+import zstandard
+
+from changeover.workers.handlers.encoders import is_there
+from changeover.workers.handlers.negotiation import best_encoding
+from changeover.workers.serving.contract import CallContext, Request, Response
+from tests.exchange import MemoryExchange
+from tests.ready_made import KINDS, answering, serve
+from tests.waits import until
+
+TEXT = b"the same words again and again; " * 200
+DECODE: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "br": brotli.decompress,
+    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("encoding", DECODE)
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_body_is_compressed_for_who_takes_it(kind: str, encoding: str, whole: bool) -> None:
+    target = answering(kind, TEXT, b"the end", whole=whole, content_type="text/plain; charset=utf-8", etag='"v1"')
+    answer = await serve(target, "compression").get(accept_encoding=encoding)
+    assert DECODE[encoding](answer.body) == TEXT + b"the end"
+    assert len(answer.body) < 1000
+    assert answer.headers["content-encoding"] == encoding
+    assert (answer.headers["vary"], answer.headers["etag"]) == ("Accept-Encoding", 'W/"v1"')
+    assert answer.headers.get("content-length", str(len(answer.body))) == str(len(answer.body))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content_encoding": "br"},
+        {"cache_control": "private, No-Transform"},
+        {"content_range": "bytes 0-9/100"},
+        {"content_type": "image/png"},
+        {"content_type": ""},
+    ],
+    ids=str,
+)
+async def test_what_must_not_or_need_not_be_is_the_same_bytes(fields: dict[str, str]) -> None:
+    async def fixed(request: Request, call: CallContext) -> Response:
+        response = Response.text(TEXT.decode())
+        response.headers.update({name.replace("_", "-"): value for name, value in fields.items()})
+        return response
+
+    answer = await serve(fixed, "compression").get(accept_encoding="gzip")
+    assert answer.body == TEXT
+    assert "vary" not in answer.headers
+    assert answer.headers.get("content-encoding") == fields.get("content_encoding")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_without_the_clients_wish_the_body_is_the_same_object(kind: str) -> None:
+    body = bytes(TEXT)
+    for target in (answering("native", body, content_type="text/css"), answering(kind, body, content_type="text/css")):
+        answer = await serve(target, "compression").get(accept_encoding="identity")
+        assert answer.headers["vary"] == "Accept-Encoding"
+        assert answer.pieces[0] is body
+
+
+async def test_short_bodies_stay_as_they_are_and_so_does_what_would_grow() -> None:
+    short = answering("native", b"x" * 1023, content_type="text/plain")
+    assert "content-encoding" not in (await serve(short, "compression").get(accept_encoding="gzip")).headers
+    noise = answering("native", zlib.compress(TEXT)[:64], content_type="text/plain")
+    kept = await serve(noise, {"use": "compression", "min_size": 1}).get(accept_encoding="gzip")
+    assert "content-encoding" not in kept.headers
+
+
+async def test_a_long_body_is_compressed_beside_the_loop() -> None:
+    long = answering("native", TEXT * 100, content_type="text/plain")
+    answer = await serve(long, "compression").get(accept_encoding="gzip")
+    assert gzip.decompress(answer.body) == TEXT * 100
+
+
+async def test_head_says_that_it_varies_and_has_no_body() -> None:
+    target = answering("native", TEXT, content_type="text/plain")
+    answer = await serve(target, "compression").ask(MemoryExchange("HEAD", headers=[(b"accept-encoding", b"gzip")]))
+    assert (answer.headers["vary"], "content-encoding" in answer.headers) == ("Accept-Encoding", False)
+
+
+async def test_an_event_can_be_read_before_the_next_is_there() -> None:
+    more = asyncio.Event()
+
+    async def events() -> AsyncIterator[bytes]:
+        yield b"data: 1\n\n"
+        await more.wait()
+        yield b"data: 2\n\n"
+
+    async def stream(request: Request, call: CallContext) -> Response:
+        response = Response(events())
+        response.headers["content-type"] = "text/event-stream"
+        return response
+
+    served = serve(stream, "compression")
+    exchange = MemoryExchange(headers=[(b"accept-encoding", b"gzip")])
+    assert served.dispatcher.dispatch(exchange)
+    inflate = zlib.decompressobj(wbits=31)
+    await until(lambda: exchange.pieces, "the first event")
+    assert inflate.decompress(exchange.pieces[0]) == b"data: 1\n\n"
+    more.set()
+    await until(lambda: exchange.ended, "the end")
+    assert inflate.decompress(b"".join(exchange.pieces[1:])) == b"data: 2\n\n"
+
+
+async def test_a_stream_that_nobody_reads_any_more_is_closed() -> None:
+    closed: list[bool] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield TEXT
+                await asyncio.sleep(0)
+        finally:
+            closed.append(True)
+
+    async def stream(request: Request, call: CallContext) -> Response:
+        response = Response(endless())
+        response.headers["content-type"] = "text/plain"
+        return response
+
+    served = serve(stream, "compression")
+    exchange = MemoryExchange(headers=[(b"accept-encoding", b"gzip")])
+    assert served.dispatcher.dispatch(exchange)
+    await until(lambda: len(exchange.pieces) > 2, "some pieces")
+    exchange.hang_up()
+    await until(lambda: not served.units.leases, "the end")
+    assert closed == [True]
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", ""),
+        ("gzip", "gzip"),
+        ("gzip, br, zstd", "zstd"),
+        ("gzip;q=1.0, br;q=0.5", "gzip"),
+        ("*", "zstd"),
+        ("*;q=0.1, gzip;q=0.2", "gzip"),
+        ("gzip;q=0", ""),
+        ("gzip;q=0, *;q=0", ""),
+        ("identity, gzip;q=0.5", ""),
+        ("GZIP ; Q=0.5", "gzip"),
+        ("gzip;q=lots", ""),
+        ("deflate", ""),
+        (",,;q=1,gzip", "gzip"),
+    ],
+)
+def test_the_client_chooses_and_among_equals_we_do(accept: str, chosen: str) -> None:
+    assert best_encoding(accept, ("zstd", "br", "gzip")) == chosen
+
+
+def test_nothing_is_offered_for_which_there_is_no_library() -> None:
+    assert best_encoding("gzip, *", ()) == ""
+    assert is_there("gzip")

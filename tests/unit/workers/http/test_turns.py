@@ -1,0 +1,67 @@
+"""Whoever writes without end lets others have their turn, whatever its client does."""
+
+import asyncio
+import socket
+
+from changeover.workers.channel.outlet import RESET, STRETCH
+from changeover.workers.serving.exchange import Exchange
+from tests.memory_connection import MemoryConnection
+from tests.waits import until
+from tests.wire import FakeDispatcher, get, serving
+
+PIECE = b"x" * 65536
+PIECES = 64
+
+
+async def test_a_client_that_takes_everything_leaves_turns_to_others() -> None:
+    turns = [0]
+    written = 0
+
+    async def large(exchange: Exchange) -> None:
+        nonlocal written
+        exchange.start(200, [])
+        for _ in range(PIECES):
+            exchange.write(PIECE)
+            written += len(PIECE)
+            await exchange.drain()
+        exchange.end()
+
+    memory = MemoryConnection(FakeDispatcher(large))
+    memory.feed(get("/"))
+    while memory.dispatcher.tasks:
+        await asyncio.sleep(0)
+        turns.append(written)
+    assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= STRETCH  # noqa: RUF007
+
+
+async def test_who_writes_to_a_client_that_is_gone_lets_others_hear_of_it() -> None:
+    """Between the loop and who can stop the writer there are some turns: a framework's tasks."""
+    heard = asyncio.Event()
+
+    async def listen(exchange: Exchange) -> None:
+        await exchange.wait_disconnected()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        heard.set()
+
+    async def endless(exchange: Exchange) -> None:
+        listening = asyncio.ensure_future(listen(exchange))
+        exchange.start(200, [])
+        for _ in range(1_000_000):
+            if heard.is_set():
+                break
+            exchange.write(PIECE)
+            await exchange.drain()
+        else:
+            raise AssertionError("nobody heard that the client is gone")
+        exchange.abort()
+        await listening
+
+    async with serving(endless) as server:
+        client = await server.client()
+        client.send(get("/"))
+        await client.head()
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.writer.transport.abort()
+        await until(lambda: not server.dispatcher.tasks, "the writer to stop")
+        assert not server.dispatcher.faults

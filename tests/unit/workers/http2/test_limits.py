@@ -1,0 +1,137 @@
+"""How long a connection and each of its streams may do what they do."""
+
+import asyncio
+
+from changeover.workers.channel.limits import Limits
+from changeover.workers.serving.exchange import Disconnected, Exchange
+from tests.http2_wire import connection_of, spoken
+from tests.waits import until
+from tests.wire import echo
+
+MOMENT = 0.05
+CANCEL = 8
+
+
+async def test_a_connection_that_asks_nothing_is_told_goodbye() -> None:
+    async with spoken(limits=Limits(first_byte=MOMENT)) as (_, client):
+        await until(lambda: client.closed)
+        assert client.goaways == [(0, 0, b"")]
+
+
+async def test_an_idle_connection_is_told_goodbye_and_a_busy_one_is_not() -> None:
+    gate = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await gate.wait()
+        await echo(exchange)
+
+    async with spoken(slow, Limits(keep_alive=MOMENT)) as (_, client):
+        number = client.ask()
+        await asyncio.sleep(4 * MOMENT)
+        assert not client.goaways
+        gate.set()
+        assert (await client.answer(number)).status == 200
+        await until(lambda: client.closed)
+        assert client.goaways == [(number, 0, b"")]
+
+
+async def test_fields_that_stop_coming_end_the_connection() -> None:
+    async with spoken(limits=Limits(head_timeout=MOMENT)) as (_, client):
+        client.send(b"\0\0\x01\x01\0\0\0\0\x01\x82")
+        await until(lambda: client.closed)
+        assert client.goaways
+
+
+async def test_a_body_that_stops_coming_is_answered_and_other_streams_go_on() -> None:
+    async with spoken(limits=Limits(body_timeout=MOMENT)) as (server, client):
+        number = client.ask("/", "POST", more=True)
+        await client.give(number, b"part", last=False)
+        assert (await client.answer(number)).status == 408
+        assert (await client.get()).status == 200
+        await until(lambda: client.answers[number].reset is not None)
+        await until(lambda: len(connection_of(server).streams) == 0)
+
+
+async def test_a_body_that_stops_coming_after_the_answer_has_begun_cuts_it_off() -> None:
+    async def eager(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        exchange.write(b"begun")
+        try:
+            await exchange.request.body()
+        except Disconnected:
+            exchange.abort()
+
+    async with spoken(eager, Limits(body_timeout=MOMENT)) as (server, client):
+        answer = await client.answer(client.ask("/", "POST", more=True))
+        assert (answer.body, answer.reset) == (b"begun", CANCEL)
+        await until(lambda: not server.dispatcher.tasks)
+
+
+async def test_a_client_that_opens_no_window_loses_the_stream_and_keeps_the_others() -> None:
+    lost: list[str] = []
+
+    async def endless(exchange: Exchange) -> None:
+        if exchange.request.path == "/":
+            await echo(exchange)
+            return
+        exchange.start(200, [])
+        while exchange.connected:
+            exchange.write(bytes(8192))
+            await exchange.drain()
+        lost.append(exchange.request.path)
+        exchange.abort()
+
+    async with spoken(endless, Limits(write_timeout=MOMENT), window=1000) as (server, client):
+        client.taking = False
+        number = client.ask("/endless")
+        assert (await client.answer(number)).reset == CANCEL
+        await until(lambda: lost == ["/endless"])
+        assert (await client.get()).status == 200
+        assert not server.dispatcher.faults
+
+
+async def test_a_client_that_reads_nothing_is_cut_off() -> None:
+    async def large(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        while exchange.connected:
+            exchange.write(bytes(65536))
+            await exchange.drain()
+        exchange.abort()
+
+    async with spoken(large, Limits(write_timeout=0.2), window=2**30) as (server, client):
+        client.engine.increment_flow_control_window(2**30)
+        client._reading.cancel()
+        client.ask()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: server.dispatcher.seen and connection_of(server)._clogged)
+        (stream,) = connection_of(server).streams
+        assert stream.outflow.size <= 2 * 65536
+        assert connection_of(server)._transport.get_write_buffer_size() <= 4 * 65536
+        await until(lambda: not len(server.connections))
+        await until(lambda: not server.dispatcher.tasks)
+
+
+async def test_a_request_that_may_not_be_dispatched_in_time_is_answered() -> None:
+    async with spoken(limits=Limits(held=MOMENT), holding=True) as (server, client):
+        assert (await client.get()).status == 503
+        server.dispatcher.holding = False
+        server.connections.resume_all()
+        assert (await client.get()).status == 200
+        assert len(server.dispatcher.seen) == 1
+
+
+async def test_a_client_that_shut_its_side_gets_its_answer_and_counts_as_gone_after_a_moment() -> None:
+    gone: list[bool] = []
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.wait_disconnected()
+        gone.append(exchange.connected)
+        await echo(exchange)
+
+    async with spoken(slow, Limits(half_closed=MOMENT)) as (server, client):
+        number = client.ask()
+        await until(lambda: server.dispatcher.seen)
+        client.writer.write_eof()
+        assert (await client.answer(number)).body == b"GET / "
+        assert gone == [False]
+        await until(lambda: client.closed)

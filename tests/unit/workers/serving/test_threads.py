@@ -1,0 +1,70 @@
+"""Threads of one unit: as many as are needed, no more than allowed, and a queue with an end."""
+
+import threading
+
+import pytest
+
+from changeover.workers.serving.contract import NotReady
+from changeover.workers.serving.threads import WAITING, ThreadPool
+from tests.waits import until
+
+
+class Waiting:
+    """Work that goes on until the test ends it."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.end = threading.Event()
+
+    def run(self) -> None:
+        self.name = threading.current_thread().name
+        assert self.end.wait(10), "the test never ended it"
+
+
+async def test_threads_start_as_they_are_needed() -> None:
+    pool = ThreadPool("shop", 2)
+    assert pool.alive() == ()
+    jobs = [Waiting() for _ in range(3)]
+    for job in jobs:
+        job.end.set()
+        pool.submit(job)
+        await until(lambda job=job: job.name)  # type: ignore[misc]
+        pool.done()
+    assert {job.name for job in jobs} == {"changeover shop 0"}
+    together = [Waiting() for _ in range(3)]
+    for job in together:
+        pool.submit(job)
+    await until(lambda: together[0].name and together[1].name)
+    assert (len(pool.alive()), pool.waiting, together[2].name) == (2, 1, "")
+    for job in together:
+        job.end.set()
+    await pool.close(5)
+    assert (pool.alive(), together[2].name != "") == ((), True)
+
+
+async def test_the_queue_has_an_end() -> None:
+    pool = ThreadPool("shop", 1)
+    jobs = [Waiting() for _ in range(WAITING + 2)]
+    for job in jobs[:-1]:
+        job.end.set()
+        pool.submit(job)
+    with pytest.raises(NotReady):
+        pool.submit(jobs[-1])
+    pool.done()
+    jobs[-1].end.set()
+    pool.submit(jobs[-1])
+    await pool.close(10)
+    assert jobs[-1].name
+
+
+async def test_a_thread_that_does_not_end_is_named() -> None:
+    pool, job = ThreadPool("shop", 1), Waiting()
+    pool.submit(job)
+    await pool.close(0.01)
+    assert pool.alive() == ("thread changeover shop 0",)
+    job.end.set()
+    await until(lambda: pool.alive() == ())
+
+
+async def test_a_pool_that_was_never_used_closes() -> None:
+    await ThreadPool("shop", 4).close(0.0)

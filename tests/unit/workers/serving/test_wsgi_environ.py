@@ -1,0 +1,135 @@
+"""What a WSGI application is told of a request."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from changeover.workers.serving.contract import CallContext, Headers, Request
+from changeover.workers.serving.lease import LeaseKind, UnitSet
+from changeover.workers.serving.wsgi_environ import Environs, FileWrapper
+
+
+def asked(target: str = "/", raw: bytes = b"", **options: Any) -> Request:
+    path, _, query = target.partition("?")
+    options.setdefault("client", ("192.0.2.1", 50000))
+    options.setdefault("server", ("127.0.0.1", 8000))
+    fields = options.pop("fields", [])
+    return Request("GET", path, raw_path=raw, query=query.encode(), headers=Headers(fields), **options)
+
+
+def context() -> CallContext:
+    return CallContext(7, "shop", 0, 0, UnitSet(()).lease(LeaseKind.HTTP, 7, "/", 0))
+
+
+def environ(request: Request, root_path: str = "", *, multithread: bool = True) -> dict[str, Any]:
+    return Environs(root_path, multithread=multithread).make(request, context())
+
+
+def test_everything_that_pep_3333_names_is_there() -> None:
+    fields = [(b"host", b"shop.example"), (b"content-type", b"text/plain"), (b"content-length", b"3")]
+    assert environ(asked("/a?b=c", fields=fields)) == {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/a",
+        "QUERY_STRING": "b=c",
+        "REQUEST_URI": "/a?b=c",
+        "RAW_URI": "/a?b=c",
+        "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": "3",
+        "HTTP_HOST": "shop.example",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": "changeover",
+        "REMOTE_ADDR": "192.0.2.1",
+        "REMOTE_PORT": "50000",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+
+
+def test_one_thread_is_told_as_such() -> None:
+    assert environ(asked(), multithread=False)["wsgi.multithread"] is False
+
+
+def test_the_scheme_and_version_are_the_request_s() -> None:
+    told = environ(asked(scheme="https", http_version="1.0"))
+    assert (told["wsgi.url_scheme"], told["SERVER_PROTOCOL"]) == ("https", "HTTP/1.0")
+
+
+@pytest.mark.parametrize(
+    ("request_", "script_name", "path_info"),
+    [
+        (asked("/caf\u00e9", b"/caf%C3%A9"), "", "/caf\u00c3\u00a9"),
+        (asked("/\ufffd", b"/%ff"), "", "/\u00ff"),
+        (asked("/\ufffd", b"/%EF%BF%BD"), "", "/\u00ef\u00bf\u00bd"),
+    ],
+)
+def test_a_path_is_its_bytes_as_characters(request_: Request, script_name: str, path_info: str) -> None:
+    told = environ(request_)
+    assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == (script_name, path_info)
+
+
+def test_a_mount_and_a_proxy_s_prefix_are_the_script_name() -> None:
+    mounted = asked("/a", b"/prices/a")
+    mounted.root_path = "/prices"
+    told = environ(mounted, "/behind")
+    assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == ("/behind/prices", "/a")
+
+
+def test_bytes_that_are_no_utf_8_are_found_behind_a_mount() -> None:
+    mounted = asked("/\ufffd", b"/%C3%A9/%ff")
+    mounted.root_path = "/\u00e9"
+    told = environ(mounted)
+    assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == ("/\u00c3\u00a9", "/\u00ff")
+
+
+def test_fields_of_the_same_name_are_joined() -> None:
+    fields = [(b"x-tag", b"a"), (b"cookie", b"a=1"), (b"x-tag", b"\xe9"), (b"cookie", b"b=2")]
+    told = environ(asked(fields=fields))
+    assert (told["HTTP_X_TAG"], told["HTTP_COOKIE"]) == ("a,\u00e9", "a=1; b=2")
+
+
+def test_a_name_with_an_underscore_cannot_pass_for_another_s() -> None:
+    for _ in range(2):
+        told = environ(asked(fields=[(b"x-user", b"me"), (b"x_user", b"root"), (b"content_length", b"9")]))
+        assert (told["HTTP_X_USER"], "CONTENT_LENGTH" in told, "HTTP_CONTENT_LENGTH" in told) == ("me", False, False)
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "named"),
+    [
+        (b"shop.example", "http", ("shop.example", "80")),
+        (b"shop.example:8443", "https", ("shop.example", "8443")),
+        (b"[::1]", "https", ("[::1]", "443")),
+        (b"[::1]:80", "http", ("[::1]", "80")),
+        (b"", "http", ("localhost", "80")),
+    ],
+)
+def test_behind_a_unix_socket_the_server_is_named_as_the_client_names_it(
+    host: bytes, scheme: str, named: tuple[str, str]
+) -> None:
+    told = environ(asked(fields=[(b"host", host)], scheme=scheme, client=None, server=("/run/shop.sock", None)))
+    assert (told["SERVER_NAME"], told["SERVER_PORT"]) == named
+    assert (told["REMOTE_ADDR"], "REMOTE_PORT" in told) == ("", False)
+
+
+def test_what_handlers_leave_is_there() -> None:
+    call = context()
+    call.extensions["tenant"] = "shop"
+    made = Environs("", multithread=True)
+    assert made.make(asked(), call)["changeover.extensions"] == {"tenant": "shop"}
+    assert "changeover.extensions" not in made.make(asked(), context())
+
+
+def test_one_environ_knows_nothing_of_another() -> None:
+    made = Environs("", multithread=True)
+    made.make(asked(fields=[(b"x-a", b"1")]), context())["own"] = 1
+    assert made.make(asked(), context()).keys() & {"HTTP_X_A", "own"} == set()

@@ -1,0 +1,1 @@
+"""The ready-made handlers, each written against what `changeover.plugin` offers to everybody."""

@@ -1,0 +1,86 @@
+"""`compression`: compresses responses for clients that take it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from changeover.plugin import CallContext, CallNext, Request, Response, around
+from changeover.workers.handlers.encoders import Encoder, encoder, is_there
+from changeover.workers.handlers.negotiation import add_vary, best_encoding
+from changeover.workers.handlers.settings import Compression
+
+BESIDE = 64 * 1024
+"""Longer bodies are compressed in a thread: other requests do not wait for it."""
+_BODILESS = frozenset({204, 205, 206, 304})
+
+
+class Compressions:
+    """Compresses what is worth it: whole bodies, and streams piece by piece, so that none waits for the next.
+
+    Args:
+        settings: As configured.
+    """
+
+    def __init__(self, settings: Compression) -> None:
+        self._offered = tuple(name for name in settings.encodings if is_there(name))
+        self._level = settings.level
+        self._min_size = settings.min_size
+        self._types = tuple(name.lower() for name in settings.types)
+
+    @around
+    async def compress(self, request: Request, call_next: CallNext, call: CallContext) -> Response:
+        """Pass the response on, compressed where that may be and is worth it."""
+        response = await call_next(request)
+        if not self._is_worth_it(response):
+            return response
+        add_vary(response, "Accept-Encoding")
+        encoding = best_encoding(",".join(request.headers.all("accept-encoding")), self._offered)
+        if encoding and request.method != "HEAD":
+            await self._encode(response, encoding)
+        return response
+
+    def _is_worth_it(self, response: Response) -> bool:
+        fields = response.headers
+        if response.status < 200 or response.status in _BODILESS or "content-encoding" in fields:
+            return False
+        if "no-transform" in ",".join(fields.all("cache-control")).lower() or "content-range" in fields:
+            return False
+        return fields.get("content-type", "").lower().startswith(self._types) and self._is_long(response)
+
+    def _is_long(self, response: Response) -> bool:
+        if isinstance(response.body, bytes) and response.body:
+            return len(response.body) >= self._min_size
+        announced = response.headers.get("content-length", "")
+        return not announced.isdecimal() or int(announced) >= self._min_size
+
+    async def _encode(self, response: Response, encoding: str) -> None:
+        encodes = encoder(encoding, self._level)
+        body = response.body
+        if not isinstance(body, bytes):
+            response.body = _pieces(body, encodes)
+            response.headers.pop("content-length", None)
+        elif body:
+            whole = await asyncio.to_thread(_whole, body, encodes) if len(body) > BESIDE else _whole(body, encodes)
+            if len(whole) >= len(body):
+                return
+            response.body = whole
+            response.headers.pop("content-length", None)
+        response.headers["content-encoding"] = encoding
+        etag = response.headers.get("etag", "")
+        if etag and not etag.startswith("W/"):
+            response.headers["etag"] = f"W/{etag}"
+
+
+def _whole(body: bytes, encodes: Encoder) -> bytes:
+    return encodes.encode(body) + encodes.finish()
+
+
+async def _pieces(body: AsyncIterator[bytes], encodes: Encoder) -> AsyncIterator[bytes]:
+    try:
+        async for piece in body:
+            if piece:
+                yield encodes.encode(piece)
+        yield encodes.finish()
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,388 @@
+"""One stream's request and answer: `serving.exchange.Exchange` over HTTP/2.
+
+Whatever it is given waits here until it is its turn on the connection; what was started, written
+and ended by then goes with a Content-Length even when the application gave none.
+"""
+
+import enum
+
+from changeover.workers.channel.addresses import worded
+from changeover.workers.channel.outlet import MAX_DISCARD
+from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
+from changeover.workers.channel.waiters import Waiters
+from changeover.workers.http.faults import LATE, UNSERVED, BadMessage, BadResponse
+from changeover.workers.http.fields import Expectation
+from changeover.workers.http.incoming import Incoming, Source
+from changeover.workers.http.response import encode_trailers
+from changeover.workers.http2.head import RequestHead
+from changeover.workers.http2.line import Line
+from changeover.workers.http2.outflow import Outflow
+from changeover.workers.http2.response import BODILESS, ResponseHead, encode_head
+from changeover.workers.serving.contract import Headers, Request
+from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.handshake import HandshakeOutcome, Transport
+
+INTERNAL_ERROR, CANCEL = 0x2, 0x8
+EMPTY = b""
+
+
+class Stage(enum.Enum):
+    """How far an answer has come."""
+
+    FRESH = enum.auto()
+    STARTED = enum.auto()
+    """Its head waits for its turn."""
+    SENT = enum.auto()
+    """Its head has left."""
+    OVER = enum.auto()
+    """It is complete, or broken off; its end may wait for its turn."""
+    LOST = enum.auto()
+    """The client gave it up before it was complete."""
+
+
+class StreamExchange:
+    """One request of a connection.
+
+    Args:
+        line: The connection.
+        number: The stream's.
+        head: The request's head.
+        ended: Whether it has no body.
+
+    Attributes:
+        request: What handlers and services see.
+        number: The stream's.
+        response: The answer's head; None before its start.
+        outflow: What of the answer's body waits for its turn.
+        received: Bytes of the request body.
+        ended: Whether the last of them has come.
+        held: Whether it may not be dispatched now.
+        complete: Whether nothing will be added to the answer.
+        answered: Whether the client was told so.
+        trailers: Fields behind the answer's body.
+        unasked: Whether the client still waits to be asked for the body.
+        watch: Since when it has been doing what it does.
+    """
+
+    __slots__ = (
+        "__weakref__", "_departed", "_departure", "_dropped", "_head", "_incoming", "_left", "_limit", "_line", "_owed",
+        "_sent", "_size", "_stage", "_writers", "answered", "complete", "ended", "held", "number", "outflow",
+        "received", "request", "response", "trailers", "unasked", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self, line: Line["StreamExchange"], number: int, head: RequestHead, *, ended: bool, limit: int = 0
+    ) -> None:
+        target = head.target
+        self.request = Request(
+            head.method,
+            target.path,
+            raw_path=target.raw_path,
+            query=target.query,
+            headers=Headers(list(head.fields)),
+            http_version="2",
+            scheme=line.scheme,
+            client=line.client,
+            server=line.server,
+            receive=None if ended else self.receive,
+        )
+        self.number = number
+        self.response: ResponseHead | None = None
+        self.outflow = Outflow()
+        self.received = 0
+        self.ended = ended
+        self.held = False
+        self.complete = self.answered = False
+        self.trailers: RawHeaders = ()
+        self.unasked = head.expectation is Expectation.CONTINUE and not ended
+        self.watch = Watch()
+        self._line = line
+        self._head = head
+        self._limit = limit
+        self._incoming = None if ended else Incoming(self._want_body)
+        self._stage = Stage.FRESH
+        self._owed = self._sent = self._size = self._left = self._dropped = 0
+        self._writers = Waiters()
+        self._departed = False
+        self._departure = Waiters()
+
+    # What the application calls.
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still there."""
+        return not self._departed
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        """How the connection came about."""
+        line = self._line
+        if line.outcome is not None:
+            return line.outcome
+        transport = Transport.TCP if line.client is not None else Transport.UNIX
+        return HandshakeOutcome(worded(line.server), transport, line.client, line.server)
+
+    async def receive(self) -> bytes | None:
+        """The next piece of the request body, or None at its end.
+
+        Raises:
+            Disconnected: The client gave up before the end of the body.
+        """
+        if self._incoming is None:
+            return None
+        piece = await self._incoming.take()
+        owed, self._owed = self._owed, 0
+        if owed:
+            self._line.acknowledge(self, owed)
+        return piece
+
+    async def wait_disconnected(self) -> None:
+        """Return once the client is gone, or the answer is complete."""
+        if not self._departed and self._stage is not Stage.OVER:
+            await self._departure.wait()
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """Give the answer's head.
+
+        Raises:
+            BadResponse: It cannot be sent; nothing has happened, another may be started.
+        """
+        if self._stage is Stage.LOST:
+            return
+        if self._stage is not Stage.FRESH:
+            raise BadResponse("it is started twice, or after its end")
+        self.response = encode_head(status, headers)
+        self._left = self.response.length or 0
+        self._stage = Stage.STARTED
+        self._line.want(self)
+
+    def write(self, data: bytes) -> None:
+        """Give a piece of the body.
+
+        Raises:
+            BadResponse: It is outside of `start` and `end`, or the body is longer than its Content-Length.
+        """
+        if not self._is_open() or not data:
+            return
+        self._size += len(data)
+        if self._is_bodiless:
+            return
+        if self.response is not None and self.response.length is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                self._break("its body is longer than its Content-Length")
+        self.outflow.add(data if type(data) is bytes else bytes(data))
+        self._line.want(self)
+
+    def backed_up(self) -> bool:
+        """Whether the client has not taken enough of what was written."""
+        return self.outflow.size >= self._line.share and self._stage in (Stage.STARTED, Stage.SENT)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        while self.backed_up():
+            await self._writers.wait()
+
+    def end(self) -> None:
+        """Complete the answer.
+
+        Raises:
+            BadResponse: The body is shorter than its Content-Length, or was never started.
+        """
+        if not self._is_open():
+            self._line.released(self)
+            return
+        if self._left and not self._is_bodiless:
+            self._break("its body is shorter than its Content-Length")
+        self._finish(Stage.OVER)
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        """Complete the answer with fields behind its body, where the client asked for such fields.
+
+        Raises:
+            BadResponse: As in `end`, or one of them cannot be sent; the answer is broken off then.
+        """
+        if trailers and self._is_open() and self.request.headers.get("te", "").lower() == "trailers":
+            try:
+                encode_trailers(trailers)
+            except BadResponse:
+                self.abort()
+                raise
+            self.trailers = tuple((name.lower(), value) for name, value in trailers)
+        self.end()
+
+    def abort(self) -> None:
+        """Break the answer off so that the client can tell."""
+        if self._stage is Stage.LOST:
+            self._line.released(self)
+        elif self._stage is not Stage.OVER:
+            self._conclude(Stage.OVER)
+            self._line.reset(self, INTERNAL_ERROR)
+
+    # What the connection calls.
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether the answer's head has yet to leave."""
+        return self.response is not None and self._sent == 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether both sides have said all that they will say."""
+        return self.ended and self.answered
+
+    @property
+    def is_worth_reading(self) -> bool:
+        """Whether it is cheaper to drop the rest of the request's body than to cut it off."""
+        return not self.unasked and (self._head.length or 0) - self.received <= MAX_DISCARD
+
+    def head(self, extra: RawHeaders) -> list[tuple[bytes, bytes]]:
+        """The answer's head, which leaves now; `extra` are the server's own fields."""
+        assert self.response is not None
+        response, length = self.response, self.response.length
+        self._sent = 1
+        if self._stage is Stage.STARTED:
+            self._stage = Stage.SENT
+        if length is None and self.complete and (self._size or not self._is_bodiless):
+            length = self._size
+        fields = [*response.fields, *extra]
+        if length is not None and response.status != 204:
+            fields.append((b"content-length", b"%d" % length))
+        return fields
+
+    def cut(self, room: int) -> bytes:
+        """The next piece of the answer's body, which leaves now."""
+        piece = self.outflow.cut(room)
+        self._sent += len(piece)
+        if self.outflow.size < self._line.share:
+            self._writers.wake()
+        return piece
+
+    def feed(self, data: bytes, size: int) -> bool:
+        """A piece of the request body has come.
+
+        Args:
+            data: The piece.
+            size: What it counts for.
+
+        Returns:
+            False when so much was dropped that the stream had better end.
+
+        Raises:
+            BadMessage: The body is longer than allowed.
+        """
+        self.received += len(data)
+        self.unasked = False
+        if self._incoming is None or self._stage in (Stage.OVER, Stage.LOST):
+            self._dropped += size
+            self._line.acknowledge(self, size)
+            return self._dropped <= MAX_DISCARD
+        if 0 < self._limit < self.received:
+            raise BadMessage(413, f"the request body is longer than {self._limit} bytes")
+        if size > len(data):
+            self._line.acknowledge(self, size - len(data))
+        self._owed += len(data)
+        self._incoming.put(data, last=False)
+        return True
+
+    def finish_input(self) -> None:
+        """The last byte of the request body has come."""
+        self.ended = True
+        if self._incoming is not None and self._incoming.source is Source.OPEN:
+            self._incoming.put(EMPTY, last=True)
+
+    def fail(self, error: BadMessage) -> None:
+        """Answer in the application's place; cut it off when it has begun already."""
+        if self._stage is not Stage.FRESH:
+            self.lose()
+            self._line.reset(self, CANCEL)
+            return
+        self.held = False
+        self.depart()
+        body = f"{error.fact}\n".encode("latin-1", "replace")
+        self.response = encode_head(error.status, ((b"content-type", b"text/plain"),))
+        self._size = len(body)
+        if not self._is_bodiless:
+            self.outflow.add(body)
+        self._finish(Stage.LOST)
+
+    def depart(self) -> None:
+        """The client seems to be gone: tell whoever asked. The answer may still be given."""
+        self._departed = True
+        self._departure.wake()
+
+    def lose(self) -> bool:
+        """The stream is gone; whether an application has yet to notice."""
+        working = self._stage is not Stage.OVER and not self.held
+        self._conclude(Stage.LOST if working else Stage.OVER)
+        self.depart()
+        return working
+
+    def sight(self) -> Sight:
+        """What it is doing."""
+        if self.held:
+            return Sight(Phase.HELD, 0)
+        if self.outflow.size and self._line.waits_for_window(self):
+            return Sight(Phase.WRITING, self._sent)
+        wanted = self._incoming is not None and self._incoming.wanted
+        if not self.ended and (wanted or self.complete):
+            return Sight(Phase.BODY, self.received)
+        return Sight(Phase.BUSY, 0)
+
+    def overdue(self, overdue: Overdue) -> None:
+        """Its phase has lasted too long."""
+        match overdue:
+            case Overdue.UNAVAILABLE:
+                self.fail(UNSERVED)
+            case Overdue.TIMEOUT if self._stage is Stage.FRESH:
+                self.fail(LATE)
+            case _:
+                self.lose()
+                self._line.reset(self, CANCEL)
+
+    # Within.
+
+    @property
+    def _is_bodiless(self) -> bool:
+        status = 0 if self.response is None else self.response.status
+        return self._head.method == "HEAD" or status in BODILESS
+
+    def _is_open(self) -> bool:
+        if self._stage in (Stage.STARTED, Stage.SENT):
+            return True
+        if self._stage is not Stage.LOST:
+            raise BadResponse("it is written before its start or after its end")
+        return False
+
+    def _want_body(self) -> None:
+        if self.unasked:
+            self.unasked = False
+            self._line.ask_for_body(self)
+
+    def _finish(self, stage: Stage) -> None:
+        self.complete = True
+        self._end(stage)
+        self._line.want(self)
+
+    def _conclude(self, stage: Stage) -> None:
+        self.outflow.clear()
+        self._end(stage)
+
+    def _end(self, stage: Stage) -> None:
+        self._stage = stage
+        if self._incoming is not None:
+            self._incoming.break_off()
+        owed, self._owed = self._owed, 0
+        if owed:
+            self._line.acknowledge(self, owed)
+        self._writers.wake()
+        self._departure.wake()
+
+    def _break(self, fact: str) -> None:
+        if self._sent:
+            self.abort()
+        else:
+            self._stage = Stage.FRESH
+            self.outflow.clear()
+            self.fail(BadMessage(500, "Internal Server Error"))
+        raise BadResponse(fact)

@@ -1,0 +1,108 @@
+"""Threads that run what would block the loop: a fixed number, started as they are needed, behind a bounded queue."""
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from queue import SimpleQueue
+from typing import Protocol
+
+from changeover.workers.serving.contract import NotReady
+from changeover.workers.serving.lease import Lease
+
+WAITING = 1000
+"""Most jobs of one pool that wait for a thread; beyond, whoever asks is told to come again."""
+
+at_work: dict[Lease, threading.Thread] = {}
+"""The thread that works for a request now, for whoever asks where a request stands."""
+
+
+class Job(Protocol):
+    """What a thread does."""
+
+    def run(self) -> None:
+        """Do it, in the thread; raises nothing."""
+
+
+class ThreadPool:
+    """Threads of one unit; used on the loop's thread.
+
+    Args:
+        name: The unit's name, for the threads' own.
+        size: Most threads.
+
+    Attributes:
+        size: Most threads.
+    """
+
+    __slots__ = ("_busy", "_ends", "_jobs", "_name", "_threads", "size")
+
+    def __init__(self, name: str, size: int) -> None:
+        self.size = size
+        self._name = name
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._ends: list[asyncio.Future[None]] = []
+        self._busy = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread."""
+        return max(0, self._busy - self.size)
+
+    def submit(self, job: Job) -> None:
+        """Let a thread do `job` as soon as one is free; `done` is to be called once it was.
+
+        Raises:
+            NotReady: Too many wait already.
+        """
+        if self._busy >= self.size + WAITING:
+            raise NotReady
+        self._busy += 1
+        if len(self._threads) < min(self._busy, self.size):
+            self._start()
+        self._jobs.put(job)
+
+    def done(self) -> None:
+        """A job was done."""
+        self._busy -= 1
+
+    async def close(self, deadline: float) -> None:
+        """Let all threads end, those that work as soon as they are done.
+
+        Args:
+            deadline: Seconds to wait for them.
+        """
+        for _ in self._threads:
+            self._jobs.put(None)
+        if self._ends:
+            await asyncio.wait(self._ends, timeout=deadline)
+
+    def alive(self) -> tuple[str, ...]:
+        """The names of threads that have not ended."""
+        return tuple(
+            f"thread {thread.name}" for thread, end in zip(self._threads, self._ends, strict=True) if not end.done()
+        )
+
+    def _start(self) -> None:
+        """Start one more, which belongs to no request."""
+        loop = asyncio.get_running_loop()
+        end: asyncio.Future[None] = loop.create_future()
+        name = f"changeover {self._name} {len(self._threads)}"
+        thread = threading.Thread(target=_work, args=(self._jobs, loop, end), name=name, daemon=True)
+        contextvars.Context().run(thread.start)
+        self._threads.append(thread)
+        self._ends.append(end)
+
+
+def _work(jobs: SimpleQueue[Job | None], loop: asyncio.AbstractEventLoop, end: asyncio.Future[None]) -> None:
+    while (job := jobs.get()) is not None:
+        job.run()
+        del job
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(_settle, end)
+
+
+def _settle(end: asyncio.Future[None]) -> None:
+    if not end.done():
+        end.set_result(None)

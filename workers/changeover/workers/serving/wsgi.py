@@ -1,0 +1,38 @@
+"""WSGI applications (PEP 3333) as what stands at the end of a pipeline."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from changeover.workers.serving.threads import ThreadPool
+from changeover.workers.serving.wsgi_environ import Environs
+
+WsgiCallable = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+THREADS = 4
+"""Threads of one application in each worker, unless somebody says otherwise: one slow request does not hold up the
+next, and an application that has a database connection in each thread does not need many."""
+
+
+class WsgiApplication:
+    """One application instance with its threads; shared by the generations that contain it.
+
+    Args:
+        name: The unit's name, for messages.
+        call: The WSGI callable.
+        root_path: Prefix that a proxy in front strips.
+        threads: Most requests that it is called for at the same time.
+
+    Attributes:
+        name: The unit's name.
+        call: The WSGI callable.
+        environs: Makes its environs.
+        pool: Its threads.
+    """
+
+    __slots__ = ("call", "environs", "name", "pool")
+
+    def __init__(self, name: str, call: WsgiCallable, root_path: str = "", threads: int = THREADS) -> None:
+        self.name = name
+        self.call = call
+        self.environs = Environs(root_path, multithread=threads > 1)
+        self.pool = ThreadPool(name, threads)

@@ -1,0 +1,212 @@
+"""One request to a WSGI application, on the loop: between its thread and the exchange.
+
+One hop per request: a body that is small is there before a thread is taken, and what the thread
+says comes back as mail, which is taken in bunches.
+"""
+
+import asyncio
+from functools import partial
+from queue import SimpleQueue
+
+from changeover.workers.serving import failure
+from changeover.workers.serving.asgi_call import Outbound, Phase
+from changeover.workers.serving.backpressure import drained
+from changeover.workers.serving.contract import CallContext, Headers, Request, Response
+from changeover.workers.serving.exchange import Exchange, RawHeaders
+from changeover.workers.serving.lease import Lease, LeaseKind
+from changeover.workers.serving.mailbox import Mailbox
+from changeover.workers.serving.reply import Reply
+from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_head import WsgiHead
+from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, streamed
+from changeover.workers.serving.wsgi_run import Failed, Mail, Sign, WsgiRun
+
+_OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
+_WANTED, _END, _LEFT = Sign
+_STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
+
+
+class WsgiCall:
+    """Drives one application call; `run` belongs into a task of its own.
+
+    Args:
+        application: What answers.
+        request: What is asked.
+        exchange: The way back to the client.
+        call: The request's context.
+        stamp: Fields added to the response's own.
+        outbound: Sees the response's head before it is sent; None when no handler wants to.
+    """
+
+    __slots__ = (
+        "_application",
+        "_call",
+        "_exchange",
+        "_mail",
+        "_outbound",
+        "_phase",
+        "_request",
+        "_run",
+        "_stamp",
+        "_thread_left",
+        "_written",
+    )
+
+    def __init__(
+        self,
+        application: WsgiApplication,
+        request: Request,
+        exchange: Exchange,
+        call: CallContext,
+        stamp: RawHeaders = (),
+        outbound: Outbound | None = None,
+    ) -> None:
+        self._application = application
+        self._request = request
+        self._exchange = exchange
+        self._call = call
+        self._stamp = stamp
+        self._outbound = outbound
+        self._phase = _OPEN
+        self._thread_left = True
+        self._written = 0
+
+    async def run(self) -> None:
+        """Call the application; whatever comes of it, the exchange is settled and the lease released."""
+        try:
+            await self._begin()
+            while not self._thread_left:
+                await self._deliver(await self._mail.take())
+            self._conclude()
+        except BaseException as error:
+            if failure.is_ending(error):
+                self._cancelled()
+                raise
+            await self._fail(error)
+        finally:
+            if not self._thread_left:
+                self._leave_thread()
+            self._settle()
+
+    async def _begin(self) -> None:
+        """Have what is small of the body, then take a thread."""
+        application, request, lease = self._application, self._request, self._call.lease
+        self._mail: Mailbox[Mail] = Mailbox(asyncio.get_running_loop())
+        self._run = run = WsgiRun(application.call, request, lease, self._mail)
+        run.environ = environ = application.environs.make(request, self._call)
+        if "HTTP_EXPECT" in environ:
+            begun, whole = b"", False
+        else:
+            begun, whole = await body_at_hand(request)
+        if whole:
+            give_whole(environ, begun)
+        else:
+            run.pieces = SimpleQueue()
+            environ["wsgi.input"] = streamed(begun, run.more)
+        application.pool.submit(run)
+        self._thread_left = False
+
+    async def _deliver(self, mail: list[Mail]) -> None:
+        if mail[-1] is _LEFT:
+            self._thread_left = True
+            self._application.pool.done()
+        for item in mail:
+            if type(item) is bytes:
+                self._write(item)
+            elif type(item) is WsgiHead:
+                await self._start(item)
+            elif item is _END:
+                self._end()
+            elif item is _WANTED:
+                await self._bring_body()
+            elif type(item) is Failed:
+                await self._fail(item.error)
+        if self._phase is _STARTED and not self._thread_left:
+            await drained(self._exchange, self._call)
+            self._run.credit(self._written)
+
+    async def _start(self, head: WsgiHead) -> None:
+        status, fields = head.status, head.fields
+        if self._outbound is not None:
+            response = Response(b"", status, Headers(fields))
+            await self._outbound(self._request, response, self._call)
+            status, fields = response.status, response.headers.raw
+        self._exchange.start(status, [*fields, *self._stamp] if self._stamp else fields)
+        self._started(status)
+
+    def _started(self, status: int) -> None:
+        self._phase = _STARTED
+        self._call.lease.units.counters.responses[status // 100] += 1
+
+    def _write(self, piece: bytes) -> None:
+        if self._phase is not _STARTED:
+            return
+        if self._written:
+            self._call.lease.kind = _STREAM
+            if not self._exchange.connected:
+                self._run.give_up()
+                return
+        self._written += len(piece)
+        self._exchange.write(piece)
+
+    def _end(self) -> None:
+        if self._phase is _STARTED:
+            self._phase = _DONE
+            self._exchange.end()
+            self._call.lease.kind = _TASK
+
+    async def _bring_body(self) -> None:
+        """Give the thread what it waits for: the next piece of the body, or why there is none."""
+        arrivals = self._run.pieces
+        if arrivals is None:
+            raise AssertionError("bug: a body that was at hand is read from the loop")
+        try:
+            piece: bytes | None = b""
+            while piece == b"":
+                piece = await self._request.receive()
+        except Exception as error:  # noqa: BLE001 - raised where the application reads
+            arrivals.put(error)
+        else:
+            arrivals.put(piece or b"")
+
+    def _conclude(self) -> None:
+        """The thread has left: a response that is not complete by now has nobody who takes it."""
+        if self._phase is not _DONE:
+            self._phase = _DONE
+            self._exchange.abort()
+
+    def _leave_thread(self) -> None:
+        """A thread cannot be stopped: it holds the units for itself until it has left the application."""
+        lease = self._call.lease
+        held = lease.share(_TASK)
+        held.holder = at_work.get(lease)
+        self._run.give_up()
+        self._mail.divert(partial(self._left_behind, held))
+
+    def _left_behind(self, held: Lease, mail: list[Mail]) -> None:
+        if mail and mail[-1] is _LEFT:
+            self._application.pool.done()
+            held.release()
+
+    async def _fail(self, error: BaseException) -> None:
+        phase, self._phase = self._phase, _DONE
+        if phase is _OPEN:
+            self._reply(await failure.shown(error, self._request, self._call, self._outbound))
+            return
+        failure.report(error, self._request, self._call)
+        if phase is _STARTED:
+            self._exchange.abort()
+
+    def _cancelled(self) -> None:
+        phase, self._phase = self._phase, _DONE
+        if phase is _OPEN:
+            self._reply(Response.problem(503, "Ended by the server"))
+        elif phase is _STARTED:
+            self._exchange.abort()
+
+    def _reply(self, response: Response) -> None:
+        Reply(self._exchange, self._stamp, self._call).send_problem(response)
+
+    def _settle(self) -> None:
+        self._call.lease.release()

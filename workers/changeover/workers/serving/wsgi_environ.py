@@ -1,0 +1,137 @@
+"""The environ of a request to a WSGI application (PEP 3333), and what comes with it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from changeover.workers.serving.contract import CallContext, Request
+
+Environ = dict[str, Any]
+
+BLOCK = 64 * 1024
+"""Least bytes that are read of a file at once."""
+KNOWN_NAMES = 1024
+"""Names of fields that are remembered with their variables."""
+
+_OWN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_PORTS = {"http": "80", "https": "443"}
+_variables: dict[bytes, str | None] = dict(_OWN)
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: reads a file in blocks until its end.
+
+    Args:
+        file: What is read; closed in the end, if it can be.
+        block: Bytes of a block; larger ones are taken where that is small.
+
+    Attributes:
+        close: The file's own, where it has one.
+    """
+
+    def __init__(self, file: BinaryIO, block: int = BLOCK) -> None:
+        self._file = file
+        self._block = max(block, BLOCK)
+        if hasattr(file, "close"):
+            self.close: Callable[[], None] = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = self._file.read(self._block)
+        if not piece:
+            raise StopIteration
+        return piece
+
+
+class Environs:
+    """Makes the environs of one application.
+
+    Args:
+        root_path: Prefix that a proxy in front strips.
+        multithread: Whether requests run in several threads at the same time.
+    """
+
+    __slots__ = ("_fixed", "_root")
+
+    def __init__(self, root_path: str, *, multithread: bool) -> None:
+        self._root = root_path
+        self._fixed: Environ = {
+            "SERVER_SOFTWARE": "changeover",
+            "wsgi.version": (1, 0),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": multithread,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "wsgi.file_wrapper": FileWrapper,
+        }
+
+    def make(self, request: Request, call: CallContext) -> Environ:
+        """The environ of one request, without `wsgi.input`."""
+        environ = self._fixed.copy()
+        raw, query = request.raw_path.decode("latin-1"), request.query.decode("latin-1")
+        environ["REQUEST_METHOD"] = request.method
+        environ["SCRIPT_NAME"] = _native(self._root + request.root_path)
+        environ["PATH_INFO"] = _path(request)
+        environ["QUERY_STRING"] = query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = f"{raw}?{query}" if query else raw
+        environ["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"
+        environ["wsgi.url_scheme"] = request.scheme
+        if request.client is None:
+            environ["REMOTE_ADDR"] = ""
+        else:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = request.client[0], str(request.client[1])
+        _add_fields(environ, request.headers.raw)
+        if request.server is not None and request.server[1] is not None:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = request.server[0], str(request.server[1])
+        else:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = _named_server(environ, request.scheme)
+        if call.extensions:
+            environ["changeover.extensions"] = call.extensions
+        return environ
+
+
+def _add_fields(environ: Environ, fields: list[tuple[bytes, bytes]]) -> None:
+    for name, value in fields:
+        variable = _variables[name] if name in _variables else _learn(name)
+        if variable is None:
+            continue
+        text = value.decode("latin-1")
+        if variable in environ:
+            text = f"{environ[variable]}{'; ' if variable == 'HTTP_COOKIE' else ','}{text}"
+        environ[variable] = text
+
+
+def _learn(name: bytes) -> str | None:
+    """A field's variable; none for a name with an underscore, which would pass for another field."""
+    if len(_variables) >= KNOWN_NAMES:
+        _variables.clear()
+        _variables.update(_OWN)
+    variable = None if b"_" in name else "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    _variables[name] = variable
+    return variable
+
+
+def _path(request: Request) -> str:
+    path = request.path
+    if "\ufffd" in path:  # bytes that are no UTF-8: only the raw path still has them
+        exact = unquote_to_bytes(request.raw_path).decode("latin-1")
+        return exact.removeprefix(_native(request.root_path))
+    return _native(path)
+
+
+def _native(text: str) -> str:
+    """UTF-8, each byte of it as one character: what PEP 3333 calls a native string."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def _named_server(environ: Environ, scheme: str) -> tuple[str, str]:
+    """Name and port by which the client knows the server, behind a Unix socket say."""
+    host: str = environ.get("HTTP_HOST", "")
+    name, colon, port = host.rpartition(":")
+    if not colon or port.endswith("]"):
+        name, port = host, ""
+    return name or "localhost", port or _PORTS.get(scheme, "80")

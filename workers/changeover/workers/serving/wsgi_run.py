@@ -1,0 +1,259 @@
+"""One request to a WSGI application, in its thread: runs the application and tells the loop what it answers.
+
+The thread goes to the loop only with what the client can have: a response that is at hand goes as
+one. What comes in pieces is told piece by piece, as PEP 3333 demands, and the thread waits where
+the client is too far behind.
+"""
+
+import contextvars
+import enum
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from queue import SimpleQueue
+from types import TracebackType
+
+from changeover.workers.serving.contract import Request
+from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.lease import Lease
+from changeover.workers.serving.mailbox import Mailbox
+from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.wsgi import WsgiCallable
+from changeover.workers.serving.wsgi_environ import Environ
+from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
+
+log = logging.getLogger("changeover.request")
+
+AHEAD = 64 * 1024
+"""Bytes that the application may be ahead of the client before its thread waits."""
+_BODILESS = frozenset({204, 304})
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+
+
+class Sign(enum.Enum):
+    """What a thread tells beside heads and pieces."""
+
+    WANTED = "more of the request's body is wanted"
+    END = "the response is complete"
+    LEFT = "the thread has left the application"
+
+
+class Failed:
+    """The application raised.
+
+    Attributes:
+        error: What it raised.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+Mail = WsgiHead | bytes | Sign | Failed
+_WANTED, _END, _LEFT = Sign
+
+
+class WsgiRun:
+    """What a thread does for one request.
+
+    Args:
+        call: The application.
+        request: What is asked.
+        lease: Its hold on its units.
+        mail: Where the loop hears of it.
+
+    Attributes:
+        environ: To be set before it runs.
+        pieces: Where the loop puts what comes of the request's body, on demand: empty at its end, an error where there
+            is none. None when the body is at hand.
+    """
+
+    __slots__ = (
+        "_call",
+        "_context",
+        "_ended",
+        "_gone",
+        "_head",
+        "_lease",
+        "_left",
+        "_mail",
+        "_over",
+        "_posted",
+        "_request",
+        "_room",
+        "_started",
+        "_taken",
+        "environ",
+        "pieces",
+    )
+
+    def __init__(self, call: WsgiCallable, request: Request, lease: Lease, mail: Mailbox[Mail]) -> None:
+        self.environ: Environ = {}
+        self.pieces: SimpleQueue[bytes | Exception] | None = None
+        self._call = call
+        self._request = request
+        self._lease = lease
+        self._mail = mail
+        self._context = contextvars.copy_context()
+        self._head: WsgiHead | None = None
+        self._left: int | None = None
+        self._posted = self._taken = 0
+        self._started = self._ended = self._over = self._gone = False
+        self._room: threading.Event | None = None
+
+    def run(self) -> None:
+        """Run the application; whatever it raises is told."""
+        if not self._gone:
+            at_work[self._lease] = threading.current_thread()
+            try:
+                self._context.run(self._respond)
+            except BaseException as error:  # noqa: BLE001 - SystemExit of an application is its failure, not the thread's
+                self._mail.post([Failed(error)])
+            finally:
+                del at_work[self._lease]
+        self._over = True
+        self._mail.post([_LEFT])
+
+    def more(self) -> bytes:
+        """The next piece of the request's body, empty at its end.
+
+        Raises:
+            Disconnected: The client went away before the end, or the request is over.
+            BodyTooLarge: A handler has refused it.
+        """
+        if self._over or self._gone or self.pieces is None:
+            raise Disconnected("the request is over")
+        self._mail.post([_WANTED])
+        piece = self.pieces.get()
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def credit(self, taken: int) -> None:
+        """The client has taken so many bytes of the body; on the loop."""
+        self._taken = taken
+        if self._room is not None:
+            self._room.set()
+
+    def give_up(self) -> None:
+        """Nobody takes the rest: let the application end as soon as it can be stopped; on the loop."""
+        self._gone = True
+        if self._room is not None:
+            self._room.set()
+        if self.pieces is not None:
+            self.pieces.put(Disconnected("the client is gone"))
+
+    def _respond(self) -> None:
+        answer = self._call(self.environ, self._start_response)
+        try:
+            if type(answer) is list or type(answer) is tuple:
+                self._send_all(answer)
+            else:
+                self._send_each(answer)
+        finally:
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        if exc_info is None:
+            if self._head is not None:
+                raise WsgiViolation("start_response was called twice; give it exc_info to replace what was not sent")
+        elif self._started:
+            try:
+                raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        head = checked_head(status, headers)
+        self._head = head
+        bodiless = self._request.method == "HEAD" or head.status in _BODILESS
+        self._left = None if bodiless else head.length
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        piece = _octets(data)
+        if self._gone:
+            raise Disconnected("the client is gone")
+        if self._left is not None and len(piece) > self._left:
+            raise WsgiViolation("write() was given more than the response's Content-Length")
+        if piece:
+            self._send(piece)
+
+    def _send_all(self, pieces: Sequence[bytes]) -> None:
+        """Send what is at hand as one."""
+        whole = _octets(pieces[0]) if len(pieces) == 1 else b"".join(map(_octets, pieces))
+        fitting = self._fitting(whole)
+        if fitting:
+            self._send(fitting, last=True)
+        self._end()
+
+    def _send_each(self, pieces: Iterable[bytes]) -> None:
+        for each in pieces:
+            piece = _octets(each)
+            fitting = self._fitting(piece)
+            if fitting and not self._gone:
+                self._send(fitting)
+            if self._gone or len(fitting) < len(piece):
+                break
+        self._end()
+
+    def _fitting(self, piece: bytes) -> bytes:
+        """As much of it as the Content-Length allows."""
+        if self._left is None or len(piece) <= self._left:
+            return piece
+        request = self._request
+        log.warning(
+            "%s %s: the application sent more than its Content-Length; the rest was dropped",
+            request.method,
+            request.raw_path.decode("latin-1"),
+        )
+        return piece[: self._left]
+
+    def _send(self, piece: bytes, *, last: bool = False) -> None:
+        mail: list[Mail] = [piece] if self._started else [self._begun(), piece]
+        if self._left is not None:
+            self._left -= len(piece)
+            last = self._left == 0
+        if last:
+            self._ended = True
+            mail.append(_END)
+        self._mail.post(mail)
+        self._posted += len(piece)
+        if self._posted - self._taken > AHEAD and not last:
+            self._wait_for_room()
+
+    def _end(self) -> None:
+        if self._ended or self._gone:
+            return
+        mail: list[Mail] = [_END] if self._started else [self._begun(), _END]
+        if self._left:
+            raise WsgiViolation(f"the response ended {self._left} bytes before its Content-Length")
+        self._ended = True
+        self._mail.post(mail)
+
+    def _begun(self) -> WsgiHead:
+        if self._head is None:
+            raise WsgiViolation("the application answered without calling start_response")
+        self._started = True
+        return self._head
+
+    def _wait_for_room(self) -> None:
+        """Wait until the client has caught up, or nobody takes the rest."""
+        if self._room is None:
+            self._room = threading.Event()
+        while self._posted - self._taken > AHEAD and not self._gone:
+            self._room.clear()
+            # Room is made first and told then: asked again behind the clear, none is missed.
+            if self._posted - self._taken > AHEAD and not self._gone:
+                self._room.wait()
+
+
+def _octets(piece: object) -> bytes:
+    if isinstance(piece, bytes):
+        return piece if type(piece) is bytes else bytes(piece)
+    raise TypeError(f"the application gave a {type(piece).__name__} as a piece of its body; encode it to bytes")

@@ -1,0 +1,325 @@
+"""One WebSocket on the transport of the connection that asked for it.
+
+The library knows frames and the order in which they may come; here is what they mean for the connection: how much is
+read ahead of the application, how long each side may be silent, and how it ends. Bytes take this way:
+
+    loop's buffer -> `_unread` -> frames -> inbox -> application
+
+and `_unread` is skipped as long as the application takes what comes.
+"""
+
+import asyncio
+import socket
+from typing import Protocol
+
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from changeover.workers.channel.connection import Connection, Owner, Parting
+from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.outlet import Course
+from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
+from changeover.workers.channel.waiters import Waiters
+from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.session import RESTART, CloseCode, WebSocketClosed, WebSocketMessage
+from changeover.workers.websocket.inbox import Inbox
+
+STEP = 16 * 1024
+"""Most bytes that are turned into frames at a time: what they decompress to is bounded by it."""
+TURN = 32
+"""Most messages that are given to the application in one turn of the loop: others have a turn, too."""
+DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+
+
+class Site(Protocol):
+    """What all connections of a worker have in common, as far as a WebSocket needs it."""
+
+    limits: Limits
+    buffer: memoryview
+
+
+class WebSocketConnection(asyncio.BufferedProtocol):
+    """A WebSocket: a connection for its owner, a `Session` for what speaks over it.
+
+    Args:
+        site: What it has in common with others.
+        before: The connection that it goes on from.
+        transport: Its transport, of which this is the protocol from now on.
+        owner: Told when it is gone.
+        protocol: Its state.
+
+    Attributes:
+        client: Peer address and port; None on a Unix socket.
+        server: Own address and port, or path and None on a Unix socket.
+        outcome: How the connection came about.
+        outlet: The write side.
+        requests: How many messages were dispatched over the connection, before it was a WebSocket and since.
+        watch: Since when it has been doing what it does, for the sweep.
+        since: When the connection was opened here, seconds of the loop's clock.
+        closed: Why nothing can be sent any more; None while it is open.
+    """
+
+    kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.EARLY, False
+    __slots__ = (
+        "_clogged", "_heard", "_inbox", "_owner", "_probed", "_protocol", "_reading", "_site", "_stirred", "_transport",
+        "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self, site: Site, before: Connection, transport: asyncio.Transport, owner: Owner, protocol: ServerProtocol
+    ) -> None:
+        self.client, self.server, self.outcome = before.client, before.server, before.outcome
+        self.outlet, self.requests, self.since = before.outlet, before.requests, before.since
+        self.watch = Watch()
+        self.closed: WebSocketClosed | None = None
+        self.outlet.course = Course.OPEN
+        self._site = site
+        self._transport = transport
+        self._owner = owner
+        self._protocol = protocol
+        self._inbox = Inbox(site.limits.messages)
+        self._stirred = Waiters()
+        self._unread = bytearray()
+        self._reading = True
+        self._clogged = self._probed = False
+        self._heard = 0
+        self._turn = TURN
+
+    # What the loop calls.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to."""
+        return self._site.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Go on with what was read."""
+        if self.outlet.ended:
+            self.outlet.drop(nbytes)
+        else:
+            self.take(bytes(self._site.buffer[:nbytes]))
+
+    def eof_received(self) -> bool:
+        """The client has shut its write side: it has left, and said so or not."""
+        self.outlet.client_shut = True
+        self._advance()
+        return self._transport.can_write_eof()
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written: answer nothing more, so read nothing more."""
+        self._clogged = True
+        self.outlet.clog()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self._clogged = False
+        self.outlet.unclog()
+        self._advance()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End."""
+        self._unread.clear()
+        self._end(WebSocketClosed(CloseCode.LOST))
+        self.outlet.lost()
+        self._owner.closed(self)
+
+    # What the owner of all connections calls.
+
+    def unread(self) -> bytes:
+        """Nothing that another process could go on from."""
+        return b""
+
+    def take(self, data: bytes) -> None:
+        """Go on with bytes of the client."""
+        self._heard += 1
+        self._probed = False
+        if not self._unread and len(data) <= STEP and not self._holding:
+            self._feed(data)
+            self._regulate()
+        else:
+            self._unread += data
+            self._advance()
+
+    def resume(self) -> None:
+        """What serves has changed: let a message handler look."""
+        self._stirred.wake()
+
+    def leave(self) -> None:
+        """It cannot go on elsewhere; its owner tells it farewell in time."""
+
+    def part(self) -> socket.socket | None:
+        """See `Connection`: it is never at rest, so nobody can ask."""
+        raise AssertionError("bug: a WebSocket cannot go on in another process")
+
+    def farewell(self, *, asked: bool = False) -> None:
+        """See `Connection`."""
+        self.close(CloseCode.RESTART, RESTART)
+
+    def abort(self) -> None:
+        """Cut it off."""
+        self.outlet.abort()
+
+    def sight(self) -> Sight:
+        """What it is doing."""
+        writing = self.outlet.sight()
+        if writing is not None:
+            return writing
+        if self.closed is not None:
+            return Sight(Phase.CLOSING, 0)
+        limits = self._site.limits
+        if self._probed and limits.ping_timeout:
+            return Sight(Phase.PROBED, self._heard)
+        if self._reading and not self._probed and limits.ping_interval:
+            return Sight(Phase.QUIET, self._heard)
+        return Sight(Phase.BUSY, self._heard)
+
+    def overdue(self, overdue: Overdue) -> None:
+        """Its phase has lasted too long."""
+        match overdue:
+            case Overdue.PROBE:
+                self._probed = True
+                self._protocol.send_ping(b"")
+                self._flush()
+            case Overdue.TIMEOUT:
+                self._end(WebSocketClosed(CloseCode.LOST, "no answer to a ping"))
+                self._fail(CloseCode.FAILED, "keepalive ping timeout")
+            case _:
+                self.outlet.abort()
+
+    # What speaks over it calls.
+
+    @property
+    def at_hand(self) -> bool:
+        """See `Session`."""
+        return self._turn > 0 and (bool(self._inbox) or self.closed is not None)
+
+    async def stir(self) -> None:
+        """See `Session`."""
+        if not self.at_hand:
+            await self._stirred.wait()
+
+    def pop(self) -> WebSocketMessage:
+        """See `Session`."""
+        if not self._inbox:
+            raise self.closed or AssertionError("bug: a message was taken and there is none")
+        message = self._inbox.pop()
+        self.requests += 1
+        self._turn -= 1
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        if self._unread or not self._reading:
+            self._advance()
+        return message
+
+    def send(self, message: WebSocketMessage) -> None:
+        """See `Session`."""
+        if self.closed is not None:
+            raise self.closed
+        if isinstance(message, str):
+            self._protocol.send_text(message.encode())
+        else:
+            self._protocol.send_binary(message)
+        self._flush()
+
+    async def drain(self) -> None:
+        """See `Session`."""
+        await self.outlet.drain()
+
+    def close(self, code: int, reason: str) -> None:
+        """See `Session`.
+
+        Raises:
+            ValueError: The code is none that may be sent, or the reason is longer than 123 bytes.
+        """
+        if self.closed is not None:
+            return
+        try:
+            self._protocol.send_close(code, reason)
+        except ProtocolError as error:
+            raise ValueError(f"a WebSocket cannot be closed with code {code} and reason {reason!r}: {error}") from None
+        self._end(WebSocketClosed(code, reason))
+        self._flush()
+        self._advance()
+
+    def _begin_turn(self) -> None:
+        self._turn = TURN
+        self._stirred.wake()
+
+    # From bytes to messages.
+
+    @property
+    def _holding(self) -> bool:
+        """Whether nothing more is looked at: the client is to take, or the application."""
+        return self._clogged or (self._inbox.full and self.closed is None)
+
+    def _advance(self) -> None:
+        while self._unread and not self._holding and not self.outlet.ended:
+            step = bytes(self._unread[:STEP])
+            del self._unread[:STEP]
+            self._feed(step)
+        if self.outlet.client_shut and not self._unread and not self.outlet.ended:
+            self._end(WebSocketClosed(CloseCode.LOST))
+            self.outlet.close()
+        self._regulate()
+
+    def _feed(self, data: bytes) -> None:
+        protocol = self._protocol
+        protocol.receive_data(data)
+        try:
+            for frame in protocol.events_received():
+                if self.closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
+                    self._inbox.put(frame)
+        except UnicodeDecodeError:
+            self._fail(CloseCode.BAD_TEXT, "a text message is not UTF-8")
+        if protocol.state is not State.OPEN:
+            self._end(_farewell_of(protocol))
+        self._flush()
+        if self._inbox:
+            self._stirred.wake()
+
+    def _regulate(self) -> None:
+        """Read, or stop reading, according to what there is room for."""
+        full = self._holding
+        if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
+            self._reading = not full
+            if full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say; the empty piece means that it has nothing more to say."""
+        writes = self._protocol.data_to_send()
+        pieces = [piece for piece in writes if piece]
+        if self.outlet.ended or self._transport.is_closing():
+            return
+        if pieces:
+            self.outlet.send(pieces, sum(map(len, pieces)))
+        if len(pieces) < len(writes):
+            self._unread.clear()
+            self._finish()
+
+    # The end.
+
+    def _end(self, closed: WebSocketClosed) -> None:
+        if self.closed is None:
+            self.closed = closed
+        self._stirred.wake()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self._protocol.fail(code, reason)
+        self._end(WebSocketClosed(code, reason))
+        self._flush()
+
+    def _finish(self) -> None:
+        if self._protocol.close_rcvd is not None:
+            self.outlet.close()
+        else:
+            self.outlet.linger()
+
+
+def _farewell_of(protocol: ServerProtocol) -> WebSocketClosed:
+    """Why it is closed: as the client said, or as we said because of what it did."""
+    said = protocol.close_sent if protocol.parser_exc is not None else protocol.close_rcvd or protocol.close_sent
+    return WebSocketClosed(CloseCode.LOST) if said is None else WebSocketClosed(said.code, said.reason)
