@@ -43,7 +43,9 @@ async def lifespan(app: Starlette) -> AsyncIterator[State]:
 
 async def show(request: Request) -> JSONResponse:
     pool: Pool = request.state.pool
-    return JSONResponse({"pool": pool.number, "beats": pool.beats, "seen": request.scope.get("extensions", {})})
+    return JSONResponse(
+        {"pool": pool.number, "beats": pool.beats, "seen": request.scope["extensions"].get("changeover", {})}
+    )
 
 
 app = Starlette(routes=[Route("/", show)], lifespan=lifespan)

@@ -32,7 +32,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.pinned",
         f"{WORKERS}.plugins",
         f"{WORKERS}.channel",
+        f"{WORKERS}.message",
         f"{WORKERS}.handlers",
+    ),
+    f"{WORKERS}.message": (
+        f"{WORKERS}.errors",
+        f"{WORKERS}.protocol",
+        f"{WORKERS}.serving",
+        f"{WORKERS}.channel",
+        f"{WORKERS}.plugins",
     ),
     f"{WORKERS}.channel": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving"),
     f"{WORKERS}.http2": (

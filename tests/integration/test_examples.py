@@ -14,7 +14,8 @@ import msgspec
 import pytest
 import websockets
 
-from changeover.server import Committed, Milestone, Refused, Server
+from changeover.server import Committed, Milestone, Refused, Server, Strategy
+from changeover.workers.protocol.refusal import Fault
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -182,11 +183,11 @@ async def test_05_a_starlette_application_keeps_its_pool_and_its_task_through_a_
     example = take("05-starlette-app")
     async with example.server() as server:
         before = (await ask(server, "/")).json
-        assert (before["pool"], before["seen"]) == (1, {"changeover": {"greeting": "hello"}})
+        assert (before["pool"], before["seen"]) == (1, {"greeting": "hello"})
         example.edit("plugins/greet.py", '"hello"', '"good day"')
         assert isinstance(await server.reload(), Committed)
         after = (await ask(server, "/")).json
-        assert (after["pool"], after["seen"]) == (1, {"changeover": {"greeting": "good day"}})
+        assert (after["pool"], after["seen"]) == (1, {"greeting": "good day"})
         assert (await ask(server, "/greet")).text == "good day from epoch 2\n"
         async with asyncio.timeout(10):
             while (await ask(server, "/")).json["beats"] <= after["beats"]:
@@ -238,6 +239,141 @@ async def test_09_a_flask_application_runs_in_threads_beside_plugins(take: Take)
         example.edit("app.py", "thread=", "by=")
         assert isinstance(await server.reload(), Committed)
         assert (await ask(server, "/")).json["by"] == "changeover app 0"
+
+
+class Raw:
+    """A client of a raw protocol that stays connected."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def connect(cls, server: Server) -> "Raw":
+        host, _, port = server.addresses[0].rpartition(":")
+        return cls(*await asyncio.open_connection(host, int(port)))
+
+    async def line(self) -> str:
+        return (await asyncio.wait_for(self._reader.readline(), 10)).decode().rstrip("\n")
+
+    async def say(self, line: str) -> str:
+        self.send(f"{line}\n".encode())
+        return await self.line()
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    def frame(self, **message: Any) -> None:
+        content = msgspec.json.encode(message)
+        self.send(len(content).to_bytes(4) + content)
+
+    async def answer(self) -> Any:
+        length = await asyncio.wait_for(self._reader.readexactly(4), 10)
+        return msgspec.json.decode(await self._reader.readexactly(int.from_bytes(length)))
+
+    async def rest(self) -> bytes:
+        return await asyncio.wait_for(self._reader.read(), 10)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def test_11_a_line_protocol_switches_between_two_messages_and_goes_to_new_processes(take: Take) -> None:
+    example = take("11-lines")
+    example.edit("changeover.toml", "8011", "0")
+    async with example.server() as server:
+        client = await Raw.connect(server)
+        assert await client.line() == "store, at your service"
+        assert await client.say("set colour blue") == "ok"
+        assert await client.say("version") == "1.0.0, epoch 1"
+        example.edit("plugins/store.py", "1.0.0", "1.1.0")
+        swapped = await server.reload(until=Milestone.RETIRED)
+        assert isinstance(swapped, Committed)
+        assert await client.say("version") == "1.1.0, epoch 2"
+        assert await client.say("get colour") == "blue"
+        assert await client.say("HELLO") == "error: do not shout"
+
+        pids = {slot.pid for slot in (await server.status()).slots}
+        client.send(b"get col")  # half a message goes over, too
+        assert isinstance(await server.reload(strategy=Strategy.ROLL, until=Milestone.RETIRED), Committed)
+        async with asyncio.timeout(10):
+            while pids & {slot.pid for slot in (await server.status()).slots}:
+                await asyncio.sleep(0.02)
+        assert await client.say("our") == "blue"
+        assert await client.say("version") == "1.1.0, epoch 3"
+
+        example.edit("plugins/store.py", "    chain.service(Store())\n", "")
+        example.edit("plugins/store.py", "    chain.inbound(", "    chain.service(Store())\n    chain.inbound(")
+        match await server.reload():
+            case Refused(serving=3, refusals=refusals):
+                assert {refused.refusal.fault for refused in refusals} == {Fault.CONTRACT}
+                assert {refused.refusal.unit for refused in refusals} == {"plugin store"}
+                assert "'shout' is registered behind the service" in refusals[0].refusal.summary
+            case other:
+                pytest.fail(repr(other))
+        assert await client.say("version") == "1.1.0, epoch 3"
+        assert await client.say("keys") == "colour"
+        assert await client.line() == "."
+        client.send(b"quit\n")
+        assert await client.rest() == b"bye\n"
+        client.close()
+
+
+async def test_12_frames_keep_their_sum_through_a_swap_and_a_roll_and_a_refusal(take: Take) -> None:
+    example = take("12-frames")
+    example.edit("changeover.toml", "8012", "0")
+    async with example.server() as server:
+        client = await Raw.connect(server)
+        client.frame(do="Add", number=7)
+        assert await client.answer() == {"is": "Sum", "sum": 7, "epoch": 1, "answers": 1}
+        client.frame(do="Pause", seconds=0.3)
+        client.frame(do="Add", number=1)
+        example.edit("plugins/sums/plugin.toml", "1.0.0", "1.1.0")
+        async with asyncio.timeout(10):
+            while not any("sums:frames" in lease.path for it in (await server.leases()).slots for lease in it.leases):
+                await asyncio.sleep(0.005)
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert [(await client.answer())["epoch"] for _ in range(2)] == [1, 2]
+
+        with (example.folder / "changeover.toml").open("a") as configuration:
+            configuration.write("\n[plugins.sums]\nconfig = { most = 0 }\n")
+        match await server.reload():
+            case Refused(serving=2, refusals=refusals):
+                assert {refused.refusal.fault for refused in refusals} == {Fault.CONFIG}
+                assert refusals[0].refusal.hook == "initializer frames"
+                assert "nothing could be added" in refusals[0].refusal.summary
+            case other:
+                pytest.fail(repr(other))
+        client.frame(do="Add", number=1)
+        assert await client.answer() == {"is": "Sum", "sum": 9, "epoch": 2, "answers": 1}
+
+        example.edit("changeover.toml", "most = 0", "most = 10")
+        assert isinstance(await server.reload(strategy=Strategy.ROLL, until=Milestone.RETIRED), Committed)
+        client.frame(do="Add", number=11)
+        assert await client.answer() == {"is": "Refusal", "why": "at most 10"}
+        client.frame(do="Add", number=1)
+        answer = await client.answer()
+        assert (answer["sum"], answer["epoch"]) == (10, (await server.status()).epoch)
+        client.send((9).to_bytes(4) + b"not json!")
+        assert b"malformed message" in await client.rest()
+        client.close()
+
+
+async def test_12_an_initializer_that_no_plugin_has_is_refused_with_the_path_of_the_mistake(take: Take) -> None:
+    example = take("12-frames")
+    example.edit("changeover.toml", "8012", "0")
+    async with example.server() as server:
+        client = await Raw.connect(server)
+        example.edit("changeover.toml", "sums:frames", "sums:frame")
+        match await server.reload():
+            case Refused(serving=1, refusals=(refused,)):
+                assert "$.channels[0].select[0].initializer: sums 1.0.0 has no initializer frame; did you mean" in (
+                    refused.refusal.summary
+                )
+            case other:
+                pytest.fail(repr(other))
+        client.frame(do="Add", number=2)
+        assert (await client.answer())["sum"] == 2
+        client.close()
 
 
 @pytest.mark.slow

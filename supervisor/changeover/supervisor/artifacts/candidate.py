@@ -72,8 +72,25 @@ def assemble(
         handlers = [(str(each), each.settings) if each.settings else str(each) for each in plan.handlers]
         made = key(ref, requires, handlers, plan.target)
         units[ref] = PipelineSpec(made, plan.handlers, plan.target, requires, plan.written)
-    units |= {channel.key.ref: channel for channel in sorted(channels, key=lambda each: each.key.ref.name)}
+    digests = {ref: unit.key.digest for ref, unit in units.items()}
+    for channel in sorted(channels, key=lambda each: each.key.ref.name):
+        units[channel.key.ref] = linked(channel, digests, epoch)
     return tuple(units.values())
+
+
+def linked(channel: ChannelSpec, digests: Mapping[UnitRef, str], epoch: int) -> ChannelSpec:
+    """Make a channel the unit of a candidate: it requires the plugins whose initializers it names.
+
+    Args:
+        channel: What it says; where it is carried over, of another candidate.
+        digests: Of the candidate's plugins.
+        epoch: The candidate's.
+    """
+    plugins = {UnitRef(UnitKind.PLUGIN, name.partition(":")[0]) for name in channel.initializers}
+    requires = tuple(sorted(plugins))
+    content = (channel.tls, channel.proxies, channel.rules, channel.safe)
+    digest = unit_digest(channel.key.ref, content, [digests[each] for each in requires])
+    return msgspec.structs.replace(channel, key=UnitKey(channel.key.ref, digest, epoch), requires=requires)
 
 
 def application_spec(app: App, artifact: str, distributions: str, epoch: int) -> ApplicationSpec:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts.candidate import unit_digest
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.config.channels import Certificate, Channel, Select, Tls
 from changeover.supervisor.config.settings import Settings
@@ -52,7 +51,7 @@ def read_channels(settings: Settings, listen: tuple[str, ...], epoch: int) -> Ch
             problems.append(Problem(INSTALL, path=f"{path}.alpn"))
         content = _read_tls(tls, path, problems) if tls is not None and tls.all else {}
         spec = _spec(channel, None if tls is None or not tls.all else _tls_spec(tls, content), proxies, epoch)
-        if spec is not None:
+        if not spec.is_bare:
             specs.append(spec)
             files |= {spec.tls.artifact: content} if spec.tls is not None else {}
     return Channels(tuple(specs), files, tuple(dict.fromkeys(problems)))
@@ -67,13 +66,10 @@ def _is_tcp(address: str) -> bool:
     return not address.startswith("unix:")
 
 
-def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch: int) -> ChannelSpec | None:
-    """The unit; None where nothing comes before the first message."""
+def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch: int) -> ChannelSpec:
+    """The unit, as far as it can be known without its plugins."""
     rules = tuple(map(_rule, channel.select)) or (Rule(),)
-    if tls is None and not proxies and rules == (Rule(),):
-        return None
-    ref = UnitRef(UnitKind.CHANNEL, channel.bind)
-    key = UnitKey(ref, unit_digest(ref, (tls, proxies, rules, channel.safe), ()), epoch)
+    key = UnitKey(UnitRef(UnitKind.CHANNEL, channel.bind), "", epoch)
     return ChannelSpec(key, tls, proxies, rules, channel.safe)
 
 

@@ -125,12 +125,9 @@ def _channels(before: Snapshot, after: Snapshot) -> Iterator[str]:
     new = {unit.key.ref.name: unit for unit in after.channels}
     for name in sorted(old.keys() | new.keys()):
         one, other = old.get(name), new.get(name)
-        if name in after.listen and name in (before.listen or after.listen) and _content(one) != _content(other):
-            yield f"channel {name}: {', '.join(_changes(one, other))}"
-
-
-def _content(channel: ChannelSpec | None) -> str:
-    return "" if channel is None else channel.key.digest
+        if name in after.listen and name in (before.listen or after.listen):
+            changes = ", ".join(_changes(one, other))  # nothing where only a plugin that it names has changed
+            yield from (f"channel {name}: {changes}",) if changes else ()
 
 
 def _changes(old: ChannelSpec | None, new: ChannelSpec | None) -> Iterator[str]:

@@ -256,5 +256,10 @@ def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Ite
         for name in content.manifest.services:
             if f"{plugin}:{name}" not in answering:
                 yield f"unused: service {plugin}:{name} is mounted nowhere"
+    selected = {name for it in settings.channels for name in (it.safe, *(each.initializer for each in it.select))}
+    for plugin, content in contents.items():
+        for name in content.manifest.initializers:
+            if f"{plugin}:{name}" not in selected:
+                yield f"unused: initializer {plugin}:{name} is selected by no channel"
     for plugin in sorted(settings.plugins.entries.keys() - contents.keys()):
         yield f"unused: [plugins.{plugin}] names no plugin{nearest(plugin, contents)}"

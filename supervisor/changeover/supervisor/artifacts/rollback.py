@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from changeover.supervisor.artifacts.candidate import snapshot
+from changeover.supervisor.artifacts.candidate import linked, snapshot
+from changeover.supervisor.artifacts.initializers import with_selection_of
 from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.holding import application_content, brought_back
-from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot
+from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot, UnitSpec
 
 NEVER_BROUGHT_BACK = ("data", "installed packages", "files of the application that are no modules")
 """What a rollback leaves as it is."""
@@ -54,18 +55,23 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", 
         executes = msgspec.structs.replace(earlier.interpreter, configured=executes.configured)
     rolls = rolls or processes_differ(earlier, current) or not earlier.listens_as(current)
     listen = earlier.listen or current.listen
-    units = (
-        *(unit for unit in earlier.units if not isinstance(unit, ChannelSpec)),
-        *_channels(earlier, current, listen),
-    )
+    units: tuple[UnitSpec, ...] = tuple(unit for unit in earlier.units if not isinstance(unit, ChannelSpec))
+    digests = {unit.key.ref: unit.key.digest for unit in units}
+    units += tuple(linked(channel, digests, epoch) for channel in _channels(earlier, current, listen))
     return snapshot(units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen)
 
 
 def _channels(earlier: Snapshot, current: Snapshot, listen: Iterable[str]) -> Iterator[ChannelSpec]:
-    """Certificates stay as they serve: the earlier ones may have expired. Where nothing serves now, they are back."""
-    there = {unit.key.ref.name: unit for unit in current.channels}
+    """Certificates stay as they serve: the earlier ones may have expired. Where nothing serves now, they are back.
+
+    What is selected goes back, with the plugins that it names.
+    """
+    before = {unit.key.ref.name: unit for unit in earlier.channels}
+    there = {unit.key.ref.name: with_selection_of(unit, before.get(unit.key.ref.name)) for unit in current.channels}
     back = {unit.key.ref.name: unit for unit in earlier.channels if unit.key.ref.name not in current.listen}
-    yield from (unit for name, unit in sorted((there | back).items()) if name in listen)
+    selected = {name: unit for name, unit in before.items() if name not in there | back}
+    back |= {name: msgspec.structs.replace(unit, tls=None, proxies=()) for name, unit in selected.items()}
+    yield from (unit for name, unit in sorted((there | back).items()) if name in listen and not unit.is_bare)
 
 
 def processes_differ(earlier: Snapshot, current: Snapshot) -> bool:

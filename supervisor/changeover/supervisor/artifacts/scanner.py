@@ -13,6 +13,7 @@ from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
+from changeover.supervisor.artifacts.initializers import checked_selection, without_withheld
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
@@ -144,6 +145,9 @@ class Scanner:
         addresses = choose(settings.bind, request, reach, current, past.held)
         not_taken = (*not_taken, *taken.held, *addresses.held)
         channels = self._channels(settings, addresses, reach, epoch, current)
+        channels, not_selected = without_withheld(channels, selected.contents, listing.plugins, current)
+        not_taken = (*not_taken, *not_selected)
+        channels = checked_selection(channels, settings, selected.contents, selected.broken, checked.file)
         made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made

@@ -116,6 +116,15 @@ def channel_mistakes(
         yield from network_mistakes(f"{path}.proxies", channel.proxies or ())
         for number, select in enumerate(channel.select):
             yield from network_mistakes(f"{path}.select[{number}].client", select.client)
+            yield from _name_mistakes(f"{path}.select[{number}].initializer", select.initializer)
+        if channel.safe:
+            yield from _name_mistakes(f"{path}.safe", channel.safe)
+
+
+def _name_mistakes(path: str, name: str) -> Iterator[Mistake]:
+    plugin, _, own = name.partition(":")
+    if name != HTTP and not (plugin and own):
+        yield Mistake(path, f"{name!r} is neither `{HTTP}` nor like `plugin:initializer`{nearest(name, (HTTP,))}")
 
 
 def _tls_mistakes(path: str, tls: Tls) -> Iterator[Mistake]:

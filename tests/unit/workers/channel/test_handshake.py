@@ -124,7 +124,7 @@ def client_context(alpn: str = "") -> ssl.SSLContext:
 
 
 async def test_tls_is_spoken_and_what_it_came_to_is_known(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
     async with served(channel) as site:
         answer = await site.say(LAST, client_context("http/1.1"))
         assert b"200" in answer.split(b"\r\n")[0]
@@ -136,14 +136,14 @@ async def test_tls_is_spoken_and_what_it_came_to_is_known(tmp_path: Path, certif
 async def test_each_client_gets_the_certificate_for_the_name_it_asks_for(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
-    channel = ServerChannel(spec(certified("shop.example", "*.api.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example", "*.api.example")), tmp_path)
     async with served(channel) as site:
         for name in ("shop.example", "v1.api.example"):
             assert f"sni={name}".encode() in await site.say(LAST, client_context(), name)
 
 
 async def test_a_client_shows_a_certificate_where_it_must(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
-    channel = ServerChannel(spec(certified("shop.example", client="required")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example", client="required")), tmp_path)
     async with served(channel) as site:
         context = client_context()
         AUTHORITY.issue_cert("agent@shop.example", common_name="agent").configure_cert(context)
@@ -158,7 +158,7 @@ async def test_a_client_shows_a_certificate_where_it_must(tmp_path: Path, certif
 async def test_cleartext_at_a_tls_address_fails_and_hinders_nobody(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
     async with served(channel) as site:
         await site.say(get("/"))
         assert site.ends.seen[0][0] is HandshakeEnd.FAILED
@@ -170,7 +170,7 @@ async def test_who_says_nothing_is_let_go(
     tmp_path: Path, certified: Callable[..., TlsSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshake, "DEADLINE", 0.1)
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
     async with served(channel) as site:
         assert await site.say(b"") == b""
         assert site.ends.seen[0][0] is HandshakeEnd.OVERDUE
@@ -181,7 +181,7 @@ PROXIED = b"PROXY TCP4 203.0.113.7 192.0.2.1 51234 443\r\n"
 
 
 async def test_a_trusted_proxy_says_who_the_client_is() -> None:
-    channel = ServerChannel(spec(proxies=("127.0.0.0/8",)), Path(), {})
+    channel = ServerChannel(spec(proxies=("127.0.0.0/8",)), Path())
     async with served(channel) as site:
         answer = await site.say(PROXIED + LAST)
         assert b"http ('203.0.113.7', 51234) tls= " in answer
@@ -190,7 +190,7 @@ async def test_a_trusted_proxy_says_who_the_client_is() -> None:
 async def test_a_proxy_header_may_come_byte_by_byte_and_before_tls(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
-    channel = ServerChannel(spec(certified("shop.example"), proxies=("127.0.0.1",)), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example"), proxies=("127.0.0.1",)), tmp_path)
     async with served(channel) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         for byte in PROXIED:
@@ -205,14 +205,14 @@ async def test_a_proxy_header_may_come_byte_by_byte_and_before_tls(
 
 
 async def test_a_stranger_is_not_believed() -> None:
-    channel = ServerChannel(spec(proxies=("10.0.0.0/8",)), Path(), {})
+    channel = ServerChannel(spec(proxies=("10.0.0.0/8",)), Path())
     async with served(channel) as site:
         assert b" 501 " in (await site.say(PROXIED + get("/"))).split(b"\r\n")[0]
         assert b"http ('127.0.0.1'" in await site.say(LAST)
 
 
 async def test_a_proxy_without_its_header_is_closed_and_told_of() -> None:
-    channel = ServerChannel(spec(proxies=("127.0.0.1",)), Path(), {})
+    channel = ServerChannel(spec(proxies=("127.0.0.1",)), Path())
     async with served(channel) as site:
         assert await site.say(get("/")) == b""
         assert site.ends.seen == [(HandshakeEnd.BAD_PROXY, "the connection begins with b'GET / HTTP/1'")]
@@ -220,7 +220,7 @@ async def test_a_proxy_without_its_header_is_closed_and_told_of() -> None:
 
 
 async def test_what_no_rule_matches_is_closed_cleanly_and_told_of() -> None:
-    channel = ServerChannel(spec(rules=(Rule(tls=True),)), Path(), {})
+    channel = ServerChannel(spec(rules=(Rule(tls=True),)), Path())
     async with served(channel) as site:
         assert await site.say(get("/")) == b""
         assert site.ends.seen == [(HandshakeEnd.UNMATCHED, "tcp")]
@@ -228,7 +228,7 @@ async def test_what_no_rule_matches_is_closed_cleanly_and_told_of() -> None:
 
 
 async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
-    channel = ServerChannel(spec(rules=(Rule(tls=True),), safe="http"), Path(), {})
+    channel = ServerChannel(spec(rules=(Rule(tls=True),), safe="http"), Path())
     async with served(channel) as site:
         assert b"200 OK" in await site.say(LAST)
         assert site.ends.seen == [(HandshakeEnd.SAFE, "tcp")]
@@ -237,7 +237,7 @@ async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
 async def test_handshakes_that_are_under_way_end_with_the_worker(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
     async with served(channel) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         await until(lambda: len(site.connections) == 1)
@@ -253,16 +253,16 @@ def test_a_key_of_another_certificate_is_refused_by_name(tmp_path: Path, certifi
     other = AUTHORITY.issue_cert("other.example")
     pair.write_bytes(other.cert_chain_pems[0].bytes() + AUTHORITY.issue_cert("x.example").private_key_pem.bytes())
     with pytest.raises(UnusableCertificate, match="the key does not belong to the certificate"):
-        ServerChannel(spec(tls), tmp_path, {})
+        ServerChannel(spec(tls), tmp_path)
     pair.write_bytes(b"nothing")
     with pytest.raises(UnusableCertificate, match="in PEM form"):
-        ServerChannel(spec(tls), tmp_path, {})
+        ServerChannel(spec(tls), tmp_path)
 
 
 async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_one_more_answer(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
     there = connections_of(FakeDispatcher(told))
     async with served(channel) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
@@ -289,7 +289,7 @@ async def test_a_large_answer_passes_the_tunnel_whole_also_to_a_slow_client(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
     size = 8 * 1024 * 1024
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path, {})
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
 
     async def large(exchange: Exchange) -> None:
         exchange.start(200, [(b"content-length", b"%d" % size)])

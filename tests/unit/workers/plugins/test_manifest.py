@@ -9,6 +9,7 @@ from changeover.workers.plugins.manifest import (
     Entry,
     Handler,
     HandlerPhase,
+    InitializerDeclaration,
     Manifest,
     ManifestInvalid,
     Resource,
@@ -79,6 +80,22 @@ def test_everything_a_manifest_says_is_kept() -> None:
         resources={"rules": Resource("rules/*.toml")},
         module="pricing",
     )
+
+
+def test_initializers_are_entries_or_names() -> None:
+    head = 'id = "feed"\nversion = "1.0.0"\n'
+    written = read_toml(f'{head}[initializers]\nlines = "feed:Lines"\nframes = {{ }}\n', "plugin.toml")
+    assert written.initializers == {"lines": InitializerDeclaration("feed:Lines"), "frames": InitializerDeclaration()}
+    listed = read_toml(f'{head}initializers = ["lines", "by-length"]\n', "plugin.toml")
+    assert listed.initializers == {"lines": InitializerDeclaration(), "by-length": InitializerDeclaration()}
+    assert listed.entry("by-length", "") == Entry("feed", "by_length")
+    assert mistakes_in(f'{head}initializers = ["Lines"]\n') == [
+        "$.initializers.Lines: 'Lines' is no name: lower-case letters, digits, `-` and `_`, a letter first"
+    ]
+    assert mistakes_in(f'{head}initializers = {{ lines = "Lines" }}\n') == [
+        "$.initializers.lines.entry: 'Lines' is no entry; write it like `package.module:Name`"
+    ]
+    assert [told.partition(":")[0] for told in mistakes_in(f"{head}initializers = [1]\n")] == ["$.initializers"]
 
 
 def test_all_mistakes_are_told_at_once_with_file_and_path() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import enum
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.phases import Overdue, Sight, Watch
@@ -120,6 +120,23 @@ class Connection(Departing, Protocol):
         """Its phase has lasted too long."""
 
 
+@runtime_checkable
+class Carrying(Protocol):
+    """A connection that takes along more than bytes of its client.
+
+    Attributes:
+        initializer: What is spoken.
+    """
+
+    initializer: str
+
+    def carried(self) -> bytes | None:
+        """What its service exported, at rest; None when no service knows of the connection."""
+
+    def go_on(self, state: bytes | None) -> None:
+        """Go on with what was `carried`; before anything is taken."""
+
+
 class Owner(Protocol):
     """Who is told what becomes of a connection."""
 
@@ -152,3 +169,13 @@ class Initializer(Protocol):
 
     def stop(self) -> None:
         """The worker stops: every message under way is the last one of its connection."""
+
+
+class Initializers(Protocol):
+    """Every initializer beside the one that speaks HTTP."""
+
+    def called(self, name: str) -> Initializer:
+        """One by its name; whether the generation that serves has it turns out at the first message."""
+
+    def stop(self) -> None:
+        """See `Initializer`."""

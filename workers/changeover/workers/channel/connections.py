@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from changeover.workers.channel.connection import Connection, Initializer, Parting
+from changeover.workers.channel.connection import Connection, Initializer, Initializers, Parting
 from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
@@ -16,6 +16,7 @@ from changeover.workers.channel.packing import pack, unpack
 from changeover.workers.channel.phases import Phase, sweep_interval
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.channel.waiters import Waiters
+from changeover.workers.protocol.assembly import HTTP
 from changeover.workers.serving.handshake import HandshakeOutcome
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,20 @@ def _nothing(address: str) -> ServerChannel | None:
 
 def _nobody(count: int) -> None:
     """Nobody wants to know."""
+
+
+class _Alone:
+    """There is nothing but HTTP."""
+
+    def called(self, name: str) -> Initializer:
+        """See `Initializers`."""
+        raise AssertionError(f"bug: a connection is for {name}, and this worker speaks HTTP only")
+
+    def stop(self) -> None:
+        """See `Initializers`."""
+
+
+ALONE = _Alone()
 
 
 class Unseen:
@@ -53,6 +68,7 @@ class Connections:
         limits: Bounds on how long they may do what they do.
         channel_at: What comes first at an address in the generation that serves; None for nothing.
         witness: Hears what became of handshakes.
+        others: What a channel can select beside HTTP.
         on_change: Told how many there are, whenever one comes or goes.
 
     Attributes:
@@ -66,6 +82,7 @@ class Connections:
         *,
         channel_at: Callable[[str], ServerChannel | None] = _nothing,
         witness: Witness = UNSEEN,
+        others: Initializers = ALONE,
         on_change: Callable[[int], None] = _nobody,
     ) -> None:
         self.on_change = on_change
@@ -73,6 +90,7 @@ class Connections:
         self._limits = limits
         self._channel_at = channel_at
         self._witness = witness
+        self._others = others
         self._handshakes: set[Handshake] = set()
         self._open: set[Connection] = set()
         self._resting: set[Connection] = set()
@@ -100,7 +118,7 @@ class Connections:
         """
         channel = self._channel_at(address)
         if channel is None:
-            self._open_with(self._opened, accepted)
+            self._open_with(self._opened, accepted, self._initializer)
         else:
             self._shake_hands(channel, accepted)
 
@@ -111,7 +129,8 @@ class Connections:
             adopted: Its socket, owned by the connection from here on.
             luggage: What it brought.
         """
-        self._open_with(partial(self._arrived, luggage), adopted, luggage.outcome)
+        initializer = self._initializer_of(luggage.initializer)
+        self._open_with(partial(self._arrived, luggage), adopted, initializer, luggage.outcome)
 
     def end(self, parted: socket.socket, luggage: Luggage) -> None:
         """Close politely what was parted from and nobody else took.
@@ -120,7 +139,8 @@ class Connections:
             parted: Its socket, owned by the connection from here on.
             luggage: What it was to take along.
         """
-        self._open_with(partial(self._opened_to_end, bool(luggage.unread)), parted, luggage.outcome)
+        opened, initializer = partial(self._opened_to_end, luggage), self._initializer_of(luggage.initializer)
+        self._open_with(opened, parted, initializer, luggage.outcome)
 
     def leave(self, on_rest: Callable[[Connection], None]) -> None:
         """Begin no request any more: stop reading, in one sweep, wherever none is in flight.
@@ -163,7 +183,7 @@ class Connections:
             self._note_change()
 
         loop = asyncio.get_running_loop()
-        handshake = Handshake(loop, accepted, channel, self._initializer, self, opened, failed, self._witness)
+        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, opened, failed, self._witness)
         self._handshakes.add(handshake)
         handshake.begin()
 
@@ -171,12 +191,16 @@ class Connections:
         self,
         opened: Callable[[Connection], None],
         accepted: socket.socket,
+        initializer: Initializer,
         outcome: HandshakeOutcome | None = None,
     ) -> None:
         self._opening += 1
         self.on_change(len(self))
-        make = partial(self._initializer.protocol, self, opened, outcome)
+        make = partial(initializer.protocol, self, opened, outcome)
         open_transport(asyncio.get_running_loop(), make, accepted, self._failed)
+
+    def _initializer_of(self, name: str) -> Initializer:
+        return self._initializer if name == HTTP else self._others.called(name)
 
     def _failed(self, error: Exception) -> None:
         logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)
@@ -218,6 +242,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         self._initializer.stop()
+        self._others.stop()
         await _let_pending_input_in()
         for connection in self:
             if connection.parting is Parting.EARLY:
@@ -254,9 +279,9 @@ class Connections:
         self._opened(connection)
         unpack(luggage, connection, asyncio.get_running_loop().time(), self._limits)
 
-    def _opened_to_end(self, asked: bool, connection: Connection) -> None:
+    def _opened_to_end(self, luggage: Luggage, connection: Connection) -> None:
         self._enter(connection)
-        connection.farewell(asked=asked)
+        connection.farewell(asked=bool(luggage.unread))
 
     def _enter(self, connection: Connection) -> None:
         if not self._open:

@@ -57,7 +57,7 @@ class Handshake:
         loop: The running loop.
         accepted: The socket, owned by the handshake from here on.
         channel: What comes first at its address.
-        http: Speaks HTTP.
+        initializer_of: Makes what speaks, by the name of the initializer.
         owner: Told of the connection.
         opened: Called with the connection, once there is one.
         failed: Called when there will be none; the socket is closed.
@@ -69,7 +69,7 @@ class Handshake:
         loop: asyncio.AbstractEventLoop,
         accepted: socket.socket,
         channel: ServerChannel,
-        http: Initializer,
+        initializer_of: Callable[[str], Initializer],
         owner: Owner,
         opened: Callable[[Connection], None],
         failed: Callable[[], None],
@@ -78,7 +78,7 @@ class Handshake:
         self._loop = loop
         self._socket = accepted
         self._channel = channel
-        self._http = http
+        self._initializer_of = initializer_of
         self._owner = owner
         self._opened = opened
         self._failed = failed
@@ -203,7 +203,7 @@ class Handshake:
         safe = self._channel.is_safe_choice(outcome)
         end = HandshakeEnd.SAFE if safe else HandshakeEnd.DONE
         self._witness.ended(self._channel.address, end, _worded(outcome) if safe else "")
-        protocol = self._channel.initializer(name, self._http).protocol(self._owner, self._on_connection, outcome)
+        protocol = self._initializer_of(name).protocol(self._owner, self._on_connection, outcome)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if threshold.early and self._connection is not None:

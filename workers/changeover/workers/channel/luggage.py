@@ -2,6 +2,7 @@
 
 import msgspec
 
+from changeover.workers.protocol.assembly import HTTP
 from changeover.workers.serving.handshake import HandshakeOutcome
 
 
@@ -16,6 +17,8 @@ class Luggage(msgspec.Struct, frozen=True, array_like=True):
         client_shut: Whether the client has shut its write side.
         outcome: How the connection came about; None when its socket says it all.
         last: Whether the next answer is to be the last one: it goes through a tunnel.
+        initializer: What is spoken.
+        state: What a service of a raw protocol exported; None when none knows of the connection.
     """
 
     unread: bytes
@@ -25,3 +28,10 @@ class Luggage(msgspec.Struct, frozen=True, array_like=True):
     client_shut: bool
     outcome: HandshakeOutcome | None = None
     last: bool = False
+    initializer: str = HTTP
+    state: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes of it have no bound of a few."""
+        return len(self.unread) + len(self.state or b"")

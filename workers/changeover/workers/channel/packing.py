@@ -1,9 +1,10 @@
 """A connection's luggage: packed where it leaves, unpacked where it goes on."""
 
-from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.connection import Carrying, Connection
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
 from changeover.workers.channel.phases import Phase, Sight
+from changeover.workers.protocol.assembly import HTTP
 
 PHASES = {phase.name: phase for phase in Phase}
 
@@ -20,7 +21,11 @@ def pack(connection: Connection, now: float) -> Luggage:
     outcome = connection.outcome
     tunnelled = outcome is not None and bool(outcome.tls)
     shut = connection.outlet.client_shut
-    return Luggage(connection.unread(), connection.requests, sight.phase.name, since, shut, outcome, tunnelled)
+    name, state = HTTP, None
+    if isinstance(connection, Carrying):
+        name, state = connection.initializer, connection.carried()
+    unread, phase = connection.unread(), sight.phase.name
+    return Luggage(unread, connection.requests, phase, since, shut, outcome, tunnelled, name, state)
 
 
 def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits) -> None:
@@ -38,5 +43,7 @@ def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits)
         connection.watch.resume(Sight(phase, luggage.requests), luggage.since, now, limits)
     connection.outlet.client_shut = luggage.client_shut
     connection.outlet.final = luggage.last
+    if isinstance(connection, Carrying):
+        connection.go_on(luggage.state)
     if luggage.unread or luggage.client_shut:
         connection.take(luggage.unread)

@@ -95,10 +95,12 @@ class Sight(msgspec.Struct, frozen=True):
     Attributes:
         phase: What it is doing.
         progress: A number that changes whenever the phase may start its time anew.
+        limit: Seconds that the phase may last, where it is not for everybody the same; 0 where it is.
     """
 
     phase: Phase
     progress: int
+    limit: float = 0.0
 
 
 def sight_between(requests: int, *, begun: bool, held: bool) -> Sight:
@@ -126,11 +128,11 @@ class Watch:
 
     def look(self, sight: Sight, now: float, limits: Limits) -> Overdue | None:
         """Say whether something is overdue, and forget it when it is."""
-        if sight != self.sight:
+        if self.sight is None or (sight.phase, sight.progress) != (self.sight.phase, self.sight.progress):
             self.sight, self.since = sight, now
             return None
         rule = RULES.get(sight.phase)
-        if rule is None or now - self.since < getattr(limits, rule.limit):
+        if rule is None or now - self.since < (sight.limit or getattr(limits, rule.limit)):
             return None
         self.since = now
         return rule.overdue

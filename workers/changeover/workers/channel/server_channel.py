@@ -1,14 +1,11 @@
 """What comes before the first message at one address, in one generation."""
 
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 
-from changeover.workers.channel.connection import Initializer
 from changeover.workers.channel.proxy import is_trusted, networks
 from changeover.workers.channel.selector import Selector
 from changeover.workers.channel.tls import Names, context_of
-from changeover.workers.protocol.assembly import HTTP
 from changeover.workers.protocol.snapshot import ChannelSpec
 from changeover.workers.serving.handshake import HandshakeOutcome, Peer
 
@@ -19,7 +16,6 @@ class ServerChannel:
     Args:
         spec: What the generation says.
         store: Where the artifacts with certificates are.
-        initializers: What plugins provide of those that are named, by name.
 
     Attributes:
         address: As it is configured.
@@ -32,7 +28,7 @@ class ServerChannel:
         ValueError: A network is none.
     """
 
-    def __init__(self, spec: ChannelSpec, store: Path, initializers: Mapping[str, Initializer]) -> None:
+    def __init__(self, spec: ChannelSpec, store: Path) -> None:
         self.address = spec.key.ref.name
         self.names = Names()
         self.tls: ssl.SSLContext | None = None
@@ -40,7 +36,6 @@ class ServerChannel:
             self.tls = context_of(store / spec.tls.artifact, spec.tls, self.names)
         self._proxies = networks(spec.proxies)
         self._selector = Selector(spec.rules, spec.safe)
-        self._initializers = initializers
 
     def expects_proxy(self, peer: Peer) -> bool:
         """Whether a PROXY header comes first, from this peer."""
@@ -53,12 +48,3 @@ class ServerChannel:
     def is_safe_choice(self, outcome: HandshakeOutcome) -> bool:
         """Whether it is only the safe initializer that takes this connection."""
         return not self._selector.matches(outcome)
-
-    def initializer(self, name: str, http: Initializer) -> Initializer:
-        """An initializer by its name.
-
-        Args:
-            name: What `select` said.
-            http: The one that speaks HTTP.
-        """
-        return http if name == HTTP else self._initializers[name]

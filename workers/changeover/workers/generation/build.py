@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.generation.switch import Generation
-from changeover.workers.generation.units import Others, Unit
+from changeover.workers.generation.units import ChannelUnit, Others, Unit
+from changeover.workers.message.site import MessageTarget
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
@@ -97,9 +98,19 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         targets.append(Target(route, pipeline, unit_set))
     values = {key: unit.value for key, unit in units.items()}
     channels = {each.address: each for each in values.values() if isinstance(each, ServerChannel)}
-    registry = Registry.of(snapshot)
-    router = ApplicationRouter(targets)
-    return Generation(snapshot, registry, router, MappingProxyType(values), MappingProxyType(channels))
+    messages: dict[tuple[str, str], MessageTarget] = {}
+    for key, unit in units.items():
+        if isinstance(unit, ChannelUnit) and unit.pipelines:
+            unit_set = made.setdefault(reach[key], UnitSet(reach[key]))
+            messages |= {(key.ref.name, name): MessageTarget(it, unit_set) for name, it in unit.pipelines.items()}
+    return Generation(
+        snapshot,
+        Registry.of(snapshot),
+        ApplicationRouter(targets),
+        MappingProxyType(values),
+        MappingProxyType(channels),
+        MappingProxyType(messages),
+    )
 
 
 def _reach(snapshot: Snapshot) -> Iterator[tuple[UnitKey, frozenset[UnitKey]]]:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.generation.cell import CommitCell
+from changeover.workers.message.site import MessageTarget
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import UnitSet
@@ -29,6 +30,7 @@ class Generation:
         router: Leads a request to a pipeline and its unit set.
         units: Every unit's live instance, by identity.
         channels: What comes before the first message, by address; an address without anything is not among them.
+        messages: What answers raw protocols, by address and initializer.
     """
 
     snapshot: Snapshot
@@ -36,6 +38,7 @@ class Generation:
     router: ApplicationRouter
     units: Mapping[UnitKey, object] = field(default_factory=lambda: MappingProxyType({}))
     channels: Mapping[str, ServerChannel] = field(default_factory=lambda: MappingProxyType({}))
+    messages: Mapping[tuple[str, str], MessageTarget] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def epoch(self) -> int:
@@ -44,8 +47,8 @@ class Generation:
 
     @property
     def unit_sets(self) -> frozenset[UnitSet]:
-        """The unit sets of its routes."""
-        return self.router.unit_sets
+        """The unit sets of its routes and raw protocols."""
+        return self.router.unit_sets | {target.unit_set for target in self.messages.values()}
 
 
 NOTHING = Generation(EMPTY, Registry(epoch=0), EMPTY_ROUTER)

@@ -11,6 +11,8 @@ from pathlib import Path
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
+from changeover.workers.message.assembly import Served, initializer_of
+from changeover.workers.message.pipeline import MessagePipeline, configured
 from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step
@@ -311,12 +313,19 @@ class PipelineUnit(Unit):
 
 
 class ChannelUnit(Unit):
-    """What comes before the first message at an address."""
+    """What comes before the first message at an address, and the raw protocols that may be spoken there.
 
-    def __init__(self, spec: ChannelSpec, store: Path) -> None:
+    Attributes:
+        pipelines: By the name of their initializer.
+    """
+
+    def __init__(self, spec: ChannelSpec, store: Path, hooks: Hooks, counters: Counters) -> None:
         super().__init__(spec.key)
+        self.pipelines: dict[str, MessagePipeline] = {}
         self._spec = spec
         self._store = store
+        self._hooks = hooks
+        self._counters = counters
         self._channel: ServerChannel | None = None
 
     @property
@@ -327,14 +336,34 @@ class ChannelUnit(Unit):
 
     async def prepare(self, others: Others) -> None:
         try:
-            self._channel = ServerChannel(self._spec, self._store, {})
+            self._channel = ServerChannel(self._spec, self._store)
         except (ChangeoverError, ValueError, OSError) as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
+        for name in self._spec.initializers:
+            try:
+                self.pipelines[name] = await self._configured(name, others)
+            except Refused as refused:
+                fault, summary = refused.refusal.fault, refused.refusal.summary
+                self._note(PipelineEventKind.INITIALIZER_FAILED, name, f"{fault.value}: {summary}")
+                raise
         self.linked()
+
+    async def _configured(self, name: str, others: Others) -> MessagePipeline:
+        """Have an initializer say what is spoken; its failure is its plugin's."""
+        owner, _, own = name.partition(":")
+        plugin = others.plugin(owner)
+        made = await plugin.initializer(own)
+        served = Served(self.key.ref.name, self._spec.tls is not None, bool(self._spec.proxies))
+        site = plugin.site(Stage.PREPARE, f"initializer {own}")
+        return await self._hooks.beside(lambda: configured(name, initializer_of(made, own), served), site, plugin.work)
+
+    def _note(self, kind: PipelineEventKind, name: str, detail: str) -> None:
+        self._counters.observer.note(PipelineEvent(kind, "", name, detail))
 
     async def end(self) -> Refusal | None:
         self.lifecycle.end()
         self._channel = None
+        self.pipelines.clear()
         return None
 
 
@@ -347,5 +376,5 @@ def unit_of(spec: UnitSpec, store: Path, hooks: Hooks, counters: Counters, ready
     if isinstance(spec, ServiceSpec):
         return ServiceUnit(spec, hooks)
     if isinstance(spec, ChannelSpec):
-        return ChannelUnit(spec, store)
+        return ChannelUnit(spec, store, hooks, counters)
     return PipelineUnit(spec, counters, ready_made)

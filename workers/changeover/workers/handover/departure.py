@@ -312,13 +312,13 @@ class Departure:
 
 def _packets(parted: Mapping[int, _Parted]) -> Iterator[dict[int, _Parted]]:
     """Connections as they go together into packets, in order."""
-    packet, unread = dict[int, _Parted](), 0
+    packet, together = dict[int, _Parted](), 0
     for number, each in parted.items():
-        size = len(each.luggage.unread)
-        if packet and (len(packet) == MOST_TOGETHER or unread + size > MOST_UNREAD):
+        size = each.luggage.size
+        if packet and (len(packet) == MOST_TOGETHER or together + size > MOST_UNREAD):
             yield packet
-            packet, unread = {}, 0
+            packet, together = {}, 0
         packet[number] = each
-        unread += size
+        together += size
     if packet:
         yield packet

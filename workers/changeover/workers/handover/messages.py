@@ -13,12 +13,12 @@ from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 
-HANDOVER_VERSION = 3
+HANDOVER_VERSION = 4
 """Raised whenever a message changes its meaning; a sender of another version is denied."""
 MAX_PACKET = 96 * 1024
-"""Longest packet, in bytes: at most `MOST_UNREAD`, and what is said about the connections."""
+"""Longest packet, in bytes: at most `MOST_UNREAD`, one connection's state, and what is said about the connections."""
 MOST_UNREAD = 64 * 1024
-"""Most unread bytes in one packet: those of one connection, or of several that have less."""
+"""Most unread bytes in one packet, with the state of several connections: one alone may have its state beside it."""
 MOST_TOGETHER = 16
 """Most connections in one packet."""
 MOST_CREDIT = 32

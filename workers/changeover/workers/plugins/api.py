@@ -37,6 +37,18 @@ class ResourceUnusable(ChangeoverError):
         super().__init__(f"resource {name!r} of plugin {plugin}: {reason}")
 
 
+class ConfigUnusable(ChangeoverError):
+    """Raise it where a plugin's configuration fits its Struct and cannot be used all the same.
+
+    Attributes:
+        reason: What is wrong with it, and what would be right.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class PluginVersion(msgspec.Struct, frozen=True):
     """Names one content of a plugin.
 

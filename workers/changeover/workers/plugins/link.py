@@ -18,7 +18,8 @@ from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, check, kind_of
 from changeover.workers.serving.websocket import MessageHandler, MessageService, WebSocketService
 
-MadeT = TypeVar("MadeT", Service, MessageHandler)
+T = TypeVar("T")
+
 Offered = Instance | WebSocketService | MessageService
 """What a service of a plugin is in a pipeline."""
 
@@ -144,6 +145,19 @@ class Linker:
             return WebSocketService(f"{self._manifest.id}:{name}", call)
         return _checked(HandlerKind.SERVICE, value, what)
 
+    def initializer(self, name: str, instance: Plugin[Any] | None) -> object:
+        """Make one initializer of the manifest; a class is made with the plugin's instance, if it takes one.
+
+        Raises:
+            ContractBroken: It is missing.
+        """
+        declared = self._manifest.initializers.get(name)
+        if declared is None:
+            offered = ", ".join(sorted(self._manifest.initializers)) or "none"
+            raise ContractBroken(f"initializer {name!r} is not in the manifest, which offers: {offered}")
+        value = self._found(self._manifest.entry(name, declared.entry), instance, f"initializer {name!r}")
+        return _made(value, instance) if isinstance(value, type) else value
+
     def _named(self) -> Iterator[tuple[str, Entry]]:
         """What the manifest names, and where that is."""
         manifest = self._manifest
@@ -155,6 +169,8 @@ class Linker:
             yield f"handler {name!r}", manifest.entry(name, handler.entry)
         for name, service in manifest.services.items():
             yield f"service {name!r}", manifest.entry(name, service.entry)
+        for name, initializer in manifest.initializers.items():
+            yield f"initializer {name!r}", manifest.entry(name, initializer.entry)
 
     def _import(self, module: str, what: str) -> None:
         try:
@@ -222,10 +238,8 @@ def _check_takes_messages(handler: type[MessageHandler], what: str) -> None:
         raise ContractBroken(f"{fact}; write `async def on_message(self, message)` in it")
 
 
-def _made(service: type[MadeT], instance: Plugin[Any] | None) -> MadeT:
-    """A service, or a message handler, whose constructor takes something is made with the plugin's instance."""
-    if service.__init__ is object.__init__:
-        return service()
-    if instance is None:
-        return service()
-    return service(instance)  # type: ignore[call-arg]
+def _made(kind: type[T], instance: Plugin[Any] | None) -> T:
+    """What has a constructor that takes something is made with the plugin's instance."""
+    if kind.__init__ is object.__init__ or instance is None:
+        return kind()
+    return kind(instance)  # type: ignore[call-arg]

@@ -119,6 +119,15 @@ class LoadedPlugin:
         linker, instance = self._linker, self.instance
         return await self._hooks.beside(lambda: linker.service(name, instance), self.site(Stage.LINK), self.work)
 
+    async def initializer(self, name: str) -> object:
+        """Make one of its initializers, with its instance.
+
+        Raises:
+            Refused: It is not what the manifest says, or its constructor raised.
+        """
+        linker, instance = self._linker, self.instance
+        return await self._hooks.beside(lambda: linker.initializer(name, instance), self.site(Stage.LINK), self.work)
+
     async def activate(self) -> Refusal | None:
         """Run `on_activate`; what went wrong is told and changes nothing."""
         return await self._told("on_activate")

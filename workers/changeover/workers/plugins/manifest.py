@@ -9,7 +9,7 @@ import enum
 import platform
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,16 @@ class ServiceDeclaration(msgspec.Struct, frozen=True):
     mount: str = ""
 
 
+class InitializerDeclaration(msgspec.Struct, frozen=True):
+    """An initializer that the plugin offers to channels.
+
+    Attributes:
+        entry: `module:name`; empty for the attribute of the initializer's own name (see `Manifest.entry`).
+    """
+
+    entry: str = ""
+
+
 class Resource(msgspec.Struct, frozen=True):
     """Files that are the plugin's content without being code.
 
@@ -117,8 +127,11 @@ class Resource(msgspec.Struct, frozen=True):
     reload: str = ""
 
 
+Declared = Handler | ServiceDeclaration | InitializerDeclaration | Resource
+
+
 class Entry(msgspec.Struct, frozen=True):
-    """Where a handler or service is found.
+    """Where a handler, service or initializer is found.
 
     Attributes:
         module: The module to import from the artifact.
@@ -144,6 +157,7 @@ class Manifest(msgspec.Struct, frozen=True):
         config: `module:Struct` that its configuration is converted to; empty when it takes none.
         handlers: By name.
         services: By name.
+        initializers: By name.
         resources: By name.
         module: Where attributes without an entry are looked up: the class's module; for a stateless plugin the
             single file, or the module in the folder that is named like the plugin (`-` read as `_`).
@@ -158,11 +172,12 @@ class Manifest(msgspec.Struct, frozen=True):
     config: str = ""
     handlers: dict[str, Handler] = {}
     services: dict[str, ServiceDeclaration] = {}
+    initializers: dict[str, InitializerDeclaration] = {}
     resources: dict[str, Resource] = {}
     module: str = ""
 
     def entry(self, name: str, written: str) -> Entry:
-        """Resolve the entry of a handler or service.
+        """Resolve the entry of a handler, service or initializer.
 
         Args:
             name: Its name in the manifest; `-` is read as `_`.
@@ -282,15 +297,17 @@ def _normalised(raw: object, root: str, mistakes: list[Mistake]) -> object:
         if key in table and table.pop(key) is not None:
             unknown = "unknown key" if key == "module" else "not supported by this version; leave it out"
             mistakes.append(Mistake(below(root, key), unknown))
-    for key, written_out in (("handlers", _handler), ("services", _service)):
+    if isinstance(names := table.get("initializers"), list) and all(isinstance(name, str) for name in names):
+        table["initializers"] = {name: {} for name in names}
+    for key, written_out in (("handlers", _as("direction")), ("services", _service), ("initializers", _as("entry"))):
         entries = table.get(key)
         if isinstance(entries, dict):
             table[key] = {name: written_out(entry) for name, entry in entries.items()}
     return table
 
 
-def _handler(entry: object) -> object:
-    return {"direction": entry} if isinstance(entry, str) else entry
+def _as(field: str) -> Callable[[object], object]:
+    return lambda entry: {field: entry} if isinstance(entry, str) else entry
 
 
 def _service(entry: object) -> object:
@@ -314,13 +331,13 @@ def _content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
         mistakes += _range_mistakes(below(f"{root}.requires", required), wanted)
     for key in ("plugin", "config"):
         mistakes += _entry_mistakes(f"{root}.{key}", getattr(manifest, key))
-    for kind in ("handlers", "services", "resources"):
+    for kind in ("handlers", "services", "initializers", "resources"):
         for name, declared in getattr(manifest, kind).items():
             mistakes += _declared_mistakes(below(f"{root}.{kind}", name), name, declared)
     return mistakes
 
 
-def _declared_mistakes(path: str, name: str, declared: Handler | ServiceDeclaration | Resource) -> list[Mistake]:
+def _declared_mistakes(path: str, name: str, declared: Declared) -> list[Mistake]:
     mistakes = [] if _NAME.fullmatch(name) else [Mistake(path, _bad_name(name))]
     if isinstance(declared, Resource):
         if declared.path.startswith("/") or ".." in declared.path.split("/") or not declared.path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.pinned.distributions import DistributionsDiffer
 from changeover.workers.pinned.importer import OtherContentPinned
-from changeover.workers.plugins.api import ResourceUnusable
+from changeover.workers.plugins.api import ConfigUnusable, ResourceUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest import ManifestInvalid
 from changeover.workers.plugins.thread import ThreadHung
@@ -127,7 +127,7 @@ def fault_of(error: BaseException) -> Fault:
 
 
 _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
-    (Fault.CONFIG, (ConfigRejected,)),
+    (Fault.CONFIG, (ConfigRejected, ConfigUnusable)),
     (Fault.TIMEOUT, (ThreadHung, HookTimeout, TimeoutError)),
     (
         Fault.CONTRACT,

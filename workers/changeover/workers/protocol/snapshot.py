@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from changeover.workers.protocol.assembly import Rule, TlsSpec
+from changeover.workers.protocol.assembly import HTTP, Rule, TlsSpec
 
 
 class UnitKind(enum.Enum):
@@ -178,6 +178,17 @@ class ChannelSpec(msgspec.Struct, frozen=True, tag="channel"):
     rules: tuple[Rule, ...] = (Rule(),)
     safe: str = ""
     requires: tuple[UnitRef, ...] = ()
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing comes before the first message, which is HTTP's."""
+        return self.tls is None and not self.proxies and self.rules == (Rule(),)
+
+    @property
+    def initializers(self) -> tuple[str, ...]:
+        """Every initializer of a plugin that is named, once."""
+        named = dict.fromkeys((*(rule.initializer for rule in self.rules), self.safe))
+        return tuple(name for name in named if name not in ("", HTTP))
 
 
 UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec | ChannelSpec

@@ -19,6 +19,8 @@ from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.http2.initializer import http2_or_none
 from changeover.workers.link.worker import WorkerLink
+from changeover.workers.message.initializer import MessageInitializers
+from changeover.workers.message.site import MessageSite
 from changeover.workers.participant import events
 from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.epoch import Stamp
@@ -32,6 +34,7 @@ from changeover.workers.runtime.access_log import access_log, making_of
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
+from changeover.workers.runtime.handshakes import Handshakes
 from changeover.workers.runtime.observatory import Observatory
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.server_hooks import ServerHooks
@@ -104,6 +107,7 @@ class Worker:
             counters=self._observatory.counters,
         )
         wire, self._access = settings.wire, access_log(loop, settings.wire)
+        self._messages = MessageSite(self._switch, settings.limits, birth.worker.slot)
         self._connections = Connections(
             HttpInitializer(
                 self._dispatcher,
@@ -113,6 +117,8 @@ class Worker:
             ),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
+            witness=Handshakes(loop.time, self._observatory.counters),
+            others=MessageInitializers(self._messages),
         )
         self._acceptor = Acceptor(
             {
@@ -201,6 +207,7 @@ class Worker:
     def switched(self, epoch: int) -> None:
         """The generation of `epoch` serves: requests that were held can be dispatched, sessions may go over to it."""
         self._loop.call_soon(self._connections.resume_all)
+        self._loop.call_later(AFTERMATH, self._messages.move)
         self._loop.call_later(AFTERMATH, self._settle, epoch)
 
     def leave(self, reason: str) -> None:
@@ -231,6 +238,7 @@ class Worker:
         self._shell.feed(events.Received(message))
 
     def _on_switched(self, old: Generation, new: Generation) -> None:
+        self._messages.hold(new)
         self._shell.switched(old, new)
 
     def _on_drained(self, units: tuple[UnitKey, ...]) -> None:
@@ -256,7 +264,7 @@ class Worker:
             events.BeatDue(
                 leases,
                 len(self._connections),
-                self._observatory.counters.requests,
+                self._observatory.counters.requests + self._messages.messages,
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,

@@ -1,0 +1,63 @@
+"""What answers the messages of a raw protocol, and what it is given.
+
+Public: re-exported by `changeover.plugin`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from changeover.workers.message.channel import Channel
+from changeover.workers.serving.contract import CallContext
+from changeover.workers.serving.lease import Lease
+
+
+class MessageCall(CallContext):
+    """What travels with one message through its chain.
+
+    Attributes:
+        channel: The connection that it came by.
+    """
+
+    __slots__ = ("channel",)
+
+    def __init__(self, epoch: int, route: str, worker: int, started: int, lease: Lease, channel: Channel) -> None:
+        super().__init__(epoch, route, worker, started, lease)
+        self.channel = channel
+
+
+Answer = Any
+"""A message, None for none, or an asynchronous iterator of messages."""
+InboundMessage = Callable[[Any, MessageCall], Answer | Awaitable[Answer]]
+OutboundMessages = Callable[[Sequence[Any], Channel], Sequence[Any]]
+ServiceOfMessages = Callable[[Any, MessageCall], Answer | Awaitable[Answer] | AsyncIterator[Any]]
+
+
+class MessageService:
+    """Answers messages, and keeps what there is to know of each connection; subclass it where a function is too little.
+
+    Everything but `__call__` is called on the loop, and must not block.
+    """
+
+    def __call__(self, message: Any, call: MessageCall) -> Any:
+        """Answer a message: with a message, None, or an asynchronous iterator of messages; may be `async def`."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no `def __call__(self, message, call)`")
+
+    def opened(self, channel: Channel) -> None:
+        """A client has connected; what is written here is the first that it gets."""
+
+    def closed(self, channel: Channel) -> None:
+        """It is gone. Not called where its state was exported: somebody else goes on with it."""
+
+    def export_state(self, channel: Channel) -> bytes | None:
+        """What another version, or this one in another process, needs to go on; at most 16 KiB.
+
+        Called between two messages, once: this object has nothing to do with the connection afterwards.
+        """
+        return None
+
+    def import_state(self, channel: Channel, state: bytes) -> None:
+        """Go on with a connection; `state` is what some version exported.
+
+        Raises:
+            Exception: It cannot; the connection is closed.
+        """

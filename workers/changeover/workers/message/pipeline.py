@@ -1,0 +1,122 @@
+"""Handlers around a service for one raw protocol, immutable once built."""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from changeover.workers.message.assembly import InitializerDescriptor, PipelineInitializer, Served
+from changeover.workers.message.chain import Chain
+from changeover.workers.message.channel import Channel, Pressure
+from changeover.workers.message.contract import MessageCall, MessageService
+from changeover.workers.plugins.manifest import Direction
+from changeover.workers.plugins.refused import ContractBroken
+
+Steps = Generator[Awaitable[Any], Any, None]
+
+
+class MessagePipeline:
+    """One chain at one address.
+
+    Args:
+        name: Its initializer, `plugin:initializer`.
+        descriptor: What that one says of itself.
+        chain: What it registered.
+
+    Attributes:
+        name: As above.
+        descriptor: As above.
+        codec: Cuts messages out of bytes.
+        service: What answers.
+        sessions: The service, where it wants to know of connections; None for a function.
+        bounds: How long a connection may take.
+
+    Raises:
+        ContractBroken: The chain is not complete, or contradicts itself.
+    """
+
+    def __init__(self, name: str, descriptor: InitializerDescriptor, chain: Chain) -> None:
+        self.name = name
+        self.descriptor = descriptor
+        self.codec, self.service = chain.complete()
+        self.sessions = self.service if isinstance(self.service, MessageService) else None
+        self.bounds = chain.bounds
+        self._inbound = tuple(each.call for each in chain.handlers(Direction.INBOUND))
+        self._outbound = tuple(each.call for each in chain.handlers(Direction.OUTBOUND))
+
+    def steps(self, message: Any, call: MessageCall) -> Steps:
+        """Answer a message; what has to be waited for is yielded, and its result sent back.
+
+        A chain in which nothing waits so takes no task.
+        """
+        for handle in self._inbound:
+            answer = handle(message, call)
+            if inspect.isawaitable(answer):
+                answer = yield answer
+            if answer is not None:
+                break
+        else:
+            answer = self.service(message, call)
+            if inspect.isawaitable(answer):
+                answer = yield answer
+        if isinstance(answer, AsyncIterator):
+            yield _send_all(answer, call.channel)
+        elif answer is not None:
+            call.channel.write(answer)
+
+    def outgoing(self, messages: Sequence[Any], channel: Channel) -> list[bytes]:
+        """What is sent of the messages that were written up to a flush.
+
+        Raises:
+            Exception: Whatever an outbound handler or the codec raises.
+        """
+        for handle in self._outbound:
+            messages = handle(messages, channel)
+        return [self.codec.encode(message) for message in messages]
+
+
+async def _send_all(answers: AsyncIterator[Any], channel: Channel) -> None:
+    if isinstance(answers, AsyncGenerator):
+        async with aclosing(answers):
+            await _send_each(answers, channel)
+    else:
+        await _send_each(answers, channel)
+
+
+async def _send_each(answers: AsyncIterator[Any], channel: Channel) -> None:
+    async for answer in answers:
+        if channel.write(answer) is Pressure.GONE:
+            return
+        if channel.pressure is Pressure.CLOGGED:
+            await channel.drain()
+
+
+def configured(name: str, initializer: PipelineInitializer, channel: Served) -> MessagePipeline:
+    """Have an initializer configure its chain, and again, to see that it does the same. Runs a plugin's code.
+
+    Args:
+        name: `plugin:initializer`.
+        initializer: Configures.
+        channel: Where its connections come from.
+
+    Raises:
+        ContractBroken: It does not do what it should.
+        BaseException: Whatever it raises.
+    """
+    first, second = (_chain(name, initializer, channel) for _ in range(2))
+    difference = first.difference(second)
+    if difference:
+        raise ContractBroken(f"configure registers something else when it is called again: {difference}")
+    descriptor = initializer.descriptor
+    if not isinstance(descriptor, InitializerDescriptor):
+        raise ContractBroken(f"descriptor is a {type(descriptor).__name__}; return an InitializerDescriptor")
+    return MessagePipeline(name, descriptor, first)
+
+
+def _chain(name: str, initializer: PipelineInitializer, channel: Served) -> Chain:
+    chain = Chain(name.partition(":")[0])
+    told: object = initializer.configure(chain, channel)
+    if inspect.iscoroutine(told):
+        told.close()
+        raise ContractBroken("configure is `async def`; it registers, and waits for nothing")
+    return chain
