@@ -19,6 +19,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<words>.+)$", re.MULTILINE)
 COMMAND = re.compile(r"(?<![\w.-])changeover (?P<name>[a-z]+)(?P<rest>[^|;&#>]*)")
 FLAG = re.compile(r"(?<!\S)--?[a-zA-Z][\w-]*")
+TRIED = re.compile(r"^\| (\w+) \| (\d[\d.]+) \| (?:ASGI|WSGI)", re.MULTILINE)
 TYPED = frozenset({"", "console", "ini", "text"})
 """Kinds of blocks in which commands are typed."""
 
@@ -136,3 +137,10 @@ def test_the_index_has_every_document() -> None:
 
 def test_the_first_page_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_frameworks_are_said_to_be_tried_in_the_versions_that_tests_install() -> None:
+    locked = dict(line.split("==") for line in (ROOT / "requirements-dev.lock").read_text().splitlines())
+    said = TRIED.findall((ROOT / "docs" / "applications.md").read_text())
+    assert len(said) == 6
+    assert {name: locked[name.lower()] for name, _ in said} == dict(said)
