@@ -20,7 +20,7 @@ OTHER = {
     "post_request": "write an outbound handler",
     "nworkers_changed": "`changeover events` tells of it",
     "on_exit": "whoever runs the command sees its end: ExecStopPost= in a unit of systemd",
-    "ssl_context": "TLS is not served in this version: put a proxy in front",
+    "ssl_context": "how TLS is spoken is in the configuration: [tls]",
 }
 """gunicorn's name -> what to do instead."""
 
