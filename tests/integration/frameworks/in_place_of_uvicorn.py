@@ -20,11 +20,7 @@ from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import Served
 from tests.wire import connections_of
 
-<<<<<<< HEAD
-WAIT = 2.0
-=======
 WAIT = 1.0
->>>>>>> frameworks
 """Seconds for an application to start and to end."""
 SWEEP = 0.02
 """Seconds between two looks at what is overdue."""

@@ -35,10 +35,7 @@ SESSIONS = "this client asks for WebSockets in memory; uvicorn's tests do so ove
 BROTLI = "the client that is installed here asks for brotli, too"
 REASON = "a disconnect has a reason, which may be empty"
 CODE = "a session that the application leaves open is closed with 1000, or with 1011 after an exception"
-<<<<<<< HEAD
-=======
 AS_ROOT = {"test_staticfiles_with_invalid_dir_permissions_returns_401": "root reads all"} if os.geteuid() == 0 else {}
->>>>>>> frameworks
 INSIDE = "looks into uvicorn's protocol objects"
 
 
@@ -76,11 +73,7 @@ SUITES = [
         "fastapi",
         "through_sockets.py",
         f"{TUTORIAL}/test_*/test_*.py",
-<<<<<<< HEAD
-        1200,
-=======
         800,
->>>>>>> frameworks
         left_out={
             f"{TUTORIAL}/test_conditional_openapi": "needs pydantic-settings",
             f"{TUTORIAL}/test_settings": "needs pydantic-settings",
@@ -96,10 +89,7 @@ SUITES = [
             f"{TUTORIAL}/test_response_model/test_tutorial003_01": "needs email-validator",
         },
         different={"test_header_param_model_invalid": BROTLI, "test_header_param_model_no_underscore": BROTLI},
-<<<<<<< HEAD
-=======
         keyword="not non_an",  # the same once more, in the older of two notations
->>>>>>> frameworks
     ),
     Suite(
         "starlette",
@@ -129,11 +119,7 @@ SUITES = [
             "test_force_500_response": PROBLEM,
             "test_request_send_push_promise": "there is no push in HTTP/1.1",
             "test_response_phrase": "123 is no status of a final response",
-<<<<<<< HEAD
-            "test_staticfiles_with_invalid_dir_permissions_returns_401": "root may read everything",
-=======
             **AS_ROOT,
->>>>>>> frameworks
             "test_templates": TEMPLATE,
             "test_calls_context_processors": TEMPLATE,
             "test_template_with_middleware": TEMPLATE,
