@@ -86,7 +86,7 @@ class Outlet:
     def send(self, pieces: Sequence[bytes], size: int) -> None:
         """Hand bytes to the transport, `size` of them beside a head."""
         self._sent += size + 1
-        if size < JOIN:
+        if size < JOIN or len(pieces) == 1:
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
