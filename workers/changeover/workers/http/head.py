@@ -59,8 +59,8 @@ class Head(msgspec.Struct, frozen=True):
 class HeadParser:
     """Parses complete heads, one after the other, for any number of connections.
 
-    A client that keeps asking the same sends the same head, byte for byte; short ones without a
-    body are remembered until `forget`, which somebody should call every second or so.
+    A client that keeps asking the same sends the same head, byte for byte; short ones
+    are remembered until `forget`, which somebody should call every second or so.
 
     Args:
         limits: Bounds on a head.
@@ -98,13 +98,13 @@ class HeadParser:
         if known is not None:
             return known
         try:
-            head, reusable = self._parse(raw)
+            head, upgrade = self._parse(raw)
         except BadMessage:
             self._renew()
             raise
-        if not reusable:
+        if upgrade or head.length or not head.persistent:
             self._renew()
-        elif len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
+        if not upgrade and len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
             self._known[raw] = head
         return head
 
@@ -136,7 +136,7 @@ class HeadParser:
         head = self._judged(line, upgrade=upgrade)
         if self._complete == (head.length != 0) and not upgrade:
             raise BadMessage(400, "the fields contradict each other about the body")
-        return head, head.persistent and head.length == 0 and not upgrade
+        return head, upgrade
 
     def _judged(self, line: bytes, *, upgrade: bool) -> Head:
         fields = self._fields
