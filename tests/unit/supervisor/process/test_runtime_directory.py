@@ -3,6 +3,8 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,16 @@ from changeover.supervisor.process.runtime_directory import (
     addressable,
 )
 from changeover.workers.protocol.identity import WorkerId
+
+MUTE = """
+import socket, sys, time
+living = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+living.bind(sys.argv[1])
+living.listen()
+print("listening", flush=True)
+time.sleep(60)
+"""
+"""A process that lives and answers nobody."""
 
 
 @pytest.fixture
@@ -104,13 +116,16 @@ def test_orphans_that_do_not_answer_are_named_and_keep_their_sockets(
     monkeypatch.setattr(finding, "ANSWER", 0.1)
     runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
     mute = runtime.worker(WorkerId(1, 0, 1))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as living:
-        living.bind(str(mute))
-        living.listen()
-        with pytest.raises(Orphaned, match=f"none of them answers.*pid {os.getpid()} .*kill "):
-            runtime.find_estate(None, {})
-        runtime.close()
-        assert mute.exists()
+    with subprocess.Popen([sys.executable, "-c", MUTE, mute], stdout=subprocess.PIPE) as living:
+        assert living.stdout is not None
+        assert living.stdout.readline() == b"listening\n"
+        try:
+            with pytest.raises(Orphaned, match=f"none of them answers.*pid {living.pid} .*kill {living.pid}"):
+                runtime.find_estate(None, {})
+            runtime.close()
+            assert mute.exists()
+        finally:
+            living.kill()
     again = RuntimeDirectory.take(tmp_path / "shop", "shop")
     assert again.find_estate(None, {}).empty
     assert not mute.exists()
