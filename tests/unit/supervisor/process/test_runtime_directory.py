@@ -120,7 +120,7 @@ def test_orphans_that_do_not_answer_are_named_and_keep_their_sockets(
         assert living.stdout is not None
         assert living.stdout.readline() == b"listening\n"
         try:
-            with pytest.raises(Orphaned, match=f"none of them answers.*pid {living.pid} .*kill {living.pid}"):
+            with pytest.raises(Orphaned, match=rf"(?s)none of them answers.*pid {living.pid} .*kill {living.pid}"):
                 runtime.find_estate(None, {})
             runtime.close()
             assert mute.exists()
