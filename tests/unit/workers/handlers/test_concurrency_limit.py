@@ -118,8 +118,8 @@ async def test_a_websocket_takes_a_place_only_until_it_is_open() -> None:
             await socket.send(message)
 
     limit = parts({"use": "concurrency-limit", "limit": 1})
-    async with speaking(WebSocketService("test:echo", speak), *limit) as server:
-        async with server.connect() as one, server.connect() as other:
-            for client in (one, other):
-                await client.send("through")
-                assert await client.recv() == "through"
+    service = WebSocketService("test:echo", speak)
+    async with speaking(service, *limit) as server, server.connect() as one, server.connect() as other:
+        for client in (one, other):
+            await client.send("through")
+            assert await client.recv() == "through"
