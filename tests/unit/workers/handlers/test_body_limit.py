@@ -4,6 +4,7 @@ import pytest
 
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
+from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.pipeline import Answering
 from tests.exchange import MemoryExchange
 from tests.ready_made import serve
@@ -71,3 +72,12 @@ async def test_a_body_within_the_limit_is_the_same_bytes() -> None:
     answer = await serve(keep, LIMIT).ask(MemoryExchange("POST", body=[body]))
     assert seen[0] is body
     assert answer.pieces[0] is body
+
+
+async def test_a_body_that_an_inbound_handler_has_read_already_is_measured_too() -> None:
+    async def read(request: Request, call: CallContext) -> None:
+        await request.body()
+
+    served = serve(echo, LIMIT, beside=(Handler("test:read", HandlerKind.INBOUND, read),))
+    assert (await served.ask(MemoryExchange("POST", body=[b"x" * 10]))).status == 200
+    assert (await served.ask(MemoryExchange("POST", body=[b"x" * 11]))).status == 413

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from changeover.workers.serving.contract import CallContext, NotReady, Request, Response
+from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.exchange import MemoryExchange, Served
-from tests.ready_made import KINDS, answering, serve
+from tests.ready_made import KINDS, answering, parts, serve
 from tests.waits import until
+from tests.websockets_wire import speaking
 
 
 class Gate:
@@ -107,3 +109,17 @@ async def test_an_error_gives_its_place_back() -> None:
 
     served = serve(unready, {"use": "concurrency-limit", "limit": 1})
     assert [(await served.get()).headers["retry-after"] for _ in range(3)] == ["3", "3", "3"]
+
+
+async def test_a_websocket_takes_a_place_only_until_it_is_open() -> None:
+    async def speak(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        async for message in socket:
+            await socket.send(message)
+
+    limit = parts({"use": "concurrency-limit", "limit": 1})
+    service = WebSocketService("test:echo", speak)
+    async with speaking(service, *limit) as server, server.connect() as one, server.connect() as other:
+        for client in (one, other):
+            await client.send("through")
+            assert await client.recv() == "through"

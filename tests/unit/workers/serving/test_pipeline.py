@@ -353,3 +353,21 @@ async def test_whatever_a_body_raises_breaks_the_response_off(error: type[BaseEx
     assert exchange.body == b"one"
     assert exchange.aborted
     assert not exchange.ended
+
+
+async def test_one_callback_that_raises_when_all_is_answered_keeps_nothing_from_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[str] = []
+
+    def broken() -> None:
+        raise RuntimeError("broken callback")
+
+    def wait(request: Request, call: CallContext) -> None:
+        call.when_answered(lambda: told.append("the first to ask"))
+        call.when_answered(broken)
+
+    served = Served(Pipeline("shop", [Handler("test:wait", HandlerKind.INBOUND, wait)], hello))
+    assert (await served.get()).status == 200
+    assert told == ["the first to ask"]
+    assert "broken callback" in caplog.text

@@ -354,3 +354,31 @@ async def test_a_swap_does_not_disturb_what_is_open() -> None:
         server.swap(ECHO)
         await client.send("old and living")
         assert await client.recv() == "old and living"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_what_waits_for_the_answer_hears_of_it_once_the_handshake_is_over(accepted: bool) -> None:
+    told: list[str] = []
+
+    def wait(request: Request, call: CallContext) -> None:
+        call.when_answered(lambda: told.append("answered"))
+
+    async def speak(socket: WebSocket, call: CallContext) -> Response | None:
+        if not accepted:
+            return Response.text("not today", 409)
+        await socket.accept()
+        await socket.send(f"answered: {told}")
+        await until(lambda: bool(told), "the answer to be told of")
+        await socket.send(f"answered: {told}")
+        return None
+
+    async with speaking(native(speak), Handler("test:wait", HandlerKind.INBOUND, wait)) as server:
+        if accepted:
+            async with server.connect() as client:
+                await client.recv()
+                assert await client.recv() == "answered: ['answered']"
+        else:
+            assert await status_of(server) == (409, b"not today")
+        await until(lambda: not server.served.units.leases, "the end")
+        assert told == ["answered"]
+        assert server.served.units.counters.counts().responses == ({"1xx": 1} if accepted else {"4xx": 1})

@@ -624,3 +624,20 @@ async def test_a_thread_ends_with_its_application(serve: Serve) -> None:
     await application.pool.close(5)
     assert application.pool.alive() == ()
     until_sync(lambda: name.removeprefix("thread ") not in {thread.name for thread in threading.enumerate()})
+
+
+async def test_a_handler_that_calls_twice_at_once_costs_no_thread(serve: Serve) -> None:
+    together = threading.Barrier(2, timeout=5)
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        together.wait()
+        start_response(OK, PLAIN)
+        return [b"one of two"]
+
+    async def hedge(request: Request, call_next: CallNext, call: CallContext) -> Response:
+        first, _ = await asyncio.gather(call_next(request), call_next(request))
+        return first
+
+    served = serve(app, Handler("test:hedge", HandlerKind.AROUND, hedge))
+    for _ in range(2):
+        assert (await served.get()).body == b"one of two"

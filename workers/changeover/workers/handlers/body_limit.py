@@ -45,6 +45,8 @@ class BodyLimits:
         Raises:
             BodyTooLarge: The body is too long.
         """
+        if request.held_body is not None and len(request.held_body) > self._limit:
+            raise BodyTooLarge(self._limit)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
             raise BodyTooLarge(self._limit)

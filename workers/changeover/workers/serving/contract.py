@@ -4,6 +4,7 @@ Public: re-exported by `changeover.plugin`, together with requests and responses
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -32,6 +33,9 @@ __all__ = [
     "Service",
     "Tail",
 ]
+
+
+log = logging.getLogger("changeover.request")
 
 
 class Tail(Protocol):
@@ -151,9 +155,15 @@ class CallContext:
         self._answered.append(callback)
 
     def answered(self) -> None:
-        """The response is complete or broken off: call, once, what waits for that; the latest first."""
+        """The response is complete or broken off: call, once, what waits for that; the latest first.
+
+        One that raises keeps neither the others from being called nor the request from its end.
+        """
         while self._answered:
-            self._answered.pop()()
+            try:
+                self._answered.pop()()
+            except Exception:
+                log.exception("what waited for a response of route %s, epoch %d, raised", self.route, self.epoch)
 
 
 CallNext = Callable[[Request], Awaitable[Response]]

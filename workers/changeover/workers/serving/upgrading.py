@@ -70,7 +70,10 @@ class Upgrading:
 
     async def _run(self) -> None:
         try:
-            await self._answer()
+            try:
+                await self._answer()
+            finally:
+                self._call.answered()
             if self._speaking is not None:
                 await asyncio.wait((self._speaking,))
             for tail in self._call.tails:
@@ -107,6 +110,7 @@ class Upgrading:
             raise ValueError("a handler answered with status 101, which only says what accepts the WebSocket")
         session = self._upgrade.accept([*response.headers.raw, *self._stamp])
         self._reply.hand_over()
+        self._call.lease.units.counters.responses[ACCEPTED // 100] += 1
         self._socket.open(session)
 
     async def _speak(self) -> None:

@@ -113,7 +113,7 @@ class WsgiRun:
             except BaseException as error:  # noqa: BLE001 - SystemExit of an application is its failure, not the thread's
                 self._mail.post([Failed(error)])
             finally:
-                del at_work[self._lease]
+                at_work.pop(self._lease, None)  # a handler that calls twice has two threads under one lease
         self._over = True
         self._mail.post([_LEFT])
 
