@@ -17,7 +17,7 @@ from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.handshake import HandshakeEnd
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.server_channel import ServerChannel
-from changeover.workers.channel.tls import AUTHORITIES, PAIR, UnusableCertificate
+from changeover.workers.channel.tls import AUTHORITIES, PAIR, Names, UnusableCertificate
 from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
@@ -140,6 +140,19 @@ async def test_each_client_gets_the_certificate_for_the_name_it_asks_for(
     async with served(channel) as site:
         for name in ("shop.example", "v1.api.example"):
             assert f"sni={name}".encode() in await site.say(LAST, client_context(), name)
+
+
+def test_a_name_is_forgotten_with_the_handshake_that_failed_and_its_case_does_not_matter() -> None:
+    context, names = client_context(), Names()
+    for place in range(3):
+        session = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="shop.example")
+        names.note(session, f"Shop{place}.Example")
+        if place < 2:
+            continue
+        assert names.take(session) == "shop2.example"
+        assert names.take(session) == ""
+    later = [context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="shop.example") for _ in range(50)]
+    assert {names.take(session) for session in later} == {""}
 
 
 async def test_a_client_shows_a_certificate_where_it_must(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:

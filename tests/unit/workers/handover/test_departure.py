@@ -15,11 +15,15 @@ from changeover.workers.handover.departure import PATIENCE
 from changeover.workers.handover.errors import Unreachable
 from changeover.workers.handover.link import Link
 from changeover.workers.handover.messages import MOST_TOGETHER, Denial
+from changeover.workers.http.upgrade import WireUpgrade
 from changeover.workers.link import endpoints
 from changeover.workers.link.packets import send_packet
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.websocket.connection import WebSocketConnection
 from tests.handover import Side, descriptors, sides, worker_id
 from tests.waits import until
+from tests.websockets_wire import asking
 from tests.wire import Client, WireServer, chunked, echo, field_of, get, post, serving
 
 CLOCK = 0.01
@@ -548,3 +552,28 @@ async def test_answers_under_way_promise_to_go_on_as_long_as_somebody_may_take_t
         await until(lambda: looking.when() < asyncio.get_running_loop().time(), "it to look for receivers")
         gate.open.set()
         assert field_of(await client.head(), b"connection") is None
+
+
+async def test_a_websocket_is_not_hurried_where_nobody_is_left_to_take_anything(tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def accept_or_wait(exchange: Exchange) -> None:
+        if isinstance(exchange, WireUpgrade):
+            exchange.accept([])
+        else:
+            await gate(exchange)
+
+    async with serving(accept_or_wait) as server, sides(tmp_path, server) as workers:
+        old = workers.first(patience=0.05)
+        client, speaking = await server.client(), await server.client()
+        speaking.send(asking())
+        assert (await speaking.head()).startswith(b"HTTP/1.1 101")
+        client.send(get("/slow"))
+        await until(lambda: "/slow" in old.paths)
+        old.departure.begin()
+        await until(lambda: any(each.kind is LeaseKind.HTTP and each.outlet.ending for each in old.connections))
+        (session,) = [each for each in old.connections if isinstance(each, WebSocketConnection)]
+        assert session.closed is None
+        session.farewell()
+        gate.open.set()
+        assert field_of(await client.head(), b"connection") == b"close"

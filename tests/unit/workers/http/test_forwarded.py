@@ -2,15 +2,21 @@
 
 import pytest
 
+from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
+from changeover.workers.http.forwarded import FIELDS as FORWARDED_FIELDS
 from changeover.workers.http.forwarded import Forwarding, Hop, read_forwarded
+from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.http.making import Making
 from changeover.workers.http.site import Site
+from changeover.workers.http2.initializer import Http2Initializer
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.handshake import HandshakeOutcome, Peer
+from tests.http2_client import Http2Client
 from tests.memory_connection import MemoryTransport, Nobody, nothing
-from tests.wire import FakeDispatcher, echo, get
+from tests.websockets_wire import asking
+from tests.wire import FakeDispatcher, WireServer, echo, get, serving
 
 PROXY = ("10.0.0.1", 4000)
 ALL = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix")
@@ -170,3 +176,34 @@ async def test_nobody_else_is_believed_and_their_fields_reach_no_application() -
     request = await served(("192.0.2.66", 1), FIELDS)
     assert (request.client, request.scheme) == (("192.0.2.66", 1), "http")
     assert [name for name, _ in request.headers.raw] == [b"host", b"x-other"]
+
+
+def untrusting(server: WireServer) -> None:
+    """Let a served address believe nobody who connects to it."""
+    making, limits = Making(Forwarding(["10.0.0.0/8"], ALL), None, 0), Limits()
+    http2 = Http2Initializer(server.dispatcher, limits, making=making)
+    server.connections = Connections(HttpInitializer(server.dispatcher, limits, making=making, http2=http2), limits)
+
+
+async def test_a_request_for_a_websocket_is_believed_no_more_than_others() -> None:
+    async with serving() as server:
+        untrusting(server)
+        client = await server.client()
+        client.send(asking("/", FIELDS))
+        await client.response()
+        names = [name for name, _ in server.dispatcher.seen[0].request.headers.raw]
+        assert b"x-other" in names
+        assert not FORWARDED_FIELDS.intersection(names)
+
+
+async def test_a_stream_of_http2_is_believed_no_more_than_others() -> None:
+    async with serving() as server:
+        untrusting(server)
+        client = await Http2Client.connect(*server.listener.getsockname())
+        said = [(line.partition(": ")[0].lower(), line.partition(": ")[2]) for line in FIELDS.splitlines()]
+        await client.get("/", said)
+        request = server.dispatcher.seen[0].request
+        assert [name for name, _ in request.headers.raw] == [b"host", b"x-other"]
+        assert request.client is not None
+        assert (request.client[0], request.scheme) == ("127.0.0.1", "http")
+        await client.close()

@@ -43,6 +43,7 @@ def _matches(rule: Rule, clients: tuple[Network, ...], outcome: HandshakeOutcome
 
 
 def _names(pattern: str, name: str) -> bool:
+    pattern = pattern.lower()
     if pattern.startswith("*."):
         return name.endswith(pattern[1:]) and "." not in name[: -len(pattern) + 1]
     return name == pattern

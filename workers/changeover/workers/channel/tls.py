@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from changeover.workers.channel.alpn import offered
 from changeover.workers.errors import ChangeoverError
@@ -34,16 +35,16 @@ class Names:
     """The names that clients asked for, until the handshake is over: the library tells them before, and only once."""
 
     def __init__(self) -> None:
-        self._asked: dict[int, str] = {}
+        self._asked: WeakKeyDictionary[ssl.SSLObject | ssl.SSLSocket, str] = WeakKeyDictionary()
 
     def note(self, session: ssl.SSLObject | ssl.SSLSocket, name: str | None) -> None:
         """A client asks for a name."""
         if name:
-            self._asked[id(session)] = name
+            self._asked[session] = name.lower()
 
     def take(self, session: ssl.SSLObject | ssl.SSLSocket | None) -> str:
         """The name asked for, once; empty without."""
-        return self._asked.pop(id(session), "")
+        return "" if session is None else self._asked.pop(session, "")
 
 
 def context_of(folder: Path, spec: TlsSpec, names: Names) -> ssl.SSLContext:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from changeover.workers.channel.addresses import worded
-from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.connection import Connection, Parting
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.luggage import Luggage
 from changeover.workers.channel.waiters import Waiters
@@ -193,7 +193,7 @@ class Departure:
         if any(self.sender.link(receiver) in REACHED for receiver in self._links):
             return
         for connection in self._connections:
-            if not connection.at_boundary:
+            if connection.parting is Parting.RESTS and not connection.at_boundary:
                 connection.farewell()
 
     def _on_readable(self, receiver: WorkerId) -> None:

@@ -256,7 +256,10 @@ class HttpConnection(Contact):
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
         if head.websocket:
-            return self._offer(WireUpgrade(self, head), raw, self.site.dispatcher.dispatch_upgrade)
+            upgrade = WireUpgrade(self, head)
+            if self.site.making is not None:
+                self.site.making.heed(self.client, upgrade.request)
+            return self._offer(upgrade, raw, self.site.dispatcher.dispatch_upgrade)
         incoming = Incoming(self._want_body) if head.length else None
         return self._offer(self._make(self, head, incoming), raw, self.site.dispatcher.dispatch)
 

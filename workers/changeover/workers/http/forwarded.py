@@ -7,7 +7,7 @@ names are read: a proxy passes on as they are those that it does not write.
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -59,6 +59,10 @@ class Forwarding:
     def trusts(self, peer: Peer) -> bool:
         """Whether what a peer says of its client is believed."""
         return is_trusted(peer, self._trusted)
+
+    def reading(self, peer: Peer) -> Callable[[Request], None]:
+        """What is done with the requests of a peer."""
+        return self.apply if self.trusts(peer) else self.strip
 
     def strip(self, request: Request) -> None:
         """Take from a request what only a trusted proxy may say: nobody behind shall believe it."""

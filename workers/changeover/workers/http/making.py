@@ -36,8 +36,12 @@ class Making:
         """What makes the exchanges of a connection."""
         if self._forwarding is None:
             return self._make
-        trusted = self._forwarding.trusts(peer)
-        return partial(_made, self._make, self._forwarding.apply if trusted else self._forwarding.strip)
+        return partial(_made, self._make, self._forwarding.reading(peer))
+
+    def heed(self, peer: Peer, request: Request) -> None:
+        """Make of a request that was not made by `maker` the one that its client made."""
+        if self._forwarding is not None:
+            self._forwarding.reading(peer)(request)
 
     def refused(self, peer: Peer, error: BadMessage) -> None:
         """A connection has answered what is no request."""

@@ -13,6 +13,7 @@ from changeover.workers.http.head import HeadParser
 from changeover.workers.http.response import ResponseHead, encode_head
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.handshake import Peer
+from changeover.workers.serving.message import Request
 from changeover.workers.serving.session import Dispatchers
 
 KNOWN_HEADS = 256
@@ -38,6 +39,9 @@ class Exchanges(Protocol):
 
     def maker(self, peer: Peer) -> Callable[..., Any]:
         """What makes the exchanges of a connection, in place of the plain class."""
+
+    def heed(self, peer: Peer, request: Request) -> None:
+        """Make of a request that was not made by `maker` the one that its client made."""
 
     def refused(self, peer: Peer, error: BadMessage) -> None:
         """A connection has answered what is no request."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from changeover.workers.channel.alpn import speaks_http2
 from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http.making import Making
 from changeover.workers.http2.site import Http2Site
 from changeover.workers.serving.exchange import Dispatcher
 from changeover.workers.serving.handshake import HandshakeOutcome
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from changeover.workers.http2.connection import Http2Connection
 
 
-def http2_or_none(dispatcher: Dispatcher, limits: Limits) -> "Http2Initializer | None":
+def http2_or_none(
+    dispatcher: Dispatcher, limits: Limits, making: Making | None = None
+) -> "Http2Initializer | None":
     """What speaks HTTP/2; None where its library is missing."""
-    return Http2Initializer(dispatcher, limits) if speaks_http2() else None
+    return Http2Initializer(dispatcher, limits, making=making) if speaks_http2() else None
 
 
 class Http2Initializer:
@@ -27,10 +30,13 @@ class Http2Initializer:
         dispatcher: Takes the requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
+        making: Done with every request beside serving it; None for nothing.
     """
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, *, server: str = "") -> None:
-        self._site = Http2Site(dispatcher, limits, server)
+    def __init__(
+        self, dispatcher: Dispatcher, limits: Limits, *, server: str = "", making: Making | None = None
+    ) -> None:
+        self._site = Http2Site(dispatcher, limits, server, making)
 
     def protocol(
         self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None

@@ -6,6 +6,7 @@ from email.utils import formatdate
 from typing import Protocol
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http.making import Making
 from changeover.workers.http2.response import ResponseHead
 from changeover.workers.serving.exchange import Dispatcher, RawHeaders
 
@@ -27,15 +28,18 @@ class Http2Site:
         dispatcher: Takes requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
+        making: Done with every request beside serving it; None for nothing.
 
     Attributes:
+        making: As above.
         connections: Those that are open.
         stopping: Whether the worker stops.
     """
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, server: str = "") -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: Limits, server: str = "", making: Making | None = None) -> None:
         self.dispatcher = dispatcher
         self.limits = limits
+        self.making = making
         self.connections: set[Speaker] = set()
         self.stopping = False
         self._server = ((b"server", server.encode("latin-1")),) if server else ()

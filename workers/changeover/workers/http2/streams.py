@@ -182,6 +182,8 @@ class Streams:
     def _add(self, number: int, head: RequestHead, *, ended: bool) -> StreamExchange:
         stream = StreamExchange(self, number, head, ended=ended, limit=self._site.limits.body)
         self._open[number] = stream
+        if self._site.making is not None:
+            self._site.making.heed(self.client, stream.request)
         return stream
 
     def _offer(self, stream: StreamExchange) -> None:

@@ -106,14 +106,15 @@ class Worker:
             epoch_header=settings.epoch_header,
             counters=self._observatory.counters,
         )
-        wire, self._access = settings.wire, access_log(loop, settings.wire)
+        self._access = access_log(loop, settings.wire)
+        making = making_of(settings.wire, self._access, birth.worker.slot)
         self._messages = MessageSite(self._switch, settings.limits, birth.worker.slot)
         self._connections = Connections(
             HttpInitializer(
                 self._dispatcher,
                 settings.limits,
-                making=making_of(wire, self._access, birth.worker.slot),
-                http2=http2_or_none(self._dispatcher, settings.limits),
+                making=making,
+                http2=http2_or_none(self._dispatcher, settings.limits, making),
             ),
             settings.limits,
             channel_at=lambda address: self._switch.current.channels.get(address),
