@@ -16,6 +16,7 @@ from changeover.workers.channel.connection import Connection
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.handshake import HandshakeEnd
 from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.phases import Phase
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.channel.tls import AUTHORITIES, PAIR, Names, UnusableCertificate
 from changeover.workers.http.initializer import HttpInitializer
@@ -23,7 +24,7 @@ from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.exchange import Exchange
 from tests.waits import until
-from tests.wire import FakeDispatcher, connections_of, get
+from tests.wire import FakeDispatcher, answer_with, connections_of, get
 
 ADDRESS = "127.0.0.1:443"
 LAST = get("/", "Connection: close\r\n")
@@ -270,6 +271,28 @@ def test_a_key_of_another_certificate_is_refused_by_name(tmp_path: Path, certifi
     pair.write_bytes(b"nothing")
     with pytest.raises(UnusableCertificate, match="in PEM form"):
         ServerChannel(spec(tls), tmp_path)
+
+
+async def test_the_last_answer_over_tls_waits_for_a_client_that_takes_its_time(
+    tmp_path: Path, certified: Callable[..., TlsSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "GOODBYE", 0.05)
+    size, channel = 8 * 1024 * 1024, ServerChannel(spec(certified("shop.example")), tmp_path)
+    dispatcher = FakeDispatcher(answer_with(200, [(b"content-length", b"%d" % size)], bytes(size)))
+    async with served(channel, dispatcher) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=4096)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
+        writer.write(LAST)
+        await until(lambda: any(each.outlet.ended for each in site.connections))
+        patient = asyncio.get_running_loop().time() + 4 * handshake.GOODBYE
+        await until(lambda: asyncio.get_running_loop().time() > patient)
+        (connection,) = site.connections
+        assert connection.sight().phase is Phase.WRITING
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert len(await asyncio.wait_for(reader.readexactly(size), 20)) == size
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await until(lambda: not len(site.connections))
 
 
 async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_one_more_answer(

@@ -16,6 +16,7 @@ from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Connection, Initializer, Owner
 from changeover.workers.channel.opening import Driven, open_transport
 from changeover.workers.channel.proxy import V2_LONGEST, BadProxyHeader, ProxyHeader, length_of, parse
+from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied, Transport
 
@@ -175,10 +176,10 @@ class Handshake:
     def _secured(self, threshold: "_Threshold", transport: asyncio.Transport | None) -> None:
         if self._over:
             return
-        if transport is None:
+        if transport is None or self._transport is None:
             self._end(HandshakeEnd.GONE, "as TLS began")
         else:
-            self._chosen(threshold, transport)
+            self._chosen(threshold, Secured(self._loop, transport, self._transport))
 
     def _not_secured(self, error: Exception) -> None:
         if isinstance(error, TimeoutError | ConnectionAbortedError):

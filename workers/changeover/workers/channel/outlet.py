@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 
 from changeover.workers.channel.phases import Phase, Sight
+from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.waiters import Waiters
 
 JOIN = 32 * 1024
@@ -154,7 +155,8 @@ class Outlet:
 
     def close(self) -> None:
         """Close once everything is written."""
-        self.course = Course.CLOSED
+        hears = isinstance(self._transport, Secured) and self._untaken
+        self.course = Course.LINGERING if hears else Course.CLOSED
         self._transport.close()
 
     def linger(self) -> None:
@@ -192,9 +194,14 @@ class Outlet:
         self.course = Course.CLOSED
         self._writers.wake()
 
+    @property
+    def _untaken(self) -> int:
+        transport = self._transport
+        return transport.untaken if isinstance(transport, Secured) else transport.get_write_buffer_size()
+
     def sight(self) -> Sight | None:
         """What it is doing; None when it waits for others."""
-        buffered = self._transport.get_write_buffer_size()
+        buffered = self._untaken
         if buffered:
             return Sight(Phase.WRITING, self._sent - buffered)
         return Sight(Phase.LINGERING, 0) if self.ended else None

@@ -62,6 +62,9 @@ class Tunnel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The client said something."""
+        if self.outlet.ended:
+            self.outlet.drop(len(data))
+            return
         self._passed += len(data)
         self._far.write(data)
 
@@ -142,11 +145,14 @@ class Tunnel(asyncio.Protocol):
         self.outlet.abort()
 
     def sight(self) -> Sight:
-        """What it is doing: whatever the other process lets it do."""
-        return Sight(Phase.BUSY, self._passed)
+        """What it is doing: whatever the other process lets it do, until that has closed it."""
+        ending = self.outlet.sight() if self.outlet.ended else None
+        return ending or Sight(Phase.BUSY, self._passed)
 
     def overdue(self, overdue: Overdue) -> None:
-        """It is the other process that watches."""
+        """It is the other process that watches, as long as it is there."""
+        if overdue is Overdue.ABORT:
+            self.outlet.abort()
 
 
 class _Far(asyncio.Protocol):

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from changeover.workers.http2.connection import Http2Connection
 
 
-def http2_or_none(
-    dispatcher: Dispatcher, limits: Limits, making: Making | None = None
-) -> "Http2Initializer | None":
+def http2_or_none(dispatcher: Dispatcher, limits: Limits, making: Making | None = None) -> "Http2Initializer | None":
     """What speaks HTTP/2; None where its library is missing."""
     return Http2Initializer(dispatcher, limits, making=making) if speaks_http2() else None
 
