@@ -217,6 +217,8 @@ async def test_what_begins_like_http_2_and_goes_on_otherwise_is_closed() -> None
         [GET[0], ("x", "1"), *GET[1:]],
         [*GET[:3], (":path", "")],
         [*GET[:3], (":path", "http://other/")],
+        [*GET[:3], (":path", "/a HTTP/1.1")],
+        [*GET[:3], (":path", "/a\tb")],
         [(":method", "G T"), *GET[1:]],
         [GET[0], (":scheme", "ftp"), *GET[2:]],
     ],

@@ -66,6 +66,8 @@ def parse_head(fields: Iterable[Field], limits: Limits) -> RequestHead:
         raise Malformed("its scheme is neither http nor https")
     if not path.startswith(b"/") and path != b"*":
         raise Malformed("its path does not begin with a slash")
+    if any(byte <= 0x20 or byte == 0x7F for byte in path):
+        raise Malformed("its path has a space or control character in it")
     _bound(len(path), len(plain), size, limits)
     host = _host(pseudo.get(b":authority"), [value for name, value in plain if name == b"host"])
     return RequestHead(
