@@ -226,9 +226,10 @@ async def test_a_worker_that_is_too_busy_to_be_found_ends_its_request_and_leaves
         zygote = zygote_of(before[0])
         connection = await Connection.open(address)
         await connection.ask("/shop/slow")
-        await until(lambda: (story.folder / "blocked").exists())
+        blocked = story.folder / "blocked"
+        await until(lambda: blocked.exists() and blocked.read_text(), "a worker to stand still, and to say which")
         kill(zygote)
-    busy = int((story.folder / "blocked").read_text())
+    busy = int(blocked.read_text())
     async with story.server(env=ORPHAN) as second:
         assert busy not in await all_serve(second)
         story.open_gate()

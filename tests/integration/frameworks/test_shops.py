@@ -10,6 +10,7 @@ import pytest
 from tests.integration.frameworks.shops import Claim, Site, of_shops
 from tests.waits import until_sync
 
+# A client of its own kind, which not every machine has: httpx2 and websockets ask the same without it.
 with_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 

@@ -164,6 +164,9 @@ def test_only_what_is_marked_is_an_initializer() -> None:
     assert initializer_of(initializer(lines), "lines").descriptor.summary == "Lines."
 
 
-def test_a_service_without_an_answer_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="no `def __call__"):
-        MessageService()("", None)  # type: ignore[arg-type]
+def test_a_service_without_an_answer_is_refused_as_the_initializer_makes_it() -> None:
+    class Mute(MessageService):
+        """It forgot to answer."""
+
+    with pytest.raises(TypeError, match=r"abstract method '?__call__"):
+        Mute()  # type: ignore[abstract]

@@ -146,6 +146,9 @@ async def test_a_channel_is_read_only_where_a_message_is_answered() -> None:
     channels: list[Channel] = []
 
     class Keeps(MessageService):
+        def __call__(self, message: object, call: MessageCall) -> None:
+            """Nothing is answered."""
+
         def opened(self, channel: Channel) -> None:
             channels.append(channel)
 
@@ -350,6 +353,9 @@ async def test_a_service_that_is_not_ready_is_no_failure(caplog: pytest.LogCaptu
 
 async def test_a_greeting_that_fails_ends_the_connection() -> None:
     class Broken(MessageService):
+        def __call__(self, message: object, call: MessageCall) -> None:
+            """Nothing is answered."""
+
         def opened(self, channel: Channel) -> None:
             raise ZeroDivisionError
 

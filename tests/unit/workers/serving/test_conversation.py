@@ -130,6 +130,9 @@ async def test_opening_and_closing_are_told_and_opening_may_reject() -> None:
                 return Response.text("who?", 401)
             return await super().on_open()
 
+        async def on_message(self, message: WebSocketMessage) -> None:
+            """Nothing is said."""
+
         async def on_close(self, code: int, reason: str) -> None:
             told.append((code, reason, self.socket.closed is not None))
 
@@ -142,8 +145,12 @@ async def test_opening_and_closing_are_told_and_opening_may_reject() -> None:
 
 
 async def test_an_error_in_a_message_closes_with_1011(caplog: pytest.LogCaptureFixture) -> None:
-    async with speaking(MessageService("test:bare", MessageHandler)) as server, server.connect() as client:
+    class Broken(MessageHandler):
+        async def on_message(self, message: WebSocketMessage) -> None:
+            raise ZeroDivisionError("broken on purpose")
+
+    async with speaking(MessageService("test:broken", Broken)) as server, server.connect() as client:
         await client.send("a")
         await client.wait_closed()
         assert client.close_code == 1011
-    assert "has no `async def on_message(self, message)`" in caplog.text
+    assert "broken on purpose" in caplog.text

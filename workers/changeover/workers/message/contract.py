@@ -3,6 +3,7 @@
 Public: re-exported by `changeover.plugin`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -32,20 +33,20 @@ OutboundMessages = Callable[[Sequence[Any], Channel], Sequence[Any]]
 ServiceOfMessages = Callable[[Any, MessageCall], Answer | Awaitable[Answer] | AsyncIterator[Any]]
 
 
-class MessageService:
+class MessageService(ABC):
     """Answers messages, and keeps what there is to know of each connection; subclass it where a function is too little.
 
     Everything but `__call__` is called on the loop, and must not block.
     """
 
+    @abstractmethod
     def __call__(self, message: Any, call: MessageCall) -> Any:
         """Answer a message: with a message, None, or an asynchronous iterator of messages; may be `async def`."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no `def __call__(self, message, call)`")
 
-    def opened(self, channel: Channel) -> None:
+    def opened(self, channel: Channel) -> None:  # noqa: B027 - may be left out
         """A client has connected; what is written here is the first that it gets."""
 
-    def closed(self, channel: Channel) -> None:
+    def closed(self, channel: Channel) -> None:  # noqa: B027 - may be left out
         """It is gone. Not called where its state was exported: somebody else goes on with it."""
 
     def export_state(self, channel: Channel) -> bytes | None:
@@ -55,7 +56,7 @@ class MessageService:
         """
         return None
 
-    def import_state(self, channel: Channel, state: bytes) -> None:
+    def import_state(self, channel: Channel, state: bytes) -> None:  # noqa: B027 - may be left out
         """Go on with a connection; `state` is what some version exported.
 
         Raises:

@@ -4,6 +4,7 @@ Public: re-exported by `changeover.plugin`.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -178,7 +179,7 @@ class WebSocketService:
         self.function = function
 
 
-class MessageHandler:
+class MessageHandler(ABC):
     """What answers the messages of one WebSocket; one instance for each, made with the plugin's own instance.
 
     Between two messages it may be replaced by that of a newer version of its plugin, which goes on with what
@@ -197,18 +198,18 @@ class MessageHandler:
         await self.socket.accept()
         return None
 
+    @abstractmethod
     async def on_message(self, message: WebSocketMessage) -> None:
         """Take one message. The next one is not begun before this returns."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no `async def on_message(self, message)`")
 
-    async def on_close(self, code: int, reason: str) -> None:
+    async def on_close(self, code: int, reason: str) -> None:  # noqa: B027 - may be left out
         """It is closed: nothing can be sent any more."""
 
     def export_state(self) -> Any:
         """What the next version's handler needs of this one; anything that msgspec encodes."""
         return None
 
-    def import_state(self, state: bytes) -> None:
+    def import_state(self, state: bytes) -> None:  # noqa: B027 - may be left out
         """Go on where the version before left off; an error here leaves the WebSocket with that one.
 
         Args:
