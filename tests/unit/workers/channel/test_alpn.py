@@ -11,7 +11,7 @@ def test_http_2_is_offered_first_where_its_library_is() -> None:
 
 
 def test_http_1_1_alone_is_offered_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alpn, "find_spec", lambda name: None)
+    monkeypatch.setattr(alpn, "_INSTALLED", False)
     assert offered(()) == ["http/1.1"]
 
 
@@ -20,6 +20,6 @@ def test_what_is_named_is_offered_as_it_is_named() -> None:
 
 
 def test_http_2_by_name_without_its_library_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alpn, "find_spec", lambda name: None)
+    monkeypatch.setattr(alpn, "_INSTALLED", False)
     with pytest.raises(ProtocolMissing, match=r"pip install 'changeover\[http2\]'"):
         offered(("h2",))

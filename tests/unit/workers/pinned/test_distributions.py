@@ -43,6 +43,12 @@ def test_a_record_is_read_back_as_it_was_stored(site: Path) -> None:
     found.require_unchanged()
 
 
+def test_a_file_says_what_is_installed_where_a_name_does_not(site: Path) -> None:
+    sources = set(Distributions.found([str(site)]).sources())
+    assert {str(site), str(site / "developed.egg-info" / "PKG-INFO"), str(site / "flat.egg-info")} <= sources
+    assert not any("legacy" in source or "Demo" in source for source in sources)
+
+
 def test_what_differs_is_named(site: Path) -> None:
     found = Distributions.found([str(site)])
     (site / "Demo_Price-1.0.dist-info").rename(site / "demo_price-2.0.dist-info")

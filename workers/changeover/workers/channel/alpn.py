@@ -18,9 +18,13 @@ class ProtocolMissing(ChangeoverError):
         super().__init__(INSTALL)
 
 
+_INSTALLED = find_spec("h2") is not None
+# Looked for once, before workers are forked: a search of the import path writes to memory that they share.
+
+
 def speaks_http2() -> bool:
     """Whether the library is there; it is not imported for that."""
-    return find_spec("h2") is not None
+    return _INSTALLED
 
 
 def offered(wanted: Sequence[str]) -> list[str]:

@@ -5,7 +5,11 @@ from pathlib import Path
 from changeover.workers.pinned.content import PinnedContent
 from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.pinned.importer import pin, pinned
+from changeover.workers.pinned.stamps import Stamps
 from changeover.workers.plugins.artifact import get
+
+_held: dict[str, Stamps] = {}
+"""By the digest of a record that held in this process, or before it was forked: the folders as they were then."""
 
 
 def pin_application(store: Path, directory: Path, artifact: str, distributions: str, since: int = 0) -> None:
@@ -23,8 +27,8 @@ def pin_application(store: Path, directory: Path, artifact: str, distributions: 
         DistributionsDiffer: Something else is installed now.
         OtherContentPinned: This process has other content already.
     """
-    if distributions:
-        Distributions.of_files(get(store, distributions)).require_unchanged()
+    if distributions and not (distributions in _held and _held[distributions].hold()):
+        _require_unchanged(store, distributions)
     if not artifact:
         return
     content = pinned()
@@ -32,3 +36,11 @@ def pin_application(store: Path, directory: Path, artifact: str, distributions: 
         content = PinnedContent(artifact, str(directory), get(store, artifact))
         pin(content)
     content.epoch = content.epoch or since
+
+
+def _require_unchanged(store: Path, distributions: str) -> None:
+    record = Distributions.of_files(get(store, distributions))
+    stamps = Stamps.of(record.sources())
+    record.require_unchanged()
+    if stamps.settled:
+        _held[distributions] = stamps

@@ -5,6 +5,7 @@ import contextvars
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from changeover.workers.channel.limits import Limits
@@ -76,7 +77,6 @@ class MessageSite:
         admission: As above.
         limits: As above.
         worker: As above.
-        buffer: Where the loop reads to; its content is copied before anything else happens.
         context: Copied for whatever user code runs in: one message leaves nothing to the next.
         stopping: Whether the message under way is the last one of its connection.
         messages: How many were dispatched.
@@ -86,12 +86,16 @@ class MessageSite:
         self.admission = admission
         self.limits = limits
         self.worker = worker
-        self.buffer = memoryview(bytearray(limits.unread))
         self.context = contextvars.copy_context()
         self.stopping = False
         self.messages = 0
         self._connections: set[Moving] = set()
         self._corked: list[Corked] = []
+
+    @cached_property
+    def buffer(self) -> memoryview:
+        """Where the loop reads to; its content is copied before anything else happens."""
+        return memoryview(bytearray(self.limits.unread))
 
     def enter(self, connection: Moving) -> None:
         """It is open."""

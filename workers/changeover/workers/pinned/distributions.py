@@ -14,6 +14,8 @@ FILE = "distributions.json"
 """The one file of the artifact in which a record of distributions is stored."""
 
 _SUFFIXES = (".dist-info", ".egg-info")
+_VERSIONED = (("METADATA",), ("PKG-INFO",), ())
+"""What in a distribution's folder tells its version; the distribution may also be that file itself."""
 
 
 class DistributionsDiffer(ChangeoverError):
@@ -56,6 +58,14 @@ class Distributions(msgspec.Struct, frozen=True):
         """What is installed in the same folders now."""
         return Distributions.found(self.path)
 
+    def sources(self) -> Iterator[str]:
+        """All that says what is installed: folders by what they contain, and files where a name has no version."""
+        for folder in self.path:
+            yield folder
+            for entry in _entries(folder):
+                if "-" not in os.path.splitext(entry)[0]:
+                    yield from (os.path.join(folder, entry, *file) for file in _VERSIONED)
+
     def differing(self, other: "Distributions") -> tuple[str, ...]:
         """What `other` has that is not the same, for people: `a 1 -> 2`, `+ b 1`, `- c 1`."""
         return tuple(_differences(self.versions, other.versions))
@@ -94,15 +104,22 @@ def own_path() -> tuple[str, ...]:
 
 
 def _installed(folder: str) -> Iterator[tuple[str, str]]:
+    for entry in _entries(folder):
+        name, _, version = os.path.splitext(entry)[0].partition("-")
+        yield _normal(name), version.partition("-")[0] or _version(Path(folder, entry))
+
+
+def _entries(folder: str) -> list[str]:
+    """The distributions in a folder, by the names that they have there."""
     try:
         entries = sorted(os.listdir(folder))
     except OSError:
-        return
-    for entry in entries:
-        stem, suffix = os.path.splitext(entry)
-        if suffix in _SUFFIXES and not entry.startswith("~") and entry.isprintable():
-            name, _, version = stem.partition("-")
-            yield _normal(name), version.partition("-")[0] or _version(Path(folder, entry))
+        return []
+    return [entry for entry in entries if _is_distribution(entry)]
+
+
+def _is_distribution(entry: str) -> bool:
+    return entry.endswith(_SUFFIXES) and not entry.startswith("~") and entry.isprintable()
 
 
 def _normal(name: str) -> str:
@@ -111,9 +128,9 @@ def _normal(name: str) -> str:
 
 def _version(entry: Path) -> str:
     """The version of what does not have it in its name; empty when it is not told."""
-    for file in (entry / "METADATA", entry / "PKG-INFO", entry):
+    for file in _VERSIONED:
         try:
-            lines = file.read_text("utf-8", "replace").splitlines()
+            lines = entry.joinpath(*file).read_text("utf-8", "replace").splitlines()
         except OSError:
             continue
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")

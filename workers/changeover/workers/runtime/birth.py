@@ -39,6 +39,9 @@ NEWBORN_SIGNALS: Mapping[signal.Signals, signal.Handlers] = MappingProxyType(
 """What signals do to a worker until it installs its own handlers: what would end it politely ends it at once."""
 
 
+_births = msgspec.msgpack.Decoder(Birth)
+
+
 class Womb(msgspec.Struct, frozen=True):
     """What a newborn gets from its zygote.
 
@@ -81,7 +84,7 @@ def live(womb: Womb, entry: Entry) -> NoReturn:
     status = 1
     try:
         detach(womb)
-        birth = msgspec.structs.replace(msgspec.msgpack.decode(womb.birth, type=Birth), stacks=womb.stacks)
+        birth = msgspec.structs.replace(_births.decode(womb.birth), stacks=womb.stacks)
         setproctitle.setproctitle(worker_phrase(birth.settings.name, birth.worker.slot, "booting"))
         status = entry(birth) if _wanted(womb.go) else 0
     except SystemExit as leaving:

@@ -186,6 +186,7 @@ class Zygote:
         if threads:
             self._execute_anew(msgspec.structs.replace(setup, threads=threads))
         self._signals.take()
+        _forget_lookups()
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -264,3 +265,15 @@ class Zygote:
             self._leaving = True
             for child in self._children.values():
                 child.ask_to_leave()
+
+
+def _forget_lookups() -> None:
+    """Empty the interpreter's cache of attributes of types.
+
+    Each of its entries counts as a reference to a name. A worker fills the cache with names of its own, and what it
+    pushed out would be counted down all over the pages that it shares.
+    """
+    if sys.version_info >= (3, 13):
+        sys._clear_internal_caches()
+    else:
+        sys._clear_type_cache()
