@@ -22,7 +22,7 @@ from changeover.workers.serving.contract import CallContext, NotReady, Request, 
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
-from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
+from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction, answers_preflights
 from changeover.workers.serving.lease import current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
@@ -68,6 +68,7 @@ class Pipeline:
         around: The around handlers, outermost first.
         target: What answers.
         counters: Its own.
+        answers_preflights: Whether a handler answers CORS preflights.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Pipeline:
         "_task_name",
         "_timed",
         "_until_timed",
+        "answers_preflights",
         "around",
         "counters",
         "handlers",
@@ -104,6 +106,7 @@ class Pipeline:
         self.inbound = _of_kind(handlers, HandlerKind.INBOUND)
         self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
         self.around = _of_kind(handlers, HandlerKind.AROUND)
+        self.answers_preflights = any(answers_preflights(each.call) for each in self.inbound)
         answer = _answering(target, partial(ReadinessGauge, counters, name, service or _name(target)))
         self._plain = self._chain(handlers, answer)
         self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answer)
