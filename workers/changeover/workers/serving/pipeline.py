@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 
 from changeover.workers.serving import bridge, failure
 from changeover.workers.serving.asgi import Application
-from changeover.workers.serving.asgi_call import AsgiCall
+from changeover.workers.serving.asgi_call import AsgiCall, TellingAsgiCall
 from changeover.workers.serving.contract import CallContext, NotReady, Request, Response, Service
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
@@ -29,7 +29,7 @@ from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
 from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
-from changeover.workers.serving.wsgi_call import WsgiCall
+from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
 
 Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocketService | MessageService | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
@@ -113,7 +113,7 @@ class Pipeline:
         self._until_timed = 1
         application = target if isinstance(target, Application | WsgiApplication) else None
         self._application = application if not self.around else None
-        self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
+        self._make_call = _making(target, alone=not (self.inbound or self.outbound))
         self._task_name = f"changeover: {name}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -272,6 +272,13 @@ def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseEx
 
 def _name(target: Answering) -> str:
     return "" if target is None else getattr(target, "__qualname__", type(target).__qualname__)
+
+
+def _making(target: Answering, *, alone: bool) -> _MakeCall:
+    """What calls an application that has no around handlers; `alone`, nobody waits to hear of its response's end."""
+    if isinstance(target, WsgiApplication):
+        return WsgiCall if alone else TellingWsgiCall
+    return AsgiCall if alone else TellingAsgiCall
 
 
 def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> Respond:
