@@ -243,8 +243,8 @@ class Timeout(HandlerSettings, frozen=True):
     """What `timeout` is told.
 
     Attributes:
-        after: How long a request may take until its response begins; 504 beyond. What is behind sees it as its
-            deadline.
+        after: How long a request may take until its response begins, or its WebSocket is accepted; 504 beyond. What is
+            behind sees it as its deadline.
     """
 
     after: float = 30.0

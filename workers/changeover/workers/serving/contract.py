@@ -126,13 +126,20 @@ class CallContext:
 
     @property
     def deadline(self) -> float | None:
-        """When the answer is due, on the loop's clock; None when nobody said. It only ever moves closer."""
+        """When the answer is due, on the loop's clock; it only ever moves closer.
+
+        None when nobody said, and once a WebSocket was accepted, which is the answer to its request.
+        """
         return getattr(self, "_deadline", None)
 
     @deadline.setter
     def deadline(self, due: float) -> None:
         before = self.deadline
         self._deadline = due if before is None else min(before, due)
+
+    def meet_deadline(self) -> None:
+        """The answer is given and the call goes on: nothing is due any more."""
+        self._deadline = None
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, below 0 when it has passed; None when there is none."""
