@@ -6,16 +6,20 @@ ahead of whoever reads it.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, Phase
 from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import WsgiCall
+
+Respond = Callable[[Request, CallContext], Awaitable[Response]]
 
 _AHEAD = 64 * 1024
 
@@ -194,8 +198,8 @@ class _BridgedAsgiCall(_Bridged, AsgiCall):
 
 
 class _BridgedWsgiCall(_Bridged, WsgiCall):
-    def __init__(self, application: WsgiApplication, feed: Feed, call: CallContext) -> None:
-        super().__init__(application, feed.request, feed, call)
+    def __init__(self, application: WsgiApplication, gauge: ReadinessGauge, feed: Feed, call: CallContext) -> None:
+        super().__init__(application, feed.request, feed, call, gauge=gauge)
         self._feed = feed
 
 
@@ -218,27 +222,38 @@ class _Tail:
         self._running.cancel()
 
 
-async def respond(application: Application | WsgiApplication, request: Request, call: CallContext) -> Response:
-    """Call the application and return once its head is known; its body is read from the Response.
+def asgi(application: Application) -> Respond:
+    """What answers with an application, for around handlers to hold in their hands."""
+    return _responding(application.name, partial(_BridgedAsgiCall, application))
 
-    What the application does after its response goes on in its own task, as one of `call.tails`.
+
+def wsgi(application: WsgiApplication, gauge: ReadinessGauge) -> Respond:
+    """The same for an application in threads.
+
+    Args:
+        application: The application.
+        gauge: Follows whether there is room among its threads.
     """
-    if call.exchange is None:
-        raise AssertionError("bug: an application was called without an exchange")
-    feed = Feed(call.exchange, request)
-    bridged = _bridged(application, feed, call)
-    running = asyncio.Task(bridged.run(), name=f"changeover: {application.name}")
-    call.tails.append(_Tail(feed, running))
-    try:
-        response = await feed.head
-    except asyncio.CancelledError:
-        running.cancel()
-        raise
-    response.body = feed.body()
-    return response
+    return _responding(application.name, partial(_BridgedWsgiCall, application, gauge))
 
 
-def _bridged(application: Application | WsgiApplication, feed: Feed, call: CallContext) -> AsgiCall | WsgiCall:
-    if isinstance(application, WsgiApplication):
-        return _BridgedWsgiCall(application, feed, call)
-    return _BridgedAsgiCall(application, feed, call)
+def _responding(name: str, make: Callable[[Feed, CallContext], AsgiCall | WsgiCall]) -> Respond:
+    async def respond(request: Request, call: CallContext) -> Response:
+        """Call the application and return once its head is known; its body is read from the Response.
+
+        What the application does after its response goes on in its own task, as one of `call.tails`.
+        """
+        if call.exchange is None:
+            raise AssertionError("bug: an application was called without an exchange")
+        feed = Feed(call.exchange, request)
+        running = asyncio.Task(make(feed, call).run(), name=f"changeover: {name}")
+        call.tails.append(_Tail(feed, running))
+        try:
+            response = await feed.head
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        response.body = feed.body()
+        return response
+
+    return respond
