@@ -178,3 +178,20 @@ async def test_of_two_that_a_handler_asks_the_first_is_told_to_end() -> None:
     async with speaking(WebSocketService("test:speak", speak), handler) as server, server.connect() as client:
         assert await client.recv() == "number 2"
     assert told == [1006]
+
+
+async def test_one_that_goes_on_although_it_was_ended_keeps_its_place() -> None:
+    done = asyncio.Event()
+
+    async def stubborn(socket: WebSocket, call: CallContext) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await done.wait()
+
+    limit = {"use": "concurrency-limit", "limit": 1}
+    async with speaking(WebSocketService("test:stubborn", stubborn), *parts(SHORT, limit)) as server:
+        assert [await status_of(server) for _ in range(2)] == [504, 503]
+        done.set()
+        await until(lambda: not server.served.units.leases, "the end of what speaks")
+        assert await status_of(server) == 504

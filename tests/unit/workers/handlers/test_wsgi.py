@@ -67,6 +67,43 @@ async def test_a_concurrency_limit_turns_away_before_a_thread_is_taken() -> None
         assert (await served.get()).status == 200
 
 
+LIMIT = {"use": "concurrency-limit", "limit": 1}
+SHORT = {"use": "timeout", "after": "50ms"}
+
+
+@pytest.mark.parametrize("handlers", [(SHORT, LIMIT), (LIMIT, SHORT)], ids=["timeout first", "limit first"])
+async def test_a_thread_that_nobody_waits_for_any_more_keeps_its_place(handlers: tuple[dict[str, Any], ...]) -> None:
+    gate = Gate()
+    async with application(gate) as app:
+        served = serve(app, *handlers)
+        assert (await served.try_one()).status == 504
+        assert [(await served.try_one()).status for _ in range(2)] == [503, 503]
+        assert gate.entered == 1
+        gate.open()
+        await until(lambda: not served.units.leases, "the thread to leave")
+        assert [(await served.get()).status for _ in range(2)] == [200, 200]
+
+
+async def test_a_thread_whose_client_left_keeps_its_place() -> None:
+    gate = Gate()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response(OK, PLAIN)
+        yield b"first"
+        yield from gate(environ, lambda *_: None)
+
+    async with application(app) as behind:
+        served = serve(behind, LIMIT)
+        exchange = MemoryExchange()
+        served.dispatcher.dispatch(exchange)
+        await until(lambda: exchange.pieces == [b"first"] and gate.entered, "the first piece")
+        exchange.hang_up()
+        assert [(await served.try_one()).status for _ in range(3)] == [503, 503, 503]
+        gate.open()
+        await until(lambda: not served.units.leases, "the thread to leave")
+        assert (await served.get()).status == 200
+
+
 async def test_a_pool_with_no_room_is_not_ready_to_shed_and_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "WAITING", 0)
     gate = Gate()

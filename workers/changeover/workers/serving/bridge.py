@@ -37,6 +37,7 @@ class Feed:
 
     Attributes:
         head: Status and fields, once the application has sent them.
+        left: Done once the application works on the response no more.
     """
 
     def __init__(self, outer: Exchange, request: Request) -> None:
@@ -44,6 +45,7 @@ class Feed:
         self._outer = outer
         self._request = request
         self.head: asyncio.Future[Response] = loop.create_future()
+        self.left: asyncio.Future[None] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()
         self._pieces: deque[bytes] = deque()
         self._ahead = 0
@@ -108,6 +110,16 @@ class Feed:
 
     def end(self) -> None:
         """The body is complete."""
+        self.leave()
+        self._close()
+
+    def leave(self) -> None:
+        """The application has done what it does for the response."""
+        if not self.left.done():
+            self.left.set_result(None)
+
+    def _close(self) -> None:
+        """Nothing is added to the body any more."""
         if not self._over.done():
             self._over.set_result(None)
         self._changed.set()
@@ -128,14 +140,14 @@ class Feed:
         self._error = error
         if not self.head.done():
             self.head.set_exception(error)
-        self.end()
+        self._close()
 
     def drop(self) -> None:
         """Nobody reads on: tell the application that its client is gone."""
         self._dropped = True
         self._pieces.clear()
         self._ahead = 0
-        self.end()
+        self._close()
 
     def body(self) -> Body:
         """All of it when it is at hand already, else the pieces as they come."""
@@ -189,6 +201,7 @@ class _Bridged:
 
     def _settle(self) -> None:
         """The request's own task releases the lease, after its tails."""
+        self._feed.leave()
 
 
 class _BridgedAsgiCall(_Bridged, AsgiCall):
@@ -201,6 +214,14 @@ class _BridgedWsgiCall(_Bridged, WsgiCall):
     def __init__(self, application: WsgiApplication, gauge: ReadinessGauge, feed: Feed, call: CallContext) -> None:
         super().__init__(application, feed.request, feed, call, gauge=gauge)
         self._feed = feed
+
+    def _settle(self) -> None:
+        if self._thread_left:
+            super()._settle()
+
+    def _thread_gone(self) -> None:
+        super()._thread_gone()
+        self._feed.leave()
 
 
 class _Tail:
@@ -246,6 +267,7 @@ def _responding(name: str, make: Callable[[Feed, CallContext], AsgiCall | WsgiCa
         if call.exchange is None:
             raise AssertionError("bug: an application was called without an exchange")
         feed = Feed(call.exchange, request)
+        call.works(feed.left)
         running = asyncio.Task(make(feed, call).run(), name=f"changeover: {name}")
         call.tails.append(_Tail(feed, running))
         try:

@@ -112,6 +112,7 @@ class Upgrading:
         except asyncio.CancelledError:
             socket.refuse(WebSocketClosed(CloseCode.LOST, "it was given up"))
             speaking.cancel()
+            self._call.works(speaking)
             raise
 
     def _accept(self, response: Response) -> None:

@@ -139,7 +139,7 @@ class WsgiCall:
     async def _deliver(self, mail: list[Mail]) -> None:
         if mail[-1] is _LEFT:
             self._thread_left = True
-            self._application.pool.done()
+            self._thread_gone()
         for item in mail:
             if type(item) is bytes:
                 self._write(item)
@@ -217,8 +217,11 @@ class WsgiCall:
 
     def _left_behind(self, held: Lease, mail: list[Mail]) -> None:
         if mail and mail[-1] is _LEFT:
-            self._application.pool.done()
+            self._thread_gone()
             held.release()
+
+    def _thread_gone(self) -> None:
+        self._application.pool.done()
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
