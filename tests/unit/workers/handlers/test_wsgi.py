@@ -84,6 +84,21 @@ async def test_a_thread_that_nobody_waits_for_any_more_keeps_its_place(handlers:
         assert [(await served.get()).status for _ in range(2)] == [200, 200]
 
 
+async def test_what_a_thread_raises_that_nobody_waits_for_any_more_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        gate(environ, lambda *_: None)
+        raise LookupError("on its way out")
+
+    async with application(app) as behind:
+        served = serve(behind, SHORT)
+        assert (await served.try_one()).status == 504
+        gate.open()
+        await until(lambda: not served.units.leases, "the thread to leave")
+    assert "LookupError: on its way out" in caplog.text
+
+
 async def test_a_thread_whose_client_left_keeps_its_place() -> None:
     gate = Gate()
 

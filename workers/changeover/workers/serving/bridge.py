@@ -65,6 +65,11 @@ class Feed:
         return self._outer.connected and not self._dropped
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits for the response any more."""
+        return self._dropped or self.head.cancelled()
+
+    @property
     def outcome(self) -> HandshakeOutcome:
         """How the connection came about."""
         return self._outer.outcome
@@ -188,7 +193,7 @@ class _Bridged:
         self._phase = Phase.STARTED
 
     async def _fail(self, error: BaseException) -> None:
-        if self._phase is Phase.DONE:
+        if self._phase is Phase.DONE or self._feed.is_given_up:
             failure.report(error, self._request, self._call)
             return
         self._phase = Phase.DONE

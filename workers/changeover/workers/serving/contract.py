@@ -174,7 +174,6 @@ class CallContext:
             except Exception:
                 log.exception("what waited for a response of route %s, epoch %d, raised", self.route, self.epoch)
 
-
     def works(self, until: "asyncio.Future[Any]") -> None:
         """Something beside the request's own task works on its answer until that is done."""
         try:

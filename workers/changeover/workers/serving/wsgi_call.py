@@ -216,6 +216,9 @@ class WsgiCall:
         self._mail.divert(partial(self._left_behind, held))
 
     def _left_behind(self, held: Lease, mail: list[Mail]) -> None:
+        for item in mail:
+            if type(item) is Failed:
+                failure.report(item.error, self._request, self._call)
         if mail and mail[-1] is _LEFT:
             self._thread_gone()
             held.release()
