@@ -22,7 +22,7 @@ match = {{ path = "/" }}
 service = "app"
 handlers = [{handlers}]
 [[pipelines]]
-match = {{ path = "/native" }}
+match = {{ path = "/native", method = ["GET", "POST"] }}
 service = "prices:quote"
 handlers = [{handlers}]
 """
@@ -150,7 +150,7 @@ async def test_all_together_do_what_each_of_them_does(shop: Shop, below: str) ->
         assert {name.strip() for name in page.headers["vary"].split(",")} == {"Accept-Encoding", "Origin"}
         assert re.fullmatch("[0-9a-f]{32}", page.headers["x-request-id"])
 
-        asked = {"origin": "https://a.shop.example", "access_control_request_method": "PUT", "x_key": "2"}
+        asked = {"origin": "https://a.shop.example", "access_control_request_method": "POST", "x_key": "2"}
         preflight = await ask(server, f"{below}/words", "OPTIONS", **asked)
         assert (preflight.status, preflight.headers["access-control-max-age"]) == (204, "600")
 
@@ -180,7 +180,7 @@ async def test_counts_outlive_a_plugin_beside_them_and_start_again_with_other_se
         shop.configure(HANDLERS.replace("limit = 8", "limit = 9"))
         match await server.reload():
             case Committed(summary=summary):
-                assert "pipeline /native: rate-limit is told otherwise" in summary
+                assert "pipeline GET,POST /native: rate-limit is told otherwise" in summary
             case other:
                 pytest.fail(repr(other))
         assert (await ask(server, "/native", x_key="1")).status == 200

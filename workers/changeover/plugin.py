@@ -32,7 +32,7 @@ from changeover.workers.serving.contract import (
 )
 from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.extensions import Extension
-from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service, websocket
+from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, preflight, service, websocket
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied
 from changeover.workers.serving.observation import Observer, PipelineEvent, PipelineEventKind
 from changeover.workers.serving.session import WebSocketClosed
@@ -87,6 +87,7 @@ __all__ = [
     "inbound",
     "initializer",
     "outbound",
+    "preflight",
     "service",
     "websocket",
     "wsgi",

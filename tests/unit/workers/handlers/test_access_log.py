@@ -1,15 +1,21 @@
 """`access-log`: one line for each response, whatever it is and whoever gives it."""
 
+import asyncio
 import logging
 import re
+import threading
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import pytest
 
+from changeover.workers.serving.asgi import Application, Message, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
 from tests.exchange import MemoryExchange
 from tests.ready_made import KINDS, answering, serve
 from tests.waits import until
+from tests.wsgi import OK, PLAIN, application
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,6 +59,63 @@ async def test_a_stream_is_told_at_its_end_and_a_client_that_left_too(caplog: py
         await until(lambda: len(caplog.messages) == 1, "the line")
     assert " 200 " in caplog.messages[0]
     assert "ms left epoch=7" in caplog.messages[0]
+
+
+ENDS: dict[str, list[Message]] = {
+    "whole": [{"type": "http.response.body", "body": b"x"}],
+    "in pieces": [
+        {"type": "http.response.body", "body": b"x", "more_body": True},
+        {"type": "http.response.body", "body": b"x"},
+    ],
+    "with trailers": [
+        {"type": "http.response.body", "body": b"x"},
+        {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]},
+    ],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("behind", [[], ["errors"]], ids=["at the end", "behind an around"])
+async def test_what_an_application_does_after_its_response_is_not_waited_for(
+    end: str, behind: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    cleaned = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": "trailers" in end})
+        for message in ENDS[end]:
+            await send(message)
+        await cleaned.wait()
+
+    served = serve(Application("app", app), "access-log", *behind)
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        assert served.dispatcher.dispatch(MemoryExchange())
+        await until(lambda: caplog.messages, "the line")
+    assert served.units.leases
+    cleaned.set()
+    await until(lambda: not served.units.leases, "the end of the application")
+    assert len(caplog.messages) == 1
+
+
+async def test_what_a_thread_does_after_its_response_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    cleaned = threading.Event()
+
+    class Pages(list[bytes]):
+        def close(self) -> None:
+            assert cleaned.wait(10)
+
+    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response(OK, PLAIN)
+        return Pages([b"x"])
+
+    async with application(call) as app:
+        served = serve(app, "access-log")
+        with caplog.at_level(logging.INFO, "changeover.access"):
+            assert served.dispatcher.dispatch(MemoryExchange())
+            await until(lambda: caplog.messages, "the line")
+        assert served.units.leases
+        cleaned.set()
+        await until(lambda: not served.units.leases, "the thread to leave")
 
 
 async def test_a_request_that_the_server_ends_without_a_response_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,9 +1,11 @@
 """`concurrency-limit`: so many at once, the next in turn, nobody for ever."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, NotReady, Request, Response
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.exchange import MemoryExchange, Served
@@ -101,6 +103,47 @@ async def test_a_stream_holds_its_place_to_its_end(kind: str) -> None:
     slow.hang_up()
     await until(lambda: not served.units.leases, "the end")
     assert (await served.get()).body == first + second
+
+
+SHORT = {"use": "timeout", "after": "30ms"}
+LIMIT = {"use": "concurrency-limit", "limit": 1}
+
+
+@pytest.mark.parametrize("handlers", [(SHORT, LIMIT), (LIMIT, SHORT)], ids=["timeout first", "limit first"])
+async def test_an_application_that_goes_on_although_it_was_ended_keeps_its_place(
+    handlers: tuple[dict[str, Any], ...],
+) -> None:
+    done = asyncio.Event()
+
+    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            await done.wait()
+            raise
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    served = serve(Application("app", stubborn), *handlers)
+    assert (await served.try_one()).status == 504
+    assert (await served.try_one()).status == 503
+    done.set()
+    await until(lambda: not served.units.leases, "the end of the application")
+    assert (await served.try_one()).status == 504
+
+
+async def test_what_an_application_does_after_its_response_takes_no_place() -> None:
+    cleaned = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        await cleaned.wait()
+
+    served = serve(Application("app", app), LIMIT)
+    assert [(await served.try_one()).status for _ in range(3)] == [200, 200, 200]
+    cleaned.set()
+    await until(lambda: not served.units.leases, "the end of the application")
 
 
 async def test_an_error_gives_its_place_back() -> None:

@@ -3,10 +3,12 @@
 import pytest
 
 from changeover.workers.handlers.cors import Origins
+from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
+from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
-from tests.ready_made import KINDS, answering, serve
+from tests.ready_made import KINDS, answering, parts, serve
 
 SHOP = "https://shop.example"
 CORS = {"use": "cors", "origins": [SHOP], "headers": ["x-key"], "expose": ["x-total"], "credentials": True}
@@ -80,6 +82,16 @@ async def test_everybody_is_everybody_and_needs_no_vary() -> None:
 async def test_options_that_are_no_preflight_go_on() -> None:
     served = serve(answering("native", b"options"), CORS)
     assert (await served.ask(MemoryExchange("OPTIONS", "/"))).body == b"options"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_preflight_reaches_a_route_that_takes_what_is_asked_for_and_no_options(kind: str) -> None:
+    pipeline = Pipeline("shop", parts(CORS), answering(kind, b"never"))
+    served = Served(pipeline, route=Route("shop", "/", methods=("PUT",)))
+    answer = await preflight(served, method="PUT")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, SHOP)
+    assert (await preflight(served, method="DELETE")).status == 405
+    assert (await served.ask(MemoryExchange("OPTIONS", "/", headers=[(b"origin", SHOP.encode())]))).status == 405
 
 
 @pytest.mark.parametrize(

@@ -93,3 +93,73 @@ async def test_clients_that_take_nothing_start_it_and_it_stops_when_they_do(kind
     while (await served.get()).status != 200:
         await asyncio.sleep(0.005)
     assert listener.kinds[-1] is ENDED
+
+
+class Breaking(Moody):
+    """Fails once it is ready, until it is mended."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.mended = asyncio.Event()
+        self._error = error
+
+    async def __call__(self, request: Request, call: CallContext) -> Response:
+        await asyncio.sleep(0)
+        if not self.mended.is_set():
+            raise self._error
+        return Response.text("mended")
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), SystemExit()], ids=repr)
+async def test_a_request_that_fails_was_taken_and_ends_shedding(error: BaseException) -> None:
+    service = Breaking(error)
+    served = serve(service, SHED)
+    for _ in range(2):
+        await served.get()
+    service.is_ready = True
+    while (await served.get()).status != 500:
+        await asyncio.sleep(0.005)
+    service.mended.set()
+    together = [MemoryExchange() for _ in range(5)]
+    for exchange in together:
+        assert served.dispatcher.dispatch(exchange)
+    await until(lambda: all(exchange.settled for exchange in together), "all answers")
+    assert [exchange.status for exchange in together] == [200] * 5
+
+
+async def test_a_request_of_which_nothing_is_heard_does_not_keep_others_away_for_ever() -> None:
+    class Hanging(Moody):
+        async def __call__(self, request: Request, call: CallContext) -> Response:
+            if self.asked == 3:
+                await call.client_left()
+            return Response.text("ready")
+
+    service = Hanging()
+    served = serve(service, SHED)
+    for _ in range(2):
+        await served.get()
+    service.is_ready = True
+    hung = MemoryExchange()
+    while service.asked < 3:
+        hung = MemoryExchange()
+        assert served.dispatcher.dispatch(hung)
+        await until(lambda hung=hung: service.asked == 3 or hung.settled, "the one that decides")  # type: ignore[misc]
+    while (await served.try_one()).status != 200:
+        await asyncio.sleep(0.005)
+    assert not hung.settled
+    hung.hang_up()
+    await until(lambda: not served.units.leases, "its end")
+    assert (await served.get()).status == 200
+
+
+async def test_a_client_that_leaves_and_a_body_that_is_too_long_say_nothing_of_the_service() -> None:
+    service = Moody()
+    served = serve(service, SHED, {"use": "body-limit", "limit": 1})
+    for _ in range(2):
+        await served.get()
+    while (await served.post("/", b"long")).status != 413:
+        await asyncio.sleep(0.005)
+    assert (await served.post("/", b"long")).status == 413
+    assert service.asked == 2
+    assert (await served.get()).headers["retry-after"] == "7"
+    assert (await served.get()).headers["retry-after"] == "1"

@@ -44,6 +44,17 @@ async def test_an_application_that_takes_too_long_is_ended_too() -> None:
     assert ended == ["slow"]
 
 
+async def test_what_an_application_raises_on_its_way_out_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise LookupError("on its way out")
+
+    assert (await serve(Application("app", breaks), SHORT).get()).status == 504
+    assert "LookupError: on its way out" in caplog.text
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_response_in_time_passes_as_it_is(kind: str) -> None:
     assert (await serve(answering(kind, b"a", b"b", whole=False), "timeout").get()).body == b"ab"

@@ -1,5 +1,6 @@
 """Ready-made handlers in front of a WSGI application, whose threads nobody can stop."""
 
+import asyncio
 import gzip
 import threading
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from changeover.workers.serving import threads
 from tests.exchange import MemoryExchange
 from tests.ready_made import serve
 from tests.waits import until
@@ -63,6 +65,113 @@ async def test_a_concurrency_limit_turns_away_before_a_thread_is_taken() -> None
         await until(lambda: first.ended, "an answer")
         assert (first.status, second.status, gate.entered) == (200, 503, 1)
         assert (await served.get()).status == 200
+
+
+LIMIT = {"use": "concurrency-limit", "limit": 1}
+SHORT = {"use": "timeout", "after": "50ms"}
+
+
+@pytest.mark.parametrize("handlers", [(SHORT, LIMIT), (LIMIT, SHORT)], ids=["timeout first", "limit first"])
+async def test_a_thread_that_nobody_waits_for_any_more_keeps_its_place(handlers: tuple[dict[str, Any], ...]) -> None:
+    gate = Gate()
+    async with application(gate) as app:
+        served = serve(app, *handlers)
+        assert (await served.try_one()).status == 504
+        assert [(await served.try_one()).status for _ in range(2)] == [503, 503]
+        assert gate.entered == 1
+        gate.open()
+        await until(lambda: not served.units.leases, "the thread to leave")
+        assert [(await served.get()).status for _ in range(2)] == [200, 200]
+
+
+async def test_what_a_thread_raises_that_nobody_waits_for_any_more_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        gate(environ, lambda *_: None)
+        raise LookupError("on its way out")
+
+    async with application(app) as behind:
+        served = serve(behind, SHORT)
+        assert (await served.try_one()).status == 504
+        gate.open()
+        await until(lambda: not served.units.leases, "the thread to leave")
+    assert "LookupError: on its way out" in caplog.text
+
+
+async def test_a_thread_whose_client_left_keeps_its_place() -> None:
+    gate = Gate()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response(OK, PLAIN)
+        yield b"first"
+        yield from gate(environ, lambda *_: None)
+
+    async with application(app) as behind:
+        served = serve(behind, LIMIT)
+        exchange = MemoryExchange()
+        served.dispatcher.dispatch(exchange)
+        await until(lambda: exchange.pieces == [b"first"] and gate.entered, "the first piece")
+        exchange.hang_up()
+        assert [(await served.try_one()).status for _ in range(3)] == [503, 503, 503]
+        gate.open()
+        await until(lambda: not served.units.leases, "the thread to leave")
+        assert (await served.get()).status == 200
+
+
+async def test_a_pool_with_no_room_is_not_ready_to_shed_and_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WAITING", 0)
+    gate = Gate()
+    shed = {"use": "load-shed", "not_ready": 2, "window": "10s", "rest": "1100ms"}
+    async with application(gate, threads=1) as app:
+        served = serve(app, shed)
+        first = MemoryExchange()
+        served.dispatcher.dispatch(first)
+        await until(lambda: gate.entered == 1, "the first request")
+        assert [(await served.try_one()).headers["retry-after"] for _ in range(3)] == ["1", "1", "2"]
+        again = serve(app, {"use": "retry", "attempts": 1000, "first": "1ms", "longest": "1ms", "budget": "9s"})
+        patient = [MemoryExchange("POST", body=[b"kept"]), MemoryExchange()]
+        for exchange in patient:
+            again.dispatcher.dispatch(exchange)
+        await asyncio.sleep(0)
+        gate.open()
+        await until(lambda: all(exchange.ended for exchange in (first, *patient)), "all answers")
+        assert [exchange.status for exchange in (first, *patient)] == [200, 200, 200]
+        await until(lambda: not again.units.leases, "the end")
+        while (await served.get()).status != 200:
+            await asyncio.sleep(0.005)
+
+
+async def test_requests_that_wait_for_a_thread_start_shedding_and_it_stops_when_they_do_not() -> None:
+    gate = Gate()
+    shed = {"use": "load-shed", "not_ready": 0, "waiting": 2, "rest": "20ms"}
+    async with application(gate, threads=1) as app:
+        served = serve(app, shed)
+        exchanges = [MemoryExchange() for _ in range(3)]
+        for exchange in exchanges:
+            served.dispatcher.dispatch(exchange)
+        await until(lambda: app.pool.waiting == 2, "two that wait")
+        assert (await served.try_one()).status == 503
+        gate.open()
+        await until(lambda: not served.units.leases, "all answers")
+        assert [exchange.status for exchange in exchanges] == [200] * 3
+        while (await served.get()).status != 200:
+            await asyncio.sleep(0.005)
+        assert [(await served.get()).status for _ in range(3)] == [200] * 3
+
+
+async def test_who_gives_up_waiting_for_a_thread_waits_no_more() -> None:
+    gate = Gate()
+    shed = {"use": "load-shed", "not_ready": 0, "waiting": 1, "rest": "10ms"}
+    async with application(gate, threads=1) as app:
+        served = serve(app, {"use": "timeout", "after": "80ms"}, shed)
+        exchanges = [MemoryExchange() for _ in range(2)]
+        for exchange in exchanges:
+            served.dispatcher.dispatch(exchange)
+        await until(lambda: all(exchange.ended for exchange in exchanges), "both answers")
+        assert [exchange.status for exchange in exchanges] == [504, 504]
+        assert (await served.try_one()).status == 504
+        gate.open()
 
 
 @pytest.mark.parametrize("pieces", [(TEXT,), (TEXT, TEXT, b"the end")], ids=["one piece", "pieces"])

@@ -95,6 +95,29 @@ async def test_who_waits_for_the_answer_is_called_once_the_latest_first(fails: b
     assert told == ["second", "first True"]
 
 
+async def test_who_waits_until_nothing_works_on_the_answer_is_called_behind_the_last_of_it() -> None:
+    call, told = outside(), list[str]()
+    call.when_idle(lambda: told.append("at once"))
+    assert told == ["at once"]
+    loop = asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+    for work in (first, second):
+        call.works(work)
+    call.when_idle(lambda: told.append("behind both"))
+    second.cancel()
+    await asyncio.sleep(0)
+    assert told == ["at once"]
+    first.set_result(None)
+    await until(lambda: told == ["at once", "behind both"], "the second")
+
+
+async def test_a_deadline_that_was_met_is_none() -> None:
+    call = outside()
+    call.deadline = 1.0
+    call.meet_deadline()
+    assert (call.deadline, call.remaining()) == (None, None)
+
+
 def test_an_extension_is_typed_at_both_ends() -> None:
     call, theirs, mine = outside(), Extension("tenant", str), Extension("tenant", int)
     assert theirs.get(call) is None

@@ -9,10 +9,12 @@ from changeover.workers.serving.contract import CallContext, CallNext, Request, 
 from changeover.workers.serving.handlers import (
     HandlerKind,
     NotAHandler,
+    answers_preflights,
     around,
     inbound,
     kind_of,
     outbound,
+    preflight,
     service,
     websocket,
 )
@@ -25,6 +27,9 @@ class Speaking(MessageHandler): ...
 class Marked:
     @inbound
     def arriving(self, request: Request, call: CallContext) -> None: ...
+
+    @preflight
+    def asking(self, request: Request, call: CallContext) -> None: ...
 
     @outbound
     async def leaving(self, request: Request, response: Response, call: CallContext) -> None: ...
@@ -45,6 +50,8 @@ def test_methods_and_bound_methods_know_what_they_are() -> None:
     assert kind_of(instance.timed) is HandlerKind.AROUND
     assert kind_of(instance.quote) is HandlerKind.SERVICE
     assert kind_of(print) is None
+    assert kind_of(instance.asking) is HandlerKind.INBOUND
+    assert (answers_preflights(instance.asking), answers_preflights(instance.arriving)) == (True, False)
 
 
 def test_a_marked_function_is_left_as_it_is() -> None:

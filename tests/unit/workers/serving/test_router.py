@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from changeover.workers.protocol.matching import ambiguous, specificity
 from changeover.workers.protocol.snapshot import Route
-from changeover.workers.serving.contract import Headers, Request
+from changeover.workers.serving.contract import CallContext, Headers, Request, Response
+from changeover.workers.serving.handlers import Handler, HandlerKind, preflight
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter, MatchOutcome, Mismatch, Target
@@ -163,6 +164,54 @@ def test_what_a_specific_route_does_not_take_goes_to_a_less_specific_one() -> No
     assert winner(table, "/a/b", method="POST") == "write"
     assert winner(table, "/a/b") == "all"
     assert name_of(table.match(request("/a/b", "h", "GET", (b"t", b"x")))) == "tenant"
+
+
+@preflight
+def _answers(request: Request, call: CallContext) -> Response:
+    return Response(status=204)
+
+
+ANSWERS = Handler("test:answers", HandlerKind.INBOUND, _answers)
+
+
+def preflights(*routes: Route, method: str, path: str = "/a", silent: str = "") -> str | MatchOutcome:
+    """Which pipeline gets a preflight, where all but `silent` answer some."""
+    table = ApplicationRouter(
+        Target(route, Pipeline(route.pipeline, [ANSWERS] if route.pipeline != silent else []), UnitSet(()))
+        for route in routes
+    )
+    fields = [(b"origin", b"https://shop.example"), (b"access-control-request-method", method.encode())]
+    return name_of(table.match(request(path, "any.example", "OPTIONS", *fields)))
+
+
+READ, WRITE = Route("read", "/a", methods=("GET",)), Route("write", "/a", methods=("POST", "PUT"))
+
+
+def test_a_preflight_goes_to_the_route_that_takes_what_is_asked_for() -> None:
+    assert [preflights(READ, WRITE, method=method) for method in ("GET", "HEAD", "PUT")] == ["read", "read", "write"]
+    assert preflights(READ, WRITE, method="DELETE") is MatchOutcome.METHOD_NOT_ALLOWED
+    assert preflights(READ, WRITE, Route("all"), method="DELETE") == "all"
+    assert preflights(READ, WRITE, Route("all"), method="GET") == "read"
+
+
+def test_a_pipeline_that_answers_no_preflights_gets_none_unless_it_takes_options() -> None:
+    assert preflights(READ, method="GET", silent="read") is MatchOutcome.METHOD_NOT_ALLOWED
+    assert preflights(READ, Route("all"), method="GET", silent="read") == "all"
+    assert preflights(Route("all"), method="GET", silent="all") == "all"
+
+
+def test_a_route_that_names_options_gets_preflights_before_those_beside_it() -> None:
+    own = Route("own", "/a", methods=("OPTIONS",))
+    assert preflights(READ, own, method="GET") == preflights(own, READ, method="GET") == "own"
+    below = Route("below", "/a/b", methods=("GET",))
+    assert preflights(own, below, method="GET", path="/a/b") == "below"
+
+
+def test_other_options_are_no_preflights() -> None:
+    table = ApplicationRouter([Target(READ, Pipeline("read", [ANSWERS]), UnitSet(()))])
+    for fields in ([], [(b"origin", b"https://a.example")], [(b"access-control-request-method", b"GET")]):
+        found = table.match(request("/a", "any.example", "OPTIONS", *fields))
+        assert name_of(found) is MatchOutcome.METHOD_NOT_ALLOWED
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,23 @@ async def test_threads_start_as_they_are_needed() -> None:
     assert (pool.alive(), together[2].name != "") == ((), True)
 
 
+async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
+    pool, taken = ThreadPool("shop", 1), list[str]()
+    jobs = [Waiting() for _ in range(4)]
+    pool.submit(jobs[0], lambda: taken.append("the one that had a thread"))
+    assert pool.is_busy
+    pool.submit(jobs[1], lambda: taken.append("first"))
+    pool.submit(jobs[2])
+    pool.submit(jobs[3], lambda: taken.append("last"))
+    heard = []
+    for job in jobs:
+        job.end.set()
+        pool.done()
+        heard.append(list(taken))
+    assert heard == [["first"], ["first"], ["first", "last"], ["first", "last"]]
+    await pool.close(5)
+
+
 async def test_the_queue_has_an_end() -> None:
     pool = ThreadPool("shop", 1)
     jobs = [Waiting() for _ in range(WAITING + 2)]

@@ -1,7 +1,13 @@
 """What is counted and told of a WSGI application: the same as of any other."""
 
+import threading
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
+from changeover.workers.protocol.counted import ServiceCounts
+from changeover.workers.serving import threads
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.handlers import Handler, HandlerKind
@@ -10,7 +16,7 @@ from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
 from tests.ready_made import Listener
 from tests.waits import until
-from tests.wsgi import answering, application
+from tests.wsgi import OK, PLAIN, answering, application
 
 
 async def pass_on(request: Request, call_next: CallNext, call: CallContext) -> Response:
@@ -56,3 +62,54 @@ async def test_a_client_that_does_not_take_its_response_is_told_of(handlers: tup
     assert heard.kinds.count(PipelineEventKind.BACKPRESSURE_ENDED) == heard.kinds.count(
         PipelineEventKind.BACKPRESSURE_BEGAN
     )
+
+
+class Gate:
+    """An application that answers once it is let."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.opened = threading.Event()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.entered += 1
+        assert self.opened.wait(10)
+        start_response(OK, PLAIN)
+        return [b"late"]
+
+
+@every_way
+async def test_a_pool_with_no_room_is_counted_and_told_as_not_ready(
+    handlers: tuple[Handler, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "WAITING", 0)
+    heard, gate = Listener(), Gate()
+    counters = Counters(heard)
+    async with application(gate, threads=1) as app:
+        served = Served(Pipeline("shop", handlers, app, service="app", counters=counters))
+        served.dispatcher.dispatch(MemoryExchange())
+        await until(lambda: gate.entered == 1, "the first request")
+        assert [(await served.try_one()).status for _ in range(2)] == [503, 503]
+        assert counters.counts().services == {"app": ServiceCounts(2, 1)}
+        gate.opened.set()
+        await until(lambda: not served.units.leases, "the first answer")
+        assert (await served.get()).status == 200
+    assert counters.counts().services == {"app": ServiceCounts(2, 0)}
+    assert [(event.kind, event.subject) for event in heard.events] == [
+        (PipelineEventKind.NOT_READY_BEGAN, "app"),
+        (PipelineEventKind.NOT_READY_ENDED, "app"),
+    ]
+
+
+@every_way
+async def test_a_request_that_waits_for_a_thread_is_told_of(handlers: tuple[Handler, ...]) -> None:
+    heard, gate = Listener(), Gate()
+    async with application(gate, threads=1) as app:
+        served = Served(Pipeline("shop", handlers, app, counters=Counters(heard)))
+        for _ in range(3):
+            served.dispatcher.dispatch(MemoryExchange())
+        await until(lambda: app.pool.waiting == 2, "two that wait")
+        assert [(event.kind, event.subject) for event in heard.events] == [(PipelineEventKind.WAIT_BEGAN, "app")] * 2
+        gate.opened.set()
+        await until(lambda: not served.units.leases, "all answers")
+    assert sorted(kind.value for kind in heard.kinds) == ["wait began"] * 2 + ["wait ended"] * 2

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from changeover.plugin import CallContext, CallNext, NotReady, Request, Response, around
 from changeover.workers.handlers.settings import ConcurrencyLimit
 
 
 class ConcurrencyLimits:
-    """Lets so many requests through at once, until their responses are complete.
+    """Lets so many requests through at once, until their responses are complete and nothing works on them any more.
 
     Args:
         settings: As configured.
@@ -25,7 +26,7 @@ class ConcurrencyLimits:
 
     @around
     async def bound(self, request: Request, call_next: CallNext, call: CallContext) -> Response:
-        """Take a place, and hold it until the response is complete.
+        """Take a place, and hold it until the response is complete, or what was ended really has.
 
         Raises:
             NotReady: There is none, nor comes one free in time.
@@ -37,9 +38,9 @@ class ConcurrencyLimits:
         try:
             response = await call_next(request)
         except BaseException:
-            self._leave()
+            call.when_idle(self._leave)
             raise
-        call.when_answered(self._leave)
+        call.when_answered(partial(call.when_idle, self._leave))
         return response
 
     async def _queued(self, call: CallContext) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from changeover.plugin import CallContext, Request, Response, inbound, outbound
+from changeover.plugin import CallContext, Request, Response, outbound, preflight
 from changeover.workers.handlers.negotiation import add_vary
 from changeover.workers.handlers.settings import Cors
 
@@ -48,8 +48,8 @@ class CrossOrigins:
         self._methods = frozenset(method.upper() for method in settings.methods)
         self._fields = SAFELISTED | {field.lower() for field in settings.headers}
 
-    @inbound
-    def preflight(self, request: Request, call: CallContext) -> Response | None:
+    @preflight
+    def answer(self, request: Request, call: CallContext) -> Response | None:
         """Answer a preflight; any other request goes on."""
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
         if request.method != "OPTIONS" or origin is None or method is None:

@@ -41,19 +41,28 @@ class ProblemErrors:
 
     @around
     async def reword(self, request: Request, call_next: CallNext, call: CallContext) -> Response:
-        """Make a problem of a page, or a line, that a client which wants JSON can do nothing with."""
+        """Make a problem of a page, or a line, that a client which wants JSON can do nothing with.
+
+        It is completed here already: what stands before may encode it, and then nobody can any more.
+        """
         response = await call_next(request)
-        if response.status < 400 or "content-encoding" in response.headers or request.method == "HEAD":
+        if response.status < 400 or request.method == "HEAD" or "content-encoding" in response.headers:
             return response
         kind = _kind(response)
-        if kind not in ("", "text/plain", "text/html") or (kind == "text/html" and self._wants_page(request)):
-            return response
-        return _problem_of(response, kind)
+        if kind == "text/html" and self._html:
+            add_vary(response, "Accept")
+        if kind in ("", "text/plain") or (kind == "text/html" and not self._wants_page(request)):
+            await _close(response)
+            response = _problem_of(response, kind)
+        self.complete(request, response, call)
+        return response
 
     @outbound
     def complete(self, request: Request, response: Response, call: CallContext) -> None:
         """Say in a problem which request it is about, and show it to people as a page."""
-        if response.status < 400 or _kind(response) != PROBLEM or not isinstance(response.body, bytes):
+        if response.status < 400 or _kind(response) != PROBLEM or "content-encoding" in response.headers:
+            return
+        if not isinstance(response.body, bytes):
             return
         problem = _members(response.body)
         if problem is None:
@@ -76,6 +85,13 @@ class ProblemErrors:
 
 def _kind(response: Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _close(response: Response) -> None:
+    """Close a body that nobody reads."""
+    close = getattr(response.body, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def _problem_of(response: Response, kind: str) -> Response:

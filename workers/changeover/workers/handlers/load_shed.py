@@ -4,8 +4,11 @@ import asyncio
 import math
 
 from changeover.plugin import (
+    BodyInvalid,
+    BodyTooLarge,
     CallContext,
     CallNext,
+    Disconnected,
     NotReady,
     Observer,
     PipelineEvent,
@@ -15,13 +18,21 @@ from changeover.plugin import (
     around,
 )
 from changeover.workers.handlers.settings import LoadShed
-from changeover.workers.handlers.shedding import Shed, Shedding, Way
+from changeover.workers.handlers.shedding import Outcome, Shed, Shedding, Strain, Way
 
 NAME = "load-shed"
+_BEGINS = {
+    PipelineEventKind.BACKPRESSURE_BEGAN: Strain.CLIENT,
+    PipelineEventKind.WAIT_BEGAN: Strain.THREAD,
+}
+_ENDS = {
+    PipelineEventKind.BACKPRESSURE_ENDED: Strain.CLIENT,
+    PipelineEventKind.WAIT_ENDED: Strain.THREAD,
+}
 
 
 class _Ear:
-    """Hears of the backpressure of one request, and lets the observer hear it too."""
+    """Hears what one request waits for, and lets the observer hear it too."""
 
     def __init__(self, behind: Observer, shedding: "LoadSheds", call: CallContext) -> None:
         self._behind = behind
@@ -31,10 +42,10 @@ class _Ear:
     def note(self, event: PipelineEvent) -> None:
         """See `Observer`."""
         self._behind.note(event)
-        if event.kind is PipelineEventKind.BACKPRESSURE_BEGAN:
-            self._shedding.clog(self._call)
-        elif event.kind is PipelineEventKind.BACKPRESSURE_ENDED:
-            self._shedding.unclog()
+        if event.kind in _BEGINS:
+            self._shedding.strain(_BEGINS[event.kind], self._call)
+        elif event.kind in _ENDS:
+            self._shedding.ease(_ENDS[event.kind])
 
 
 class LoadSheds:
@@ -47,7 +58,7 @@ class LoadSheds:
     def __init__(self, settings: LoadShed) -> None:
         self._shedding = Shedding(settings)
         self._retry_after = math.ceil(settings.rest)
-        self._hears = settings.clogged > 0
+        self._hears = settings.clogged > 0 or settings.waiting > 0
         self._told = False
 
     @around
@@ -63,28 +74,26 @@ class LoadSheds:
             raise NotReady(self._retry_after)
         if self._hears:
             call.observer = _Ear(call.observer, self, call)
-        answered = False
+        outcome = Outcome.UNKNOWN
         try:
             response = await call_next(request)
-            if response.status == 503:
-                self._shedding.refused(way, now())
-            answered = True
+            outcome = Outcome.REFUSED if response.status == 503 else Outcome.ANSWERED
             return response
-        except NotReady:
-            self._shedding.refused(way, now())
+        except BaseException as error:
+            outcome = _outcome_of(error)
             raise
         finally:
-            self._shedding.settle(way, answered=answered)
+            self._shedding.ended(way, outcome, now())
             self._tell(call)
 
-    def clog(self, call: CallContext) -> None:
-        """A client does not take its response."""
-        self._shedding.clog(asyncio.get_running_loop().time())
+    def strain(self, strain: Strain, call: CallContext) -> None:
+        """A request has to wait."""
+        self._shedding.strain(strain, asyncio.get_running_loop().time())
         self._tell(call)
 
-    def unclog(self) -> None:
-        """It has caught up, or is gone."""
-        self._shedding.unclog()
+    def ease(self, strain: Strain) -> None:
+        """It waits no more, or is gone."""
+        self._shedding.ease(strain)
 
     def _tell(self, call: CallContext) -> None:
         """Note where shedding began, or ended."""
@@ -93,3 +102,11 @@ class LoadSheds:
             self._told = sheds
             kind = PipelineEventKind.SHEDDING_BEGAN if sheds else PipelineEventKind.SHEDDING_ENDED
             call.observer.note(PipelineEvent(kind, call.route, NAME))
+
+
+def _outcome_of(error: BaseException) -> Outcome:
+    """What an error says of what is behind: one that was not the client's doing is an answer like any other."""
+    if isinstance(error, NotReady):
+        return Outcome.REFUSED
+    own = isinstance(error, asyncio.CancelledError | GeneratorExit | Disconnected | BodyTooLarge | BodyInvalid)
+    return Outcome.UNKNOWN if own else Outcome.ANSWERED

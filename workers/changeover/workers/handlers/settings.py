@@ -218,12 +218,15 @@ class LoadShed(HandlerSettings, frozen=True):
         not_ready: Shedding starts when what is behind was not ready so many times within `window`; 0 = never by that.
         window: Within which time.
         clogged: Shedding starts while so many responses wait for clients that do not take them; 0 = never by that.
-        rest: For so long all requests are answered with 503; then one at a time is let through, until one is answered.
+        waiting: Shedding starts while so many requests wait for a thread of a WSGI application; 0 = never by that.
+        rest: For so long all requests are answered with 503; then one is let through, and again one each time that
+            nothing was heard of it for so long, until one is answered.
     """
 
     not_ready: int = 10
     window: float = 1.0
     clogged: int = 0
+    waiting: int = 0
     rest: float = 1.0
 
     def wrong(self) -> Iterator[Wrong]:
@@ -231,8 +234,10 @@ class LoadShed(HandlerSettings, frozen=True):
             yield "not_ready", "must be 0 (never) or more"
         if self.clogged < 0:
             yield "clogged", "must be 0 (never) or more"
-        if not self.not_ready and not self.clogged:
-            yield "not_ready", "nothing starts it: set this or `clogged`"
+        if self.waiting < 0:
+            yield "waiting", "must be 0 (never) or more"
+        if not (self.not_ready or self.clogged or self.waiting):
+            yield "not_ready", "nothing starts it: set this, `clogged` or `waiting`"
         if self.window <= 0:
             yield "window", "must be above 0"
         if self.rest <= 0:
@@ -243,8 +248,8 @@ class Timeout(HandlerSettings, frozen=True):
     """What `timeout` is told.
 
     Attributes:
-        after: How long a request may take until its response begins; 504 beyond. What is behind sees it as its
-            deadline.
+        after: How long a request may take until its response begins, or its WebSocket is accepted; 504 beyond. What is
+            behind sees it as its deadline.
     """
 
     after: float = 30.0

@@ -211,11 +211,14 @@ class AsgiCall:
         elif kind == "http.response.trailers" and self._phase is _TRAILING:
             self._trailers += message.get("headers", ())
             if not message.get("more_trailers", False):
-                self._phase = _DONE
-                self._exchange.end_with(self._trailers)
-                self._call.lease.kind = _TASK
+                self._send_trailers()
         else:
             raise UnexpectedMessage(kind, self._phase)
+
+    def _send_trailers(self) -> None:
+        self._phase = _DONE
+        self._exchange.end_with(self._trailers)
+        self._call.lease.kind = _TASK
 
     def _end_body(self) -> None:
         if self._phase is _ANNOUNCED:
@@ -253,6 +256,20 @@ class AsgiCall:
 
     def _settle(self) -> None:
         self._call.lease.release()
+
+
+class TellingAsgiCall(AsgiCall):
+    """A call behind handlers: its context hears of the response's last byte, whatever the application does then."""
+
+    __slots__ = ()
+
+    def _send_last(self, body: bytes) -> None:
+        super()._send_last(body)
+        self._call.answered()
+
+    def _send_trailers(self) -> None:
+        super()._send_trailers()
+        self._call.answered()
 
 
 def _octets(body: Any) -> bytes:

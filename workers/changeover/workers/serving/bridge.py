@@ -6,16 +6,20 @@ ahead of whoever reads it.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, Phase
 from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import WsgiCall
+
+Respond = Callable[[Request, CallContext], Awaitable[Response]]
 
 _AHEAD = 64 * 1024
 
@@ -33,6 +37,7 @@ class Feed:
 
     Attributes:
         head: Status and fields, once the application has sent them.
+        left: Done once the application works on the response no more.
     """
 
     def __init__(self, outer: Exchange, request: Request) -> None:
@@ -40,6 +45,7 @@ class Feed:
         self._outer = outer
         self._request = request
         self.head: asyncio.Future[Response] = loop.create_future()
+        self.left: asyncio.Future[None] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()
         self._pieces: deque[bytes] = deque()
         self._ahead = 0
@@ -57,6 +63,11 @@ class Feed:
     def connected(self) -> bool:
         """Whether anybody still reads."""
         return self._outer.connected and not self._dropped
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits for the response any more."""
+        return self._dropped or self.head.cancelled()
 
     @property
     def outcome(self) -> HandshakeOutcome:
@@ -104,6 +115,16 @@ class Feed:
 
     def end(self) -> None:
         """The body is complete."""
+        self.leave()
+        self._close()
+
+    def leave(self) -> None:
+        """The application has done what it does for the response."""
+        if not self.left.done():
+            self.left.set_result(None)
+
+    def _close(self) -> None:
+        """Nothing is added to the body any more."""
         if not self._over.done():
             self._over.set_result(None)
         self._changed.set()
@@ -124,14 +145,14 @@ class Feed:
         self._error = error
         if not self.head.done():
             self.head.set_exception(error)
-        self.end()
+        self._close()
 
     def drop(self) -> None:
         """Nobody reads on: tell the application that its client is gone."""
         self._dropped = True
         self._pieces.clear()
         self._ahead = 0
-        self.end()
+        self._close()
 
     def body(self) -> Body:
         """All of it when it is at hand already, else the pieces as they come."""
@@ -172,7 +193,7 @@ class _Bridged:
         self._phase = Phase.STARTED
 
     async def _fail(self, error: BaseException) -> None:
-        if self._phase is Phase.DONE:
+        if self._phase is Phase.DONE or self._feed.is_given_up:
             failure.report(error, self._request, self._call)
             return
         self._phase = Phase.DONE
@@ -185,6 +206,7 @@ class _Bridged:
 
     def _settle(self) -> None:
         """The request's own task releases the lease, after its tails."""
+        self._feed.leave()
 
 
 class _BridgedAsgiCall(_Bridged, AsgiCall):
@@ -194,9 +216,17 @@ class _BridgedAsgiCall(_Bridged, AsgiCall):
 
 
 class _BridgedWsgiCall(_Bridged, WsgiCall):
-    def __init__(self, application: WsgiApplication, feed: Feed, call: CallContext) -> None:
-        super().__init__(application, feed.request, feed, call)
+    def __init__(self, application: WsgiApplication, gauge: ReadinessGauge, feed: Feed, call: CallContext) -> None:
+        super().__init__(application, feed.request, feed, call, gauge=gauge)
         self._feed = feed
+
+    def _settle(self) -> None:
+        if self._thread_left:
+            super()._settle()
+
+    def _thread_gone(self) -> None:
+        super()._thread_gone()
+        self._feed.leave()
 
 
 class _Tail:
@@ -218,27 +248,39 @@ class _Tail:
         self._running.cancel()
 
 
-async def respond(application: Application | WsgiApplication, request: Request, call: CallContext) -> Response:
-    """Call the application and return once its head is known; its body is read from the Response.
+def asgi(application: Application) -> Respond:
+    """What answers with an application, for around handlers to hold in their hands."""
+    return _responding(application.name, partial(_BridgedAsgiCall, application))
 
-    What the application does after its response goes on in its own task, as one of `call.tails`.
+
+def wsgi(application: WsgiApplication, gauge: ReadinessGauge) -> Respond:
+    """The same for an application in threads.
+
+    Args:
+        application: The application.
+        gauge: Follows whether there is room among its threads.
     """
-    if call.exchange is None:
-        raise AssertionError("bug: an application was called without an exchange")
-    feed = Feed(call.exchange, request)
-    bridged = _bridged(application, feed, call)
-    running = asyncio.Task(bridged.run(), name=f"changeover: {application.name}")
-    call.tails.append(_Tail(feed, running))
-    try:
-        response = await feed.head
-    except asyncio.CancelledError:
-        running.cancel()
-        raise
-    response.body = feed.body()
-    return response
+    return _responding(application.name, partial(_BridgedWsgiCall, application, gauge))
 
 
-def _bridged(application: Application | WsgiApplication, feed: Feed, call: CallContext) -> AsgiCall | WsgiCall:
-    if isinstance(application, WsgiApplication):
-        return _BridgedWsgiCall(application, feed, call)
-    return _BridgedAsgiCall(application, feed, call)
+def _responding(name: str, make: Callable[[Feed, CallContext], AsgiCall | WsgiCall]) -> Respond:
+    async def respond(request: Request, call: CallContext) -> Response:
+        """Call the application and return once its head is known; its body is read from the Response.
+
+        What the application does after its response goes on in its own task, as one of `call.tails`.
+        """
+        if call.exchange is None:
+            raise AssertionError("bug: an application was called without an exchange")
+        feed = Feed(call.exchange, request)
+        call.works(feed.left)
+        running = asyncio.Task(make(feed, call).run(), name=f"changeover: {name}")
+        call.tails.append(_Tail(feed, running))
+        try:
+            response = await feed.head
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        response.body = feed.body()
+        return response
+
+    return respond

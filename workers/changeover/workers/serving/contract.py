@@ -68,6 +68,7 @@ class CallContext:
         "_answered",
         "_deadline",
         "_observer",
+        "_work",
         "epoch",
         "exchange",
         "extensions",
@@ -81,6 +82,7 @@ class CallContext:
     # Slots that most requests never use are left unset: setting them costs at every request.
     _deadline: float | None
     _observer: Observer
+    _work: "list[asyncio.Future[Any]]"
 
     def __init__(
         self,
@@ -126,13 +128,20 @@ class CallContext:
 
     @property
     def deadline(self) -> float | None:
-        """When the answer is due, on the loop's clock; None when nobody said. It only ever moves closer."""
+        """When the answer is due, on the loop's clock; it only ever moves closer.
+
+        None when nobody said, and once a WebSocket was accepted, which is the answer to its request.
+        """
         return getattr(self, "_deadline", None)
 
     @deadline.setter
     def deadline(self, due: float) -> None:
         before = self.deadline
         self._deadline = due if before is None else min(before, due)
+
+    def meet_deadline(self) -> None:
+        """The answer is given and the call goes on: nothing is due any more."""
+        self._deadline = None
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, below 0 when it has passed; None when there is none."""
@@ -164,6 +173,25 @@ class CallContext:
                 self._answered.pop()()
             except Exception:
                 log.exception("what waited for a response of route %s, epoch %d, raised", self.route, self.epoch)
+
+    def works(self, until: "asyncio.Future[Any]") -> None:
+        """Something beside the request's own task works on its answer until that is done."""
+        try:
+            self._work.append(until)
+        except AttributeError:
+            self._work = [until]
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once no application works on the answer; at once, when none does.
+
+        What was ended may go on for long: a thread cannot be stopped, and an application need not heed that it was
+        cancelled. What one does behind a complete response is no work on it.
+        """
+        under_way = [each for each in getattr(self, "_work", ()) if not each.done()]
+        if under_way:
+            under_way[0].add_done_callback(lambda _: self.when_idle(callback))
+        else:
+            callback()
 
 
 CallNext = Callable[[Request], Awaitable[Response]]

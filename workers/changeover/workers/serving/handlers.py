@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ServiceFunction = Callable[[Request, CallContext], Response | Awaitable[Response]]
 
 _MARK = "__changeover_handler__"
+_PREFLIGHT = "__changeover_preflight__"
 
 
 class HandlerKind(enum.Enum):
@@ -87,6 +88,18 @@ def inbound(function: F) -> F:
     return _mark(HandlerKind.INBOUND, function)
 
 
+def preflight(function: F) -> F:
+    """Mark an inbound handler that answers CORS preflights: it sees those for its route's methods, too.
+
+    Without it, a preflight ends before the pipeline where the route takes no OPTIONS.
+
+    Raises:
+        NotAHandler: It cannot be called with `(request, call)`.
+    """
+    setattr(inbound(function), _PREFLIGHT, True)
+    return function
+
+
 def outbound(function: F) -> F:
     """Mark a handler that sees every response before it is sent, and may edit its status and headers.
 
@@ -127,6 +140,11 @@ def kind_of(value: object) -> HandlerKind | None:
     """What a function, method or bound method was marked as; None when it was not."""
     kind = getattr(value, _MARK, None)
     return kind if isinstance(kind, HandlerKind) else None
+
+
+def answers_preflights(function: object) -> bool:
+    """Whether a function, method or bound method was marked as `preflight`."""
+    return getattr(function, _PREFLIGHT, False) is True
 
 
 def check(kind: HandlerKind, function: object, *, method: bool) -> None:

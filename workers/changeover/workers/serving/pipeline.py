@@ -17,19 +17,20 @@ from typing import Any, TypeGuard
 
 from changeover.workers.serving import bridge, failure
 from changeover.workers.serving.asgi import Application
-from changeover.workers.serving.asgi_call import AsgiCall
+from changeover.workers.serving.asgi_call import AsgiCall, TellingAsgiCall
+from changeover.workers.serving.bridge import Respond
 from changeover.workers.serving.contract import CallContext, NotReady, Request, Response, Service
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
-from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction
+from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction, answers_preflights
 from changeover.workers.serving.lease import current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
 from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
-from changeover.workers.serving.wsgi_call import WsgiCall
+from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
 
 Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocketService | MessageService | None
 """What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
@@ -37,7 +38,6 @@ Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocke
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
 
-Respond = Callable[[Request, CallContext], Awaitable[Response]]
 _MakeCall = Callable[..., AsgiCall | WsgiCall]
 
 
@@ -68,6 +68,7 @@ class Pipeline:
         around: The around handlers, outermost first.
         target: What answers.
         counters: Its own.
+        answers_preflights: Whether a handler answers CORS preflights.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Pipeline:
         "_task_name",
         "_timed",
         "_until_timed",
+        "answers_preflights",
         "around",
         "counters",
         "handlers",
@@ -104,13 +106,15 @@ class Pipeline:
         self.inbound = _of_kind(handlers, HandlerKind.INBOUND)
         self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
         self.around = _of_kind(handlers, HandlerKind.AROUND)
-        answer = _answering(target, partial(ReadinessGauge, counters, name, service or _name(target)))
+        self.answers_preflights = any(answers_preflights(each.call) for each in self.inbound)
+        gauge = partial(ReadinessGauge, counters, name, service or _name(target))
+        answer = _answering(target, gauge)
         self._plain = self._chain(handlers, answer)
         self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answer)
         self._until_timed = 1
         application = target if isinstance(target, Application | WsgiApplication) else None
         self._application = application if not self.around else None
-        self._make_call: _MakeCall = WsgiCall if isinstance(target, WsgiApplication) else AsgiCall
+        self._make_call = _making(target, gauge, alone=not (self.inbound or self.outbound))
         self._task_name = f"changeover: {name}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -271,11 +275,20 @@ def _name(target: Answering) -> str:
     return "" if target is None else getattr(target, "__qualname__", type(target).__qualname__)
 
 
+def _making(target: Answering, gauge: Callable[[], ReadinessGauge], *, alone: bool) -> _MakeCall:
+    """What calls an application that has no around handlers; `alone`, nobody waits to hear of its response's end."""
+    if isinstance(target, WsgiApplication):
+        return partial(WsgiCall if alone else TellingWsgiCall, gauge=gauge())
+    return AsgiCall if alone else TellingAsgiCall
+
+
 def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> Respond:
     if target is None:
         return _emptied
-    if isinstance(target, Application | WsgiApplication):
-        return _application(target)
+    if isinstance(target, Application):
+        return bridge.asgi(target)
+    if isinstance(target, WsgiApplication):
+        return bridge.wsgi(target, gauge())
     if isinstance(target, WebSocketService | MessageService):
         return _unasked
     return _service(target, gauge())
@@ -289,13 +302,6 @@ async def _unasked(request: Request, call: CallContext) -> Response:
     response = Response.problem(426, "Upgrade required", "a WebSocket is served here")
     response.headers["upgrade"] = "websocket"
     return response
-
-
-def _application(application: Application | WsgiApplication) -> Respond:
-    async def respond(request: Request, call: CallContext) -> Response:
-        return await bridge.respond(application, request, call)
-
-    return respond
 
 
 def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respond:

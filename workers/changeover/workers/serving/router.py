@@ -16,6 +16,7 @@ from changeover.workers.protocol.matching import (
     WILDCARD,
     PathKind,
     PathPattern,
+    Specificity,
     methods_of,
     specificity,
 )
@@ -141,11 +142,12 @@ class _Plain:
 class _Rule:
     """What one route asks for beside path and host."""
 
-    __slots__ = ("_fields", "methods", "target")
+    __slots__ = ("_fields", "_preflights", "methods", "target")
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.methods = methods_of(target.route)
+        self._preflights = self.methods if target.pipeline.answers_preflights else frozenset()
         self._fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in target.route.headers]
 
     def has_fields(self, headers: Headers) -> bool:
@@ -155,6 +157,10 @@ class _Rule:
             for wanted, value in self._fields
         )
 
+    def takes(self, method: str, preflighted: str) -> bool:
+        """Whether the method is one of those that are asked for, or asks in advance for one of them."""
+        return not self.methods or method in self.methods or preflighted in self._preflights
+
 
 class _Ruled:
     """Routes of every kind."""
@@ -163,7 +169,7 @@ class _Ruled:
 
     def __init__(self, targets: Iterable[Target]) -> None:
         table: defaultdict[tuple[str, PathPattern], list[_Rule]] = defaultdict(list)
-        for target in sorted(targets, key=lambda target: specificity(target.route), reverse=True):
+        for target in sorted(targets, key=_rank, reverse=True):
             table[target.route.host, PathPattern.read(target.route.path)].append(_Rule(target))
         self._table = {(host, path.kind, path.literal): tuple(rules) for (host, path), rules in table.items()}
         self._hosts = frozenset(host for host, _ in table)
@@ -175,9 +181,10 @@ class _Ruled:
         if not hosts:
             return _HOST_UNKNOWN
         allowed: set[str] = set()
+        preflighted = _preflighted(request.headers) if request.method == "OPTIONS" else ""
         for rule in self._rules(request.path, hosts):
             if rule.has_fields(request.headers):
-                if not rule.methods or request.method in rule.methods:
+                if rule.takes(request.method, preflighted):
                     return rule.target
                 allowed |= rule.methods
         return Mismatch(MatchOutcome.METHOD_NOT_ALLOWED, tuple(sorted(allowed))) if allowed else _NOT_FOUND
@@ -202,6 +209,16 @@ class _Ruled:
                 yield WILDCARD + domain
                 _, dot, domain = domain.partition(".")
         yield ""
+
+
+def _rank(target: Target) -> tuple[Specificity, bool]:
+    """What is tried first; of routes alike the one that names OPTIONS, or it would get no preflights."""
+    return specificity(target.route), "OPTIONS" in target.route.methods
+
+
+def _preflighted(headers: Headers) -> str:
+    """The method that a page of another origin asks for in advance; empty when the request is no preflight."""
+    return headers.get("access-control-request-method", "") if "origin" in headers else ""
 
 
 def _is_plain(route: Route) -> bool:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+from collections import deque
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -35,7 +37,7 @@ class ThreadPool:
         size: Most threads.
     """
 
-    __slots__ = ("_busy", "_ends", "_jobs", "_name", "_threads", "size")
+    __slots__ = ("_busy", "_ends", "_jobs", "_name", "_threads", "_turns", "size")
 
     def __init__(self, name: str, size: int) -> None:
         self.size = size
@@ -43,29 +45,53 @@ class ThreadPool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._ends: list[asyncio.Future[None]] = []
+        self._turns: deque[Callable[[], None] | None] = deque()
         self._busy = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job that comes now waits for a thread."""
+        return self._busy >= self.size
 
     @property
     def waiting(self) -> int:
         """How many jobs wait for a thread."""
         return max(0, self._busy - self.size)
 
-    def submit(self, job: Job) -> None:
-        """Let a thread do `job` as soon as one is free; `done` is to be called once it was.
+    def admit(self) -> None:
+        """Return when one more job would be taken.
 
         Raises:
             NotReady: Too many wait already.
         """
         if self._busy >= self.size + WAITING:
             raise NotReady
+
+    def submit(self, job: Job, turn: Callable[[], None] | None = None) -> None:
+        """Let a thread do `job` as soon as one is free; `done` is to be called once it was.
+
+        Args:
+            job: What to do.
+            turn: Called when a thread takes it, if it had to wait for one.
+
+        Raises:
+            NotReady: Too many wait already.
+        """
+        self.admit()
+        if self.is_busy:
+            self._turns.append(turn)
         self._busy += 1
         if len(self._threads) < min(self._busy, self.size):
             self._start()
         self._jobs.put(job)
 
     def done(self) -> None:
-        """A job was done."""
+        """A job was done: its thread takes the one that waits for longest."""
         self._busy -= 1
+        if self._turns:
+            turn = self._turns.popleft()
+            if turn is not None:
+                turn()
 
     async def close(self, deadline: float) -> None:
         """Let all threads end, those that work as soon as they are done.

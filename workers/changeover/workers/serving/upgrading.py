@@ -61,7 +61,7 @@ class Upgrading:
         self._whereto = whereto
         self._socket = WebSocket(upgrade)
         self._reply = Reply(upgrade, stamp, call)
-        self._speaking: asyncio.Task[None] | None = None
+        self._speaking: list[asyncio.Task[None]] = []
 
     def serve(self, context: Context) -> asyncio.Task[None]:
         """Answer it, in a task that ends with the WebSocket and releases the call's lease."""
@@ -74,8 +74,8 @@ class Upgrading:
                 await self._answer()
             finally:
                 self._call.answered()
-            if self._speaking is not None:
-                await asyncio.wait((self._speaking,))
+            if self._speaking:
+                await asyncio.wait(self._speaking)
             for tail in self._call.tails:
                 await tail.finish()
         except asyncio.CancelledError:
@@ -99,10 +99,21 @@ class Upgrading:
             self._fail(error)
 
     async def _respond(self, request: Request, call: CallContext) -> Response:
-        """Have it answered by what stands at the end of the pipeline."""
-        self._socket.request = request
-        self._speaking = asyncio.Task(self._speak(), name=f"changeover: {self._pipeline.name}, speaking")
-        return await asyncio.shield(self._socket.answer)
+        """Have it answered by what stands at the end of the pipeline; a handler may ask again until 101 is sent."""
+        if self._speaking:
+            self._socket.refuse(WebSocketClosed(CloseCode.LOST, "a handler asked again"))
+            self._socket = WebSocket(self._upgrade)
+        socket = self._socket
+        socket.request = request
+        speaking = asyncio.Task(self._speak(socket), name=f"changeover: {self._pipeline.name}, speaking")
+        self._speaking.append(speaking)
+        try:
+            return await asyncio.shield(socket.answer)
+        except asyncio.CancelledError:
+            socket.refuse(WebSocketClosed(CloseCode.LOST, "it was given up"))
+            speaking.cancel()
+            self._call.works(speaking)
+            raise
 
     def _accept(self, response: Response) -> None:
         answer = self._socket.answer
@@ -110,22 +121,23 @@ class Upgrading:
             raise ValueError("a handler answered with status 101, which only says what accepts the WebSocket")
         session = self._upgrade.accept([*response.headers.raw, *self._stamp])
         self._reply.hand_over()
+        self._call.meet_deadline()
         self._call.lease.units.counters.responses[ACCEPTED // 100] += 1
         self._socket.open(session)
 
-    async def _speak(self) -> None:
+    async def _speak(self, socket: WebSocket) -> None:
         try:
-            returned = await self._spoken()
+            returned = await self._spoken(socket)
         except BaseException as error:
             if failure.is_ending(error):
-                self._socket.answer.cancel()
+                socket.answer.cancel()
                 raise
-            self._break_off(error)
+            self._break_off(socket, error)
         else:
-            self._conclude(returned)
+            self._conclude(socket, returned)
 
-    async def _spoken(self) -> Response | None:
-        target, socket, call = self._pipeline.target, self._socket, self._call
+    async def _spoken(self, socket: WebSocket) -> Response | None:
+        target, call = self._pipeline.target, self._call
         if isinstance(target, Application):
             await AsgiWebSocket(target, socket, call).run()
             return None
@@ -135,26 +147,24 @@ class Upgrading:
             return await target.function(socket, call)
         raise AssertionError("bug: a pipeline that speaks over no WebSocket was asked for one")
 
-    def _break_off(self, error: BaseException) -> None:
+    def _break_off(self, socket: WebSocket, error: BaseException) -> None:
         """What speaks raised: it is answered like any request, or closed with 1011."""
-        answer, session = self._socket.answer, self._socket.session
-        if not answer.done():
-            answer.set_exception(error)
+        if socket.is_asked:
+            socket.answer.set_exception(error)
             return
-        if not (isinstance(error, Disconnected) and self._socket.closed is not None):
-            failure.report(error, self._socket.request, self._call)
-        if session is not None:
-            session.close(CloseCode.FAILED, "")
+        if not (isinstance(error, Disconnected) and socket.closed is not None):
+            failure.report(error, socket.request, self._call)
+        if socket.session is not None:
+            socket.session.close(CloseCode.FAILED, "")
 
-    def _conclude(self, returned: Response | None) -> None:
-        answer, session = self._socket.answer, self._socket.session
-        if session is not None:
-            session.close(CloseCode.DONE, "")
-        elif not answer.done():
+    def _conclude(self, socket: WebSocket, returned: Response | None) -> None:
+        if socket.session is not None:
+            socket.session.close(CloseCode.DONE, "")
+        elif socket.is_asked:
             if isinstance(returned, Response):
-                answer.set_result(returned)
+                socket.answer.set_result(returned)
             else:
-                answer.set_exception(self._missed())
+                socket.answer.set_exception(self._missed())
 
     def _missed(self) -> BaseException:
         """The application returned early: its fault, unless the client had left."""
@@ -177,9 +187,10 @@ class Upgrading:
         elif self._reply.progress is Progress.OPEN:
             self._reply.send_problem(Response.problem(503, "Ended by the server"))
         self._reply.abandon()
-        if self._speaking is not None:
-            self._speaking.cancel()
-            await asyncio.wait((self._speaking,))
+        for speaking in self._speaking:
+            speaking.cancel()
+        if self._speaking:
+            await asyncio.wait(self._speaking)
         for tail in self._call.tails:
             tail.cancel()
             await tail.finish()

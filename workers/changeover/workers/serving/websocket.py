@@ -58,6 +58,11 @@ class WebSocket:
         return self._session
 
     @property
+    def is_asked(self) -> bool:
+        """Whether it still can be accepted or rejected."""
+        return not (self.answer.done() or self._opened.done())
+
+    @property
     def closed(self) -> WebSocketClosed | None:
         """Why nothing can be sent any more; None before that."""
         return None if self._session is None else self._session.closed

@@ -11,12 +11,14 @@ from queue import SimpleQueue
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi_call import Outbound, Phase
 from changeover.workers.serving.backpressure import drained
-from changeover.workers.serving.contract import CallContext, Headers, Request, Response
+from changeover.workers.serving.contract import CallContext, Headers, NotReady, Request, Response
 from changeover.workers.serving.exchange import Exchange, RawHeaders
+from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
 from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, streamed
@@ -37,12 +39,14 @@ class WsgiCall:
         call: The request's context.
         stamp: Fields added to the response's own.
         outbound: Sees the response's head before it is sent; None when no handler wants to.
+        gauge: Follows whether there is room among the threads.
     """
 
     __slots__ = (
         "_application",
         "_call",
         "_exchange",
+        "_gauge",
         "_mail",
         "_outbound",
         "_phase",
@@ -50,6 +54,7 @@ class WsgiCall:
         "_run",
         "_stamp",
         "_thread_left",
+        "_turn",
         "_written",
     )
 
@@ -61,6 +66,8 @@ class WsgiCall:
         call: CallContext,
         stamp: RawHeaders = (),
         outbound: Outbound | None = None,
+        *,
+        gauge: ReadinessGauge,
     ) -> None:
         self._application = application
         self._request = request
@@ -68,8 +75,10 @@ class WsgiCall:
         self._call = call
         self._stamp = stamp
         self._outbound = outbound
+        self._gauge = gauge
         self._phase = _OPEN
         self._thread_left = True
+        self._turn: Turn | None = None
         self._written = 0
 
     async def run(self) -> None:
@@ -91,7 +100,21 @@ class WsgiCall:
             self._settle()
 
     async def _begin(self) -> None:
-        """Have what is small of the body, then take a thread."""
+        """Have what is small of the body, then take a thread; nothing is read for which there is no room.
+
+        Raises:
+            NotReady: Too many wait for a thread.
+        """
+        try:
+            self._application.pool.admit()
+            await self._submit()
+        except NotReady as error:
+            self._gauge.refused(error)
+            raise
+        if self._gauge.unready:
+            self._gauge.ready()
+
+    async def _submit(self) -> None:
         application, request, lease = self._application, self._request, self._call.lease
         self._mail: Mailbox[Mail] = Mailbox(asyncio.get_running_loop())
         self._run = run = WsgiRun(application.call, request, lease, self._mail)
@@ -105,13 +128,18 @@ class WsgiCall:
         else:
             run.pieces = SimpleQueue()
             environ["wsgi.input"] = streamed(begun, run.more)
-        application.pool.submit(run)
+        if application.pool.is_busy:
+            self._turn = Turn(self._call, application.name)
+            application.pool.submit(run, self._turn.end)
+            self._turn.begin()
+        else:
+            application.pool.submit(run)
         self._thread_left = False
 
     async def _deliver(self, mail: list[Mail]) -> None:
         if mail[-1] is _LEFT:
             self._thread_left = True
-            self._application.pool.done()
+            self._thread_gone()
         for item in mail:
             if type(item) is bytes:
                 self._write(item)
@@ -179,6 +207,8 @@ class WsgiCall:
 
     def _leave_thread(self) -> None:
         """A thread cannot be stopped: it holds the units for itself until it has left the application."""
+        if self._turn is not None:
+            self._turn.end()
         lease = self._call.lease
         held = lease.share(_TASK)
         held.holder = at_work.get(lease)
@@ -186,9 +216,15 @@ class WsgiCall:
         self._mail.divert(partial(self._left_behind, held))
 
     def _left_behind(self, held: Lease, mail: list[Mail]) -> None:
+        for item in mail:
+            if type(item) is Failed:
+                failure.report(item.error, self._request, self._call)
         if mail and mail[-1] is _LEFT:
-            self._application.pool.done()
+            self._thread_gone()
             held.release()
+
+    def _thread_gone(self) -> None:
+        self._application.pool.done()
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
@@ -211,3 +247,13 @@ class WsgiCall:
 
     def _settle(self) -> None:
         self._call.lease.release()
+
+
+class TellingWsgiCall(WsgiCall):
+    """A call behind handlers: its context hears of the response's last byte, whatever the thread does then."""
+
+    __slots__ = ()
+
+    def _end(self) -> None:
+        super()._end()
+        self._call.answered()
