@@ -7,6 +7,7 @@ from typing import Protocol
 
 from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.unsent import give_up
 from changeover.workers.http.head import HeadParser
 from changeover.workers.http.making import Making
 from changeover.workers.http.response import ResponseHead, encode_head
@@ -29,6 +30,9 @@ class Corked(Protocol):
 
     def uncork(self) -> None:
         """Send them."""
+
+    def abort(self) -> None:
+        """Break the answer off."""
 
 
 class Site:
@@ -116,4 +120,7 @@ class Site:
     def _uncork(self) -> None:
         corked, self._corked = self._corked, []
         for answer in corked:
-            answer.uncork()
+            try:
+                answer.uncork()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
+                give_up(error, answer.abort)
