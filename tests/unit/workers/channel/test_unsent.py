@@ -82,7 +82,8 @@ async def test_other_http2_connections_speak(fault: Fault) -> None:
     gate = asyncio.Event()
 
     async def gated(exchange: Exchange) -> None:
-        await gate.wait()
+        if exchange.request.path == "/gated":
+            await gate.wait()
         exchange.answer(200, [], b"hello")
 
     async with serving(gated) as server:
@@ -90,8 +91,9 @@ async def test_other_http2_connections_speak(fault: Fault) -> None:
         first, *others = clients = [await Http2Client.connect(*address) for _ in range(3)]
         numbers = []
         for number, client in enumerate(clients, 1):
-            numbers.append(client.ask())
-            await counted(server.dispatcher.seen, number)
+            await client.get("/")  # so that nothing else is to be said that would let it speak
+            numbers.append(client.ask("/gated"))
+            await counted(server.dispatcher.seen, 2 * number)
         fault.hit(server.connections, first.writer)
         gate.set()
         for client, number in zip(others, numbers[1:], strict=True):
