@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from changeover.workers.channel import handshake
-from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.connection import Connection, Initializer, Owner
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.handshake import HandshakeEnd
 from changeover.workers.channel.limits import Limits
@@ -23,6 +23,7 @@ from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handshake import HandshakeOutcome
 from tests.waits import until
 from tests.wire import FakeDispatcher, answer_with, connections_of, get
 
@@ -79,9 +80,11 @@ def spec(tls: TlsSpec | None = None, **changes: object) -> ChannelSpec:
 
 
 @asynccontextmanager
-async def served(channel: ServerChannel, dispatcher: FakeDispatcher | None = None) -> AsyncIterator[Site]:
+async def served(
+    channel: ServerChannel | None, dispatcher: FakeDispatcher | None = None, initializer: Initializer | None = None
+) -> AsyncIterator[Site]:
     ends = Ends()
-    initializer = HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
+    initializer = initializer or HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
     connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -246,6 +249,51 @@ async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
     async with served(channel) as site:
         assert b"200 OK" in await site.say(LAST)
         assert site.ends.seen == [(HandshakeEnd.SAFE, "tcp")]
+
+
+class Faulty(HttpInitializer):
+    """Cannot begin a connection: not make it, not begin it, or not go on once it is open."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(FakeDispatcher(told), Limits())
+        self._where = where
+
+    def protocol(
+        self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None
+    ) -> asyncio.BaseProtocol:
+        def opened_and_failed(connection: Connection) -> None:
+            if self._where == "open":
+                opened(connection)
+            raise LookupError(self._where)
+
+        if self._where == "made":
+            raise LookupError(self._where)
+        return super().protocol(owner, opened_and_failed, outcome)
+
+
+@pytest.mark.parametrize("secured", [True, False])
+@pytest.mark.parametrize("where", ["made", "begun", "open"])
+async def test_what_cannot_be_begun_is_cut_off_and_told_of_and_counts_no_more(
+    tmp_path: Path, certified: Callable[..., TlsSpec], where: str, secured: bool
+) -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
+    channel = ServerChannel(spec(certified("shop.example")) if secured else spec(), tmp_path)
+    async with served(channel, initializer=Faulty(where)) as site:
+        with suppress(ConnectionError, ssl.SSLError):
+            assert await site.say(LAST, client_context() if secured else None) == b""
+        await until(lambda: not len(site.connections), "the connection to count no more")
+        assert not await site.connections.stop(0.0)
+        assert told == [f"LookupError('{where}')"]
+        assert site.ends.seen[-1] == (HandshakeEnd.BROKEN, f"LookupError: {where}")
+
+
+async def test_so_is_one_without_a_handshake_for_which_nothing_can_be_made(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(None, initializer=Faulty("made")) as site:
+        with suppress(ConnectionError):
+            assert await site.say(LAST) == b""
+        await until(lambda: not len(site.connections), "the connection to count no more")
+        assert "LookupError('made')\nTraceback" in caplog.text
 
 
 async def test_handshakes_that_are_under_way_end_with_the_worker(

@@ -203,7 +203,8 @@ class Connections:
         return self._initializer if name == HTTP else self._others.called(name)
 
     def _failed(self, error: Exception) -> None:
-        logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)
+        told = "an accepted connection was closed, because it could not be given to the loop: %r"
+        logger.error(told, error, exc_info=None if isinstance(error, OSError) else error)
         self._opening -= 1
         self._note_change()
 
@@ -284,11 +285,11 @@ class Connections:
         connection.farewell(asked=bool(luggage.unread))
 
     def _enter(self, connection: Connection) -> None:
-        if not self._open:
-            self._initializer.refresh()
-            self._schedule_sweep()
         self._open.add(connection)
         self._opening -= 1
+        if len(self._open) == 1:
+            self._initializer.refresh()
+            self._schedule_sweep()
 
     def rested(self, connection: Connection) -> None:
         """See `Owner`."""

@@ -35,7 +35,7 @@ class Driven(Generic[T]):
             waiter = self._coroutine.send(None)
         except StopIteration as stop:
             self._done(stop.value)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
             self._failed(error)
         else:
             waiter.add_done_callback(self._go_on)
