@@ -3,9 +3,10 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,47 @@ async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
     async with served(channel) as site:
         assert b"200 OK" in await site.say(LAST)
         assert site.ends.seen == [(HandshakeEnd.SAFE, "tcp")]
+
+
+async def leave_before(site: Site) -> None:
+    """Leave before the connection is accepted, as who only looks whether somebody listens."""
+    socket.create_connection(("127.0.0.1", site.port)).close()
+
+
+async def leave_with_the_end(site: Site, *, said: bool) -> None:
+    """Leave with the very bytes that complete the handshake; perhaps by saying so."""
+    context = client_context()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="shop.example")
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    while True:
+        try:
+            session.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(65536))
+    if said:
+        with suppress(ssl.SSLWantReadError):
+            session.unwrap()
+    writer.write(outgoing.read())
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [leave_before, partial(leave_with_the_end, said=True), partial(leave_with_the_end, said=False)],
+    ids=["before", "at the end, in words", "at the end"],
+)
+async def test_who_leaves_in_the_handshake_counts_no_more(
+    tmp_path: Path, certified: Callable[..., TlsSpec], leave: Callable[[Site], Awaitable[None]]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+    async with served(channel) as site:
+        for _ in range(20):
+            await leave(site)
+        await until(lambda: len(site.ends.seen) == 20)
+        await until(lambda: not len(site.connections), "the connections to count no more")
 
 
 class Faulty(HttpInitializer):

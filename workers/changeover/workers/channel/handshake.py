@@ -177,7 +177,7 @@ class Handshake:
     def _secured(self, threshold: "_Threshold", transport: asyncio.Transport | None) -> None:
         if self._over:
             return
-        if transport is None or self._transport is None:
+        if transport is None or self._transport is None or transport.is_closing():  # the loops call that a success
             self._end(HandshakeEnd.GONE, "as TLS began")
         else:
             self._chosen(threshold, Secured(self._loop, transport, self._transport))
