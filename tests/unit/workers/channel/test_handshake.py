@@ -338,6 +338,16 @@ async def test_so_is_one_without_a_handshake_for_which_nothing_can_be_made(caplo
         assert "LookupError('made')\nTraceback" in caplog.text
 
 
+async def test_so_is_one_without_a_handshake_that_cannot_be_begun() -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
+    async with served(None, initializer=Faulty("begun")) as site:
+        with suppress(ConnectionError):
+            assert await site.say(LAST) == b""
+        await until(lambda: not len(site.connections), "the connection to count no more")
+        assert told[0] == "LookupError('begun')"
+
+
 async def test_handshakes_that_are_under_way_end_with_the_worker(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
