@@ -10,7 +10,8 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 HERE = Path(os.environ["STORY"])
 PIECE = b"x" * 65536
@@ -18,6 +19,12 @@ PIECE = b"x" * 65536
 
 async def hello(request: Request) -> Response:
     return PlainTextResponse("hello")
+
+
+async def chat(socket: WebSocket) -> None:
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(text)
 
 
 async def endless(request: Request) -> Response:
@@ -64,6 +71,7 @@ async def events(request: Request) -> Response:
 app = Starlette(
     routes=[
         Route("/hello", hello),
+        WebSocketRoute("/chat", chat),
         Route("/endless", endless),
         Route("/large", large),
         Route("/asked", asked, methods=["GET", "POST"]),

@@ -15,6 +15,7 @@ from wsproto.events import Event, Request
 
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http.making import Making
 from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.lease import UnitSet
@@ -99,9 +100,11 @@ class SpeakingServer:
         connections: All that are open.
     """
 
-    def __init__(self, target: Answering, handlers: Sequence[Handler], limits: Limits) -> None:
+    def __init__(
+        self, target: Answering, handlers: Sequence[Handler], limits: Limits, making: Making | None = None
+    ) -> None:
         self.served = Served(Pipeline("live", handlers, target))
-        self.connections: Connections = connections_of(self.served.dispatcher, limits)
+        self.connections: Connections = connections_of(self.served.dispatcher, limits, making=making)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self._clients: list[Client] = []
@@ -164,10 +167,10 @@ class SpeakingServer:
 
 @asynccontextmanager
 async def speaking(
-    target: Answering, *handlers: Handler, limits: Limits | None = None
+    target: Answering, *handlers: Handler, limits: Limits | None = None, making: Making | None = None
 ) -> AsyncIterator[SpeakingServer]:
     """Serve `target` on a loopback port."""
-    server = SpeakingServer(target, handlers, limits or Limits())
+    server = SpeakingServer(target, handlers, limits or Limits(), making)
     try:
         yield server
     finally:

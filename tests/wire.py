@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.http.making import Making
 from changeover.workers.http2.initializer import Http2Initializer
 from changeover.workers.serving.contract import BodyTooLarge
 from changeover.workers.serving.exchange import Disconnected, Exchange
@@ -82,10 +83,12 @@ def answer_with(status: int, headers: list[tuple[bytes, bytes]], *pieces: bytes)
     return answer
 
 
-def connections_of(dispatcher: Dispatchers, limits: Limits = ORDINARY, *, server: str = "") -> Connections:
+def connections_of(
+    dispatcher: Dispatchers, limits: Limits = ORDINARY, *, server: str = "", making: Making | None = None
+) -> Connections:
     """Connections over which HTTP is spoken, HTTP/2 included."""
-    http2 = Http2Initializer(dispatcher, limits, server=server)
-    return Connections(HttpInitializer(dispatcher, limits, server=server, http2=http2), limits)
+    http2 = Http2Initializer(dispatcher, limits, server=server, making=making)
+    return Connections(HttpInitializer(dispatcher, limits, server=server, making=making, http2=http2), limits)
 
 
 class Client:
@@ -156,9 +159,9 @@ def field_of(head: bytes, name: bytes) -> bytes | None:
 class WireServer:
     """Connections behind a real listening socket."""
 
-    def __init__(self, dispatcher: FakeDispatcher, limits: Limits, server: str) -> None:
+    def __init__(self, dispatcher: FakeDispatcher, limits: Limits, server: str, making: Making | None) -> None:
         self.dispatcher = dispatcher
-        self.connections = connections_of(dispatcher, limits, server=server)
+        self.connections = connections_of(dispatcher, limits, server=server, making=making)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.clients: list[Client] = []
@@ -199,10 +202,15 @@ class WireServer:
 
 @asynccontextmanager
 async def serving(
-    answer: Answer = echo, limits: Limits | None = None, server: str = "", *, holding: bool = False
+    answer: Answer = echo,
+    limits: Limits | None = None,
+    server: str = "",
+    *,
+    holding: bool = False,
+    making: Making | None = None,
 ) -> AsyncIterator[WireServer]:
     """Serve `answer` on a loopback port."""
-    wire = WireServer(FakeDispatcher(answer, holding), limits or Limits(), server)
+    wire = WireServer(FakeDispatcher(answer, holding), limits or Limits(), server, making)
     try:
         yield wire
     finally:

@@ -7,8 +7,12 @@ import re
 import time
 
 import pytest
+import websockets
+from websockets.exceptions import InvalidStatus
+from websockets.frames import CloseCode
 
 from tests.hostile import hostile, resident, worker_of
+from tests.http2_client import Http2Client
 from tests.service import Connection, Story
 from tests.waits import until
 
@@ -128,6 +132,48 @@ async def test_what_is_told_last_is_written_before_the_worker_is_gone(story: Sto
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["target"] for line in lines] == ["/hello"] * 50
     assert {(line["epoch"], line["route"], line["size"]) for line in lines} == {(1, "app", 5)}
+
+
+STREAM = ("GET /hello HTTP/2.0", 200, 5, True)
+CHAT = ("GET /chat HTTP/1.1", 101, 7, True)
+REFUSED = ("GET /nothing HTTP/1.1", 403, 0, True)
+LINE = re.compile(
+    r'127\.0\.0\.1 - - \[.*?\] "(.*?)" (\d+) (\d+|-)( "-" "test")? epoch=1 worker=0 route=app request=- ms=\S+(.*)'
+)
+
+
+def told(line: str, form: str) -> tuple[str, int, int, bool]:
+    """What a line says was asked, its status and bytes, and whether it is complete."""
+    if form == "json":
+        said = json.loads(line)
+        version = "2.0" if said["version"] == "2" else said["version"]
+        return f"{said['method']} {said['target']} HTTP/{version}", said["status"], said["size"], said["complete"]
+    found = LINE.fullmatch(line)
+    assert found is not None, line
+    assert (found[4] is not None) is (form == "combined")
+    return found[1], int(found[2]), 0 if found[3] == "-" else int(found[3]), not found[5]
+
+
+@pytest.mark.parametrize("form", ["common", "combined", "json"])
+async def test_streams_and_websockets_are_told_in_every_format(story: Story, form: str) -> None:
+    log = story.folder / "access.log"
+    async with hostile(story, flags=(f"--access-logfile={log}", f"--access-log-format={form}")) as server:
+        host, _, port = server.addresses[0].rpartition(":")
+        client = await Http2Client.connect(host, int(port))
+        assert (await client.get("/hello", [("user-agent", "test")])).body == b"hello"
+        await client.close()
+        url = f"ws://{server.addresses[0]}"
+        with pytest.raises(InvalidStatus):
+            await websockets.connect(f"{url}/nothing", user_agent_header="test")
+        async with websockets.connect(f"{url}/chat", user_agent_header="test") as chat:
+            await chat.send("goodbye")
+            assert await chat.recv() == "goodbye"
+        await until(lambda: log.exists() and log.read_text().count("\n") == 3, "three lines")
+        lasting = await websockets.connect(f"{url}/chat", user_agent_header="test")
+    await lasting.wait_closed()
+    assert lasting.close_code == CloseCode.SERVICE_RESTART
+    last = ("GET /chat HTTP/1.1", 101, 0, True)
+    assert [told(line, form) for line in log.read_text().splitlines()] == [STREAM, REFUSED, CHAT, last]
 
 
 FORWARDED = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: outer.example\r\n"

@@ -3,16 +3,17 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
 
 from changeover.workers.channel import handshake
-from changeover.workers.channel.connection import Connection
+from changeover.workers.channel.connection import Connection, Initializer, Owner
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.handshake import HandshakeEnd
 from changeover.workers.channel.limits import Limits
@@ -23,6 +24,7 @@ from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handshake import HandshakeOutcome
 from tests.waits import until
 from tests.wire import FakeDispatcher, answer_with, connections_of, get
 
@@ -79,9 +81,11 @@ def spec(tls: TlsSpec | None = None, **changes: object) -> ChannelSpec:
 
 
 @asynccontextmanager
-async def served(channel: ServerChannel, dispatcher: FakeDispatcher | None = None) -> AsyncIterator[Site]:
+async def served(
+    channel: ServerChannel | None, dispatcher: FakeDispatcher | None = None, initializer: Initializer | None = None
+) -> AsyncIterator[Site]:
     ends = Ends()
-    initializer = HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
+    initializer = initializer or HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
     connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -246,6 +250,102 @@ async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
     async with served(channel) as site:
         assert b"200 OK" in await site.say(LAST)
         assert site.ends.seen == [(HandshakeEnd.SAFE, "tcp")]
+
+
+async def leave_before(site: Site) -> None:
+    """Leave before the connection is accepted, as who only looks whether somebody listens."""
+    socket.create_connection(("127.0.0.1", site.port)).close()
+
+
+async def leave_with_the_end(site: Site, *, said: bool) -> None:
+    """Leave with the very bytes that complete the handshake; perhaps by saying so."""
+    context = client_context()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="shop.example")
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    while True:
+        try:
+            session.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(65536))
+    if said:
+        with suppress(ssl.SSLWantReadError):
+            session.unwrap()
+    writer.write(outgoing.read())
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [leave_before, partial(leave_with_the_end, said=True), partial(leave_with_the_end, said=False)],
+    ids=["before", "at the end, in words", "at the end"],
+)
+async def test_who_leaves_in_the_handshake_counts_no_more(
+    tmp_path: Path, certified: Callable[..., TlsSpec], leave: Callable[[Site], Awaitable[None]]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+    async with served(channel) as site:
+        for _ in range(20):
+            await leave(site)
+        await until(lambda: len(site.ends.seen) == 20)
+        await until(lambda: not len(site.connections), "the connections to count no more")
+
+
+class Faulty(HttpInitializer):
+    """Cannot begin a connection: not make it, not begin it, or not go on once it is open."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(FakeDispatcher(told), Limits())
+        self._where = where
+
+    def protocol(
+        self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None
+    ) -> asyncio.BaseProtocol:
+        def opened_and_failed(connection: Connection) -> None:
+            if self._where == "open":
+                opened(connection)
+            raise LookupError(self._where)
+
+        if self._where == "made":
+            raise LookupError(self._where)
+        return super().protocol(owner, opened_and_failed, outcome)
+
+
+@pytest.mark.parametrize("secured", [True, False])
+@pytest.mark.parametrize("where", ["made", "begun", "open"])
+async def test_what_cannot_be_begun_is_cut_off_and_told_of_and_counts_no_more(
+    tmp_path: Path, certified: Callable[..., TlsSpec], where: str, secured: bool
+) -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
+    channel = ServerChannel(spec(certified("shop.example")) if secured else spec(), tmp_path)
+    async with served(channel, initializer=Faulty(where)) as site:
+        with suppress(ConnectionError, ssl.SSLError):
+            assert await site.say(LAST, client_context() if secured else None) == b""
+        await until(lambda: not len(site.connections), "the connection to count no more")
+        assert not await site.connections.stop(0.0)
+        assert told == [f"LookupError('{where}')"]
+        assert site.ends.seen[-1] == (HandshakeEnd.BROKEN, f"LookupError: {where}")
+
+
+async def test_so_is_one_without_a_handshake_for_which_nothing_can_be_made(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(None, initializer=Faulty("made")) as site:
+        with suppress(ConnectionError):
+            assert await site.say(LAST) == b""
+        await until(lambda: not len(site.connections), "the connection to count no more")
+        assert "LookupError('made')\nTraceback" in caplog.text
+
+
+async def test_so_is_one_without_a_handshake_that_cannot_be_begun() -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
+    async with served(None, initializer=Faulty("begun")) as site:
+        with suppress(ConnectionError):
+            assert await site.say(LAST) == b""
+        await until(lambda: not len(site.connections), "the connection to count no more")
+        assert told[0] == "LookupError('begun')"
 
 
 async def test_handshakes_that_are_under_way_end_with_the_worker(

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import brotli
 import pytest
@@ -13,8 +14,10 @@ from changeover.workers.handlers.encoders import is_there
 from changeover.workers.handlers.negotiation import best_encoding
 from changeover.workers.serving.contract import CallContext, Request, Response
 from tests.exchange import MemoryExchange
-from tests.ready_made import KINDS, answering, serve
+from tests.ready_made import KINDS, answering, parts, serve
 from tests.waits import until
+from tests.websockets_wire import speaking
+from tests.wire import get
 
 TEXT = b"the same words again and again; " * 200
 DECODE: dict[str, Callable[[bytes], bytes]] = {
@@ -83,10 +86,38 @@ async def test_a_long_body_is_compressed_beside_the_loop() -> None:
     assert gzip.decompress(answer.body) == TEXT * 100
 
 
-async def test_head_says_that_it_varies_and_has_no_body() -> None:
-    target = answering("native", TEXT, content_type="text/plain")
-    answer = await serve(target, "compression").ask(MemoryExchange("HEAD", headers=[(b"accept-encoding", b"gzip")]))
-    assert (answer.headers["vary"], "content-encoding" in answer.headers) == ("Accept-Encoding", False)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("silent", [True, False])
+async def test_head_says_what_get_says_and_the_same_length_or_none(kind: str, whole: bool, silent: bool) -> None:
+    """`silent` leaves the body out by itself, and announces the length that it knows; others leave that to the wire."""
+    fields: dict[str, Any] = {"content_type": "text/plain", "etag": '"v1"'}
+    if silent:
+        fields["content_length"] = str(len(TEXT))
+    heads: dict[str, dict[str, str]] = {}
+    for method, body in (("GET", TEXT), ("HEAD", b"" if silent else TEXT)):
+        target = answering(kind, body, whole=whole, **fields)
+        async with speaking(target, *parts("compression")) as server:
+            client = await server.client()
+            client.send(get(fields="Accept-Encoding: gzip\r\n", method=method))
+            lines = (await client.head()).decode().split("\r\n")[1:-2]
+            heads[method] = dict(line.split(": ") for line in lines if not line.startswith("date"))
+            if method == "HEAD":
+                client.shut()
+                assert await client.rest() == b""
+    own = heads["HEAD"].pop("content-length", None)
+    assert own in (heads["GET"].pop("content-length", None), None)
+    heads["GET"].pop("transfer-encoding", None)
+    assert heads["HEAD"] == heads["GET"]
+    assert heads["GET"]["content-encoding"] == "gzip"
+    assert own is not None or silent or not whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_empty_stays_so(kind: str) -> None:
+    target = answering(kind, b"", content_type="text/plain")
+    answer = await serve(target, {"use": "compression", "min_size": 0}).get(accept_encoding="gzip")
+    assert (answer.body, "content-encoding" in answer.headers) == (b"", False)
 
 
 async def test_an_event_can_be_read_before_the_next_is_there() -> None:

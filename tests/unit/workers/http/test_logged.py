@@ -7,36 +7,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from changeover.workers.channel.connections import Connections
-from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.outlet import RESET
-from changeover.workers.http.initializer import HttpInitializer
-from changeover.workers.http.making import Making
-from changeover.workers.serving.access import Access
 from changeover.workers.serving.exchange import Exchange
+from tests.kept import Kept
 from tests.waits import until
-from tests.wire import FakeDispatcher, WireServer, echo, get, post
-
-
-class Kept(list[Access]):
-    """Keeps what it is told."""
-
-    def put(self, access: Access) -> None:
-        self.append(access)
+from tests.wire import WireServer, echo, get, post, serving
 
 
 @asynccontextmanager
 async def logged(answer: Callable[[Exchange], Awaitable[None]] = echo) -> AsyncIterator[tuple[WireServer, Kept]]:
     """Serve, and tell of it."""
-    kept, limits = Kept(), Limits()
-    server = WireServer(FakeDispatcher(answer), limits, "")
-    server.connections = Connections(
-        HttpInitializer(server.dispatcher, limits, making=Making(None, kept, worker=3)), limits
-    )
-    try:
+    kept = Kept()
+    async with serving(answer, making=kept.making) as server:
         yield server, kept
-    finally:
-        await server.close()
 
 
 async def test_each_request_of_a_connection_is_told_once_with_what_was_asked_and_answered() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from h2.errors import ErrorCodes
 
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.serving.exchange import Disconnected, Exchange
@@ -299,3 +300,15 @@ async def test_a_stream_goes_on_when_its_own_window_opens() -> None:
         client.engine.increment_flow_control_window(40, number)
         client.flush()
         assert len((await client.answer(number)).body) == 50
+
+
+async def test_websockets_are_not_offered_and_whoever_asks_for_one_is_reset_and_others_go_on() -> None:
+    async with spoken() as (_, client):
+        other = client.ask("/a", "POST", more=True)
+        asked = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/chat")]
+        number = client.ask_raw([*asked, (":authority", "test"), ("sec-websocket-version", "13")], more=True)
+        answer = await client.answer(number)
+        assert (answer.status, answer.reset) == (0, ErrorCodes.PROTOCOL_ERROR)
+        assert not client.engine.remote_settings.enable_connect_protocol
+        await client.give(other, b"b")
+        assert (await client.answer(other)).body == b"POST /a b"

@@ -58,6 +58,27 @@ class Unseen:
 UNSEEN = Unseen()
 
 
+class _Door:
+    """What a connection passes as it opens.
+
+    Args:
+        opened: Called with it.
+
+    Attributes:
+        passed: Whether one has come so far.
+    """
+
+    __slots__ = ("_opened", "passed")
+
+    def __init__(self, opened: Callable[[Connection], None]) -> None:
+        self.passed = False
+        self._opened = opened
+
+    def __call__(self, connection: Connection) -> None:
+        self.passed = True
+        self._opened(connection)
+
+
 class Connections:
     """The open connections.
 
@@ -179,8 +200,7 @@ class Connections:
 
         def failed() -> None:
             self._handshakes.discard(handshake)
-            self._opening -= 1
-            self._note_change()
+            self._forget_opening()
 
         loop = asyncio.get_running_loop()
         handshake = Handshake(loop, accepted, channel, self._initializer_of, self, opened, failed, self._witness)
@@ -196,14 +216,25 @@ class Connections:
     ) -> None:
         self._opening += 1
         self.on_change(len(self))
-        make = partial(initializer.protocol, self, opened, outcome)
-        open_transport(asyncio.get_running_loop(), make, accepted, self._failed)
+        door = _Door(opened)
+        make = partial(initializer.protocol, self, door, outcome)
+        open_transport(asyncio.get_running_loop(), make, accepted, self._failed, partial(self._look_after, door))
+
+    def _look_after(self, door: "_Door", transport: asyncio.Transport) -> None:
+        """Let go of a client whose connection failed before it was open: nobody else knows of it."""
+        if not door.passed:
+            transport.abort()
+            self._forget_opening()
 
     def _initializer_of(self, name: str) -> Initializer:
         return self._initializer if name == HTTP else self._others.called(name)
 
     def _failed(self, error: Exception) -> None:
-        logger.error("an accepted connection was closed, because it could not be given to the loop: %r", error)
+        told = "an accepted connection was closed, because it could not be given to the loop: %r"
+        logger.error(told, error, exc_info=None if isinstance(error, OSError) else error)
+        self._forget_opening()
+
+    def _forget_opening(self) -> None:
         self._opening -= 1
         self._note_change()
 
@@ -284,11 +315,11 @@ class Connections:
         connection.farewell(asked=bool(luggage.unread))
 
     def _enter(self, connection: Connection) -> None:
-        if not self._open:
-            self._initializer.refresh()
-            self._schedule_sweep()
         self._open.add(connection)
         self._opening -= 1
+        if len(self._open) == 1:
+            self._initializer.refresh()
+            self._schedule_sweep()
 
     def rested(self, connection: Connection) -> None:
         """See `Owner`."""

@@ -36,6 +36,7 @@ class HandshakeEnd(enum.Enum):
     FAILED = "TLS failed"
     OVERDUE = "it took too long"
     GONE = "the client went away"
+    BROKEN = "what was to be spoken could not be begun"
 
 
 class Witness(Protocol):
@@ -176,7 +177,7 @@ class Handshake:
     def _secured(self, threshold: "_Threshold", transport: asyncio.Transport | None) -> None:
         if self._over:
             return
-        if transport is None or self._transport is None:
+        if transport is None or self._transport is None or transport.is_closing():  # the loops call that a success
             self._end(HandshakeEnd.GONE, "as TLS began")
         else:
             self._chosen(threshold, Secured(self._loop, transport, self._transport))
@@ -194,6 +195,12 @@ class Handshake:
     def _chosen(self, threshold: "_Threshold", transport: asyncio.Transport) -> None:
         """The transport is there: what speaks over it?"""
         self._settle()
+        try:
+            self._hand_over(threshold, transport)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is not left waiting
+            self._break_off(transport, error)
+
+    def _hand_over(self, threshold: "_Threshold", transport: asyncio.Transport) -> None:
         outcome = self._outcome(transport)
         name = self._channel.select(outcome)
         if name is None:
@@ -213,6 +220,14 @@ class Handshake:
     def _on_connection(self, connection: Connection) -> None:
         self._connection = connection
         self._opened(connection)
+
+    def _break_off(self, transport: asyncio.Transport, error: Exception) -> None:
+        """Let go of a client for whom there is nothing that speaks; one whose connection is open goes with that."""
+        transport.abort()
+        if self._connection is None:
+            self._failed()
+        self._loop.call_exception_handler({"message": "a connection could not be begun", "exception": error})
+        self._witness.ended(self._channel.address, HandshakeEnd.BROKEN, f"{type(error).__name__}: {error}")
 
     def _outcome(self, transport: asyncio.Transport) -> HandshakeOutcome:
         header, session = self._header, transport.get_extra_info("ssl_object")

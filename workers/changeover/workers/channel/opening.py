@@ -35,10 +35,14 @@ class Driven(Generic[T]):
             waiter = self._coroutine.send(None)
         except StopIteration as stop:
             self._done(stop.value)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
             self._failed(error)
         else:
             waiter.add_done_callback(self._go_on)
+
+
+def _nobody(_: asyncio.Transport) -> None:
+    """The protocol knows already."""
 
 
 def open_transport(
@@ -46,6 +50,7 @@ def open_transport(
     factory: Callable[[], asyncio.BaseProtocol],
     accepted: socket.socket,
     failed: Callable[[Exception], None],
+    done: Callable[[asyncio.Transport], None] = _nobody,
 ) -> None:
     """Give an accepted socket its transport; the loops offer this only as a coroutine, which waits once.
 
@@ -54,14 +59,11 @@ def open_transport(
         factory: Makes the protocol.
         accepted: The socket, owned by the transport from here on.
         failed: Told why there will be no transport; the socket is closed then.
+        done: Given the transport, after the protocol was; what the protocol raised then, the loop has told.
     """
 
     def close(error: Exception) -> None:
         accepted.close()
         failed(error)
 
-    Driven(loop.connect_accepted_socket(factory, accepted), _opened, close)
-
-
-def _opened(_: object) -> None:
-    """The protocol knows already."""
+    Driven(loop.connect_accepted_socket(factory, accepted), lambda made: done(made[0]), close)

@@ -30,24 +30,27 @@ class Compressions:
     async def compress(self, request: Request, call_next: CallNext, call: CallContext) -> Response:
         """Pass the response on, compressed where that may be and is worth it."""
         response = await call_next(request)
-        if not self._is_worth_it(response):
+        unsaid = request.method == "HEAD" and not (isinstance(response.body, bytes) and response.body)
+        if not self._is_worth_it(response, unsaid=unsaid):
             return response
         add_vary(response, "Accept-Encoding")
         encoding = best_encoding(",".join(request.headers.all("accept-encoding")), self._offered)
-        if encoding and request.method != "HEAD":
+        if encoding and unsaid:
+            _announce(response, encoding)
+        elif encoding:
             await self._encode(response, encoding)
         return response
 
-    def _is_worth_it(self, response: Response) -> bool:
+    def _is_worth_it(self, response: Response, *, unsaid: bool) -> bool:
         fields = response.headers
         if response.status < 200 or response.status in _BODILESS or "content-encoding" in fields:
             return False
         if "no-transform" in ",".join(fields.all("cache-control")).lower() or "content-range" in fields:
             return False
-        return fields.get("content-type", "").lower().startswith(self._types) and self._is_long(response)
+        return fields.get("content-type", "").lower().startswith(self._types) and self._is_long(response, unsaid=unsaid)
 
-    def _is_long(self, response: Response) -> bool:
-        if isinstance(response.body, bytes) and response.body:
+    def _is_long(self, response: Response, *, unsaid: bool) -> bool:
+        if isinstance(response.body, bytes) and not unsaid:
             return len(response.body) >= self._min_size
         announced = response.headers.get("content-length", "")
         return not announced.isdecimal() or int(announced) >= self._min_size
@@ -55,19 +58,29 @@ class Compressions:
     async def _encode(self, response: Response, encoding: str) -> None:
         encodes = encoder(encoding, self._level)
         body = response.body
-        if not isinstance(body, bytes):
-            response.body = _pieces(body, encodes)
-            response.headers.pop("content-length", None)
-        elif body:
+        if isinstance(body, bytes):
             whole = await asyncio.to_thread(_whole, body, encodes) if len(body) > BESIDE else _whole(body, encodes)
             if len(whole) >= len(body):
                 return
             response.body = whole
-            response.headers.pop("content-length", None)
-        response.headers["content-encoding"] = encoding
-        etag = response.headers.get("etag", "")
-        if etag and not etag.startswith("W/"):
-            response.headers["etag"] = f"W/{etag}"
+        else:
+            response.body = _pieces(body, encodes)
+        _say(response, encoding)
+
+
+def _announce(response: Response, encoding: str) -> None:
+    """Say of a body that is not sent what would be said if it were; how long it would be is not known."""
+    if not isinstance(response.body, bytes):
+        response.body = _emptied(response.body)
+    _say(response, encoding)
+
+
+def _say(response: Response, encoding: str) -> None:
+    response.headers.pop("content-length", None)
+    response.headers["content-encoding"] = encoding
+    etag = response.headers.get("etag", "")
+    if etag and not etag.startswith("W/"):
+        response.headers["etag"] = f"W/{etag}"
 
 
 def _whole(body: bytes, encodes: Encoder) -> bytes:
@@ -81,6 +94,18 @@ async def _pieces(body: AsyncIterator[bytes], encodes: Encoder) -> AsyncIterator
                 yield encodes.encode(piece)
         yield encodes.finish()
     finally:
-        close = getattr(body, "aclose", None)
-        if close is not None:
-            await close()
+        await _close(body)
+
+
+async def _emptied(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for _ in body:
+            yield b""
+    finally:
+        await _close(body)
+
+
+async def _close(body: AsyncIterator[bytes]) -> None:
+    close = getattr(body, "aclose", None)
+    if close is not None:
+        await close()

@@ -22,15 +22,15 @@ from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_between
 from changeover.workers.http.body import body_of
 from changeover.workers.http.contact import Contact
-from changeover.workers.http.exchange import Stage, WireExchange
+from changeover.workers.http.exchange import Stage, Wire, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
 from changeover.workers.http.head import PREFACE, Head
 from changeover.workers.http.incoming import Incoming
-from changeover.workers.http.making import Make
+from changeover.workers.http.logged import LoggedExchange, LoggedUpgrade
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
-from changeover.workers.http.upgrade import WireUpgrade
+from changeover.workers.http.upgrade import MakeWebSocket, WireUpgrade
 from changeover.workers.http.upload import Upload
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
@@ -60,7 +60,7 @@ class HttpConnection(Contact):
         "_advancing", "_held", "_make", "_opened", "_reading", "_unread", "_upload", "exchange", "site",
     )  # fmt: skip
 
-    _make: Make
+    _make: Callable[[Wire, Head, Incoming | None], WireExchange]
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class HttpConnection(Contact):
         """Begin."""
         super().connection_made(transport)
         making = self.site.making
-        self._make = WireExchange if making is None else making.maker(self.client)
+        self._make = WireExchange if making is None else making.maker(self.client, WireExchange, LoggedExchange)
         self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -238,10 +238,10 @@ class HttpConnection(Contact):
         self._held = False
         self.outlet.cut(reset=reset)
 
-    def switch(self, protocol: ServerProtocol) -> WebSocketConnection:
-        """Go on as a WebSocket, from the unread bytes on."""
+    def switch(self, protocol: ServerProtocol, make: MakeWebSocket) -> WebSocketConnection:
+        """Go on as a WebSocket of that make, from the unread bytes on."""
         self.exchange = None
-        session = WebSocketConnection(self.site, self, self._transport, self._owner, protocol)
+        session = make(self.site, self, self._transport, self._owner, protocol)
         self._transport.set_protocol(session)
         self._transport.resume_reading()
         self._owner.replaced(self, session)
@@ -256,10 +256,9 @@ class HttpConnection(Contact):
     def _begin(self, raw: bytes) -> bool:
         head = self.site.parser.parse(raw)
         if head.websocket:
-            upgrade = WireUpgrade(self, head)
-            if self.site.making is not None:
-                self.site.making.heed(self.client, upgrade.request)
-            return self._offer(upgrade, raw, self.site.dispatcher.dispatch_upgrade)
+            making = self.site.making
+            make = WireUpgrade if making is None else making.maker(self.client, WireUpgrade, LoggedUpgrade)
+            return self._offer(make(self, head), raw, self.site.dispatcher.dispatch_upgrade)
         incoming = Incoming(self._want_body) if head.length else None
         return self._offer(self._make(self, head, incoming), raw, self.site.dispatcher.dispatch)
 

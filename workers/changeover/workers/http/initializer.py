@@ -25,7 +25,7 @@ class HttpInitializer:
         dispatcher: Takes the requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
-        making: Makes exchanges; None for plain ones.
+        making: Done with every request beside serving it; None for nothing.
         http2: Speaks HTTP/2; None for nobody.
     """
 

@@ -1,29 +1,72 @@
-"""An exchange that tells of itself once it is over."""
+"""Exchanges that tell of themselves once they are over."""
 
-import time
-from typing import Protocol
+from functools import partial
 
+from changeover.workers.http.entry import AccessSink, Entry
 from changeover.workers.http.exchange import Stage, Wire, WireExchange
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming
-from changeover.workers.protocol.snapshot import UnitKind
-from changeover.workers.serving.access import UNKNOWN, Access
+from changeover.workers.http.upgrade import MakeWebSocket, Switching, WireUpgrade
 from changeover.workers.serving.exchange import RawHeaders
-from changeover.workers.serving.lease import Lease, current_lease
+from changeover.workers.serving.session import Session
+from changeover.workers.websocket.logged import LoggedWebSocket
 
-LEFT = 499
-"""Status of a request whose client left before there was a response."""
-REQUEST_ID = b"x-request-id"
-
-
-class AccessSink(Protocol):
-    """Who is told of requests."""
-
-    def put(self, access: Access) -> None:
-        """Of one; returns at once."""
+SWITCHED = 101
 
 
-class LoggedExchange(WireExchange):
+class _Telling(WireExchange):
+    """Keeps its entry up to date."""
+
+    __slots__ = ()
+
+    _entry: Entry
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        """See `WireExchange`."""
+        super().start(status, headers)
+        if self.stage is not Stage.LOST:
+            self._entry.begin(status, headers)
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """See `WireExchange`."""
+        self._answer_by_steps(status, headers, body)
+
+    def write(self, data: bytes) -> None:
+        """See `WireExchange`."""
+        super().write(data)
+        if self.head.method != "HEAD":
+            self._entry.size += len(data)
+
+    def end(self) -> None:
+        """See `WireExchange`."""
+        super().end()
+        self._entry.tell(complete=self.stage is Stage.OVER)
+
+    def end_with(self, trailers: RawHeaders) -> None:
+        """See `WireExchange`."""
+        super().end_with(trailers)
+        self._entry.tell(complete=self.stage is Stage.OVER)
+
+    def abort(self) -> None:
+        """See `WireExchange`."""
+        super().abort()
+        self._entry.tell(complete=False)
+
+    def lose(self, status: int = 0) -> None:
+        """See `WireExchange`."""
+        super().lose(status)
+        if status:
+            self._entry.status = status
+        self._entry.tell(complete=bool(status))
+
+    def _break(self, fact: str) -> None:
+        if self.stage is Stage.STARTED:
+            self._entry.status, self._entry.size = 500, 0
+            self._entry.tell(complete=True)
+        super()._break(fact)
+
+
+class LoggedExchange(_Telling):
     """See `WireExchange`.
 
     Args:
@@ -34,94 +77,42 @@ class LoggedExchange(WireExchange):
         incoming: The request's body; None when there is none.
     """
 
-    __slots__ = ("_access", "_begun", "_bytes", "_lease", "_request_id", "_status", "_told", "_worker")
+    __slots__ = ("_entry",)
 
     def __init__(self, access: AccessSink, worker: int, wire: Wire, head: Head, incoming: Incoming | None) -> None:
         super().__init__(wire, head, incoming)
-        self._access = access
-        self._worker = worker
-        self._begun = time.monotonic_ns()
-        self._bytes = 0
-        self._lease: Lease | None = None
-        self._request_id = b""
-        self._status = LEFT
-        self._told = False
-
-    def start(self, status: int, headers: RawHeaders) -> None:
-        """See `WireExchange`."""
-        super().start(status, headers)
-        self._lease = current_lease.get()
-        if self.stage is not Stage.LOST:
-            self._status = status
-            self._request_id = next((value for name, value in headers if name.lower() == REQUEST_ID), b"")
-
-    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """See `WireExchange`."""
-        self._answer_by_steps(status, headers, body)
-
-    def write(self, data: bytes) -> None:
-        """See `WireExchange`."""
-        super().write(data)
-        if self.head.method != "HEAD":
-            self._bytes += len(data)
-
-    def end(self) -> None:
-        """See `WireExchange`."""
-        super().end()
-        self._tell(complete=self.stage is Stage.OVER)
-
-    def end_with(self, trailers: RawHeaders) -> None:
-        """See `WireExchange`."""
-        super().end_with(trailers)
-        self._tell(complete=self.stage is Stage.OVER)
-
-    def abort(self) -> None:
-        """See `WireExchange`."""
-        super().abort()
-        self._tell(complete=False)
-
-    def lose(self, status: int = 0) -> None:
-        """See `WireExchange`."""
-        super().lose(status)
-        if status:
-            self._status = status
-        self._tell(complete=bool(status))
-
-    def _break(self, fact: str) -> None:
-        if self.stage is Stage.STARTED:
-            self._status, self._bytes = 500, 0
-            self._tell(complete=True)
-        super()._break(fact)
-
-    def _tell(self, *, complete: bool) -> None:
-        if self._told:
-            return
-        self._told = True
-        request, lease = self.request, self._lease
-        query = b"?" + request.query if request.query else b""
-        identity = self._request_id.decode("latin-1") or request.headers.get("x-request-id", "")
-        spent = (time.monotonic_ns() - self._begun) / 1e6
-        self._access.put(
-            Access(
-                at=time.time() - spent / 1e3,
-                client=request.client[0] if request.client else "",
-                method=request.method,
-                target=(request.raw_path + query).decode("latin-1"),
-                version=request.http_version,
-                status=self._status,
-                size=self._bytes,
-                ms=round(spent, 3),
-                complete=complete,
-                epoch=UNKNOWN if lease is None else lease.epoch,
-                worker=self._worker,
-                route="" if lease is None else _route_of(lease),
-                request_id=identity,
-                referer=request.headers.get("referer", ""),
-                agent=request.headers.get("user-agent", ""),
-            )
-        )
+        self._entry = Entry(access, worker, self.request)
 
 
-def _route_of(lease: Lease) -> str:
-    named = (key.ref.name for key in lease.units.keys if key.ref.kind is UnitKind.PIPELINE)
-    return next(named, "")
+class LoggedUpgrade(_Telling, WireUpgrade):
+    """See `WireUpgrade`; a WebSocket is told of when it is over.
+
+    Args:
+        access: Told of it, once.
+        worker: The slot.
+        wire: The connection.
+        head: The request's head.
+
+    Raises:
+        BadMessage: It cannot be accepted, whatever the application says.
+    """
+
+    __slots__ = ("_entry",)
+
+    def __init__(self, access: AccessSink, worker: int, wire: Switching, head: Head) -> None:
+        WireUpgrade.__init__(self, wire, head)
+        self._entry = Entry(access, worker, self.request)
+
+    def accept(self, headers: RawHeaders) -> Session:
+        """See `Upgrade`."""
+        session = super().accept(headers)
+        self._entry.begin(SWITCHED, headers)
+        return session
+
+    @property
+    def _make(self) -> MakeWebSocket:
+        return partial(LoggedWebSocket, self._over)
+
+    def _over(self, size: int, complete: bool) -> None:
+        self._entry.size = size
+        self._entry.tell(complete=complete)

@@ -1,20 +1,26 @@
-"""How exchanges are made of heads where more is wanted than the plain ones: decided once for each connection."""
+"""How exchanges are made where more is wanted than the plain ones: decided once for each connection."""
 
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from changeover.workers.http.exchange import Wire, WireExchange
+from changeover.workers.http.entry import AccessSink
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.forwarded import Forwarding
-from changeover.workers.http.head import Head
-from changeover.workers.http.incoming import Incoming
-from changeover.workers.http.logged import AccessSink, LoggedExchange
 from changeover.workers.serving.access import UNKNOWN, Access
 from changeover.workers.serving.handshake import Peer
 from changeover.workers.serving.message import Request
 
-Make = Callable[[Wire, Head, Incoming | None], WireExchange]
+
+class Asked(Protocol):
+    """An exchange."""
+
+    request: Request
+
+
+HeadP = ParamSpec("HeadP")
+AskedT = TypeVar("AskedT", bound=Asked)
 
 
 class Making:
@@ -30,30 +36,34 @@ class Making:
         self._forwarding = forwarding
         self._access = access
         self._worker = worker
-        self._make: Make = WireExchange if access is None else partial(LoggedExchange, access, worker)
 
-    def maker(self, peer: Peer) -> Make:
-        """What makes the exchanges of a connection."""
-        if self._forwarding is None:
-            return self._make
-        return partial(_made, self._make, self._forwarding.reading(peer))
+    def maker(
+        self,
+        peer: Peer,
+        plain: Callable[HeadP, AskedT],
+        logged: Callable[Concatenate[AccessSink, int, HeadP], AskedT],
+    ) -> Callable[HeadP, AskedT]:
+        """What makes the exchanges of a connection.
 
-    def heed(self, peer: Peer, request: Request) -> None:
-        """Make of a request that was not made by `maker` the one that its client made."""
-        if self._forwarding is not None:
-            self._forwarding.reading(peer)(request)
+        Args:
+            peer: Its client.
+            plain: Makes them where nobody is told.
+            logged: Makes them where somebody is told, by the slot.
+        """
+        make = plain if self._access is None else partial(logged, self._access, self._worker)
+        return make if self._forwarding is None else partial(_made, make, self._forwarding.reading(peer))
 
-    def refused(self, peer: Peer, error: BadMessage) -> None:
-        """A connection has answered what is no request."""
+    def refused(self, peer: Peer, error: BadMessage, *, complete: bool = True) -> None:
+        """A connection has answered what is no request; `complete` when it said so in a response."""
         if self._access is not None:
             client = peer[0] if peer else ""
-            told = Access(time.time(), client, "", "", "", error.status, 0, 0.0, True, UNKNOWN, self._worker)
+            told = Access(time.time(), client, "", "", "", error.status, 0, 0.0, complete, UNKNOWN, self._worker)
             self._access.put(told)
 
 
 def _made(
-    make: Make, change: Callable[[Request], None], wire: Wire, head: Head, incoming: Incoming | None
-) -> WireExchange:
-    exchange = make(wire, head, incoming)
+    make: Callable[HeadP, AskedT], change: Callable[[Request], None], *args: HeadP.args, **more: HeadP.kwargs
+) -> AskedT:
+    exchange = make(*args, **more)
     change(exchange.request)
     return exchange

@@ -2,18 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Protocol
 
 from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
-from changeover.workers.http.faults import BadMessage
+from changeover.workers.channel.unsent import give_up
 from changeover.workers.http.head import HeadParser
+from changeover.workers.http.making import Making
 from changeover.workers.http.response import ResponseHead, encode_head
 from changeover.workers.serving.exchange import RawHeaders
-from changeover.workers.serving.handshake import Peer
-from changeover.workers.serving.message import Request
 from changeover.workers.serving.session import Dispatchers
 
 KNOWN_HEADS = 256
@@ -33,18 +31,8 @@ class Corked(Protocol):
     def uncork(self) -> None:
         """Send them."""
 
-
-class Exchanges(Protocol):
-    """Makes exchanges that do more than serve a request."""
-
-    def maker(self, peer: Peer) -> Callable[..., Any]:
-        """What makes the exchanges of a connection, in place of the plain class."""
-
-    def heed(self, peer: Peer, request: Request) -> None:
-        """Make of a request that was not made by `maker` the one that its client made."""
-
-    def refused(self, peer: Peer, error: BadMessage) -> None:
-        """A connection has answered what is no request."""
+    def abort(self) -> None:
+        """Break the answer off."""
 
 
 class Site:
@@ -54,7 +42,7 @@ class Site:
         dispatcher: Takes requests.
         limits: Bounds on connections and requests.
         server: Value of the Server field; none when empty.
-        making: Makes exchanges; None for plain ones.
+        making: Done with every request beside serving it; None for nothing.
 
     Attributes:
         making: As above.
@@ -75,7 +63,7 @@ class Site:
         dispatcher: Dispatchers,
         limits: Limits,
         server: str = "",
-        making: Exchanges | None = None,
+        making: Making | None = None,
         http2: Successor | None = None,
     ) -> None:
         self.dispatcher = dispatcher
@@ -132,4 +120,7 @@ class Site:
     def _uncork(self) -> None:
         corked, self._corked = self._corked, []
         for answer in corked:
-            answer.uncork()
+            try:
+                answer.uncork()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
+                give_up(error, answer.abort)

@@ -1,17 +1,22 @@
 """A request for a WebSocket: an exchange until it is accepted, and then another protocol on the same transport."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from websockets.server import ServerProtocol
 
+from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.http.exchange import Stage, Wire, WireExchange
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import Head
 from changeover.workers.http.response import STATUS_LINES, encode_head
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.session import CloseCode, Session, WebSocketClosed
-from changeover.workers.websocket.connection import WebSocketConnection
+from changeover.workers.websocket.connection import Site, WebSocketConnection
 from changeover.workers.websocket.handshake import BadHandshake, Handshake
+
+MakeWebSocket = Callable[[Site, Connection, asyncio.Transport, Owner, ServerProtocol], WebSocketConnection]
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\n"
 
@@ -19,8 +24,8 @@ SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\n"
 class Switching(Wire, Protocol):
     """What a request for a WebSocket needs of its connection."""
 
-    def switch(self, protocol: ServerProtocol) -> WebSocketConnection:
-        """Go on as a WebSocket, from the unread bytes on."""
+    def switch(self, protocol: ServerProtocol, make: MakeWebSocket) -> WebSocketConnection:
+        """Go on as a WebSocket of that make, from the unread bytes on."""
 
 
 class WireUpgrade(WireExchange):
@@ -64,8 +69,12 @@ class WireUpgrade(WireExchange):
         lines = response.lines.removeprefix(STATUS_LINES[200])
         tail = wire.site.tail_for(dated=response.dated, served=response.served)
         wire.outlet.send([SWITCHING, lines, tail], 0)
-        self._session = wire.switch(self._handshake.protocol)
+        self._session = wire.switch(self._handshake.protocol, self._make)
         self._conclude(Stage.OVER)
         if wire.site.stopping:
             self._session.farewell()
         return self._session
+
+    @property
+    def _make(self) -> MakeWebSocket:
+        return WebSocketConnection

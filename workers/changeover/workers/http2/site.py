@@ -6,6 +6,7 @@ from email.utils import formatdate
 from typing import Protocol
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.unsent import give_up
 from changeover.workers.http.making import Making
 from changeover.workers.http2.response import ResponseHead
 from changeover.workers.serving.exchange import Dispatcher, RawHeaders
@@ -16,6 +17,9 @@ class Speaker(Protocol):
 
     def speak(self) -> None:
         """Send what was said in this turn of the loop."""
+
+    def abort(self) -> None:
+        """Cut it off."""
 
     def wind_down(self) -> None:
         """The worker stops: let the client know in time."""
@@ -69,4 +73,7 @@ class Http2Site:
     def _uncork(self) -> None:
         corked, self._corked = self._corked, {}
         for connection in corked:
-            connection.speak()
+            try:
+                connection.speak()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
+                give_up(error, connection.abort)

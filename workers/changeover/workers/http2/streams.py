@@ -11,8 +11,9 @@ from changeover.workers.http.faults import BadMessage
 from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.http2.faults import Malformed
 from changeover.workers.http2.frames import PROTOCOL_ERROR
-from changeover.workers.http2.head import REFUSED, RequestHead, parse_head
+from changeover.workers.http2.head import REFUSED, parse_head
 from changeover.workers.http2.ledger import REFUSAL
+from changeover.workers.http2.logged import LoggedStream
 from changeover.workers.http2.outflow import Rounds
 from changeover.workers.http2.session import NO_ERROR, REFUSED_STREAM, Session
 from changeover.workers.http2.site import Http2Site
@@ -75,10 +76,12 @@ class Streams:
 
     def connect(self, transport: Any) -> None:
         """There is a transport."""
+        making = self._site.making
         if self.outcome is None:
             self.client, self.server = client_of(transport), server_of(transport)
         else:
             self.client, self.server = self.outcome.client, self.outcome.server
+        self._make = StreamExchange if making is None else making.maker(self.client, StreamExchange, LoggedStream)
 
     # What the connection calls.
 
@@ -172,19 +175,20 @@ class Streams:
         ended = event.stream_ended is not None
         try:
             head = parse_head(event.headers, self._site.limits)
-        except Malformed:
+        except Malformed as error:
+            self._tell_refused(BadMessage(400, error.fact), complete=False)
             self._refuse(number, PROTOCOL_ERROR)
         except BadMessage as error:
-            self._add(number, REFUSED, ended=ended).fail(error)
+            self._tell_refused(error, complete=True)
+            self._open[number] = refused = StreamExchange(self, number, REFUSED, ended=ended)
+            refused.fail(error)
         else:
-            self._offer(self._add(number, head, ended=ended))
+            self._open[number] = stream = self._make(self, number, head, ended=ended, limit=self._site.limits.body)
+            self._offer(stream)
 
-    def _add(self, number: int, head: RequestHead, *, ended: bool) -> StreamExchange:
-        stream = StreamExchange(self, number, head, ended=ended, limit=self._site.limits.body)
-        self._open[number] = stream
+    def _tell_refused(self, error: BadMessage, *, complete: bool) -> None:
         if self._site.making is not None:
-            self._site.making.heed(self.client, stream.request)
-        return stream
+            self._site.making.refused(self.client, error, complete=complete)
 
     def _offer(self, stream: StreamExchange) -> None:
         stream.held = not self._site.dispatcher.dispatch(stream)

@@ -120,6 +120,10 @@ class Outbox:
         self._transport.write_eof()
         return True
 
+    def cut(self) -> None:
+        """Cut the client off."""
+        self._outlet.abort()
+
     def clear(self) -> None:
         """Forget what was not sent."""
         self._batch.clear()

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Protocol
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.unsent import give_up
 from changeover.workers.message.pipeline import MessagePipeline
 from changeover.workers.serving.lease import UnitSet
 
@@ -64,6 +65,9 @@ class Corked(Protocol):
     def flush(self) -> None:
         """Let everything leave that was written."""
 
+    def cut(self) -> None:
+        """Cut the client off."""
+
 
 class MessageSite:
     """What all connections of a worker share.
@@ -114,7 +118,10 @@ class MessageSite:
     def _uncork(self) -> None:
         corked, self._corked = self._corked, []
         for outbox in corked:
-            outbox.flush()
+            try:
+                outbox.flush()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
+                give_up(error, outbox.cut)
 
     def hold(self, generation: Generation) -> None:
         """This generation serves from now on; `move` follows. Runs no user code."""

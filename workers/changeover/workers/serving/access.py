@@ -20,11 +20,11 @@ class Access(msgspec.Struct, frozen=True, gc=False):
         client: Address, of the client behind trusted proxies; empty on a Unix socket.
         method: Empty, as are target and version, of what could not be read.
         target: As it came.
-        version: `1.1` or `1.0`.
-        status: Of the response; 499 where the client left before there was one.
-        size: Bytes of the response's body.
-        ms: From the request's head to the last byte of its response, milliseconds.
-        complete: Whether the response was sent to its end.
+        version: `2`, `1.1` or `1.0`.
+        status: Of the response; 499 where the client left before there was one, 101 of a WebSocket.
+        size: Bytes of the response's body; of the messages that were sent over a WebSocket.
+        ms: From the request's head to the last byte of its response, or the end of its WebSocket, milliseconds.
+        complete: Whether the response was sent to its end, or the WebSocket was closed and not just lost.
         epoch: The generation that served it; 0 where none did.
         worker: The slot.
         route: The pipeline; empty where none served it.
@@ -76,7 +76,8 @@ FORMATS: dict[str, Encode] = {"common": common, "combined": combined, "json": as
 
 def _beginning(access: Access) -> str:
     at = datetime.fromtimestamp(access.at).astimezone().strftime("%d/%b/%Y:%H:%M:%S %z")
-    asked = f"{access.method} {access.target} HTTP/{access.version}" if access.method else "-"
+    version = access.version if "." in access.version else f"{access.version}.0"
+    asked = f"{access.method} {access.target} HTTP/{version}" if access.method else "-"
     return f'{_safe(access.client) or "-"} - - [{at}] "{_safe(asked)}" {access.status} {access.size or "-"}'
 
 
