@@ -37,7 +37,7 @@ class WorkerHangs(WorkerRecord, frozen=True):
 
     Attributes:
         request: What it owes a response to.
-        stacks: What all its threads were doing; empty when that could not be had.
+        stacks: What all its threads and tasks were doing; empty when that could not be had.
     """
 
     request: OwedResponse
@@ -88,7 +88,7 @@ class WorkerKilled(WorkerRecord, frozen=True):
 
     Attributes:
         reason: What it could not do.
-        stacks: What all its threads were doing; empty when that could not be had.
+        stacks: What all its threads and tasks were doing; empty when that could not be had.
     """
 
     reason: str
