@@ -50,6 +50,20 @@ class WorkerTired(WorkerRecord, frozen=True):
     reason: str
 
 
+class MemoryLimitLow(WorkerRecord, frozen=True):
+    """A worker was beyond `recycle.memory` soon after its birth, as the one before it was: it stays for a while.
+
+    Attributes:
+        limit: What is allowed, in bytes.
+        rss: What it holds, in bytes.
+        lived: How old it is, in seconds.
+    """
+
+    limit: int
+    rss: int
+    lived: float
+
+
 class ReliefWaits(WorkerRecord, frozen=True):
     """A worker is tired, or hangs, and no slot number is free for the one that would take its place."""
 
