@@ -146,7 +146,7 @@ class MessageConnection(asyncio.BufferedProtocol):
     @property
     def parting(self) -> Parting:
         """See `Departing`: keys stay where they are, so TLS ends."""
-        return Parting.EARLY if self.outcome.tls else Parting.RESTS
+        return Parting.STAYS if self.outcome.tls else Parting.RESTS
 
     def unread(self) -> bytes:
         """See `Connection`."""
@@ -346,7 +346,7 @@ class MessageConnection(asyncio.BufferedProtocol):
         """Say that nothing is under way, if so and if it matters; there is no further message for this process."""
         if not self._resting:
             return False
-        if self.parting is Parting.EARLY:
+        if self.parting is Parting.STAYS:
             if self._inbox:
                 self._say_goodbye(Goodbye.LEAVING)
             return False
