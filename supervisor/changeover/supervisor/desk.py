@@ -6,10 +6,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from importlib.metadata import version
 
 from changeover.supervisor.addresses import Addresses
+from changeover.supervisor.artifacts.difference import ReadFiles, file_changes
 from changeover.supervisor.chronicle import Chronicle, line
+from changeover.supervisor.comparison import DiffView, compare, compare_disk
 from changeover.supervisor.control import (
     Explanation,
     HistoryLine,
@@ -65,7 +68,7 @@ from changeover.supervisor.views import (
     zygote_view,
 )
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
-from changeover.workers.protocol.snapshot import OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
+from changeover.workers.protocol.snapshot import EMPTY, OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
@@ -85,6 +88,7 @@ class Desk:
         counts: Totals.
         chronicle: The latest of what was told.
         totals: What workers counted.
+        read_files: Reads an artifact.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Desk:
         counts: Callable[[], Counts],
         chronicle: Chronicle,
         totals: Totals,
+        read_files: ReadFiles,
     ) -> None:
         self._name = name
         self._addresses = addresses
@@ -110,6 +115,7 @@ class Desk:
         self._counts = counts
         self._chronicle = chronicle
         self._totals = totals
+        self._read_files = read_files
         self._started = time.time()
         self._tickets = itertools.count(1)
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
@@ -208,6 +214,21 @@ class Desk:
             ended=tuple(words for held, words in self._chronicle.ended if held == epoch),
             again=tried_again(story.decision, overview) if self._chronicle.automatic else "",
         )
+
+    async def diff(self, before: int | None, after: int | None, origin: Origin) -> DiffView:
+        """See `Control`."""
+        if before is None:
+            outcome = await self.request_cutover(CutoverRequest(origin, dry_run=True))
+            return compare_disk(self._picture().committed or EMPTY, outcome)
+        one = await self._candidate(before)
+        other = await self._candidate(self._picture().epoch if after is None else after)
+        return await asyncio.to_thread(compare, one, other, partial(file_changes, read=self._read_files))
+
+    async def _candidate(self, epoch: int) -> Snapshot:
+        story = await self._journal.explain(epoch)
+        if story is None:
+            raise UnknownEpoch(epoch)
+        return story.given.candidate
 
     async def leases(self) -> LeasesView:
         """See `Control`."""
