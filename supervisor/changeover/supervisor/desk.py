@@ -38,6 +38,7 @@ from changeover.supervisor.pipelines import (
     pipeline_views,
     worker_pipeline,
 )
+from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
@@ -155,7 +156,7 @@ class Desk:
         """See `Control`."""
         now, wall, overview = asyncio.get_running_loop().time(), time.time(), self._picture()
         slots = tuple(slot_view(slot, now, wall) for slot in overview.slots)
-        told = self._chronicle
+        told, serving, totals = self._chronicle, _serving(overview), self._totals.total()
         return StatusView(
             name=self._name,
             version=version("changeover"),
@@ -190,7 +191,7 @@ class Desk:
             ),
             fell_back=told.fell_back,
             counts=self._counts(),
-            pipelines=pipeline_lines(_serving(overview), self._totals.total()),
+            pipelines=(*pipeline_lines(serving, totals), *raw_lines(serving, totals)),
         )
 
     async def history(self, limit: int) -> tuple[HistoryLine, ...]:
@@ -257,19 +258,21 @@ class Desk:
 
     def pipeline(self, name: str) -> PipelineSpec:
         """See `Control`."""
-        spec = pipeline_spec(_serving(self._picture()), name)
+        serving = _serving(self._picture())
+        spec = pipeline_spec(serving, name)
         if spec is None:
-            raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
+            raise UnknownPipeline(name, [line.id for line in pipeline_lines(serving, self._totals.total())])
         return spec
 
     async def pipelines(self) -> PipelinesView:
         """See `Control`."""
         found = await self._ask_all(Question.PIPELINES)
         overview, counts = self._picture(), self._totals.total()
+        serving = _serving(overview)
         told = [answer for _, answer in found if isinstance(answer, TellPipelines)]
         return PipelinesView(
             overview.epoch,
-            pipeline_views(_serving(overview), counts, told),
+            (*pipeline_views(serving, counts, told), *raw_views(serving, counts, told)),
             counts.misses,
             counts.handshakes,
             counts.events,
@@ -280,7 +283,8 @@ class Desk:
         """See `Control`."""
         found = await self._ask_all(Question.PIPELINES)
         overview = self._picture()
-        spec = pipeline_spec(_serving(overview), name)
+        serving = _serving(overview)
+        spec = pipeline_spec(serving, name) or raw_spec(serving, name)
         workers = tuple(
             worker_pipeline(slot.slot, slot.pid, answer, spec, name)
             for slot, answer in found

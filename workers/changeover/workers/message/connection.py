@@ -314,7 +314,6 @@ class MessageConnection(asyncio.BufferedProtocol):
         call = self._session.call(target, started)
         self._outbox.begin(call)
         self.requests += 1
-        self._site.messages += 1
         start(target.pipeline.steps(message, call), call, self._site.context.copy(), self._conclude)
 
     def _conclude(self, call: MessageCall, goodbye: Goodbye | None) -> None:
