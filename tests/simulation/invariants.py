@@ -4,6 +4,7 @@ Each check names the promise that it guards. A failure is an `AssertionError` wi
 number, which the runner completes with the seed and the tail of the trace.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
 from tests.simulation.contents import FORCED, PLUGINS, versions_of
-from tests.simulation.sessions import DRAIN, RESTART
+from tests.simulation.sessions import BOUND, DRAIN, RESTART
 from tests.simulation.worker import Worker
 
 if TYPE_CHECKING:
@@ -197,12 +198,15 @@ class Invariants:
         require(not gone, 4, f"{worker.name} lost {sorted(map(str, gone))} under a request of epoch {lease.epoch}")
 
     def on_cut(self, worker: Worker, lease: Lease, code: int, reason: str) -> None:
-        """A worker ends a WebSocket: in a swap no deadline does, in a roll its own, with a code and a reason."""
+        """A worker ends a WebSocket, in words: in a swap by the residency bound alone, in a roll past its deadline."""
+        require((code, bool(reason)) == (RESTART, True), 4, f"{worker.name} closed a websocket with {code} {reason!r}")
+        copies = Counter(unit.ref for unit in worker.resident)
+        if any(copies[unit.ref] > BOUND for unit in lease.units.keys - worker.switch.current.snapshot.keys()):
+            return
         require(worker.yielding, 4, f"{worker.name} stays, and ended a websocket of epoch {lease.epoch}: {reason}")
         held = self.world.agenda.now - worker.yielding_since
         early = f"{worker.name} ended a websocket of epoch {lease.epoch} {held:.2f} s after it began to leave: {reason}"
         require(held >= DRAIN.websocket - ROUNDING, 4, early)
-        require((code, bool(reason)) == (RESTART, True), 4, f"{worker.name} closed a websocket with {code} {reason!r}")
 
     def on_exported(self, worker: Worker, unit: UnitKey) -> None:
         """A version of the plugin lets go of a connection of the raw protocol."""

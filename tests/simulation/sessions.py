@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from changeover.workers.channel.connection import Parting
 from changeover.workers.channel.limits import Limits
+from changeover.workers.generation.drain import Drains
 from changeover.workers.message.assembly import FunctionInitializer, Served
 from changeover.workers.message.chain import Chain
 from changeover.workers.message.channel import Channel, Pressure
@@ -19,6 +20,7 @@ from changeover.workers.message.site import Generation, MessageSite
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.runtime.farewells import Farewells
+from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.settings import DrainDeadlines
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 DRAIN = DrainDeadlines(http=3.0, stream=3.0, websocket=0.8, task=3.0)
 GRACE = 0.6
 RESTART = 1012
+BOUND = 2
+"""Most copies of a unit that are resident in a worker."""
 ADDRESS, NAME = "shop:1", "pricing:lines"
 MOST = 3
 """Most clients of a worker that stay."""
@@ -233,6 +237,7 @@ class Sessions:
         site: What connections of the raw protocol share.
         sockets: Open WebSockets.
         talks: Open connections of the raw protocol.
+        drains: What was superseded and is still here, for the residency bound.
     """
 
     def __init__(self, worker: "Worker", random: Random) -> None:
@@ -244,6 +249,7 @@ class Sessions:
         self._successors: tuple[WorkerId, ...] = ()
         self._pipelines: dict[UnitKey, MessagePipeline] = {}
         loop = cast(asyncio.AbstractEventLoop, Clock(worker))
+        self.drains = Drains(lambda units: None)
         self._farewells = Farewells(loop, DRAIN, GRACE, self.sockets, self._leases, worker.feed)
 
     def pipeline(self, unit: UnitKey) -> MessagePipeline:
@@ -301,15 +307,18 @@ class Sessions:
             socket.lease.release()
 
     def switched(self, new: Generation) -> None:
-        """Another generation serves; connections follow in a moment."""
+        """Another generation serves; connections follow in a moment, and the residency bound holds."""
         self.site.hold(new)
-        self.worker.agenda.after(self.random.uniform(0.001, 0.2), self._move)
+        self.worker.agenda.after(self.random.uniform(0.001, 0.2), self._settle)
 
-    def _move(self) -> None:
+    def _settle(self) -> None:
         if self.worker.frozen:
-            self.worker.agenda.after(0.1, self._move)
+            self.worker.agenda.after(0.1, self._settle)
         elif self.worker.alive:
             self.site.move()
+            over = self.drains.leases_over(BOUND, self.worker.resident)
+            for report in end_leases(over, BOUND, self.worker.epoch):
+                self.worker.feed(report)
 
     def leave(self, successors: tuple[WorkerId, ...]) -> None:
         """The worker leaves: what can go over does, between two messages, and farewells begin."""

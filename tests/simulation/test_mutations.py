@@ -24,6 +24,7 @@ from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.supervisor.core.voting import Voting
 from changeover.supervisor.core.zygotes import Zygotes
+from changeover.workers.generation.drain import Drains
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.message.session import Session
 from changeover.workers.message.site import MessageTarget
@@ -211,6 +212,16 @@ def test_promise_4_a_drain_deadline_that_ends_websockets_in_a_swap(monkeypatch: 
         self._farewells.begin()
 
     monkeypatch.setattr(Sessions, "switched", begin_as_well)
+    assert promise_that_broke() == 4
+
+
+def test_promise_4_a_bound_that_ends_more_than_it_has_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    leases_over = Drains.leases_over
+
+    def eager(self: Drains, bound: int, resident: Iterable[UnitKey]) -> list[Lease]:
+        return leases_over(self, bound - 1, resident)
+
+    monkeypatch.setattr(Drains, "leases_over", eager)
     assert promise_that_broke() == 4
 
 

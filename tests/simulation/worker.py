@@ -313,6 +313,7 @@ class Worker:
         kept = new.unit_sets
         for unit in gone:
             self.draining[unit] = {s for s in old.unit_sets if unit in s.keys and s not in kept}
+        self.sessions.drains.begin(gone, old.unit_sets - kept)
         for unit_set in old.unit_sets - kept:
             unit_set.watch(self._idle)
         self.sessions.switched(new)
@@ -338,6 +339,7 @@ class Worker:
 
     def _release(self, effect: effects.Release) -> None:
         self.world.on_release(self, effect.units)
+        self.sessions.drains.finish(effect.units)
         self.released.update(effect.units)
         self.resident.difference_update(effect.units)
         self.agenda.after(self.random.uniform(0.001, 0.1), lambda: self.feed(events.UnitsReleased(effect.units)))
