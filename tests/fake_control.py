@@ -12,6 +12,7 @@ import msgspec
 from changeover.supervisor.api.app import application
 from changeover.supervisor.api.client import SOCKET_NAME
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
+from changeover.supervisor.comparison import DiffView, UnitDifference, Version
 from changeover.supervisor.control import (
     EpochState,
     Explanation,
@@ -143,6 +144,18 @@ SHOP = PipelineView(
 
 API = "shop.example/api"
 """The pipeline that was edited; what it is made of changes with the epoch."""
+
+
+DIFFERENCES = (
+    UnitDifference("plugin geo", None, Version("0.9.0", "77aa00" * 10, 7)),
+    UnitDifference(
+        "plugin pricing",
+        Version("1.4.0", "9c41ab" * 10, 3),
+        Version("1.5.0", "5d02fe" * 10, 7),
+        ("configuration: currency",),
+        ("+ rules.toml", "pricing/__init__.py"),
+    ),
+)
 
 
 class FakeControl:
@@ -303,6 +316,17 @@ class FakeControl:
         return Explanation(
             self._line(epoch), units=(UnitLine("plugin pricing", "1.5.0", "9c41ab" * 10, 7),), ended=(ENDED,)
         )
+
+    async def diff(self, before: int | None, after: int | None, origin: Origin) -> DiffView:
+        other = self.epoch if after is None else after
+        if before is None and self.refusing:
+            return DiffView(self.epoch, None, refused="1 thing is wrong", refusals=(REFUSAL,))
+        if before is None:
+            return DiffView(self.epoch, None, same=7, notes=("not taken: geo (disabled, changed on disk)",))
+        for epoch in (before, other):
+            if not 0 < epoch <= self.epoch:
+                raise UnknownEpoch(epoch)
+        return DiffView(before, other, DIFFERENCES, 1, (Route("geo", "/geo"),), (), ("address: + :80",))
 
     async def leases(self) -> LeasesView:
         live = LeaseView("websocket", self.epoch - 1, "/live", 240.0)

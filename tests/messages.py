@@ -139,6 +139,12 @@ class MessageServer:
             self.connections.accept(accepted, ADDRESS)
 
     @property
+    def pipeline(self) -> MessagePipeline:
+        """The one that serves."""
+        assert self.switch.serving is not None
+        return self.switch.serving.messages[ADDRESS, NAME].pipeline
+
+    @property
     def leases(self) -> list[Lease]:
         """What is held on the generation that serves."""
         assert self.switch.serving is not None

@@ -86,6 +86,19 @@ async def test_a_new_certificate_is_taken_by_a_reload_and_open_connections_stay(
         assert third == second, "a rollback brings no certificate back that may have expired"
 
 
+async def test_a_renewed_certificate_is_taken_when_it_is_saved_where_changes_are_watched(secured: Secured) -> None:
+    async with secured.server("--reload") as server:
+        connection, first = await secured.connect(server)
+        assert (await connection.get("/")).words[0] == "1"
+        secured.certify()
+        status = await status_when(server, lambda status: status.serving and status.serving.epoch > 1)
+        assert status.serving is not None
+        assert "channel 127.0.0.1:0: other certificates" in status.serving.summary
+        assert status.serving.origin.label.endswith("key.pem")
+        assert (await secured.connect(server))[1] != first
+        assert (await connection.get("/")).words[0] == "1", "what is open stays open"
+
+
 async def test_a_key_that_belongs_to_another_certificate_is_refused_and_the_old_one_serves_on(secured: Secured) -> None:
     async with secured.server() as server:
         _, first = await secured.connect(server)

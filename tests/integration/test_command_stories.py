@@ -89,6 +89,32 @@ async def test_a_refusal_is_shown_at_once_and_kept_for_later(prompt: Prompt) -> 
         assert "epoch 2 was never committed" in prompt.type("rollback", "--to", "2").stdout
 
 
+async def test_diff_says_what_is_on_disk_before_it_is_taken_and_what_two_epochs_were_after_it(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    async with prompt.server():
+        assert prompt.type("diff").stdout.splitlines()[0] == "epoch 1 -> on disk: the same"
+        install("2.0.0", prompt.plugins)
+        before = prompt.type("diff").stdout.splitlines()
+        assert before[0] == "epoch 1 -> on disk"
+        [plugin] = [line for line in before if line.startswith("  plugin")]
+        assert " 1.0.0 " in plugin
+        assert " -> 2.0.0 " in plugin
+        assert "since 1 ->" in plugin
+        assert not plugin.endswith("since 2"), "nothing was taken, so nothing has a number"
+        assert any(line.startswith("      file ") for line in before)
+        assert prompt.type("reload").returncode == Exit.DONE
+        after = prompt.type("diff", "1", "2").stdout.splitlines()
+        assert after[0] == "epoch 1 -> epoch 2"
+        assert f"{plugin} since 2" in after
+        assert [line for line in after if "file " in line] == [line for line in before if "file " in line]
+        assert prompt.type("diff", "1").stdout.splitlines() == after
+        install("3.0.0", prompt.plugins)
+        assert prompt.type("reload").returncode == Exit.REFUSED
+        refused = prompt.type("diff", "2", "3").stdout.splitlines()
+        assert refused[0] == "epoch 2 -> epoch 3"
+        assert any("2.0.0" in line and "3.0.0" in line for line in refused)
+
+
 async def test_a_server_is_scaled_by_command(prompt: Prompt) -> None:
     install("1.0.0", prompt.plugins)
     async with prompt.server() as server:

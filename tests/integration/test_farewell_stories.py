@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import msgspec
+import pytest
 
 from changeover.server import Committed, Server, Strategy
 from changeover.supervisor.control import SlotState
@@ -54,6 +55,42 @@ async def test_streams_that_outlive_their_deadline_are_cut_one_after_the_other_a
         assert sum(each.count for each in told) == many
         assert max(each.oldest for each in told) >= deadline - 1.0
         assert "that outlived the drain deadline; the oldest was" in server.logs
+
+
+EVENTS = """
+import asyncio
+
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    while True:
+        await send({"type": "http.response.body", "body": b"data: tick\\n\\n", "more_body": True})
+        await asyncio.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("path", ["/events", "/shop/stream"], ids=["asgi", "native"])
+async def test_events_that_outlive_their_deadline_end_completely_and_their_client_goes_on(
+    story: Story, path: str
+) -> None:
+    story.write("1")
+    (story.folder / "main.py").write_text(EVENTS)
+    async with story.server(1, app="main:app", env={"CHANGEOVER_DRAIN_STREAM": "1.5"}) as server:
+        events, download = await story.connect(server), await story.connect(server)
+        fields = b"host: story\r\naccept: text/event-stream\r\n\r\n"
+        await events.send(f"GET {path} HTTP/1.1\r\n".encode() + fields)
+        await download.ask(path)
+        for client in (events, download):
+            await client.head()
+            assert await client.chunk()
+        await roll(server)
+        async with asyncio.timeout(15):
+            while await events.chunk():
+                pass
+        assert (await events.get("/shop")).words[:2] == ["1", "2"], "its connection has gone over"
+        with pytest.raises(ValueError, match="base 16: b''"):  # the end of the connection, and no last chunk
+            while await download.chunk():
+                pass
 
 
 async def test_a_request_that_outlives_its_deadline_is_answered_and_its_connection_goes_over(story: Story) -> None:

@@ -191,3 +191,42 @@ async def test_in_a_roll_a_raw_connection_over_tls_gets_the_protocols_own_goodby
         await status_when(server, lambda status: len(status.slots) == 2)
         for each in (client, again):
             each.close()
+
+
+def guarded(text: str) -> str:
+    """The protocol with a handler in front of its service, which refuses one message."""
+    service = "    chain.service(who)"
+    assert service in text
+    gate = "\n\nasync def gate(message, call):\n    if message == 'break':\n        raise ValueError('broken')\n"
+    return text.replace(service, f"    chain.inbound('gate', gate)\n{service}") + gate
+
+
+async def test_a_raw_protocol_has_a_row_in_the_registry_and_counts_of_its_own(feed: Feed) -> None:
+    feed.write("1.0.0", guarded(PLUGIN))
+    name = "127.0.0.1:0 feed:lines"
+    async with feed.server() as server:
+        talking, failing = await Client.connect(server, "feed"), await Client.connect(server, "feed")
+        for _ in range(3):
+            await talking.say("who\n")
+        assert await failing.say("break\n") == ""
+        view = next(each for each in (await server.pipelines()).pipelines if each.id == name)
+        assert (view.address, view.counts.hits, view.failed) == ("127.0.0.1:0", 4, 1)
+        assert view.counts.ends == {"internal error": 1}
+        [gate] = view.handlers
+        assert (gate.name, gate.direction, gate.phase, gate.version) == ("feed:gate", "inbound", "app", "1.0.0")
+        assert (gate.counts.failed, gate.counts.timed > 0) == (1, True)
+        assert view.service is not None
+        assert view.service.name == "feed:lines"
+        registry = await server.pipeline_registry(name)
+        assert [(worker.deviation, worker.epoch) for worker in registry.workers] == [("", 1), ("", 1)]
+        assert sum(worker.counts.hits for worker in registry.workers) == 4
+        status = await status_when(server, lambda status: any(each.hits == 4 for each in status.pipelines))
+        [line] = [each for each in status.pipelines if each.id == name]
+        assert (line.failed, line.service) == (1, "feed:lines")
+        assert sum(slot.requests for slot in status.slots) <= 4, "each message is counted once"
+        feed.write("1.1.0", guarded(PLUGIN))
+        assert isinstance(await server.reload(), Committed)
+        await talking.say("who\n")
+        view = next(each for each in (await server.pipelines()).pipelines if each.id == name)
+        assert (view.counts.hits, view.handlers[0].version, view.since) == (5, "1.1.0", 2)
+        talking.close()

@@ -211,6 +211,9 @@ async def test_a_new_process_that_does_not_start_in_time_refuses_with_its_stacks
         assert "within 1.5 s" in outcome.reason
         [refusal] = outcome.refusals
         assert "thread 0x" in refusal.refusal.traceback
+        [_, waiting] = refusal.refusal.traceback.split("Task changeover: lifespan", 1)
+        assert "main.py" in waiting.partition("Task ")[0]
+        assert "in opened" in waiting.partition("Task ")[0]
         assert (await story.get(server, "/")).words[0] == "1"
 
 

@@ -1,12 +1,14 @@
 """WebSockets of a real service: through swaps, rolls and the end, with plugins and with applications unmodified."""
 
 import asyncio
+import time
 
 import pytest
 import websockets
 from websockets.exceptions import ConnectionClosed
 
-from changeover.server import Committed, Server, Strategy
+from changeover.server import Committed, Server, StatusView, Strategy
+from changeover.supervisor.control import SlotState
 from tests.certificates import Authority
 from tests.service import Story, status_when
 
@@ -123,28 +125,50 @@ async def test_past_the_residency_bound_the_oldest_websocket_ends_with_1012(stor
         assert await said(second) == "2 2 hi"
 
 
-async def test_in_a_roll_websockets_end_with_1012_one_after_the_other_and_the_old_process_goes(story: Story) -> None:
+def yields(status: StatusView, pid: int) -> bool:
+    return any(slot.pid == pid and slot.state is SlotState.YIELDING for slot in status.slots)
+
+
+async def closed(client: websockets.ClientConnection) -> tuple[float, int | None, str | None]:
+    """When a client was closed, and with what."""
+    with pytest.raises(ConnectionClosed):
+        while True:
+            await client.recv()
+    return time.monotonic(), client.close_code, client.close_reason
+
+
+async def test_in_a_roll_websockets_past_their_deadline_end_with_1012_one_after_the_other(story: Story) -> None:
     write(story, "1")
-    drain = {f"CHANGEOVER_DRAIN_{kind}": "2" for kind in ("HTTP", "STREAM", "WEBSOCKET", "TASK")}
+    deadline = 2.0
+    drain = {f"CHANGEOVER_DRAIN_{kind}": str(deadline) for kind in ("HTTP", "STREAM", "WEBSOCKET", "TASK")}
     async with story.server(1, env=drain) as server:
         [old] = (await server.status()).slots
         clients = [await websockets.connect(url(server, "/chat")) for _ in range(20)]
         assert [await said(client) for client in clients] == ["1 1 hi"] * 20
+        began = time.monotonic()
         assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
-        ends = []
-
-        async def ended(client: websockets.ClientConnection) -> None:
-            with pytest.raises(ConnectionClosed):
-                while True:
-                    await client.recv()
-            ends.append((asyncio.get_running_loop().time(), client.close_code, client.close_reason))
-
-        await asyncio.wait_for(asyncio.gather(*map(ended, clients)), 20)
+        ends = sorted(await asyncio.wait_for(asyncio.gather(*map(closed, clients)), 20))
         assert {(code, reason) for _, code, reason in ends} == {(1012, "service restart")}
+        assert ends[0][0] - began >= deadline
         assert ends[-1][0] - ends[0][0] > 0.2
         await status_when(server, lambda status: [slot.pid for slot in status.slots] != [old.pid])
         async with websockets.connect(url(server, "/chat")) as client:
             assert await said(client) == "1 2 hi"
+
+
+async def test_in_a_roll_a_websocket_that_ends_by_itself_within_its_deadline_is_not_disturbed(story: Story) -> None:
+    write(story, "1")
+    async with story.server(1, env={"CHANGEOVER_DRAIN_WEBSOCKET": "60"}) as server:
+        [old] = (await server.status()).slots
+        clients = [await websockets.connect(url(server, "/chat")) for _ in range(40)]
+        assert [await said(client) for client in clients] == ["1 1 hi"] * 40
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        await status_when(server, lambda status: yields(status, old.pid))
+        assert [await said(client) for client in clients] == ["1 1 hi"] * 40
+        for client in clients:
+            await client.close()
+        assert {client.close_code for client in clients} == {1000}
+        await status_when(server, lambda status: [slot.pid for slot in status.slots] != [old.pid])
 
 
 async def test_the_end_of_the_service_says_service_restart(story: Story) -> None:

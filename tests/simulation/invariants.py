@@ -4,6 +4,7 @@ Each check names the promise that it guards. A failure is an `AssertionError` wi
 number, which the runner completes with the seed and the tail of the trace.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,10 +18,14 @@ from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
 from tests.simulation.contents import FORCED, PLUGINS, versions_of
+from tests.simulation.sessions import BOUND, DRAIN, RESTART
 from tests.simulation.worker import Worker
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+ROUNDING = 1e-9
 
 
 class PromiseBroken(AssertionError):
@@ -191,6 +196,29 @@ class Invariants:
         """A request ends."""
         gone = lease.units.keys & worker.released
         require(not gone, 4, f"{worker.name} lost {sorted(map(str, gone))} under a request of epoch {lease.epoch}")
+
+    def on_cut(self, worker: Worker, lease: Lease, code: int, reason: str) -> None:
+        """A worker ends a WebSocket, in words: in a swap by the residency bound alone, in a roll past its deadline."""
+        require((code, bool(reason)) == (RESTART, True), 4, f"{worker.name} closed a websocket with {code} {reason!r}")
+        copies = Counter(unit.ref for unit in worker.resident)
+        if any(copies[unit.ref] > BOUND for unit in lease.units.keys - worker.switch.current.snapshot.keys()):
+            return
+        require(worker.yielding, 4, f"{worker.name} stays, and ended a websocket of epoch {lease.epoch}: {reason}")
+        held = self.world.agenda.now - worker.yielding_since
+        early = f"{worker.name} ended a websocket of epoch {lease.epoch} {held:.2f} s after it began to leave: {reason}"
+        require(held >= DRAIN.websocket - ROUNDING, 4, early)
+
+    def on_exported(self, worker: Worker, unit: UnitKey) -> None:
+        """A version of the plugin lets go of a connection of the raw protocol."""
+        serves = unit in worker.switch.current.registry.units
+        require(worker.yielding or not serves, 4, f"{worker.name} took a connection away from {unit}, which serves it")
+        require(unit not in worker.released, 4, f"{worker.name} asks {unit} for its state, which is released")
+
+    # ---- promise 7: a cutover closes no connection ----
+
+    def on_answered(self, worker: Worker, heard: str, said: int) -> None:
+        """A client of the raw protocol hears how many of its messages the service knows of."""
+        require(heard == str(said), 7, f"{worker.name} knows of {heard} messages on a connection with {said}")
 
     # ---- promise 5: registry before epoch ----
 

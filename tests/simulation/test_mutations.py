@@ -24,14 +24,20 @@ from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
 from changeover.supervisor.core.voting import Voting
 from changeover.supervisor.core.zygotes import Zygotes
+from changeover.workers.generation.drain import Drains
 from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.message.session import Session
+from changeover.workers.message.site import MessageTarget
 from changeover.workers.participant import events
 from changeover.workers.participant.bench import Bench
 from changeover.workers.participant.effects import Activate
 from changeover.workers.participant.residency import Residency
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.runtime.farewells import Farewells
+from changeover.workers.serving.lease import Lease, LeaseKind
 from tests.simulation.invariants import PromiseBroken
 from tests.simulation.runner import ScheduleFailed, run
+from tests.simulation.sessions import Sessions
 from tests.simulation.worker import Word, Worker
 
 ENOUGH = 3000
@@ -185,6 +191,73 @@ def test_promise_4_units_that_go_while_a_request_uses_them(monkeypatch: pytest.M
 
     monkeypatch.setattr(Worker, "_sweep", careless)
     assert promise_that_broke() == 4
+
+
+def test_promise_4_websockets_that_end_before_their_deadline_in_a_roll(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Farewells.begin
+
+    def spread_before(self: Farewells) -> None:
+        begin(self)
+        self._expect_ends(LeaseKind.WEBSOCKET)
+
+    monkeypatch.setattr(Farewells, "begin", spread_before)
+    assert promise_that_broke() == 4
+
+
+def test_promise_4_a_drain_deadline_that_ends_websockets_in_a_swap(monkeypatch: pytest.MonkeyPatch) -> None:
+    switched = Sessions.switched
+
+    def begin_as_well(self: Sessions, new: Generation) -> None:
+        switched(self, new)
+        self._farewells.begin()
+
+    monkeypatch.setattr(Sessions, "switched", begin_as_well)
+    assert promise_that_broke() == 4
+
+
+def test_promise_4_a_bound_that_ends_more_than_it_has_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    leases_over = Drains.leases_over
+
+    def eager(self: Drains, bound: int, resident: Iterable[UnitKey]) -> list[Lease]:
+        return leases_over(self, bound - 1, resident)
+
+    monkeypatch.setattr(Drains, "leases_over", eager)
+    assert promise_that_broke() == 4
+
+
+def test_promise_4_connections_that_a_swap_moves_although_it_does_not_reach_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    switched = Sessions.switched
+
+    def move_all(self: Sessions, new: Generation) -> None:
+        switched(self, new)
+        for talk in self.talks:
+            if not talk.busy:
+                talk.session.part()
+
+    monkeypatch.setattr(Sessions, "switched", move_all)
+    assert promise_that_broke() == 4
+
+
+def test_promise_4_a_raw_protocol_whose_idle_connections_hold_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = Session._lease
+
+    def released(self: Session, target: MessageTarget) -> Lease:
+        taken = lease(self, target)
+        taken.release()
+        return taken
+
+    monkeypatch.setattr(Session, "_lease", released)
+    assert promise_that_broke() == 4
+
+
+def test_promise_7_state_that_is_lost_on_the_way_to_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(self: Session, state: bytes | None) -> None:
+        self._met, self._state = False, b""
+
+    monkeypatch.setattr(Session, "arrive", forgetful)
+    assert promise_that_broke() == 7
 
 
 def test_promise_5_a_registry_that_lags_behind_its_epoch(monkeypatch: pytest.MonkeyPatch) -> None:

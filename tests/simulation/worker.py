@@ -1,12 +1,14 @@
 """A worker process: the real machine, switch and leases; fake units, sockets and time."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.message.site import MessageTarget
 from changeover.workers.participant import effects, events
 from changeover.workers.participant.events import Event, Timer
 from changeover.workers.participant.machine import Identity, Machine, Patience
@@ -20,6 +22,7 @@ from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import ApplicationRouter, Target
 from tests.simulation.contents import Flaw
 from tests.simulation.schedule import Agenda
+from tests.simulation.sessions import ADDRESS, NAME, Sessions
 
 PATIENCE = Patience(hello=0.4, silence=1.3, orphan=2.0)
 BEAT = 0.6
@@ -76,6 +79,8 @@ class Worker:
         leaving: Superseded units that still have unit sets watched, with those sets.
         released: Units that are gone.
         dispatched: How many requests it began.
+        yielding_since: When that began.
+        sessions: Clients that stay.
     """
 
     def __init__(
@@ -103,6 +108,8 @@ class Worker:
         self.released: set[UnitKey] = set()
         self.dispatched = 0
         self.stranded = 0
+        self.yielding_since = 0.0
+        self.sessions = Sessions(self, Random(f"{identity.worker.incarnation} of {world.salt}"))
         self._timers: dict[Timer, int] = {}
         self._timer_count = 0
         self._inbox: list[Event] = []
@@ -136,6 +143,11 @@ class Worker:
         return self.life is not Life.DEAD
 
     @property
+    def frozen(self) -> bool:
+        """Whether the process stands still."""
+        return self.life is Life.FROZEN
+
+    @property
     def epoch(self) -> int:
         """What it serves."""
         return self.switch.current.registry.epoch
@@ -152,6 +164,7 @@ class Worker:
         self.feed(events.LinkUp())
         self.agenda.after(self.random.uniform(0.1, BEAT), self._beat)
         self.agenda.after(self.random.uniform(0.05, 0.4), self._request)
+        self.agenda.after(0.3, self.sessions.come)
 
     def feed(self, event: Event) -> None:
         """Let the machine handle an event; a frozen process does so when it wakes."""
@@ -269,7 +282,16 @@ class Worker:
             reach = frozenset((unit.key, *(keys[ref] for ref in unit.requires)))
             targets.append(Target(route, PIPELINE, shared.get(reach) or UnitSet(reach)))
         self.resident |= snapshot.keys()
-        return Generation(snapshot, Registry.of(snapshot), ApplicationRouter(targets))
+        router = ApplicationRouter(targets)
+        return Generation(snapshot, Registry.of(snapshot), router, messages=self._messages(snapshot, shared))
+
+    def _messages(
+        self, snapshot: Snapshot, shared: Mapping[frozenset[UnitKey], UnitSet]
+    ) -> Mapping[tuple[str, str], MessageTarget]:
+        plugin = next(unit.key for unit in snapshot.units if str(unit.key.ref) == "plugin pricing")
+        reach = frozenset((plugin,))
+        target = MessageTarget(self.sessions.pipeline(plugin), shared.get(reach) or UnitSet(reach))
+        return MappingProxyType({(ADDRESS, NAME): target})
 
     def _discard(self, effect: effects.Discard) -> None:
         if self.building == effect.epoch:
@@ -291,8 +313,10 @@ class Worker:
         kept = new.unit_sets
         for unit in gone:
             self.draining[unit] = {s for s in old.unit_sets if unit in s.keys and s not in kept}
+        self.sessions.drains.begin(gone, old.unit_sets - kept)
         for unit_set in old.unit_sets - kept:
             unit_set.watch(self._idle)
+        self.sessions.switched(new)
         self.world.on_switched(self, old, new)
         if self.world.kills(new.snapshot):
             self.agenda.after(self.random.uniform(0.02, 0.3), self._crash)
@@ -315,6 +339,7 @@ class Worker:
 
     def _release(self, effect: effects.Release) -> None:
         self.world.on_release(self, effect.units)
+        self.sessions.drains.finish(effect.units)
         self.released.update(effect.units)
         self.resident.difference_update(effect.units)
         self.agenda.after(self.random.uniform(0.001, 0.1), lambda: self.feed(events.UnitsReleased(effect.units)))
@@ -345,8 +370,9 @@ class Worker:
         for successor in effect.successors:
             self.agenda.after(self.random.uniform(0.0001, 0.01), partial(self.world.hand_to, successor))
         if not self.yielding:
-            self.yielding = True
+            self.yielding, self.yielding_since = True, self.agenda.now
             self.world.on_yield(self)
+            self.sessions.leave(effect.successors)
             self._leave_when_empty()
 
     def _leave_when_empty(self) -> None:
@@ -393,6 +419,7 @@ class Surroundings(Protocol):
 
     cell: Cell
     tires: bool
+    salt: float
 
     def participant(self, identity: Identity) -> Machine:
         """The machine of a worker."""
@@ -418,6 +445,18 @@ class Surroundings(Protocol):
 
     def on_done(self, worker: Worker, lease: Lease) -> None:
         """A request ends."""
+
+    def on_cut(self, worker: Worker, lease: Lease, code: int, reason: str) -> None:
+        """A worker ends what could go on."""
+
+    def on_answered(self, worker: Worker, heard: str, said: int) -> None:
+        """A client hears how many of its messages the service knows of."""
+
+    def on_exported(self, worker: Worker, unit: UnitKey) -> None:
+        """A version of the plugin lets go of a connection of the raw protocol."""
+
+    def hand_talk(self, successors: tuple[WorkerId, ...], said: int, state: bytes | None) -> None:
+        """Hand over a connection of the raw protocol."""
 
     def on_switched(self, worker: Worker, old: Generation, new: Generation) -> None:
         """A pointer moved."""

@@ -97,6 +97,7 @@ class World(Surroundings):
             limits=Limits(requests=plan.tires, requests_jitter=2),
         )
         self.tires = bool(plan.tires)
+        self.salt = plan.lasts
         self._strikes: dict[Fault, Callable[[Fault], None]] = {
             Fault.WORKER_DIES: self._strike_worker,
             Fault.WORKER_FREEZES: self._strike_worker,
@@ -328,6 +329,20 @@ class World(Surroundings):
 
     def on_done(self, worker: Worker, lease: Lease) -> None:
         self.invariants.on_done(worker, lease)
+
+    def on_cut(self, worker: Worker, lease: Lease, code: int, reason: str) -> None:
+        self.invariants.on_cut(worker, lease, code, reason)
+
+    def on_answered(self, worker: Worker, heard: str, said: int) -> None:
+        self.invariants.on_answered(worker, heard, said)
+
+    def on_exported(self, worker: Worker, unit: UnitKey) -> None:
+        self.invariants.on_exported(worker, unit)
+
+    def hand_talk(self, successors: tuple[WorkerId, ...], said: int, state: bytes | None) -> None:
+        taking = [each for each in self.living() if each.worker in successors and each.expecting and not each.yielding]
+        if taking:
+            taking[0].sessions.adopt(said, state)
 
     def on_switched(self, worker: Worker, old: Generation, new: Generation) -> None:
         self.invariants.on_switched(worker, new)

@@ -6,10 +6,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from importlib.metadata import version
 
 from changeover.supervisor.addresses import Addresses
+from changeover.supervisor.artifacts.difference import ReadFiles, file_changes
 from changeover.supervisor.chronicle import Chronicle, line
+from changeover.supervisor.comparison import DiffView, compare, compare_disk
 from changeover.supervisor.control import (
     Explanation,
     HistoryLine,
@@ -35,6 +38,7 @@ from changeover.supervisor.pipelines import (
     pipeline_views,
     worker_pipeline,
 )
+from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
@@ -65,7 +69,7 @@ from changeover.supervisor.views import (
     zygote_view,
 )
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
-from changeover.workers.protocol.snapshot import OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
+from changeover.workers.protocol.snapshot import EMPTY, OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
@@ -85,6 +89,7 @@ class Desk:
         counts: Totals.
         chronicle: The latest of what was told.
         totals: What workers counted.
+        read_files: Reads an artifact.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Desk:
         counts: Callable[[], Counts],
         chronicle: Chronicle,
         totals: Totals,
+        read_files: ReadFiles,
     ) -> None:
         self._name = name
         self._addresses = addresses
@@ -110,6 +116,7 @@ class Desk:
         self._counts = counts
         self._chronicle = chronicle
         self._totals = totals
+        self._read_files = read_files
         self._started = time.time()
         self._tickets = itertools.count(1)
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
@@ -149,7 +156,7 @@ class Desk:
         """See `Control`."""
         now, wall, overview = asyncio.get_running_loop().time(), time.time(), self._picture()
         slots = tuple(slot_view(slot, now, wall) for slot in overview.slots)
-        told = self._chronicle
+        told, serving, totals = self._chronicle, _serving(overview), self._totals.total()
         return StatusView(
             name=self._name,
             version=version("changeover"),
@@ -184,7 +191,7 @@ class Desk:
             ),
             fell_back=told.fell_back,
             counts=self._counts(),
-            pipelines=pipeline_lines(_serving(overview), self._totals.total()),
+            pipelines=(*pipeline_lines(serving, totals), *raw_lines(serving, totals)),
         )
 
     async def history(self, limit: int) -> tuple[HistoryLine, ...]:
@@ -208,6 +215,21 @@ class Desk:
             ended=tuple(words for held, words in self._chronicle.ended if held == epoch),
             again=tried_again(story.decision, overview) if self._chronicle.automatic else "",
         )
+
+    async def diff(self, before: int | None, after: int | None, origin: Origin) -> DiffView:
+        """See `Control`."""
+        if before is None:
+            outcome = await self.request_cutover(CutoverRequest(origin, dry_run=True))
+            return compare_disk(self._picture().committed or EMPTY, outcome)
+        one = await self._candidate(before)
+        other = await self._candidate(self._picture().epoch if after is None else after)
+        return await asyncio.to_thread(compare, one, other, partial(file_changes, read=self._read_files))
+
+    async def _candidate(self, epoch: int) -> Snapshot:
+        story = await self._journal.explain(epoch)
+        if story is None:
+            raise UnknownEpoch(epoch)
+        return story.given.candidate
 
     async def leases(self) -> LeasesView:
         """See `Control`."""
@@ -236,19 +258,21 @@ class Desk:
 
     def pipeline(self, name: str) -> PipelineSpec:
         """See `Control`."""
-        spec = pipeline_spec(_serving(self._picture()), name)
+        serving = _serving(self._picture())
+        spec = pipeline_spec(serving, name)
         if spec is None:
-            raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
+            raise UnknownPipeline(name, [line.id for line in pipeline_lines(serving, self._totals.total())])
         return spec
 
     async def pipelines(self) -> PipelinesView:
         """See `Control`."""
         found = await self._ask_all(Question.PIPELINES)
         overview, counts = self._picture(), self._totals.total()
+        serving = _serving(overview)
         told = [answer for _, answer in found if isinstance(answer, TellPipelines)]
         return PipelinesView(
             overview.epoch,
-            pipeline_views(_serving(overview), counts, told),
+            (*pipeline_views(serving, counts, told), *raw_views(serving, counts, told)),
             counts.misses,
             counts.handshakes,
             counts.events,
@@ -259,7 +283,8 @@ class Desk:
         """See `Control`."""
         found = await self._ask_all(Question.PIPELINES)
         overview = self._picture()
-        spec = pipeline_spec(_serving(overview), name)
+        serving = _serving(overview)
+        spec = pipeline_spec(serving, name) or raw_spec(serving, name)
         workers = tuple(
             worker_pipeline(slot.slot, slot.pid, answer, spec, name)
             for slot, answer in found

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from changeover.supervisor.comparison import DiffView
 from changeover.supervisor.control import Explanation, HistoryLine, LeasesView, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
@@ -46,6 +47,20 @@ class Control(Protocol):
 
         Raises:
             UnknownEpoch: The journal does not know it.
+        """
+        ...
+
+    async def diff(self, before: int | None, after: int | None, origin: Origin) -> DiffView:
+        """What differs between two generations.
+
+        Args:
+            before: The first epoch; None compares what serves with what is on disk.
+            after: The second epoch; None for the one that serves.
+            origin: Who wants to know what is on disk.
+
+        Raises:
+            UnknownEpoch: The journal does not know one of them.
+            Stopping: The server is being stopped, and looks at the disk no more.
         """
         ...
 

@@ -9,6 +9,7 @@ from changeover.workers.protocol.counted import Counts, HandlerCounts, PipelineC
 from changeover.workers.protocol.messages import TellPipelines
 from changeover.workers.protocol.registry import HandlerEntry, PipelineEntry
 from changeover.workers.protocol.snapshot import (
+    ChannelSpec,
     HandlerRef,
     PipelineSpec,
     PluginSpec,
@@ -20,6 +21,8 @@ from changeover.workers.protocol.snapshot import (
     UnitSpec,
 )
 
+INTERNAL = "internal error"
+"""Why a connection of a raw protocol ends when a handler, the service or the codec failed."""
 READY_MADE = "changeover"
 """Who provides what no plugin does."""
 
@@ -76,6 +79,7 @@ class PipelineView(msgspec.Struct, frozen=True):
         routes: What leads to it.
         handlers: In request order.
         service: What answers; null for one that answers 503.
+        address: Where it is spoken, for a raw protocol, whose handlers no configuration names; empty for HTTP.
         leases: Who holds it now, in all workers that answered: kind -> how many.
         counts: Whatever its version.
         edited: Whether it was edited, and serves not as its file says.
@@ -90,6 +94,12 @@ class PipelineView(msgspec.Struct, frozen=True):
     leases: dict[str, int] = {}
     counts: PipelineCounts = PipelineCounts()
     edited: bool = False
+    address: str = ""
+
+    @property
+    def failed(self) -> int:
+        """Requests, or connections of a raw protocol, that ended in an error of the server."""
+        return failures(self.counts)
 
 
 class PipelinesView(msgspec.Struct, frozen=True):
@@ -157,8 +167,8 @@ class PipelineLine(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Its name.
-        hits: Requests that routes led to it.
-        failed: Responses of class 5xx.
+        hits: Requests that routes led to it, or messages of a raw protocol.
+        failed: Responses of class 5xx; of a raw protocol connections that ended because something failed.
         service: What answers; empty for nothing.
         not_ready: Requests that this did not take because it was not ready.
         unready: Workers in which it was not ready when it was asked last.
@@ -182,8 +192,12 @@ def _line(spec: PipelineSpec, counts: Counts) -> PipelineLine:
     own = counts.pipelines.get(name, PipelineCounts())
     service = "" if spec.target is None else spec.target.name
     readiness = counts.services.get(service, ServiceCounts())
-    failed = own.responses.get("5xx", 0)
-    return PipelineLine(name, own.hits, failed, service, readiness.not_ready, readiness.unready)
+    return PipelineLine(name, own.hits, failures(own), service, readiness.not_ready, readiness.unready)
+
+
+def failures(counts: PipelineCounts) -> int:
+    """What ended in an error of the server."""
+    return counts.responses.get("5xx", 0) + counts.ends.get(INTERNAL, 0)
 
 
 def pipeline_views(
@@ -253,15 +267,17 @@ def _service(target: UnitRef, units: Mapping[UnitRef, UnitSpec], counts: Counts)
     return ServiceView(target.name, "" if key is None else key.digest, 0 if key is None else key.since, readiness)
 
 
-def worker_pipeline(slot: int, pid: int, answer: TellPipelines, spec: PipelineSpec | None, name: str) -> WorkerPipeline:
-    """Show one pipeline as a worker runs it, beside what it should run."""
-    entry = next((each for each in answer.pipelines if each.key.ref.name == name), None)
+def worker_pipeline(
+    slot: int, pid: int, answer: TellPipelines, spec: PipelineSpec | ChannelSpec | None, name: str
+) -> WorkerPipeline:
+    """Show one pipeline as a worker runs it, beside what it should run: of a raw protocol, at which address."""
+    entry = next((each for each in answer.pipelines if each.name == name), None)
     counts = answer.counts.pipelines.get(name, PipelineCounts())
     deviation = "; ".join(_deviations(spec, entry))
     return WorkerPipeline(slot, pid, answer.worker.incarnation, answer.epoch, entry, deviation, counts)
 
 
-def _deviations(spec: PipelineSpec | None, entry: PipelineEntry | None) -> Iterator[str]:
+def _deviations(spec: PipelineSpec | ChannelSpec | None, entry: PipelineEntry | None) -> Iterator[str]:
     if spec is None or entry is None:
         if entry is not None:
             yield "it runs, and what serves has no such pipeline"
@@ -271,6 +287,8 @@ def _deviations(spec: PipelineSpec | None, entry: PipelineEntry | None) -> Itera
     if entry.key != spec.key:
         yield f"it is {_short(entry.key)} and not {_short(spec.key)}"
         return
+    if isinstance(spec, ChannelSpec):
+        return  # what its initializer registers is in no configuration
     # A handler that sees requests and responses is two in a worker, and one may stand there twice, told otherwise.
     found = list(dict.fromkeys(each.name for each in entry.handlers))
     wanted = list(dict.fromkeys(map(str, spec.handlers)))

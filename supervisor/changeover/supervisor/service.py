@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,6 +52,7 @@ from changeover.supervisor.upgrade.handed import Handed
 from changeover.supervisor.upgrade.program import Program
 from changeover.supervisor.watching.watching import Beginning, Watching
 from changeover.supervisor.weighing import serving
+from changeover.workers.plugins.artifact import get
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter
@@ -122,6 +124,7 @@ class Service:
             lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
             self._totals,
+            partial(get, store),
         )
         inherited = -1 if program.handed is None else program.handed.control
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved, inherited)

@@ -3,13 +3,23 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.pipelines import pipeline_lines, pipeline_views, worker_pipeline
+from changeover.supervisor.cli.pipelines import every_pipeline, one_pipeline
+from changeover.supervisor.pipelines import (
+    PipelineRegistryView,
+    PipelinesView,
+    pipeline_lines,
+    pipeline_views,
+    worker_pipeline,
+)
+from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
+from changeover.workers.protocol.assembly import Rule
 from changeover.workers.protocol.counted import Counts, HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import TellPipelines
 from changeover.workers.protocol.registry import HandlerEntry, PipelineEntry
 from changeover.workers.protocol.snapshot import (
+    ChannelSpec,
     HandlerRef,
     PipelineSpec,
     PluginSpec,
@@ -108,6 +118,61 @@ def test_a_ready_made_handler_that_stands_there_twice_is_as_meant() -> None:
     spec = msgspec.structs.replace(SHOP, handlers=twice)
     entry = msgspec.structs.replace(ENTRY, handlers=(HandlerEntry("rate-limit", "inbound", "limit"),) * 2)
     assert worker_pipeline(0, 41, told(entry), spec, "shop").deviation == ""
+
+
+ADDRESS = "127.0.0.1:8011"
+RAW = f"{ADDRESS} pricing:lines"
+CHANNEL = ChannelSpec(key(UnitKind.CHANNEL, ADDRESS), rules=(Rule("pricing:lines"),), requires=(PLUGIN.key.ref,))
+SPEAKING = Snapshot(7, "d", (PLUGIN, QUOTE, SHOP, CHANNEL), (ROUTE,))
+GATE = HandlerEntry("pricing:gate", "inbound", "security", PLUGIN.key)
+RAW_ENTRY = PipelineEntry(CHANNEL.key, (), (GATE,), PLUGIN.key, {"http": 1}, "pricing:lines")
+RAW_COUNTS = Counts(
+    {RAW: PipelineCounts({ADDRESS: 5}, {}, {"pricing:gate": HandlerCounts(1, 9, 9)}, {"internal error": 2, "idle": 1})},
+    {"pricing:lines": ServiceCounts(3, 1)},
+)
+
+
+def test_a_raw_protocol_has_a_line_and_a_row_beside_those_of_http() -> None:
+    assert [line.id for line in pipeline_lines(SPEAKING, RAW_COUNTS)] == ["shop"]
+    [line] = raw_lines(SPEAKING, RAW_COUNTS)
+    assert (line.id, line.hits, line.failed, line.service) == (RAW, 5, 2, "pricing:lines")
+    assert (line.not_ready, line.unready) == (3, 1)
+    [view] = raw_views(SPEAKING, RAW_COUNTS, [told(ENTRY, RAW_ENTRY), told(ENTRY, RAW_ENTRY)])
+    assert (view.id, view.address, view.digest, view.routes) == (RAW, ADDRESS, CHANNEL.key.digest, ())
+    [gate] = view.handlers
+    assert (gate.name, gate.phase, gate.owner, gate.version, gate.counts.longest) == (
+        "pricing:gate",
+        "security",
+        "pricing",
+        "1.5.0",
+        9,
+    )
+    assert view.service is not None
+    assert (view.service.name, view.service.since, view.service.counts.not_ready) == ("pricing:lines", 5, 3)
+    assert (view.leases, view.counts.hits, view.failed) == ({"http": 2}, 5, 2)
+    assert raw_lines(None, RAW_COUNTS) == ()
+    assert raw_views(None, RAW_COUNTS, []) == ()
+
+
+def test_a_worker_is_asked_what_it_speaks_at_an_address() -> None:
+    spec = raw_spec(SPEAKING, RAW)
+    assert spec == CHANNEL
+    assert raw_spec(SPEAKING, ADDRESS) is None
+    assert worker_pipeline(0, 41, told(ENTRY, RAW_ENTRY), spec, RAW).deviation == ""
+    assert worker_pipeline(0, 41, told(ENTRY), spec, RAW).deviation == "it does not run here"
+    older = msgspec.structs.replace(RAW_ENTRY, key=key(UnitKind.CHANNEL, ADDRESS, 6))
+    assert "of epoch 6 and not" in worker_pipeline(0, 41, told(older), spec, RAW).deviation
+
+
+def test_a_raw_protocol_is_laid_out_by_its_address_messages_and_ends() -> None:
+    views = raw_views(SPEAKING, RAW_COUNTS, [told(RAW_ENTRY)])
+    _, row = every_pipeline(PipelinesView(7, views))
+    assert row.split()[:5] == [*RAW.split(), ADDRESS, "5", "2"]
+    lines = list(one_pipeline(views[0], PipelineRegistryView(7, RAW, CHANNEL.key.digest)))
+    assert f"address  {ADDRESS}" in lines
+    assert "messages 5" in lines
+    assert "ended    internal error: 2, idle: 1" in lines
+    assert any(line.startswith("pricing:gate  inbound") for line in lines)
 
 
 def test_a_pipeline_that_only_a_worker_has_is_said_to_run() -> None:

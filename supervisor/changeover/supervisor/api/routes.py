@@ -16,6 +16,7 @@ from changeover.supervisor.api.problems import (
     PipelineChanged,
     PreconditionMissing,
 )
+from changeover.supervisor.comparison import DiffView
 from changeover.supervisor.config.rules import MOST_WORKERS
 from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.entries import Origin
@@ -97,6 +98,15 @@ async def history(control: Control, request: Request, _: None) -> Response:
 async def explain(control: Control, request: Request, _: None) -> Response:
     """Tell all about one epoch."""
     return _json(await control.explain(_number(request.path_params["epoch"], "epoch", 0)))
+
+
+async def diff(control: Control, request: Request, _: None) -> Response:
+    """Compare two epochs, or what serves with what is on disk."""
+    query = request.query_params
+    before, after = (None if name not in query else _number(query[name], name, 1) for name in ("from", "to"))
+    if before is None and after is not None:
+        raise MalformedQuery("to goes with from: say which epoch it is compared with")
+    return _json(await control.diff(before, after, await peer.origin_of(request, "")))
 
 
 async def leases(control: Control, request: Request, _: None) -> Response:
@@ -223,6 +233,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         query={"limit": f"how many at most, 1 to {MOST_HISTORY}; {DEFAULT_HISTORY} by default"},
     ),
     Endpoint("GET", "/v1/epochs/{epoch}", explain, "All that is known of one epoch.", views.Explanation),
+    Endpoint(
+        "GET",
+        "/v1/diff",
+        diff,
+        "What differs between two epochs, or, without `from`, between the one that serves and what is on disk.",
+        DiffView,
+        query={"from": "the first epoch", "to": "the second epoch; the one that serves by default"},
+    ),
     Endpoint("GET", "/v1/leases", leases, "Who holds which epoch, asked of every worker.", views.LeasesView),
     Endpoint("GET", "/v1/workers", workers, "Every slot and the worker in it.", bodies.WorkersAnswer),
     Endpoint(

@@ -1,7 +1,7 @@
 """What a candidate changes, in words for people. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from changeover.supervisor.artifacts.addresses import difference
 from changeover.workers.protocol.snapshot import (
@@ -13,10 +13,13 @@ from changeover.workers.protocol.snapshot import (
     PipelineSpec,
     PluginSpec,
     Snapshot,
+    UnitSpec,
 )
 
 CountFiles = Callable[[str, str], int]
 """How many files differ between two artifacts, by their digests."""
+ReadFiles = Callable[[str], Mapping[str, bytes]]
+"""The files of an artifact, by its digest."""
 
 
 def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFiles) -> tuple[str, ...]:
@@ -45,6 +48,33 @@ def _interpreter(old: Interpreter, new: Interpreter) -> Iterator[str]:
         yield f"python {old} -> {new}"
     elif old.python and new.configured != old.configured:
         yield f"python {new}, the configuration's now" if new.python == new.configured else f"python {new} stays"
+
+
+def file_changes(old: UnitSpec, new: UnitSpec, read: ReadFiles) -> Iterator[str]:
+    """Name the files of a plugin or application that differ; those of a channel are keys, and nobody's to see."""
+    before, after = _artifact(old), _artifact(new)
+    if not (before and after) or before == after:
+        return
+    one, other = read(before), read(after)
+    for name in sorted(one.keys() | other.keys()):
+        if name not in one:
+            yield f"+ {name}"
+        elif name not in other:
+            yield f"- {name}"
+        elif one[name] != other[name]:
+            yield name
+
+
+def _artifact(unit: UnitSpec) -> str:
+    return unit.artifact if isinstance(unit, PluginSpec | ApplicationSpec) else ""
+
+
+def changed_files(current: Snapshot | None, candidate: Snapshot, read: ReadFiles) -> dict[str, tuple[str, ...]]:
+    """Name the files that differ, of each unit whose files do."""
+    old = {unit.key.ref: unit for unit in (current or EMPTY).units}
+    kept = (unit for unit in candidate.units if unit.key.ref in old)
+    named = ((unit, tuple(file_changes(old[unit.key.ref], unit, read))) for unit in kept)
+    return {str(unit.key.ref): files for unit, files in named if files}
 
 
 def _plugins(before: Snapshot, after: Snapshot, count_files: CountFiles) -> Iterator[str]:
@@ -76,14 +106,15 @@ def _pipelines(before: Snapshot, after: Snapshot) -> Iterator[str]:
     old, new = _of_kind(before), _of_kind(after)
     for name in sorted(old.keys() & new.keys()):
         one, other = old[name], new[name]
-        moved = list(_handlers(one.handlers, other.handlers))
+        moved = list(handler_changes(one.handlers, other.handlers))
         if one.target != other.target:
             moved.append(f"-> {other.target or 'nothing'}")
         if moved:
             yield f"pipeline {name}: {', '.join(moved)}"
 
 
-def _handlers(before: tuple[HandlerRef, ...], after: tuple[HandlerRef, ...]) -> Iterator[str]:
+def handler_changes(before: tuple[HandlerRef, ...], after: tuple[HandlerRef, ...]) -> Iterator[str]:
+    """Say how the handlers of a pipeline change."""
     old, new = Counter(map(str, before)), Counter(map(str, after))
     yield from (f"-{name}" for name in (old - new).elements())
     yield from (f"+{name}" for name in (new - old).elements())
@@ -126,11 +157,12 @@ def _channels(before: Snapshot, after: Snapshot) -> Iterator[str]:
     for name in sorted(old.keys() | new.keys()):
         one, other = old.get(name), new.get(name)
         if name in after.listen and name in (before.listen or after.listen):
-            changes = ", ".join(_changes(one, other))  # nothing where only a plugin that it names has changed
+            changes = ", ".join(channel_changes(one, other))  # nothing where only a plugin that it names has changed
             yield from (f"channel {name}: {changes}",) if changes else ()
 
 
-def _changes(old: ChannelSpec | None, new: ChannelSpec | None) -> Iterator[str]:
+def channel_changes(old: ChannelSpec | None, new: ChannelSpec | None) -> Iterator[str]:
+    """Say what else comes before the first message at an address."""
     before, after = (old.tls if old else None), (new.tls if new else None)
     if before is None and after is not None:
         yield "TLS"

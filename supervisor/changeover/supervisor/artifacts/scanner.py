@@ -10,7 +10,7 @@ from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
-from changeover.supervisor.artifacts.difference import summary
+from changeover.supervisor.artifacts.difference import changed_files, summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.initializers import checked_selection, without_withheld
@@ -165,7 +165,8 @@ class Scanner:
             ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
             without_use = unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
             lines = (*lines, *ignored, *without_use)
-        return Candidate(made, lines)
+        files = changed_files(current, made, lambda digest: self._files(digest, fresh)) if request.dry_run else {}
+        return Candidate(made, lines, files=files)
 
     def _laid_out(
         self,
@@ -272,7 +273,10 @@ class Scanner:
         return Interpreter(python, answer.version, configured), answer
 
     def _differing(self, old: str, new: str, fresh: Mapping[str, dict[str, bytes]]) -> int:
-        return len(differing(get(self._store, old), fresh.get(new) or get(self._store, new)))
+        return len(differing(get(self._store, old), self._files(new, fresh)))
+
+    def _files(self, digest: str, fresh: Mapping[str, dict[str, bytes]]) -> dict[str, bytes]:
+        return fresh.get(digest) or get(self._store, digest)
 
 
 def _forced(request: CutoverRequest) -> bool:

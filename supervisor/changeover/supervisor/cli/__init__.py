@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leases": ("leases", "Show who still holds which epoch."),
     "history": ("history", "List epochs: who, when, what, and what became of them."),
     "explain": ("explain", "Tell everything that is known of one epoch."),
+    "diff": ("diff", "Say what differs between two epochs, or between what serves and what is on disk."),
     "scale": ("scale", "Change the number of workers."),
     "events": ("events", "Print what the server tells, and follow it."),
     "upgrade": ("upgrade", "Replace the supervisor's own program; workers serve on."),

@@ -27,7 +27,7 @@ Numbers are of all workers since the service started. Times are of one request i
 Exit status: 0 found; 1 no such pipeline; 5 no server.
 """
 
-HEADINGS = ("pipeline", "routes", "hits", "5xx", "not ready", "leases", "handlers", "service")
+HEADINGS = ("pipeline", "routes", "hits", "failed", "not ready", "leases", "handlers", "service")
 HANDLERS = ("handler", "direction", "phase", "version", "mean", "longest", "answered", "failed", "settings")
 WORKERS = ("slot", "pid", "epoch", "hits", "runs")
 DIGITS = 6
@@ -77,9 +77,9 @@ def _row(pipeline: PipelineView) -> tuple[str, ...]:
     service = pipeline.service
     return (
         pipeline.id,
-        named([str(route) for route in pipeline.routes]) or "-",
+        pipeline.address or named([str(route) for route in pipeline.routes]) or "-",
         f"{pipeline.counts.hits:,}",
-        f"{pipeline.counts.responses.get('5xx', 0):,}",
+        f"{pipeline.failed:,}",
         "-" if service is None else _readiness(service),
         str(sum(pipeline.leases.values())),
         ", ".join(handler.name for handler in pipeline.handlers) or "-",
@@ -112,12 +112,13 @@ def _meant(view: PipelineView, epoch: int) -> Iterator[str]:
     yield f"pipeline {view.id}   {view.digest[:DIGITS]} since epoch {view.since}; epoch {epoch} serves"
     if view.edited:
         yield "edited   not as its file says, until that changes"
-    yield f"routes   {', '.join(map(str, view.routes)) or 'none'}"
+    yield f"address  {view.address}" if view.address else f"routes   {', '.join(map(str, view.routes)) or 'none'}"
     if view.handlers:
         yield from table((HANDLERS, *(_handler(handler) for handler in view.handlers)))
     yield f"answers  {_answers(view.service)}"
-    yield f"requests {view.counts.hits:,}"
+    yield f"{'messages' if view.address else 'requests'} {view.counts.hits:,}"
     yield from _counted("status", view.counts.responses)
+    yield from _counted("ended", view.counts.ends)
     yield from _counted("leases", view.leases)
 
 

@@ -51,6 +51,12 @@ class Tls(msgspec.Struct, frozen=True):
         first = (Certificate(self.certificate, self.key),) if self.certificate else ()
         return (*first, *self.certificates)
 
+    @property
+    def files(self) -> frozenset[str]:
+        """Every file that is read for it."""
+        written = {self.client_ca, *(file for each in self.all for file in (each.certificate, each.key))}
+        return frozenset(written - {""})
+
 
 class Select(msgspec.Struct, frozen=True):
     """Which connections an initializer is for; what is left out matches everything.

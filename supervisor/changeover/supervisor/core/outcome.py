@@ -116,12 +116,14 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
         summary: What changes, for people (`pricing 1.4.0 -> 1.5.0`).
         restores: The epoch whose content a rollback brings back.
         memory: What a roll needs; None for a swap, and where no worker serves.
+        files: Unit -> names of its files that differ, where nobody wants more than to know.
     """
 
     snapshot: Snapshot
     summary: tuple[str, ...] = ()
     restores: int | None = None
     memory: ExtraMemory | None = None
+    files: dict[str, tuple[str, ...]] = {}
 
 
 class NothingChanged(msgspec.Struct, frozen=True, tag=True):
@@ -266,11 +268,13 @@ class Planned(Ending, frozen=True):
         candidate: What would serve.
         summary: What would change.
         memory: What a roll would need; null for a swap.
+        files: Unit -> names of its files that differ: `+ new.py`, `- gone.py`, `changed.py`.
     """
 
     candidate: Snapshot | None = None
     summary: tuple[str, ...] = ()
     memory: ExtraMemory | None = None
+    files: dict[str, tuple[str, ...]] = {}
 
 
 class Undecided(Ending, frozen=True):

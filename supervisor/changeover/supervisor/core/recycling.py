@@ -13,6 +13,7 @@ from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.hanging import Hanging
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outgrown import Outgrown
 from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records.worker import ReliefWaits, WorkerTired
 from changeover.supervisor.core.roster import Member, Roster, Slot
@@ -20,7 +21,7 @@ from changeover.supervisor.core.unstaffed import RELIEF_WAITS
 
 
 def tired(member: Member, now: float, limits: Limits) -> str | None:
-    """Why a worker is to be replaced, for people; None when it is not."""
+    """Why a worker is to be replaced, whatever it holds, for people; None when it is not."""
     beat, share = member.beat, _share(member.incarnation)
     requests = limits.requests + round(share * limits.requests_jitter)
     lifetime = limits.lifetime + share * limits.lifetime_jitter
@@ -30,8 +31,6 @@ def tired(member: Member, now: float, limits: Limits) -> str | None:
         return f"it has answered {beat.requests} requests"
     if limits.lifetime and now - member.born >= lifetime:
         return f"it has lived {now - member.born:.0f} s"
-    if limits.memory and beat is not None and beat.rss >= limits.memory:
-        return f"it holds {beat.rss / 1_048_576:.0f} MiB"
     return None
 
 
@@ -43,13 +42,14 @@ def _share(incarnation: int) -> float:
 class Recycling:
     """Replaces tired workers and those that hang, one at a time."""
 
-    __slots__ = ("_children", "_coordinator", "_hanging", "_limits", "_out", "_roster")
+    __slots__ = ("_children", "_coordinator", "_hanging", "_limits", "_out", "_outgrown", "_roster")
 
     def __init__(
         self, policy: Policy, roster: Roster, children: Children, coordinator: Coordinator, out: Outbox
     ) -> None:
         self._limits = policy.limits
         self._hanging = Hanging(policy, out)
+        self._outgrown = Outgrown(policy.limits.memory, out)
         self._roster = roster
         self._children = children
         self._coordinator = coordinator
@@ -67,6 +67,7 @@ class Recycling:
             self._relieved(relief)
             return
         self._hanging.look(staff)
+        self._outgrown.look(staff)
         if len(staff) > self._children.slots:
             self._children.scale(self._children.slots)  # too many were adopted: they can hand over by now
         elif all(slot.state is State.SERVING for slot in staff):
@@ -88,15 +89,20 @@ class Recycling:
                 self._children.open_relief(slot)
             return
         for slot in staff:
-            if slot.member is not None and (why := tired(slot.member, self._out.now, self._limits)):
-                self._replace(slot, slot.member, why)
+            if slot.member is not None and self._replace(slot, slot.member):
                 return
 
-    def _replace(self, slot: Slot, member: Member, why: str) -> None:
-        if self._has_room(slot, member):
+    def _replace(self, slot: Slot, member: Member) -> bool:
+        """Whether it is to be replaced, and waits at most for room."""
+        outgrown = self._outgrown.due(member)
+        why = tired(member, self._out.now, self._limits) or outgrown
+        if why is not None and self._has_room(slot, member):
+            if why == outgrown:
+                self._outgrown.replaced(member)
             slot.note = f"{why}, and is replaced"
             self._out.tell(WorkerTired(member.worker, member.pid, why))
             self._children.open_relief(slot)
+        return why is not None
 
     def _has_room(self, slot: Slot, member: Member) -> bool:
         if not self._children.free and slot.note != RELIEF_WAITS:

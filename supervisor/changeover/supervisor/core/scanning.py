@@ -67,7 +67,7 @@ def _judge_candidate(
     if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot)) is not None:
         return Unchanged(serving, notes=(*found.summary, f"not taken: {quarantined(known)}"))
     if request.dry_run:
-        return Planned(serving, candidate=snapshot, summary=found.summary, memory=found.memory)
+        return Planned(serving, candidate=snapshot, summary=found.summary, memory=found.memory, files=found.files)
     return None
 
 

@@ -1,8 +1,9 @@
-"""Asks a zygote or worker where it is: it writes the stacks of all its threads, also when it is stuck.
+"""Asks a zygote or worker where it is: it writes the stacks of its threads, also when it is stuck, and of its tasks.
 
 The zygote gives each worker an anonymous file before it forks it, and its descriptor to the
 supervisor beside the pidfd. The worker's C-level handler of `STACKS_SIGNAL` writes into it
 without the interpreter's help; so does its handler of fatal faults (SIGSEGV, SIGABRT...).
+A handler in Python writes the tasks of its loop below that, as far as the main thread gets to it.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from changeover.workers.protocol.forking import STACKS_SIGNAL
 LONGEST = 256 * 1024
 """Most bytes of stacks that are read."""
 
-_SETTLED = 0.05
+_SETTLED = 0.25
+"""Seconds without another word after which that was the last: the tasks come when the main thread gets to them."""
 _POLL = 0.01
 
 

@@ -21,6 +21,7 @@ class Places(msgspec.Struct, frozen=True):
         app: The application's folder; empty when nobody takes changes of it by themselves.
         include: Globs of the application's files.
         apart: Folders that are no part of the application, wherever they lie.
+        tls: Files with certificates, keys and authorities.
     """
 
     plugins: str = ""
@@ -28,6 +29,12 @@ class Places(msgspec.Struct, frozen=True):
     app: str = ""
     include: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+    tls: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is looked at wherever it lies, beside the folders."""
+        return (self.config, *self.tls) if self.config else self.tls
 
     def shown(self, path: str) -> str:
         """A file's name for people: from the folder that its place lies in, and what is no text escaped."""
@@ -87,6 +94,12 @@ def _places(settings: Settings, config: str, apart: Iterable[Path]) -> Places:
     plugins = settings.plugins.dir
     folders = tuple(sorted({*map(str, apart), *([plugins] if plugins else [])}))
     file = os.path.abspath(config) if config else ""
+    tls = _tls_files(settings) if read_reload(settings.plugins.reload).automatic else ()
     if settings.app is None or not read_reload(settings.app.reload).automatic:
-        return Places(plugins, file, apart=folders)
-    return Places(plugins, file, settings.app.dir, settings.app.include, folders)
+        return Places(plugins, file, apart=folders, tls=tls)
+    return Places(plugins, file, settings.app.dir, settings.app.include, folders, tls)
+
+
+def _tls_files(settings: Settings) -> tuple[str, ...]:
+    spoken = (settings.tls, *(channel.tls for channel in settings.channels if channel.tls is not None))
+    return tuple(sorted({file for tls in spoken for file in tls.files}))

@@ -69,10 +69,10 @@ def look(places: Places) -> Sight:
         for path in _walk(root, sight, _closed(places, root), frozenset()):
             if wanted(path):
                 _mark(path, sight)
-    if places.config:
-        _follow(places.config, sight)
-        _note(places.config, sight)
-        _mark(places.config, sight)
+    for file in places.files:
+        _follow(file, sight)
+        _note(file, sight)
+        _mark(file, sight)
     return sight
 
 
@@ -81,7 +81,7 @@ def wants(places: Places) -> Callable[[str], bool]:
     selected = compiled(places.include)
 
     def wanted(path: str) -> bool:
-        if path == places.config or (places.plugins and path.startswith(f"{places.plugins}/")):
+        if path in places.files or (places.plugins and path.startswith(f"{places.plugins}/")):
             return True
         return path.startswith(f"{places.app}/") and selected.fullmatch(path[len(places.app) + 1 :]) is not None
 

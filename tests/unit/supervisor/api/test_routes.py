@@ -55,6 +55,17 @@ def call(tmp_path: Path) -> Iterator[Caller]:
         yield Caller(path, control)
 
 
+def test_two_epochs_are_compared_or_what_serves_and_what_is_on_disk(call: Caller) -> None:
+    two = call("GET", "/v1/diff?from=3&to=7").json
+    assert (two["before"], two["after"], two["units"][0]["unit"]) == (3, 7, "plugin geo")
+    assert call("GET", "/v1/diff?from=3").json == two
+    assert call("GET", "/v1/diff").json["after"] is None
+    for query, problem in (("from=99", (404, "unknown-epoch")), ("from=x", (422, "malformed-query"))):
+        answer = call("GET", f"/v1/diff?{query}")
+        assert (answer.status, answer.json["type"]) == problem
+    assert call("GET", "/v1/diff?to=7").json["detail"] == "to goes with from: say which epoch it is compared with"
+
+
 def test_status_is_one_read_with_the_epoch_as_etag(call: Caller) -> None:
     answer = call("GET", "/v1/status")
     assert (answer.status, answer.headers["etag"]) == (200, '"7"')

@@ -314,6 +314,38 @@ def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
     assert (missing.exit_code, "does not know epoch 99" in missing.output) == (Exit.REFUSED, True)
 
 
+def test_diff_lays_out_what_differs_between_two_epochs(shell: Shell) -> None:
+    assert shell("diff", "3", "7").output.splitlines() == [
+        "epoch 3 -> epoch 7",
+        "  + plugin geo  0.9.0 77aa0077aa00 since 7",
+        "  plugin pricing  1.4.0 9c41ab9c41ab since 3 -> 1.5.0 5d02fe5d02fe since 7",
+        "      configuration: currency",
+        "      file + rules.toml",
+        "      file pricing/__init__.py",
+        "  + route /geo -> pipeline geo",
+        "  address: + :80",
+        "  1 other unit is the same",
+    ]
+    assert shell("diff", "3").output == shell("diff", "3", "7").output
+    missing = shell("diff", "3", "99")
+    assert (missing.exit_code, "does not know epoch 99" in missing.output) == (Exit.REFUSED, True)
+
+
+def test_diff_without_an_epoch_is_about_what_is_on_disk(shell: Shell) -> None:
+    same = shell("diff")
+    assert same.output.splitlines() == [
+        "epoch 7 -> on disk: the same",
+        "  not taken: geo (disabled, changed on disk)",
+    ]
+    assert same.exit_code == Exit.DONE
+    assert msgspec.json.decode(shell("diff", "--json").output)["after"] is None
+    shell.control.refusing = True
+    refused = shell("diff")
+    assert refused.output.splitlines()[0] == "epoch 7; what is on disk is refused: 1 thing is wrong"
+    assert "in on_load" in refused.output
+    assert refused.exit_code == Exit.REFUSED
+
+
 def test_scale_and_stop_ask_the_server(shell: Shell) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()

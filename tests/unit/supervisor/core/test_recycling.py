@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import msgspec
 import pytest
 
@@ -5,10 +7,12 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Recovered
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound, ZygoteReady
+from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outgrown import SOON, Outgrown
 from changeover.supervisor.core.policy import Limits, Policy, Rhythm
-from changeover.supervisor.core.records.worker import WorkerKilled, WorkerSilent, WorkerTired
+from changeover.supervisor.core.records.worker import MemoryLimitLow, WorkerKilled, WorkerSilent, WorkerTired
 from changeover.supervisor.core.recycling import tired
-from changeover.supervisor.core.roster import Member
+from changeover.supervisor.core.roster import Member, Slot
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
@@ -103,7 +107,6 @@ def member(incarnation: int, **beat: int) -> Member:
 def test_each_limit_has_its_words() -> None:
     assert tired(member(1, requests=9), 50.0, Limits()) is None
     assert tired(member(1), 3600.0, Limits(lifetime=3600)) == "it has lived 3600 s"
-    assert tired(member(1, rss=300 << 20), 0.0, Limits(memory=256 << 20)) == "it holds 300 MiB"
 
 
 def test_a_worker_that_was_adopted_has_lived_since_its_birth() -> None:
@@ -175,3 +178,88 @@ def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_one_that_we_did
     [killed] = bench.told(WorkerKilled)
     assert (killed.worker, killed.stacks) == (bench.workers[0], "in a loop")
     assert killed.reason == "its loop has not been heard for 11 s"
+
+
+def hold(bench: Bench, worker: WorkerId, mib: int) -> None:
+    bench.hear(worker, messages.Beat, 1, 0, None, {}, 0, 0, mib << 20)
+
+
+@pytest.fixture
+def bounded() -> Bench:
+    """Two workers, a minute and a half old, that may hold 256 MiB each."""
+    bench = Bench(Policy(limits=Limits(memory=256 << 20)))
+    bench.come_up()
+    bench.now = 90.0
+    return bench
+
+
+def test_a_worker_that_grew_beyond_its_memory_is_replaced_at_once(bounded: Bench) -> None:
+    hold(bounded, bounded.workers[0], 255)
+    bounded.fire(HEARTBEAT)
+    assert not bounded.told(WorkerTired)
+    hold(bounded, bounded.workers[0], 300)
+    bounded.fire(HEARTBEAT)
+    assert [record.reason for record in bounded.told(WorkerTired)] == ["it holds 300 MiB"]
+    assert not bounded.told(MemoryLimitLow)
+
+
+def test_a_limit_below_what_a_fresh_worker_holds_is_told_of_and_replaces_less_and_less_often(bounded: Bench) -> None:
+    """Each worker that comes is as large as the one before; the first of them may have leaked, and goes at once."""
+    largest, other = bounded.workers
+    replaced: list[float] = []
+    for second in range(100, 7300, 10):
+        bounded.now = float(second)
+        hold(bounded, largest, 300)
+        hold(bounded, other, 100)
+        bounded.fire(HEARTBEAT)
+        if bounded.workers[-1] not in (largest, other):
+            replaced.append(bounded.now)
+            serve(bounded, bounded.workers[-1])
+            bounded.fire(HEARTBEAT)
+            bounded.feed(events.WorkerExited(largest, 0))
+            largest = bounded.workers[-1]
+    assert [later - one for one, later in pairwise(replaced)] == [10, 60, 120, 240, 480, 960, 1920]
+    warned = bounded.told(MemoryLimitLow)
+    assert len({record.worker for record in warned}) == len(warned) == 7, "each from the third on"
+    assert (warned[0].rss, warned[0].limit, warned[0].lived) == (300 << 20, 256 << 20, 10.0)
+    notes = [slot.note for slot in bounded.view.slots]
+    assert "it holds 300 MiB soon after its birth, more than recycle.memory allows" in notes
+
+
+def hasty(out: Outbox) -> tuple[Outgrown, Slot, Member]:
+    """One worker that is beyond the limit, as the one before it was."""
+    outgrown, large = Outgrown(256 << 20, out), member(2, rss=300 << 20)
+    slot = Slot(0, 1, member=member(1, rss=300 << 20))
+    outgrown.look([slot])
+    assert slot.member is not None
+    outgrown.replaced(slot.member)
+    slot.member = large
+    outgrown.look([slot])
+    assert outgrown.due(large) is None
+    return outgrown, slot, large
+
+
+def test_once_a_fresh_worker_fits_growth_is_replaced_at_once_again() -> None:
+    out = Outbox()
+    outgrown, _, large = hasty(out)
+    grown = member(3, rss=300 << 20)
+    assert outgrown.due(grown) == "it holds 300 MiB"
+    outgrown.replaced(grown)
+    assert outgrown.due(large) == "it holds 300 MiB"
+
+
+def test_a_worker_that_grows_fast_long_after_another_one_did_is_replaced_at_once() -> None:
+    out = Outbox()
+    outgrown, slot, large = hasty(out)
+    out.now = 3 * SOON + 1
+    large.since, slot.member = out.now, large
+    outgrown.look([slot])
+    assert outgrown.due(large) == "it holds 300 MiB"
+
+
+def test_a_worker_that_gave_memory_back_is_as_any_other() -> None:
+    outgrown, slot, large = hasty(Outbox())
+    assert slot.note
+    large.beat = member(2, rss=200 << 20).beat
+    outgrown.look([slot])
+    assert (slot.note, large.outgrew) == ("", False)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.config.channels import Certificate, Channel, Tls
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import App, Plugin, Plugins, Settings, Watch
 from changeover.supervisor.watching.places import Places, Plan, plan
@@ -34,6 +35,15 @@ def test_the_application_is_looked_at_where_its_changes_are_taken() -> None:
     assert (found.places.app, found.places.include) == ("/srv", ("*.py",))
     assert found.places.apart == ("/run/shop", "/srv/plugins", "/var/lib/shop")
     assert wanted(Settings(plugins=PLUGINS, app=App("shop:app", "/srv"))).places.app == ""
+
+
+def test_certificates_are_looked_at_where_what_the_settings_say_of_all_is_taken() -> None:
+    tls = Tls("/tls/shop.pem", "/tls/shop.key", (Certificate("/tls/api.pem"),))
+    strict = Channel("127.0.0.1:8443", tls=Tls("/tls/shop.pem", client="required", client_ca="/tls/ca.pem"))
+    found = wanted(Settings(plugins=PLUGINS, tls=tls, channels=(strict,)))
+    assert found.places.tls == ("/tls/api.pem", "/tls/ca.pem", "/tls/shop.key", "/tls/shop.pem")
+    asked = App("shop:app", "/srv", reload="on-change")
+    assert wanted(Settings(plugins=Plugins("/srv/plugins"), tls=tls, app=asked)).places.tls == ()
 
 
 def test_one_plugin_is_enough_and_each_schedule_counts_once() -> None:

@@ -188,3 +188,17 @@ def test_links_that_go_round_in_circles_are_looked_at_once(tree: Tree) -> None:
     tree.link("plugins/a", "b")
     tree.link("plugins/b", "a")
     assert len(tree.look().files) == 5
+
+
+def test_a_certificate_is_looked_at_wherever_its_links_lead(tree: Tree) -> None:
+    """A renewal may replace the file, or the link to it: only the folders that hold them can tell."""
+    tree.write("archive/shop1.pem")
+    tree.link("live/shop.pem", "../archive/shop1.pem")
+    places = Places(tls=(str(tree.root / "live/shop.pem"),))
+    before = look(places)
+    assert tree.names(before.watched) == ["archive", "live"]
+    tree.write("archive/shop2.pem", "22")
+    tree.swap("live/shop.pem", "../archive/shop2.pem")
+    assert look(places).files != before.files
+    assert before.concerns(str(tree.root / "live/shop.pem"), wants(places))
+    assert not before.concerns(str(tree.root / "live/other.pem"), wants(places))

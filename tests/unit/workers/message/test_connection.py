@@ -39,7 +39,7 @@ async def test_each_message_gets_its_answer_wherever_its_bytes_are_split() -> No
         assert [await line(client), await line(client)] == [b"one 1\n", b"two 1\n"]
         client.send(b"ree\n")
         assert await line(client) == b"three 1\n"
-        assert server.site.messages == 4
+        assert server.pipeline.counters.hits == 4
         assert server.leases == []
 
 
@@ -334,7 +334,7 @@ async def test_a_failure_ends_the_connection_and_is_logged_with_its_place(
         begun = b"begun\n" if service == "stream" else b""
         assert await client.rest() == begun + b"FAILED\n"
         assert server.leases == []
-        assert server.site.messages == (2 if service == "encode" else 1)  # that was found out with the batch
+        assert server.pipeline.counters.hits == (2 if service == "encode" else 1)  # that was found out with the batch
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert NAME in record.getMessage()

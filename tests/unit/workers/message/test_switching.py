@@ -339,7 +339,7 @@ async def test_a_connection_over_tls_ends_where_its_keys_are(tmp_path: Path) -> 
         await until(lambda: server.leases)
         rested: list[Connection] = []
         server.connections.leave(rested.append)
-        assert {each.parting for each in server.connections} == {Parting.EARLY}
+        assert {each.parting for each in server.connections} == {Parting.STAYS}
         asking.send(b"1\n")
         assert await asking.rest() == b"LEAVING\n"
         for each in server.connections:

@@ -372,7 +372,7 @@ async def test_what_is_accepted_while_the_server_stops_is_closed_at_once() -> No
 async def test_a_farewell_says_service_restart() -> None:
     async with speaking(ECHO) as server, server.connect() as client:
         [connection] = server.connections
-        assert connection.parting is Parting.EARLY
+        assert connection.parting is Parting.STAYS
         connection.farewell()
         await client.wait_closed()
         assert (client.close_code, client.close_reason) == (1012, "service restart")

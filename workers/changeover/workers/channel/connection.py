@@ -17,8 +17,9 @@ class Parting(enum.Enum):
 
     RESTS = enum.auto()
     """It comes to rest between two messages, from where another process goes on with it."""
-    EARLY = enum.auto()
-    """It cannot go on elsewhere: it is told farewell at a moment of its own, before its class's deadline."""
+    STAYS = enum.auto()
+    """It cannot go on elsewhere, and may come to its own end here: it is told farewell after its class's deadline, at a
+    moment of its own; in a worker that stops at once."""
     LATE = enum.auto()
     """Another process answers over it meanwhile, or it ends with what is under way: it is told farewell after its
     class's deadline."""

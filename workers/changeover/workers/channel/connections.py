@@ -276,7 +276,7 @@ class Connections:
         self._others.stop()
         await _let_pending_input_in()
         for connection in self:
-            if connection.parting is Parting.EARLY:
+            if connection.parting is Parting.STAYS:
                 connection.farewell()
         self._finish(Phase.IDLE)
         await self._wait_empty(min(until, loop.time() + SILENT_GRACE))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from changeover.workers.generation.switch import Generation
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.protocol.registry import HandlerEntry, PipelineEntry
-from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import Target
@@ -19,7 +19,7 @@ def pipelines(generation: Generation) -> tuple[PipelineEntry, ...]:
     targets: defaultdict[int, list[Target]] = defaultdict(list)
     for target in generation.router.targets:
         targets[id(target.pipeline)].append(target)
-    return tuple(
+    http = (
         PipelineEntry(
             key,
             tuple(target.route for target in targets[id(value)]),
@@ -33,6 +33,18 @@ def pipelines(generation: Generation) -> tuple[PipelineEntry, ...]:
         for key, value in generation.units.items()
         if isinstance(value, Pipeline)
     )
+    return (*http, *_raw(generation))
+
+
+def _raw(generation: Generation) -> Iterator[PipelineEntry]:
+    """Those of raw protocols."""
+    keys = {key.ref: key for key in generation.units}
+    for (address, name), target in generation.messages.items():
+        owner = keys[UnitRef(UnitKind.PLUGIN, name.partition(":")[0])]
+        declared = ((f"{owner.ref.name}:{each.name}", each.declared) for each in target.pipeline.handlers)
+        handlers = tuple(HandlerEntry(title, own.direction.value, own.phase.value, owner) for title, own in declared)
+        held = Counter(lease.kind.value for lease in target.unit_set.live_leases() if lease.path == name)
+        yield PipelineEntry(keys[UnitRef(UnitKind.CHANNEL, address)], (), handlers, owner, dict(held), name)
 
 
 def _handlers(generation: Generation) -> Iterator[tuple[UnitKey, Handler]]:

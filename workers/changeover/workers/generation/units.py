@@ -342,6 +342,7 @@ class ChannelUnit(Unit):
         for name in self._spec.initializers:
             try:
                 self.pipelines[name] = await self._configured(name, others)
+                self.pipelines[name].count(self.key.ref.name, self._counters)
             except Refused as refused:
                 fault, summary = refused.refusal.fault, refused.refusal.summary
                 self._note(PipelineEventKind.INITIALIZER_FAILED, name, f"{fault.value}: {summary}")

@@ -146,7 +146,7 @@ class MessageConnection(asyncio.BufferedProtocol):
     @property
     def parting(self) -> Parting:
         """See `Departing`: keys stay where they are, so TLS ends."""
-        return Parting.EARLY if self.outcome.tls else Parting.RESTS
+        return Parting.STAYS if self.outcome.tls else Parting.RESTS
 
     def unread(self) -> bytes:
         """See `Connection`."""
@@ -314,7 +314,6 @@ class MessageConnection(asyncio.BufferedProtocol):
         call = self._session.call(target, started)
         self._outbox.begin(call)
         self.requests += 1
-        self._site.messages += 1
         start(target.pipeline.steps(message, call), call, self._site.context.copy(), self._conclude)
 
     def _conclude(self, call: MessageCall, goodbye: Goodbye | None) -> None:
@@ -346,7 +345,7 @@ class MessageConnection(asyncio.BufferedProtocol):
         """Say that nothing is under way, if so and if it matters; there is no further message for this process."""
         if not self._resting:
             return False
-        if self.parting is Parting.EARLY:
+        if self.parting is Parting.STAYS:
             if self._inbox:
                 self._say_goodbye(Goodbye.LEAVING)
             return False

@@ -3,14 +3,18 @@
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Sequence
 from contextlib import aclosing
+from time import monotonic_ns
 from typing import Any
 
 from changeover.workers.message.assembly import InitializerDescriptor, PipelineInitializer, Served
 from changeover.workers.message.chain import Chain
 from changeover.workers.message.channel import Channel, Pressure
 from changeover.workers.message.contract import MessageCall, MessageService
+from changeover.workers.message.meter import Meter
 from changeover.workers.plugins.manifest import Direction
 from changeover.workers.plugins.refused import ContractBroken
+from changeover.workers.serving.contract import NotReady
+from changeover.workers.serving.counters import Counters, PipelineCounters
 
 Steps = Generator[Awaitable[Any], Any, None]
 
@@ -30,6 +34,7 @@ class MessagePipeline:
         service: What answers.
         sessions: The service, where it wants to know of connections; None for a function.
         bounds: How long a connection may take.
+        handlers: Inbound ones in order, then outbound ones.
 
     Raises:
         ContractBroken: The chain is not complete, or contradicts itself.
@@ -41,28 +46,60 @@ class MessagePipeline:
         self.codec, self.service = chain.complete()
         self.sessions = self.service if isinstance(self.service, MessageService) else None
         self.bounds = chain.bounds
-        self._inbound = tuple(each.call for each in chain.handlers(Direction.INBOUND))
-        self._outbound = tuple(each.call for each in chain.handlers(Direction.OUTBOUND))
+        self.handlers = (*chain.handlers(Direction.INBOUND), *chain.handlers(Direction.OUTBOUND))
+        self._inbound = chain.handlers(Direction.INBOUND)
+        self._outbound = chain.handlers(Direction.OUTBOUND)
+        self._meter = Meter(name, "", Counters())
+
+    @property
+    def counters(self) -> PipelineCounters:
+        """What is counted of it."""
+        return self._meter.counters
+
+    def count(self, address: str, counters: Counters) -> None:
+        """Count there from here on what passes at `address`; before it serves."""
+        self._meter = Meter(self.name, address, counters)
 
     def steps(self, message: Any, call: MessageCall) -> Steps:
         """Answer a message; what has to be waited for is yielded, and its result sent back.
 
         A chain in which nothing waits so takes no task.
         """
-        for handle in self._inbound:
-            answer = handle(message, call)
-            if inspect.isawaitable(answer):
-                answer = yield answer
+        meter = self._meter
+        timed = meter.begin()
+        for handler in self._inbound:
+            began = monotonic_ns() if timed else 0
+            try:
+                answer = handler.call(message, call)
+                if inspect.isawaitable(answer):
+                    answer = yield answer
+            except BaseException as error:
+                meter.failed(handler.name, error)
+                raise
+            if timed:
+                meter.took(handler.name, began)
             if answer is not None:
+                meter.answered(handler.name)
                 break
         else:
-            answer = self.service(message, call)
-            if inspect.isawaitable(answer):
-                answer = yield answer
+            answer = yield from self._served(message, call)
         if isinstance(answer, AsyncIterator):
             yield _send_all(answer, call.channel)
         elif answer is not None:
             call.channel.write(answer)
+
+    def _served(self, message: Any, call: MessageCall) -> Generator[Awaitable[Any], Any, Any]:
+        readiness = self._meter.readiness
+        try:
+            answer = self.service(message, call)
+            if inspect.isawaitable(answer):
+                answer = yield answer
+        except NotReady as error:
+            readiness.refused(error)
+            raise
+        if readiness.unready:
+            readiness.ready()
+        return answer
 
     def outgoing(self, messages: Sequence[Any], channel: Channel) -> list[bytes]:
         """What is sent of the messages that were written up to a flush.
@@ -70,8 +107,16 @@ class MessagePipeline:
         Raises:
             Exception: Whatever an outbound handler or the codec raises.
         """
-        for handle in self._outbound:
-            messages = handle(messages, channel)
+        timed = self._meter.flush()
+        for handler in self._outbound:
+            began = monotonic_ns() if timed else 0
+            try:
+                messages = handler.call(messages, channel)
+            except BaseException as error:
+                self._meter.failed(handler.name, error)
+                raise
+            if timed:
+                self._meter.took(handler.name, began)
         return [self.codec.encode(message) for message in messages]
 
 

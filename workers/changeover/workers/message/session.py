@@ -11,6 +11,7 @@ from changeover.workers.message.contract import MessageCall
 from changeover.workers.message.failure import report
 from changeover.workers.message.site import Generation, MessageSite, MessageTarget
 from changeover.workers.plugins.refused import ContractBroken
+from changeover.workers.serving.counters import PipelineCounters
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 
 P = ParamSpec("P")
@@ -34,13 +35,15 @@ class Session:
     Attributes:
         target: What answers; None before the first one, and between two.
         codec: Of the last one.
+        counters: Of the last one.
     """
 
-    __slots__ = ("_channel", "_epoch", "_held", "_met", "_name", "_site", "_state", "codec", "target")
+    __slots__ = ("_channel", "_epoch", "_held", "_met", "_name", "_site", "_state", "codec", "counters", "target")
 
     def __init__(self, site: MessageSite, name: str, channel: Channel) -> None:
         self.target: MessageTarget | None = None
         self.codec: Codec[Any] | None = None
+        self.counters: PipelineCounters | None = None
         self._site = site
         self._name = name
         self._channel = channel
@@ -70,7 +73,9 @@ class Session:
         return MessageCall(self._epoch, self._name, self._site.worker, started, lease, self._channel)
 
     def word(self, goodbye: Goodbye | None) -> bytes:
-        """How the protocol words the end; empty where it has no word, or there is no reason."""
+        """How the protocol words the end, which is counted; empty where it has no word, or there is no reason."""
+        if goodbye is not None and self.counters is not None:
+            self.counters.ends[goodbye.value] += 1
         if goodbye is None or self.codec is None:
             return b""
         try:
@@ -105,12 +110,13 @@ class Session:
         current = self.target
         if target is None:
             self.part()
-            self.codec = None
+            self.codec = self.counters = None
             return None
         if current is not None and current.pipeline.service != target.pipeline.service:
             self.part()
         known = self.target is not None
-        self.target, self._epoch, self.codec = target, generation.epoch, target.pipeline.codec
+        self.target, self._epoch = target, generation.epoch
+        self.codec, self.counters = target.pipeline.codec, target.pipeline.counters
         self._let_go()
         if not known:
             self._meet(target)

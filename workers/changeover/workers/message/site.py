@@ -83,7 +83,6 @@ class MessageSite:
         worker: As above.
         context: Copied for whatever user code runs in: one message leaves nothing to the next.
         stopping: Whether the message under way is the last one of its connection.
-        messages: How many were dispatched.
     """
 
     def __init__(self, admission: Admission, limits: Limits, worker: int) -> None:
@@ -92,7 +91,6 @@ class MessageSite:
         self.worker = worker
         self.context = contextvars.copy_context()
         self.stopping = False
-        self.messages = 0
         self._connections: set[Moving] = set()
         self._corked: list[Corked] = []
 

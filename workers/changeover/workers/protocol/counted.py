@@ -40,14 +40,16 @@ class PipelineCounts(msgspec.Struct, frozen=True):
     """One pipeline, whichever of its versions.
 
     Attributes:
-        routes: Route -> requests that it led here.
+        routes: Route -> requests that it led here; of a raw protocol its address -> messages.
         responses: Class of the status (`2xx`) -> responses that were begun.
         handlers: By name.
+        ends: Of a raw protocol: why the server ended a connection (`malformed message`) -> how many.
     """
 
     routes: dict[str, int] = {}
     responses: dict[str, int] = {}
     handlers: dict[str, HandlerCounts] = {}
+    ends: dict[str, int] = {}
 
     @property
     def hits(self) -> int:

@@ -32,6 +32,8 @@ class PipelineEntry(msgspec.Struct, frozen=True):
         handlers: In request order.
         service: The unit that answers; null when nothing does.
         leases: Who holds it now: kind -> how many.
+        initializer: Which one put it together, where it speaks a raw protocol at the address that is `key`'s name, and
+            `service` is the plugin that answers; empty for HTTP.
     """
 
     key: UnitKey
@@ -39,6 +41,18 @@ class PipelineEntry(msgspec.Struct, frozen=True):
     handlers: tuple[HandlerEntry, ...] = ()
     service: UnitKey | None = None
     leases: dict[str, int] = {}
+    initializer: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        name = self.key.ref.name
+        return raw_pipeline(name, self.initializer) if self.initializer else name
+
+
+def raw_pipeline(address: str, initializer: str) -> str:
+    """What people call the pipeline of a raw protocol: `127.0.0.1:8011 feed:lines`."""
+    return f"{address} {initializer}"
 
 
 class Registry(msgspec.Struct, frozen=True):

@@ -1,6 +1,5 @@
 """From fork to entry: how a worker becomes a process of its own."""
 
-import faulthandler
 import gc
 import importlib
 import os
@@ -14,9 +13,9 @@ from typing import Any, NoReturn
 import msgspec
 import setproctitle
 
-from changeover.workers.protocol.forking import STACKS_SIGNAL
 from changeover.workers.protocol.phrase import worker_phrase
 from changeover.workers.runtime.settings import Birth
+from changeover.workers.runtime.stacks import write_when_asked
 
 Entry = Callable[[Birth], int]
 """What a worker runs: takes its birth, returns its exit status."""
@@ -101,8 +100,7 @@ def detach(womb: Womb) -> None:
     for fd in womb.foreign:
         os.close(fd)
     os.setsid()
-    faulthandler.enable(file=womb.stacks)
-    faulthandler.register(STACKS_SIGNAL, file=womb.stacks)
+    write_when_asked(womb.stacks)
     for signum, disposition in NEWBORN_SIGNALS.items():
         signal.signal(signum, disposition)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -18,8 +18,8 @@ REPORT = 0.25
 class Farewells:
     """The one schedule of every end that a leaving worker brings about.
 
-    A request or a stream ends past its class's deadline, because until then it may come to its end by itself and its
-    connection go over. A connection that cannot go over at all ends before it.
+    Whatever it is ends past its class's deadline, because until then it may come to its end by itself. A connection
+    that cannot go over is told first, and what speaks over it after that.
 
     Args:
         loop: The worker's loop.
@@ -57,8 +57,6 @@ class Farewells:
             return
         for kind in LeaseKind:
             self._later(self._deadline(kind), self._end_class, kind)
-        for kind in LeaseKind:
-            self._expect_ends(kind, self._deadline(kind), (Parting.EARLY,))
 
     def window(self, kind: LeaseKind) -> float:
         """Seconds over which the ends are spread that begin with a class's deadline."""
@@ -82,17 +80,18 @@ class Farewells:
         overdue = [each for each in self._leases() if each.kind in over and each not in self._overdue]
         self._overdue.update(overdue)
         for number, lease in enumerate(sorted(overdue, key=lambda lease: lease.since)):
-            self._later(moment(number, self.window(kind)), self._end_lease, lease, over)
+            told_first = lease.kind is LeaseKind.WEBSOCKET
+            after = self.window(kind) if told_first else moment(number, self.window(kind))
+            self._later(after, self._end_lease, lease, over)
+        for each in over:
+            self._expect_ends(each)
 
-        for kind in over:
-            self._expect_ends(kind, self.window(kind), (Parting.EARLY, Parting.LATE))
-
-    def _expect_ends(self, kind: LeaseKind, window: float, partings: Collection[Parting]) -> None:
-        """Spread over a time the ends of those connections of a class that leave so."""
-        fixed = [each for each in self._connections if each.parting in partings and each.kind is kind]
+    def _expect_ends(self, kind: LeaseKind) -> None:
+        """Spread the ends of those connections of a class that cannot go over."""
+        fixed = [each for each in self._connections if each.parting is not Parting.RESTS and each.kind is kind]
         for number, connection in enumerate(each for each in fixed if each not in self._expected):
             self._expected.add(connection)
-            self._later(moment(number, window), self._end_connection, connection)
+            self._later(moment(number, self.window(kind)), self._end_connection, connection)
 
     def _end_lease(self, lease: Lease, over: Collection[LeaseKind]) -> None:
         if lease.kind not in over:

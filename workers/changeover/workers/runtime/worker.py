@@ -265,7 +265,7 @@ class Worker:
             events.BeatDue(
                 leases,
                 len(self._connections),
-                self._observatory.counters.requests + self._messages.messages,
+                self._observatory.counters.requests,
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,

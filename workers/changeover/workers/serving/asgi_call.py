@@ -10,6 +10,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application, Message
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
+from changeover.workers.serving.ending import end_begun
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.files import whole
 from changeover.workers.serving.lease import LeaseKind, current_lease
@@ -249,7 +250,7 @@ class AsgiCall:
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
         elif phase is not _DONE:
-            self._exchange.abort()
+            end_begun(self._exchange)
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)

@@ -99,10 +99,11 @@ class PipelineCounters:
 
     Attributes:
         responses: Responses begun, by the hundreds of their status.
+        ends: Of a raw protocol: connections that the server ended, by the reason.
         observer: Hears of what happens in it.
     """
 
-    __slots__ = ("_handlers", "_names", "_routes", "observer", "responses")
+    __slots__ = ("_handlers", "_names", "_routes", "ends", "observer", "responses")
 
     def __init__(self, names: Names | None = None, observer: Observer = NOBODY) -> None:
         self.observer = observer
@@ -110,6 +111,7 @@ class PipelineCounters:
         self._routes: dict[str, RouteCounter] = {}
         self._handlers: dict[str, HandlerCounter] = {}
         self.responses = [0] * CLASSES
+        self.ends: Counter[str] = Counter()
 
     def route(self, title: str) -> RouteCounter:
         """The counter of one of its routes."""
@@ -130,6 +132,7 @@ class PipelineCounters:
             {title: route.hits for title, route in self._routes.items()},
             {f"{hundreds}xx": count for hundreds, count in enumerate(self.responses) if count},
             {name: handler.counts() for name, handler in self._handlers.items()},
+            dict(self.ends),
         )
 
 

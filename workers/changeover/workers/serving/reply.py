@@ -8,6 +8,7 @@ from typing import Any
 from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
+from changeover.workers.serving.ending import end_begun
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import LeaseKind
 
@@ -78,6 +79,12 @@ class Reply:
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
             self._exchange.abort()
+
+    def end_begun(self) -> None:
+        """The server ends the response; does nothing when it is complete."""
+        if self.progress is not Progress.DONE:
+            self.progress = Progress.DONE
+            end_begun(self._exchange)
 
     def _started(self, status: int) -> None:
         self.progress = Progress.STARTED

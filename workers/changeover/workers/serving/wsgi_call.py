@@ -12,6 +12,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.asgi_call import Outbound, Phase
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, NotReady, Request, Response
+from changeover.workers.serving.ending import end_begun
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
@@ -240,7 +241,7 @@ class WsgiCall:
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
         elif phase is _STARTED:
-            self._exchange.abort()
+            end_begun(self._exchange)
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)

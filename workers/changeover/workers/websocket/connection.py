@@ -61,7 +61,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         closed: Why nothing can be sent any more; None while it is open.
     """
 
-    kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.EARLY, False
+    kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
         "_clogged", "_heard", "_inbox", "_owner", "_probed", "_protocol", "_reading", "_site", "_stirred", "_transport",
         "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",

@@ -37,7 +37,7 @@ class WorkerHangs(WorkerRecord, frozen=True):
 
     Attributes:
         request: What it owes a response to.
-        stacks: What all its threads were doing; empty when that could not be had.
+        stacks: What all its threads and tasks were doing; empty when that could not be had.
     """
 
     request: OwedResponse
@@ -48,6 +48,20 @@ class WorkerTired(WorkerRecord, frozen=True):
     """A worker did all it may do (`[recycle]`): another one is made that serves first."""
 
     reason: str
+
+
+class MemoryLimitLow(WorkerRecord, frozen=True):
+    """A worker was beyond `recycle.memory` soon after its birth, as the one before it was: it stays for a while.
+
+    Attributes:
+        limit: What is allowed, in bytes.
+        rss: What it holds, in bytes.
+        lived: How old it is, in seconds.
+    """
+
+    limit: int
+    rss: int
+    lived: float
 
 
 class ReliefWaits(WorkerRecord, frozen=True):
@@ -88,7 +102,7 @@ class WorkerKilled(WorkerRecord, frozen=True):
 
     Attributes:
         reason: What it could not do.
-        stacks: What all its threads were doing; empty when that could not be had.
+        stacks: What all its threads and tasks were doing; empty when that could not be had.
     """
 
     reason: str

@@ -2,6 +2,7 @@
 
 from changeover.supervisor.core.records.worker import (
     FarewellsSaid,
+    MemoryLimitLow,
     ReliefWaits,
     WorkerAdopted,
     WorkerExited,
@@ -15,7 +16,7 @@ from changeover.supervisor.core.records.worker import (
     WorkerTired,
     WorkerYields,
 )
-from changeover.supervisor.telemetry.amounts import age, seconds
+from changeover.supervisor.telemetry.amounts import age, seconds, size
 from changeover.supervisor.telemetry.phrases import exit_status, member
 from changeover.supervisor.telemetry.worded import DEBUG, ERROR, INFO, WARNING, Worded, word
 from changeover.workers.protocol.messages import Farewell
@@ -55,6 +56,13 @@ def _(record: WorkerHangs) -> Worded:
 @word.register
 def _(record: WorkerTired) -> Worded:
     return Worded(INFO, f"{member(record)} is to be replaced: {record.reason}")
+
+
+@word.register
+def _(record: MemoryLimitLow) -> Worded:
+    holds = f"{member(record)} holds {size(record.rss)} {seconds(record.lived)} after its birth"
+    allowed = f"more than recycle.memory allows ({size(record.limit)}), and so would the next one"
+    return Worded(WARNING, f"{holds}, {allowed}: raise it, or set it to 0; replaced less and less often until then")
 
 
 @word.register
