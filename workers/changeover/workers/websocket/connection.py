@@ -67,8 +67,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.EARLY, False
     __slots__ = (
-        "_clogged", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site", "_stirred", "_transport",
-        "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",
+        "_clogged", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site", "_stirred",
+        "_transport", "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since",
+        "watch",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +103,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        if self.outlet.ended:
+        if self.closed is not None and self.outlet.ended:
             self.outlet.drop(nbytes)
         else:
             self.take(bytes(self._site.buffer[:nbytes]))
@@ -143,7 +144,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._probed = False
         if not self._unread and len(data) <= STEP and not self._holding:
             self._feed(data)
-            self._regulate()
+            if self._holding:
+                self._regulate()
         else:
             self._unread += data
             self._advance()
@@ -267,7 +269,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     @property
     def _holding(self) -> bool:
         """Whether nothing more is looked at: the client is to take, or the application."""
-        return self._clogged or (self._inbox.full and self.closed is None)
+        return self._clogged or (self.closed is None and self._inbox.full)
 
     def _advance(self) -> None:
         while self._unread and not self._holding and not self.outlet.ended:
