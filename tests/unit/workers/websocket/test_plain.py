@@ -209,9 +209,14 @@ async def echoed(client: RawSocket) -> None:
 async def test_only_without_extensions_messages_go_past_the_library(
     monkeypatch: pytest.MonkeyPatch, fields: str
 ) -> None:
-    seen: list[bytes | bytearray] = []
+    seen = []
     read = ServerProtocol.receive_data
-    monkeypatch.setattr(ServerProtocol, "receive_data", lambda self, data: (seen.append(data), read(self, data)))
+
+    def told(protocol: ServerProtocol, data: bytes) -> None:
+        seen.append(data)
+        read(protocol, data)
+
+    monkeypatch.setattr(ServerProtocol, "receive_data", told)
     async with speaking(ECHO) as server:
         client = await server.raw(fields=fields)
         client.send(masked(TEXT, b"hello"))

@@ -144,8 +144,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._probed = False
         if not self._unread and len(data) <= STEP and not self._holding:
             self._feed(data)
-            if self._holding:
-                self._regulate()
+            self._regulate()
         else:
             self._unread += data
             self._advance()
