@@ -17,15 +17,28 @@ from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.making import Making
 from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Answering, Pipeline
 from changeover.workers.serving.router import ApplicationRouter, Target
+from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.exchange import FixedGeneration, Served
 from tests.waits import DEADLINE, until
 from tests.wire import Client, connections_of
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+COMPRESSING = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+
+
+async def echo(socket: WebSocket, call: CallContext) -> None:
+    """Send back what comes."""
+    await socket.accept()
+    async for message in socket:
+        await socket.send(message)
+
+
+ECHO = WebSocketService("test:echo", echo)
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, rsv1: bool = False) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 from changeover.workers.serving import threads
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
-from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.exchange import Disconnected, RawHeaders
 from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.pipeline import Pipeline
@@ -159,6 +159,46 @@ async def test_a_generator_is_sent_piece_by_piece(serve: Serve, way: str) -> Non
     await until(lambda: exchange.ended and not served.units.leases)
     assert exchange.body == b"onetwo"
     assert pieces.closed == 0
+
+
+@every_way
+async def test_pieces_that_are_told_together_behind_the_head_are_all_sent(serve: Serve, way: str) -> None:
+    gate, told = Gate(), threading.Event()
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response(OK, [*PLAIN, ("Content-Length", "6")])
+        yield b"ab"
+        gate.wait()
+        yield b"cd"
+        yield b"ef"
+        told.set()
+
+    served, exchange = serve(app, way), MemoryExchange()
+    assert served.dispatcher.dispatch(exchange)
+    await until(lambda: exchange.body == b"ab", "the head and the first piece")
+    gate.open()
+    assert told.wait(10), "the thread never ended while the loop did nothing"
+    await until(lambda: exchange.ended and not served.units.leases)
+    assert exchange.body == b"abcdef"
+
+
+@pytest.mark.parametrize("headers", [PLAIN, [*PLAIN, ("Content-Length", "5")]])
+async def test_a_response_that_is_told_as_one_is_given_to_the_exchange_as_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, headers: list[tuple[str, str]]
+) -> None:
+    given: list[tuple[int, bytes]] = []
+    answer = MemoryExchange.answer
+
+    def noted(exchange: MemoryExchange, status: int, fields: RawHeaders, body: bytes) -> None:
+        given.append((status, body))
+        answer(exchange, status, fields, body)
+
+    monkeypatch.setattr(MemoryExchange, "answer", noted)
+    served = serve(answering(b"hello", headers=headers, status="201 Created"), stamp=True)
+    found = await served.get()
+    assert given == [(201, b"hello")]
+    assert (found.headers["x-changeover-epoch"], found.ended) == ("7", True)
+    assert served.units.counters.responses[2] == 1
 
 
 @every_way

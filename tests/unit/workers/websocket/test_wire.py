@@ -17,19 +17,21 @@ from changeover.workers.serving.message import Response
 from changeover.workers.serving.session import WebSocketClosed
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.waits import until
-from tests.websockets_wire import BINARY, CLOSE, PING, PONG, TEXT, SpeakingServer, asking, frame, speaking
+from tests.websockets_wire import (
+    BINARY,
+    CLOSE,
+    COMPRESSING,
+    ECHO,
+    PING,
+    PONG,
+    TEXT,
+    SpeakingServer,
+    asking,
+    echo,
+    frame,
+    speaking,
+)
 from tests.wire import get
-
-COMPRESSING = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-
-
-async def _echo(socket: WebSocket, call: CallContext) -> None:
-    await socket.accept()
-    async for message in socket:
-        await socket.send(message)
-
-
-ECHO = WebSocketService("test:echo", _echo)
 
 
 class Ends:
@@ -354,7 +356,7 @@ async def test_what_is_accepted_while_the_server_stops_is_closed_at_once() -> No
     async def slow(socket: WebSocket, call: CallContext) -> None:
         asked.set()
         await go_on.wait()
-        await _echo(socket, call)
+        await echo(socket, call)
 
     async with speaking(WebSocketService("test:slow", slow)) as server:
         client = await server.client()

@@ -137,6 +137,11 @@ class Outlet:
         self.abort()
         return taken
 
+    @property
+    def pressed(self) -> bool:
+        """Whether `drain` has something to wait for."""
+        return self._clogged or self._sent - self._paused >= STRETCH or self.course is Course.CLOSED
+
     async def drain(self) -> None:
         """Wait until the client has taken enough; now and then let others have a turn, even if it takes everything.
 

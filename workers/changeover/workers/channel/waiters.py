@@ -1,6 +1,7 @@
 """Coroutines that wait on something a connection will be told."""
 
 import asyncio
+from collections.abc import Awaitable
 
 
 class Waiters:
@@ -13,20 +14,20 @@ class Waiters:
 
     def __bool__(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._futures)
+        return any(not future.done() for future in self._futures)
 
-    async def wait(self) -> None:
-        """Return at the next `wake`."""
+    def wait(self) -> Awaitable[None]:
+        """What is awaited returns at the next `wake`."""
+        if self._futures:
+            self._futures = [future for future in self._futures if not future.done()]  # some were given up
         future = asyncio.get_running_loop().create_future()
         self._futures.append(future)
-        try:
-            await future
-        finally:
-            if future in self._futures:
-                self._futures.remove(future)
+        return future
 
     def wake(self) -> None:
         """Let everybody who waits now go on."""
+        if not self._futures:
+            return
         futures, self._futures = self._futures, []
         for future in futures:
             if not future.done():

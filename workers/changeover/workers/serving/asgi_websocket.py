@@ -6,7 +6,7 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.asgi import Application, Message, Scope
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.message import Headers, Response
-from changeover.workers.serving.session import CloseCode, WebSocketClosed
+from changeover.workers.serving.session import CloseCode, Session, WebSocketClosed
 from changeover.workers.serving.websocket import WebSocket
 
 MAX_REJECTION = 1024 * 1024
@@ -21,6 +21,9 @@ class Phase(enum.Enum):
     REJECTING = "after websocket.http.response.start"
     OPEN = "after websocket.accept"
     CLOSED = "after the end"
+
+
+_OPEN = Phase.OPEN  # looking a member up costs at every message
 
 
 class UnexpectedWebSocketMessage(ChangeoverError):
@@ -46,7 +49,7 @@ class AsgiWebSocket:
         call: Its call context.
     """
 
-    __slots__ = ("_application", "_body", "_call", "_connected", "_head", "_phase", "_socket")
+    __slots__ = ("_application", "_body", "_call", "_connected", "_head", "_phase", "_session", "_socket")
 
     def __init__(self, application: Application, socket: WebSocket, call: CallContext) -> None:
         self._application = application
@@ -54,6 +57,7 @@ class AsgiWebSocket:
         self._call = call
         self._phase = Phase.ASKED
         self._connected = False
+        self._session: Session | None = None
         self._head = Response()
         self._body: list[bytes] = []
 
@@ -73,19 +77,28 @@ class AsgiWebSocket:
 
     async def receive(self) -> Message:
         """What the application awaits: that it is asked, the messages, and the end, again and again."""
-        if not self._connected:
+        session = self._session
+        if session is None and not self._connected:
             self._connected = True
             return {"type": "websocket.connect"}
         try:
-            if self._socket.session is None:
-                await self._socket.gone()
-            if self._socket.session is None:
-                raise WebSocketClosed(CloseCode.LOST)
-            message = await self._socket.receive()
+            if session is None:
+                session = await self._opened()
+            while not session.at_hand:
+                await session.stir()
+            message = session.pop()
         except WebSocketClosed as closed:
             self._phase = Phase.CLOSED
             return {"type": "websocket.disconnect", "code": closed.code, "reason": closed.reason}
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
+
+    async def _opened(self) -> Session:
+        if self._socket.session is None:
+            await self._socket.gone()
+        if self._socket.session is None:
+            raise WebSocketClosed(CloseCode.LOST)
+        self._session = self._socket.session
+        return self._session
 
     async def send(self, message: Message) -> None:
         """What the application answers with.
@@ -95,8 +108,14 @@ class AsgiWebSocket:
             WebSocketClosed: The WebSocket is closed; it is an OSError, as ASGI 2.4 wants it.
         """
         kind = message["type"]
-        if kind == "websocket.send" and self._phase is Phase.OPEN:
-            await self._socket.send(_content(message))
+        if kind == "websocket.send" and self._phase is _OPEN:
+            session = self._session
+            if session is None:
+                await self._socket.send(_content(message))
+            else:
+                session.send(_content(message))
+                if session.pressed:
+                    await session.drain()
         elif kind == "websocket.accept" and self._phase is Phase.ASKED:
             self._phase = Phase.OPEN
             await self._socket.accept(message.get("subprotocol"), _headers(message))

@@ -4,6 +4,7 @@
 """
 
 import enum
+from collections.abc import Awaitable
 from typing import Protocol
 
 from changeover.workers.serving.exchange import Disconnected, Dispatcher, Exchange, RawHeaders
@@ -53,8 +54,8 @@ class Session(Protocol):
     def at_hand(self) -> bool:
         """Whether `pop` has something to give, or to raise."""
 
-    async def stir(self) -> None:
-        """Return when something is at hand, or what serves has changed."""
+    def stir(self) -> Awaitable[None]:
+        """Wait until something is at hand that was not, or what serves has changed."""
 
     def pop(self) -> WebSocketMessage:
         """The next message that is at hand.
@@ -69,6 +70,10 @@ class Session(Protocol):
         Raises:
             WebSocketClosed: It is closed.
         """
+
+    @property
+    def pressed(self) -> bool:
+        """Whether `drain` has something to wait for."""
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was sent (backpressure)."""

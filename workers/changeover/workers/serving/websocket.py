@@ -131,7 +131,8 @@ class WebSocket:
         """
         session = self._open("a message is sent")
         session.send(message)
-        await session.drain()
+        if session.pressed:
+            await session.drain()
 
     async def close(self, code: int = CloseCode.DONE, reason: str = "") -> None:
         """Close it; before it is accepted, that rejects the request with 403. Does nothing when it is closed.

@@ -141,6 +141,10 @@ class WsgiCall:
         if mail[-1] is _LEFT:
             self._thread_left = True
             self._thread_gone()
+        head = mail[0]
+        if type(head) is WsgiHead and len(mail) > 2 and mail[2] is _END and self._outbound is None:
+            self._send_whole(head, mail[1])
+            mail = mail[3:]
         for item in mail:
             if type(item) is bytes:
                 self._write(item)
@@ -184,7 +188,19 @@ class WsgiCall:
         if self._phase is _STARTED:
             self._phase = _DONE
             self._exchange.end()
-            self._call.lease.kind = _TASK
+            self._ended()
+
+    def _send_whole(self, head: WsgiHead, body: Mail) -> None:
+        if type(body) is not bytes:
+            raise AssertionError("bug: a response that is told as one has no body")
+        self._exchange.answer(head.status, [*head.fields, *self._stamp] if self._stamp else head.fields, body)
+        self._started(head.status)
+        self._phase = _DONE
+        self._ended()
+
+    def _ended(self) -> None:
+        """The response is complete."""
+        self._call.lease.kind = _TASK
 
     async def _bring_body(self) -> None:
         """Give the thread what it waits for: the next piece of the body, or why there is none."""
@@ -255,6 +271,6 @@ class TellingWsgiCall(WsgiCall):
 
     __slots__ = ()
 
-    def _end(self) -> None:
-        super()._end()
+    def _ended(self) -> None:
+        super()._ended()
         self._call.answered()

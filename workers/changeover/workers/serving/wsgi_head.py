@@ -1,7 +1,7 @@
 """What a WSGI application gives `start_response`, checked while it still runs and can be told."""
 
 import re
-from typing import Any
+from typing import NoReturn
 
 import msgspec
 
@@ -20,11 +20,13 @@ HOP_BY_HOP = frozenset(
 )
 """Fields that are the server's own business, and refused."""
 KNOWN_NAMES = 1024
+LONGEST_LENGTH = 18
+"""Most digits of a Content-Length."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
 _STATUS = re.compile(r"([2-5][0-9]{2})(?: .*)?")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _names: dict[str, bytes] = {}
+_statuses: dict[str, int] = {}
 
 
 class WsgiViolation(ChangeoverError):
@@ -59,27 +61,46 @@ def checked_head(status: object, headers: object) -> WsgiHead:
     Raises:
         WsgiViolation: It cannot be sent.
     """
-    matched = _STATUS.fullmatch(status) if isinstance(status, str) else None
-    if matched is None:
-        raise WsgiViolation(f"start_response was called with the status {status!r}; write it like '200 OK'")
+    code = (_statuses.get(status) or _learn_status(status)) if isinstance(status, str) else _no_status(status)
     if not isinstance(headers, list):
         raise WsgiViolation(f"start_response was called with headers in a {type(headers).__name__}; give a list")
-    fields = [_field(*pair) if isinstance(pair, tuple) and len(pair) == 2 else _no_pair(pair) for pair in headers]
-    values = b"".join([value for _, value in fields])
-    if b"\n" in values or b"\r" in values or b"\0" in values:
-        raise WsgiViolation("a header's value has a line break or NUL")
-    lengths = {value for name, value in fields if name == b"content-length"}
-    return WsgiHead(int(matched[1]), fields, _length(lengths) if lengths else None)
+    fields = []
+    length: int | None = None
+    for pair in headers:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise WsgiViolation(f"{pair!r} among the headers is no tuple of name and value")
+        name, value = pair
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise WsgiViolation(f"the header {name!r}: {value!r} is not two strings")
+        known, encoded = _names.get(name) or _learn(name), value.encode() if value.isascii() else _latin(name, value)
+        if known == b"content-length":
+            length = _length(encoded, length)
+        elif b"\n" in encoded or b"\r" in encoded or b"\0" in encoded:
+            raise WsgiViolation("a header's value has a line break or NUL")
+        fields.append((known, encoded))
+    return WsgiHead(code, fields, length)
 
 
-def _field(name: Any, value: Any) -> tuple[bytes, bytes]:
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise WsgiViolation(f"the header {name!r}: {value!r} is not two strings")
+def _latin(name: str, value: str) -> bytes:
     try:
-        return _names.get(name) or _learn(name), value.encode("latin-1")
+        return value.encode("latin-1")
     except UnicodeEncodeError:
         fact = f"the header {name!r}: {value!r} has characters outside latin-1; encode them, as UTF-8 in latin-1 say"
         raise WsgiViolation(fact) from None
+
+
+def _learn_status(status: str) -> int:
+    matched = _STATUS.fullmatch(status)
+    if matched is None:
+        _no_status(status)
+    if len(_statuses) >= KNOWN_NAMES:
+        _statuses.clear()
+    code = _statuses[status] = int(matched[1])
+    return code
+
+
+def _no_status(status: object) -> NoReturn:
+    raise WsgiViolation(f"start_response was called with the status {status!r}; write it like '200 OK'")
 
 
 def _learn(name: str) -> bytes:
@@ -93,12 +114,10 @@ def _learn(name: str) -> bytes:
     return encoded
 
 
-def _no_pair(pair: object) -> tuple[bytes, bytes]:
-    raise WsgiViolation(f"{pair!r} among the headers is no tuple of name and value")
-
-
-def _length(values: set[bytes]) -> int:
-    text = b", ".join(sorted(values)).decode("latin-1")
-    if _LENGTH.fullmatch(text) is None:
-        raise WsgiViolation(f"Content-Length is {text}, and not one number")
-    return int(text)
+def _length(value: bytes, before: int | None) -> int:
+    if not value.isdigit() or len(value) > LONGEST_LENGTH:
+        raise WsgiViolation(f"Content-Length is {value.decode('latin-1')}, and not one number")
+    length = int(value)
+    if before is not None and before != length:
+        raise WsgiViolation(f"Content-Length is {before}, {length}, and not one number")
+    return length

@@ -5,11 +5,14 @@ read ahead of the application, how long each side may be silent, and how it ends
 
     loop's buffer -> `_unread` -> frames -> inbox -> application
 
-and `_unread` is skipped as long as the application takes what comes.
+`_unread` is skipped as long as the application takes what comes, and the library where there are no extensions and a
+message is one frame.
 """
 
 import asyncio
+import logging
 import socket
+from collections.abc import Awaitable
 from typing import Protocol
 
 from websockets.exceptions import ProtocolError
@@ -25,6 +28,7 @@ from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.session import RESTART, CloseCode, WebSocketClosed, WebSocketMessage
 from changeover.workers.websocket.inbox import Inbox
+from changeover.workers.websocket.plain import PlainFrames, framed
 
 STEP = 16 * 1024
 """Most bytes that are turned into frames at a time: what they decompress to is bounded by it."""
@@ -63,8 +67,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
-        "_clogged", "_heard", "_inbox", "_owner", "_probed", "_protocol", "_reading", "_site", "_stirred", "_transport",
-        "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since", "watch",
+        "_clogged", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site", "_stirred",
+        "_transport", "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since",
+        "watch",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +85,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._owner = owner
         self._protocol = protocol
         self._inbox = Inbox(site.limits.messages)
+        # Extensions change what is in frames, and whoever debugs wants to see each: the library logs them.
+        plain = not protocol.extensions and not protocol.logger.isEnabledFor(logging.DEBUG)
+        self._plain = PlainFrames(site.limits.message) if plain else None
         self._stirred = Waiters()
         self._unread = bytearray()
         self._reading = True
@@ -95,7 +103,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        if self.outlet.ended:
+        if self.closed is not None and self.outlet.ended:
             self.outlet.drop(nbytes)
         else:
             self.take(bytes(self._site.buffer[:nbytes]))
@@ -194,10 +202,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """See `Session`."""
         return self._turn > 0 and (bool(self._inbox) or self.closed is not None)
 
-    async def stir(self) -> None:
+    def stir(self) -> Awaitable[None]:
         """See `Session`."""
-        if not self.at_hand:
-            await self._stirred.wait()
+        return self._stirred.wait()
 
     def pop(self) -> WebSocketMessage:
         """See `Session`."""
@@ -216,11 +223,21 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """See `Session`."""
         if self.closed is not None:
             raise self.closed
+        if self._plain is not None:
+            if not self._transport.is_closing():
+                head, payload = framed(message)
+                self.outlet.send((head, payload), len(payload))
+            return
         if isinstance(message, str):
             self._protocol.send_text(message.encode())
         else:
             self._protocol.send_binary(message)
         self._flush()
+
+    @property
+    def pressed(self) -> bool:
+        """See `Session`."""
+        return self.outlet.pressed
 
     async def drain(self) -> None:
         """See `Session`."""
@@ -251,7 +268,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     @property
     def _holding(self) -> bool:
         """Whether nothing more is looked at: the client is to take, or the application."""
-        return self._clogged or (self._inbox.full and self.closed is None)
+        return self._clogged or (self.closed is None and self._inbox.full)
 
     def _advance(self) -> None:
         while self._unread and not self._holding and not self.outlet.ended:
@@ -264,19 +281,26 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._regulate()
 
     def _feed(self, data: bytes) -> None:
-        protocol = self._protocol
-        protocol.receive_data(data)
         try:
-            for frame in protocol.events_received():
-                if self.closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
-                    self._inbox.put(frame)
+            if self._plain is not None and self.closed is None:
+                data = self._plain.take(data, self._inbox)
+            if data:
+                self._parse(data)
         except UnicodeDecodeError:
             self._fail(CloseCode.BAD_TEXT, "a text message is not UTF-8")
+        if self._inbox:
+            self._stirred.wake()
+
+    def _parse(self, data: bytes) -> None:
+        """Have the library read frames."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        for frame in protocol.events_received():
+            if self.closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
+                self._inbox.put(frame)
         if protocol.state is not State.OPEN:
             self._end(_farewell_of(protocol))
         self._flush()
-        if self._inbox:
-            self._stirred.wake()
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""

@@ -54,6 +54,11 @@ class Inbox:
             whole, self._beginning = self._beginning, None
             self._add(whole)
 
+    def add(self, message: WebSocketMessage) -> None:
+        """Add a whole message."""
+        self._messages.append(message)
+        self._size += len(message)
+
     def pop(self) -> WebSocketMessage:
         """Take the oldest message."""
         message = self._messages.popleft()
@@ -61,6 +66,4 @@ class Inbox:
         return message
 
     def _add(self, data: bytes | bytearray | memoryview) -> None:
-        message: WebSocketMessage = str(data, "utf-8") if self._text else bytes(data)
-        self._messages.append(message)
-        self._size += len(message)
+        self.add(str(data, "utf-8") if self._text else bytes(data))
