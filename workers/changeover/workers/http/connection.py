@@ -6,8 +6,9 @@ and another process could go on from them. Bytes take this way:
 
     loop's buffer -> `_unread` -> head parsed, exchange dispatched -> body decoded into the exchange
 
-A complete head that arrives alone skips `_unread`, unless the dispatcher declines it. Reading goes
-into a buffer no larger than what `_unread` may still take, so its bound is exact.
+A complete head that arrives alone skips `_unread`, unless the dispatcher declines it, and so does
+what comes of a body under way. Reading goes into a buffer no larger than what `_unread` and the
+body may still take, so their bounds are exact.
 """
 
 import asyncio
@@ -89,15 +90,19 @@ class HttpConnection(Contact):
         self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to: no more than may still be unread."""
+        """Where to read to: no more than may still be unread, or wait for the application."""
+        if self._upload is not None:
+            return self.site.body_buffer[: self._upload.room(self.site.limits.unread)]
         if self._unread.data:
             return self.site.buffer[: self._unread.room]
         return self.site.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        data = bytes(self.site.buffer[:nbytes])
-        if self._is_vacant() and self.site.parser.expects(data):
+        data = bytes(self.site.body_buffer[:nbytes])
+        if self._upload is not None:
+            self._read_body(self._upload, data)
+        elif self._is_vacant() and self.site.parser.expects(data):
             try:
                 self._begin(data)
             except BadMessage as error:
@@ -302,9 +307,10 @@ class HttpConnection(Contact):
 
     def _step(self) -> bool:
         """Go one message further; whether it is worth trying again."""
-        if self._upload is not None:
-            return self._feed(self._upload)
-        if self.exchange is not None:
+        if self._upload is not None and self._unread.data:
+            self._unread.drop(self._feed(self._upload, bytes(self._unread.data)))
+            return self._upload is None
+        if self._upload is not None or self.exchange is not None:
             return False
         if self.outlet.course is not _OPEN:
             return self._come_to_rest()
@@ -325,15 +331,25 @@ class HttpConnection(Contact):
             self._owner.rested(self)
         return False
 
-    def _feed(self, upload: Upload) -> bool:
-        if not self._unread.data:
-            return False
-        upload.feed(self._unread)
+    def _feed(self, upload: Upload, data: bytes) -> int:
+        taken = upload.feed(data)
         if upload.complete:
             self._upload = None
         elif upload.excessive:
             self._linger()
-        return upload.complete
+        return taken
+
+    def _read_body(self, upload: Upload, data: bytes) -> None:
+        """Go on with a body past `_unread`, where nothing is then: so it is copied once."""
+        try:
+            taken = self._feed(upload, data)
+        except BadMessage as error:
+            taken = len(data)
+            self._refuse(error)
+        if self._upload is None:
+            self.take(data[taken:])
+        else:
+            self._regulate()
 
     def _want_body(self) -> None:
         if self._upload is not None and self._upload.unasked():
@@ -342,7 +358,7 @@ class HttpConnection(Contact):
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
-        incoming = None if self.exchange is None else self.exchange.incoming
+        incoming = None if self._upload is None else self._upload.incoming
         full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full

@@ -110,7 +110,9 @@ class HeadParser:
 
     def expects(self, raw: bytes) -> bool:
         """Whether that is one complete head and nothing else, to be parsed as it is."""
-        return raw in self._known or (0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR)
+        if len(raw) <= KNOWN_SIZE and raw in self._known:  # looking up 64 KiB of a body would take longer than reading
+            return True
+        return 0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR
 
     def forget(self) -> None:
         """Forget the heads that were seen."""
