@@ -99,14 +99,11 @@ class HttpConnection(Contact):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        data = bytes(self.site.body_buffer[:nbytes])
+        data = self.site.body_buffer[:nbytes].tobytes()
         if self._upload is not None:
             self._read_body(self._upload, data)
-        elif self._is_vacant() and self.site.parser.expects(data):
-            try:
-                self._begin(data)
-            except BadMessage as error:
-                self._refuse(error)
+        elif self.exchange is None and not self._unread.data and self.outlet.course is _OPEN:
+            self._read_head(data)
         elif self.outlet.course is Course.LINGERING:
             self.outlet.drop(nbytes)
         else:
@@ -219,9 +216,9 @@ class HttpConnection(Contact):
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = None
-        if self._is_vacant() and not self.outlet.client_shut:
-            return
         upload, course = self._upload, self.outlet.course
+        if course is _OPEN and upload is None and not self._unread.data and not self.outlet.client_shut:
+            return
         if upload is not None:
             upload.incoming = None
         if (course is not _OPEN and course is not _LEAVING) or not (upload is None or upload.is_worth_reading):
@@ -255,11 +252,19 @@ class HttpConnection(Contact):
 
     # From bytes to exchanges.
 
-    def _is_vacant(self) -> bool:
-        return self.exchange is None and self._upload is None and not self._unread.data and self.outlet.course is _OPEN
+    def _read_head(self, data: bytes) -> None:
+        """Begin at once what comes alone."""
+        try:
+            head = self.site.parser.parse_alone(data)
+            if head is not None:
+                self._begin(head, data)
+                return
+        except BadMessage as error:
+            self._refuse(error)
+            return
+        self.take(data)
 
-    def _begin(self, raw: bytes) -> bool:
-        head = self.site.parser.parse(raw)
+    def _begin(self, head: Head, raw: bytes) -> bool:
         if head.websocket:
             upgrade = WireUpgrade(self, head)
             if self.site.making is not None:
@@ -317,7 +322,7 @@ class HttpConnection(Contact):
         if self._held:
             return False
         raw = self._unread.cut_head()
-        return raw is not None and self._begin(raw)
+        return raw is not None and self._begin(self.site.parser.parse(raw), raw)
 
     @property
     def _resting(self) -> bool:

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+import msgspec
+
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.handshake import NO_HANDSHAKE, HandshakeOutcome
@@ -48,7 +50,7 @@ class Tail(Protocol):
         """End it soon."""
 
 
-class CallContext:
+class CallContext(msgspec.Struct, eq=False):
     """What travels with one request through its pipeline.
 
     Attributes:
@@ -64,42 +66,17 @@ class CallContext:
         tails: What goes on after the response, and holds the lease until it is finished.
     """
 
-    __slots__ = (
-        "_answered",
-        "_deadline",
-        "_observer",
-        "epoch",
-        "exchange",
-        "extensions",
-        "lease",
-        "route",
-        "started",
-        "tails",
-        "worker",
-    )
-
-    # Slots that most requests never use are left unset: setting them costs at every request.
-    _deadline: float | None
-    _observer: Observer
-
-    def __init__(
-        self,
-        epoch: int,
-        route: str,
-        worker: int,
-        started: int,
-        lease: Lease,
-        exchange: Exchange | None = None,
-    ) -> None:
-        self.epoch = epoch
-        self.route = route
-        self.worker = worker
-        self.started = started
-        self.lease = lease
-        self.exchange = exchange
-        self.extensions: dict[str, Any] = {}
-        self.tails: list[Tail] = []
-        self._answered: list[Callable[[], None]] | None = None
+    epoch: int
+    route: str
+    worker: int
+    started: int
+    lease: Lease
+    exchange: Exchange | None = None
+    extensions: dict[str, Any] = msgspec.field(default_factory=dict)
+    tails: list[Tail] = msgspec.field(default_factory=list)
+    _answered: list[Callable[[], None]] | None = None
+    _deadline: float | None = None
+    _observer: Observer | None = None
 
     @property
     def connected(self) -> bool:
@@ -127,7 +104,7 @@ class CallContext:
     @property
     def deadline(self) -> float | None:
         """When the answer is due, on the loop's clock; None when nobody said. It only ever moves closer."""
-        return getattr(self, "_deadline", None)
+        return self._deadline
 
     @deadline.setter
     def deadline(self, due: float) -> None:
@@ -142,7 +119,7 @@ class CallContext:
     @property
     def observer(self) -> Observer:
         """Hears of what happens to the request; whoever wants to hear too puts one of their own in front."""
-        return getattr(self, "_observer", None) or self.lease.units.counters.observer
+        return self._observer or self.lease.units.counters.observer
 
     @observer.setter
     def observer(self, observer: Observer) -> None:
