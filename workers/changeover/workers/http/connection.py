@@ -256,13 +256,12 @@ class HttpConnection(Contact):
         """Begin at once what comes alone."""
         try:
             head = self.site.parser.parse_alone(data)
-            if head is not None:
+            if head is None:
+                self.take(data)
+            else:
                 self._begin(head, data)
-                return
         except BadMessage as error:
             self._refuse(error)
-            return
-        self.take(data)
 
     def _begin(self, head: Head, raw: bytes) -> bool:
         if head.websocket:
@@ -319,9 +318,7 @@ class HttpConnection(Contact):
             return False
         if self.outlet.course is not _OPEN:
             return self._come_to_rest()
-        if self._held:
-            return False
-        raw = self._unread.cut_head()
+        raw = None if self._held else self._unread.cut_head()
         return raw is not None and self._begin(self.site.parser.parse(raw), raw)
 
     @property
@@ -373,8 +370,7 @@ class HttpConnection(Contact):
 
     def _refuse(self, error: BadMessage) -> None:
         if isinstance(error, PriorKnowledge) and self.site.http2 is not None and self.site.speaks_http2(self):
-            read = PREFACE + self.unread()
-            self._unread.data.clear()
+            read = PREFACE + self._unread.cut(len(self._unread.data))
             self.site.http2.take_over(self._transport, self, self._owner, read)
             return
         exchange, self.exchange = self.exchange, None
