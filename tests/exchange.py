@@ -126,6 +126,11 @@ class MemoryExchange:
         self.ended = True
         self._over.set()
 
+    def end_after(self, data: bytes) -> None:
+        if data:
+            self.write(data)
+        self.end()
+
     def end_with(self, trailers: RawHeaders) -> None:
         self.trailers = list(trailers)
         self.end()

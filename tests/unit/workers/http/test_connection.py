@@ -8,6 +8,7 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.incoming import HIGH_WATER
 from changeover.workers.serving.exchange import Disconnected, Exchange
 from tests.waits import until
 from tests.wire import answer_with, chunked, echo, field_of, get, post, serving
@@ -309,9 +310,35 @@ async def test_reading_pauses_while_the_application_does_not_take_the_body() -> 
         assert incoming is not None
         await until(lambda: incoming.full)
         await asyncio.sleep(0.02)
-        assert incoming.size <= 2 * 64 * 1024
+        assert incoming.size <= HIGH_WATER
         gate.set()
         assert await client.response() == (200, b"3000000")
+
+
+async def test_a_connection_goes_on_after_a_body_of_which_all_waited_that_may() -> None:
+    raw = post("/a", b"x" * HIGH_WATER)
+    async with serving() as server:
+        client = await server.client()
+        (connection,) = server.connections
+        assert isinstance(connection, HttpConnection)
+        while raw:  # as a loop reads that finds its buffer filled each time
+            space = connection.get_buffer(-1)
+            size = min(len(space), len(raw))
+            space[:size], raw = raw[:size], raw[size:]
+            connection.buffer_updated(size)
+        assert await client.response() == (200, b"POST /a " + b"x" * HIGH_WATER)
+        assert await client.ask("/b") == (200, b"GET /b ")
+
+
+async def test_what_follows_a_body_in_the_same_read_is_the_next_request() -> None:
+    async with serving() as server:
+        client = await server.client()
+        for request in (post("/a", b"x" * 200_000), chunked("/b", b"x" * 100_000, b"x" * 100_000)):
+            client.send(request[:100])
+            await client.writer.drain()
+            client.send(request[100:] + get("/c"))
+            assert (await client.response())[1].endswith(b"x" * 200_000)
+            assert await client.response() == (200, b"GET /c ")
 
 
 async def test_writing_waits_for_a_client_that_does_not_read() -> None:

@@ -36,6 +36,18 @@ async def test_each_request_of_a_connection_is_told_once_with_what_was_asked_and
         assert (second.method, second.target, second.size) == ("POST", "/d", 13)
 
 
+async def test_an_answer_that_ends_with_its_last_piece_is_told_with_its_size() -> None:
+    async def hello(exchange: Exchange) -> None:
+        exchange.start(200, [(b"content-length", b"5")])
+        exchange.end_after(b"hello")
+
+    async with logged(hello) as (server, kept):
+        client = await server.client()
+        await client.ask("/a")
+        (told,) = kept
+        assert (told.target, told.status, told.size, told.complete) == ("/a", 200, 5, True)
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [

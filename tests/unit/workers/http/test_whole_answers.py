@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -19,18 +20,32 @@ FIELDS: tuple[RawHeaders, ...] = (
     [(b"content-length", b"5"), (b"connection", b"close")],
     [(b"content-length", b"5"), (b"date", b"today"), (b"server", b"own")],
 )
+Way = Callable[[Exchange, int, RawHeaders, bytes], None]
 CLOSING = "Connection: close\r\n"
 REQUESTS = (get("/", CLOSING), get("/", CLOSING, "HEAD"), post("/", b"asked", CLOSING), b"GET / HTTP/1.0\r\n\r\n")
 
 
-async def _told(request: bytes, *, at_once: bool, status: int, fields: RawHeaders, body: bytes) -> bytes:
+def _at_once(exchange: Exchange, status: int, fields: RawHeaders, body: bytes) -> None:
+    exchange.answer(status, fields, body)
+
+
+def _with_the_last_piece(exchange: Exchange, status: int, fields: RawHeaders, body: bytes) -> None:
+    exchange.start(status, fields)
+    exchange.end_after(body)
+
+
+def _in_steps(exchange: Exchange, status: int, fields: RawHeaders, body: bytes) -> None:
+    exchange.start(status, fields)
+    exchange.write(body)
+    exchange.end()
+
+
+WAYS = (_at_once, _with_the_last_piece, _in_steps)
+
+
+async def _told(request: bytes, way: Way, status: int, fields: RawHeaders, body: bytes) -> bytes:
     async def answer(exchange: Exchange) -> None:
-        if at_once:
-            exchange.answer(status, fields, body)
-        else:
-            exchange.start(status, fields)
-            exchange.write(body)
-            exchange.end()
+        way(exchange, status, fields, body)
 
     async with serving(answer, server="test") as server:
         client = await server.client()
@@ -42,10 +57,8 @@ async def _told(request: bytes, *, at_once: bool, status: int, fields: RawHeader
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_an_answer_at_once_is_byte_for_byte_one_in_steps(request_: bytes) -> None:
     for status, fields, body in itertools.product((200, 204, 304, 404), FIELDS, (b"", b"hello")):
-        told = [
-            await _told(request_, at_once=at_once, status=status, fields=fields, body=body) for at_once in (True, False)
-        ]
-        assert told[0] == told[1], (status, fields, body)
+        told = [await _told(request_, way, status, fields, body) for way in WAYS]
+        assert told[0] == told[1] == told[2], (status, fields, body)
 
 
 async def test_a_remembered_head_says_nothing_of_the_connection_that_it_was_made_for() -> None:

@@ -78,6 +78,11 @@ class Exchange:
     def end(self) -> None:
         self._over.set()
 
+    def end_after(self, data: bytes) -> None:
+        if data:
+            self.write(data)
+        self.end()
+
     def end_with(self, trailers: RawHeaders) -> None:
         self.end()
 

@@ -31,6 +31,7 @@ class Generation:
         units: Every unit's live instance, by identity.
         channels: What comes before the first message, by address; an address without anything is not among them.
         messages: What answers raw protocols, by address and initializer.
+        epoch: The number it goes by.
     """
 
     snapshot: Snapshot
@@ -40,10 +41,10 @@ class Generation:
     channels: Mapping[str, ServerChannel] = field(default_factory=lambda: MappingProxyType({}))
     messages: Mapping[tuple[str, str], MessageTarget] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def epoch(self) -> int:
-        """The number it goes by."""
-        return self.registry.epoch
+    epoch: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epoch", self.registry.epoch)  # not looked up at every request
 
     @property
     def unit_sets(self) -> frozenset[UnitSet]:
@@ -90,7 +91,7 @@ class Switch:
         missed a cutover, and whoever asks keeps the request and asks for the snapshot.
         """
         epoch = self._cell.read()
-        if epoch == self.current.registry.epoch:
+        if epoch == self.current.epoch:
             return self.current
         return self._follow(epoch)
 

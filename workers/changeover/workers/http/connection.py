@@ -6,8 +6,9 @@ and another process could go on from them. Bytes take this way:
 
     loop's buffer -> `_unread` -> head parsed, exchange dispatched -> body decoded into the exchange
 
-A complete head that arrives alone skips `_unread`, unless the dispatcher declines it. Reading goes
-into a buffer no larger than what `_unread` may still take, so its bound is exact.
+A complete head that arrives alone skips `_unread`, unless the dispatcher declines it, and so does
+what comes of a body under way. Reading goes into a buffer no larger than what `_unread` and the
+body may still take, so their bounds are exact.
 """
 
 import asyncio
@@ -89,19 +90,20 @@ class HttpConnection(Contact):
         self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read to: no more than may still be unread."""
+        """Where to read to: no more than may still be unread, or wait for the application."""
+        if self._upload is not None:
+            return self.site.body_buffer[: self._upload.room(self.site.limits.unread)]
         if self._unread.data:
             return self.site.buffer[: self._unread.room]
         return self.site.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        data = bytes(self.site.buffer[:nbytes])
-        if self._is_vacant() and self.site.parser.expects(data):
-            try:
-                self._begin(data)
-            except BadMessage as error:
-                self._refuse(error)
+        data = self.site.body_buffer[:nbytes].tobytes()
+        if self._upload is not None:
+            self._read_body(self._upload, data)
+        elif self.exchange is None and not self._unread.data and self.outlet.course is _OPEN:
+            self._read_head(data)
         elif self.outlet.course is Course.LINGERING:
             self.outlet.drop(nbytes)
         else:
@@ -214,9 +216,9 @@ class HttpConnection(Contact):
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = None
-        if self._is_vacant() and not self.outlet.client_shut:
-            return
         upload, course = self._upload, self.outlet.course
+        if course is _OPEN and upload is None and not self._unread.data and not self.outlet.client_shut:
+            return
         if upload is not None:
             upload.incoming = None
         if (course is not _OPEN and course is not _LEAVING) or not (upload is None or upload.is_worth_reading):
@@ -250,11 +252,18 @@ class HttpConnection(Contact):
 
     # From bytes to exchanges.
 
-    def _is_vacant(self) -> bool:
-        return self.exchange is None and self._upload is None and not self._unread.data and self.outlet.course is _OPEN
+    def _read_head(self, data: bytes) -> None:
+        """Begin at once what comes alone."""
+        try:
+            head = self.site.parser.parse_alone(data)
+            if head is None:
+                self.take(data)
+            else:
+                self._begin(head, data)
+        except BadMessage as error:
+            self._refuse(error)
 
-    def _begin(self, raw: bytes) -> bool:
-        head = self.site.parser.parse(raw)
+    def _begin(self, head: Head, raw: bytes) -> bool:
         if head.websocket:
             making = self.site.making
             make = WireUpgrade if making is None else making.maker(self.client, WireUpgrade, LoggedUpgrade)
@@ -301,16 +310,15 @@ class HttpConnection(Contact):
 
     def _step(self) -> bool:
         """Go one message further; whether it is worth trying again."""
-        if self._upload is not None:
-            return self._feed(self._upload)
-        if self.exchange is not None:
+        if self._upload is not None and self._unread.data:
+            self._unread.drop(self._feed(self._upload, bytes(self._unread.data)))
+            return self._upload is None
+        if self._upload is not None or self.exchange is not None:
             return False
         if self.outlet.course is not _OPEN:
             return self._come_to_rest()
-        if self._held:
-            return False
-        raw = self._unread.cut_head()
-        return raw is not None and self._begin(raw)
+        raw = None if self._held else self._unread.cut_head()
+        return raw is not None and self._begin(self.site.parser.parse(raw), raw)
 
     @property
     def _resting(self) -> bool:
@@ -324,15 +332,25 @@ class HttpConnection(Contact):
             self._owner.rested(self)
         return False
 
-    def _feed(self, upload: Upload) -> bool:
-        if not self._unread.data:
-            return False
-        upload.feed(self._unread)
+    def _feed(self, upload: Upload, data: bytes) -> int:
+        taken = upload.feed(data)
         if upload.complete:
             self._upload = None
         elif upload.excessive:
             self._linger()
-        return upload.complete
+        return taken
+
+    def _read_body(self, upload: Upload, data: bytes) -> None:
+        """Go on with a body past `_unread`, where nothing is then: so it is copied once."""
+        try:
+            taken = self._feed(upload, data)
+        except BadMessage as error:
+            taken = len(data)
+            self._refuse(error)
+        if self._upload is None:
+            self.take(data[taken:])
+        else:
+            self._regulate()
 
     def _want_body(self) -> None:
         if self._upload is not None and self._upload.unasked():
@@ -341,7 +359,7 @@ class HttpConnection(Contact):
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
-        incoming = None if self.exchange is None else self.exchange.incoming
+        incoming = None if self._upload is None else self._upload.incoming
         full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
@@ -351,8 +369,7 @@ class HttpConnection(Contact):
 
     def _refuse(self, error: BadMessage) -> None:
         if isinstance(error, PriorKnowledge) and self.site.http2 is not None and self.site.speaks_http2(self):
-            read = PREFACE + self.unread()
-            self._unread.data.clear()
+            read = PREFACE + self._unread.cut(len(self._unread.data))
             self.site.http2.take_over(self._transport, self, self._owner, read)
             return
         exchange, self.exchange = self.exchange, None

@@ -177,7 +177,8 @@ class WireExchange:
         self._framing = choose_framing(response, self.head.method, self.head.version, response.length)
         self._left = response.length or 0
         self._stage = _STARTED
-        self._hold_back()
+        self._corked = True
+        self._wire.site.cork(self)
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Give the whole answer.
@@ -264,6 +265,21 @@ class WireExchange:
             self._conclude(_OVER)
         self._wire.finished()
 
+    def end_after(self, data: bytes) -> None:
+        """Give the last piece of the body, and complete the answer.
+
+        Raises:
+            BadResponse: As in `write` and `end`.
+        """
+        whole = self._stage is _STARTED and self._framing is _LENGTH and self._left == len(data) != 0
+        if not whole or self.incoming is not None or self._departure is not None:
+            self.write(data)
+            self.end()
+            return
+        self._stage = _OVER
+        self._wire.outlet.send_whole(self._encode_head(), data)
+        self._wire.finished()
+
     def end_with(self, trailers: RawHeaders) -> None:
         """Complete the answer with fields behind its body, where it has chunks and the client asked for such fields.
 
@@ -293,6 +309,8 @@ class WireExchange:
 
     def uncork(self) -> None:
         """Send what was held back; called at the end of the loop's turn."""
+        if self._stage is _OVER:
+            return
         self._corked = False
         if self._framing is _NOTHING:
             self._size = 0  # more may come, so how long the body would be is not known

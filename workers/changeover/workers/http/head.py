@@ -108,9 +108,15 @@ class HeadParser:
             self._known[raw] = head
         return head
 
-    def expects(self, raw: bytes) -> bool:
-        """Whether that is one complete head and nothing else, to be parsed as it is."""
-        return raw in self._known or (0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR)
+    def parse_alone(self, raw: bytes) -> Head | None:
+        """Parse what was read, if it is one complete head and nothing else.
+
+        Raises:
+            BadMessage: It cannot be served.
+        """
+        if len(raw) <= KNOWN_SIZE and (known := self._known.get(raw)) is not None:
+            return known
+        return self.parse(raw) if 0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR else None
 
     def forget(self) -> None:
         """Forget the heads that were seen."""

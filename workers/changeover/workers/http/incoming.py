@@ -6,8 +6,11 @@ from collections.abc import Callable
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.exchange import Disconnected
 
-HIGH_WATER = 64 * 1024
-"""The connection stops reading at this many bytes that the application has not taken."""
+HIGH_WATER = 96 * 1024
+"""Most bytes that wait for the application to take them; the connection stops reading there.
+
+So many are read at a time, too: from 128 KiB on malloc asks the kernel for every piece, and gives it back.
+"""
 
 SMALL = 1024
 """Up to this size pieces that nobody takes are put together: one byte would cost forty otherwise."""

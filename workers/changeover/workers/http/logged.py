@@ -42,6 +42,12 @@ class _Telling(WireExchange):
         super().end()
         self._entry.tell(complete=self.stage is Stage.OVER)
 
+    def end_after(self, data: bytes) -> None:
+        """See `WireExchange`."""
+        if data:
+            self.write(data)
+        self.end()
+
     def end_with(self, trailers: RawHeaders) -> None:
         """See `WireExchange`."""
         super().end_with(trailers)

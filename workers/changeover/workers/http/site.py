@@ -9,6 +9,7 @@ from changeover.workers.channel.connection import Connection, Owner
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.unsent import give_up
 from changeover.workers.http.head import HeadParser
+from changeover.workers.http.incoming import HIGH_WATER
 from changeover.workers.http.making import Making
 from changeover.workers.http.response import ResponseHead, encode_head
 from changeover.workers.serving.exchange import RawHeaders
@@ -47,15 +48,16 @@ class Site:
     Attributes:
         making: As above.
         parser: Parses heads, which come complete, so that one serves all connections.
-        buffer: Where the loop reads to; its content is copied before anything else happens.
+        body_buffer: Where the loop reads the rest of a body to; its content is copied before anything else happens.
+        buffer: Where it reads everything else to: the beginning of that.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
         http2: Goes on where a client begins with HTTP/2; None where it is not spoken.
     """
 
     __slots__ = (
-        "_corked", "_encoded", "_server", "buffer", "dispatcher", "http2", "limits", "making", "parser", "stopping",
-        "tail",
+        "_corked", "_encoded", "_server", "body_buffer", "buffer", "dispatcher", "http2", "limits", "making", "parser",
+        "stopping", "tail",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +72,8 @@ class Site:
         self.making = making
         self.limits = limits
         self.parser = HeadParser(limits)
-        self.buffer = memoryview(bytearray(limits.unread))
+        self.body_buffer = memoryview(bytearray(max(limits.unread, HIGH_WATER)))
+        self.buffer = self.body_buffer[: limits.unread]
         self.stopping = False
         self.http2 = http2
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""

@@ -57,6 +57,10 @@ class Unread:
     def cut(self, size: int) -> bytes:
         """Cut bytes off the front."""
         taken = bytes(self.data[:size])
+        self.drop(size)
+        return taken
+
+    def drop(self, size: int) -> None:
+        """Forget bytes at the front."""
         del self.data[:size]
         self._searched = 0
-        return taken

@@ -3,8 +3,7 @@
 from changeover.workers.channel.outlet import MAX_DISCARD
 from changeover.workers.http.body import Body, least_to_come
 from changeover.workers.http.fields import Expectation
-from changeover.workers.http.incoming import Incoming
-from changeover.workers.http.unread import Unread
+from changeover.workers.http.incoming import HIGH_WATER, Incoming
 
 
 class Upload:
@@ -44,20 +43,28 @@ class Upload:
         """Whether dropping the rest is cheaper than a new connection."""
         return least_to_come(self._body) <= MAX_DISCARD
 
-    def feed(self, unread: Unread) -> None:
-        """Take of the unread bytes what belongs to it.
+    def room(self, beyond: int) -> int:
+        """How many bytes may be read: no more than may wait for the application, and `beyond` of what follows."""
+        room = least_to_come(self._body) + beyond
+        return room if self.incoming is None else min(room, HIGH_WATER - self.incoming.size)
+
+    def feed(self, data: bytes) -> int:
+        """Take of what has come what belongs to it.
+
+        Returns:
+            How many bytes that were.
 
         Raises:
             BadMessage: It breaks its coding, or is too long.
         """
-        piece, taken = self._body.feed(bytes(unread.data))
-        unread.cut(taken)
+        piece, taken = self._body.feed(data)
         self.received += taken
         self._expectation = Expectation.NONE
         if self.incoming is not None:
             self.incoming.put(piece, last=self._body.complete)
         else:
             self._dropped += taken
+        return taken
 
     def unasked(self) -> bool:
         """Whether the client still waits to be asked for it; it counts as answered from now on."""

@@ -202,6 +202,12 @@ class StreamExchange:
             self._break("its body is shorter than its Content-Length")
         self._finish(Stage.OVER)
 
+    def end_after(self, data: bytes) -> None:
+        """Give the last piece, and complete the answer."""
+        if data:
+            self.write(data)
+        self.end()
+
     def end_with(self, trailers: RawHeaders) -> None:
         """Complete the answer with fields behind its body, where the client asked for such fields.
 

@@ -9,21 +9,16 @@ from typing import Any
 
 from changeover.workers.message.channel import Channel
 from changeover.workers.serving.contract import CallContext
-from changeover.workers.serving.lease import Lease
 
 
-class MessageCall(CallContext):
+class MessageCall(CallContext, eq=False, kw_only=True):
     """What travels with one message through its chain.
 
     Attributes:
         channel: The connection that it came by.
     """
 
-    __slots__ = ("channel",)
-
-    def __init__(self, epoch: int, route: str, worker: int, started: int, lease: Lease, channel: Channel) -> None:
-        super().__init__(epoch, route, worker, started, lease)
-        self.channel = channel
+    channel: Channel
 
 
 Answer = Any

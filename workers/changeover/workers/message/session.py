@@ -70,7 +70,7 @@ class Session:
             started: When it was admitted, CLOCK_MONOTONIC in nanoseconds.
         """
         lease = target.unit_set.lease(LeaseKind.HTTP, self._epoch, self._name, started)
-        return MessageCall(self._epoch, self._name, self._site.worker, started, lease, self._channel)
+        return MessageCall(self._epoch, self._name, self._site.worker, started, lease, channel=self._channel)
 
     def word(self, goodbye: Goodbye | None) -> bytes:
         """How the protocol words the end, which is counted; empty where it has no word, or there is no reason."""

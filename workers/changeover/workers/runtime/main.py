@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from changeover.workers.runtime.descriptors import make_room
+from changeover.workers.runtime.heap import keep_heap
 from changeover.workers.runtime.offspring import Offspring
 from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
@@ -28,6 +29,7 @@ def run(birth: Birth) -> int:
         The exit status.
     """
     make_room()
+    keep_heap()
     offspring = Offspring(birth.settings.belongings.listeners, birth.settings.runtime)
     offspring.install()
     ServerHooks(birth).after_fork()

@@ -140,7 +140,7 @@ class AsgiCall:
             Disconnected: The client is gone, the application streams on, and has not asked `receive` about it.
         """
         kind, phase = message["type"], self._phase
-        if kind == "http.response.body" and phase is _STARTED:
+        if phase is _STARTED and kind == "http.response.body":
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = _octets(body)
@@ -148,7 +148,7 @@ class AsgiCall:
                 await self._send_piece(body)
             else:
                 self._send_last(body)
-        elif kind == "http.response.start" and phase is _OPEN:
+        elif phase is _OPEN and kind == "http.response.start":
             status, headers = message["status"], message.get("headers", ())
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
@@ -192,9 +192,7 @@ class AsgiCall:
 
     def _send_last(self, body: bytes) -> None:
         self._phase = _DONE
-        if body:
-            self._exchange.write(body)
-        self._exchange.end()
+        self._exchange.end_after(body)
         self._call.lease.kind = _TASK
 
     async def _send_extension(self, kind: str, message: Message) -> None:

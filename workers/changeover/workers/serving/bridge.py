@@ -129,6 +129,12 @@ class Feed:
             self._over.set_result(None)
         self._changed.set()
 
+    def end_after(self, data: bytes) -> None:
+        """The body is complete with this piece."""
+        if data:
+            self.write(data)
+        self.end()
+
     def end_with(self, trailers: RawHeaders) -> None:
         """The body is complete; what stands behind it goes with the Response."""
         if self.head.done() and not self.head.cancelled():

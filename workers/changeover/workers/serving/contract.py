@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+import msgspec
+
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.handshake import NO_HANDSHAKE, HandshakeOutcome
@@ -48,7 +50,7 @@ class Tail(Protocol):
         """End it soon."""
 
 
-class CallContext:
+class CallContext(msgspec.Struct, eq=False):
     """What travels with one request through its pipeline.
 
     Attributes:
@@ -64,44 +66,18 @@ class CallContext:
         tails: What goes on after the response, and holds the lease until it is finished.
     """
 
-    __slots__ = (
-        "_answered",
-        "_deadline",
-        "_observer",
-        "_work",
-        "epoch",
-        "exchange",
-        "extensions",
-        "lease",
-        "route",
-        "started",
-        "tails",
-        "worker",
-    )
-
-    # Slots that most requests never use are left unset: setting them costs at every request.
-    _deadline: float | None
-    _observer: Observer
-    _work: "list[asyncio.Future[Any]]"
-
-    def __init__(
-        self,
-        epoch: int,
-        route: str,
-        worker: int,
-        started: int,
-        lease: Lease,
-        exchange: Exchange | None = None,
-    ) -> None:
-        self.epoch = epoch
-        self.route = route
-        self.worker = worker
-        self.started = started
-        self.lease = lease
-        self.exchange = exchange
-        self.extensions: dict[str, Any] = {}
-        self.tails: list[Tail] = []
-        self._answered: list[Callable[[], None]] | None = None
+    epoch: int
+    route: str
+    worker: int
+    started: int
+    lease: Lease
+    exchange: Exchange | None = None
+    extensions: dict[str, Any] = msgspec.field(default_factory=dict)
+    tails: list[Tail] = msgspec.field(default_factory=list)
+    _answered: list[Callable[[], None]] | None = None
+    _deadline: float | None = None
+    _observer: Observer | None = None
+    _work: list[asyncio.Future[Any]] | None = None
 
     @property
     def connected(self) -> bool:
@@ -132,7 +108,7 @@ class CallContext:
 
         None when nobody said, and once a WebSocket was accepted, which is the answer to its request.
         """
-        return getattr(self, "_deadline", None)
+        return self._deadline
 
     @deadline.setter
     def deadline(self, due: float) -> None:
@@ -151,7 +127,7 @@ class CallContext:
     @property
     def observer(self) -> Observer:
         """Hears of what happens to the request; whoever wants to hear too puts one of their own in front."""
-        return getattr(self, "_observer", None) or self.lease.units.counters.observer
+        return self._observer or self.lease.units.counters.observer
 
     @observer.setter
     def observer(self, observer: Observer) -> None:
@@ -176,10 +152,10 @@ class CallContext:
 
     def works(self, until: "asyncio.Future[Any]") -> None:
         """Something beside the request's own task works on its answer until that is done."""
-        try:
-            self._work.append(until)
-        except AttributeError:
+        if self._work is None:
             self._work = [until]
+        else:
+            self._work.append(until)
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once no application works on the answer; at once, when none does.
@@ -187,7 +163,7 @@ class CallContext:
         What was ended may go on for long: a thread cannot be stopped, and an application need not heed that it was
         cancelled. What one does behind a complete response is no work on it.
         """
-        under_way = [each for each in getattr(self, "_work", ()) if not each.done()]
+        under_way = [each for each in self._work or () if not each.done()]
         if under_way:
             under_way[0].add_done_callback(lambda _: self.when_idle(callback))
         else:

@@ -40,7 +40,8 @@ class HandlerCounter:
         """A call was timed."""
         self.timed += 1
         self.nanoseconds += nanoseconds
-        self.longest = max(self.longest, nanoseconds)
+        if nanoseconds > self.longest:
+            self.longest = nanoseconds
 
     def counts(self) -> HandlerCounts:
         """What they are now."""

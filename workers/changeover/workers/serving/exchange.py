@@ -76,6 +76,9 @@ class Exchange(Protocol):
     def end(self) -> None:
         """The response is complete. The connection goes on to its next request. After a disconnect it does nothing."""
 
+    def end_after(self, data: bytes) -> None:
+        """Send the last piece, and end: as `write` and `end` would, for less."""
+
     def end_with(self, trailers: RawHeaders) -> None:
         """The response is complete, with fields behind its body as far as they can be sent; otherwise as `end`.
 

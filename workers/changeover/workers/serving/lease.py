@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
+
 from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving.counters import PipelineCounters
 
@@ -30,7 +32,7 @@ class LeaseKind(enum.Enum):
     TASK = "task"
 
 
-class Lease:
+class Lease(msgspec.Struct, eq=False):
     """One hold on a unit set, until `release`.
 
     Attributes:
@@ -42,15 +44,12 @@ class Lease:
         holder: The task or thread that holds it, None for work that waits in a thread pool.
     """
 
-    __slots__ = ("epoch", "holder", "kind", "path", "since", "units")
-
-    def __init__(self, units: "UnitSet", kind: LeaseKind, epoch: int, path: str, since: int) -> None:
-        self.units = units
-        self.kind = kind
-        self.epoch = epoch
-        self.path = path
-        self.since = since
-        self.holder: Holder | None = None
+    units: "UnitSet"
+    kind: LeaseKind
+    epoch: int
+    path: str
+    since: int
+    holder: Holder | None = None
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""
@@ -59,11 +58,13 @@ class Lease:
     def release(self, _done: object = None) -> None:
         """Let go. A lease that was let go already stays so. May be used as a task's done callback."""
         units = self.units
-        if self in units.leases:
+        try:
             units.leases.remove(self)
-            self.holder = None
-            if units.on_idle is not None and not units.leases:
-                units.on_idle(units)
+        except KeyError:
+            return
+        self.holder = None
+        if units.on_idle is not None and not units.leases:
+            units.on_idle(units)
 
     def end(self, reason: str) -> bool:
         """Ask the holder to let go soon: a task is cancelled, with `reason` as the cancellation's message.

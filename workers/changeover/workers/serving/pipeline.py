@@ -72,6 +72,7 @@ class Pipeline:
     """
 
     __slots__ = (
+        "_alone",
         "_application",
         "_loop",
         "_make_call",
@@ -114,6 +115,7 @@ class Pipeline:
         self._until_timed = 1
         application = target if isinstance(target, Application | WsgiApplication) else None
         self._application = application if not self.around else None
+        self._alone = self._application if not self.inbound and not self.outbound else None
         self._make_call = _making(target, gauge, alone=not (self.inbound or self.outbound))
         self._task_name = f"changeover: {name}"
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,8 +137,8 @@ class Pipeline:
             context: Context variables of the task.
             stamp: Header fields added to whatever is sent.
         """
-        if self._application is not None and not self.inbound and not self.outbound:
-            run = self._make_call(self._application, exchange.request, exchange, call, stamp).run()
+        if self._alone is not None:
+            run = self._make_call(self._alone, exchange.request, exchange, call, stamp).run()
         else:
             run = self.run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less; and looking the running one up is a system call.
@@ -157,9 +159,11 @@ class Pipeline:
         """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
         current_lease.set(call.lease)
         reply = Reply(exchange, stamp, call)
+        self._until_timed -= 1
+        chain = self._plain if self._until_timed else self._timed_again()
         try:
             try:
-                await self._answer(exchange, call, stamp, reply, self._next_chain())
+                await self._answer(exchange, call, stamp, reply, chain)
             finally:
                 call.answered()
             for tail in call.tails:
@@ -173,10 +177,7 @@ class Pipeline:
         finally:
             call.lease.release()
 
-    def _next_chain(self) -> _Chain:
-        self._until_timed -= 1
-        if self._until_timed:
-            return self._plain
+    def _timed_again(self) -> _Chain:
         self._until_timed = EVERY
         return self._timed
 

@@ -5,6 +5,8 @@ import enum
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
 from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
@@ -27,25 +29,20 @@ _OPEN, _STARTED, _DONE = Progress  # looking a member up costs at every request
 _TASK = LeaseKind.TASK
 
 
-class Reply:
+class Reply(msgspec.Struct, eq=False):
     """One response on its way.
 
-    Args:
+    Attributes:
         exchange: The way back to the client.
         stamp: Fields added to the response's own.
         call: Its lease becomes STREAM while pieces are sent, TASK after the last; None when nothing is leased.
-
-    Attributes:
         progress: How much has been sent; an error before STARTED can still be answered.
     """
 
-    __slots__ = ("_call", "_exchange", "_stamp", "progress")
-
-    def __init__(self, exchange: Exchange, stamp: RawHeaders, call: CallContext | None = None) -> None:
-        self._exchange = exchange
-        self._stamp = stamp
-        self._call = call
-        self.progress = _OPEN
+    exchange: Exchange
+    stamp: RawHeaders
+    call: CallContext | None = None
+    progress: Progress = _OPEN
 
     async def send(self, response: Response) -> None:
         """Send the whole response. Returns early when the client leaves."""
@@ -56,11 +53,11 @@ class Reply:
 
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response whose body is at hand."""
-        fields = sized(self._exchange.request.method, response.status, response.headers.raw, body)
-        self._exchange.answer(response.status, [*fields, *self._stamp] if self._stamp else fields, body)
+        fields = sized(self.exchange.request.method, response.status, response.headers.raw, body)
+        self.exchange.answer(response.status, [*fields, *self.stamp] if self.stamp else fields, body)
         self.progress = _DONE
-        if self._call is not None:
-            lease = self._call.lease
+        if self.call is not None:
+            lease = self.call.lease
             lease.units.counters.responses[response.status // 100] += 1
             lease.kind = _TASK
 
@@ -78,38 +75,38 @@ class Reply:
         """Break the response off so that the client can tell; does nothing when it is complete."""
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
-            self._exchange.abort()
+            self.exchange.abort()
 
     def end_begun(self) -> None:
         """The server ends the response; does nothing when it is complete."""
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
-            end_begun(self._exchange)
+            end_begun(self.exchange)
 
     def _started(self, status: int) -> None:
         self.progress = Progress.STARTED
-        if self._call is not None:
-            self._call.lease.units.counters.responses[status // 100] += 1
+        if self.call is not None:
+            self.call.lease.units.counters.responses[status // 100] += 1
 
     def _end(self) -> None:
         self.progress = Progress.DONE
-        self._exchange.end()
+        self.exchange.end()
         self._become(LeaseKind.TASK)
 
     def _end_with(self, trailers: RawHeaders) -> None:
         self.progress = Progress.DONE
-        self._exchange.end_with(trailers)
+        self.exchange.end_with(trailers)
         self._become(LeaseKind.TASK)
 
     def _become(self, kind: LeaseKind) -> None:
-        if self._call is not None:
-            self._call.lease.kind = kind
+        if self.call is not None:
+            self.call.lease.kind = kind
 
     async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
         pump: asyncio.Task[BaseException | None] = asyncio.Task(
             self._pump(response, body), name="changeover: response body"
         )
-        hung_up = asyncio.Task(self._exchange.wait_disconnected(), name="changeover: client watch")
+        hung_up = asyncio.Task(self.exchange.wait_disconnected(), name="changeover: client watch")
         try:
             await asyncio.wait((pump, hung_up), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -126,10 +123,10 @@ class Reply:
         the last.
         """
         try:
-            self._exchange.start(response.status, [*response.headers.raw, *self._stamp])
+            self.exchange.start(response.status, [*response.headers.raw, *self.stamp])
             self._started(response.status)
             await self._send_each(body)
-            if self._exchange.connected:
+            if self.exchange.connected:
                 self._end_with(response.trailers.raw)
         except Disconnected:
             return None
@@ -143,11 +140,11 @@ class Reply:
         try:
             async for piece in body:
                 self._become(LeaseKind.STREAM)
-                if not self._exchange.connected:
+                if not self.exchange.connected:
                     return
                 if piece:
-                    self._exchange.write(piece)
-                    await drained(self._exchange, self._call)
+                    self.exchange.write(piece)
+                    await drained(self.exchange, self.call)
         finally:
             await close(body)
 
@@ -163,7 +160,10 @@ def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeade
     """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
     if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
         return fields
-    own = [pair for pair in fields if pair[0] != b"content-length"]
+    own = []
+    for pair in fields:  # a comprehension is a call
+        if pair[0] != b"content-length":
+            own.append(pair)
     own.append((b"content-length", b"%d" % len(body)))
     return own
 

@@ -25,7 +25,7 @@ def _beside(function: Callable[..., Any], counter: HandlerCounter) -> Callable[.
     def call(*arguments: Any) -> Any:
         began = monotonic_ns()
         result = function(*arguments)
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             return _awaited(result, began, counter)
         counter.took(monotonic_ns() - began)
         return result

@@ -1,0 +1,26 @@
+"""The end of the heap stays: what comes and goes is not paid for again each time."""
+
+import subprocess
+import sys
+import textwrap
+
+PROGRAM = """
+    import resource
+    from changeover.workers.runtime.heap import keep_heap
+
+    if {kept}:
+        keep_heap()
+    for _ in range(100):
+        pieces = [b"x" * 98304 for _ in range(4)]
+        del pieces
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def faults(*, kept: bool) -> int:
+    program = textwrap.dedent(PROGRAM.format(kept=kept))
+    return int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60).stdout)
+
+
+def test_pieces_that_come_and_go_take_their_pages_once() -> None:
+    assert faults(kept=True) < faults(kept=False) - 1000
