@@ -79,7 +79,8 @@ class WebSocket:
 
     def __init__(self, sessions: "Sessions", unit_set: UnitSet, epoch: int) -> None:
         self.since = sessions.worker.agenda.now
-        self.lease = Hold(self, unit_set, epoch)
+        self.lease = Hold(unit_set, LeaseKind.WEBSOCKET, epoch, "/live", 0, socket=self)
+        unit_set.leases.add(self.lease)
         self._sessions = sessions
 
     def farewell(self, *, asked: bool = False) -> None:
@@ -97,14 +98,10 @@ class WebSocket:
 class Hold(Lease):
     """Its lease, of which the holder is no task."""
 
-    __slots__ = ("socket",)
-
-    def __init__(self, socket: WebSocket, unit_set: UnitSet, epoch: int) -> None:
-        super().__init__(unit_set, LeaseKind.WEBSOCKET, epoch, "/live", 0)
-        self.socket = socket
-        unit_set.leases.add(self)
+    socket: WebSocket | None = None
 
     def end(self, reason: str) -> bool:
+        assert self.socket is not None
         self.socket.cancel(reason)
         return True
 
