@@ -342,7 +342,7 @@ def _end(reply: Reply) -> None:
     """The server ends the request: say so while it can still be said."""
     if reply.progress is Progress.OPEN:
         reply.send_problem(Response.problem(503, "Ended by the server"))
-    reply.end_begun()
+    reply.end_early()
 
 
 def _fail(reply: Reply, error: BaseException, request: Request, call: CallContext) -> None:
