@@ -29,7 +29,10 @@ def tail_of(pieces: Iterable[bytes]) -> bytes:
     return tail
 
 
-@given(lines=st.lists(st.sampled_from([b"", b"data: x", b": ping", b"id: 7"])), end=st.sampled_from(ENDS), data=st.data())
+LINES = st.lists(st.sampled_from([b"", b"data: x", b": ping", b"id: 7"]))
+
+
+@given(lines=LINES, end=st.sampled_from(ENDS), data=st.data())
 def test_it_may_end_behind_an_empty_line_however_it_was_written(
     lines: list[bytes], end: bytes, data: st.DataObject
 ) -> None:
