@@ -19,9 +19,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_fetched_is_a_failure_that_says_what_to_do() -> None:
-    with pytest.raises(
-        pytest.fail.Exception, match=r"gunicorn==27.0.1 cannot be fetched: .* say CHANGEOVER_"
-    ):
+    with pytest.raises(pytest.fail.Exception, match=r"gunicorn==27.0.1 cannot be fetched: .* say CHANGEOVER_"):
         fetched("gunicorn", "27.0.1")
 
 
