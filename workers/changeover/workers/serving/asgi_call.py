@@ -236,7 +236,7 @@ class AsgiCall:
             await self._fail(ResponseMissing(self._application.name, self._phase))
         else:
             self._phase = _DONE
-            self._exchange.abort()
+            self._abort()
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
@@ -245,7 +245,7 @@ class AsgiCall:
             return
         failure.report(error, self._request, self._call)
         if phase is not _DONE:
-            self._exchange.abort()
+            self._abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
@@ -254,7 +254,11 @@ class AsgiCall:
         elif phase is _STARTED and may_end(self._fields, getattr(self, "_tail", AT_REST)):
             self._exchange.end()
         elif phase is not _DONE:
-            self._exchange.abort()
+            self._abort()
+
+    def _abort(self) -> None:
+        self._call.break_off()
+        self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)

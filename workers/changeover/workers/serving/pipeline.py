@@ -164,12 +164,14 @@ class Pipeline:
         try:
             try:
                 await self._answer(exchange, call, stamp, reply, chain)
+            except asyncio.CancelledError:
+                _end(reply)
+                raise
             finally:
                 call.answered()
             for tail in call.tails:
                 await tail.finish()
         except asyncio.CancelledError:
-            _end(reply)
             for tail in call.tails:
                 tail.cancel()
                 await tail.finish()

@@ -77,6 +77,8 @@ class Reply(msgspec.Struct, eq=False):
         """Break the response off so that the client can tell; does nothing when it is complete."""
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
+            if self.call is not None:
+                self.call.break_off()
             self.exchange.abort()
 
     def end_early(self) -> None:

@@ -225,7 +225,7 @@ class WsgiCall:
         """The thread has left: a response that is not complete by now has nobody who takes it."""
         if self._phase is not _DONE:
             self._phase = _DONE
-            self._exchange.abort()
+            self._abort()
 
     def _leave_thread(self) -> None:
         """A thread cannot be stopped: it holds the units for itself until it has left the application."""
@@ -255,7 +255,7 @@ class WsgiCall:
             return
         failure.report(error, self._request, self._call)
         if phase is _STARTED:
-            self._exchange.abort()
+            self._abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
@@ -264,7 +264,11 @@ class WsgiCall:
         elif phase is _STARTED and may_end(self._fields, self._tail):
             self._exchange.end()
         elif phase is _STARTED:
-            self._exchange.abort()
+            self._abort()
+
+    def _abort(self) -> None:
+        self._call.break_off()
+        self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)
