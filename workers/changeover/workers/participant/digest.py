@@ -43,15 +43,17 @@ class Digest:
         self._waiting: dict[_Likeness, _Waiting] = {}
         self._told: dict[_Likeness, float] = {}
 
-    def note(self, event: PipelineEvent) -> None:
-        """An event happened."""
+    def note(self, event: PipelineEvent) -> bool:
+        """An event happened; whether nothing like it waited, so that it may be due before all that does."""
         likeness = _likeness(event)
         if likeness not in self._waiting and len(self._waiting) >= MOST:
             event = PipelineEvent(event.kind, detail=event.detail)
             likeness = (event.kind, "", "", "")
+        begins = likeness not in self._waiting
         waiting = self._waiting.setdefault(likeness, _Waiting(event))
         waiting.event = event
         waiting.count += 1
+        return begins
 
     def wait(self, now: float) -> float | None:
         """Seconds until there is something to tell; None while nothing waits."""
