@@ -10,6 +10,8 @@ FOLDER = ROOT / ".changeover" / "peers"
 PINNED = (ROOT / "benchmarks" / "peers.txt", ROOT / "requirements-dev.lock")
 INSTALL = 600.0
 """Seconds until everything is installed."""
+NOTHING_COMPARED = 3
+"""Exit status of a command that had nothing to compare with; 1 is that of a promise that did not hold."""
 
 
 class PeersMissing(Exception):
@@ -33,13 +35,13 @@ def binaries() -> Path:
     return FOLDER / "bin"
 
 
-def installed() -> Path | None:
-    """The same, or None after saying clearly that nothing is compared."""
+def installed() -> Path:
+    """The same, for a command that compares: where there is nothing to compare with it ends, and not as if all held."""
     try:
         return binaries()
     except PeersMissing as error:
-        print(f"skipped, nothing was compared: the servers cannot be installed here: {error}", file=sys.stderr)
-        return None
+        print(f"nothing was compared: the other servers cannot be installed here: {error}", file=sys.stderr)
+        sys.exit(NOTHING_COMPARED)
 
 
 def _pins() -> str:

@@ -114,13 +114,12 @@ CONTESTS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Compare; the status is 0 also when the peers cannot be installed: then nothing was compared."""
+    """Compare; the status is 1 when a promise did not hold, and another where the peers cannot be installed."""
     options = parser(f"benchmarks.{NAME}", __doc__)
     options.add_argument("--only", default="", help="contests whose name has this in it, without memory")
     given = options.parse_args(arguments)
     machine = here(f"benchmarks.{NAME}")
-    if (commands := installed()) is None:
-        return 0
+    commands = installed()
     parameters = QUICK_RUN if given.quick else Parameters()
     contests = [contest for contest in CONTESTS if given.only in contest.name]
     found = {each.name: hold(commands, each, parameters.rounds, parameters.seconds) for each in contests}
@@ -151,19 +150,19 @@ def _cheaper(ours: Standing, theirs: Standing) -> float:
 
 def _verdicts(contest: Contest, standings: Sequence[Standing]) -> Sequence[Verdict]:
     ours, *others = standings
-    bounds = [(each, contest.bounds[each.name]) for each in others if each.name in contest.bounds]
     if not ours.rounds:
         return [Verdict(contest.name, "served", "not served", holds=False)]
-    return [
-        Verdict(
-            f"{contest.name}: requests per second to those of {each.name}",
-            f">= {bound:g}",
-            f"{_faster(ours, each):.2f} ({_cheaper(ours, each):.2f} by processor time)",
-            _faster(ours, each) >= bound,
-        )
-        for each, bound in bounds
-        if each.rounds
-    ]
+    return [_verdict(contest, ours, each) for each in others if each.name in contest.bounds]
+
+
+def _verdict(contest: Contest, ours: Standing, other: Standing) -> Verdict:
+    """Nothing is shown where the other does not serve: its absence is no victory."""
+    bound = contest.bounds[other.name]
+    what, least = f"{contest.name}: requests per second to those of {other.name}", f">= {bound:g}"
+    if not other.rounds:
+        return Verdict(what, least, "nothing to compare with: it does not serve", holds=False)
+    faster = _faster(ours, other)
+    return Verdict(what, least, f"{faster:.2f} ({_cheaper(ours, other):.2f} by processor time)", faster >= bound)
 
 
 def _memory_verdict(memory: dict[str, float]) -> Sequence[Verdict]:

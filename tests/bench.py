@@ -10,7 +10,9 @@ from changeover.workers.generation.workshop import Workshop
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from changeover.workers.serving.observation import PipelineEvent
 from tests.waits import until
 
 LOG: list[str] = []
@@ -46,6 +48,7 @@ class Bench:
     Attributes:
         drained: Every report of drained units.
         degraded: Every failure that came too late.
+        events: What its pipelines and channels told.
         switch: As in a worker.
     """
 
@@ -55,6 +58,7 @@ class Bench:
         self.store = folder / "store"
         self.drained: list[tuple[UnitKey, ...]] = []
         self.degraded: list[Refusal] = []
+        self.events: list[PipelineEvent] = []
         self.workshop = self.make(hook_deadline)
         self.cell = Cell()
         self.switch = Switch(self.cell, self._activated)
@@ -67,7 +71,12 @@ class Bench:
             aftermath=aftermath,
             on_drained=self.drained.append,
             on_degraded=self.degraded.append,
+            counters=Counters(self),
         )
+
+    def note(self, event: PipelineEvent) -> None:
+        """See `Observer`."""
+        self.events.append(event)
 
     def _activated(self, old: Generation, new: Generation) -> None:
         self.workshop.activated(old, new)

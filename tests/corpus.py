@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.distributions import unpacked
+from tests.distributions import fetched
 
 VERSION = "27.0.1"
 ESCAPES = {b"\n": b"", b"\\r\\n": b"\r\n", b"\\0": b"\0", b"\\n": b"\n", b"\\t": b"\t"}
@@ -67,11 +67,8 @@ def cases(kind: str) -> list[Case]:
 
     Args:
         kind: `valid` or `invalid`.
-
-    Raises:
-        Unreachable: There is no way to get them.
     """
-    folder = unpacked("gunicorn", VERSION) / "tests" / "requests" / kind
+    folder = fetched("gunicorn", VERSION) / "tests" / "requests" / kind
     return [_read(path) for path in sorted(folder.glob("*.http"))]
 
 

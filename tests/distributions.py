@@ -7,8 +7,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import pytest
+
 FETCHING = 120.0
 """Seconds that pip may take."""
+OFFLINE = "CHANGEOVER_TESTS_OFFLINE"
+"""Environment variable that says, with 1, that nothing can be fetched here."""
 
 
 class Unreachable(Exception):
@@ -35,6 +39,16 @@ def unpacked(name: str, version: str) -> Path:
                 archive.extractall(fresh, filter="data")
             (Path(fresh) / folder.name).rename(folder)
     return folder
+
+
+def fetched(name: str, version: str) -> Path:
+    """The same for a test, which fails where it cannot be had, and is skipped only where that was said before."""
+    try:
+        return unpacked(name, version)
+    except Unreachable as error:
+        if os.environ.get(OFFLINE) == "1":
+            pytest.skip(f"{error} ({OFFLINE}=1)")
+        pytest.fail(f"{error}; where there is no network, say {OFFLINE}=1")
 
 
 def _fetch(requirement: str, into: Path) -> None:

@@ -26,7 +26,7 @@ PLUGIN = '''# /// script
 import asyncio
 from pathlib import Path
 
-from changeover.plugin import CallContext, Request, Response, service
+from changeover.plugin import CallContext, Headers, Request, Response, service
 
 GATE = Path("{gate}")
 {top}
@@ -46,6 +46,13 @@ async def {id}(request: Request, call: CallContext) -> Response:
             await opened()
             yield f"{version} {{call.epoch}}\\n".encode()
         return Response(pieces())
+    if request.path.endswith(("/events", "/half-an-event")):
+        async def events():
+            yield f"data: {version} {{call.epoch}}\\n\\n".encode()
+            if request.path.endswith("/half-an-event"):
+                yield b"data: more\\n"
+            await opened()
+        return Response(events(), headers=Headers([(b"content-type", b"text/event-stream")]))
     if request.path.endswith("/task"):
         asyncio.create_task(finish())
     return Response.text(f"{version} {{call.epoch}} {{call.worker}}\\n")

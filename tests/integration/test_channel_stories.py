@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import websockets
 from click.testing import CliRunner
 
-from changeover.server import Committed, Refused, Server
+from changeover.server import Committed, Refused, Server, Strategy
 from changeover.supervisor.cli import main
 from tests.certificates import Authority
+from tests.http2_client import Http2Client
 from tests.service import Connection, Story, status_when
 
 AUTHORITY = Authority()
@@ -147,3 +149,173 @@ def test_a_certificate_that_is_not_there_keeps_the_service_from_starting_and_say
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert f"{tmp_path / 'missing.pem'}: $.tls.certificate: cannot be read: No such file or directory" in result.output
+
+
+NAMES = """
+name = "names"
+bind = ["127.0.0.1:0"]
+workers = 1
+[plugins]
+dir = "plugins"
+[tls]
+certificate = "shop.pem"
+key = "shop.key"
+certificates = [{ certificate = "admin.pem", key = "admin.key" }]
+[[pipelines]]
+match = { host = "shop.example" }
+service = "names:say"
+[[pipelines]]
+match = { host = "admin.example" }
+handlers = ["names:asked-for", "names:modern"]
+service = "names:say"
+"""
+NAMES_PLUGIN = '''# /// script
+# [tool.changeover]
+# id = "names"
+# version = "1.0.0"
+# services = { say = "names:say" }
+# [tool.changeover.handlers]
+# asked-for = { direction = "inbound", phase = "security" }
+# modern = { direction = "inbound", phase = "limit" }
+# ///
+"""Says which pipeline answers, and how the client came."""
+
+from changeover.plugin import CallContext, Request, Response, inbound, service
+
+
+@inbound
+def asked_for(request: Request, call: CallContext) -> Response | None:
+    said = request.headers.get("host", "").partition(":")[0]
+    return None if said == call.connection.sni else Response.problem(421, "Misdirected request")
+
+
+@inbound
+def modern(request: Request, call: CallContext) -> Response | None:
+    return None if call.connection.alpn == "h2" else Response.problem(403, "HTTP/2 only")
+
+
+@service
+async def say(request: Request, call: CallContext) -> Response:
+    return Response.text(f"{call.route} {call.connection.sni} {call.connection.alpn}")
+'''
+
+
+async def test_names_that_clients_ask_for_have_pipelines_of_their_own_whose_handlers_see_the_handshake(
+    tmp_path: Path,
+) -> None:
+    for name in ("shop", "admin"):
+        AUTHORITY.write(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", f"{name}.example")
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "names.py").write_text(NAMES_PLUGIN)
+    (tmp_path / "changeover.toml").write_text(NAMES)
+
+    async def ask(name: str, said: str, protocol: str) -> tuple[int, str]:
+        """What a client gets that asks for a certificate's name, and says a host."""
+        host, _, port = server.addresses[0].rpartition(":")
+        tls = AUTHORITY.client(protocol)
+        if protocol == "h2":
+            client = await Http2Client.connect(host, int(port), tls, f"{name}.example")
+            answer = await client.answer(client.ask(authority=f"{said}.example"))
+            await client.close()
+            return answer.status, answer.body.decode()
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=tls, server_hostname=f"{name}.example")
+        connection = Connection(reader, writer)
+        await connection.send(f"GET / HTTP/1.1\r\nHost: {said}.example\r\n\r\n".encode())
+        found = await connection.answer()
+        connection.close()
+        return found.status, found.body
+
+    async with Server(config=tmp_path / "changeover.toml") as server:
+        assert await ask("shop", "shop", "http/1.1") == (200, "shop.example/ shop.example http/1.1")
+        assert await ask("shop", "shop", "h2") == (200, "shop.example/ shop.example h2")
+        assert await ask("admin", "admin", "h2") == (200, "admin.example/ admin.example h2")
+        assert (await ask("admin", "admin", "http/1.1"))[0] == 403
+        assert (await ask("shop", "admin", "h2"))[0] == 421
+
+
+LABELS = """
+name = "labels"
+bind = ["127.0.0.1:0", "127.0.0.2:0"]
+workers = 2
+proxies = ["127.0.0.1"]
+[plugins]
+dir = "plugins"
+[[channels]]
+bind = "127.0.0.1:0"
+select = [{ client = ["10.0.0.0/8"], label = "inside" }, {}]
+[[channels]]
+bind = "127.0.0.2:0"
+proxies = []
+select = [{ label = "inside" }]
+[[pipelines]]
+match = { label = "inside" }
+handlers = ["labels:careful"]
+service = "labels:say"
+[[pipelines]]
+service = "labels:say"
+[[pipelines]]
+match = { label = "inside", path = "/live" }
+service = "labels:live"
+"""
+LABELS_PLUGIN = '''# /// script
+# [tool.changeover]
+# id = "labels"
+# version = "VERSION"
+# services = { say = "labels:say", live = "labels:live" }
+# handlers = { careful = "outbound" }
+# ///
+"""Says which pipeline answers."""
+
+from changeover.plugin import *
+
+
+@outbound
+def careful(request: Request, response: Response, call: CallContext) -> None:
+    response.headers["cache-control"] = "no-store"
+
+
+@service
+async def say(request: Request, call: CallContext) -> Response:
+    return Response.text(f"VERSION {call.route} {call.connection.label}")
+
+
+@websocket
+async def live(socket: WebSocket, call: CallContext) -> None:
+    await socket.accept()
+    await socket.send(call.connection.label)
+'''
+
+
+async def test_a_rule_of_a_channel_leads_http_to_another_pipeline_by_client_and_by_address(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    plugin = tmp_path / "plugins" / "labels.py"
+    plugin.write_text(LABELS_PLUGIN.replace("VERSION", "1.0"))
+    (tmp_path / "changeover.toml").write_text(LABELS)
+    inner, outer = "10.1.2.3", "192.0.2.9"
+    async with Server(config=tmp_path / "changeover.toml", bind=["127.0.0.1:0", "127.0.0.2:0"], workers=2) as server:
+        by_client, by_address = server.addresses
+
+        async def connect(address: str, client: str = "") -> Connection:
+            connection = await Connection.open(address)
+            if client:
+                await connection.send(f"PROXY TCP4 {client} 127.0.0.1 51234 80\r\n".encode())
+            return connection
+
+        async def seen(connection: Connection) -> tuple[str, str]:
+            answer = await connection.get("/")
+            return answer.body, answer.headers.get("cache-control", "")
+
+        near, far = await connect(by_client, inner), await connect(by_client, outer)
+        there = await connect(by_address)
+        assert await seen(near) == await seen(there) == ("1.0 / @inside inside", "no-store")
+        assert await seen(far) == ("1.0 / ", "")
+        assert (await far.get("/live")).status == 200
+        async with websockets.connect(f"ws://{by_address}/live") as client:
+            assert await client.recv() == "inside"
+        plugin.write_text(LABELS_PLUGIN.replace("VERSION", "2.0"))
+        for strategy in (Strategy.SWAP, Strategy.ROLL):
+            assert isinstance(await server.reload(strategy=strategy, force=True), Committed)
+            assert await seen(near) == await seen(there) == ("2.0 / @inside inside", "no-store")
+            assert await seen(far) == ("2.0 / ", "")
+        for connection in (near, far, there):
+            connection.close()

@@ -10,7 +10,6 @@ import pytest
 
 from changeover.workers.serving.exchange import Exchange
 from tests.corpus import HOSTLESS, Case, cases
-from tests.distributions import Unreachable
 from tests.memory_connection import MemoryConnection
 from tests.wire import FakeDispatcher
 
@@ -120,10 +119,7 @@ def without_host(reading: Reading) -> list[tuple[str, str, list[tuple[str, str]]
 
 
 def corpus(kind: str) -> list[Case]:
-    try:
-        found = cases(kind)
-    except Unreachable as error:
-        pytest.skip(f"gunicorn's source distribution cannot be fetched: {error}")
+    found = cases(kind)
     assert len(found) > 50, "the corpus is not where it was"
     return found
 

@@ -3,13 +3,15 @@
 import asyncio
 import time
 
+import httpx2
 import msgspec
-import pytest
 
 from changeover.server import Committed, Server, Strategy
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.worker import FarewellsSaid
+from tests.http2_client import Http2Client
 from tests.service import Connection, Story, status_when
+from tests.waits import until
 
 
 async def said(server: Server) -> list[FarewellsSaid]:
@@ -57,40 +59,47 @@ async def test_streams_that_outlive_their_deadline_are_cut_one_after_the_other_a
         assert "that outlived the drain deadline; the oldest was" in server.logs
 
 
-EVENTS = """
-import asyncio
-
-
-async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-    while True:
-        await send({"type": "http.response.body", "body": b"data: tick\\n\\n", "more_body": True})
-        await asyncio.sleep(0.1)
-"""
-
-
-@pytest.mark.parametrize("path", ["/events", "/shop/stream"], ids=["asgi", "native"])
-async def test_events_that_outlive_their_deadline_end_completely_and_their_client_goes_on(
-    story: Story, path: str
-) -> None:
+async def test_an_event_stream_past_its_deadline_ends_whole_and_its_connection_goes_over(story: Story) -> None:
     story.write("1")
-    (story.folder / "main.py").write_text(EVENTS)
-    async with story.server(1, app="main:app", env={"CHANGEOVER_DRAIN_STREAM": "1.5"}) as server:
-        events, download = await story.connect(server), await story.connect(server)
-        fields = b"host: story\r\naccept: text/event-stream\r\n\r\n"
-        await events.send(f"GET {path} HTTP/1.1\r\n".encode() + fields)
-        await download.ask(path)
-        for client in (events, download):
-            await client.head()
-            assert await client.chunk()
+    async with story.server(1, env={"CHANGEOVER_DRAIN_STREAM": "1", "CHANGEOVER_DRAIN_HTTP": "1"}) as server:
+        whole, half = await story.connect(server), await story.connect(server)
+        await whole.ask("/shop/events")
+        await whole.head()
+        assert await whole.chunk() == b"data: 1 1\n\n"
+        await half.ask("/shop/half-an-event")
+        await half.head()
+        while not (await half.chunk()).endswith(b"data: more\n"):
+            pass
         await roll(server)
-        async with asyncio.timeout(15):
-            while await events.chunk():
-                pass
-        assert (await events.get("/shop")).words[:2] == ["1", "2"], "its connection has gone over"
-        with pytest.raises(ValueError, match="base 16: b''"):  # the end of the connection, and no last chunk
-            while await download.chunk():
-                pass
+        assert await whole.chunk() == b""
+        assert (await whole.get("/shop")).words[:2] == ["1", "2"]
+        assert await half.at_end()  # without another byte: the client drops what it has of the event, and can tell
+
+
+async def test_a_client_hears_of_no_error_when_its_event_stream_ends_in_a_roll(story: Story) -> None:
+    story.write("1")
+    async with story.server(1, env={"CHANGEOVER_DRAIN_STREAM": "1", "CHANGEOVER_DRAIN_HTTP": "1"}) as server:
+        url = f"http://{server.addresses[0]}/shop/events"
+        async with httpx2.AsyncClient(timeout=15) as client, client.stream("GET", url) as events:
+            lines = events.aiter_lines()
+            assert await anext(lines) == "data: 1 1"
+            await roll(server)
+            assert [line async for line in lines] == [""]
+
+
+async def test_an_event_stream_over_http2_ends_with_its_stream(story: Story) -> None:
+    story.write("1")
+    async with story.server(1, env={"CHANGEOVER_DRAIN_STREAM": "1", "CHANGEOVER_DRAIN_HTTP": "1"}) as server:
+        host, _, port = server.addresses[0].rpartition(":")
+        client = await Http2Client.connect(host, int(port))
+        try:
+            whole, half = client.ask("/shop/events"), client.ask("/shop/half-an-event")
+            await until(lambda: client.answers[whole].body and client.answers[half].body.endswith(b"more\n"))
+            await roll(server)
+            assert (await client.answer(whole)).ended
+            assert (await client.answer(half)).reset is not None
+        finally:
+            await client.close()
 
 
 async def test_a_request_that_outlives_its_deadline_is_answered_and_its_connection_goes_over(story: Story) -> None:

@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from changeover.server import Committed, Milestone, Server, Strategy
+from changeover.server import Committed, Milestone, Refused, Server, Strategy
+from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from changeover.workers.protocol.observed import PipelineEventKind
 from tests.certificates import Authority
 from tests.service import status_when
 from tests.waits import until
@@ -162,6 +165,24 @@ class Keeping(MessageService):
     def import_state(self, channel: Channel, state: bytes) -> None:
         note("imported")
 '''
+
+
+async def test_each_reason_why_an_initializer_failed_is_told_however_soon_it_follows_another(feed: Feed) -> None:
+    reasons = ("1 / 0", "raise PermissionError('no')", "chain.service(who)")
+    async with feed.server() as server:
+        for reason in reasons:
+            feed.write("1.0.1", PLUGIN.replace("    chain.service(who)", f"    chain.service(who)\n    {reason}"))
+            assert isinstance(await server.reload(), Refused)
+
+        async def told() -> set[str]:
+            records = [each.record for each in await server.told() if each.type == "PipelineEventTold"]
+            events = [msgspec.json.decode(each, type=PipelineEventTold) for each in records]
+            failed = [each for each in events if each.kind is PipelineEventKind.INITIALIZER_FAILED]
+            return {each.detail.partition(":")[0] for each in failed if each.subject == "feed:lines"}
+
+        async with asyncio.timeout(5):
+            while await told() != {"crash", "capability", "contract"}:
+                await asyncio.sleep(0.05)
 
 
 async def test_the_old_version_exports_what_it_knows_of_a_silent_client_before_it_is_unloaded(feed: Feed) -> None:

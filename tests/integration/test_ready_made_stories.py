@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from changeover.server import Committed, Refused, Server
+from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from tests.service import Story
 
 CONFIGURATION = """
 name = "shop"
@@ -198,3 +200,53 @@ async def test_a_mistake_in_settings_is_told_with_its_path_and_changes_nothing(s
                 pytest.fail(repr(other))
         assert (await ask(server, "/native")).status == 200
         assert (await server.status()).epoch == 1
+
+
+SHEDDING = """
+[[pipelines]]
+match = { path = "/" }
+service = "app"
+handlers = [{ use = "load-shed", not_ready = 0, clogged = 2, rest = "50ms" }]
+"""
+ENDLESS = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while scope["path"] == "/endless":
+        await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+    await send({"type": "http.response.body", "body": b"hello"})
+"""
+
+
+async def test_clients_that_take_nothing_start_shedding_over_sockets_and_their_leave_stops_it(story: Story) -> None:
+    (story.folder / "main.py").write_text(ENDLESS)
+    config = story.folder / "changeover.toml"
+    config.write_text(SHEDDING)
+    async with story.server(1, f"--config={config}", app="main:app") as server:
+        asking = await story.connect(server)
+
+        async def answered(status: int) -> None:
+            async with asyncio.timeout(15):
+                while (answer := await asking.get("/")).status != status:
+                    await asyncio.sleep(0.02)
+            assert ("retry-after" in answer.headers) is (status == 503)
+
+        first, second = [await story.connect(server) for _ in range(2)]
+        await first.ask("/endless")
+        await answered(200)
+        await second.ask("/endless")
+        await answered(503)
+        first.reset()
+        second.reset()
+        await answered(200)
+        async with asyncio.timeout(5):
+            while (await told(server))[:2] != ["shedding began", "shedding ended"]:
+                await asyncio.sleep(0.02)
+
+
+async def told(server: Server) -> list[str]:
+    """What `load-shed` told, in its order."""
+    records = [each.record for each in await server.told() if each.type == "PipelineEventTold"]
+    events = [msgspec.json.decode(each, type=PipelineEventTold) for each in records]
+    return [each.kind.value for each in events if each.subject == "load-shed"]

@@ -17,7 +17,7 @@ from changeover.server import Committed, Refused, Server, ServerFailed, StatusVi
 from changeover.supervisor.api.bodies import CutoverBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
 from changeover.supervisor.control import JournalState, SlotState
-from tests.service import Story, gone, kill, status_when
+from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
 
 
@@ -393,13 +393,33 @@ async def test_an_inherited_socket_serves(story: Story) -> None:
         fd = listening.fileno()
         process = subprocess.Popen(run_command(story, f"fd://{fd}"), pass_fds=[fd], stderr=subprocess.PIPE)
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            await until(lambda: (story.folder / "runtime" / "control.sock").exists())
+            async with asyncio.timeout(30):
+                connection = await Connection.open(f"127.0.0.1:{port}")  # the kernel lets it in before anybody serves
+                assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+                connection.close()
         finally:
             process.terminate()
             await asyncio.to_thread(process.communicate)
         assert process.returncode == 0
+
+
+FACTORY = """
+def make():
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"made"})
+
+    return app
+"""
+
+
+async def test_an_application_is_made_by_a_factory_where_the_command_line_says_so(story: Story) -> None:
+    (story.folder / "main.py").write_text(FACTORY)
+    with pytest.raises(ServerFailed, match="add --factory"):
+        async with story.server(1, app="main:make"):
+            raise AssertionError("a function that makes applications was served as one")
+    async with story.server(1, "--factory", app="main:make") as server:
+        assert (await story.get(server, "/")).body == "made"
 
 
 async def test_scaling_up_and_down_moves_no_request(story: Story) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from changeover.server import ServerFailed
-from tests.service import Connection, Story
+from tests.service import Connection, Story, status_when
 from tests.waits import until
 
 CLIENTS = 16
@@ -90,3 +90,19 @@ async def test_a_connection_that_waits_to_be_accepted_is_answered_after_term(sto
             queued.settimeout(20)
             assert (await asyncio.to_thread(queued.recv, 4096)).startswith(b"HTTP/1.1 200")
         assert (await blocking.answer()).status == 200
+
+
+async def test_at_the_deadline_of_a_stop_an_event_stream_ends_whole_and_a_request_is_told(story: Story) -> None:
+    story.write("1")
+    async with ending(), story.server(1, "--graceful-timeout=2") as server:
+        events, stream, slow = [await story.connect(server) for _ in range(3)]
+        for connection, path in ((events, "events"), (stream, "stream")):
+            await connection.ask(f"/shop/{path}")
+            await connection.head()
+            assert (await connection.chunk()).startswith((b"data: 1 1", b"1 1"))
+        await slow.ask("/shop/slow")
+        await status_when(server, lambda status: any(slot.leases.get(1) == 3 for slot in status.slots))
+        server.signal(signal.SIGTERM)
+        assert await events.chunk() == b""
+        assert await stream.at_end()
+        assert (await slow.answer()).status == 503

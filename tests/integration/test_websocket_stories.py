@@ -11,6 +11,7 @@ from changeover.server import Committed, Server, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from tests.certificates import Authority
 from tests.service import Story, status_when
+from tests.waits import until
 
 CHAT = '''# /// script
 # requires-python = ">=3.11"
@@ -109,6 +110,32 @@ async def test_in_a_swap_an_open_websocket_stays_and_is_listed_and_a_message_han
         async with websockets.connect(url(server, "/chat")) as chat:
             assert await said(chat) == "2 2 hi"
         await status_when(server, lambda status: not status.slots[0].leases.get(1))
+
+
+async def test_in_a_swap_no_drain_deadline_ends_what_is_held(story: Story) -> None:
+    write(story, "1")
+    story.write("1")
+    short = {f"CHANGEOVER_DRAIN_{kind}": "0.1" for kind in ("HTTP", "STREAM", "WEBSOCKET", "TASK")}
+    async with story.server(1, env=short) as server, websockets.connect(url(server, "/chat")) as chat:
+        assert await said(chat) == "1 1 hi"
+        stream, slow, task = [await story.connect(server) for _ in range(3)]
+        await stream.ask("/shop/stream")
+        await stream.head()
+        assert await stream.chunk() == b"1 1\n"
+        await task.get("/shop/task")
+        await slow.ask("/shop/slow")
+        await status_when(server, lambda status: status.slots[0].leases == {1: 4})
+        story.write("2")
+        await swap(story, server, "2")
+        assert (await story.get(server, "/shop")).words[:2] == ["2", "2"]
+        await asyncio.sleep(1.5)  # far past every deadline, and past whatever ends are spread over
+        assert (await server.status()).slots[0].leases == {1: 4}
+        assert await said(chat) == "1 1 hi"
+        story.open_gate()
+        assert [await stream.chunk(), await stream.chunk()] == [b"1 1\n", b""]
+        assert (await slow.answer()).words[:2] == ["1", "1"]
+        await until(story.finished.exists, "the task to end by itself")
+        assert [each for each in await server.told() if each.type == "FarewellsSaid"] == []
 
 
 async def test_past_the_residency_bound_the_oldest_websocket_ends_with_1012(story: Story) -> None:

@@ -176,6 +176,19 @@ async def test_streams_and_websockets_are_told_in_every_format(story: Story, for
     assert [told(line, form) for line in log.read_text().splitlines()] == [STREAM, REFUSED, CHAT, last]
 
 
+async def test_a_request_that_fails_has_one_id_in_the_log_and_in_the_access_log(story: Story) -> None:
+    log = story.folder / "access.log"
+    (story.folder / "main.py").write_text("async def app(scope, receive, send):\n    raise RuntimeError\n")
+    flags = (f"--access-logfile={log}", "--access-log-format=json")
+    async with story.server(1, *flags, app="main:app") as server:
+        assert (await story.get(server, "/boom")).status == 500
+        failed = re.compile(r"GET /boom failed on epoch 1, route app, request ([0-9a-f]{32})")
+        await until(lambda: failed.search(server.logs) and log.exists() and log.read_text(), "it to be told twice")
+        found = failed.search(server.logs)
+        assert found is not None
+        assert json.loads(log.read_text())["request_id"] == found[1]
+
+
 FORWARDED = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: outer.example\r\n"
 
 

@@ -74,7 +74,8 @@ def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch
 
 
 def _rule(select: Select) -> Rule:
-    return Rule(select.initializer, select.alpn, select.sni.lower(), select.tls, select.client, select.proxied)
+    sni = select.sni.lower()
+    return Rule(select.initializer, select.alpn, sni, select.tls, select.client, select.proxied, select.label)
 
 
 def _tls_spec(tls: Tls, content: dict[str, bytes]) -> TlsSpec:

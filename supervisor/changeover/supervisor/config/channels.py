@@ -1,6 +1,7 @@
 """What comes before the first message at an address, as `changeover.toml` spells it."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -8,6 +9,8 @@ import msgspec
 
 from changeover.workers.protocol.assembly import HTTP
 from changeover.workers.protocol.document import Mistake, nearest
+
+_LABEL = re.compile(r"[\w.-]+", re.ASCII)
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -68,6 +71,7 @@ class Select(msgspec.Struct, frozen=True):
         tls: Whether TLS is spoken.
         client: Networks that the client is in.
         proxied: Whether a proxy said who the client is.
+        label: What such connections are called, for the `match` of pipelines.
     """
 
     initializer: str = HTTP
@@ -76,6 +80,7 @@ class Select(msgspec.Struct, frozen=True):
     tls: bool | None = None
     client: tuple[str, ...] = ()
     proxied: bool | None = None
+    label: str = ""
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -123,6 +128,7 @@ def channel_mistakes(
         for number, select in enumerate(channel.select):
             yield from network_mistakes(f"{path}.select[{number}].client", select.client)
             yield from _name_mistakes(f"{path}.select[{number}].initializer", select.initializer)
+            yield from _label_mistakes(f"{path}.select[{number}].label", select)
         if channel.safe:
             yield from _name_mistakes(f"{path}.safe", channel.safe)
 
@@ -131,6 +137,13 @@ def _name_mistakes(path: str, name: str) -> Iterator[Mistake]:
     plugin, _, own = name.partition(":")
     if name != HTTP and not (plugin and own):
         yield Mistake(path, f"{name!r} is neither `{HTTP}` nor like `plugin:initializer`{nearest(name, (HTTP,))}")
+
+
+def _label_mistakes(path: str, select: Select) -> Iterator[Mistake]:
+    if select.label and select.initializer != HTTP:
+        yield Mistake(path, f"has no effect: pipelines are for `{HTTP}`, and not for {select.initializer}")
+    elif select.label and not _LABEL.fullmatch(select.label):
+        yield Mistake(path, f"{select.label!r} is no label: letters, digits, `_`, `.` and `-`")
 
 
 def _tls_mistakes(path: str, tls: Tls) -> Iterator[Mistake]:

@@ -8,7 +8,7 @@ from changeover.supervisor.config import handlers, matches, rlimits
 from changeover.supervisor.config.channels import channel_mistakes, network_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
 from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
-from changeover.workers.protocol.document import Mistake, below
+from changeover.workers.protocol.document import Mistake, below, nearest
 from changeover.workers.protocol.reload import read_reload
 
 MAX_HEAD = 64 * 1024
@@ -143,6 +143,11 @@ def _pipeline_mistakes(path: str, pipeline: Pipeline, earlier: tuple[Pipeline, .
     if ":" in pipeline.name or pipeline.name == "app":
         found.append(Mistake(f"{path}.name", "`app` and names with `:` are those of the default pipelines"))
     found += handlers.mistakes(f"{path}.handlers", pipeline.handlers)
+    label = pipeline.match.label
+    given = {select.label for channel in all.channels for select in channel.select}
+    if label and label not in given:
+        unknown = f"no rule of a channel gives the label {label!r}{nearest(label, given)}"
+        found.append(Mistake(f"{path}.match.label", unknown))
     if pipeline.service == "app" and all.app is None:
         found.append(Mistake(f"{path}.service", "there is no application: `[app] target` is missing"))
     elif pipeline.service not in ("", "app") and not _NAMED.fullmatch(pipeline.service):

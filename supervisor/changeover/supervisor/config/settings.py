@@ -87,12 +87,14 @@ class PipelineMatch(msgspec.Struct, frozen=True):
         host: Host name without port, or `*.shop.example` for every name below a domain; empty for every host.
         method: A method, or a list of them; `GET` takes HEAD too, and nothing takes every method.
         header: Table of header field -> value; each is compared whole.
+        label: Of connections, as `select` of a [channel](channels.md#selecting-an-initializer) gives it.
     """
 
     path: str = "/"
     host: str = ""
     method: str | tuple[str, ...] = ()
     header: dict[str, str] = {}
+    label: str = ""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -103,7 +105,7 @@ class PipelineMatch(msgspec.Struct, frozen=True):
         """The route that leads these requests to a pipeline."""
         headers = tuple(sorted((name.lower(), value) for name, value in self.header.items()))
         path = "/" if self.path == "/*" else self.path
-        return Route(pipeline, path, self.host, methods=self.methods, headers=headers)
+        return Route(pipeline, path, self.host, methods=self.methods, headers=headers, label=self.label)
 
 
 class Pipeline(msgspec.Struct, frozen=True):

@@ -272,3 +272,37 @@ def test_whose_word_is_taken_is_checked(tmp_path: Path) -> None:
 def test_an_access_log_that_workers_may_not_write_is_warned_of(file: str, paths: list[str]) -> None:
     confined = Settings(landlock=True, writable=("/log",), access_log=AccessLog(file))
     assert [warning.path for warning in warnings(confined)] == paths
+
+
+LABELLED = """
+bind = ["127.0.0.1:8000", "127.0.0.1:9000"]
+[[channels]]
+bind = "127.0.0.1:9000"
+select = [{ SELECT }]
+[[pipelines]]
+match = { label = "inside" }
+service = "app"
+[[pipelines]]
+service = "app"
+[app]
+target = "a:b"
+"""
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        (
+            'label = "insid"',
+            ["$.pipelines[0].match.label: no rule of a channel gives the label 'inside'; did you"],
+        ),
+        ("tls = false", ["$.pipelines[0].match.label: no rule of a channel gives the label 'inside'"]),
+        ('label = "inside", initializer = "a:b"', ["$.channels[0].select[0].label: has no effect: pipelines are for"]),
+        ('label = "inside"}, { label = "a b"', ["$.channels[0].select[1].label: 'a b' is no label: letters, digits"]),
+    ],
+)
+def test_labels_of_connections_are_those_that_rules_give(tmp_path: Path, select: str, told: list[str]) -> None:
+    assert checked(tmp_path, LABELLED.replace("SELECT", 'label = "inside"')).errors == ()
+    found = errors(tmp_path, LABELLED.replace("SELECT", select))
+    assert len(found) == len(told)
+    assert all(words in error for words, error in zip(told, found, strict=True)), found

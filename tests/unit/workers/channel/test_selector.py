@@ -39,6 +39,15 @@ def test_the_first_rule_that_matches_counts() -> None:
     assert selector.select(PLAIN) == "http"
 
 
+def test_a_connection_is_called_what_the_rule_says_that_matches_first() -> None:
+    inside = Rule(client=("10.0.0.0/8",), label="inside")
+    selector = Selector([Rule(sni="*.shop.example", label="shop"), inside, Rule()])
+    assert selector.label(SECURE) == "shop"
+    assert selector.label(PLAIN) == "inside"
+    assert selector.label(HandshakeOutcome("0.0.0.0:80", client=("192.0.2.1", 5))) == ""
+    assert Selector([Rule(tls=True, label="shop")], "http").label(PLAIN) == ""
+
+
 def test_the_safe_initializer_takes_what_no_rule_does() -> None:
     selector = Selector([Rule("http", tls=True)], "apology")
     assert selector.select(PLAIN) == "apology"

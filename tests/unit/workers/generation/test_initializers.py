@@ -11,6 +11,7 @@ from changeover.workers.protocol.assembly import Rule
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.observation import PipelineEventKind
 from tests.bench import LOG, Bench
 
 ADDRESS = "127.0.0.1:8011"
@@ -142,6 +143,19 @@ async def test_what_is_no_initializer_is_refused_by_name(bench: Bench, code: str
     refusal = await refused(bench, code=code, manifest=manifest)
     assert refusal.fault is Fault.CONTRACT
     assert told in refusal.summary
+
+
+async def test_each_failure_is_an_event_with_its_class_and_its_reason(bench: Bench) -> None:
+    await refused(bench, "1 / 0")
+    await refused(bench, "raise PermissionError('no')")
+    await refused(bench, code="lines = 3", manifest=LOWER)
+    assert {(each.kind, each.subject) for each in bench.events} == {
+        (PipelineEventKind.INITIALIZER_FAILED, "feed:lines"),
+    }
+    first, second, third = [each.detail for each in bench.events]
+    assert first == "crash: ZeroDivisionError: division by zero"
+    assert second == "capability: PermissionError: no"
+    assert third.startswith("contract: initializer 'lines' is a int")
 
 
 async def test_the_listener_keeps_its_last_good_initializer(bench: Bench) -> None:

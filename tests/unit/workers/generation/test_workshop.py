@@ -5,13 +5,15 @@ import gc
 import sys
 import weakref
 
+import msgspec
 import pytest
 
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.workshop import StillServing
 from changeover.workers.plugins.modules import PREFIX
-from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.observation import PipelineEventKind
 from tests.bench import LOG, NOISY, Bench, lease, loaded, unit_set
 from tests.waits import until
 
@@ -20,6 +22,7 @@ KEPT: list[object] = []
 
 SERVICE = '\nservices = { quote = { mount = "/q" } }\n'
 HANDLED = 'plugin = "pricing:Own"\nhandlers = { first = "inbound" }' + SERVICE
+KEEPING = HANDLED.replace("pricing", "kept").replace("quote", "kept").replace("/q", "/k")
 CODE = (
     NOISY
     + """
@@ -57,6 +60,31 @@ async def test_a_unit_that_did_not_change_is_the_same_object(bench: Bench) -> No
     assert loaded(first, "kept") is loaded(second, "kept")
     assert loaded(first) is not loaded(second)
     assert [line for line in LOG if line.startswith("kept")] == ["kept on_load at 1", "kept on_activate"]
+
+
+async def test_a_pipeline_tells_when_it_was_assembled_and_when_it_serves(bench: Bench) -> None:
+    def told(kind: PipelineEventKind) -> list[tuple[str, str]]:
+        return [(each.pipeline, each.detail) for each in bench.events if each.kind is kind]
+
+    kept = bench.plugin(CODE.format("kept").replace("quote", "kept"), id="kept", manifest=KEEPING)
+    first = await bench.built(1, kept, bench.plugin(CODE.format("one"), manifest=HANDLED))
+    both = [("kept:kept", "1 handlers, of epoch 1"), ("pricing:quote", "1 handlers, of epoch 1")]
+    assert sorted(told(PipelineEventKind.ASSEMBLED)) == both
+    assert told(PipelineEventKind.ACTIVATED) == []
+    await bench.activate(first)
+    assert sorted(told(PipelineEventKind.ACTIVATED)) == both
+    await bench.serve(2, kept, bench.plugin(CODE.format("two"), manifest=HANDLED))
+    changed = ("pricing:quote", "1 handlers, of epoch 2")
+    assert told(PipelineEventKind.ASSEMBLED)[2:] == told(PipelineEventKind.ACTIVATED)[2:] == [changed]
+
+
+async def test_a_candidate_that_contradicts_itself_is_nobodys_fault_but_ours(bench: Bench) -> None:
+    snapshot = bench.snapshot(1, bench.plugin(CODE.format("one"), manifest=HANDLED))
+    whole = snapshot.units
+    refusal = await bench.workshop.build(msgspec.structs.replace(snapshot, units=whole[1:]))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.stage, refusal.fault) == (Stage.LINK, Fault.INTERNAL)
+    assert "the snapshot contradicts itself" in refusal.summary
 
 
 async def test_a_unit_set_is_shared_while_nothing_in_it_changes(bench: Bench) -> None:

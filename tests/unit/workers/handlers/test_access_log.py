@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ import pytest
 
 from changeover.workers.serving.asgi import Application, Message, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
+from changeover.workers.serving.pipeline import Answering
+from changeover.workers.serving.wsgi import WsgiApplication
 from tests.exchange import MemoryExchange
 from tests.ready_made import KINDS, answering, serve
 from tests.waits import until
@@ -31,6 +33,7 @@ async def test_a_line_may_be_an_object(caplog: pytest.LogCaptureFixture) -> None
         await serve(answering("native"), {"use": "access-log", "format": "json", "logger": "mine"}).get('/"\\')
     told = msgspec.json.decode(caplog.messages[0])
     assert (told["target"], told["status"], told["epoch"], told["left"]) == ('/"\\\\', 200, 7, False)
+    assert told["complete"]
 
 
 async def test_what_handlers_and_errors_answer_is_told_and_what_is_skipped_is_not(
@@ -116,6 +119,80 @@ async def test_what_a_thread_does_after_its_response_is_not_waited_for(caplog: p
         assert served.units.leases
         cleaned.set()
         await until(lambda: not served.units.leases, "the thread to leave")
+
+
+PIECES = [(b"content-type", b"text/plain")]
+
+
+async def part(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": PIECES})
+    await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    if scope["path"] == "/silent":
+        await asyncio.Event().wait()
+    raise RuntimeError("in the middle")
+
+
+async def native_part(request: Request, call: CallContext) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"part"
+        if request.path == "/silent":
+            await asyncio.Event().wait()
+        raise RuntimeError("in the middle")
+
+    return Response(pieces())
+
+
+def threaded_part(environ: object, start_response: Callable[..., object]) -> Iterator[bytes]:
+    start_response("200 OK", [("content-type", "text/plain")])
+    yield b"part"
+    raise RuntimeError("in the middle")
+
+
+@pytest.fixture
+async def threaded() -> AsyncIterator[WsgiApplication]:
+    made = WsgiApplication("app", threaded_part)
+    yield made
+    await made.pool.close(5.0)
+
+
+BESIDE: list[tuple[str | dict[str, Any], ...]] = [("access-log",), ("access-log", "errors"), ("errors", "access-log")]
+"""What stands around: an application is called in another way where a handler holds its response in its hands."""
+
+
+async def begin(target: Answering, handlers: Sequence[str | dict[str, Any]], path: str, *, end: bool = False) -> None:
+    """Have a response begin and break off."""
+    served, exchange = serve(target, *handlers), MemoryExchange("GET", path)
+    assert served.dispatcher.dispatch(exchange)
+    await until(lambda: exchange.pieces == [b"part"], "the first piece")
+    if end:
+        assert served.units.live_leases()[0].end("its drain deadline passed")
+    await until(lambda: exchange.aborted and not served.units.leases, "the end")
+
+
+@pytest.mark.parametrize("handlers", BESIDE, ids=" ".join)
+@pytest.mark.parametrize("kind", ["native", "asgi", "wsgi"])
+async def test_a_response_that_broke_off_does_not_read_like_a_whole_one(
+    kind: str, handlers: Sequence[str], threaded: WsgiApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    targets: dict[str, Answering] = {"native": native_part, "asgi": Application("app", part), "wsgi": threaded}
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        await begin(targets[kind], handlers, "/part")
+    [line] = [record.getMessage() for record in caplog.records if record.name == "changeover.access"]
+    assert re.match(r'192\.0\.2\.1 "GET /part" 200 \d+\.\dms cut epoch=7', line), line
+
+
+@pytest.mark.parametrize("handlers", BESIDE, ids=" ".join)
+@pytest.mark.parametrize("kind", ["native", "asgi"])
+async def test_a_response_that_the_server_ends_in_the_middle_is_cut_too(
+    kind: str, handlers: Sequence[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    targets: dict[str, Answering] = {"native": native_part, "asgi": Application("app", part)}
+    log = [{"use": "access-log", "format": "json"} if each == "access-log" else each for each in handlers]
+    with caplog.at_level(logging.INFO, "changeover.access"):
+        await begin(targets[kind], log, "/silent", end=True)
+    [line] = [record.getMessage() for record in caplog.records if record.name == "changeover.access"]
+    entry = msgspec.json.decode(line)
+    assert (entry["status"], entry["left"], entry["complete"]) == (200, False, False)
 
 
 async def test_a_request_that_the_server_ends_without_a_response_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -65,7 +65,7 @@ async def test_people_get_a_page_in_which_nothing_is_markup() -> None:
     assert b"<script>" not in answer.body
 
 
-async def test_errors_of_handlers_and_of_raising_services_are_completed_too() -> None:
+async def test_errors_of_handlers_and_of_raising_services_are_completed_too(caplog: pytest.LogCaptureFixture) -> None:
     def deny(request: Request, call: CallContext) -> Response:
         return Response.problem(401, "Unknown key")
 
@@ -87,6 +87,7 @@ async def test_errors_of_handlers_and_of_raising_services_are_completed_too() ->
         "status": 500,
         "title": "Internal server error",
         "instance": "/",
+        "request_id": vars(caplog.records[-1])["request_id"],
     }
 
 

@@ -1,9 +1,12 @@
 """Of many events few are told, and how often each happened is never lost."""
 
-from changeover.workers.participant.digest import MOST, RHYTHM, Digest
-from changeover.workers.protocol.observed import PipelineEvent, PipelineEventKind, Repeated
+import pytest
 
-FAILED = PipelineEventKind.HANDLER_FAILED
+from changeover.workers.participant.digest import MOST, RHYTHM, Digest
+from changeover.workers.protocol.observed import PipelineEvent, Repeated
+from changeover.workers.protocol.observed import PipelineEventKind as Kind
+
+FAILED = Kind.HANDLER_FAILED
 
 
 def failed(handler: str = "pricing:discount", detail: str = "") -> PipelineEvent:
@@ -37,11 +40,22 @@ def test_other_kinds_pipelines_and_subjects_do_not_wait_for_each_other() -> None
     others = [
         failed("geo:find"),
         PipelineEvent(FAILED, "geo", "pricing:discount"),
-        PipelineEvent(PipelineEventKind.DRAINED, "shop"),
+        PipelineEvent(Kind.DRAINED, "shop"),
     ]
     for event in others:
         digest.note(event)
     assert digest.take(100.1) == tuple(Repeated(event, 1) for event in others)
+
+
+@pytest.mark.parametrize("kind", [Kind.ASSEMBLED, Kind.ACTIVATED, Kind.DRAINED, Kind.INITIALIZER_FAILED])
+def test_what_happens_once_for_each_cutover_is_told_of_each(kind: Kind) -> None:
+    digest = Digest()
+    for detail in ("of epoch 2", "of epoch 3", "of epoch 3", "of epoch 4"):
+        digest.note(PipelineEvent(kind, "shop", "feed:lines", detail))
+        digest.take(100.0)
+    again = Repeated(PipelineEvent(kind, "shop", "feed:lines", "of epoch 3"), 1)
+    assert digest.wait(100.0) == RHYTHM
+    assert digest.take(100.0 + RHYTHM) == (again,)
 
 
 def test_so_many_that_they_cannot_be_told_by_name_are_told_by_their_kind() -> None:

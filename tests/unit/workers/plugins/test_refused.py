@@ -54,6 +54,22 @@ def test_each_error_is_somebodys_fault(error: BaseException, fault: Fault) -> No
     assert refusal_of(caught(error), SITE).fault is fault
 
 
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (KeyError("x"), Fault.INTERNAL),
+        (AssertionError("bug: x"), Fault.INTERNAL),
+        (ContractBroken("x"), Fault.CONTRACT),
+        (TimeoutError("x"), Fault.TIMEOUT),
+        (SystemExit(3), Fault.CRASH),
+    ],
+)
+def test_what_fails_where_no_code_of_users_runs_is_our_own_fault(error: BaseException, fault: Fault) -> None:
+    refusal = refusal_of(caught(error), Site(Stage.PREPARE, "pipeline shop"))
+    assert refusal.fault is fault
+    assert not Fault.INTERNAL.transient
+
+
 def test_a_lifespan_that_failed_is_judged_by_what_it_raised_and_summed_up_in_a_line() -> None:
     failed = LifespanFailed("app", LifespanPhase.STARTUP, "Traceback ...\n  File x\nTimeoutError: no answer\n")
     refusal = refusal_of(caught(failed, cause=TimeoutError("no answer")), SITE)

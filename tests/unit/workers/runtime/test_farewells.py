@@ -225,3 +225,21 @@ def test_no_class_ends_after_the_worker_itself_would() -> None:
     assert ending.window(LeaseKind.HTTP) == 6.0
     assert ending.window(LeaseKind.WEBSOCKET) == 15.0
     loop.close()
+
+
+async def test_what_a_stop_cannot_wait_for_is_ended_before_its_connection_is_cut() -> None:
+    told: list[FarewellsSaid] = []
+    request, stream = lease(LeaseKind.HTTP), lease(LeaseKind.STREAM)
+    others = [lease(LeaseKind.TASK), lease(LeaseKind.WEBSOCKET)]
+    ending = farewells(DrainDeadlines(), set(), told, request, stream, *others)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    ending.begin()
+    ending.end_within(2.0)
+    await until(lambda: over(request) and over(stream))
+    assert 1.7 < loop.time() - began < 2.0
+    assert not any(map(over, others))
+    ending.close()
+    for each in others:
+        assert isinstance(each.holder, asyncio.Task)
+        each.holder.cancel()

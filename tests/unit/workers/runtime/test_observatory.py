@@ -40,6 +40,19 @@ async def test_an_event_is_told_soon_and_its_repetitions_are_held_back_until_the
     assert reports.counted[-1].counts.events == {"handler failed": 51}
 
 
+async def test_what_is_held_back_keeps_nothing_else_waiting() -> None:
+    reports = Reports()
+    reports.observatory.note(FAILED)
+    await until(lambda: reports.told, "the first to be told")
+    reports.observatory.note(FAILED)
+    other = PipelineEvent(PipelineEventKind.SHEDDING_BEGAN, "shop", "load-shed")
+    reports.observatory.note(other)
+    await until(lambda: len(reports.told) == 2, "the other one to be told", 2.0)
+    assert [(each.event, each.count) for each in reports.told[1].events] == [(other, 1)]
+    reports.observatory.close()
+    assert [(each.event, each.count) for each in reports.told[2].events] == [(FAILED, 1)]
+
+
 async def test_counts_are_reported_at_once_and_a_last_time_with_all_that_came_since() -> None:
     reports = Reports()
     reports.observatory.begin()

@@ -142,6 +142,22 @@ async def test_an_error_is_told_without_details_and_logged_with_all(caplog: pyte
     assert "secret" in str(record.exc_info[1])
 
 
+async def test_a_request_without_an_id_has_one_once_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(request: Request, call: CallContext) -> Response:
+        raise RuntimeError("first")
+
+    def as_well(request: Request, response: Response, call: CallContext) -> None:
+        raise RuntimeError("second")
+
+    served = Served(Pipeline("shop", [outbound(as_well)], broken))
+    for _ in range(2):
+        await served.get()
+    first, again, *other = [vars(record)["request_id"] for record in caplog.records]
+    assert first == again
+    assert len(first) == 32
+    assert {*other}.isdisjoint({first})
+
+
 async def test_an_error_behind_a_mount_is_logged_with_the_path_that_was_asked_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -11,6 +11,7 @@ from changeover.workers.protocol.matching import ambiguous, specificity
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind, preflight
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter, MatchOutcome, Mismatch, Target
@@ -30,6 +31,23 @@ def name_of(found: Target | Mismatch) -> str | MatchOutcome:
 
 def winner(table: ApplicationRouter, path: str, host: str = "any.example", method: str = "GET") -> str | MatchOutcome:
     return name_of(table.match(request(path, host, method)))
+
+
+class Came:
+    """A way on which requests come; what is known of its connection is counted.
+
+    Args:
+        label: As a rule of a channel gives it.
+    """
+
+    def __init__(self, label: str = "") -> None:
+        self.looked_at = 0
+        self._outcome = HandshakeOutcome(label=label)
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        self.looked_at += 1
+        return self._outcome
 
 
 @pytest.mark.parametrize(
@@ -236,6 +254,31 @@ def test_header_fields_are_compared_whole_and_more_of_them_win(
     assert name_of(table.match(request("/", "any.example", "GET", *fields))) == expected
 
 
+def test_a_label_leads_to_other_routes_after_everything_that_the_request_says() -> None:
+    table = router(
+        Route("all"), Route("inside", label="inside"), Route("admin", "/admin", label="inside"), Route("api", "/api")
+    )
+    inside, outside, other = Came("inside"), Came(), Came("other")
+
+    def led(path: str, way: Came) -> str | MatchOutcome:
+        return name_of(table.match(request(path), way))
+
+    assert [led("/", way) for way in (inside, outside, other)] == ["inside", "all", "all"]
+    assert [led("/admin/x", way) for way in (inside, outside)] == ["admin", "all"]
+    assert led("/api", inside) == "api"
+    assert name_of(table.match(request("/"))) == "all"
+    alone = router(Route("admin", "/admin", label="inside", methods=("POST",)))
+    assert name_of(alone.match(request("/admin"), inside)) is MatchOutcome.METHOD_NOT_ALLOWED
+    assert name_of(alone.match(request("/admin"), outside)) is MatchOutcome.NOT_FOUND
+
+
+def test_no_connection_is_looked_at_where_no_route_asks_for_a_label() -> None:
+    came = Came("inside")
+    for table in (router(Route("all")), router(Route("all"), Route("a", "/a")), router(Route("a", methods=("GET",)))):
+        assert isinstance(table.match(request("/"), came), Target)
+    assert came.looked_at == 0
+
+
 def test_one_route_that_takes_everything_looks_at_nothing() -> None:
     class Untouchable:
         def __getattr__(self, name: str) -> None:
@@ -254,6 +297,7 @@ routes = st.builds(
     host=hosts,
     methods=st.sampled_from([(), ("GET",), ("POST",), ("GET", "POST")]),
     headers=st.sampled_from([(), (("t", "x"),), (("t", "y"),), (("t", "x"), ("u", "1"))]),
+    label=st.sampled_from(["", "", "inside", "outside"]),
 )
 
 
@@ -267,7 +311,7 @@ def unambiguous(draw: st.DrawFn) -> list[Route]:
     return taken
 
 
-def takes(route: Route, asked: Request) -> bool:
+def takes(route: Route, asked: Request, label: str) -> bool:
     """What the documentation says, one condition after the other."""
     host, wanted = asked.headers["host"], route.host
     if wanted and not (host.endswith(wanted[1:]) if wanted.startswith("*") else host == wanted):
@@ -284,6 +328,7 @@ def takes(route: Route, asked: Request) -> bool:
         matches
         and (not methods or asked.method in methods)
         and all(asked.headers.get(name) == value for name, value in route.headers)
+        and route.label in ("", label)
     )
 
 
@@ -293,14 +338,15 @@ def takes(route: Route, asked: Request) -> bool:
     st.sampled_from(["a.example", "b.a.example", "c.b.a.example", "example"]),
     st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
     st.lists(st.sampled_from([(b"t", b"x"), (b"u", b"1")]), unique=True),
+    st.sampled_from(["", "inside"]),
 )
 def test_exactly_one_of_the_most_specific_routes_takes_a_request(
-    table: list[Route], path: str, host: str, method: str, fields: list[tuple[bytes, bytes]]
+    table: list[Route], path: str, host: str, method: str, fields: list[tuple[bytes, bytes]], label: str
 ) -> None:
     asked = request(path, host, method, *fields)
-    willing = sorted((route for route in table if takes(route, asked)), key=specificity)
+    willing = sorted((route for route in table if takes(route, asked, label)), key=specificity)
     assert len({specificity(route) for route in willing}) == len(willing), "the rules leave nothing to chance"
-    found = router(*table).match(asked)
+    found = router(*table).match(asked, Came(label))
     if willing:
         assert name_of(found) == willing[-1].pipeline
     else:

@@ -124,20 +124,87 @@ async def test_one_piece_is_the_same_object_to_the_wire(serve: Serve) -> None:
     assert answer.pieces[0] is body
 
 
-async def test_one_request_is_one_hop(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    crossings: list[object] = []
-    served = serve(answering(b"hello"))
+class Hops:
+    """How often a request goes to a thread, and what is told from there to the loop.
+
+    Args:
+        monkeypatch: Of the test.
+
+    Attributes:
+        taken: Threads that were taken.
+        told: Calls to the loop out of threads.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taken = self.told = 0
+        loop = asyncio.get_running_loop()
+        submit, call = threads.ThreadPool.submit, loop.call_soon_threadsafe
+
+        def taking(pool: threads.ThreadPool, *given: Any) -> None:
+            self.taken += 1
+            submit(pool, *given)
+
+        def telling(*given: Any) -> asyncio.Handle:
+            self.told += 1
+            return call(*given)
+
+        monkeypatch.setattr(threads.ThreadPool, "submit", taking)
+        monkeypatch.setattr(loop, "call_soon_threadsafe", telling)
+
+
+LEAVE = 1
+"""The thread tells that it has left, where the loop was quicker than that."""
+
+
+@every_way
+async def test_one_request_is_one_hop(serve: Serve, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve(answering(b"hello"), way)
     await served.get()
-    original = loop.call_soon_threadsafe
-
-    def counted(*given: Any) -> asyncio.Handle:
-        crossings.append(given)
-        return original(*given)
-
-    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    hops = Hops(monkeypatch)
     assert (await served.ask(MemoryExchange("POST", "/", body=[b"small"]))).body == b"hello"
-    assert 1 <= len(crossings) <= 2  # the answer, and the thread's leave where the loop was quicker than that
+    assert hops.taken == 1
+    assert 1 <= hops.told <= 1 + LEAVE
+
+
+@every_way
+async def test_a_large_body_takes_one_thread_too_which_asks_for_each_piece_that_did_not_come_along(
+    serve: Serve, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        size = len(environ["wsgi.input"].read())
+        used.append(threading.get_ident())
+        start_response(OK, PLAIN)
+        return [str(size).encode()]
+
+    piece, count = b"x" * 65536, 4
+    hops = Hops(monkeypatch)
+    answer = await serve(app, way).ask(MemoryExchange("POST", "/", body=[piece] * count))
+    assert answer.body == str(len(piece) * count).encode()
+    assert (hops.taken, len(used)) == (1, 1)
+    beyond, end = count - 1, 1
+    assert beyond <= hops.told <= beyond + end + 1 + LEAVE
+
+
+@every_way
+async def test_a_streamed_answer_is_made_in_one_thread_which_tells_of_each_piece(
+    serve: Serve, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[int] = set()
+    count = 5
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response(OK, PLAIN)
+        for _ in range(count):
+            used.add(threading.get_ident())
+            yield b"piece"
+
+    hops = Hops(monkeypatch)
+    answer = await serve(app, way).get()
+    assert answer.body == b"piece" * count
+    assert (hops.taken, len(used)) == (1, 1)
+    assert 1 <= hops.told <= count + 1 + LEAVE
 
 
 @every_way

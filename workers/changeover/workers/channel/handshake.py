@@ -201,7 +201,7 @@ class Handshake:
             self._break_off(transport, error)
 
     def _hand_over(self, threshold: "_Threshold", transport: asyncio.Transport) -> None:
-        outcome = self._outcome(transport)
+        outcome = self._channel.labelled(self._outcome(transport))
         name = self._channel.select(outcome)
         if name is None:
             transport.set_protocol(_Refusal(self._loop, transport))

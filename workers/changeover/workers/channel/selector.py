@@ -24,12 +24,20 @@ class Selector:
 
     def select(self, outcome: HandshakeOutcome) -> str | None:
         """Name of the initializer; None when no rule matches and there is no safe one."""
-        found = next((rule.initializer for rule, clients in self._rules if _matches(rule, clients, outcome)), "")
-        return found or self._safe or None
+        rule = self._matching(outcome)
+        return self._safe or None if rule is None else rule.initializer
+
+    def label(self, outcome: HandshakeOutcome) -> str:
+        """What the rule that matches calls such connections; empty for nothing."""
+        rule = self._matching(outcome)
+        return "" if rule is None else rule.label
 
     def matches(self, outcome: HandshakeOutcome) -> bool:
         """Whether a rule matches."""
-        return any(_matches(rule, clients, outcome) for rule, clients in self._rules)
+        return self._matching(outcome) is not None
+
+    def _matching(self, outcome: HandshakeOutcome) -> Rule | None:
+        return next((rule for rule, clients in self._rules if _matches(rule, clients, outcome)), None)
 
 
 def _matches(rule: Rule, clients: tuple[Network, ...], outcome: HandshakeOutcome) -> bool:

@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+import msgspec
+
 from changeover.workers.channel.proxy import is_trusted, networks
 from changeover.workers.channel.selector import Selector
 from changeover.workers.channel.tls import Names, context_of
@@ -40,6 +42,11 @@ class ServerChannel:
     def expects_proxy(self, peer: Peer) -> bool:
         """Whether a PROXY header comes first, from this peer."""
         return bool(self._proxies) and is_trusted(peer, self._proxies)
+
+    def labelled(self, outcome: HandshakeOutcome) -> HandshakeOutcome:
+        """The same, with what the rule that it matches calls such connections."""
+        label = self._selector.label(outcome)
+        return msgspec.structs.replace(outcome, label=label) if label else outcome
 
     def select(self, outcome: HandshakeOutcome) -> str | None:
         """Name of the connection's initializer; None when no rule matches and there is no safe one."""

@@ -24,6 +24,7 @@ class Access(msgspec.Struct, frozen=True):
         status: Of the response.
         ms: From dispatch to the last byte.
         left: Whether the client left before.
+        complete: Whether the response was sent to its end.
         epoch: The generation that served it.
         worker: The slot.
         route: The pipeline.
@@ -36,15 +37,16 @@ class Access(msgspec.Struct, frozen=True):
     status: int
     ms: float
     left: bool
+    complete: bool
     epoch: int
     worker: int
     route: str
     request: str
 
     def __str__(self) -> str:
-        left = " left" if self.left else ""
+        early = " left" if self.left else "" if self.complete else " cut"
         named = f" request={self.request}" if self.request else ""
-        line = f'{self.client or "-"} "{self.method} {self.target}" {self.status} {self.ms:.1f}ms{left}'
+        line = f'{self.client or "-"} "{self.method} {self.target}" {self.status} {self.ms:.1f}ms{early}'
         return f"{line} epoch={self.epoch} worker={self.worker} route={self.route}{named}"
 
 
@@ -86,7 +88,8 @@ class AccessLogs:
             target=_target(request),
             status=NOTHING_SENT if response is None else response.status,
             ms=(time.monotonic_ns() - call.started) / 1e6,
-            left=not call.connected,
+            left=not call.connected and not call.broken_off,
+            complete=call.connected and not call.broken_off,
             epoch=call.epoch,
             worker=call.worker,
             route=call.route,

@@ -12,7 +12,17 @@ RHYTHM = 10.0
 MOST = 32
 """Most events that wait to be told by name; what comes on top is told by its kind alone."""
 
-_Likeness = tuple[PipelineEventKind, str, str]
+OF_CUTOVERS = frozenset(
+    {
+        PipelineEventKind.ASSEMBLED,
+        PipelineEventKind.ACTIVATED,
+        PipelineEventKind.DRAINED,
+        PipelineEventKind.INITIALIZER_FAILED,
+    }
+)
+"""Kinds that happen once for each cutover, and so are alike only with the same detail: the epoch, or why it failed."""
+
+_Likeness = tuple[PipelineEventKind, str, str, str]
 
 
 @dataclass(slots=True)
@@ -22,7 +32,10 @@ class _Waiting:
 
 
 class Digest:
-    """Takes events and hands out few: at most one of the same kind, pipeline and subject every `RHYTHM` seconds."""
+    """Takes events and hands out few: at most one of the same kind, pipeline and subject every `RHYTHM` seconds.
+
+    Those of cutovers are few already: none waits for another that says something else.
+    """
 
     __slots__ = ("_told", "_waiting")
 
@@ -30,15 +43,17 @@ class Digest:
         self._waiting: dict[_Likeness, _Waiting] = {}
         self._told: dict[_Likeness, float] = {}
 
-    def note(self, event: PipelineEvent) -> None:
-        """An event happened."""
-        likeness = (event.kind, event.pipeline, event.subject)
+    def note(self, event: PipelineEvent) -> bool:
+        """An event happened; whether nothing like it waited, so that it may be due before all that does."""
+        likeness = _likeness(event)
         if likeness not in self._waiting and len(self._waiting) >= MOST:
             event = PipelineEvent(event.kind, detail=event.detail)
-            likeness = (event.kind, "", "")
+            likeness = (event.kind, "", "", "")
+        begins = likeness not in self._waiting
         waiting = self._waiting.setdefault(likeness, _Waiting(event))
         waiting.event = event
         waiting.count += 1
+        return begins
 
     def wait(self, now: float) -> float | None:
         """Seconds until there is something to tell; None while nothing waits."""
@@ -63,3 +78,7 @@ class Digest:
         waiting = self._waiting.pop(likeness)
         self._told[likeness] = now
         return Repeated(waiting.event, waiting.count)
+
+
+def _likeness(event: PipelineEvent) -> _Likeness:
+    return event.kind, event.pipeline, event.subject, event.detail if event.kind in OF_CUTOVERS else ""

@@ -2,7 +2,8 @@
 
 The more specific route wins, compared in this order: the path, longer before shorter, and among equal ones exactly
 it before what is below it before both; the host, a whole name before a wildcard of more labels before one of fewer
-before any; named methods before any; more header fields before fewer. What is left undecided by that is ambiguous.
+before any; named methods before any; more header fields before fewer; a connection's label before any. What is left
+undecided by that is ambiguous.
 """
 
 import enum
@@ -51,7 +52,7 @@ class PathPattern(msgspec.Struct, frozen=True):
         return cls(PathKind.BELOW if literal and written.endswith(BELOW) else PathKind.PREFIX, literal)
 
 
-Specificity = tuple[int, PathKind, int, int, bool, int]
+Specificity = tuple[int, PathKind, int, int, bool, int, bool]
 
 
 def specificity(route: Route) -> Specificity:
@@ -61,7 +62,8 @@ def specificity(route: Route) -> Specificity:
     if route.host:
         named = 1 if route.host.startswith(WILDCARD) else 2
         labels = route.host.count(".")
-    return len(path.literal), path.kind, named, labels, bool(route.methods), len(route.headers)
+    asked = bool(route.methods), len(route.headers), bool(route.label)
+    return len(path.literal), path.kind, named, labels, *asked
 
 
 def methods_of(route: Route) -> frozenset[str]:
@@ -74,7 +76,7 @@ def ambiguous(one: Route, other: Route) -> bool:
     """Whether some request could take either route, and neither is more specific."""
     if (one.host, PathPattern.read(one.path)) != (other.host, PathPattern.read(other.path)):
         return False  # of equal length, so none is part of the other
-    if specificity(one) != specificity(other):
+    if specificity(one) != specificity(other) or one.label != other.label:
         return False
     meet = not one.methods or bool(methods_of(one) & methods_of(other))
     wanted = dict(one.headers)

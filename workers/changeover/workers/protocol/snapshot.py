@@ -206,6 +206,7 @@ class Route(msgspec.Struct, frozen=True):
         mounted: Whether `path` is stripped and becomes the application's root path.
         methods: Methods that it takes, sorted; empty takes every method.
         headers: Header fields, name in lower case and value, that it takes requests with; sorted.
+        label: Of connections, as a rule of their channel gives it, that it takes requests of; empty takes those of all.
     """
 
     pipeline: str
@@ -214,10 +215,13 @@ class Route(msgspec.Struct, frozen=True):
     mounted: bool = False
     methods: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    label: str = ""
 
     def __str__(self) -> str:
+        methods = (",".join(self.methods),) if self.methods else ()
         fields = (f"{name}={value}" for name, value in self.headers)
-        return " ".join((*((",".join(self.methods),) if self.methods else ()), f"{self.host}{self.path}", *fields))
+        label = (f"@{self.label}",) if self.label else ()
+        return " ".join((*methods, f"{self.host}{self.path}", *fields, *label))
 
 
 class Interpreter(msgspec.Struct, frozen=True):

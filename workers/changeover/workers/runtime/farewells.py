@@ -13,6 +13,10 @@ from changeover.workers.serving.lease import Lease, LeaseKind
 
 REPORT = 0.25
 """Seconds for which ends are collected before they are told of together."""
+LAST_WORDS = 0.5
+"""Seconds, at most, that what a stop ends has before its connection is cut."""
+REQUESTS = frozenset({LeaseKind.HTTP, LeaseKind.STREAM})
+"""What can still be told that it ends; a WebSocket was told when the stop began."""
 
 
 class Farewells:
@@ -58,6 +62,10 @@ class Farewells:
         for kind in LeaseKind:
             self._later(self._deadline(kind), self._end_class, kind)
 
+    def end_within(self, seconds: float) -> None:
+        """All connections are cut so many seconds from now: end requests before, while they can be told."""
+        self._later(seconds - min(LAST_WORDS, seconds / 10), self._end_requests)
+
     def window(self, kind: LeaseKind) -> float:
         """Seconds over which the ends are spread that begin with a class's deadline."""
         return window(self._deadline(kind), max(self._drain.by_kind()), self._grace)
@@ -92,6 +100,11 @@ class Farewells:
         for number, connection in enumerate(each for each in fixed if each not in self._expected):
             self._expected.add(connection)
             self._later(moment(number, self.window(kind)), self._end_connection, connection)
+
+    def _end_requests(self) -> None:
+        for lease in self._leases():
+            if lease.kind in REQUESTS:
+                lease.end("the worker stops")
 
     def _end_lease(self, lease: Lease, over: Collection[LeaseKind]) -> None:
         if lease.kind not in over:

@@ -37,8 +37,8 @@ class Observatory:
     def note(self, event: PipelineEvent) -> None:
         """See `Observer`."""
         self.counters.note_event(event.kind.value)
-        self._digest.note(event)
-        if self._telling is None:
+        begins = self._digest.note(event)
+        if self._telling is None or (begins and self._telling.when() > self._loop.time() + GATHER):
             self._tell_later()
 
     def begin(self) -> None:
@@ -56,6 +56,8 @@ class Observatory:
         self._feed(events.CountsDue(self.counters.counts()))
 
     def _tell_later(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         wait = self._digest.wait(self._loop.time())
         self._telling = None if wait is None else self._loop.call_later(max(wait, GATHER), self._tell)
 

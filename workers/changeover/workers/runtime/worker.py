@@ -289,6 +289,7 @@ class Worker:
         self._acceptor.empty_queue()
         self._handover.close()
         self._farewells.begin()
+        self._farewells.end_within(whole * SHARE_OF_REQUESTS)
         hurried = await self._end_requests(whole * SHARE_OF_REQUESTS)
         if self._beat is not None:
             self._beat.cancel()

@@ -10,7 +10,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application, Message
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
-from changeover.workers.serving.ending import end_begun
+from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.files import whole
 from changeover.workers.serving.lease import LeaseKind, current_lease
@@ -79,11 +79,13 @@ class AsgiCall:
         "_body_read",
         "_call",
         "_exchange",
+        "_fields",
         "_listening",
         "_outbound",
         "_phase",
         "_request",
         "_stamp",
+        "_tail",
         "_trailers",
     )
 
@@ -153,6 +155,7 @@ class AsgiCall:
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
+            self._fields = headers
             self._started(status)
             if message.get("trailers"):
                 self._phase = _ANNOUNCED
@@ -188,6 +191,7 @@ class AsgiCall:
             raise Disconnected("the client is gone")
         if body:
             exchange.write(body)
+            self._tail = following(getattr(self, "_tail", AT_REST), body)
             await drained(exchange, self._call)
 
     def _send_last(self, body: bytes) -> None:
@@ -232,7 +236,7 @@ class AsgiCall:
             await self._fail(ResponseMissing(self._application.name, self._phase))
         else:
             self._phase = _DONE
-            self._exchange.abort()
+            self._abort()
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
@@ -241,14 +245,20 @@ class AsgiCall:
             return
         failure.report(error, self._request, self._call)
         if phase is not _DONE:
-            self._exchange.abort()
+            self._abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
+        elif phase is _STARTED and may_end(self._fields, getattr(self, "_tail", AT_REST)):
+            self._exchange.end()
         elif phase is not _DONE:
-            end_begun(self._exchange)
+            self._abort()
+
+    def _abort(self) -> None:
+        self._call.break_off()
+        self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)

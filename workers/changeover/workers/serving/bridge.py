@@ -210,6 +210,10 @@ class _Bridged:
         self._feed.head.cancel()
         self._feed.abort()
 
+    def _abort(self) -> None:
+        """What becomes of the response is up to whoever holds it in their hands."""
+        self._feed.abort()
+
     def _settle(self) -> None:
         """The request's own task releases the lease, after its tails."""
         self._feed.leave()

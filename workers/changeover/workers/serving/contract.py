@@ -75,6 +75,7 @@ class CallContext(msgspec.Struct, eq=False):
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)
     tails: list[Tail] = msgspec.field(default_factory=list)
     _answered: list[Callable[[], None]] | None = None
+    _broken_off: bool = False
     _deadline: float | None = None
     _observer: Observer | None = None
     _work: list[asyncio.Future[Any]] | None = None
@@ -89,6 +90,15 @@ class CallContext(msgspec.Struct, eq=False):
         """Whether nobody waits for the answer any more: the client left, or the server ends the request."""
         holder = self.lease.holder
         return not self.connected or (isinstance(holder, asyncio.Task) and holder.cancelling() > 0)
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether an error or the server broke the response off, with a client that was still there."""
+        return self._broken_off
+
+    def break_off(self) -> None:
+        """The response is about to be broken off: whoever tells of its end can say so."""
+        self._broken_off = self.connected
 
     async def client_left(self) -> None:
         """Return once the client is gone, or its response has ended; never, when there is no client."""

@@ -73,7 +73,7 @@ class LiveDispatcher:
             return False
         epoch, request = generation.epoch, exchange.request
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
-        target = generation.router.match(request)
+        target = generation.router.match(request, exchange)
         if isinstance(target, Mismatch):
             self._counters.note_miss(target.outcome.name.lower())
             Reply(exchange, stamp).send_problem(unrouted.response(target))
@@ -93,11 +93,11 @@ class LiveDispatcher:
         if generation is None:
             return False
         epoch, request = generation.epoch, upgrade.request
-        target = generation.router.match(request)
+        target = generation.router.match(request, upgrade)
         if isinstance(target, Mismatch) or not isinstance(target.pipeline.target, SPEAKING):
             return self.dispatch(upgrade)
         target.counter.hits += 1
-        whereto = self._whereto_of(request)
+        whereto = self._whereto_of(upgrade)
         lease = target.unit_set.lease(LeaseKind.WEBSOCKET, epoch, request.path, started)
         target.strip(request)
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, upgrade)
@@ -107,14 +107,15 @@ class LiveDispatcher:
         lease.holder = Upgrading(target.pipeline, upgrade, call, stamp, whereto).serve(context)
         return True
 
-    def _whereto_of(self, request: Request) -> Whereto:
+    def _whereto_of(self, upgrade: Upgrade) -> Whereto:
+        request = upgrade.request
         asked = Request(request.method, request.path, headers=Headers(list(request.headers.raw)))
 
         def whereto(seen: int) -> tuple[int, Target | Mismatch] | None:
             generation = self._admission.admit()
             if generation is None or generation.epoch == seen:
                 return None
-            return generation.epoch, generation.router.match(asked)
+            return generation.epoch, generation.router.match(asked, upgrade)
 
         return whereto
 

@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 
 from changeover.workers.serving.contract import BodyInvalid, BodyTooLarge, CallContext, NotReady, Request, Response
 from changeover.workers.serving.exchange import Disconnected
 
 log = logging.getLogger("changeover.request")
+
+IDENTITY = "request_id"
+"""Where handlers find the request's id in `CallContext.extensions`."""
+FIELD = "x-request-id"
+"""The field by which access logs know a request."""
 
 
 def is_ending(error: BaseException) -> bool:
@@ -57,20 +63,29 @@ async def shown(
 
 
 def report(error: BaseException, request: Request, call: CallContext) -> None:
-    """Log an error with its traceback, the epoch, the route, and the request's id where it has one."""
+    """Log an error with its traceback, the epoch, the route, and the request's id."""
     if isinstance(error, Disconnected):
         return
-    request_id = call.extensions.get("request_id") or request.headers.get("x-request-id", "")
+    request_id = _identify(request, call)
     level = logging.ERROR if call.connected else logging.INFO
     log.log(
         level,
-        "%s %s failed on epoch %d, route %s%s%s",
+        "%s %s failed on epoch %d, route %s, request %s%s",
         request.method,
         request.raw_path.decode("latin-1"),
         call.epoch,
         call.route,
-        f", request {request_id}" if request_id else "",
+        request_id,
         "" if call.connected else ", after the client had left",
         exc_info=error,
         extra={"epoch": call.epoch, "route": call.route, "request_id": request_id},
     )
+
+
+def _identify(request: Request, call: CallContext) -> str:
+    """The id that a handler or the client gave the request, else one made now, which all who tell of it have."""
+    request_id: str = call.extensions.get(IDENTITY) or request.headers.get(FIELD, "")
+    if not request_id:
+        request_id = request.headers[FIELD] = secrets.token_hex(16)
+    call.extensions[IDENTITY] = request_id
+    return request_id

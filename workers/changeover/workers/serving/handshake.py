@@ -45,6 +45,7 @@ class HandshakeOutcome(msgspec.Struct, frozen=True, array_like=True):
         sni: The name that the client asked for; empty without.
         subject: Of the client's certificate, verified, as RFC 4514 writes it; empty without.
         proxied: What a trusted proxy said; None without one.
+        label: What the rule that selected its initializer calls such connections; empty without.
     """
 
     listener: str = ""
@@ -56,6 +57,7 @@ class HandshakeOutcome(msgspec.Struct, frozen=True, array_like=True):
     sni: str = ""
     subject: str = ""
     proxied: Proxied | None = None
+    label: str = ""
 
     @property
     def scheme(self) -> str:

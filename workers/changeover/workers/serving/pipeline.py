@@ -164,12 +164,14 @@ class Pipeline:
         try:
             try:
                 await self._answer(exchange, call, stamp, reply, chain)
+            except asyncio.CancelledError:
+                _end(reply)
+                raise
             finally:
                 call.answered()
             for tail in call.tails:
                 await tail.finish()
         except asyncio.CancelledError:
-            _end(reply)
             for tail in call.tails:
                 tail.cancel()
                 await tail.finish()
@@ -342,7 +344,7 @@ def _end(reply: Reply) -> None:
     """The server ends the request: say so while it can still be said."""
     if reply.progress is Progress.OPEN:
         reply.send_problem(Response.problem(503, "Ended by the server"))
-    reply.end_begun()
+    reply.end_early()
 
 
 def _fail(reply: Reply, error: BaseException, request: Request, call: CallContext) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
-from changeover.workers.serving.ending import end_begun
+from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import LeaseKind
 
@@ -43,6 +43,8 @@ class Reply(msgspec.Struct, eq=False):
     stamp: RawHeaders
     call: CallContext | None = None
     progress: Progress = _OPEN
+    _fields: RawHeaders = ()
+    _tail: bytes = AT_REST
 
     async def send(self, response: Response) -> None:
         """Send the whole response. Returns early when the client leaves."""
@@ -75,13 +77,16 @@ class Reply(msgspec.Struct, eq=False):
         """Break the response off so that the client can tell; does nothing when it is complete."""
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
+            if self.call is not None:
+                self.call.break_off()
             self.exchange.abort()
 
-    def end_begun(self) -> None:
-        """The server ends the response; does nothing when it is complete."""
-        if self.progress is not Progress.DONE:
-            self.progress = Progress.DONE
-            end_begun(self.exchange)
+    def end_early(self) -> None:
+        """The server ends the response: with what was sent of it, where its client takes that for whole events."""
+        if self.progress is Progress.STARTED and may_end(self._fields, self._tail):
+            self._end()
+        else:
+            self.abandon()
 
     def _started(self, status: int) -> None:
         self.progress = Progress.STARTED
@@ -123,7 +128,8 @@ class Reply(msgspec.Struct, eq=False):
         the last.
         """
         try:
-            self.exchange.start(response.status, [*response.headers.raw, *self.stamp])
+            self._fields = [*response.headers.raw, *self.stamp]
+            self.exchange.start(response.status, self._fields)
             self._started(response.status)
             await self._send_each(body)
             if self.exchange.connected:
@@ -144,6 +150,7 @@ class Reply(msgspec.Struct, eq=False):
                     return
                 if piece:
                     self.exchange.write(piece)
+                    self._tail = following(self._tail, piece)
                     await drained(self.exchange, self.call)
         finally:
             await close(body)

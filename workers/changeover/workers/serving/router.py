@@ -8,7 +8,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from changeover.workers.protocol.matching import (
     BELOW,
@@ -23,6 +23,7 @@ from changeover.workers.protocol.matching import (
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import Request
 from changeover.workers.serving.counters import RouteCounter
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.message import Headers
 from changeover.workers.serving.pipeline import Pipeline
@@ -40,6 +41,14 @@ class MatchOutcome(enum.Enum):
     """421: every route names a host, and none of them this one."""
     EMPTY = "there are no routes"
     """503: before the first commit, or everything was removed."""
+
+
+class Way(Protocol):
+    """On which a request came: its exchange, as far as routes ask for it."""
+
+    @property
+    def outcome(self) -> HandshakeOutcome:
+        """How the connection came about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +121,16 @@ class ApplicationRouter:
         alone = self.targets[0] if plain and len(self.targets) == 1 else None
         self._catch_all = alone if alone and not (alone.route.host or alone.route.path.rstrip("/")) else None
 
-    def match(self, request: Request) -> Target | Mismatch:
-        """The most specific target that takes the request, or why there is none."""
+    def match(self, request: Request, way: Way | None = None) -> Target | Mismatch:
+        """The most specific target that takes the request, or why there is none.
+
+        Args:
+            request: What is asked.
+            way: The way on which it came; None where it is not known.
+        """
         if self._catch_all is not None:
             return self._catch_all
-        return self._table.find(request) if self.targets else _EMPTY
+        return self._table.find(request, way) if self.targets else _EMPTY
 
 
 class _Plain:
@@ -130,7 +144,7 @@ class _Plain:
         self._any_host = any(not host for host, _ in self._table)
         self._longest = max((len(path) for _, path in self._table), default=0)
 
-    def find(self, request: Request) -> Target | Mismatch:
+    def find(self, request: Request, way: Way | None) -> Target | Mismatch:
         host = _host_of(request) if self._hosts else ""
         for prefix in _prefixes(request.path, self._longest):
             target = self._table.get((host, prefix)) or self._table.get(("", prefix))
@@ -157,6 +171,10 @@ class _Rule:
             for wanted, value in self._fields
         )
 
+    def has_label(self, label: str) -> bool:
+        """Whether a connection is called as is asked for."""
+        return self.target.route.label in ("", label)
+
     def takes(self, method: str, preflighted: str) -> bool:
         """Whether the method is one of those that are asked for, or asks in advance for one of them."""
         return not self.methods or method in self.methods or preflighted in self._preflights
@@ -165,7 +183,7 @@ class _Rule:
 class _Ruled:
     """Routes of every kind."""
 
-    __slots__ = ("_hosts", "_longest", "_table", "_wild")
+    __slots__ = ("_hosts", "_labelled", "_longest", "_table", "_wild")
 
     def __init__(self, targets: Iterable[Target]) -> None:
         table: defaultdict[tuple[str, PathPattern], list[_Rule]] = defaultdict(list)
@@ -175,15 +193,17 @@ class _Ruled:
         self._hosts = frozenset(host for host, _ in table)
         self._wild = any(host.startswith(WILDCARD) for host in self._hosts)
         self._longest = max(len(path.literal) for _, path in table)
+        self._labelled = any(rule.target.route.label for rules in table.values() for rule in rules)
 
-    def find(self, request: Request) -> Target | Mismatch:
+    def find(self, request: Request, way: Way | None) -> Target | Mismatch:
         hosts = [host for host in self._hosts_of(request) if host in self._hosts]
         if not hosts:
             return _HOST_UNKNOWN
         allowed: set[str] = set()
         preflighted = _preflighted(request.headers) if request.method == "OPTIONS" else ""
+        label = way.outcome.label if self._labelled and way is not None else ""
         for rule in self._rules(request.path, hosts):
-            if rule.has_fields(request.headers):
+            if rule.has_label(label) and rule.has_fields(request.headers):
                 if rule.takes(request.method, preflighted):
                     return rule.target
                 allowed |= rule.methods
@@ -223,7 +243,7 @@ def _preflighted(headers: Headers) -> str:
 
 def _is_plain(route: Route) -> bool:
     wild = route.host.startswith(WILDCARD) or route.path.startswith(EXACTLY) or route.path.endswith(BELOW)
-    return not (wild or route.methods or route.headers)
+    return not (wild or route.methods or route.headers or route.label)
 
 
 def _prefixes(path: str, longest: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.asgi_call import Outbound, Phase
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, NotReady, Request, Response
-from changeover.workers.serving.ending import end_begun
+from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
@@ -47,6 +47,7 @@ class WsgiCall:
         "_application",
         "_call",
         "_exchange",
+        "_fields",
         "_gauge",
         "_mail",
         "_outbound",
@@ -54,6 +55,7 @@ class WsgiCall:
         "_request",
         "_run",
         "_stamp",
+        "_tail",
         "_thread_left",
         "_turn",
         "_written",
@@ -79,6 +81,7 @@ class WsgiCall:
         self._gauge = gauge
         self._phase = _OPEN
         self._thread_left = True
+        self._tail = AT_REST
         self._turn: Turn | None = None
         self._written = 0
 
@@ -167,6 +170,7 @@ class WsgiCall:
             await self._outbound(self._request, response, self._call)
             status, fields = response.status, response.headers.raw
         self._exchange.start(status, [*fields, *self._stamp] if self._stamp else fields)
+        self._fields = fields
         self._started(status)
 
     def _started(self, status: int) -> None:
@@ -183,6 +187,7 @@ class WsgiCall:
                 return
         self._written += len(piece)
         self._exchange.write(piece)
+        self._tail = following(self._tail, piece)
 
     def _end(self) -> None:
         if self._phase is _STARTED:
@@ -220,7 +225,7 @@ class WsgiCall:
         """The thread has left: a response that is not complete by now has nobody who takes it."""
         if self._phase is not _DONE:
             self._phase = _DONE
-            self._exchange.abort()
+            self._abort()
 
     def _leave_thread(self) -> None:
         """A thread cannot be stopped: it holds the units for itself until it has left the application."""
@@ -250,14 +255,20 @@ class WsgiCall:
             return
         failure.report(error, self._request, self._call)
         if phase is _STARTED:
-            self._exchange.abort()
+            self._abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
+        elif phase is _STARTED and may_end(self._fields, self._tail):
+            self._exchange.end()
         elif phase is _STARTED:
-            end_begun(self._exchange)
+            self._abort()
+
+    def _abort(self) -> None:
+        self._call.break_off()
+        self._exchange.abort()
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)
