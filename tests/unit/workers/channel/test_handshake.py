@@ -1,127 +1,25 @@
 """What comes before the first message: PROXY header, TLS, selection; over real sockets, on both loops."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trustme
 
 from changeover.workers.channel import handshake
 from changeover.workers.channel.connection import Connection
-from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.handshake import HandshakeEnd
-from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.phases import Phase
 from changeover.workers.channel.server_channel import ServerChannel
-from changeover.workers.channel.tls import AUTHORITIES, PAIR, Names, UnusableCertificate
-from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.channel.tls import PAIR, Names, UnusableCertificate
 from changeover.workers.protocol.assembly import Rule, TlsSpec
-from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.exchange import Exchange
+from tests.channels import AUTHORITY, client_context, served, spec, told
 from tests.waits import until
 from tests.wire import FakeDispatcher, answer_with, connections_of, get
 
-ADDRESS = "127.0.0.1:443"
 LAST = get("/", "Connection: close\r\n")
-AUTHORITY = trustme.CA()
-
-
-async def told(exchange: Exchange) -> None:
-    """Answer with what is known of the connection."""
-    request, outcome = exchange.request, exchange.outcome
-    said = (
-        f"{request.scheme} {request.client} tls={outcome.tls} alpn={outcome.alpn} sni={outcome.sni} {outcome.subject}"
-    )
-    exchange.start(200, [(b"content-length", b"%d" % len(said))])
-    exchange.write(said.encode())
-    exchange.end()
-
-
-@dataclass
-class Ends:
-    """A witness who remembers."""
-
-    seen: list[tuple[HandshakeEnd, str]] = field(default_factory=list)
-
-    def ended(self, channel: str, end: HandshakeEnd, detail: str) -> None:
-        assert channel == ADDRESS
-        self.seen.append((end, detail))
-
-
-@dataclass
-class Site:
-    """A served address."""
-
-    port: int
-    ends: Ends
-    connections: Connections
-
-    async def say(self, first: bytes, tls: ssl.SSLContext | None = None, name: str | None = None) -> bytes:
-        """Say something, and read all that comes back."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        if tls is not None:
-            await writer.drain()
-            await writer.start_tls(tls, server_hostname=name or "shop.example")
-        writer.write(first)
-        answer = await asyncio.wait_for(reader.read(65536), 5)
-        writer.close()
-        return answer
-
-
-def spec(tls: TlsSpec | None = None, **changes: object) -> ChannelSpec:
-    key = UnitKey(UnitRef(UnitKind.CHANNEL, ADDRESS), "d", 1)
-    return ChannelSpec(key, tls, **changes)  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def served(channel: ServerChannel, dispatcher: FakeDispatcher | None = None) -> AsyncIterator[Site]:
-    ends = Ends()
-    initializer = HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
-    connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    loop = asyncio.get_running_loop()
-
-    def accept() -> None:
-        connections.accept(listener.accept()[0], ADDRESS)
-
-    loop.add_reader(listener, accept)
-    try:
-        yield Site(listener.getsockname()[1], ends, connections)
-    finally:
-        loop.remove_reader(listener)
-        listener.close()
-        await connections.stop(1.0)
-
-
-@pytest.fixture
-def certified(tmp_path: Path) -> Callable[..., TlsSpec]:
-    """Put certificates for names where an artifact would be."""
-
-    def certify(*names: str, **changes: object) -> TlsSpec:
-        folder = tmp_path / "artifact"
-        folder.mkdir()
-        for place, name in enumerate(names):
-            issued = AUTHORITY.issue_cert(name)
-            chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-            (folder / PAIR.format(place)).write_bytes(chain + issued.private_key_pem.bytes())
-        AUTHORITY.cert_pem.write_to_path(folder / AUTHORITIES)
-        return TlsSpec("artifact", len(names), **changes)  # type: ignore[arg-type]
-
-    return certify
-
-
-def client_context(alpn: str = "") -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    return context
 
 
 async def test_tls_is_spoken_and_what_it_came_to_is_known(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
