@@ -8,6 +8,7 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.incoming import HIGH_WATER, Source
 from changeover.workers.serving.exchange import Disconnected, Exchange
 from tests.waits import until
 from tests.wire import answer_with, chunked, echo, field_of, get, post, serving
@@ -312,6 +313,26 @@ async def test_reading_pauses_while_the_application_does_not_take_the_body() -> 
         assert incoming.size <= 2 * 64 * 1024
         gate.set()
         assert await client.response() == (200, b"3000000")
+
+
+async def test_reading_goes_on_behind_a_body_that_came_whole_before_the_application_took_of_it() -> None:
+    began = asyncio.Event()
+
+    async def late_echo(exchange: Exchange) -> None:
+        await began.wait()
+        await echo(exchange)
+
+    async with serving(late_echo) as server:
+        client = await server.client()
+        client.send(post("/large", bytes(HIGH_WATER)))
+        await client.writer.drain()
+        await until(lambda: server.dispatcher.seen)
+        upload = server.dispatcher.seen[0]
+        assert isinstance(upload, WireExchange)
+        await until(lambda: upload.incoming is not None and upload.incoming.source is Source.COMPLETE)
+        began.set()
+        assert (await client.response())[0] == 200
+        assert await client.ask("/next") == (200, b"GET /next ")
 
 
 async def test_writing_waits_for_a_client_that_does_not_read() -> None:

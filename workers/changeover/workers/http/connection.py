@@ -87,6 +87,7 @@ class HttpConnection(Contact):
         making = self.site.making
         self._make = WireExchange if making is None else making.maker(self.client)
         self._opened(self)
+        del self._opened  # its handshake is over, and would be kept
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to: no more than may still be unread."""
@@ -342,7 +343,7 @@ class HttpConnection(Contact):
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
-        incoming = None if self.exchange is None else self.exchange.incoming
+        incoming = None if self._upload is None else self._upload.incoming
         full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
         if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
             self._reading = not full
