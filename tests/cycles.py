@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OURS = "changeover."
-OTHERS = frozenset({"uvloop.loop", "h2.connection", "websockets.server"})
+OTHERS = frozenset({"uvloop.loop", "websockets.server"})
 """Modules of those who hold what our connections consist of."""
 
 

@@ -18,7 +18,7 @@ from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
-from tests.channels import client_context, served, spec
+from tests.channels import Site, client_context, served, spec
 from tests.cycles import cycles
 from tests.exchange import Served
 from tests.waits import until
@@ -85,7 +85,7 @@ def asks_for_the_end(client: socket.socket) -> None:
 
 def errs(client: socket.socket) -> None:
     client.sendall(b"NONSENSE\r\n\r\n")
-    assert b"400" in read(client, b"")
+    assert b" 501 " in read(client, b"")
 
 
 def resets(client: socket.socket) -> None:
@@ -110,6 +110,7 @@ def asks_many(client: socket.socket) -> None:
     ended = 0
     while ended < 2:
         ended += sum(type(event).__name__ == "StreamEnded" for event in engine.receive_data(client.recv(65536)))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def converses(client: socket.socket) -> None:
@@ -148,7 +149,7 @@ WEBSOCKETS = [converses, leaves, talks_nonsense]
 
 
 async def nothing_is_left(
-    channel: ServerChannel | None, speak: Callable[[int], Awaitable[None]], *, websocket: bool = False
+    channel: ServerChannel | None, speak: Callable[[Site], Awaitable[None]], *, websocket: bool = False
 ) -> None:
     """Speak some times, and see that every connection was free once it ended."""
     dispatcher = FakeDispatcher(echo)
@@ -157,7 +158,7 @@ async def nothing_is_left(
         for _ in range(2):  # what is made once and for all is made by the first
             with cycles() as found:
                 for _ in range(AGAIN):
-                    await speak(site.port)
+                    await speak(site)
                 await until(lambda: not len(site.connections) and not dispatcher.tasks)
                 for _ in range(3):
                     await asyncio.sleep(0)  # the loop lets go of what it called last
@@ -167,7 +168,7 @@ async def nothing_is_left(
 
 @pytest.mark.parametrize("speak", [*HTTP, asks_many, *WEBSOCKETS])
 async def test_nothing_is_left_of_a_connection_in_cleartext(speak: Speak) -> None:
-    await nothing_is_left(None, lambda port: Line(port).speak(speak), websocket=speak in WEBSOCKETS)
+    await nothing_is_left(None, lambda site: Line(site.port).speak(speak), websocket=speak in WEBSOCKETS)
 
 
 @pytest.mark.parametrize("speak", [*HTTP, asks_many, *WEBSOCKETS])
@@ -176,7 +177,7 @@ async def test_nothing_is_left_of_a_connection_over_tls(
 ) -> None:
     channel = ServerChannel(spec(certified("shop.example")), tmp_path)
     tls = client_context("h2" if speak is asks_many else "http/1.1")
-    await nothing_is_left(channel, lambda port: Line(port, tls).speak(speak), websocket=speak in WEBSOCKETS)
+    await nothing_is_left(channel, lambda site: Line(site.port, tls).speak(speak), websocket=speak in WEBSOCKETS)
 
 
 @pytest.mark.parametrize("speak", HTTP)
@@ -186,7 +187,7 @@ async def test_nothing_is_left_of_a_connection_behind_a_proxy(speak: Speak) -> N
         speak(client)
 
     channel = ServerChannel(spec(proxies=("127.0.0.1",)), Path())
-    await nothing_is_left(channel, lambda port: Line(port).speak(proxied))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(proxied))
 
 
 @pytest.mark.parametrize("said", [get("/"), b"", b"\x16\x03\x01"], ids=["cleartext", "nothing", "a beginning"])
@@ -194,7 +195,7 @@ async def test_nothing_is_left_of_a_handshake_that_fails(
     tmp_path: Path, certified: Callable[..., TlsSpec], said: bytes
 ) -> None:
     channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    await nothing_is_left(channel, lambda port: Line(port).speak(lambda client: client.sendall(said)))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(lambda client: client.sendall(said)))
 
 
 async def test_nothing_is_left_of_a_handshake_that_takes_too_long(
@@ -202,37 +203,36 @@ async def test_nothing_is_left_of_a_handshake_that_takes_too_long(
 ) -> None:
     monkeypatch.setattr(handshake, "DEADLINE", 0.05)
     channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    await nothing_is_left(channel, lambda port: Line(port).speak(lambda client: bool(client.recv(10))))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(lambda client: bool(client.recv(10))))
 
 
 @pytest.mark.parametrize("said", [get("/"), PROXIED[:9], b""], ids=["none", "a beginning", "nothing"])
 async def test_nothing_is_left_of_who_is_no_proxy(said: bytes) -> None:
     channel = ServerChannel(spec(proxies=("127.0.0.1",)), Path())
-    await nothing_is_left(channel, lambda port: Line(port).speak(lambda client: client.sendall(said)))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(lambda client: client.sendall(said)))
 
 
 async def test_nothing_is_left_of_what_no_rule_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "GOODBYE", 0.05)
     channel = ServerChannel(spec(rules=(Rule(tls=True),)), Path())
-    await nothing_is_left(channel, lambda port: Line(port).speak(lambda client: bool(client.recv(10))))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(lambda client: bool(client.recv(10))))
 
 
 async def test_nothing_is_left_of_a_tunnel(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
     channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    there = connections_of(FakeDispatcher(echo))
+    elsewhere = FakeDispatcher(echo)
+    there = connections_of(elsewhere)
 
-    async def speak(port: int) -> None:
-        async with served(channel, FakeDispatcher(echo)) as here:
-            speaking = asyncio.ensure_future(Line(here.port, client_context()).speak(asks_for_the_end))
-            await until(lambda: any(True for _ in here.connections) or speaking.done())
-            rested: list[Connection] = []
-            here.connections.leave(rested.append)
-            await until(lambda: rested or speaking.done())
-            for connection in rested:
-                parted = here.connections.part(connection)
-                assert parted is not None
-                there.adopt(*parted)
-            await speaking
-            await until(lambda: not len(here.connections) and not len(there))
+    async def speak(here: Site) -> None:
+        rested: list[Connection] = []
+        here.connections.leave(rested.append)
+        speaking = asyncio.ensure_future(Line(here.port, client_context()).speak(asks_for_the_end))
+        await until(lambda: rested)
+        parted = here.connections.part(rested.pop())
+        assert parted is not None
+        there.adopt(*parted)
+        await speaking
+        await until(lambda: not len(here.connections) and not len(there))
+        elsewhere.seen.clear()
 
-    await nothing_is_left(None, speak)
+    await nothing_is_left(channel, speak)

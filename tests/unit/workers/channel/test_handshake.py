@@ -1,6 +1,7 @@
 """What comes before the first message: PROXY header, TLS, selection; over real sockets, on both loops."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,18 @@ async def test_who_says_nothing_is_let_go(
     async with served(channel) as site:
         assert await site.say(b"") == b""
         assert site.ends.seen[0][0] is HandshakeEnd.OVERDUE
+        await until(lambda: not len(site.connections))
+
+
+async def test_who_leaves_at_once_as_a_health_check_does_is_no_connection(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+    async with served(channel) as site:
+        for _ in range(20):
+            await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", site.port)).close())
+        await until(lambda: len(site.ends.seen) == 20)
+        assert {end for end, _ in site.ends.seen} == {HandshakeEnd.GONE}
         await until(lambda: not len(site.connections))
 
 
@@ -216,6 +229,19 @@ async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_
         assert b"https ('127.0.0.1'," in rest
         await until(lambda: not len(site.connections) and not len(there))
         assert await there.stop(1.0) == 0
+        writer.close()
+
+
+async def test_a_connection_whose_handshake_ends_while_its_worker_leaves_comes_to_rest(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+    async with served(channel) as site:
+        rested: list[Connection] = []
+        site.connections.leave(rested.append)
+        _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
+        await until(lambda: rested)
         writer.close()
 
 

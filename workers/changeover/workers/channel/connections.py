@@ -172,20 +172,18 @@ class Connections:
     def _shake_hands(self, channel: ServerChannel, accepted: socket.socket) -> None:
         self._opening += 1
         self.on_change(len(self))
-
-        def opened(connection: Connection) -> None:
-            self._handshakes.discard(handshake)
-            self._opened(connection)
-
-        def failed() -> None:
-            self._handshakes.discard(handshake)
-            self._opening -= 1
-            self._note_change()
-
         loop = asyncio.get_running_loop()
-        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, opened, failed, self._witness)
+        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, self._shaken, self._witness)
         self._handshakes.add(handshake)
         handshake.begin()
+
+    def _shaken(self, handshake: Handshake, connection: Connection | None) -> None:
+        self._handshakes.discard(handshake)
+        if connection is not None:
+            self._opened(connection)
+        else:
+            self._opening -= 1
+            self._note_change()
 
     def _open_with(
         self,

@@ -60,8 +60,8 @@ class Handshake:
         channel: What comes first at its address.
         initializer_of: Makes what speaks, by the name of the initializer.
         owner: Told of the connection.
-        opened: Called with the connection, once there is one.
-        failed: Called when there will be none; the socket is closed.
+        on_over: Called with this and the connection, once there is one; with None when there will be none: the socket
+            is closed then.
         witness: Hears what became of it.
     """
 
@@ -72,8 +72,7 @@ class Handshake:
         channel: ServerChannel,
         initializer_of: Callable[[str], Initializer],
         owner: Owner,
-        opened: Callable[[Connection], None],
-        failed: Callable[[], None],
+        on_over: Callable[["Handshake", Connection | None], None],
         witness: Witness,
     ) -> None:
         self._loop = loop
@@ -81,8 +80,7 @@ class Handshake:
         self._channel = channel
         self._initializer_of = initializer_of
         self._owner = owner
-        self._opened = opened
-        self._failed = failed
+        self._on_over = on_over
         self._witness = witness
         self._header = ProxyHeader()
         self._read = b""
@@ -176,7 +174,7 @@ class Handshake:
     def _secured(self, threshold: "_Threshold", transport: asyncio.Transport | None) -> None:
         if self._over:
             return
-        if transport is None or self._transport is None:
+        if transport is None or self._transport is None or transport.is_closing():
             self._end(HandshakeEnd.GONE, "as TLS began")
         else:
             self._chosen(threshold, Secured(self._loop, transport, self._transport))
@@ -199,7 +197,7 @@ class Handshake:
         if name is None:
             transport.set_protocol(_Refusal(self._loop, transport))
             self._witness.ended(self._channel.address, HandshakeEnd.UNMATCHED, _worded(outcome))
-            self._failed()
+            self._on_over(self, None)
             return
         safe = self._channel.is_safe_choice(outcome)
         end = HandshakeEnd.SAFE if safe else HandshakeEnd.DONE
@@ -212,7 +210,7 @@ class Handshake:
 
     def _on_connection(self, connection: Connection) -> None:
         self._connection = connection
-        self._opened(connection)
+        self._on_over(self, connection)
 
     def _outcome(self, transport: asyncio.Transport) -> HandshakeOutcome:
         header, session = self._header, transport.get_extra_info("ssl_object")
@@ -247,7 +245,7 @@ class Handshake:
                 _empty(self._socket)
             self._socket.close()
         self._witness.ended(self._channel.address, end, detail)
-        self._failed()
+        self._on_over(self, None)
 
 
 class _Threshold(asyncio.Protocol):
@@ -258,8 +256,10 @@ class _Threshold(asyncio.Protocol):
         self.early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket has its transport."""
-        self._on_transport(self, cast(asyncio.Transport, transport))
+        """The socket has its transport, which may remember this for as long as it lives: nothing is kept."""
+        on_transport = self._on_transport
+        del self._on_transport
+        on_transport(self, cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         """The client's first message came with the end of its handshake."""

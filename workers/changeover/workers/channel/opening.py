@@ -36,7 +36,7 @@ class Driven(Generic[T]):
         except StopIteration as stop:
             self._done(stop.value)
         except (OSError, RuntimeError, ValueError) as error:
-            self._failed(error)
+            self._failed(error.with_traceback(None))  # of frames that hold what failed, and so the error
         else:
             waiter.add_done_callback(self._go_on)
 

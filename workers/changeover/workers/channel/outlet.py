@@ -193,6 +193,8 @@ class Outlet:
         """The transport is gone."""
         self.course = Course.CLOSED
         self._writers.wake()
+        if isinstance(self._transport, Secured):
+            self._transport.lost()
 
     @property
     def _untaken(self) -> int:

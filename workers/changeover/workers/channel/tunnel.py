@@ -190,6 +190,7 @@ class _Far(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._tunnel.ended()
+        del self._tunnel
 
     def write(self, data: bytes) -> None:
         if self._transport is None:
