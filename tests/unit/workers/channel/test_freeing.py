@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -94,6 +95,10 @@ def resets(client: socket.socket) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
+def waits(client: socket.socket) -> None:
+    client.recv(10)
+
+
 def asks_many(client: socket.socket) -> None:
     """HTTP/2: streams with and without bodies, one that is given up, and one that is not complete."""
     engine = H2Connection(H2Configuration(client_side=True, header_encoding=None))
@@ -156,7 +161,8 @@ async def nothing_is_left(
     speaking = Served(Pipeline("live", (), WEBSOCKET)).dispatcher
     async with served(channel, speaking if websocket else dispatcher) as site:
         for _ in range(2):  # what is made once and for all is made by the first
-            with cycles() as found:
+            found = Counter[str]()
+            with cycles(found):
                 for _ in range(AGAIN):
                     await speak(site)
                 await until(lambda: not len(site.connections) and not dispatcher.tasks)
@@ -203,7 +209,7 @@ async def test_nothing_is_left_of_a_handshake_that_takes_too_long(
 ) -> None:
     monkeypatch.setattr(handshake, "DEADLINE", 0.05)
     channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    await nothing_is_left(channel, lambda site: Line(site.port).speak(lambda client: bool(client.recv(10))))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(waits))
 
 
 @pytest.mark.parametrize("said", [get("/"), PROXIED[:9], b""], ids=["none", "a beginning", "nothing"])
@@ -215,7 +221,7 @@ async def test_nothing_is_left_of_who_is_no_proxy(said: bytes) -> None:
 async def test_nothing_is_left_of_what_no_rule_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "GOODBYE", 0.05)
     channel = ServerChannel(spec(rules=(Rule(tls=True),)), Path())
-    await nothing_is_left(channel, lambda site: Line(site.port).speak(lambda client: bool(client.recv(10))))
+    await nothing_is_left(channel, lambda site: Line(site.port).speak(waits))
 
 
 async def test_nothing_is_left_of_a_tunnel(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:

@@ -12,8 +12,10 @@ from changeover.workers.channel import handshake
 from changeover.workers.channel.connection import Connection
 from changeover.workers.channel.handshake import HandshakeEnd
 from changeover.workers.channel.phases import Phase
+from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.channel.tls import PAIR, Names, UnusableCertificate
+from changeover.workers.http.connection import HttpConnection
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.serving.exchange import Exchange
 from tests.channels import AUTHORITY, client_context, served, spec, told
@@ -204,6 +206,39 @@ async def test_the_last_answer_over_tls_waits_for_a_client_that_takes_its_time(
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
         await until(lambda: not len(site.connections))
+
+
+@pytest.mark.parametrize("piece", [16 * 1024, 64 * 1024])
+async def test_an_answer_over_tls_waits_for_its_client_as_soon_as_one_in_cleartext(
+    tmp_path: Path, certified: Callable[..., TlsSpec], piece: int
+) -> None:
+    held = 64 * 1024 + 2 * piece
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+
+    async def endless(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        while True:
+            exchange.write(bytes(piece))
+            await exchange.drain()
+
+    dispatcher = FakeDispatcher(endless)
+    async with served(channel, dispatcher) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=4096)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
+        writer.write(get("/"))
+        await until(lambda: any(each.outlet.clogged for each in site.connections))
+        (connection,) = site.connections
+        assert isinstance(connection, HttpConnection)
+        transport = connection._transport
+        assert isinstance(transport, Secured)
+        for _ in range(20):
+            await asyncio.wait_for(reader.read(100_000), 5)
+            await until(lambda: connection.outlet.clogged)
+            assert transport.untaken <= held + held // 100, "what TLS adds is less than a hundredth"
+        writer.transport.abort()
+        await until(lambda: not len(site.connections))
+        for task in dispatcher.tasks:
+            task.cancel()
 
 
 async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_one_more_answer(

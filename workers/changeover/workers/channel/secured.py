@@ -12,6 +12,10 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks at whether the client has taken the rest."""
 
 
+HELD = 32 * 1024
+"""Bytes that each of both transports holds for a client before who writes waits: together as many as one in cleartext."""
+
+
 class _Nobody(asyncio.BufferedProtocol):
     """Takes the place of a protocol whose connection is gone."""
 
@@ -34,6 +38,8 @@ class Secured(asyncio.Transport):
         self._inner = inner
         self._outer = outer
         self._closing = False
+        inner.set_write_buffer_limits(high=HELD)
+        outer.set_write_buffer_limits(high=HELD)
         inner.writelines(())  # the rest of the handshake: uvloop keeps it until the client is read from
 
     @property
