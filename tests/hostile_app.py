@@ -10,7 +10,8 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 HERE = Path(os.environ["STORY"])
 PIECE = b"x" * 65536
@@ -26,6 +27,12 @@ async def endless(request: Request) -> Response:
             yield PIECE
 
     return StreamingResponse(pieces())
+
+
+async def feed(socket: WebSocket) -> None:
+    await socket.accept()
+    while True:
+        await socket.send_bytes(PIECE)
 
 
 async def large(request: Request) -> Response:
@@ -65,6 +72,7 @@ app = Starlette(
     routes=[
         Route("/hello", hello),
         Route("/endless", endless),
+        WebSocketRoute("/feed", feed),
         Route("/large", large),
         Route("/asked", asked, methods=["GET", "POST"]),
         Route("/events", events),

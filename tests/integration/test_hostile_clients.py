@@ -2,16 +2,21 @@
 
 import asyncio
 import socket
+import ssl
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 
 from changeover.server import Server
+from tests.certificates import Authority
 from tests.hostile import hostile, resident, worker_of
 from tests.service import Connection, Story, status_when
+from tests.websockets_wire import asking
 
 CLIENTS = 1000
 PER_CLIENT = 128 * 1024
@@ -22,13 +27,23 @@ WORST = 2.0
 USUAL = 0.1
 
 
+SECURED = 200
+PER_SECURED = 320 * 1024
+"""Beside the above, over TLS: what is encrypted and not taken, up to twice 64 KiB, in buffers that grow by thirds."""
+PER_CROWDED = 2 * 1024 * 1024
+WIDEST = 2**31 - 1
+AUTHORITY = Authority()
+
+
 def address_of(server: Server) -> tuple[str, int]:
     host, _, port = server.addresses[0].rpartition(":")
     return host, int(port)
 
 
 @contextmanager
-def crowd(server: Server, count: int, request: bytes) -> Iterator[list[socket.socket]]:
+def crowd(
+    server: Server, count: int, request: bytes, tls: ssl.SSLContext | None = None
+) -> Iterator[list[socket.socket]]:
     """Clients with small buffers that send `request`, and read nothing."""
     clients = []
     try:
@@ -36,6 +51,8 @@ def crowd(server: Server, count: int, request: bytes) -> Iterator[list[socket.so
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             client.connect(address_of(server))
+            if tls is not None:
+                client = tls.wrap_socket(client, server_hostname="shop.example")
             client.sendall(request)
             clients.append(client)
         yield clients
@@ -74,6 +91,54 @@ async def test_a_thousand_clients_that_read_nothing_cost_bounded_memory_and_nobo
             assert unharmed(await latencies(story, server))
             assert len(clients) == CLIENTS
         assert unharmed(await latencies(story, server))
+
+
+def many_streams(count: int) -> bytes:
+    """A client of HTTP/2 that asks so often for a response without end, and opens every window as far as it goes."""
+    engine = H2Connection(H2Configuration(client_side=True))
+    engine.local_settings.initial_window_size = WIDEST
+    engine.initiate_connection()
+    engine.increment_flow_control_window(WIDEST - engine.inbound_flow_control_window)
+    head = [(":method", "GET"), (":scheme", "https"), (":authority", "shop.example"), (":path", "/endless")]
+    for number in range(count):
+        engine.send_headers(1 + 2 * number, head, end_stream=True)
+    return engine.data_to_send()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("alpn", "request_", "count", "most"),
+    [
+        ("http/1.1", b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n", SECURED, PER_SECURED),
+        ("http/1.1", asking("/feed"), SECURED, PER_SECURED),
+        ("h2", many_streams(1), SECURED, PER_SECURED),
+        ("h2", many_streams(100), 20, PER_CROWDED),
+    ],
+    ids=["tls", "wss", "h2", "h2 streams"],
+)
+async def test_clients_over_tls_that_read_nothing_cost_bounded_memory_while_they_stay_and_none_afterwards(
+    story: Story, alpn: str, request_: bytes, count: int, most: int
+) -> None:
+    chain, key = story.folder / "cert.pem", story.folder / "key.pem"
+    AUTHORITY.write(chain, key, "shop.example")
+    cleartext = "127.0.0.1:0"
+    flags = (f"--certfile={chain}", f"--keyfile={key}")
+    async with hostile(story, flags=flags) as server:
+        pid = await worker_of(server)
+        with crowd(server, 20, request_, AUTHORITY.client(alpn)):
+            await status_when(server, lambda status: status.slots[0].connections >= 20)
+            await settled(pid)
+        await status_when(server, lambda status: not status.slots[0].connections)
+        before = resident(pid)
+        with crowd(server, count, request_, AUTHORITY.client(alpn)):
+            await status_when(server, lambda status: status.slots[0].connections >= count)
+            await settled(pid)
+            grown = resident(pid) - before
+            print("GROWN", grown/count)
+        await status_when(server, lambda status: not status.slots[0].connections)
+        await settled(pid)
+        print("KEPT", (resident(pid)-before)/count)
+        assert grown < count * most, f"{grown / count:.0f} bytes for each"
 
 
 async def settled(pid: int) -> None:

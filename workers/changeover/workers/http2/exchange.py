@@ -4,6 +4,7 @@ Whatever it is given waits here until it is its turn on the connection; what was
 and ended by then goes with a Content-Length even when the application gave none.
 """
 
+import asyncio
 import enum
 from functools import partial
 
@@ -181,9 +182,11 @@ class StreamExchange:
         return self.outflow.size >= self._line.share and self._stage in (Stage.STARTED, Stage.SENT)
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written."""
+        """Wait until the client has taken enough of what was written; for one that is gone, let others have a turn."""
         while self.backed_up():
             await self._writers.wait()
+        if self._stage is Stage.LOST:
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         """Complete the answer.
