@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 HERE = Path(os.environ["STORY"])
@@ -68,7 +69,7 @@ async def events(request: Request) -> Response:
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 
-app = Starlette(
+framework = Starlette(
     routes=[
         Route("/hello", hello),
         Route("/endless", endless),
@@ -78,3 +79,13 @@ app = Starlette(
         Route("/events", events),
     ]
 )
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers /fresh itself: of what a framework leaves for the collector, nothing is to be seen there."""
+    if scope.get("path") != "/fresh":
+        await framework(scope, receive, send)
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": PIECE[1:] + b"y", "more_body": True})

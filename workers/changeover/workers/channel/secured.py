@@ -13,7 +13,7 @@ LOOK_AGAIN = 0.05
 
 
 HELD = 32 * 1024
-"""Bytes that each of both transports holds for a client before who writes waits: together as many as one in cleartext."""
+"""Bytes that each of both transports holds before who writes waits: together as many as one in cleartext."""
 
 
 class _Nobody(asyncio.BufferedProtocol):
