@@ -18,9 +18,9 @@ from changeover.workers.channel.tls import PAIR, Names, UnusableCertificate
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.serving.exchange import Exchange
-from tests.channels import AUTHORITY, client_context, served, spec, told
+from tests.channels import AUTHORITY, client_context, served, spec
 from tests.waits import until
-from tests.wire import FakeDispatcher, answer_with, connections_of, get
+from tests.wire import FakeDispatcher, answer_with, get
 
 LAST = get("/", "Connection: close\r\n")
 
@@ -241,32 +241,6 @@ async def test_an_answer_over_tls_waits_for_its_client_as_soon_as_one_in_clearte
             task.cancel()
 
 
-async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_one_more_answer(
-    tmp_path: Path, certified: Callable[..., TlsSpec]
-) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    there = connections_of(FakeDispatcher(told))
-    async with served(channel) as site:
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        await writer.start_tls(client_context(), server_hostname="shop.example")
-        writer.write(get("/"))
-        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        rested: list[Connection] = []
-        site.connections.leave(rested.append)
-        await until(lambda: rested)
-        parted = site.connections.part(rested[0])
-        assert parted is not None
-        there.adopt(*parted)
-        writer.write(get("/"))
-        rest = await asyncio.wait_for(reader.read(), 5)
-        assert rest.count(b"200 OK") == 1
-        assert b"connection: close" in rest
-        assert b"https ('127.0.0.1'," in rest
-        await until(lambda: not len(site.connections) and not len(there))
-        assert await there.stop(1.0) == 0
-        writer.close()
-
-
 async def test_a_connection_whose_handshake_ends_while_its_worker_leaves_comes_to_rest(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
@@ -280,32 +254,7 @@ async def test_a_connection_whose_handshake_ends_while_its_worker_leaves_comes_t
         writer.close()
 
 
-async def test_a_large_answer_passes_the_tunnel_whole_also_to_a_slow_client(
-    tmp_path: Path, certified: Callable[..., TlsSpec]
-) -> None:
-    size = 8 * 1024 * 1024
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-
-    async def large(exchange: Exchange) -> None:
-        exchange.start(200, [(b"content-length", b"%d" % size)])
-        for _ in range(size // 65536):
-            exchange.write(b"x" * 65536)
-            await exchange.drain()
-        exchange.end()
-
-    there = connections_of(FakeDispatcher(large))
-    async with served(channel) as site:
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=4096)
-        await writer.start_tls(client_context(), server_hostname="shop.example")
-        await until(lambda: any(True for _ in site.connections))
-        rested: list[Connection] = []
-        site.connections.leave(rested.append)
-        await until(lambda: rested)
-        parted = site.connections.part(rested[0])
-        assert parted is not None
-        there.adopt(*parted)
-        writer.write(get("/"))
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        assert len(await asyncio.wait_for(reader.readexactly(size), 20)) == size
-        await until(lambda: not len(site.connections) and not len(there))
-        writer.close()
+async def test_a_connection_at_an_address_without_a_handshake_is_told_of_as_such() -> None:
+    async with served(None) as site:
+        assert b"200 OK" in await site.say(LAST)
+        assert site.ends.seen == [(HandshakeEnd.PLAIN, "")]

@@ -58,7 +58,7 @@ class Farewells:
         for kind in LeaseKind:
             self._later(self._deadline(kind), self._end_class, kind)
         for kind in LeaseKind:
-            self._expect_ends(kind, self._deadline(kind), (Parting.EARLY,))
+            self._expect_ends(kind, self._deadline(kind), (Parting.EARLY,), frozenset((kind,)))
 
     def window(self, kind: LeaseKind) -> float:
         """Seconds over which the ends are spread that begin with a class's deadline."""
@@ -85,14 +85,16 @@ class Farewells:
             self._later(moment(number, self.window(kind)), self._end_lease, lease, over)
 
         for kind in over:
-            self._expect_ends(kind, self.window(kind), (Parting.EARLY, Parting.LATE))
+            self._expect_ends(kind, self.window(kind), (Parting.EARLY, Parting.LATE), over)
 
-    def _expect_ends(self, kind: LeaseKind, window: float, partings: Collection[Parting]) -> None:
+    def _expect_ends(
+        self, kind: LeaseKind, window: float, partings: Collection[Parting], over: Collection[LeaseKind]
+    ) -> None:
         """Spread over a time the ends of those connections of a class that leave so."""
         fixed = [each for each in self._connections if each.parting in partings and each.kind is kind]
         for number, connection in enumerate(each for each in fixed if each not in self._expected):
             self._expected.add(connection)
-            self._later(moment(number, window), self._end_connection, connection)
+            self._later(moment(number, window), self._end_connection, connection, over)
 
     def _end_lease(self, lease: Lease, over: Collection[LeaseKind]) -> None:
         if lease.kind not in over:
@@ -100,8 +102,10 @@ class Farewells:
         elif lease.end("its drain deadline passed"):
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
 
-    def _end_connection(self, connection: Departing) -> None:
-        if connection in self._connections:
+    def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:
+        if connection.kind not in over:
+            self._expected.discard(connection)
+        elif connection in self._connections:
             connection.farewell()
             self._note(connection.kind, Farewell.FIXED, self._loop.time() - connection.since)
 
