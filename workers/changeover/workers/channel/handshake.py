@@ -30,6 +30,8 @@ class HandshakeEnd(enum.Enum):
     """What became of a handshake."""
 
     DONE = "done"
+    PLAIN = "cleartext"
+    """There was none: nothing comes before the first message at this address."""
     SAFE = "no rule matched; the safe initializer took it"
     UNMATCHED = "no rule matched"
     BAD_PROXY = "no PROXY header"
