@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 HERE = Path(os.environ["STORY"])
@@ -33,6 +34,12 @@ async def endless(request: Request) -> Response:
             yield PIECE
 
     return StreamingResponse(pieces())
+
+
+async def feed(socket: WebSocket) -> None:
+    await socket.accept()
+    while True:
+        await socket.send_bytes(PIECE)
 
 
 async def large(request: Request) -> Response:
@@ -68,13 +75,24 @@ async def events(request: Request) -> Response:
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 
-app = Starlette(
+framework = Starlette(
     routes=[
         Route("/hello", hello),
         WebSocketRoute("/chat", chat),
         Route("/endless", endless),
+        WebSocketRoute("/feed", feed),
         Route("/large", large),
         Route("/asked", asked, methods=["GET", "POST"]),
         Route("/events", events),
     ]
 )
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers /fresh itself: of what a framework leaves for the collector, nothing is to be seen there."""
+    if scope.get("path") != "/fresh":
+        await framework(scope, receive, send)
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": PIECE[1:] + b"y", "more_body": True})

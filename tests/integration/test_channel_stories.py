@@ -27,6 +27,19 @@ async def app(scope, receive, send):
     await send({{"type": "http.response.body", "body": text}})
 """
 
+STREAMING = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    await send({"type": "http.response.start", "status": 200})
+    for number in range(20):
+        await send({"type": "http.response.body", "body": b"%d" % number, "more_body": True})
+        await asyncio.sleep(0.1)
+    await send({"type": "http.response.body"})
+"""
+
 
 class Secured:
     """A service with a certificate, and clients that check it."""
@@ -46,9 +59,9 @@ class Secured:
         (self.story.folder / "main.py").write_text(APP.format(version=version))
 
     @asynccontextmanager
-    async def server(self, *arguments: str) -> AsyncIterator[Server]:
+    async def server(self, *arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[Server]:
         tls = (f"--certfile={self.chain}", f"--keyfile={self.key}")
-        async with self.story.server(2, *tls, *arguments, app="main:app") as server:
+        async with self.story.server(2, *tls, *arguments, app="main:app", env=env) as server:
             try:
                 yield server
             finally:
@@ -131,6 +144,22 @@ async def test_in_a_roll_an_open_tls_connection_gets_its_next_answer_from_the_ne
             assert answer.headers["connection"] == "close"
             assert await connection.at_end()
         await status_when(server, lambda status: len(status.slots) == 2)
+
+
+async def test_a_stream_that_the_new_code_begins_over_a_tls_connection_of_old_has_the_deadline_of_a_stream(
+    secured: Secured,
+) -> None:
+    deadlines = {"CHANGEOVER_DRAIN_HTTP": "0.5", "CHANGEOVER_DRAIN_STREAM": "30"}
+    async with secured.server(env=deadlines) as server:
+        connection, _ = await secured.connect(server)
+        assert (await connection.get("/")).words[0] == "1"
+        (secured.story.folder / "main.py").write_text(STREAMING)
+        assert isinstance(await server.reload(), Committed)
+        await connection.ask("/")
+        await connection.head()
+        for number in range(20):
+            assert await connection.chunk() == b"%d" % number
+        assert await connection.chunk() == b""
 
 
 async def test_a_trusted_proxy_says_who_the_client_is(story: Story, secured: Secured) -> None:

@@ -2,16 +2,23 @@
 
 import asyncio
 import socket
+import ssl
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 
 from changeover.server import Server
+from changeover.workers.channel.allocator import MANY
+from tests.certificates import Authority
 from tests.hostile import hostile, resident, worker_of
 from tests.service import Connection, Story, status_when
+from tests.waits import until
+from tests.websockets_wire import asking
 
 CLIENTS = 1000
 PER_CLIENT = 128 * 1024
@@ -22,13 +29,29 @@ WORST = 2.0
 USUAL = 0.1
 
 
+SECURED = 200
+PER_SECURED = 320 * 1024
+"""The same over TLS: the application's piece, and one in each of two buffers, one of which grows by a third."""
+KEPT = 64 * 1024
+"""Most that may be kept of each that has left."""
+STREAMS = 100
+PER_STREAM = 96 * 1024
+"""Most that one of many streams may cost: the application's piece, its task, its head."""
+IDLE = 36 * 1024
+"""Most that a client over TLS may cost that has its answer and asks nothing more: less than elsewhere."""
+WIDEST = 2**31 - 1
+AUTHORITY = Authority()
+
+
 def address_of(server: Server) -> tuple[str, int]:
     host, _, port = server.addresses[0].rpartition(":")
     return host, int(port)
 
 
 @contextmanager
-def crowd(server: Server, count: int, request: bytes) -> Iterator[list[socket.socket]]:
+def crowd(
+    server: Server, count: int, request: bytes, tls: ssl.SSLContext | None = None
+) -> Iterator[list[socket.socket]]:
     """Clients with small buffers that send `request`, and read nothing."""
     clients = []
     try:
@@ -36,6 +59,8 @@ def crowd(server: Server, count: int, request: bytes) -> Iterator[list[socket.so
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             client.connect(address_of(server))
+            if tls is not None:
+                client = tls.wrap_socket(client, server_hostname="shop.example")
             client.sendall(request)
             clients.append(client)
         yield clients
@@ -74,6 +99,82 @@ async def test_a_thousand_clients_that_read_nothing_cost_bounded_memory_and_nobo
             assert unharmed(await latencies(story, server))
             assert len(clients) == CLIENTS
         assert unharmed(await latencies(story, server))
+
+
+def many_streams(count: int) -> bytes:
+    """A client of HTTP/2 that asks so often for a response without end, and opens every window as far as it goes."""
+    engine = H2Connection(H2Configuration(client_side=True))
+    engine.local_settings.initial_window_size = WIDEST
+    engine.initiate_connection()
+    engine.increment_flow_control_window(WIDEST - engine.inbound_flow_control_window)
+    head = [(":method", "GET"), (":scheme", "https"), (":authority", "shop.example"), (":path", "/fresh")]
+    for number in range(count):
+        engine.send_headers(1 + 2 * number, head, end_stream=True)
+    return engine.data_to_send()
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+@asynccontextmanager
+async def secured(story: Story) -> AsyncIterator[Server]:
+    """The same, over TLS."""
+    chain, key = story.folder / "cert.pem", story.folder / "key.pem"
+    AUTHORITY.write(chain, key, "shop.example")
+    async with hostile(story, flags=(f"--certfile={chain}", f"--keyfile={key}")) as server:
+        yield server
+
+
+async def cost(server: Server, count: int, request: bytes, tls: ssl.SSLContext) -> int:
+    """How many bytes a worker has while such clients are there."""
+    pid = await worker_of(server)
+    with crowd(server, count, request, tls):
+        await status_when(server, lambda status: status.slots[0].connections >= count)
+        await settled(pid)
+        there = resident(pid)
+    await status_when(server, lambda status: not status.slots[0].connections)
+    return there
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("alpn", "request_", "count", "most"),
+    [
+        ("http/1.1", get("/fresh"), SECURED, PER_SECURED),
+        ("http/1.1", asking("/feed"), SECURED, PER_SECURED),
+        ("h2", many_streams(1), SECURED, PER_SECURED),
+        ("h2", many_streams(STREAMS), 10, STREAMS * PER_STREAM),
+    ],
+    ids=["http", "websocket", "http2", "streams"],
+)
+async def test_clients_over_tls_that_read_nothing_cost_bounded_memory_and_leave_none_behind(
+    story: Story, alpn: str, request_: bytes, count: int, most: int
+) -> None:
+    async with secured(story) as server:
+        tls = AUTHORITY.client(alpn)
+        await cost(server, 5, request_, tls)
+        pid = await worker_of(server)
+        before = resident(pid)
+        for _ in range(3):
+            there = await cost(server, count, request_, tls)
+            assert there - before < count * most, f"{(there - before) / count:.0f} bytes for each"
+            if count >= MANY:
+                await until(lambda: resident(pid) - before < count * KEPT, "memory that is given back")
+
+
+@pytest.mark.slow
+async def test_a_client_over_tls_that_asks_nothing_costs_little(story: Story) -> None:
+    async with secured(story) as server:
+        tls = AUTHORITY.client("http/1.1")
+        pid = await worker_of(server)
+        with crowd(server, 100, get("/hello"), tls):
+            await status_when(server, lambda status: status.slots[0].connections >= 100)
+            before = resident(pid)
+            with crowd(server, 300, get("/hello"), tls):
+                await status_when(server, lambda status: status.slots[0].connections >= 400)
+                await settled(pid)
+                assert resident(pid) - before < 300 * IDLE
 
 
 async def settled(pid: int) -> None:

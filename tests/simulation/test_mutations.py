@@ -198,7 +198,7 @@ def test_promise_4_websockets_that_end_before_their_deadline_in_a_roll(monkeypat
 
     def spread_before(self: Farewells) -> None:
         begin(self)
-        self._expect_ends(LeaseKind.WEBSOCKET)
+        self._expect_ends(LeaseKind.WEBSOCKET, (LeaseKind.WEBSOCKET,))
 
     monkeypatch.setattr(Farewells, "begin", spread_before)
     assert promise_that_broke() == 4

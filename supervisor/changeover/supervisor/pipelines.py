@@ -109,7 +109,7 @@ class PipelinesView(msgspec.Struct, frozen=True):
         epoch: The committed epoch.
         pipelines: In build order.
         misses: Why no route took a request -> how many.
-        handshakes: How the opening of connections ended -> how many.
+        handshakes: How the opening of connections ended -> how many; `cleartext` where there is none.
         events: Kind of pipeline event -> how many.
         silent: Slots whose worker did not answer in time: their leases are missing, their counts some seconds old.
     """

@@ -3,129 +3,26 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trustme
 
 from changeover.workers.channel import handshake
-from changeover.workers.channel.connection import Connection, Initializer, Owner
-from changeover.workers.channel.connections import Connections
+from changeover.workers.channel.connection import Connection
 from changeover.workers.channel.handshake import HandshakeEnd
-from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.phases import Phase
+from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.server_channel import ServerChannel
-from changeover.workers.channel.tls import AUTHORITIES, PAIR, Names, UnusableCertificate
-from changeover.workers.http.initializer import HttpInitializer
+from changeover.workers.channel.tls import PAIR, Names, UnusableCertificate
+from changeover.workers.http.connection import HttpConnection
 from changeover.workers.protocol.assembly import Rule, TlsSpec
-from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.exchange import Exchange
-from changeover.workers.serving.handshake import HandshakeOutcome
+from tests.channels import AUTHORITY, client_context, served, spec
 from tests.waits import until
-from tests.wire import FakeDispatcher, answer_with, connections_of, get
+from tests.wire import FakeDispatcher, answer_with, get
 
-ADDRESS = "127.0.0.1:443"
 LAST = get("/", "Connection: close\r\n")
-AUTHORITY = trustme.CA()
-
-
-async def told(exchange: Exchange) -> None:
-    """Answer with what is known of the connection."""
-    request, outcome = exchange.request, exchange.outcome
-    said = (
-        f"{request.scheme} {request.client} tls={outcome.tls} alpn={outcome.alpn} sni={outcome.sni} {outcome.subject}"
-    )
-    exchange.start(200, [(b"content-length", b"%d" % len(said))])
-    exchange.write(said.encode())
-    exchange.end()
-
-
-@dataclass
-class Ends:
-    """A witness who remembers."""
-
-    seen: list[tuple[HandshakeEnd, str]] = field(default_factory=list)
-
-    def ended(self, channel: str, end: HandshakeEnd, detail: str) -> None:
-        assert channel == ADDRESS
-        self.seen.append((end, detail))
-
-
-@dataclass
-class Site:
-    """A served address."""
-
-    port: int
-    ends: Ends
-    connections: Connections
-
-    async def say(self, first: bytes, tls: ssl.SSLContext | None = None, name: str | None = None) -> bytes:
-        """Say something, and read all that comes back."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        if tls is not None:
-            await writer.drain()
-            await writer.start_tls(tls, server_hostname=name or "shop.example")
-        writer.write(first)
-        answer = await asyncio.wait_for(reader.read(65536), 5)
-        writer.close()
-        return answer
-
-
-def spec(tls: TlsSpec | None = None, **changes: object) -> ChannelSpec:
-    key = UnitKey(UnitRef(UnitKind.CHANNEL, ADDRESS), "d", 1)
-    return ChannelSpec(key, tls, **changes)  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def served(
-    channel: ServerChannel | None, dispatcher: FakeDispatcher | None = None, initializer: Initializer | None = None
-) -> AsyncIterator[Site]:
-    ends = Ends()
-    initializer = initializer or HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
-    connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    loop = asyncio.get_running_loop()
-
-    def accept() -> None:
-        connections.accept(listener.accept()[0], ADDRESS)
-
-    loop.add_reader(listener, accept)
-    try:
-        yield Site(listener.getsockname()[1], ends, connections)
-    finally:
-        loop.remove_reader(listener)
-        listener.close()
-        await connections.stop(1.0)
-
-
-@pytest.fixture
-def certified(tmp_path: Path) -> Callable[..., TlsSpec]:
-    """Put certificates for names where an artifact would be."""
-
-    def certify(*names: str, **changes: object) -> TlsSpec:
-        folder = tmp_path / "artifact"
-        folder.mkdir()
-        for place, name in enumerate(names):
-            issued = AUTHORITY.issue_cert(name)
-            chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-            (folder / PAIR.format(place)).write_bytes(chain + issued.private_key_pem.bytes())
-        AUTHORITY.cert_pem.write_to_path(folder / AUTHORITIES)
-        return TlsSpec("artifact", len(names), **changes)  # type: ignore[arg-type]
-
-    return certify
-
-
-def client_context(alpn: str = "") -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    return context
 
 
 async def test_tls_is_spoken_and_what_it_came_to_is_known(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
@@ -195,6 +92,18 @@ async def test_who_says_nothing_is_let_go(
         await until(lambda: not len(site.connections))
 
 
+async def test_who_leaves_at_once_as_a_health_check_does_is_no_connection(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+    async with served(channel) as site:
+        for _ in range(20):
+            await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", site.port)).close())
+        await until(lambda: len(site.ends.seen) == 20)
+        assert {end for end, _ in site.ends.seen} == {HandshakeEnd.GONE}
+        await until(lambda: not len(site.connections))
+
+
 PROXIED = b"PROXY TCP4 203.0.113.7 192.0.2.1 51234 443\r\n"
 
 
@@ -252,102 +161,6 @@ async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:
         assert site.ends.seen == [(HandshakeEnd.SAFE, "tcp")]
 
 
-async def leave_before(site: Site) -> None:
-    """Leave before the connection is accepted, as who only looks whether somebody listens."""
-    socket.create_connection(("127.0.0.1", site.port)).close()
-
-
-async def leave_with_the_end(site: Site, *, said: bool) -> None:
-    """Leave with the very bytes that complete the handshake; perhaps by saying so."""
-    context = client_context()
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    session = context.wrap_bio(incoming, outgoing, server_hostname="shop.example")
-    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-    while True:
-        try:
-            session.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            writer.write(outgoing.read())
-            incoming.write(await reader.read(65536))
-    if said:
-        with suppress(ssl.SSLWantReadError):
-            session.unwrap()
-    writer.write(outgoing.read())
-    writer.close()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [leave_before, partial(leave_with_the_end, said=True), partial(leave_with_the_end, said=False)],
-    ids=["before", "at the end, in words", "at the end"],
-)
-async def test_who_leaves_in_the_handshake_counts_no_more(
-    tmp_path: Path, certified: Callable[..., TlsSpec], leave: Callable[[Site], Awaitable[None]]
-) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    async with served(channel) as site:
-        for _ in range(20):
-            await leave(site)
-        await until(lambda: len(site.ends.seen) == 20)
-        await until(lambda: not len(site.connections), "the connections to count no more")
-
-
-class Faulty(HttpInitializer):
-    """Cannot begin a connection: not make it, not begin it, or not go on once it is open."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__(FakeDispatcher(told), Limits())
-        self._where = where
-
-    def protocol(
-        self, owner: Owner, opened: Callable[[Connection], None], outcome: HandshakeOutcome | None = None
-    ) -> asyncio.BaseProtocol:
-        def opened_and_failed(connection: Connection) -> None:
-            if self._where == "open":
-                opened(connection)
-            raise LookupError(self._where)
-
-        if self._where == "made":
-            raise LookupError(self._where)
-        return super().protocol(owner, opened_and_failed, outcome)
-
-
-@pytest.mark.parametrize("secured", [True, False])
-@pytest.mark.parametrize("where", ["made", "begun", "open"])
-async def test_what_cannot_be_begun_is_cut_off_and_told_of_and_counts_no_more(
-    tmp_path: Path, certified: Callable[..., TlsSpec], where: str, secured: bool
-) -> None:
-    told: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
-    channel = ServerChannel(spec(certified("shop.example")) if secured else spec(), tmp_path)
-    async with served(channel, initializer=Faulty(where)) as site:
-        with suppress(ConnectionError, ssl.SSLError):
-            assert await site.say(LAST, client_context() if secured else None) == b""
-        await until(lambda: not len(site.connections), "the connection to count no more")
-        assert not await site.connections.stop(0.0)
-        assert told == [f"LookupError('{where}')"]
-        assert site.ends.seen[-1] == (HandshakeEnd.BROKEN, f"LookupError: {where}")
-
-
-async def test_so_is_one_without_a_handshake_for_which_nothing_can_be_made(caplog: pytest.LogCaptureFixture) -> None:
-    async with served(None, initializer=Faulty("made")) as site:
-        with suppress(ConnectionError):
-            assert await site.say(LAST) == b""
-        await until(lambda: not len(site.connections), "the connection to count no more")
-        assert "LookupError('made')\nTraceback" in caplog.text
-
-
-async def test_so_is_one_without_a_handshake_that_cannot_be_begun() -> None:
-    told: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(repr(context["exception"])))
-    async with served(None, initializer=Faulty("begun")) as site:
-        with suppress(ConnectionError):
-            assert await site.say(LAST) == b""
-        await until(lambda: not len(site.connections), "the connection to count no more")
-        assert told[0] == "LookupError('begun')"
-
-
 async def test_handshakes_that_are_under_way_end_with_the_worker(
     tmp_path: Path, certified: Callable[..., TlsSpec]
 ) -> None:
@@ -395,58 +208,53 @@ async def test_the_last_answer_over_tls_waits_for_a_client_that_takes_its_time(
         await until(lambda: not len(site.connections))
 
 
-async def test_a_tls_connection_goes_on_in_another_process_through_a_tunnel_for_one_more_answer(
-    tmp_path: Path, certified: Callable[..., TlsSpec]
+@pytest.mark.parametrize("piece", [16 * 1024, 64 * 1024])
+async def test_an_answer_over_tls_waits_for_its_client_as_soon_as_one_in_cleartext(
+    tmp_path: Path, certified: Callable[..., TlsSpec], piece: int
 ) -> None:
-    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
-    there = connections_of(FakeDispatcher(told))
-    async with served(channel) as site:
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        await writer.start_tls(client_context(), server_hostname="shop.example")
-        writer.write(get("/"))
-        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        rested: list[Connection] = []
-        site.connections.leave(rested.append)
-        await until(lambda: rested)
-        parted = site.connections.part(rested[0])
-        assert parted is not None
-        there.adopt(*parted)
-        writer.write(get("/"))
-        rest = await asyncio.wait_for(reader.read(), 5)
-        assert rest.count(b"200 OK") == 1
-        assert b"connection: close" in rest
-        assert b"https ('127.0.0.1'," in rest
-        await until(lambda: not len(site.connections) and not len(there))
-        assert await there.stop(1.0) == 0
-        writer.close()
-
-
-async def test_a_large_answer_passes_the_tunnel_whole_also_to_a_slow_client(
-    tmp_path: Path, certified: Callable[..., TlsSpec]
-) -> None:
-    size = 8 * 1024 * 1024
+    held = 64 * 1024 + 2 * piece
     channel = ServerChannel(spec(certified("shop.example")), tmp_path)
 
-    async def large(exchange: Exchange) -> None:
-        exchange.start(200, [(b"content-length", b"%d" % size)])
-        for _ in range(size // 65536):
-            exchange.write(b"x" * 65536)
+    async def endless(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        while True:
+            exchange.write(bytes(piece))
             await exchange.drain()
-        exchange.end()
 
-    there = connections_of(FakeDispatcher(large))
-    async with served(channel) as site:
+    dispatcher = FakeDispatcher(endless)
+    async with served(channel, dispatcher) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=4096)
         await writer.start_tls(client_context(), server_hostname="shop.example")
-        await until(lambda: any(True for _ in site.connections))
+        writer.write(get("/"))
+        await until(lambda: any(each.outlet.clogged for each in site.connections))
+        (connection,) = site.connections
+        assert isinstance(connection, HttpConnection)
+        transport = connection._transport
+        assert isinstance(transport, Secured)
+        for _ in range(20):
+            await asyncio.wait_for(reader.read(100_000), 5)
+            await until(lambda: connection.outlet.clogged)
+            assert transport.untaken <= held + held // 100, "what TLS adds is less than a hundredth"
+        writer.transport.abort()
+        await until(lambda: not len(site.connections))
+        for task in dispatcher.tasks:
+            task.cancel()
+
+
+async def test_a_connection_whose_handshake_ends_while_its_worker_leaves_comes_to_rest(
+    tmp_path: Path, certified: Callable[..., TlsSpec]
+) -> None:
+    channel = ServerChannel(spec(certified("shop.example")), tmp_path)
+    async with served(channel) as site:
         rested: list[Connection] = []
         site.connections.leave(rested.append)
+        _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await writer.start_tls(client_context(), server_hostname="shop.example")
         await until(lambda: rested)
-        parted = site.connections.part(rested[0])
-        assert parted is not None
-        there.adopt(*parted)
-        writer.write(get("/"))
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        assert len(await asyncio.wait_for(reader.readexactly(size), 20)) == size
-        await until(lambda: not len(site.connections) and not len(there))
         writer.close()
+
+
+async def test_a_connection_at_an_address_without_a_handshake_is_told_of_as_such() -> None:
+    async with served(None) as site:
+        assert b"200 OK" in await site.say(LAST)
+        assert site.ends.seen == [(HandshakeEnd.PLAIN, "")]

@@ -8,7 +8,7 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadResponse
-from changeover.workers.http.incoming import HIGH_WATER
+from changeover.workers.http.incoming import HIGH_WATER, Source
 from changeover.workers.serving.exchange import Disconnected, Exchange
 from tests.waits import until
 from tests.wire import answer_with, chunked, echo, field_of, get, post, serving
@@ -339,6 +339,26 @@ async def test_what_follows_a_body_in_the_same_read_is_the_next_request() -> Non
             client.send(request[100:] + get("/c"))
             assert (await client.response())[1].endswith(b"x" * 200_000)
             assert await client.response() == (200, b"GET /c ")
+
+
+async def test_reading_goes_on_behind_a_body_that_came_whole_before_the_application_took_of_it() -> None:
+    began = asyncio.Event()
+
+    async def late_echo(exchange: Exchange) -> None:
+        await began.wait()
+        await echo(exchange)
+
+    async with serving(late_echo) as server:
+        client = await server.client()
+        client.send(post("/large", bytes(HIGH_WATER)))
+        await client.writer.drain()
+        await until(lambda: server.dispatcher.seen)
+        upload = server.dispatcher.seen[0]
+        assert isinstance(upload, WireExchange)
+        await until(lambda: upload.incoming is not None and upload.incoming.source is Source.COMPLETE)
+        began.set()
+        assert (await client.response())[0] == 200
+        assert await client.ask("/next") == (200, b"GET /next ")
 
 
 async def test_writing_waits_for_a_client_that_does_not_read() -> None:

@@ -42,7 +42,7 @@ class Remembering:
     def ask_for_body(self, stream: StreamExchange) -> None:
         self.told.append("100")
 
-    def acknowledge(self, stream: StreamExchange, size: int) -> None:
+    def acknowledge(self, number: int, size: int) -> None:
         self.told.append(size)
 
     def reset(self, stream: StreamExchange, code: int) -> None:

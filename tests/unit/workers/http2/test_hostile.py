@@ -277,3 +277,34 @@ async def test_padding_does_not_use_up_the_window() -> None:
         client.engine.end_stream(number)
         client.flush()
         assert len((await client.answer(number)).body) == 2000 + len("POST / ")
+
+
+async def test_who_writes_to_a_client_that_is_gone_lets_others_hear_of_it() -> None:
+    """Between the loop and who can stop the writer there are some turns: a framework's tasks."""
+    heard = asyncio.Event()
+
+    async def listen(exchange: Exchange) -> None:
+        await exchange.wait_disconnected()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        heard.set()
+
+    async def endless(exchange: Exchange) -> None:
+        listening = asyncio.ensure_future(listen(exchange))
+        exchange.start(200, [])
+        for _ in range(100_000):
+            if heard.is_set():
+                break
+            exchange.write(bytes(65536))
+            await exchange.drain()
+        else:
+            raise AssertionError("nobody heard that the client is gone")
+        exchange.abort()
+        await listening
+
+    async with spoken(endless) as (server, client):
+        number = client.ask()
+        await until(lambda: client.answers[number].body)
+        await client.close()
+        await until(lambda: not server.dispatcher.tasks and not len(server.connections))
+        assert not server.dispatcher.faults

@@ -19,8 +19,8 @@ WAITS = 10.0
 class Chat(asyncio.Protocol):
     """A connection of a kind that cannot go on in another process: it says goodbye in its own way."""
 
-    kind = LeaseKind.WEBSOCKET
-    parting = Parting.STAYS
+    kind: LeaseKind = LeaseKind.WEBSOCKET
+    parting: Parting = Parting.STAYS
 
     def __init__(self, room: set["Chat"]) -> None:
         self.since = asyncio.get_running_loop().time()
@@ -243,3 +243,26 @@ async def test_what_a_stop_cannot_wait_for_is_ended_before_its_connection_is_cut
     for each in others:
         assert isinstance(each.holder, asyncio.Task)
         each.holder.cancel()
+
+
+async def test_connections_that_are_of_another_class_when_their_moments_come_have_that_one_s_deadline() -> None:
+    loop = asyncio.get_running_loop()
+    async with chatting(100) as (room, readers):
+        ending = farewells(DrainDeadlines(http=1.0, stream=2.0), room, [])
+        for chat in room:
+            chat.parting, chat.kind = Parting.LATE, LeaseKind.HTTP
+        ending.begin()
+        began = loop.time()
+        await until(lambda: len(room) < 100)
+        changed = loop.time() - began
+        for chat in room:
+            chat.kind = LeaseKind.STREAM
+
+        async def end(reader: asyncio.StreamReader) -> float:
+            assert await asyncio.wait_for(reader.read(), WAITS) == b"goodbye\n"
+            return loop.time() - began
+
+        ends = sorted(await asyncio.gather(*map(end, readers)))
+        ending.close()
+    assert ends[-1] >= 1.9
+    assert not [end for end in ends if changed + 0.1 < end < 1.9]

@@ -69,7 +69,7 @@ def test_a_thousand_of_them_are_told_once_a_second_with_their_number(caplog: pyt
 
 def test_what_is_well_and_clients_that_changed_their_mind_are_counted_only(caplog: pytest.LogCaptureFixture) -> None:
     handshakes = Handshakes(Clock(), Counters())
-    for end in (HandshakeEnd.DONE, HandshakeEnd.GONE):
+    for end in (HandshakeEnd.DONE, HandshakeEnd.PLAIN, HandshakeEnd.GONE):
         handshakes.ended(ADDRESS, end, "")
         assert handshakes.counts[ADDRESS, end] == 1
     assert told(caplog) == []

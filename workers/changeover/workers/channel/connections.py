@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from changeover.workers.channel.allocator import Tide, give_back
 from changeover.workers.channel.connection import Connection, Initializer, Initializers, Parting
 from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
 from changeover.workers.channel.limits import Limits
@@ -21,6 +22,8 @@ from changeover.workers.serving.handshake import HandshakeOutcome
 
 logger = logging.getLogger(__name__)
 
+SETTLED = 1.0
+"""Seconds after which connections that left hold nothing any more."""
 SILENT_GRACE = 1.0
 """Seconds that a connection which has said nothing gets when the worker stops: it was accepted a moment ago."""
 
@@ -88,7 +91,7 @@ class Connections:
         initializer: Makes them of accepted sockets where nothing comes before their first message.
         limits: Bounds on how long they may do what they do.
         channel_at: What comes first at an address in the generation that serves; None for nothing.
-        witness: Hears what became of handshakes.
+        witness: Hears what became of handshakes, and of connections that need none.
         others: What a channel can select beside HTTP.
         on_change: Told how many there are, whenever one comes or goes.
 
@@ -119,6 +122,7 @@ class Connections:
         self._on_rest: Callable[[Connection], None] | None = None
         self._changed = Waiters()
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._tide = Tide()
 
     def __len__(self) -> int:
         """Open connections, and those about to open."""
@@ -139,6 +143,7 @@ class Connections:
         """
         channel = self._channel_at(address)
         if channel is None:
+            self._witness.ended(address, HandshakeEnd.PLAIN, "")
             self._open_with(self._opened, accepted, self._initializer)
         else:
             self._shake_hands(channel, accepted)
@@ -193,19 +198,17 @@ class Connections:
     def _shake_hands(self, channel: ServerChannel, accepted: socket.socket) -> None:
         self._opening += 1
         self.on_change(len(self))
-
-        def opened(connection: Connection) -> None:
-            self._handshakes.discard(handshake)
-            self._opened(connection)
-
-        def failed() -> None:
-            self._handshakes.discard(handshake)
-            self._forget_opening()
-
         loop = asyncio.get_running_loop()
-        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, opened, failed, self._witness)
+        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, self._shaken, self._witness)
         self._handshakes.add(handshake)
         handshake.begin()
+
+    def _shaken(self, handshake: Handshake, connection: Connection | None) -> None:
+        self._handshakes.discard(handshake)
+        if connection is not None:
+            self._opened(connection)
+        else:
+            self._forget_opening()
 
     def _open_with(
         self,
@@ -344,8 +347,11 @@ class Connections:
         self._note_change()
 
     def _note_change(self) -> None:
+        count = len(self)
         self._changed.wake()
-        self.on_change(len(self))
+        self.on_change(count)
+        if self._tide.falls(count):
+            asyncio.get_running_loop().call_later(SETTLED, give_back)
 
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -30,6 +30,8 @@ class HandshakeEnd(enum.Enum):
     """What became of a handshake."""
 
     DONE = "done"
+    PLAIN = "cleartext"
+    """There was none: nothing comes before the first message at this address."""
     SAFE = "no rule matched; the safe initializer took it"
     UNMATCHED = "no rule matched"
     BAD_PROXY = "no PROXY header"
@@ -61,8 +63,8 @@ class Handshake:
         channel: What comes first at its address.
         initializer_of: Makes what speaks, by the name of the initializer.
         owner: Told of the connection.
-        opened: Called with the connection, once there is one.
-        failed: Called when there will be none; the socket is closed.
+        on_over: Called with this and the connection, once there is one; with None when there will be none: the socket
+            is closed then.
         witness: Hears what became of it.
     """
 
@@ -73,8 +75,7 @@ class Handshake:
         channel: ServerChannel,
         initializer_of: Callable[[str], Initializer],
         owner: Owner,
-        opened: Callable[[Connection], None],
-        failed: Callable[[], None],
+        on_over: Callable[["Handshake", Connection | None], None],
         witness: Witness,
     ) -> None:
         self._loop = loop
@@ -82,8 +83,7 @@ class Handshake:
         self._channel = channel
         self._initializer_of = initializer_of
         self._owner = owner
-        self._opened = opened
-        self._failed = failed
+        self._on_over = on_over
         self._witness = witness
         self._header = ProxyHeader()
         self._read = b""
@@ -206,7 +206,7 @@ class Handshake:
         if name is None:
             transport.set_protocol(_Refusal(self._loop, transport))
             self._witness.ended(self._channel.address, HandshakeEnd.UNMATCHED, _worded(outcome))
-            self._failed()
+            self._on_over(self, None)
             return
         safe = self._channel.is_safe_choice(outcome)
         end = HandshakeEnd.SAFE if safe else HandshakeEnd.DONE
@@ -219,13 +219,13 @@ class Handshake:
 
     def _on_connection(self, connection: Connection) -> None:
         self._connection = connection
-        self._opened(connection)
+        self._on_over(self, connection)
 
     def _break_off(self, transport: asyncio.Transport, error: Exception) -> None:
         """Let go of a client for whom there is nothing that speaks; one whose connection is open goes with that."""
         transport.abort()
         if self._connection is None:
-            self._failed()
+            self._on_over(self, None)
         self._loop.call_exception_handler({"message": "a connection could not be begun", "exception": error})
         self._witness.ended(self._channel.address, HandshakeEnd.BROKEN, f"{type(error).__name__}: {error}")
 
@@ -262,7 +262,7 @@ class Handshake:
                 _empty(self._socket)
             self._socket.close()
         self._witness.ended(self._channel.address, end, detail)
-        self._failed()
+        self._on_over(self, None)
 
 
 class _Threshold(asyncio.Protocol):
@@ -273,8 +273,10 @@ class _Threshold(asyncio.Protocol):
         self.early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket has its transport."""
-        self._on_transport(self, cast(asyncio.Transport, transport))
+        """The socket has its transport, which may remember this for as long as it lives: nothing is kept."""
+        on_transport = self._on_transport
+        del self._on_transport
+        on_transport(self, cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         """The client's first message came with the end of its handshake."""

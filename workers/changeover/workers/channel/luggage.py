@@ -19,6 +19,8 @@ class Luggage(msgspec.Struct, frozen=True, array_like=True):
         last: Whether the next answer is to be the last one: it goes through a tunnel.
         initializer: What is spoken.
         state: What a service of a raw protocol exported; None when none knows of the connection.
+        cut: The last bytes of an answer that is broken off where its client could not tell otherwise, and where the
+            socket cannot be reset; empty where it can.
     """
 
     unread: bytes
@@ -30,6 +32,7 @@ class Luggage(msgspec.Struct, frozen=True, array_like=True):
     last: bool = False
     initializer: str = HTTP
     state: bytes | None = None
+    cut: bytes = b""
 
     @property
     def size(self) -> int:

@@ -37,6 +37,7 @@ class Driven(Generic[T]):
             self._done(stop.value)
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
             self._failed(error)
+            error.__traceback__ = None  # its frames hold what failed, and so the error
         else:
             waiter.add_done_callback(self._go_on)
 

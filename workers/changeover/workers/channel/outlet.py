@@ -46,6 +46,7 @@ class Outlet:
         course: Whether the connection goes on.
         client_shut: Whether the client has shut its write side.
         final: Whether the next answer is to be the last one.
+        last_word: What the other end of a tunnel resets its client's connection for; empty where there is no tunnel.
     """
 
     __slots__ = (
@@ -58,12 +59,14 @@ class Outlet:
         "client_shut",
         "course",
         "final",
+        "last_word",
     )
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.course = Course.OPEN
         self.client_shut = False
         self.final = False
+        self.last_word = b""
         self._transport = transport
         self._writers = Waiters()
         self._clogged = False
@@ -181,7 +184,9 @@ class Outlet:
 
     def cut(self, *, reset: bool) -> None:
         """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
-        if not reset:
+        if reset and self.last_word:
+            self._transport.write(self.last_word)
+        if not reset or self.last_word:
             self.close()
             return
         own: socket.socket | None = self._transport.get_extra_info("socket")
@@ -198,6 +203,8 @@ class Outlet:
         """The transport is gone."""
         self.course = Course.CLOSED
         self._writers.wake()
+        if isinstance(self._transport, Secured):
+            self._transport.lost()
 
     @property
     def _untaken(self) -> int:

@@ -4,6 +4,7 @@ from changeover.workers.channel.connection import Carrying, Connection
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
 from changeover.workers.channel.phases import Phase, Sight
+from changeover.workers.channel.tunnel import CUT
 from changeover.workers.protocol.assembly import HTTP
 
 PHASES = {phase.name: phase for phase in Phase}
@@ -25,7 +26,8 @@ def pack(connection: Connection, now: float) -> Luggage:
     if isinstance(connection, Carrying):
         name, state = connection.initializer, connection.carried()
     unread, phase = connection.unread(), sight.phase.name
-    return Luggage(unread, connection.requests, phase, since, shut, outcome, tunnelled, name, state)
+    cut = CUT if tunnelled else b""
+    return Luggage(unread, connection.requests, phase, since, shut, outcome, tunnelled, name, state, cut)
 
 
 def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits) -> None:
@@ -43,6 +45,7 @@ def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits)
         connection.watch.resume(Sight(phase, luggage.requests), luggage.since, now, limits)
     connection.outlet.client_shut = luggage.client_shut
     connection.outlet.final = luggage.last
+    connection.outlet.last_word = luggage.cut
     if isinstance(connection, Carrying):
         connection.go_on(luggage.state)
     if luggage.unread or luggage.client_shut:

@@ -12,6 +12,17 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks at whether the client has taken the rest."""
 
 
+HELD = 32 * 1024
+"""Bytes that each of both transports holds before who writes waits: together as many as one in cleartext."""
+
+
+class _Nobody(asyncio.BufferedProtocol):
+    """Takes the place of a protocol whose connection is gone."""
+
+
+NOBODY = _Nobody()
+
+
 class Secured(asyncio.Transport):
     """See the module.
 
@@ -27,6 +38,9 @@ class Secured(asyncio.Transport):
         self._inner = inner
         self._outer = outer
         self._closing = False
+        inner.set_write_buffer_limits(high=HELD)
+        outer.set_write_buffer_limits(high=HELD)
+        inner.writelines(())  # the rest of the handshake: uvloop keeps it until the client is read from
 
     @property
     def untaken(self) -> int:
@@ -46,6 +60,10 @@ class Secured(asyncio.Transport):
             self._loop.call_later(LOOK_AGAIN, self._close_after_last)
         else:
             self._inner.close()
+
+    def lost(self) -> None:
+        """The connection is gone: let go of its protocol, which the loops keep."""
+        self._inner.set_protocol(NOBODY)
 
     def is_closing(self) -> bool:
         """See `asyncio.Transport`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.workers.channel.allocator import keep_large_apart
 from changeover.workers.channel.proxy import is_trusted, networks
 from changeover.workers.channel.selector import Selector
 from changeover.workers.channel.tls import Names, context_of
@@ -35,6 +36,7 @@ class ServerChannel:
         self.names = Names()
         self.tls: ssl.SSLContext | None = None
         if spec.tls is not None:
+            keep_large_apart()
             self.tls = context_of(store / spec.tls.artifact, spec.tls, self.names)
         self._proxies = networks(spec.proxies)
         self._selector = Selector(spec.rules, spec.safe)

@@ -4,6 +4,7 @@ The bytes of the protocol go through a pair of sockets, whose other end is hande
 """
 
 import asyncio
+import os
 import socket
 from typing import cast
 
@@ -12,6 +13,10 @@ from changeover.workers.channel.opening import open_transport
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.serving.lease import LeaseKind
+
+CUT = os.urandom(16)
+"""The last bytes of an answer that the other process breaks off: the pair between us knows no reset."""
+INTERIM, SWITCHING = b"HTTP/1.1 100 ", b"HTTP/1.1 101 "
 
 
 def dig(transport: asyncio.Transport, old: Connection, owner: Owner) -> socket.socket:
@@ -43,17 +48,22 @@ class Tunnel(asyncio.Protocol):
         old: What spoke there.
         owner: Told of the end.
         near: Our end of the pair, owned by the tunnel from here on.
+
+    Attributes:
+        kind: The class of what runs in it: a request without an answer, an answer under way, or a WebSocket.
     """
 
-    kind, parting = LeaseKind.HTTP, Parting.LATE
+    parting = Parting.LATE
 
     def __init__(self, transport: asyncio.Transport, old: Connection, owner: Owner, near: socket.socket) -> None:
         self.client, self.server, self.outcome, self.since = old.client, old.server, old.outcome, old.since
         self.requests, self.watch = old.requests, Watch()
         self.outlet = Outlet(transport)
+        self.kind = LeaseKind.HTTP
         self._transport = transport
         self._owner = owner
         self._passed = 0
+        self._last = b""
         self._far = _Far(self, near)
         transport.pause_reading()
         self._far.open()
@@ -96,7 +106,10 @@ class Tunnel(asyncio.Protocol):
     def passed(self, data: bytes) -> None:
         """The other process answered."""
         self._passed += len(data)
-        self._transport.write(data)
+        if self.kind is LeaseKind.HTTP and not data.startswith(INTERIM):
+            self.kind = LeaseKind.WEBSOCKET if data.startswith(SWITCHING) else LeaseKind.STREAM
+        self._last = (self._last + data[-len(CUT) :])[-len(CUT) :]
+        self._transport.write(data.removesuffix(CUT))
 
     def hold(self, on: bool) -> None:
         """Read nothing more from the client for now, or go on."""
@@ -108,8 +121,8 @@ class Tunnel(asyncio.Protocol):
             self._transport.resume_reading()
 
     def ended(self) -> None:
-        """The other process has closed it."""
-        self.outlet.close()
+        """The other process has closed it; what it broke off is reset, so that the client can tell."""
+        self.outlet.cut(reset=self._last == CUT)
 
     # What the owner of all connections calls.
 
@@ -190,6 +203,7 @@ class _Far(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._tunnel.ended()
+        del self._tunnel
 
     def write(self, data: bytes) -> None:
         if self._transport is None:

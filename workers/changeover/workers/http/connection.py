@@ -88,6 +88,7 @@ class HttpConnection(Contact):
         making = self.site.making
         self._make = WireExchange if making is None else making.maker(self.client, WireExchange, LoggedExchange)
         self._opened(self)
+        del self._opened  # its handshake is over, and would be kept
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to: no more than may still be unread, or wait for the application."""

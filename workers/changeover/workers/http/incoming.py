@@ -27,6 +27,10 @@ class Source(enum.Enum):
     """The client left before the last byte."""
 
 
+def _unwanted() -> None:
+    """Nothing more will come, whoever wants it: who brought it need not be kept for that."""
+
+
 class Incoming:
     """Between the connection, which puts pieces in, and the application, which takes them.
 
@@ -67,12 +71,14 @@ class Incoming:
                 self._pieces.append(piece)
         if last:
             self.source = Source.COMPLETE
+            self._on_wanted = _unwanted
         self._waiters.wake()
 
     def break_off(self) -> None:
         """The rest will not come."""
         if self.source is Source.OPEN:
             self.source = Source.BROKEN
+            self._on_wanted = _unwanted
         self._waiters.wake()
 
     async def take(self) -> bytes | None:

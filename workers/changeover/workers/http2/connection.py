@@ -91,6 +91,7 @@ class Http2Connection(asyncio.Protocol):
         self.since = self._loop.time()
         self._site.connections.add(self)
         self._opened(self)
+        del self._opened
         self._cork()
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +120,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         self.streams.lose()
+        self._session.close()
         if self._noticing is not None:
             self._noticing.cancel()
         self._site.connections.discard(self)

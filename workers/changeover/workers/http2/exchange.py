@@ -4,7 +4,9 @@ Whatever it is given waits here until it is its turn on the connection; what was
 and ended by then goes with a Content-Length even when the application gave none.
 """
 
+import asyncio
 import enum
+from functools import partial
 
 from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import MAX_DISCARD
@@ -12,9 +14,10 @@ from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import LATE, UNSERVED, BadMessage, BadResponse
 from changeover.workers.http.fields import Expectation
-from changeover.workers.http.incoming import Incoming, Source
+from changeover.workers.http.incoming import Source
 from changeover.workers.http.response import encode_trailers
 from changeover.workers.http2.head import RequestHead
+from changeover.workers.http2.intake import Intake
 from changeover.workers.http2.line import Line
 from changeover.workers.http2.outflow import Outflow
 from changeover.workers.http2.response import BODILESS, ResponseHead, encode_head
@@ -65,8 +68,8 @@ class StreamExchange:
     """
 
     __slots__ = (
-        "__weakref__", "_departed", "_departure", "_dropped", "_head", "_incoming", "_left", "_limit", "_line", "_owed",
-        "_sent", "_size", "_stage", "_writers", "answered", "complete", "ended", "held", "number", "outflow",
+        "__weakref__", "_departed", "_departure", "_dropped", "_head", "_incoming", "_left", "_limit", "_line", "_sent",
+        "_size", "_stage", "_writers", "answered", "complete", "ended", "held", "number", "outflow",
         "received", "request", "response", "trailers", "unasked", "watch",
     )  # fmt: skip
 
@@ -74,6 +77,7 @@ class StreamExchange:
         self, line: Line["StreamExchange"], number: int, head: RequestHead, *, ended: bool, limit: int = 0
     ) -> None:
         target = head.target
+        self._incoming = None if ended else Intake(self._want_body, partial(line.acknowledge, number))
         self.request = Request(
             head.method,
             target.path,
@@ -84,7 +88,7 @@ class StreamExchange:
             scheme=line.scheme,
             client=line.client,
             server=line.server,
-            receive=None if ended else self.receive,
+            receive=None if self._incoming is None else self._incoming.take,
         )
         self.number = number
         self.response: ResponseHead | None = None
@@ -99,9 +103,8 @@ class StreamExchange:
         self._line = line
         self._head = head
         self._limit = limit
-        self._incoming = None if ended else Incoming(self._want_body)
         self._stage = Stage.FRESH
-        self._owed = self._sent = self._size = self._left = self._dropped = 0
+        self._sent = self._size = self._left = self._dropped = 0
         self._writers = Waiters()
         self._departed = False
         self._departure = Waiters()
@@ -128,13 +131,7 @@ class StreamExchange:
         Raises:
             Disconnected: The client gave up before the end of the body.
         """
-        if self._incoming is None:
-            return None
-        piece = await self._incoming.take()
-        owed, self._owed = self._owed, 0
-        if owed:
-            self._line.acknowledge(self, owed)
-        return piece
+        return None if self._incoming is None else await self._incoming.take()
 
     async def wait_disconnected(self) -> None:
         """Return once the client is gone, or the answer is complete."""
@@ -185,9 +182,11 @@ class StreamExchange:
         return self.outflow.size >= self._line.share and self._stage in (Stage.STARTED, Stage.SENT)
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written."""
+        """Wait until the client has taken enough of what was written; for one that is gone, let others have a turn."""
         while self.backed_up():
             await self._writers.wait()
+        if self._stage is Stage.LOST:
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         """Complete the answer.
@@ -287,13 +286,12 @@ class StreamExchange:
         self.unasked = False
         if self._incoming is None or self._stage in (Stage.OVER, Stage.LOST):
             self._dropped += size
-            self._line.acknowledge(self, size)
+            self._line.acknowledge(self.number, size)
             return self._dropped <= MAX_DISCARD
         if 0 < self._limit < self.received:
             raise BadMessage(413, f"the request body is longer than {self._limit} bytes")
         if size > len(data):
-            self._line.acknowledge(self, size - len(data))
-        self._owed += len(data)
+            self._line.acknowledge(self.number, size - len(data))
         self._incoming.put(data, last=False)
         return True
 
@@ -384,9 +382,7 @@ class StreamExchange:
         self._stage = stage
         if self._incoming is not None:
             self._incoming.break_off()
-        owed, self._owed = self._owed, 0
-        if owed:
-            self._line.acknowledge(self, owed)
+            self._incoming.settle()
         self._writers.wake()
         self._departure.wake()
 

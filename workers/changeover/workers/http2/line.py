@@ -28,8 +28,8 @@ class Line(Protocol[StreamT]):
     def ask_for_body(self, stream: StreamT) -> None:
         """The client waits to be asked."""
 
-    def acknowledge(self, stream: StreamT, size: int) -> None:
-        """Bytes of the body were taken, or dropped."""
+    def acknowledge(self, number: int, size: int) -> None:
+        """Bytes of a stream's body were taken, or dropped."""
 
     def reset(self, stream: StreamT, code: int) -> None:
         """The stream ends at once."""

@@ -46,6 +46,10 @@ _CONFIGURATION = H2Configuration(
 class _Engine(H2Connection):
     MAX_CLOSED_STREAMS = 4096
 
+    def let_go(self) -> None:
+        """Hear nothing more: what hears holds this, and this holds it."""
+        self._frame_dispatch_table.clear()
+
 
 class Session:
     """What is said on a connection.
@@ -140,6 +144,10 @@ class Session:
         self._collect()
         said, self._said = self._said, []
         return said
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self._engine.let_go()
 
     def _collect(self) -> None:
         data = self._engine.data_to_send()

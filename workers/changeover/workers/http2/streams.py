@@ -27,6 +27,10 @@ FEW = 4
 """Streams that get the same share as one alone."""
 
 
+def _unheard() -> None:
+    """Nobody listens any more."""
+
+
 class Streams:
     """The streams that are open.
 
@@ -112,6 +116,7 @@ class Streams:
         """The client is gone."""
         streams = tuple(self)
         self._open.clear()
+        self._spoken = _unheard
         for stream in streams:
             self._rounds.leave(stream)
             stream.lose()
@@ -149,9 +154,9 @@ class Streams:
             self._session.start(stream.number, ((b":status", b"100"),), last=False)
             self._spoken()
 
-    def acknowledge(self, stream: StreamExchange, size: int) -> None:
+    def acknowledge(self, number: int, size: int) -> None:
         """Bytes of a body were taken, or dropped."""
-        self._session.acknowledge(stream.number, size)
+        self._session.acknowledge(number, size)
         self._spoken()
 
     def reset(self, stream: StreamExchange, code: int) -> None:

@@ -101,6 +101,7 @@ class MessageConnection(asyncio.BufferedProtocol):
         self.since = asyncio.get_running_loop().time()
         self._site.enter(self)
         self._opened(self)
+        del self._opened
         self._advance()
 
     def get_buffer(self, sizehint: int) -> memoryview:

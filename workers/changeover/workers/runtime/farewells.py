@@ -92,14 +92,14 @@ class Farewells:
             after = self.window(kind) if told_first else moment(number, self.window(kind))
             self._later(after, self._end_lease, lease, over)
         for each in over:
-            self._expect_ends(each)
+            self._expect_ends(each, over)
 
-    def _expect_ends(self, kind: LeaseKind) -> None:
+    def _expect_ends(self, kind: LeaseKind, over: Collection[LeaseKind]) -> None:
         """Spread the ends of those connections of a class that cannot go over."""
         fixed = [each for each in self._connections if each.parting is not Parting.RESTS and each.kind is kind]
         for number, connection in enumerate(each for each in fixed if each not in self._expected):
             self._expected.add(connection)
-            self._later(moment(number, self.window(kind)), self._end_connection, connection)
+            self._later(moment(number, self.window(kind)), self._end_connection, connection, over)
 
     def _end_requests(self) -> None:
         for lease in self._leases():
@@ -112,8 +112,10 @@ class Farewells:
         elif lease.end("its drain deadline passed"):
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
 
-    def _end_connection(self, connection: Departing) -> None:
-        if connection in self._connections:
+    def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:
+        if connection.kind not in over:
+            self._expected.discard(connection)
+        elif connection in self._connections:
             connection.farewell()
             self._note(connection.kind, Farewell.FIXED, self._loop.time() - connection.since)
 

@@ -12,7 +12,7 @@ logger = logging.getLogger("changeover.handshake")
 
 PAUSE = 1.0
 """Seconds in which one thing at one address is told once; how often it happened meanwhile is told with the next."""
-QUIET = frozenset({HandshakeEnd.DONE, HandshakeEnd.GONE})
+QUIET = frozenset({HandshakeEnd.DONE, HandshakeEnd.PLAIN, HandshakeEnd.GONE})
 """What is no reason to tell anybody: all is well, or a client changed its mind."""
 NOBODYS = frozenset({HandshakeEnd.UNMATCHED, HandshakeEnd.SAFE})
 """What no rule of its channel matched."""

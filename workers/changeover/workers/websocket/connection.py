@@ -62,13 +62,12 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         requests: How many messages were dispatched over the connection, before it was a WebSocket and since.
         watch: Since when it has been doing what it does, for the sweep.
         since: When the connection was opened here, seconds of the loop's clock.
-        closed: Why nothing can be sent any more; None while it is open.
     """
 
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
-        "_clogged", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site", "_stirred",
-        "_transport", "_turn", "_unread", "client", "closed", "outcome", "outlet", "requests", "server", "since",
+        "_clogged", "_closed", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site",
+        "_stirred", "_transport", "_turn", "_unread", "client", "outcome", "outlet", "requests", "server", "since",
         "watch",
     )  # fmt: skip
 
@@ -78,7 +77,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self.client, self.server, self.outcome = before.client, before.server, before.outcome
         self.outlet, self.requests, self.since = before.outlet, before.requests, before.since
         self.watch = Watch()
-        self.closed: WebSocketClosed | None = None
+        self._closed: tuple[int, str] | None = None
         self.outlet.course = Course.OPEN
         self._site = site
         self._transport = transport
@@ -103,7 +102,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        if self.closed is not None and self.outlet.ended:
+        if self._closed is not None and self.outlet.ended:
             self.outlet.drop(nbytes)
         else:
             self.take(bytes(self._site.buffer[:nbytes]))
@@ -128,7 +127,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         self._unread.clear()
-        self._end(WebSocketClosed(CloseCode.LOST))
+        self._end(CloseCode.LOST)
+        self._protocol.parser.close()  # it waits for more, and holds the protocol, which holds it
         self.outlet.lost()
         self._owner.closed(self)
 
@@ -173,7 +173,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         writing = self.outlet.sight()
         if writing is not None:
             return writing
-        if self.closed is not None:
+        if self._closed is not None:
             return Sight(Phase.CLOSING, 0)
         limits = self._site.limits
         if self._probed and limits.ping_timeout:
@@ -190,7 +190,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
                 self._protocol.send_ping(b"")
                 self._flush()
             case Overdue.TIMEOUT:
-                self._end(WebSocketClosed(CloseCode.LOST, "no answer to a ping"))
+                self._end(CloseCode.LOST, "no answer to a ping")
                 self._fail(CloseCode.FAILED, "keepalive ping timeout")
             case _:
                 self.outlet.abort()
@@ -198,9 +198,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # What speaks over it calls.
 
     @property
+    def closed(self) -> WebSocketClosed | None:
+        """See `Session`; a new one each time, because one that was raised holds on to who raised it."""
+        return None if self._closed is None else WebSocketClosed(*self._closed)
+
+    @property
     def at_hand(self) -> bool:
         """See `Session`."""
-        return self._turn > 0 and (bool(self._inbox) or self.closed is not None)
+        return self._turn > 0 and (bool(self._inbox) or self._closed is not None)
 
     def stir(self) -> Awaitable[None]:
         """See `Session`."""
@@ -221,8 +226,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def send(self, message: WebSocketMessage) -> None:
         """See `Session`."""
-        if self.closed is not None:
-            raise self.closed
+        if self._closed is not None:
+            raise WebSocketClosed(*self._closed)
         if self._plain is not None:
             if not self._transport.is_closing():
                 head, payload = framed(message)
@@ -249,13 +254,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         Raises:
             ValueError: The code is none that may be sent, or the reason is longer than 123 bytes.
         """
-        if self.closed is not None:
+        if self._closed is not None:
             return
         try:
             self._protocol.send_close(code, reason)
         except ProtocolError as error:
             raise ValueError(f"a WebSocket cannot be closed with code {code} and reason {reason!r}: {error}") from None
-        self._end(WebSocketClosed(code, reason))
+        self._end(code, reason)
         self._flush()
         self._advance()
 
@@ -268,7 +273,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     @property
     def _holding(self) -> bool:
         """Whether nothing more is looked at: the client is to take, or the application."""
-        return self._clogged or (self.closed is None and self._inbox.full)
+        return self._clogged or (self._inbox.full and self._closed is None)
 
     def _advance(self) -> None:
         while self._unread and not self._holding and not self.outlet.ended:
@@ -276,13 +281,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             del self._unread[:STEP]
             self._feed(step)
         if self.outlet.client_shut and not self._unread and not self.outlet.ended:
-            self._end(WebSocketClosed(CloseCode.LOST))
+            self._end(CloseCode.LOST)
             self.outlet.close()
         self._regulate()
 
     def _feed(self, data: bytes) -> None:
         try:
-            if self._plain is not None and self.closed is None:
+            if self._plain is not None and self._closed is None:
                 data = self._plain.take(data, self._inbox)
             if data:
                 self._parse(data)
@@ -296,10 +301,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         protocol = self._protocol
         protocol.receive_data(data)
         for frame in protocol.events_received():
-            if self.closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
+            if self._closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
                 self._inbox.put(frame)
         if protocol.state is not State.OPEN:
-            self._end(_farewell_of(protocol))
+            self._end(*_farewell_of(protocol))
         self._flush()
 
     def _regulate(self) -> None:
@@ -326,14 +331,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     # The end.
 
-    def _end(self, closed: WebSocketClosed) -> None:
-        if self.closed is None:
-            self.closed = closed
+    def _end(self, code: int, reason: str = "") -> None:
+        if self._closed is None:
+            self._closed = code, reason
         self._stirred.wake()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self._protocol.fail(code, reason)
-        self._end(WebSocketClosed(code, reason))
+        self._end(code, reason)
         self._flush()
 
     def _finish(self) -> None:
@@ -343,7 +348,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self.outlet.linger()
 
 
-def _farewell_of(protocol: ServerProtocol) -> WebSocketClosed:
+def _farewell_of(protocol: ServerProtocol) -> tuple[int, str]:
     """Why it is closed: as the client said, or as we said because of what it did."""
     said = protocol.close_sent if protocol.parser_exc is not None else protocol.close_rcvd or protocol.close_sent
-    return WebSocketClosed(CloseCode.LOST) if said is None else WebSocketClosed(said.code, said.reason)
+    return (CloseCode.LOST, "") if said is None else (said.code, said.reason)
