@@ -79,6 +79,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.pinned.distributions",
         f"{WORKERS}.plugins.artifact",
         f"{WORKERS}.plugins.manifest",
+        f"{WORKERS}.plugins.manifest_mistakes",
+        f"{WORKERS}.plugins.manifest_reading",
         f"{WORKERS}.plugins.order",
         f"{WORKERS}.runtime.counts",
         f"{WORKERS}.runtime.hook_command",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from changeover.testing import SimulatedWorker, SwapRefused
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from tests.waits import until_sync
 
 HEAD = """

@@ -7,7 +7,8 @@ import msgspec
 from changeover.supervisor.artifacts.folder import Found
 from changeover.supervisor.config.settings import Settings
 from changeover.workers.plugins.artifact import folder_of
-from changeover.workers.plugins.manifest import Manifest, load
+from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.manifest_reading import load
 from changeover.workers.protocol.snapshot import PluginSpec
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from changeover.supervisor.config import handlers, matches, rlimits
 from changeover.supervisor.config.channels import channel_mistakes, network_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
-from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
+from changeover.workers.plugins.manifest_mistakes import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below
 from changeover.workers.protocol.reload import read_reload
 

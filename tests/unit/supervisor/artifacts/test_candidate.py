@@ -9,7 +9,7 @@ from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.layout import lay_out
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
-from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.manifest_reading import read_toml
 from changeover.workers.protocol.snapshot import Snapshot
 
 SHOP = Settings(

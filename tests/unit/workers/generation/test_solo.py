@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from changeover.workers.generation.solo import Application, RequirementUnmet, SoloSnapshot, Stored
-from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.manifest_reading import read_toml
 from changeover.workers.protocol.snapshot import EMPTY, PipelineSpec, Snapshot
 
 

@@ -11,14 +11,11 @@ from changeover.workers.plugins.manifest import (
     HandlerPhase,
     InitializerDeclaration,
     Manifest,
-    ManifestInvalid,
     Resource,
     ServiceDeclaration,
     ServiceInterface,
-    load,
-    read_script,
-    read_toml,
 )
+from changeover.workers.plugins.manifest_reading import ManifestInvalid, load, read_script, read_toml
 
 PRICING = """
 id = "pricing"

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from changeover.workers.channel.server_channel import ServerChannel
+from changeover.workers.generation.assembled_units import ChannelUnit
 from changeover.workers.generation.switch import Generation
-from changeover.workers.generation.units import ChannelUnit, Others, Unit
+from changeover.workers.generation.units import Others, Unit
 from changeover.workers.message.site import MessageTarget
-from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
+from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec

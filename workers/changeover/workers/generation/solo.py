@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.plugins import artifact, manifest
-from changeover.workers.plugins.manifest import Manifest, ManifestInvalid
+from changeover.workers.plugins import artifact, manifest_reading
+from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.plugins.order import arranged
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.snapshot import (
@@ -84,8 +85,8 @@ def store_plugin(path: Path, store: Path, config: Mapping[str, Any]) -> Stored:
 def _manifest_of(path: Path, files: artifact.Files) -> Manifest:
     """The manifest, with mistakes in it told of the file that was given and not of its copy."""
     if path.is_dir():
-        return manifest.load(path)
-    single = manifest.read_script(files[path.name].decode("utf-8", "replace"), str(path))
+        return manifest_reading.load(path)
+    single = manifest_reading.read_script(files[path.name].decode("utf-8", "replace"), str(path))
     if single is None:
         raise ManifestInvalid(str(path), [Mistake("$", "no `# /// script` block with a [tool.changeover] table")])
     return single

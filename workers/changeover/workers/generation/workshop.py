@@ -15,15 +15,16 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.leaks import Leak, Remnants
+from changeover.workers.generation.making import unit_of
 from changeover.workers.generation.pinning import pin_application
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
-from changeover.workers.generation.units import Unit, unit_of
-from changeover.workers.plugins.api import PluginVersion
+from changeover.workers.generation.units import Unit
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.lifecycle import State, Step
 from changeover.workers.plugins.refused import Origin, Refused, Site
+from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitKey, UnitSpec
 from changeover.workers.serving.attribution import UnitWork

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from changeover.workers.plugins import artifact, manifest
-from changeover.workers.plugins.api import LoadContext, Plugin, PluginVersion, Resource
+from changeover.workers.plugins import artifact, manifest_reading
+from changeover.workers.plugins.api import Plugin
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
+from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec
 from changeover.workers.serving.attribution import UnitWork
@@ -73,7 +74,7 @@ class LoadedPlugin:
 
     def _open(self) -> None:
         files = artifact.get(self._store, self.spec.artifact)
-        self._manifest = manifest.load(self._root)
+        self._manifest = manifest_reading.load(self._root)
         told = (self._manifest.id, self._manifest.version)
         if told != (self.spec.key.ref.name, self.spec.version):
             raise ContractBroken(f"the artifact is {told[0]} {told[1]}, not {self.version.id} {self.version.version}")

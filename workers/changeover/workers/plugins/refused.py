@@ -12,9 +12,10 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.pinned.distributions import DistributionsDiffer
 from changeover.workers.pinned.importer import OtherContentPinned
-from changeover.workers.plugins.api import ConfigUnusable, ResourceUnusable
+from changeover.workers.plugins.api import ConfigUnusable
 from changeover.workers.plugins.artifact import ArtifactError
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.plugins.resources import ResourceUnusable
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded

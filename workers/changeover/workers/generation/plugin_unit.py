@@ -1,0 +1,38 @@
+"""A plugin as a unit of a worker."""
+
+from pathlib import Path
+
+from changeover.workers.generation.units import Others, Unit
+from changeover.workers.plugins.hooks import Hooks
+from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.modules import Remains
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import PluginSpec
+
+
+class PluginUnit(Unit):
+    """A plugin instance."""
+
+    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks) -> None:
+        super().__init__(spec.key)
+        self._plugin = LoadedPlugin(spec, store, hooks)
+        self.lifecycle = self._plugin.lifecycle
+
+    @property
+    def value(self) -> LoadedPlugin:
+        return self._plugin
+
+    async def prepare(self, others: Others) -> None:
+        await self._plugin.prepare(others.epoch, others.serving.get(self.key.ref.name))
+
+    async def end(self) -> Refusal | None:
+        return await self._plugin.end()
+
+    async def activate(self) -> Refusal | None:
+        return await self._plugin.activate()
+
+    async def deactivate(self) -> Refusal | None:
+        return await self._plugin.deactivate()
+
+    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
+        return self._plugin.left, self._plugin.remains
