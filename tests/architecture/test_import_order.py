@@ -78,6 +78,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.pinned.content",
         f"{WORKERS}.pinned.distributions",
         f"{WORKERS}.plugins.artifact",
+        f"{WORKERS}.plugins.bytecode",
         f"{WORKERS}.plugins.manifest",
         f"{WORKERS}.plugins.manifest_mistakes",
         f"{WORKERS}.plugins.manifest_reading",

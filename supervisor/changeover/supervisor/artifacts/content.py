@@ -20,12 +20,18 @@ class Content(msgspec.Struct, frozen=True):
         artifact: Digest of its files.
         config: Its configuration, MessagePack with sorted keys.
         file: Where its manifest stands, for messages.
+        code: As in `PluginSpec`.
+        granted: As in `PluginSpec`.
+        distribution: As in `PluginSpec`.
     """
 
     manifest: Manifest
     artifact: str
     config: bytes
     file: str
+    code: str = ""
+    granted: tuple[str, ...] = ()
+    distribution: str = ""
 
     @property
     def name(self) -> str:
@@ -46,7 +52,8 @@ def carried(spec: PluginSpec, store: Path) -> Content:
         OSError: The stored artifact cannot be read.
     """
     folder = folder_of(store, spec.artifact)
-    return Content(load(folder), spec.artifact, spec.config, str(folder))
+    further = (spec.code, spec.granted, spec.distribution)
+    return Content(load(folder), spec.artifact, spec.config, str(folder), *further)
 
 
 def config_of(plugin: str, settings: Settings) -> bytes:

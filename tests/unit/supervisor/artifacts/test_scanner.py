@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from changeover.supervisor.artifacts.collection import collect
@@ -647,6 +648,18 @@ def test_a_scan_that_knows_nothing_of_the_past_clears_nothing(place: Place, serv
     place.plugins.folder("pricing", "1.5.0")
     assert isinstance(place.scanner.scan(HUP, 2, None), Candidate)
     assert folder_of(place.store, plugin(serving, "pricing").artifact).is_dir()
+
+
+def test_the_code_of_a_plugin_whose_resources_alone_changed_is_kept_beside_its_files(
+    place: Place, serving: Snapshot
+) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    second = place.candidate(serving).snapshot
+    old, new = plugin(serving, "pricing"), plugin(second, "pricing")
+    partial = msgspec.structs.replace(new, code=old.artifact)
+    kept = msgspec.structs.replace(second, units=tuple(partial if unit is new else unit for unit in second.units))
+    assert collect(place.store, [kept]) == 0
+    assert all(folder_of(place.store, each.artifact).is_dir() for each in (old, new))
 
 
 def test_a_store_that_is_not_there_has_nothing_to_clear(tmp_path: Path) -> None:

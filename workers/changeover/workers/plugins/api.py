@@ -1,17 +1,21 @@
 """What plugin authors subclass and call: Plugin, asgi, wsgi. Public: re-exported by `changeover.plugin`."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.plugins.resources import LoadContext, PluginVersion
+from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource
 from changeover.workers.serving.asgi import AsgiCallable
 from changeover.workers.serving.wsgi import THREADS, WsgiCallable
 
 ConfigT = TypeVar("ConfigT")
 HookResult = Awaitable[None] | None
 """What a hook returns: nothing, at once or awaited."""
+State = bytes | msgspec.Struct | None
+"""What one content of a plugin gives to the next: bytes, a Struct (encoded as MessagePack), or None for nothing."""
 
 
 class ConfigUnusable(ChangeoverError):
@@ -30,8 +34,8 @@ class Plugin(Generic[ConfigT]):
     """A plugin with state: one instance per worker and content; content that is unchanged keeps its instance.
 
     Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`,
-    `on_reload` and `on_unload` run in a thread beside the loop, `on_activate` and `on_deactivate` on the
-    loop, where they must not block. Each has a deadline.
+    `on_reload`, `on_unload`, `on_resources`, `migrate` and `unmigrate` run in a thread beside the loop, `on_activate`,
+    `on_deactivate` and those about state on the loop, where they must not block. Each has a deadline.
 
     Attributes:
         config: The plugin's configuration, converted to the Struct that its manifest names; None without one.
@@ -61,6 +65,50 @@ class Plugin(Generic[ConfigT]):
     def on_unload(self) -> HookResult:
         """Let go of everything; runs after the last lease, or when the reload was refused after `on_load`."""
         return None
+
+    def export_state(self) -> Awaitable[State] | State:
+        """Give what the content that replaces this one is to go on with; changes nothing. May run several times."""
+        return None
+
+    def import_state(self, old: PluginVersion, state: bytes) -> HookResult:
+        """Take what `old` exported, before the commit. An error refuses the reload."""
+        return None
+
+    def merge_state(self, old: PluginVersion, imported: bytes, latest: bytes) -> HookResult:
+        """Take what came to `old` since: after the commit, and once more when its last lease has ended.
+
+        Args:
+            old: The content that was replaced.
+            imported: What it exported the last time.
+            latest: What it exports now.
+        """
+        return None
+
+    def on_resources(self, changed: Mapping[str, Resource]) -> HookResult:
+        """Take changed resources without new code, before the commit, on a copy of the instance that serves.
+
+        Unless overridden, a changed resource is a new content like any other. An error refuses the reload.
+
+        Args:
+            changed: The resources whose files changed, by name.
+        """
+        return None
+
+    def migrate(self, old: PluginVersion) -> HookResult:
+        """Change what all workers share, such as a database, in one of them, last before the commit.
+
+        An error refuses the reload.
+        """
+        return None
+
+    def unmigrate(self, old: PluginVersion) -> HookResult:
+        """Undo `migrate`: the commit did not come about."""
+        return None
+
+
+def overrides(plugin: Plugin[Any], hook: str) -> bool:
+    """Whether a plugin has a hook of its own, so that its author wants it called."""
+    return getattr(type(plugin), hook) is not getattr(Plugin, hook)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from changeover.workers.plugins import artifact, manifest_reading
+from changeover.workers.plugins import artifact, bytecode, manifest_reading
 from changeover.workers.plugins.api import Plugin
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
@@ -79,7 +79,8 @@ class LoadedPlugin:
         if told != (self.spec.key.ref.name, self.spec.version):
             raise ContractBroken(f"the artifact is {told[0]} {told[1]}, not {self.version.id} {self.version.version}")
         instance = f"{self.spec.artifact[:12]}_{self.spec.key.since}"
-        self._modules = PluginModules(self.version.id, instance, self._root, files)
+        code = bytecode.read(self._store, self.spec.artifact)
+        self._modules = PluginModules(self.version.id, instance, self._root, files, code)
         self._modules.open()
 
     @property

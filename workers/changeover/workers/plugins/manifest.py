@@ -1,6 +1,7 @@
 """What a plugin says about itself, once it was read and found sound: its manifest, and the parts of it."""
 
 import enum
+from typing import Literal
 
 import msgspec
 from packaging.version import Version
@@ -9,7 +10,7 @@ MANIFEST = "plugin.toml"
 """Name of the manifest in a plugin's folder."""
 API = Version("1.0")
 """The plugin API that this version offers; a manifest's `api` range must admit it."""
-RESERVED = frozenset({"app", "dir", "reload"})
+RESERVED = frozenset({"app", "dir", "keys", "reload"})
 """Ids that the configuration uses for something else."""
 
 
@@ -80,6 +81,16 @@ class InitializerDeclaration(msgspec.Struct, frozen=True):
     entry: str = ""
 
 
+class SelectorDeclaration(msgspec.Struct, frozen=True):
+    """A selector that the plugin offers to the rules of channels.
+
+    Attributes:
+        entry: `module:name`; empty for the attribute of the selector's own name (see `Manifest.entry`).
+    """
+
+    entry: str = ""
+
+
 class Resource(msgspec.Struct, frozen=True):
     """Files that are the plugin's content without being code.
 
@@ -92,11 +103,11 @@ class Resource(msgspec.Struct, frozen=True):
     reload: str = ""
 
 
-Declared = Handler | ServiceDeclaration | InitializerDeclaration | Resource
+Declared = Handler | ServiceDeclaration | InitializerDeclaration | SelectorDeclaration | Resource
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """Where a handler, service or initializer is found.
+    """Where a handler, service, initializer, selector or extension is found.
 
     Attributes:
         module: The module to import from the artifact.
@@ -123,7 +134,17 @@ class Manifest(msgspec.Struct, frozen=True):
         handlers: By name.
         services: By name.
         initializers: By name.
+        selectors: By name.
+        extensions: Extension point -> `module:name` of what the plugin offers there; empty for the attribute that is
+            named like the last part of the point's name (see `entry`).
         resources: By name.
+        capabilities: What it asks to be allowed.
+        state: Range of its own versions whose state it can take; empty for none.
+        self_test: `module:name` of the function that tries it; empty for none.
+        strategy: How its content is changed: in the workers that live, or by new ones.
+        singleton: Whether its exclusive work runs in one worker per host.
+        dependencies: Distributions that it needs, as the packaging standard writes requirements.
+        packages: Folder below the plugin that holds packages of its own; empty for none.
         module: Where attributes without an entry are looked up: the class's module; for a stateless plugin the
             single file, or the module in the folder that is named like the plugin (`-` read as `_`).
     """
@@ -138,11 +159,20 @@ class Manifest(msgspec.Struct, frozen=True):
     handlers: dict[str, Handler] = {}
     services: dict[str, ServiceDeclaration] = {}
     initializers: dict[str, InitializerDeclaration] = {}
+    selectors: dict[str, SelectorDeclaration] = {}
+    extensions: dict[str, str] = {}
     resources: dict[str, Resource] = {}
+    capabilities: tuple[str, ...] = ()
+    state: str = ""
+    self_test: str = ""
+    strategy: Literal["swap", "roll"] = "swap"
+    singleton: bool = False
+    dependencies: tuple[str, ...] = ()
+    packages: str = ""
     module: str = ""
 
     def entry(self, name: str, written: str) -> Entry:
-        """Resolve the entry of a handler, service or initializer.
+        """Resolve the entry of a handler, service, initializer, selector or extension.
 
         Args:
             name: Its name in the manifest; `-` is read as `_`.

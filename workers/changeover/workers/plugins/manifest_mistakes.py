@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
@@ -13,6 +14,7 @@ from changeover.workers.protocol.document import Mistake, below
 from changeover.workers.protocol.reload import DISABLED, read_reload
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_POINT = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -35,20 +37,29 @@ def content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
         mistakes.append(Mistake(f"{root}.api", f"this version offers plugin API {API}, which is not in {manifest.api}"))
     for required, wanted in manifest.requires.items():
         mistakes += _range_mistakes(below(f"{root}.requires", required), wanted)
-    for key in ("plugin", "config"):
+    for key in ("plugin", "config", "self_test"):
         mistakes += _entry_mistakes(f"{root}.{key}", getattr(manifest, key))
-    for kind in ("handlers", "services", "initializers", "resources"):
+    for kind in ("handlers", "services", "initializers", "selectors", "resources"):
         for name, declared in getattr(manifest, kind).items():
             mistakes += _declared_mistakes(below(f"{root}.{kind}", name), name, declared)
+    for point, entry in manifest.extensions.items():
+        mistakes += _extension_mistakes(below(f"{root}.extensions", point), point, entry)
+    return mistakes + _life_mistakes(manifest, root)
+
+
+def _life_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
+    mistakes = _range_mistakes(f"{root}.state", manifest.state)
+    mistakes += _dependency_mistakes(f"{root}.dependencies", manifest.dependencies)
+    if manifest.packages and not _is_below(manifest.packages):
+        mistakes.append(Mistake(f"{root}.packages", "a folder below the plugin's own, without `..`"))
+    for index, name in enumerate(manifest.capabilities):
+        mistakes += [] if _NAME.fullmatch(name) else [Mistake(f"{root}.capabilities[{index}]", _bad_name(name))]
     return mistakes
 
 
 def metadata_mistakes(metadata: Mapping[str, Any]) -> list[Mistake]:
     """Say what is wrong beside `[tool.changeover]` in a single file's block."""
-    mistakes = []
-    if metadata.get("dependencies"):
-        reason = "not supported by this version: install them where the workers run, and leave them out here"
-        mistakes.append(Mistake("$.dependencies", reason))
+    mistakes = _dependency_mistakes("$.dependencies", metadata.get("dependencies", []))
     python = metadata.get("requires-python", "")
     mistakes += _range_mistakes("$.requires-python", python)
     if not mistakes and not SpecifierSet(python).contains(platform.python_version(), prereleases=True):
@@ -89,7 +100,7 @@ def mount_mistakes(path: str, mount: str) -> list[Mistake]:
 def _declared_mistakes(path: str, name: str, declared: Declared) -> list[Mistake]:
     mistakes = [] if _NAME.fullmatch(name) else [Mistake(path, _bad_name(name))]
     if isinstance(declared, Resource):
-        if declared.path.startswith("/") or ".." in declared.path.split("/") or not declared.path:
+        if not _is_below(declared.path):
             mistakes.append(Mistake(f"{path}.path", "a glob below the plugin's folder, without `..`"))
         return mistakes + (reload_mistakes(f"{path}.reload", declared.reload) if declared.reload else [])
     service = isinstance(declared, ServiceDeclaration)
@@ -97,6 +108,28 @@ def _declared_mistakes(path: str, name: str, declared: Declared) -> list[Mistake
     if isinstance(declared, ServiceDeclaration) and declared.mount:
         mistakes += mount_mistakes(f"{path}.mount", declared.mount)
     return mistakes
+
+
+def _extension_mistakes(path: str, point: str, entry: str) -> list[Mistake]:
+    if not _POINT.fullmatch(point):
+        return [Mistake(path, f"{point!r} is no extension point; write it like `shop.pricing`")]
+    return _entry_mistakes(path, entry)
+
+
+def _dependency_mistakes(path: str, dependencies: object) -> list[Mistake]:
+    if not isinstance(dependencies, list | tuple):
+        return [Mistake(path, f"{dependencies!r} is not a list")]
+    mistakes = []
+    for index, written in enumerate(dependencies):
+        try:
+            Requirement(written)
+        except (InvalidRequirement, TypeError):
+            mistakes.append(Mistake(f"{path}[{index}]", f"{written!r} is no requirement; write it like `numpy>=2,<3`"))
+    return mistakes
+
+
+def _is_below(path: str) -> bool:
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/")
 
 
 def _entry_mistakes(path: str, entry: str, hint: str = "") -> list[Mistake]:

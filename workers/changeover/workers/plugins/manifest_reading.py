@@ -19,7 +19,11 @@ from changeover.workers.plugins.manifest_mistakes import content_mistakes, metad
 from changeover.workers.protocol.document import Mistake, below, read
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-_UNSUPPORTED = ("capabilities", "state", "self_test", "extensions")
+NOT_YET = (
+    "capabilities", "state", "self_test", "strategy", "singleton", "extensions", "selectors",
+    "dependencies", "packages",
+)  # fmt: skip
+"""Keys that have a meaning and that nothing acts on yet: they are refused, because nobody may rely on them."""
 
 
 class ManifestInvalid(ChangeoverError):
@@ -76,9 +80,13 @@ def read_script(text: str, file: str) -> Manifest | None:
     if not isinstance(tool, dict) or "changeover" not in tool:
         return None
     mistakes = metadata_mistakes(metadata)
+    if "dependencies" in NOT_YET and metadata.get("dependencies"):
+        reason = "not supported by this version: install them where the workers run, and leave them out here"
+        mistakes.append(Mistake("$.dependencies", reason))
     if mistakes:
         raise ManifestInvalid(file, mistakes)
-    return _manifest(tool["changeover"], file, "$.tool.changeover", module=Path(file).stem)
+    table = _with_dependencies(tool["changeover"], metadata.get("dependencies"))
+    return _manifest(table, file, "$.tool.changeover", module=Path(file).stem)
 
 
 def load(directory: Path) -> Manifest:
@@ -112,6 +120,14 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         raise ManifestInvalid(file, [Mistake("$", f"no TOML: {error}")]) from error
 
 
+def _with_dependencies(table: object, dependencies: object) -> object:
+    """What the standard has at the top of the block counts as if it stood in our table too."""
+    if not isinstance(dependencies, list) or not dependencies or not isinstance(table, dict):
+        return table
+    own = table.get("dependencies", [])
+    return table | {"dependencies": [*dependencies, *own] if isinstance(own, list) else own}
+
+
 def _manifest(raw: object, file: str, root: str, module: str) -> Manifest:
     mistakes: list[Mistake] = []
     manifest = read(_normalised(raw, root, mistakes), Manifest, mistakes, root)
@@ -128,13 +144,20 @@ def _normalised(raw: object, root: str, mistakes: list[Mistake]) -> object:
     if not isinstance(raw, dict):
         return raw
     table = dict(raw)
-    for key in (*_UNSUPPORTED, "module"):
+    for key in (*NOT_YET, "module"):
         if key in table and table.pop(key) is not None:
             unknown = "unknown key" if key == "module" else "not supported by this version; leave it out"
             mistakes.append(Mistake(below(root, key), unknown))
-    if isinstance(names := table.get("initializers"), list) and all(isinstance(name, str) for name in names):
-        table["initializers"] = {name: {} for name in names}
-    for key, written_out in (("handlers", _as("direction")), ("services", _service), ("initializers", _as("entry"))):
+    for key, empty in (("initializers", {}), ("selectors", {}), ("extensions", "")):
+        if isinstance(names := table.get(key), list) and all(isinstance(name, str) for name in names):
+            table[key] = dict.fromkeys(names, empty)
+    short = {
+        "handlers": _as("direction"),
+        "services": _service,
+        "initializers": _as("entry"),
+        "selectors": _as("entry"),
+    }
+    for key, written_out in short.items():
         entries = table.get(key)
         if isinstance(entries, dict):
             table[key] = {name: written_out(entry) for name, entry in entries.items()}
