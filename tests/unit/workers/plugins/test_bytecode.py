@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from changeover.workers.plugins import artifact, bytecode
+from changeover.workers.plugins.compiling import LARGE
 from changeover.workers.plugins.modules import PluginModules
 
 DIGEST = "9c41ab"
@@ -53,5 +54,18 @@ def test_a_module_with_code_runs_it_and_the_others_are_compiled(tmp_path: Path) 
     try:
         fast = modules.import_module("fast")
         assert (fast.FOUND, fast.WHICH) == (True, "compiled here")
+    finally:
+        modules.close()
+
+
+def test_a_large_module_with_code_is_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"large.py": b"#" * LARGE}
+    root = artifact.folder_of(tmp_path, artifact.put(tmp_path, files))
+    code = compile("FOUND = True\n", str(root / "large.py"), "exec")
+    modules = PluginModules("pricing", "a_1", root, files, {"large.py": marshal.dumps(code)})
+    monkeypatch.setattr("subprocess.run", None)
+    modules.open()
+    try:
+        assert modules.import_module("large").FOUND
     finally:
         modules.close()
