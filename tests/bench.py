@@ -8,6 +8,7 @@ from changeover.workers.generation.solo import Application, SoloSnapshot, Stored
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.resources import LoadStage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
@@ -60,13 +61,14 @@ class Bench:
         self.switch = Switch(self.cell, self._activated)
         self._numbers = itertools.count(1)
 
-    def make(self, hook_deadline: float, aftermath: float = 0.0) -> Workshop:
+    def make(self, hook_deadline: float, aftermath: float = 0.0, stage: LoadStage = "worker") -> Workshop:
         return Workshop(
             self.store,
             hook_deadline=hook_deadline,
             aftermath=aftermath,
             on_drained=self.drained.append,
             on_degraded=self.degraded.append,
+            stage=stage,
         )
 
     def _activated(self, old: Generation, new: Generation) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.workshop import StillServing
+from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.modules import PREFIX
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.serving.lease import LeaseKind
@@ -48,6 +49,20 @@ async def test_the_hooks_run_where_the_table_puts_them(bench: Bench) -> None:
     assert LOG[3:] == ["one on_deactivate", "two on_activate"]
     await bench.retire()
     assert LOG[5:] == ["one on_unload"]
+
+
+async def test_in_a_preflight_nothing_is_begun_that_only_a_worker_that_serves_may_do(bench: Bench) -> None:
+    bench.workshop = bench.make(5.0, stage="preflight")
+    told = NOISY.replace('f"{0} on_load at {{ctx.epoch}}"', 'f"{0} on_load in {{ctx.stage}}"')
+    await bench.serve(1, bench.plugin(told.format("one")))
+    second = await bench.serve(2, bench.plugin(NOISY.format("two")))
+    await bench.retire()
+    assert [line.partition(" from ")[0] for line in LOG] == [
+        "one on_load in preflight",
+        "two on_reload",
+        "one on_unload",
+    ]
+    assert loaded(second).lifecycle.state is State.ACTIVE
 
 
 async def test_a_unit_that_did_not_change_is_the_same_object(bench: Bench) -> None:

@@ -13,8 +13,8 @@ from changeover.workers.generation.switch import Generation
 from changeover.workers.generation.units import Others, Unit
 from changeover.workers.message.site import MessageTarget
 from changeover.workers.plugins.lifecycle import State
+from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
-from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
@@ -28,7 +28,7 @@ UnitSets = Mapping[frozenset[UnitKey], UnitSet]
 async def prepare(
     snapshot: Snapshot,
     resident: Mapping[UnitKey, Unit],
-    serving: Mapping[str, PluginVersion],
+    serving: Mapping[str, LoadedPlugin],
     make: Callable[[UnitSpec], Unit],
     begun: list[Unit],
 ) -> dict[UnitKey, Unit]:
@@ -37,7 +37,7 @@ async def prepare(
     Args:
         snapshot: The candidate.
         resident: What lives in this worker.
-        serving: The plugin versions that serve now, by id.
+        serving: The plugins that serve now, by id.
         make: Makes a unit; nothing is begun by it.
         begun: Receives each new unit before anything is done for it, so that it can be ended.
 

@@ -6,6 +6,7 @@ from changeover.workers.generation.units import Others, Unit
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
+from changeover.workers.plugins.resources import LoadStage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginSpec
 
@@ -13,9 +14,9 @@ from changeover.workers.protocol.snapshot import PluginSpec
 class PluginUnit(Unit):
     """A plugin instance."""
 
-    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks) -> None:
+    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage) -> None:
         super().__init__(spec.key)
-        self._plugin = LoadedPlugin(spec, store, hooks)
+        self._plugin = LoadedPlugin(spec, store, hooks, stage)
         self.lifecycle = self._plugin.lifecycle
 
     @property

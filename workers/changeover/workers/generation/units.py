@@ -12,7 +12,6 @@ from changeover.workers.plugins.lifecycle import Lifecycle, Step
 from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
-from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.pipeline import Answering
@@ -100,7 +99,7 @@ class Others:
         serving: What serves now, by plugin id.
     """
 
-    def __init__(self, epoch: int, serving: Mapping[str, PluginVersion]) -> None:
+    def __init__(self, epoch: int, serving: Mapping[str, LoadedPlugin]) -> None:
         self.epoch = epoch
         self.serving = serving
         self._units: dict[UnitRef, Unit] = {}

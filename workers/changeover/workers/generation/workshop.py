@@ -23,10 +23,11 @@ from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.lifecycle import State, Step
+from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Origin, Refused, Site
-from changeover.workers.plugins.resources import PluginVersion
+from changeover.workers.plugins.resources import LoadStage
 from changeover.workers.protocol.refusal import Refusal, Stage
-from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitKey, UnitSpec
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitSpec
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.lease import Lease, UnitSet
@@ -58,6 +59,7 @@ class Workshop:
         on_degraded: Told of every failure that comes too late to refuse: the epoch stays.
         aftermath: Seconds after an activation until anything is told as drained.
         counters: Of the worker: pipelines count there, and their observer hears of what happens.
+        stage: What plugins are loaded for; in a preflight no `on_activate` and no `on_deactivate` runs.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class Workshop:
         on_degraded: OnDegraded,
         aftermath: float = 0.0,
         counters: Counters | None = None,
+        stage: LoadStage = "worker",
     ) -> None:
         self._counters = counters or Counters()
         self._store = store
+        self._stage: LoadStage = stage
         self._aftermath = aftermath
         self._hooks = Hooks(hook_deadline)
         self._ready_made = ReadyMadeHandlers()
@@ -96,7 +100,7 @@ class Workshop:
             begun: list[Unit] = []
             try:
                 await self._pin(snapshot.application)
-                units = await prepare(snapshot, self._resident, self._versions(), self._make, begun)
+                units = await prepare(snapshot, self._resident, self._plugins(), self._make, begun)
                 generation = assemble(snapshot, units, self._unit_sets())
             except Refused as refused:
                 await self._unwind(begun)
@@ -125,7 +129,7 @@ class Workshop:
         await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
-        return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made)
+        return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made, self._stage)
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""
@@ -136,13 +140,10 @@ class Workshop:
         """The generations that serve or may serve, the latest last."""
         return [self._serving, *self._prepared.values()]
 
-    def _versions(self) -> dict[str, PluginVersion]:
-        return {
-            spec.key.ref.name: PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
-            for generation in self._live()
-            for spec in generation.snapshot.units
-            if isinstance(spec, PluginSpec)
-        }
+    def _plugins(self) -> dict[str, LoadedPlugin]:
+        """What a candidate replaces, by plugin id."""
+        units = (unit for generation in self._live() for unit in generation.units.values())
+        return {unit.version.id: unit for unit in units if isinstance(unit, LoadedPlugin)}
 
     def _unit_sets(self) -> dict[frozenset[UnitKey], UnitSet]:
         return {unit_set.keys: unit_set for generation in self._live() for unit_set in generation.unit_sets}

@@ -11,7 +11,7 @@ from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
-from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource
+from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginVersion, Resource
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec
 from changeover.workers.serving.attribution import UnitWork
@@ -25,6 +25,7 @@ class LoadedPlugin:
         spec: What the snapshot says of it.
         store: The artifact store.
         hooks: Runs its code.
+        stage: What it is loaded for.
 
     Attributes:
         version: Which content it is.
@@ -35,7 +36,7 @@ class LoadedPlugin:
         left: Tasks and threads that it started and that outlived its end, by name.
     """
 
-    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks) -> None:
+    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage = "worker") -> None:
         self.spec = spec
         self.version = PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
         self.lifecycle = Lifecycle(str(spec.key.ref))
@@ -47,6 +48,7 @@ class LoadedPlugin:
         self._root = artifact.folder_of(store, spec.artifact)
         self._store = store
         self._hooks = hooks
+        self._stage: LoadStage = stage
         self._manifest: Manifest | None = None
         self._modules: PluginModules | None = None
 
@@ -55,12 +57,12 @@ class LoadedPlugin:
         package = self._modules.package if self._modules else ""
         return Site(stage, str(self.spec.key.ref), hook, Origin(self._root, package))
 
-    async def prepare(self, epoch: int, old: PluginVersion | None) -> None:
+    async def prepare(self, epoch: int, old: "LoadedPlugin | None") -> None:
         """Load, link and initialise it. What was done before a failure is undone by `end`.
 
         Args:
             epoch: The candidate's.
-            old: The content that serves now under the same id, None when none does.
+            old: What serves now under the same id, None when nothing does.
 
         Raises:
             Refused: With the stage, the reason and the place.
@@ -69,7 +71,7 @@ class LoadedPlugin:
         await self._hooks.beside(self._linker.load, self.site(Stage.LOAD), self.work)
         await self._hooks.beside(self._link, self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
-        await self._initialise(epoch, old)
+        await self._initialise(epoch, old.version if old else None)
         self.lifecycle.advance(Step.INITIALISE)
 
     def _open(self) -> None:
@@ -97,7 +99,7 @@ class LoadedPlugin:
     async def _initialise(self, epoch: int, old: PluginVersion | None) -> None:
         if self.instance is None:
             return
-        context = LoadContext("worker", self.version, epoch, self._resources())
+        context = LoadContext(self._stage, self.version, epoch, self._resources())
         if old is None:
             site = self.site(Stage.INITIALISE, "on_load")
             await self._hooks.hook(self.instance.on_load, context, site=site, work=self.work)
@@ -131,15 +133,15 @@ class LoadedPlugin:
         return await self._hooks.beside(lambda: linker.initializer(name, instance), self.site(Stage.LINK), self.work)
 
     async def activate(self) -> Refusal | None:
-        """Run `on_activate`; what went wrong is told and changes nothing."""
+        """Run `on_activate`, but in a preflight; what went wrong is told and changes nothing."""
         return await self._told("on_activate")
 
     async def deactivate(self) -> Refusal | None:
-        """Run `on_deactivate`; what went wrong is told and changes nothing."""
+        """Run `on_deactivate`, but in a preflight; what went wrong is told and changes nothing."""
         return await self._told("on_deactivate")
 
     async def _told(self, hook: str) -> Refusal | None:
-        if self.instance is None:
+        if self.instance is None or self._stage == "preflight":
             return None
         try:
             await self._hooks.on_loop(getattr(self.instance, hook), site=self.site(Stage.COMMIT, hook), work=self.work)

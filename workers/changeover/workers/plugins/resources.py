@@ -13,6 +13,9 @@ import msgspec
 
 from changeover.workers.errors import ChangeoverError
 
+LoadStage = Literal["preflight", "worker"]
+"""What a process loads plugins for: to rehearse a cutover, or to serve."""
+
 
 class ResourceUnusable(ChangeoverError):
     """A resource cannot be used as asked.
@@ -115,13 +118,14 @@ class LoadContext:
     """Given to `on_load` and `on_reload`.
 
     Attributes:
-        stage: `worker` in a process that will serve.
+        stage: `worker` in a process that will serve, `preflight` in one that rehearses the cutover: it serves nobody,
+            and never runs `on_activate` and `on_deactivate`.
         plugin: Which content is loaded.
         epoch: The epoch given to the candidate.
         resources: By name, as the manifest declares them.
     """
 
-    stage: Literal["preflight", "worker"]
+    stage: LoadStage
     plugin: PluginVersion
     epoch: int
     resources: dict[str, Resource]
