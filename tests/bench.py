@@ -7,8 +7,10 @@ from pathlib import Path
 from changeover.workers.generation.solo import Application, SoloSnapshot, Stored, store_plugin
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
+from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
-from changeover.workers.plugins.resources import LoadStage
+from changeover.workers.plugins.resources import LoadStage, PluginVersion
+from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
@@ -41,12 +43,37 @@ class Cell:
         return self.epoch
 
 
+class Memory(Witness):
+    """Remembers what happens in the lives of plugins.
+
+    Attributes:
+        moves: Plugin and state.
+        fresh: New version, old version, and why nothing was taken over.
+        stalls: Unit and hook.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[str, str]] = []
+        self.fresh: list[tuple[str, str, str]] = []
+        self.stalls: list[tuple[str, str]] = []
+
+    def moved(self, key: UnitKey, state: State) -> None:
+        self.moves.append((key.ref.name, state.value))
+
+    def not_taken(self, plugin: PluginVersion, old: PluginVersion, why: str) -> None:
+        self.fresh.append((plugin.version, old.version, why))
+
+    def stalled(self, unit: str, hook: str, seconds: float) -> None:
+        self.stalls.append((unit, hook))
+
+
 class Bench:
     """Drives one workshop.
 
     Attributes:
         drained: Every report of drained units.
         degraded: Every failure that came too late.
+        witness: What happened beside that.
         switch: As in a worker.
     """
 
@@ -56,6 +83,7 @@ class Bench:
         self.store = folder / "store"
         self.drained: list[tuple[UnitKey, ...]] = []
         self.degraded: list[Refusal] = []
+        self.witness = Memory()
         self.workshop = self.make(hook_deadline)
         self.cell = Cell()
         self.switch = Switch(self.cell, self._activated)
@@ -69,6 +97,7 @@ class Bench:
             on_drained=self.drained.append,
             on_degraded=self.degraded.append,
             stage=stage,
+            witness=self.witness,
         )
 
     def _activated(self, old: Generation, new: Generation) -> None:
@@ -79,6 +108,7 @@ class Bench:
         code: str,
         *,
         id: str = "pricing",
+        version: str = "1.0.0",
         manifest: str = "",
         files: Mapping[str, str] | None = None,
         config: Mapping[str, object] | None = None,
@@ -87,7 +117,7 @@ class Bench:
         root = self.folder / f"{id}-{next(self._numbers)}"
         root.mkdir()
         text = manifest or f'plugin = "{id}:Own"\n'
-        (root / "plugin.toml").write_text(f'id = "{id}"\nversion = "1.0.0"\n{text}')
+        (root / "plugin.toml").write_text(f'id = "{id}"\nversion = "{version}"\n{text}')
         for name, content in {f"{id}.py": HEAD + code, **(files or {})}.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+import time
 import weakref
 
 import pytest
@@ -49,6 +50,23 @@ async def test_the_hooks_run_where_the_table_puts_them(bench: Bench) -> None:
     assert LOG[3:] == ["one on_deactivate", "two on_activate"]
     await bench.retire()
     assert LOG[5:] == ["one on_unload"]
+
+
+async def test_every_move_of_a_plugin_is_witnessed_in_order(bench: Bench) -> None:
+    first = await bench.serve(1, bench.plugin(NOISY.format("one")))
+    [entry] = bench.workshop.plugins()
+    assert (entry.key, entry.state) == (first.snapshot.units[0].key, "Active")
+    assert 0 <= time.time() - entry.loaded_at < 60
+    assert [state for _, state in bench.witness.moves] == ["Loaded", "Linked", "Initialized", "Active"]
+    bench.witness.moves.clear()
+    await bench.refused(2, bench.plugin("class Own(Plugin[None]):\n    def on_reload(self, ctx, old): 1 / 0"))
+    assert [state for _, state in bench.witness.moves] == ["Loaded", "Linked", "Removed"]
+    bench.witness.moves.clear()
+    await bench.serve(3)
+    assert [entry.state for entry in bench.workshop.plugins()] == ["Draining"]
+    await bench.retire()
+    assert [state for _, state in bench.witness.moves] == ["Draining", "Removed"]
+    assert bench.workshop.plugins() == ()
 
 
 async def test_in_a_preflight_nothing_is_begun_that_only_a_worker_that_serves_may_do(bench: Bench) -> None:

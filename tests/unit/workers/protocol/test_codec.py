@@ -55,6 +55,7 @@ SUPERVISOR_MESSAGES: list[SupervisorMessage] = [
     Retire(STAMP, 7, (KEY,)),
     AskRegistry(STAMP, 7, 1),
     AskLeases(STAMP, 7, 1),
+    plugin_messages.AskPlugins(STAMP, 7, 1),
 ]
 WORKER_MESSAGES: list[WorkerMessage] = [
     Hello(STAMP, WORKER, 1, "nonce", 4711, 8, (KEY,)),
@@ -73,6 +74,7 @@ WORKER_MESSAGES: list[WorkerMessage] = [
     plugin_messages.Unmigrated(STAMP, WORKER),
     plugin_messages.Proved(STAMP, WORKER, (KEY,), 0.046, (LEAK,)),
     plugin_messages.HookStalled(STAMP, WORKER, "plugin pricing", "on_activate", 0.07),
+    plugin_messages.StateNotTaken(STAMP, WORKER, "pricing", "2.0", "1.0", "it has no import_state"),
     plugin_messages.PluginsMoved(STAMP, WORKER, (plugin_messages.PluginMove(KEY, "Active"),)),
     plugin_messages.TellLeaks(STAMP, WORKER, 1, (LEAK,), {"plugin pricing": 2}),
     plugin_messages.TellPlugins(STAMP, WORKER, 1, (plugin_messages.PluginEntry(KEY, "Active", 1.8e9),)),

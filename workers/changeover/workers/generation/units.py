@@ -72,6 +72,10 @@ class Unit(ABC):
         """Do what comes after the commit that replaced it; what went wrong is told."""
         return None
 
+    async def hand_on(self, successor: "Unit") -> Refusal | None:
+        """Give what came to it since `successor`, which serves in its place, was prepared; what went wrong is told."""
+        return None
+
     def remains(self) -> tuple[tuple[str, ...], Remains | None]:
         """After `end`: tasks and threads that outlived it by name, and what tells whether its modules did."""
         return (), None

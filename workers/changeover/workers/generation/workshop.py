@@ -17,6 +17,7 @@ from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.leaks import Leak, Remnants
 from changeover.workers.generation.making import unit_of
 from changeover.workers.generation.pinning import pin_application
+from changeover.workers.generation.plugin_unit import PluginUnit
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
@@ -26,6 +27,8 @@ from changeover.workers.plugins.lifecycle import State, Step
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Origin, Refused, Site
 from changeover.workers.plugins.resources import LoadStage
+from changeover.workers.plugins.witness import DEAF, Witness
+from changeover.workers.protocol.plugin_messages import PluginEntry
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitSpec
 from changeover.workers.serving.attribution import UnitWork
@@ -60,6 +63,7 @@ class Workshop:
         aftermath: Seconds after an activation until anything is told as drained.
         counters: Of the worker: pipelines count there, and their observer hears of what happens.
         stage: What plugins are loaded for; in a preflight no `on_activate` and no `on_deactivate` runs.
+        witness: Hears what happens in the lives of plugins.
     """
 
     def __init__(
@@ -72,12 +76,13 @@ class Workshop:
         aftermath: float = 0.0,
         counters: Counters | None = None,
         stage: LoadStage = "worker",
+        witness: Witness = DEAF,
     ) -> None:
         self._counters = counters or Counters()
         self._store = store
         self._stage: LoadStage = stage
         self._aftermath = aftermath
-        self._hooks = Hooks(hook_deadline)
+        self._hooks = Hooks(hook_deadline, witness)
         self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)
@@ -184,11 +189,15 @@ class Workshop:
         self._drains.sweep()
 
     async def after_activation(self, old: Generation, new: Generation) -> None:
-        """Run `on_deactivate` of what was replaced and `on_activate` of what is new; failures go to `on_degraded`."""
+        """Run the hooks that cannot refuse; failures go to `on_degraded`.
+
+        What was replaced stops its consumers, gives what came to it since it was exported, and what is new starts.
+        """
         self._catch_up()
         async with self._following:
             dropped = [key for key in old.units if key not in new.units]
             await self._deactivate(reversed(dropped))
+            await self._hand_on(dropped, new)
             for key in new.units:
                 unit = self._to_activate.pop(key, None)
                 if unit is not None and unit.lifecycle.state is State.ACTIVE:
@@ -200,12 +209,20 @@ class Workshop:
             if unit is not None and self._to_activate.pop(key, None) is None:
                 self._tell(await unit.deactivate())
 
+    async def _hand_on(self, keys: Iterable[UnitKey], new: Generation) -> None:
+        """Let what was replaced give its successors in `new` what came to it since they were prepared."""
+        successors = {key.ref: self._resident.get(key) for key in new.units}
+        for key in keys:
+            unit, successor = self._resident.get(key), successors.get(key.ref)
+            if unit is not None and successor is not None:
+                self._tell(await unit.hand_on(successor))
+
     def _tell(self, refusal: Refusal | None) -> None:
         if refusal is not None:
             self._on_degraded(refusal)
 
     async def release(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
-        """Release drained units in reverse build order: hooks, lifespans, modules, references.
+        """Release drained units in reverse build order: last state, hooks, lifespans, modules, references.
 
         A unit that is leased again since it was told as drained is waited for, without keeping others waiting.
 
@@ -220,8 +237,11 @@ class Workshop:
             await self._drains.free(self._releasable(wanted))
             async with self._following:
                 keys = self._releasable(wanted)
+                if any(map(self._drains.held, keys)):
+                    continue
+                await self._deactivate(reversed(keys))
+                await self._hand_on(keys, self._serving)
                 if not any(map(self._drains.held, keys)):
-                    await self._deactivate(reversed(keys))
                     self._drains.finish(keys)
                     await self._unwind([self._resident.pop(key) for key in keys])
                     return tuple(keys)
@@ -237,6 +257,11 @@ class Workshop:
     def resident(self) -> tuple[UnitKey, ...]:
         """Every unit whose instance lives here: serving, prepared, or draining."""
         return tuple(self._resident)
+
+    def plugins(self) -> tuple[PluginEntry, ...]:
+        """Every plugin instance that lives here, in build order."""
+        plugins = (unit.value for unit in self._resident.values() if isinstance(unit, PluginUnit))
+        return tuple(PluginEntry(each.spec.key, each.lifecycle.state.value, each.loaded_at) for each in plugins)
 
     def draining(self) -> tuple[UnitKey, ...]:
         """Every resident unit that the serving generation lacks, oldest cutover first."""

@@ -1,5 +1,6 @@
 """One plugin instance in a worker, from its files in the store to its end."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
 from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginVersion, Resource
+from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec
 from changeover.workers.serving.attribution import UnitWork
@@ -34,16 +36,22 @@ class LoadedPlugin:
         instance: Of its class with the hooks; None for a stateless plugin.
         remains: Tells, after its end, what is still alive.
         left: Tasks and threads that it started and that outlived its end, by name.
+        exported: What it gave the last time to a content that is to replace it; None for nothing.
+        loaded_at: When its manifest was understood, in seconds since 1970; 0 before that.
+        took_over: Whether it went on with what another content exported.
     """
 
     def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage = "worker") -> None:
         self.spec = spec
         self.version = PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
-        self.lifecycle = Lifecycle(str(spec.key.ref))
+        self.lifecycle = Lifecycle(str(spec.key.ref), lambda state: hooks.witness.moved(spec.key, state))
         self.handlers: dict[str, Handler] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
         self.left: tuple[str, ...] = ()
+        self.exported: bytes | None = None
+        self.took_over = False
+        self.loaded_at = 0.0
         self.work = UnitWork(str(spec.key.ref))
         self._root = artifact.folder_of(store, spec.artifact)
         self._store = store
@@ -51,6 +59,16 @@ class LoadedPlugin:
         self._stage: LoadStage = stage
         self._manifest: Manifest | None = None
         self._modules: PluginModules | None = None
+
+    @property
+    def witness(self) -> Witness:
+        """Hears what happens in its life."""
+        return self._hooks.witness
+
+    @property
+    def takes(self) -> str:
+        """Range of its own versions whose state it can take; empty for none."""
+        return self._manifest.state if self._manifest else ""
 
     def site(self, stage: Stage, hook: str = "") -> Site:
         """Where a failure would be placed now."""
@@ -68,6 +86,8 @@ class LoadedPlugin:
             Refused: With the stage, the reason and the place.
         """
         await self._hooks.beside(self._open, self.site(Stage.LOAD), self.work)
+        self.loaded_at = time.time()
+        self.witness.moved(self.spec.key, self.lifecycle.state)
         await self._hooks.beside(self._linker.load, self.site(Stage.LOAD), self.work)
         await self._hooks.beside(self._link, self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
@@ -141,13 +161,27 @@ class LoadedPlugin:
         return await self._told("on_deactivate")
 
     async def _told(self, hook: str) -> Refusal | None:
-        if self.instance is None or self._stage == "preflight":
+        if self._stage == "preflight":
             return None
         try:
-            await self._hooks.on_loop(getattr(self.instance, hook), site=self.site(Stage.COMMIT, hook), work=self.work)
+            await self.ask(hook, stage=Stage.COMMIT)
         except Refused as refused:
             return refused.refusal
         return None
+
+    async def ask(self, hook: str, *args: object, stage: Stage) -> Any:
+        """Run one of its hooks on the loop; a stateless plugin, or one that has ended, has none.
+
+        Returns:
+            What the hook returned.
+
+        Raises:
+            Refused: It raised, or missed its deadline.
+        """
+        if self.instance is None:
+            return None
+        call = getattr(self.instance, hook)
+        return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=self.work)
 
     async def end(self) -> Refusal | None:
         """Undo what was done, in reverse; what went wrong is told, and everything is undone all the same.
@@ -162,7 +196,7 @@ class LoadedPlugin:
                 told = await self._unload(stage)
                 self.left = await stop_work(self.work)
             elif undo is Undo.DROP_INSTANCE:
-                self.handlers, self.instance = {}, None
+                self.handlers, self.instance, self.exported = {}, None, None
             elif self._modules is not None:
                 self.remains, self._modules = self._modules.close(), None
         return told

@@ -356,6 +356,7 @@ SupervisorMessage = (
     | AskRegistry
     | AskLeases
     | AskPipelines
+    | plugins.AskPlugins
 )  # fmt: skip
 WorkerMessage = (
     Hello
@@ -378,6 +379,7 @@ WorkerMessage = (
     | plugins.Unmigrated
     | plugins.Proved
     | plugins.HookStalled
+    | plugins.StateNotTaken
     | plugins.PluginsMoved
     | plugins.TellLeaks
     | plugins.TellPlugins

@@ -85,6 +85,22 @@ class HookStalled(FromWorker, frozen=True):
     seconds: float
 
 
+class StateNotTaken(FromWorker, frozen=True):
+    """A plugin of the candidate begins without the state of the content that serves.
+
+    Attributes:
+        plugin: The plugin's id.
+        version: Which version begins.
+        old: Which version serves.
+        why: Why, in words.
+    """
+
+    plugin: str
+    version: str
+    old: str
+    why: str
+
+
 class PluginMove(msgspec.Struct, frozen=True):
     """A plugin instance came further in its lifecycle.
 
