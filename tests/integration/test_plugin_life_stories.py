@@ -9,6 +9,7 @@ import msgspec
 from changeover.server import Committed, Refused, Server
 from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
 from changeover.supervisor.core.records.record import Record
+from tests.plugin_folder import PluginFolder
 from tests.service import Answer, Story
 
 R = TypeVar("R", bound=Record)
@@ -145,6 +146,62 @@ async def test_state_that_cannot_be_imported_refuses_the_reload_and_the_old_vers
         assert "ValueError: what is this?" in refusal.summary
         await story.get(server, "/count")
         assert await counted(story, server, 1) == {"0": 2}
+
+
+RULES = """
+from changeover.plugin import CallContext, LoadContext, Plugin, Request, Resource, Response, service
+
+LOADED = object()
+
+
+class Rules(Plugin[None]):
+    async def on_load(self, ctx: LoadContext) -> None:
+        self.load(ctx.resource("rules"))
+
+    async def on_resources(self, changed: dict[str, Resource]) -> None:
+        self.load(changed["rules"])
+
+    def load(self, rules: Resource) -> None:
+        self.word = rules.toml()["word"]
+
+    @service
+    async def ask(self, request: Request, call: CallContext) -> Response:
+        return Response.text(f"{self.word} {id(LOADED)} {call.epoch}")
+"""
+MANIFEST = """
+plugin = "rules:Rules"
+services = { ask = "/ask" }
+resources = { rules = { path = "rules.toml" } }
+"""
+
+
+async def test_changed_rules_are_taken_without_new_code_and_wrong_ones_refused(story: Story) -> None:
+    async def asked() -> dict[str, tuple[str, str]]:
+        """Slot -> the rule and the address of something in the module."""
+        seen: dict[str, tuple[str, str]] = {}
+        async with asyncio.timeout(20):
+            while len(seen) < 2:
+                answer = await story.get(server, "/ask")
+                word, loaded, _ = answer.words
+                seen[answer.headers["x-changeover-worker"]] = (word, loaded)
+        return seen
+
+    folder = PluginFolder(story.plugins).folder("rules", more=MANIFEST, rules=RULES)
+    (folder / "rules.toml").write_text('word = "one"')
+    async with story.server(2, "--epoch-header") as server:
+        before = await asked()
+        (folder / "rules.toml").write_text('word = "two"')
+        assert isinstance(await server.reload(), Committed)
+        after = await asked()
+        assert {word for word, _ in after.values()} == {"two"}
+        assert {slot: loaded for slot, (_, loaded) in after.items()} == {slot: it for slot, (_, it) in before.items()}
+        (folder / "rules.toml").write_text("word = ")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert outcome.refusals[0].refusal.hook == "on_resources"
+        assert await asked() == after
+        assert isinstance(await server.rollback(), Committed)
+        assert await asked() == before
 
 
 async def test_every_move_is_told_and_a_hook_that_stalls_the_loop_by_its_name(story: Story) -> None:

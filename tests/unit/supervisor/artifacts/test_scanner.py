@@ -136,6 +136,47 @@ def test_a_changed_plugin_is_a_candidate_with_the_number_of_files(place: Place, 
     assert plugin(found.snapshot, "hello").key == plugin(serving, "hello").key
 
 
+def test_where_only_resources_change_the_modules_that_serve_go_on(place: Place) -> None:
+    def write(rules: str, code: str = "", version: str = "1.0", resource: str = "rules/**/*.toml") -> None:
+        folder = place.plugins.folder(
+            "geo", version, f'[resources]\nrules = {{ path = "{resource}" }}\n', geo=f"place = 1\n{code}"
+        )
+        (folder / "rules" / "eu").mkdir(parents=True, exist_ok=True)
+        (folder / "rules" / "eu" / "a.toml").write_text(rules)
+
+    def taken(current: Snapshot | None) -> Snapshot:
+        made = place.candidate(current).snapshot
+        spec = plugin(made, "geo")
+        codes.append(spec.code and names[spec.code])
+        names[spec.artifact] = f"of {len(codes)}"
+        return made
+
+    names: dict[str, str] = {}
+    codes: list[str] = []
+    write("a = 1")
+    first = taken(None)
+    write("a = 2")
+    second = taken(first)
+    assert isinstance(place.scan(second), NothingChanged)
+    write("a = 3")
+    third = taken(second)
+    collect(place.store, [third])
+    assert folder_of(place.store, plugin(first, "geo").artifact).is_dir()
+    write("a = 4", code="# more")
+    fourth = taken(third)
+    write("a = 5", code="# more", version="1.1")
+    fifth = taken(fourth)
+    write("a = 6", code="# more", version="1.1")
+    sixth = taken(fifth)
+    write("a = 5", code="# more", version="1.1")
+    taken(sixth)
+    write("a = 7", code="# even more", version="1.1", resource="**/*")
+    seventh = place.candidate(sixth).snapshot
+    write("a = 7", code="# yet more", version="1.1", resource="**/*")
+    assert codes == ["", "of 1", "of 1", "", "", "of 5", ""]
+    assert plugin(place.candidate(seventh).snapshot, "geo").code == ""
+
+
 def test_a_dry_run_stores_nothing(place: Place, serving: Snapshot) -> None:
     place.plugins.folder("pricing", "1.5.0")
     found = place.candidate(serving, asking(dry_run=True))

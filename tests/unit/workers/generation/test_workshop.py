@@ -13,6 +13,7 @@ from changeover.workers.generation.workshop import StillServing
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.modules import PREFIX
 from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.serving import attribution
 from changeover.workers.serving.lease import LeaseKind
 from tests.bench import LOG, NOISY, Bench, lease, loaded, unit_set
 from tests.waits import until
@@ -135,6 +136,22 @@ async def test_units_are_told_once_and_released_once(bench: Bench) -> None:
     assert [str(key.ref) for key in released] == ["plugin pricing"]
     assert await bench.workshop.release(released) == ()
     assert (LOG.count("one on_unload"), len(bench.drained)) == (1, 1)
+
+
+async def test_what_a_hook_started_before_it_failed_ends_too(bench: Bench) -> None:
+    code = """
+class Own(Plugin[None]):
+    async def on_load(self, ctx):
+        LOG.append(asyncio.get_running_loop().create_task(asyncio.sleep(60), name="begun").get_name())
+        raise OSError("no")
+"""
+    attribution.install(asyncio.get_running_loop())
+    try:
+        await bench.refused(1, bench.plugin(code))
+    finally:
+        attribution.uninstall()
+    assert LOG == ["begun"]
+    assert "begun" not in [task.get_name() for task in asyncio.all_tasks()]
 
 
 async def test_what_serves_is_not_released(bench: Bench) -> None:

@@ -18,6 +18,7 @@ class PluginUnit(Unit):
 
     def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage) -> None:
         super().__init__(spec.key)
+        self._requires = spec.requires
         self._plugin = LoadedPlugin(spec, store, hooks, stage)
         self.lifecycle = self._plugin.lifecycle
         self._old: LoadedPlugin | None = None
@@ -28,8 +29,8 @@ class PluginUnit(Unit):
 
     async def prepare(self, others: Others) -> None:
         old = others.serving.get(self.key.ref.name)
-        await self._plugin.prepare(others.epoch, old)
-        if old is not None:
+        await self._plugin.prepare(others.epoch, old, others.keys(self._requires))
+        if old is not None and not self._plugin.is_copy:
             self._old = old
             await state.take_over(self._plugin, old)
 

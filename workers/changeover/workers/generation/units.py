@@ -5,7 +5,7 @@ was begun and can end it, in reverse.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.lifecycle import Lifecycle, Step
@@ -111,6 +111,10 @@ class Others:
     def add(self, unit: Unit) -> None:
         """A unit is ready."""
         self._units[unit.key.ref] = unit
+
+    def keys(self, refs: Iterable[UnitRef]) -> frozenset[UnitKey]:
+        """The identities of units that are ready."""
+        return frozenset(self._units[ref].key for ref in refs if ref in self._units)
 
     def plugin(self, name: str) -> LoadedPlugin:
         """A plugin by its id.
