@@ -1,13 +1,20 @@
 """What a content of a plugin knows goes over to the next: before the commit, right after it, and when the last
 request on the old one is over."""
 
+import asyncio
+
 import msgspec
 import pytest
 
 from changeover.workers.generation.switch import Generation
 from changeover.workers.plugins import state
 from changeover.workers.protocol.refusal import Fault, Stage
-from tests.bench import LOG, Bench, lease, loaded
+from changeover.workers.serving.lease import LeaseKind
+from tests.bench import LOG, Bench, lease, loaded, unit_set
+from tests.waits import until
+
+GATE: list[asyncio.Event] = []
+"""What an export waits for, while there is anything in it."""
 
 MANIFEST = 'plugin = "pricing:Own"\nstate = ">=1"\nservices = { quote = { mount = "/q" } }\n'
 SILENT = MANIFEST.replace('state = ">=1"\n', "")
@@ -170,6 +177,38 @@ async def test_nothing_is_imported_where_nothing_was_exported(bench: Bench) -> N
     await bench.retire()
     assert not [line for line in LOG if "import" in line or "merge" in line]
     assert bench.witness.fresh == []
+
+
+async def test_what_comes_where_nothing_was_exported_is_merged_with_nothing(bench: Bench) -> None:
+    code = counting("one").replace("self.hits).encode()", "self.hits).encode() if self.hits else None")
+    two = counting("two").replace("eval(imported)", "eval(imported or b'{}')")
+    first = await bench.serve(1, bench.plugin(code, manifest=MANIFEST))
+    second = await bench.built(2, bench.plugin(two, manifest=MANIFEST))
+    hit(first)
+    await bench.activate(second)
+    assert not [line for line in LOG if "import" in line]
+    assert hits(second) == {"ann": 1}
+
+
+async def test_a_request_that_comes_back_during_the_last_merge_is_waited_for_and_merged_too(bench: Bench) -> None:
+    code = counting("one").replace("def export_state", "async def export_state")
+    code = code.replace("return repr", "if GATE: await GATE[-1].wait()\n        return repr")
+    code = f"from {__name__} import GATE\n{code}"
+    first = await bench.serve(1, bench.plugin(code, manifest=MANIFEST))
+    second = await bench.serve(2, bench.plugin(counting("two"), manifest=MANIFEST))
+    LOG.clear()
+    GATE.append(asyncio.Event())
+    releasing = asyncio.create_task(bench.retire())
+    await until(lambda: LOG == ["one export_state"], "the last export to begin")
+    late = unit_set(first, "pricing:quote").lease(LeaseKind.TASK, 1, "/", 0)
+    GATE.pop().set()
+    await until(lambda: LOG[-1] == "two merge_state of 1.0.0", "the first of the last merges")
+    hit(first)
+    assert "one on_unload" not in LOG
+    late.release()
+    await asyncio.wait_for(releasing, 10)
+    assert LOG.count("two merge_state of 1.0.0") == 2
+    assert hits(second) == {"ann": 1}
 
 
 async def test_a_struct_is_exported_as_message_pack(bench: Bench) -> None:

@@ -16,7 +16,7 @@ KEY = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab", 6)
 
 async def test_moves_that_follow_each_other_are_one_report() -> None:
     told: list[Event] = []
-    lives = Lives(asyncio.get_running_loop(), told.append)
+    lives = Lives(asyncio.get_running_loop(), told.append, lambda: True)
     for state in (State.LOADED, State.LINKED, State.INITIALIZED):
         lives.moved(KEY, state)
     await until(lambda: told, "the moves to be told")
@@ -30,7 +30,7 @@ async def test_moves_that_follow_each_other_are_one_report() -> None:
 
 async def test_what_stalls_and_what_begins_afresh_is_told_at_once() -> None:
     told: list[Event] = []
-    lives = Lives(asyncio.get_running_loop(), told.append)
+    lives = Lives(asyncio.get_running_loop(), told.append, lambda: True)
     lives.stalled("plugin pricing", "on_activate", 0.07)
     lives.not_taken(
         PluginVersion("pricing", "2.0", "b"), PluginVersion("pricing", "1.0", "a"), "it has no import_state"
@@ -39,3 +39,9 @@ async def test_what_stalls_and_what_begins_afresh_is_told_at_once() -> None:
         events.HookStalled("plugin pricing", "on_activate", 0.07),
         events.StateNotTaken("pricing", "2.0", "1.0", "it has no import_state"),
     ]
+
+
+async def test_what_stalls_a_worker_that_serves_nothing_yet_is_no_news() -> None:
+    told: list[Event] = []
+    Lives(asyncio.get_running_loop(), told.append, lambda: False).stalled("application app", "lifespan startup", 2.0)
+    assert told == []

@@ -79,7 +79,7 @@ class Plugin(Generic[ConfigT]):
 
         Args:
             old: The content that was replaced.
-            imported: What it exported the last time.
+            imported: What it exported the last time; empty where that was nothing.
             latest: What it exports now.
         """
         return None

@@ -38,7 +38,8 @@ class LoadedPlugin:
         instance: Of its class with the hooks; None for a stateless plugin.
         remains: Tells, after its end, what is still alive.
         left: Tasks and threads that it started and that outlived its end, by name.
-        exported: What it gave the last time to a content that is to replace it; None for nothing.
+        exported: What it gave the last time to a content that is to replace it, nothing included; None while it was
+            not asked.
         loaded_at: When its manifest was understood, in seconds since 1970; 0 before that.
         took_over: Whether it went on with what another content exported.
         is_copy: Whether it is a copy of what serves, which took changed resources.

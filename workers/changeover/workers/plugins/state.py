@@ -13,6 +13,8 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import ContractBroken, Refused, StateTooLarge, refusal_of
 from changeover.workers.protocol.refusal import Refusal, Stage
 
+NOTHING = b""
+"""What a merge is told was imported, where nothing was exported."""
 MOST = 64 * 2**20
 """Bytes of state that go over from one content to the next."""
 
@@ -32,7 +34,7 @@ async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
     state = await exported(old, Stage.INITIALISE)
     if state is not None:
         await new.ask("import_state", old.version, state, stage=Stage.INITIALISE)
-        old.exported, new.took_over = state, True
+    old.exported, new.took_over = state or NOTHING, True
 
 
 async def merge(new: LoadedPlugin, old: LoadedPlugin) -> Refusal | None:

@@ -21,11 +21,15 @@ class Lives(Witness):
     Args:
         loop: The worker's loop.
         feed: Takes what is to be reported.
+        serves: Whether anything is served yet: in a worker that boots nobody waits for the loop.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, feed: Callable[[Event], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, feed: Callable[[Event], None], serves: Callable[[], bool]
+    ) -> None:
         self._loop = loop
         self._feed = feed
+        self._serves = serves
         self._moves: list[PluginMove] = []
 
     def moved(self, key: UnitKey, state: State) -> None:
@@ -41,4 +45,5 @@ class Lives(Witness):
         self._feed(events.StateNotTaken(plugin.id, plugin.version, old.version, why))
 
     def stalled(self, unit: str, hook: str, seconds: float) -> None:
-        self._feed(events.HookStalled(unit, hook, seconds))
+        if self._serves():
+            self._feed(events.HookStalled(unit, hook, seconds))

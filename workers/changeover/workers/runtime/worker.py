@@ -99,7 +99,7 @@ class Worker:
             on_drained=self._on_drained,
             on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
             aftermath=AFTERMATH,
-            witness=Lives(loop, lambda event: self._shell.feed(event)),
+            witness=Lives(loop, lambda event: self._shell.feed(event), lambda: self._switch.current.epoch > 0),
             counters=self._observatory.counters,
         )
         self._dispatcher = LiveDispatcher(
