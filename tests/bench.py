@@ -7,7 +7,10 @@ from pathlib import Path
 from changeover.workers.generation.solo import Application, SoloSnapshot, Stored, store_plugin
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
+from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.resources import LoadStage, PluginVersion
+from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.counters import Counters
@@ -42,6 +45,30 @@ class Cell:
         return self.epoch
 
 
+class Memory(Witness):
+    """Remembers what happens in the lives of plugins.
+
+    Attributes:
+        moves: Plugin and state.
+        fresh: New version, old version, and why nothing was taken over.
+        stalls: Unit and hook.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[str, str]] = []
+        self.fresh: list[tuple[str, str, str]] = []
+        self.stalls: list[tuple[str, str]] = []
+
+    def moved(self, key: UnitKey, state: State) -> None:
+        self.moves.append((key.ref.name, state.value))
+
+    def not_taken(self, plugin: PluginVersion, old: PluginVersion, why: str) -> None:
+        self.fresh.append((plugin.version, old.version, why))
+
+    def stalled(self, unit: str, hook: str, seconds: float) -> None:
+        self.stalls.append((unit, hook))
+
+
 class Bench:
     """Drives one workshop.
 
@@ -49,6 +76,7 @@ class Bench:
         drained: Every report of drained units.
         degraded: Every failure that came too late.
         events: What its pipelines and channels told.
+        witness: What happened beside that.
         switch: As in a worker.
     """
 
@@ -59,12 +87,13 @@ class Bench:
         self.drained: list[tuple[UnitKey, ...]] = []
         self.degraded: list[Refusal] = []
         self.events: list[PipelineEvent] = []
+        self.witness = Memory()
         self.workshop = self.make(hook_deadline)
         self.cell = Cell()
         self.switch = Switch(self.cell, self._activated)
         self._numbers = itertools.count(1)
 
-    def make(self, hook_deadline: float, aftermath: float = 0.0) -> Workshop:
+    def make(self, hook_deadline: float, aftermath: float = 0.0, stage: LoadStage = "worker") -> Workshop:
         return Workshop(
             self.store,
             hook_deadline=hook_deadline,
@@ -72,6 +101,8 @@ class Bench:
             on_drained=self.drained.append,
             on_degraded=self.degraded.append,
             counters=Counters(self),
+            stage=stage,
+            witness=self.witness,
         )
 
     def note(self, event: PipelineEvent) -> None:
@@ -86,6 +117,7 @@ class Bench:
         code: str,
         *,
         id: str = "pricing",
+        version: str = "1.0.0",
         manifest: str = "",
         files: Mapping[str, str] | None = None,
         config: Mapping[str, object] | None = None,
@@ -94,7 +126,7 @@ class Bench:
         root = self.folder / f"{id}-{next(self._numbers)}"
         root.mkdir()
         text = manifest or f'plugin = "{id}:Own"\n'
-        (root / "plugin.toml").write_text(f'id = "{id}"\nversion = "1.0.0"\n{text}')
+        (root / "plugin.toml").write_text(f'id = "{id}"\nversion = "{version}"\n{text}')
         for name, content in {f"{id}.py": HEAD + code, **(files or {})}.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content)

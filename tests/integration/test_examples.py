@@ -39,9 +39,9 @@ class Example:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def server(self) -> Server:
+    def server(self, workers: int = 2) -> Server:
         """Serve it by its configuration, on a free port."""
-        return Server(config=self.folder / "changeover.toml", workers=2)
+        return Server(config=self.folder / "changeover.toml", workers=workers)
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text that must be there."""
@@ -374,6 +374,50 @@ async def test_12_an_initializer_that_no_plugin_has_is_refused_with_the_path_of_
         client.frame(do="Add", number=2)
         assert (await client.answer())["sum"] == 2
         client.close()
+
+
+async def test_13_codes_mean_the_same_in_a_version_with_another_form_of_state(take: Take) -> None:
+    example = take("13-codec")
+    example.copy("versions/one.py", "plugins/codec.py")
+    async with example.server(workers=1) as server:
+        code = (await ask(server, "/read", x_topic="shipping/containers")).headers["x-topic"]
+        assert code == "~8d6cd5"
+        assert (await ask(server, "/read", x_topic=code)).text == "what there is to read about shipping/containers\n"
+        assert (await ask(server, "/read", x_topic="~000000")).status == 400
+        example.copy("versions/two.py", "plugins/codec.py")
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        again = await ask(server, "/read", x_topic=code)
+        assert again.text == "what there is to read about shipping/containers\n"
+        assert (again.headers["x-topic"], again.headers["x-asked"]) == (code, "1")
+        example.edit("plugins/codec.py", "2.0.0", "2.1.0")
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert (await ask(server, "/read", x_topic=code)).headers["x-asked"] == "2"
+        assert isinstance(await server.rollback(to=1), Committed)
+        assert (await ask(server, "/read", x_topic=code)).status == 400
+        assert "codec 1.0.0 begins without the state of 2.1.0" in "\n".join(each.line for each in await server.told())
+
+
+async def test_14_what_was_counted_goes_on_in_the_next_version_and_under_other_limits(take: Take) -> None:
+    async def visit() -> int:
+        return (await ask(server, "/hello", x_client="ann")).status
+
+    example = take("14-rate-limiter")
+    async with example.server(workers=1) as server:
+        assert [await visit() for _ in range(4)] == [200, 200, 200, 429]
+        example.edit("plugins/limiter/plugin.toml", "1.0.0", "1.0.1")
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert await visit() == 429
+        example.edit("plugins/limiter/limits.toml", "3", "4")
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert [await visit() for _ in range(2)] == [200, 429]
+        example.edit("plugins/limiter/limits.toml", "4", '"many"')
+        match await server.reload():
+            case Refused(serving=3, refusals=(refused,)):
+                assert refused.refusal.hook == "on_resources"
+            case other:
+                pytest.fail(repr(other))
+        assert await visit() == 429
+        assert (await ask(server, "/hello", x_client="ben")).status == 200
 
 
 @pytest.mark.slow

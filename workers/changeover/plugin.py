@@ -6,19 +6,9 @@ from changeover.workers.message.channel import Channel, Pressure
 from changeover.workers.message.codec import Codec, Goodbye, MalformedMessage
 from changeover.workers.message.contract import MessageCall, MessageService
 from changeover.workers.message.framing import FrameCodec, LineCodec
-from changeover.workers.plugins.api import (
-    AsgiService,
-    ConfigUnusable,
-    LoadContext,
-    Plugin,
-    PluginVersion,
-    Resource,
-    ResourceUnusable,
-    WsgiService,
-    asgi,
-    wsgi,
-)
+from changeover.workers.plugins.api import AsgiService, ConfigUnusable, Plugin, WsgiService, asgi, wsgi
 from changeover.workers.plugins.manifest import HandlerPhase
+from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource, ResourceUnusable
 from changeover.workers.serving.contract import (
     BodyInvalid,
     BodyTooLarge,

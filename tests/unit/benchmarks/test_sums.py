@@ -19,7 +19,7 @@ from benchmarks.samples import Sample, Stores, samples
 from benchmarks.swap import Swap
 from benchmarks.window_latency import divide, stall
 
-from changeover.workers.plugins.manifest import load
+from changeover.workers.plugins.manifest_reading import load
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import gc
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from changeover.testing import SimulatedWorker, SwapRefused
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from tests.waits import until_sync
 
 HEAD = """
@@ -173,3 +174,23 @@ class Own(Plugin[Config]):
         assert worker.get("/shop").text == "bye"
         worker.swap(root)
         assert worker.get("/shop").text == "bye"
+
+
+LIMITER = Path(__file__).parents[3] / "examples" / "14-rate-limiter" / "plugins" / "limiter"
+
+
+def test_a_swap_takes_the_state_over_and_changed_resources_need_no_new_code(tmp_path: Path) -> None:
+    newer = Path(shutil.copytree(LIMITER, tmp_path / "newer"))
+    (newer / "plugin.toml").write_text((LIMITER / "plugin.toml").read_text().replace("1.0.0", "1.1.0"))
+    wider = Path(shutil.copytree(newer, tmp_path / "wider"))
+    (wider / "limits.toml").write_text("per_minute = 4\n")
+    with SimulatedWorker(LIMITER) as worker:
+        assert [worker.get("/").status for _ in range(4)] == [200, 200, 200, 429]
+        worker.swap(newer)
+        assert worker.get("/").status == 429
+        worker.swap(wider)
+        assert [worker.get("/").status for _ in range(2)] == [200, 429]
+        assert worker.leaks() == []
+        (wider / "limits.toml").write_text("per_minute = ?\n")
+        with pytest.raises(SwapRefused, match=r"on_resources: .*limits\.toml is no TOML"):
+            worker.swap(wider)

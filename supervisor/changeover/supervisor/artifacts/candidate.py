@@ -1,7 +1,7 @@
 """From contents and plans to a snapshot: digests, what is carried over, a fixed order. Pure."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ from changeover.workers.protocol.snapshot import (
     Interface,
     Interpreter,
     PipelineSpec,
+    PluginBefore,
     PluginSpec,
     Route,
     ServiceSpec,
@@ -55,8 +56,9 @@ def assemble(
         content = contents[plugin]
         ref = UnitRef(UnitKind.PLUGIN, plugin)
         requires = tuple(UnitRef(UnitKind.PLUGIN, name) for name in sorted(content.manifest.requires))
-        made = key(ref, requires, content.artifact, content.config)
-        units[ref] = PluginSpec(made, content.manifest.version, content.artifact, requires, content.config)
+        further = (content.code, content.granted, content.distribution)
+        made = key(ref, requires, content.artifact, content.config, *([further] if any(further) else []))
+        units[ref] = PluginSpec(made, content.manifest.version, content.artifact, requires, content.config, *further)
     if application is not None:
         units[application.key.ref] = application
     plans = sorted(plans, key=lambda plan: plan.name)
@@ -148,7 +150,14 @@ def snapshot(
     rolled = epoch if rolls or current is None else current.rolled
     digest = generation_digest(stamped, ordered, interpreter, listen)
     part = 0 if current is None else current.part
-    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, listen, part)
+    before = () if current is None or not rolls else tuple(_before(current))
+    return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, listen, part, before)
+
+
+def _before(current: Snapshot) -> Iterator[PluginBefore]:
+    for unit in current.units:
+        if isinstance(unit, PluginSpec):
+            yield PluginBefore(unit.key.ref.name, unit.version, unit.key.digest)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:

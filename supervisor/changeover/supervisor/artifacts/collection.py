@@ -34,8 +34,8 @@ def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] =
 def artifacts_of(unit: UnitSpec) -> tuple[str, ...]:
     """The digests by which a unit names what it needs of the store."""
     match unit:
-        case PluginSpec(artifact=artifact):
-            return (artifact,)
+        case PluginSpec(artifact=artifact, code=code):
+            return tuple(filter(None, (artifact, code)))
         case ApplicationSpec(artifact=artifact, distributions=distributions):
             return tuple(filter(None, (artifact, distributions)))
         case ChannelSpec(tls=tls) if tls is not None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import msgspec
 
 from changeover.supervisor.artifacts.folder import Found
+from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.config.settings import Settings
-from changeover.workers.plugins.artifact import folder_of
-from changeover.workers.plugins.manifest import Manifest, load
+from changeover.workers.plugins.artifact import ArtifactError, folder_of, get, is_code
+from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.manifest_reading import load
 from changeover.workers.protocol.snapshot import PluginSpec
 
 
@@ -19,12 +21,18 @@ class Content(msgspec.Struct, frozen=True):
         artifact: Digest of its files.
         config: Its configuration, MessagePack with sorted keys.
         file: Where its manifest stands, for messages.
+        code: As in `PluginSpec`.
+        granted: As in `PluginSpec`.
+        distribution: As in `PluginSpec`.
     """
 
     manifest: Manifest
     artifact: str
     config: bytes
     file: str
+    code: str = ""
+    granted: tuple[str, ...] = ()
+    distribution: str = ""
 
     @property
     def name(self) -> str:
@@ -32,9 +40,28 @@ class Content(msgspec.Struct, frozen=True):
         return f"{self.manifest.id} {self.manifest.version}"
 
 
-def from_disk(found: Found, settings: Settings) -> Content:
+def from_disk(found: Found, settings: Settings, code: str = "") -> Content:
     """What lies in the folder of plugins, with what the configuration says of it."""
-    return Content(found.manifest, found.digest, config_of(found.manifest.id, settings), found.file)
+    return Content(found.manifest, found.digest, config_of(found.manifest.id, settings), found.file, code)
+
+
+def code_of(found: Found, before: PluginSpec | None, store: Path) -> str:
+    """Digest of the artifact whose modules serve and can go on, because only resources differ.
+
+    Empty where that are its own, or none: what cannot be read any more may be replaced all the same.
+    """
+    if before is None or before.artifact == found.digest:
+        return before.code if before else ""
+    try:
+        old, new = get(store, before.artifact), found.files
+    except ArtifactError:
+        return ""
+    resources = compiled([resource.path for resource in found.manifest.resources.values()])
+    changed = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+    if any(is_code(name) or not resources.fullmatch(name) for name in changed):
+        return ""
+    code = before.code or before.artifact
+    return code if code != found.digest else ""
 
 
 def carried(spec: PluginSpec, store: Path) -> Content:
@@ -45,7 +72,8 @@ def carried(spec: PluginSpec, store: Path) -> Content:
         OSError: The stored artifact cannot be read.
     """
     folder = folder_of(store, spec.artifact)
-    return Content(load(folder), spec.artifact, spec.config, str(folder))
+    further = (spec.code, spec.granted, spec.distribution)
+    return Content(load(folder), spec.artifact, spec.config, str(folder), *further)
 
 
 def config_of(plugin: str, settings: Settings) -> bytes:

@@ -9,7 +9,8 @@ import msgspec
 from changeover.supervisor.artifacts.problems import Problem, of_manifest
 from changeover.supervisor.artifacts.settled import QUIET, TRIES, latest_change, settled
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
-from changeover.workers.plugins.manifest import MANIFEST, Manifest, ManifestInvalid, read_script, read_toml
+from changeover.workers.plugins.manifest import MANIFEST, Manifest
+from changeover.workers.plugins.manifest_reading import ManifestInvalid, read_script, read_toml
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.refusal import Fault
 

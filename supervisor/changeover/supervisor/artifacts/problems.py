@@ -6,7 +6,7 @@ import msgspec
 
 from changeover.supervisor.config.check import ConfigError
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKind, UnitRef
 

@@ -42,7 +42,7 @@ from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.choice import standing_interpreter, still_holding, wanted
 from changeover.supervisor.interpreters.paths import executable
 from changeover.workers.plugins.artifact import ArtifactError, get, put
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import Interpreter, Snapshot
 

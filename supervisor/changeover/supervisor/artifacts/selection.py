@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts.content import Content, carried, from_disk
+from changeover.supervisor.artifacts.content import Content, carried, code_of, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
 from changeover.supervisor.artifacts.layout import APP
 from changeover.supervisor.artifacts.lost import with_lost
@@ -66,7 +66,10 @@ def select(
     serving = {unit.key.ref.name: unit for unit in current.units if isinstance(unit, PluginSpec)} if current else {}
     listing = with_lost(listing, serving, store)
     disabled = {plugin for plugin in serving if reach.disabled(plugin)}
-    fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
+    fresh = {
+        plugin: from_disk(found, settings, code_of(found, serving.get(plugin), store))
+        for plugin, found in listing.plugins.items()
+    }
     fixed = _fixed(listing, serving, reach, store)
     withheld = held_plugins(held, serving, fresh, fixed | _concerned(listing.problems))
     skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())

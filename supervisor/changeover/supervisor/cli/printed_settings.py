@@ -5,15 +5,16 @@ from typing import Any
 
 import msgspec
 
+from changeover.supervisor.config.not_yet import leave_out
 from changeover.supervisor.config.settings import Settings
 
 
 def toml(settings: Settings) -> Iterator[str]:
-    """Write every setting on a line of its own (`drain.http = 30.0`)."""
+    """Write every setting that people can use on a line of its own (`drain.http = 30.0`)."""
     plain = msgspec.to_builtins(settings)
     entries = plain["plugins"].pop("entries")
     plain["plugins"].update(entries)
-    yield from _lines("", plain)
+    yield from _lines("", leave_out(plain, []))
 
 
 def _lines(prefix: str, table: dict[str, Any]) -> Iterator[str]:

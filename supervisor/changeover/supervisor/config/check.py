@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config import hook_names, rules
+from changeover.supervisor.config import hook_names, not_yet, rules
 from changeover.supervisor.config.channels import Tls
 from changeover.supervisor.config.paths import default_name
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
@@ -84,7 +84,8 @@ def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: [
     warnings = [ConfigError("environment", warning.path, warning.message) for warning in merged.warnings]
     if not mistakes:
         renamed: list[Mistake] = []
-        table = hook_names.translate(_split_plugins(merged.table, mistakes), mistakes, renamed)
+        table = _split_plugins(not_yet.leave_out(merged.table, mistakes), mistakes)
+        table = hook_names.translate(table, mistakes, renamed)
         warnings += [_located(warning, merged) for warning in renamed]
         settings = _completed(_read_areas(table, mistakes), merged)
         unreadable = tuple(mistake.path for mistake in mistakes)
@@ -168,5 +169,9 @@ def _completed(settings: Settings, merged: Merged) -> Settings:
         writable=tuple(resolved(folder, "writable") for folder in settings.writable),
         access_log=log,
         app=app,
-        plugins=replace(settings.plugins, dir=resolved(settings.plugins.dir, "plugins", "dir")),
+        plugins=replace(
+            settings.plugins,
+            dir=resolved(settings.plugins.dir, "plugins", "dir"),
+            keys=tuple(resolved(file, "plugins", "keys") for file in settings.plugins.keys),
+        ),
     )

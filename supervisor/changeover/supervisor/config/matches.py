@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from changeover.supervisor.config.settings import Pipeline, PipelineMatch
-from changeover.workers.plugins.manifest import mount_mistakes
+from changeover.workers.plugins.manifest_mistakes import mount_mistakes
 from changeover.workers.protocol.document import Mistake, below
 from changeover.workers.protocol.matching import BELOW, EXACTLY, WILDCARD, ambiguous
 from changeover.workers.protocol.snapshot import Route

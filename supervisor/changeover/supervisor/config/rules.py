@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from changeover.supervisor.config import handlers, matches, rlimits
 from changeover.supervisor.config.channels import channel_mistakes, network_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
-from changeover.workers.plugins.manifest import mount_mistakes, reload_mistakes
+from changeover.workers.plugins.manifest_mistakes import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below, nearest
 from changeover.workers.protocol.reload import read_reload
 
@@ -16,6 +16,12 @@ MAX_HEAD = 64 * 1024
 
 MOST_WORKERS = 256
 """In a roll there are twice as many, and each has its place on a shared page."""
+
+LEAST_MEMORY = 16 * 1024 * 1024
+"""Bytes that a preflight has to have at least."""
+
+LEAST_PROCESSES = 8
+"""Processes and threads that a preflight has to have at least."""
 
 NOTHING_TO_SERVE = (
     "nothing to serve: name an application (`changeover run MODULE:APP`, or `[app] target` in the configuration) or a "
@@ -54,7 +60,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
 
 def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     """Path, whether it holds, and what to do when it does not."""
-    limits, deadlines, drain = settings.limits, settings.deadlines, settings.drain
+    limits, deadlines, drain, preflight = settings.limits, settings.deadlines, settings.drain, settings.preflight
     yield "$.name", bool(_NAME.fullmatch(settings.name)), "letters, digits, `.`, `-` and `_`, at most 64"
     yield "$.bind", bool(settings.bind), "names no address to listen on"
     workers = f"must be 1 to {MOST_WORKERS}, or `auto`"
@@ -67,15 +73,20 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.history.keep", settings.history.keep >= 1, "must be at least 1: the committed epoch is always kept"
     yield "$.drain.max_resident", drain.max_resident >= 2, "must be at least 2: a swap holds two copies for a moment"
     yield "$.drain.address", drain.address > 0, "must be above 0: connections on their way there are still to be taken"
+    memory = f"must be at least {LEAST_MEMORY} bytes: importing anything takes some"
+    yield "$.preflight.memory", preflight.memory >= LEAST_MEMORY, memory
+    processes = f"must be at least {LEAST_PROCESSES}: threads count, also those that run hooks"
+    yield "$.preflight.processes", preflight.processes >= LEAST_PROCESSES, processes
+    yield "$.preflight.output", preflight.output >= 0, "must be 0 (nothing is kept) or more"
     yield "$.limits.head", 256 <= limits.head <= MAX_HEAD, f"must be 256 to {MAX_HEAD} bytes"
     yield "$.limits.url", 64 <= limits.url <= limits.head, "must be 64 bytes at least and `limits.head` at most"
     yield "$.limits.fields", limits.fields >= 1, "must be at least 1"
     yield "$.limits.streams", limits.streams >= 1, "must be at least 1"
     yield "$.limits.body", limits.body >= 0, "must be 0 (unlimited) or more"
     yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
-    for key in ("hook", "graceful", "heartbeat", "prepare", "boot"):
+    for key in ("hook", "graceful", "heartbeat", "preflight", "prepare", "boot"):
         yield f"$.deadlines.{key}", getattr(deadlines, key) > 0, "must be above 0: every wait ends"
-    for key in ("requests", "requests_jitter", "lifetime", "lifetime_jitter", "memory"):
+    for key in ("requests", "requests_jitter", "lifetime", "lifetime_jitter", "memory", "leaks"):
         yield f"$.recycle.{key}", getattr(settings.recycle, key) >= 0, "must be 0 (no limit) or more"
     hung = "must be 0 (never), or longer than `deadlines.silence`"
     yield "$.deadlines.hung", deadlines.hung == 0 or deadlines.hung > deadlines.silence, hung

@@ -57,11 +57,13 @@ class Plugin(msgspec.Struct, frozen=True):
         config: Its own configuration, checked by the plugin's `Config`.
         reload: When changed content is taken: `on-change`, `every 60s`, `on-signal`, or `disabled`; by default as for
             all plugins.
+        grant: Capabilities that it may use, of those that its manifest asks for.
     """
 
     mount: str | dict[str, str] | None = None
     config: dict[str, Any] = {}
     reload: str = ""
+    grant: tuple[str, ...] = ()
 
 
 class Plugins(msgspec.Struct, frozen=True):
@@ -72,11 +74,13 @@ class Plugins(msgspec.Struct, frozen=True):
         reload: When changed content, pipelines, mounts and certificates are taken: `on-change`, `every 60s`,
             `on-signal`, or `disabled`.
         entries: Plugin id -> its settings; in the file these stand beside `dir` as `[plugins.pricing]`.
+        keys: Files with public keys; once there is one, content that none of them has signed is refused.
     """
 
     dir: str = ""
     reload: str = "on-signal"
     entries: dict[str, Plugin] = {}
+    keys: tuple[str, ...] = ()
 
 
 class PipelineMatch(msgspec.Struct, frozen=True):
@@ -181,6 +185,22 @@ class History(msgspec.Struct, frozen=True):
     keep: int = 10
 
 
+class Preflight(msgspec.Struct, frozen=True):
+    """A candidate is run in a disposable process first, beside what serves; what does not pass reaches no worker.
+
+    Attributes:
+        enabled: Whether it is.
+        memory: Bytes that the process may take beyond what it has when it begins.
+        processes: How many processes and threads it may have at the same time.
+        output: How much of what it writes is kept for the refusal, in bytes.
+    """
+
+    enabled: bool = True
+    memory: int = 1024 * 1024 * 1024
+    processes: int = 64
+    output: int = 64 * 1024
+
+
 class Recycle(msgspec.Struct, frozen=True):
     """How much a worker does before a fresh one takes its place: that one serves first, and open connections go over.
 
@@ -190,6 +210,7 @@ class Recycle(msgspec.Struct, frozen=True):
         lifetime: How long it lives; 0 = no limit.
         lifetime_jitter: Up to so much longer, different for each worker.
         memory: How much resident memory it has, in bytes; 0 = no limit.
+        leaks: How many copies of plugins it released that are not gone; 0 = no limit.
     """
 
     requests: int = 0
@@ -197,6 +218,7 @@ class Recycle(msgspec.Struct, frozen=True):
     lifetime: float = 0.0
     lifetime_jitter: float = 0.0
     memory: int = 0
+    leaks: int = 8
 
 
 class Deadlines(WorkerDeadlines, frozen=True):
@@ -208,6 +230,7 @@ class Deadlines(WorkerDeadlines, frozen=True):
         orphan: How long workers serve on without a supervisor; 0 = for ever.
         heartbeat: Between two heartbeats.
         silence: Without a heartbeat for this long, the other side counts as silent.
+        preflight: The whole run of a candidate in a disposable process.
         prepare: From the request to prepare a candidate to the last worker's answer.
         boot: From forking a worker to serving.
         hung: A worker whose loop is not heard for this long is killed, its stacks written down; 0 = never.
@@ -217,6 +240,7 @@ class Deadlines(WorkerDeadlines, frozen=True):
             goes back by itself, and imports nothing for it; 0 = never.
     """
 
+    preflight: float = 60.0
     prepare: float = 60.0
     boot: float = 90.0
     hung: float = 60.0
@@ -281,6 +305,7 @@ class Settings(msgspec.Struct, frozen=True):
         watch: How changes are noticed.
         drain: How long what was replaced may be held.
         history: What is kept.
+        preflight: How a candidate is tried first.
         access_log: Where requests are told.
         limits: What clients may send.
         recycle: When a worker is replaced by a fresh one.
@@ -317,6 +342,7 @@ class Settings(msgspec.Struct, frozen=True):
     watch: Watch = Watch()
     drain: Drain = Drain()
     history: History = History()
+    preflight: Preflight = Preflight()
     access_log: AccessLog = AccessLog()
     limits: Limits = Limits()
     recycle: Recycle = Recycle()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from changeover.supervisor.config.not_yet import is_listed
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.process.passed import addresses
 from changeover.workers.protocol.document import Mistake, Text, nearest
@@ -183,7 +184,7 @@ def variable(key: KeyPath) -> str:
 
 def setting_keys() -> Iterator[KeyPath]:
     """Every setting that has one place: not those inside pipelines or of single plugins."""
-    return _keys(Settings, ())
+    return filter(is_listed, _keys(Settings, ()))
 
 
 def _keys(shape: type[msgspec.Struct], prefix: KeyPath) -> Iterator[KeyPath]:

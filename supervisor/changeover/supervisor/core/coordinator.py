@@ -4,7 +4,7 @@ from changeover.supervisor.core import child, cutover, endings, entries, holding
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import CANDIDATE_TOLD, OPEN, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
-from changeover.supervisor.core.effects import Preflight, Scan
+from changeover.supervisor.core.effects import Scan
 from changeover.supervisor.core.entries import Decision, Entry, Part, SlotRefusal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
@@ -16,9 +16,10 @@ from changeover.supervisor.core.preparing import Preparing
 from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.records.cutover import CutoverBegan
 from changeover.supervisor.core.records.part import PartBegan
+from changeover.supervisor.core.rehearsing import Rehearsing
 from changeover.supervisor.core.requests import Wish, merged
 from changeover.supervisor.core.roster import Member
-from changeover.supervisor.core.run import Run, Times, headline
+from changeover.supervisor.core.run import Run, Times
 from changeover.supervisor.core.scanning import judge
 from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.voting import Voting
@@ -33,6 +34,7 @@ class Coordinator:
     """Everything about cutovers.
 
     Attributes:
+        rehearsing: Has candidates rehearsed.
         preparing: Takes the votes.
         deciding: Has decisions written, and acts on them.
         obstacle: Why no cutover can be had at all, None when one can: the journal, or the end of the service.
@@ -41,7 +43,7 @@ class Coordinator:
 
     __slots__ = (
         "_ledger", "_out", "_partial", "_policy", "_progress", "_succession", "_voting", "_wishes", "_writing",
-        "deciding", "held_up", "obstacle", "preparing",
+        "deciding", "held_up", "obstacle", "preparing", "rehearsing",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +70,7 @@ class Coordinator:
         self.deciding = Deciding(
             policy.deadlines, ledger, self._progress, activation, succession, wishes, writing, out, self._finish
         )
+        self.rehearsing = Rehearsing(policy, ledger, self._progress, writing, out, self.fail)
         self.preparing = Preparing(policy, self._progress, voting, out, succession, self.deciding.commit, self.fail)
         self.obstacle: str | None = None
         self.held_up = True
@@ -196,7 +199,7 @@ class Coordinator:
         self._progress.run = Run(epoch, (), None, Times(self._out.now, self._out.now))
         self.deciding.abort(self._progress.run, Cause.LEFT_OVER, "the supervisor ended before it was decided")
 
-    # ---- scanning, registering, preflighting ----
+    # ---- scanning, registering ----
 
     def _begin(self, wishes: tuple[Wish, ...]) -> None:
         request = merged(wishes)
@@ -270,20 +273,6 @@ class Coordinator:
             )
         )
 
-    def rehearsed(self, epoch: int) -> None:
-        """The preflight passed."""
-        if (run := self._progress.at(epoch, State.PREFLIGHTING)) is not None:
-            self._out.cancel_timer(Timer(TimerKind.PREFLIGHT, epoch))
-            self._progress.move(Cause.REHEARSED)
-            self._writing.write(entries.PreparingBegun(run.epoch))
-
-    def preflight_refused(self, epoch: int, refusals: tuple[SlotRefusal, ...]) -> None:
-        """The preflight did not pass."""
-        if (run := self._progress.at(epoch, State.PREFLIGHTING)) is not None:
-            self._out.cancel_timer(Timer(TimerKind.PREFLIGHT, epoch))
-            run.refusals.extend(refusals)
-            self.fail(headline(refusals))
-
     # ---- what the journal answers ----
 
     def written(self, entry: Entry) -> None:
@@ -291,19 +280,9 @@ class Coordinator:
         if isinstance(entry, Decision):
             self.deciding.written(entry)
         elif isinstance(entry, entries.EpochGiven) and (run := self._progress.at(entry.epoch, State.REGISTERING)):
-            self._given(run)
+            self.rehearsing.begin(run)
         elif isinstance(entry, entries.PreparingBegun) and (run := self._progress.at(entry.epoch, State.OPENING)):
             self.preparing.begin(run)
-
-    def _given(self, run: Run) -> None:
-        if self._policy.preflight and run.snapshot is not None:
-            self._progress.move(Cause.GIVEN_TO_REHEARSE)
-            run.times.preflighted = self._out.now
-            self._out.put(Preflight(run.snapshot, self._ledger.committed))
-            self._out.set_timer(Timer(TimerKind.PREFLIGHT, run.epoch), self._policy.deadlines.preflight)
-            return
-        self._progress.move(Cause.GIVEN)
-        self._writing.write(entries.PreparingBegun(run.epoch))
 
     def not_written(self, entry: Entry, reason: str) -> None:
         """An entry about a cutover may not be on disk."""
@@ -333,7 +312,7 @@ class Coordinator:
             case TimerKind.SCAN, State.SCANNING:
                 self._end_scan(outcome.Refused(self._serving(), reason=f"the scan took over {deadlines.scan:g} s"))
             case TimerKind.PREFLIGHT, State.PREFLIGHTING:
-                self.fail(f"the preflight took over {deadlines.preflight:g} s")
+                self.rehearsing.overdue()
             case TimerKind.PREPARE, State.PREPARING | State.AGREEING | State.INQUIRING:
                 self.preparing.overdue(run)
             case TimerKind.ACTIVATE, State.ACTIVATING:
@@ -347,7 +326,7 @@ class Coordinator:
         """Give the cutover up, if it still can be given up."""
         if self.run is not None and self.state in RETREATS:
             self._out.cancel_timer(Timer(TimerKind.PREPARE, self.run.epoch))
-            self._out.cancel_timer(Timer(TimerKind.PREFLIGHT, self.run.epoch))
+            self.rehearsing.stop(self.run)
             self.deciding.abort(self.run, Cause.FAILED, reason)
             # No commit was ever asked for, so nobody will need them.
             self._succession.abort(self.run, reason)

@@ -14,6 +14,7 @@ from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import service
 from changeover.supervisor.core.records.cutover import HookDegraded, WorkerActivated, WorkerRefused
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.worker import (
     FarewellsSaid,
@@ -26,7 +27,7 @@ from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.writing import Writing
-from changeover.workers.protocol import messages
+from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, Hello, WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot
@@ -261,6 +262,8 @@ class Reception:
                 self._out.tell(FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
             case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
                 self._out.put(Answer(ticket, message))
+            case plugin_messages.TellPlugins(ticket=ticket):
+                self._out.put(Answer(ticket, message))
             case messages.TellPipelines(ticket=ticket, counts=counts):
                 self._out.put(TakeCounts(member.worker, counts))
                 self._out.put(Answer(ticket, message))
@@ -271,6 +274,18 @@ class Reception:
                     what = each.event
                     told = (what.kind, what.pipeline, what.subject, what.detail, each.count)
                     self._out.tell(PipelineEventTold(member.worker, member.pid, *told))
+            case _:
+                self._tell_of_plugins(member, message)
+
+    def _tell_of_plugins(self, member: Member, message: WorkerMessage) -> None:
+        who = member.worker, member.pid
+        match message:
+            case plugin_messages.PluginsMoved(moves=moves):
+                self._out.tell(PluginsMoved(*who, moves))
+            case plugin_messages.StateNotTaken(plugin=plugin, version=version, old=old, why=why):
+                self._out.tell(StateNotTaken(*who, plugin, version, old, why))
+            case plugin_messages.HookStalled(unit=unit, hook=hook, seconds=seconds):
+                self._out.tell(HookStalled(*who, unit, hook, seconds))
             case _:
                 self._out.ignore(member.worker, type(message).__name__, "unlisted")
 

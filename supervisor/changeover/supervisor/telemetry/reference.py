@@ -20,6 +20,7 @@ from changeover.supervisor.core.records import (
     cutover,
     part,
     pipeline,
+    plugin,
     request,
     rescue,
     retirement,
@@ -35,7 +36,21 @@ from changeover.supervisor.telemetry.stream import Told
 BEGIN = "<!-- reference: begin -->"
 END = "<!-- reference: end -->"
 
-SUBJECTS = (service, boot, request, cutover, retirement, part, rescue, worker, staffing, pipeline, upgrade, shell)
+SUBJECTS = (
+    service,
+    boot,
+    request,
+    cutover,
+    retirement,
+    part,
+    rescue,
+    worker,
+    staffing,
+    pipeline,
+    plugin,
+    upgrade,
+    shell,
+)
 """The modules that have records."""
 
 RECURRING = {

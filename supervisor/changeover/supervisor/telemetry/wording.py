@@ -6,6 +6,7 @@ from changeover.supervisor.telemetry.words import (  # noqa: F401 - each registe
     cutover,
     part,
     pipeline,
+    plugin,
     request,
     rescue,
     retirement,

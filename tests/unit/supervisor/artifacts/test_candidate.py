@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from changeover.supervisor.artifacts import rollback
-from changeover.supervisor.artifacts.candidate import application_spec, assemble, snapshot
+from changeover.supervisor.artifacts.candidate import application_spec, assemble, snapshot, unit_digest
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.layout import lay_out
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
-from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.manifest_reading import read_toml
 from changeover.workers.protocol.snapshot import Snapshot
 
 SHOP = Settings(
@@ -65,6 +65,42 @@ def test_units_come_after_what_they_require_and_else_by_name(first: Snapshot) ->
         "pipeline pricing:quote",
     ]
     assert [route.path for route in first.routes] == ["/", "/maintenance", "/prices"]
+
+
+def further(made: Content, **fields: object) -> Content:
+    return msgspec.structs.replace(made, **fields)
+
+
+def test_a_plugin_that_uses_nothing_new_keeps_the_digest_that_it_always_had(first: Snapshot) -> None:
+    [catalog] = [unit.key for unit in first.units if unit.key.ref.name == "catalog"]
+    assert catalog.digest == unit_digest(catalog.ref, (CATALOG.artifact, CATALOG.config), ())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"code": "c"}, {"granted": ("net",)}, {"distribution": "catalog==1.0"}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_what_else_makes_a_plugin_up_travels_with_it_and_is_part_of_its_digest(
+    first: Snapshot, fields: dict[str, object]
+) -> None:
+    second = generation(2, first, PRICING, further(CATALOG, **fields), AUTHZ)
+    assert since(second)["plugin catalog"] == 2
+    [catalog] = [unit for unit in second.units if unit.key.ref.name == "catalog"]
+    assert {name: getattr(catalog, name) for name in fields} == fields
+
+
+def test_a_roll_knows_which_plugins_served_before_it_and_a_swap_need_not(first: Snapshot) -> None:
+    swap = snapshot(first.units, first.routes, 2, first)
+    roll = snapshot(first.units, first.routes, 2, first, rolls=True)
+    assert swap.before == ()
+    assert [(each.id, each.version) for each in roll.before] == [
+        ("authz", "1.0"),
+        ("catalog", "1.0"),
+        ("pricing", "1.0"),
+    ]
+    assert {each.digest for each in roll.before} <= {unit.key.digest for unit in first.units}
+    assert roll.digest == swap.digest
 
 
 def test_the_order_in_which_things_are_found_changes_nothing(first: Snapshot) -> None:

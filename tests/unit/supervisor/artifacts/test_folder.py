@@ -9,7 +9,7 @@ import pytest
 from changeover.supervisor.artifacts import folder
 from changeover.supervisor.artifacts.folder import read_folder, read_plugin, read_settled
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault
 from tests.plugin_folder import PluginFolder
 

@@ -12,7 +12,7 @@ from changeover.supervisor.artifacts.requirements import build_order, unmet
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest
-from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.manifest_reading import read_toml
 from changeover.workers.protocol.snapshot import HandlerRef, Route, UnitKind, UnitRef
 
 

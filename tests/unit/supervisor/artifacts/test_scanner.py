@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from changeover.supervisor.artifacts.collection import collect
@@ -133,6 +134,47 @@ def test_a_changed_plugin_is_a_candidate_with_the_number_of_files(place: Place, 
     found = place.candidate(serving)
     assert found.summary == ("pricing 1.4.0 -> 1.5.0 (3 files)", "app unchanged")
     assert plugin(found.snapshot, "hello").key == plugin(serving, "hello").key
+
+
+def test_where_only_resources_change_the_modules_that_serve_go_on(place: Place) -> None:
+    def write(rules: str, code: str = "", version: str = "1.0", resource: str = "rules/**/*.toml") -> None:
+        folder = place.plugins.folder(
+            "geo", version, f'[resources]\nrules = {{ path = "{resource}" }}\n', geo=f"place = 1\n{code}"
+        )
+        (folder / "rules" / "eu").mkdir(parents=True, exist_ok=True)
+        (folder / "rules" / "eu" / "a.toml").write_text(rules)
+
+    def taken(current: Snapshot | None) -> Snapshot:
+        made = place.candidate(current).snapshot
+        spec = plugin(made, "geo")
+        codes.append(spec.code and names[spec.code])
+        names[spec.artifact] = f"of {len(codes)}"
+        return made
+
+    names: dict[str, str] = {}
+    codes: list[str] = []
+    write("a = 1")
+    first = taken(None)
+    write("a = 2")
+    second = taken(first)
+    assert isinstance(place.scan(second), NothingChanged)
+    write("a = 3")
+    third = taken(second)
+    collect(place.store, [third])
+    assert folder_of(place.store, plugin(first, "geo").artifact).is_dir()
+    write("a = 4", code="# more")
+    fourth = taken(third)
+    write("a = 5", code="# more", version="1.1")
+    fifth = taken(fourth)
+    write("a = 6", code="# more", version="1.1")
+    sixth = taken(fifth)
+    write("a = 5", code="# more", version="1.1")
+    taken(sixth)
+    write("a = 7", code="# even more", version="1.1", resource="**/*")
+    seventh = place.candidate(sixth).snapshot
+    write("a = 7", code="# yet more", version="1.1", resource="**/*")
+    assert codes == ["", "of 1", "of 1", "", "", "of 5", ""]
+    assert plugin(place.candidate(seventh).snapshot, "geo").code == ""
 
 
 def test_a_dry_run_stores_nothing(place: Place, serving: Snapshot) -> None:
@@ -647,6 +689,18 @@ def test_a_scan_that_knows_nothing_of_the_past_clears_nothing(place: Place, serv
     place.plugins.folder("pricing", "1.5.0")
     assert isinstance(place.scanner.scan(HUP, 2, None), Candidate)
     assert folder_of(place.store, plugin(serving, "pricing").artifact).is_dir()
+
+
+def test_the_code_of_a_plugin_whose_resources_alone_changed_is_kept_beside_its_files(
+    place: Place, serving: Snapshot
+) -> None:
+    place.plugins.folder("pricing", "1.5.0")
+    second = place.candidate(serving).snapshot
+    old, new = plugin(serving, "pricing"), plugin(second, "pricing")
+    partial = msgspec.structs.replace(new, code=old.artifact)
+    kept = msgspec.structs.replace(second, units=tuple(partial if unit is new else unit for unit in second.units))
+    assert collect(place.store, [kept]) == 0
+    assert all(folder_of(place.store, each.artifact).is_dir() for each in (old, new))
 
 
 def test_a_store_that_is_not_there_has_nothing_to_clear(tmp_path: Path) -> None:

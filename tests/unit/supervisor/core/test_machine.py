@@ -5,10 +5,11 @@ from changeover.supervisor.core.entries import EpochRaised, Recovered
 from changeover.supervisor.core.events import Question, Timer, TimerKind
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.service import PeerIgnored
 from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerHeard, WorkerKilled, WorkerSilent
-from changeover.workers.protocol import messages
+from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, Farewell, LeaseView
 from changeover.workers.protocol.table import BugFound
@@ -134,6 +135,20 @@ def test_leases_that_a_worker_ended_are_told_with_who_and_why(bench: Bench) -> N
     worker, ended = bench.workers[0], (LeaseView("http", 1, "/slow", 12.0),)
     bench.hear(worker, messages.LeasesEnded, 1, 2, ended, ())
     assert bench.told(LeasesEnded) == [LeasesEnded(worker, 100 + worker.slot, 1, 2, ended)]
+
+
+def test_what_happens_in_the_lives_of_plugins_is_told_with_who_says_so(bench: Bench) -> None:
+    worker, moves = bench.workers[0], (plugin_messages.PluginMove(snapshot(1).units[0].key, "Active"),)
+    who = worker, 100 + worker.slot
+    stamp = Stamp(JOURNAL, bench.view.term, 1)
+    bench.feed(
+        events.Received(plugin_messages.PluginsMoved(stamp, worker, moves)),
+        events.Received(plugin_messages.StateNotTaken(stamp, worker, "pricing", "2.0", "1.0", "why")),
+        events.Received(plugin_messages.HookStalled(stamp, worker, "plugin pricing", "on_load", 0.07)),
+    )
+    assert bench.told(PluginsMoved) == [PluginsMoved(*who, moves)]
+    assert bench.told(StateNotTaken) == [StateNotTaken(*who, "pricing", "2.0", "1.0", "why")]
+    assert bench.told(HookStalled) == [HookStalled(*who, "plugin pricing", "on_load", 0.07)]
 
 
 def test_what_a_leaving_worker_could_not_hand_over_is_told_with_its_class_its_age_and_its_number(bench: Bench) -> None:

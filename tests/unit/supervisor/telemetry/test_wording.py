@@ -5,6 +5,7 @@ from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.records.retirement import LeasesEnded
@@ -20,6 +21,7 @@ from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse
 from changeover.workers.protocol.observed import PipelineEventKind
+from changeover.workers.protocol.plugin_messages import PluginMove
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY, TRACEBACK
@@ -105,6 +107,19 @@ def test_leases_that_ended_early_are_named_with_why_and_those_that_cannot_end() 
     assert below[4:] == ["ended: http /4 on epoch 1, 12 s old", "cannot be ended: task /thread on epoch 1, 90 s old"]
     alone = word(LeasesEnded(WORKER, 41, 3, 2, (), record.stuck)).line
     assert alone.endswith("and cannot end what holds the oldest: task /thread on epoch 1, 90 s old")
+
+
+def test_the_lives_of_plugins_are_told_plugin_by_plugin() -> None:
+    one, two = (UnitKey(UnitRef(UnitKind.PLUGIN, name), "9c41ab77", 6) for name in ("pricing", "geo"))
+    moves = (PluginMove(one, "Loaded"), PluginMove(one, "Linked"), PluginMove(two, "Active"))
+    assert word(PluginsMoved(WORKER, 41, moves)).line == (
+        "slot 2 (pid 41): plugin pricing 9c41ab since epoch 6 is Loaded, then Linked; "
+        "plugin geo 9c41ab since epoch 6 is Active"
+    )
+    assert word(HookStalled(WORKER, 41, "plugin pricing", "on_activate", 0.0712)).line == (
+        "slot 2 (pid 41): plugin pricing on_activate kept the loop from running for 71.2 ms: "
+        "no request got on meanwhile"
+    )
 
 
 def test_what_was_held_is_named_below_a_refusal() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from changeover.workers.generation.solo import Application, RequirementUnmet, SoloSnapshot, Stored
-from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.manifest_reading import read_toml
 from changeover.workers.protocol.snapshot import EMPTY, PipelineSpec, Snapshot
 
 
 def stored(text: str) -> Stored:
-    return Stored(read_toml(f'version = "1.0"\n{text}', "plugin.toml"), "a" * 64, b"\x80")
+    return Stored(read_toml(f'version = "1.0"\n{text}', "plugin.toml"), "a" * 64, b"\x80", Path())
 
 
 def laid_out(*plugins: Stored, epoch: int = 1, before: Snapshot = EMPTY) -> Snapshot:

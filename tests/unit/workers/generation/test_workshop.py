@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+import time
 import weakref
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.workshop import StillServing
+from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.modules import PREFIX
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.serving import attribution
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.observation import PipelineEventKind
 from tests.bench import LOG, NOISY, Bench, lease, loaded, unit_set
@@ -51,6 +54,37 @@ async def test_the_hooks_run_where_the_table_puts_them(bench: Bench) -> None:
     assert LOG[3:] == ["one on_deactivate", "two on_activate"]
     await bench.retire()
     assert LOG[5:] == ["one on_unload"]
+
+
+async def test_every_move_of_a_plugin_is_witnessed_in_order(bench: Bench) -> None:
+    first = await bench.serve(1, bench.plugin(NOISY.format("one")))
+    [entry] = bench.workshop.plugins()
+    assert (entry.key, entry.state) == (first.snapshot.units[0].key, "Active")
+    assert 0 <= time.time() - entry.loaded_at < 60
+    assert [state for _, state in bench.witness.moves] == ["Loaded", "Linked", "Initialized", "Active"]
+    bench.witness.moves.clear()
+    await bench.refused(2, bench.plugin("class Own(Plugin[None]):\n    def on_reload(self, ctx, old): 1 / 0"))
+    assert [state for _, state in bench.witness.moves] == ["Loaded", "Linked", "Removed"]
+    bench.witness.moves.clear()
+    await bench.serve(3)
+    assert [entry.state for entry in bench.workshop.plugins()] == ["Draining"]
+    await bench.retire()
+    assert [state for _, state in bench.witness.moves] == ["Draining", "Removed"]
+    assert bench.workshop.plugins() == ()
+
+
+async def test_in_a_preflight_nothing_is_begun_that_only_a_worker_that_serves_may_do(bench: Bench) -> None:
+    bench.workshop = bench.make(5.0, stage="preflight")
+    told = NOISY.replace('f"{0} on_load at {{ctx.epoch}}"', 'f"{0} on_load in {{ctx.stage}}"')
+    await bench.serve(1, bench.plugin(told.format("one")))
+    second = await bench.serve(2, bench.plugin(NOISY.format("two")))
+    await bench.retire()
+    assert [line.partition(" from ")[0] for line in LOG] == [
+        "one on_load in preflight",
+        "two on_reload",
+        "one on_unload",
+    ]
+    assert loaded(second).lifecycle.state is State.ACTIVE
 
 
 async def test_a_unit_that_did_not_change_is_the_same_object(bench: Bench) -> None:
@@ -130,6 +164,22 @@ async def test_units_are_told_once_and_released_once(bench: Bench) -> None:
     assert [str(key.ref) for key in released] == ["plugin pricing"]
     assert await bench.workshop.release(released) == ()
     assert (LOG.count("one on_unload"), len(bench.drained)) == (1, 1)
+
+
+async def test_what_a_hook_started_before_it_failed_ends_too(bench: Bench) -> None:
+    code = """
+class Own(Plugin[None]):
+    async def on_load(self, ctx):
+        LOG.append(asyncio.get_running_loop().create_task(asyncio.sleep(60), name="begun").get_name())
+        raise OSError("no")
+"""
+    attribution.install(asyncio.get_running_loop())
+    try:
+        await bench.refused(1, bench.plugin(code))
+    finally:
+        attribution.uninstall()
+    assert LOG == ["begun"]
+    assert "begun" not in [task.get_name() for task in asyncio.all_tasks()]
 
 
 async def test_what_serves_is_not_released(bench: Bench) -> None:

@@ -1,13 +1,15 @@
 """What is counted and what happens in pipelines is reported as it comes, and decides nothing."""
 
 from changeover.workers.participant import effects, events
-from changeover.workers.protocol import messages
+from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.observed import PipelineEvent, PipelineEventKind, Repeated
+from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from tests.participants import JOURNAL, Bench
 
 COUNTS = Counts(misses={"empty": 2})
+KEY = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab", 6)
 DRAINED = (Repeated(PipelineEvent(PipelineEventKind.DRAINED, "shop"), 1),)
 
 
@@ -25,3 +27,23 @@ def test_a_question_about_pipelines_is_answered_out_of_one_read(bench: Bench) ->
     bench.welcome(7)
     bench.feed(events.Received(messages.AskPipelines(Stamp(JOURNAL, 1, 7), messages.UNORDERED, 5)))
     assert [answer.ticket for answer in bench.all(effects.AnswerPipelines)] == [5]
+
+
+def test_a_question_about_plugins_is_answered_out_of_one_read(bench: Bench) -> None:
+    bench.welcome(7)
+    bench.feed(events.Received(plugin_messages.AskPlugins(Stamp(JOURNAL, 1, 7), messages.UNORDERED, 5)))
+    assert [answer.ticket for answer in bench.all(effects.AnswerPlugins)] == [5]
+
+
+def test_what_happens_in_the_lives_of_plugins_is_reported(bench: Bench) -> None:
+    move = plugin_messages.PluginMove(KEY, "Active")
+    bench.feed(
+        events.PluginsMoved((move,)),
+        events.StateNotTaken("pricing", "2.0", "1.0", "why"),
+        events.HookStalled("plugin pricing", "on_activate", 0.07),
+    )
+    assert [told.moves for told in bench.said(plugin_messages.PluginsMoved)] == [(move,)]
+    [fresh] = bench.said(plugin_messages.StateNotTaken)
+    assert (fresh.plugin, fresh.version, fresh.old, fresh.why) == ("pricing", "2.0", "1.0", "why")
+    [stall] = bench.said(plugin_messages.HookStalled)
+    assert (stall.unit, stall.hook, stall.seconds) == ("plugin pricing", "on_activate", 0.07)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from changeover.plugin import LoadContext, Plugin, PluginVersion, Resource, ResourceUnusable, wsgi
+from changeover.workers.plugins.api import overrides
 
 
 @pytest.fixture
@@ -56,6 +57,21 @@ def test_hooks_that_are_not_overridden_do_nothing_and_on_reload_is_on_load() -> 
     plugin.on_reload(LoadContext("worker", version, 7, {}), version)
     assert (plugin.epoch, plugin.config.currency) == (7, "CHF")
     assert [hook() for hook in (plugin.on_activate, plugin.on_deactivate, plugin.on_unload)] == [None] * 3
+    assert [plugin.export_state(), plugin.import_state(version, b""), plugin.merge_state(version, b"", b"")] == [
+        None
+    ] * 3
+    assert [plugin.on_resources({}), plugin.migrate(version), plugin.unmigrate(version)] == [None] * 3
+
+
+def test_a_hook_is_wanted_where_the_class_or_one_that_it_extends_has_its_own() -> None:
+    class Counting(Plugin[None]):
+        def export_state(self) -> bytes:
+            return b"7"
+
+    class Further(Counting):
+        pass
+
+    assert [overrides(Further(None), hook) for hook in ("export_state", "merge_state")] == [True, False]
 
 
 def test_a_wsgi_service_needs_a_thread() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from changeover.workers.plugins.link import Linker
-from changeover.workers.plugins.manifest import read_toml
+from changeover.workers.plugins.manifest_reading import read_toml
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
 from changeover.workers.serving.application import ApplicationNotLoaded

@@ -11,14 +11,12 @@ from changeover.workers.plugins.manifest import (
     HandlerPhase,
     InitializerDeclaration,
     Manifest,
-    ManifestInvalid,
     Resource,
+    SelectorDeclaration,
     ServiceDeclaration,
     ServiceInterface,
-    load,
-    read_script,
-    read_toml,
 )
+from changeover.workers.plugins.manifest_reading import NOT_YET, ManifestInvalid, load, read_script, read_toml
 
 PRICING = """
 id = "pricing"
@@ -146,13 +144,99 @@ def test_a_mount_without_its_slash_is_told_from_an_entry() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["capabilities", "state", "self_test", "extensions"])
+@pytest.mark.parametrize("key", NOT_YET)
 def test_what_this_version_does_not_do_is_refused_and_not_ignored(key: str) -> None:
     [mistake] = mistakes_in(f'id = "x"\nversion = "1"\n{key} = "whatever"')
     assert mistake == f"$.{key}: not supported by this version; leave it out"
 
 
-@pytest.mark.parametrize("reserved", ["app", "dir", "reload"])
+LIVING = """
+id = "cart"
+version = "1.4.0"
+plugin = "cart:Cart"
+capabilities = ["net"]
+state = ">=1.3,<2"
+self_test = "cart.tried:run"
+strategy = "roll"
+singleton = true
+extensions = { "shop.pricing" = "cart:Pricing", "shop.tax" = "" }
+selectors = { old-clients = "cart.clients:is_old", beta = {} }
+dependencies = ["numpy>=2,<3"]
+packages = "vendored"
+"""
+
+
+@pytest.fixture
+def all_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read manifests as the version will that does all of it."""
+    monkeypatch.setattr("changeover.workers.plugins.manifest_reading.NOT_YET", ())
+
+
+@pytest.mark.usefixtures("all_keys")
+def test_what_a_manifest_says_of_the_plugins_life_is_kept() -> None:
+    manifest = read_toml(LIVING, "plugin.toml")
+    assert manifest == Manifest(
+        "cart",
+        "1.4.0",
+        plugin="cart:Cart",
+        capabilities=("net",),
+        state=">=1.3,<2",
+        self_test="cart.tried:run",
+        strategy="roll",
+        singleton=True,
+        extensions={"shop.pricing": "cart:Pricing", "shop.tax": ""},
+        selectors={"old-clients": SelectorDeclaration("cart.clients:is_old"), "beta": SelectorDeclaration()},
+        dependencies=("numpy>=2,<3",),
+        packages="vendored",
+        module="cart",
+    )
+    listed = read_toml('id = "x"\nversion = "1"\nextensions = ["a.b"]\nselectors = ["c"]', "plugin.toml")
+    assert (listed.extensions, listed.selectors) == ({"a.b": ""}, {"c": SelectorDeclaration()})
+
+
+@pytest.mark.usefixtures("all_keys")
+def test_what_makes_no_sense_in_a_plugins_life_is_told_at_once() -> None:
+    text = """
+id = "cart"
+version = "1.4.0"
+capabilities = ["Net", "exec"]
+state = "new"
+self_test = "run"
+extensions = { "Shop" = "cart:Pricing", "shop.tax" = "tax" }
+selectors = { Beta = {} }
+dependencies = ["numpy>=2", "two words"]
+packages = "../vendored"
+"""
+    assert [told.split(": ")[0] for told in mistakes_in(text)] == [
+        "$.self_test",
+        "$.selectors.Beta",
+        "$.extensions.Shop",
+        '$.extensions."shop.tax"',
+        "$.state",
+        "$.dependencies[1]",
+        "$.packages",
+        "$.capabilities[0]",
+    ]
+    assert mistakes_in('id = "x"\nversion = "1"\nstrategy = "rol"') == [
+        "$.strategy: 'rol' is not one of swap, roll; did you mean `roll`?"
+    ]
+
+
+@pytest.mark.usefixtures("all_keys")
+def test_dependencies_stand_where_the_standard_has_them_or_in_our_table_or_both() -> None:
+    above = HELLO.replace("# [tool", '# dependencies = ["numpy"]\n# [tool')
+    manifest = read_script(above, "hello.py")
+    assert manifest is not None
+    assert manifest.dependencies == ("numpy",)
+    both = read_script(above.replace("# id", '# dependencies = ["msgspec"]\n# id'), "hello.py")
+    assert both is not None
+    assert both.dependencies == ("numpy", "msgspec")
+    for wrong, path in (('["two words"]', r"\$.dependencies\[0\]"), ('"numpy"', r"\$.dependencies: .* is not a list")):
+        with pytest.raises(ManifestInvalid, match=path):
+            read_script(above.replace('["numpy"]', wrong), "hello.py")
+
+
+@pytest.mark.parametrize("reserved", ["app", "dir", "keys", "reload"])
 def test_an_id_that_the_configuration_uses_is_refused(reserved: str) -> None:
     [mistake] = mistakes_in(f'id = "{reserved}"\nversion = "1"')
     assert "taken by the configuration" in mistake

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.workers.protocol import codec
+from changeover.workers.protocol import codec, plugin_messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import (
@@ -43,6 +43,7 @@ STAMP = Stamp("journal", 2, 7)
 WORKER = WorkerId(1, 3, 2_000_017)
 KEY = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab", 6)
 SNAPSHOT = Snapshot(7, "d", (PluginSpec(KEY, "1.5", "artifact"),))
+LEAK = plugin_messages.LeakView("plugin pricing", "module pricing.rules", ("module shop", "dict", "function quote"))
 REFUSAL = Refusal(Stage.LOAD, Fault.CRASH, "boom", "plugin pricing", "on_load", "pricing.py:4", "boom()", "Traceback")
 
 SUPERVISOR_MESSAGES: list[SupervisorMessage] = [
@@ -54,10 +55,11 @@ SUPERVISOR_MESSAGES: list[SupervisorMessage] = [
     Retire(STAMP, 7, (KEY,)),
     AskRegistry(STAMP, 7, 1),
     AskLeases(STAMP, 7, 1),
+    plugin_messages.AskPlugins(STAMP, 7, 1),
 ]
 WORKER_MESSAGES: list[WorkerMessage] = [
     Hello(STAMP, WORKER, 1, "nonce", 4711, 8, (KEY,)),
-    Prepared(STAMP, WORKER, 0.2),
+    Prepared(STAMP, WORKER, 0.2, ("pricing",)),
     FarewellsSaid(STAMP, WORKER, "stream", Farewell.OVERDUE, 40, 612.0),
     LeasesEnded(STAMP, WORKER, 8, (LeaseView("http", 6, "/prices", 12.0),), (LeaseView("task", 6, "/prices", 12.0),)),
     Refused(STAMP, WORKER, REFUSAL),
@@ -65,9 +67,17 @@ WORKER_MESSAGES: list[WorkerMessage] = [
     Drained(STAMP, WORKER, (KEY,)),
     Retired(STAMP, WORKER, (KEY,)),
     Degraded(STAMP, WORKER, REFUSAL),
-    Beat(STAMP, WORKER, 9, None, {7: 2}, 3, 4, 5),
+    Beat(STAMP, WORKER, 9, None, {7: 2}, 3, 4, 5, leaked=1, leads=True),
     TellRegistry(STAMP, WORKER, 1, Registry.of(SNAPSHOT)),
     TellLeases(STAMP, WORKER, 1, (LeaseView("http", 7, "/", 0.5),)),
+    plugin_messages.Migrated(STAMP, WORKER, 0.2),
+    plugin_messages.Unmigrated(STAMP, WORKER),
+    plugin_messages.Proved(STAMP, WORKER, (KEY,), 0.046, (LEAK,)),
+    plugin_messages.HookStalled(STAMP, WORKER, "plugin pricing", "on_activate", 0.07),
+    plugin_messages.StateNotTaken(STAMP, WORKER, "pricing", "2.0", "1.0", "it has no import_state"),
+    plugin_messages.PluginsMoved(STAMP, WORKER, (plugin_messages.PluginMove(KEY, "Active"),)),
+    plugin_messages.TellLeaks(STAMP, WORKER, 1, (LEAK,), {"plugin pricing": 2}),
+    plugin_messages.TellPlugins(STAMP, WORKER, 1, (plugin_messages.PluginEntry(KEY, "Active", 1.8e9),)),
 ]
 
 
@@ -85,6 +95,13 @@ def test_what_a_worker_says_survives_the_wire(message: WorkerMessage) -> None:
 def test_a_worker_cannot_speak_as_the_supervisor(message: WorkerMessage) -> None:
     with pytest.raises(codec.MalformedFrame):
         codec.decode_from_supervisor(codec.encode(message))
+
+
+def test_what_a_worker_of_before_says_is_understood_without_what_it_does_not_know() -> None:
+    said = msgspec.msgpack.decode(codec.encode(Beat(STAMP, WORKER, 9)))
+    for unknown in ("leaked", "leads"):
+        del said[unknown]
+    assert codec.decode_from_worker(msgspec.msgpack.encode(said)) == Beat(STAMP, WORKER, 9)
 
 
 def test_a_frame_above_the_limit_is_not_decoded() -> None:

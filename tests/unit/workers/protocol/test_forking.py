@@ -1,5 +1,6 @@
 """What supervisor and zygote say to each other survives the wire, and nothing else does."""
 
+import msgspec
 import pytest
 
 from changeover.workers.protocol import forking
@@ -17,14 +18,18 @@ ORDERS: list[ZygoteOrder] = [
     forking.AskForked(WORKER),
     forking.End(WORKER),
     forking.ExitedSeen(WORKER),
+    forking.Rehearse(3, b"order"),
+    forking.EndRehearsal(3),
     forking.Leave(),
 ]
 REPORTS: list[ZygoteReport] = [
-    forking.Ready(1, 4711, (WORKER,), ("numpy",)),
+    forking.Ready(1, 4711, (WORKER,), ("numpy",), rehearses=True),
     forking.PreloadFailed(Refusal(Stage.LOAD, Fault.CRASH, "KeyError: 'x'")),
     forking.Forked(WORKER, 4712),
     forking.ForkFailed(WORKER, 24, "Too many open files"),
     forking.Exited(WORKER, -9),
+    forking.Rehearsing(3, 4713),
+    forking.RehearsalFailed(3, 11, "Resource temporarily unavailable"),
 ]
 
 
@@ -36,6 +41,12 @@ def test_an_order_survives_the_wire(order: ZygoteOrder) -> None:
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: type(report).__name__)
 def test_a_report_survives_the_wire(report: ZygoteReport) -> None:
     assert forking.decode_report(forking.encode(report)) == report
+
+
+def test_a_zygote_of_before_does_not_rehearse() -> None:
+    said = msgspec.msgpack.decode(forking.encode(forking.Ready(1, 4711)))
+    del said["rehearses"]
+    assert forking.decode_report(msgspec.msgpack.encode(said)) == forking.Ready(1, 4711, rehearses=False)
 
 
 @pytest.mark.parametrize("packet", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa4Nope", b"\x81\xa4type\xa4Fork", b"x" * 99])

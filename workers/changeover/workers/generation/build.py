@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from changeover.workers.channel.server_channel import ServerChannel
+from changeover.workers.generation.assembled_units import ChannelUnit
 from changeover.workers.generation.switch import Generation
-from changeover.workers.generation.units import ChannelUnit, Others, Unit
+from changeover.workers.generation.units import Others, Unit
 from changeover.workers.message.site import MessageTarget
-from changeover.workers.plugins.api import PluginVersion
 from changeover.workers.plugins.lifecycle import State
+from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
@@ -27,7 +28,7 @@ UnitSets = Mapping[frozenset[UnitKey], UnitSet]
 async def prepare(
     snapshot: Snapshot,
     resident: Mapping[UnitKey, Unit],
-    serving: Mapping[str, PluginVersion],
+    serving: Mapping[str, LoadedPlugin],
     make: Callable[[UnitSpec], Unit],
     begun: list[Unit],
 ) -> dict[UnitKey, Unit]:
@@ -36,7 +37,7 @@ async def prepare(
     Args:
         snapshot: The candidate.
         resident: What lives in this worker.
-        serving: The plugin versions that serve now, by id.
+        serving: The plugins that serve now, by id.
         make: Makes a unit; nothing is begun by it.
         begun: Receives each new unit before anything is done for it, so that it can be ended.
 

@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.plugins import artifact, manifest
-from changeover.workers.plugins.manifest import Manifest, ManifestInvalid
+from changeover.workers.plugins import artifact, manifest_reading
+from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.plugins.order import arranged
+from changeover.workers.plugins.partial import code_of
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
@@ -62,11 +64,13 @@ class Stored:
         manifest: What it says about itself.
         artifact: Its digest.
         config: Its configuration, MessagePack.
+        store: The artifact store.
     """
 
     manifest: Manifest
     artifact: str
     config: bytes
+    store: Path
 
 
 def store_plugin(path: Path, store: Path, config: Mapping[str, Any]) -> Stored:
@@ -78,14 +82,14 @@ def store_plugin(path: Path, store: Path, config: Mapping[str, Any]) -> Stored:
     """
     files = artifact.read_files(path)
     digest = artifact.put(store, files)
-    return Stored(_manifest_of(path, files), digest, msgspec.msgpack.encode(config))
+    return Stored(_manifest_of(path, files), digest, msgspec.msgpack.encode(config), store)
 
 
 def _manifest_of(path: Path, files: artifact.Files) -> Manifest:
     """The manifest, with mistakes in it told of the file that was given and not of its copy."""
     if path.is_dir():
-        return manifest.load(path)
-    single = manifest.read_script(files[path.name].decode("utf-8", "replace"), str(path))
+        return manifest_reading.load(path)
+    single = manifest_reading.read_script(files[path.name].decode("utf-8", "replace"), str(path))
     if single is None:
         raise ManifestInvalid(str(path), [Mistake("$", "no `# /// script` block with a [tool.changeover] table")])
     return single
@@ -109,7 +113,7 @@ class SoloSnapshot:
 
     def __init__(self, epoch: int, before: Snapshot) -> None:
         self._epoch = epoch
-        self._before = {unit.key.ref: unit.key for unit in before.units}
+        self._before = {unit.key.ref: unit for unit in before.units}
         self._units: dict[UnitRef, UnitSpec] = {}
         self._routes: list[Route] = []
 
@@ -118,7 +122,11 @@ class SoloSnapshot:
         below = [self._units[each].key.digest for each in requires]
         digest = hashlib.sha256(msgspec.msgpack.encode([ref, content, below], order="sorted")).hexdigest()
         known = self._before.get(ref)
-        return known if known and known.digest == digest else UnitKey(ref, digest, self._epoch)
+        return known.key if known and known.key.digest == digest else UnitKey(ref, digest, self._epoch)
+
+    def _code(self, ref: UnitRef, stored: Stored) -> str:
+        before = self._before.get(ref)
+        return code_of(stored.manifest, stored.store, stored.artifact, before) if isinstance(before, PluginSpec) else ""
 
     def add_plugins(self, plugins: Mapping[str, Stored]) -> None:
         """Add plugins, each after what it requires.
@@ -138,7 +146,9 @@ class SoloSnapshot:
             stored = plugins[name]
             requires = tuple(UnitRef(UnitKind.PLUGIN, each) for each in sorted(graph[name]))
             key = self._key(UnitKind.PLUGIN, name, requires, stored.artifact, stored.config)
-            self._units[key.ref] = PluginSpec(key, stored.manifest.version, stored.artifact, requires, stored.config)
+            self._units[key.ref] = PluginSpec(
+                key, stored.manifest.version, stored.artifact, requires, stored.config, self._code(key.ref, stored)
+            )
 
     def add_services(self, plugin: Manifest) -> None:
         """Mount every service of a plugin where it proposes, `/<name>` without a proposal, behind its handlers."""

@@ -15,17 +15,22 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.leaks import Leak, Remnants
+from changeover.workers.generation.making import unit_of
 from changeover.workers.generation.pinning import pin_application
+from changeover.workers.generation.plugin_unit import PluginUnit
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.switch import NOTHING, Generation
-from changeover.workers.generation.units import Unit, unit_of
-from changeover.workers.plugins.api import PluginVersion
+from changeover.workers.generation.units import Unit
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.lifecycle import State, Step
+from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Origin, Refused, Site
+from changeover.workers.plugins.resources import LoadStage
+from changeover.workers.plugins.witness import DEAF, Witness
+from changeover.workers.protocol.plugin_messages import PluginEntry
 from changeover.workers.protocol.refusal import Refusal, Stage
-from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot, UnitKey, UnitSpec
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitSpec
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.lease import Lease, UnitSet
@@ -57,6 +62,8 @@ class Workshop:
         on_degraded: Told of every failure that comes too late to refuse: the epoch stays.
         aftermath: Seconds after an activation until anything is told as drained.
         counters: Of the worker: pipelines count there, and their observer hears of what happens.
+        stage: What plugins are loaded for; in a preflight no `on_activate` and no `on_deactivate` runs.
+        witness: Hears what happens in the lives of plugins.
     """
 
     def __init__(
@@ -68,11 +75,14 @@ class Workshop:
         on_degraded: OnDegraded,
         aftermath: float = 0.0,
         counters: Counters | None = None,
+        stage: LoadStage = "worker",
+        witness: Witness = DEAF,
     ) -> None:
         self._counters = counters or Counters()
         self._store = store
+        self._stage: LoadStage = stage
         self._aftermath = aftermath
-        self._hooks = Hooks(hook_deadline)
+        self._hooks = Hooks(hook_deadline, witness)
         self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)
@@ -95,7 +105,7 @@ class Workshop:
             begun: list[Unit] = []
             try:
                 await self._pin(snapshot.application)
-                units = await prepare(snapshot, self._resident, self._versions(), self._make, begun)
+                units = await prepare(snapshot, self._resident, self._plugins(), self._make, begun)
                 generation = assemble(snapshot, units, self._unit_sets())
             except Refused as refused:
                 await self._unwind(begun)
@@ -124,7 +134,7 @@ class Workshop:
         await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
-        return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made)
+        return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made, self._stage)
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""
@@ -135,13 +145,10 @@ class Workshop:
         """The generations that serve or may serve, the latest last."""
         return [self._serving, *self._prepared.values()]
 
-    def _versions(self) -> dict[str, PluginVersion]:
-        return {
-            spec.key.ref.name: PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
-            for generation in self._live()
-            for spec in generation.snapshot.units
-            if isinstance(spec, PluginSpec)
-        }
+    def _plugins(self) -> dict[str, LoadedPlugin]:
+        """What a candidate replaces, by plugin id."""
+        units = (unit for generation in self._live() for unit in generation.units.values())
+        return {unit.version.id: unit for unit in units if isinstance(unit, LoadedPlugin)}
 
     def _unit_sets(self) -> dict[frozenset[UnitKey], UnitSet]:
         return {unit_set.keys: unit_set for generation in self._live() for unit_set in generation.unit_sets}
@@ -182,11 +189,15 @@ class Workshop:
         self._drains.sweep()
 
     async def after_activation(self, old: Generation, new: Generation) -> None:
-        """Run `on_deactivate` of what was replaced and `on_activate` of what is new; failures go to `on_degraded`."""
+        """Run the hooks that cannot refuse; failures go to `on_degraded`.
+
+        What was replaced stops its consumers, gives what came to it since it was exported, and what is new starts.
+        """
         self._catch_up()
         async with self._following:
             dropped = [key for key in old.units if key not in new.units]
             await self._deactivate(reversed(dropped))
+            await self._hand_on(dropped, new)
             for key in new.units:
                 unit = self._to_activate.pop(key, None)
                 if unit is not None and unit.lifecycle.state is State.ACTIVE:
@@ -198,12 +209,20 @@ class Workshop:
             if unit is not None and self._to_activate.pop(key, None) is None:
                 self._tell(await unit.deactivate())
 
+    async def _hand_on(self, keys: Iterable[UnitKey], new: Generation) -> None:
+        """Let what was replaced give its successors in `new` what came to it since they were prepared."""
+        successors = {key.ref: self._resident.get(key) for key in new.units}
+        for key in keys:
+            unit, successor = self._resident.get(key), successors.get(key.ref)
+            if unit is not None and successor is not None:
+                self._tell(await unit.hand_on(successor))
+
     def _tell(self, refusal: Refusal | None) -> None:
         if refusal is not None:
             self._on_degraded(refusal)
 
     async def release(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
-        """Release drained units in reverse build order: hooks, lifespans, modules, references.
+        """Release drained units in reverse build order: last state, hooks, lifespans, modules, references.
 
         A unit that is leased again since it was told as drained is waited for, without keeping others waiting.
 
@@ -218,8 +237,11 @@ class Workshop:
             await self._drains.free(self._releasable(wanted))
             async with self._following:
                 keys = self._releasable(wanted)
+                if any(map(self._drains.held, keys)):
+                    continue
+                await self._deactivate(reversed(keys))
+                await self._hand_on(keys, self._serving)
                 if not any(map(self._drains.held, keys)):
-                    await self._deactivate(reversed(keys))
                     self._drains.finish(keys)
                     await self._unwind([self._resident.pop(key) for key in keys])
                     return tuple(keys)
@@ -235,6 +257,11 @@ class Workshop:
     def resident(self) -> tuple[UnitKey, ...]:
         """Every unit whose instance lives here: serving, prepared, or draining."""
         return tuple(self._resident)
+
+    def plugins(self) -> tuple[PluginEntry, ...]:
+        """Every plugin instance that lives here, in build order."""
+        plugins = (unit.value for unit in self._resident.values() if isinstance(unit, PluginUnit))
+        return tuple(PluginEntry(each.spec.key, each.lifecycle.state.value, each.loaded_at) for each in plugins)
 
     def draining(self) -> tuple[UnitKey, ...]:
         """Every resident unit that the serving generation lacks, oldest cutover first."""

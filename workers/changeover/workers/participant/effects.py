@@ -95,6 +95,13 @@ class AnswerPipelines(Effect, frozen=True):
     stamp: Stamp
 
 
+class AnswerPlugins(Effect, frozen=True):
+    """Send TellPlugins(stamp, ticket) out of one read."""
+
+    ticket: int
+    stamp: Stamp
+
+
 class SetTimer(Effect, frozen=True):
     """Answer TimerFired(timer) after so many seconds; moves a timer that is set."""
 

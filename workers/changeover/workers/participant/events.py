@@ -7,6 +7,7 @@ import msgspec
 from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse, SupervisorMessage
 from changeover.workers.protocol.observed import Repeated
+from changeover.workers.protocol.plugin_messages import PluginMove
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -91,6 +92,42 @@ class HookFailed(Event, frozen=True):
     """A hook that cannot refuse failed (`on_activate`, `on_deactivate`, `on_unload`)."""
 
     refusal: Refusal
+
+
+class HookStalled(Event, frozen=True):
+    """A hook kept the loop from running.
+
+    Attributes:
+        unit: The unit, as its `UnitRef` reads.
+        hook: The hook's name.
+        seconds: For how long, at one stretch.
+    """
+
+    unit: str
+    hook: str
+    seconds: float
+
+
+class StateNotTaken(Event, frozen=True):
+    """A plugin begins without the state of what serves.
+
+    Attributes:
+        plugin: The plugin's id.
+        version: Which version begins.
+        old: Which version serves.
+        why: Why, in words.
+    """
+
+    plugin: str
+    version: str
+    old: str
+    why: str
+
+
+class PluginsMoved(Event, frozen=True):
+    """Plugin instances came further in their lifecycles, in this order."""
+
+    moves: tuple[PluginMove, ...]
 
 
 class FarewellsSaid(Event, frozen=True):

@@ -11,7 +11,7 @@ from changeover.workers.participant.events import Event
 from changeover.workers.participant.residency import Residency
 from changeover.workers.participant.tenure import State, Tenure
 from changeover.workers.participant.tie import Patience, Tie
-from changeover.workers.protocol import messages
+from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.epoch import Fence, Stamp, fence
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, SupervisorMessage
@@ -49,6 +49,9 @@ class Machine:
             events.UnitsDrained: self._drained,
             events.UnitsReleased: self._released,
             events.HookFailed: self._hook_failed,
+            events.HookStalled: self._hook_stalled,
+            events.StateNotTaken: self._state_not_taken,
+            events.PluginsMoved: self._plugins_moved,
             events.LeasesEnded: self._leases_ended,
             events.FarewellsSaid: self._farewells_said,
             events.Stranded: lambda event: self._committed(event.epoch),
@@ -67,6 +70,7 @@ class Machine:
             messages.AskRegistry: self._ask_registry,
             messages.AskLeases: self._ask_leases,
             messages.AskPipelines: self._ask_pipelines,
+            plugin_messages.AskPlugins: self._ask_plugins,
         }
 
     @property
@@ -189,6 +193,9 @@ class Machine:
     def _ask_pipelines(self, message: messages.AskPipelines) -> None:
         self._desk.put(effects.AnswerPipelines(message.ticket, self._stamp()))
 
+    def _ask_plugins(self, message: plugin_messages.AskPlugins) -> None:
+        self._desk.put(effects.AnswerPlugins(message.ticket, self._stamp()))
+
     # ---- what the shell says ----
 
     def _connected(self, event: events.Connected) -> None:
@@ -209,6 +216,17 @@ class Machine:
 
     def _hook_failed(self, event: events.HookFailed) -> None:
         self._desk.send(messages.Degraded(self._stamp(), self._desk.worker, event.refusal))
+
+    def _hook_stalled(self, event: events.HookStalled) -> None:
+        worker = self._desk.worker
+        self._desk.send(plugin_messages.HookStalled(self._stamp(), worker, event.unit, event.hook, event.seconds))
+
+    def _state_not_taken(self, event: events.StateNotTaken) -> None:
+        told = (event.plugin, event.version, event.old, event.why)
+        self._desk.send(plugin_messages.StateNotTaken(self._stamp(), self._desk.worker, *told))
+
+    def _plugins_moved(self, event: events.PluginsMoved) -> None:
+        self._desk.send(plugin_messages.PluginsMoved(self._stamp(), self._desk.worker, event.moves))
 
     def _leases_ended(self, event: events.LeasesEnded) -> None:
         told = messages.LeasesEnded(self._stamp(), self._desk.worker, event.bound, event.ended, event.stuck)

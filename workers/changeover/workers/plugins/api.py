@@ -1,40 +1,21 @@
-"""What plugin authors subclass and receive: Plugin, LoadContext, PluginVersion, Resource, asgi, wsgi.
+"""What plugin authors subclass and call: Plugin, asgi, wsgi. Public: re-exported by `changeover.plugin`."""
 
-Public: re-exported by `changeover.plugin`. Nothing here refers to anything that lives, so that a
-plugin which keeps what it was given keeps no other version alive.
-"""
-
-import tomllib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource
 from changeover.workers.serving.asgi import AsgiCallable
 from changeover.workers.serving.wsgi import THREADS, WsgiCallable
 
 ConfigT = TypeVar("ConfigT")
 HookResult = Awaitable[None] | None
 """What a hook returns: nothing, at once or awaited."""
-
-
-class ResourceUnusable(ChangeoverError):
-    """A resource cannot be used as asked.
-
-    Attributes:
-        plugin: The plugin's id.
-        name: The resource's name.
-        reason: What is wrong.
-    """
-
-    def __init__(self, plugin: str, name: str, reason: str) -> None:
-        self.plugin = plugin
-        self.name = name
-        self.reason = reason
-        super().__init__(f"resource {name!r} of plugin {plugin}: {reason}")
+State = bytes | msgspec.Struct | None
+"""What one content of a plugin gives to the next: bytes, a Struct (encoded as MessagePack), or None for nothing."""
 
 
 class ConfigUnusable(ChangeoverError):
@@ -49,120 +30,12 @@ class ConfigUnusable(ChangeoverError):
         super().__init__(reason)
 
 
-class PluginVersion(msgspec.Struct, frozen=True):
-    """Names one content of a plugin.
-
-    Attributes:
-        id: The plugin's id.
-        version: Version from its manifest.
-        digest: SHA-256 over its files, configuration and what it requires, hexadecimal.
-    """
-
-    id: str
-    version: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """Files of the plugin that its manifest names under `[resources]`, read from the artifact store.
-
-    Attributes:
-        plugin: The plugin's id.
-        name: Its name in the manifest.
-        paths: The files that its glob matches, by name; read-only, and there as long as the plugin is loaded.
-    """
-
-    plugin: str
-    name: str
-    paths: tuple[Path, ...]
-
-    @property
-    def path(self) -> Path:
-        """The one file.
-
-        Raises:
-            ResourceUnusable: The glob matches several files, so there is no such thing as the one.
-        """
-        if len(self.paths) != 1:
-            raise ResourceUnusable(self.plugin, self.name, f"{len(self.paths)} files match; use `paths`")
-        return self.paths[0]
-
-    def bytes(self) -> bytes:
-        """Content of the one file.
-
-        Raises:
-            ResourceUnusable: The glob matches several files.
-        """
-        return self.path.read_bytes()
-
-    def text(self) -> str:
-        """Content of the one file, UTF-8.
-
-        Raises:
-            ResourceUnusable: The glob matches several files, or it is not UTF-8.
-        """
-        return self._decoded(self.path)
-
-    def toml(self) -> dict[str, Any]:
-        """All files read as TOML and merged at the top level.
-
-        Raises:
-            ResourceUnusable: A file is no TOML, or two of them define the same key.
-        """
-        merged: dict[str, Any] = {}
-        for path in self.paths:
-            try:
-                table = tomllib.loads(self._decoded(path))
-            except tomllib.TOMLDecodeError as error:
-                raise ResourceUnusable(self.plugin, self.name, f"{path.name} is no TOML: {error}") from error
-            if twice := sorted(merged.keys() & table.keys()):
-                raise ResourceUnusable(self.plugin, self.name, f"{path.name} defines {twice[0]!r} a second time")
-            merged |= table
-        return merged
-
-    def _decoded(self, path: Path) -> str:
-        try:
-            return path.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            reason = f"{path.name} is not UTF-8: {error.reason} at byte {error.start}"
-            raise ResourceUnusable(self.plugin, self.name, reason) from error
-
-
-@dataclass(frozen=True, slots=True)
-class LoadContext:
-    """Given to `on_load` and `on_reload`.
-
-    Attributes:
-        stage: `worker` in a process that will serve.
-        plugin: Which content is loaded.
-        epoch: The epoch given to the candidate.
-        resources: By name, as the manifest declares them.
-    """
-
-    stage: Literal["preflight", "worker"]
-    plugin: PluginVersion
-    epoch: int
-    resources: dict[str, Resource]
-
-    def resource(self, name: str) -> Resource:
-        """The files that the manifest names under `[resources]`.
-
-        Raises:
-            ResourceUnusable: The manifest declares no such resource.
-        """
-        if name not in self.resources:
-            declared = ", ".join(sorted(self.resources)) or "none"
-            raise ResourceUnusable(self.plugin.id, name, f"not in the manifest, which declares: {declared}")
-        return self.resources[name]
-
-
 class Plugin(Generic[ConfigT]):
     """A plugin with state: one instance per worker and content; content that is unchanged keeps its instance.
 
     Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`,
-    `on_reload` and `on_unload` run in a thread beside the loop, `on_activate` and `on_deactivate` on the
-    loop, where they must not block. Each has a deadline.
+    `on_reload`, `on_unload`, `on_resources`, `migrate` and `unmigrate` run in a thread beside the loop, `on_activate`,
+    `on_deactivate` and those about state on the loop, where they must not block. Each has a deadline.
 
     Attributes:
         config: The plugin's configuration, converted to the Struct that its manifest names; None without one.
@@ -192,6 +65,50 @@ class Plugin(Generic[ConfigT]):
     def on_unload(self) -> HookResult:
         """Let go of everything; runs after the last lease, or when the reload was refused after `on_load`."""
         return None
+
+    def export_state(self) -> Awaitable[State] | State:
+        """Give what the content that replaces this one is to go on with; changes nothing. May run several times."""
+        return None
+
+    def import_state(self, old: PluginVersion, state: bytes) -> HookResult:
+        """Take what `old` exported, before the commit. An error refuses the reload."""
+        return None
+
+    def merge_state(self, old: PluginVersion, imported: bytes, latest: bytes) -> HookResult:
+        """Take what came to `old` since: after the commit, and once more when its last lease has ended.
+
+        Args:
+            old: The content that was replaced.
+            imported: What it exported the last time; empty where that was nothing.
+            latest: What it exports now.
+        """
+        return None
+
+    def on_resources(self, changed: Mapping[str, Resource]) -> HookResult:
+        """Take changed resources without new code, before the commit, on a copy of the instance that serves.
+
+        Unless overridden, a changed resource is a new content like any other. An error refuses the reload.
+
+        Args:
+            changed: The resources whose files changed, by name.
+        """
+        return None
+
+    def migrate(self, old: PluginVersion) -> HookResult:
+        """Change what all workers share, such as a database, in one of them, last before the commit.
+
+        An error refuses the reload.
+        """
+        return None
+
+    def unmigrate(self, old: PluginVersion) -> HookResult:
+        """Undo `migrate`: the commit did not come about."""
+        return None
+
+
+def overrides(plugin: Plugin[Any], hook: str) -> bool:
+    """Whether a plugin has a hook of its own, so that its author wants it called."""
+    return getattr(type(plugin), hook) is not getattr(Plugin, hook)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from changeover.workers.errors import ChangeoverError
 MAX_BYTES = 256 * 1024 * 1024
 """Most bytes that one artifact holds."""
 
+_CODE_SUFFIXES = (".py", ".so", ".pyd")
 _IGNORED_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".tmp")
 
 Files = Mapping[str, bytes]
@@ -134,6 +135,11 @@ def _raise(error: OSError) -> None:
 def is_content(name: str) -> bool:
     """Whether a file or folder of this name is content: hidden ones, bytecode and editors' leftovers are not."""
     return not (name.startswith(".") or name == "__pycache__" or name.endswith(_IGNORED_SUFFIXES))
+
+
+def is_code(name: str) -> bool:
+    """Whether a file of this name runs, whatever a manifest says of it."""
+    return name.endswith(_CODE_SUFFIXES)
 
 
 def folder_of(store: Path, digest: str) -> Path:

@@ -2,7 +2,8 @@
 
 Hooks before the commit and `on_unload` run in the loader thread unless they are async; what comes
 right after the commit runs on the loop, where consumers and timers belong. A hook cannot end the
-worker: SystemExit and KeyboardInterrupt are failures of the plugin like any other.
+worker: SystemExit and KeyboardInterrupt are failures of the plugin like any other. One that
+keeps the loop from running for too long at one stretch is told of.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
+from changeover.workers.plugins.stalls import LIMIT, Timed
 from changeover.workers.plugins.thread import LoaderThread, Outcome, ThreadHung
+from changeover.workers.plugins.witness import DEAF, Witness
 from changeover.workers.serving.attribution import UnitWork, current_work
 from changeover.workers.serving.late import HookTimeout, waiting_at
 from changeover.workers.serving.lease import current_lease
@@ -28,13 +31,16 @@ class Hooks:
 
     Args:
         deadline: Seconds for each.
+        witness: Hears what happens beside what fails.
 
     Attributes:
         deadline: Seconds for each.
+        witness: Hears what happens beside what fails.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, witness: Witness = DEAF) -> None:
         self.deadline = deadline
+        self.witness = witness
         self._thread = LoaderThread()
 
     @property
@@ -76,7 +82,7 @@ class Hooks:
         site: Site,
         work: UnitWork | None,
         deadline: float | None = None,
-    ) -> None:
+    ) -> Any:
         """Run a hook on the loop; one that is not async must not block.
 
         Args:
@@ -86,26 +92,32 @@ class Hooks:
             work: The unit that tasks and threads which it starts belong to.
             deadline: Seconds, when they differ from everybody's.
 
+        Returns:
+            What the hook returned.
+
         Raises:
             Refused: It raised, or missed the deadline.
         """
 
-        async def call() -> None:
+        async def call() -> Any:
             result = hook(*args)
-            if inspect.isawaitable(result):
-                await result
+            return await result if inspect.isawaitable(result) else result
 
-        _taken(await self._awaited(call, _context(work), site, deadline or self.deadline), site)
+        return _taken(await self._awaited(call, _context(work), site, deadline or self.deadline), site)
 
     async def _awaited(
         self, call: Callable[[], Awaitable[T]], context: contextvars.Context, site: Site, deadline: float
     ) -> Outcome[T]:
-        task = asyncio.get_running_loop().create_task(_guarded(call), name=f"{site.unit} {site.hook}", context=context)
+        timed = Timed(_guarded(call))
+        task = asyncio.get_running_loop().create_task(timed, name=f"{site.unit} {site.hook}", context=context)
         try:
             await asyncio.wait({task}, timeout=deadline)
         except asyncio.CancelledError:
             await _cancelled(task)
             raise
+        finally:
+            if timed.longest > LIMIT:
+                self.witness.stalled(site.unit, site.hook or site.stage.value, timed.longest)
         if task.done():
             return task.result()
         late = HookTimeout(deadline, waiting_at(task))

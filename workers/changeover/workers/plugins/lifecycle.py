@@ -8,6 +8,7 @@ in Removed like one that served. An instance that serves cannot be unwound, only
 """
 
 import enum
+from collections.abc import Callable
 
 from changeover.workers.errors import ChangeoverError
 
@@ -90,20 +91,26 @@ class IllegalStep(ChangeoverError):
         )
 
 
+def _untold(_: State) -> None:
+    return None
+
+
 class Lifecycle:
     """Where one instance stands.
 
     Args:
         unit: Its name, for messages.
+        moved: Told of every state that it comes to.
 
     Attributes:
         state: How far it has come.
     """
 
-    __slots__ = ("state", "unit")
+    __slots__ = ("_moved", "state", "unit")
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, moved: Callable[[State], None] = _untold) -> None:
         self.unit = unit
+        self._moved = moved
         self.state = State.LOADED
 
     def advance(self, step: Step) -> State:
@@ -116,6 +123,7 @@ class Lifecycle:
         if following is None:
             raise IllegalStep(self.unit, self.state, step)
         self.state = following
+        self._moved(following)
         return following
 
     def end(self) -> tuple[Undo, ...]:

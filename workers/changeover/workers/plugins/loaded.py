@@ -1,18 +1,23 @@
 """One plugin instance in a worker, from its files in the store to its end."""
 
+import copy
+import time
 from pathlib import Path
 from typing import Any
 
-from changeover.workers.plugins import artifact, manifest
-from changeover.workers.plugins.api import LoadContext, Plugin, PluginVersion, Resource
+from changeover.workers.plugins import artifact, bytecode, manifest_reading
+from changeover.workers.plugins.api import Plugin, overrides
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
+from changeover.workers.plugins.partial import SharedModules, changed_resources
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
+from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginVersion, Resource
+from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal, Stage
-from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.protocol.snapshot import PluginSpec, UnitKey
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.handlers import Handler
 
@@ -24,6 +29,7 @@ class LoadedPlugin:
         spec: What the snapshot says of it.
         store: The artifact store.
         hooks: Runs its code.
+        stage: What it is loaded for.
 
     Attributes:
         version: Which content it is.
@@ -32,70 +38,134 @@ class LoadedPlugin:
         instance: Of its class with the hooks; None for a stateless plugin.
         remains: Tells, after its end, what is still alive.
         left: Tasks and threads that it started and that outlived its end, by name.
+        exported: What it gave the last time to a content that is to replace it, nothing included; None while it was
+            not asked.
+        loaded_at: When its manifest was understood, in seconds since 1970; 0 before that.
+        took_over: Whether it went on with what another content exported.
+        is_copy: Whether it is a copy of what serves, which took changed resources.
     """
 
-    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks) -> None:
+    def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage = "worker") -> None:
         self.spec = spec
         self.version = PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
-        self.lifecycle = Lifecycle(str(spec.key.ref))
+        self.lifecycle = Lifecycle(str(spec.key.ref), lambda state: hooks.witness.moved(spec.key, state))
         self.handlers: dict[str, Handler] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
         self.left: tuple[str, ...] = ()
+        self.exported: bytes | None = None
+        self.took_over = self.is_copy = False
+        self.loaded_at = 0.0
         self.work = UnitWork(str(spec.key.ref))
         self._root = artifact.folder_of(store, spec.artifact)
         self._store = store
         self._hooks = hooks
+        self._stage: LoadStage = stage
         self._manifest: Manifest | None = None
-        self._modules: PluginModules | None = None
+        self._required: frozenset[UnitKey] = frozenset()
+        self._shared: SharedModules | None = None
+
+    @property
+    def witness(self) -> Witness:
+        """Hears what happens in its life."""
+        return self._hooks.witness
+
+    @property
+    def takes(self) -> str:
+        """Range of its own versions whose state it can take; empty for none."""
+        return self._manifest.state if self._manifest else ""
 
     def site(self, stage: Stage, hook: str = "") -> Site:
         """Where a failure would be placed now."""
-        package = self._modules.package if self._modules else ""
-        return Site(stage, str(self.spec.key.ref), hook, Origin(self._root, package))
+        modules = self._shared.modules if self._shared else None
+        origin = Origin(modules.root, modules.package) if modules else Origin(self._root)
+        return Site(stage, str(self.spec.key.ref), hook, origin)
 
-    async def prepare(self, epoch: int, old: PluginVersion | None) -> None:
-        """Load, link and initialise it. What was done before a failure is undone by `end`.
+    async def prepare(self, epoch: int, old: "LoadedPlugin | None", required: frozenset[UnitKey] = frozenset()) -> None:
+        """Load, link and initialise it, or a copy of `old` where that will do. `end` undoes what a failure leaves.
 
         Args:
             epoch: The candidate's.
-            old: The content that serves now under the same id, None when none does.
+            old: What serves now under the same id, None when nothing does.
+            required: What it requires, in the candidate.
 
         Raises:
             Refused: With the stage, the reason and the place.
         """
-        await self._hooks.beside(self._open, self.site(Stage.LOAD), self.work)
+        self._required = required
+        changed = await self._hooks.beside(lambda: self._open(old), self.site(Stage.LOAD), self.work)
+        self.loaded_at = time.time()
+        self.witness.moved(self.spec.key, self.lifecycle.state)
+        if changed and old is not None:
+            await self._go_on(old, changed)
+            return
         await self._hooks.beside(self._linker.load, self.site(Stage.LOAD), self.work)
         await self._hooks.beside(self._link, self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
-        await self._initialise(epoch, old)
+        await self._initialise(epoch, old.version if old else None)
         self.lifecycle.advance(Step.INITIALISE)
 
-    def _open(self) -> None:
+    def _open(self, old: "LoadedPlugin | None") -> tuple[str, ...]:
+        """Read it, and make its modules importable; or say which resources a copy of `old` is to take."""
         files = artifact.get(self._store, self.spec.artifact)
-        self._manifest = manifest.load(self._root)
+        self._manifest = manifest_reading.load(self._root)
         told = (self._manifest.id, self._manifest.version)
         if told != (self.spec.key.ref.name, self.spec.version):
             raise ContractBroken(f"the artifact is {told[0]} {told[1]}, not {self.version.id} {self.version.version}")
+        if old is not None and self._may_copy(old):
+            changed = changed_resources(self._manifest, self._store, old.spec.artifact, self.spec.artifact)
+            if changed:
+                return changed
         instance = f"{self.spec.artifact[:12]}_{self.spec.key.since}"
-        self._modules = PluginModules(self.version.id, instance, self._root, files)
-        self._modules.open()
+        code = bytecode.read(self._store, self.spec.artifact)
+        modules = PluginModules(self.version.id, instance, self._root, files, code)
+        self._shared = SharedModules(modules)
+        modules.open()
+        return ()
+
+    def _may_copy(self, old: "LoadedPlugin") -> bool:
+        """Whether a copy of `old` is this content, provided that only resources differ."""
+        mine, its = self.spec, old.spec
+        alike = (mine.config, mine.granted, self._required, self._manifest)
+        return (
+            (mine.code or mine.artifact) == (its.code or its.artifact)
+            and alike == (its.config, its.granted, old._required, old._manifest)
+            and old.instance is not None
+            and overrides(old.instance, "on_resources")
+        )
+
+    async def _go_on(self, old: "LoadedPlugin", changed: tuple[str, ...]) -> None:
+        """Be a copy of `old`, which serves and is not touched, that takes `changed` resources."""
+        assert old._shared is not None
+        self._shared, self.is_copy, self.took_over = old._shared.join(), True, old.took_over
+        serving = old.instance
+        await self._hooks.beside(lambda: self._link_to(copy.copy(serving)), self.site(Stage.LINK), self.work)
+        self.lifecycle.advance(Step.LINK)
+        resources = self._resources()
+        given = {name: resources[name] for name in changed}
+        assert self.instance is not None
+        site = self.site(Stage.INITIALISE, "on_resources")
+        await self._hooks.hook(self.instance.on_resources, given, site=site, work=self.work)
+        self.lifecycle.advance(Step.INITIALISE)
 
     @property
     def _linker(self) -> Linker:
-        if self._manifest is None or self._modules is None:
+        if self._manifest is None or self._shared is None:
             raise AssertionError(f"bug: {self.spec.key.ref} is not open")
-        return Linker(self._manifest, self._modules)
+        return Linker(self._manifest, self._shared.modules)
 
     def _link(self) -> None:
         linker = self._linker
-        self.instance = linker.plugin(linker.config(self.spec.config))
-        self.handlers = linker.handlers(self.instance)
+        self._link_to(linker.plugin(linker.config(self.spec.config)))
+
+    def _link_to(self, instance: Plugin[Any] | None) -> None:
+        self.instance = instance
+        self.handlers = self._linker.handlers(instance)
 
     async def _initialise(self, epoch: int, old: PluginVersion | None) -> None:
         if self.instance is None:
             return
-        context = LoadContext("worker", self.version, epoch, self._resources())
+        context = LoadContext(self._stage, self.version, epoch, self._resources())
         if old is None:
             site = self.site(Stage.INITIALISE, "on_load")
             await self._hooks.hook(self.instance.on_load, context, site=site, work=self.work)
@@ -129,21 +199,35 @@ class LoadedPlugin:
         return await self._hooks.beside(lambda: linker.initializer(name, instance), self.site(Stage.LINK), self.work)
 
     async def activate(self) -> Refusal | None:
-        """Run `on_activate`; what went wrong is told and changes nothing."""
+        """Run `on_activate`, but in a preflight; what went wrong is told and changes nothing."""
         return await self._told("on_activate")
 
     async def deactivate(self) -> Refusal | None:
-        """Run `on_deactivate`; what went wrong is told and changes nothing."""
+        """Run `on_deactivate`, but in a preflight; what went wrong is told and changes nothing."""
         return await self._told("on_deactivate")
 
     async def _told(self, hook: str) -> Refusal | None:
-        if self.instance is None:
+        if self._stage == "preflight":
             return None
         try:
-            await self._hooks.on_loop(getattr(self.instance, hook), site=self.site(Stage.COMMIT, hook), work=self.work)
+            await self.ask(hook, stage=Stage.COMMIT)
         except Refused as refused:
             return refused.refusal
         return None
+
+    async def ask(self, hook: str, *args: object, stage: Stage) -> Any:
+        """Run one of its hooks on the loop; a stateless plugin, or one that has ended, has none.
+
+        Returns:
+            What the hook returned.
+
+        Raises:
+            Refused: It raised, or missed its deadline.
+        """
+        if self.instance is None:
+            return None
+        call = getattr(self.instance, hook)
+        return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=self.work)
 
     async def end(self) -> Refusal | None:
         """Undo what was done, in reverse; what went wrong is told, and everything is undone all the same.
@@ -153,15 +237,27 @@ class LoadedPlugin:
         """
         told: Refusal | None = None
         stage = Stage.COMMIT if self.lifecycle.state is State.DRAINING else Stage.INITIALISE
-        for undo in self.lifecycle.end():
-            if undo is Undo.UNLOAD_HOOK:
-                told = await self._unload(stage)
-                self.left = await stop_work(self.work)
-            elif undo is Undo.DROP_INSTANCE:
-                self.handlers, self.instance = {}, None
-            elif self._modules is not None:
-                self.remains, self._modules = self._modules.close(), None
+        undone = self.lifecycle.end()
+        last = self._shared is None or self._shared.leave()
+        if Undo.UNLOAD_HOOK in undone and last:
+            told = await self._unload(stage)
+        await self._stop_work(last)
+        for undo in undone:
+            if undo is Undo.DROP_INSTANCE:
+                self.handlers, self.instance, self.exported = {}, None, None
+            elif undo is Undo.DROP_MODULES and self._shared is not None:
+                self.remains = self._shared.modules.close() if last else None
+                self._shared = None
         return told
+
+    async def _stop_work(self, last: bool) -> None:
+        """Stop its tasks; what goes on in threads may be of use to copies, until the last of them ends."""
+        left = await stop_work(self.work)
+        works = self._shared.works if self._shared else []
+        if last:
+            self.left = (*left, *(name for work in works for name in work.alive()))
+        elif left:
+            works.append(self.work)
 
     async def _unload(self, stage: Stage) -> Refusal | None:
         if self.instance is None:

@@ -22,7 +22,7 @@ import typing
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
 
 from changeover.workers.plugins.compiling import compile_large
@@ -30,6 +30,9 @@ from changeover.workers.plugins.finder import Finder, Source, table_of
 
 PREFIX = "changeover_plugins"
 """First part of every private module name, and of plugins' logger names: `changeover_plugins.<id>`."""
+
+NO_CODE: Mapping[str, bytes] = MappingProxyType({})
+"""Nothing is compiled yet."""
 
 _open: "dict[str, PluginModules]" = {}
 
@@ -42,26 +45,30 @@ class PluginModules:
         instance: Tells this instance from others of the same id; letters, digits and `_`.
         root: The artifact's folder.
         files: Its checked content.
+        code: What `bytecode.read` found of it.
 
     Attributes:
         root: The artifact's folder.
         package: Private package under which its modules are known to Python.
     """
 
-    def __init__(self, plugin: str, instance: str, root: Path, files: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, plugin: str, instance: str, root: Path, files: Mapping[str, bytes], code: Mapping[str, bytes] = NO_CODE
+    ) -> None:
         self.root = root
         self.package = _free(f"{PREFIX}.{plugin}.{instance}")
         self.table = table_of(files)
         self._native = {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
         self._roots = frozenset(name for name in self.table if "." not in name)
-        self._compiled: dict[str, bytes] = {}
+        self._compiled = {str(root / name): each for name, each in code.items()}
         self._importlib = _Importlib(self)
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
 
     def open(self) -> None:
         """Make the modules importable; nothing is imported yet. Blocks while large ones are compiled."""
         sources = {str(self.root / source.file): source.code for source in self.table.values() if source.file}
-        self._compiled = compile_large(sources)
+        missing = {path: source for path, source in sources.items() if path not in self._compiled}
+        self._compiled |= compile_large(missing)
         namespace = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
         namespace.__path__ = []
         package = ModuleType(self.package)

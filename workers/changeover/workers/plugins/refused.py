@@ -12,9 +12,10 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.pinned.distributions import DistributionsDiffer
 from changeover.workers.pinned.importer import OtherContentPinned
-from changeover.workers.plugins.api import ConfigUnusable, ResourceUnusable
+from changeover.workers.plugins.api import ConfigUnusable
 from changeover.workers.plugins.artifact import ArtifactError
-from changeover.workers.plugins.manifest import ManifestInvalid
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.plugins.resources import ResourceUnusable
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
@@ -112,6 +113,23 @@ class ConfigRejected(ChangeoverError):
         super().__init__(f"its configuration, `config` of [plugins.{plugin}], does not fit: {reason}")
 
 
+class StateTooLarge(ChangeoverError):
+    """A plugin exported more state than goes over to the content that replaces it.
+
+    Attributes:
+        size: How much, in bytes.
+        most: How much goes over.
+    """
+
+    def __init__(self, size: int, most: int) -> None:
+        self.size = size
+        self.most = most
+        whole = (
+            f"export_state gave {size / 2**20:.1f} MiB, and at most {most / 2**20:g} MiB go over to the next content"
+        )
+        super().__init__(f"{whole}; keep what is larger outside of the process")
+
+
 def fault_of(error: BaseException) -> Fault:
     """Whose fault an error is, and so whether the same content is worth another try."""
     if isinstance(error, Refused):
@@ -142,7 +160,7 @@ _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
             SyntaxError,
         ),
     ),
-    (Fault.RESOURCE, (ArtifactError, MemoryError, ConnectionError, socket.gaierror)),
+    (Fault.RESOURCE, (ArtifactError, StateTooLarge, MemoryError, ConnectionError, socket.gaierror)),
     (Fault.CAPABILITY, (PermissionError,)),
 )
 

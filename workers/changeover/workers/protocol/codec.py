@@ -5,7 +5,8 @@ from typing import TypeVar
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.protocol.messages import Message, SupervisorMessage, WorkerMessage
+from changeover.workers.protocol.message import Message
+from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 
 MAX_FRAME = 8 * 1024 * 1024
 """Largest frame either side takes, in bytes; a snapshot of some thousand units fits many times."""

@@ -21,6 +21,9 @@ MAX_PACKET = 128 * 1024
 FORKED_DESCRIPTORS = 2
 """Descriptors beside `Forked`: the pidfd, then the stacks file."""
 
+REHEARSING_DESCRIPTORS = 2
+"""Descriptors beside `Rehearsing`: the keeper's pidfd, then the socket on which it sends its report."""
+
 STACKS_SIGNAL = 34
 """SIGRTMIN: makes a zygote or worker, stuck or not, write the stacks of all its threads into its stacks file."""
 
@@ -126,6 +129,24 @@ class Introduce(ToZygote, frozen=True):
     """Say all that a supervisor is told that connects; this one inherited the connection, and knows nothing yet."""
 
 
+class Rehearse(ToZygote, frozen=True):
+    """Fork a keeper, which has a candidate rehearsed below it; answered by `Rehearsing` or `RehearsalFailed`.
+
+    Attributes:
+        number: Tells this rehearsal from others.
+        order: Its `RehearsalOrder`, MessagePack.
+    """
+
+    number: int
+    order: bytes
+
+
+class EndRehearsal(ToZygote, frozen=True):
+    """Kill the keeper of `number` and all below it; one that is gone is none to kill."""
+
+    number: int
+
+
 class Leave(ToZygote, frozen=True):
     """Fork no more; leave once all children are gone and their statuses are acknowledged."""
 
@@ -148,6 +169,7 @@ class Ready(FromZygote, frozen=True):
         journal: The journal that its workers belong to.
         rolled: The epoch whose roll made the latest of its workers.
         belongings: What it holds, under its own numbers.
+        rehearses: Whether it understands `Rehearse`.
     """
 
     cohort: int
@@ -157,6 +179,7 @@ class Ready(FromZygote, frozen=True):
     journal: str = ""
     rolled: int = 0
     belongings: Belongings = Belongings()
+    rehearses: bool = False
 
 
 class PreloadFailed(FromZygote, frozen=True):
@@ -205,8 +228,34 @@ class Exited(FromZygote, frozen=True):
     status: int
 
 
-ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Introduce | Leave
-ZygoteReport = Ready | PreloadFailed | Forked | ForkFailed | Exited
+class Rehearsing(FromZygote, frozen=True):
+    """The keeper of `number` exists; its pidfd and the socket for its report come with this packet.
+
+    Attributes:
+        number: Which rehearsal.
+        pid: For people.
+    """
+
+    number: int
+    pid: int
+
+
+class RehearsalFailed(FromZygote, frozen=True):
+    """The keeper of `number` does not exist.
+
+    Attributes:
+        number: Which rehearsal.
+        errno: The system's error number, 0 when it was none.
+        reason: In words.
+    """
+
+    number: int
+    errno: int
+    reason: str
+
+
+ZygoteOrder = Setup | Fork | Held | AskForked | End | ExitedSeen | Rehearse | EndRehearsal | Introduce | Leave
+ZygoteReport = Ready | PreloadFailed | Forked | ForkFailed | Exited | Rehearsing | RehearsalFailed
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Every message between supervisor and worker, on one screen.
+"""The messages between supervisor and worker, on one screen; those about the lives of plugins are beside it.
 
 All carry a `Stamp` and are fenced by it before anything else (`epoch.fence`). Messages of the
 supervisor carry `seq`, the place in its broadcast order: a worker that sees a gap asks again.
@@ -8,9 +8,10 @@ import enum
 
 import msgspec
 
+from changeover.workers.protocol import plugin_messages as plugins
 from changeover.workers.protocol.counted import Counts
-from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.message import FromSupervisor, FromWorker
 from changeover.workers.protocol.observed import Repeated
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.registry import PipelineEntry, Registry
@@ -33,23 +34,6 @@ class Phase(enum.Enum):
     DECIDING = "deciding"
     COMMITTED = "committed"
     ABORTING = "aborting"
-
-
-class Message(msgspec.Struct, frozen=True, tag=True):
-    """What every message has."""
-
-    stamp: Stamp
-
-
-class FromSupervisor(Message, frozen=True):
-    """Broadcast, or told to one worker on its own topic.
-
-    Attributes:
-        seq: Place in the order of broadcasts; a Welcome's is that of the last one. What else is told to one
-            worker (repeats, questions) stands outside the order and has `UNORDERED`: it must not hide a gap.
-    """
-
-    seq: int
 
 
 class Welcome(FromSupervisor, frozen=True):
@@ -144,12 +128,6 @@ class AskPipelines(FromSupervisor, frozen=True):
     ticket: int
 
 
-class FromWorker(Message, frozen=True):
-    """Reported by one worker."""
-
-    worker: WorkerId
-
-
 class Hello(FromWorker, frozen=True):
     """A worker introduces itself, and again whenever it lost the thread. `stamp.epoch` is what it serves.
 
@@ -171,12 +149,17 @@ class Hello(FromWorker, frozen=True):
 
 
 class Prepared(FromWorker, frozen=True):
-    """`stamp.epoch` is built and can be served from the next request on; `took` seconds.
+    """`stamp.epoch` is built and can be served from the next request on.
 
     Of a worker that a roll replaces by `stamp.epoch`: it can hand over to the successors that it was told.
+
+    Attributes:
+        took: Seconds.
+        migrates: Plugins of the candidate that migrate something once per cutover, by id.
     """
 
     took: float = 0.0
+    migrates: tuple[str, ...] = ()
 
 
 class Refused(FromWorker, frozen=True):
@@ -248,16 +231,20 @@ class Beat(FromWorker, frozen=True):
         owed: The request that is longest without a response, None when there is none; streams, WebSockets and what
             goes on after a response are none.
         left_behind: How many threads hang in code that was to be loaded or unloaded: they missed their deadline.
+        leaked: How many copies of units were released and are not gone.
+        leads: Whether the exclusive work of plugins runs in this worker.
     """
 
     seq: int
     prepared: int | None = None
-    leases: dict[int, int] = {}
+    leases: dict[int, int] = msgspec.field(default_factory=dict)
     connections: int = 0
     requests: int = 0
     rss: int = 0
     owed: OwedResponse | None = None
     left_behind: int = 0
+    leaked: int = 0
+    leads: bool = False
 
 
 class TellRegistry(FromWorker, frozen=True):
@@ -359,8 +346,18 @@ class PipelineEventsTold(FromWorker, frozen=True):
 
 
 SupervisorMessage = (
-    Welcome | Pulse | Prepare | Commit | Abort | HandOver | Retire | AskRegistry | AskLeases | AskPipelines
-)
+    Welcome
+    | Pulse
+    | Prepare
+    | Commit
+    | Abort
+    | HandOver
+    | Retire
+    | AskRegistry
+    | AskLeases
+    | AskPipelines
+    | plugins.AskPlugins
+)  # fmt: skip
 WorkerMessage = (
     Hello
     | Prepared
@@ -378,4 +375,12 @@ WorkerMessage = (
     | TellPipelines
     | Counted
     | PipelineEventsTold
+    | plugins.Migrated
+    | plugins.Unmigrated
+    | plugins.Proved
+    | plugins.HookStalled
+    | plugins.StateNotTaken
+    | plugins.PluginsMoved
+    | plugins.TellLeaks
+    | plugins.TellPlugins
 )

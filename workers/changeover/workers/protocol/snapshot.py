@@ -62,6 +62,9 @@ class PluginSpec(msgspec.Struct, frozen=True, tag="plugin"):
         version: Version from its manifest.
         artifact: Digest that names its files in the artifact store.
         config: Its configuration, MessagePack, to be converted by the plugin's own Struct.
+        code: Digest that names the files whose modules run, where only resources differ; empty for `artifact`.
+        granted: Capabilities that the configuration grants it, sorted.
+        distribution: `name==version` of what is installed and brings it, where that does; then `artifact` is empty.
     """
 
     key: UnitKey
@@ -69,6 +72,9 @@ class PluginSpec(msgspec.Struct, frozen=True, tag="plugin"):
     artifact: str
     requires: tuple[UnitRef, ...] = ()
     config: bytes = b"\x80"
+    code: str = ""
+    granted: tuple[str, ...] = ()
+    distribution: str = ""
 
 
 class Interface(enum.Enum):
@@ -251,6 +257,20 @@ OWN = Interpreter()
 """The supervisor's own, whichever that is."""
 
 
+class PluginBefore(msgspec.Struct, frozen=True):
+    """A content of a plugin that served when a candidate was made.
+
+    Attributes:
+        id: The plugin's id.
+        version: Version from its manifest.
+        digest: Its unit's.
+    """
+
+    id: str
+    version: str
+    digest: str
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """A whole generation.
 
@@ -266,6 +286,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         listen: Addresses that it is served at, as they are configured; empty where nobody said.
         part: The word of the commit cell that says whether it is committed. A roll in parts changes it, every
             other cutover keeps it, so a worker reads the same word all its life.
+        before: Plugins that served when a roll was made of it: what its fresh processes know of what they replace.
     """
 
     epoch: int
@@ -277,6 +298,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     interpreter: Interpreter = OWN
     listen: tuple[str, ...] = ()
     part: int = 0
+    before: tuple[PluginBefore, ...] = ()
 
     @property
     def is_roll(self) -> bool:

@@ -17,6 +17,7 @@ from changeover.workers.participant.machine import Machine
 from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
+from changeover.workers.protocol.plugin_messages import TellPlugins
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.runtime.vitals import lease_views
@@ -105,6 +106,7 @@ class Shell:
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
             effects.AnswerPipelines: self._answer_pipelines,
+            effects.AnswerPlugins: self._answer_plugins,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
@@ -206,6 +208,9 @@ class Shell:
         current, counts = self._switch.current, self._counters.counts()
         found = inspection.pipelines(current)
         self._around.send(TellPipelines(effect.stamp, self._worker, effect.ticket, current.epoch, found, counts))
+
+    def _answer_plugins(self, effect: effects.AnswerPlugins) -> None:
+        self._around.send(TellPlugins(effect.stamp, self._worker, effect.ticket, self._workshop.plugins()))
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._forget(effect.timer)

@@ -35,6 +35,7 @@ from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.handshakes import Handshakes
+from changeover.workers.runtime.lives import Lives
 from changeover.workers.runtime.observatory import Observatory
 from changeover.workers.runtime.residency import end_leases
 from changeover.workers.runtime.server_hooks import ServerHooks
@@ -98,6 +99,7 @@ class Worker:
             on_drained=self._on_drained,
             on_degraded=lambda refusal: self._shell.feed(events.HookFailed(refusal)),
             aftermath=AFTERMATH,
+            witness=Lives(loop, lambda event: self._shell.feed(event), lambda: self._switch.current.epoch > 0),
             counters=self._observatory.counters,
         )
         self._dispatcher = LiveDispatcher(

@@ -1,0 +1,71 @@
+"""Compiled code is taken where it lies whole for this interpreter; else everything goes on without."""
+
+import hashlib
+import marshal
+from pathlib import Path
+
+import pytest
+
+from changeover.workers.plugins import artifact, bytecode
+from changeover.workers.plugins.compiling import LARGE
+from changeover.workers.plugins.modules import PluginModules
+
+DIGEST = "9c41ab"
+
+
+def store_with(folder: Path, content: bytes) -> Path:
+    file = bytecode.file_of(folder, DIGEST, bytecode.tag())
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    return folder
+
+
+def test_what_was_sealed_is_read(tmp_path: Path) -> None:
+    code = {"pricing/__init__.py": b"one", "pricing/rules.py": b"two"}
+    assert bytecode.read(store_with(tmp_path, bytecode.sealed(code)), DIGEST) == code
+    assert bytecode.read(tmp_path, "another") == {}
+
+
+WHOLE = bytecode.sealed({"pricing.py": b"one"})
+FOREIGN = b"\x91\x01"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", WHOLE[:-1], b"x" + WHOLE[1:], hashlib.sha256(FOREIGN).digest() + FOREIGN],
+    ids=["empty", "cut", "altered", "whole and something else"],
+)
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+    assert bytecode.read(store_with(tmp_path, content), DIGEST) == {}
+
+
+def test_the_code_of_another_interpreter_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_with(tmp_path, WHOLE)
+    monkeypatch.setattr("importlib.util.MAGIC_NUMBER", b"\0\0\r\n")
+    assert bytecode.read(tmp_path, DIGEST) == {}
+
+
+def test_a_module_with_code_runs_it_and_the_others_are_compiled(tmp_path: Path) -> None:
+    files = {"fast.py": b"from slow import WHICH\n", "slow.py": b"WHICH = 'compiled here'\n"}
+    root = artifact.folder_of(tmp_path, artifact.put(tmp_path, files))
+    code = compile("from slow import WHICH\nFOUND = True\n", str(root / "fast.py"), "exec")
+    modules = PluginModules("pricing", "a_1", root, files, {"fast.py": marshal.dumps(code)})
+    modules.open()
+    try:
+        fast = modules.import_module("fast")
+        assert (fast.FOUND, fast.WHICH) == (True, "compiled here")
+    finally:
+        modules.close()
+
+
+def test_a_large_module_with_code_is_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"large.py": b"#" * LARGE}
+    root = artifact.folder_of(tmp_path, artifact.put(tmp_path, files))
+    code = compile("FOUND = True\n", str(root / "large.py"), "exec")
+    modules = PluginModules("pricing", "a_1", root, files, {"large.py": marshal.dumps(code)})
+    monkeypatch.setattr("subprocess.run", None)
+    modules.open()
+    try:
+        assert modules.import_module("large").FOUND
+    finally:
+        modules.close()

@@ -1,0 +1,31 @@
+"""What a rehearsal is told and reports survives the wire; what it reports is taken for nothing that it is not."""
+
+import msgspec
+import pytest
+
+from changeover.workers.protocol.forking import Preload
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport
+from changeover.workers.protocol.snapshot import PluginBefore, PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
+
+KEY = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab", 2)
+CANDIDATE = Snapshot(
+    2,
+    "d",
+    (PluginSpec(KEY, "1.5", "artifact", code="code", granted=("net",), distribution="shop-pricing==1.5"),),
+    before=(PluginBefore("pricing", "1.4", "77fe01"),),
+)
+
+
+@pytest.mark.parametrize("current", [None, Snapshot(1, "c")], ids=["first", "later"])
+def test_an_order_survives_the_wire(current: Snapshot | None) -> None:
+    order = RehearsalOrder(current, CANDIDATE, Confinement(memory=1 << 28), "/store", Preload("shop:app", "/app"))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(order), type=RehearsalOrder) == order
+
+
+def test_a_report_survives_the_wire_and_nothing_else_is_one() -> None:
+    report = RehearsalReport(Refusal(Stage.PREFLIGHT, Fault.CRASH, "ended by SIGSEGV"), 3, 1, 2, 0.4, "last words")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=RehearsalReport) == report
+    for hostile in ({"modules": "many"}, {"refusal": {"stage": "preflight"}}, [1]):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.msgpack.decode(msgspec.msgpack.encode(hostile), type=RehearsalReport)

@@ -1,0 +1,94 @@
+"""What one content of a plugin goes on with of the one before it: exported, imported, merged.
+
+Exported and imported before the commit, while requests write on: what they wrote since is merged
+right after it, and once more when the last of them is over. The bytes that went over last are kept
+with whoever exported them, so that nothing refers from the new content to the old one.
+"""
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+
+from changeover.workers.plugins.api import overrides
+from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.refused import ContractBroken, Refused, StateTooLarge, refusal_of
+from changeover.workers.protocol.refusal import Refusal, Stage
+
+NOTHING = b""
+"""What a merge is told was imported, where nothing was exported."""
+MOST = 64 * 2**20
+"""Bytes of state that go over from one content to the next."""
+
+
+async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
+    """Give `new`, which is initialised and does not serve, what `old` has, which does.
+
+    Raises:
+        Refused: One of the hooks failed, or it is too much.
+    """
+    if not _has(old, "export_state"):
+        return
+    why = why_not(new, old)
+    if why:
+        new.witness.not_taken(new.version, old.version, why)
+        return
+    state = await exported(old, Stage.INITIALISE)
+    if state is not None:
+        await new.ask("import_state", old.version, state, stage=Stage.INITIALISE)
+    old.exported, new.took_over = state or NOTHING, True
+
+
+async def merge(new: LoadedPlugin, old: LoadedPlugin) -> Refusal | None:
+    """Give `new`, which serves, what came to `old` since it was asked the last time; what went wrong is told."""
+    if old.exported is None or not new.took_over or not _has(new, "merge_state"):
+        return None
+    why = why_not(new, old)
+    if why:
+        new.witness.not_taken(new.version, old.version, why)
+        return None
+    try:
+        latest = await exported(old, Stage.COMMIT)
+        if latest is not None:
+            await new.ask("merge_state", old.version, old.exported, latest, stage=Stage.COMMIT)
+            old.exported = latest
+    except Refused as refused:
+        return refused.refusal
+    return None
+
+
+def why_not(new: LoadedPlugin, old: LoadedPlugin) -> str:
+    """Why `new` cannot take what `old` exports; empty when it can."""
+    if not _has(new, "import_state"):
+        return "it has no import_state"
+    if not new.takes:
+        return f'its manifest does not say whose state it takes; write `state = ">={old.version.version}"`'
+    if not SpecifierSet(new.takes).contains(old.version.version, prereleases=True):
+        return f"its manifest takes the state of {new.takes}"
+    return ""
+
+
+async def exported(plugin: LoadedPlugin, stage: Stage) -> bytes | None:
+    """What a plugin gives to the next content; None for nothing.
+
+    Raises:
+        Refused: Its hook failed, gave what is no state, or gave too much.
+    """
+    value = await plugin.ask("export_state", stage=stage)
+    try:
+        return _encoded(value)
+    except Exception as error:  # noqa: BLE001 - a Struct of the plugin's may hold what cannot be encoded
+        raise Refused(refusal_of(error, plugin.site(stage, "export_state"))) from None
+
+
+def _encoded(value: object) -> bytes | None:
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.msgpack.encode(value)
+    if value is not None and not isinstance(value, bytes):
+        fact = f"export_state gave a value of type {type(value).__name__}"
+        raise ContractBroken(f"{fact}; give bytes, a msgspec Struct, or None for nothing")
+    if value is not None and len(value) > MOST:
+        raise StateTooLarge(len(value), MOST)
+    return value
+
+
+def _has(plugin: LoadedPlugin, hook: str) -> bool:
+    return plugin.instance is not None and overrides(plugin.instance, hook)

@@ -1,0 +1,21 @@
+"""Who hears what happens in the lives of plugins, beside what is refused or fails."""
+
+from changeover.workers.plugins.lifecycle import State
+from changeover.workers.plugins.resources import PluginVersion
+from changeover.workers.protocol.snapshot import UnitKey
+
+
+class Witness:
+    """Hears on the loop's thread, and changes nothing; this one forgets what it hears."""
+
+    def moved(self, key: UnitKey, state: State) -> None:
+        """A plugin instance came to `state`."""
+
+    def not_taken(self, plugin: PluginVersion, old: PluginVersion, why: str) -> None:
+        """What is loaded begins without the state of what serves."""
+
+    def stalled(self, unit: str, hook: str, seconds: float) -> None:
+        """A hook kept the loop from running, at one stretch."""
+
+
+DEAF = Witness()
