@@ -1,5 +1,7 @@
 """Everything that plugins import. What is here stays; newer versions add to it."""
 
+from changeover.workers.generation.alone import PluginNotLoaded, extension_point
+from changeover.workers.generation.whereabouts import PluginsUnknown
 from changeover.workers.message.assembly import InitializerDescriptor, PipelineInitializer, Served, initializer
 from changeover.workers.message.chain import Chain
 from changeover.workers.message.channel import Channel, Pressure
@@ -21,6 +23,7 @@ from changeover.workers.serving.contract import (
     Service,
 )
 from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.extension_points import ExtensionPoint, ExtensionPointEarly, ExtensionPointLate
 from changeover.workers.serving.extensions import Extension
 from changeover.workers.serving.handlers import NotAHandler, around, inbound, outbound, service, websocket
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied
@@ -40,6 +43,9 @@ __all__ = [
     "ConfigUnusable",
     "Disconnected",
     "Extension",
+    "ExtensionPoint",
+    "ExtensionPointEarly",
+    "ExtensionPointLate",
     "FrameCodec",
     "Goodbye",
     "HandlerPhase",
@@ -59,7 +65,9 @@ __all__ = [
     "PipelineEventKind",
     "PipelineInitializer",
     "Plugin",
+    "PluginNotLoaded",
     "PluginVersion",
+    "PluginsUnknown",
     "Pressure",
     "Proxied",
     "Request",
@@ -74,6 +82,7 @@ __all__ = [
     "WsgiService",
     "around",
     "asgi",
+    "extension_point",
     "inbound",
     "initializer",
     "outbound",

@@ -183,3 +183,64 @@ def test_configuration_without_a_struct_and_with_a_mistake_is_rejected(load: Loa
         linker(load, 'config = "pricing:Config"').config(b"\x81\xa7surplus\x01")
     with pytest.raises(ContractBroken, match="is no class"):
         linker(load, 'config = "pricing:number"').config(b"\x80")
+
+
+OFFERING = """
+from changeover.plugin import Plugin
+
+class Own(Plugin[None]):
+    def pricing(self): return "own"
+    def tax(self): return "tax"
+
+class Other:
+    def __init__(self, plugin):
+        self.plugin = plugin
+
+class Free:
+    pass
+
+def plain(): return "plain"
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("", "own"),
+        ("pricing:Own.tax", "tax"),
+        ("pricing:plain", "plain"),
+    ],
+)
+def test_an_extension_is_a_method_of_the_instance_or_a_function(load: Load, written: str, told: str) -> None:
+    found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ "shop.pricing" = "{written}" }}', OFFERING)
+    offered = found.extensions(found.plugin(None))["shop.pricing"]
+    assert callable(offered)
+    assert offered() == told
+
+
+def test_an_extension_is_the_instance_or_something_made_with_it(load: Load) -> None:
+    points = '"a" = "pricing:Own", "b" = "pricing:Other", "c" = "pricing:Free"'
+    found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ {points} }}', OFFERING)
+    instance = found.plugin(None)
+    offered = found.extensions(instance)
+    assert offered["a"] is instance
+    assert offered["b"].plugin is instance  # type: ignore[attr-defined]
+    assert type(offered["c"]).__name__ == "Free"
+
+
+def test_without_a_class_an_extension_is_found_in_the_module(load: Load) -> None:
+    assert linker(load, 'extensions = ["shop.plain"]', OFFERING).extensions(None)["shop.plain"]() == "plain"  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("", r"extension 'shop.gone': Own has no 'gone'; name it with `entry`"),
+        ("pricing:Own.none", r"extension 'shop.gone': Own has no 'none'"),
+        ("pricing:none", r"extension 'shop.gone': pricing has no 'none'"),
+    ],
+)
+def test_an_extension_that_is_not_there_is_told(load: Load, written: str, told: str) -> None:
+    found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ "shop.gone" = "{written}" }}', OFFERING)
+    with pytest.raises(ContractBroken, match=told):
+        found.extensions(found.plugin(None))

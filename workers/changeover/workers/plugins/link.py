@@ -158,6 +158,34 @@ class Linker:
         value = self._found(self._manifest.entry(name, declared.entry), instance, f"initializer {name!r}")
         return _made(value, instance) if isinstance(value, type) else value
 
+    def extensions(self, instance: Plugin[Any] | None) -> dict[str, object]:
+        """Find what is offered at every extension point of the manifest; a class is made with the plugin's instance.
+
+        Raises:
+            ContractBroken: One is missing.
+        """
+        return {
+            point: self._extension(point, written, instance) for point, written in self._manifest.extensions.items()
+        }
+
+    def _extension(self, point: str, written: str, instance: Plugin[Any] | None) -> object:
+        what = f"extension {point!r}"
+        entry = self._of_instance(self._manifest.entry(_last(point), written))
+        if entry is None:
+            return instance
+        value = self._found(entry, instance, what)
+        return _made(value, instance) if isinstance(value, type) else value
+
+    def _of_instance(self, entry: Entry) -> Entry | None:
+        """Read what is named below the plugin's class as its instance's; None for the instance itself."""
+        own = _written(self._manifest.plugin)
+        if entry.on_instance or own is None or entry.module != own.module:
+            return entry
+        if entry.attribute == own.attribute:
+            return None
+        below = entry.attribute.removeprefix(f"{own.attribute}.")
+        return entry if below == entry.attribute else Entry(own.module, below, on_instance=True)
+
     def _named(self) -> Iterator[tuple[str, Entry]]:
         """What the manifest names, and where that is."""
         manifest = self._manifest
@@ -171,6 +199,8 @@ class Linker:
             yield f"service {name!r}", manifest.entry(name, service.entry)
         for name, initializer in manifest.initializers.items():
             yield f"initializer {name!r}", manifest.entry(name, initializer.entry)
+        for point, written in manifest.extensions.items():
+            yield f"extension {point!r}", manifest.entry(_last(point), written)
 
     def _import(self, module: str, what: str) -> None:
         try:
@@ -210,6 +240,11 @@ class Linker:
 
 def _hint(entry: Entry) -> str:
     return f'; name it with `entry`, like `entry = "{entry.module}:Name"`, or rename one of them'
+
+
+def _last(point: str) -> str:
+    """What an attribute without an entry is called: the last part of the point's name."""
+    return point.rpartition(".")[2]
 
 
 def _written(entry: str) -> Entry | None:

@@ -35,6 +35,7 @@ class LoadedPlugin:
         version: Which content it is.
         lifecycle: Where it stands.
         handlers: Its handlers by name, once it is linked.
+        extensions: What it offers, by extension point, once it is linked.
         instance: Of its class with the hooks; None for a stateless plugin.
         remains: Tells, after its end, what is still alive.
         left: Tasks and threads that it started and that outlived its end, by name.
@@ -50,6 +51,7 @@ class LoadedPlugin:
         self.version = PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
         self.lifecycle = Lifecycle(str(spec.key.ref), lambda state: hooks.witness.moved(spec.key, state))
         self.handlers: dict[str, Handler] = {}
+        self.extensions: dict[str, object] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
         self.left: tuple[str, ...] = ()
@@ -138,6 +140,7 @@ class LoadedPlugin:
         """Be a copy of `old`, which serves and is not touched, that takes `changed` resources."""
         assert old._shared is not None
         self._shared, self.is_copy, self.took_over = old._shared.join(), True, old.took_over
+        self.work.asks |= old.work.asks
         serving = old.instance
         await self._hooks.beside(lambda: self._link_to(copy.copy(serving)), self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
@@ -161,6 +164,7 @@ class LoadedPlugin:
     def _link_to(self, instance: Plugin[Any] | None) -> None:
         self.instance = instance
         self.handlers = self._linker.handlers(instance)
+        self.extensions = self._linker.extensions(instance)
 
     async def _initialise(self, epoch: int, old: PluginVersion | None) -> None:
         if self.instance is None:
@@ -244,7 +248,7 @@ class LoadedPlugin:
         await self._stop_work(last)
         for undo in undone:
             if undo is Undo.DROP_INSTANCE:
-                self.handlers, self.instance, self.exported = {}, None, None
+                self.handlers, self.extensions, self.instance, self.exported = {}, {}, None, None
             elif undo is Undo.DROP_MODULES and self._shared is not None:
                 self.remains = self._shared.modules.close() if last else None
                 self._shared = None
