@@ -9,6 +9,16 @@ from changeover.workers.message.codec import Codec, Goodbye, MalformedMessage
 from changeover.workers.message.contract import MessageCall, MessageService
 from changeover.workers.message.framing import FrameCodec, LineCodec
 from changeover.workers.plugins.api import AsgiService, ConfigUnusable, Plugin, WsgiService, asgi, wsgi
+from changeover.workers.plugins.fenced import (
+    DrainError,
+    DrainTimeout,
+    EpochFencedReload,
+    Hold,
+    NotActive,
+    PluginLifecycle,
+    UnexpectedTransition,
+)
+from changeover.workers.plugins.lifecycle import State as LifecycleState
 from changeover.workers.plugins.manifest import HandlerPhase
 from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource, ResourceUnusable
 from changeover.workers.serving.contract import (
@@ -42,6 +52,9 @@ __all__ = [
     "Codec",
     "ConfigUnusable",
     "Disconnected",
+    "DrainError",
+    "DrainTimeout",
+    "EpochFencedReload",
     "Extension",
     "ExtensionPoint",
     "ExtensionPointEarly",
@@ -51,7 +64,9 @@ __all__ = [
     "HandlerPhase",
     "HandshakeOutcome",
     "Headers",
+    "Hold",
     "InitializerDescriptor",
+    "LifecycleState",
     "LineCodec",
     "LoadContext",
     "MalformedMessage",
@@ -59,12 +74,14 @@ __all__ = [
     "MessageHandler",
     "MessageService",
     "NotAHandler",
+    "NotActive",
     "NotReady",
     "Observer",
     "PipelineEvent",
     "PipelineEventKind",
     "PipelineInitializer",
     "Plugin",
+    "PluginLifecycle",
     "PluginNotLoaded",
     "PluginVersion",
     "PluginsUnknown",
@@ -76,6 +93,7 @@ __all__ = [
     "Response",
     "Served",
     "Service",
+    "UnexpectedTransition",
     "WebSocket",
     "WebSocketClosed",
     "WebSocketMisused",
