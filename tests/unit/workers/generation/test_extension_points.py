@@ -294,3 +294,30 @@ def test_a_unit_set_without_units_that_offer_says_late_and_not_nothing() -> None
     with pytest.raises(ExtensionPointLate, match=r"^/here "):
         context.run(point)
     assert repr(point) == "<ExtensionPoint a.b>"
+
+
+async def test_a_copy_that_took_a_resource_asks_and_offers_like_the_instance_before(bench: Bench) -> None:
+    code = """
+offers = extension_point("a.b", type(len))
+class Own(Plugin[None]):
+    def on_load(self, ctx): self.rate = ctx.resource("rate").text()
+    def on_resources(self, changed): self.rate = changed["rate"].text()
+    def b(self): return self.rate
+    @service
+    async def prices(self, request, call):
+        return Response.text(str([offer() for offer in offers()]))
+"""
+    manifest = (
+        'plugin = "asking:Own"\nextensions = ["a.b"]\nservices = { prices = "/asking" }\nresources = '
+        '{ rate = { path = "rate.txt" } }\n'
+    )
+
+    def asking(rate: str) -> Stored:
+        return bench.plugin(code, id="asking", manifest=manifest, files={"rate.txt": rate})
+
+    first = await bench.serve(1, asking("1"))
+    assert await ask(bench, "/asking") == "['1']"
+    second = await bench.serve(2, asking("2"))
+    assert loaded(second, "asking").is_copy, "the whole plugin was loaded anew"
+    assert await ask(bench, "/asking") == "['2']"
+    assert [offer() for offer in first.extensions["a.b"]] == ["1"]  # type: ignore[operator]
