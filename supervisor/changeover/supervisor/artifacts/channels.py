@@ -74,7 +74,9 @@ def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch
 
 
 def _rule(select: Select) -> Rule:
-    return Rule(select.initializer, select.alpn, select.sni.lower(), select.tls, select.client, select.proxied)
+    return Rule(
+        select.initializer, select.alpn, select.sni.lower(), select.tls, select.client, select.proxied, select.use
+    )
 
 
 def _tls_spec(tls: Tls, content: dict[str, bytes]) -> TlsSpec:

@@ -62,6 +62,7 @@ class Select(msgspec.Struct, frozen=True):
         tls: Whether TLS is spoken.
         client: Networks that the client is in.
         proxied: Whether a proxy said who the client is.
+        use: `plugin:selector` that is asked when everything else matches.
     """
 
     initializer: str = HTTP
@@ -70,6 +71,7 @@ class Select(msgspec.Struct, frozen=True):
     tls: bool | None = None
     client: tuple[str, ...] = ()
     proxied: bool | None = None
+    use: str = ""
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -117,6 +119,8 @@ def channel_mistakes(
         for number, select in enumerate(channel.select):
             yield from network_mistakes(f"{path}.select[{number}].client", select.client)
             yield from _name_mistakes(f"{path}.select[{number}].initializer", select.initializer)
+            if select.use and not all(select.use.partition(":")):
+                yield Mistake(f"{path}.select[{number}].use", f"{select.use!r} is not like `plugin:selector`")
         if channel.safe:
             yield from _name_mistakes(f"{path}.safe", channel.safe)
 

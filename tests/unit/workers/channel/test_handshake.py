@@ -23,6 +23,7 @@ from changeover.workers.http.initializer import HttpInitializer
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.protocol.snapshot import ChannelSpec, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handshake import HandshakeOutcome
 from tests.waits import until
 from tests.wire import FakeDispatcher, answer_with, connections_of, get
 
@@ -55,8 +56,9 @@ class Ends:
 
 @dataclass
 class Site:
-    """A served address."""
+    """A served address, and what comes first there now."""
 
+    channel: ServerChannel | None
     port: int
     ends: Ends
     connections: Connections
@@ -82,8 +84,9 @@ def spec(tls: TlsSpec | None = None, **changes: object) -> ChannelSpec:
 async def served(channel: ServerChannel, dispatcher: FakeDispatcher | None = None) -> AsyncIterator[Site]:
     ends = Ends()
     initializer = HttpInitializer(dispatcher or FakeDispatcher(told), Limits())
-    connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
     listener = socket.create_server(("127.0.0.1", 0))
+    connections = Connections(initializer, Limits(), channel_at=lambda address: site.channel, witness=ends)
+    site = Site(channel, listener.getsockname()[1], ends, connections)
     listener.setblocking(False)
     loop = asyncio.get_running_loop()
 
@@ -92,7 +95,7 @@ async def served(channel: ServerChannel, dispatcher: FakeDispatcher | None = Non
 
     loop.add_reader(listener, accept)
     try:
-        yield Site(listener.getsockname()[1], ends, connections)
+        yield site
     finally:
         loop.remove_reader(listener)
         listener.close()
@@ -239,6 +242,23 @@ async def test_what_no_rule_matches_is_closed_cleanly_and_told_of() -> None:
         assert await site.say(get("/")) == b""
         assert site.ends.seen == [(HandshakeEnd.UNMATCHED, "tcp")]
         assert not len(site.connections)
+
+
+@pytest.mark.parametrize(("rule", "answer"), [(Rule(tls=True), b""), (None, b"HTTP/1.1 200 OK")])
+async def test_a_handshake_ends_by_the_rules_that_serve_then(rule: Rule | None, answer: bytes) -> None:
+    """The plugin that the rules of before would ask may be gone."""
+
+    def gone(outcome: HandshakeOutcome) -> bool:
+        raise AssertionError("what was replaced is asked")
+
+    before = spec(proxies=("127.0.0.1",), rules=(Rule(use="feed:gone"),))
+    async with served(ServerChannel(before, Path(), {"feed:gone": gone})) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await until(lambda: len(site.connections), "the connection came")
+        site.channel = None if rule is None else ServerChannel(spec(rules=(rule,)), Path())
+        writer.write(PROXIED + LAST)
+        assert (await asyncio.wait_for(reader.read(65536), 5)).partition(b"\r\n")[0] == answer
+        writer.close()
 
 
 async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:

@@ -1,5 +1,6 @@
 """Which connection gets which initializer."""
 
+import msgspec
 import pytest
 
 from changeover.workers.channel.selector import Selector
@@ -31,17 +32,32 @@ PLAIN = HandshakeOutcome("0.0.0.0:80", client=("10.1.2.3", 5))
     ],
 )
 def test_a_rule_matches_what_it_says(rule: Rule, outcome: HandshakeOutcome, matches: bool) -> None:
-    assert Selector([rule]).select(outcome) == ("x" if matches else None)
+    assert Selector([rule]).choose(outcome) == ("x" if matches else None, matches)
 
 
 def test_the_first_rule_that_matches_counts() -> None:
     selector = Selector([Rule("lines", alpn="lines/1"), Rule("http"), Rule("never")])
-    assert selector.select(PLAIN) == "http"
+    assert selector.choose(PLAIN).initializer == "http"
 
 
 def test_the_safe_initializer_takes_what_no_rule_does() -> None:
     selector = Selector([Rule("http", tls=True)], "apology")
-    assert selector.select(PLAIN) == "apology"
-    assert not selector.matches(PLAIN)
-    assert selector.select(SECURE) == "http"
-    assert selector.matches(SECURE)
+    assert selector.choose(PLAIN) == ("apology", False)
+    assert selector.choose(SECURE) == ("http", True)
+
+
+def test_a_plugin_is_asked_by_a_rule_that_matches_otherwise_and_once() -> None:
+    asked: list[HandshakeOutcome] = []
+
+    def use(outcome: HandshakeOutcome) -> bool:
+        asked.append(outcome)
+        return outcome.alpn == "h2"
+
+    selector = Selector([Rule("x", tls=True, use="feed:new"), Rule("y")], uses={"feed:new": use})
+    assert selector.choose(PLAIN) == ("y", True)
+    assert asked == []
+    assert selector.choose(SECURE) == ("x", True)
+    assert asked == [SECURE]
+    other = msgspec.structs.replace(SECURE, alpn="http/1.1")
+    assert selector.choose(other) == ("y", True)
+    assert asked == [SECURE, other]

@@ -12,6 +12,7 @@ from changeover.workers.serving.application import ApplicationNotLoaded
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import HandlerKind
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
 
@@ -244,3 +245,47 @@ def test_an_extension_that_is_not_there_is_told(load: Load, written: str, told: 
     found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ "shop.gone" = "{written}" }}', OFFERING)
     with pytest.raises(ContractBroken, match=told):
         found.extensions(found.plugin(None))
+
+
+SELECTING = """
+from changeover.plugin import Plugin
+
+class Own(Plugin[None]):
+    def is_old(self, outcome): return outcome.alpn == ""
+
+class ByPlugin:
+    def __init__(self, plugin):
+        self.plugin = plugin
+    def __call__(self, outcome): return True
+
+async def slow(outcome): return True
+def idle(): return True
+number = 3
+"""
+
+
+def test_a_selector_is_a_method_or_something_made_with_the_instance(load: Load) -> None:
+    found = linker(load, 'plugin = "pricing:Own"\nselectors = { is-old = {}, made = "pricing:ByPlugin" }', SELECTING)
+    instance = found.plugin(None)
+    assert found.selector("is-old", instance)(HandshakeOutcome()) is True
+    assert found.selector("is-old", instance)(HandshakeOutcome(alpn="h2")) is False
+    assert found.selector("made", instance).plugin is instance  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "told"),
+    [
+        (
+            "{ slow = {} }",
+            "selector 'slow' is no function of one HandshakeOutcome .*; write `def slow.outcome. -> bool`",
+        ),
+        ("{ slow = 'pricing:idle' }", "selector 'slow' is no function .*: too many positional arguments"),
+        ("{ slow = 'pricing:number' }", "selector 'slow' is no function"),
+        ("{ slow = 'pricing:gone' }", "selector 'slow': pricing has no 'gone'"),
+        ("{ other = 'pricing:idle' }", "selector 'slow' is not in the manifest, which offers: other"),
+    ],
+)
+def test_a_selector_that_cannot_say_at_once_is_told(load: Load, selectors: str, told: str) -> None:
+    found = linker(load, f"selectors = {selectors}", SELECTING)
+    with pytest.raises(ContractBroken, match=told):
+        found.selector("slow", None)

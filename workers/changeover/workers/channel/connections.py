@@ -183,7 +183,17 @@ class Connections:
             self._note_change()
 
         loop = asyncio.get_running_loop()
-        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, opened, failed, self._witness)
+        handshake = Handshake(
+            loop,
+            accepted,
+            channel,
+            self._initializer_of,
+            self,
+            opened,
+            failed,
+            self._witness,
+            self._channel_at,
+        )
         self._handshakes.add(handshake)
         handshake.begin()
 

@@ -17,7 +17,9 @@ from changeover.workers.channel.connection import Connection, Initializer, Owner
 from changeover.workers.channel.opening import Driven, open_transport
 from changeover.workers.channel.proxy import V2_LONGEST, BadProxyHeader, ProxyHeader, length_of, parse
 from changeover.workers.channel.secured import Secured
+from changeover.workers.channel.selector import Choice
 from changeover.workers.channel.server_channel import ServerChannel
+from changeover.workers.protocol.assembly import HTTP
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied, Transport
 
 DEADLINE = 10.0
@@ -63,6 +65,7 @@ class Handshake:
         opened: Called with the connection, once there is one.
         failed: Called when there will be none; the socket is closed.
         witness: Hears what became of it.
+        channel_now: What comes first at an address in the generation that serves; None for nothing.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Handshake:
         opened: Callable[[Connection], None],
         failed: Callable[[], None],
         witness: Witness,
+        channel_now: Callable[[str], ServerChannel | None],
     ) -> None:
         self._loop = loop
         self._socket = accepted
@@ -84,6 +88,7 @@ class Handshake:
         self._opened = opened
         self._failed = failed
         self._witness = witness
+        self._channel_now = channel_now
         self._header = ProxyHeader()
         self._read = b""
         self._over = False
@@ -195,15 +200,16 @@ class Handshake:
         """The transport is there: what speaks over it?"""
         self._settle()
         outcome = self._outcome(transport)
-        name = self._channel.select(outcome)
+        # What was replaced since the connection came may be released, and the plugin that it would ask with it.
+        channel = self._channel_now(self._channel.address)
+        name, matched = Choice(HTTP, True) if channel is None else channel.choose(outcome)
         if name is None:
             transport.set_protocol(_Refusal(self._loop, transport))
             self._witness.ended(self._channel.address, HandshakeEnd.UNMATCHED, _worded(outcome))
             self._failed()
             return
-        safe = self._channel.is_safe_choice(outcome)
-        end = HandshakeEnd.SAFE if safe else HandshakeEnd.DONE
-        self._witness.ended(self._channel.address, end, _worded(outcome) if safe else "")
+        end = HandshakeEnd.DONE if matched else HandshakeEnd.SAFE
+        self._witness.ended(self._channel.address, end, "" if matched else _worded(outcome))
         protocol = self._initializer_of(name).protocol(self._owner, self._on_connection, outcome)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

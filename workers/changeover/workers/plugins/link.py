@@ -3,6 +3,7 @@
 Runs a plugin's code (imports, constructors), so its callers run it in the loader thread.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from changeover.workers.protocol.snapshot import Interface
 from changeover.workers.serving.application import Found, Instance, instance_of, recognised
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, check, kind_of
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.websocket import MessageHandler, MessageService, WebSocketService
 
 T = TypeVar("T")
@@ -186,6 +188,19 @@ class Linker:
         below = entry.attribute.removeprefix(f"{own.attribute}.")
         return entry if below == entry.attribute else Entry(own.module, below, on_instance=True)
 
+    def selector(self, name: str, instance: Plugin[Any] | None) -> Callable[[HandshakeOutcome], object]:
+        """Find one selector of the manifest; a class is made with the plugin's instance, if it takes one.
+
+        Raises:
+            ContractBroken: It is missing, or cannot say of an outcome, at once, whether it matches.
+        """
+        declared = self._manifest.selectors.get(name)
+        if declared is None:
+            offered = ", ".join(sorted(self._manifest.selectors)) or "none"
+            raise ContractBroken(f"selector {name!r} is not in the manifest, which offers: {offered}")
+        value = self._found(self._manifest.entry(name, declared.entry), instance, f"selector {name!r}")
+        return _checked_selector(_made(value, instance) if isinstance(value, type) else value, name)
+
     def _named(self) -> Iterator[tuple[str, Entry]]:
         """What the manifest names, and where that is."""
         manifest = self._manifest
@@ -199,6 +214,8 @@ class Linker:
             yield f"service {name!r}", manifest.entry(name, service.entry)
         for name, initializer in manifest.initializers.items():
             yield f"initializer {name!r}", manifest.entry(name, initializer.entry)
+        for name, selector in manifest.selectors.items():
+            yield f"selector {name!r}", manifest.entry(name, selector.entry)
         for point, written in manifest.extensions.items():
             yield f"extension {point!r}", manifest.entry(_last(point), written)
 
@@ -259,6 +276,17 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
         raise ContractBroken(f"{what}: {error}") from None
     assert callable(call)
     return call
+
+
+def _checked_selector(value: object, name: str) -> Callable[[HandshakeOutcome], object]:
+    fact = f"selector {name!r} is no function of one HandshakeOutcome that says at once whether it matches"
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise ContractBroken(f"{fact}; write `def {name.replace('-', '_')}(outcome) -> bool`, without `async`")
+    try:
+        inspect.signature(value).bind(HandshakeOutcome())
+    except (TypeError, ValueError) as error:
+        raise ContractBroken(f"{fact}: {error}") from None
+    return value
 
 
 def _check_answers(service: type[Service], what: str) -> None:

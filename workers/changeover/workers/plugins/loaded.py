@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec, UnitKey
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.handlers import Handler
+from changeover.workers.serving.handshake import HandshakeOutcome
 
 
 class LoadedPlugin:
@@ -201,6 +203,15 @@ class LoadedPlugin:
         """
         linker, instance = self._linker, self.instance
         return await self._hooks.beside(lambda: linker.initializer(name, instance), self.site(Stage.LINK), self.work)
+
+    async def selector(self, name: str) -> Callable[[HandshakeOutcome], object]:
+        """Find one of its selectors.
+
+        Raises:
+            Refused: It is not what the manifest says, or its constructor raised.
+        """
+        linker, instance = self._linker, self.instance
+        return await self._hooks.beside(lambda: linker.selector(name, instance), self.site(Stage.LINK), self.work)
 
     async def activate(self) -> Refusal | None:
         """Run `on_activate`, but in a preflight; what went wrong is told and changes nothing."""

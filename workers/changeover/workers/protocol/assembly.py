@@ -36,6 +36,7 @@ class Rule(msgspec.Struct, frozen=True):
         tls: Whether TLS is spoken; None for either.
         client: Networks that the client is in.
         proxied: Whether a proxy said who the client is; None for either.
+        use: `plugin:selector` that is asked when everything else matches; empty for none.
     """
 
     initializer: str = HTTP
@@ -44,3 +45,4 @@ class Rule(msgspec.Struct, frozen=True):
     tls: bool | None = None
     client: tuple[str, ...] = ()
     proxied: bool | None = None
+    use: str = ""
