@@ -321,3 +321,16 @@ class Own(Plugin[None]):
     assert loaded(second, "asking").is_copy, "the whole plugin was loaded anew"
     assert await ask(bench, "/asking") == "['2']"
     assert [offer() for offer in first.extensions["a.b"]] == ["1"]  # type: ignore[operator]
+
+
+async def test_requests_that_hold_old_plugins_behind_a_point_count_against_the_bound(
+    bench: Bench, shop: Application
+) -> None:
+    first, held = front(bench), []
+    for epoch, name in enumerate(("one", "two", "three", "four"), start=1):
+        generation = await bench.serve(epoch, first, pricing(bench, name), app=shop)
+        held.append(lease(generation, "app"))
+    assert bench.workshop.leases_over(4) == []
+    assert bench.workshop.leases_over(2) == held[:2]
+    for each in held:
+        each.release()
