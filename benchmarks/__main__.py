@@ -17,7 +17,7 @@ MEASURED = (
     "throughput",
 )
 """Commands that leave a table, verdicts and a chart."""
-TOLD = {"simulate": ("--schedules", "20000", "--jobs", "2"), "hello_wire": (), "dispatch_cost": ()}
+TOLD = {"simulate": ("--schedules", "20000", "--jobs", "2"), "hello_wire": (), "dispatch_cost": (), "read_path": ()}
 """Commands that word their own figures, and their arguments."""
 
 

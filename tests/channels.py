@@ -52,8 +52,9 @@ class Ends:
 
 @dataclass
 class Site:
-    """A served address."""
+    """A served address, and what comes first there now."""
 
+    channel: ServerChannel | None
     port: int
     ends: Ends
     connections: Connections
@@ -94,8 +95,9 @@ async def served(
     """Serve an address with what a channel says comes first."""
     ends, dispatcher = Ends(), dispatcher or FakeDispatcher(told)
     initializer = initializer or HttpInitializer(dispatcher, Limits(), http2=Http2Initializer(dispatcher, Limits()))
-    connections = Connections(initializer, Limits(), channel_at=lambda address: channel, witness=ends)
     listener = socket.create_server(("127.0.0.1", 0))
+    connections = Connections(initializer, Limits(), channel_at=lambda address: site.channel, witness=ends)
+    site = Site(channel, listener.getsockname()[1], ends, connections)
     listener.setblocking(False)
     loop = asyncio.get_running_loop()
 
@@ -104,7 +106,7 @@ async def served(
 
     loop.add_reader(listener, accept)
     try:
-        yield Site(listener.getsockname()[1], ends, connections)
+        yield site
     finally:
         loop.remove_reader(listener)
         listener.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import websockets
 
 from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.workers.protocol.refusal import Fault
+from tests.asking import asking
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -443,3 +445,54 @@ async def test_10_websocket(take: Take) -> None:
             example.edit("plugins/rooms.py", "VERSION = 1", "VERSION = 2")
             assert isinstance(await server.reload(), Committed)
             assert (await said(echo, "hello"), await said(tally, "b")) == ("1: hello", "2: 2 messages")
+
+
+async def swapped(server: Server, example: Example, file: str, versions: list[str]) -> None:
+    """Replace one version by the next, each as soon as the one before serves."""
+    for old, new in itertools.pairwise(versions):
+        example.edit(file, old, new)
+        assert isinstance(await server.reload(), Committed)
+
+
+VERSIONS = [f"1.{number}.0" for number in range(9)]
+
+
+async def test_15_pricing_of_a_fastapi_application_is_swapped_under_load(take: Take) -> None:
+    example = take("15-fastapi-pricing")
+    paths = ("/cart?items=reel&items=lamp&items=screen", "/cart?items=reel", "/receipt?items=reel&items=screen")
+    async with example.server() as server:
+        pids = [slot.pid for slot in (await server.status()).slots]
+        async with asking(server.addresses[0], lambda number: paths[number % 3], 9) as asked:
+            await swapped(server, example, "plugins/pricing/plugin.toml", VERSIONS)
+            await asked.some()
+        assert asked.failed == []
+        carts = [[line["by"] for line in msgspec.json.decode(told)] for told in itertools.chain(*asked.answers[::3])]
+        assert {len(cart) for cart in carts} == {3}
+        assert [cart for cart in carts if cart[0] != cart[1] or cart[1] != cart[2]] == []
+        assert len({cart[0][0] for cart in carts}) > 2
+        assert {told[-1] for told in asked.answers[2::3]} == {'{"reel":1080,"screen":20000}'}
+        assert [slot.pid for slot in (await server.status()).slots] == pids
+        example.edit("plugins/pricing/sales.toml", "reel = 10", "reel = ten")
+        assert isinstance(await server.reload(), Refused)
+        assert (await ask(server, "/receipt?items=reel")).json == {"reel": 1080}
+
+
+def test_15_functions_that_ask_plugins_are_tested_without_a_server(take: Take) -> None:
+    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error")
+    assert "2 passed" in take("15-fastapi-pricing").python("-m", "pytest", *quiet)
+
+
+async def test_16_pricing_of_a_django_application_is_swapped_under_load(take: Take) -> None:
+    example = take("16-django-pricing")
+    query = "?items=reel&items=lamp&items=screen"
+    async with example.server() as server:
+        async with asking(server.addresses[0], lambda number: ("/cart", "/list")[number % 2] + query, 8) as asked:
+            await swapped(server, example, "plugins/pricing.py", VERSIONS)
+            await asked.some()
+        assert asked.failed == []
+        carts = [[line["by"] for line in msgspec.json.decode(told)] for told in itertools.chain(*asked.answers[::2])]
+        lists = [[line.split()[2] for line in told.splitlines()] for told in itertools.chain(*asked.answers[1::2])]
+        assert {len(each) for each in carts + lists} == {3}
+        assert [each for each in carts + lists if len(set(each)) > 1] == []
+        assert len({each[0] for each in carts}) > 2
+        assert len({each[0] for each in lists}) > 2

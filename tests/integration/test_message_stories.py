@@ -87,6 +87,11 @@ class Client:
         context = AUTHORITY.client(*alpn)
         return cls(*await asyncio.open_connection(host, int(port), ssl=context, server_hostname="feed.example"))
 
+    @classmethod
+    async def in_clear(cls, server: Server) -> "Client":
+        host, _, port = server.addresses[0].rpartition(":")
+        return cls(*await asyncio.open_connection(host, int(port)))
+
     async def say(self, text: str) -> str:
         self._writer.write(text.encode())
         return (await asyncio.wait_for(self._reader.readline(), 10)).decode()
@@ -251,3 +256,42 @@ async def test_a_raw_protocol_has_a_row_in_the_registry_and_counts_of_its_own(fe
         view = next(each for each in (await server.pipelines()).pipelines if each.id == name)
         assert (view.counts.hits, view.handlers[0].version, view.since) == (5, "1.1.0", 2)
         talking.close()
+
+
+CHOOSING = """
+name = "feed"
+bind = ["127.0.0.1:0"]
+[plugins]
+dir = "plugins"
+[[channels]]
+bind = "127.0.0.1:0"
+select = [{ initializer = "feed:lines", use = "feed:of-lines" }, { initializer = "http" }]
+"""
+SELECTOR = (
+    PLUGIN.replace("# services", '# selectors = ["of-lines"]\n# services')
+    + """
+
+def of_lines(outcome: HandshakeOutcome) -> bool:
+    return outcome.listener == "127.0.0.1:0" and {lines}
+"""
+)
+
+
+async def test_a_plugin_says_which_connections_a_rule_is_for_and_a_new_version_says_otherwise(feed: Feed) -> None:
+    (feed.folder / "changeover.toml").write_text(CHOOSING)
+    feed.write("1.0.0", SELECTOR, lines=True)
+    async with feed.server() as server:
+        first, *_ = clients = [await Client.in_clear(server)]
+        assert (await first.say("who\n")).startswith("1.0.0 1 ")
+        feed.write("2.0.0", SELECTOR, lines=False)
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        assert (await first.say("who\n")).startswith("2.0.0 2 "), "an open connection was selected anew"
+        clients.append(await Client.in_clear(server))
+        assert await clients[-1].say("GET /about HTTP/1.1\r\nhost: feed\r\n\r\n") == "HTTP/1.1 200 OK\r\n"
+        feed.write("3.0.0", SELECTOR, lines="None.no")
+        assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
+        clients.append(await Client.in_clear(server))
+        assert await clients[-1].say("GET /about HTTP/1.1\r\nhost: feed\r\n\r\n") == "HTTP/1.1 200 OK\r\n"
+        await until(lambda: "selector raised AttributeError" in server.logs, "the log to tell")
+        for client in clients:
+            client.close()

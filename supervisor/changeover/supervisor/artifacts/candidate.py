@@ -9,6 +9,7 @@ from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.layout import APP, Plan
 from changeover.supervisor.artifacts.requirements import build_order
 from changeover.supervisor.config.settings import App
+from changeover.workers.protocol.assembly import Rule
 from changeover.workers.protocol.snapshot import (
     OWN,
     ApplicationSpec,
@@ -81,18 +82,25 @@ def assemble(
 
 
 def linked(channel: ChannelSpec, digests: Mapping[UnitRef, str], epoch: int) -> ChannelSpec:
-    """Make a channel the unit of a candidate: it requires the plugins whose initializers it names.
+    """Make a channel the unit of a candidate: it requires the plugins whose initializers and selectors it names.
 
     Args:
         channel: What it says; where it is carried over, of another candidate.
         digests: Of the candidate's plugins.
         epoch: The candidate's.
     """
-    plugins = {UnitRef(UnitKind.PLUGIN, name.partition(":")[0]) for name in channel.initializers}
+    named = (*channel.initializers, *channel.selectors)
+    plugins = {UnitRef(UnitKind.PLUGIN, name.partition(":")[0]) for name in named}
     requires = tuple(sorted(plugins))
-    content = (channel.tls, channel.proxies, channel.rules, channel.safe)
+    content = (channel.tls, channel.proxies, list(map(_rule, channel.rules)), channel.safe)
     digest = unit_digest(channel.key.ref, content, [digests[each] for each in requires])
     return msgspec.structs.replace(channel, key=UnitKey(channel.key.ref, digest, epoch), requires=requires)
+
+
+def _rule(rule: Rule) -> dict[str, object]:
+    """A rule in a digest: what came later enters it only where it says something."""
+    said = msgspec.structs.asdict(rule).items()
+    return {field: value for field, value in said if value or field not in ("label", "use")}
 
 
 def application_spec(app: App, artifact: str, distributions: str, epoch: int) -> ApplicationSpec:

@@ -75,7 +75,9 @@ def _spec(channel: Channel, tls: TlsSpec | None, proxies: tuple[str, ...], epoch
 
 def _rule(select: Select) -> Rule:
     sni = select.sni.lower()
-    return Rule(select.initializer, select.alpn, sni, select.tls, select.client, select.proxied, select.label)
+    return Rule(
+        select.initializer, select.alpn, sni, select.tls, select.client, select.proxied, select.label, select.use
+    )
 
 
 def _tls_spec(tls: Tls, content: dict[str, bytes]) -> TlsSpec:

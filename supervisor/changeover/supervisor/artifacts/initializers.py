@@ -17,7 +17,7 @@ from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot
 def checked_selection(
     channels: Channels, settings: Settings, contents: Contents, broken: Set[str], origin: str
 ) -> Channels:
-    """Add to the problems of channels that they name an initializer which no plugin has.
+    """Add to the problems of channels that they name an initializer or a selector which no plugin has.
 
     Args:
         channels: Those of a candidate.
@@ -30,27 +30,30 @@ def checked_selection(
     problems = list(channels.problems)
     for spec in channels.specs:
         index, channel = configured.get(spec.key.ref.name, (-1, Channel(spec.key.ref.name)))
-        for name in spec.initializers:
-            if reason := _unknown(name, contents, broken):
-                problems += (Problem(reason, origin, path) for path in _paths(name, index, channel))
+        named = [("initializer", name) for name in spec.initializers] + [("selector", name) for name in spec.selectors]
+        for kind, name in named:
+            if reason := _unknown(kind, name, contents, broken):
+                problems += (Problem(reason, origin, path) for path in _paths(kind, name, index, channel))
     return msgspec.structs.replace(channels, problems=tuple(problems))
 
 
-def _paths(name: str, index: int, channel: Channel) -> Iterator[str]:
-    """Where a configuration names an initializer; that of a channel which serves from before is named by address."""
-    places = [f"select[{number}].initializer" for number, it in enumerate(channel.select) if it.initializer == name]
-    places += ["safe"] if channel.safe == name else []
+def _paths(kind: str, name: str, index: int, channel: Channel) -> Iterator[str]:
+    """Where a configuration names something; that of a channel which serves from before is named by address."""
+    field = "use" if kind == "selector" else "initializer"
+    places = [f"select[{number}].{field}" for number, it in enumerate(channel.select) if getattr(it, field) == name]
+    places += ["safe"] if kind == "initializer" and channel.safe == name else []
     yield from (f"$.channels[{index}].{place}" for place in places) if places else (f"$.channels ({channel.bind})",)
 
 
-def _unknown(name: str, contents: Contents, broken: Set[str]) -> str:
+def _unknown(kind: str, name: str, contents: Contents, broken: Set[str]) -> str:
     plugin, _, own = name.partition(":")
     if plugin in broken:
         return ""
     if plugin not in contents:
         return f"there is no plugin {plugin}{nearest(plugin, contents)}"
-    offered = contents[plugin].manifest.initializers
-    return "" if own in offered else f"{contents[plugin].name} has no initializer {own}{nearest(own, offered)}"
+    manifest = contents[plugin].manifest
+    offered = manifest.selectors if kind == "selector" else manifest.initializers
+    return "" if own in offered else f"{contents[plugin].name} has no {kind} {own}{nearest(own, offered)}"
 
 
 def without_withheld(
@@ -70,7 +73,7 @@ def without_withheld(
     serving = {spec.key.ref.name: spec for spec in current.channels} if current else {}
     specs, notes = list[ChannelSpec](), list[str]()
     for spec in channels.specs:
-        plugins = [name.partition(":")[0] for name in spec.initializers]
+        plugins = [name.partition(":")[0] for name in (*spec.initializers, *spec.selectors)]
         missed = [name for name in plugins if name in lying and name not in contents]
         if missed:
             notes.append(f"not taken: selection at {spec.key.ref.name} (plugin {missed[0]} is not taken)")

@@ -256,10 +256,18 @@ def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Ite
         for name in content.manifest.services:
             if f"{plugin}:{name}" not in answering:
                 yield f"unused: service {plugin}:{name} is mounted nowhere"
+    yield from _unselected(contents, settings)
+    for plugin in sorted(settings.plugins.entries.keys() - contents.keys()):
+        yield f"unused: [plugins.{plugin}] names no plugin{nearest(plugin, contents)}"
+
+
+def _unselected(contents: Contents, settings: Settings) -> Iterator[str]:
+    asked = {each.use for it in settings.channels for each in it.select}
     selected = {name for it in settings.channels for name in (it.safe, *(each.initializer for each in it.select))}
     for plugin, content in contents.items():
         for name in content.manifest.initializers:
             if f"{plugin}:{name}" not in selected:
                 yield f"unused: initializer {plugin}:{name} is selected by no channel"
-    for plugin in sorted(settings.plugins.entries.keys() - contents.keys()):
-        yield f"unused: [plugins.{plugin}] names no plugin{nearest(plugin, contents)}"
+        for name in content.manifest.selectors:
+            if f"{plugin}:{name}" not in asked:
+                yield f"unused: selector {plugin}:{name} is asked by no channel"

@@ -72,6 +72,7 @@ class Select(msgspec.Struct, frozen=True):
         client: Networks that the client is in.
         proxied: Whether a proxy said who the client is.
         label: What such connections are called, for the `match` of pipelines.
+        use: `plugin:selector` that is asked when everything else matches.
     """
 
     initializer: str = HTTP
@@ -81,6 +82,7 @@ class Select(msgspec.Struct, frozen=True):
     client: tuple[str, ...] = ()
     proxied: bool | None = None
     label: str = ""
+    use: str = ""
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -129,6 +131,8 @@ def channel_mistakes(
             yield from network_mistakes(f"{path}.select[{number}].client", select.client)
             yield from _name_mistakes(f"{path}.select[{number}].initializer", select.initializer)
             yield from _label_mistakes(f"{path}.select[{number}].label", select)
+            if select.use and not all(select.use.partition(":")):
+                yield Mistake(f"{path}.select[{number}].use", f"{select.use!r} is not like `plugin:selector`")
         if channel.safe:
             yield from _name_mistakes(f"{path}.safe", channel.safe)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from changeover.supervisor.artifacts.candidate import linked
 from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
@@ -12,7 +13,7 @@ from changeover.supervisor.core.entries import Held, Origin, Trigger
 from changeover.supervisor.core.holding import after_rollback
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, ScanRefused, ScanResult
 from changeover.workers.protocol.assembly import Rule
-from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot
+from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from tests.plugin_folder import PluginFolder
 
 RELOAD = CutoverRequest(Origin(Trigger.HUP))
@@ -133,3 +134,35 @@ def test_a_rollback_to_before_a_plugin_takes_back_what_selects_it_and_a_reload_l
     again = place.scanned(back)
     assert again.snapshot.channels == ()
     assert "not taken: selection at 127.0.0.1:8011 (plugin feed is not taken)" in again.summary
+
+
+ASKING = BARE + '[[channels]]\nbind = "127.0.0.1:8011"\nselect = [{ use = "feed:old" }]\n'
+
+
+def test_a_channel_requires_the_plugins_that_its_rules_ask(place: Place) -> None:
+    place.plugins.folder("feed", "1.0.0", 'selectors = ["old"]\n', feed="version = 1")
+    place.configure(ASKING)
+    first = place.scanned(None).snapshot
+    assert channel(first).selectors == ("feed:old",)
+    assert [str(ref) for ref in channel(first).requires] == ["plugin feed"]
+    place.plugins.folder("feed", "1.1.0", 'selectors = ["old"]\n', feed="version = 2")
+    assert channel(place.scanned(first).snapshot).key.since == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("feed:od", "$.channels[0].select[0].use: feed 1.0.0 has no selector od; did you mean `old`?"),
+        ("fed:old", "$.channels[0].select[0].use: there is no plugin fed; did you mean `feed`?"),
+        ("old", "$.channels[0].select[0].use: 'old' is not like `plugin:selector`"),
+    ],
+)
+def test_a_selector_that_no_plugin_has_is_refused_with_its_path(place: Place, written: str, told: str) -> None:
+    place.plugins.folder("feed", "1.0.0", 'selectors = ["old"]\n', feed="version = 1")
+    place.configure(ASKING.replace("feed:old", written))
+    assert told in place.refused(None)
+
+
+def test_a_rule_that_asks_nobody_has_the_digest_that_it_always_had() -> None:
+    bare = ChannelSpec(UnitKey(UnitRef(UnitKind.CHANNEL, "a:1"), "", 1), rules=(Rule(client=("10.0.0.0/8",)),))
+    assert linked(bare, {}, 1).key.digest == "46f9010149c678145e3b5b90b1f8bf0cec82bd620d6a3b0c17186cbf73a49f0c"

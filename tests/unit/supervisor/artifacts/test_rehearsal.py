@@ -47,6 +47,11 @@ def test_what_has_no_effect_is_a_warning(plugins: PluginFolder) -> None:
     )
 
 
+def test_a_selector_that_no_channel_asks_is_a_warning(plugins: PluginFolder) -> None:
+    plugins.single("hello", more='selectors = ["old"]')
+    assert rehearsed(plugins).warnings == ("unused: selector hello:old is asked by no channel",)
+
+
 def test_the_command_tells_errors_of_plugins_too(plugins: PluginFolder) -> None:
     plugins.folder("pricing", "?")
     result = CliRunner().invoke(command, ["--plugins", str(plugins.path)])

@@ -18,6 +18,7 @@ from changeover.workers.channel.tls import PAIR, Names, UnusableCertificate
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.protocol.assembly import Rule, TlsSpec
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handshake import HandshakeOutcome
 from tests.channels import AUTHORITY, client_context, served, spec
 from tests.waits import until
 from tests.wire import FakeDispatcher, answer_with, get
@@ -152,6 +153,23 @@ async def test_what_no_rule_matches_is_closed_cleanly_and_told_of() -> None:
         assert await site.say(get("/")) == b""
         assert site.ends.seen == [(HandshakeEnd.UNMATCHED, "tcp")]
         assert not len(site.connections)
+
+
+@pytest.mark.parametrize(("rule", "answer"), [(Rule(tls=True), b""), (None, b"HTTP/1.1 200 OK")])
+async def test_a_handshake_ends_by_the_rules_that_serve_then(rule: Rule | None, answer: bytes) -> None:
+    """The plugin that the rules of before would ask may be gone."""
+
+    def gone(outcome: HandshakeOutcome) -> bool:
+        raise AssertionError("what was replaced is asked")
+
+    before = spec(proxies=("127.0.0.1",), rules=(Rule(use="feed:gone"),))
+    async with served(ServerChannel(before, Path(), {"feed:gone": gone})) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await until(lambda: len(site.connections), "the connection came")
+        site.channel = None if rule is None else ServerChannel(spec(rules=(rule,)), Path())
+        writer.write(PROXIED + LAST)
+        assert (await asyncio.wait_for(reader.read(65536), 5)).partition(b"\r\n")[0] == answer
+        writer.close()
 
 
 async def test_the_safe_initializer_takes_what_no_rule_matches() -> None:

@@ -10,8 +10,9 @@ from changeover.workers.generation.switch import Generation
 from changeover.workers.protocol.assembly import Rule
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot, UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
-from changeover.workers.serving.observation import PipelineEventKind
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from tests.bench import LOG, Bench
 
 ADDRESS = "127.0.0.1:8011"
@@ -188,4 +189,49 @@ async def test_a_method_of_the_plugin_is_an_initializer_after_its_plugin_was_loa
     generation = await built(bench, snapshot(bench, 1, stored))
     assert LOG == ["7", "7"]
     assert generation.messages[ADDRESS, "feed:lines"].pipeline.descriptor.summary == "Lines of a plugin with state."
+    await bench.workshop.discard(generation)
+
+
+SELECTING = """
+def is_old(outcome):
+    if outcome.sni == "broken":
+        raise LookupError("no such name")
+    if outcome.sni == "odd":
+        return "yes"
+    return outcome.alpn == ""
+"""
+
+
+class Heard:
+    """Keeps what it is told."""
+
+    def __init__(self, told: list[PipelineEvent]) -> None:
+        self._told = told
+
+    def note(self, event: PipelineEvent) -> None:
+        self._told.append(event)
+
+
+async def test_a_rule_asks_a_plugin_and_a_failure_is_told_and_is_no(bench: Bench) -> None:
+    plugin = bench.plugin(SELECTING, id="feed", manifest='selectors = { old = "feed:is_old" }\n')
+    rules = (Rule("http", use="feed:old"),)
+    made = snapshot(bench, 1, plugin)
+    made = msgspec.structs.replace(
+        made,
+        units=tuple(
+            msgspec.structs.replace(unit, rules=rules) if isinstance(unit, ChannelSpec) else unit for unit in made.units
+        ),
+    )
+    generation = await built(bench, made)
+    told: list[PipelineEvent] = []
+    bench.workshop._counters.observer = Heard(told)
+    channel = generation.channels[ADDRESS]
+    assert channel.choose(HandshakeOutcome())[:2] == ("http", True)
+    assert channel.choose(HandshakeOutcome(alpn="h2"))[:2] == (None, False)
+    assert channel.choose(HandshakeOutcome(sni="broken"))[:2] == (None, False)
+    assert channel.choose(HandshakeOutcome(sni="odd"))[:2] == (None, False)
+    assert [(event.subject, event.detail) for event in told] == [
+        ("feed:old", "crash: selector raised LookupError: no such name"),
+        ("feed:old", "contract: selector answered with a str, not a bool"),
+    ]
     await bench.workshop.discard(generation)

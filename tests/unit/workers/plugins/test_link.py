@@ -12,6 +12,7 @@ from changeover.workers.serving.application import ApplicationNotLoaded
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import HandlerKind
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
 
@@ -183,3 +184,108 @@ def test_configuration_without_a_struct_and_with_a_mistake_is_rejected(load: Loa
         linker(load, 'config = "pricing:Config"').config(b"\x81\xa7surplus\x01")
     with pytest.raises(ContractBroken, match="is no class"):
         linker(load, 'config = "pricing:number"').config(b"\x80")
+
+
+OFFERING = """
+from changeover.plugin import Plugin
+
+class Own(Plugin[None]):
+    def pricing(self): return "own"
+    def tax(self): return "tax"
+
+class Other:
+    def __init__(self, plugin):
+        self.plugin = plugin
+
+class Free:
+    pass
+
+def plain(): return "plain"
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("", "own"),
+        ("pricing:Own.tax", "tax"),
+        ("pricing:plain", "plain"),
+    ],
+)
+def test_an_extension_is_a_method_of_the_instance_or_a_function(load: Load, written: str, told: str) -> None:
+    found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ "shop.pricing" = "{written}" }}', OFFERING)
+    offered = found.extensions(found.plugin(None))["shop.pricing"]
+    assert callable(offered)
+    assert offered() == told
+
+
+def test_an_extension_is_the_instance_or_something_made_with_it(load: Load) -> None:
+    points = '"a" = "pricing:Own", "b" = "pricing:Other", "c" = "pricing:Free"'
+    found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ {points} }}', OFFERING)
+    instance = found.plugin(None)
+    offered = found.extensions(instance)
+    assert offered["a"] is instance
+    assert offered["b"].plugin is instance  # type: ignore[attr-defined]
+    assert type(offered["c"]).__name__ == "Free"
+
+
+def test_without_a_class_an_extension_is_found_in_the_module(load: Load) -> None:
+    assert linker(load, 'extensions = ["shop.plain"]', OFFERING).extensions(None)["shop.plain"]() == "plain"  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("", r"extension 'shop.gone': Own has no 'gone'; name it with `entry`"),
+        ("pricing:Own.none", r"extension 'shop.gone': Own has no 'none'"),
+        ("pricing:none", r"extension 'shop.gone': pricing has no 'none'"),
+    ],
+)
+def test_an_extension_that_is_not_there_is_told(load: Load, written: str, told: str) -> None:
+    found = linker(load, f'plugin = "pricing:Own"\nextensions = {{ "shop.gone" = "{written}" }}', OFFERING)
+    with pytest.raises(ContractBroken, match=told):
+        found.extensions(found.plugin(None))
+
+
+SELECTING = """
+from changeover.plugin import Plugin
+
+class Own(Plugin[None]):
+    def is_old(self, outcome): return outcome.alpn == ""
+
+class ByPlugin:
+    def __init__(self, plugin):
+        self.plugin = plugin
+    def __call__(self, outcome): return True
+
+async def slow(outcome): return True
+def idle(): return True
+number = 3
+"""
+
+
+def test_a_selector_is_a_method_or_something_made_with_the_instance(load: Load) -> None:
+    found = linker(load, 'plugin = "pricing:Own"\nselectors = { is-old = {}, made = "pricing:ByPlugin" }', SELECTING)
+    instance = found.plugin(None)
+    assert found.selector("is-old", instance)(HandshakeOutcome()) is True
+    assert found.selector("is-old", instance)(HandshakeOutcome(alpn="h2")) is False
+    assert found.selector("made", instance).plugin is instance  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "told"),
+    [
+        (
+            "{ slow = {} }",
+            "selector 'slow' is no function of one HandshakeOutcome .*; write `def slow.outcome. -> bool`",
+        ),
+        ("{ slow = 'pricing:idle' }", "selector 'slow' is no function .*: too many positional arguments"),
+        ("{ slow = 'pricing:number' }", "selector 'slow' is no function"),
+        ("{ slow = 'pricing:gone' }", "selector 'slow': pricing has no 'gone'"),
+        ("{ other = 'pricing:idle' }", "selector 'slow' is not in the manifest, which offers: other"),
+    ],
+)
+def test_a_selector_that_cannot_say_at_once_is_told(load: Load, selectors: str, told: str) -> None:
+    found = linker(load, f"selectors = {selectors}", SELECTING)
+    with pytest.raises(ContractBroken, match=told):
+        found.selector("slow", None)

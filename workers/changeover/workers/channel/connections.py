@@ -199,7 +199,16 @@ class Connections:
         self._opening += 1
         self.on_change(len(self))
         loop = asyncio.get_running_loop()
-        handshake = Handshake(loop, accepted, channel, self._initializer_of, self, self._shaken, self._witness)
+        handshake = Handshake(
+            loop,
+            accepted,
+            channel,
+            self._initializer_of,
+            self,
+            self._shaken,
+            self._witness,
+            self._channel_at,
+        )
         self._handshakes.add(handshake)
         handshake.begin()
 

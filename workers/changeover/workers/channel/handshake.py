@@ -12,12 +12,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, cast
 
+import msgspec
+
 from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Connection, Initializer, Owner
 from changeover.workers.channel.opening import Driven, open_transport
 from changeover.workers.channel.proxy import V2_LONGEST, BadProxyHeader, ProxyHeader, length_of, parse
 from changeover.workers.channel.secured import Secured
+from changeover.workers.channel.selector import Choice
 from changeover.workers.channel.server_channel import ServerChannel
+from changeover.workers.protocol.assembly import HTTP
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied, Transport
 
 DEADLINE = 10.0
@@ -66,6 +70,7 @@ class Handshake:
         on_over: Called with this and the connection, once there is one; with None when there will be none: the socket
             is closed then.
         witness: Hears what became of it.
+        channel_now: What comes first at an address in the generation that serves; None for nothing.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Handshake:
         owner: Owner,
         on_over: Callable[["Handshake", Connection | None], None],
         witness: Witness,
+        channel_now: Callable[[str], ServerChannel | None],
     ) -> None:
         self._loop = loop
         self._socket = accepted
@@ -85,6 +91,7 @@ class Handshake:
         self._owner = owner
         self._on_over = on_over
         self._witness = witness
+        self._channel_now = channel_now
         self._header = ProxyHeader()
         self._read = b""
         self._over = False
@@ -201,16 +208,19 @@ class Handshake:
             self._break_off(transport, error)
 
     def _hand_over(self, threshold: "_Threshold", transport: asyncio.Transport) -> None:
-        outcome = self._channel.labelled(self._outcome(transport))
-        name = self._channel.select(outcome)
+        outcome = self._outcome(transport)
+        # What was replaced since the connection came may be released, and the plugin that it would ask with it.
+        channel = self._channel_now(self._channel.address)
+        name, matched, label = Choice(HTTP, True) if channel is None else channel.choose(outcome)
+        if label:
+            outcome = msgspec.structs.replace(outcome, label=label)
         if name is None:
             transport.set_protocol(_Refusal(self._loop, transport))
             self._witness.ended(self._channel.address, HandshakeEnd.UNMATCHED, _worded(outcome))
             self._on_over(self, None)
             return
-        safe = self._channel.is_safe_choice(outcome)
-        end = HandshakeEnd.SAFE if safe else HandshakeEnd.DONE
-        self._witness.ended(self._channel.address, end, _worded(outcome) if safe else "")
+        end = HandshakeEnd.DONE if matched else HandshakeEnd.SAFE
+        self._witness.ended(self._channel.address, end, "" if matched else _worded(outcome))
         protocol = self._initializer_of(name).protocol(self._owner, self._on_connection, outcome)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

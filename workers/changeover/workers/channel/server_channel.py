@@ -1,13 +1,12 @@
 """What comes before the first message at one address, in one generation."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-
-import msgspec
 
 from changeover.workers.channel.allocator import keep_large_apart
 from changeover.workers.channel.proxy import is_trusted, networks
-from changeover.workers.channel.selector import Selector
+from changeover.workers.channel.selector import NOBODY, Choice, Selector, Use
 from changeover.workers.channel.tls import Names, context_of
 from changeover.workers.protocol.snapshot import ChannelSpec
 from changeover.workers.serving.handshake import HandshakeOutcome, Peer
@@ -19,6 +18,7 @@ class ServerChannel:
     Args:
         spec: What the generation says.
         store: Where the artifacts with certificates are.
+        uses: The selectors of plugins that its rules name.
 
     Attributes:
         address: As it is configured.
@@ -31,7 +31,7 @@ class ServerChannel:
         ValueError: A network is none.
     """
 
-    def __init__(self, spec: ChannelSpec, store: Path) -> None:
+    def __init__(self, spec: ChannelSpec, store: Path, uses: Mapping[str, Use] = NOBODY) -> None:
         self.address = spec.key.ref.name
         self.names = Names()
         self.tls: ssl.SSLContext | None = None
@@ -39,21 +39,12 @@ class ServerChannel:
             keep_large_apart()
             self.tls = context_of(store / spec.tls.artifact, spec.tls, self.names)
         self._proxies = networks(spec.proxies)
-        self._selector = Selector(spec.rules, spec.safe)
+        self._selector = Selector(spec.rules, spec.safe, uses)
 
     def expects_proxy(self, peer: Peer) -> bool:
         """Whether a PROXY header comes first, from this peer."""
         return bool(self._proxies) and is_trusted(peer, self._proxies)
 
-    def labelled(self, outcome: HandshakeOutcome) -> HandshakeOutcome:
-        """The same, with what the rule that it matches calls such connections."""
-        label = self._selector.label(outcome)
-        return msgspec.structs.replace(outcome, label=label) if label else outcome
-
-    def select(self, outcome: HandshakeOutcome) -> str | None:
-        """Name of the connection's initializer; None when no rule matches and there is no safe one."""
-        return self._selector.select(outcome)
-
-    def is_safe_choice(self, outcome: HandshakeOutcome) -> bool:
-        """Whether it is only the safe initializer that takes this connection."""
-        return not self._selector.matches(outcome)
+    def choose(self, outcome: HandshakeOutcome) -> Choice:
+        """What the connection gets."""
+        return self._selector.choose(outcome)

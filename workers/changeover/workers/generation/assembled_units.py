@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from changeover.workers.channel.selector import Use
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
@@ -10,10 +11,11 @@ from changeover.workers.message.assembly import Served, initializer_of
 from changeover.workers.message.pipeline import MessagePipeline, configured
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.refused import ContractBroken, Refused, Site, refusal_of
-from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import ChannelSpec, HandlerRef, PipelineSpec
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.handlers import Handler
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 
@@ -96,8 +98,9 @@ class ChannelUnit(Unit):
         return self._channel
 
     async def prepare(self, others: Others) -> None:
+        uses = {name: await self._selector(name, others) for name in self._spec.selectors}
         try:
-            self._channel = ServerChannel(self._spec, self._store)
+            self._channel = ServerChannel(self._spec, self._store, uses)
         except (ChangeoverError, ValueError, OSError) as error:
             raise Refused(refusal_of(error, Site(Stage.LINK, str(self.key.ref)))) from None
         for name in self._spec.initializers:
@@ -118,6 +121,25 @@ class ChannelUnit(Unit):
         served = Served(self.key.ref.name, self._spec.tls is not None, bool(self._spec.proxies))
         site = plugin.site(Stage.PREPARE, f"initializer {own}")
         return await self._hooks.beside(lambda: configured(name, initializer_of(made, own), served), site, plugin.work)
+
+    async def _selector(self, name: str, others: Others) -> Use:
+        """Have a plugin say which connections a rule is for; where that fails they are none of its."""
+        owner, _, own = name.partition(":")
+        asked = await others.plugin(owner).selector(own)
+
+        def use(outcome: HandshakeOutcome) -> bool:
+            try:
+                matches = asked(outcome)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is its own failure
+                told = f"{Fault.CRASH.value}: selector raised {type(error).__name__}: {error}"
+            else:
+                if isinstance(matches, bool):
+                    return matches
+                told = f"{Fault.CONTRACT.value}: selector answered with a {type(matches).__name__}, not a bool"
+            self._note(PipelineEventKind.INITIALIZER_FAILED, name, told)
+            return False
+
+        return use
 
     def _note(self, kind: PipelineEventKind, name: str, detail: str) -> None:
         self._counters.observer.note(PipelineEvent(kind, "", name, detail))

@@ -4,11 +4,12 @@ Nothing that serves is touched. On any error, cancellation included, the units t
 the candidate are ended in reverse before the error goes on.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from changeover.workers.channel.server_channel import ServerChannel
 from changeover.workers.generation.assembled_units import ChannelUnit
+from changeover.workers.generation.offered import Reach, UnitSets
 from changeover.workers.generation.switch import Generation
 from changeover.workers.generation.units import Others, Unit
 from changeover.workers.message.site import MessageTarget
@@ -18,11 +19,9 @@ from changeover.workers.plugins.refused import Refused, Site, refusal_of
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
-from changeover.workers.serving.lease import UnitSet
+from changeover.workers.serving.offering import building
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import ApplicationRouter, Target
-
-UnitSets = Mapping[frozenset[UnitKey], UnitSet]
 
 
 async def prepare(
@@ -50,18 +49,24 @@ async def prepare(
     _consistent(snapshot)
     others = Others(snapshot.epoch, serving)
     units: dict[UnitKey, Unit] = {}
-    for spec in snapshot.units:
-        unit = resident.get(spec.key)
-        if unit is None:
-            unit = make(spec)
-            begun.append(unit)
-            await _prepared(unit, others)
-        elif unit.lifecycle.state in (State.DRAINING, State.REMOVED):
-            fact = f"bug: {spec.key} is {unit.lifecycle.state.value} here and cannot serve again under the same epoch"
-            raise Refused(Refusal(Stage.PREPARE, Fault.INTERNAL, fact, unit=str(spec.key.ref)))
-        units[spec.key] = unit
-        others.add(unit)
+    with building() as candidate:
+        for spec in snapshot.units:
+            units[spec.key] = unit = _living(resident.get(spec.key)) or make(spec)
+            if spec.key not in resident:
+                begun.append(unit)
+                await _prepared(unit, others)
+            others.add(unit)
+            if isinstance(unit.value, LoadedPlugin):
+                candidate.add(unit.value.extensions)
     return units
+
+
+def _living(unit: Unit | None) -> Unit | None:
+    """What lives already, provided that it may serve again."""
+    if unit is not None and unit.lifecycle.state in (State.DRAINING, State.REMOVED):
+        fact = f"bug: {unit.key} is {unit.lifecycle.state.value} here and cannot serve again under the same epoch"
+        raise Refused(Refusal(Stage.PREPARE, Fault.INTERNAL, fact, unit=str(unit.key.ref)))
+    return unit
 
 
 async def _prepared(unit: Unit, others: Others) -> None:
@@ -87,22 +92,20 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         units: All its units.
         unit_sets: Unit sets that serve now: where the same units make one up, it is the same object.
     """
-    made = dict(unit_sets)
     targets = []
     keys = {unit.key.ref: unit.key for unit in snapshot.units}
-    reach = dict(_reach(snapshot))
+    reach = Reach(snapshot, units, unit_sets)
     for route in snapshot.routes:
         key = keys[UnitRef(UnitKind.PIPELINE, route.pipeline)]
         pipeline = units[key].value
         assert isinstance(pipeline, Pipeline)
-        unit_set = made.setdefault(reach[key], UnitSet(reach[key], pipeline.counters))
-        targets.append(Target(route, pipeline, unit_set))
+        targets.append(Target(route, pipeline, reach.unit_set(key, pipeline.counters)))
     values = {key: unit.value for key, unit in units.items()}
     channels = {each.address: each for each in values.values() if isinstance(each, ServerChannel)}
     messages: dict[tuple[str, str], MessageTarget] = {}
     for key, unit in units.items():
         if isinstance(unit, ChannelUnit) and unit.pipelines:
-            unit_set = made.setdefault(reach[key], UnitSet(reach[key]))
+            unit_set = reach.unit_set(key)
             messages |= {(key.ref.name, name): MessageTarget(it, unit_set) for name, it in unit.pipelines.items()}
     return Generation(
         snapshot,
@@ -111,13 +114,5 @@ def assemble(snapshot: Snapshot, units: Mapping[UnitKey, Unit], unit_sets: UnitS
         MappingProxyType(values),
         MappingProxyType(channels),
         MappingProxyType(messages),
+        reach.extensions,
     )
-
-
-def _reach(snapshot: Snapshot) -> Iterator[tuple[UnitKey, frozenset[UnitKey]]]:
-    """Each unit with everything that it requires, directly or not."""
-    reach: dict[UnitRef, frozenset[UnitKey]] = {}
-    for unit in snapshot.units:
-        below = [reach[ref] for ref in unit.requires]
-        reach[unit.key.ref] = frozenset({unit.key}).union(*below)
-        yield unit.key, reach[unit.key.ref]

@@ -14,6 +14,7 @@ from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.offering import here
 
 
 class Exchange:
@@ -176,6 +177,7 @@ class Simulation:
         """End everything."""
         await self._workshop.close()
         await self._settle()
+        here.leave()
 
     async def _settle(self) -> None:
         await asyncio.sleep(0)

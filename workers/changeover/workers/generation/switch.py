@@ -17,6 +17,7 @@ from changeover.workers.message.site import MessageTarget
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 from changeover.workers.serving.lease import UnitSet
+from changeover.workers.serving.offering import NONE, Extensions, here
 from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter
 
 
@@ -31,6 +32,7 @@ class Generation:
         units: Every unit's live instance, by identity.
         channels: What comes before the first message, by address; an address without anything is not among them.
         messages: What answers raw protocols, by address and initializer.
+        extensions: What its plugins offer at extension points.
         epoch: The number it goes by.
     """
 
@@ -40,6 +42,7 @@ class Generation:
     units: Mapping[UnitKey, object] = field(default_factory=lambda: MappingProxyType({}))
     channels: Mapping[str, ServerChannel] = field(default_factory=lambda: MappingProxyType({}))
     messages: Mapping[tuple[str, str], MessageTarget] = field(default_factory=lambda: MappingProxyType({}))
+    extensions: Extensions = field(default_factory=lambda: NONE)
 
     epoch: int = field(init=False)
 
@@ -83,6 +86,7 @@ class Switch:
         self._stranded = 0
         self.current = NOTHING
         self.prepared: Generation | None = None
+        here.enter()
 
     def admit(self) -> Generation | None:
         """The generation of a request that is dispatched now; None when it must not be dispatched.
@@ -109,6 +113,7 @@ class Switch:
         if self.prepared is None:
             raise AssertionError("bug: activate without a prepared generation")
         old, self.current, self.prepared = self.current, self.prepared, None
+        here.serves = self.current.extensions
         self._on_activated(old, self.current)
 
     def discard(self) -> Generation | None:

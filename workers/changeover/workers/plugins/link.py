@@ -3,6 +3,7 @@
 Runs a plugin's code (imports, constructors), so its callers run it in the loader thread.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from changeover.workers.protocol.snapshot import Interface
 from changeover.workers.serving.application import Found, Instance, instance_of, recognised
 from changeover.workers.serving.contract import Service
 from changeover.workers.serving.handlers import Handler, HandlerKind, NotAHandler, check, kind_of
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.websocket import MessageHandler, MessageService, WebSocketService
 
 T = TypeVar("T")
@@ -158,6 +160,47 @@ class Linker:
         value = self._found(self._manifest.entry(name, declared.entry), instance, f"initializer {name!r}")
         return _made(value, instance) if isinstance(value, type) else value
 
+    def extensions(self, instance: Plugin[Any] | None) -> dict[str, object]:
+        """Find what is offered at every extension point of the manifest; a class is made with the plugin's instance.
+
+        Raises:
+            ContractBroken: One is missing.
+        """
+        return {
+            point: self._extension(point, written, instance) for point, written in self._manifest.extensions.items()
+        }
+
+    def _extension(self, point: str, written: str, instance: Plugin[Any] | None) -> object:
+        what = f"extension {point!r}"
+        entry = self._of_instance(self._manifest.entry(_last(point), written))
+        if entry is None:
+            return instance
+        value = self._found(entry, instance, what)
+        return _made(value, instance) if isinstance(value, type) else value
+
+    def _of_instance(self, entry: Entry) -> Entry | None:
+        """Read what is named below the plugin's class as its instance's; None for the instance itself."""
+        own = _written(self._manifest.plugin)
+        if entry.on_instance or own is None or entry.module != own.module:
+            return entry
+        if entry.attribute == own.attribute:
+            return None
+        below = entry.attribute.removeprefix(f"{own.attribute}.")
+        return entry if below == entry.attribute else Entry(own.module, below, on_instance=True)
+
+    def selector(self, name: str, instance: Plugin[Any] | None) -> Callable[[HandshakeOutcome], object]:
+        """Find one selector of the manifest; a class is made with the plugin's instance, if it takes one.
+
+        Raises:
+            ContractBroken: It is missing, or cannot say of an outcome, at once, whether it matches.
+        """
+        declared = self._manifest.selectors.get(name)
+        if declared is None:
+            offered = ", ".join(sorted(self._manifest.selectors)) or "none"
+            raise ContractBroken(f"selector {name!r} is not in the manifest, which offers: {offered}")
+        value = self._found(self._manifest.entry(name, declared.entry), instance, f"selector {name!r}")
+        return _checked_selector(_made(value, instance) if isinstance(value, type) else value, name)
+
     def _named(self) -> Iterator[tuple[str, Entry]]:
         """What the manifest names, and where that is."""
         manifest = self._manifest
@@ -171,6 +214,10 @@ class Linker:
             yield f"service {name!r}", manifest.entry(name, service.entry)
         for name, initializer in manifest.initializers.items():
             yield f"initializer {name!r}", manifest.entry(name, initializer.entry)
+        for name, selector in manifest.selectors.items():
+            yield f"selector {name!r}", manifest.entry(name, selector.entry)
+        for point, written in manifest.extensions.items():
+            yield f"extension {point!r}", manifest.entry(_last(point), written)
 
     def _import(self, module: str, what: str) -> None:
         try:
@@ -212,6 +259,11 @@ def _hint(entry: Entry) -> str:
     return f'; name it with `entry`, like `entry = "{entry.module}:Name"`, or rename one of them'
 
 
+def _last(point: str) -> str:
+    """What an attribute without an entry is called: the last part of the point's name."""
+    return point.rpartition(".")[2]
+
+
 def _written(entry: str) -> Entry | None:
     module, _, attribute = entry.partition(":")
     return Entry(module, attribute) if entry else None
@@ -224,6 +276,17 @@ def _checked(kind: HandlerKind, call: object, what: str) -> Callable[..., Any]:
         raise ContractBroken(f"{what}: {error}") from None
     assert callable(call)
     return call
+
+
+def _checked_selector(value: object, name: str) -> Callable[[HandshakeOutcome], object]:
+    fact = f"selector {name!r} is no function of one HandshakeOutcome that says at once whether it matches"
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise ContractBroken(f"{fact}; write `def {name.replace('-', '_')}(outcome) -> bool`, without `async`")
+    try:
+        inspect.signature(value).bind(HandshakeOutcome())
+    except (TypeError, ValueError) as error:
+        raise ContractBroken(f"{fact}: {error}") from None
+    return value
 
 
 def _check_answers(service: type[Service], what: str) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec, UnitKey
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.handlers import Handler
+from changeover.workers.serving.handshake import HandshakeOutcome
 
 
 class LoadedPlugin:
@@ -35,6 +37,7 @@ class LoadedPlugin:
         version: Which content it is.
         lifecycle: Where it stands.
         handlers: Its handlers by name, once it is linked.
+        extensions: What it offers, by extension point, once it is linked.
         instance: Of its class with the hooks; None for a stateless plugin.
         remains: Tells, after its end, what is still alive.
         left: Tasks and threads that it started and that outlived its end, by name.
@@ -50,6 +53,7 @@ class LoadedPlugin:
         self.version = PluginVersion(spec.key.ref.name, spec.version, spec.key.digest)
         self.lifecycle = Lifecycle(str(spec.key.ref), lambda state: hooks.witness.moved(spec.key, state))
         self.handlers: dict[str, Handler] = {}
+        self.extensions: dict[str, object] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
         self.left: tuple[str, ...] = ()
@@ -138,6 +142,7 @@ class LoadedPlugin:
         """Be a copy of `old`, which serves and is not touched, that takes `changed` resources."""
         assert old._shared is not None
         self._shared, self.is_copy, self.took_over = old._shared.join(), True, old.took_over
+        self.work.asks |= old.work.asks
         serving = old.instance
         await self._hooks.beside(lambda: self._link_to(copy.copy(serving)), self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
@@ -161,6 +166,7 @@ class LoadedPlugin:
     def _link_to(self, instance: Plugin[Any] | None) -> None:
         self.instance = instance
         self.handlers = self._linker.handlers(instance)
+        self.extensions = self._linker.extensions(instance)
 
     async def _initialise(self, epoch: int, old: PluginVersion | None) -> None:
         if self.instance is None:
@@ -197,6 +203,15 @@ class LoadedPlugin:
         """
         linker, instance = self._linker, self.instance
         return await self._hooks.beside(lambda: linker.initializer(name, instance), self.site(Stage.LINK), self.work)
+
+    async def selector(self, name: str) -> Callable[[HandshakeOutcome], object]:
+        """Find one of its selectors.
+
+        Raises:
+            Refused: It is not what the manifest says, or its constructor raised.
+        """
+        linker, instance = self._linker, self.instance
+        return await self._hooks.beside(lambda: linker.selector(name, instance), self.site(Stage.LINK), self.work)
 
     async def activate(self) -> Refusal | None:
         """Run `on_activate`, but in a preflight; what went wrong is told and changes nothing."""
@@ -244,7 +259,7 @@ class LoadedPlugin:
         await self._stop_work(last)
         for undo in undone:
             if undo is Undo.DROP_INSTANCE:
-                self.handlers, self.instance, self.exported = {}, None, None
+                self.handlers, self.extensions, self.instance, self.exported = {}, {}, None, None
             elif undo is Undo.DROP_MODULES and self._shared is not None:
                 self.remains = self._shared.modules.close() if last else None
                 self._shared = None

@@ -37,6 +37,7 @@ class Rule(msgspec.Struct, frozen=True):
         client: Networks that the client is in.
         proxied: Whether a proxy said who the client is; None for either.
         label: What such connections are called, for routes that ask for it.
+        use: `plugin:selector` that is asked when everything else matches; empty for none.
     """
 
     initializer: str = HTTP
@@ -46,3 +47,4 @@ class Rule(msgspec.Struct, frozen=True):
     client: tuple[str, ...] = ()
     proxied: bool | None = None
     label: str = ""
+    use: str = ""

@@ -175,7 +175,7 @@ class ChannelSpec(msgspec.Struct, frozen=True, tag="channel"):
         proxies: Networks whose PROXY header is believed, and expected; empty for none.
         rules: Which connection gets which initializer; the first match counts.
         safe: The initializer of a connection that no rule matches; empty closes it.
-        requires: Plugins whose initializers are named.
+        requires: Plugins whose initializers and selectors are named.
     """
 
     key: UnitKey
@@ -195,6 +195,11 @@ class ChannelSpec(msgspec.Struct, frozen=True, tag="channel"):
         """Every initializer of a plugin that is named, once."""
         named = dict.fromkeys((*(rule.initializer for rule in self.rules), self.safe))
         return tuple(name for name in named if name not in ("", HTTP))
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """Every selector of a plugin that is named, once."""
+        return tuple(dict.fromkeys(rule.use for rule in self.rules if rule.use))
 
 
 UnitSpec = PluginSpec | ApplicationSpec | ServiceSpec | PipelineSpec | ChannelSpec

@@ -42,14 +42,16 @@ class UnitWork:
         name: The unit's name.
         tasks: Tasks not yet collected.
         threads: Threads not yet collected.
+        asks: Names of the extension points that its code made while hooks ran, imports included.
     """
 
-    __slots__ = ("name", "tasks", "threads")
+    __slots__ = ("asks", "name", "tasks", "threads")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self.threads: WeakSet[threading.Thread] = WeakSet()
+        self.asks: set[str] = set()
 
     def alive(self) -> list[str]:
         """The names of what still runs."""

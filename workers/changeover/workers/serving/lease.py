@@ -19,6 +19,7 @@ import msgspec
 
 from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving.counters import PipelineCounters
+from changeover.workers.serving.offering import Extensions
 
 Holder = asyncio.Task[Any] | threading.Thread
 
@@ -88,20 +89,29 @@ class UnitSet:
     Args:
         keys: The units.
         counters: Counts for the one pipeline among them.
+        extensions: What the plugins among them offer at extension points, where every plugin that offers something is
+            among them.
 
     Attributes:
         keys: The units.
         counters: Counts for the one pipeline among them.
+        extensions: What is offered at extension points; None where those who offer it are not held.
         leases: Leases held now.
         on_idle: Called whenever the last lease goes; None as long as the set is part of a serving generation.
         retired: Whether its units were released: what still runs by then is not attributed to it any more.
     """
 
-    __slots__ = ("counters", "keys", "leases", "on_idle", "retired")
+    __slots__ = ("counters", "extensions", "keys", "leases", "on_idle", "retired")
 
-    def __init__(self, keys: Iterable[UnitKey], counters: PipelineCounters | None = None) -> None:
+    def __init__(
+        self,
+        keys: Iterable[UnitKey],
+        counters: PipelineCounters | None = None,
+        extensions: Extensions | None = None,
+    ) -> None:
         self.keys = frozenset(keys)
         self.counters = counters or PipelineCounters()
+        self.extensions = extensions
         self.leases: set[Lease] = set()
         self.retired = False
         self.on_idle: Callable[[UnitSet], None] | None = None
@@ -124,6 +134,7 @@ class UnitSet:
         """Its units are about to be released: nothing is attributed to it from now on."""
         self.retired = True
         self.on_idle = None
+        self.extensions = None  # a context that somebody keeps must not keep what is behind them
 
 
 def _age(lease: Lease) -> int:

@@ -23,6 +23,7 @@ from changeover.workers.protocol.phrase import zygote_phrase
 from changeover.workers.runtime.birth import Entry, entry_named
 from changeover.workers.runtime.newborn import Newborn, NotForked
 from changeover.workers.runtime.preload import preload, prepend_path, refusal_of_preload
+from changeover.workers.serving.offering import here
 from changeover.workers.zygote.line import Line
 from changeover.workers.zygote.signals import Signals
 
@@ -178,6 +179,7 @@ class Zygote:
         self._setup = setup
         self._show("preloading")
         prepend_path(setup.path)
+        here.enter()
         try:
             self._entry = entry_named(setup.entry)
             threads = preload(setup.preload) if setup.preload is not None and not setup.threads else ()

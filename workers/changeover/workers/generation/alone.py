@@ -1,0 +1,185 @@
+"""Extension points for everybody, and what is offered at them where no server runs the code that asks.
+
+In a test, a script or a shell the plugins are loaded once per process from the folder that a
+server would take them from, those that offer something with what these require; they are ended
+when the process ends. Nothing is swapped there, and nothing is activated.
+"""
+
+import asyncio
+import atexit
+import dataclasses
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation.solo import SoloSnapshot, Stored, store_plugin
+from changeover.workers.generation.whereabouts import find_plugins
+from changeover.workers.plugins import artifact
+from changeover.workers.plugins.hooks import Hooks
+from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.manifest import MANIFEST
+from changeover.workers.plugins.manifest_reading import read_script
+from changeover.workers.plugins.refused import Refused
+from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot
+from changeover.workers.serving.extension_points import ExtensionPoint
+from changeover.workers.serving.offering import NONE, Extensions, building, collected
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+DEADLINE = 30.0
+"""Seconds for one hook or one import."""
+
+
+class PluginNotLoaded(ChangeoverError):
+    """A plugin was to be loaded where no server runs the code that asks, and cannot be.
+
+    Attributes:
+        refusal: Stage, reason, place and traceback.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        where = f" ({refusal.where})" if refusal.where else ""
+        super().__init__(f"{refusal.unit} {refusal.hook or refusal.stage.value}: {refusal.summary}{where}")
+
+
+def extension_point(name: str, protocol: Callable[..., P]) -> ExtensionPoint[P]:
+    """Make a place where plugins offer something. Make it at the top of a module, and call it where you need it.
+
+    Args:
+        name: What manifests call it (`shop.pricing`).
+        protocol: What is offered there: a Protocol or a class, for the type checker.
+    """
+    return ExtensionPoint(name, protocol, offered_alone)
+
+
+def offered_alone(point: str) -> tuple[object, ...]:
+    """What the plugins in a folder offer at a point; they are loaded by the first who asks.
+
+    Raises:
+        PluginsUnknown: Nobody said where they are.
+        ConfigurationUnreadable: What says it cannot be used.
+        ManifestInvalid: One of them cannot be used as it stands.
+        RequirementUnmet: One of them requires what is not there.
+        PluginNotLoaded: One of them does not load.
+    """
+    place = find_plugins(os.environ, Path.cwd())
+    if place.folder is None:
+        return ()
+    with _one_at_a_time:
+        known = _loaded.get(place.folder)
+        if known is None:
+            known = _loaded[place.folder] = _load(place.folder, place.configs)
+    return known.extensions.get(point, ())
+
+
+def forget() -> None:
+    """End every plugin that was loaded for whoever asked; the next one who asks has them loaded anew."""
+    with _one_at_a_time:
+        while _loaded:
+            _loaded.popitem()[1].close()
+
+
+def _load(folder: Path, configs: Mapping[str, dict[str, Any]]) -> "_Alone":
+    alone = _Alone(folder, configs)
+    try:
+        alone.load()
+    except BaseException:
+        alone.close()
+        raise
+    atexit.register(forget)
+    return alone
+
+
+class _Alone:
+    """The plugins of one folder, in a process without a server; a loop in a thread runs what is async.
+
+    Args:
+        folder: The folder.
+        configs: Plugin id -> its configuration.
+
+    Attributes:
+        extensions: What they offer.
+    """
+
+    def __init__(self, folder: Path, configs: Mapping[str, dict[str, Any]]) -> None:
+        self.extensions: Extensions = NONE
+        self._folder = folder
+        self._configs = configs
+        self._aside = tempfile.TemporaryDirectory(prefix="changeover-")
+        self._store = Path(self._aside.name)
+        self._hooks = Hooks(DEADLINE)
+        self._begun: list[LoadedPlugin] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="changeover plugins", daemon=True)
+        self._thread.start()
+
+    def load(self) -> None:
+        """Load what offers something, after what it requires."""
+        stored = {each.manifest.id: each for each in self._stored()}
+        wanted = _with_required(stored)
+        solo = SoloSnapshot(1, EMPTY)
+        solo.add_plugins({name: stored[name] for name in wanted})
+        self.extensions = self._run(self._prepare(solo.snapshot()))
+
+    def _stored(self) -> Iterator[Stored]:
+        for path in sorted(self._folder.iterdir()):
+            if (path / MANIFEST).is_file() or (path.suffix == ".py" and _is_plugin(path)):
+                stored = store_plugin(path, self._store, {})
+                config = self._configs.get(stored.manifest.id, {})
+                yield dataclasses.replace(stored, config=msgspec.msgpack.encode(config))
+
+    async def _prepare(self, snapshot: Snapshot) -> Extensions:
+        with building() as candidate:
+            for spec in snapshot.units:
+                assert isinstance(spec, PluginSpec)
+                plugin = LoadedPlugin(spec, self._store, self._hooks)
+                self._begun.append(plugin)
+                try:
+                    await plugin.prepare(1, None)
+                except Refused as refused:
+                    raise PluginNotLoaded(refused.refusal) from None
+                candidate.add(plugin.extensions)
+        return collected(plugin.extensions for plugin in self._begun)
+
+    def close(self) -> None:
+        """End them in reverse."""
+        self._run(self._end())
+        self._hooks.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        for stored in self._store.iterdir():
+            artifact.remove(self._store, stored.name)
+        self._aside.cleanup()
+
+    async def _end(self) -> None:
+        for plugin in reversed(self._begun):
+            await plugin.end()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _is_plugin(path: Path) -> bool:
+    return read_script(path.read_text("utf-8", "replace"), str(path)) is not None
+
+
+def _with_required(stored: Mapping[str, Stored]) -> list[str]:
+    """The plugins that offer something, and what they require, directly or not."""
+    wanted = [name for name, each in stored.items() if each.manifest.extensions]
+    for name in wanted:
+        wanted += [each for each in stored[name].manifest.requires if each in stored and each not in wanted]
+    return wanted
+
+
+_loaded: dict[Path, _Alone] = {}
+_one_at_a_time = threading.Lock()
