@@ -104,6 +104,11 @@ async def leases(control: Control, request: Request, _: None) -> Response:
     return _json(await control.leases())
 
 
+async def leaks(control: Control, request: Request, _: None) -> Response:
+    """Ask every worker what is not gone."""
+    return _json(await control.leaks())
+
+
 async def workers(control: Control, request: Request, _: None) -> Response:
     """List slots."""
     view = control.status()
@@ -224,6 +229,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("GET", "/v1/epochs/{epoch}", explain, "All that is known of one epoch.", views.Explanation),
     Endpoint("GET", "/v1/leases", leases, "Who holds which epoch, asked of every worker.", views.LeasesView),
+    Endpoint("GET", "/v1/leaks", leaks, "What was released and is not gone, asked of every worker.", views.LeaksView),
     Endpoint("GET", "/v1/workers", workers, "Every slot and the worker in it.", bodies.WorkersAnswer),
     Endpoint(
         "GET",
