@@ -117,6 +117,23 @@ async def test_one_worker_at_a_time_collects(proving: Proving, tmp_path: Path) -
     await until(lambda: proving.told)
 
 
+async def test_while_a_worker_collects_no_other_one_can(bench: Bench, tmp_path: Path) -> None:
+    proving = Proving(bench, tmp_path)
+    alone: list[bool] = []
+
+    def look(_: Proven) -> None:
+        with proof._alone(tmp_path) as mine:
+            alone.append(mine)
+
+    proving.proof = Proof(asyncio.get_running_loop(), bench.workshop, tmp_path, look)
+    await proving.swap(1)
+    await proving.swap(2)
+    await until(lambda: alone)
+    assert alone == [False]
+    look(Proven((), 0.0, ()))
+    assert alone == [False, True]
+
+
 async def test_without_a_folder_to_lock_it_is_only_later(bench: Bench, tmp_path: Path) -> None:
     proving = Proving(bench, tmp_path / "gone", latest=0.1)
     await proving.swap(1)

@@ -51,7 +51,8 @@ async def replaced(bench: Bench, epoch: int, *, kept: bool) -> None:
     await bench.retire()
 
 
-async def test_what_is_gone_is_forgotten_at_once(bench: Bench) -> None:
+async def test_what_is_gone_is_forgotten_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remnants, "REMEMBERED", 1)
     for epoch in range(1, 4):
         await replaced(bench, epoch, kept=False)
     unproved = [bench.workshop.remnants.unproved]
