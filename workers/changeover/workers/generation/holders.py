@@ -27,8 +27,8 @@ from types import (
     ModuleType,
 )
 
-UPWARDS, DOWNWARDS = 0.1, 0.2
-"""Seconds that each search may take."""
+LONGEST = 0.25
+"""Seconds of the processor that each search may take."""
 BREADTH = 512
 """Most objects whose holders are looked for in one step: each costs a comparison for every reference that there is."""
 
@@ -110,7 +110,7 @@ def chain(targets: Sequence[object], package: str) -> tuple[str, ...]:
     search = _Upwards(targets, package)
     if path := search.path():
         return _words(path, search.roots)
-    until = time.monotonic() + DOWNWARDS
+    until = time.thread_time() + LONGEST
     imported: list[object] = list(sys.modules.values())
     modules = [vars(each) for each in imported if isinstance(each, ModuleType)]
     if path := _downwards(modules, search.known, until):
@@ -153,9 +153,9 @@ class _Upwards:
 
     def path(self) -> list[object]:
         """The shortest way from a root to a target; empty when there is none that the collector shows."""
-        until = time.monotonic() + UPWARDS
+        until = time.thread_time() + LONGEST
         frontier = list(self.known.values())
-        while frontier and time.monotonic() < until:
+        while frontier and time.thread_time() < until:
             found: list[object] = []
             self._own |= {id(frontier), id(found)}
             for holder, held in self._holders(frontier):
@@ -199,7 +199,7 @@ def _downwards(starts: Sequence[object], goals: Mapping[int, object], until: flo
     before: dict[int, tuple[object, object]] = {}
     queue: deque[object] = deque(starts)
     seen = set(map(id, starts))
-    while queue and time.monotonic() < until:
+    while queue and time.thread_time() < until:
         holder = queue.popleft()
         for held in gc.get_referents(holder):
             if id(held) in goals and id(holder) not in goals:
