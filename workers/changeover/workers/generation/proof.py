@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import contextvars
 import fcntl
-import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -106,7 +105,7 @@ class Proof:
     def _collect(self) -> None:
         self._proving = None
         began = time.perf_counter()
-        gc.collect()
+        self._workshop.remnants.collect()
         pause = time.perf_counter() - began
         units, self._units = tuple(self._units), []
         self._tell(Proven(units, pause, tuple(self._workshop.remnants.review())))
