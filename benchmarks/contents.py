@@ -1,5 +1,6 @@
 """Writes the probe plugin, or an application, with ever new content."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 PROBE = Path(__file__).parent / "plugins" / "probe"
@@ -42,6 +43,16 @@ class Contents:
         changed = {path: text for path, text in self._texts.items() if str(FIRST) in text}
         self._write({path: text.replace(str(FIRST), str(self._version)) for path, text in changed.items()})
         return self.marker
+
+    def text(self, path: str) -> str:
+        """One file's first content."""
+        return self._texts[Path(path)]
+
+    def put(self, texts: Mapping[str, str]) -> None:
+        """Add files, or replace them, from now on and in whatever follows."""
+        added = {Path(path): text for path, text in texts.items()}
+        self._texts |= added
+        self._write({path: text.replace(str(FIRST), str(self._version)) for path, text in added.items()})
 
     def append(self, path: str, text: str) -> None:
         """Put `text` behind one file's; renewing that file takes it away again."""

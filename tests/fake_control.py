@@ -17,11 +17,13 @@ from changeover.supervisor.control import (
     EpochState,
     Explanation,
     HistoryLine,
+    LeaksView,
     LeasesView,
     Milestone,
     PluginView,
     QuarantineView,
     RegistryView,
+    SlotLeaks,
     SlotLeases,
     SlotState,
     SlotView,
@@ -79,6 +81,7 @@ from changeover.supervisor.unanswerable import (
 from changeover.workers.protocol.counted import HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
+from changeover.workers.protocol.plugin_messages import LeakView
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import (
@@ -331,6 +334,13 @@ class FakeControl:
     async def leases(self) -> LeasesView:
         live = LeaseView("websocket", self.epoch - 1, "/live", 240.0)
         return LeasesView(self.epoch, (SlotLeases(1, 4122, (live,)),), silent=(3,))
+
+    async def leaks(self) -> LeaksView:
+        chain = ("module shop.HOOKS", "list", "function stop")
+        held = LeakView("plugin pricing 1a2b3c since epoch 6", "module pricing.py is alive", chain)
+        runs = LeakView("plugin pricing 1a2b3c since epoch 6", "thread poller still runs")
+        slots = (SlotLeaks(0, 4121, (held,), {"plugin pricing": 2}), SlotLeaks(1, 4122, (held, runs), unnamed=3))
+        return LeaksView(self.epoch, slots, silent=(3,))
 
     async def registry(self, slot: int) -> RegistryView:
         if slot >= self.slots:

@@ -16,7 +16,7 @@ async def application(call: WsgiCallable, threads: int = 2) -> AsyncIterator[Wsg
     made = WsgiApplication("app", call, threads=threads)
     yield made
     await made.pool.close(5)
-    assert made.pool.alive() == ()
+    assert made.pool.unfinished() == ()
 
 
 def answering(*pieces: bytes, status: str = OK) -> WsgiCallable:

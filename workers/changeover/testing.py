@@ -13,7 +13,7 @@ import msgspec
 import uvloop
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.generation.leaks import Leak
+from changeover.workers.generation.remnants import Leak
 from changeover.workers.generation.simulated import Exchange, Simulation
 from changeover.workers.generation.solo import Application, SoloSnapshot, Stored, store_plugin
 from changeover.workers.plugins import artifact

@@ -13,6 +13,7 @@ from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.workers.protocol.messages import LeaseView, Phase
+from changeover.workers.protocol.plugin_messages import LeakView
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import OWN, Interpreter, Route
 
@@ -108,6 +109,7 @@ class SlotView(msgspec.Struct, frozen=True):
         connections: Open client connections, from the last heartbeat.
         requests: Requests answered since the worker started, from the last heartbeat.
         rss: Resident memory in bytes, from the last heartbeat.
+        leaked: Copies of units that were released and are not gone, from the last heartbeat.
     """
 
     slot: int
@@ -123,6 +125,7 @@ class SlotView(msgspec.Struct, frozen=True):
     connections: int = 0
     requests: int = 0
     rss: int = 0
+    leaked: int = 0
 
 
 class ZygoteView(msgspec.Struct, frozen=True):
@@ -249,6 +252,38 @@ class LeasesView(msgspec.Struct, frozen=True):
     silent: tuple[int, ...] = ()
 
 
+class SlotLeaks(msgspec.Struct, frozen=True):
+    """What one worker released and still has.
+
+    Attributes:
+        slot: Its number.
+        pid: Of its worker.
+        leaks: What is not gone, as the latest collection showed.
+        resident: Unit -> copies that are alive in it, the one that serves included.
+        unnamed: Further copies that are not gone, too many to be told by name.
+    """
+
+    slot: int
+    pid: int
+    leaks: tuple[LeakView, ...]
+    resident: dict[str, int] = {}
+    unnamed: int = 0
+
+
+class LeaksView(msgspec.Struct, frozen=True):
+    """What was released and is not gone.
+
+    Attributes:
+        epoch: The committed epoch.
+        slots: One for each worker that answered.
+        silent: Slots whose worker did not answer in time.
+    """
+
+    epoch: int
+    slots: tuple[SlotLeaks, ...] = ()
+    silent: tuple[int, ...] = ()
+
+
 class RegistryView(msgspec.Struct, frozen=True):
     """What one worker publishes about the generation it serves; `registry.epoch` is out of the same read."""
 
@@ -295,6 +330,7 @@ class StatusView(msgspec.Struct, frozen=True):
         journal: Whether decisions can be written.
         held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
         edited: Pipelines that were edited, and serve not as their files say.
+        resident: How many generations some worker still has something of, the one that serves included.
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.
         quarantine: What was refused and is not tried again so.
         stopping: How the server is being stopped, None while it is not.
@@ -324,6 +360,7 @@ class StatusView(msgspec.Struct, frozen=True):
     journal: JournalState = JournalState.SOUND
     held: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
+    resident: int = 0
     automatic: tuple[str, ...] = ()
     quarantine: tuple[QuarantineView, ...] = ()
     leaving: tuple[str, ...] = ()

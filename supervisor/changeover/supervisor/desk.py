@@ -16,9 +16,11 @@ from changeover.supervisor.comparison import DiffView, compare, compare_disk
 from changeover.supervisor.control import (
     Explanation,
     HistoryLine,
+    LeaksView,
     LeasesView,
     Milestone,
     RegistryView,
+    SlotLeaks,
     SlotLeases,
     StatusView,
     UnitLine,
@@ -69,6 +71,7 @@ from changeover.supervisor.views import (
     zygote_view,
 )
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
+from changeover.workers.protocol.plugin_messages import TellLeaks
 from changeover.workers.protocol.snapshot import EMPTY, OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
 
 ANSWER = 2.0
@@ -177,6 +180,7 @@ class Desk:
             journal=journal_state(overview),
             held=tuple(sorted(set(map(str, overview.held)))),
             edited=edited(overview),
+            resident=len(overview.serving.union(overview.unretired)),
             automatic=told.automatic,
             quarantine=quarantine_views(overview, told.aborted) if told.automatic else (),
             stopping=STOPPING[overview.stopping],
@@ -240,6 +244,19 @@ class Desk:
                 SlotLeases(slot.slot, slot.pid, answer.leases)
                 for slot, answer in found
                 if isinstance(answer, TellLeases)
+            ),
+            tuple(slot.slot for slot, answer in found if answer is None),
+        )
+
+    async def leaks(self) -> LeaksView:
+        """See `Control`."""
+        found = await self._ask_all(Question.LEAKS)
+        return LeaksView(
+            self._picture().epoch,
+            tuple(
+                SlotLeaks(slot.slot, slot.pid, answer.leaks, answer.resident, answer.unnamed)
+                for slot, answer in found
+                if isinstance(answer, TellLeaks)
             ),
             tuple(slot.slot for slot, answer in found if answer is None),
         )

@@ -4,7 +4,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from changeover.supervisor.comparison import DiffView
-from changeover.supervisor.control import Explanation, HistoryLine, LeasesView, Milestone, RegistryView, StatusView
+from changeover.supervisor.control import (
+    Explanation,
+    HistoryLine,
+    LeaksView,
+    LeasesView,
+    Milestone,
+    RegistryView,
+    StatusView,
+)
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
@@ -66,6 +74,10 @@ class Control(Protocol):
 
     async def leases(self) -> LeasesView:
         """Ask every worker who holds which epoch."""
+        ...
+
+    async def leaks(self) -> LeaksView:
+        """Ask every worker what it released that is not gone."""
         ...
 
     async def registry(self, slot: int) -> RegistryView:

@@ -39,7 +39,13 @@ def policy(settings: Settings) -> Policy:
         ),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),
         limits=Limits(
-            most.requests, most.requests_jitter, most.lifetime, most.lifetime_jitter, most.memory, wait.request
+            most.requests,
+            most.requests_jitter,
+            most.lifetime,
+            most.lifetime_jitter,
+            most.memory,
+            most.leaks,
+            wait.request,
         ),
     )
 

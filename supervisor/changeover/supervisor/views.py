@@ -75,6 +75,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
         connections=slot.beat.connections if slot.beat else 0,
         requests=slot.beat.requests if slot.beat else 0,
         rss=slot.beat.rss if slot.beat else 0,
+        leaked=slot.beat.leaked if slot.beat else 0,
     )
 
 
@@ -167,6 +168,10 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     found.extend(f"{unit} is degraded: {failure.hook}: {failure.summary}" for unit, failure in degraded.items())
     if unserved:
         found.append(unserved)
+    leaked = {slot.slot: slot.beat.leaked for slot in overview.slots if slot.beat is not None and slot.beat.leaked}
+    if leaked:
+        slots = ", ".join(f"{count} in slot {slot}" for slot, count in leaked.items())
+        found.append(f"copies of plugins were released and are not gone: {slots}; see: changeover leaks")
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from benchmarks.load.answer import Answer
 from benchmarks.load.judgement import Expected, Identity, judge
 from benchmarks.load.traffic import STREAMED
 from benchmarks.memory import Census
+from benchmarks.wide_plugin import MODULES, widen
 
 from changeover.testing import SimulatedWorker
 
@@ -48,4 +49,20 @@ def test_the_census_counts_one_content_unless_something_holds_another(tmp_path: 
         worker.swap(tmp_path / "probe")
         assert alive(worker)["instance of Probe"] == 2
         held.clear()
+        assert alive(worker) == before
+
+
+def test_a_wide_plugin_has_all_its_modules_anew_with_every_content(tmp_path: Path) -> None:
+    contents = Contents(tmp_path)
+    widen(contents)
+    with SimulatedWorker(tmp_path / "probe") as worker:
+        before = alive(worker)
+        assert sum(count for what, count in before.items() if what.startswith("module ")) == MODULES
+        for _ in range(3):
+            contents.renew()
+            worker.swap(tmp_path / "probe")
+        marker = contents.marker
+        assert made(worker, "/fast", Expected()).marker == marker
+        assert f'MARKER = "{marker}"' in (tmp_path / "probe/probe/part_17.py").read_text()
+        assert worker.leaks() == []
         assert alive(worker) == before

@@ -6,7 +6,7 @@ from changeover.supervisor.control import EpochState, HistoryLine, QuarantineVie
 from changeover.supervisor.core import zygote
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Aborted, Origin, Quarantined, SlotRefusal, Trigger
-from changeover.supervisor.core.events import ScaleRequested, WorkerExited
+from changeover.supervisor.core.events import Received, ScaleRequested, WorkerExited
 from changeover.supervisor.core.view import Overview, SlotPicture, ZygotePicture
 from changeover.supervisor.views import (
     ZYGOTE_STATES,
@@ -17,10 +17,12 @@ from changeover.supervisor.views import (
     tried_again,
     zygote_view,
 )
+from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import Beat
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.entries import HUP, aborted, committed
-from tests.machines import Bench
+from tests.machines import JOURNAL, Bench
 
 TIMEOUT = SlotRefusal(0, 1, Refusal(Stage.LOAD, Fault.TIMEOUT, "not done"))
 
@@ -74,6 +76,16 @@ def test_a_worker_that_is_one_too_many_is_no_alarm_while_it_leaves() -> None:
     assert alarms(bench.view, {}, "") == ()
     bench.feed(WorkerExited(bench.workers[2], -9))
     assert alarms(bench.view, {}, "") == ("1 of 2 slots serve",)
+
+
+def test_what_was_released_and_is_not_gone_is_shown_and_an_alarm() -> None:
+    bench = Bench()
+    bench.come_up()
+    bench.feed(Received(Beat(Stamp(JOURNAL, bench.view.term, 1), bench.workers[1], 0, leaked=3)))
+    assert [slot_view(slot, 0.0, 0.0).leaked for slot in bench.view.slots] == [0, 3]
+    assert alarms(bench.view, {}, "") == (
+        "copies of plugins were released and are not gone: 3 in slot 1; see: changeover leaks",
+    )
 
 
 def test_a_zygote_is_shown_with_the_time_of_day_until_which_it_is_kept() -> None:

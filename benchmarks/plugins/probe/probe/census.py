@@ -6,7 +6,7 @@ from collections import Counter
 
 from changeover.plugin import CallContext, Request, Response, service
 
-OWN = ("probe", "probe.content", "probe.census")
+OWN = ("probe", "probe.content", "probe.census", *(f"probe.part_{number:02}" for number in range(1, 18)))
 SERVERS = "changeover.supervisor."
 """The server has modules of such names too."""
 
@@ -34,6 +34,6 @@ def belongs(thing: object) -> str:
 
 def own(module: object) -> str:
     """The name that a module of ours has under whatever prefix isolation puts before it; empty for another's."""
-    if not isinstance(module, str) or module.startswith(SERVERS):
+    if not isinstance(module, str) or "probe" not in module or module.startswith(SERVERS):
         return ""
     return next((name for name in OWN if module == name or module.endswith(f".{name}")), "")

@@ -114,6 +114,11 @@ async def leases(control: Control, request: Request, _: None) -> Response:
     return _json(await control.leases())
 
 
+async def leaks(control: Control, request: Request, _: None) -> Response:
+    """Ask every worker what is not gone."""
+    return _json(await control.leaks())
+
+
 async def workers(control: Control, request: Request, _: None) -> Response:
     """List slots."""
     view = control.status()
@@ -242,6 +247,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         query={"from": "the first epoch", "to": "the second epoch; the one that serves by default"},
     ),
     Endpoint("GET", "/v1/leases", leases, "Who holds which epoch, asked of every worker.", views.LeasesView),
+    Endpoint("GET", "/v1/leaks", leaks, "What was released and is not gone, asked of every worker.", views.LeaksView),
     Endpoint("GET", "/v1/workers", workers, "Every slot and the worker in it.", bodies.WorkersAnswer),
     Endpoint(
         "GET",

@@ -17,7 +17,7 @@ import msgspec
 
 from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, EventsAnswer, RollbackBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered
-from changeover.supervisor.control import LeasesView, Milestone, RegistryView, StatusView
+from changeover.supervisor.control import LeaksView, LeasesView, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
@@ -208,6 +208,10 @@ class Server:
     async def leases(self) -> LeasesView:
         """Who holds which epoch."""
         return await self._get("/v1/leases", LeasesView)
+
+    async def leaks(self) -> LeaksView:
+        """What was released and is not gone."""
+        return await self._get("/v1/leaks", LeaksView)
 
     async def registry(self, slot: int) -> RegistryView:
         """What the worker in `slot` serves, with its epoch out of the same read."""

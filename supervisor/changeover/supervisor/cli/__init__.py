@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show what is served, by whom, and what needs attention."),
     "pipelines": ("pipelines", "Show what requests pass: routes, handlers, services, and what was counted."),
     "leases": ("leases", "Show who still holds which epoch."),
+    "leaks": ("leaks", "Show what was released and is not gone, and what holds it."),
     "history": ("history", "List epochs: who, when, what, and what became of them."),
     "explain": ("explain", "Tell everything that is known of one epoch."),
     "diff": ("diff", "Say what differs between two epochs, or between what serves and what is on disk."),

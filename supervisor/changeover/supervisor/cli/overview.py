@@ -38,6 +38,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield from _parts(view)
     yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
     yield from _kept(view, now)
+    if view.resident > 1:
+        yield f"alive  {view.resident} generations; see: changeover leases"
     yield from _pipelines(view)
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)

@@ -12,7 +12,6 @@ NOT_YET: frozenset[tuple[str, ...]] = frozenset(
         ("plugins", "keys"),
         ("plugins", ANY, "grant"),
         ("preflight",),
-        ("recycle", "leaks"),
     }
 )
 """Settings, or whole areas: neither taken nor listed anywhere. What is built loses its row here."""

@@ -259,6 +259,7 @@ class Question(enum.Enum):
 
     REGISTRY = "registry"
     LEASES = "leases"
+    LEAKS = "leaks"
     PIPELINES = "pipelines"
 
 

@@ -103,6 +103,7 @@ class Limits(msgspec.Struct, frozen=True):
         lifetime: How long it lives, in seconds.
         lifetime_jitter: Up to so much longer, different for each worker.
         memory: How much resident memory it has, in bytes.
+        leaks: How many copies of units it released that are not gone.
         request: How long it may owe the response to one request, in seconds.
     """
 
@@ -111,6 +112,7 @@ class Limits(msgspec.Struct, frozen=True):
     lifetime: float = 0.0
     lifetime_jitter: float = 0.0
     memory: int = 0
+    leaks: int = 0
     request: float = 0.0
 
 

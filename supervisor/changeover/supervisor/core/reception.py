@@ -15,7 +15,7 @@ from changeover.supervisor.core.records import service
 from changeover.supervisor.core.records.cutover import HookDegraded, WorkerActivated, WorkerRefused
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
-from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
 from changeover.supervisor.core.records.worker import (
     FarewellsSaid,
     WorkerAdopted,
@@ -262,7 +262,7 @@ class Reception:
                 self._out.tell(FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
             case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
                 self._out.put(Answer(ticket, message))
-            case plugin_messages.TellPlugins(ticket=ticket):
+            case plugin_messages.TellPlugins(ticket=ticket) | plugin_messages.TellLeaks(ticket=ticket):
                 self._out.put(Answer(ticket, message))
             case messages.TellPipelines(ticket=ticket, counts=counts):
                 self._out.put(TakeCounts(member.worker, counts))
@@ -284,6 +284,10 @@ class Reception:
                 self._out.tell(PluginsMoved(*who, moves))
             case plugin_messages.StateNotTaken(plugin=plugin, version=version, old=old, why=why):
                 self._out.tell(StateNotTaken(*who, plugin, version, old, why))
+            case plugin_messages.Proved(units=units, pause=pause, leaks=leaks):
+                self._out.tell(ReleaseProved(*who, units, pause, len(leaks)))
+                for leak in leaks:
+                    self._out.tell(LeakFound(*who, leak.unit, leak.what, leak.chain))
             case plugin_messages.HookStalled(unit=unit, hook=hook, seconds=seconds):
                 self._out.tell(HookStalled(*who, unit, hook, seconds))
             case _:

@@ -1,9 +1,9 @@
 """Tired workers are replaced one by one: a fresh one serves first, then the tired one hands over and leaves.
 
-Who has answered too many requests, lives too long or has grown too large is tired. How much is too
-much differs from worker to worker by a jitter, so that a service does not tire all at once. Who hangs
-is replaced in the same way, and whose thread hangs in a candidate that was refused. While a cutover
-runs nobody is.
+Who has answered too many requests, lives too long, has grown too large or keeps too much of what it
+released is tired. How many and how long are too much differs from worker to worker by a jitter, so that
+a service does not tire all at once. Who hangs is replaced in the same way, and whose thread hangs in a
+candidate that was refused. While a cutover runs nobody is.
 """
 
 import hashlib
@@ -31,6 +31,8 @@ def tired(member: Member, now: float, limits: Limits) -> str | None:
         return f"it has answered {beat.requests} requests"
     if limits.lifetime and now - member.born >= lifetime:
         return f"it has lived {now - member.born:.0f} s"
+    if limits.leaks and beat is not None and beat.leaked >= limits.leaks:
+        return f"{beat.leaked} copies of what it released are not gone"
     return None
 
 

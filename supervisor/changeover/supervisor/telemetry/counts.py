@@ -9,6 +9,7 @@ from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
+from changeover.supervisor.core.records.retirement import ReleaseProved
 from changeover.supervisor.core.records.service import PeerIgnored
 from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.loop_lag import Lag
@@ -32,6 +33,9 @@ class Counts(msgspec.Struct, frozen=True):
         loop_lag: Seconds by which the supervisor's own loop was late at most, within the last minute.
         loop_lag_worst: The same, since it started.
         last_duration: Seconds from the request of the last committed cutover to its outcome; None before one.
+        proofs: How often workers looked for what they had released.
+        longest_pause: Seconds that a worker's loop stood still for that at most.
+        leaks: How much of what was released was still there.
     """
 
     reloads: int = 0
@@ -43,6 +47,9 @@ class Counts(msgspec.Struct, frozen=True):
     loop_lag: float = 0.0
     loop_lag_worst: float = 0.0
     last_duration: float | None = None
+    proofs: int = 0
+    longest_pause: float = 0.0
+    leaks: int = 0
 
 
 class Tally:
@@ -65,6 +72,8 @@ class Tally:
                 self._refusals[_stage(refusals)] += 1
             case WorkerExited(expected=False):
                 self._add(restarts=1)
+            case ReleaseProved(pause=pause, leaks=leaks):
+                self._proved(pause, leaks)
             case PeerIgnored(why=why):
                 self._ignored[why] += 1
 
@@ -82,6 +91,15 @@ class Tally:
             frames_dropped=dict(dropped),
             loop_lag=lag.recent,
             loop_lag_worst=lag.worst,
+        )
+
+    def _proved(self, pause: float, leaks: int) -> None:
+        counts = self._counts
+        self._counts = msgspec.structs.replace(
+            counts,
+            proofs=counts.proofs + 1,
+            longest_pause=max(counts.longest_pause, pause),
+            leaks=counts.leaks + leaks,
         )
 
     def _add(self, reloads: int = 0, unchanged: int = 0, rollbacks: int = 0, restarts: int = 0) -> None:

@@ -230,6 +230,7 @@ def test_a_registry_comes_with_its_epoch_out_of_one_read(call: Caller) -> None:
 def test_history_leases_and_workers_are_lists_of_views(call: Caller) -> None:
     assert [line["epoch"] for line in call("GET", "/v1/history?limit=2").json["epochs"]] == [7, 6]
     assert call("GET", "/v1/leases").json["slots"][0]["leases"][0]["path"] == "/live"
+    assert call("GET", "/v1/leaks").json["slots"][0]["leaks"][0]["chain"][0] == "module shop.HOOKS"
     assert call("GET", "/v1/workers").json["epoch"] == 7
     assert call("GET", "/v1/epochs/6").json["refusals"][0]["slot"] == 2
 

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from changeover.supervisor.cli import COMMANDS, main
+from changeover.supervisor.cli import COMMANDS, leaks, main
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
+from changeover.supervisor.control import LeaksView
 from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
@@ -299,6 +300,20 @@ def test_status_names_what_is_edited(shell: Shell) -> None:
     assert "edited" not in shell("status").output
     shell.control.edited = (API,)
     assert f"edited {API} (not as the files say" in shell("status").output
+
+
+def test_leaks_name_what_is_alive_where_and_what_holds_it(shell: Shell) -> None:
+    assert shell("leaks").output.splitlines() == [
+        "plugin pricing 1a2b3c since epoch 6: module pricing.py is alive, in slot 0, 1",
+        "  held by module shop.HOOKS",
+        "       -> list",
+        "       -> function stop",
+        "plugin pricing 1a2b3c since epoch 6: thread poller still runs, in slot 1",
+        "3 older copies in slot 1, which are not told by name any more",
+        "plugin pricing: 2 copies at most in one worker",
+        "! no answer from slot 3",
+    ]
+    assert list(leaks.lines(LeaksView(7))) == ["no leaks: what was released is gone; epoch 7 is committed"]
 
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:

@@ -34,9 +34,9 @@ def test_it_is_refused_with_its_place_and_nothing_else_is(key: tuple[str, ...]) 
 
 
 def test_what_stands_beside_it_is_still_judged() -> None:
-    assert mistakes_in({"recycle": {"leaks": 3, "lifetime": "long", "memory": 1}}) == [
-        "changeover.toml: $.recycle.leaks: not supported by this version; leave it out",
-        "changeover.toml: $.recycle.lifetime: 'long' is no duration: write seconds, or a number with ms, s, m, h or d "
+    assert mistakes_in({"deadlines": {"preflight": 3, "prepare": "long", "hook": 1}}) == [
+        "changeover.toml: $.deadlines.preflight: not supported by this version; leave it out",
+        "changeover.toml: $.deadlines.prepare: 'long' is no duration: write seconds, or a number with ms, s, m, h or d "
         "(`30s`)",
     ]
 

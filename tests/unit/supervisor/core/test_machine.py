@@ -6,7 +6,7 @@ from changeover.supervisor.core.events import Question, Timer, TimerKind
 from changeover.supervisor.core.machine import Machine
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
-from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
 from changeover.supervisor.core.records.service import PeerIgnored
 from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerHeard, WorkerKilled, WorkerSilent
 from changeover.workers.protocol import messages, plugin_messages
@@ -149,6 +149,28 @@ def test_what_happens_in_the_lives_of_plugins_is_told_with_who_says_so(bench: Be
     assert bench.told(PluginsMoved) == [PluginsMoved(*who, moves)]
     assert bench.told(StateNotTaken) == [StateNotTaken(*who, "pricing", "2.0", "1.0", "why")]
     assert bench.told(HookStalled) == [HookStalled(*who, "plugin pricing", "on_load", 0.07)]
+
+
+def test_what_a_worker_proves_is_told_and_every_leak_by_itself(bench: Bench) -> None:
+    worker, units = bench.workers[0], (snapshot(1).units[0].key,)
+    leak = plugin_messages.LeakView("plugin pricing", "module pricing.py is alive", ("module shop.HOOKS",))
+    stamp = Stamp(JOURNAL, bench.view.term, 1)
+    bench.feed(
+        events.Received(plugin_messages.Proved(stamp, worker, units, 0.02)),
+        events.Received(plugin_messages.Proved(stamp, worker, units, 0.01, (leak,))),
+    )
+    who = worker, 100 + worker.slot
+    assert bench.told(ReleaseProved) == [ReleaseProved(*who, units, 0.02), ReleaseProved(*who, units, 0.01, 1)]
+    assert bench.told(LeakFound) == [LeakFound(*who, leak.unit, leak.what, leak.chain)]
+
+
+def test_a_question_about_leaks_is_handed_on_and_its_answer_too(bench: Bench) -> None:
+    bench.feed(events.Asked(7, 1, Question.LEAKS))
+    asked = [each for each in bench.all(effects.Unicast) if isinstance(each.message, plugin_messages.AskLeaks)]
+    assert [effect.worker for effect in asked] == [bench.workers[1]]
+    stamp = Stamp(JOURNAL, bench.view.term, 1)
+    bench.feed(events.Received(plugin_messages.TellLeaks(stamp, bench.workers[1], 7, (), {})))
+    assert [answer.ticket for answer in bench.all(effects.Answer)] == [7]
 
 
 def test_what_a_leaving_worker_could_not_hand_over_is_told_with_its_class_its_age_and_its_number(bench: Bench) -> None:

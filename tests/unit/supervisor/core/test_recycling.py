@@ -107,6 +107,8 @@ def member(incarnation: int, **beat: int) -> Member:
 def test_each_limit_has_its_words() -> None:
     assert tired(member(1, requests=9), 50.0, Limits()) is None
     assert tired(member(1), 3600.0, Limits(lifetime=3600)) == "it has lived 3600 s"
+    assert tired(member(1, leaked=7), 0.0, Limits(leaks=8)) is None
+    assert tired(member(1, leaked=8), 0.0, Limits(leaks=8)) == "8 copies of what it released are not gone"
 
 
 def test_a_worker_that_was_adopted_has_lived_since_its_birth() -> None:

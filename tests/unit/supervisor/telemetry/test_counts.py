@@ -1,7 +1,7 @@
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
 from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
-from changeover.supervisor.core.records.retirement import EpochRetired
+from changeover.supervisor.core.records.retirement import EpochRetired, ReleaseProved
 from changeover.supervisor.core.records.service import PeerIgnored
 from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.counts import Counts, Tally
@@ -25,6 +25,8 @@ def test_what_is_told_is_counted_once() -> None:
         WorkerExited(WORKER, 4, 0, True),
         PeerIgnored("slot 2", "Prepared", "stale term", 1),
         EpochRetired(7),
+        ReleaseProved(WORKER, 4, (), 0.02, 3),
+        ReleaseProved(WORKER, 4, (), 0.01),
     ):
         tally.take(record)
     assert tally.counts({"malformed": 2}, Lag(recent=0.1, worst=0.2)) == Counts(
@@ -37,4 +39,7 @@ def test_what_is_told_is_counted_once() -> None:
         loop_lag=0.1,
         loop_lag_worst=0.2,
         last_duration=0.7,
+        proofs=2,
+        longest_pause=0.02,
+        leaks=3,
     )

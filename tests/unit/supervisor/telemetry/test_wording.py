@@ -8,7 +8,7 @@ from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
-from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
 from changeover.supervisor.core.records.staffing import SlotWaits, ZygoteLost, ZygoteStarted
 from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerExited, WorkerHangs
 from changeover.supervisor.telemetry import shell
@@ -120,6 +120,24 @@ def test_the_lives_of_plugins_are_told_plugin_by_plugin() -> None:
         "slot 2 (pid 41): plugin pricing on_activate kept the loop from running for 71.2 ms: "
         "no request got on meanwhile"
     )
+
+
+def test_a_leak_is_a_warning_with_an_address_and_a_proof_is_for_those_who_look() -> None:
+    unit, what = "plugin pricing 9c41ab since epoch 6", "module pricing.py is alive"
+    found = word(LeakFound(WORKER, 41, unit, what, ("module shop.HOOKS", "list", "function stop")))
+    assert (found.level, found.line) == (
+        Level.WARNING,
+        "slot 2 (pid 41) released plugin pricing 9c41ab since epoch 6, but module pricing.py is alive, held by "
+        "module shop.HOOKS -> list -> function stop; see: changeover leaks",
+    )
+    assert ", but thread poller still runs; see" in word(LeakFound(WORKER, 41, unit, "thread poller still runs")).line
+    key = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab77", 6)
+    proved = word(ReleaseProved(WORKER, 41, (key, key), 0.0123))
+    assert (proved.level, proved.line) == (
+        Level.DEBUG,
+        "slot 2 (pid 41) looked for 2 released units in 12.3 ms: everything is gone",
+    )
+    assert word(ReleaseProved(WORKER, 41, (key,), 0.0123, 2)).line.endswith(": 2 leaks")
 
 
 def test_what_was_held_is_named_below_a_refusal() -> None:

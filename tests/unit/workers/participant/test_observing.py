@@ -35,6 +35,20 @@ def test_a_question_about_plugins_is_answered_out_of_one_read(bench: Bench) -> N
     assert [answer.ticket for answer in bench.all(effects.AnswerPlugins)] == [5]
 
 
+def test_a_question_about_leaks_is_answered_by_the_shell(bench: Bench) -> None:
+    bench.welcome(7)
+    bench.feed(events.Received(plugin_messages.AskLeaks(Stamp(JOURNAL, 1, 7), messages.UNORDERED, 5)))
+    assert [answer.ticket for answer in bench.all(effects.AnswerLeaks)] == [5]
+
+
+def test_what_was_proved_is_reported_and_what_is_not_gone_is_in_every_heartbeat(bench: Bench) -> None:
+    leak = plugin_messages.LeakView("plugin pricing", "module pricing.py is alive", ("module shop.HOOKS",))
+    bench.feed(events.Proved((KEY,), 0.02, (leak,)), events.BeatDue(leaked=1))
+    [proved] = bench.said(plugin_messages.Proved)
+    assert (proved.units, proved.pause, proved.leaks) == ((KEY,), 0.02, (leak,))
+    assert [beat.leaked for beat in bench.said(messages.Beat)] == [1]
+
+
 def test_what_happens_in_the_lives_of_plugins_is_reported(bench: Bench) -> None:
     move = plugin_messages.PluginMove(KEY, "Active")
     bench.feed(

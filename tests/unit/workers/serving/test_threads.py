@@ -23,7 +23,7 @@ class Waiting:
 
 async def test_threads_start_as_they_are_needed() -> None:
     pool = ThreadPool("shop", 2)
-    assert pool.alive() == ()
+    assert pool.unfinished() == ()
     jobs = [Waiting() for _ in range(3)]
     for job in jobs:
         job.end.set()
@@ -35,11 +35,11 @@ async def test_threads_start_as_they_are_needed() -> None:
     for job in together:
         pool.submit(job)
     await until(lambda: together[0].name and together[1].name)
-    assert (len(pool.alive()), pool.waiting, together[2].name) == (2, 1, "")
+    assert (len(pool.unfinished()), pool.waiting, together[2].name) == (2, 1, "")
     for job in together:
         job.end.set()
     await pool.close(5)
-    assert (pool.alive(), together[2].name != "") == ((), True)
+    assert (pool.unfinished(), together[2].name != "") == ((), True)
 
 
 async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
@@ -78,9 +78,9 @@ async def test_a_thread_that_does_not_end_is_named() -> None:
     pool, job = ThreadPool("shop", 1), Waiting()
     pool.submit(job)
     await pool.close(0.01)
-    assert pool.alive() == ("thread changeover shop 0",)
+    assert [thread.name for thread in pool.unfinished()] == ["changeover shop 0"]
     job.end.set()
-    await until(lambda: pool.alive() == ())
+    await until(lambda: pool.unfinished() == ())
 
 
 async def test_a_pool_that_was_never_used_closes() -> None:

@@ -53,7 +53,7 @@ async def serve() -> AsyncIterator[Serve]:
     yield serve
     for application in made:
         await application.pool.close(5)
-        assert application.pool.alive() == ()
+        assert application.pool.unfinished() == ()
     assert threads.at_work == {}
 
 
@@ -726,11 +726,11 @@ async def test_a_thread_ends_with_its_application(serve: Serve) -> None:
     application = WsgiApplication("app", answering(b"hello"), threads=3)
     served = Served(Pipeline("shop", (), application))
     await served.get()
-    (name,) = application.pool.alive()
-    assert name == "thread changeover app 0"
+    (thread,) = application.pool.unfinished()
+    assert thread.name == "changeover app 0"
     await application.pool.close(5)
-    assert application.pool.alive() == ()
-    until_sync(lambda: name.removeprefix("thread ") not in {thread.name for thread in threading.enumerate()})
+    assert application.pool.unfinished() == ()
+    until_sync(lambda: not thread.is_alive())
 
 
 async def test_a_handler_that_calls_twice_at_once_costs_no_thread(serve: Serve) -> None:

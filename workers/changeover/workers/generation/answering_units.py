@@ -26,7 +26,6 @@ class _Instance(AnsweringUnit):
         self._hooks = hooks
         self._made: Answering = None
         self._work = UnitWork(str(key.ref))
-        self._left: tuple[str, ...] = ()
 
     @property
     def value(self) -> Offered:
@@ -51,18 +50,18 @@ class _Instance(AnsweringUnit):
                 await self._lifespan(made.stop, Site(Stage.COMMIT, str(self.key.ref), "lifespan shutdown"))
             except Refused as refused:
                 told = refused.refusal
-        self._left = await stop_work(self._work)
+        await stop_work(self._work)
         if isinstance(made, WsgiApplication):
             await made.pool.close(GRACE)
-            self._left += made.pool.alive()
+            self._work.threads.update(made.pool.unfinished())
         return told
 
     async def _lifespan(self, half: Callable[[float], object], site: Site) -> None:
         deadline = self._hooks.deadline
         await self._hooks.on_loop(half, deadline, site=site, work=self._work, deadline=deadline + 5 * GRACE)
 
-    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
-        return self._left, None
+    def remains(self) -> tuple[UnitWork, Remains | None]:
+        return self._work, None
 
 
 class ApplicationUnit(_Instance):

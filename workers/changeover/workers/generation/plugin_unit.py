@@ -11,6 +11,7 @@ from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.resources import LoadStage
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.serving.attribution import UnitWork
 
 
 class PluginUnit(Unit):
@@ -51,5 +52,5 @@ class PluginUnit(Unit):
         assert isinstance(successor, PluginUnit)
         return await state.merge(successor.value, self._plugin)
 
-    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
+    def remains(self) -> tuple[UnitWork, Remains | None]:
         return self._plugin.left, self._plugin.remains

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
-from changeover.workers.generation.leaks import Leak
+from changeover.workers.generation.remnants import Leak
 from changeover.workers.generation.switch import Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.protocol.refusal import Refusal

@@ -14,6 +14,7 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.pipeline import Answering
 
 
@@ -76,9 +77,9 @@ class Unit(ABC):
         """Give what came to it since `successor`, which serves in its place, was prepared; what went wrong is told."""
         return None
 
-    def remains(self) -> tuple[tuple[str, ...], Remains | None]:
-        """After `end`: tasks and threads that outlived it by name, and what tells whether its modules did."""
-        return (), None
+    def remains(self) -> tuple[UnitWork, Remains | None]:
+        """After `end`: the tasks and threads that it started, and what tells whether its modules are gone."""
+        return UnitWork(str(self.key.ref)), None
 
     def linked(self) -> None:
         """Note that it is prepared."""

@@ -6,7 +6,7 @@ with `release`, once the generation that serves lacks it and no lease holds it.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,12 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
-from changeover.workers.generation.leaks import Leak, Remnants
 from changeover.workers.generation.making import unit_of
 from changeover.workers.generation.pinning import pin_application
 from changeover.workers.generation.plugin_unit import PluginUnit
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
 from changeover.workers.generation.release import OnDegraded, end
+from changeover.workers.generation.remnants import Leak, Remnants
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit
 from changeover.workers.plugins.hooks import Hooks
@@ -64,6 +64,9 @@ class Workshop:
         counters: Of the worker: pipelines count there, and their observer hears of what happens.
         stage: What plugins are loaded for; in a preflight no `on_activate` and no `on_deactivate` runs.
         witness: Hears what happens in the lives of plugins.
+
+    Attributes:
+        remnants: What ended here, until it is seen to be gone.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class Workshop:
         self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)
-        self._remnants = Remnants()
+        self.remnants = Remnants()
         self._resident: dict[UnitKey, Unit] = {}
         self._serving = NOTHING
         self._prepared: dict[int, Generation] = {}
@@ -139,7 +142,7 @@ class Workshop:
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""
         await asyncio.shield(asyncio.ensure_future(end(gone, self._on_degraded)))
-        self._remnants.remember(gone)
+        self.remnants.remember(gone)
 
     def _live(self) -> list[Generation]:
         """The generations that serve or may serve, the latest last."""
@@ -283,7 +286,12 @@ class Workshop:
 
     def leaks(self) -> list[Leak]:
         """What is alive of released units. Collects garbage first, so it takes as long as that does."""
-        return self._remnants.leaks()
+        return self.remnants.leaks()
+
+    def copies(self) -> dict[str, int]:
+        """Unit, as its `UnitRef` reads -> copies that are alive, those included that were released and are not gone."""
+        alive = Counter(key.ref for key in self._resident) + self.remnants.copies()
+        return {str(ref): count for ref, count in alive.items()}
 
     async def close(self, patience: float = 0.0) -> list[Lease]:
         """End everything, in reverse: the worker leaves.

@@ -102,6 +102,13 @@ class AnswerPlugins(Effect, frozen=True):
     stamp: Stamp
 
 
+class AnswerLeaks(Effect, frozen=True):
+    """Send TellLeaks(stamp, ticket)."""
+
+    ticket: int
+    stamp: Stamp
+
+
 class SetTimer(Effect, frozen=True):
     """Answer TimerFired(timer) after so many seconds; moves a timer that is set."""
 

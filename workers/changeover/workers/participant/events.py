@@ -7,7 +7,7 @@ import msgspec
 from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.messages import Farewell, LeaseView, OwedResponse, SupervisorMessage
 from changeover.workers.protocol.observed import Repeated
-from changeover.workers.protocol.plugin_messages import PluginMove
+from changeover.workers.protocol.plugin_messages import LeakView, PluginMove
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
@@ -130,6 +130,20 @@ class PluginsMoved(Event, frozen=True):
     moves: tuple[PluginMove, ...]
 
 
+class Proved(Event, frozen=True):
+    """Released units were looked for after a collection.
+
+    Attributes:
+        units: What was released since the collection before.
+        pause: Seconds that the loop stood still for it.
+        leaks: What is left of them; empty when everything is gone.
+    """
+
+    units: tuple[UnitKey, ...]
+    pause: float
+    leaks: tuple[LeakView, ...] = ()
+
+
 class FarewellsSaid(Event, frozen=True):
     """The worker leaves, and ended what it could not hand over.
 
@@ -176,6 +190,7 @@ class BeatDue(Event, frozen=True):
         rss: Resident memory, bytes.
         owed: The request that is longest without a response.
         left_behind: How many threads hang in code that was to be loaded or unloaded.
+        leaked: How many copies of units were released and are not gone.
     """
 
     leases: dict[int, int] = {}
@@ -184,6 +199,7 @@ class BeatDue(Event, frozen=True):
     rss: int = 0
     owed: OwedResponse | None = None
     left_behind: int = 0
+    leaked: int = 0
 
 
 class CountsDue(Event, frozen=True):

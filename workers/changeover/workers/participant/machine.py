@@ -52,6 +52,7 @@ class Machine:
             events.HookStalled: self._hook_stalled,
             events.StateNotTaken: self._state_not_taken,
             events.PluginsMoved: self._plugins_moved,
+            events.Proved: self._proved,
             events.LeasesEnded: self._leases_ended,
             events.FarewellsSaid: self._farewells_said,
             events.Stranded: lambda event: self._committed(event.epoch),
@@ -71,6 +72,7 @@ class Machine:
             messages.AskLeases: self._ask_leases,
             messages.AskPipelines: self._ask_pipelines,
             plugin_messages.AskPlugins: self._ask_plugins,
+            plugin_messages.AskLeaks: self._ask_leaks,
         }
 
     @property
@@ -196,6 +198,9 @@ class Machine:
     def _ask_plugins(self, message: plugin_messages.AskPlugins) -> None:
         self._desk.put(effects.AnswerPlugins(message.ticket, self._stamp()))
 
+    def _ask_leaks(self, message: plugin_messages.AskLeaks) -> None:
+        self._desk.put(effects.AnswerLeaks(message.ticket, self._stamp()))
+
     # ---- what the shell says ----
 
     def _connected(self, event: events.Connected) -> None:
@@ -228,6 +233,10 @@ class Machine:
     def _plugins_moved(self, event: events.PluginsMoved) -> None:
         self._desk.send(plugin_messages.PluginsMoved(self._stamp(), self._desk.worker, event.moves))
 
+    def _proved(self, event: events.Proved) -> None:
+        told = (event.units, event.pause, event.leaks)
+        self._desk.send(plugin_messages.Proved(self._stamp(), self._desk.worker, *told))
+
     def _leases_ended(self, event: events.LeasesEnded) -> None:
         told = messages.LeasesEnded(self._stamp(), self._desk.worker, event.bound, event.ended, event.stuck)
         self._desk.send(told)
@@ -249,6 +258,7 @@ class Machine:
                 event.rss,
                 event.owed,
                 event.left_behind,
+                event.leaked,
             )
         )
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.

@@ -40,7 +40,7 @@ class LoadedPlugin:
         extensions: What it offers, by extension point, once it is linked.
         instance: Of its class with the hooks; None for a stateless plugin.
         remains: Tells, after its end, what is still alive.
-        left: Tasks and threads that it started and that outlived its end, by name.
+        left: What it and its copies started and could outlive the last of them, once that has ended.
         exported: What it gave the last time to a content that is to replace it, nothing included; None while it was
             not asked.
         loaded_at: When its manifest was understood, in seconds since 1970; 0 before that.
@@ -56,7 +56,7 @@ class LoadedPlugin:
         self.extensions: dict[str, object] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
-        self.left: tuple[str, ...] = ()
+        self.left = UnitWork(str(spec.key.ref))
         self.exported: bytes | None = None
         self.took_over = self.is_copy = False
         self.loaded_at = 0.0
@@ -270,7 +270,9 @@ class LoadedPlugin:
         left = await stop_work(self.work)
         works = self._shared.works if self._shared else []
         if last:
-            self.left = (*left, *(name for work in works for name in work.alive()))
+            for work in (self.work, *works):
+                self.left.tasks |= work.tasks
+                self.left.threads |= work.threads
         elif left:
             works.append(self.work)
 

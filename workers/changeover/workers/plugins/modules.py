@@ -146,7 +146,7 @@ class PluginModules:
         Returns:
             What can tell whether something keeps them alive.
         """
-        remains = Remains(self.package, [module.__spec__.loader for module in self.loaded() if module.__spec__])
+        remains = Remains(self.package, self.loaded())
         if _open.pop(self.package, None) is not None:
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
                 del sys.modules[name]
@@ -164,25 +164,40 @@ class PluginModules:
 
 
 class Remains:
-    """Tells whether the globals of closed modules still live. Holds nothing alive itself.
+    """Tells whether the globals and classes of closed modules still live. Holds nothing alive itself.
 
     Args:
         package: The modules' private package.
-        loaders: Each is referred to by its module's globals.
+        modules: Each one's globals refer to its loader, which nothing else does for long.
 
     Attributes:
         package: The modules' private package.
     """
 
-    __slots__ = ("_loaders", "package")
+    __slots__ = ("_classes", "_loaders", "package")
 
-    def __init__(self, package: str, loaders: Sequence[object]) -> None:
+    def __init__(self, package: str, modules: Sequence[ModuleType]) -> None:
         self.package = package
+        loaders = [module.__spec__.loader for module in modules if module.__spec__]
         self._loaders = [weakref.ref(loader) for loader in loaders if loader is not None]
+        self._classes = [weakref.ref(each) for module in modules for each in _classes_of(module)]
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of them is alive, after the garbage collector ran."""
+        return not any(reference() for reference in self._loaders) and not self.classes()
 
     def alive(self) -> list[Any]:
         """The loaders of modules whose globals are alive now, after the garbage collector ran."""
         return [loader for reference in self._loaders if (loader := reference()) is not None]
+
+    def classes(self) -> list[type]:
+        """The classes that are alive now, after the garbage collector ran: one without methods needs no globals."""
+        return [each for reference in self._classes if (each := reference()) is not None]
+
+
+def _classes_of(module: ModuleType) -> list[type]:
+    return [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
 
 
 class _Importlib(ModuleType):

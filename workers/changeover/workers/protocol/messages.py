@@ -357,6 +357,7 @@ SupervisorMessage = (
     | AskLeases
     | AskPipelines
     | plugins.AskPlugins
+    | plugins.AskLeaks
 )  # fmt: skip
 WorkerMessage = (
     Hello

@@ -47,7 +47,7 @@ class LeakView(msgspec.Struct, frozen=True):
     """Something of a released unit that is not gone, as people see it.
 
     Attributes:
-        unit: The unit, as its `UnitRef` reads.
+        unit: The unit, as its key reads: which of its copies it is.
         what: What is alive, by kind and name.
         chain: What holds it, each held by the one before, from a root on; empty where none was found.
     """
@@ -61,9 +61,9 @@ class Proved(FromWorker, frozen=True):
     """Released units were looked for after a collection.
 
     Attributes:
-        units: What was looked for.
+        units: What was released since the collection before.
         pause: Seconds that the loop stood still for the collection.
-        leaks: What is still there; empty when everything is gone.
+        leaks: What is still there of them; empty when everything is gone.
     """
 
     units: tuple[UnitKey, ...]
@@ -123,13 +123,15 @@ class TellLeaks(FromWorker, frozen=True):
     """Answer to AskLeaks.
 
     Attributes:
-        leaks: What was released and is not gone.
+        leaks: What was released and is not gone, as the latest collection showed.
         resident: Unit, as its `UnitRef` reads -> copies that are alive, the serving one included.
+        unnamed: Further copies that are not gone, too many to be told by name.
     """
 
     ticket: int
     leaks: tuple[LeakView, ...]
     resident: dict[str, int]
+    unnamed: int = 0
 
 
 class PluginEntry(msgspec.Struct, frozen=True):

@@ -17,10 +17,10 @@ from changeover.workers.participant.machine import Machine
 from changeover.workers.protocol.feeder import Feeder
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
-from changeover.workers.protocol.plugin_messages import TellPlugins
+from changeover.workers.protocol.plugin_messages import TellLeaks, TellPlugins
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import Snapshot
-from changeover.workers.runtime.vitals import lease_views
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.runtime.vitals import leak_views, lease_views
 from changeover.workers.serving.counters import Counters
 
 AFTERMATH = 0.005
@@ -41,6 +41,9 @@ class Surroundings(Protocol):
 
     def switched(self, epoch: int) -> None:
         """The generation of `epoch` serves from now on: requests that were held can be dispatched."""
+
+    def released(self, units: tuple[UnitKey, ...]) -> None:
+        """Units ended here, and should be gone."""
 
     def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
         """Reach those who would take over; answer Connected or ConnectFailed."""
@@ -107,6 +110,7 @@ class Shell:
             effects.AnswerLeases: self._answer_leases,
             effects.AnswerPipelines: self._answer_pipelines,
             effects.AnswerPlugins: self._answer_plugins,
+            effects.AnswerLeaks: self._answer_leaks,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
@@ -195,6 +199,7 @@ class Shell:
 
     async def _release_all(self, effect: effects.Release) -> None:
         await self._workshop.release(effect.units)
+        self._around.released(effect.units)
         self.feed(events.UnitsReleased(effect.units))
 
     def _answer_registry(self, effect: effects.AnswerRegistry) -> None:
@@ -211,6 +216,11 @@ class Shell:
 
     def _answer_plugins(self, effect: effects.AnswerPlugins) -> None:
         self._around.send(TellPlugins(effect.stamp, self._worker, effect.ticket, self._workshop.plugins()))
+
+    def _answer_leaks(self, effect: effects.AnswerLeaks) -> None:
+        remnants = self._workshop.remnants
+        found = (leak_views(remnants.known()), self._workshop.copies(), remnants.forgotten)
+        self._around.send(TellLeaks(effect.stamp, self._worker, effect.ticket, *found))
 
     def _set_timer(self, effect: effects.SetTimer) -> None:
         self._forget(effect.timer)

@@ -12,7 +12,9 @@ from itertools import islice
 from pathlib import Path
 from types import FrameType
 
+from changeover.workers.generation.remnants import Leak
 from changeover.workers.protocol.messages import LeaseView, OwedResponse
+from changeover.workers.protocol.plugin_messages import LeakView
 from changeover.workers.serving.late import frames_of
 from changeover.workers.serving.lease import Holder, Lease, LeaseKind
 from changeover.workers.serving.threads import at_work
@@ -45,6 +47,11 @@ def lease_views(leases: Iterable[Lease]) -> tuple[LeaseView, ...]:
     return tuple(
         LeaseView(lease.kind.value, lease.epoch, lease.path, (now - lease.since) / 1e9) for lease in oldest_first
     )
+
+
+def leak_views(leaks: Iterable[Leak]) -> tuple[LeakView, ...]:
+    """Show to people what is not gone."""
+    return tuple(LeakView(leak.unit, leak.what, leak.chain) for leak in leaks)
 
 
 def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from changeover.workers.channel.connections import Connections
 from changeover.workers.generation.cell import SharedCell
+from changeover.workers.generation.proof import Proof, Proven
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.http.initializer import HttpInitializer
@@ -102,6 +103,7 @@ class Worker:
             witness=Lives(loop, lambda event: self._shell.feed(event), lambda: self._switch.current.epoch > 0),
             counters=self._observatory.counters,
         )
+        self._proof = Proof(loop, self._workshop, Path(settings.runtime), self._on_proven)
         self._dispatcher = LiveDispatcher(
             self._switch,
             worker=birth.worker.slot,
@@ -185,6 +187,10 @@ class Worker:
         self._handover.refresh()
         self._readying = self._loop.create_task(self._hooks.run("worker_ready"))
 
+    def released(self, units: tuple[UnitKey, ...]) -> None:
+        """Units ended here, and should be gone: look for them when nobody is kept waiting by that."""
+        self._proof.released(units)
+
     def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
         """Reach those who would take over; answer Connected or ConnectFailed."""
         self._handover.connect(epoch, successors)
@@ -251,6 +257,9 @@ class Worker:
                 self._observatory.note(event)
         self._shell.feed(events.UnitsDrained(units))
 
+    def _on_proven(self, proven: Proven) -> None:
+        self._shell.feed(events.Proved(proven.units, proven.pause, vitals.leak_views(proven.leaks)))
+
     def _on_stranded(self, epoch: int) -> None:
         self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
 
@@ -271,6 +280,7 @@ class Worker:
                 vitals.resident_memory(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,
+                self._workshop.remnants.count,
             )
         )
         self._show(leases)
@@ -297,6 +307,7 @@ class Worker:
             self._beat.cancel()
         self._farewells.close()
         self._observatory.close()
+        self._proof.close()
         await self._shell.close()
         await self._end_units(0.0 if hurried else until - self._loop.time())
         if self._readying is not None:

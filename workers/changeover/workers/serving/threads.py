@@ -104,11 +104,9 @@ class ThreadPool:
         if self._ends:
             await asyncio.wait(self._ends, timeout=deadline)
 
-    def alive(self) -> tuple[str, ...]:
-        """The names of threads that have not ended."""
-        return tuple(
-            f"thread {thread.name}" for thread, end in zip(self._threads, self._ends, strict=True) if not end.done()
-        )
+    def unfinished(self) -> tuple[threading.Thread, ...]:
+        """The threads that have not ended."""
+        return tuple(thread for thread, end in zip(self._threads, self._ends, strict=True) if not end.done())
 
     def _start(self) -> None:
         """Start one more, which belongs to no request."""

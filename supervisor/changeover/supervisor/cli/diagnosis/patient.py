@@ -36,7 +36,7 @@ def confined(settings: Settings, plugins: Path) -> Settings:
         boot="disk",
         app=settings.app and replace(settings.app, reload=ON_SIGNAL),
         plugins=Plugins(str(plugins), ON_SIGNAL, _entries(settings.plugins)),
-        recycle=Recycle(),
+        recycle=Recycle(leaks=0),
         hooks=replace(settings.hooks, before_boot="", cutover_committed=""),
     )
 

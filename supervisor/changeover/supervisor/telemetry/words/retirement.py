@@ -1,6 +1,14 @@
 """Words for what a cutover replaced."""
 
-from changeover.supervisor.core.records.retirement import EpochRetired, LeasesEnded, UnitReleased, UnitsDrained
+from changeover.supervisor.core.records.retirement import (
+    EpochRetired,
+    LeakFound,
+    LeasesEnded,
+    ReleaseProved,
+    UnitReleased,
+    UnitsDrained,
+)
+from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.phrases import leases, member
 from changeover.supervisor.telemetry.worded import DEBUG, INFO, WARNING, Worded, word
 
@@ -19,6 +27,19 @@ def _(record: UnitReleased) -> Worded:
 @word.register
 def _(record: EpochRetired) -> Worded:
     return Worded(INFO, f"epoch {record.epoch} is retired: nothing that only it had is left in any worker")
+
+
+@word.register
+def _(record: ReleaseProved) -> Worded:
+    found = f"{record.leaks} leaks" if record.leaks else "everything is gone"
+    looked = f"{member(record)} looked for {len(record.units)} released units in {seconds(record.pause)}: {found}"
+    return Worded(DEBUG, looked)
+
+
+@word.register
+def _(record: LeakFound) -> Worded:
+    held = f", held by {' -> '.join(record.chain)}" if record.chain else ""
+    return Worded(WARNING, f"{member(record)} released {record.unit}, but {record.what}{held}; see: changeover leaks")
 
 
 @word.register

@@ -1,0 +1,147 @@
+"""Remembers what was released without holding it, and names what of it is still there."""
+
+import gc
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from changeover.workers.generation import holders
+from changeover.workers.generation.units import Unit
+from changeover.workers.plugins.modules import Remains
+from changeover.workers.protocol.snapshot import UnitKey, UnitRef
+from changeover.workers.serving.attribution import UnitWork
+
+REMEMBERED = 256
+"""Most released units of which something is left that are told by name; those before are only counted."""
+NAMED = 3
+"""Most modules, or classes, of one unit that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Something of a released unit that is still alive.
+
+    Attributes:
+        unit: The unit, as its key reads.
+        what: What is alive, by kind and name.
+        chain: What holds it, each held by the one before, from a root on; empty where that cannot be told.
+    """
+
+    unit: str
+    what: str
+    chain: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        held = f", held by {' -> '.join(self.chain)}" if self.chain else ""
+        return f"{self.unit}: {self.what}{held}"
+
+
+class _Remnant:
+    """What can tell of one released unit whether it is gone."""
+
+    __slots__ = ("_chain", "_remains", "_work", "key", "reviewed")
+
+    def __init__(self, key: UnitKey, work: UnitWork, remains: Remains | None) -> None:
+        self.key = key
+        self.reviewed = False
+        self._work = work
+        self._remains = remains
+        self._chain: tuple[str, ...] | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing is left, as far as the collector knows."""
+        return not self._work.alive() and (self._remains is None or self._remains.gone)
+
+    def leaks(self) -> Iterator[Leak]:
+        """What is left; what holds its modules is looked for once."""
+        unit = str(self.key)
+        yield from (Leak(unit, f"{each} still runs") for each in self._work.alive())
+        if self._remains is None or self._remains.gone:
+            return
+        yield Leak(unit, f"{_words(self._remains)} alive", self._held(self._remains))
+        yield from (Leak(unit, each) for each in holders.registered(self._remains.package))
+
+    def _held(self, remains: Remains) -> tuple[str, ...]:
+        if self._chain is None:
+            self._chain = holders.chain(holders.spaces(remains.alive()) or remains.classes(), remains.package)
+        return self._chain
+
+
+class Remnants:
+    """Released units, until they are seen to be gone.
+
+    Attributes:
+        forgotten: How many units of which something was left are told no more, because there were too many.
+    """
+
+    def __init__(self) -> None:
+        self._remembered: list[_Remnant] = []
+        self.forgotten = 0
+
+    def remember(self, units: Iterable[Unit]) -> None:
+        """Note what could outlive units that have ended."""
+        for unit in units:
+            work, remains = unit.remains()
+            if remains is not None or work.alive():
+                self._remembered.append(_Remnant(unit.key, work, remains))
+
+    @property
+    def unproved(self) -> bool:
+        """Whether a unit was not looked for since it ended."""
+        return any(not each.reviewed for each in self._remembered)
+
+    def collect(self) -> None:
+        """Collect garbage, and once more where something is left.
+
+        A class goes after its instances, where these hold nothing that the collector would follow.
+        """
+        gc.collect()
+        if not all(each.gone for each in self._remembered):
+            gc.collect()
+
+    def review(self) -> list[Leak]:
+        """Forget what is gone; what is left of units that were not looked for before. Garbage has to be collected."""
+        self._remembered = [each for each in self._remembered if not each.gone]
+        surplus = max(0, len(self._remembered) - REMEMBERED)
+        self.forgotten += surplus
+        del self._remembered[:surplus]
+        fresh = [each for each in self._remembered if not each.reviewed]
+        for each in fresh:
+            each.reviewed = True
+        return [leak for each in fresh for leak in each.leaks()]
+
+    def known(self) -> list[Leak]:
+        """What is left of all that was looked for, as far as the collector knows."""
+        return [leak for each in self._left() for leak in each.leaks()]
+
+    def leaks(self) -> list[Leak]:
+        """What is left of all. Collects garbage first, so it takes as long as that does."""
+        self.collect()
+        self.review()
+        return self.known()
+
+    def copies(self) -> Counter[UnitRef]:
+        """Unit -> how many copies were released and are not gone."""
+        return Counter(each.key.ref for each in self._left())
+
+    @property
+    def count(self) -> int:
+        """How many copies of units were looked for and are not gone."""
+        return len(self._left()) + self.forgotten
+
+    def _left(self) -> list[_Remnant]:
+        return [each for each in self._remembered if each.reviewed and not each.gone]
+
+
+def _words(remains: Remains) -> str:
+    """Name the modules that are alive, or the classes when only those are."""
+    kind, plural = "module", "modules"
+    names = [str(getattr(each, "path", "") or each).rpartition("/")[2] for each in remains.alive()]
+    if not names:
+        kind, plural = "class", "classes"
+        names = [each.__qualname__ for each in remains.classes()]
+    if len(names) == 1:
+        return f"{kind} {names[0]} is"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{plural} {', '.join(names[:NAMED])}{more} are"
