@@ -7,6 +7,7 @@ from typing import Any
 
 from changeover.workers.plugins import artifact, bytecode, manifest_reading
 from changeover.workers.plugins.api import Plugin, overrides
+from changeover.workers.plugins.facades import exits, signals
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
@@ -118,7 +119,7 @@ class LoadedPlugin:
                 return changed
         instance = f"{self.spec.artifact[:12]}_{self.spec.key.since}"
         code = bytecode.read(self._store, self.spec.artifact)
-        modules = PluginModules(self.version.id, instance, self._root, files, code)
+        modules = PluginModules(self.version.id, instance, self._root, files, code, self.work)
         self._shared = SharedModules(modules)
         modules.open()
         return ()
@@ -242,6 +243,8 @@ class LoadedPlugin:
         if Undo.UNLOAD_HOOK in undone and last:
             told = await self._unload(stage)
         await self._stop_work(last)
+        if last:
+            told = await self._leave_process(stage) or told
         for undo in undone:
             if undo is Undo.DROP_INSTANCE:
                 self.handlers, self.instance, self.exported = {}, None, None
@@ -258,6 +261,20 @@ class LoadedPlugin:
             self.left = (*left, *(name for work in works for name in work.alive()))
         elif left:
             works.append(self.work)
+
+    async def _leave_process(self, stage: Stage) -> Refusal | None:
+        """Take back what its code, that of copies included, entered into tables of the process."""
+        if self._shared is None:
+            return None
+        work = self._shared.modules.work
+        self.left = (*self.left, *signals.undo(work))
+        if not work.exits:
+            return None
+        try:
+            await self._hooks.beside(lambda: exits.run(work), self.site(stage, "atexit"), self.work)
+        except Refused as refused:
+            return refused.refusal
+        return None
 
     async def _unload(self, stage: Stage) -> Refusal | None:
         if self.instance is None:

@@ -14,6 +14,7 @@ and `pkgutil` for free).
 import builtins
 import importlib
 import importlib.machinery
+import importlib.util
 import linecache
 import logging
 import marshal
@@ -26,7 +27,9 @@ from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
 
 from changeover.workers.plugins.compiling import compile_large
+from changeover.workers.plugins.facades import Facades
 from changeover.workers.plugins.finder import Finder, Source, table_of
+from changeover.workers.serving.attribution import UnitWork
 
 PREFIX = "changeover_plugins"
 """First part of every private module name, and of plugins' logger names: `changeover_plugins.<id>`."""
@@ -46,22 +49,31 @@ class PluginModules:
         root: The artifact's folder.
         files: Its checked content.
         code: What `bytecode.read` found of it.
+        work: Of the unit that they are made for.
 
     Attributes:
+        work: What their code enters into tables of the process.
         root: The artifact's folder.
         package: Private package under which its modules are known to Python.
     """
 
     def __init__(
-        self, plugin: str, instance: str, root: Path, files: Mapping[str, bytes], code: Mapping[str, bytes] = NO_CODE
+        self,
+        plugin: str,
+        instance: str,
+        root: Path,
+        files: Mapping[str, bytes],
+        code: Mapping[str, bytes] = NO_CODE,
+        work: UnitWork | None = None,
     ) -> None:
+        self.work = work or UnitWork(plugin)
         self.root = root
         self.package = _free(f"{PREFIX}.{plugin}.{instance}")
         self.table = table_of(files)
         self._native = {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
         self._roots = frozenset(name for name in self.table if "." not in name)
         self._compiled = {str(root / name): each for name, each in code.items()}
-        self._importlib = _Importlib(self)
+        self._facades = Facades(self)
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
 
     def open(self) -> None:
@@ -69,8 +81,6 @@ class PluginModules:
         sources = {str(self.root / source.file): source.code for source in self.table.values() if source.file}
         missing = {path: source for path, source in sources.items() if path not in self._compiled}
         self._compiled |= compile_large(missing)
-        namespace = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
-        namespace.__path__ = []
         package = ModuleType(self.package)
         package.__path__ = [str(self.root)]
         package.__spec__ = importlib.machinery.ModuleSpec(self.package, None, is_package=True)
@@ -78,6 +88,7 @@ class PluginModules:
         for folder in self._folders():
             sys.path_importer_cache[folder] = Finder(Path(folder), _open)
         sys.modules[self.package] = package
+        setattr(_holder(self.package), self.package.rpartition(".")[2], package)
 
     def _folders(self) -> Iterator[str]:
         yield str(self.root)
@@ -99,9 +110,14 @@ class PluginModules:
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         """Import a module by the name that the plugin's code uses: its own first, then anybody's."""
+        if name.startswith(".") and package and self.owns(package):
+            name = importlib.util.resolve_name(name, package)
         if not name.startswith(".") and self.owns(name):
             return self._own(name, ("__name__",))
-        return importlib.import_module(name, package)
+        try:
+            return importlib.import_module(name, package)
+        except ModuleNotFoundError as error:
+            raise self._explained(error) from error.__cause__
 
     def _import(
         self,
@@ -118,7 +134,7 @@ class PluginModules:
             module = builtins.__import__(name, globals, locals, fromlist or (), level)
         except ModuleNotFoundError as error:
             raise self._explained(error) from None
-        return self._importlib if module is importlib else module
+        return self._facades.instead(module)
 
     def _own(self, name: str, fromlist: Sequence[str]) -> ModuleType:
         try:
@@ -133,8 +149,19 @@ class PluginModules:
             reason = f"{native} is a native module, which cannot be loaded twice: install it where the workers run"
             return ModuleNotFoundError(reason, name=native)
         if not missing.startswith(f"{self.package}."):
-            return error
+            outside = self.asked_outside(error)
+            return ModuleNotFoundError(outside, name=missing) if outside else error
         return ModuleNotFoundError(f"No module named {native!r} in the plugin's files", name=native)
+
+    def asked_outside(self, error: ModuleNotFoundError) -> str:
+        """What to write instead, where a library asked for a module by the plugin's own name; empty for other errors."""
+        name = error.name or ""
+        if not self.owns(name) or error.msg != f"No module named {name!r}":
+            return ""
+        return (
+            f"{error.msg} outside of the plugin, whose names mean its own version in its own code only: give the "
+            "library the module or the class itself, or the private name that the module has as its `__name__`"
+        )
 
     def loaded(self) -> list[ModuleType]:
         """Its modules that were imported so far."""
@@ -150,6 +177,7 @@ class PluginModules:
         if _open.pop(self.package, None) is not None:
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
                 del sys.modules[name]
+            _let_go(self.package)
             if not any(other.root == self.root for other in _open.values()):
                 self._forget_folders()
             _forget_loggers(self.package)
@@ -185,15 +213,30 @@ class Remains:
         return [loader for reference in self._loaders if (loader := reference()) is not None]
 
 
-class _Importlib(ModuleType):
-    """What plugin code sees as `importlib`: the real one, with an `import_module` that knows the plugin's names."""
+def asked_outside(error: BaseException, package: str) -> str:
+    """What `PluginModules.asked_outside` says, of the modules with a private package."""
+    modules = _open.get(package)
+    return modules.asked_outside(error) if modules and isinstance(error, ModuleNotFoundError) else ""
 
-    def __init__(self, modules: PluginModules) -> None:
-        super().__init__("importlib", importlib.__doc__)
-        self.import_module = modules.import_module
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(importlib, name)
+def _holder(package: str) -> ModuleType:
+    """The package that holds a plugin's private ones; who resolves a name step by step goes through it."""
+    top = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
+    top.__path__ = []
+    name = package.rpartition(".")[0]
+    holder = sys.modules.setdefault(name, ModuleType(name))
+    holder.__path__ = []
+    setattr(top, name.rpartition(".")[2], holder)
+    return holder
+
+
+def _let_go(package: str) -> None:
+    """Take a private package out of what holds it, and that too when it was the last of its plugin's."""
+    name, _, instance = package.rpartition(".")
+    vars(_holder(package)).pop(instance, None)
+    if not any(each.startswith(f"{name}.") for each in _open):
+        vars(sys.modules[PREFIX]).pop(name.rpartition(".")[2], None)
+        del sys.modules[name]
 
 
 def _free(package: str) -> str:

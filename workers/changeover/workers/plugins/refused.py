@@ -15,6 +15,7 @@ from changeover.workers.pinned.importer import OtherContentPinned
 from changeover.workers.plugins.api import ConfigUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.plugins.modules import asked_outside
 from changeover.workers.plugins.resources import ResourceUnusable
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -176,7 +177,7 @@ def refusal_of(error: BaseException, site: Site) -> Refusal:
     return Refusal(
         stage=site.stage,
         fault=_judged(error, where, site),
-        summary=_private(_summary(error, told), site.origin),
+        summary=_private(_explained(error, site.origin) or _summary(error, told), site.origin),
         unit=site.unit,
         hook=site.hook,
         where=where,
@@ -189,6 +190,11 @@ def _judged(error: BaseException, where: str, site: Site) -> Fault:
     fault = fault_of(error)
     ours = fault is Fault.CRASH and not where and error.__traceback__ is not None and isinstance(error, Exception)
     return Fault.INTERNAL if ours and site.origin is None else fault
+
+
+def _explained(error: BaseException, origin: Origin | None) -> str:
+    outside = asked_outside(error, origin.package) if origin is not None else ""
+    return f"{type(error).__name__}: {outside}" if outside else ""
 
 
 def _summary(error: BaseException, told: traceback.TracebackException) -> str:
