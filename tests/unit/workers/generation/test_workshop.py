@@ -12,7 +12,7 @@ import pytest
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.workshop import StillServing
 from changeover.workers.plugins.lifecycle import State
-from changeover.workers.plugins.modules import PREFIX
+from changeover.workers.plugins.opened import PREFIX
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.serving import attribution
 from changeover.workers.serving.lease import LeaseKind

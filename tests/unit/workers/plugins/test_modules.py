@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from changeover.workers.plugins.modules import PREFIX, PluginModules
+from changeover.workers.plugins.modules import PluginModules
+from changeover.workers.plugins.opened import PREFIX
 
 Load = Callable[[dict[str, str]], PluginModules]
 

@@ -37,6 +37,7 @@ class LoadedPlugin:
         lifecycle: Where it stands.
         handlers: Its handlers by name, once it is linked.
         instance: Of its class with the hooks; None for a stateless plugin.
+        required: What it requires, in the candidate that it was made for.
         remains: Tells, after its end, what is still alive.
         left: Tasks and threads that it started and that outlived its end, by name.
         exported: What it gave the last time to a content that is to replace it, nothing included; None while it was
@@ -55,6 +56,7 @@ class LoadedPlugin:
         self.remains: Remains | None = None
         self.left: tuple[str, ...] = ()
         self.exported: bytes | None = None
+        self.required: frozenset[UnitKey] = frozenset()
         self.took_over = self.is_copy = False
         self.loaded_at = 0.0
         self.work = UnitWork(str(spec.key.ref))
@@ -63,7 +65,6 @@ class LoadedPlugin:
         self._hooks = hooks
         self._stage: LoadStage = stage
         self._manifest: Manifest | None = None
-        self._required: frozenset[UnitKey] = frozenset()
         self._shared: SharedModules | None = None
 
     @property
@@ -93,7 +94,7 @@ class LoadedPlugin:
         Raises:
             Refused: With the stage, the reason and the place.
         """
-        self._required = required
+        self.required = required
         changed = await self._hooks.beside(lambda: self._open(old), self.site(Stage.LOAD), self.work)
         self.loaded_at = time.time()
         self.witness.moved(self.spec.key, self.lifecycle.state)
@@ -119,18 +120,19 @@ class LoadedPlugin:
                 return changed
         instance = f"{self.spec.artifact[:12]}_{self.spec.key.since}"
         code = bytecode.read(self._store, self.spec.artifact)
-        modules = PluginModules(self.version.id, instance, self._root, files, code, self.work)
+        modules = PluginModules(self.version.id, instance, self._root, files, code, self.work, self.version.version)
         self._shared = SharedModules(modules)
+        modules.users.append(self)
         modules.open()
         return ()
 
     def _may_copy(self, old: "LoadedPlugin") -> bool:
         """Whether a copy of `old` is this content, provided that only resources differ."""
         mine, its = self.spec, old.spec
-        alike = (mine.config, mine.granted, self._required, self._manifest)
+        alike = (mine.config, mine.granted, self.required, self._manifest)
         return (
             (mine.code or mine.artifact) == (its.code or its.artifact)
-            and alike == (its.config, its.granted, old._required, old._manifest)
+            and alike == (its.config, its.granted, old.required, old._manifest)
             and old.instance is not None
             and overrides(old.instance, "on_resources")
         )
@@ -139,6 +141,7 @@ class LoadedPlugin:
         """Be a copy of `old`, which serves and is not touched, that takes `changed` resources."""
         assert old._shared is not None
         self._shared, self.is_copy, self.took_over = old._shared.join(), True, old.took_over
+        self._shared.modules.users.append(self)
         serving = old.instance
         await self._hooks.beside(lambda: self._link_to(copy.copy(serving)), self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
@@ -249,6 +252,7 @@ class LoadedPlugin:
             if undo is Undo.DROP_INSTANCE:
                 self.handlers, self.instance, self.exported = {}, None, None
             elif undo is Undo.DROP_MODULES and self._shared is not None:
+                self._shared.modules.users.remove(self)
                 self.remains = self._shared.modules.close() if last else None
                 self._shared = None
         return told

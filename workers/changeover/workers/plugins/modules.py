@@ -29,15 +29,11 @@ from typing import Any
 from changeover.workers.plugins.compiling import compile_large
 from changeover.workers.plugins.facades import Facades
 from changeover.workers.plugins.finder import Finder, Source, table_of
+from changeover.workers.plugins.opened import OPENED, PREFIX, User, enter, leave
 from changeover.workers.serving.attribution import UnitWork
-
-PREFIX = "changeover_plugins"
-"""First part of every private module name, and of plugins' logger names: `changeover_plugins.<id>`."""
 
 NO_CODE: Mapping[str, bytes] = MappingProxyType({})
 """Nothing is compiled yet."""
-
-_open: "dict[str, PluginModules]" = {}
 
 
 class PluginModules:
@@ -50,8 +46,12 @@ class PluginModules:
         files: Its checked content.
         code: What `bytecode.read` found of it.
         work: Of the unit that they are made for.
+        version: The plugin's; empty where nobody says.
 
     Attributes:
+        plugin: The plugin's id.
+        version: The plugin's version.
+        users: The instances that run over them.
         work: What their code enters into tables of the process.
         root: The artifact's folder.
         package: Private package under which its modules are known to Python.
@@ -65,7 +65,11 @@ class PluginModules:
         files: Mapping[str, bytes],
         code: Mapping[str, bytes] = NO_CODE,
         work: UnitWork | None = None,
+        version: str = "",
     ) -> None:
+        self.plugin = plugin
+        self.version = version
+        self.users: list[User] = []
         self.work = work or UnitWork(plugin)
         self.root = root
         self.package = _free(f"{PREFIX}.{plugin}.{instance}")
@@ -84,11 +88,10 @@ class PluginModules:
         package = ModuleType(self.package)
         package.__path__ = [str(self.root)]
         package.__spec__ = importlib.machinery.ModuleSpec(self.package, None, is_package=True)
-        _open[self.package] = self
         for folder in self._folders():
-            sys.path_importer_cache[folder] = Finder(Path(folder), _open)
+            sys.path_importer_cache[folder] = Finder(Path(folder), OPENED)
         sys.modules[self.package] = package
-        setattr(_holder(self.package), self.package.rpartition(".")[2], package)
+        enter(self, package)
 
     def _folders(self) -> Iterator[str]:
         yield str(self.root)
@@ -154,7 +157,7 @@ class PluginModules:
         return ModuleNotFoundError(f"No module named {native!r} in the plugin's files", name=native)
 
     def asked_outside(self, error: ModuleNotFoundError) -> str:
-        """What to write instead, where a library asked for a module by the plugin's own name; empty for other errors."""
+        """What to write instead, where a library was given the plugin's own name of a module; else empty."""
         name = error.name or ""
         if not self.owns(name) or error.msg != f"No module named {name!r}":
             return ""
@@ -174,11 +177,11 @@ class PluginModules:
             What can tell whether something keeps them alive.
         """
         remains = Remains(self.package, [module.__spec__.loader for module in self.loaded() if module.__spec__])
-        if _open.pop(self.package, None) is not None:
+        if OPENED.get(self.package) is self:
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
                 del sys.modules[name]
-            _let_go(self.package)
-            if not any(other.root == self.root for other in _open.values()):
+            leave(self)
+            if not any(other.root == self.root for other in OPENED.values()):
                 self._forget_folders()
             _forget_loggers(self.package)
             forget_types()
@@ -213,36 +216,10 @@ class Remains:
         return [loader for reference in self._loaders if (loader := reference()) is not None]
 
 
-def asked_outside(error: BaseException, package: str) -> str:
-    """What `PluginModules.asked_outside` says, of the modules with a private package."""
-    modules = _open.get(package)
-    return modules.asked_outside(error) if modules and isinstance(error, ModuleNotFoundError) else ""
-
-
-def _holder(package: str) -> ModuleType:
-    """The package that holds a plugin's private ones; who resolves a name step by step goes through it."""
-    top = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
-    top.__path__ = []
-    name = package.rpartition(".")[0]
-    holder = sys.modules.setdefault(name, ModuleType(name))
-    holder.__path__ = []
-    setattr(top, name.rpartition(".")[2], holder)
-    return holder
-
-
-def _let_go(package: str) -> None:
-    """Take a private package out of what holds it, and that too when it was the last of its plugin's."""
-    name, _, instance = package.rpartition(".")
-    vars(_holder(package)).pop(instance, None)
-    if not any(each.startswith(f"{name}.") for each in _open):
-        vars(sys.modules[PREFIX]).pop(name.rpartition(".")[2], None)
-        del sys.modules[name]
-
-
 def _free(package: str) -> str:
     taken = 2
     candidate = package
-    while candidate in _open:
+    while candidate in OPENED:
         candidate, taken = f"{package}_{taken}", taken + 1
     return candidate
 

@@ -15,7 +15,7 @@ from changeover.workers.pinned.importer import OtherContentPinned
 from changeover.workers.plugins.api import ConfigUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
-from changeover.workers.plugins.modules import asked_outside
+from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.resources import ResourceUnusable
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -193,7 +193,8 @@ def _judged(error: BaseException, where: str, site: Site) -> Fault:
 
 
 def _explained(error: BaseException, origin: Origin | None) -> str:
-    outside = asked_outside(error, origin.package) if origin is not None else ""
+    modules = OPENED.get(origin.package) if origin is not None else None
+    outside = modules.asked_outside(error) if modules and isinstance(error, ModuleNotFoundError) else ""
     return f"{type(error).__name__}: {outside}" if outside else ""
 
 

@@ -1,18 +1,20 @@
-"""What a plugin's code sees in place of `importlib`, `atexit`, `signal`: the real ones, as far as they need not know it.
+"""What a plugin's code sees in place of `importlib`, `pickle`, `atexit` and `signal`.
 
 The plugin's `__import__` hands them out. Nobody else sees them, and nothing real is patched.
 """
 
 import atexit
 import importlib
+import pickle
 import signal
 from types import ModuleType
 
-from changeover.workers.plugins.facades import exits, importing, signals
+from changeover.workers.plugins.facades import exits, importing, pickling, signals
 from changeover.workers.plugins.facades.facade import Modules
 
 _MAKERS = {
     importlib: importing.facade,
+    pickle: pickling.facade,
     atexit: exits.facade,
     signal: signals.facade,
 }

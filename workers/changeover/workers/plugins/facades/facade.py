@@ -3,16 +3,14 @@
 from types import ModuleType
 from typing import Protocol
 
+from changeover.workers.plugins.opened import Opened
 from changeover.workers.serving.attribution import UnitWork
 
 
-class Modules(Protocol):
+class Modules(Opened, Protocol):
     """What facades need of a plugin's modules."""
 
     work: UnitWork
-
-    def import_module(self, name: str, package: str | None = None) -> ModuleType:
-        """Import a module by the name that the plugin's code uses."""
 
 
 class Facade(ModuleType):
