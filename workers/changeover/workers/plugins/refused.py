@@ -17,6 +17,7 @@ from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.resources import ResourceUnusable
+from changeover.workers.plugins.taken import advice
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
@@ -193,9 +194,13 @@ def _judged(error: BaseException, where: str, site: Site) -> Fault:
 
 
 def _explained(error: BaseException, origin: Origin | None) -> str:
+    """The summary of an error whose own words do not say what to do; empty for others."""
     modules = OPENED.get(origin.package) if origin is not None else None
     outside = modules.asked_outside(error) if modules and isinstance(error, ModuleNotFoundError) else ""
-    return f"{type(error).__name__}: {outside}" if outside else ""
+    if outside:
+        return f"{type(error).__name__}: {outside}"
+    taken = advice(error)
+    return f"{type(error).__name__}: {error}; {taken}" if taken else ""
 
 
 def _summary(error: BaseException, told: traceback.TracebackException) -> str:
