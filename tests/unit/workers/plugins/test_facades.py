@@ -2,6 +2,9 @@
 
 import atexit
 import importlib
+import importlib.machinery
+import importlib.resources
+import importlib.util
 import inspect
 import signal
 import threading
@@ -56,8 +59,9 @@ from importlib import import_module, resources
         assert dir(seen)
     assert module.renamed is module.signal
     assert inspect.getsourcefile(module.importlib) == inspect.getsourcefile(importlib)
-    assert module.importlib.util is importlib.util
-    assert module.resources is importlib.resources
+    assert module.importlib.util.module_from_spec is importlib.util.module_from_spec
+    assert module.resources.as_file is importlib.resources.as_file
+    assert module.importlib.machinery is importlib.machinery
     assert load({"q.py": "from signal import *"}).import_module("q").SIGUSR2 is signal.SIGUSR2
 
 

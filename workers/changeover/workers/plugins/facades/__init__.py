@@ -5,6 +5,8 @@ The plugin's `__import__` hands them out. Nobody else sees them, and nothing rea
 
 import atexit
 import importlib
+import importlib.resources
+import importlib.util
 import pickle
 import signal
 from types import ModuleType
@@ -14,6 +16,8 @@ from changeover.workers.plugins.facades.facade import Modules
 
 _MAKERS = {
     importlib: importing.facade,
+    importlib.resources: importing.resources,
+    importlib.util: importing.util,
     pickle: pickling.facade,
     atexit: exits.facade,
     signal: signals.facade,

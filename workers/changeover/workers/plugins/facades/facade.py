@@ -12,6 +12,9 @@ class Modules(Opened, Protocol):
 
     work: UnitWork
 
+    def owns(self, name: str) -> bool:
+        """Whether an absolute module name is the plugin's own."""
+
 
 class Facade(ModuleType):
     """Stands for a real module.
