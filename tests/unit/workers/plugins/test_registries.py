@@ -14,6 +14,7 @@ from sqlalchemy import MetaData
 
 from changeover.testing import SimulatedWorker
 from changeover.workers.generation.solo import Stored, store_plugin
+from changeover.workers.plugins.taken import advised
 from tests.bench import Bench
 
 ROOT = Path(__file__).parents[4]
@@ -64,6 +65,10 @@ async def test_three_swaps_leave_nothing_of_a_recipe(bench: Bench, name: str) ->
     with pytest.raises(LookupError):
         codecs.lookup("shop_names")
     await bench.workshop.close()
+
+
+def test_other_errors_are_told_as_they_are() -> None:
+    assert advised("ValueError: Table x") == "ValueError: Table x"
 
 
 def test_there_is_a_recipe_for_each_kind() -> None:

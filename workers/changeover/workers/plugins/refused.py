@@ -17,7 +17,7 @@ from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.resources import ResourceUnusable
-from changeover.workers.plugins.taken import advice
+from changeover.workers.plugins.taken import advised
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
@@ -178,7 +178,7 @@ def refusal_of(error: BaseException, site: Site) -> Refusal:
     return Refusal(
         stage=site.stage,
         fault=_judged(error, where, site),
-        summary=_private(_explained(error, site.origin) or _summary(error, told), site.origin),
+        summary=_private(_explained(error, site.origin) or advised(_summary(error, told)), site.origin),
         unit=site.unit,
         hook=site.hook,
         where=where,
@@ -194,13 +194,10 @@ def _judged(error: BaseException, where: str, site: Site) -> Fault:
 
 
 def _explained(error: BaseException, origin: Origin | None) -> str:
-    """The summary of an error whose own words do not say what to do; empty for others."""
+    """The summary where a library asked for a module by a plugin's own name; else empty."""
     modules = OPENED.get(origin.package) if origin is not None else None
     outside = modules.asked_outside(error) if modules and isinstance(error, ModuleNotFoundError) else ""
-    if outside:
-        return f"{type(error).__name__}: {outside}"
-    taken = advice(error)
-    return f"{type(error).__name__}: {error}; {taken}" if taken else ""
+    return f"{type(error).__name__}: {outside}" if outside else ""
 
 
 def _summary(error: BaseException, told: traceback.TracebackException) -> str:

@@ -20,13 +20,12 @@ _TAKEN = (
         "tables of a plugin belong to a MetaData or DeclarativeBase of its own",
     ),
 )
-"""How the message begins, what else is in it, and what to do."""
+"""What is in the message, and what to do."""
 
 
-def advice(error: BaseException) -> str:
-    """What to do about a name that is taken in a registry of the process; empty for other errors."""
-    text = str(error)
+def advised(summary: str) -> str:
+    """The summary of an error, and what to do about a name that is taken in a registry of the process."""
     for begin, inside, what in _TAKEN:
-        if text.startswith(begin) and inside in text:
-            return f"{what} ({PAGE})"
-    return ""
+        if begin in summary and inside in summary:
+            return f"{summary}; {what} ({PAGE})"
+    return summary
