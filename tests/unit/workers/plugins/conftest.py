@@ -27,7 +27,7 @@ def versioned(tmp_path: Path) -> Iterator[Versioned]:
         content = {name: text.encode() for name, text in files.items()}
         digest = artifact.put(tmp_path / "store", content)
         root = artifact.folder_of(tmp_path / "store", digest)
-        name = f"{digest[:12]}_{next(numbers)}"
+        name = f"_{digest[:12]}_{next(numbers)}"
         modules = PluginModules("pricing", name, root, content, version=version)
         modules.open()
         opened.append(modules)

@@ -194,11 +194,12 @@ def wrong():
     return pkgutil.resolve_name("shop.late:WHICH")
 def right():
     from shop import late
-    return logging.config.BaseConfigurator({}).resolve(f"{late.__name__}.WHICH")
+    by_parts = logging.config.BaseConfigurator({}).resolve(f"{late.__name__}.WHICH")
+    return by_parts, pkgutil.resolve_name(f"{late.__name__}:WHICH")
 """
     modules = load({"shop/__init__.py": "", "shop/late.py": "WHICH = 1", "shop/use.py": source})
     module = modules.import_module("shop.use")
-    assert module.right() == 1
+    assert module.right() == (1, 1)
     with pytest.raises(ModuleNotFoundError) as caught:
         module.wrong()
     refusal = refusal_of(

@@ -118,7 +118,7 @@ class LoadedPlugin:
             changed = changed_resources(self._manifest, self._store, old.spec.artifact, self.spec.artifact)
             if changed:
                 return changed
-        instance = f"{self.spec.artifact[:12]}_{self.spec.key.since}"
+        instance = f"_{self.spec.artifact[:12]}_{self.spec.key.since}"
         code = bytecode.read(self._store, self.spec.artifact)
         modules = PluginModules(self.version.id, instance, self._root, files, code, self.work, self.version.version)
         self._shared = SharedModules(modules)

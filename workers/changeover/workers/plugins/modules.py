@@ -41,7 +41,8 @@ class PluginModules:
 
     Args:
         plugin: The plugin's id.
-        instance: Tells this instance from others of the same id; letters, digits and `_`.
+        instance: Tells this instance from others of the same id; letters, digits and `_`, a name as Python has
+            them.
         root: The artifact's folder.
         files: Its checked content.
         code: What `bytecode.read` found of it.

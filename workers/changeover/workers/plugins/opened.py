@@ -85,7 +85,7 @@ def owner(module: str) -> Opened | None:
 
 def told(opened: Opened) -> str:
     """Says which content it is."""
-    return _told(opened.plugin, opened.version, opened.root.name)
+    return content(opened.plugin, opened.version, opened.root.name)
 
 
 def named(module: str) -> str:
@@ -93,11 +93,13 @@ def named(module: str) -> str:
     plugin, instance = [*module.split("."), "", ""][1:3]
     package = f"{PREFIX}.{plugin}.{instance}"
     here = OPENED.get(package)
-    return told(here) if here else _versions.get(package, _told(plugin, "", instance))
+    return told(here) if here else _versions.get(package, content(plugin, "", instance))
 
 
-def _told(plugin: str, version: str, digest: str) -> str:
-    return f"{plugin} {version} ({digest[:12]})" if version else f"{plugin} ({digest[:12]})"
+def content(plugin: str, version: str, digest: str) -> str:
+    """Says which content of a plugin is meant, by its version where that is known."""
+    short = digest.strip("_")[:12]
+    return f"{plugin} {version} ({short})" if version else f"{plugin} ({short})"
 
 
 def enter(opened: Opened, package: ModuleType) -> None:

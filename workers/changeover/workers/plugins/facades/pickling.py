@@ -54,9 +54,8 @@ class _Written(NamedTuple):
                 return _at(reader.import_module(self.module), self.name)
         except (ModuleNotFoundError, AttributeError):
             pass
-        version = f"{self.version} " if self.version else ""
-        told = opened.told(reader) if reader else ""
-        raise PickledElsewhere(f"{self.module}:{self.name}", f"{self.plugin} {version}({self.digest[:12]})", told)
+        written = opened.content(self.plugin, self.version, self.digest)
+        raise PickledElsewhere(f"{self.module}:{self.name}", written, opened.told(reader) if reader else "")
 
 
 def restored(plugin: str, version: str, digest: str, module: str, name: str) -> object:
