@@ -182,7 +182,7 @@ class PluginModules:
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
                 del sys.modules[name]
             leave(self)
-            if not any(other.root == self.root for other in OPENED.values()):
+            if not any(other.root == self.root for other in list(OPENED.values())):
                 self._forget_folders()
             _forget_loggers(self.package)
             forget_types()

@@ -45,7 +45,7 @@ class Opened(Modules, Protocol):
 
 
 OPENED: dict[str, Opened] = {}
-"""By private package, the latest last."""
+"""By private package, the latest last. Written by the loader thread and the loop, read in any: look at a copy."""
 
 _versions: dict[str, str] = {}
 
@@ -56,7 +56,7 @@ def meant(plugin: str) -> Opened | None:
     Those of the generation that the request leased; else what the unit whose hook runs is or requires; else
     what serves; else those that are the only ones.
     """
-    found = [each for each in OPENED.values() if each.plugin == plugin]
+    found = [each for each in list(OPENED.values()) if each.plugin == plugin]
     lease, work = current_lease.get(), current_work.get()
     if lease is not None:
         for each in found:
@@ -74,7 +74,7 @@ def meant(plugin: str) -> Opened | None:
 
 
 def _near(work: UnitWork) -> frozenset[UnitKey]:
-    users = (user for each in OPENED.values() for user in each.users if user.work is work)
+    users = (user for each in list(OPENED.values()) for user in each.users if user.work is work)
     return frozenset().union(*({user.spec.key, *user.required} for user in users))
 
 
@@ -122,7 +122,7 @@ def leave(opened: Opened) -> None:
     del OPENED[opened.package]
     name, _, instance = opened.package.rpartition(".")
     vars(sys.modules[name]).pop(instance, None)
-    if not any(each.plugin == opened.plugin for each in OPENED.values()):
+    if not any(each.plugin == opened.plugin for each in list(OPENED.values())):
         vars(sys.modules[PREFIX]).pop(opened.plugin, None)
         del sys.modules[name]
 
