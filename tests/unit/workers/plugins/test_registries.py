@@ -67,6 +67,15 @@ async def test_three_swaps_leave_nothing_of_a_recipe(bench: Bench, name: str) ->
     await bench.workshop.close()
 
 
+@pytest.mark.slow
+def test_every_recipe_passes_the_type_checker(tmp_path: Path) -> None:
+    for name, text in RECIPES.items():
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(ROOT / ".mypy_cache"), "."]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_other_errors_are_told_as_they_are() -> None:
     assert advised("ValueError: Table x") == "ValueError: Table x"
 
