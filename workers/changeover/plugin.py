@@ -9,6 +9,7 @@ from changeover.workers.message.codec import Codec, Goodbye, MalformedMessage
 from changeover.workers.message.contract import MessageCall, MessageService
 from changeover.workers.message.framing import FrameCodec, LineCodec
 from changeover.workers.plugins.api import AsgiService, ConfigUnusable, Plugin, WsgiService, asgi, wsgi
+from changeover.workers.plugins.facades.pickling import restored  # noqa: F401 - pickles name it
 from changeover.workers.plugins.fenced import (
     DrainError,
     DrainTimeout,

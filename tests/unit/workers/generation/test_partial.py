@@ -118,6 +118,18 @@ async def test_a_thread_that_copies_use_is_held_against_the_last_of_them(bench: 
     assert (first.left.alive(), second.left.alive()) == ([], ["thread feed"])
 
 
+async def test_what_the_code_of_copies_registered_ends_with_the_last_of_them(bench: Bench) -> None:
+    code = "import atexit\natexit.register(LOG.append, 'exit')\n" + CODE
+    code = code.replace("self.rules = changed", "atexit.register(LOG.append, 'exit of copy'); self.rules = changed")
+    await bench.serve(1, pricing(bench, "one", code))
+    await bench.serve(2, pricing(bench, "two", code))
+    await bench.retire()
+    assert not [line for line in LOG if line.startswith("exit")]
+    await bench.serve(3)
+    await bench.retire()
+    assert LOG[-2:] == ["exit of copy", "exit"]
+
+
 async def test_what_was_there_before_comes_back_as_a_copy_too(bench: Bench) -> None:
     first = await bench.serve(1, pricing(bench, "one"))
     await bench.serve(2, pricing(bench, "two"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import sys
 import time
 import weakref
@@ -12,7 +13,7 @@ import pytest
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.workshop import StillServing
 from changeover.workers.plugins.lifecycle import State
-from changeover.workers.plugins.modules import PREFIX
+from changeover.workers.plugins.opened import PREFIX
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving import attribution
 from changeover.workers.serving.lease import LeaseKind
@@ -511,7 +512,7 @@ async def test_two_hundred_swaps_leave_no_old_module_alive(bench: Bench) -> None
     assert bench.workshop.leaks() == []
     assert len(bench.workshop.resident()) == 3
     assert [reference() is not None for reference in weak].count(True) == 1
-    assert len([name for name in sys.modules if name.startswith(f"{PREFIX}.")]) == 3
+    assert len([name for name in sys.modules if name.startswith(f"{PREFIX}.")]) == 4
 
 
 async def test_a_worker_that_leaves_lets_what_requests_left_behind_finish_first(bench: Bench) -> None:
@@ -532,3 +533,44 @@ async def test_a_worker_that_leaves_waits_no_longer_than_it_may(bench: Bench) ->
     assert await bench.workshop.close(patience=0.01) == [held]
     with pytest.raises(asyncio.CancelledError, match="the worker leaves"):
         await endless
+
+
+async def test_what_a_version_left_to_run_at_exit_runs_when_it_ends(bench: Bench) -> None:
+    code = "import atexit\natexit.register(LOG.append, 'exit')\n" + NOISY.format("one")
+    await bench.serve(1, bench.plugin(code))
+    await bench.serve(2, bench.plugin(NOISY.format("two")))
+    assert "exit" not in LOG
+    await bench.retire()
+    assert LOG[-2:] == ["one on_unload", "exit"]
+    assert bench.workshop.leaks() == []
+
+
+async def test_what_fails_there_is_told_and_everything_ends_all_the_same(bench: Bench) -> None:
+    code = "import atexit\natexit.register(LOG.append, 'exit')\natexit.register(lambda: 1 / 0)\n" + NOISY.format("one")
+    await bench.serve(1, bench.plugin(code))
+    await bench.serve(2)
+    await bench.retire()
+    assert [(told.hook, told.stage) for told in bench.degraded] == [("atexit", Stage.COMMIT)]
+    assert LOG[-1] == "exit"
+    assert bench.workshop.leaks() == []
+
+
+async def test_a_candidate_that_is_refused_runs_what_it_left_too(bench: Bench) -> None:
+    await bench.refused(1, bench.plugin("import atexit\natexit.register(LOG.append, 'exit')\n1 / 0"))
+    assert LOG == ["exit"]
+    assert bench.workshop.leaks() == []
+
+
+async def test_the_signal_handler_of_a_version_goes_with_it_and_its_successors_stays(bench: Bench) -> None:
+    code = NOISY + "    def on_activate(self): self.before = signal.signal(signal.SIGUSR2, lambda number, frame: 0)\n"
+    before = signal.getsignal(signal.SIGUSR2)
+    for epoch, name in enumerate(("one", "two", "three"), start=1):
+        generation = await bench.serve(epoch, bench.plugin("import signal\n" + code.format(name)))
+        await bench.retire()
+        assert name == signal.getsignal(signal.SIGUSR2).__globals__["Own"].NAME  # type: ignore[union-attr]
+        assert loaded(generation).instance.before is before  # type: ignore[union-attr]
+        del generation
+    await bench.serve(4)
+    await bench.retire()
+    assert signal.getsignal(signal.SIGUSR2) is before
+    assert bench.workshop.leaks() == []

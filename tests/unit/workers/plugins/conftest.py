@@ -3,6 +3,7 @@
 import gc
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,21 @@ from changeover.workers.plugins.modules import PluginModules
 Load = Callable[[dict[str, str]], PluginModules]
 
 
+Versioned = Callable[[str, dict[str, str]], PluginModules]
+
+
 @pytest.fixture
-def load(tmp_path: Path) -> Iterator[Load]:
-    """Store files and open their modules, as a new instance each time; closed at the end."""
+def versioned(tmp_path: Path) -> Iterator[Versioned]:
+    """Store files and open their modules, as a new instance of a version each time; closed at the end."""
     opened: list[PluginModules] = []
     numbers = itertools.count(1)
 
-    def open_modules(files: dict[str, str]) -> PluginModules:
+    def open_modules(version: str, files: dict[str, str]) -> PluginModules:
         content = {name: text.encode() for name, text in files.items()}
         digest = artifact.put(tmp_path / "store", content)
         root = artifact.folder_of(tmp_path / "store", digest)
-        modules = PluginModules("pricing", f"{digest[:12]}_{next(numbers)}", root, content)
+        name = f"_{digest[:12]}_{next(numbers)}"
+        modules = PluginModules("pricing", name, root, content, version=version)
         modules.open()
         opened.append(modules)
         return modules
@@ -33,3 +38,9 @@ def load(tmp_path: Path) -> Iterator[Load]:
         modules.close()
     opened.clear()
     gc.collect()
+
+
+@pytest.fixture
+def load(versioned: Versioned) -> Load:
+    """Open modules of some version."""
+    return partial(versioned, "1.0")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from changeover.workers.plugins.modules import PREFIX, PluginModules
+from changeover.workers.plugins.modules import PluginModules
+from changeover.workers.plugins.opened import PREFIX
 
 Load = Callable[[dict[str, str]], PluginModules]
 
@@ -54,6 +55,14 @@ def by_relative_name():
     import importlib
     return importlib.import_module(".late", __package__).WHICH
 
+def by_spec():
+    import importlib.util
+    assert importlib.util.find_spec("pricing.nothing") is None
+    assert importlib.util.find_spec(".late", "pricing").origin == importlib.util.find_spec("pricing.late").origin
+    module = importlib.util.module_from_spec(spec := importlib.util.find_spec("pricing.late"))
+    spec.loader.exec_module(module)
+    return module.WHICH
+
 def by_dunder():
     return __import__("pricing.late").late.WHICH
 
@@ -81,6 +90,7 @@ WAYS = [
     "by_name",
     "by_imported_name",
     "by_relative_name",
+    "by_spec",
     "by_dunder",
     "by_exec",
     "by_walking",
@@ -120,7 +130,7 @@ def test_other_peoples_modules_are_the_real_ones(load: Load) -> None:
     assert module.json is sys.modules["json"]
     assert module.logging is sys.modules["logging"]
     assert module.metadata is sys.modules["importlib.metadata"]
-    assert module.importlib.resources is sys.modules["importlib.resources"]
+    assert module.importlib.machinery is sys.modules["importlib.machinery"]
 
 
 def test_modules_beside_the_manifest_and_folders_without_init_are_importable(load: Load) -> None:
@@ -201,13 +211,22 @@ def test_data_beside_a_module_is_found_by_importlib_and_pkgutil(load: Load) -> N
 import importlib.resources, pkgutil, pathlib
 def by_resources():
     return importlib.resources.files(__package__).joinpath("text.txt").read_text()
+def by_own_name():
+    from importlib.resources import files
+    return files("p").joinpath("text.txt").read_text()
+def beside():
+    return importlib.resources.files().joinpath("text.txt").read_text()
+def of_others():
+    return importlib.resources.files("json").joinpath("__init__.py").is_file()
 def by_pkgutil():
     return pkgutil.get_data(__package__, "text.txt").decode()
 def by_file():
     return pathlib.Path(__file__).with_name("text.txt").read_text()
 """
     module = load({"p/__init__.py": source, "p/text.txt": "found"}).import_module("p")
-    assert (module.by_resources(), module.by_pkgutil(), module.by_file()) == ("found", "found", "found")
+    ways = ("by_resources", "by_own_name", "beside", "by_pkgutil", "by_file")
+    assert [getattr(module, way)() for way in ways] == ["found"] * len(ways)
+    assert module.of_others()
 
 
 def test_what_is_missing_is_named_as_the_plugin_names_it(load: Load) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from changeover.workers.plugins import artifact, bytecode, manifest_reading
 from changeover.workers.plugins.api import Plugin, overrides
+from changeover.workers.plugins.facades import exits, signals
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
@@ -39,6 +40,7 @@ class LoadedPlugin:
         handlers: Its handlers by name, once it is linked.
         extensions: What it offers, by extension point, once it is linked.
         instance: Of its class with the hooks; None for a stateless plugin.
+        required: What it requires, in the candidate that it was made for.
         remains: Tells, after its end, what is still alive.
         left: What it and its copies started and could outlive the last of them, once that has ended.
         exported: What it gave the last time to a content that is to replace it, nothing included; None while it was
@@ -58,6 +60,7 @@ class LoadedPlugin:
         self.remains: Remains | None = None
         self.left = UnitWork(str(spec.key.ref))
         self.exported: bytes | None = None
+        self.required: frozenset[UnitKey] = frozenset()
         self.took_over = self.is_copy = False
         self.loaded_at = 0.0
         self.work = UnitWork(str(spec.key.ref))
@@ -66,7 +69,6 @@ class LoadedPlugin:
         self._hooks = hooks
         self._stage: LoadStage = stage
         self._manifest: Manifest | None = None
-        self._required: frozenset[UnitKey] = frozenset()
         self._shared: SharedModules | None = None
 
     @property
@@ -96,7 +98,7 @@ class LoadedPlugin:
         Raises:
             Refused: With the stage, the reason and the place.
         """
-        self._required = required
+        self.required = required
         changed = await self._hooks.beside(lambda: self._open(old), self.site(Stage.LOAD), self.work)
         self.loaded_at = time.time()
         self.witness.moved(self.spec.key, self.lifecycle.state)
@@ -120,20 +122,21 @@ class LoadedPlugin:
             changed = changed_resources(self._manifest, self._store, old.spec.artifact, self.spec.artifact)
             if changed:
                 return changed
-        instance = f"{self.spec.artifact[:12]}_{self.spec.key.since}"
+        instance = f"_{self.spec.artifact[:12]}_{self.spec.key.since}"
         code = bytecode.read(self._store, self.spec.artifact)
-        modules = PluginModules(self.version.id, instance, self._root, files, code)
+        modules = PluginModules(self.version.id, instance, self._root, files, code, self.work, self.version.version)
         self._shared = SharedModules(modules)
+        modules.users.append(self)
         modules.open()
         return ()
 
     def _may_copy(self, old: "LoadedPlugin") -> bool:
         """Whether a copy of `old` is this content, provided that only resources differ."""
         mine, its = self.spec, old.spec
-        alike = (mine.config, mine.granted, self._required, self._manifest)
+        alike = (mine.config, mine.granted, self.required, self._manifest)
         return (
             (mine.code or mine.artifact) == (its.code or its.artifact)
-            and alike == (its.config, its.granted, old._required, old._manifest)
+            and alike == (its.config, its.granted, old.required, old._manifest)
             and old.instance is not None
             and overrides(old.instance, "on_resources")
         )
@@ -143,6 +146,7 @@ class LoadedPlugin:
         assert old._shared is not None
         self._shared, self.is_copy, self.took_over = old._shared.join(), True, old.took_over
         self.work.asks |= old.work.asks
+        self._shared.modules.users.append(self)
         serving = old.instance
         await self._hooks.beside(lambda: self._link_to(copy.copy(serving)), self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
@@ -257,10 +261,13 @@ class LoadedPlugin:
         if Undo.UNLOAD_HOOK in undone and last:
             told = await self._unload(stage)
         await self._stop_work(last)
+        if last:
+            told = await self._leave_process(stage) or told
         for undo in undone:
             if undo is Undo.DROP_INSTANCE:
                 self.handlers, self.extensions, self.instance, self.exported = {}, {}, None, None
             elif undo is Undo.DROP_MODULES and self._shared is not None:
+                self._shared.modules.users.remove(self)
                 self.remains = self._shared.modules.close() if last else None
                 self._shared = None
         return told
@@ -275,6 +282,20 @@ class LoadedPlugin:
                 self.left.threads |= work.threads
         elif left:
             works.append(self.work)
+
+    async def _leave_process(self, stage: Stage) -> Refusal | None:
+        """Take back what its code, that of copies included, entered into tables of the process."""
+        if self._shared is None:
+            return None
+        work = self._shared.modules.work
+        signals.undo(work)
+        if not work.exits:
+            return None
+        try:
+            await self._hooks.beside(lambda: exits.run(work), self.site(stage, "atexit"), self.work)
+        except Refused as refused:
+            return refused.refusal
+        return None
 
     async def _unload(self, stage: Stage) -> Refusal | None:
         if self.instance is None:

@@ -14,6 +14,7 @@ and `pkgutil` for free).
 import builtins
 import importlib
 import importlib.machinery
+import importlib.util
 import linecache
 import logging
 import marshal
@@ -26,15 +27,13 @@ from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
 
 from changeover.workers.plugins.compiling import compile_large
+from changeover.workers.plugins.facades import Facades
 from changeover.workers.plugins.finder import Finder, Source, table_of
-
-PREFIX = "changeover_plugins"
-"""First part of every private module name, and of plugins' logger names: `changeover_plugins.<id>`."""
+from changeover.workers.plugins.opened import OPENED, PREFIX, User, enter, leave
+from changeover.workers.serving.attribution import UnitWork
 
 NO_CODE: Mapping[str, bytes] = MappingProxyType({})
 """Nothing is compiled yet."""
-
-_open: "dict[str, PluginModules]" = {}
 
 
 class PluginModules:
@@ -42,26 +41,44 @@ class PluginModules:
 
     Args:
         plugin: The plugin's id.
-        instance: Tells this instance from others of the same id; letters, digits and `_`.
+        instance: Tells this instance from others of the same id; letters, digits and `_`, a name as Python has
+            them.
         root: The artifact's folder.
         files: Its checked content.
         code: What `bytecode.read` found of it.
+        work: Of the unit that they are made for.
+        version: The plugin's; empty where nobody says.
 
     Attributes:
+        plugin: The plugin's id.
+        version: The plugin's version.
+        users: The instances that run over them.
+        work: What their code enters into tables of the process.
         root: The artifact's folder.
         package: Private package under which its modules are known to Python.
     """
 
     def __init__(
-        self, plugin: str, instance: str, root: Path, files: Mapping[str, bytes], code: Mapping[str, bytes] = NO_CODE
+        self,
+        plugin: str,
+        instance: str,
+        root: Path,
+        files: Mapping[str, bytes],
+        code: Mapping[str, bytes] = NO_CODE,
+        work: UnitWork | None = None,
+        version: str = "",
     ) -> None:
+        self.plugin = plugin
+        self.version = version
+        self.users: list[User] = []
+        self.work = work or UnitWork(plugin)
         self.root = root
         self.package = _free(f"{PREFIX}.{plugin}.{instance}")
         self.table = table_of(files)
         self._native = {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
         self._roots = frozenset(name for name in self.table if "." not in name)
         self._compiled = {str(root / name): each for name, each in code.items()}
-        self._importlib = _Importlib(self)
+        self._facades = Facades(self)
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
 
     def open(self) -> None:
@@ -69,15 +86,13 @@ class PluginModules:
         sources = {str(self.root / source.file): source.code for source in self.table.values() if source.file}
         missing = {path: source for path, source in sources.items() if path not in self._compiled}
         self._compiled |= compile_large(missing)
-        namespace = sys.modules.setdefault(PREFIX, ModuleType(PREFIX, "Holds the private packages of plugins."))
-        namespace.__path__ = []
         package = ModuleType(self.package)
         package.__path__ = [str(self.root)]
         package.__spec__ = importlib.machinery.ModuleSpec(self.package, None, is_package=True)
-        _open[self.package] = self
         for folder in self._folders():
-            sys.path_importer_cache[folder] = Finder(Path(folder), _open)
+            sys.path_importer_cache[folder] = Finder(Path(folder), OPENED)
         sys.modules[self.package] = package
+        enter(self, package)
 
     def _folders(self) -> Iterator[str]:
         yield str(self.root)
@@ -99,9 +114,14 @@ class PluginModules:
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         """Import a module by the name that the plugin's code uses: its own first, then anybody's."""
+        if name.startswith(".") and package and self.owns(package):
+            name = importlib.util.resolve_name(name, package)
         if not name.startswith(".") and self.owns(name):
             return self._own(name, ("__name__",))
-        return importlib.import_module(name, package)
+        try:
+            return importlib.import_module(name, package)
+        except ModuleNotFoundError as error:
+            raise self._explained(error) from error.__cause__
 
     def _import(
         self,
@@ -118,7 +138,7 @@ class PluginModules:
             module = builtins.__import__(name, globals, locals, fromlist or (), level)
         except ModuleNotFoundError as error:
             raise self._explained(error) from None
-        return self._importlib if module is importlib else module
+        return self._facades.instead(module)
 
     def _own(self, name: str, fromlist: Sequence[str]) -> ModuleType:
         try:
@@ -133,8 +153,19 @@ class PluginModules:
             reason = f"{native} is a native module, which cannot be loaded twice: install it where the workers run"
             return ModuleNotFoundError(reason, name=native)
         if not missing.startswith(f"{self.package}."):
-            return error
+            outside = self.asked_outside(error)
+            return ModuleNotFoundError(outside, name=missing) if outside else error
         return ModuleNotFoundError(f"No module named {native!r} in the plugin's files", name=native)
+
+    def asked_outside(self, error: ModuleNotFoundError) -> str:
+        """What to write instead, where a library was given the plugin's own name of a module; else empty."""
+        name = error.name or ""
+        if not self.owns(name) or error.msg != f"No module named {name!r}":
+            return ""
+        return (
+            f"{error.msg} outside of the plugin, whose names mean its own version in its own code only: give the "
+            "library the module or the class itself, or the private name that the module has as its `__name__`"
+        )
 
     def loaded(self) -> list[ModuleType]:
         """Its modules that were imported so far."""
@@ -147,10 +178,11 @@ class PluginModules:
             What can tell whether something keeps them alive.
         """
         remains = Remains(self.package, self.loaded())
-        if _open.pop(self.package, None) is not None:
+        if OPENED.get(self.package) is self:
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
                 del sys.modules[name]
-            if not any(other.root == self.root for other in _open.values()):
+            leave(self)
+            if not any(other.root == self.root for other in list(OPENED.values())):
                 self._forget_folders()
             _forget_loggers(self.package)
             forget_types()
@@ -200,21 +232,10 @@ def _classes_of(module: ModuleType) -> list[type]:
     return [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
 
 
-class _Importlib(ModuleType):
-    """What plugin code sees as `importlib`: the real one, with an `import_module` that knows the plugin's names."""
-
-    def __init__(self, modules: PluginModules) -> None:
-        super().__init__("importlib", importlib.__doc__)
-        self.import_module = modules.import_module
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(importlib, name)
-
-
 def _free(package: str) -> str:
     taken = 2
     candidate = package
-    while candidate in _open:
+    while candidate in OPENED:
         candidate, taken = f"{package}_{taken}", taken + 1
     return candidate
 

@@ -15,7 +15,9 @@ from changeover.workers.pinned.importer import OtherContentPinned
 from changeover.workers.plugins.api import ConfigUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.resources import ResourceUnusable
+from changeover.workers.plugins.taken import advised
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
@@ -176,7 +178,7 @@ def refusal_of(error: BaseException, site: Site) -> Refusal:
     return Refusal(
         stage=site.stage,
         fault=_judged(error, where, site),
-        summary=_private(_summary(error, told), site.origin),
+        summary=_private(_explained(error, site.origin) or advised(_summary(error, told)), site.origin),
         unit=site.unit,
         hook=site.hook,
         where=where,
@@ -189,6 +191,13 @@ def _judged(error: BaseException, where: str, site: Site) -> Fault:
     fault = fault_of(error)
     ours = fault is Fault.CRASH and not where and error.__traceback__ is not None and isinstance(error, Exception)
     return Fault.INTERNAL if ours and site.origin is None else fault
+
+
+def _explained(error: BaseException, origin: Origin | None) -> str:
+    """The summary where a library asked for a module by a plugin's own name; else empty."""
+    modules = OPENED.get(origin.package) if origin is not None else None
+    outside = modules.asked_outside(error) if modules and isinstance(error, ModuleNotFoundError) else ""
+    return f"{type(error).__name__}: {outside}" if outside else ""
 
 
 def _summary(error: BaseException, told: traceback.TracebackException) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
@@ -35,6 +36,19 @@ POOLS = frozenset(
 """Modules whose threads serve whoever comes: such a thread belongs to nobody."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Handling:
+    """A signal handler that a unit's code set.
+
+    Attributes:
+        number: The signal.
+        handler: What handles it.
+    """
+
+    number: int
+    handler: Any
+
+
 class UnitWork:
     """Tasks and threads that the hooks of one unit started, while they live; no lease holds them.
 
@@ -43,15 +57,19 @@ class UnitWork:
         tasks: Tasks not yet collected.
         threads: Threads not yet collected.
         asks: Names of the extension points that its code made while hooks ran, imports included.
+        exits: What its code registered with `atexit`, the latest last.
+        signals: The signal handlers that its code set.
     """
 
-    __slots__ = ("asks", "name", "tasks", "threads")
+    __slots__ = ("asks", "exits", "name", "signals", "tasks", "threads")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self.threads: WeakSet[threading.Thread] = WeakSet()
         self.asks: set[str] = set()
+        self.exits: list[partial[Any]] = []
+        self.signals: list[Handling] = []
 
     def alive(self) -> list[str]:
         """The names of what still runs."""

@@ -1,0 +1,85 @@
+"""What plugin code enters into tables of the process, and what it pickles, over a swap in real workers."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from changeover.server import Committed
+from tests.service import Story
+from tests.waits import until
+
+CODE = '''# /// script
+# requires-python = ">=3.11"
+# [tool.changeover]
+# id = "basket"
+# version = "{version}"
+# plugin = "basket:Basket"
+# services = {{ basket = {{ mount = "/basket" }} }}
+# ///
+"""Keeps a pickle on disk, answers a signal, and says when it ends."""
+import atexit
+import os
+import pickle
+import signal
+from pathlib import Path
+from types import FrameType
+
+from changeover.plugin import CallContext, Plugin, Request, Response, service
+
+FOLDER = Path("{folder}")
+
+
+@atexit.register
+def close() -> None:
+    (FOLDER / f"closed-{version}-{{os.getpid()}}").touch()
+
+
+class Item:
+    made_by = "{version}"
+
+
+class Basket(Plugin[None]):
+    def on_activate(self) -> None:
+        signal.signal(signal.SIGUSR2, self.signalled)
+
+    def signalled(self, number: int, frame: FrameType | None) -> None:
+        (FOLDER / f"signalled-{version}-{{os.getpid()}}").touch()
+
+    @service
+    def basket(self, request: Request, call: CallContext) -> Response:
+        kept = FOLDER / "kept"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps([Item(), Item]))
+        item, kind = pickle.loads(kept.read_bytes())
+        return Response.text(f"{{os.getpid()}} {{item.made_by}} {{kind is Item}}")
+'''
+
+
+def write(story: Story, version: str) -> None:
+    """Write a version of the plugin."""
+    (story.plugins / "basket.py").write_text(CODE.format(version=version, folder=story.gate.parent))
+
+
+def marks(story: Story, name: str) -> Callable[[], list[Path]]:
+    """Finds what plugins left in the folder."""
+    return lambda: sorted(story.gate.parent.glob(f"{name}-*"))
+
+
+async def test_a_swap_takes_exits_and_handlers_along_and_reads_what_was_pickled(story: Story) -> None:
+    write(story, "1.0")
+    async with story.server(workers=1) as server:
+        pid, made_by, own = (await story.get(server, "/basket")).words
+        assert (made_by, own) == ("1.0", "True")
+        os.kill(int(pid), signal.SIGUSR2)
+        await until(lambda: len(marks(story, "signalled-1.0")()) == 1, "the first version's handler")
+        write(story, "2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/basket")).words == [pid, "2.0", "True"]
+        await until(lambda: len(marks(story, "closed-1.0")()) == 1, "the first version's exit")
+        assert marks(story, "closed-2.0")() == []
+        os.kill(int(pid), signal.SIGUSR2)
+        await until(lambda: len(marks(story, "signalled-2.0")()) == 1, "the second version's handler")
+        (story.plugins / "basket.py").unlink()
+        assert isinstance(await server.reload(), Committed)
+        await until(lambda: len(marks(story, "closed-2.0")()) == 1, "the second version's exit")
