@@ -111,7 +111,9 @@ class Shop:
     async def server(self, scheme: str) -> AsyncIterator[tuple[Server, str]]:
         """Serve; and the address in the words of a client."""
         secured = (f"--certfile={self.folder}/cert.pem", f"--keyfile={self.folder}/key.pem")
-        async with self._story.server(1, *(secured if scheme == "https" else ()), app="main:app") as server:
+        told_soon = {"CHANGEOVER_DRAIN_WEBSOCKET": "1s"}
+        flags = secured if scheme == "https" else ()
+        async with self._story.server(1, *flags, app="main:app", env=told_soon) as server:
             yield server, f"{scheme}://{server.addresses[0]}"
 
     async def told(self, name: str) -> dict[str, object]:
