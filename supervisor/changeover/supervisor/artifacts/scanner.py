@@ -10,6 +10,7 @@ from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
+from changeover.supervisor.artifacts.compiling import Compiler
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
@@ -44,7 +45,7 @@ from changeover.supervisor.interpreters.paths import executable
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Stage
-from changeover.workers.protocol.snapshot import Interpreter, Snapshot
+from changeover.workers.protocol.snapshot import Interpreter, PluginSpec, Snapshot
 
 ReadSettings = Callable[[], Checked]
 """Reads and checks the configuration as it is now."""
@@ -92,6 +93,7 @@ class Scanner:
         self._store = store
         self._apart = (store, *apart)
         self._interpreters = interpreters or Interpreters()
+        self._compiler = Compiler(store, self._interpreters)
 
     def scan(
         self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past | None = None
@@ -217,11 +219,14 @@ class Scanner:
         return read_channels(settings, addresses.listen, epoch)
 
     def _put(self, fresh: Mapping[str, dict[str, bytes]], made: Snapshot) -> None:
-        """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
+        """Store what the candidate names, and compile it; all is read back, so that it is known to be whole."""
+        whole: dict[str, dict[str, bytes]] = {}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
-            get(self._store, digest)
+            whole[digest] = get(self._store, digest)
+        plugins = [unit.artifact for unit in made.units if isinstance(unit, PluginSpec)]
+        self._compiler.compile(made.interpreter, {digest: whole[digest] for digest in plugins})
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         earlier = current and rollback.target(past.committed, current, request.to, past.set_aside, past.held)

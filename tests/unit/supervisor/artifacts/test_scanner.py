@@ -25,6 +25,7 @@ from changeover.supervisor.core.outcome import (
     Strategy,
 )
 from changeover.workers.pinned.distributions import Distributions
+from changeover.workers.plugins import bytecode
 from changeover.workers.plugins.artifact import folder_of, get
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot
@@ -111,6 +112,13 @@ def test_the_first_scan_stores_everything_and_says_what_is_new(place: Place) -> 
     assert found.summary == ("+ hello 1.0", "+ pricing 1.4.0", "+2 routes", "+ app shop:app")
     assert get(place.store, plugin(found.snapshot, "pricing").artifact)["pricing.py"] == b"price = 1"
     assert found.snapshot.label == "pricing 1.5"
+
+
+def test_what_is_stored_is_compiled_for_the_workers_and_a_dry_run_compiles_nothing(place: Place) -> None:
+    place.candidate(None, asking(dry_run=True))
+    assert not place.store.exists()
+    found = place.candidate(None).snapshot
+    assert bytecode.read(place.store, plugin(found, "pricing").artifact).keys() == {"pricing.py"}
 
 
 def test_a_scan_at_boot_says_what_has_no_effect(place: Place) -> None:
