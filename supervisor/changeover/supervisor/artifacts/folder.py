@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.artifacts.problems import Problem, of_manifest
 from changeover.supervisor.artifacts.settled import QUIET, TRIES, latest_change, settled
+from changeover.supervisor.artifacts.wheel import SUFFIX, read_wheel
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
 from changeover.workers.plugins.manifest import MANIFEST, Manifest
 from changeover.workers.plugins.manifest_reading import ManifestInvalid, read_script, read_toml
@@ -51,7 +53,7 @@ def read_folder(folder: Path) -> Listing:
     """Read every plugin in `folder`. Blocks on the disk, and for as long as somebody is writing (about 0.5 s at most).
 
     Args:
-        folder: Folders with a `plugin.toml` and single files with an inline block are plugins.
+        folder: Folders with a `plugin.toml`, wheels, and single files with an inline block are plugins.
     """
     plugins: dict[str, Found] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
@@ -88,7 +90,7 @@ def read_plugin(path: Path) -> Found | None:
     """Read one plugin.
 
     Args:
-        path: A folder, or a file.
+        path: A folder, a wheel, or a file.
 
     Returns:
         None when it is no plugin.
@@ -98,6 +100,8 @@ def read_plugin(path: Path) -> Found | None:
         UnreadableArtifact: It cannot be read, or somebody does not stop writing it.
     """
     single = path.is_file()
+    if single and path.suffix == SUFFIX:
+        return _read_wheel(path)
     if (single and path.suffix != ".py") or not (single or (path / MANIFEST).is_file()):
         return None
     files = read_settled(path)
@@ -113,6 +117,21 @@ def read_plugin(path: Path) -> Found | None:
     if missing:
         raise ManifestInvalid(str(file), missing)
     return Found(str(path), str(file), manifest, files, digest_of(files))
+
+
+def _read_wheel(path: Path) -> Found:
+    [archive] = read_settled(path).values()
+    files = read_wheel(archive, str(path))
+    file = f"{path}/{MANIFEST}"
+    manifest = read_toml(_text(files[MANIFEST], file), file)
+    missing = [
+        Mistake(f"$.resources.{name}.path", f"no file matches {resource.path}")
+        for name, resource in manifest.resources.items()
+        if not any(map(compiled([resource.path]).fullmatch, files))
+    ]
+    if missing:
+        raise ManifestInvalid(file, missing)
+    return Found(str(path), file, manifest, files, digest_of(files))
 
 
 def read_settled(path: Path, tries: int = TRIES, quiet: float = QUIET) -> dict[str, bytes]:
@@ -160,4 +179,4 @@ def _same_id(found: Found, other: Found) -> Problem:
 def _why_ignored(path: Path) -> str:
     if path.is_dir():
         return f"no {MANIFEST} in it"
-    return "no [tool.changeover] block in it" if path.suffix == ".py" else "neither a folder nor a Python file"
+    return "no [tool.changeover] block in it" if path.suffix == ".py" else "no folder, wheel or Python file"

@@ -70,7 +70,8 @@ class Plugins(msgspec.Struct, frozen=True):
     """Where plugins come from.
 
     Attributes:
-        dir: The folder of plugins: folders with `plugin.toml`, and single files with an inline block. Empty for none.
+        dir: The folder of plugins: folders with `plugin.toml`, wheels, and single files with an inline block. Empty for
+            none.
         reload: When changed content, pipelines and mounts are taken: `on-change`, `every 60s`, `on-signal`, or
             `disabled`.
         entries: Plugin id -> its settings; in the file these stand beside `dir` as `[plugins.pricing]`.
