@@ -11,6 +11,7 @@ from changeover.supervisor.artifacts.layout import APP
 from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.trust import untrusted
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.entries import Held, Quarantined
@@ -77,6 +78,7 @@ def select(
     contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
     contents |= {plugin: content for plugin, content in fresh.items() if plugin not in kept}
     reached = _reached(listing, reach, settings)
+    taken = (found for plugin, found in listing.plugins.items() if plugin not in kept)
     return Selection(
         contents=dict(sorted(contents.items())),
         files={found.digest: found.files for found in listing.plugins.values()},
@@ -84,6 +86,7 @@ def select(
             *(problem for problems in reached.values() for problem in problems),
             *_unknown(listing, reach, current),
             *_emptied(listing, serving, reach, settings),
+            *untrusted(taken, settings.plugins.keys),
         ),
         notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),

@@ -75,7 +75,8 @@ class Plugins(msgspec.Struct, frozen=True):
         reload: When changed content, pipelines and mounts are taken: `on-change`, `every 60s`, `on-signal`, or
             `disabled`.
         entries: Plugin id -> its settings; in the file these stand beside `dir` as `[plugins.pricing]`.
-        keys: Files with public keys; once there is one, content that none of them has signed is refused.
+        keys: Files with public Ed25519 keys (PEM); once there is one, content that none of them has signed is refused.
+            Needs the extra `sign`.
     """
 
     dir: str = ""
