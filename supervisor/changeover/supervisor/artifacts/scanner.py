@@ -18,6 +18,7 @@ from changeover.supervisor.artifacts.initializers import checked_selection, with
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
@@ -154,14 +155,19 @@ class Scanner:
         if isinstance(made, ScanRefused):
             return made
         notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept)
-        standing = (*taken.changed, *addresses.changed)
+        standing = (*selected.rolling, *taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
         fresh = {**selected.files, **disk.content.stored(), **channels.files}
+        why = rolling(made, current, self._store, selected.contents, selected.files)
+        if current is not None and why and not made.is_roll:
+            if request.strategy is Strategy.SWAP:
+                return _only_rolls(why)
+            made = as_roll(made, current)
         if not request.dry_run:
             self._put(fresh, made)
-        lines = summary(current, made, lambda old, new: self._differing(old, new, fresh))
+        lines = summary(current, made, lambda old, new: self._differing(old, new, fresh), why)
         lines = (*dropped, *lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
@@ -237,10 +243,15 @@ class Scanner:
         made = rollback.restored(earlier, current, epoch, request.origin.label, rolls=rolls)
         if made.digest == current.digest and not _forced(request):
             return NothingChanged()
+        why = rolling(made, current, self._store, {}, {})
+        if why and not made.is_roll:
+            if request.strategy is Strategy.SWAP:
+                return _only_rolls(why)
+            made = as_roll(made, current)
         if made.is_roll and made.interpreter.python:
             self._interpreters.require(made.interpreter)
         self._put({}, made)
-        lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
+        lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
 
@@ -287,6 +298,15 @@ def _forced(request: CutoverRequest) -> bool:
 
 def _refused(message: str, fault: Fault) -> ScanRefused:
     return ScanRefused(refusals([Problem(message, fault=fault)]))
+
+
+def _only_rolls(why: Mapping[str, str]) -> ScanRefused:
+    """Refuse a swap that these plugins do not stand."""
+    problems = [
+        Problem(f"{plugin} cannot be swapped ({reason}); `changeover reload` rolls", fault=Fault.CONFIG, plugin=plugin)
+        for plugin, reason in why.items()
+    ]
+    return ScanRefused(refusals(problems))
 
 
 def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...]) -> ScanResult:
