@@ -11,6 +11,8 @@ from changeover.supervisor.artifacts.application import differing, read_applicat
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.compiling import Compiler
+from changeover.supervisor.artifacts.content import Content
+from changeover.supervisor.artifacts.dependencies import lacking
 from changeover.supervisor.artifacts.difference import summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
@@ -42,7 +44,8 @@ from changeover.supervisor.core.outcome import (
 from changeover.supervisor.interpreters.answer import Answer, InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.choice import standing_interpreter, still_holding, wanted
-from changeover.supervisor.interpreters.paths import executable
+from changeover.supervisor.interpreters.paths import OURS, executable
+from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Stage
@@ -145,6 +148,8 @@ class Scanner:
         kept, dropped = kept_and_dropped(layout, current)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
+        lacks = tuple(self._lacking(selected.contents, disk, taken, current))
+        selected = msgspec.structs.replace(selected, problems=(*selected.problems, *lacks))
         addresses = choose(settings.bind, request, reach, current, past.held)
         not_taken = (*not_taken, *taken.held, *addresses.held)
         channels = self._channels(settings, addresses, reach, epoch, current)
@@ -269,10 +274,28 @@ class Scanner:
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)
         if settings.app is None:
-            return Disk(interpreter=interpreter)
+            return Disk(interpreter=interpreter, search=answer.search)
         plugins = [settings.plugins.dir] if settings.plugins.dir else []
         apart = [*self._apart, *map(Path, (*plugins, *answer.folders))]
-        return Disk(settings.app, read_application(settings.app, apart, answer.search), interpreter)
+        content = read_application(settings.app, apart, answer.search)
+        return Disk(settings.app, content, interpreter, answer.search)
+
+    def _lacking(
+        self, contents: Mapping[str, Content], disk: Disk, taken: Taken, current: Snapshot | None
+    ) -> Iterator[Problem]:
+        """What plugins need and is not installed where they are to run; what serves on in the same processes has it."""
+        units = current.units if current is not None and not taken.rolls else ()
+        serving = {unit.key.ref.name: unit.artifact for unit in units if isinstance(unit, PluginSpec)}
+        concerned = {
+            plugin
+            for plugin, content in contents.items()
+            if content.manifest.dependencies and serving.get(plugin) != content.artifact
+        }
+        if not concerned:
+            return
+        same = taken.interpreter.python == disk.interpreter.python
+        search = disk.search if same else self._interpreters.ask(taken.interpreter.python or OURS).search
+        yield from lacking(contents, concerned, Distributions.found(search).versions, taken.interpreter)
 
     def _ask(self, request: CutoverRequest, configured: str, current: Snapshot | None) -> tuple[Interpreter, Answer]:
         """What is to execute it. A start does without one that only holds and is gone: it could not serve with it."""
