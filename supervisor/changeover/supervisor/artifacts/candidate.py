@@ -1,7 +1,7 @@
 """From contents and plans to a snapshot: digests, what is carried over, a fixed order. Pure."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -158,14 +158,14 @@ def snapshot(
     rolled = epoch if rolls or current is None else current.rolled
     digest = generation_digest(stamped, ordered, interpreter, listen)
     part = 0 if current is None else current.part
-    before = () if current is None or not rolls else tuple(_before(current))
+    before = () if current is None or not rolls else plugins_before(current)
     return Snapshot(epoch, digest, stamped, ordered, label, rolled, interpreter, listen, part, before)
 
 
-def _before(current: Snapshot) -> Iterator[PluginBefore]:
-    for unit in current.units:
-        if isinstance(unit, PluginSpec):
-            yield PluginBefore(unit.key.ref.name, unit.version, unit.key.digest)
+def plugins_before(current: Snapshot) -> tuple[PluginBefore, ...]:
+    """What serves of each plugin, for a candidate whose processes never had it."""
+    plugins = [unit for unit in current.units if isinstance(unit, PluginSpec)]
+    return tuple(PluginBefore(unit.key.ref.name, unit.version, unit.key.digest) for unit in plugins)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:

@@ -1,14 +1,16 @@
 """Remove from the artifact store what no kept generation has."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from changeover.workers.plugins import bytecode
 from changeover.workers.plugins.artifact import remove
 from changeover.workers.protocol.snapshot import ApplicationSpec, ChannelSpec, PluginSpec, Snapshot, UnitSpec
 
 
 def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] = ()) -> int:
-    """Remove every artifact that is not reachable. Blocks on the disk.
+    """Remove every artifact that is not reachable, and its compiled code. Blocks on the disk.
 
     Args:
         store: The artifact store; may be missing.
@@ -16,7 +18,7 @@ def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] =
         besides: Units that are in no generation yet.
 
     Returns:
-        How many were removed.
+        How many artifacts were removed.
 
     Raises:
         OSError: One cannot be removed.
@@ -28,6 +30,10 @@ def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] =
     garbage = [path.name for path in store.iterdir() if path.name not in reachable and not path.name.startswith(".")]
     for digest in garbage:
         remove(store, digest)
+    compiled = store / bytecode.FOLDER
+    for folder in compiled.iterdir() if compiled.is_dir() else ():
+        if folder.name not in reachable:
+            shutil.rmtree(folder)
     return len(garbage)
 
 

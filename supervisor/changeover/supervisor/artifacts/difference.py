@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from changeover.supervisor.artifacts.addresses import difference
 from changeover.workers.protocol.snapshot import (
@@ -16,24 +17,28 @@ from changeover.workers.protocol.snapshot import (
     UnitSpec,
 )
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 CountFiles = Callable[[str, str], int]
 """How many files differ between two artifacts, by their digests."""
 ReadFiles = Callable[[str], Mapping[str, bytes]]
 """The files of an artifact, by its digest."""
 
 
-def summary(current: Snapshot | None, candidate: Snapshot, count_files: CountFiles) -> tuple[str, ...]:
+def summary(
+    current: Snapshot | None, candidate: Snapshot, count_files: CountFiles, rolling: Mapping[str, str] = NOTHING
+) -> tuple[str, ...]:
     """Say what changes (`pricing 1.4.0 -> 1.5.0 (3 files)`, `+1 route`, `app unchanged`).
 
     Args:
         current: What is served; None when nothing is.
         candidate: What would be.
         count_files: Compares artifacts.
+        rolling: Plugin id -> why it makes the candidate a roll.
     """
     before = current or EMPTY
     lines = [
         *_interpreter(before.interpreter, candidate.interpreter),
-        *_plugins(before, candidate, count_files),
+        *_plugins(before, candidate, count_files, rolling),
         *_pipelines(before, candidate),
         *_edited(before, candidate),
         *_routes(before, candidate),
@@ -77,19 +82,20 @@ def changed_files(current: Snapshot | None, candidate: Snapshot, read: ReadFiles
     return {str(unit.key.ref): files for unit, files in named if files}
 
 
-def _plugins(before: Snapshot, after: Snapshot, count_files: CountFiles) -> Iterator[str]:
+def _plugins(before: Snapshot, after: Snapshot, count_files: CountFiles, rolling: Mapping[str, str]) -> Iterator[str]:
     old = {unit.key.ref.name: unit for unit in before.units if isinstance(unit, PluginSpec)}
     new = {unit.key.ref.name: unit for unit in after.units if isinstance(unit, PluginSpec)}
     for name in sorted(old.keys() | new.keys()):
+        why = f"rolls: {rolling[name]}" if name in rolling else ""
         if name not in old:
-            yield f"+ {name} {new[name].version}"
+            yield f"+ {name} {new[name].version}" + (f" ({why})" if why else "")
         elif name not in new:
-            yield f"- {name} {old[name].version}"
+            yield f"- {name} {old[name].version}" + (f" ({why})" if why else "")
         elif old[name].key.digest != new[name].key.digest:
-            yield _plugin(old[name], new[name], count_files)
+            yield _plugin(old[name], new[name], count_files, why)
 
 
-def _plugin(old: PluginSpec, new: PluginSpec, count_files: CountFiles) -> str:
+def _plugin(old: PluginSpec, new: PluginSpec, count_files: CountFiles, rolls: str) -> str:
     reasons = []
     if old.artifact != new.artifact:
         reasons.append(_counted(count_files(old.artifact, new.artifact), "file"))
@@ -98,7 +104,7 @@ def _plugin(old: PluginSpec, new: PluginSpec, count_files: CountFiles) -> str:
     if not reasons:
         reasons.append(f"requires {', '.join(ref.name for ref in new.requires)}")
     version = new.version if old.version == new.version else f"{old.version} -> {new.version}"
-    return f"{new.key.ref.name} {version} ({', '.join(reasons)})"
+    return f"{new.key.ref.name} {version} ({'; '.join(filter(None, (', '.join(reasons), rolls)))})"
 
 
 def _pipelines(before: Snapshot, after: Snapshot) -> Iterator[str]:

@@ -6,13 +6,20 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.artifacts.problems import Problem, of_manifest
 from changeover.supervisor.artifacts.settled import QUIET, TRIES, latest_change, settled
+from changeover.supervisor.artifacts.wheel import SUFFIX, read_wheel
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
 from changeover.workers.plugins.manifest import MANIFEST, Manifest
 from changeover.workers.plugins.manifest_reading import ManifestInvalid, read_script, read_toml
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.refusal import Fault
+
+SIGNATURE = "plugin.sig.json"
+"""Name of the signature in a folder or wheel."""
+_BESIDE = ".sig.json"
+_LONGEST_SIGNATURE = 64 * 1024
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -24,6 +31,7 @@ class Found(msgspec.Struct, frozen=True):
         manifest: What it says of itself.
         files: Its content: name -> bytes.
         digest: Of its content.
+        signature: What stands in its signature's file, which is no content; empty where there is none.
     """
 
     path: str
@@ -31,6 +39,7 @@ class Found(msgspec.Struct, frozen=True):
     manifest: Manifest
     files: dict[str, bytes]
     digest: str
+    signature: bytes = b""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -51,17 +60,18 @@ def read_folder(folder: Path) -> Listing:
     """Read every plugin in `folder`. Blocks on the disk, and for as long as somebody is writing (about 0.5 s at most).
 
     Args:
-        folder: Folders with a `plugin.toml` and single files with an inline block are plugins.
+        folder: Folders with a `plugin.toml`, wheels, and single files with an inline block are plugins.
     """
     plugins: dict[str, Found] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     ignored: dict[str, str] = {}
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
+        signatures = set(map(signature_of, paths))
     except OSError as error:
         reason = f"this folder of plugins cannot be read: {error.strerror}; `--plugins` or [plugins] dir names it"
         return Listing(problems={str(folder): (Problem(reason, str(folder), fault=Fault.RESOURCE),)})
-    for path in paths:
+    for path in filter(lambda path: path not in signatures, paths):
         if not _is_text(path.name):
             problems[str(path)] = (Problem("its name is not UTF-8; rename it", str(path)),)
             continue
@@ -88,7 +98,7 @@ def read_plugin(path: Path) -> Found | None:
     """Read one plugin.
 
     Args:
-        path: A folder, or a file.
+        path: A folder, a wheel, or a file.
 
     Returns:
         None when it is no plugin.
@@ -98,9 +108,12 @@ def read_plugin(path: Path) -> Found | None:
         UnreadableArtifact: It cannot be read, or somebody does not stop writing it.
     """
     single = path.is_file()
+    if single and path.suffix == SUFFIX:
+        return _read_wheel(path)
     if (single and path.suffix != ".py") or not (single or (path / MANIFEST).is_file()):
         return None
     files = read_settled(path)
+    signature = _beside(path) if single else files.pop(SIGNATURE, b"")
     file = path if single else path / MANIFEST
     content = files.get(path.name if single else MANIFEST)
     if content is None:
@@ -112,7 +125,39 @@ def read_plugin(path: Path) -> Found | None:
     missing = list(_resource_mistakes(path, manifest))
     if missing:
         raise ManifestInvalid(str(file), missing)
-    return Found(str(path), str(file), manifest, files, digest_of(files))
+    return Found(str(path), str(file), manifest, files, digest_of(files), signature)
+
+
+def signature_of(path: Path) -> Path:
+    """Where the signature of a plugin lies: in its folder, or beside its file."""
+    return path / SIGNATURE if path.is_dir() else path.with_name(f"{path.name}{_BESIDE}")
+
+
+def _beside(path: Path) -> bytes:
+    file = signature_of(path)
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_LONGEST_SIGNATURE)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise UnreadableArtifact(file, error.strerror or str(error)) from error
+
+
+def _read_wheel(path: Path) -> Found:
+    [archive] = read_settled(path).values()
+    files = read_wheel(archive, str(path))
+    inside = files.pop(SIGNATURE, b"")
+    file = f"{path}/{MANIFEST}"
+    manifest = read_toml(_text(files[MANIFEST], file), file)
+    missing = [
+        Mistake(f"$.resources.{name}.path", f"no file matches {resource.path}")
+        for name, resource in manifest.resources.items()
+        if not any(map(compiled([resource.path]).fullmatch, files))
+    ]
+    if missing:
+        raise ManifestInvalid(file, missing)
+    return Found(str(path), file, manifest, files, digest_of(files), _beside(path) or inside)
 
 
 def read_settled(path: Path, tries: int = TRIES, quiet: float = QUIET) -> dict[str, bytes]:
@@ -160,4 +205,4 @@ def _same_id(found: Found, other: Found) -> Problem:
 def _why_ignored(path: Path) -> str:
     if path.is_dir():
         return f"no {MANIFEST} in it"
-    return "no [tool.changeover] block in it" if path.suffix == ".py" else "neither a folder nor a Python file"
+    return "no [tool.changeover] block in it" if path.suffix == ".py" else "no folder, wheel or Python file"

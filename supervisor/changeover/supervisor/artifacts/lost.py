@@ -7,6 +7,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.folder import Listing
 from changeover.supervisor.artifacts.problems import Problem
+from changeover.supervisor.artifacts.wheel import SUFFIX
 from changeover.workers.plugins.artifact import folder_of
 from changeover.workers.plugins.manifest import MANIFEST
 from changeover.workers.protocol.refusal import Fault
@@ -17,7 +18,7 @@ def with_lost(listing: Listing, serving: Mapping[str, PluginSpec], store: Path) 
     """Make a problem of every ignored file or folder that a plugin serves from: only its removal removes the plugin.
 
     What is wrong with such a file or folder is said of that plugin. A file is known again by its name in the store, a
-    folder by the id that it is named after. Looks at the disk.
+    folder or a wheel by the id that it is named after. Looks at the disk.
 
     Args:
         listing: What is in the folder of plugins.
@@ -42,6 +43,9 @@ def _said_of(plugin: str, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
 
 
 def _is_home(path: Path, plugin: str, stored: Path) -> bool:
+    if path.suffix == SUFFIX:
+        named = path.name.partition("-")[0]
+        return named == plugin.replace("-", "_") and (stored / MANIFEST).is_file()
     if path.is_dir():
         return path.name == plugin and (stored / MANIFEST).is_file()
     return path.is_file() and (stored / path.name).is_file() and not (stored / MANIFEST).is_file()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.outcome import CutoverRequest
+from changeover.supervisor.core.outcome import CutoverRequest, Strategy
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.protocol.reload import DISABLED, Reload, read_reload
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
@@ -26,11 +26,13 @@ class Reach:
     Attributes:
         names: What was asked for by name; empty for everything.
         policy: What a trigger that asks by itself takes; None when somebody asks.
+        swaps: Whether it keeps to the processes that live.
     """
 
     def __init__(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> None:
         self.names = frozenset(request.only)
         self.policy = request.policy
+        self.swaps = request.strategy is Strategy.SWAP and current is not None
         self._settings = settings
         units = () if current is None else current.units
         self._serving = {unit.key.ref.name for unit in units if isinstance(unit, PluginSpec)}

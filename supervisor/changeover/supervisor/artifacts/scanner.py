@@ -10,6 +10,9 @@ from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
+from changeover.supervisor.artifacts.compiling import Compiler
+from changeover.supervisor.artifacts.content import Content
+from changeover.supervisor.artifacts.dependencies import lacking
 from changeover.supervisor.artifacts.difference import changed_files, summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.folder import Listing, read_folder
@@ -17,6 +20,7 @@ from changeover.supervisor.artifacts.initializers import checked_selection, with
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
@@ -40,11 +44,12 @@ from changeover.supervisor.core.outcome import (
 from changeover.supervisor.interpreters.answer import Answer, InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.choice import standing_interpreter, still_holding, wanted
-from changeover.supervisor.interpreters.paths import executable
+from changeover.supervisor.interpreters.paths import OURS, executable
+from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins.artifact import ArtifactError, get, put
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.refusal import Fault, Stage
-from changeover.workers.protocol.snapshot import Interpreter, Snapshot
+from changeover.workers.protocol.snapshot import Interpreter, PluginSpec, Snapshot
 
 ReadSettings = Callable[[], Checked]
 """Reads and checks the configuration as it is now."""
@@ -92,6 +97,7 @@ class Scanner:
         self._store = store
         self._apart = (store, *apart)
         self._interpreters = interpreters or Interpreters()
+        self._compiler = Compiler(store, self._interpreters)
 
     def scan(
         self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past | None = None
@@ -142,6 +148,8 @@ class Scanner:
         kept, dropped = kept_and_dropped(layout, current)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
+        lacks = tuple(self._lacking(selected.contents, disk, taken, current))
+        selected = msgspec.structs.replace(selected, problems=(*selected.problems, *lacks))
         addresses = choose(settings.bind, request, reach, current, past.held)
         not_taken = (*not_taken, *taken.held, *addresses.held)
         channels = self._channels(settings, addresses, reach, epoch, current)
@@ -152,14 +160,19 @@ class Scanner:
         if isinstance(made, ScanRefused):
             return made
         notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept)
-        standing = (*taken.changed, *addresses.changed)
+        standing = (*selected.rolling, *taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
             return _unchanged(notes, not_taken, standing)
         fresh = {**selected.files, **disk.content.stored(), **channels.files}
+        why = rolling(made, current, self._store, selected.contents, selected.files)
+        if current is not None and why and not made.is_roll:
+            if request.strategy is Strategy.SWAP:
+                return _only_rolls(why)
+            made = as_roll(made, current)
         if not request.dry_run:
             self._put(fresh, made)
-        lines = summary(current, made, lambda old, new: self._differing(old, new, fresh))
+        lines = summary(current, made, lambda old, new: self._differing(old, new, fresh), why)
         lines = (*dropped, *lines, *notes, *not_taken, *_named(standing))
         if request.dry_run or request.origin.trigger is Trigger.BOOT:
             ignored = [f"ignored: {path} ({why})" for path, why in listing.ignored.items()]
@@ -218,11 +231,14 @@ class Scanner:
         return read_channels(settings, addresses.listen, epoch)
 
     def _put(self, fresh: Mapping[str, dict[str, bytes]], made: Snapshot) -> None:
-        """Store what the candidate names; what it carries over is read back, so that it is known to be whole."""
+        """Store what the candidate names, and compile it; all is read back, so that it is known to be whole."""
+        whole: dict[str, dict[str, bytes]] = {}
         for digest in [digest for unit in made.units for digest in artifacts_of(unit)]:
             if digest in fresh:
                 put(self._store, fresh[digest])
-            get(self._store, digest)
+            whole[digest] = get(self._store, digest)
+        plugins = [unit.artifact for unit in made.units if isinstance(unit, PluginSpec)]
+        self._compiler.compile(made.interpreter, {digest: whole[digest] for digest in plugins})
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         earlier = current and rollback.target(past.committed, current, request.to, past.set_aside, past.held)
@@ -233,10 +249,15 @@ class Scanner:
         made = rollback.restored(earlier, current, epoch, request.origin.label, rolls=rolls)
         if made.digest == current.digest and not _forced(request):
             return NothingChanged()
+        why = rolling(made, current, self._store, {}, {})
+        if why and not made.is_roll:
+            if request.strategy is Strategy.SWAP:
+                return _only_rolls(why)
+            made = as_roll(made, current)
         if made.is_roll and made.interpreter.python:
             self._interpreters.require(made.interpreter)
         self._put({}, made)
-        lines = summary(current, made, lambda old, new: self._differing(old, new, {}))
+        lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
 
@@ -254,10 +275,28 @@ class Scanner:
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)
         if settings.app is None:
-            return Disk(interpreter=interpreter)
+            return Disk(interpreter=interpreter, search=answer.search)
         plugins = [settings.plugins.dir] if settings.plugins.dir else []
         apart = [*self._apart, *map(Path, (*plugins, *answer.folders))]
-        return Disk(settings.app, read_application(settings.app, apart, answer.search), interpreter)
+        content = read_application(settings.app, apart, answer.search)
+        return Disk(settings.app, content, interpreter, answer.search)
+
+    def _lacking(
+        self, contents: Mapping[str, Content], disk: Disk, taken: Taken, current: Snapshot | None
+    ) -> Iterator[Problem]:
+        """What plugins need and is not installed where they are to run; what serves on in the same processes has it."""
+        units = current.units if current is not None and not taken.rolls else ()
+        serving = {unit.key.ref.name: unit.artifact for unit in units if isinstance(unit, PluginSpec)}
+        concerned = {
+            plugin
+            for plugin, content in contents.items()
+            if content.manifest.dependencies and serving.get(plugin) != content.artifact
+        }
+        if not concerned:
+            return
+        same = taken.interpreter.python == disk.interpreter.python
+        search = disk.search if same else self._interpreters.ask(taken.interpreter.python or OURS).search
+        yield from lacking(contents, concerned, Distributions.found(search).versions, taken.interpreter)
 
     def _ask(self, request: CutoverRequest, configured: str, current: Snapshot | None) -> tuple[Interpreter, Answer]:
         """What is to execute it. A start does without one that only holds and is gone: it could not serve with it."""
@@ -286,6 +325,15 @@ def _forced(request: CutoverRequest) -> bool:
 
 def _refused(message: str, fault: Fault) -> ScanRefused:
     return ScanRefused(refusals([Problem(message, fault=fault)]))
+
+
+def _only_rolls(why: Mapping[str, str]) -> ScanRefused:
+    """Refuse a swap that these plugins do not stand."""
+    problems = [
+        Problem(f"{plugin} cannot be swapped ({reason}); `changeover reload` rolls", fault=Fault.CONFIG, plugin=plugin)
+        for plugin, reason in why.items()
+    ]
+    return ScanRefused(refusals(problems))
 
 
 def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...]) -> ScanResult:

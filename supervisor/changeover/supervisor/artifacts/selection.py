@@ -1,6 +1,6 @@
 """Which content of each plugin a candidate takes: the disk's, or what serves already."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,8 @@ from changeover.supervisor.artifacts.layout import APP
 from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.replacing import needs_roll, stored_needs_roll
+from changeover.supervisor.artifacts.trust import untrusted
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.entries import Held, Quarantined
@@ -28,6 +30,7 @@ class Selection(msgspec.Struct, frozen=True):
         problems: What keeps it from being a candidate.
         notes: What lies on disk and is not taken.
         held: What lies on disk and is not taken because a rollback set it aside.
+        rolling: What lies on disk and is not taken because the request keeps to the living workers.
         broken: Plugins that `problems` keep from being taken.
     """
 
@@ -36,6 +39,7 @@ class Selection(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    rolling: tuple[str, ...] = ()
     broken: frozenset[str] = frozenset()
 
 
@@ -74,9 +78,12 @@ def select(
     withheld = held_plugins(held, serving, fresh, fixed | _concerned(listing.problems))
     skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())
     kept = fixed | withheld.keys() | skipped.keys()
+    rolling = _rolling(listing, serving, fresh, kept, store) if reach.swaps else {}
+    kept |= rolling.keys()
     contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
     contents |= {plugin: content for plugin, content in fresh.items() if plugin not in kept}
     reached = _reached(listing, reach, settings)
+    taken = (found for plugin, found in listing.plugins.items() if plugin not in kept)
     return Selection(
         contents=dict(sorted(contents.items())),
         files={found.digest: found.files for found in listing.plugins.values()},
@@ -84,9 +91,11 @@ def select(
             *(problem for problems in reached.values() for problem in problems),
             *_unknown(listing, reach, current),
             *_emptied(listing, serving, reach, settings),
+            *untrusted(taken, settings.plugins.keys),
         ),
         notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
+        rolling=tuple(f"{plugin} (needs a roll: {why})" for plugin, why in rolling.items()),
         broken=frozenset(_concerned(reached)),
     )
 
@@ -100,6 +109,21 @@ def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store
             taken = reach.by_files(found.manifest, get(store, spec.artifact), found.files)
             fixed = fixed - {plugin} if taken else fixed | {plugin}
     return fixed
+
+
+def _rolling(
+    listing: Listing, serving: dict[str, PluginSpec], fresh: dict[str, Content], kept: Set[str], store: Path
+) -> dict[str, str]:
+    """The plugins that differ from what serves and that no swap can take, and why."""
+    broken = _concerned(listing.problems)
+    found = {}
+    for plugin in sorted((serving.keys() | fresh.keys()) - kept - broken):
+        old, new = serving.get(plugin), fresh.get(plugin)
+        if old is not None and new is not None and (old.artifact, old.config) == (new.artifact, new.config):
+            continue
+        why = "" if new is None else needs_roll(new.manifest, listing.plugins[plugin].files)
+        found[plugin] = why or ("" if old is None else stored_needs_roll(old, store))
+    return {plugin: why for plugin, why in found.items() if why}
 
 
 def _reached(listing: Listing, reach: Reach, settings: Settings) -> dict[str, tuple[Problem, ...]]:

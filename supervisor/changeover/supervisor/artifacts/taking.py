@@ -42,11 +42,13 @@ class Disk(msgspec.Struct, frozen=True):
         app: Its settings; None for plugins alone.
         content: Its files, and what is installed with it.
         interpreter: What is to execute it.
+        search: Where distributions are installed for that.
     """
 
     app: App | None = None
     content: ApplicationContent = ApplicationContent()
     interpreter: Interpreter = OWN
+    search: tuple[str, ...] = ()
 
     def spec(self, epoch: int) -> ApplicationSpec | None:
         """It as a unit."""

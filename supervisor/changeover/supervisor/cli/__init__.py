@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reload": ("reload", "Take what changed on disk into all workers, or refuse it."),
     "rollback": ("rollback", "Put earlier committed content back, as a new epoch."),
     "handler": ("handler", "Edit the handlers of a pipeline that serves, without a file."),
+    "plugin": ("plugin", "Sign plugins that you pass on."),
     "status": ("status", "Show what is served, by whom, and what needs attention."),
     "pipelines": ("pipelines", "Show what requests pass: routes, handlers, services, and what was counted."),
     "leases": ("leases", "Show who still holds which epoch."),

@@ -9,7 +9,6 @@ ANY = "<id>"
 NOT_YET: frozenset[tuple[str, ...]] = frozenset(
     {
         ("deadlines", "preflight"),
-        ("plugins", "keys"),
         ("plugins", ANY, "grant"),
         ("preflight",),
     }

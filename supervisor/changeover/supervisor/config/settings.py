@@ -70,11 +70,13 @@ class Plugins(msgspec.Struct, frozen=True):
     """Where plugins come from.
 
     Attributes:
-        dir: The folder of plugins: folders with `plugin.toml`, and single files with an inline block. Empty for none.
+        dir: The folder of plugins: folders with `plugin.toml`, wheels, and single files with an inline block. Empty for
+            none.
         reload: When changed content, pipelines, mounts and certificates are taken: `on-change`, `every 60s`,
             `on-signal`, or `disabled`.
         entries: Plugin id -> its settings; in the file these stand beside `dir` as `[plugins.pricing]`.
-        keys: Files with public keys; once there is one, content that none of them has signed is refused.
+        keys: Files with public Ed25519 keys (PEM); once there is one, content that none of them has signed is refused.
+            Needs the extra `sign`.
     """
 
     dir: str = ""

@@ -33,7 +33,7 @@ def test_folders_and_single_files_are_plugins_and_all_else_is_ignored_by_name(pl
     assert listing.plugins["pricing"].digest == digest_of(listing.plugins["pricing"].files)
     assert listing.problems == {}
     assert {Path(path).name: why for path, why in listing.ignored.items()} == {
-        "README.md": "neither a folder nor a Python file",
+        "README.md": "no folder, wheel or Python file",
         "drafts": "no plugin.toml in it",
         "notes.py": "no [tool.changeover] block in it",
     }

@@ -42,7 +42,7 @@ def test_what_has_no_effect_is_a_warning(plugins: PluginFolder) -> None:
     plugins.single("hello", more='handlers = { stamp = "outbound" }')
     (plugins.path / "README").write_text("")
     assert rehearsed(plugins).warnings == (
-        f"ignored: {plugins.path}/README (neither a folder nor a Python file)",
+        f"ignored: {plugins.path}/README (no folder, wheel or Python file)",
         "unused: handler hello:stamp is in no pipeline",
     )
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from changeover.supervisor.artifacts.collection import collect
+from changeover.supervisor.artifacts.folder import read_plugin, signature_of
 from changeover.supervisor.artifacts.scanner import Past, Scanner
+from changeover.supervisor.artifacts.signing import Statement, signed
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.entries import Held, Origin, Trigger
@@ -25,6 +29,7 @@ from changeover.supervisor.core.outcome import (
     Strategy,
 )
 from changeover.workers.pinned.distributions import Distributions
+from changeover.workers.plugins import bytecode
 from changeover.workers.plugins.artifact import folder_of, get
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot
@@ -111,6 +116,35 @@ def test_the_first_scan_stores_everything_and_says_what_is_new(place: Place) -> 
     assert found.summary == ("+ hello 1.0", "+ pricing 1.4.0", "+2 routes", "+ app shop:app")
     assert get(place.store, plugin(found.snapshot, "pricing").artifact)["pricing.py"] == b"price = 1"
     assert found.snapshot.label == "pricing 1.5"
+
+
+def test_what_is_stored_is_compiled_for_the_workers_and_a_dry_run_compiles_nothing(place: Place) -> None:
+    place.candidate(None, asking(dry_run=True))
+    assert not place.store.exists()
+    found = place.candidate(None).snapshot
+    assert bytecode.read(place.store, plugin(found, "pricing").artifact).keys() == {"pricing.py"}
+
+
+def test_where_keys_are_configured_unsigned_content_is_refused_before_it_is_stored(place: Place) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (place.root / "public.pem").write_bytes(public)
+    place.configure(CONFIG.replace("[plugins]", '[plugins]\nkeys = ["public.pem"]'))
+    refused = place.refused(None)
+    assert [line.split(": is not")[0] for line in refused] == [
+        "plugins/hello.py: hello 1.0",
+        "plugins/pricing: pricing 1.4.0",
+    ]
+    assert not place.store.exists()
+    for name in ("pricing", "hello.py"):
+        found = read_plugin(place.plugins.path / name)
+        assert found is not None
+        statement = Statement(found.digest, found.manifest.id, found.manifest.version)
+        signature_of(Path(found.path)).write_bytes(signed(statement, key))
+    serving = place.candidate(None).snapshot
+    place.plugins.single("hello", "1.1")
+    assert place.refused(serving)
+    assert place.candidate(serving, asking(only=("pricing",), force=True)).snapshot.keys() == serving.keys()
 
 
 def test_a_scan_at_boot_says_what_has_no_effect(place: Place) -> None:

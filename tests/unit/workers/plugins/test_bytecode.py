@@ -2,6 +2,8 @@
 
 import hashlib
 import marshal
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,25 +24,39 @@ def store_with(folder: Path, content: bytes) -> Path:
 
 def test_what_was_sealed_is_read(tmp_path: Path) -> None:
     code = {"pricing/__init__.py": b"one", "pricing/rules.py": b"two"}
-    assert bytecode.read(store_with(tmp_path, bytecode.sealed(code)), DIGEST) == code
+    assert bytecode.read(store_with(tmp_path, sealed(tmp_path, code)), DIGEST) == code
     assert bytecode.read(tmp_path, "another") == {}
 
 
-WHOLE = bytecode.sealed({"pricing.py": b"one"})
-FOREIGN = b"\x91\x01"
+def sealed(store: Path, code: dict[str, bytes]) -> bytes:
+    return bytecode.sealed(artifact.folder_of(store, DIGEST), code)
+
+
+def foreign(store: Path) -> bytes:
+    body = b"\x91\x01"
+    return hashlib.sha256(os.fsencode(artifact.folder_of(store, DIGEST)) + b"\0" + body).digest() + body
+
+
+WHOLE = {"pricing.py": b"one"}
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", WHOLE[:-1], b"x" + WHOLE[1:], hashlib.sha256(FOREIGN).digest() + FOREIGN],
-    ids=["empty", "cut", "altered", "whole and something else"],
+    [
+        lambda store: b"",
+        lambda store: sealed(store, WHOLE)[:-1],
+        lambda store: b"x" + sealed(store, WHOLE)[1:],
+        foreign,
+        lambda store: sealed(store / "earlier", WHOLE),
+    ],
+    ids=["empty", "cut", "altered", "whole and something else", "of a store that was moved"],
 )
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
-    assert bytecode.read(store_with(tmp_path, content), DIGEST) == {}
+def test_what_cannot_be_used_is_as_good_as_none(tmp_path: Path, content: Callable[[Path], bytes]) -> None:
+    assert bytecode.read(store_with(tmp_path, content(tmp_path)), DIGEST) == {}
 
 
 def test_the_code_of_another_interpreter_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store_with(tmp_path, WHOLE)
+    store_with(tmp_path, sealed(tmp_path, WHOLE))
     monkeypatch.setattr("importlib.util.MAGIC_NUMBER", b"\0\0\r\n")
     assert bytecode.read(tmp_path, DIGEST) == {}
 

@@ -1,16 +1,20 @@
 """Compiled code of an artifact, which lies beside the artifacts: `<store>/.code/<digest>/<tag>`.
 
 It is made from the artifact's checked source by our own code and never taken from anybody else. A
-file that is damaged is as good as none: what has no code here is compiled when it is imported.
+file that is damaged, or was made for a store elsewhere, is as good as none: what has no code here is
+compiled when it is imported.
 """
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+
+from changeover.workers.plugins.artifact import folder_of
 
 FOLDER = ".code"
 """Where it lies in the store."""
@@ -33,10 +37,19 @@ def file_of(store: Path, digest: str, tag: str) -> Path:
     return store / FOLDER / digest / tag
 
 
-def sealed(code: Mapping[str, bytes]) -> bytes:
-    """The content of such a file: the SHA-256 of what follows, and the code."""
+def sealed(root: Path, code: Mapping[str, bytes]) -> bytes:
+    """The content of such a file: a SHA-256, and the code.
+
+    Args:
+        root: The artifact's folder, which the code names in tracebacks.
+        code: Name of a source file in the artifact -> its code, marshalled.
+    """
     body = msgspec.msgpack.encode(dict(code))
-    return hashlib.sha256(body).digest() + body
+    return _sum(root, body) + body
+
+
+def _sum(root: Path, body: bytes) -> bytes:
+    return hashlib.sha256(os.fsencode(root) + b"\0" + body).digest()
 
 
 def read(store: Path, digest: str) -> Code:
@@ -46,7 +59,7 @@ def read(store: Path, digest: str) -> Code:
     except OSError:
         return {}
     body = content[_SUM:]
-    if hashlib.sha256(body).digest() != content[:_SUM]:
+    if _sum(folder_of(store, digest), body) != content[:_SUM]:
         return {}
     try:
         return _decoder.decode(body)

@@ -20,8 +20,7 @@ from changeover.workers.protocol.document import Mistake, below, read
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 NOT_YET = (
-    "capabilities", "self_test", "strategy", "singleton",
-    "dependencies", "packages",
+    "capabilities", "self_test", "singleton", "packages",
 )  # fmt: skip
 """Keys that have a meaning and that nothing acts on yet: they are refused, because nobody may rely on them."""
 
@@ -80,9 +79,6 @@ def read_script(text: str, file: str) -> Manifest | None:
     if not isinstance(tool, dict) or "changeover" not in tool:
         return None
     mistakes = metadata_mistakes(metadata)
-    if "dependencies" in NOT_YET and metadata.get("dependencies"):
-        reason = "not supported by this version: install them where the workers run, and leave them out here"
-        mistakes.append(Mistake("$.dependencies", reason))
     if mistakes:
         raise ManifestInvalid(file, mistakes)
     table = _with_dependencies(tool["changeover"], metadata.get("dependencies"))

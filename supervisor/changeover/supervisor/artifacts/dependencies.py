@@ -1,0 +1,60 @@
+"""Which distributions plugins need and cannot have, because of what is installed or because of each other. Pure."""
+
+from collections.abc import Iterator, Mapping, Set
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from changeover.supervisor.artifacts.content import Content
+from changeover.supervisor.artifacts.problems import Problem
+from changeover.workers.protocol.refusal import Fault
+from changeover.workers.protocol.snapshot import Interpreter
+
+
+def lacking(
+    contents: Mapping[str, Content], concerned: Set[str], installed: Mapping[str, str], interpreter: Interpreter
+) -> Iterator[Problem]:
+    """Say every distribution that a plugin needs and cannot have: a process has one version of each.
+
+    Args:
+        contents: Every plugin.
+        concerned: The plugins that are to be told of: what serves already is not judged anew.
+        installed: Name of a distribution -> its version.
+        interpreter: Whose these are.
+    """
+    there = {canonicalize_name(name): version for name, version in installed.items()}
+    for name, needing in _needs(contents, interpreter).items():
+        version = there.get(canonicalize_name(name))
+        unmet = [plugin for plugin, needed in needing.items() if not _is_met(needed, version)]
+        if concerned.isdisjoint(unmet):
+            continue
+        plugin = next(plugin for plugin in unmet if plugin in concerned)
+        content = contents[plugin]
+        asked = " and ".join(f"{contents[each].name} needs {needed}" for each, needed in needing.items())
+        where = f" for {interpreter.python}" if interpreter.python else ""
+        if version is None:
+            reason = f"{asked}, which is not installed{where}"
+        else:
+            one = ": a process has one version of it" if len(needing) > 1 else ""
+            reason = f"{asked}, and {name} {version} is installed{where}{one}"
+        yield Problem(reason, content.file, "$.dependencies", Fault.CONTRACT, plugin)
+
+
+def _needs(contents: Mapping[str, Content], interpreter: Interpreter) -> dict[str, dict[str, Requirement]]:
+    """Distribution -> plugin -> what it needs of it there."""
+    version = interpreter.version
+    there = {"python_version": ".".join(version.split(".")[:2]), "python_full_version": version} if version else {}
+    found: dict[str, dict[str, Requirement]] = {}
+    for plugin, content in sorted(contents.items()):
+        for written in content.manifest.dependencies:
+            needed = Requirement(written)
+            if needed.marker is None or needed.marker.evaluate({**there, "extra": ""}):
+                known = found.setdefault(canonicalize_name(needed.name), {}).setdefault(plugin, needed)
+                known.specifier &= needed.specifier
+    return found
+
+
+def _is_met(needed: Requirement, version: str | None) -> bool:
+    if version is None:
+        return False
+    return not version or needed.specifier.contains(version, prereleases=True)

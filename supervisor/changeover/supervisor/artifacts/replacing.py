@@ -1,0 +1,83 @@
+"""Which plugins cannot be replaced in the processes that live, so that what changes them is a roll."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from changeover.supervisor.artifacts.candidate import plugins_before
+from changeover.supervisor.artifacts.content import Content
+from changeover.workers.plugins.artifact import folder_of
+from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.manifest_reading import ManifestInvalid, load
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
+
+_NATIVE = (".so", ".pyd")
+
+
+def needs_roll(manifest: Manifest, names: Iterable[str]) -> str:
+    """Why content is replaced by new processes; empty where those that live can do it.
+
+    Args:
+        manifest: What it says of itself.
+        names: Of its files.
+    """
+    if manifest.strategy == "roll":
+        return 'strategy = "roll"'
+    native = sorted(PurePosixPath(name).name.partition(".")[0] for name in names if name.endswith(_NATIVE))
+    return f"native module {', '.join(native)}" if native else ""
+
+
+def stored_needs_roll(spec: PluginSpec, store: Path) -> str:
+    """The same of content that is stored; what cannot be read any more keeps nothing from being replaced."""
+    folder = folder_of(store, spec.artifact)
+    try:
+        return needs_roll(load(folder), [str(path.relative_to(folder)) for path in folder.rglob("*")])
+    except (ManifestInvalid, OSError):
+        return ""
+
+
+def rolling(
+    made: Snapshot,
+    current: Snapshot | None,
+    store: Path,
+    contents: Mapping[str, Content],
+    files: Mapping[str, Mapping[str, bytes]],
+) -> dict[str, str]:
+    """Find the plugins because of which a candidate is a roll.
+
+    Args:
+        made: The candidate.
+        current: What is served; None when nothing is.
+        store: Where the content of what is served is.
+        contents: Plugin id -> content of the candidate, as far as it is not stored yet.
+        files: Digest -> files of these.
+
+    Returns:
+        Plugin id -> why, for each that gets another instance, is new, or goes.
+    """
+    if current is None:
+        return {}
+    before, after = _plugins(current), _plugins(made)
+    changed = [name for name in before.keys() | after.keys() if _digest(before.get(name)) != _digest(after.get(name))]
+    found = {}
+    for name in sorted(changed):
+        fresh = files.get(after[name].artifact) if name in after else None
+        reasons = [stored_needs_roll(side[name], store) for side in (before, after) if name in side]
+        if fresh is not None:
+            reasons.append(needs_roll(contents[name].manifest, fresh))
+        found[name] = next(filter(None, reversed(reasons)), "")
+    return {name: why for name, why in found.items() if why}
+
+
+def as_roll(made: Snapshot, current: Snapshot) -> Snapshot:
+    """The same candidate, in new processes."""
+    return msgspec.structs.replace(made, rolled=made.epoch, before=plugins_before(current))
+
+
+def _plugins(snapshot: Snapshot) -> dict[str, PluginSpec]:
+    return {unit.key.ref.name: unit for unit in snapshot.units if isinstance(unit, PluginSpec)}
+
+
+def _digest(spec: PluginSpec | None) -> str:
+    return "" if spec is None else spec.key.digest

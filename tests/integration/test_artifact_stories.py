@@ -1,0 +1,95 @@
+"""What plugins come as, in real workers: wheels, code that is compiled once, and content that only a roll replaces."""
+
+import zipfile
+
+from changeover.server import Committed
+from tests.service import Story
+
+CODE = '''"""Says who and what it is."""
+import os
+
+from changeover.plugin import CallContext, Request, Response, service
+
+
+@service
+async def where(request: Request, call: CallContext) -> Response:
+    return Response.text(f"{version} {{os.getpid()}} {{call.epoch}}")
+'''
+
+LISTENING = """
+import sys
+
+from changeover.plugin import CallContext, Request, Response, service
+
+compiled = []
+
+
+def listen(event, arguments):
+    if event == "compile" and str(arguments[1]).endswith("/rules.py"):
+        compiled.append(arguments[1])
+
+
+sys.addaudithook(listen)
+
+from rules import RULES
+
+
+@service
+async def where(request: Request, call: CallContext) -> Response:
+    return Response.text(f"{RULES} {len(compiled)}")
+"""
+
+
+def toml(version: str, more: str) -> str:
+    return f'id = "geo"\nversion = "{version}"\n{more}services = {{ where = {{ mount = "/where" }} }}\n'
+
+
+def wheel(story: Story, version: str) -> None:
+    """Have the wheel of a version lie there, and no other."""
+    for earlier in story.plugins.glob("*.whl"):
+        earlier.unlink()
+    with zipfile.ZipFile(story.plugins / f"geo-{version}-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("geo/plugin.toml", toml(version, ""))
+        archive.writestr("geo/__init__.py", CODE.format(version=version))
+
+
+def folder(story: Story, version: str) -> None:
+    """Have a version lie there that only a roll replaces."""
+    path = story.plugins / "geo"
+    path.mkdir(exist_ok=True)
+    (path / "plugin.toml").write_text(toml(version, 'strategy = "roll"\n'))
+    (path / "geo.py").write_text(CODE.format(version=version))
+
+
+async def test_a_wheel_is_served_and_swapped_in_the_workers_that_live(story: Story) -> None:
+    wheel(story, "1.0")
+    async with story.server(workers=1) as server:
+        version, pid, _ = (await story.get(server, "/where")).words
+        assert version == "1.0"
+        wheel(story, "1.1")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/where")).words == ["1.1", pid, "2"]
+
+
+async def test_a_plugin_that_asks_for_it_is_replaced_by_new_processes_without_closing_a_connection(
+    story: Story,
+) -> None:
+    folder(story, "1.0")
+    async with story.server(workers=1) as server:
+        connection = await story.connect(server)
+        _, pid, _ = (await connection.get("/where")).words
+        folder(story, "1.1")
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed)
+        version, other, epoch = (await connection.get("/where")).words
+        assert (version, epoch, other != pid) == ("1.1", "2", True)
+
+
+async def test_workers_run_the_code_that_was_compiled_for_them(story: Story) -> None:
+    folder = story.plugins / "geo"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(toml("1.0", ""))
+    (folder / "rules.py").write_text("RULES = 1\n")
+    (folder / "geo.py").write_text(LISTENING)
+    async with story.server(workers=1) as server:
+        assert (await story.get(server, "/where")).words == ["1", "0"]

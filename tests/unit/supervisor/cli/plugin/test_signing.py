@@ -1,0 +1,49 @@
+"""`changeover plugin sign`: what it signs, a server with the public key takes."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from changeover.supervisor.artifacts.folder import read_folder
+from changeover.supervisor.artifacts.trust import untrusted
+from changeover.supervisor.cli import main
+from tests.plugin_folder import PluginFolder
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> PluginFolder:
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(public)
+    return PluginFolder(tmp_path / "plugins")
+
+
+def sign(path: Path, key: Path) -> Result:
+    return CliRunner().invoke(main, ["plugin", "sign", str(path), "--key", str(key)])
+
+
+def test_it_signs_and_signs_again_what_changed(plugins: PluginFolder, tmp_path: Path) -> None:
+    for version in ("1.0", "1.1"):
+        for path in (plugins.folder("geo", version), plugins.single("hello", version)):
+            done = sign(path, tmp_path / "key.pem")
+            assert done.exit_code == 0, done.output
+            assert done.output.startswith(f"signed {path.stem} {version} with content ")
+        listing = read_folder(plugins.path)
+        assert list(untrusted(listing.plugins.values(), (str(tmp_path / "public.pem"),))) == []
+    assert sorted(path.name for path in plugins.path.rglob("*.sig.json")) == ["hello.py.sig.json", "plugin.sig.json"]
+
+
+def test_what_is_no_plugin_or_no_key_is_said(plugins: PluginFolder, tmp_path: Path) -> None:
+    path = plugins.folder("geo")
+    other = sign(path, tmp_path / "public.pem")
+    assert (other.exit_code, "public.pem: no private key in PEM" in other.output) == (1, True)
+    none = sign(tmp_path / "public.pem", tmp_path / "key.pem")
+    assert (none.exit_code, "no plugin" in none.output) == (1, True)
+    (path / "plugin.toml").write_text("id = 1")
+    broken = sign(path, tmp_path / "key.pem")
+    assert (broken.exit_code, "plugin.toml: $.id" in broken.output) == (1, True)
+    assert list(plugins.path.rglob("*.sig.json")) == []
