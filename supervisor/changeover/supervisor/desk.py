@@ -9,6 +9,7 @@ from contextlib import aclosing
 from importlib.metadata import version
 
 from changeover.supervisor.addresses import Addresses
+from changeover.supervisor.artifacts.survey import Survey
 from changeover.supervisor.chronicle import Chronicle, line
 from changeover.supervisor.control import (
     Explanation,
@@ -21,7 +22,7 @@ from changeover.supervisor.control import (
     UnitLine,
 )
 from changeover.supervisor.core import child, cutover, events, retirement, shutdown
-from changeover.supervisor.core.entries import Aborted, Origin
+from changeover.supervisor.core.entries import Aborted, Held, Origin, Quarantined
 from changeover.supervisor.core.events import Event, Question, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.view import Overview, SlotPicture
@@ -35,6 +36,8 @@ from changeover.supervisor.pipelines import (
     pipeline_views,
     worker_pipeline,
 )
+from changeover.supervisor.plugins import PluginsView, listed
+from changeover.supervisor.plugins import Told as PluginsTold
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
@@ -65,10 +68,13 @@ from changeover.supervisor.views import (
     zygote_view,
 )
 from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
+from changeover.workers.protocol.plugin_messages import TellPlugins
 from changeover.workers.protocol.snapshot import OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
+SURVEY = 5.0
+"""Seconds that the disk has to show what lies there."""
 
 
 class Desk:
@@ -85,6 +91,8 @@ class Desk:
         counts: Totals.
         chronicle: The latest of what was told.
         totals: What workers counted.
+        survey: Looks at what lies on disk; blocks on it.
+        due: Policy -> seconds until the next look by it.
     """
 
     def __init__(
@@ -99,6 +107,8 @@ class Desk:
         counts: Callable[[], Counts],
         chronicle: Chronicle,
         totals: Totals,
+        survey: Callable[[Snapshot | None, frozenset[Held], tuple[Quarantined, ...]], Survey],
+        due: Callable[[], dict[str, float]],
     ) -> None:
         self._name = name
         self._addresses = addresses
@@ -110,6 +120,8 @@ class Desk:
         self._counts = counts
         self._chronicle = chronicle
         self._totals = totals
+        self._survey = survey
+        self._due = due
         self._started = time.time()
         self._tickets = itertools.count(1)
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
@@ -269,6 +281,36 @@ class Desk:
             raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
         silent = tuple(slot.slot for slot, answer in found if answer is None)
         return PipelineRegistryView(overview.epoch, name, "" if spec is None else spec.key.digest, workers, silent)
+
+    async def plugins(self) -> PluginsView:
+        """See `Control`."""
+        found, survey = await asyncio.gather(self._ask_all(Question.PLUGINS), self._surveyed())
+        overview, now = self._picture(), time.time()
+        told = [
+            PluginsTold(slot.slot, slot.pid, answer.plugins)
+            for slot, answer in found
+            if isinstance(answer, TellPlugins)
+        ]
+        return PluginsView(
+            overview.epoch,
+            listed(
+                _serving(overview),
+                plugin_views(overview, self._chronicle.degraded),
+                survey,
+                told,
+                {policy: now + seconds for policy, seconds in self._due().items()},
+            ),
+            tuple(slot.slot for slot, answer in found if answer is None),
+            survey.problem,
+        )
+
+    async def _surveyed(self) -> Survey:
+        overview = self._picture()
+        try:
+            async with asyncio.timeout(SURVEY):
+                return await asyncio.to_thread(self._survey, _serving(overview), overview.held, overview.quarantine)
+        except TimeoutError:
+            return Survey(problem=f"the disk did not answer within {SURVEY:g} s")
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         """See `Control`."""

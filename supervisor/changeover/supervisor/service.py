@@ -122,6 +122,8 @@ class Service:
             lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
             self._totals,
+            scanner.survey,
+            lambda: self._watching.due(),
         )
         inherited = -1 if program.handed is None else program.handed.control
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved, inherited)

@@ -22,6 +22,7 @@ from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
 from changeover.supervisor.operations import Control
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView, PipelineView
+from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.unanswerable import InterpreterNotYours, UnknownPipeline
 
@@ -152,6 +153,12 @@ async def edit(control: Control, request: Request, body: bodies.HandlersBody) ->
     return await cutovers.carry_out(control, request, wish, body.until)
 
 
+async def plugins(control: Control, request: Request, _: None) -> Response:
+    """List plugins."""
+    view = await control.plugins()
+    return _json(view, epoch=view.epoch)
+
+
 async def scale(control: Control, request: Request, body: bodies.ScaleBody) -> Response:
     """Change the number of slots."""
     control.scale(_number(str(body.slots), "slots", 1, MOST_SLOTS))
@@ -262,6 +269,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         bodies.CutoverAnswer,
         bodies.HandlersBody,
         streams=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/plugins",
+        plugins,
+        "Every plugin: what serves, what lies on disk, and what every worker has of it. `ETag` is the epoch.",
+        PluginsView,
     ),
     Endpoint(
         "PUT",

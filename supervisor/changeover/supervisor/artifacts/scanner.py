@@ -20,6 +20,7 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
+from changeover.supervisor.artifacts.survey import Survey, survey
 from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
@@ -129,6 +130,10 @@ class Scanner:
             return ScanRefused((SlotRefusal(-1, 0, error.refusal(Stage.SCAN)),))
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
+
+    def survey(self, current: Snapshot | None, held: Iterable[Held], quarantine: tuple[Quarantined, ...]) -> Survey:
+        """Look at what lies on disk beside what serves. Changes nothing, and may be called while a scan runs."""
+        return survey(self._read_settings(), current, held, quarantine, self._store)
 
     def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         checked = self._read_settings()

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "handler": ("handler", "Edit the handlers of a pipeline that serves, without a file."),
     "status": ("status", "Show what is served, by whom, and what needs attention."),
     "pipelines": ("pipelines", "Show what requests pass: routes, handlers, services, and what was counted."),
+    "plugin": ("plugin", "List plugins, write and check them, take one out of what serves."),
     "leases": ("leases", "Show who still holds which epoch."),
     "history": ("history", "List epochs: who, when, what, and what became of them."),
     "explain": ("explain", "Tell everything that is known of one epoch."),

@@ -260,6 +260,7 @@ class Question(enum.Enum):
     REGISTRY = "registry"
     LEASES = "leases"
     PIPELINES = "pipelines"
+    PLUGINS = "plugins"
 
 
 class Asked(Event, frozen=True):

@@ -14,7 +14,7 @@ from changeover.supervisor.core.records.staffing import Scaled, ScaleRefused
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.view import Overview, overview
 from changeover.supervisor.core.zygote import Zygote
-from changeover.workers.protocol import messages
+from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.epoch import Fence, Stamp, fence
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage
@@ -25,6 +25,7 @@ ASKS: dict[events.Question, Callable[[Stamp, int, int], SupervisorMessage]] = {
     events.Question.REGISTRY: messages.AskRegistry,
     events.Question.LEASES: messages.AskLeases,
     events.Question.PIPELINES: messages.AskPipelines,
+    events.Question.PLUGINS: plugin_messages.AskPlugins,
 }
 
 

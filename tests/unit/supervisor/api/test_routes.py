@@ -236,6 +236,16 @@ def test_the_registry_of_a_pipeline_has_one_entry_for_each_worker(call: Caller) 
     assert answer.json["workers"][3]["deviation"].startswith("it is 111111")
 
 
+def test_plugins_are_a_list_with_the_epoch_as_etag(call: Caller) -> None:
+    answer = call("GET", "/v1/plugins")
+    assert answer.headers["etag"] == '"7"'
+    assert [(each["id"], each["disk"]["state"]) for each in answer.json["plugins"]] == [
+        ("pricing", "changed"),
+        ("tax", "broken"),
+    ]
+    assert answer.json["plugins"][0]["copies"][0]["state"] == "draining"
+
+
 @pytest.mark.parametrize("target", ["/v1/pipelines/nothing", "/v1/pipelines/nothing/registry"])
 def test_a_pipeline_that_is_not_there_is_not_found(call: Caller, target: str) -> None:
     answer = call("GET", target)

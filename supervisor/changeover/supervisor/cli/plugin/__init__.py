@@ -1,0 +1,15 @@
+"""`changeover plugin`: one module for each of its subcommands."""
+
+import click
+
+from changeover.supervisor.cli.plugin import listing
+
+HELP = """Plugins: those that serve, and those that you write."""
+
+
+@click.group("plugin", help=HELP)
+def command() -> None:
+    """See HELP."""
+
+
+command.add_command(listing.command)
