@@ -344,11 +344,11 @@ class FakeControl:
         disk = DiskView(DiskState.CHANGED, "1.6.0", "88" * 32, "/srv/shop/plugins/pricing")
         broken = DiskView(DiskState.BROKEN, path="/srv/shop/plugins/tax.py", note="/srv/shop/plugins/tax.py: no id")
         copies = tuple(
-            PluginCopy(slot, 4121 + slot, self.epoch, "active", 1_700_000_000.0)
+            PluginCopy(slot, 4121 + slot, self.epoch, "Active", 1_700_000_000.0)
             for slot in range(self.slots)
             if slot not in self.silent
         )
-        old = PluginCopy(0, 4121, self.epoch - 1, "draining", 1_600_000_000.0)
+        old = PluginCopy(0, 4121, self.epoch - 1, "Draining", 1_600_000_000.0)
         serving = PluginView("pricing", "1.5.0", self.epoch)
         pricing = ListedPlugin(
             *("pricing", "1.5.0", "77" * 32, self.epoch, serving, disk, "every 60s", 1_700_000_060.0, (old, *copies))

@@ -17,7 +17,7 @@ class PluginCopy(msgspec.Struct, frozen=True):
         slot: The worker's slot.
         pid: Of the worker.
         since: The epoch that introduced it: another than the plugin's is of an older version, still in use.
-        state: Where it stands in its lifecycle (`active`, `draining`).
+        state: Where it stands in its lifecycle (`Active`, `Draining`).
         loaded_at: When it was loaded, wall clock.
     """
 

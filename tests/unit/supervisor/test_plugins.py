@@ -114,15 +114,15 @@ def test_a_plugin_has_what_every_worker_has_of_it_old_copies_first(place: Place)
     now = spec(place.serving, "geo").key
     before = msgspec.structs.replace(now, since=0)
     told = [
-        Told(1, 41, (PluginEntry(now, "active", 20.0), PluginEntry(before, "draining", 10.0))),
-        Told(0, 40, (PluginEntry(now, "active", 21.0),)),
+        Told(1, 41, (PluginEntry(now, "Active", 20.0), PluginEntry(before, "Draining", 10.0))),
+        Told(0, 40, (PluginEntry(now, "Active", 21.0),)),
     ]
     view = PluginView("geo", "1.0", 1)
     geo, prices = listed(place.serving, (view,), place.survey(), told, {"every 60s": 99.0})
     assert [(copy.slot, copy.since, copy.state) for copy in geo.copies] == [
-        (0, 1, "active"),
-        (1, 0, "draining"),
-        (1, 1, "active"),
+        (0, 1, "Active"),
+        (1, 0, "Draining"),
+        (1, 1, "Active"),
     ]
     assert (geo.since, geo.serving, geo.next_check) == (1, view, 99.0)
     assert (prices.copies, prices.next_check) == ((), None)
@@ -130,6 +130,6 @@ def test_a_plugin_has_what_every_worker_has_of_it_old_copies_first(place: Place)
 
 def test_what_only_workers_still_have_is_listed_until_it_is_gone(place: Place) -> None:
     gone = UnitKey(UnitRef(UnitKind.PLUGIN, "ads"), "d", 1)
-    [ads, *_] = listed(place.serving, (), place.survey(), [Told(0, 40, (PluginEntry(gone, "draining", 1.0),))], {})
+    [ads, *_] = listed(place.serving, (), place.survey(), [Told(0, 40, (PluginEntry(gone, "Draining", 1.0),))], {})
     assert (ads.id, ads.version, ads.serving) == ("ads", "", None)
     assert ads.disk == DiskView(DiskState.GONE)

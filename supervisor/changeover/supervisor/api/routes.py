@@ -17,14 +17,14 @@ from changeover.supervisor.api.problems import (
     PreconditionMissing,
 )
 from changeover.supervisor.config.rules import MOST_WORKERS
-from changeover.supervisor.core.edits import PipelineEdit
+from changeover.supervisor.core.edits import PipelineEdit, RemovePlugin
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.outcome import Action, CutoverRequest
 from changeover.supervisor.operations import Control
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView, PipelineView
 from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.telemetry.stream import Told
-from changeover.supervisor.unanswerable import InterpreterNotYours, UnknownPipeline
+from changeover.supervisor.unanswerable import InterpreterNotYours, UnknownPipeline, UnknownPlugin
 
 DEFAULT_HISTORY = 20
 MOST_HISTORY = 1000
@@ -159,6 +159,21 @@ async def plugins(control: Control, request: Request, _: None) -> Response:
     return _json(view, epoch=view.epoch)
 
 
+async def remove_plugin(control: Control, request: Request, body: bodies.RemovalBody) -> Response:
+    """Take a plugin out of what serves."""
+    plugin, known = request.path_params["id"], [each.id for each in control.status().plugins]
+    if plugin not in known:
+        raise UnknownPlugin(plugin, known)
+    wish = CutoverRequest(
+        origin=await peer.origin_of(request, body.label),
+        action=Action.EDIT,
+        edit=RemovePlugin(plugin),
+        if_epoch=_precondition(control, request),
+        dry_run=body.dry_run,
+    )
+    return await cutovers.carry_out(control, request, wish, body.until)
+
+
 async def scale(control: Control, request: Request, body: bodies.ScaleBody) -> Response:
     """Change the number of slots."""
     control.scale(_number(str(body.slots), "slots", 1, MOST_SLOTS))
@@ -276,6 +291,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         plugins,
         "Every plugin: what serves, what lies on disk, and what every worker has of it. `ETag` is the epoch.",
         PluginsView,
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/plugins/{id}",
+        remove_plugin,
+        "Takes a plugin out of what serves, as a new epoch; outcomes and `If-Match` as for cutovers. Its content is "
+        "held: a reload does not bring it back until it changes. Refused (409) while anything that stays needs it.",
+        bodies.CutoverAnswer,
+        bodies.RemovalBody,
+        streams=True,
     ),
     Endpoint(
         "PUT",

@@ -17,6 +17,7 @@ from changeover.supervisor.artifacts.initializers import checked_selection, with
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.removal import without_plugin
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
@@ -25,7 +26,7 @@ from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.edits import PipelineEdit
+from changeover.supervisor.core.edits import PipelineEdit, RemovePlugin
 from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
@@ -244,10 +245,13 @@ class Scanner:
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
 
-    def _edit(self, request: CutoverRequest, wanted: PipelineEdit, epoch: int, current: Snapshot | None) -> ScanResult:
+    def _edit(
+        self, request: CutoverRequest, wanted: PipelineEdit | RemovePlugin, epoch: int, current: Snapshot | None
+    ) -> ScanResult:
         if current is None:
             return _refused("nothing serves yet that could be edited", Fault.CONFIG)
-        made = edit(wanted, request.origin.label, epoch, current, self._store)
+        changed = (request.origin.label, epoch, current, self._store)
+        made = edit(wanted, *changed) if isinstance(wanted, PipelineEdit) else without_plugin(wanted, *changed)
         if isinstance(made, ScanRefused):
             return made
         if made.digest == current.digest and not _forced(request):

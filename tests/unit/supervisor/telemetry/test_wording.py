@@ -123,7 +123,7 @@ def test_the_lives_of_plugins_are_told_plugin_by_plugin() -> None:
 
 
 def test_what_was_held_is_named_below_a_refusal() -> None:
-    note = "not taken: prices 1.1.0 (held after a rollback; change it, or --force)"
+    note = "not taken: prices 1.1.0 (held; change it, or --force)"
     assert list(details(RequestRefused(Origin(Trigger.HUP), "held", (), ("app unchanged", note)))) == [note]
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from changeover.supervisor.cli.plugin import listing
+from changeover.supervisor.cli.plugin import listing, removing
 
 HELP = """Plugins: those that serve, and those that you write."""
 
@@ -13,3 +13,4 @@ def command() -> None:
 
 
 command.add_command(listing.command)
+command.add_command(removing.command)

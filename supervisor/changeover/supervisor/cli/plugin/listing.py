@@ -82,7 +82,8 @@ def _on_disk(disk: DiskView) -> str:
 def _in_workers(plugin: ListedPlugin) -> str:
     """How many instances are in each state; those of an older epoch are told apart."""
     counted = Counter(
-        copy.state if copy.since == plugin.since else f"{copy.state} since {copy.since}" for copy in plugin.copies
+        copy.state.lower() if copy.since == plugin.since else f"{copy.state.lower()} since {copy.since}"
+        for copy in plugin.copies
     )
     return ", ".join(f"{number} {state}" for state, number in counted.items()) or "-"
 

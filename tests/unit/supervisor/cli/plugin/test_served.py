@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from changeover.supervisor.cli import main
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.plugin.listing import HEADINGS, lines
+from changeover.supervisor.core.edits import RemovePlugin
 from changeover.supervisor.plugins import PluginsView
 from tests.fake_control import FakeControl, serving
 
@@ -53,3 +54,23 @@ def test_no_plugins_and_a_disk_that_cannot_be_read_are_said() -> None:
     assert list(lines(PluginsView(7), 0.0)) == ["no plugins; epoch 7 is committed"]
     unread = list(lines(PluginsView(7, unread="it is gone"), 0.0))
     assert unread[-1] == "! what lies on disk is not known: it is gone"
+
+
+def test_a_removal_is_asked_for_and_shown_like_any_cutover(shell: Shell) -> None:
+    result = shell("remove", "pricing", "--label", "too dear", "--if-epoch", "7")
+    assert result.exit_code == Exit.DONE
+    assert "done  epoch 8 serves in all 4 workers" in result.output
+    assert result.output.splitlines()[-1] == "  undo: changeover rollback --to 7"
+    [request] = shell.control.requests
+    assert (request.edit, request.origin.label, request.if_epoch) == (RemovePlugin("pricing"), "too dear", 7)
+
+
+def test_a_removal_can_be_looked_at_first(shell: Shell) -> None:
+    assert shell("remove", "pricing", "--dry-run").exit_code == Exit.DONE
+    assert (shell.control.requests[0].dry_run, shell.control.epoch) == (True, 7)
+
+
+def test_a_removal_of_an_unknown_plugin_names_those_that_serve(shell: Shell) -> None:
+    result = shell("remove", "prcing")
+    assert result.exit_code == Exit.REFUSED
+    assert "no plugin prcing serves: there are pricing" in result.output
