@@ -2,7 +2,7 @@
 
 import click
 
-from changeover.supervisor.cli.plugin import listing, removing
+from changeover.supervisor.cli.plugin import checking, creating, listing, removing
 
 HELP = """Plugins: those that serve, and those that you write."""
 
@@ -14,3 +14,5 @@ def command() -> None:
 
 command.add_command(listing.command)
 command.add_command(removing.command)
+command.add_command(creating.command)
+command.add_command(checking.command)

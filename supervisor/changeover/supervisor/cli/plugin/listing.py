@@ -25,7 +25,7 @@ ALONE = (DiskState.SAME, DiskState.GONE, DiskState.BROKEN)
 """What lies on disk, where no version has to be told beside it."""
 
 
-@click.command("list", help=HELP)
+@click.command("list", help=HELP, short_help="Show every plugin: served, on disk, and in each worker.")
 @server_options
 @click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
 def command(name: str, runtime_dir: str, as_json: bool) -> None:

@@ -19,7 +19,7 @@ Exit status: 0 done; 1 refused, or no such plugin; 5 no server; 6 --wait ended f
 """
 
 
-@click.command("remove", help=HELP)
+@click.command("remove", help=HELP, short_help="Take a plugin out of what serves, as a new epoch.")
 @click.argument("plugin")
 @server_options
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
