@@ -4,7 +4,10 @@ import click
 
 from changeover.supervisor.cli.plugin import checking, creating, listing, removing
 
-HELP = """Plugins: those that serve, and those that you write."""
+HELP = """Plugins: those that serve, and those that you write.
+
+Exit status: 0 done, and nothing is wrong; 1 refused, or something is wrong; 2 usage; 5 no server; 6 --wait ended first.
+"""
 
 
 @click.group("plugin", help=HELP)
