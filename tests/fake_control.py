@@ -12,6 +12,7 @@ import msgspec
 from changeover.supervisor.api.app import application
 from changeover.supervisor.api.client import SOCKET_NAME
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
+from changeover.supervisor.artifacts.survey import DiskState, DiskView
 from changeover.supervisor.comparison import DiffView, UnitDifference, Version
 from changeover.supervisor.control import (
     EpochState,
@@ -66,6 +67,7 @@ from changeover.supervisor.pipelines import (
     ServiceView,
     WorkerPipeline,
 )
+from changeover.supervisor.plugins import ListedPlugin, PluginCopy, PluginsView
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.unanswerable import (
@@ -371,6 +373,22 @@ class FakeControl:
         strange = msgspec.structs.replace(workers[-1], deviation="it is 111111 of epoch 6 and not 9c41ab of epoch 7")
         digest = SHOP.digest if name == SHOP.id else self._api().digest
         return PipelineRegistryView(self.epoch, name, digest, (*workers[:-1], strange), tuple(self.silent))
+
+    async def plugins(self) -> PluginsView:
+        disk = DiskView(DiskState.CHANGED, "1.6.0", "88" * 32, "/srv/shop/plugins/pricing")
+        broken = DiskView(DiskState.BROKEN, path="/srv/shop/plugins/tax.py", note="/srv/shop/plugins/tax.py: no id")
+        copies = tuple(
+            PluginCopy(slot, 4121 + slot, self.epoch, "Active", 1_700_000_000.0)
+            for slot in range(self.slots)
+            if slot not in self.silent
+        )
+        old = PluginCopy(0, 4121, self.epoch - 1, "Draining", 1_600_000_000.0)
+        serving = PluginView("pricing", "1.5.0", self.epoch)
+        pricing = ListedPlugin(
+            *("pricing", "1.5.0", "77" * 32, self.epoch, serving, disk, "every 60s", 1_700_000_060.0, (old, *copies))
+        )
+        tax = ListedPlugin("tax", disk=broken, policy="on-change")
+        return PluginsView(self.epoch, (pricing, tax), tuple(sorted(self.silent)))
 
     def _api(self) -> PipelineView:
         spec = self.pipeline(API)

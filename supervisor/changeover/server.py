@@ -26,6 +26,7 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
+from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.telemetry.stream import Told
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "Planned",
+    "PluginsView",
     "ProblemAnswered",
     "Refused",
     "RegistryView",

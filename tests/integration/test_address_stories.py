@@ -247,7 +247,7 @@ async def test_a_rollback_brings_addresses_back_and_a_hup_does_not_undo_that(pla
         await refuses(free)
         held = await server.reload()
         assert isinstance(held, Refused)
-        assert "not taken: addresses (held after a rollback; change it, or --force)" in held.summary
+        assert "not taken: addresses (held; change it, or --force)" in held.summary
         forced = await server.reload(force=True)
         assert isinstance(forced, Committed)
         assert (await server.status()).listen == (free,)

@@ -348,7 +348,7 @@ async def test_rollback_brings_content_back_and_holds_what_it_replaced_until_it_
 async def test_what_was_rolled_back_stays_away_when_another_plugin_changes(story: Story) -> None:
     story.write("1.0")
     story.write("1.0", id="geo", mount="/geo")
-    note = "not taken: shop 2.0 (held after a rollback; change it, or --force)"
+    note = "not taken: shop 2.0 (held; change it, or --force)"
     async with story.server(workers=2) as server:
         story.write("2.0")
         await server.reload()

@@ -239,7 +239,7 @@ async def test_a_rollback_brings_the_code_back_in_new_processes(story: Story, sh
         assert await version(connection) == "1"
         held = await server.reload()
         assert isinstance(held, Refused)
-        assert any("app (held after a rollback" in line for line in held.summary)
+        assert any("app (held; " in line for line in held.summary)
         assert (await shop.roll(server, "3")).serving == 4
 
 

@@ -17,12 +17,14 @@ from changeover.workers.generation.remnants import Leak
 from changeover.workers.generation.simulated import Exchange, Simulation
 from changeover.workers.generation.solo import Application, SoloSnapshot, Stored, store_plugin
 from changeover.workers.plugins import artifact
+from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.partial import changed_resources
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.serving import attribution
 from changeover.workers.serving.contract import Headers
 
-__all__ = ["Leak", "Refusal", "SimulatedResponse", "SimulatedWorker", "SwapRefused", "answered"]
+__all__ = ["Leak", "NotResources", "Refusal", "SimulatedResponse", "SimulatedWorker", "SwapRefused", "answered"]
 
 T = TypeVar("T")
 StrPath = str | os.PathLike[str]
@@ -56,6 +58,19 @@ class SwapRefused(ChangeoverError):
         self.refusal = refusal
         where = f" ({refusal.where})" if refusal.where else ""
         super().__init__(f"{refusal.unit} {refusal.hook or refusal.stage.value}: {refusal.summary}{where}")
+
+
+class NotResources(ChangeoverError):
+    """What was given as changed resources is none, or not only; nothing changed.
+
+    Attributes:
+        path: The folder that was given.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        there = ", ".join(f"{name} = {resource.path}" for name, resource in manifest.resources.items()) or "none"
+        super().__init__(f"{path}: has files that are no resources of {manifest.id} {manifest.version} ({there})")
 
 
 class SimulatedResponse:
@@ -194,8 +209,28 @@ class SimulatedWorker:
         refusal = self._run(self._simulation.swap(self._snapshot(own, stored)))
         if refusal is not None:
             raise SwapRefused(refusal)
-        self._plugin, self._config = Path(plugin), config
+        self._own, self._config = own, config
         return self._epochs
+
+    def resources(self, path: StrPath) -> int:
+        """Lay changed resources over the plugin that serves, and swap: it gets `on_resources` where it has that.
+
+        Args:
+            path: A folder with files where the plugin's folder has its resources; others stay as they are.
+
+        Returns:
+            The epoch that serves from now on.
+
+        Raises:
+            NotResources: There are files in it that are no resources of the plugin; nothing changed.
+            SwapRefused: The plugin does not take them; nothing changed.
+        """
+        own = self._own
+        files = artifact.get(self._store, own.artifact) | artifact.read_files(Path(path))
+        digest = artifact.put(self._store, files)
+        if digest != own.artifact and not changed_resources(own.manifest, self._store, own.artifact, digest):
+            raise NotResources(Path(path), own.manifest)
+        return self.swap(artifact.folder_of(self._store, digest))
 
     def _snapshot(self, own: Stored, beside: list[Stored]) -> Snapshot:
         solo = SoloSnapshot(self._epochs, self._simulation.snapshot)

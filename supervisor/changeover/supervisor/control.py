@@ -328,7 +328,7 @@ class StatusView(msgspec.Struct, frozen=True):
         plugins: Every plugin of the committed generation.
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
-        held: What was rolled back (`prices 1.1.0`) and stays away until it is changed or forced.
+        held: What was rolled back or removed (`prices 1.1.0`) and stays away until it is changed or forced.
         edited: Pipelines that were edited, and serve not as their files say.
         resident: How many generations some worker still has something of, the one that serves included.
         automatic: When changes are taken without being asked for (`on-change`, `every 60s`); empty for never.

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from changeover.supervisor.addresses import Addresses
 from changeover.supervisor.artifacts.difference import ReadFiles, file_changes
+from changeover.supervisor.artifacts.survey import Survey
 from changeover.supervisor.chronicle import Chronicle, line
 from changeover.supervisor.comparison import DiffView, compare, compare_disk
 from changeover.supervisor.control import (
@@ -20,16 +21,15 @@ from changeover.supervisor.control import (
     LeasesView,
     Milestone,
     RegistryView,
-    SlotLeaks,
-    SlotLeases,
     StatusView,
     UnitLine,
 )
-from changeover.supervisor.core import child, cutover, events, retirement, shutdown
-from changeover.supervisor.core.entries import Aborted, Origin
-from changeover.supervisor.core.events import Event, Question, Urgency
+from changeover.supervisor.core import cutover, events, retirement, shutdown
+from changeover.supervisor.core.entries import Aborted, Held, Origin, Quarantined
+from changeover.supervisor.core.events import Event, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
-from changeover.supervisor.core.view import Overview, SlotPicture
+from changeover.supervisor.core.view import Overview
+from changeover.supervisor.inquiries import Inquiries
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.operations import OnProgress
 from changeover.supervisor.pipelines import (
@@ -37,23 +37,19 @@ from changeover.supervisor.pipelines import (
     PipelinesView,
     pipeline_lines,
     pipeline_spec,
-    pipeline_views,
-    worker_pipeline,
 )
-from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
+from changeover.supervisor.plugins import PluginsView
+from changeover.supervisor.raw_pipelines import raw_lines
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
 from changeover.supervisor.unanswerable import (
     InParts,
     NoRoom,
-    SlotEmpty,
     Stopping,
     UnknownEpoch,
     UnknownPipeline,
-    UnknownSlot,
     UpgradeRefused,
-    WorkerSilent,
 )
 from changeover.supervisor.views import (
     STOPPING,
@@ -65,17 +61,14 @@ from changeover.supervisor.views import (
     plugin_views,
     quarantine_views,
     rescued,
+    serving_of,
     slot_view,
     tried_again,
     unserved_disk,
     zygote_view,
 )
-from changeover.workers.protocol.messages import TellLeases, TellPipelines, TellRegistry, WorkerMessage
-from changeover.workers.protocol.plugin_messages import TellLeaks
+from changeover.workers.protocol.messages import WorkerMessage
 from changeover.workers.protocol.snapshot import EMPTY, OWN, PipelineSpec, PluginSpec, Snapshot, UnitSpec
-
-ANSWER = 2.0
-"""Seconds that a worker has to answer a question."""
 
 
 class Desk:
@@ -93,6 +86,8 @@ class Desk:
         chronicle: The latest of what was told.
         totals: What workers counted.
         read_files: Reads an artifact.
+        survey: Looks at what lies on disk; blocks on it.
+        due: Policy -> seconds until the next look by it.
     """
 
     def __init__(
@@ -108,6 +103,8 @@ class Desk:
         chronicle: Chronicle,
         totals: Totals,
         read_files: ReadFiles,
+        survey: Callable[[Snapshot | None, frozenset[Held], tuple[Quarantined, ...]], Survey],
+        due: Callable[[], dict[str, float]],
     ) -> None:
         self._name = name
         self._addresses = addresses
@@ -124,7 +121,7 @@ class Desk:
         self._tickets = itertools.count(1)
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
         self._upgrades: dict[int, asyncio.Future[str]] = {}
-        self._answers: dict[int, asyncio.Future[WorkerMessage | None]] = {}
+        self._inquiries = Inquiries(picture, feed, self._tickets, chronicle, totals, survey, due)
 
     def resolve(self, ticket: int, outcome: Outcome) -> None:
         """Hand an outcome to whoever waits for it."""
@@ -140,9 +137,7 @@ class Desk:
 
     def answer(self, ticket: int, message: WorkerMessage | None) -> None:
         """Hand a worker's answer to whoever waits for it."""
-        waiting = self._answers.pop(ticket, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
+        self._inquiries.answer(ticket, message)
 
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         """See `Control`."""
@@ -159,7 +154,7 @@ class Desk:
         """See `Control`."""
         now, wall, overview = asyncio.get_running_loop().time(), time.time(), self._picture()
         slots = tuple(slot_view(slot, now, wall) for slot in overview.slots)
-        told, serving, totals = self._chronicle, _serving(overview), self._totals.total()
+        told, serving, totals = self._chronicle, serving_of(overview), self._totals.total()
         return StatusView(
             name=self._name,
             version=version("changeover"),
@@ -237,80 +232,35 @@ class Desk:
 
     async def leases(self) -> LeasesView:
         """See `Control`."""
-        found = await self._ask_all(Question.LEASES)
-        return LeasesView(
-            self._picture().epoch,
-            tuple(
-                SlotLeases(slot.slot, slot.pid, answer.leases)
-                for slot, answer in found
-                if isinstance(answer, TellLeases)
-            ),
-            tuple(slot.slot for slot, answer in found if answer is None),
-        )
+        return await self._inquiries.leases()
 
     async def leaks(self) -> LeaksView:
         """See `Control`."""
-        found = await self._ask_all(Question.LEAKS)
-        return LeaksView(
-            self._picture().epoch,
-            tuple(
-                SlotLeaks(slot.slot, slot.pid, answer.leaks, answer.resident, answer.unnamed)
-                for slot, answer in found
-                if isinstance(answer, TellLeaks)
-            ),
-            tuple(slot.slot for slot, answer in found if answer is None),
-        )
+        return await self._inquiries.leaks()
 
     async def registry(self, slot: int) -> RegistryView:
         """See `Control`."""
-        pictures = {picture.slot: picture for picture in self._picture().slots}
-        if slot not in pictures:
-            raise UnknownSlot(slot, sorted(pictures))
-        if pictures[slot].worker is None:
-            raise SlotEmpty(slot)
-        answer = await self._ask(pictures[slot], Question.REGISTRY)
-        if not isinstance(answer, TellRegistry):
-            raise WorkerSilent(slot, ANSWER)
-        return RegistryView(slot, pictures[slot].pid, answer.worker.incarnation, answer.registry)
+        return await self._inquiries.registry(slot)
+
+    async def pipelines(self) -> PipelinesView:
+        """See `Control`."""
+        return await self._inquiries.pipelines()
+
+    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
+        """See `Control`."""
+        return await self._inquiries.pipeline_registry(name)
+
+    async def plugins(self) -> PluginsView:
+        """See `Control`."""
+        return await self._inquiries.plugins()
 
     def pipeline(self, name: str) -> PipelineSpec:
         """See `Control`."""
-        serving = _serving(self._picture())
+        serving = serving_of(self._picture())
         spec = pipeline_spec(serving, name)
         if spec is None:
             raise UnknownPipeline(name, [line.id for line in pipeline_lines(serving, self._totals.total())])
         return spec
-
-    async def pipelines(self) -> PipelinesView:
-        """See `Control`."""
-        found = await self._ask_all(Question.PIPELINES)
-        overview, counts = self._picture(), self._totals.total()
-        serving = _serving(overview)
-        told = [answer for _, answer in found if isinstance(answer, TellPipelines)]
-        return PipelinesView(
-            overview.epoch,
-            (*pipeline_views(serving, counts, told), *raw_views(serving, counts, told)),
-            counts.misses,
-            counts.handshakes,
-            counts.events,
-            tuple(slot.slot for slot, answer in found if answer is None),
-        )
-
-    async def pipeline_registry(self, name: str) -> PipelineRegistryView:
-        """See `Control`."""
-        found = await self._ask_all(Question.PIPELINES)
-        overview = self._picture()
-        serving = _serving(overview)
-        spec = pipeline_spec(serving, name) or raw_spec(serving, name)
-        workers = tuple(
-            worker_pipeline(slot.slot, slot.pid, answer, spec, name)
-            for slot, answer in found
-            if isinstance(answer, TellPipelines)
-        )
-        if spec is None and all(worker.pipeline is None for worker in workers):
-            raise UnknownPipeline(name, [line.id for line in self.status().pipelines])
-        silent = tuple(slot.slot for slot, answer in found if answer is None)
-        return PipelineRegistryView(overview.epoch, name, "" if spec is None else spec.key.digest, workers, silent)
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:
         """See `Control`."""
@@ -352,28 +302,6 @@ class Desk:
     def events(self, after: int | None) -> AsyncIterator[Told]:
         """See `Control`."""
         return self._stream.follow(after)
-
-    async def _ask_all(self, question: Question) -> list[tuple[SlotPicture, WorkerMessage | None]]:
-        serving = [slot for slot in self._picture().slots if slot.state is child.State.SERVING]
-        told = await asyncio.gather(*(self._ask(slot, question) for slot in serving))
-        return list(zip(serving, told, strict=True))
-
-    async def _ask(self, slot: SlotPicture, question: Question) -> WorkerMessage | None:
-        ticket = next(self._tickets)
-        answer: asyncio.Future[WorkerMessage | None] = asyncio.get_running_loop().create_future()
-        self._answers[ticket] = answer
-        self._feed(events.Asked(ticket, slot.slot, question))
-        try:
-            async with asyncio.timeout(ANSWER):
-                return await answer
-        except TimeoutError:
-            return None
-        finally:
-            self._answers.pop(ticket, None)
-
-
-def _serving(overview: Overview) -> Snapshot | None:
-    return overview.committed if overview.epoch else None
 
 
 def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:

@@ -17,6 +17,7 @@ from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
+from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.snapshot import PipelineSpec
 
@@ -108,6 +109,10 @@ class Control(Protocol):
         Raises:
             UnknownPipeline: Neither what serves nor any worker has one of that name.
         """
+        ...
+
+    async def plugins(self) -> PluginsView:
+        """Every plugin: what serves, what lies on disk, and what every worker has of it."""
         ...
 
     async def settled(self, epoch: int, milestone: Milestone) -> None:

@@ -125,6 +125,8 @@ class Service:
             self._chronicle,
             self._totals,
             partial(get, store),
+            scanner.survey,
+            lambda: self._watching.due(),
         )
         inherited = -1 if program.handed is None else program.handed.control
         self._control = ControlSocket(application(self._desk), runtime.control, self._control_unserved, inherited)

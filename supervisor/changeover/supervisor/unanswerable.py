@@ -38,6 +38,20 @@ class UnknownPipeline(ControlError):
         super().__init__(f"there is no pipeline {name}: there are {', '.join(names) or 'none'}")
 
 
+class UnknownPlugin(ControlError):
+    """The generation that serves has no plugin of that id.
+
+    Attributes:
+        plugin: The id asked for.
+        plugins: Those that there are.
+    """
+
+    def __init__(self, plugin: str, plugins: Sequence[str]) -> None:
+        self.plugin = plugin
+        self.plugins = tuple(plugins)
+        super().__init__(f"no plugin {plugin} serves: there are {', '.join(plugins) or 'none'}")
+
+
 class UnknownEpoch(ControlError):
     """The journal does not know the epoch: it was never given, or its history was not kept.
 

@@ -19,7 +19,7 @@ from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.quarantine import passing
 from changeover.supervisor.core.view import Overview, Role, SlotPicture, ZygotePicture
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec
+from changeover.workers.protocol.snapshot import PipelineSpec, PluginSpec, Snapshot
 
 SLOT_STATES: dict[child.State, SlotState] = {
     child.State.VACANT: SlotState.STARTING,
@@ -51,6 +51,11 @@ STOPPING: dict[shutdown.State, Urgency | None] = {
     shutdown.State.CLOSING: Urgency.QUICK,
     shutdown.State.GONE: Urgency.QUICK,
 }
+
+
+def serving_of(overview: Overview) -> Snapshot | None:
+    """What serves; None before the first commit."""
+    return overview.committed if overview.epoch else None
 
 
 def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:

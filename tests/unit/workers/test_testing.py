@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from changeover.testing import SimulatedWorker, SwapRefused
+from changeover.testing import NotResources, SimulatedWorker, SwapRefused
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from tests.plugin_folder import PluginFolder
 from tests.waits import until_sync
 
 HEAD = """
@@ -194,3 +195,70 @@ def test_a_swap_takes_the_state_over_and_changed_resources_need_no_new_code(tmp_
         (wider / "limits.toml").write_text("per_minute = ?\n")
         with pytest.raises(SwapRefused, match=r"on_resources: .*limits\.toml is no TOML"):
             worker.swap(wider)
+
+
+RATES = """
+from collections.abc import Mapping
+
+from changeover.plugin import CallContext, LoadContext, Plugin, Request, Resource, Response, service
+
+
+class Rates(Plugin[None]):
+    def __init__(self, config: None) -> None:
+        super().__init__(config)
+        self.loads = 0
+
+    async def on_load(self, ctx: LoadContext) -> None:
+        self.loads += 1
+        self.take(ctx.resource("rates"))
+
+    def on_resources(self, changed: Mapping[str, Resource]) -> None:
+        self.take(changed["rates"])
+
+    def take(self, resource: Resource) -> None:
+        self.value = int(resource.text())
+
+    @service
+    async def rate(self, request: Request, call: CallContext) -> Response:
+        return Response.text(f"{self.value} after {self.loads} load")
+"""
+
+
+@pytest.fixture
+def rates(tmp_path: Path) -> Path:
+    more = 'plugin = "rates:Rates"\nservices = { rate = "/rate" }\n[resources]\nrates = { path = "rates/*.txt" }\n'
+    folder = PluginFolder(tmp_path / "plugins").folder("rates", "1.0", more, rates=RATES)
+    lay(folder, "rates/eur.txt", "3")
+    return folder
+
+
+def lay(folder: Path, name: str, text: str) -> Path:
+    """Write a file into a folder, and give the folder back."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+    return folder
+
+
+def test_changed_resources_are_taken_without_new_code(rates: Path, tmp_path: Path) -> None:
+    with SimulatedWorker(rates) as worker:
+        assert worker.get("/rate").text == "3 after 1 load"
+        assert worker.resources(lay(tmp_path / "newer", "rates/eur.txt", "4")) == 2
+        assert worker.get("/rate").text == "4 after 1 load"
+        assert worker.resources(lay(tmp_path / "newer", "rates/eur.txt", "5")) == 3
+        assert worker.get("/rate").text == "5 after 1 load"
+
+
+def test_resources_that_a_plugin_does_not_take_are_refused_and_the_old_ones_stay(rates: Path, tmp_path: Path) -> None:
+    with SimulatedWorker(rates) as worker:
+        with pytest.raises(SwapRefused, match="on_resources: ValueError"):
+            worker.resources(lay(tmp_path / "newer", "rates/eur.txt", "many"))
+        assert worker.get("/rate").text == "3 after 1 load"
+
+
+@pytest.mark.parametrize("name", ["rates.py", "eur.txt"])
+def test_what_is_no_resource_is_not_laid_over_the_plugin(rates: Path, tmp_path: Path, name: str) -> None:
+    newer = lay(lay(tmp_path / "newer", "rates/eur.txt", "4"), name, "0")
+    with SimulatedWorker(rates) as worker:
+        with pytest.raises(NotResources, match=r"no resources of rates 1\.0 \(rates = rates/\*\.txt\)"):
+            worker.resources(newer)
+        assert (worker.epoch, worker.get("/rate").text) == (1, "3 after 1 load")

@@ -19,7 +19,7 @@ class CutoverBody(Body, frozen=True):
     Attributes:
         only: Names of the units to take; empty takes everything.
         label: The operator's words for it.
-        force: Take content that is held after a rollback, and make an epoch of unchanged content.
+        force: Take content that is held after a rollback or a removal, and make an epoch of unchanged content.
         dry_run: Scan and compare only.
         on_silent_workers: What becomes of a worker that lets the prepare deadline pass; null leaves it to the server.
         until: How far to wait after a commit.
@@ -69,6 +69,20 @@ class HandlersBody(Body, frozen=True):
     """
 
     edits: tuple[Add | Remove | Replace, ...]
+    label: str = ""
+    dry_run: bool = False
+    until: Milestone = Milestone.ACTIVE
+
+
+class RemovalBody(Body, frozen=True):
+    """A wish that a plugin serves no more, whatever lies on disk.
+
+    Attributes:
+        label: The operator's words for it.
+        dry_run: Check and compare only.
+        until: How far to wait after the commit.
+    """
+
     label: str = ""
     dry_run: bool = False
     until: Milestone = Milestone.ACTIVE

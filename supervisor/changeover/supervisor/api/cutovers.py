@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from changeover.supervisor.api import problems, server_sent
 from changeover.supervisor.api.bodies import CutoverAnswer
 from changeover.supervisor.control import Milestone
+from changeover.supervisor.core.edits import PipelineEdit
 from changeover.supervisor.core.outcome import Committed, CutoverRequest, NeedsRoll, Outcome, Refused, Undecided
 from changeover.supervisor.operations import Control
 from changeover.supervisor.telemetry.stream import Told
@@ -54,7 +55,12 @@ async def carry_out(control: Control, asked: Request, request: CutoverRequest, u
 def _be_in_time(control: Control, request: CutoverRequest, outcome: Outcome) -> None:
     """An edit that was refused because another one was quicker is a precondition that failed."""
     edit = request.edit
-    if edit is None or not edit.if_digest or not isinstance(outcome, Refused) or outcome.epoch is not None:
+    if (
+        not isinstance(edit, PipelineEdit)
+        or not edit.if_digest
+        or not isinstance(outcome, Refused)
+        or outcome.epoch is not None
+    ):
         return
     if control.pipeline(edit.pipeline).key.digest != edit.if_digest:
         raise problems.PipelineChanged(edit.pipeline)

@@ -15,12 +15,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, EventsAnswer, RollbackBody
+from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, EventsAnswer, RemovalBody, RollbackBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered
 from changeover.supervisor.control import LeaksView, LeasesView, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
+from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.telemetry.stream import Told
 
 BOOT = 60.0
@@ -201,6 +202,24 @@ class Server:
         body = RollbackBody(to, label, until)
         return await asyncio.to_thread(self._cut_over, "/v1/rollbacks", body, if_epoch, on_progress)
 
+    async def remove_plugin(
+        self,
+        plugin: str,
+        *,
+        label: str = "",
+        if_epoch: int | None = None,
+        dry_run: bool = False,
+        until: Milestone = Milestone.ACTIVE,
+        on_progress: Callable[[Told], None] | None = None,
+    ) -> Outcome:
+        """Take a plugin out of what serves, whatever lies on disk; further arguments as for `reload`.
+
+        Raises:
+            ProblemAnswered: No plugin of that id serves.
+        """
+        target, body = f"/v1/plugins/{quote(plugin, safe='')}", RemovalBody(label, dry_run, until)
+        return await asyncio.to_thread(self._cut_over, target, body, if_epoch, on_progress, "DELETE")
+
     async def status(self) -> StatusView:
         """How the server fares."""
         return await self._get("/v1/status", StatusView)
@@ -224,6 +243,10 @@ class Server:
     async def pipeline_registry(self, name: str) -> PipelineRegistryView:
         """What every worker really runs as one pipeline."""
         return await self._get(f"/v1/pipelines/{quote(name)}/registry", PipelineRegistryView)
+
+    async def plugins(self) -> PluginsView:
+        """Every plugin: what serves, what lies on disk, and what every worker has of it."""
+        return await self._get("/v1/plugins", PluginsView)
 
     async def told(self, after: int = 0) -> tuple[Told, ...]:
         """What is kept of what the server told after event number `after`, oldest first."""
@@ -317,11 +340,16 @@ class Server:
         return await asyncio.to_thread(self._client.get, target, type)
 
     def _cut_over(
-        self, target: str, body: Body, if_epoch: int | None, on_progress: Callable[[Told], None] | None
+        self,
+        target: str,
+        body: Body,
+        if_epoch: int | None,
+        on_progress: Callable[[Told], None] | None,
+        method: str = "POST",
     ) -> Outcome:
         headers = {} if if_epoch is None else {"if-match": f'"{if_epoch}"'}
         try:
-            for event in self._client.stream("POST", target, body, headers, WAIT):
+            for event in self._client.stream(method, target, body, headers, WAIT):
                 if event.event == "end":
                     return msgspec.json.decode(event.data, type=CutoverAnswer).outcome
                 if event.event == "told" and on_progress is not None:

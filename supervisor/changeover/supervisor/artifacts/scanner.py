@@ -20,15 +20,17 @@ from changeover.supervisor.artifacts.initializers import checked_selection, with
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
+from changeover.supervisor.artifacts.removal import without_plugin
 from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.selection import Selection, select
 from changeover.supervisor.artifacts.standing import restart_notes
+from changeover.supervisor.artifacts.survey import Survey, survey
 from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.core.edits import PipelineEdit
+from changeover.supervisor.core.edits import PipelineEdit, RemovePlugin
 from changeover.supervisor.core.entries import Held, Quarantined, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import (
     Action,
@@ -135,6 +137,10 @@ class Scanner:
             return ScanRefused((SlotRefusal(-1, 0, error.refusal(Stage.SCAN)),))
         except OSError as error:
             return _refused(f"{error.filename or self._store}: {error.strerror}", Fault.RESOURCE)
+
+    def survey(self, current: Snapshot | None, held: Iterable[Held], quarantine: tuple[Quarantined, ...]) -> Survey:
+        """Look at what lies on disk beside what serves. Changes nothing, and may be called while a scan runs."""
+        return survey(self._read_settings(), current, held, quarantine, self._store)
 
     def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         checked = self._read_settings()
@@ -261,16 +267,23 @@ class Scanner:
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
 
-    def _edit(self, request: CutoverRequest, wanted: PipelineEdit, epoch: int, current: Snapshot | None) -> ScanResult:
+    def _edit(
+        self, request: CutoverRequest, wanted: PipelineEdit | RemovePlugin, epoch: int, current: Snapshot | None
+    ) -> ScanResult:
         if current is None:
             return _refused("nothing serves yet that could be edited", Fault.CONFIG)
-        made = edit(wanted, request.origin.label, epoch, current, self._store)
+        changed = (request.origin.label, epoch, current, self._store)
+        made = edit(wanted, *changed) if isinstance(wanted, PipelineEdit) else without_plugin(wanted, *changed)
         if isinstance(made, ScanRefused):
             return made
         if made.digest == current.digest and not _forced(request):
             return NothingChanged()
+        if why := rolling(made, current, self._store, {}, {}):
+            if request.strategy is Strategy.SWAP:
+                return _only_rolls(why)
+            made = as_roll(made, current)
         self._put({}, made)
-        return Candidate(made, summary(current, made, lambda old, new: self._differing(old, new, {})))
+        return Candidate(made, summary(current, made, lambda old, new: self._differing(old, new, {}), why))
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)

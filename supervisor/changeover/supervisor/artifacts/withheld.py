@@ -1,4 +1,4 @@
-"""What lies on disk and is held after a rollback: what serves stays in its place. Pure."""
+"""What lies on disk and is held after a rollback or a removal: what serves stays in its place. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ from changeover.supervisor.core.quarantine import skipped
 from changeover.supervisor.core.scanning import quarantined
 from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot, UnitKind, UnitRef
 
-WHY = "held after a rollback; change it, or --force"
+WHY = "held; change it, or --force"
 
 
 def held_plugins(

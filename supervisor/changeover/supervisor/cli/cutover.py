@@ -1,4 +1,4 @@
-"""What `reload`, `rollback` and `handler` have in common: ask, show progress, say how it ended."""
+"""What `reload`, `rollback`, `handler` and `plugin remove` have in common: ask, show progress, say how it ended."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

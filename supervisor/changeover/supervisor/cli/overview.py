@@ -44,7 +44,7 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
     if view.held:
-        yield f"held   {named(view.held)} (rolled back: change it, or --force)"
+        yield f"held   {named(view.held)} (set aside: change it, or --force)"
     if view.edited:
         yield f"edited {named(view.edited)} (not as the files say, until these change; see: changeover handler --help)"
     yield from (_quarantined(each, now) for each in view.quarantine)

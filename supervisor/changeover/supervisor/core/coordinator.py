@@ -255,7 +255,7 @@ class Coordinator:
         self._ledger.give()
         if self._ledger.parted is None and self._succession.in_parts(found.snapshot, request):
             found = self._partial.begin(run, request, found, request.surge or 1)
-        then_held = holding.after_rollback if run.goes_back else holding.after_reload
+        then_held = holding.after_rollback if run.sets_aside else holding.after_reload
         left = self._partial.set_aside or self._ledger.committed
         run.held = holding.in_order(then_held(self._ledger.held, left, found.snapshot))
         run.candidate = found

@@ -1,4 +1,4 @@
-"""What can be done to the handlers of a pipeline that serves, without a file. `op` tells the steps apart."""
+"""What can be done to what serves, without a file. `op` tells the steps of an edited pipeline apart."""
 
 from typing import Any
 
@@ -62,3 +62,13 @@ class PipelineEdit(msgspec.Struct, frozen=True):
     pipeline: str
     steps: tuple[Add | Remove | Replace, ...]
     if_digest: str = ""
+
+
+class RemovePlugin(msgspec.Struct, frozen=True, tag=True):
+    """A plugin that is not to serve any more, whatever lies on disk.
+
+    Attributes:
+        plugin: Its id.
+    """
+
+    plugin: str

@@ -57,7 +57,7 @@ class SlotRefusal(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Content of a plugin or pipeline that a rollback set aside: it stays away until it is changed or forced.
+    """Content of a plugin or pipeline that was rolled back or removed: it stays away until it is changed or forced.
 
     Attributes:
         ref: Whose.

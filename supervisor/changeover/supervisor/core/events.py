@@ -261,6 +261,7 @@ class Question(enum.Enum):
     LEASES = "leases"
     LEAKS = "leaks"
     PIPELINES = "pipelines"
+    PLUGINS = "plugins"
 
 
 class Asked(Event, frozen=True):

@@ -1,8 +1,8 @@
-"""What was rolled back and does not come back by itself, unit by unit. Pure.
+"""What was rolled back or removed and does not come back by itself, unit by unit. Pure.
 
 A rollback holds the own content of every plugin and pipeline that it set aside, the application's and the
-addresses', also that one was not there. What is held stays away until it is changed, forced, or gone back to by
-its epoch.
+addresses', also that one was not there. So does the removal of a
+plugin. What is held stays away until it is changed, forced, or gone back to by its epoch.
 """
 
 import hashlib

@@ -26,6 +26,7 @@ ASKS: dict[events.Question, Callable[[Stamp, int, int], SupervisorMessage]] = {
     events.Question.LEASES: messages.AskLeases,
     events.Question.LEAKS: plugin_messages.AskLeaks,
     events.Question.PIPELINES: messages.AskPipelines,
+    events.Question.PLUGINS: plugin_messages.AskPlugins,
 }
 
 

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from changeover.supervisor.core.edits import PipelineEdit
+from changeover.supervisor.core.edits import PipelineEdit, RemovePlugin
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.workers.protocol.reload import Reload
 from changeover.workers.protocol.snapshot import Snapshot
@@ -18,7 +18,7 @@ class Action(enum.Enum):
     ROLLBACK = "rollback"
     """What an earlier epoch served."""
     EDIT = "edit"
-    """What is served, with one pipeline edited."""
+    """What is served, with one pipeline edited or one plugin less."""
 
 
 class SilentWorkers(enum.Enum):
@@ -50,7 +50,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         only: Names of the units to take from disk; empty takes everything.
         to: The epoch to roll back to; None goes back to the one before.
         if_epoch: Refuse unless this epoch is the committed one.
-        force: Take content that is held after a rollback, and make an epoch of unchanged content.
+        force: Take content that is held, and make an epoch of unchanged content.
         dry_run: Scan and compare only.
         on_silent_workers: Instead of the policy's answer.
         strategy: How it comes to be served.
@@ -61,7 +61,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
             everything that is not disabled.
         python: Path of an interpreter, or of a virtual environment's folder, to take instead of what serves or the
             configuration names; empty for none.
-        edit: What to do to a pipeline; None unless that is the action.
+        edit: What to do to a pipeline, or the plugin to remove; None unless that is the action.
     """
 
     origin: Origin
@@ -78,7 +78,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     allow_partial: bool = False
     policy: Reload | None = None
     python: str = ""
-    edit: PipelineEdit | None = None
+    edit: PipelineEdit | RemovePlugin | None = None
 
 
 class ExtraMemory(msgspec.Struct, frozen=True):
@@ -137,7 +137,7 @@ class NothingChanged(msgspec.Struct, frozen=True, tag=True):
 
 
 class HeldBack(msgspec.Struct, frozen=True, tag=True):
-    """A scan's result: something differs, and all of it is held after a rollback.
+    """A scan's result: something differs, and all of it is held.
 
     Attributes:
         notes: What lies on disk and is not taken, for people.

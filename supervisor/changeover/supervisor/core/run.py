@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from changeover.supervisor.core.edits import RemovePlugin
 from changeover.supervisor.core.entries import Held, Origin, Part, SlotRefusal
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Durations
 from changeover.supervisor.core.requests import Wish
@@ -111,6 +112,11 @@ class Run:
     def goes_back(self) -> bool:
         """Whether it brings earlier content back."""
         return self.request is not None and self.request.action is Action.ROLLBACK
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether what it takes out of service is held from then on, whatever lies on disk."""
+        return self.goes_back or (self.request is not None and isinstance(self.request.edit, RemovePlugin))
 
     @property
     def summary(self) -> tuple[str, ...]:

@@ -92,6 +92,12 @@ class Watching:
                 # The settings were read anew: they may want something else done.
                 self._start(self._replan())
 
+    def due(self) -> dict[str, float]:
+        """Policy, as people write it -> seconds until it is looked at next what is taken so; without what is told."""
+        now, handles = self._loop.time(), (*self._timers.items(), *self._rounds.items())
+        waits = [(str(policy), handle.when() - now) for policy, handle in handles if handle.when() > now]
+        return dict(sorted(waits, reverse=True))
+
     def close(self) -> None:
         """Ask for nothing more."""
         self._closed = True

@@ -10,7 +10,7 @@ import pytest
 
 from changeover.supervisor.api.client import USER_AGENT
 from changeover.supervisor.api.routes import ENDPOINTS
-from changeover.supervisor.core.edits import Add, PipelineEdit
+from changeover.supervisor.core.edits import Add, PipelineEdit, RemovePlugin
 from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action
@@ -246,6 +246,32 @@ def test_the_registry_of_a_pipeline_has_one_entry_for_each_worker(call: Caller) 
     answer = call("GET", "/v1/pipelines/shop/registry")
     assert [worker["slot"] for worker in answer.json["workers"]] == [0, 1, 2, 3]
     assert answer.json["workers"][3]["deviation"].startswith("it is 111111")
+
+
+def test_plugins_are_a_list_with_the_epoch_as_etag(call: Caller) -> None:
+    answer = call("GET", "/v1/plugins")
+    assert answer.headers["etag"] == '"7"'
+    assert [(each["id"], each["disk"]["state"]) for each in answer.json["plugins"]] == [
+        ("pricing", "changed"),
+        ("tax", "broken"),
+    ]
+    assert answer.json["plugins"][0]["copies"][0]["state"] == "Draining"
+
+
+def test_a_removal_is_a_cutover_that_leaves_one_plugin_out(call: Caller) -> None:
+    answer = call("DELETE", "/v1/plugins/pricing", b'{"label": "too dear", "dry_run": true}', **{"if-match": '"7"'})
+    assert (answer.status, answer.json["outcome"]["type"]) == (200, "Planned")
+    [request] = call.control.requests
+    assert (request.action, request.edit) == (Action.EDIT, RemovePlugin("pricing"))
+    assert (request.origin.label, request.if_epoch, request.dry_run) == ("too dear", 7, True)
+
+
+def test_a_removal_of_what_does_not_serve_starts_nothing(call: Caller) -> None:
+    answer = call("DELETE", "/v1/plugins/prcing")
+    assert (answer.status, answer.json["type"]) == (404, "unknown-plugin")
+    assert answer.json["detail"] == "no plugin prcing serves: there are pricing"
+    assert call("DELETE", "/v1/plugins/pricing", None, **{"if-match": '"6"'}).status == 412
+    assert call.control.requests == []
 
 
 @pytest.mark.parametrize("target", ["/v1/pipelines/nothing", "/v1/pipelines/nothing/registry"])

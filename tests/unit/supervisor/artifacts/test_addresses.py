@@ -42,7 +42,7 @@ def test_what_was_rolled_back_stays_away() -> None:
     found = chosen(MOVED, held=HELD)
     assert found.listen == SERVING.listen
     assert not found.rolls
-    assert found.held == ("not taken: addresses (held after a rollback; change it, or --force)",)
+    assert found.held == ("not taken: addresses (held; change it, or --force)",)
     assert chosen(("d:4",), held=HELD).rolls
 
 

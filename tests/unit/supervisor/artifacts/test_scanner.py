@@ -383,7 +383,7 @@ def test_a_disabled_plugin_stays_as_it_serves_and_is_named(
 
 
 MORE = '[services]\nquote = "/prices"\nmore = "/more"\n'
-PRICING_IS_HELD = "not taken: pricing 1.5.0 (held after a rollback; change it, or --force)"
+PRICING_IS_HELD = "not taken: pricing 1.5.0 (held; change it, or --force)"
 
 
 @pytest.fixture
@@ -440,7 +440,7 @@ def test_what_was_rolled_back_is_taken_with_its_pipelines_once_it_changed(
 def test_a_removal_that_was_rolled_back_is_held(place: Place, serving: Snapshot) -> None:
     (place.plugins.path / "hello.py").unlink()
     back = place.roll_back(place.candidate(serving).snapshot, serving)
-    note = "not taken: hello (removed on disk, held after a rollback; change it, or --force)"
+    note = "not taken: hello (removed on disk, held; change it, or --force)"
     assert place.scan(back) == HeldBack((note,))
     place.plugins.folder("pricing", "1.5.0")
     assert plugin(place.candidate(back).snapshot, "hello").version == "1.0"
@@ -451,7 +451,7 @@ def test_a_new_plugin_that_was_rolled_back_stays_out(place: Place, serving: Snap
     back = place.roll_back(place.candidate(serving).snapshot, serving)
     place.plugins.single("hello", "2.0")
     found = place.candidate(back)
-    assert "not taken: other 1.0 (held after a rollback; change it, or --force)" in found.summary
+    assert "not taken: other 1.0 (held; change it, or --force)" in found.summary
     assert "other" not in {unit.key.ref.name for unit in found.snapshot.units}
 
 
@@ -459,8 +459,8 @@ def test_configuration_that_was_rolled_back_is_held(place: Place, serving: Snaps
     place.configure(CONFIG + '[plugins.hello]\nconfig = { a = 1 }\n[plugins.pricing]\nmount = "/p"\n')
     back = place.roll_back(place.candidate(serving).snapshot, serving)
     assert place.scan(back) == HeldBack((
-        "not taken: hello 1.0 (other configuration, held after a rollback; change it, or --force)",
-        "not taken: pipeline pricing:quote (held after a rollback; change it, or --force)",
+        "not taken: hello 1.0 (other configuration, held; change it, or --force)",
+        "not taken: pipeline pricing:quote (held; change it, or --force)",
     ))  # fmt: skip
     place.configure(CONFIG + '[plugins.hello]\nconfig = { a = 1 }\n[plugins.pricing]\nmount = "/q"\n')
     assert {route.path for route in place.candidate(back).snapshot.routes} == {"/", "/q"}
@@ -558,7 +558,7 @@ def test_application_code_that_was_rolled_back_is_held_until_it_is_changed_or_fo
     (place.root / "shop.py").write_text("app = 1")
     second = place.candidate(serving).snapshot
     back = place.roll_back(second, serving)
-    assert place.scan(back) == HeldBack(("not taken: app (held after a rollback; change it, or --force)",))
+    assert place.scan(back) == HeldBack(("not taken: app (held; change it, or --force)",))
     assert place.candidate(back, asking(force=True)).snapshot.is_roll
     (place.root / "shop.py").write_text("app = 2")
     assert place.candidate(back).snapshot.is_roll

@@ -241,7 +241,7 @@ def test_many_things_held_leave_every_line_short_and_explain_names_them_all(shel
     shell.control.held = ("geo 2.1.0", *(f"prices 1.0.{number}" for number in range(40)))
     shell.control.summary = ("shop 1.0.0 -> 1.1.0", *(f"not taken: {each}" for each in shell.control.held))
     short = "shop 1.0.0 -> 1.1.0; not taken: geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more"
-    assert "held   geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more (rolled back" in shell("status").output
+    assert "held   geo 2.1.0, prices 1.0.0, prices 1.0.1 and 38 more (set aside" in shell("status").output
     assert shell("history").output.splitlines()[1].endswith(short)
     assert shell("reload").output.splitlines()[0].endswith(short)
     assert "    not taken: prices 1.0.39" in shell("explain", "7").output.splitlines()

@@ -3,6 +3,7 @@ import pytest
 
 from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.cutover import State
+from changeover.supervisor.core.edits import RemovePlugin
 from changeover.supervisor.core.entries import (
     Aborted,
     Committed,
@@ -155,6 +156,17 @@ def test_a_rollback_holds_what_it_sets_aside(bench: Bench) -> None:
     given = bench.entries()[0]
     assert isinstance(given, EpochGiven)
     assert (given.restores, [str(each) for each in given.held]) == (1, ["pricing 1"])
+
+
+def test_a_removal_holds_what_it_takes_out_of_service(bench: Bench) -> None:
+    bench.feed(events.Scanned(2, NothingChanged()))
+    bench.feed(
+        events.CutoverRequested(2, CutoverRequest(Origin(Trigger.COMMAND), Action.EDIT, edit=RemovePlugin("pricing")))
+    )
+    bench.feed(events.Scanned(2, Candidate(snapshot(2))))
+    given = bench.entries()[0]
+    assert isinstance(given, EpochGiven)
+    assert (given.restores, [str(each) for each in given.held]) == (None, ["pricing 1"])
 
 
 def test_a_candidate_that_brings_back_what_is_held_is_refused_unless_it_is_forced(bench: Bench) -> None:

@@ -2,7 +2,7 @@
 
 from changeover.supervisor.telemetry.amounts import changes, named
 
-HELD = "(held after a rollback; change it, or --force)"
+HELD = "(held; change it, or --force)"
 
 
 def test_a_few_names_are_all_told_and_many_are_counted() -> None:

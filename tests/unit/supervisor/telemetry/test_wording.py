@@ -141,7 +141,7 @@ def test_a_leak_is_a_warning_with_an_address_and_a_proof_is_for_those_who_look()
 
 
 def test_what_was_held_is_named_below_a_refusal() -> None:
-    note = "not taken: prices 1.1.0 (held after a rollback; change it, or --force)"
+    note = "not taken: prices 1.1.0 (held; change it, or --force)"
     assert list(details(RequestRefused(Origin(Trigger.HUP), "held", (), ("app unchanged", note)))) == [note]
 
 

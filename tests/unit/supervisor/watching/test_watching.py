@@ -147,6 +147,17 @@ async def test_a_schedule_asks_for_what_it_finds_changed_and_for_nothing_else(se
     assert len(service.asked) == 2
 
 
+async def test_when_a_schedule_looks_next_is_known_and_where_the_kernel_tells_nothing_is_due(service: Service) -> None:
+    every = Reload(When.EVERY, 60.0)
+    service.plan = Plan(Places(str(service.plugins)), frozenset({every, ON_CHANGE}), 3600.0)
+    await service.begin()
+    due = service.watching.due()
+    assert due.keys() == {"every 60s"}
+    assert 50 < due["every 60s"] <= 60
+    service.watching.close()
+    assert service.watching.due() == {}
+
+
 async def test_settings_that_want_something_else_are_followed_once_they_were_read(service: Service) -> None:
     assert service.plan is not None
     watched, service.plan = service.plan, Plan()

@@ -2,11 +2,11 @@
 
 import click
 
-from changeover.supervisor.cli.plugin import signing
+from changeover.supervisor.cli.plugin import checking, creating, listing, removing, signing
 
-HELP = """Plugins that you write.
+HELP = """Plugins: those that serve, and those that you write.
 
-Exit status: that of the subcommand, which its `--help` lists.
+Exit status: 0 done, and nothing is wrong; 1 refused, or something is wrong; 2 usage; 5 no server; 6 --wait ended first.
 """
 
 
@@ -15,4 +15,8 @@ def command() -> None:
     """See HELP."""
 
 
+command.add_command(listing.command)
+command.add_command(removing.command)
+command.add_command(creating.command)
+command.add_command(checking.command)
 command.add_command(signing.command)

@@ -1,0 +1,145 @@
+"""`changeover plugin check`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import msgspec
+
+from changeover.supervisor.artifacts.content import Content, config_of
+from changeover.supervisor.artifacts.folder import Found, read_plugin
+from changeover.supervisor.artifacts.problems import of_manifest
+from changeover.supervisor.artifacts.requirements import unmet
+from changeover.supervisor.cli.check import show
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.outcomes import refusal_lines
+from changeover.supervisor.cli.plugin.trying import NotTried, load
+from changeover.supervisor.config.load import check
+from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.config.sources import Source
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.workers.plugins.artifact import UnreadableArtifact
+from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.protocol.trial import Trial
+
+HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, or a file with an inline block.
+
+Reads the manifest, says the digest, and loads the plugin with its configuration and services in a process of its own:
+imports, on_load, and everything that a worker refuses. Nothing is activated and nothing confines that process, so
+check what you trust. Plugins that one requires are named too: all of them are checked.
+
+Exit status: 0 nothing is wrong; 1 something is; 2 usage.
+"""
+
+MOST_OUTPUT = 20
+"""Lines of what a plugin wrote that are shown, the last ones."""
+MOST_TRACEBACK = 20
+"""Lines of a traceback that are shown, the last ones."""
+NO_CONFIG = msgspec.msgpack.encode({})
+
+
+@click.command("check", help=HELP, short_help="Say what is wrong with plugins, and load them apart.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A changeover.toml whose [plugins.ID] config each of them gets; without it they get none.",
+)
+@click.option("--load/--no-load", "loads", default=True, help="Load it, or only read its manifest.")
+def command(paths: tuple[Path, ...], config: Path | None, loads: bool) -> None:
+    """See HELP."""
+    settings = None if config is None else _settings(config)
+    right = True
+    found: dict[str, Found] = {}
+    for path in dict.fromkeys(path.absolute() for path in paths):
+        try:
+            found |= _read(path, found)
+        except _Wrong as wrong:
+            right = False
+            click.echo("\n".join(f"error: {line}" for line in wrong.lines), err=True)
+    configs = {id: NO_CONFIG if settings is None else config_of(id, settings) for id in found}
+    contents = {id: Content(it.manifest, it.digest, configs[id], it.file) for id, it in found.items()}
+    problems = list(unmet(contents))
+    for problem in problems:
+        right = False
+        click.echo(f"error: {problem}; name the plugins that it requires, too", err=True)
+    for plugin in found.values():
+        click.echo(_headline(plugin))
+        if loads and not problems:
+            right = _loads(plugin, found, configs) and right
+    if not loads:
+        click.echo("their code was not loaded")
+    raise SystemExit(Exit.DONE if right else Exit.REFUSED)
+
+
+class _Wrong(Exception):
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+
+def _settings(config: Path) -> Settings:
+    checked = check(Source(file=config.absolute()))
+    show(checked)
+    if checked.settings is None:
+        raise SystemExit(Exit.REFUSED)
+    return checked.settings
+
+
+def _read(path: Path, others: Mapping[str, Found]) -> dict[str, Found]:
+    try:
+        found = read_plugin(path)
+    except ManifestInvalid as error:
+        raise _Wrong(*map(str, of_manifest(error))) from error
+    except UnreadableArtifact as error:
+        raise _Wrong(str(error)) from error
+    if found is None:
+        what = "no plugin.toml in it" if path.is_dir() else "no `# /// script` block with [tool.changeover] in it"
+        raise _Wrong(f"{path}: is no plugin: {what}")
+    if (there := others.get(found.manifest.id)) is not None:
+        raise _Wrong(f"{found.file}: {found.manifest.id} is the id of {there.path} already")
+    return {found.manifest.id: found}
+
+
+def _headline(plugin: Found) -> str:
+    manifest, size = plugin.manifest, sum(map(len, plugin.files.values()))
+    files = f"{len(plugin.files)} file{'s' if len(plugin.files) != 1 else ''}, {size:,} bytes"
+    return f"{manifest.id} {manifest.version}  {plugin.path}\n  digest  {plugin.digest}\n  content {files}"
+
+
+def _loads(plugin: Found, others: Mapping[str, Found], configs: Mapping[str, bytes]) -> bool:
+    """Load it and say what came of it; whether it loads."""
+    beside = {others[id].path: configs[id] for id in _required(plugin, others)}
+    try:
+        tried, output = load(Trial(plugin.path, configs[plugin.manifest.id], beside))
+    except NotTried as error:
+        _show_output(error.output)
+        click.echo(f"error: {plugin.manifest.id} does not load: {error.reason}", err=True)
+        return False
+    _show_output(output)
+    if tried.reason or tried.refusal is not None:
+        click.echo(f"error: {plugin.manifest.id} does not load{': ' + tried.reason if tried.reason else ''}", err=True)
+        for line in () if tried.refusal is None else refusal_lines(SlotRefusal(-1, 0, tried.refusal), MOST_TRACEBACK):
+            click.echo(line, err=True)
+        return False
+    click.echo("  loads   yes, here and unconfined: no server was asked, nothing was activated")
+    if tried.unmerged:
+        message = "it has export_state and no merge_state: what is written between the export and the commit is lost"
+        click.echo(f"warning: {plugin.manifest.id}: {message}", err=True)
+    return True
+
+
+def _required(plugin: Found, others: Mapping[str, Found]) -> Iterator[str]:
+    """What it requires, and what that requires; each once."""
+    seen, left = {plugin.manifest.id}, list(plugin.manifest.requires)
+    while left:
+        id = left.pop()
+        if id not in seen:
+            seen.add(id)
+            left += others[id].manifest.requires
+            yield id
+
+
+def _show_output(output: str) -> None:
+    for line in output.splitlines()[-MOST_OUTPUT:]:
+        click.echo(f"  | {line}")

@@ -1,0 +1,95 @@
+"""`changeover plugin list`."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+from changeover.supervisor.artifacts.survey import DiskState, DiskView
+from changeover.supervisor.cli.exits import failures
+from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.cli.overview import clock, table
+from changeover.supervisor.control import PluginState
+from changeover.supervisor.plugins import ListedPlugin, PluginsView
+
+HELP = """Show every plugin: what serves, what lies on disk, and how far each worker has come with it.
+
+Exit status: 0 found; 5 no server.
+"""
+
+HEADINGS = ("plugin", "version", "digest", "since", "on disk", "in workers", "loaded", "policy", "next check", "path")
+DIGITS = 6
+"""Digits of a digest that people need."""
+ALONE = (DiskState.SAME, DiskState.GONE, DiskState.BROKEN)
+"""What lies on disk, where no version has to be told beside it."""
+
+
+@click.command("list", help=HELP, short_help="Show every plugin: served, on disk, and in each worker.")
+@server_options
+@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+def command(name: str, runtime_dir: str, as_json: bool) -> None:
+    """See HELP."""
+    with failures():
+        client = server(name, runtime_dir)
+        if as_json:
+            click.echo(client.raw("GET", "/v1/plugins"))
+            return
+        for line in lines(client.get("/v1/plugins", PluginsView), time.time()):
+            click.echo(line)
+
+
+def lines(view: PluginsView, now: float) -> Iterator[str]:
+    """Lay the plugins out.
+
+    Args:
+        view: What the server says.
+        now: Wall clock, seconds since 1970.
+    """
+    if view.plugins:
+        yield from table((HEADINGS, *(_row(plugin, now) for plugin in view.plugins)))
+    else:
+        yield f"no plugins; epoch {view.epoch} is committed"
+    for plugin in view.plugins:
+        yield from _alarms(plugin)
+    if view.unread:
+        yield f"! what lies on disk is not known: {view.unread}"
+    if view.silent:
+        yield f"! no answer from slot {', '.join(map(str, view.silent))}"
+
+
+def _row(plugin: ListedPlugin, now: float) -> tuple[str, ...]:
+    loaded = max((copy.loaded_at for copy in plugin.copies if copy.since == plugin.since), default=0.0)
+    return (
+        plugin.id,
+        plugin.version or "-",
+        plugin.digest[:DIGITS] or "-",
+        str(plugin.since) if plugin.since else "-",
+        "?" if plugin.disk is None else _on_disk(plugin.disk),
+        _in_workers(plugin),
+        clock(loaded, now) if loaded else "-",
+        plugin.policy or "?",
+        "-" if plugin.next_check is None else clock(plugin.next_check, now),
+        plugin.disk.path if plugin.disk is not None and plugin.disk.path else "-",
+    )
+
+
+def _on_disk(disk: DiskView) -> str:
+    word = disk.state.value
+    return word if disk.state in ALONE else f"{disk.version} {disk.digest[:DIGITS]} ({word})"
+
+
+def _in_workers(plugin: ListedPlugin) -> str:
+    """How many instances are in each state; those of an older epoch are told apart."""
+    counted = Counter(
+        copy.state.lower() if copy.since == plugin.since else f"{copy.state.lower()} since {copy.since}"
+        for copy in plugin.copies
+    )
+    return ", ".join(f"{number} {state}" for state, number in counted.items()) or "-"
+
+
+def _alarms(plugin: ListedPlugin) -> Iterator[str]:
+    if plugin.serving is not None and plugin.serving.state is PluginState.DEGRADED:
+        yield f"! {plugin.id} is degraded: {plugin.serving.note}"
+    if plugin.disk is not None and plugin.disk.note:
+        yield f"! {plugin.disk.note}"

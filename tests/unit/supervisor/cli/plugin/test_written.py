@@ -1,0 +1,162 @@
+"""`changeover plugin` for those that you write."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from changeover.supervisor.artifacts.folder import read_plugin
+from changeover.supervisor.cli import main
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.plugin import trying
+from changeover.testing import SimulatedWorker
+from tests.plugin_folder import PluginFolder
+
+UNCONFINED = "  loads   yes, here and unconfined: no server was asked, nothing was activated"
+NEAR = 'handlers = { near = "inbound" }'
+STATEFUL = """
+from changeover.plugin import Plugin
+
+class Counter(Plugin[None]):
+    def export_state(self): return b""
+    def import_state(self, old, state): pass
+"""
+
+
+def plugin(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["plugin", *map(str, arguments)])
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> PluginFolder:
+    return PluginFolder(tmp_path / "plugins")
+
+
+@pytest.mark.parametrize(("name", "path"), [("my-rate", "my_rate.py"), ("geo", "geo.py")])
+def test_a_new_file_passes_its_check_and_serves(tmp_path: Path, name: str, path: str) -> None:
+    made = plugin("new", name, "--dir", tmp_path / "plugins")
+    assert made.exit_code == Exit.DONE
+    file = tmp_path / "plugins" / path
+    assert f"wrote {file}" in made.output
+    checked = plugin("check", file)
+    assert (checked.exit_code, UNCONFINED in checked.output) == (Exit.DONE, True), checked.output
+    with SimulatedWorker(file) as worker:
+        assert worker.get(f"/{name}").text == f"{name} of epoch 1\n"
+
+
+def test_a_new_folder_passes_its_check_and_serves_as_it_is_configured(tmp_path: Path) -> None:
+    assert plugin("new", "my-rate", "--class", "--dir", tmp_path).exit_code == Exit.DONE
+    checked = plugin("check", tmp_path / "my-rate")
+    assert (checked.exit_code, UNCONFINED in checked.output) == (Exit.DONE, True), checked.output
+    with SimulatedWorker(tmp_path / "my-rate", config={"greeting": "good day"}) as worker:
+        answer = worker.get("/my-rate")
+        assert (answer.text, answer.headers["x-my-rate-epoch"]) == ("good day from my-rate\n", "1")
+
+
+def test_nothing_that_exists_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "geo.py").write_text("mine")
+    for further in ((), ("--class",)):
+        result = plugin("new", "geo", *further, "--dir", tmp_path)
+        assert result.exit_code == Exit.REFUSED
+        assert "geo.py is there already; nothing was written" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["geo.py"]
+
+
+@pytest.mark.parametrize("name", ["Geo", "3d", "app", "class", "a/b", ""])
+def test_a_name_that_is_no_id_is_refused(tmp_path: Path, name: str) -> None:
+    result = plugin("new", name, "--dir", tmp_path)
+    assert result.exit_code == Exit.USAGE
+    assert f"{name!r} is " in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_says_the_digest_that_a_reload_would_store(plugins: PluginFolder) -> None:
+    path = plugins.single("geo")
+    found = read_plugin(path)
+    assert found is not None
+    result = plugin("check", path, "--no-load")
+    assert result.output.splitlines() == [
+        f"geo 1.0  {path}",
+        f"  digest  {found.digest}",
+        f"  content 1 file, {path.stat().st_size} bytes",
+        "their code was not loaded",
+    ]
+
+
+def test_a_manifest_that_is_wrong_is_told_in_full_and_hides_no_other(plugins: PluginFolder) -> None:
+    wrong = plugins.folder("geo", "1.0", 'colour = "red"\n[handlers]\nnear = "sideways"\n')
+    result = plugin("check", wrong, plugins.single("prices"))
+    assert result.exit_code == Exit.REFUSED
+    assert f"{wrong}/plugin.toml: $" in result.output
+    assert "colour" in result.output
+    assert "sideways" in result.output
+    assert UNCONFINED in result.output
+
+
+def test_what_is_no_plugin_says_what_makes_it_one(plugins: PluginFolder) -> None:
+    (plugins.path / "notes.py").write_text("1")
+    result = plugin("check", plugins.path / "notes.py", plugins.path)
+    assert "notes.py: is no plugin: no `# /// script` block with [tool.changeover] in it" in result.output
+    assert "plugins: is no plugin: no plugin.toml in it" in result.output
+
+
+def test_code_that_does_not_load_is_shown_with_its_line_and_what_it_printed(plugins: PluginFolder) -> None:
+    path = plugins.single("geo", more=NEAR, code="print('so far')\nprice = 1 / 0")
+    result = plugin("check", path)
+    assert result.exit_code == Exit.REFUSED
+    assert "error: geo does not load" in result.output
+    assert "ZeroDivisionError: division by zero" in result.output
+    assert "price = 1 / 0" in result.output
+    assert "  | so far" in result.output
+
+
+def test_code_that_disagrees_with_its_manifest_is_found_too(plugins: PluginFolder) -> None:
+    code = "from changeover.plugin import outbound\n@outbound\ndef near(request, response, call): pass"
+    result = plugin("check", plugins.single("geo", more=NEAR, code=code))
+    assert result.exit_code == Exit.REFUSED
+    assert "near" in result.output.partition("does not load")[2]
+
+
+def test_a_plugin_that_ends_its_process_is_a_finding_and_not_our_end(plugins: PluginFolder) -> None:
+    result = plugin("check", plugins.single("geo", more=NEAR, code="import os; os.kill(os.getpid(), 11)"))
+    assert result.exit_code == Exit.REFUSED
+    assert "error: geo does not load: its process was ended by signal 11" in result.output
+
+
+def test_a_plugin_that_hangs_is_ended_with_what_it_started(
+    plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "DEADLINE", 3.0)
+    code = "import os, time\nos.fork()\ntime.sleep(60)"
+    result = plugin("check", plugins.single("geo", more=NEAR, code=code))
+    assert "error: geo does not load: it did not end within 3 s" in result.output
+
+
+def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFolder) -> None:
+    more = 'plugin = "counter:Counter"\nstate = ">=1"\n'
+    path = plugins.folder("counter", "1.0", more, counter=STATEFUL)
+    warned = plugin("check", path)
+    assert warned.exit_code == Exit.DONE
+    assert "warning: counter: it has export_state and no merge_state" in warned.output
+    merging = textwrap.indent("def merge_state(self, old, imported, latest): pass\n", "    ")
+    plugins.folder("counter", "1.1", more, counter=STATEFUL + merging)
+    assert "warning" not in plugin("check", path).output
+
+
+def test_plugins_that_require_each_other_are_checked_together(plugins: PluginFolder) -> None:
+    geo = plugins.single("geo", "1.2", code="place = 1")
+    prices = plugins.single("prices", more='requires = { geo = ">=1" }')
+    alone = plugin("check", prices)
+    assert alone.exit_code == Exit.REFUSED
+    assert "prices 1.0 requires geo >=1, which is not there; name the plugins that it requires, too" in alone.output
+    assert plugin("check", prices, geo).exit_code == Exit.DONE
+
+
+def test_a_configuration_is_taken_from_the_file_that_is_named(plugins: PluginFolder, tmp_path: Path) -> None:
+    assert plugin("new", "geo", "--class", "--dir", plugins.path).exit_code == Exit.DONE
+    config = tmp_path / "changeover.toml"
+    config.write_text('[plugins]\ndir = "plugins"\n[plugins.geo]\nconfig = { greting = "hi" }\n')
+    result = plugin("check", plugins.path / "geo", "--config", config)
+    assert result.exit_code == Exit.REFUSED
+    assert "greting" in result.output
