@@ -34,8 +34,8 @@ class Plugin(Generic[ConfigT]):
     """A plugin with state: one instance per worker and content; content that is unchanged keeps its instance.
 
     Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`,
-    `on_reload`, `on_unload`, `on_resources`, `migrate` and `unmigrate` run in a thread beside the loop, `on_activate`,
-    `on_deactivate` and those about state on the loop, where they must not block. Each has a deadline.
+    `on_reload`, `on_unload` and `on_resources` run in a thread beside the loop, `on_activate`, `on_deactivate` and those
+    about state on the loop, where they must not block. Each has a deadline.
 
     Attributes:
         config: The plugin's configuration, converted to the Struct that its manifest names; None without one.
@@ -92,17 +92,6 @@ class Plugin(Generic[ConfigT]):
         Args:
             changed: The resources whose files changed, by name.
         """
-        return None
-
-    def migrate(self, old: PluginVersion) -> HookResult:
-        """Change what all workers share, such as a database, in one of them, last before the commit.
-
-        An error refuses the reload.
-        """
-        return None
-
-    def unmigrate(self, old: PluginVersion) -> HookResult:
-        """Undo `migrate`: the commit did not come about."""
         return None
 
 
