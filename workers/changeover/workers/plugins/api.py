@@ -33,9 +33,9 @@ class ConfigUnusable(ChangeoverError):
 class Plugin(Generic[ConfigT]):
     """A plugin with state: one instance per worker and content; content that is unchanged keeps its instance.
 
-    Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`,
-    `on_reload`, `on_unload` and `on_resources` run in a thread beside the loop, `on_activate`, `on_deactivate` and those
-    about state on the loop, where they must not block. Each has a deadline.
+    Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`, `on_reload`,
+    `on_unload` and `on_resources` run in a thread beside the loop, `on_activate`, `on_deactivate` and those about state
+    on the loop, where they must not block. Each has a deadline.
 
     Attributes:
         config: The plugin's configuration, converted to the Struct that its manifest names; None without one.
