@@ -112,3 +112,27 @@ async def test_an_answer_in_one_step_cannot_be_given_twice() -> None:
         client.send(get("/", CLOSING))
         assert (await client.rest()).endswith(b"\r\n\r\nhello")
         assert [type(fault).__name__ for fault in server.dispatcher.faults] == ["BadResponse", "BadResponse"]
+
+
+@pytest.mark.parametrize("last", [Exchange.write, Exchange.end_after], ids=["write", "end_after"])
+@pytest.mark.parametrize(
+    "pieces", [(b"hello ", b"world"), (b"a", b"bc"), (b"ab", b"cd", b"efgh"), (b"x" * 70_000, b"y")]
+)
+async def test_pieces_of_one_turn_stay_in_order_where_the_length_is_known(
+    last: Callable[[Exchange, bytes], None], pieces: tuple[bytes, ...]
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        exchange.start(200, [(b"content-length", b"%d" % sum(map(len, pieces)))])
+        for piece in pieces[:-1]:
+            exchange.write(piece)
+        if last is Exchange.write:
+            exchange.write(pieces[-1])
+            exchange.end()
+        else:
+            exchange.end_after(pieces[-1])
+
+    async with serving(answer) as server:
+        client = await server.client()
+        for _ in range(2):
+            client.send(get("/"))
+            assert await client.response() == (200, b"".join(pieces))

@@ -210,7 +210,7 @@ class WireExchange:
             return
         if not data:
             return
-        if self._left == len(data) and self._stage is _STARTED and type(data) is bytes and self._framing is _LENGTH:
+        if self._is_whole(data):
             self._left = 0
             self._stage = _SENT
             self._wire.outlet.send_whole(self._encode_head(), data)
@@ -254,8 +254,8 @@ class WireExchange:
             return
         if self._framing is _LENGTH and self._left:
             self._break("its body is shorter than its Content-Length")
-        if self._stage is _STARTED:
-            self._settle_length()
+        if self._stage is _STARTED and (self._framing is _CHUNKED or self._framing is _CLOSE):
+            self._framing = _LENGTH
         last = LAST_CHUNK if self._framing is _CHUNKED else b""
         if last or self._pending or self._stage is _STARTED:
             self._flush(last)
@@ -271,8 +271,7 @@ class WireExchange:
         Raises:
             BadResponse: As in `write` and `end`.
         """
-        whole = self._stage is _STARTED and self._framing is _LENGTH and self._left == len(data) != 0
-        if not whole or self.incoming is not None or self._departure is not None:
+        if not self._is_whole(data) or self.incoming is not None or self._departure is not None:
             self.write(data)
             self.end()
             return
@@ -334,16 +333,17 @@ class WireExchange:
         self.write(body)
         self.end()
 
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether that is all of the body, and nothing was sent or waits."""
+        said = self._stage is _STARTED and self._framing is _LENGTH and not self._pending
+        return said and self._left == len(data) != 0 and type(data) is bytes
+
     def _takes_trailers(self) -> bool:
         return b"trailers" in tokens([value for name, value in self.head.fields if name == b"te"])
 
     def _hold_back(self) -> None:
         self._corked = True
         self._wire.site.cork(self)
-
-    def _settle_length(self) -> None:
-        if self._framing is _CHUNKED or self._framing is _CLOSE:
-            self._framing = _LENGTH
 
     def _flush(self, last: bytes) -> None:
         pieces, size = self._pending, self._size
