@@ -9,6 +9,8 @@ from changeover.plugin import CallContext, Request, Response, service
 OWN = ("probe", "probe.content", "probe.census", *(f"probe.part_{number:02}" for number in range(1, 18)))
 SERVERS = "changeover.supervisor."
 """The server has modules of such names too."""
+HOLDER = "changeover_plugins.probe"
+"""What holds the contents of this plugin is part of none."""
 
 
 @service
@@ -34,6 +36,6 @@ def belongs(thing: object) -> str:
 
 def own(module: object) -> str:
     """The name that a module of ours has under whatever prefix isolation puts before it; empty for another's."""
-    if not isinstance(module, str) or "probe" not in module or module.startswith(SERVERS):
+    if not isinstance(module, str) or "probe" not in module or module.startswith(SERVERS) or module == HOLDER:
         return ""
     return next((name for name in OWN if module == name or module.endswith(f".{name}")), "")
