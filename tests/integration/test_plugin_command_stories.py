@@ -87,6 +87,20 @@ async def test_a_plugin_is_removed_under_its_requests_and_stays_away_over_reload
         assert (await story.get(server, "/ads")).status == 200
 
 
+async def test_a_rollback_undoes_a_removal_and_leaves_what_was_served_with_it_alone(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2) as server:
+        story.write("1.0", id="ads", mount="/ads")
+        assert isinstance(await server.reload(), Committed)
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert isinstance(await server.remove_plugin("ads"), Committed)
+        assert (await story.get(server, "/ads")).status == 404
+        assert isinstance(await server.rollback(), Committed)
+        assert (await story.get(server, "/ads")).words[0] == "1.0"
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+
+
 async def test_what_another_plugin_requires_is_not_removed(story: Story) -> None:
     story.write("1.0")
     (story.plugins / "tax.py").write_text(NEEDS_SHOP)

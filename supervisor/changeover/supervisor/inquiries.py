@@ -22,6 +22,7 @@ from changeover.supervisor.pipelines import (
 from changeover.supervisor.plugins import PluginsView, listed
 from changeover.supervisor.plugins import Told as PluginsTold
 from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
+from changeover.supervisor.surveying import Surveying
 from changeover.supervisor.telemetry.totals import Totals
 from changeover.supervisor.unanswerable import SlotEmpty, UnknownPipeline, UnknownSlot, WorkerSilent
 from changeover.supervisor.views import plugin_views, serving_of
@@ -31,8 +32,6 @@ from changeover.workers.protocol.snapshot import Snapshot
 
 ANSWER = 2.0
 """Seconds that a worker has to answer a question."""
-SURVEY = 5.0
-"""Seconds that the disk has to show what lies there."""
 
 
 class Inquiries:
@@ -63,7 +62,7 @@ class Inquiries:
         self._tickets = tickets
         self._chronicle = chronicle
         self._totals = totals
-        self._survey = survey
+        self._surveying = Surveying(picture, survey)
         self._due = due
         self._answers: dict[int, asyncio.Future[WorkerMessage | None]] = {}
 
@@ -147,7 +146,7 @@ class Inquiries:
 
     async def plugins(self) -> PluginsView:
         """See `Control`."""
-        found, survey = await asyncio.gather(self._ask_all(Question.PLUGINS), self._surveyed())
+        found, survey = await asyncio.gather(self._ask_all(Question.PLUGINS), self._surveying.look())
         overview, now = self._picture(), time.time()
         told = [
             PluginsTold(slot.slot, slot.pid, answer.plugins)
@@ -166,14 +165,6 @@ class Inquiries:
             tuple(slot.slot for slot, answer in found if answer is None),
             survey.problem,
         )
-
-    async def _surveyed(self) -> Survey:
-        overview = self._picture()
-        try:
-            async with asyncio.timeout(SURVEY):
-                return await asyncio.to_thread(self._survey, serving_of(overview), overview.held, overview.quarantine)
-        except TimeoutError:
-            return Survey(problem=f"the disk did not answer within {SURVEY:g} s")
 
     async def _ask_all(self, question: Question) -> list[tuple[SlotPicture, WorkerMessage | None]]:
         serving = [slot for slot in self._picture().slots if slot.state is child.State.SERVING]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.artifacts.survey import DiskState, DiskView, Survey
@@ -18,6 +20,7 @@ from changeover.supervisor.plugins import Told, listed
 from changeover.workers.protocol.plugin_messages import PluginEntry
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from tests.plugin_folder import PluginFolder
+from tests.unit.supervisor.artifacts.test_trust import KEY, sign
 
 CONFIG = '[plugins]\ndir = "plugins"\nreload = "on-change"\n[plugins.geo]\nreload = "every 60s"\n'
 
@@ -36,6 +39,13 @@ class Place:
         found = self._scanner.scan(CutoverRequest(Origin(Trigger.BOOT)), 1, None)
         assert isinstance(found, Candidate)
         self.serving = found.snapshot
+
+    def trust(self, key: Ed25519PrivateKey) -> Path:
+        """Ask for its signature; the file that it is read from."""
+        file = self.config.parent / "public.pem"
+        file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        self.config.write_text(CONFIG.replace("[plugins]\n", '[plugins]\nkeys = ["public.pem"]\n'))
+        return file
 
     def survey(self, held: Iterable[Held] = (), quarantine: tuple[Quarantined, ...] = ()) -> Survey:
         return self._scanner.survey(self.serving, frozenset(held), quarantine)
@@ -87,6 +97,27 @@ def test_what_cannot_be_read_says_why_and_hides_no_other(place: Place) -> None:
     assert (broken.state, broken.version) == (DiskState.BROKEN, "")
     assert "plugin.toml: $" in broken.note
     assert place.disk("geo").state is DiskState.SAME
+
+
+def test_what_nobody_trusted_has_signed_is_broken_with_the_reason_and_what_is_held_needs_no_signature(
+    place: Place,
+) -> None:
+    place.trust(KEY)
+    unsigned = place.disk("prices")
+    assert (unsigned.state, unsigned.version) == (DiskState.BROKEN, "1.4.0")
+    assert "prices 1.4.0: is not signed" in unsigned.note
+    sign(place.plugins.path / "prices", KEY)
+    assert (place.disk("prices").state, place.disk("prices").note) == (DiskState.SAME, "")
+    place.plugins.folder("prices", "1.5.0", prices="price = 2")
+    digest, ref = place.disk("prices").digest, UnitRef(UnitKind.PLUGIN, "prices")
+    content = plugin_content(digest, spec(place.serving, "prices").config)
+    held = place.survey([Held(ref, content, "1.5.0")]).plugins["prices"]
+    assert (held.state, held.note) == (DiskState.HELD, "")
+
+
+def test_a_key_that_cannot_be_read_is_the_reason_why_nothing_is_known_of_the_disk(place: Place) -> None:
+    place.trust(KEY).unlink()
+    assert "public.pem: $.plugins.keys: cannot be read" in place.survey().problem
 
 
 def test_what_was_set_aside_or_refused_is_told_apart_from_what_is_only_new(place: Place) -> None:

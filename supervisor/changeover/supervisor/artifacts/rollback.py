@@ -28,7 +28,8 @@ def target(
         current: What is served.
         to: An epoch; None for the latest content before `current` that differs from it and was not rolled back.
         set_aside: Digests of generations that were rolled back already.
-        held: What rollbacks set aside of each plugin and pipeline.
+        held: What is held of each plugin and pipeline: what rollbacks set aside is not gone back to, while going back
+            to what a removal took out is how that is undone.
 
     Returns:
         None when there is none.
@@ -37,7 +38,8 @@ def target(
         return next((each for each in committed if each.epoch == to), None)
     earlier = (each for each in reversed(committed) if each.epoch < current.epoch)
     unspoilt = (each for each in earlier if each.digest not in {current.digest, *set_aside})
-    return next((each for each in unspoilt if not brought_back(held, current, each)), None)
+    rolled_back = [each for each in held if not each.removed]
+    return next((each for each in unspoilt if not brought_back(rolled_back, current, each)), None)
 
 
 def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", *, rolls: bool = False) -> Snapshot:

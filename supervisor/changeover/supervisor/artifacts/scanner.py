@@ -176,6 +176,8 @@ class Scanner:
             if request.strategy is Strategy.SWAP:
                 return _only_rolls(why)
             made = as_roll(made, current)
+            if lacks := tuple(self._lacking(selected.contents, disk, taken, None)):
+                return ScanRefused(refusals(lacks), (*selected.notes, *not_taken))
         if not request.dry_run:
             self._put(fresh, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, fresh), why)
@@ -297,7 +299,14 @@ class Scanner:
     def _lacking(
         self, contents: Mapping[str, Content], disk: Disk, taken: Taken, current: Snapshot | None
     ) -> Iterator[Problem]:
-        """What plugins need and is not installed where they are to run; what serves on in the same processes has it."""
+        """What plugins need and is not installed where they are to run.
+
+        Args:
+            contents: Every plugin.
+            disk: What lies on disk beside them.
+            taken: What executes them, perhaps in new processes.
+            current: What serves, and has what it needs in processes that live; None where it goes to new ones as well.
+        """
         units = current.units if current is not None and not taken.rolls else ()
         serving = {unit.key.ref.name: unit.artifact for unit in units if isinstance(unit, PluginSpec)}
         concerned = {

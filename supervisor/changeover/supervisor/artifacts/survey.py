@@ -1,4 +1,7 @@
-"""What lies in the folder of plugins, beside what serves: as a reload would find it, and nothing is taken."""
+"""What lies in the folder of plugins, beside what serves: as a reload would find it, and nothing is taken.
+
+What plugins need of each other and of what is installed is not judged: that depends on all that a reload takes.
+"""
 
 import enum
 from collections.abc import Iterable
@@ -9,6 +12,7 @@ import msgspec
 from changeover.supervisor.artifacts.content import Content, from_disk
 from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.lost import with_lost
+from changeover.supervisor.artifacts.trust import untrusted
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
@@ -30,7 +34,7 @@ class DiskState(enum.Enum):
     QUARANTINED = "quarantined"
     """It was refused: watching and schedule do not try it again until it changes."""
     BROKEN = "broken"
-    """It cannot be read; `note` says why."""
+    """It cannot be read, or nobody trusted has signed it; `note` says why."""
     GONE = "gone"
     """Nothing."""
 
@@ -90,16 +94,22 @@ def survey(
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
     held_back = held_plugins(held, serving, fresh, broken)
     refused = quarantined_plugins(quarantine, serving, fresh, broken.keys() | held_back.keys())
+    taken = [found for plugin, found in listing.plugins.items() if plugin not in held_back]
+    unsigned = {problem.plugin: str(problem) for problem in untrusted(taken, settings.plugins.keys)}
+    kept = dict.fromkeys(refused, DiskState.QUARANTINED)
+    kept |= dict.fromkeys(unsigned, DiskState.BROKEN) | dict.fromkeys(held_back, DiskState.HELD)
     lying = {
         plugin: DiskView(
-            _state(fresh[plugin], serving.get(plugin), plugin in held_back, plugin in refused),
+            kept.get(plugin) or _compared(fresh[plugin], serving.get(plugin)),
             found.manifest.version,
             found.digest,
             found.path,
+            unsigned.get(plugin, ""),
         )
         for plugin, found in listing.plugins.items()
     }
-    return Survey(lying | broken, _policies({*serving, *lying, *broken}, settings), _unreadable(listing, folder))
+    problem = _unreadable(listing, folder) or unsigned.get("", "")
+    return Survey(lying | broken, _policies({*serving, *lying, *broken}, settings), problem)
 
 
 def _broken(listing: Listing, folder: str) -> dict[str, DiskView]:
@@ -116,11 +126,7 @@ def _unreadable(listing: Listing, folder: str) -> str:
     return next((str(problem) for problem in listing.problems.get(folder, ())), "")
 
 
-def _state(content: Content, spec: PluginSpec | None, is_held: bool, is_refused: bool) -> DiskState:
-    if is_held:
-        return DiskState.HELD
-    if is_refused:
-        return DiskState.QUARANTINED
+def _compared(content: Content, spec: PluginSpec | None) -> DiskState:
     if spec is None:
         return DiskState.NEW
     alike = (content.artifact, content.config) == (spec.artifact, spec.config)

@@ -5,7 +5,7 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import CANDIDATE_TOLD, OPEN, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import Scan
-from changeover.supervisor.core.entries import Decision, Entry, Part, SlotRefusal
+from changeover.supervisor.core.entries import Decision, Entry, Held, Part, SlotRefusal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
@@ -255,9 +255,7 @@ class Coordinator:
         self._ledger.give()
         if self._ledger.parted is None and self._succession.in_parts(found.snapshot, request):
             found = self._partial.begin(run, request, found, request.surge or 1)
-        then_held = holding.after_rollback if run.sets_aside else holding.after_reload
-        left = self._partial.set_aside or self._ledger.committed
-        run.held = holding.in_order(then_held(self._ledger.held, left, found.snapshot))
+        run.held = self._held_after(run, found.snapshot)
         run.candidate = found
         run.times.registered = self._out.now
         self._progress.move(Cause.CANDIDATE)
@@ -272,6 +270,16 @@ class Coordinator:
                 run.epoch, found.snapshot, request.origin, found.summary, found.restores, run.held, run.part
             )
         )
+
+    def _held_after(self, run: Run, candidate: Snapshot) -> tuple[Held, ...]:
+        """All that is held once it is committed."""
+        then_held = holding.after_reload
+        if run.goes_back:
+            then_held = holding.after_rollback
+        elif run.removes:
+            then_held = holding.after_removal
+        left = self._partial.set_aside or self._ledger.committed
+        return holding.in_order(then_held(self._ledger.held, left, candidate))
 
     # ---- what the journal answers ----
 

@@ -64,12 +64,14 @@ class Held(msgspec.Struct, frozen=True):
         content: Digest of the unit's own content, without what it requires; empty: it was not there.
         version: A plugin's version, for people; empty for a pipeline, and for what was not there.
         beside: Plugins that a pipeline uses and that were set aside with it: a change of one lifts it as well.
+        removed: Whether a removal set it aside: a rollback undoes that, and does not undo a rollback.
     """
 
     ref: UnitRef
     content: str
     version: str = ""
     beside: tuple[str, ...] = ()
+    removed: bool = False
 
     def __str__(self) -> str:
         name = self.ref.name if self.version else str(self.ref)

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from changeover.supervisor.core.entries import Held
 from changeover.workers.protocol.snapshot import (
@@ -90,8 +91,18 @@ def after_reload(held: Iterable[Held], committed: Snapshot | None, candidate: Sn
 
 def after_rollback(held: Iterable[Held], committed: Snapshot | None, candidate: Snapshot) -> frozenset[Held]:
     """What is held once `candidate` is committed: also what it sets aside; what it brings back is not."""
+    return _also(_set_aside(committed or EMPTY, candidate), held, candidate)
+
+
+def after_removal(held: Iterable[Held], committed: Snapshot | None, candidate: Snapshot) -> frozenset[Held]:
+    """The same of a candidate that lacks a removed plugin: a rollback may bring back what it takes out."""
+    taken_out = (replace(each, removed=True) for each in _set_aside(committed or EMPTY, candidate))
+    return _also(taken_out, held, candidate)
+
+
+def _also(set_aside: Iterable[Held], held: Iterable[Held], candidate: Snapshot) -> frozenset[Held]:
     after = contents(candidate)
-    known = {(each.ref, each.content): each for each in (*held, *_set_aside(committed or EMPTY, candidate))}
+    known = {(each.ref, each.content): each for each in (*held, *set_aside)}
     return frozenset(each for each in known.values() if after.get(each.ref, ABSENT) != each.content)
 
 

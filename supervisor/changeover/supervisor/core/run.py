@@ -114,9 +114,9 @@ class Run:
         return self.request is not None and self.request.action is Action.ROLLBACK
 
     @property
-    def sets_aside(self) -> bool:
-        """Whether what it takes out of service is held from then on, whatever lies on disk."""
-        return self.goes_back or (self.request is not None and isinstance(self.request.edit, RemovePlugin))
+    def removes(self) -> bool:
+        """Whether it takes a plugin out of what serves, whatever lies on disk."""
+        return self.request is not None and isinstance(self.request.edit, RemovePlugin)
 
     @property
     def summary(self) -> tuple[str, ...]:

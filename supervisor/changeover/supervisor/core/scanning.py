@@ -81,7 +81,7 @@ def quarantined(known: Quarantined) -> str:
     return f"{known} (refused as epoch {known.epoch}; not tried again by itself until it changes)"
 
 
-HELD = "this content was rolled back and is held: change it, or use --force"
+HELD = "this content was rolled back or removed, and is held: change it, or use --force"
 
 
 def is_held(found: Candidate, request: CutoverRequest, ledger: Ledger) -> bool:

@@ -81,6 +81,27 @@ def test_a_reload_whose_plugin_lacks_something_is_refused_and_others_go_on(place
     assert "+ geo 1.0" in place.candidate(serving).summary
 
 
+def test_what_serves_is_judged_too_where_all_of_it_goes_to_new_processes(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.configure('[plugins]\ndir = "plugins"\n')
+    record = tmp_path / "site" / "soon_gone-1.0.dist-info"
+    record.mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    place.plugins.folder("geo", "1.0", 'dependencies = ["soon-gone"]\n', geo="x = 1")
+    place.plugins.folder("maps", "1.0", 'strategy = "roll"\n', maps="x = 1")
+    serving = place.candidate(None).snapshot
+    record.rmdir()
+    place.plugins.single("hello", "1.1")
+    serving = place.candidate(serving).snapshot
+    assert not serving.is_roll
+    place.plugins.folder("maps", "1.1", 'strategy = "roll"\n', maps="x = 2")
+    [refused] = place.refused(serving)
+    assert "geo 1.0 needs soon-gone, which is not installed" in refused
+    place.plugins.folder("geo", "1.1", geo="x = 2")
+    assert place.candidate(serving).snapshot.is_roll
+
+
 def test_a_single_file_says_it_where_the_standard_has_it(place: Place, tmp_path: Path) -> None:
     file = place.plugins.single("hello")
     file.write_text(file.read_text().replace("# [tool", '# dependencies = ["no-such-thing"]\n# [tool'))

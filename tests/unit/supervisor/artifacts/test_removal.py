@@ -1,5 +1,6 @@
 """What serves without one of its plugins, and what it stays away for."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.edits import RemovePlugin
 from changeover.supervisor.core.entries import Held, Origin, Trigger
-from changeover.supervisor.core.holding import after_rollback
+from changeover.supervisor.core.holding import after_reload, after_removal, after_rollback
 from changeover.supervisor.core.outcome import (
     Action,
     Candidate,
@@ -42,13 +43,15 @@ class Place:
         self._scanner = Scanner(check(source).required(), lambda: check(source), root / "artifacts")
         self.held: frozenset[Held] = frozenset()
         self.serving = self.taken(self.scan(RELOAD, None))
+        self._committed = [self.serving]
 
     def configure(self, text: str) -> None:
         (self._root / "changeover.toml").write_text(text)
 
     def scan(self, request: CutoverRequest, current: Snapshot | None) -> ScanResult:
         epoch = current.epoch + 1 if current else 1
-        return self._scanner.scan(request, epoch, current, Past(held=self.held))
+        committed = () if current is None else tuple(self._committed)
+        return self._scanner.scan(request, epoch, current, Past(committed, committed, held=self.held))
 
     def taken(self, result: ScanResult) -> Snapshot:
         assert isinstance(result, Candidate), result
@@ -61,8 +64,26 @@ class Place:
 
     def removed(self, plugin: str) -> None:
         """Serve without it, as the supervisor would."""
-        left, self.serving = self.serving, self.taken(self.remove(plugin))
-        self.held = after_rollback(self.held, left, self.serving)
+        self._serve(self.taken(self.remove(plugin)), after_removal)
+
+    def reloaded(self) -> None:
+        """Serve what lies on disk."""
+        self._serve(self.taken(self.scan(RELOAD, self.serving)), after_reload)
+
+    def rolled_back(self) -> int | None:
+        """Serve what a rollback finds; the epoch that it brings back."""
+        result = self.scan(CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK), self.serving)
+        self._serve(self.taken(result), after_rollback)
+        return result.restores if isinstance(result, Candidate) else None
+
+    def _serve(
+        self,
+        made: Snapshot,
+        then_held: Callable[[Iterable[Held], Snapshot | None, Snapshot], frozenset[Held]],
+    ) -> None:
+        self.held = then_held(self.held, self.serving, made)
+        self.serving = made
+        self._committed.append(made)
 
     def refused(self, plugin: str) -> list[str]:
         result = self.remove(plugin)
@@ -112,6 +133,25 @@ def test_a_reload_leaves_it_out_until_it_changes_or_is_forced(place: Place) -> N
     assert "plugin prices" in names(place.taken(place.scan(forced, place.serving)))
     place.plugins.folder("prices", "1.4.1", QUOTE, prices="price = 2")
     assert "pipeline prices:quote" in names(place.taken(place.scan(RELOAD, place.serving)))
+
+
+def test_a_rollback_undoes_a_removal_and_nothing_that_was_done_before_it(place: Place) -> None:
+    place.plugins.folder("geo", "1.3", NEAR, geo="near = 2")
+    place.reloaded()
+    before = place.serving
+    place.removed("prices")
+    assert place.rolled_back() == 2
+    assert place.serving.digest == before.digest
+    assert place.rolled_back() == 1
+
+
+def test_a_removal_is_undone_also_once_what_followed_it_was(place: Place) -> None:
+    place.removed("prices")
+    place.plugins.folder("geo", "1.3", NEAR, geo="near = 2")
+    place.reloaded()
+    assert place.rolled_back() == 2
+    assert place.rolled_back() == 1
+    assert "plugin prices" in names(place.serving)
 
 
 def test_its_files_may_go_afterwards_and_nothing_is_left_to_take(place: Place) -> None:

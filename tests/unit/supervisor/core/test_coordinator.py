@@ -155,7 +155,7 @@ def test_a_rollback_holds_what_it_sets_aside(bench: Bench) -> None:
     bench.feed(events.Scanned(2, Candidate(snapshot(2), (), restores=1)))
     given = bench.entries()[0]
     assert isinstance(given, EpochGiven)
-    assert (given.restores, [str(each) for each in given.held]) == (1, ["pricing 1"])
+    assert (given.restores, [(str(each), each.removed) for each in given.held]) == (1, [("pricing 1", False)])
 
 
 def test_a_removal_holds_what_it_takes_out_of_service(bench: Bench) -> None:
@@ -166,7 +166,7 @@ def test_a_removal_holds_what_it_takes_out_of_service(bench: Bench) -> None:
     bench.feed(events.Scanned(2, Candidate(snapshot(2))))
     given = bench.entries()[0]
     assert isinstance(given, EpochGiven)
-    assert (given.restores, [str(each) for each in given.held]) == (None, ["pricing 1"])
+    assert (given.restores, [(str(each), each.removed) for each in given.held]) == (None, [("pricing 1", True)])
 
 
 def test_a_candidate_that_brings_back_what_is_held_is_refused_unless_it_is_forced(bench: Bench) -> None:
