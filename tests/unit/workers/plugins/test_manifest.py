@@ -124,6 +124,7 @@ plugin = "pricing"
 quote = { entry = "a b:c", mount = "prices/" }
 [resources]
 up = { path = "../secrets" }
+deep = { path = "**/**/**/x" }
 """
     assert [mistake.split(":")[0] for mistake in mistakes_in(text)] == [
         "$.id",
@@ -135,6 +136,7 @@ up = { path = "../secrets" }
         "$.services.quote.entry",
         "$.services.quote.mount",
         "$.resources.up.path",
+        "$.resources.deep.path",
     ]
 
 

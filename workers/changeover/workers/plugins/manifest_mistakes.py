@@ -17,6 +17,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _POINT = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
+_MOST_DEEP = 2
+"""How often a glob may have `**`: every further one multiplies by all folders what there is to look at."""
+
 
 def content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
     """Say what is wrong in a manifest whose keys and types are right.
@@ -102,6 +105,8 @@ def _declared_mistakes(path: str, name: str, declared: Declared) -> list[Mistake
     if isinstance(declared, Resource):
         if not _is_below(declared.path):
             mistakes.append(Mistake(f"{path}.path", "a glob below the plugin's folder, without `..`"))
+        if declared.path.count("**") > _MOST_DEEP:
+            mistakes.append(Mistake(f"{path}.path", f"`**` more than {_MOST_DEEP} times; name folders instead"))
         return mistakes + (reload_mistakes(f"{path}.reload", declared.reload) if declared.reload else [])
     service = isinstance(declared, ServiceDeclaration)
     mistakes += _entry_mistakes(f"{path}.entry", declared.entry, "; a mount begins with `/`" if service else "")
