@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -124,13 +125,21 @@ def _extension_mistakes(path: str, point: str, entry: str) -> list[Mistake]:
 def _dependency_mistakes(path: str, dependencies: object) -> list[Mistake]:
     if not isinstance(dependencies, list | tuple):
         return [Mistake(path, f"{dependencies!r} is not a list")]
-    mistakes = []
-    for index, written in enumerate(dependencies):
-        try:
-            Requirement(written)
-        except (InvalidRequirement, TypeError):
-            mistakes.append(Mistake(f"{path}[{index}]", f"{written!r} is no requirement; write it like `numpy>=2,<3`"))
-    return mistakes
+    return [
+        Mistake(f"{path}[{index}]", f"{written!r} is no requirement; write it like `numpy>=2,<3`")
+        for index, written in enumerate(dependencies)
+        if not _is_requirement(written)
+    ]
+
+
+def _is_requirement(written: str) -> bool:
+    try:
+        marker = Requirement(written).marker
+        if marker is not None:
+            marker.evaluate({"extra": ""})
+    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName, TypeError, RecursionError):
+        return False
+    return True
 
 
 def _is_below(path: str) -> bool:
