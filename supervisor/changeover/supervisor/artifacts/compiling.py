@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -50,16 +51,18 @@ print('{{"tag": "' + "-".join(tag) + '", "codes": [' + ",".join(codes) + "]}}")
 _MARSHAL = 2
 """The version of `marshal` that every Python reads."""
 
+_TAG = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*\Z"
+
 
 class _Compiled(msgspec.Struct, frozen=True):
     """What the process says.
 
     Attributes:
-        tag: Its `bytecode.tag`.
+        tag: Its `bytecode.tag`, which names a file of ours.
         codes: Marshalled code for each source, None where it is none; nobody here unmarshals it.
     """
 
-    tag: str
+    tag: Annotated[str, msgspec.Meta(pattern=_TAG, max_length=200)]
     codes: tuple[bytes | None, ...]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Set
 
+from packaging.markers import Marker, UndefinedComparison
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -48,10 +49,18 @@ def _needs(contents: Mapping[str, Content], interpreter: Interpreter) -> dict[st
     for plugin, content in sorted(contents.items()):
         for written in content.manifest.dependencies:
             needed = Requirement(written)
-            if needed.marker is None or needed.marker.evaluate({**there, "extra": ""}):
+            if needed.marker is None or _applies(needed.marker, there):
                 known = found.setdefault(canonicalize_name(needed.name), {}).setdefault(plugin, needed)
                 known.specifier &= needed.specifier
     return found
+
+
+def _applies(marker: Marker, there: Mapping[str, str]) -> bool:
+    """Whether it holds there; what cannot be compared there asks for it."""
+    try:
+        return marker.evaluate({**there, "extra": ""})
+    except UndefinedComparison:
+        return True
 
 
 def _is_met(needed: Requirement, version: str | None) -> bool:

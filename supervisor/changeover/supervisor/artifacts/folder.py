@@ -113,7 +113,7 @@ def read_plugin(path: Path) -> Found | None:
     if (single and path.suffix != ".py") or not (single or (path / MANIFEST).is_file()):
         return None
     files = read_settled(path)
-    signature = _beside(path) if single else files.pop(SIGNATURE, b"")
+    signature = _beside(path) if single else _inside(files)
     file = path if single else path / MANIFEST
     content = files.get(path.name if single else MANIFEST)
     if content is None:
@@ -144,10 +144,16 @@ def _beside(path: Path) -> bytes:
         raise UnreadableArtifact(file, error.strerror or str(error)) from error
 
 
+def _inside(files: dict[str, bytes]) -> bytes:
+    return files.pop(SIGNATURE, b"")[:_LONGEST_SIGNATURE]
+
+
 def _read_wheel(path: Path) -> Found:
-    [archive] = read_settled(path).values()
+    archive = read_settled(path).get(path.name)
+    if archive is None:
+        raise UnreadableArtifact(path, "was a file, and is a folder now; reload when it is what it is to be")
     files = read_wheel(archive, str(path))
-    inside = files.pop(SIGNATURE, b"")
+    inside = _inside(files)
     file = f"{path}/{MANIFEST}"
     manifest = read_toml(_text(files[MANIFEST], file), file)
     missing = [

@@ -75,7 +75,7 @@ def verify(envelope: bytes, statement: Statement, keys: Iterable[Ed25519PublicKe
     """
     try:
         found = msgspec.json.decode(envelope, type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Untrusted(f"its signature is no envelope: {error}") from error
     if found.payloadType != PAYLOAD_TYPE:
         raise Untrusted(f"its signature is of {found.payloadType!r}, not of {PAYLOAD_TYPE}")
@@ -84,7 +84,7 @@ def verify(envelope: bytes, statement: Statement, keys: Iterable[Ed25519PublicKe
         raise Untrusted("no key in plugins.keys has signed it")
     try:
         stated = msgspec.json.decode(found.payload, type=Statement)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Untrusted(f"what is signed is no statement about a plugin: {error}") from error
     if stated != statement:
         raise Untrusted(f"what is signed is {_words(stated)}, and this is {_words(statement)}")

@@ -117,6 +117,9 @@ def test_source_that_cannot_be_compiled_does_not_hinder_a_neighbour_that_can(sto
         ("exit 3", "its process ended with status 3"),
         ("kill -SEGV $$", "its process ended with status -11"),
         ("echo nonsense", "JSON is malformed"),
+        ('echo \'{"tag": "../up", "codes": [null, null, null]}\'', "Expected `str` matching regex"),
+        ('echo \'{"tag": ".hidden", "codes": [null, null, null]}\'', "Expected `str` matching regex"),
+        ('echo \'{"tag": "", "codes": [null, null, null]}\'', "Expected `str` matching regex"),
         ('echo \'{"tag": "x", "codes": []}\'', "zip() argument 2 is shorter than argument 1"),
     ],
 )

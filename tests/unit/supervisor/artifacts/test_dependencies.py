@@ -62,6 +62,13 @@ def test_markers_are_those_of_the_interpreter_that_will_run_it() -> None:
     assert len(reasons(Interpreter("/opt/python", "3.14.1"), geo=needs)) == 1
 
 
+def test_what_cannot_be_compared_there_is_needed() -> None:
+    there = Interpreter("/opt/python", "3.14.0 (custom)")
+    needs = ("numpy; '3.14.0' ~= python_full_version", "nowhere; '3.14.0' ~= python_full_version")
+    [told] = reasons(there, geo=needs)
+    assert "geo 1.0 needs nowhere" in told
+
+
 def test_what_serves_already_is_not_judged_anew() -> None:
     assert reasons(concerned="rates", geo=("scipy",), rates=("numpy",)) == []
     [told] = reasons(concerned="rates", geo=("scipy",), rates=("scipy>=2",))

@@ -110,6 +110,15 @@ def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder, monkey
         read_settled(path, tries=5)
 
 
+def test_a_wheel_that_becomes_a_folder_is_a_problem_of_its_own(
+    plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plugins.path / "geo-1.3.whl").write_bytes(b"")
+    monkeypatch.setattr(folder, "read_files", lambda path: {"plugin.toml": b"", "geo.py": b""})
+    [[problem]] = read_folder(plugins.path).problems.values()
+    assert problem.message == "was a file, and is a folder now; reload when it is what it is to be"
+
+
 def test_a_link_that_leads_nowhere_is_a_mistake_and_no_removal(tmp_path: Path) -> None:
     (tmp_path / "pricing").symlink_to(tmp_path / "releases" / "42")
     [[problem]] = read_folder(tmp_path).problems.values()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import msgspec
 import pytest
@@ -32,6 +33,7 @@ from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins import bytecode
 from changeover.workers.plugins.artifact import folder_of, get
 from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.reload import ON_CHANGE
 from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Snapshot
 from tests.plugin_folder import PluginFolder
 
@@ -345,6 +347,24 @@ def test_only_of_a_plugin_with_a_broken_block_in_a_file_of_another_name_does_not
     ]
     place.configure(CONFIG + '[plugins.hello]\nreload = "disabled"\n')
     assert place.scan(serving) == NothingChanged(("not taken: hello (disabled, broken on disk)",))
+
+
+def test_a_broken_wheel_of_another_name_does_not_remove_its_plugin(place: Place) -> None:
+    wheel = place.plugins.path / "shop_geo-1.3-py3-none-any.whl"
+    with ZipFile(wheel, "w") as made:
+        made.writestr("plugin.toml", 'id = "geo"\nversion = "1.3"\n')
+    place.configure(f'{CONFIG}reload = "on-signal"\n[plugins.geo]\nreload = "on-change"\n')
+    serving = place.candidate(None).snapshot
+    wheel.write_bytes(b"half")
+    for request in (asking(only=("geo",)), CutoverRequest(Origin(Trigger.WATCH), policy=ON_CHANGE)):
+        assert place.refused(serving, request)[1:] == [
+            "plugins/shop_geo-1.3-py3-none-any.whl: geo serves, and this may be its wheel; mend it, or delete it if "
+            "geo is to be removed"
+        ]
+    place.plugins.single("hello", "1.1")
+    assert plugin(place.candidate(serving, asking(only=("hello",))).snapshot, "geo").version == "1.3"
+    wheel.unlink()
+    assert place.candidate(serving, asking(only=("geo",))).summary[0] == "- geo 1.3"
 
 
 def test_a_folder_that_lost_its_manifest_is_a_mistake_and_only_its_removal_removes_the_plugin(

@@ -82,6 +82,16 @@ def test_a_wheel_may_bring_its_signature_along(place: Place) -> None:
     assert place.reasons() == []
 
 
+def test_a_signature_is_read_so_far_wherever_it_lies(place: Place) -> None:
+    long = "x" * 100_000
+    wheel = place.plugins.path / "rates-2-py3-none-any.whl"
+    wheel.write_bytes(packed({"plugin.toml": 'id = "rates"\nversion = "2"\n', "plugin.sig.json": long}))
+    folder, single = place.plugins.folder("geo"), place.plugins.single("hello")
+    for path in (folder, single):
+        signature_of(path).write_text(long)
+    assert {len(read(path).signature) for path in (folder, single, wheel)} == {64 * 1024}
+
+
 def test_what_was_altered_after_it_was_signed_is_refused_with_both_contents(place: Place) -> None:
     folder = place.plugins.folder("geo", code="x = 1")
     sign(folder)
@@ -140,6 +150,7 @@ def altered(envelope: bytes, **changes: object) -> bytes:
         (b"", "its signature is no envelope"),
         (b"{}", "its signature is no envelope"),
         (b"\xff", "its signature is no envelope"),
+        (b'{"x":' + b"[" * 10_000, "its signature is no envelope"),
         (altered(signed(STATEMENT, KEY), payloadType="text/plain"), "its signature is of 'text/plain'"),
         (altered(signed(STATEMENT, KEY), payload="e30="), "no key in plugins.keys has signed it"),
         (altered(signed(STATEMENT, KEY), signatures=[]), "no key in plugins.keys has signed it"),
@@ -153,6 +164,14 @@ def test_an_envelope_that_does_not_state_this_is_refused(envelope: bytes, reason
     with pytest.raises(Untrusted) as caught:
         verify(envelope, STATEMENT, [KEY.public_key()])
     assert str(caught.value).startswith(reason)
+
+
+def test_a_statement_that_is_nested_without_end_is_refused() -> None:
+    payload = b'{"x":' + b"[" * 10_000
+    signature = KEY.sign(signing._authenticated(signing.PAYLOAD_TYPE, payload))
+    envelope = {"payload": payload, "payloadType": signing.PAYLOAD_TYPE, "signatures": [{"sig": signature}]}
+    with pytest.raises(Untrusted, match="what is signed is no statement about a plugin"):
+        verify(msgspec.json.encode(envelope), STATEMENT, [KEY.public_key()])
 
 
 def test_a_key_is_good_for_statements_of_this_type_only() -> None:

@@ -1,6 +1,7 @@
 """A wheel in the folder of plugins is a plugin like its folder would be, and nothing in it leads elsewhere."""
 
 import stat
+import tracemalloc
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_what_is_too_large_is_refused_before_it_is_unpacked(monkeypatch: pytest.
     archive = packed({"plugin.toml": TOML, "zeros.txt": "0" * 100_000})
     assert len(archive) < 1_000
     monkeypatch.setattr(wheel, "MAX_BYTES", 50_000)
-    monkeypatch.setattr("zipfile.ZipFile.read", None)
+    monkeypatch.setattr("zipfile.ZipFile.open", None)
     assert "holds more than 50000 bytes" in refused(archive)
     monkeypatch.setattr(wheel, "_MOST_FILES", 1)
     assert "holds more than 1 files" in refused(archive)
@@ -95,6 +96,44 @@ def test_a_size_that_is_a_lie_unpacks_no_more_than_it_says() -> None:
     size = (100_000).to_bytes(4, "little")
     assert archive.count(size) == 2
     assert "no whole wheel" in refused(archive.replace(size, (10).to_bytes(4, "little")))
+
+
+def peak_of(archive: bytes) -> int:
+    """Most bytes that were taken while it was read, and refused."""
+    tracemalloc.start()
+    try:
+        refused(archive)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_lie_about_sizes_takes_memory() -> None:
+    archive = packed({"plugin.toml": TOML, "zeros.txt": "0" * 20_000_000})
+    size = (20_000_000).to_bytes(4, "little")
+    assert peak_of(archive.replace(size, (10).to_bytes(4, "little"))) < 1_000_000
+
+
+def test_names_that_lead_far_down_take_no_memory() -> None:
+    archive = packed({"plugin.toml": TOML, "a/" * 32_000 + "x": ""})
+    assert peak_of(archive) < 2_000_000
+
+
+def test_a_list_of_files_that_is_too_long_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = packed({"plugin.toml": TOML, **dict.fromkeys(map(str, range(100)), "")})
+    monkeypatch.setattr("zipfile.ZipFile.__init__", None)
+    monkeypatch.setattr(wheel, "_MOST_FILES", 100)
+    few = (5).to_bytes(2, "little")
+    assert "holds more than 100 files" in refused(archive)
+    assert "holds more than 100 files" in refused(archive.replace((101).to_bytes(2, "little") * 2, few * 2))
+    assert "holds more than 100 files" in refused(archive[:-2] + b"\x05\0hello")
+    monkeypatch.setattr(wheel, "_LARGEST_DIRECTORY", 100)
+    assert "has more than 100 bytes of names" in refused(archive)
+
+
+def test_an_archive_with_room_for_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zipfile.ZIP_FILECOUNT_LIMIT", 0)
+    assert "is packed for sizes (zip64)" in refused(packed({"plugin.toml": TOML}))
 
 
 @pytest.mark.parametrize("archive", [b"", b"x" * 500, packed({"plugin.toml": TOML})[:-30]])

@@ -124,6 +124,7 @@ plugin = "pricing"
 quote = { entry = "a b:c", mount = "prices/" }
 [resources]
 up = { path = "../secrets" }
+deep = { path = "**/**/**/x" }
 """
     assert [mistake.split(":")[0] for mistake in mistakes_in(text)] == [
         "$.id",
@@ -135,7 +136,24 @@ up = { path = "../secrets" }
         "$.services.quote.entry",
         "$.services.quote.mount",
         "$.resources.up.path",
+        "$.resources.deep.path",
     ]
+
+
+def test_what_is_nested_without_end_is_no_toml() -> None:
+    [mistake] = mistakes_in(f'id = "x"\nversion = "1"\nrequires = {"[" * 10_000}')
+    assert mistake.startswith("$: no TOML: maximum recursion depth exceeded")
+    [mistake] = mistakes_in(f'id = "x"\nversion = "1"\nsummary{".a" * 5000} = 1')
+    assert mistake == "$: has tables or lists in each other, more than 100 deep"
+
+
+@pytest.mark.parametrize(
+    "needed", ["numpy >> 2", "x; os_name ~= 'x'", "x; 'a' ~= 'b'", f"x; {'(' * 3000}os_name == 'x'{')' * 3000}"]
+)
+def test_a_requirement_that_nobody_can_judge_is_told(needed: str) -> None:
+    [mistake] = mistakes_in(f'id = "x"\nversion = "1"\ndependencies = ["{needed}"]')
+    assert mistake.startswith("$.dependencies[0]: ")
+    assert mistake.endswith("is no requirement; write it like `numpy>=2,<3`")
 
 
 def test_a_mount_without_its_slash_is_told_from_an_entry() -> None:

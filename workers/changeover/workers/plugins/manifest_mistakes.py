@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -16,6 +17,9 @@ from changeover.workers.protocol.reload import DISABLED, read_reload
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _POINT = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+_MOST_DEEP = 2
+"""How often a glob may have `**`: every further one multiplies by all folders what there is to look at."""
 
 
 def content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
@@ -102,6 +106,8 @@ def _declared_mistakes(path: str, name: str, declared: Declared) -> list[Mistake
     if isinstance(declared, Resource):
         if not _is_below(declared.path):
             mistakes.append(Mistake(f"{path}.path", "a glob below the plugin's folder, without `..`"))
+        if declared.path.count("**") > _MOST_DEEP:
+            mistakes.append(Mistake(f"{path}.path", f"`**` more than {_MOST_DEEP} times; name folders instead"))
         return mistakes + (reload_mistakes(f"{path}.reload", declared.reload) if declared.reload else [])
     service = isinstance(declared, ServiceDeclaration)
     mistakes += _entry_mistakes(f"{path}.entry", declared.entry, "; a mount begins with `/`" if service else "")
@@ -119,13 +125,21 @@ def _extension_mistakes(path: str, point: str, entry: str) -> list[Mistake]:
 def _dependency_mistakes(path: str, dependencies: object) -> list[Mistake]:
     if not isinstance(dependencies, list | tuple):
         return [Mistake(path, f"{dependencies!r} is not a list")]
-    mistakes = []
-    for index, written in enumerate(dependencies):
-        try:
-            Requirement(written)
-        except (InvalidRequirement, TypeError):
-            mistakes.append(Mistake(f"{path}[{index}]", f"{written!r} is no requirement; write it like `numpy>=2,<3`"))
-    return mistakes
+    return [
+        Mistake(f"{path}[{index}]", f"{written!r} is no requirement; write it like `numpy>=2,<3`")
+        for index, written in enumerate(dependencies)
+        if not _is_requirement(written)
+    ]
+
+
+def _is_requirement(written: str) -> bool:
+    try:
+        marker = Requirement(written).marker
+        if marker is not None:
+            marker.evaluate({"extra": ""})
+    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName, TypeError, RecursionError):
+        return False
+    return True
 
 
 def _is_below(path: str) -> bool:

@@ -5,6 +5,7 @@ The supervisor reads manifests and never the code. A single file carries its man
 packaging standard defines.
 """
 
+import itertools
 import re
 import tomllib
 from collections.abc import Callable
@@ -23,6 +24,8 @@ NOT_YET = (
     "capabilities", "self_test", "singleton", "packages",
 )  # fmt: skip
 """Keys that have a meaning and that nothing acts on yet: they are refused, because nobody may rely on them."""
+
+_DEEPEST = 100
 
 
 class ManifestInvalid(ChangeoverError):
@@ -111,9 +114,20 @@ def _decoded(file: Path) -> str:
 
 def _parse(text: str, file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        parsed = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ManifestInvalid(file, [Mistake("$", f"no TOML: {error}")]) from error
+    if _is_deep(parsed):
+        raise ManifestInvalid(file, [Mistake("$", f"has tables or lists in each other, more than {_DEEPEST} deep")])
+    return parsed
+
+
+def _is_deep(parsed: dict[str, Any]) -> bool:
+    level: list[dict[str, Any] | list[Any]] = [parsed]
+    for _ in range(_DEEPEST):
+        inner = itertools.chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def _with_dependencies(table: object, dependencies: object) -> object:

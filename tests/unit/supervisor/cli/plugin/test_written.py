@@ -12,6 +12,7 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.plugin import trying
 from changeover.testing import SimulatedWorker
 from tests.plugin_folder import PluginFolder
+from tests.unit.supervisor.artifacts.test_wheel import packed
 
 UNCONFINED = "  loads   yes, here and unconfined: no server was asked, nothing was activated"
 NEAR = 'handlers = { near = "inbound" }'
@@ -142,6 +143,21 @@ def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFol
     merging = textwrap.indent("def merge_state(self, old, imported, latest): pass\n", "    ")
     plugins.folder("counter", "1.1", more, counter=STATEFUL + merging)
     assert "warning" not in plugin("check", path).output
+
+
+def test_wheels_are_loaded_as_their_folders_would_be(plugins: PluginFolder) -> None:
+    rates = 'id = "rates"\nversion = "1"\nrequires = { geo = ">=1" }\nservices = { rate = "rates:rate" }\n'
+    geo, prices = plugins.path / "geo-1-py3-none-any.whl", plugins.path / "rates-1-py3-none-any.whl"
+    geo.write_bytes(packed({"geo/plugin.toml": 'id = "geo"\nversion = "1"\n', "geo/__init__.py": "x = 1"}))
+    code = "async def rate(request, call): ..."
+    prices.write_bytes(packed({"plugin.toml": rates, "rates.py": code}))
+    checked = plugin("check", geo, prices)
+    assert (checked.exit_code, checked.output.count(UNCONFINED)) == (Exit.DONE, 2), checked.output
+    prices.write_bytes(packed({"plugin.toml": rates, "rates.py": "import nowhere"}))
+    broken = plugin("check", geo, prices)
+    assert broken.exit_code == Exit.REFUSED
+    assert "error: rates does not load" in broken.output
+    assert "nowhere" in broken.output
 
 
 def test_plugins_that_require_each_other_are_checked_together(plugins: PluginFolder) -> None:
