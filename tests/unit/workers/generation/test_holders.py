@@ -98,7 +98,7 @@ class Lazy:
     def __init__(self, made: object) -> None:
         self.made = made
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise ReferenceError("used")
 
