@@ -37,6 +37,9 @@ class Opened(Modules, Protocol):
     version: str
     users: list[User]
 
+    def owns(self, name: str) -> bool:
+        """Whether an absolute module name is the plugin's own."""
+
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         """Import a module by the name that the plugin's code uses."""
 
