@@ -27,6 +27,7 @@ class User(Protocol):
     spec: PluginSpec
     lifecycle: Lifecycle
     work: UnitWork
+    serving: UnitWork
     required: frozenset[UnitKey]
 
 
@@ -77,7 +78,7 @@ def meant(plugin: str) -> Opened | None:
 
 
 def _near(work: UnitWork) -> frozenset[UnitKey]:
-    users = (user for each in list(OPENED.values()) for user in each.users if user.work is work)
+    users = (user for each in list(OPENED.values()) for user in each.users if work in (user.work, user.serving))
     return frozenset().union(*({user.spec.key, *user.required} for user in users))
 
 
