@@ -92,6 +92,25 @@ async def test_a_module_that_another_one_holds_is_told_with_the_way_to_it(
     assert bench.workshop.leaks() == []
 
 
+class Lazy:
+    """Stands for something that its first use makes, as frameworks have it."""
+
+    def __init__(self, made: object) -> None:
+        self.made = made
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise ReferenceError("used")
+
+
+async def test_what_holds_it_is_told_without_being_used(bench: Bench) -> None:
+    what, [(root, *rest)] = await leaking(bench, lambda module, _: KEPT.append(Lazy(module)))
+    assert what == ["module pricing.py is alive"]
+    assert (root, *rest) == (f"module {__name__}.KEPT", "list", "Lazy.made", "module pricing")
+    forget()
+    assert bench.workshop.leaks() == []
+
+
 async def test_a_class_that_needs_no_module_is_told_as_well(bench: Bench) -> None:
     what, chains = await leaking(bench, lambda module, _: KEPT.append(module.Rule))
     assert (what, chains) == (["class Rule is alive"], [(f"module {__name__}.KEPT", "list")])

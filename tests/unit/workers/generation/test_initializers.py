@@ -195,7 +195,7 @@ async def test_a_method_of_the_plugin_is_an_initializer_after_its_plugin_was_loa
 SELECTING = """
 def is_old(outcome):
     if outcome.sni == "broken":
-        raise LookupError("no such name")
+        raise LookupError(f"no such name, for {outcome}")
     if outcome.sni == "odd":
         return "yes"
     return outcome.alpn == ""
@@ -228,10 +228,12 @@ async def test_a_rule_asks_a_plugin_and_a_failure_is_told_and_is_no(bench: Bench
     channel = generation.channels[ADDRESS]
     assert channel.choose(HandshakeOutcome())[:2] == ("http", True)
     assert channel.choose(HandshakeOutcome(alpn="h2"))[:2] == (None, False)
-    assert channel.choose(HandshakeOutcome(sni="broken"))[:2] == (None, False)
+    for protocol in ("", "h2"):
+        assert channel.choose(HandshakeOutcome(sni="broken", alpn=protocol))[:2] == (None, False)
     assert channel.choose(HandshakeOutcome(sni="odd"))[:2] == (None, False)
     assert [(event.subject, event.detail) for event in told] == [
-        ("feed:old", "crash: selector raised LookupError: no such name"),
+        ("feed:old", "crash: selector raised LookupError at feed.py:7"),
+        ("feed:old", "crash: selector raised LookupError at feed.py:7"),
         ("feed:old", "contract: selector answered with a str, not a bool"),
     ]
     await bench.workshop.discard(generation)

@@ -1,6 +1,7 @@
 """Resources that change alone are taken by a copy of what serves, over the same modules."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator
 
@@ -104,6 +105,41 @@ async def test_what_an_instance_started_ends_with_it_and_not_with_the_last_copy(
     assert (task.cancelled(), other.done()) == (True, False)
 
 
+CONNECTED = CODE.replace("    def on_load", "    async def on_load").replace(
+    "    def on_resources", "    async def on_resources"
+)
+CONNECTED = CONNECTED.replace("self.hits = []", "self.link = asyncio.create_task(asyncio.sleep(60))")
+CONNECTED = CONNECTED.replace(
+    'self.rules = changed["', 'self.begun = asyncio.create_task(asyncio.sleep(60)); self.rules = changed["'
+)
+
+
+@pytest.mark.usefixtures("attributed")
+async def test_a_task_under_a_connection_that_copies_share_ends_with_the_last_of_them(bench: Bench) -> None:
+    first = await bench.serve(1, pricing(bench, "one", CONNECTED))
+    link: asyncio.Task[None] = loaded(first).instance.link  # type: ignore[union-attr]
+    del first
+    for epoch, word in enumerate(("two", "three"), 2):
+        await bench.serve(epoch, pricing(bench, word, CONNECTED))
+        await bench.retire()
+    assert not link.done()
+    await bench.serve(4)
+    assert not link.done()
+    await bench.retire()
+    assert link.cancelled()
+    assert bench.workshop.leaks() == []
+
+
+@pytest.mark.usefixtures("attributed")
+async def test_what_a_copy_began_that_never_served_ends_with_it(bench: Bench) -> None:
+    first = await bench.serve(1, pricing(bench, "one", CONNECTED))
+    candidate = await bench.built(2, pricing(bench, "two", CONNECTED))
+    begun: asyncio.Task[None] = loaded(candidate).instance.begun  # type: ignore[union-attr]
+    await bench.workshop.discard(candidate)
+    link: asyncio.Task[None] = loaded(first).instance.link  # type: ignore[union-attr]
+    assert (begun.cancelled(), link.done()) == (True, False)
+
+
 @pytest.mark.usefixtures("attributed")
 async def test_a_thread_that_copies_use_is_held_against_the_last_of_them(bench: Bench) -> None:
     begun = "self.gate = threading.Event(); threading.Thread(target=self.gate.wait, name='feed', daemon=True).start()"
@@ -183,6 +219,33 @@ async def test_whatever_else_changes_is_a_content_like_any_other(bench: Bench, c
     assert rules(second) == "two"
     await bench.retire()
     assert "on_unload one" in LOG
+
+
+ASGI = """
+class App:
+    open = False
+    async def __call__(self, scope, receive, send):
+        for event in ("startup", "shutdown"):
+            await receive()
+            App.open = event == "startup"
+            await send({"type": f"lifespan.{event}.complete"})
+app = App()
+"""
+
+
+async def test_an_application_has_one_lifespan_so_a_plugin_with_one_is_not_copied(bench: Bench) -> None:
+    code = (
+        CODE.replace("    @service\n", "    quote = asgi('pricing:app')\n    @service\n").replace(
+            "def quote", "def other"
+        )
+        + ASGI
+    )
+    first = await bench.serve(1, pricing(bench, "one", code))
+    second = await bench.serve(2, pricing(bench, "two", code))
+    await bench.retire()
+    assert not loaded(second).is_copy
+    assert sys.modules[type(loaded(second).instance).__module__].App.open
+    assert loaded(first).instance is None
 
 
 async def test_without_the_hook_a_changed_resource_is_a_content_like_any_other(bench: Bench) -> None:

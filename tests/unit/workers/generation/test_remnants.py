@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from changeover.workers.generation import remnants
+from changeover.workers.generation import holders, remnants
 from changeover.workers.serving import attribution
 from tests.bench import Bench, loaded
 from tests.waits import until
@@ -99,6 +99,36 @@ async def test_too_many_are_counted_and_no_longer_named(bench: Bench, monkeypatc
         await replaced(bench, epoch, kept=True)
     assert [leak.unit.partition(" since ")[2] for leak in bench.workshop.leaks()] == ["epoch 3", "epoch 4"]
     assert (bench.workshop.remnants.forgotten, bench.workshop.remnants.count) == (2, 4)
+    KEPT.clear()
+
+
+async def test_candidates_that_never_served_are_not_remembered_without_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remnants, "UNPROVED", 2)
+    for epoch in range(1, 6):
+        candidate = await bench.built(epoch, bench.plugin(f"{CODE}    number = {epoch}\n"))
+        KEPT.append(sys.modules[type(loaded(candidate).instance).__module__])
+        await bench.workshop.discard(candidate)
+    leaks = bench.workshop.leaks()
+    assert [leak.unit.partition(" since ")[2] for leak in leaks] == ["epoch 4", "epoch 5"]
+    assert bench.workshop.remnants.forgotten == 0
+    KEPT.clear()
+
+
+async def test_a_search_that_fails_is_told_and_keeps_nobody_from_the_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object) -> None:
+        raise ReferenceError
+
+    monkeypatch.setattr(holders, "chain", search)
+    for epoch in range(1, 4):
+        await replaced(bench, epoch, kept=True)
+    gc.collect()
+    fresh = [leak.what for leak in bench.workshop.remnants.review()]
+    assert fresh == ["something is alive that raised ReferenceError when it was looked at"] * 2
+    assert [leak.what for leak in bench.workshop.remnants.known()] == ["module pricing.py is alive"] * 2
     KEPT.clear()
 
 

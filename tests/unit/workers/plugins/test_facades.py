@@ -39,6 +39,10 @@ def usual() -> Iterator[None]:
     signal.signal(signal.SIGUSR2, before)
 
 
+def shared(*_: object) -> None:
+    """A handler of a library."""
+
+
 def now() -> object:
     return signal.getsignal(signal.SIGUSR2)
 
@@ -143,6 +147,19 @@ def test_versions_do_not_see_each_others_handlers_and_end_in_any_order(load: Loa
     signals.undo(three.work)
     assert now() is old.one
     signals.undo(one.work)
+    assert now() is signal.SIG_IGN
+
+
+def test_a_handler_that_versions_share_goes_with_the_last_of_them(load: Load) -> None:
+    one, two, three = (load({"p.py": f"{SIGNALS}# {each}"}) for each in "123")
+    one.import_module("p").install(shared)
+    two.import_module("p").install(two.import_module("p").one)
+    three.import_module("p").install(shared)
+    signals.undo(one.work)
+    assert now() is shared
+    signals.undo(three.work)
+    assert now() is two.import_module("p").one
+    signals.undo(two.work)
     assert now() is signal.SIG_IGN
 
 

@@ -299,3 +299,18 @@ def test_loggers_are_below_a_name_that_stays_from_version_to_version(load: Load)
     finally:
         parent.removeHandler(handler)
     assert [record.getMessage() for record in records] == ["1", "2"]
+
+
+def test_closing_uses_nothing_that_the_modules_hold(load: Load) -> None:
+    source = """
+import sys, weakref
+class Gone: pass
+dead = weakref.proxy(Gone())
+sys.modules[__name__ + ".put"] = dead
+"""
+    modules = load({"p.py": source})
+    modules.import_module("p")
+    remains = modules.close()
+    assert not [name for name in sys.modules if name.startswith(modules.package)]
+    gc.collect()
+    assert remains.gone

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from changeover.workers.plugins.facades.pickling import PickledElsewhere
+from changeover.workers.plugins.facades.pickling import PickledElsewhere, restored
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.opened import PREFIX
 
@@ -120,6 +120,16 @@ def test_a_module_that_the_reader_lacks_is_told_too(load: Load) -> None:
     old, new = shop(load, "1"), load({"other.py": SHOP}).import_module("other")
     with pytest.raises(PickledElsewhere, match=r"shop:Cart was pickled by pricing .*has no such name"):
         new.read(old.write(old.Cart()))
+
+
+NOT_ITS_OWN = [("os", "system"), ("shop", "enum.sys.exit"), ("shop", "len"), ("", "system"), (".shop", "Cart")]
+
+
+@pytest.mark.parametrize(("module", "name"), NOT_ITS_OWN)
+def test_a_pickle_reaches_nothing_but_what_the_plugin_itself_defines(load: Load, module: str, name: str) -> None:
+    shop(load, "1", SHOP + "len = len\n")
+    with pytest.raises(PickledElsewhere):
+        restored("pricing", "", "", module, name)
 
 
 def test_a_mistake_in_the_module_itself_is_not_taken_for_a_missing_name(load: Load) -> None:

@@ -131,7 +131,7 @@ class ChannelUnit(Unit):
             try:
                 matches = asked(outcome)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is its own failure
-                told = f"{Fault.CRASH.value}: selector raised {type(error).__name__}: {error}"
+                told = f"{Fault.CRASH.value}: selector raised {type(error).__name__}{_place(error)}"
             else:
                 if isinstance(matches, bool):
                     return matches
@@ -149,3 +149,9 @@ class ChannelUnit(Unit):
         self._channel = None
         self.pipelines.clear()
         return None
+
+
+def _place(error: BaseException) -> str:
+    """Where in a selector an error passed. Not its text: that may name the client, and each would be news."""
+    frame = error.__traceback__.tb_next if error.__traceback__ else None
+    return f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""

@@ -26,6 +26,9 @@ from types import (
     MethodType,
     ModuleType,
 )
+from typing import Any, TypeGuard, TypeVar, overload
+
+T = TypeVar("T")
 
 LONGEST = 0.25
 """Seconds of the processor that each search may take."""
@@ -36,6 +39,15 @@ _TIMER = "TimerHandle"
 """Of asyncio and of uvloop, which have no class in common."""
 _ROOTS = (asyncio.AbstractEventLoop, asyncio.Task, threading.Thread)
 _UNNAMED = (CellType, tuple)
+
+
+@overload
+def _is_a(thing: object, kind: type[T]) -> TypeGuard[T]: ...
+@overload
+def _is_a(thing: object, kind: tuple[type[Any], ...]) -> TypeGuard[Any]: ...
+def _is_a(thing: object, kind: type[Any] | tuple[type[Any], ...]) -> bool:
+    """As `isinstance`, which asks a thing for its `__class__` and so runs code of proxies and lazy objects."""
+    return issubclass(type(thing), kind)
 
 
 def spaces(loaders: Iterable[object]) -> list[object]:
@@ -88,13 +100,13 @@ class _Asked:
 
 def _is_of(call: object, package: str) -> bool:
     call = _unwrapped(call)
-    module: object = call.__module__ if isinstance(call, (FunctionType, type)) else type(call).__module__
+    module: object = call.__module__ if _is_a(call, (FunctionType, type)) else type(call).__module__
     return isinstance(module, str) and f"{module}.".startswith(f"{package}.")
 
 
 def _unwrapped(call: object) -> object:
-    while isinstance(call, (functools.partial, MethodType)):
-        call = call.func if isinstance(call, functools.partial) else call.__func__
+    while _is_a(call, (functools.partial, MethodType)):
+        call = call.func if _is_a(call, functools.partial) else call.__func__
     return call
 
 
@@ -112,7 +124,7 @@ def chain(targets: Sequence[object], package: str) -> tuple[str, ...]:
         return _words(path, search.roots)
     until = time.thread_time() + LONGEST
     imported: list[object] = list(sys.modules.values())
-    modules = [vars(each) for each in imported if isinstance(each, ModuleType)]
+    modules = [vars(each) for each in imported if _is_a(each, ModuleType)]
     if path := _downwards(modules, search.known, until):
         return _words([*path, *search.way(path[-1])], search.roots)
     if search.complete and (path := _downwards(targets, search.known, until)):
@@ -181,7 +193,7 @@ class _Upwards:
         self._own.add(id(holders))
         found = []
         for holder in holders:
-            if id(holder) in self.known or id(holder) in self._own or isinstance(holder, FrameType):
+            if id(holder) in self.known or id(holder) in self._own or _is_a(holder, FrameType):
                 continue
             held = next((each for each in gc.get_referents(holder) if id(each) in ids), None)
             if held is not None:
@@ -189,7 +201,7 @@ class _Upwards:
         return found
 
     def _is_root(self, holder: object) -> bool:
-        if id(holder) in self.roots or isinstance(holder, _ROOTS):
+        if id(holder) in self.roots or _is_a(holder, _ROOTS):
             return True
         return _is_namespace(holder) or type(holder).__name__ == _TIMER
 
@@ -204,7 +216,7 @@ def _downwards(starts: Sequence[object], goals: Mapping[int, object], until: flo
         for held in gc.get_referents(holder):
             if id(held) in goals and id(holder) not in goals:
                 return _back(before, holder, held)
-            if id(held) not in seen and gc.is_tracked(held) and not isinstance(held, ModuleType):
+            if id(held) not in seen and gc.is_tracked(held) and not _is_a(held, ModuleType):
                 seen.add(id(held))
                 before[id(held)] = (holder, held)
                 queue.append(held)
@@ -224,20 +236,20 @@ def _words(path: Sequence[object], roots: Mapping[int, str]) -> tuple[str, ...]:
     place = 0
     while place < len(path) - 1:
         holder, held, *rest = path[place:]
-        if rest and isinstance(held, dict) and _is_attributes(holder, held):
+        if rest and _is_a(held, dict) and _is_attributes(holder, held):
             words.append(f"{_label(holder)}{_key(held, rest[0])}")
             place += 2
             continue
-        if not isinstance(holder, _UNNAMED):
+        if not _is_a(holder, _UNNAMED):
             words.append(_step(holder, held))
         place += 1
     return tuple(words)
 
 
 def _step(holder: object, held: object) -> str:
-    if isinstance(holder, dict):
+    if _is_a(holder, dict):
         return f"{_label(holder)}{_key(holder, held) if _is_namespace(holder) else _item(holder, held)}"
-    if isinstance(holder, (*_NAMED, ModuleType)):
+    if _is_a(holder, (*_NAMED, ModuleType)):
         return _label(holder)
     attributes = _attributes(holder)
     return f"{_label(holder)}{_key(attributes, held)}"
@@ -248,11 +260,11 @@ def _attributes(holder: object) -> dict[str, object]:
         found = object.__getattribute__(holder, "__dict__")
     except AttributeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if _is_a(found, dict) else {}
 
 
 def _is_attributes(holder: object, held: dict[str, object]) -> bool:
-    return isinstance(holder, type) or _attributes(holder) is held
+    return _is_a(holder, type) or _attributes(holder) is held
 
 
 def _key(attributes: Mapping[str, object], held: object) -> str:
@@ -268,7 +280,7 @@ def _is_namespace(holder: object) -> bool:
     if type(holder) is not dict or "__spec__" not in holder:
         return False
     module = sys.modules.get(str(holder.get("__name__")))
-    return isinstance(module, ModuleType) and vars(module) is holder
+    return _is_a(module, ModuleType) and vars(module) is holder
 
 
 _NAMED = (FunctionType, BuiltinFunctionType, MethodType, type, CoroutineType, GeneratorType, AsyncGeneratorType)
@@ -276,29 +288,29 @@ _NAMED = (FunctionType, BuiltinFunctionType, MethodType, type, CoroutineType, Ge
 
 def _label(holder: object) -> str:
     if _is_namespace(holder):
-        assert isinstance(holder, dict)
+        assert _is_a(holder, dict)
         return f"module {holder['__name__']}"
-    if isinstance(holder, asyncio.Task):
+    if _is_a(holder, asyncio.Task):
         return f"task {holder.get_name()}"
-    if isinstance(holder, threading.Thread):
+    if _is_a(holder, threading.Thread):
         return f"thread {holder.name}"
-    if isinstance(holder, asyncio.AbstractEventLoop):
+    if _is_a(holder, (asyncio.AbstractEventLoop,)):
         return "loop"
-    if isinstance(holder, ModuleType):
+    if _is_a(holder, ModuleType):
         return f"module {holder.__name__.rpartition('.')[2]}"
     if type(holder).__name__ == _TIMER:
         return "timer"
-    if isinstance(holder, type):
+    if _is_a(holder, type):
         return f"class {holder.__qualname__}"
-    if isinstance(holder, _NAMED):
+    if _is_a(holder, _NAMED):
         return f"{_kind(holder)} {_name(holder)}"
     return type(holder).__qualname__
 
 
 def _kind(holder: object) -> str:
-    return "method" if isinstance(holder, BuiltinFunctionType) else type(holder).__name__
+    return "method" if _is_a(holder, BuiltinFunctionType) else type(holder).__name__
 
 
 def _name(thing: object) -> str:
-    name: object = thing.__qualname__ if isinstance(thing, _NAMED) else None
+    name: object = thing.__qualname__ if _is_a(thing, _NAMED) else None
     return name if isinstance(name, str) else type(thing).__qualname__

@@ -13,6 +13,8 @@ from changeover.workers.serving.attribution import UnitWork
 
 REMEMBERED = 256
 """Most released units of which something is left that are told by name; those before are only counted."""
+UNPROVED = 2 * REMEMBERED
+"""Most that are remembered at all, until something that served is released and all are looked for."""
 NAMED = 3
 """Most modules, or classes, of one unit that are named."""
 
@@ -53,9 +55,15 @@ class _Remnant:
         """Whether nothing is left, as far as the collector knows."""
         return not self._work.alive() and (self._remains is None or self._remains.gone)
 
-    def leaks(self) -> Iterator[Leak]:
-        """What is left; what holds its modules is looked for once."""
+    def leaks(self) -> list[Leak]:
+        """What is left; what holds its modules is looked for once. Code of what is looked at may run, and raise."""
         unit = str(self.key)
+        try:
+            return list(self._found(unit))
+        except Exception as error:  # noqa: BLE001 - that of one unit keeps nobody from looking at the others
+            return [Leak(unit, f"something is alive that raised {type(error).__name__} when it was looked at")]
+
+    def _found(self, unit: str) -> Iterator[Leak]:
         yield from (Leak(unit, f"{each} still runs") for each in self._work.alive())
         if self._remains is None or self._remains.gone:
             return
@@ -64,6 +72,7 @@ class _Remnant:
 
     def _held(self, remains: Remains) -> tuple[str, ...]:
         if self._chain is None:
+            self._chain = ()
             self._chain = holders.chain(holders.spaces(remains.alive()) or remains.classes(), remains.package)
         return self._chain
 
@@ -85,6 +94,9 @@ class Remnants:
             work, remains = unit.remains()
             if remains is not None or work.alive():
                 self._remembered.append(_Remnant(unit.key, work, remains))
+        if len(self._remembered) > UNPROVED:
+            self._remembered = [each for each in self._remembered if not each.gone]
+            self._forget(UNPROVED)
 
     @property
     def unproved(self) -> bool:
@@ -103,13 +115,17 @@ class Remnants:
     def review(self) -> list[Leak]:
         """Forget what is gone; what is left of units that were not looked for before. Garbage has to be collected."""
         self._remembered = [each for each in self._remembered if not each.gone]
-        surplus = max(0, len(self._remembered) - REMEMBERED)
-        self.forgotten += surplus
-        del self._remembered[:surplus]
         fresh = [each for each in self._remembered if not each.reviewed]
         for each in fresh:
             each.reviewed = True
-        return [leak for each in fresh for leak in each.leaks()]
+        self._forget(REMEMBERED)
+        return [leak for each in fresh[-REMEMBERED:] for leak in each.leaks()]
+
+    def _forget(self, most: int) -> None:
+        """Keep the latest; those that were not looked for may well be gone, and are not counted."""
+        surplus = max(0, len(self._remembered) - most)
+        self.forgotten += sum(each.reviewed for each in self._remembered[:surplus])
+        del self._remembered[:surplus]
 
     def known(self) -> list[Leak]:
         """What is left of all that was looked for, as far as the collector knows."""

@@ -1,5 +1,6 @@
 """One plugin instance in a worker, from its files in the store to its end."""
 
+import asyncio
 import copy
 import time
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginV
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec, UnitKey
+from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.wsgi import WsgiApplication
 
 
 class LoadedPlugin:
@@ -48,6 +51,8 @@ class LoadedPlugin:
         loaded_at: When its manifest was understood, in seconds since 1970; 0 before that.
         took_over: Whether it went on with what another content exported.
         is_copy: Whether it is a copy of what serves, which took changed resources.
+        work: What its code started until it could serve: a copy has it in common with what it is made of.
+        serving: What its hooks started since, such as consumers: its own.
     """
 
     def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage = "worker") -> None:
@@ -64,12 +69,15 @@ class LoadedPlugin:
         self.took_over = self.is_copy = False
         self.loaded_at = 0.0
         self.work = UnitWork(str(spec.key.ref))
+        self.serving = UnitWork(str(spec.key.ref))
+        self.serving.asks = self.work.asks
         self._root = artifact.folder_of(store, spec.artifact)
         self._store = store
         self._hooks = hooks
         self._stage: LoadStage = stage
         self._manifest: Manifest | None = None
         self._shared: SharedModules | None = None
+        self._is_copied = self._has_applications = False
 
     @property
     def witness(self) -> Witness:
@@ -137,6 +145,7 @@ class LoadedPlugin:
         return (
             (mine.code or mine.artifact) == (its.code or its.artifact)
             and alike == (its.config, its.granted, old.required, old._manifest)
+            and not old._has_applications
             and old.instance is not None
             and overrides(old.instance, "on_resources")
         )
@@ -145,6 +154,7 @@ class LoadedPlugin:
         """Be a copy of `old`, which serves and is not touched, that takes `changed` resources."""
         assert old._shared is not None
         self._shared, self.is_copy, self.took_over = old._shared.join(), True, old.took_over
+        old._is_copied = True
         self.work.asks |= old.work.asks
         self._shared.modules.users.append(self)
         serving = old.instance
@@ -197,7 +207,9 @@ class LoadedPlugin:
             Refused: The service is not what the manifest says, or its constructor raised.
         """
         linker, instance = self._linker, self.instance
-        return await self._hooks.beside(lambda: linker.service(name, instance), self.site(Stage.LINK), self.work)
+        made = await self._hooks.beside(lambda: linker.service(name, instance), self.site(Stage.LINK), self.work)
+        self._has_applications = self._has_applications or isinstance(made, Application | WsgiApplication)
+        return made
 
     async def initializer(self, name: str) -> object:
         """Make one of its initializers, with its instance.
@@ -246,7 +258,8 @@ class LoadedPlugin:
         if self.instance is None:
             return None
         call = getattr(self.instance, hook)
-        return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=self.work)
+        work = self.work if self.lifecycle.state is State.INITIALIZED else self.serving
+        return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=work)
 
     async def end(self) -> Refusal | None:
         """Undo what was done, in reverse; what went wrong is told, and everything is undone all the same.
@@ -273,15 +286,18 @@ class LoadedPlugin:
         return told
 
     async def _stop_work(self, last: bool) -> None:
-        """Stop its tasks; what goes on in threads may be of use to copies, until the last of them ends."""
-        left = await stop_work(self.work)
-        works = self._shared.works if self._shared else []
+        """Stop its tasks. What copies may use goes on, in tasks and threads, until the last of them ends."""
+        works = [self.serving] if self._is_copied and not last else [self.serving, self.work]
+        shared = self._shared.works if self._shared else []
         if last:
-            for work in (self.work, *works):
-                self.left.tasks |= work.tasks
-                self.left.threads |= work.threads
-        elif left:
-            works.append(self.work)
+            works += shared
+        await asyncio.gather(*map(stop_work, works))
+        if not last:
+            shared += [each for each in (self.serving, self.work) if each.alive()]
+            return
+        for work in works:
+            self.left.tasks |= work.tasks
+            self.left.threads |= work.threads
 
     async def _leave_process(self, stage: Stage) -> Refusal | None:
         """Take back what its code, that of copies included, entered into tables of the process."""

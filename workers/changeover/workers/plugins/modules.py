@@ -15,6 +15,7 @@ import builtins
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import linecache
 import logging
 import marshal
@@ -168,8 +169,9 @@ class PluginModules:
         )
 
     def loaded(self) -> list[ModuleType]:
-        """Its modules that were imported so far."""
-        return [module for name, module in list(sys.modules.items()) if name.startswith(f"{self.package}.")]
+        """Its modules that were imported so far, without what they put into their own place."""
+        own = [module for name, module in list(sys.modules.items()) if name.startswith(f"{self.package}.")]
+        return [module for module in own if issubclass(type(module), ModuleType)]
 
     def close(self) -> "Remains":
         """Take the modules out of the interpreter's tables. Idempotent; code that still runs goes on, without imports.
@@ -179,7 +181,7 @@ class PluginModules:
         """
         remains = Remains(self.package, self.loaded())
         if OPENED.get(self.package) is self:
-            for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.package}.")]:
+            for name in [name for name in list(sys.modules) if f"{name}.".startswith(f"{self.package}.")]:
                 del sys.modules[name]
             leave(self)
             if not any(other.root == self.root for other in list(OPENED.values())):
@@ -191,7 +193,7 @@ class PluginModules:
     def _forget_folders(self) -> None:
         for folder in self._folders():
             sys.path_importer_cache.pop(folder, None)
-        for filename in [name for name in linecache.cache if name.startswith(f"{self.root}/")]:
+        for filename in [name for name in list(linecache.cache) if name.startswith(f"{self.root}/")]:
             linecache.cache.pop(filename, None)
 
 
@@ -210,14 +212,15 @@ class Remains:
 
     def __init__(self, package: str, modules: Sequence[ModuleType]) -> None:
         self.package = package
-        loaders = [module.__spec__.loader for module in modules if module.__spec__]
+        specs = [vars(module).get("__spec__") for module in modules]
+        loaders = [spec.loader for spec in specs if isinstance(spec, importlib.machinery.ModuleSpec)]
         self._loaders = [weakref.ref(loader) for loader in loaders if loader is not None]
         self._classes = [weakref.ref(each) for module in modules for each in _classes_of(module)]
 
     @property
     def gone(self) -> bool:
         """Whether nothing of them is alive, after the garbage collector ran."""
-        return not any(reference() for reference in self._loaders) and not self.classes()
+        return not self.alive() and not self.classes()
 
     def alive(self) -> list[Any]:
         """The loaders of modules whose globals are alive now, after the garbage collector ran."""
@@ -229,7 +232,10 @@ class Remains:
 
 
 def _classes_of(module: ModuleType) -> list[type]:
-    return [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    """Its own; `isinstance` would run code of lazy objects among its globals."""
+    space = vars(module)
+    classes = [each for each in list(space.values()) if issubclass(type(each), type)]
+    return [each for each in classes if inspect.getattr_static(each, "__module__", None) == space.get("__name__")]
 
 
 def _free(package: str) -> str:

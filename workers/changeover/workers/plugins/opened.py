@@ -27,6 +27,7 @@ class User(Protocol):
     spec: PluginSpec
     lifecycle: Lifecycle
     work: UnitWork
+    serving: UnitWork
     required: frozenset[UnitKey]
 
 
@@ -36,6 +37,9 @@ class Opened(Modules, Protocol):
     plugin: str
     version: str
     users: list[User]
+
+    def owns(self, name: str) -> bool:
+        """Whether an absolute module name is the plugin's own."""
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         """Import a module by the name that the plugin's code uses."""
@@ -74,7 +78,7 @@ def meant(plugin: str) -> Opened | None:
 
 
 def _near(work: UnitWork) -> frozenset[UnitKey]:
-    users = (user for each in list(OPENED.values()) for user in each.users if user.work is work)
+    users = (user for each in list(OPENED.values()) for user in each.users if work in (user.work, user.serving))
     return frozenset().union(*({user.spec.key, *user.required} for user in users))
 
 

@@ -15,7 +15,7 @@ class SharedModules:
 
     Attributes:
         modules: The modules.
-        works: What those that have ended left in threads, which the others may still use.
+        works: What those that have ended left in tasks and threads, which the others may still use.
     """
 
     __slots__ = ("_users", "modules", "works")

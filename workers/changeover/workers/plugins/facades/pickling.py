@@ -44,14 +44,16 @@ class _Written(NamedTuple):
     name: str
 
     def of(self, reader: Opened | None) -> object:
-        """The same of the version that reads.
+        """The same of the version that reads, whose own it must be: who lets plugins be read lets nothing else in.
 
         Raises:
             PickledElsewhere: It has none.
         """
         try:
-            if reader is not None:
-                return _at(reader.import_module(self.module), self.name)
+            if reader is not None and reader.owns(self.module):
+                found = _at(reader.import_module(self.module), self.name)
+                if _is_of(found, reader):
+                    return found
         except (ModuleNotFoundError, AttributeError):
             pass
         written = opened.content(self.plugin, self.version, self.digest)
@@ -104,6 +106,11 @@ def _at(value: object, name: str) -> object:
     for part in name.split("."):
         value = getattr(value, part)
     return value
+
+
+def _is_of(found: object, reader: Opened) -> bool:
+    module = getattr(found, "__module__", None)
+    return isinstance(module, str) and f"{module}.".startswith(f"{reader.package}.")
 
 
 def facade(modules: Modules) -> Facade:

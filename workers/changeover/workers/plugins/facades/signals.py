@@ -71,7 +71,7 @@ def undo(work: UnitWork) -> list[str]:
     """
     for handling in list(work.signals):
         stack = _stack(handling.number)
-        if signal.getsignal(handling.number) is handling.handler:
+        if handling is stack.handlings[-1] and signal.getsignal(handling.number) is handling.handler:
             below = stack.handlings[-2].handler if len(stack.handlings) > 1 else stack.below
             try:
                 signal.signal(handling.number, signal.SIG_DFL if below is None else below)
