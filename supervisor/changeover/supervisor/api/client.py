@@ -167,9 +167,11 @@ class Client:
                 sock = connection.open()
                 deadline.arm(sock)
                 connection.request(method, target, content, {**_fields(content), **headers})
-                answer = _Answer(connection.getresponse(), sock, deadline)
-                answer.check()
-                yield answer
+                # Where the answer ends the connection, its response alone holds the socket.
+                with closing(connection.getresponse()) as response:
+                    answer = _Answer(response, sock, deadline)
+                    answer.check()
+                    yield answer
             except TimeoutError:
                 raise
             except (OSError, http.client.HTTPException) as error:
