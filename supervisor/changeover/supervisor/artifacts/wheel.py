@@ -55,6 +55,7 @@ def read_wheel(archive: bytes, file: str) -> dict[str, bytes]:
             if mistakes := [Mistake("$", reason) for reason in _wrong(members)]:
                 raise ManifestInvalid(file, mistakes)
             files = {member.filename: _unpacked(wheel, member) for member in members if _is_content(member.filename)}
+    # NotImplementedError is how zipfile tells of a packing that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
         raise ManifestInvalid(file, [Mistake("$", f"no whole wheel: {error}")]) from error
     return {**files, MANIFEST: files[_manifest(files, file)]}
