@@ -8,9 +8,9 @@ from pathlib import Path
 
 import zmq
 
+from changeover.supervisor.link.monitor import ConnectionMonitor
 from changeover.workers.link import endpoints
 from changeover.workers.link.loop_socket import Frames, LoopSocket
-from changeover.workers.link.monitor import ConnectionMonitor
 from changeover.workers.protocol import codec
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
@@ -54,7 +54,7 @@ class WorkersLink:
         self.discarded: Counter[Discarded] = Counter()
         self._context = zmq.Context()
         snapshots, reports = self._publisher(), self._router()
-        self._monitors = [ConnectionMonitor(loop, socket, on_cut=self._cut) for socket in (snapshots, reports)]
+        self._monitors = [ConnectionMonitor(loop, socket, self._cut) for socket in (snapshots, reports)]
         self._snapshots = LoopSocket(loop, snapshots, self._subscription)
         self._reports = LoopSocket(loop, reports, self._report)
         self._places = ((snapshots, endpoints.snapshots(runtime)), (reports, endpoints.reports(runtime)))

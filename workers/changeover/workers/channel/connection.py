@@ -3,8 +3,9 @@
 import asyncio
 import enum
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.phases import Overdue, Sight, Watch
@@ -121,19 +122,25 @@ class Connection(Departing, Protocol):
         """Its phase has lasted too long."""
 
 
-@runtime_checkable
-class Carrying(Protocol):
+class Carrying(ABC):
     """A connection that takes along more than bytes of its client.
+
+    A class and no protocol: who hands over hundreds of connections asks each of them, and a protocol is asked by all of
+    its names.
 
     Attributes:
         initializer: What is spoken.
     """
 
+    __slots__ = ()
+
     initializer: str
 
+    @abstractmethod
     def carried(self) -> bytes | None:
         """What its service exported, at rest; None when no service knows of the connection."""
 
+    @abstractmethod
     def go_on(self, state: bytes | None) -> None:
         """Go on with what was `carried`; before anything is taken."""
 

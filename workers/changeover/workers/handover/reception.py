@@ -57,7 +57,7 @@ class Reception:
         connections: Where adopted connections go.
         room: How many more connections this worker may hold; 0 as long as it expects none.
         belongings: What a supervisor is told that did not have this worker forked: a packet, and descriptors beside it.
-        on_arrival: Told of the socket of each connection that is adopted.
+        on_arrival: Told of the socket of the first connection that came by each address, and of the first tunnel.
 
     Attributes:
         receiver: Decides, and counts what it refused.
@@ -83,6 +83,7 @@ class Reception:
         self._room = room
         self._belongings = belongings
         self._on_arrival = on_arrival
+        self._seen: set[tuple[str, bool]] = set()
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._arrived: dict[tuple[int, int], tuple[socket.socket, Offered]] = {}
@@ -225,7 +226,10 @@ class Reception:
 
     def _adopt(self, effect: effects.Adopt) -> None:
         sock, offer = self._arrived.pop((effect.link, effect.id))
-        self._on_arrival(sock)
+        came = offer.listener, offer.luggage.last
+        if came not in self._seen:
+            self._seen.add(came)
+            self._on_arrival(sock)
         self._connections.adopt(sock, offer.luggage)
 
     def _drop(self, effect: effects.Drop) -> None:

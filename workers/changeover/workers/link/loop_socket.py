@@ -22,17 +22,23 @@ class LoopSocket:
         loop: The loop that runs the callbacks.
         socket: A socket made for this loop's thread; owned from here on.
         on_frames: Called with the frames of each message, in order.
+        on_up: Called once, when there is a peer that can be sent to.
 
     Attributes:
         dropped: Messages that could not be sent because a queue was full.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, socket: "zmq.Socket[bytes]", on_frames: Callable[[Frames], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: "zmq.Socket[bytes]",
+        on_frames: Callable[[Frames], None],
+        on_up: Callable[[], None] | None = None,
     ) -> None:
         self._loop = loop
         self._socket = socket
         self._on_frames = on_frames
+        self._on_up = on_up
         self._again: asyncio.Handle | None = None
         self.dropped = 0
         loop.add_reader(socket.fileno(), self._drain)
@@ -74,4 +80,8 @@ class LoopSocket:
             self._look_again()
 
     def _readable(self) -> bool:
-        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        events = int(self._socket.getsockopt(zmq.EVENTS))
+        if self._on_up is not None and events & zmq.POLLOUT:
+            self._loop.call_soon(self._on_up)
+            self._on_up = None
+        return bool(events & zmq.POLLIN)

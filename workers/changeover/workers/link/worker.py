@@ -8,7 +8,6 @@ import zmq
 
 from changeover.workers.link import endpoints
 from changeover.workers.link.loop_socket import Frames, LoopSocket
-from changeover.workers.link.monitor import ConnectionMonitor
 from changeover.workers.protocol import codec
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
@@ -29,7 +28,7 @@ class WorkerLink:
         runtime: The runtime directory.
         worker: Whose end this is.
         on_message: Called with each message of the supervisor.
-        on_up: Called whenever reports can be sent: a report before that is dropped.
+        on_up: Called once, when reports can be sent: a report before that is dropped.
 
     Attributes:
         malformed: Frames that were no messages: counted, and otherwise without effect.
@@ -48,8 +47,7 @@ class WorkerLink:
         self.malformed = 0
         self._context = zmq.Context()
         reports, snapshots = self._dealer(), self._subscriber()
-        self._monitors = (ConnectionMonitor(loop, reports, on_up=on_up), ConnectionMonitor(loop, snapshots))
-        self._reports = LoopSocket(loop, reports, self._unexpected)
+        self._reports = LoopSocket(loop, reports, self._unexpected, on_up)
         self._snapshots = LoopSocket(loop, snapshots, self._heard)
         reports.connect(endpoints.reports(runtime))
         snapshots.connect(endpoints.snapshots(runtime))
@@ -59,19 +57,12 @@ class WorkerLink:
         """Reports that were dropped because the queue was full."""
         return self._reports.dropped
 
-    @property
-    def cuts(self) -> int:
-        """Connections to the supervisor that ended: it left, or sent an oversized frame."""
-        return sum(monitor.cuts for monitor in self._monitors)
-
     def send(self, message: WorkerMessage) -> bool:
         """Report; False when the queue is full."""
         return self._reports.send([codec.encode(message)])
 
     def close(self) -> None:
         """Leave both sockets; nothing lingers but the last report, for a moment."""
-        for monitor in self._monitors:
-            monitor.close()
         self._reports.close(LAST_WORDS)
         self._snapshots.close()
         self._context.term()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, cast
 
-from changeover.workers.channel.connection import Connection, Owner, Parting
+from changeover.workers.channel.connection import Carrying, Connection, Owner, Parting
 from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.channel.waiters import Waiters
@@ -34,7 +34,7 @@ _OVERDUE = {
 }
 
 
-class MessageConnection(asyncio.BufferedProtocol):
+class MessageConnection(asyncio.BufferedProtocol, Carrying):
     """A connection of a client.
 
     Args:

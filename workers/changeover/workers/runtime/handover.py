@@ -36,7 +36,7 @@ class Handover:
         stamp: Where in history it stands, whenever asked.
         feed: Takes the answers to `connect`.
         farewells: Says over which time ends are spread, and hears of them.
-        on_arrival: Told of the socket of each connection that is taken in.
+        on_arrival: Told of a socket of each address by which connections that are taken in came.
     """
 
     def __init__(

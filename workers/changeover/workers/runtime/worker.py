@@ -77,7 +77,7 @@ class Worker:
     Args:
         loop: The running loop.
         birth: Who it is, and whose.
-        on_arrival: Told of the socket of each connection that another worker hands over.
+        on_arrival: Told of a socket of each address by which connections came that others hand over.
     """
 
     def __init__(

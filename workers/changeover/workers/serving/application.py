@@ -48,6 +48,16 @@ class Found:
     call: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    value: Any
+    found: Found
+
+
+_known: dict[tuple[str, Interface], _Known] = {}
+"""What was recognised: a zygote does it, and its workers write less to the pages that they share."""
+
+
 def load(
     target: str, *, directory: Path | None = None, factory: bool = False, interface: Interface = Interface.AUTO
 ) -> Found:
@@ -67,7 +77,12 @@ def load(
     if directory is not None and str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
     value = _attribute(_module(target, module_name, directory), target, attribute)
-    return recognised(_made(value, target) if factory else value, target, interface)
+    if factory:
+        return recognised(_made(value, target), target, interface)
+    known = _known.get((target, interface))
+    if known is None or known.value is not value:
+        known = _known[target, interface] = _Known(value, recognised(value, target, interface))
+    return known.found
 
 
 def recognised(value: Any, name: str, interface: Interface = Interface.AUTO) -> Found:
