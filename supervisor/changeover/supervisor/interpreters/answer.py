@@ -6,6 +6,7 @@ import msgspec
 
 from changeover.supervisor.interpreters.question import OLDEST
 from changeover.supervisor.process.errors import ProcessError
+from changeover.workers.pinned.announced import Announced
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
@@ -45,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True):
         changeover: The version of its changeover; empty when none is said to be installed.
         search: Where distributions are installed for it.
         folders: Its own folders, which are no application's.
+        plugins: What is announced by the distributions that are installed for it.
     """
 
     implementation: str
@@ -55,6 +57,7 @@ class Answer(msgspec.Struct, frozen=True):
     changeover: str = ""
     search: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    plugins: tuple[Announced, ...] = ()
 
 
 def judged(python: str, said: Answer, ours: str) -> Answer:

@@ -20,6 +20,7 @@ from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.interpreters import question
 from changeover.supervisor.interpreters.answer import NEEDED, Answer, InterpreterUnfit, judged
 from changeover.supervisor.interpreters.paths import OURS
+from changeover.workers.pinned.announced import announced
 from changeover.workers.pinned.distributions import own_path
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
 from changeover.workers.protocol.refusal import Fault
@@ -86,13 +87,15 @@ class Interpreters:
 
 def own() -> Answer:
     """What the supervisor's own interpreter would answer; where it looks is told as `OURS` is."""
+    search = tuple(dict.fromkeys(map(os.path.realpath, own_path())))
     return Answer(
         platform.python_implementation(),
         platform.python_version(),
         (sys.version_info.major, sys.version_info.minor),
         protocol=PROTOCOL_VERSION,
         changeover=_OURS,
-        search=tuple(dict.fromkeys(map(os.path.realpath, own_path()))),
+        search=search,
+        plugins=announced(search),
     )
 
 

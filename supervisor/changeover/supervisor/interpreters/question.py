@@ -12,7 +12,11 @@ import sys
 OLDEST = (3, 11)
 """The oldest version that can say more than who it is."""
 
-PLACES = ["changeover.workers.pinned.content", "changeover.workers.pinned.distributions"]
+PLACES = [
+    "changeover.workers.pinned.content",
+    "changeover.workers.pinned.distributions",
+    "changeover.workers.pinned.announced",
+]
 """What knows where things are; a changeover that lacks it speaks another protocol, which is to be said first."""
 
 
@@ -63,11 +67,16 @@ def own():
 
 def places():
     # type: () -> dict[str, object]
-    """Where distributions are installed, and the interpreter's own folders."""
+    """Where distributions are installed, the plugins that they announce, and the interpreter's own folders."""
+    import msgspec
+
+    from changeover.workers.pinned.announced import announced
     from changeover.workers.pinned.content import interpreter_folders
     from changeover.workers.pinned.distributions import own_path
 
-    return {"search": own_path(), "folders": sorted(interpreter_folders())}
+    search = own_path()
+    plugins = msgspec.to_builtins(announced(search))
+    return {"search": search, "folders": sorted(interpreter_folders()), "plugins": plugins}
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Distributions(msgspec.Struct, frozen=True):
         folders = tuple(path)
         versions: dict[str, str] = {}
         for folder in folders:
-            for name, version in _installed(folder):
+            for _, name, version in installed(folder):
                 versions.setdefault(name, version)
         return cls(folders, dict(sorted(versions.items())))
 
@@ -103,10 +103,11 @@ def own_path() -> tuple[str, ...]:
     return tuple(dict.fromkeys(folders))
 
 
-def _installed(folder: str) -> Iterator[tuple[str, str]]:
+def installed(folder: str) -> Iterator[tuple[str, str, str]]:
+    """Each distribution in a folder: its own folder or file there, its name, and its version."""
     for entry in _entries(folder):
         name, _, version = os.path.splitext(entry)[0].partition("-")
-        yield _normal(name), version.partition("-")[0] or _version(Path(folder, entry))
+        yield entry, _normal(name), version.partition("-")[0] or _version(Path(folder, entry))
 
 
 def _entries(folder: str) -> list[str]:
