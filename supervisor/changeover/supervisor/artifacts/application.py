@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.artifacts.settled import latest_change, settled
 from changeover.supervisor.config.settings import App
 from changeover.workers.pinned.content import interpreter_folders, is_own
 from changeover.workers.pinned.distributions import Distributions, own_path
 from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, get, is_content, put, read_named
+from changeover.workers.plugins.globs import compiled
 from changeover.workers.protocol.snapshot import ApplicationSpec
 
 NAMED = 3

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.outcome import CutoverRequest, Strategy
+from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.protocol.reload import DISABLED, Reload, read_reload
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot

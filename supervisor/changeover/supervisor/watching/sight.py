@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.watching.places import Places
 from changeover.workers.pinned.content import interpreter_folders, is_own
 from changeover.workers.plugins.artifact import is_content
+from changeover.workers.plugins.globs import compiled
 
 HOPS = 40
 """Most links on the way to one file, as the kernel has it."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.artifacts import wheel
-from changeover.supervisor.artifacts.folder import read_folder
+from changeover.supervisor.artifacts.folder import read_folder, read_plugin
 from changeover.supervisor.artifacts.lost import with_lost
-from changeover.supervisor.artifacts.wheel import read_wheel
-from changeover.workers.plugins import artifact
+from changeover.testing import SimulatedWorker
+from changeover.workers.plugins import artifact, wheel
 from changeover.workers.plugins.artifact import digest_of
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.plugins.wheel import read_wheel
 from changeover.workers.protocol.snapshot import PluginSpec, UnitKey, UnitKind, UnitRef
 
 TOML = 'id = "geo"\nversion = "1.3"\n'
@@ -172,3 +172,49 @@ def test_a_wheel_that_is_broken_now_does_not_remove_its_plugin(tmp_path: Path) -
     listing = with_lost(read_folder(tmp_path / "plugins"), {"geo": serving}, tmp_path / "store")
     [[problem]] = listing.problems.values()
     assert problem.plugin == "geo"
+
+
+@pytest.mark.parametrize(
+    ("glob", "matches"),
+    [
+        ("rules/*.toml", ["rules/a.toml"]),
+        ("rules/**/*.toml", ["rules/a.toml", "rules/eu/b.toml"]),
+        ("rules/**", ["rules/a.toml", "rules/eu/b.toml"]),
+        ("**/b.toml", ["rules/eu/b.toml"]),
+        ("r?les/a.toml", ["rules/a.toml"]),
+        ("[r]ules/a.toml", []),
+        ("rules", []),
+    ],
+)
+def test_globs_mean_the_same_in_a_folder_in_a_wheel_and_in_a_worker(
+    tmp_path: Path, glob: str, matches: list[str]
+) -> None:
+    toml = TOML + OFFERED + f'resources.rules = {{ path = "{glob}" }}\n'
+    files = {"plugin.toml": toml, "geo.py": PATHS, "rules/a.toml": "", "rules/eu/b.toml": ""}
+    for name, text in files.items():
+        (tmp_path / "geo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "geo" / name).write_text(text)
+    (tmp_path / NAME).write_bytes(packed(files))
+    for path in (tmp_path / "geo", tmp_path / NAME):
+        if not matches:
+            with pytest.raises(ManifestInvalid, match=r"\$\.resources\.rules\.path: no file matches"):
+                read_plugin(path)
+            continue
+        assert read_plugin(path) is not None
+        with SimulatedWorker(path) as worker:
+            [paths] = worker.extension("paths")
+            assert paths() == matches
+
+
+OFFERED = 'plugin = "geo:Geo"\nextensions = { "paths" = "geo:Geo.paths" }\n'
+PATHS = """
+from changeover.plugin import Plugin
+
+class Geo(Plugin[None]):
+    def on_load(self, ctx):
+        root = __file__.removesuffix("geo.py")
+        self.found = [str(path).removeprefix(root) for path in ctx.resource("rules").paths]
+
+    def paths(self):
+        return self.found
+"""

@@ -17,6 +17,8 @@ from changeover.workers.errors import ChangeoverError
 
 MAX_BYTES = 256 * 1024 * 1024
 """Most bytes that one artifact holds."""
+SIGNATURE = "plugin.sig.json"
+"""Name of the signature in a plugin's folder, which is no content: it says something of that."""
 
 _CODE_SUFFIXES = (".py", ".so", ".pyd")
 _IGNORED_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".tmp")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from changeover.workers.plugins import artifact
+from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.protocol.snapshot import PluginSpec
@@ -48,15 +49,15 @@ def changed_resources(manifest: Manifest, store: Path, old: str, new: str) -> tu
     Raises:
         CorruptArtifact: One of them cannot be read.
     """
-    changed = _changed(artifact.get(store, old), artifact.get(store, new))
-    folders = artifact.folder_of(store, old), artifact.folder_of(store, new)
+    before, after = artifact.get(store, old), artifact.get(store, new)
+    changed = _changed(before, after)
+    files = before.keys() | after.keys()
     named = {
-        name: {file for folder in folders for file in _matching(folder, resource.path)}
-        for name, resource in manifest.resources.items()
+        name: set(filter(compiled([resource.path]).fullmatch, files)) for name, resource in manifest.resources.items()
     }
     if not changed <= set().union(*named.values()) or any(map(artifact.is_code, changed)):
         return ()
-    return tuple(name for name, files in named.items() if files & changed)
+    return tuple(name for name, matching in named.items() if matching & changed)
 
 
 def code_of(manifest: Manifest, store: Path, digest: str, before: PluginSpec) -> str:
@@ -69,7 +70,3 @@ def code_of(manifest: Manifest, store: Path, digest: str, before: PluginSpec) ->
 
 def _changed(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> set[str]:
     return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-
-
-def _matching(folder: Path, pattern: str) -> set[str]:
-    return {file.relative_to(folder).as_posix() for file in folder.glob(pattern) if file.is_file()}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from changeover.supervisor.artifacts.globs import compiled
+from changeover.workers.plugins.globs import compiled
 
 
 def matches(glob: str, name: str) -> bool:
