@@ -23,9 +23,11 @@ def lacking(
         installed: Name of a distribution -> its version.
         interpreter: Whose these are.
     """
-    there = {canonicalize_name(name): version for name, version in installed.items()}
-    for name, needing in _needs(contents, interpreter).items():
-        version = there.get(canonicalize_name(name))
+    there: dict[str, str] = {canonicalize_name(name): version for name, version in installed.items()}
+    for name, wanted in _needs(contents, interpreter).items():
+        yield from _ill_brought(name, wanted, contents, concerned)
+        needing = {plugin: needed for plugin, needed in wanted.items() if name not in contents[plugin].brings}
+        version = there.get(name)
         unmet = [plugin for plugin, needed in needing.items() if not _is_met(needed, version)]
         if concerned.isdisjoint(unmet):
             continue
@@ -39,6 +41,18 @@ def lacking(
             one = ": a process has one version of it" if len(needing) > 1 else ""
             reason = f"{asked}, and {name} {version} is installed{where}{one}"
         yield Problem(reason, content.file, "$.dependencies", Fault.CONTRACT, plugin)
+
+
+def _ill_brought(
+    name: str, wanted: Mapping[str, Requirement], contents: Mapping[str, Content], concerned: Set[str]
+) -> Iterator[Problem]:
+    """Say which plugins have a distribution of their own that is not what they need of it."""
+    for plugin, needed in wanted.items():
+        content = contents[plugin]
+        version = content.brings.get(name)
+        if plugin in concerned and version is not None and not _is_met(needed, version):
+            reason = f"{content.name} needs {needed}, and brings {name} {version} in {content.manifest.packages}"
+            yield Problem(reason, content.file, "$.dependencies", Fault.CONTRACT, plugin)
 
 
 def _needs(contents: Mapping[str, Content], interpreter: Interpreter) -> dict[str, dict[str, Requirement]]:

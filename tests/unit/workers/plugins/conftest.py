@@ -3,7 +3,6 @@
 import gc
 import itertools
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,22 @@ from changeover.workers.plugins import artifact
 from changeover.workers.plugins.modules import PluginModules
 
 Load = Callable[[dict[str, str]], PluginModules]
-
-
 Versioned = Callable[[str, dict[str, str]], PluginModules]
+Packaged = Callable[[dict[str, str], str], PluginModules]
 
 
 @pytest.fixture
-def versioned(tmp_path: Path) -> Iterator[Versioned]:
-    """Store files and open their modules, as a new instance of a version each time; closed at the end."""
+def opening(tmp_path: Path) -> Iterator[Callable[..., PluginModules]]:
+    """Store files and open their modules, as a new instance each time; closed at the end."""
     opened: list[PluginModules] = []
     numbers = itertools.count(1)
 
-    def open_modules(version: str, files: dict[str, str]) -> PluginModules:
+    def open_modules(files: dict[str, str], version: str = "1.0", packages: str = "") -> PluginModules:
         content = {name: text.encode() for name, text in files.items()}
         digest = artifact.put(tmp_path / "store", content)
         root = artifact.folder_of(tmp_path / "store", digest)
         name = f"_{digest[:12]}_{next(numbers)}"
-        modules = PluginModules("pricing", name, root, content, version=version)
+        modules = PluginModules("pricing", name, root, content, version=version, packages=packages)
         modules.open()
         opened.append(modules)
         return modules
@@ -41,6 +39,18 @@ def versioned(tmp_path: Path) -> Iterator[Versioned]:
 
 
 @pytest.fixture
-def load(versioned: Versioned) -> Load:
+def load(opening: Callable[..., PluginModules]) -> Load:
     """Open modules of some version."""
-    return partial(versioned, "1.0")
+    return opening
+
+
+@pytest.fixture
+def versioned(opening: Callable[..., PluginModules]) -> Versioned:
+    """Open modules of a version."""
+    return lambda version, files: opening(files, version)
+
+
+@pytest.fixture
+def packaged(opening: Callable[..., PluginModules]) -> Packaged:
+    """Open modules with a folder of packages of their own."""
+    return lambda files, packages: opening(files, packages=packages)

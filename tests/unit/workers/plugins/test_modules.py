@@ -2,8 +2,10 @@
 
 import gc
 import importlib
+import importlib.resources
 import logging
 import pickle
+import pkgutil
 import sys
 import traceback
 import weakref
@@ -15,6 +17,7 @@ from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.opened import PREFIX
 
 Load = Callable[[dict[str, str]], PluginModules]
+Packaged = Callable[[dict[str, str], str], PluginModules]
 
 
 def version(number: int) -> dict[str, str]:
@@ -230,7 +233,9 @@ def by_file():
 
 
 def test_what_is_missing_is_named_as_the_plugin_names_it(load: Load) -> None:
-    modules = load({"p/__init__.py": "", "p/use.py": "import p.nothing", "q.py": "import _quick", "_quick.so": ""})
+    modules = load(
+        {"p/__init__.py": "", "p/use.py": "import p.nothing", "q.py": "import _quick", "_quick.cpython-39.so": ""}
+    )
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'p.nothing' in the plugin's files$"):
         modules.import_module("p.use")
     with pytest.raises(ModuleNotFoundError, match="_quick is a native module"):
@@ -314,3 +319,49 @@ sys.modules[__name__ + ".put"] = dead
     assert not [name for name in sys.modules if name.startswith(modules.package)]
     gc.collect()
     assert remains.gone
+
+
+VENDOR = {
+    "geo.py": "import lib, six_like\nfrom lib.deep import leaf\n"
+    "def late():\n    import lib.late\n    return lib.late.WHICH\n",
+    "vendor/lib/__init__.py": "from . import deep\nVERSION = '1'\n",
+    "vendor/lib/deep/__init__.py": "",
+    "vendor/lib/deep/leaf.py": "import lib\nfrom ..late import WHICH\nTOP = lib.VERSION\n",
+    "vendor/lib/late.py": "WHICH = 'late'\n",
+    "vendor/lib/data.txt": "data",
+    "vendor/six_like.py": "X = 1\n",
+    "vendor/lib-1.0.dist-info/METADATA": "Name: lib\n",
+}
+
+
+def test_packages_of_its_own_are_found_by_their_names(packaged: Packaged) -> None:
+    modules = packaged(VENDOR, "vendor")
+    geo = modules.import_module("geo")
+    assert (geo.late(), geo.leaf.TOP, geo.leaf.WHICH, geo.six_like.X) == ("late", "1", "late", 1)
+    assert geo.lib.__name__ == f"{modules.package}.lib"
+    assert geo.lib.__file__ == str(modules.root / "vendor" / "lib" / "__init__.py")
+    assert importlib.resources.files(geo.lib).joinpath("data.txt").read_text() == "data"
+    assert sorted(each.name for each in pkgutil.iter_modules(geo.lib.__path__)) == ["deep", "late"]
+    assert "lib" not in sys.modules
+    with pytest.raises(ModuleNotFoundError):
+        modules.import_module("vendor.lib")
+    modules.close()
+    assert [folder for folder in sys.path_importer_cache if folder.startswith(str(modules.root))] == []
+
+
+def test_they_may_lie_deeper_in_a_folder_that_is_no_package(packaged: Packaged) -> None:
+    modules = packaged({"geo.py": "import lib", "third-party/all/lib.py": "X = 1"}, "third-party/all")
+    assert modules.import_module("geo").lib.X == 1
+
+
+@pytest.mark.parametrize("own", ["lib.py", "lib/x.py"])
+def test_a_module_that_lies_there_and_beside_it_is_refused(packaged: Packaged, own: str) -> None:
+    with pytest.raises(ImportError, match="module lib lies in vendor and beside it: rename one of them"):
+        packaged({own: "", "vendor/lib/__init__.py": "", "vendor/__init__.py": "", "__init__.py": ""}, "vendor")
+
+
+def test_a_native_module_for_another_interpreter_is_told_there_too(packaged: Packaged) -> None:
+    files = {"geo.py": "import lib._fast", "vendor/lib/_fast.cpython-39.so": "", "vendor/lib/x.py": ""}
+    modules = packaged(files, "vendor")
+    with pytest.raises(ModuleNotFoundError, match=r"lib\._fast is a native module for another interpreter"):
+        modules.import_module("geo")

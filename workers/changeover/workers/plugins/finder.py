@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from changeover.workers.plugins.natives import NativeLoader, stem_of
+
 
 class Source(msgspec.Struct, frozen=True):
     """One module of a plugin.
@@ -19,31 +21,50 @@ class Source(msgspec.Struct, frozen=True):
         file: Name relative to the artifact; empty for a folder without `__init__.py`.
         folder: Folder whose files are its submodules; empty for a plain module at the top.
         is_package: Whether it has submodules.
-        code: The file's bytes.
+        code: The file's bytes; empty for a native module.
+        is_native: Whether it is one.
     """
 
     file: str
     folder: str
     is_package: bool
     code: bytes
+    is_native: bool = False
 
 
-def table_of(files: Mapping[str, bytes]) -> dict[str, Source]:
-    """Module name, as the plugin's code uses it -> module."""
+def table_of(files: Mapping[str, bytes], packages: str = "") -> dict[str, Source]:
+    """Module name, as the plugin's code uses it -> module.
+
+    Args:
+        files: Of the artifact.
+        packages: Folder whose modules and packages are found as if they lay at the top; empty for none.
+
+    Raises:
+        ImportError: A module lies both there and at the top.
+    """
     table: dict[str, Source] = {}
-    for name, code in files.items():
-        path = PurePosixPath(name)
-        parts = path.with_suffix("").parts
-        if path.suffix != ".py" or not all(part.isidentifier() for part in parts):
+    homes: dict[str, tuple[str, ...]] = {}
+    apart = PurePosixPath(packages).parts
+    for name in sorted(files, key=lambda name: (not name.endswith(".py"), name)):
+        home, parts = _placed(PurePosixPath(name), apart)
+        if parts in ((), ("__init__",)):
             continue
-        is_package = parts[-1] == "__init__"
-        own = parts[:-1] if is_package else parts
+        if homes.setdefault(parts[0], home) != home:
+            raise ImportError(f"module {parts[0]} lies in {packages} and beside it: rename one of them")
         for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth])
+            folder = "/".join((*home, *parts[:depth]))
             table.setdefault(".".join(parts[:depth]), Source("", folder, True, b""))
-        if own:
-            table[".".join(own)] = Source(name, "/".join(parts[:-1]), is_package, code)
+        is_native, is_package = not name.endswith(".py"), parts[-1] == "__init__"
+        own, folder = parts[:-1] if is_package else parts, "/".join((*home, *parts[:-1]))
+        table[".".join(own)] = Source(name, folder, is_package, b"" if is_native else files[name], is_native)
     return table
+
+
+def _placed(path: PurePosixPath, apart: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The folder below which a file is found, and where it stands among modules there; nowhere where it is none."""
+    home = apart if path.parts[: len(apart)] == apart and len(path.parts) > len(apart) else ()
+    parts = (*path.parts[len(home) : -1], path.stem if path.suffix == ".py" else stem_of(path.name))
+    return home, parts if all(map(str.isidentifier, parts)) else ()
 
 
 class Modules(Protocol):
@@ -72,7 +93,7 @@ class Finder:
         source = modules.table.get(".".join(parts[3:])) if modules else None
         if modules is None or source is None:
             return None
-        loader = Loader(modules, source)
+        loader = _native(fullname, modules, source) if source.is_native else Loader(modules, source)
         spec = importlib.machinery.ModuleSpec(
             fullname, loader, origin=loader.path or None, is_package=source.is_package
         )
@@ -85,13 +106,19 @@ class Finder:
         """`pkgutil`'s protocol: the modules directly in the folder."""
         modules = next((each for each in self._instances.values() if self._folder.is_relative_to(each.root)), None)
         if modules is not None:
-            above = ".".join(self._folder.relative_to(modules.root).parts)
+            folder = self._folder.relative_to(modules.root).as_posix()
+            here = [name for name, source in modules.table.items() if source.is_package and source.folder == folder]
             for name, source in sorted(modules.table.items()):
-                if name.rpartition(".")[0] == above:
+                if name.rpartition(".")[0] in (here or [""]):
                     yield prefix + name.rpartition(".")[2], source.is_package
 
     def invalidate_caches(self) -> None:
         """Artifacts never change."""
+
+
+def _native(fullname: str, modules: Modules, source: Source) -> NativeLoader:
+    plugin = modules.package.split(".")[1]
+    return NativeLoader(fullname, str(modules.root / source.file), plugin, modules.root.name)
 
 
 class Loader(importlib.abc.Loader):

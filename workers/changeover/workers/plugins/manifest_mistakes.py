@@ -3,6 +3,7 @@
 import platform
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -54,8 +55,8 @@ def content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
 def _life_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
     mistakes = _range_mistakes(f"{root}.state", manifest.state)
     mistakes += _dependency_mistakes(f"{root}.dependencies", manifest.dependencies)
-    if manifest.packages and not _is_below(manifest.packages):
-        mistakes.append(Mistake(f"{root}.packages", "a folder below the plugin's own, without `..`"))
+    if manifest.packages and not _is_folder_below(manifest.packages):
+        mistakes.append(Mistake(f"{root}.packages", "a folder below the plugin's own, as `vendor` or `lib/vendor`"))
     for index, name in enumerate(manifest.capabilities):
         mistakes += [] if _NAME.fullmatch(name) else [Mistake(f"{root}.capabilities[{index}]", _bad_name(name))]
     return mistakes
@@ -144,6 +145,10 @@ def _is_requirement(written: str) -> bool:
 
 def _is_below(path: str) -> bool:
     return bool(path) and not path.startswith("/") and ".." not in path.split("/")
+
+
+def _is_folder_below(path: str) -> bool:
+    return _is_below(path) and path == PurePosixPath(path).as_posix() != "."
 
 
 def _entry_mistakes(path: str, entry: str, hint: str = "") -> list[Mistake]:

@@ -23,6 +23,7 @@ import sys
 import typing
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
@@ -30,6 +31,7 @@ from typing import Any
 from changeover.workers.plugins.compiling import compile_large
 from changeover.workers.plugins.facades import Facades
 from changeover.workers.plugins.finder import Finder, Source, table_of
+from changeover.workers.plugins.natives import foreign
 from changeover.workers.plugins.opened import OPENED, PREFIX, User, enter, leave
 from changeover.workers.serving.attribution import UnitWork
 
@@ -49,6 +51,7 @@ class PluginModules:
         code: What `bytecode.read` found of it.
         work: Of the unit that they are made for.
         version: The plugin's; empty where nobody says.
+        packages: Its folder of packages of its own, as in the manifest; empty for none.
 
     Attributes:
         plugin: The plugin's id.
@@ -68,6 +71,7 @@ class PluginModules:
         code: Mapping[str, bytes] = NO_CODE,
         work: UnitWork | None = None,
         version: str = "",
+        packages: str = "",
     ) -> None:
         self.plugin = plugin
         self.version = version
@@ -75,8 +79,8 @@ class PluginModules:
         self.work = work or UnitWork(plugin)
         self.root = root
         self.package = _free(f"{PREFIX}.{plugin}.{instance}")
-        self.table = table_of(files)
-        self._native = {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
+        self.table = table_of(files, packages)
+        self._foreign = foreign(name.removeprefix(f"{packages}/") for name in files)
         self._roots = frozenset(name for name in self.table if "." not in name)
         self._compiled = {str(root / name): each for name, each in code.items()}
         self._facades = Facades(self)
@@ -150,8 +154,9 @@ class PluginModules:
     def _explained(self, error: ModuleNotFoundError) -> ModuleNotFoundError:
         missing = error.name or ""
         native = missing.removeprefix(f"{self.package}.")
-        if native in self._native:
-            reason = f"{native} is a native module, which cannot be loaded twice: install it where the workers run"
+        if (file := self._foreign.get(native.replace(".", "/"))) is not None:
+            suffix = EXTENSION_SUFFIXES[0]
+            reason = f"{native} is a native module for another interpreter ({file}); this one takes {suffix}"
             return ModuleNotFoundError(reason, name=native)
         if not missing.startswith(f"{self.package}."):
             outside = self.asked_outside(error)
