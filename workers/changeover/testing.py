@@ -110,9 +110,9 @@ class SimulatedWorker:
     of them in the order of their phases. What no service answers is answered by `app`.
 
     Args:
-        plugin: The plugin's folder or file.
+        plugin: The plugin's folder, wheel or file.
         config: Its configuration.
-        beside: Folders or files of plugins that it requires.
+        beside: Folders, wheels or files of plugins that it requires.
         app: `module:attribute` of an ASGI or WSGI application; without one, a plain answer with status 200.
         app_dir: Where `app` is imported from.
         deadline: Seconds for one hook, one import, or one lifespan's startup.
@@ -192,7 +192,7 @@ class SimulatedWorker:
         """Replace the plugin by another content, between two requests; what is in flight finishes on the old one.
 
         Args:
-            plugin: The new content's folder or file.
+            plugin: The new content's folder, wheel or file.
             config: Its configuration, when it changes.
 
         Returns:
@@ -238,6 +238,14 @@ class SimulatedWorker:
         solo.add_services(own.manifest)
         solo.add_application(own.manifest, self._app)
         return solo.snapshot()
+
+    def extension(self, point: str) -> tuple[Any, ...]:
+        """What plugins offer at an extension point, each after what its plugin requires; a swap makes it the old one's.
+
+        Args:
+            point: Its name (`shop.pricing`).
+        """
+        return self._simulation.extensions.get(point, ())
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> SimulatedResponse:
         """Ask for `path`, which may carry a query."""

@@ -4,12 +4,14 @@ import asyncio
 import gc
 import shutil
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from changeover.testing import NotResources, SimulatedWorker, SwapRefused
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from tests.natives import MULTI, SUFFIX, compiled, needs_compiler
 from tests.plugin_folder import PluginFolder
 from tests.waits import until_sync
 
@@ -262,3 +264,74 @@ def test_what_is_no_resource_is_not_laid_over_the_plugin(rates: Path, tmp_path: 
         with pytest.raises(NotResources, match=r"no resources of rates 1\.0 \(rates = rates/\*\.txt\)"):
             worker.resources(newer)
         assert (worker.epoch, worker.get("/rate").text) == (1, "3 after 1 load")
+
+
+def wheel(path: Path, version: str, code: str) -> Path:
+    """A wheel with one package, in which its manifest lies."""
+    path.mkdir()
+    manifest = f'id = "shop"\nversion = "{version}"\nservices = {{ shop = "/shop" }}\n'
+    with zipfile.ZipFile(path / f"shop-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr("shop/plugin.toml", manifest)
+        archive.writestr("shop/__init__.py", f"from changeover.plugin import Response, service\n{code}")
+        archive.writestr(f"shop-{version}.dist-info/METADATA", "Name: shop\n")
+    return path / f"shop-{version}-py3-none-any.whl"
+
+
+def test_wheels_are_loaded_and_swapped_like_their_folders(tmp_path: Path) -> None:
+    with SimulatedWorker(wheel(tmp_path / "a", "1.0", says("one"))) as worker:
+        assert worker.get("/shop").text == "one"
+        assert worker.swap(wheel(tmp_path / "b", "1.1", says("two"))) == 2
+        assert worker.get("/shop").text == "two"
+        broken = tmp_path / "broken-1-py3-none-any.whl"
+        broken.write_bytes(b"half")
+        with pytest.raises(ManifestInvalid, match="no whole wheel"):
+            worker.swap(broken)
+        assert worker.leaks() == []
+
+
+VENDORED = """
+import lib
+from lib.version import VERSION
+
+def versions():
+    from lib import version
+    return lib.__name__, VERSION, version.VERSION
+"""
+
+
+def vendoring(folder: PluginFolder, plugin: str, version: str, requires: str = "") -> Path:
+    """A plugin that offers at `libs` what it has of a library of its own."""
+    offered = f'extensions = {{ "libs" = "{plugin}:versions" }}\n'
+    more = f'{requires}packages = "vendor"\ndependencies = ["lib=={version}"]\n{offered}'
+    path = folder.folder(plugin, "1.0", more, **{plugin: VENDORED})
+    lay(path, "vendor/lib/__init__.py", "")
+    lay(path, "vendor/lib/version.py", f"VERSION = '{version}'\n")
+    return lay(path, f"vendor/lib-{version}.dist-info/METADATA", "Name: lib\n")
+
+
+def test_two_plugins_have_their_own_versions_of_one_library(tmp_path: Path) -> None:
+    folder = PluginFolder(tmp_path / "plugins")
+    rates = vendoring(folder, "rates", "1.0")
+    with SimulatedWorker(vendoring(folder, "shop", "2.0", 'requires = { rates = "" }\n'), beside=[rates]) as worker:
+        one, two = (offered() for offered in worker.extension("libs"))
+        assert (one[1:], two[1:]) == (("1.0", "1.0"), ("2.0", "2.0"))
+        assert (".rates." in one[0], ".shop." in two[0]) == (True, True)
+        worker.swap(vendoring(folder, "shop", "2.1", 'requires = { rates = "" }\n'))
+        assert [offered()[1] for offered in worker.extension("libs")] == ["1.0", "2.1"]
+        assert worker.extension("nothing") == ()
+        del one, two
+        assert worker.leaks() == []
+
+
+@needs_compiler
+def test_another_native_module_cannot_be_swapped_in(tmp_path: Path) -> None:
+    file = tmp_path / "plugins" / "native_shop" / f"_shop{SUFFIX}"
+    code = "import _shop\ndef version():\n    return _shop.VERSION\n"
+    more = 'extensions = { "version" = "native_shop:version" }\n'
+    path = PluginFolder(tmp_path / "plugins").folder("native_shop", "1.0", more, native_shop=code)
+    file.write_bytes(compiled(tmp_path, MULTI, "_shop", "1.0"))
+    with SimulatedWorker(path) as worker:
+        file.write_bytes(compiled(tmp_path, MULTI, "_shop", "1.1"))
+        with pytest.raises(SwapRefused, match="native module _shop of native_shop is in this process already"):
+            worker.swap(path)
+        assert [offered() for offered in worker.extension("version")] == ["1.0"]

@@ -14,6 +14,8 @@ from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.serving.offering import here
 from tests.bench import LOG
 from tests.plugin_folder import PluginFolder
+from tests.site_packages import SitePackages
+from tests.unit.supervisor.artifacts.test_wheel import packed
 
 
 class Price(Protocol):
@@ -140,3 +142,36 @@ def test_a_configuration_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         config.write_text(text)
         with pytest.raises(ConfigurationUnreadable, match=rf"other\.toml: .*{reason}"):
             find_plugins(variables, tmp_path)
+
+
+OFFERS = "from changeover.plugin import CallContext\ndef price(): return '{0}'\n"
+
+
+def test_wheels_and_installed_plugins_are_loaded_too(
+    folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = 'id = "rates"\nversion = "1"\nextensions = { "shop.pricing" = "rates:price" }\n'
+    archive = packed({"rates/plugin.toml": toml, "rates/__init__.py": OFFERS.format("wheel")})
+    (folder.path / "rates-1-py3-none-any.whl").write_bytes(archive)
+    (folder.path / ".hidden.whl").write_bytes(b"half")
+    assert [price() for price in prices()] == ["wheel"]
+    alone.forget()
+    site = SitePackages(tmp_path / "site")
+    monkeypatch.setenv("PYTHONPATH", str(site.path))
+    monkeypatch.syspath_prepend(site.path)
+    more = 'extensions = { "shop.pricing" = "alone_plugin:price" }\n'
+    site.plugin("alone", "1.0", more, __init__=OFFERS.format("installed"))
+    assert sorted(price() for price in prices()) == ["installed", "wheel"]
+    monkeypatch.setenv("CHANGEOVER_PLUGINS_DIR", "")
+    assert [price() for price in prices()] == ["installed"]
+
+
+def test_an_id_that_two_of_them_have_is_told_with_both(
+    folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = SitePackages(tmp_path / "site")
+    monkeypatch.setenv("PYTHONPATH", str(site.path))
+    site.plugin("rates", "1.0")
+    folder.single("rates")
+    with pytest.raises(alone.IdTaken, match=r"rates is the id of .*rates\.py and of installed rates-plugin==1\.0"):
+        prices()

@@ -1,8 +1,8 @@
 """Extension points for everybody, and what is offered at them where no server runs the code that asks.
 
-In a test, a script or a shell the plugins are loaded once per process from the folder that a
-server would take them from, those that offer something with what these require; they are ended
-when the process ends. Nothing is swapped there, and nothing is activated.
+In a test, a script or a shell the plugins are loaded once per process from where a server would
+take them, those that offer something with what these require; they are ended when the process
+ends. Nothing is swapped there, and nothing is activated.
 """
 
 import asyncio
@@ -20,12 +20,15 @@ import msgspec
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.solo import SoloSnapshot, Stored, store_plugin
 from changeover.workers.generation.whereabouts import find_plugins
+from changeover.workers.pinned.announced import announced
+from changeover.workers.pinned.distributions import own_path
 from changeover.workers.plugins import artifact
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.manifest import MANIFEST
 from changeover.workers.plugins.manifest_reading import read_script
 from changeover.workers.plugins.refused import Refused
+from changeover.workers.plugins.wheel import SUFFIX
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot
 from changeover.workers.serving.extension_points import ExtensionPoint
@@ -51,6 +54,20 @@ class PluginNotLoaded(ChangeoverError):
         super().__init__(f"{refusal.unit} {refusal.hook or refusal.stage.value}: {refusal.summary}{where}")
 
 
+class IdTaken(ChangeoverError):
+    """Two plugins have one id, where no server runs the code that asks.
+
+    Attributes:
+        plugin: The id.
+        homes: Where they lie.
+    """
+
+    def __init__(self, plugin: str, *homes: str) -> None:
+        self.plugin = plugin
+        self.homes = homes
+        super().__init__(f"{plugin} is the id of {' and of '.join(homes)}: leave one of them out")
+
+
 def extension_point(name: str, protocol: Callable[..., P]) -> ExtensionPoint[P]:
     """Make a place where plugins offer something. Make it at the top of a module, and call it where you need it.
 
@@ -62,18 +79,17 @@ def extension_point(name: str, protocol: Callable[..., P]) -> ExtensionPoint[P]:
 
 
 def offered_alone(point: str) -> tuple[object, ...]:
-    """What the plugins in a folder offer at a point; they are loaded by the first who asks.
+    """What plugins in a folder, and installed ones, offer at a point; they are loaded by the first who asks.
 
     Raises:
         PluginsUnknown: Nobody said where they are.
         ConfigurationUnreadable: What says it cannot be used.
         ManifestInvalid: One of them cannot be used as it stands.
+        IdTaken: Two of them have one id.
         RequirementUnmet: One of them requires what is not there.
         PluginNotLoaded: One of them does not load.
     """
     place = find_plugins(os.environ, Path.cwd())
-    if place.folder is None:
-        return ()
     with _one_at_a_time:
         known = _loaded.get(place.folder)
         if known is None:
@@ -88,7 +104,7 @@ def forget() -> None:
             _loaded.popitem()[1].close()
 
 
-def _load(folder: Path, configs: Mapping[str, dict[str, Any]]) -> "_Alone":
+def _load(folder: Path | None, configs: Mapping[str, dict[str, Any]]) -> "_Alone":
     alone = _Alone(folder, configs)
     try:
         alone.load()
@@ -100,17 +116,19 @@ def _load(folder: Path, configs: Mapping[str, dict[str, Any]]) -> "_Alone":
 
 
 class _Alone:
-    """The plugins of one folder, in a process without a server; a loop in a thread runs what is async.
+    """The plugins of one folder, and those that are installed, in a process without a server.
+
+    A loop in a thread runs what is async.
 
     Args:
-        folder: The folder.
+        folder: The folder; None for none.
         configs: Plugin id -> its configuration.
 
     Attributes:
         extensions: What they offer.
     """
 
-    def __init__(self, folder: Path, configs: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(self, folder: Path | None, configs: Mapping[str, dict[str, Any]]) -> None:
         self.extensions: Extensions = NONE
         self._folder = folder
         self._configs = configs
@@ -124,18 +142,31 @@ class _Alone:
 
     def load(self) -> None:
         """Load what offers something, after what it requires."""
-        stored = {each.manifest.id: each for each in self._stored()}
+        stored = self._stored()
         wanted = _with_required(stored)
         solo = SoloSnapshot(1, EMPTY)
         solo.add_plugins({name: stored[name] for name in wanted})
         self.extensions = self._run(self._prepare(solo.snapshot()))
 
-    def _stored(self) -> Iterator[Stored]:
-        for path in sorted(self._folder.iterdir()):
-            if (path / MANIFEST).is_file() or (path.suffix == ".py" and _is_plugin(path)):
-                stored = store_plugin(path, self._store, {})
-                config = self._configs.get(stored.manifest.id, {})
-                yield dataclasses.replace(stored, config=msgspec.msgpack.encode(config))
+    def _stored(self) -> dict[str, Stored]:
+        stored: dict[str, Stored] = {}
+        homes: dict[str, str] = {}
+        for path, distribution in self._places():
+            each = store_plugin(path, self._store, {}, distribution)
+            id, home = each.manifest.id, f"installed {distribution}" if distribution else str(path)
+            if homes.setdefault(id, home) != home:
+                raise IdTaken(id, homes[id], home)
+            stored[id] = dataclasses.replace(each, config=msgspec.msgpack.encode(self._configs.get(id, {})))
+        return stored
+
+    def _places(self) -> Iterator[tuple[Path, str]]:
+        """Where plugins lie, and the distributions that they are installed with."""
+        for path in sorted(self._folder.iterdir()) if self._folder is not None else ():
+            if not path.name.startswith((".", "__")) and _is_plugin(path):
+                yield path, ""
+        for found in announced(own_path()):
+            if found.path:
+                yield Path(found.path), found.distribution
 
     async def _prepare(self, snapshot: Snapshot) -> Extensions:
         with building() as candidate:
@@ -170,6 +201,8 @@ class _Alone:
 
 
 def _is_plugin(path: Path) -> bool:
+    if path.is_dir() or path.suffix != ".py":
+        return (path / MANIFEST).is_file() or (path.suffix == SUFFIX and path.is_file())
     return read_script(path.read_text("utf-8", "replace"), str(path)) is not None
 
 
@@ -181,5 +214,5 @@ def _with_required(stored: Mapping[str, Stored]) -> list[str]:
     return wanted
 
 
-_loaded: dict[Path, _Alone] = {}
+_loaded: dict[Path | None, _Alone] = {}
 _one_at_a_time = threading.Lock()

@@ -14,7 +14,7 @@ from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.handshake import HandshakeOutcome
-from changeover.workers.serving.offering import here
+from changeover.workers.serving.offering import Extensions, here
 
 
 class Exchange:
@@ -139,6 +139,11 @@ class Simulation:
     def snapshot(self) -> Snapshot:
         """What serves."""
         return self._switch.current.snapshot
+
+    @property
+    def extensions(self) -> Extensions:
+        """What is offered at extension points by what serves."""
+        return self._switch.current.extensions
 
     @property
     def leases(self) -> int:

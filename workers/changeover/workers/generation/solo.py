@@ -15,10 +15,12 @@ import msgspec
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins import artifact, manifest_reading
-from changeover.workers.plugins.manifest import Manifest
+from changeover.workers.plugins.artifact import SIGNATURE
+from changeover.workers.plugins.manifest import MANIFEST, Manifest
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.plugins.order import arranged
 from changeover.workers.plugins.partial import code_of
+from changeover.workers.plugins.wheel import SUFFIX, read_wheel
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
@@ -65,30 +67,38 @@ class Stored:
         artifact: Its digest.
         config: Its configuration, MessagePack.
         store: The artifact store.
+        distribution: `name==version` of the installed distribution that it is part of; empty for none.
     """
 
     manifest: Manifest
     artifact: str
     config: bytes
     store: Path
+    distribution: str = ""
 
 
-def store_plugin(path: Path, store: Path, config: Mapping[str, Any]) -> Stored:
-    """Copy a plugin's folder or file to the store and read its manifest there.
+def store_plugin(path: Path, store: Path, config: Mapping[str, Any], distribution: str = "") -> Stored:
+    """Copy a plugin's folder, wheel or file to the store and read its manifest.
 
     Raises:
         UnreadableArtifact: `path` cannot be read.
         ManifestInvalid: It is no plugin.
     """
     files = artifact.read_files(path)
+    if path.suffix == SUFFIX and path.name in files:
+        files = read_wheel(files[path.name], str(path))
+    files.pop(SIGNATURE, None)
+    manifest = _manifest_of(path, files)
     digest = artifact.put(store, files)
-    return Stored(_manifest_of(path, files), digest, msgspec.msgpack.encode(config), store)
+    return Stored(manifest, digest, msgspec.msgpack.encode(config), store, distribution)
 
 
 def _manifest_of(path: Path, files: artifact.Files) -> Manifest:
     """The manifest, with mistakes in it told of the file that was given and not of its copy."""
     if path.is_dir():
         return manifest_reading.load(path)
+    if path.suffix == SUFFIX:
+        return manifest_reading.read_toml(files[MANIFEST].decode("utf-8", "replace"), f"{path}/{MANIFEST}")
     single = manifest_reading.read_script(files[path.name].decode("utf-8", "replace"), str(path))
     if single is None:
         raise ManifestInvalid(str(path), [Mistake("$", "no `# /// script` block with a [tool.changeover] table")])
@@ -145,10 +155,11 @@ class SoloSnapshot:
         for name in order:
             stored = plugins[name]
             requires = tuple(UnitRef(UnitKind.PLUGIN, each) for each in sorted(graph[name]))
-            key = self._key(UnitKind.PLUGIN, name, requires, stored.artifact, stored.config)
-            self._units[key.ref] = PluginSpec(
-                key, stored.manifest.version, stored.artifact, requires, stored.config, self._code(key.ref, stored)
-            )
+            further = [stored.distribution] if stored.distribution else []
+            key = self._key(UnitKind.PLUGIN, name, requires, stored.artifact, stored.config, *further)
+            code, version = self._code(key.ref, stored), stored.manifest.version
+            spec = PluginSpec(key, version, stored.artifact, requires, stored.config, code)
+            self._units[key.ref] = msgspec.structs.replace(spec, distribution=stored.distribution)
 
     def add_services(self, plugin: Manifest) -> None:
         """Mount every service of a plugin where it proposes, `/<name>` without a proposal, behind its handlers."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 import msgspec
@@ -11,7 +10,6 @@ from changeover.supervisor.artifacts.content import Content, config_of
 from changeover.supervisor.artifacts.folder import Found, read_plugin
 from changeover.supervisor.artifacts.problems import of_manifest
 from changeover.supervisor.artifacts.requirements import unmet
-from changeover.supervisor.artifacts.wheel import SUFFIX
 from changeover.supervisor.cli.check import show
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import refusal_lines
@@ -24,7 +22,7 @@ from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.trial import Trial
 
-HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, or a file with an inline block.
+HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, or a file with an inline block.
 
 Reads the manifest, says the digest, and loads the plugin with its configuration and services in a process of its own:
 imports, on_load, and everything that a worker refuses. Nothing is activated and nothing confines that process, so
@@ -112,10 +110,8 @@ def _headline(plugin: Found) -> str:
 def _loads(plugin: Found, others: Mapping[str, Found], configs: Mapping[str, bytes]) -> bool:
     """Load it and say what came of it; whether it loads."""
     try:
-        with TemporaryDirectory(prefix="changeover-") as folder:
-            beside = {_unpacked(others[id], Path(folder)): configs[id] for id in _required(plugin, others)}
-            own = _unpacked(plugin, Path(folder))
-            tried, output = load(Trial(own, configs[plugin.manifest.id], beside))
+        beside = {others[id].path: configs[id] for id in _required(plugin, others)}
+        tried, output = load(Trial(plugin.path, configs[plugin.manifest.id], beside))
     except NotTried as error:
         _show_output(error.output)
         click.echo(f"error: {plugin.manifest.id} does not load: {error.reason}", err=True)
@@ -131,18 +127,6 @@ def _loads(plugin: Found, others: Mapping[str, Found], configs: Mapping[str, byt
         message = "it has export_state and no merge_state: what is written between the export and the commit is lost"
         click.echo(f"warning: {plugin.manifest.id}: {message}", err=True)
     return True
-
-
-def _unpacked(plugin: Found, aside: Path) -> str:
-    """Where it can be loaded from: a wheel is unpacked for that, anything else lies there already."""
-    if not plugin.path.endswith(SUFFIX) or Path(plugin.path).is_dir():
-        return plugin.path
-    root = aside / plugin.manifest.id
-    for name, content in plugin.files.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return str(root)
 
 
 def _required(plugin: Found, others: Mapping[str, Found]) -> Iterator[str]:
