@@ -2,7 +2,7 @@
 
 import click
 
-from changeover.supervisor.cli.plugin import checking, creating, listing, removing, signing
+from changeover.supervisor.cli.plugin import checking, creating, listing, packing, removing, signing
 
 HELP = """Plugins: those that serve, and those that you write.
 
@@ -19,4 +19,5 @@ command.add_command(listing.command)
 command.add_command(removing.command)
 command.add_command(creating.command)
 command.add_command(checking.command)
+command.add_command(packing.command)
 command.add_command(signing.command)
