@@ -1,8 +1,15 @@
 """What plugins come as, in real workers: wheels, code that is compiled once, and content that only a roll replaces."""
 
+import importlib
 import zipfile
+from pathlib import Path
 
-from changeover.server import Committed
+import pytest
+from click.testing import CliRunner
+
+from changeover.server import Committed, NeedsRoll, Strategy
+from changeover.supervisor.cli import main
+from tests.natives import MULTI, SINGLE, SUFFIX, compiled, needs_compiler
 from tests.service import Story
 
 CODE = '''"""Says who and what it is."""
@@ -93,3 +100,59 @@ async def test_workers_run_the_code_that_was_compiled_for_them(story: Story) -> 
     (folder / "geo.py").write_text(LISTENING)
     async with story.server(workers=1) as server:
         assert (await story.get(server, "/where")).words == ["1", "0"]
+
+
+NATIVE = '''"""Says who and what it is, and what its native module says."""
+import os
+
+import _geo
+
+from changeover.plugin import CallContext, Request, Response, service
+
+
+@service
+async def where(request: Request, call: CallContext) -> Response:
+    return Response.text(f"{_geo.VERSION} {os.getpid()} {call.epoch}")
+'''
+
+
+@needs_compiler
+@pytest.mark.parametrize("source", [MULTI, SINGLE], ids=["multi-phase", "single-phase"])
+async def test_a_native_module_is_loaded_out_of_the_store_and_replaced_by_a_roll(
+    story: Story, tmp_path: Path, source: str
+) -> None:
+    path = story.plugins / "geo"
+    path.mkdir()
+
+    def write(version: str) -> None:
+        (path / "plugin.toml").write_text(toml(version, ""))
+        (path / "geo.py").write_text(NATIVE)
+        (path / f"_geo{SUFFIX}").write_bytes(compiled(tmp_path, source, "_geo", version))
+
+    write("1.0")
+    async with story.server(workers=2) as server:
+        connection = await story.connect(server)
+        version, pid, _ = (await connection.get("/where")).words
+        assert version == "1.0"
+        write("1.1")
+        left = await server.reload(strategy=Strategy.SWAP)
+        assert isinstance(left, NeedsRoll)
+        assert left.changed == ("geo (needs a roll: native module _geo)",)
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed)
+        assert any(line.endswith("rolls: native module _geo)") for line in outcome.summary)
+        version, other, epoch = (await connection.get("/where")).words
+        assert (version, epoch, other != pid) == ("1.1", "2", True)
+
+
+@pytest.mark.parametrize("distribution", ["msgspec", "setproctitle"])
+def test_native_modules_of_others_load_out_of_a_plugin_too(tmp_path: Path, distribution: str) -> None:
+    found = next(Path(importlib.import_module(distribution).__path__[0]).glob(f"*{SUFFIX}"))
+    folder = tmp_path / "native"
+    folder.mkdir()
+    (folder / found.name).write_bytes(found.read_bytes())
+    module = found.name.removesuffix(SUFFIX)
+    (folder / "plugin.toml").write_text(f'id = "native"\nversion = "1.0"\nextensions = {{ "x" = "native:{module}" }}\n')
+    (folder / "native.py").write_text(f"import {module}\nassert {module}.__file__.endswith({found.name!r})\n")
+    checked = CliRunner().invoke(main, ["plugin", "check", str(folder)])
+    assert checked.exit_code == 0, checked.output

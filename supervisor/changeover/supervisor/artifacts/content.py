@@ -4,10 +4,11 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.artifacts.brought import brought
 from changeover.supervisor.artifacts.folder import Found
-from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.config.settings import Settings
 from changeover.workers.plugins.artifact import ArtifactError, folder_of, get, is_code
+from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.manifest_reading import load
 from changeover.workers.protocol.snapshot import PluginSpec
@@ -24,6 +25,7 @@ class Content(msgspec.Struct, frozen=True):
         code: As in `PluginSpec`.
         granted: As in `PluginSpec`.
         distribution: As in `PluginSpec`.
+        brings: Distributions that it has of its own, as `brought` gives them.
     """
 
     manifest: Manifest
@@ -33,6 +35,7 @@ class Content(msgspec.Struct, frozen=True):
     code: str = ""
     granted: tuple[str, ...] = ()
     distribution: str = ""
+    brings: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -42,7 +45,16 @@ class Content(msgspec.Struct, frozen=True):
 
 def from_disk(found: Found, settings: Settings, code: str = "") -> Content:
     """What lies in the folder of plugins, with what the configuration says of it."""
-    return Content(found.manifest, found.digest, config_of(found.manifest.id, settings), found.file, code)
+    manifest = found.manifest
+    return Content(
+        manifest,
+        found.digest,
+        config_of(manifest.id, settings),
+        found.file,
+        code,
+        distribution=found.distribution,
+        brings=brought(manifest.packages, found.files),
+    )
 
 
 def code_of(found: Found, before: PluginSpec | None, store: Path) -> str:
@@ -50,8 +62,10 @@ def code_of(found: Found, before: PluginSpec | None, store: Path) -> str:
 
     Empty where that are its own, or none: what cannot be read any more may be replaced all the same.
     """
-    if before is None or before.artifact == found.digest:
-        return before.code if before else ""
+    if before is None or before.distribution or found.distribution:
+        return ""
+    if before.artifact == found.digest:
+        return before.code
     try:
         old, new = get(store, before.artifact), found.files
     except ArtifactError:
@@ -72,8 +86,11 @@ def carried(spec: PluginSpec, store: Path) -> Content:
         OSError: The stored artifact cannot be read.
     """
     folder = folder_of(store, spec.artifact)
-    further = (spec.code, spec.granted, spec.distribution)
-    return Content(load(folder), spec.artifact, spec.config, str(folder), *further)
+    manifest = load(folder)
+    lying = (path.relative_to(folder).as_posix() for path in folder.joinpath(manifest.packages).rglob("*"))
+    brings = brought(manifest.packages, lying)
+    further = (spec.code, spec.granted, spec.distribution, brings)
+    return Content(manifest, spec.artifact, spec.config, str(folder), *further)
 
 
 def config_of(plugin: str, settings: Settings) -> bytes:

@@ -1,23 +1,21 @@
 """Read a folder of plugins: what is there now, whole or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts.globs import compiled
 from changeover.supervisor.artifacts.problems import Problem, of_manifest
 from changeover.supervisor.artifacts.settled import QUIET, TRIES, latest_change, settled
-from changeover.supervisor.artifacts.wheel import SUFFIX, read_wheel
-from changeover.workers.plugins.artifact import UnreadableArtifact, digest_of, read_files
+from changeover.workers.plugins.artifact import SIGNATURE, UnreadableArtifact, digest_of, read_files
+from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.manifest import MANIFEST, Manifest
 from changeover.workers.plugins.manifest_reading import ManifestInvalid, read_script, read_toml
+from changeover.workers.plugins.wheel import SUFFIX, read_wheel
 from changeover.workers.protocol.document import Mistake
 from changeover.workers.protocol.refusal import Fault
 
-SIGNATURE = "plugin.sig.json"
-"""Name of the signature in a folder or wheel."""
 _BESIDE = ".sig.json"
 _LONGEST_SIGNATURE = 64 * 1024
 
@@ -32,6 +30,7 @@ class Found(msgspec.Struct, frozen=True):
         files: Its content: name -> bytes.
         digest: Of its content.
         signature: What stands in its signature's file, which is no content; empty where there is none.
+        distribution: `name==version` of the installed distribution that announces it; empty for none.
     """
 
     path: str
@@ -40,20 +39,23 @@ class Found(msgspec.Struct, frozen=True):
     files: dict[str, bytes]
     digest: str
     signature: bytes = b""
+    distribution: str = ""
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """Everything in the folder.
+    """Everything in the folder, and what installed distributions announce.
 
     Attributes:
         plugins: By id, in the order of the ids.
         problems: Folder or file -> what keeps it from being a plugin.
         ignored: Folder or file that is no plugin -> why.
+        unasked: Whether nobody asked what installed distributions announce: what serves of that stays.
     """
 
     plugins: dict[str, Found] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     ignored: dict[str, str] = {}
+    unasked: bool = False
 
 
 def read_folder(folder: Path) -> Listing:
@@ -122,8 +124,7 @@ def read_plugin(path: Path) -> Found | None:
     manifest = read_script(text, str(file)) if single else read_toml(text, str(file))
     if manifest is None:
         return None
-    missing = list(_resource_mistakes(path, manifest))
-    if missing:
+    if missing := list(_single_mistakes(manifest) if single else _content_mistakes(manifest, files)):
         raise ManifestInvalid(str(file), missing)
     return Found(str(path), str(file), manifest, files, digest_of(files), signature)
 
@@ -156,12 +157,7 @@ def _read_wheel(path: Path) -> Found:
     inside = _inside(files)
     file = f"{path}/{MANIFEST}"
     manifest = read_toml(_text(files[MANIFEST], file), file)
-    missing = [
-        Mistake(f"$.resources.{name}.path", f"no file matches {resource.path}")
-        for name, resource in manifest.resources.items()
-        if not any(map(compiled([resource.path]).fullmatch, files))
-    ]
-    if missing:
+    if missing := list(_content_mistakes(manifest, files)):
         raise ManifestInvalid(file, missing)
     return Found(str(path), file, manifest, files, digest_of(files), _beside(path) or inside)
 
@@ -195,12 +191,19 @@ def _text(content: bytes, file: str) -> str:
         raise ManifestInvalid(file, [Mistake("$", f"not UTF-8: {error.reason} at byte {error.start}")]) from error
 
 
-def _resource_mistakes(path: Path, manifest: Manifest) -> Iterator[Mistake]:
+def _single_mistakes(manifest: Manifest) -> Iterator[Mistake]:
+    for name in manifest.resources:
+        yield Mistake(f"$.tool.changeover.resources.{name}", "a single file has no resources; make it a folder")
+    if manifest.packages:
+        yield Mistake("$.tool.changeover.packages", "a single file has no packages; make it a folder")
+
+
+def _content_mistakes(manifest: Manifest, files: Iterable[str]) -> Iterator[Mistake]:
     for name, resource in manifest.resources.items():
-        if path.is_file():
-            yield Mistake(f"$.tool.changeover.resources.{name}", "a single file has no resources; make it a folder")
-        elif not any(each.is_file() for each in path.glob(resource.path)):
+        if not any(map(compiled([resource.path]).fullmatch, files)):
             yield Mistake(f"$.resources.{name}.path", f"no file matches {resource.path}")
+    if manifest.packages and not any(name.startswith(f"{manifest.packages}/") for name in files):
+        yield Mistake("$.packages", f"no file lies in {manifest.packages}")
 
 
 def _same_id(found: Found, other: Found) -> Problem:

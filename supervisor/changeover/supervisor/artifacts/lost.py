@@ -7,9 +7,9 @@ import msgspec
 
 from changeover.supervisor.artifacts.folder import Listing
 from changeover.supervisor.artifacts.problems import Problem
-from changeover.supervisor.artifacts.wheel import SUFFIX
 from changeover.workers.plugins.artifact import folder_of
 from changeover.workers.plugins.manifest import MANIFEST
+from changeover.workers.plugins.wheel import SUFFIX
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import PluginSpec
 
@@ -26,6 +26,7 @@ def with_lost(listing: Listing, serving: Mapping[str, PluginSpec], store: Path) 
         serving: Plugin id -> what serves.
         store: Where the content of what serves lies.
     """
+    serving = {plugin: spec for plugin, spec in serving.items() if not spec.distribution}
     homes = {
         path: plugin
         for plugin, spec in serving.items()

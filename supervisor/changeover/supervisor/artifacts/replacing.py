@@ -1,6 +1,6 @@
 """Which plugins cannot be replaced in the processes that live, so that what changes them is a roll."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -10,21 +10,23 @@ from changeover.supervisor.artifacts.content import Content
 from changeover.workers.plugins.artifact import folder_of
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.manifest_reading import ManifestInvalid, load
+from changeover.workers.plugins.natives import is_native
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
 
-_NATIVE = (".so", ".pyd")
 
-
-def needs_roll(manifest: Manifest, names: Iterable[str]) -> str:
+def needs_roll(manifest: Manifest, names: Iterable[str], distribution: str = "") -> str:
     """Why content is replaced by new processes; empty where those that live can do it.
 
     Args:
         manifest: What it says of itself.
         names: Of its files.
+        distribution: As in `PluginSpec`.
     """
+    if distribution:
+        return f"installed by {distribution}"
     if manifest.strategy == "roll":
         return 'strategy = "roll"'
-    native = sorted(PurePosixPath(name).name.partition(".")[0] for name in names if name.endswith(_NATIVE))
+    native = sorted(PurePosixPath(name).name.partition(".")[0] for name in names if is_native(name))
     return f"native module {', '.join(native)}" if native else ""
 
 
@@ -32,7 +34,8 @@ def stored_needs_roll(spec: PluginSpec, store: Path) -> str:
     """The same of content that is stored; what cannot be read any more keeps nothing from being replaced."""
     folder = folder_of(store, spec.artifact)
     try:
-        return needs_roll(load(folder), [str(path.relative_to(folder)) for path in folder.rglob("*")])
+        names = [str(path.relative_to(folder)) for path in folder.rglob("*")]
+        return needs_roll(load(folder), names, spec.distribution)
     except (ManifestInvalid, OSError):
         return ""
 
@@ -65,9 +68,58 @@ def rolling(
         fresh = files.get(after[name].artifact) if name in after else None
         reasons = [stored_needs_roll(side[name], store) for side in (before, after) if name in side]
         if fresh is not None:
-            reasons.append(needs_roll(contents[name].manifest, fresh))
+            reasons.append(needs_roll(contents[name].manifest, fresh, contents[name].distribution))
         found[name] = next(filter(None, reversed(reasons)), "")
     return {name: why for name, why in found.items() if why}
+
+
+def unswappable(
+    serving: Mapping[str, PluginSpec],
+    fresh: Mapping[str, Content],
+    files: Mapping[str, Mapping[str, bytes]],
+    untaken: Set[str],
+    store: Path,
+) -> dict[str, str]:
+    """Find what lies on disk and no swap takes: what needs a roll, and what is required by something that would.
+
+    Args:
+        serving: Plugin id -> what serves.
+        fresh: Plugin id -> what lies on disk.
+        files: Digest -> files of these.
+        untaken: Plugins that are not taken from disk anyway.
+        store: Where the content of what is served is.
+
+    Returns:
+        Plugin id -> why.
+    """
+    rigid = {plugin: why for plugin, spec in serving.items() if (why := stored_needs_roll(spec, store))}
+    found: dict[str, str] = {}
+    changed = [each for each in sorted(serving.keys() | fresh.keys()) if is_other(serving.get(each), fresh.get(each))]
+    for plugin in (each for each in changed if each not in untaken):
+        new = fresh.get(plugin)
+        why = needs_roll(new.manifest, files[new.artifact], new.distribution) if new else ""
+        above = (f"{each} requires it: {rigid[each]}" for each in sorted(rigid) if plugin in _below(each, serving))
+        found[plugin] = why or rigid.get(plugin, "") or next(above, "")
+    return {plugin: why for plugin, why in found.items() if why}
+
+
+def is_other(spec: PluginSpec | None, content: Content | None) -> bool:
+    """Whether what lies on disk is not what serves."""
+    if spec is None or content is None:
+        return True
+    mine = (spec.artifact, spec.config, spec.granted, spec.distribution)
+    return mine != (content.artifact, content.config, content.granted, content.distribution)
+
+
+def _below(plugin: str, serving: Mapping[str, PluginSpec]) -> set[str]:
+    """What a plugin requires, directly or not, as it serves."""
+    below: set[str] = set()
+    left = [plugin]
+    while left:
+        required = {ref.name for ref in serving[left.pop()].requires} - below
+        below |= required
+        left += required
+    return below
 
 
 def as_roll(made: Snapshot, current: Snapshot) -> Snapshot:

@@ -11,12 +11,12 @@ from changeover.supervisor.artifacts.application import differing, read_applicat
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.compiling import Compiler
-from changeover.supervisor.artifacts.content import Content
+from changeover.supervisor.artifacts.content import Content, carried
 from changeover.supervisor.artifacts.dependencies import lacking
 from changeover.supervisor.artifacts.difference import changed_files, summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
-from changeover.supervisor.artifacts.folder import Listing, read_folder
 from changeover.supervisor.artifacts.initializers import checked_selection, without_withheld
+from changeover.supervisor.artifacts.installed import absent, listed
 from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
@@ -140,20 +140,25 @@ class Scanner:
 
     def survey(self, current: Snapshot | None, held: Iterable[Held], quarantine: tuple[Quarantined, ...]) -> Survey:
         """Look at what lies on disk beside what serves. Changes nothing, and may be called while a scan runs."""
-        return survey(self._read_settings(), current, held, quarantine, self._store)
+        python = OURS if current is None else current.interpreter.python or OURS
+        try:
+            announced = self._interpreters.ask(python).plugins
+        except InterpreterUnfit as error:
+            return Survey(problem=str(error))
+        return survey(self._read_settings(), current, held, quarantine, self._store, announced)
 
     def _reload(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
         checked = self._read_settings()
         if checked.settings is None:
             return ScanRefused(refusals(of_config(checked.errors)))
         settings = checked.settings
-        listing = read_folder(Path(settings.plugins.dir)) if settings.plugins.dir else Listing()
         reach = Reach(request, settings, current)
+        disk = self._read_application(request, settings, current)
+        taken = take(disk, request, reach, epoch, current, past.held, self._store)
+        listing = listed(settings.plugins.dir, disk.announced(taken.interpreter))
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
         kept, dropped = kept_and_dropped(layout, current)
-        disk = self._read_application(request, settings, current)
-        taken = take(disk, request, reach, epoch, current, past.held, self._store)
         lacks = tuple(self._lacking(selected.contents, disk, taken, current))
         selected = msgspec.structs.replace(selected, problems=(*selected.problems, *lacks))
         addresses = choose(settings.bind, request, reach, current, past.held)
@@ -245,7 +250,7 @@ class Scanner:
             if digest in fresh:
                 put(self._store, fresh[digest])
             whole[digest] = get(self._store, digest)
-        plugins = [unit.artifact for unit in made.units if isinstance(unit, PluginSpec)]
+        plugins = [unit.artifact for unit in made.units if isinstance(unit, PluginSpec) and not unit.distribution]
         self._compiler.compile(made.interpreter, {digest: whole[digest] for digest in plugins})
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
@@ -265,6 +270,8 @@ class Scanner:
         if made.is_roll and made.interpreter.python:
             self._interpreters.require(made.interpreter)
         self._put({}, made)
+        if lacks := self._lacking_anew(made) if made.is_roll else ():
+            return ScanRefused(refusals(lacks))
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Candidate(made, (*lines, *notes), restores=earlier.epoch)
@@ -285,16 +292,18 @@ class Scanner:
                 return _only_rolls(why)
             made = as_roll(made, current)
         self._put({}, made)
+        if lacks := self._lacking_anew(made) if made.is_roll else ():
+            return ScanRefused(refusals(lacks))
         return Candidate(made, summary(current, made, lambda old, new: self._differing(old, new, {}), why))
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)
         if settings.app is None:
-            return Disk(interpreter=interpreter, search=answer.search)
+            return Disk(answer, interpreter=interpreter)
         plugins = [settings.plugins.dir] if settings.plugins.dir else []
         apart = [*self._apart, *map(Path, (*plugins, *answer.folders))]
         content = read_application(settings.app, apart, answer.search)
-        return Disk(settings.app, content, interpreter, answer.search)
+        return Disk(answer, settings.app, content, interpreter)
 
     def _lacking(
         self, contents: Mapping[str, Content], disk: Disk, taken: Taken, current: Snapshot | None
@@ -317,8 +326,19 @@ class Scanner:
         if not concerned:
             return
         same = taken.interpreter.python == disk.interpreter.python
-        search = disk.search if same else self._interpreters.ask(taken.interpreter.python or OURS).search
-        yield from lacking(contents, concerned, Distributions.found(search).versions, taken.interpreter)
+        answer = disk.answer if same else self._interpreters.ask(taken.interpreter.python or OURS)
+        yield from lacking(contents, concerned, Distributions.found(answer.search).versions, taken.interpreter)
+
+    def _lacking_anew(self, made: Snapshot) -> tuple[Problem, ...]:
+        """What plugins need and is not installed where all of them run in new processes."""
+        plugins = [unit for unit in made.units if isinstance(unit, PluginSpec)]
+        contents = {unit.key.ref.name: carried(unit, self._store) for unit in plugins}
+        if not any(each.distribution or each.manifest.dependencies for each in contents.values()):
+            return ()
+        answer = self._interpreters.ask(made.interpreter.python or OURS)
+        versions = Distributions.found(answer.search).versions
+        lacks = lacking(contents, contents.keys(), versions, made.interpreter)
+        return (*absent(made, answer.plugins), *lacks)
 
     def _ask(self, request: CutoverRequest, configured: str, current: Snapshot | None) -> tuple[Interpreter, Answer]:
         """What is to execute it. A start does without one that only holds and is gone: it could not serve with it."""

@@ -1,6 +1,6 @@
 """Which content of each plugin a candidate takes: the disk's, or what serves already."""
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from changeover.supervisor.artifacts.layout import APP
 from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
 from changeover.supervisor.artifacts.reach import Reach
-from changeover.supervisor.artifacts.replacing import needs_roll, stored_needs_roll
+from changeover.supervisor.artifacts.replacing import unswappable
 from changeover.supervisor.artifacts.trust import untrusted
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
 from changeover.supervisor.config.settings import Settings
@@ -78,7 +78,9 @@ def select(
     withheld = held_plugins(held, serving, fresh, fixed | _concerned(listing.problems))
     skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())
     kept = fixed | withheld.keys() | skipped.keys()
-    rolling = _rolling(listing, serving, fresh, kept, store) if reach.swaps else {}
+    files = {found.digest: found.files for found in listing.plugins.values()}
+    untaken = kept | _concerned(listing.problems)
+    rolling = unswappable(serving, fresh, files, untaken, store) if reach.swaps else {}
     kept |= rolling.keys()
     contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
     contents |= {plugin: content for plugin, content in fresh.items() if plugin not in kept}
@@ -86,7 +88,7 @@ def select(
     taken = (found for plugin, found in listing.plugins.items() if plugin not in kept)
     return Selection(
         contents=dict(sorted(contents.items())),
-        files={found.digest: found.files for found in listing.plugins.values()},
+        files=files,
         problems=(
             *(problem for problems in reached.values() for problem in problems),
             *_unknown(listing, reach, current),
@@ -108,22 +110,7 @@ def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store
         if spec is not None and spec.artifact != found.digest:
             taken = reach.by_files(found.manifest, get(store, spec.artifact), found.files)
             fixed = fixed - {plugin} if taken else fixed | {plugin}
-    return fixed
-
-
-def _rolling(
-    listing: Listing, serving: dict[str, PluginSpec], fresh: dict[str, Content], kept: Set[str], store: Path
-) -> dict[str, str]:
-    """The plugins that differ from what serves and that no swap can take, and why."""
-    broken = _concerned(listing.problems)
-    found = {}
-    for plugin in sorted((serving.keys() | fresh.keys()) - kept - broken):
-        old, new = serving.get(plugin), fresh.get(plugin)
-        if old is not None and new is not None and (old.artifact, old.config) == (new.artifact, new.config):
-            continue
-        why = "" if new is None else needs_roll(new.manifest, listing.plugins[plugin].files)
-        found[plugin] = why or ("" if old is None else stored_needs_roll(old, store))
-    return {plugin: why for plugin, why in found.items() if why}
+    return fixed | {plugin for plugin, spec in serving.items() if spec.distribution and listing.unasked}
 
 
 def _reached(listing: Listing, reach: Reach, settings: Settings) -> dict[str, tuple[Problem, ...]]:
@@ -147,7 +134,9 @@ def _unknown(listing: Listing, reach: Reach, current: Snapshot | None) -> Iterat
 
 def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, settings: Settings) -> Iterator[Problem]:
     """A folder whose plugins are all gone is rather being replaced: who means it can ask for it."""
-    if reach.policy and serving and settings.plugins.dir and not listing.plugins and not listing.problems:
+    lying = any(not found.distribution for found in listing.plugins.values())
+    serves = any(not spec.distribution for spec in serving.values())
+    if reach.policy and serves and settings.plugins.dir and not lying and not listing.problems:
         reason = "no plugin is left in it, which is taken only when somebody asks: `changeover reload`"
         yield Problem(reason, settings.plugins.dir)
 
@@ -161,7 +150,7 @@ def _not_taken(
         spec = serving[plugin]
         if found is None:
             yield f"not taken: {plugin} (disabled, {'broken' if plugin in broken else 'removed'} on disk)"
-        elif found.digest != spec.artifact:
+        elif (found.digest, found.distribution) != (spec.artifact, spec.distribution):
             yield f"not taken: {plugin} (disabled, changed on disk)"
         elif from_disk(found, settings).config != spec.config:
             yield f"not taken: {plugin} (disabled, other configuration)"

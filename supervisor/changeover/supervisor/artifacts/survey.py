@@ -1,4 +1,4 @@
-"""What lies in the folder of plugins, beside what serves: as a reload would find it, and nothing is taken.
+"""What lies on disk of plugins, beside what serves: as a reload would find it, and nothing is taken.
 
 What plugins need of each other and of what is installed is not judged: that depends on all that a reload takes.
 """
@@ -10,13 +10,16 @@ from pathlib import Path
 import msgspec
 
 from changeover.supervisor.artifacts.content import Content, from_disk
-from changeover.supervisor.artifacts.folder import Listing, read_folder
+from changeover.supervisor.artifacts.folder import Listing
+from changeover.supervisor.artifacts.installed import listed
 from changeover.supervisor.artifacts.lost import with_lost
+from changeover.supervisor.artifacts.replacing import is_other, unswappable
 from changeover.supervisor.artifacts.trust import untrusted
 from changeover.supervisor.artifacts.withheld import held_plugins, quarantined_plugins
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.entries import Held, Quarantined
+from changeover.workers.pinned.announced import Announced
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
 
 
@@ -47,7 +50,7 @@ class DiskView(msgspec.Struct, frozen=True):
         version: From its manifest; empty where that cannot be read.
         digest: SHA-256 of its files, hexadecimal; empty where these cannot be read.
         path: Its folder or file; empty for none.
-        note: What is wrong with it, where it is broken.
+        note: What is wrong with it, where it is broken, or why only new processes can take it.
     """
 
     state: DiskState
@@ -72,7 +75,12 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def survey(
-    checked: Checked, current: Snapshot | None, held: Iterable[Held], quarantine: tuple[Quarantined, ...], store: Path
+    checked: Checked,
+    current: Snapshot | None,
+    held: Iterable[Held],
+    quarantine: tuple[Quarantined, ...],
+    store: Path,
+    announced: Iterable[Announced],
 ) -> Survey:
     """Look at what lies on disk. Blocks on it, as `read_folder` does.
 
@@ -82,6 +90,7 @@ def survey(
         held: What rollbacks and removals set aside.
         quarantine: What was refused.
         store: Where the content of what serves lies.
+        announced: What is announced by the distributions that are installed for what serves.
     """
     settings = checked.settings
     if settings is None:
@@ -89,7 +98,7 @@ def survey(
     units = () if current is None else current.units
     serving = {unit.key.ref.name: unit for unit in units if isinstance(unit, PluginSpec)}
     folder = settings.plugins.dir
-    listing = with_lost(read_folder(Path(folder)), serving, store) if folder else Listing()
+    listing = with_lost(listed(folder, announced), serving, store)
     broken = _broken(listing, folder)
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
     held_back = held_plugins(held, serving, fresh, broken)
@@ -98,13 +107,16 @@ def survey(
     unsigned = {problem.plugin: str(problem) for problem in untrusted(taken, settings.plugins.keys)}
     kept = dict.fromkeys(refused, DiskState.QUARANTINED)
     kept |= dict.fromkeys(unsigned, DiskState.BROKEN) | dict.fromkeys(held_back, DiskState.HELD)
+    files = {found.digest: found.files for found in listing.plugins.values()}
+    rolls = unswappable(serving, fresh, files, {*kept, *broken}, store) if current is not None else {}
+    notes = {plugin: f"{plugin} needs a roll: {why}" for plugin, why in rolls.items()} | unsigned
     lying = {
         plugin: DiskView(
             kept.get(plugin) or _compared(fresh[plugin], serving.get(plugin)),
             found.manifest.version,
             found.digest,
             found.path,
-            unsigned.get(plugin, ""),
+            notes.get(plugin, ""),
         )
         for plugin, found in listing.plugins.items()
     }
@@ -129,8 +141,7 @@ def _unreadable(listing: Listing, folder: str) -> str:
 def _compared(content: Content, spec: PluginSpec | None) -> DiskState:
     if spec is None:
         return DiskState.NEW
-    alike = (content.artifact, content.config) == (spec.artifact, spec.config)
-    return DiskState.SAME if alike else DiskState.CHANGED
+    return DiskState.CHANGED if is_other(spec, content) else DiskState.SAME
 
 
 def _policies(plugins: Iterable[str], settings: Settings) -> dict[str, str]:

@@ -14,6 +14,8 @@ from changeover.supervisor.config.settings import App
 from changeover.supervisor.core.entries import Held, Trigger
 from changeover.supervisor.core.holding import application_content
 from changeover.supervisor.core.outcome import CutoverRequest, Strategy
+from changeover.supervisor.interpreters.answer import Answer
+from changeover.workers.pinned.announced import Announced
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot, UnitKind
 
 
@@ -39,16 +41,20 @@ class Disk(msgspec.Struct, frozen=True):
     """The application as it lies on disk, and the interpreter that is wanted.
 
     Attributes:
+        answer: What the interpreter says of itself.
         app: Its settings; None for plugins alone.
         content: Its files, and what is installed with it.
         interpreter: What is to execute it.
-        search: Where distributions are installed for that.
     """
 
+    answer: Answer
     app: App | None = None
     content: ApplicationContent = ApplicationContent()
     interpreter: Interpreter = OWN
-    search: tuple[str, ...] = ()
+
+    def announced(self, executes: Interpreter) -> tuple[Announced, ...] | None:
+        """What is installed for what executes a candidate; None where that is another one than was asked."""
+        return self.answer.plugins if executes.python == self.interpreter.python else None
 
     def spec(self, epoch: int) -> ApplicationSpec | None:
         """It as a unit."""

@@ -6,8 +6,10 @@ import pytest
 
 from changeover.supervisor.artifacts.content import Content
 from changeover.supervisor.artifacts.dependencies import lacking
+from changeover.supervisor.core.edits import RemovePlugin
+from changeover.supervisor.core.outcome import Action, ScanRefused, ScanResult, Strategy
 from changeover.workers.plugins.manifest import Manifest
-from changeover.workers.protocol.snapshot import OWN, Interpreter
+from changeover.workers.protocol.snapshot import OWN, Interpreter, Snapshot
 from tests.unit.supervisor.artifacts.test_scanner import Place, asking, place
 
 __all__ = ["place"]
@@ -114,3 +116,68 @@ def test_a_single_file_says_it_where_the_standard_has_it(place: Place, tmp_path:
     file.write_text(file.read_text().replace("# [tool", '# dependencies = ["no-such-thing"]\n# [tool'))
     [refused] = place.refused(None)
     assert "hello 1.0 needs no-such-thing, which is not installed" in refused
+
+
+VENDORED = 'packages = "vendor"\ndependencies = ["no-such-thing>=2"]\n'
+
+
+def test_what_a_plugin_brings_itself_is_not_asked_of_what_is_installed(place: Place) -> None:
+    folder = place.plugins.folder("geo", "1.0", VENDORED, geo="import no_such_thing")
+    (folder / "vendor").mkdir()
+    (folder / "vendor" / "no_such_thing.py").touch()
+    record = folder / "vendor" / "no_such_thing-2.1.dist-info"
+    record.mkdir()
+    (record / "METADATA").touch()
+    place.plugins.folder("maps", "1.0", 'dependencies = ["no-such-thing<2"]\n', maps="x = 1")
+    [refused] = place.refused(None)
+    assert refused.startswith("plugins/maps/plugin.toml: $.dependencies: maps 1.0 needs no-such-thing<2, which is not")
+    place.plugins.folder("maps", "1.0", maps="x = 1")
+    serving = place.candidate(None).snapshot
+    assert place.candidate(serving, asking(strategy=Strategy.ROLL)).snapshot.is_roll
+    record.rename(folder / "vendor" / "no_such_thing-1.0.dist-info")
+    assert place.refused(serving) == [
+        "plugins/geo/plugin.toml: $.dependencies: geo 1.0 needs no-such-thing>=2, and "
+        "brings no-such-thing 1.0 in vendor"
+    ]
+
+
+def test_a_rollback_that_rolls_is_judged_for_all_that_goes_to_new_processes(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, record = rolled_over_what_is_gone(place, tmp_path, monkeypatch)
+    back = asking(action=Action.ROLLBACK, to=first.epoch)
+    [refused] = refusals(place.scan(second, back, first, second))
+    assert "geo 1.0 needs soon-gone, which is not installed" in refused
+    record.mkdir()
+    assert place.candidate(second, back, first, second).snapshot.is_roll
+
+
+def test_so_is_an_edit_that_rolls(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, second, record = rolled_over_what_is_gone(place, tmp_path, monkeypatch)
+    remove = asking(edit=RemovePlugin("maps"))
+    [refused] = refusals(place.scan(second, remove))
+    assert "geo 1.0 needs soon-gone, which is not installed" in refused
+    record.mkdir()
+    assert place.candidate(second, remove).snapshot.is_roll
+
+
+def rolled_over_what_is_gone(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Snapshot, Snapshot, Path]:
+    """Serve `maps` in two versions that only rolls replace, beside `geo` whose distribution is uninstalled then."""
+    place.configure('[plugins]\ndir = "plugins"\n')
+    record = tmp_path / "site" / "soon_gone-1.0.dist-info"
+    record.mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    place.plugins.folder("geo", "1.0", 'dependencies = ["soon-gone"]\n', geo="x = 1")
+    place.plugins.folder("maps", "1.0", 'strategy = "roll"\n', maps="x = 1")
+    first = place.candidate(None).snapshot
+    place.plugins.folder("maps", "1.1", 'strategy = "roll"\n', maps="x = 2")
+    second = place.candidate(first).snapshot
+    record.rmdir()
+    return first, second, record
+
+
+def refusals(result: ScanResult) -> list[str]:
+    assert isinstance(result, ScanRefused)
+    return [each.refusal.summary for each in result.refusals]

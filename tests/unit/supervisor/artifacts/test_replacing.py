@@ -82,12 +82,35 @@ def test_a_swap_leaves_it_and_takes_the_others(place: Place, serving: Snapshot) 
     assert place.scan(found.snapshot, asking(only=("hello",), strategy=Strategy.SWAP)) == NothingChanged()
 
 
-def test_a_swap_of_what_it_requires_is_refused(place: Place) -> None:
+def test_a_swap_leaves_what_it_requires_too(place: Place) -> None:
+    place.plugins.folder("rates", "1.0", rates="x = 1")
     place.plugins.folder("geo", "1.0", f'{ROLL}requires = {{ hello = ">=1" }}\n', geo="x = 1")
+    place.plugins.folder("maps", "1.0", 'requires = { geo = "" }\n', maps="x = 1")
     serving = place.candidate(None).snapshot
     place.plugins.single("hello", "1.1")
-    assert place.candidate(serving).summary[0] == 'geo 1.0 (requires hello; rolls: strategy = "roll")'
-    assert place.refused(serving, SWAP) == ['geo cannot be swapped (strategy = "roll"); `changeover reload` rolls']
+    rolled = place.candidate(serving)
+    assert rolled.summary[0] == 'geo 1.0 (requires hello; rolls: strategy = "roll")'
+    left = 'hello (needs a roll: geo requires it: strategy = "roll")'
+    assert place.scan(serving, SWAP) == RollNeeded((left,))
+    place.plugins.folder("rates", "1.1", rates="x = 2")
+    place.plugins.folder("maps", "1.1", 'requires = { geo = "" }\n', maps="x = 2")
+    swapped = place.candidate(serving, SWAP)
+    assert not swapped.snapshot.is_roll
+    assert swapped.summary[-1] == f"not taken: {left}"
+    assert [plugin(swapped.snapshot, name).version for name in ("hello", "geo", "maps", "rates")] == [
+        "1.0",
+        "1.0",
+        "1.1",
+        "1.1",
+    ]
+
+
+def test_a_swap_leaves_what_is_required_by_something_that_is_required(place: Place) -> None:
+    place.plugins.folder("geo", "1.0", 'requires = { hello = "" }\n', geo="x = 1")
+    place.plugins.folder("maps", "1.0", f'{ROLL}requires = {{ geo = "" }}\n', maps="x = 1")
+    serving = place.candidate(None).snapshot
+    place.plugins.single("hello", "1.1")
+    assert place.scan(serving, SWAP) == RollNeeded(('hello (needs a roll: maps requires it: strategy = "roll")',))
 
 
 def test_going_back_over_it_is_a_roll(place: Place, serving: Snapshot) -> None:

@@ -232,5 +232,5 @@ def test_django_models_are_refused_in_a_swap_with_the_reason_and_the_old_version
     summary, answer = run.stdout.splitlines()
     assert summary.startswith("RuntimeError: Conflicting 'quote' models in application 'quotes'")
     assert "Django keeps models for as long as the process lives" in summary
-    assert "by a roll" in summary
+    assert 'write `strategy = "roll"` into the manifest' in summary
     assert answer == "quotes_quote"

@@ -10,7 +10,9 @@ from typing import Any
 from changeover.workers.plugins import artifact, bytecode, manifest_reading
 from changeover.workers.plugins.api import Plugin, overrides
 from changeover.workers.plugins.facades import exits, signals
+from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.hooks import Hooks, stop_work
+from changeover.workers.plugins.installed import InstalledModules, as_taken
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
@@ -72,6 +74,7 @@ class LoadedPlugin:
         self.serving = UnitWork(str(spec.key.ref))
         self.serving.asks = self.work.asks
         self._root = artifact.folder_of(store, spec.artifact)
+        self._files: tuple[str, ...] = ()
         self._store = store
         self._hooks = hooks
         self._stage: LoadStage = stage
@@ -122,6 +125,7 @@ class LoadedPlugin:
     def _open(self, old: "LoadedPlugin | None") -> tuple[str, ...]:
         """Read it, and make its modules importable; or say which resources a copy of `old` is to take."""
         files = artifact.get(self._store, self.spec.artifact)
+        self._files = tuple(files)
         self._manifest = manifest_reading.load(self._root)
         told = (self._manifest.id, self._manifest.version)
         if told != (self.spec.key.ref.name, self.spec.version):
@@ -130,13 +134,21 @@ class LoadedPlugin:
             changed = changed_resources(self._manifest, self._store, old.spec.artifact, self.spec.artifact)
             if changed:
                 return changed
-        instance = f"_{self.spec.artifact[:12]}_{self.spec.key.since}"
-        code = bytecode.read(self._store, self.spec.artifact)
-        modules = PluginModules(self.version.id, instance, self._root, files, code, self.work, self.version.version)
+        modules = self._modules(files)
         self._shared = SharedModules(modules)
         modules.users.append(self)
         modules.open()
         return ()
+
+    def _modules(self, files: artifact.Files) -> PluginModules:
+        spec, version = self.spec, self.version
+        if spec.distribution:
+            found = as_taken(version.id, spec.distribution, spec.artifact)
+            return InstalledModules(found, files, self.work, version.version)
+        instance = f"_{spec.artifact[:12]}_{spec.key.since}"
+        code = bytecode.read(self._store, spec.artifact)
+        packages = self._manifest.packages if self._manifest else ""
+        return PluginModules(version.id, instance, self._root, files, code, self.work, version.version, packages)
 
     def _may_copy(self, old: "LoadedPlugin") -> bool:
         """Whether a copy of `old` is this content, provided that only resources differ."""
@@ -196,9 +208,11 @@ class LoadedPlugin:
     def _resources(self) -> dict[str, Resource]:
         declared = self._manifest.resources if self._manifest else {}
         return {
-            name: Resource(self.version.id, name, tuple(sorted(filter(Path.is_file, self._root.glob(resource.path)))))
-            for name, resource in declared.items()
+            name: Resource(self.version.id, name, self._paths(resource.path)) for name, resource in declared.items()
         }
+
+    def _paths(self, glob: str) -> tuple[Path, ...]:
+        return tuple(sorted(self._root / name for name in self._files if compiled([glob]).fullmatch(name)))
 
     async def service(self, name: str) -> Offered:
         """Make one of its services, with its instance.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.pinned.announced import AnnouncedDiffers
 from changeover.workers.pinned.distributions import DistributionsDiffer
 from changeover.workers.pinned.importer import OtherContentPinned
 from changeover.workers.plugins.api import ConfigUnusable
@@ -156,6 +157,7 @@ _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
             ManifestInvalid,
             ResourceUnusable,
             ApplicationNotLoaded,
+            AnnouncedDiffers,
             DistributionsDiffer,
             OtherContentPinned,
             ImportError,
@@ -227,7 +229,9 @@ def _place(told: traceback.TracebackException, error: BaseException, origin: Ori
 
 
 def _is_own(filename: str, origin: Origin) -> bool:
-    return filename.startswith(f"{origin.root}/") and not filename.startswith((*_MACHINERY, *_INSTALLED))
+    root = f"{origin.root}/"
+    elsewhere = [folder for folder in _INSTALLED if not root.startswith(folder)]
+    return filename.startswith(root) and not filename.startswith((*_MACHINERY, *elsewhere))
 
 
 def _stacks(told: traceback.TracebackException) -> Iterator[traceback.StackSummary]:

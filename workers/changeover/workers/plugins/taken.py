@@ -6,8 +6,8 @@ _TAKEN = (
     (
         "Conflicting '",
         " models in application ",
-        "Django keeps models for as long as the process lives: put them into an installed application, "
-        "which changes by a roll",
+        'Django keeps models for as long as the process lives: write `strategy = "roll"` into the manifest, '
+        "or put them into an installed application",
     ),
     (
         "Duplicated timeseries in CollectorRegistry",

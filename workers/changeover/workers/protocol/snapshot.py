@@ -64,7 +64,8 @@ class PluginSpec(msgspec.Struct, frozen=True, tag="plugin"):
         config: Its configuration, MessagePack, to be converted by the plugin's own Struct.
         code: Digest that names the files whose modules run, where only resources differ; empty for `artifact`.
         granted: Capabilities that the configuration grants it, sorted.
-        distribution: `name==version` of what is installed and brings it, where that does; then `artifact` is empty.
+        distribution: `name==version` of the installed distribution that it is part of; empty for none. Then `artifact`
+            is what was installed, and its modules are those of the environment.
     """
 
     key: UnitKey
