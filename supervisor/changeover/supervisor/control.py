@@ -198,6 +198,8 @@ class UnitLine(msgspec.Struct, frozen=True):
         since: The epoch that introduced this instance.
         handlers: Of a pipeline, in request order.
         edited: Whether it is a pipeline that was edited, and not as its file said.
+        artifact: Of a plugin, what its files are called in the artifact store, the folder `artifacts` of the state
+            directory; empty otherwise.
     """
 
     unit: str
@@ -206,6 +208,7 @@ class UnitLine(msgspec.Struct, frozen=True):
     since: int
     handlers: tuple[str, ...] = ()
     edited: bool = False
+    artifact: str = ""
 
 
 class Explanation(msgspec.Struct, frozen=True):

@@ -319,7 +319,7 @@ def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
 
 def _unit_line(unit: UnitSpec) -> UnitLine:
     key = unit.key
-    version = unit.version if isinstance(unit, PluginSpec) else ""
+    version, artifact = (unit.version, unit.artifact) if isinstance(unit, PluginSpec) else ("", "")
     handlers = tuple(map(str, unit.handlers)) if isinstance(unit, PipelineSpec) else ()
     edited = isinstance(unit, PipelineSpec) and unit.written != ""
-    return UnitLine(str(key.ref), version, key.digest, key.since, handlers, edited)
+    return UnitLine(str(key.ref), version, key.digest, key.since, handlers, edited, artifact)

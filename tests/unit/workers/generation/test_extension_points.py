@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -243,6 +244,72 @@ async def late(request, call):
     said = await ask(bench, "/late")
     assert said.startswith("/late does not hold the plugins behind 'a.b'")
     assert "make yours at the top of a module" in said
+
+
+SHARED = """
+from changeover.plugin import extension_point
+offers = extension_point("a.b", type(len))
+def offered(): return str([offer() for offer in offers()])
+"""
+THROUGH = """
+@service
+async def asked(request, call): return Response.text(told() + " {0}")
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed module that makes a point, and another that uses it."""
+    (tmp_path / "shared_till.py").write_text(SHARED)
+    (tmp_path / "shared_counter.py").write_text("from shared_till import offered\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("shared_till", "shared_counter"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "from shared_till import offered as told\n",
+        "import shared_counter\ndef told(): return shared_counter.offered()\n",
+        "import importlib\ntold = importlib.import_module('shared_counter').offered\n",
+    ],
+)
+async def test_a_point_that_an_installed_module_made_is_asked_by_every_version(
+    bench: Bench, shared: None, head: str
+) -> None:
+    """The module is run once, by the first version that imports it."""
+    manifest = 'services = { asked = "/asked" }\n'
+    for epoch, name in enumerate(("one", "two", "three"), start=1):
+        asking = bench.plugin(head + THROUGH.format(name), id="asking", manifest=manifest)
+        await bench.serve(epoch, offering(bench, name), asking)
+        assert await ask(bench, "/asked") == f"['{name}'] {name}"
+
+
+async def test_a_point_that_the_application_made_is_asked_by_a_plugin_that_imports_it_in_a_hook(
+    bench: Bench, shared: None
+) -> None:
+    import_module("shared_till")
+    code = """
+class Own(Plugin[None]):
+    def on_load(self, ctx):
+        from shared_till import offered
+        self.told = offered
+    @service
+    async def asked(self, request, call): return Response.text(self.told())
+"""
+    asking = bench.plugin(code, id="asking", manifest='plugin = "asking:Own"\nservices = { asked = "/asked" }\n')
+    await bench.serve(1, offering(bench, "one"), asking)
+    assert await ask(bench, "/asked") == "['one']"
+
+
+async def test_a_plugin_that_does_not_lead_to_a_point_of_others_holds_nobody_else(bench: Bench, shared: None) -> None:
+    import_module("shared_till")
+    code = "import json, sys, msgspec\n@service\nasync def plain(request, call): return Response.text('')\n"
+    plain = bench.plugin(code, id="plain", manifest="services = { plain = {} }\n")
+    generation = await bench.serve(1, offering(bench, "one"), plain)
+    assert unit_set(generation, "plain:plain").extensions is None
 
 
 async def test_before_anything_serves_a_worker_is_told_that_it_asks_too_early() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import dataclasses
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -27,6 +28,7 @@ from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.manifest import MANIFEST
 from changeover.workers.plugins.manifest_reading import read_script
+from changeover.workers.plugins.opened import PREFIX
 from changeover.workers.plugins.refused import Refused
 from changeover.workers.plugins.wheel import SUFFIX
 from changeover.workers.protocol.refusal import Refusal
@@ -75,7 +77,8 @@ def extension_point(name: str, protocol: Callable[..., P]) -> ExtensionPoint[P]:
         name: What manifests call it (`shop.pricing`).
         protocol: What is offered there: a Protocol or a class, for the type checker.
     """
-    return ExtensionPoint(name, protocol, offered_alone)
+    maker = str(sys._getframe(1).f_globals.get("__name__", ""))
+    return ExtensionPoint(name, protocol, offered_alone, "" if maker.startswith(f"{PREFIX}.") else maker)
 
 
 def offered_alone(point: str) -> tuple[object, ...]:

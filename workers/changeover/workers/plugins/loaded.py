@@ -18,6 +18,7 @@ from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
 from changeover.workers.plugins.partial import SharedModules, changed_resources
+from changeover.workers.plugins.points import points_behind
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
 from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginVersion, Resource
 from changeover.workers.plugins.witness import Witness
@@ -27,6 +28,7 @@ from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.offering import here
 from changeover.workers.serving.wsgi import WsgiApplication
 
 
@@ -120,7 +122,13 @@ class LoadedPlugin:
         await self._hooks.beside(self._link, self.site(Stage.LINK), self.work)
         self.lifecycle.advance(Step.LINK)
         await self._initialise(epoch, old.version if old else None)
+        await self._hooks.beside(self._note_points, self.site(Stage.INITIALISE), self.work)
         self.lifecycle.advance(Step.INITIALISE)
+
+    def _note_points(self) -> None:
+        """Which extension points its code may ask through modules of others, whoever imported these first."""
+        if self._shared is not None:
+            self.work.asks |= points_behind(self._shared.modules.imported, here.points)
 
     def _open(self, old: "LoadedPlugin | None") -> tuple[str, ...]:
         """Read it, and make its modules importable; or say which resources a copy of `old` is to take."""

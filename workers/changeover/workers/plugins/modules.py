@@ -57,6 +57,7 @@ class PluginModules:
         plugin: The plugin's id.
         version: The plugin's version.
         users: The instances that run over them.
+        imported: What their code imported that is not the plugin's.
         work: What their code enters into tables of the process.
         root: The artifact's folder.
         package: Private package under which its modules are known to Python.
@@ -76,6 +77,7 @@ class PluginModules:
         self.plugin = plugin
         self.version = version
         self.users: list[User] = []
+        self.imported: set[str] = set()
         self.work = work or UnitWork(plugin)
         self.root = root
         self.package = _free(f"{PREFIX}.{plugin}.{instance}")
@@ -124,9 +126,11 @@ class PluginModules:
         if not name.startswith(".") and self.owns(name):
             return self._own(name, ("__name__",))
         try:
-            return importlib.import_module(name, package)
+            module = importlib.import_module(name, package)
         except ModuleNotFoundError as error:
             raise self._explained(error) from error.__cause__
+        self.imported.add(module.__name__)
+        return module
 
     def _import(
         self,
@@ -143,6 +147,8 @@ class PluginModules:
             module = builtins.__import__(name, globals, locals, fromlist or (), level)
         except ModuleNotFoundError as error:
             raise self._explained(error) from None
+        if level == 0:
+            self.imported.add(name)
         return self._facades.instead(module)
 
     def _own(self, name: str, fromlist: Sequence[str]) -> ModuleType:

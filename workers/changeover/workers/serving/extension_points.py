@@ -57,6 +57,7 @@ class ExtensionPoint(Generic[P]):
         name: The point's name, as manifests have it.
         protocol: What is offered there, for the type checker.
         elsewhere: Asked in a process where no generation serves.
+        module: Who made it, where that is no plugin's own module; empty otherwise.
 
     Attributes:
         name: The point's name, as manifests have it.
@@ -64,9 +65,11 @@ class ExtensionPoint(Generic[P]):
 
     __slots__ = ("_elsewhere", "name")
 
-    def __init__(self, name: str, protocol: Callable[..., P], elsewhere: Elsewhere) -> None:
+    def __init__(self, name: str, protocol: Callable[..., P], elsewhere: Elsewhere, module: str = "") -> None:
         self.name = name
         self._elsewhere = elsewhere
+        if module:
+            here.made(name, module)
         work = current_work.get()
         if work is not None:
             work.asks.add(name)

@@ -62,13 +62,19 @@ class Here:
     Attributes:
         is_worker: Whether generations serve here, or will in the processes that are forked from it.
         serves: What the generation that serves offers; None as long as none does.
+        points: Module that is no plugin's -> the extension points that it made.
     """
 
-    __slots__ = ("is_worker", "serves")
+    __slots__ = ("is_worker", "points", "serves")
 
     def __init__(self) -> None:
         self.is_worker = False
         self.serves: Extensions | None = None
+        self.points: dict[str, set[str]] = {}
+
+    def made(self, point: str, module: str) -> None:
+        """A module that all share made an extension point: once, for whoever imports it, first or later."""
+        self.points.setdefault(module, set()).add(point)
 
     def enter(self) -> None:
         """Generations serve here, or will."""
