@@ -1,5 +1,5 @@
-"""From the keeper's forks to the report: the first process of a namespace, which runs no code of anybody else, and in it
-the rehearsal."""
+"""From the keeper's forks to the report: the first process of a namespace, which runs no code of anybody else, and
+the rehearsal in it."""
 
 import gc
 import io

@@ -6,10 +6,13 @@ import resource
 from pathlib import Path
 
 from changeover.workers.protocol.rehearsal import Confinement
+from changeover.workers.runtime import kernel
 
 PROC = Path("/proc")
 OWN = 2
 """Processes beside the rehearsal where they are counted anew: its keeper, and the first of the namespace."""
+ARENAS = 2
+"""How many parts its heap has at the most."""
 
 
 def limit(settings: Confinement, counted: bool) -> None:
@@ -27,6 +30,7 @@ def limit(settings: Confinement, counted: bool) -> None:
     _set(resource.RLIMIT_FSIZE, settings.memory)
     _set(resource.RLIMIT_CPU, math.ceil(settings.deadline) * (os.cpu_count() or 1))
     _set(resource.RLIMIT_NPROC, others + settings.processes)
+    kernel.share_arenas(ARENAS)  # what is only reserved counts as well
     _set(resource.RLIMIT_AS, _mapped() + settings.memory)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.workers.generation.switch import Generation, Switch
+from changeover.workers.generation.switch import NOTHING, Generation, Switch
 from changeover.workers.generation.workshop import Workshop
+from changeover.workers.plugins.api import overrides
+from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.page import Page, Part, Standing
@@ -20,6 +22,7 @@ from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving import attribution
+from changeover.workers.serving.offering import here
 
 
 class Note(Witness):
@@ -91,9 +94,14 @@ class Rehearsal:
         if isinstance(built, Refusal):
             return RehearsalReport(self._explained(built), warnings=tuple(self._warnings))
         modules = _modules_of(built)
+        if self._order.current is None:
+            self._warnings += _unmerged(built)
         await self._activate(built)
+        del built
         await self._workshop.release(self._workshop.draining())
         await self._workshop.close()
+        self._switch.current = NOTHING
+        here.leave()
         self._warnings += self._afterwards()
         return RehearsalReport(modules=modules, warnings=tuple(self._warnings))
 
@@ -115,7 +123,8 @@ class Rehearsal:
 
     def _candidate(self) -> Snapshot:
         """What is to be swapped in, without what serves on and does not load here."""
-        unchanged = {key.ref for key in self._left_out if key in self._order.candidate.keys()}
+        candidate = self._order.candidate.keys()
+        unchanged = {key.ref for key in self._left_out if key in candidate}
         return without(self._order.candidate, unchanged)
 
     async def _activate(self, built: Generation) -> None:
@@ -148,6 +157,15 @@ def _modules_of(built: Generation) -> int:
     own = [name for name, each in list(OPENED.items()) if any(user.spec.key in keys for user in each.users)]
     packages = tuple(f"{name}." for name in own)
     return sum(name.startswith(packages) for name in list(sys.modules))
+
+
+def _unmerged(built: Generation) -> Iterator[str]:
+    """Plugins whose next version would take their state without what is written meanwhile."""
+    for plugin in [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]:
+        instance = plugin.instance
+        if instance is not None and overrides(instance, "export_state") and not overrides(instance, "merge_state"):
+            lost = "what is written between the export and the commit is lost"
+            yield f"{plugin.spec.key.ref}: it has export_state and no merge_state: {lost}"
 
 
 async def rehearsed(order: RehearsalOrder, note: Note) -> RehearsalReport:

@@ -10,6 +10,8 @@ PR_SET_SECCOMP = 22
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
+M_ARENA_MAX = -8
+
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 
@@ -80,9 +82,20 @@ def keep_capabilities(kept: frozenset[int]) -> None:
 
 def permitted_capabilities() -> frozenset[int]:
     """What this process may do beyond what everybody may."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        [bits] = [int(line.split()[1], 16) for line in status if line.startswith("CapPrm:")]
+    with open("/proc/self/status", "rb") as status:
+        [bits] = [int(line.split()[1], 16) for line in status if line.startswith(b"CapPrm:")]
     return frozenset(number for number in range(64) if bits >> number & 1)
+
+
+def share_arenas(most: int) -> None:
+    """Have threads share what they allocate from, where the C library (glibc) would reserve 64 MiB for each.
+
+    Args:
+        most: How many there are at the most.
+    """
+    mallopt = getattr(_libc(), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, most)
 
 
 def _checked(failure: str, result: int) -> int:
