@@ -1,12 +1,12 @@
 """A real zygote forks keepers, which have hostile plugins rehearsed: each is a refusal, and nothing of it is left."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,7 +119,7 @@ class Awaited:
         os.close(self.pidfd)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def begun(
     folder: Path, preload: Preload | None = None, belongings: Belongings = NOTHING
 ) -> AsyncIterator[tuple[Ours, forking.Ready]]:
@@ -142,12 +142,14 @@ async def begun(
         assert ready.rehearses
         yield ours, ready
         assert ours.children() == ""
-        ours.say(forking.Leave())
+        with contextlib.suppress(BrokenPipeError):  # it may have been told before
+            ours.say(forking.Leave())
         await until(lambda: held.reap() == 0, "the zygote to leave")
     finally:
         if held.reap() is None:
             signal.pidfd_send_signal(held.pidfd, signal.SIGKILL)
             await until(lambda: held.reap() is not None, "it to be gone")
+        held.path.unlink()
         held.sock.close()
         os.close(held.pidfd)
         held.stacks.close()

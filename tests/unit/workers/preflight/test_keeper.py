@@ -61,6 +61,10 @@ def surroundings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return become
 
 
+EXTREMES = pytest.mark.parametrize("surroundings", ["as anybody", "as anybody, without anything"], indirect=True)
+"""Enough where a real zygote has the same rehearsed in `tests/integration`."""
+
+
 @dataclass(frozen=True)
 class Hostile:
     """A plugin that does what none should."""
@@ -142,6 +146,7 @@ HOSTILE = {
 }
 
 
+@EXTREMES
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_every_end_is_a_refusal_in_time(kind: str, surroundings: Callable[[], None], orders: Orders) -> None:
     hostile = HOSTILE[kind]
@@ -164,6 +169,7 @@ def test_a_good_one_passes(surroundings: Callable[[], None], orders: Orders) -> 
     assert (report.modules, report.output, report.warnings) == (1, "hello\nfrom geo\n", ())
 
 
+@EXTREMES
 @pytest.mark.parametrize("kind", ["endless loop", "endless loop on the loop", "SIGSEGV"])
 def test_where_it_was_is_told(kind: str, surroundings: Callable[[], None], orders: Orders) -> None:
     refusal = kept(orders.order(HOSTILE[kind].code, **HOSTILE[kind].settings), surroundings).refusal

@@ -1,7 +1,7 @@
 """A rehearsal does what workers will do: it loads what serves, then the candidate beside it, swaps, and ends both."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -32,7 +32,7 @@ SERVING = "    @service\n    async def {id}(self, request, call): ...\n"
 
 
 @pytest.fixture(autouse=True)
-async def undone() -> Iterator[None]:
+async def undone() -> AsyncIterator[None]:
     """What a rehearsal leaves to the end of its process."""
     LOG.clear()
     attribution.install(asyncio.get_running_loop())
@@ -150,10 +150,6 @@ async def test_an_author_is_told_of_state_that_would_miss_what_is_written_meanwh
     merging = "    def merge_state(self, old, imported, latest): ...\n" if merges else ""
     code = OWN + "    def export_state(self): return b''\n" + merging
     report = await rehearsed(orders.order(code, current=None))
-    assert (
-        report.warnings
-        == (
-            "plugin geo: it has export_state and no merge_state: what is written between the export and the commit is lost",
-        )[:told]
-    )
+    lost = "what is written between the export and the commit is lost"
+    assert report.warnings == (f"plugin geo: it has export_state and no merge_state: {lost}",)[:told]
     assert (await rehearsed(orders.order(code))).warnings == ()

@@ -1,27 +1,19 @@
 """The keepers of rehearsals, as their zygote sees them: held like workers, told nothing but to end."""
 
-import gc
 import os
-import select
-import signal
 import socket
-import time
-import traceback
-from collections.abc import Iterable
-from typing import NoReturn, Self
+from collections.abc import Callable, Iterable
+from typing import Self
 
 import multiprocess
-import setproctitle
 
-from changeover.workers.preflight.birth import let_go
-from changeover.workers.preflight.keeper import Unwanted, keep
-from changeover.workers.protocol.phrase import preflight_phrase
-from changeover.workers.protocol.rehearsal import MAX_ORDER, decode_order, encode
-from changeover.workers.runtime.birth import NEWBORN_SIGNALS, leave
 from changeover.workers.runtime.newborn import NotForked, find_room, open_descriptors, signals_blocked
 
-SENDING = 5.0
-"""Seconds in which a supervisor takes the report."""
+LIVE = "changeover.workers.preflight.forked:live"
+"""What a keeper runs."""
+
+Live = Callable[[int, str, int, int], object]
+"""Takes descriptor of the order, name of the service, descriptors for the answer and of the line from the zygote."""
 
 
 class HeldKeeper:
@@ -44,10 +36,11 @@ class HeldKeeper:
         self._pipes = pipes
 
     @classmethod
-    def fork(cls, order: int, name: str) -> Self:
+    def fork(cls, live: Live, order: int, name: str) -> Self:
         """Fork a keeper; it begins at once, and lets go of all that is its zygote's.
 
         Args:
+            live: What it runs.
             order: Descriptor of a file with a `RehearsalOrder`.
             name: The service's name.
 
@@ -60,7 +53,7 @@ class HeldKeeper:
             before = open_descriptors()
             heeded, line = os.pipe2(os.O_CLOEXEC)
             answer, its = (end.detach() for end in socket.socketpair())
-            process = multiprocess.get_context("fork").Process(target=_live, args=(order, name, its, heeded))
+            process = multiprocess.get_context("fork").Process(target=live, args=(order, name, its, heeded))
             with signals_blocked():
                 process.start()
             pidfd = os.pidfd_open(process.pid)
@@ -111,12 +104,13 @@ class Rehearsals:
     def __bool__(self) -> bool:
         return bool(self._keepers)
 
-    def begin(self, number: int, orders: Iterable[int], name: str) -> HeldKeeper:
+    def begin(self, number: int, orders: Iterable[int], live: Live, name: str) -> HeldKeeper:
         """Fork a keeper.
 
         Args:
             number: Of the rehearsal.
             orders: Descriptors that came with it: one, of its order.
+            live: What it runs.
             name: The service's name.
 
         Raises:
@@ -125,7 +119,7 @@ class Rehearsals:
         order = next(iter(orders), None)
         if order is None or number in self._keepers:
             raise NotForked(OSError("its order did not arrive: no descriptor was free" if order is None else "it runs"))
-        keeper = self._keepers[number] = HeldKeeper.fork(order, name)
+        keeper = self._keepers[number] = HeldKeeper.fork(live, order, name)
         return keeper
 
     def end(self, number: int) -> None:
@@ -153,49 +147,3 @@ class Rehearsals:
             if keeper.is_dead():
                 del self._keepers[number]
                 keeper.close()
-
-
-def _live(order: int, name: str, answer: int, heeded: int) -> NoReturn:
-    """Be a keeper, in the forked child; signals are blocked when it is called."""
-    status = 1
-    try:
-        _detach()
-        with open(order, "rb") as file:
-            file.seek(0)
-            data = file.read(MAX_ORDER + 1)
-        let_go((0, 1, 2, answer, heeded))
-        wanted = decode_order(data)
-        setproctitle.setproctitle(preflight_phrase(name, f"epoch {wanted.candidate.epoch}; keeper"))
-        _send(answer, encode(keep(wanted, name, (answer, heeded))))
-        status = 0
-    except Unwanted:
-        status = 0
-    except BaseException:  # noqa: BLE001 - this frame is the process: nobody is left to tell but stderr
-        traceback.print_exc()
-    finally:
-        leave(status)
-
-
-def _detach() -> None:
-    """Take no signal for the zygote's: whoever wants this process to end closes what it listens to."""
-    signal.set_wakeup_fd(-1)
-    os.setsid()
-    for signum in NEWBORN_SIGNALS:
-        signal.signal(signum, signal.SIG_DFL if signum is signal.SIGCHLD else signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    gc.enable()
-
-
-def _send(answer: int, data: bytes) -> None:
-    """Send it all, or as much as is taken in time."""
-    os.set_blocking(answer, False)
-    poll = select.poll()
-    poll.register(answer, select.POLLOUT)
-    until = time.monotonic() + SENDING
-    while data and poll.poll(max(0.0, until - time.monotonic()) * 1000):
-        try:
-            data = data[os.write(answer, data) :]
-        except BlockingIOError:
-            continue
-        except BrokenPipeError:
-            return

@@ -20,12 +20,12 @@ from changeover.workers.protocol import forking
 from changeover.workers.protocol.forking import Setup, ZygoteOrder
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.phrase import zygote_phrase
-from changeover.workers.runtime.birth import Entry, entry_named
+from changeover.workers.runtime.birth import Entry, entry_named, function_named
 from changeover.workers.runtime.newborn import Newborn, NotForked
 from changeover.workers.runtime.preload import preload, prepend_path, refusal_of_preload
 from changeover.workers.serving.offering import here
 from changeover.workers.zygote.line import Line
-from changeover.workers.zygote.rehearsals import Rehearsals
+from changeover.workers.zygote.rehearsals import LIVE, Live, Rehearsals
 from changeover.workers.zygote.signals import Signals
 
 REPEAT = 1.0
@@ -63,6 +63,7 @@ class Zygote:
         self._setup: Setup | None = None
         self._entry: Entry | None = None
         self._children: dict[WorkerId, Newborn] = {}
+        self._keep: Live | None = None
         self._rehearsals = Rehearsals()
         self._ended: dict[WorkerId, int] = {}
         self._leaving = False
@@ -200,7 +201,7 @@ class Zygote:
         prepend_path(setup.path)
         here.enter()
         try:
-            self._entry = entry_named(setup.entry)
+            self._entry, self._keep = entry_named(setup.entry), function_named(LIVE)
             threads = preload(setup.preload) if setup.preload is not None and not setup.threads else ()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, exits included, is told
             self._refuse(setup, error)
@@ -250,10 +251,10 @@ class Zygote:
         self._show()
 
     def _rehearse(self, number: int, fds: tuple[int, ...]) -> None:
-        if self._setup is None or self._leaving:
+        if self._setup is None or self._keep is None or self._leaving:
             return self._line.say(forking.RehearsalFailed(number, 0, "this zygote forks no more, or has not begun"))
         try:
-            keeper = self._rehearsals.begin(number, fds, self._setup.name)
+            keeper = self._rehearsals.begin(number, fds, self._keep, self._setup.name)
         except NotForked as error:
             return self._line.say(forking.RehearsalFailed(number, error.errno, error.reason))
         self._line.say(forking.Rehearsing(number, keeper.pid), (keeper.pidfd, keeper.answer))
