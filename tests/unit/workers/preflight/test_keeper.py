@@ -245,8 +245,9 @@ def test_root_rehearses_as_nobody_and_reads_all_the_same_and_others_stay_who_the
     secret.write_text("read")
     secret.chmod(0o600)
     code = on_reload(
-        f"print(os.getuid(), os.geteuid(), os.getgroups(), open({str(secret)!r}).read())",
-        f"try: open({str(secret)!r}, 'w')",
+        f"import pathlib; secret = pathlib.Path({str(secret)!r})",
+        "print(os.getuid(), os.geteuid(), os.getgroups(), secret.read_text())",
+        "try: secret.write_text('changed')",
         "except PermissionError: print('not written')",
         "try: os.setuid(0)",
         "except PermissionError: print('not root')",
