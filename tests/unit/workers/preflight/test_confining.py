@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable
 
 import msgspec
@@ -19,6 +20,10 @@ from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Un
 from changeover.workers.runtime import kernel, landlock
 from changeover.workers.runtime.privileges import give_up_new_privileges
 from tests.rehearsing import FINE, Orders
+
+
+NOBODY_ELSE = 30_000 + os.getpid() % 10_000
+"""Nobody on this machine, other runs of these tests included."""
 
 
 def elsewhere(check: Callable[[], None]) -> None:
@@ -46,11 +51,30 @@ def test_limits_are_those_of_the_order_and_what_the_process_has_already_is_on_to
     elsewhere(check)
 
 
-def test_where_nothing_is_counted_anew_what_others_of_the_user_have_is_on_top() -> None:
+def test_where_nothing_is_counted_anew_what_others_of_the_user_have_is_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "processes_of", lambda user: 41 if user == os.getuid() else 0)
+
     def check() -> None:
         limits.limit(Confinement(processes=5), counted=False)
-        allowed = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-        assert allowed == limits.processes_of(os.getuid()) - 1 + 5
+        assert resource.getrlimit(resource.RLIMIT_NPROC) == (45, 45)
+
+    elsewhere(check)
+
+
+def test_processes_and_threads_of_a_user_are_counted() -> None:
+    def check() -> None:
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE)
+            kernel.prctl("", kernel.PR_SET_DUMPABLE, 1)
+        before = limits.processes_of(os.getuid())
+        assert before == 1 or os.geteuid() != NOBODY_ELSE
+        over = threading.Event()
+        threads = [threading.Thread(target=over.wait) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert limits.processes_of(os.getuid()) >= 3
+        assert limits.processes_of(os.getuid()) == 3 or os.geteuid() != NOBODY_ELSE
+        over.set()
 
     elsewhere(check)
 
@@ -92,8 +116,8 @@ def test_who_is_separated_is_called_as_before() -> None:
     def check() -> None:
         if os.geteuid() == 0:
             os.setgroups([])
-            os.setresgid(4711, 4711, 4711)
-            os.setresuid(4711, 4711, 4711)
+            os.setresgid(NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE)
+            os.setresuid(NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE)
             kernel.prctl("", kernel.PR_SET_DUMPABLE, 1)
         before = os.getuid(), os.getgid()
         separation = separate()
@@ -106,7 +130,7 @@ def test_who_is_separated_is_called_as_before() -> None:
 def test_whoever_is_not_root_stays_and_keeps_no_capability() -> None:
     def check() -> None:
         if os.geteuid() == 0:
-            os.setresuid(4711, 4711, 4711)
+            os.setresuid(NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE)
         assert account() is None
         separate()
         become(None)

@@ -196,9 +196,15 @@ def test_no_process_is_left(ending: str, surroundings: Callable[[], None], order
     assert running(*SLEEPER) == []
 
 
+@EXTREMES
 def test_what_is_rehearsed_forks_and_both_go_on(surroundings: Callable[[], None], orders: Orders) -> None:
-    code = OWN + "    async def on_reload(self, ctx, old): os.fork()\n"
-    assert kept(orders.order(code), surroundings).refusal is None
+    code = (
+        OWN
+        + "    async def on_reload(self, ctx, old):\n"
+        + "        if (child := os.fork()): print(os.waitpid(child, 0) == (child, 0))\n"
+    )
+    report = kept(orders.order(code, hook=0.5), surroundings)
+    assert (report.refusal, report.output) == (None, "True\n")
 
 
 def test_output_that_floods_is_kept_by_its_end(surroundings: Callable[[], None], orders: Orders) -> None:
