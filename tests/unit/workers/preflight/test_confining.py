@@ -21,7 +21,6 @@ from changeover.workers.runtime import kernel, landlock
 from changeover.workers.runtime.privileges import give_up_new_privileges
 from tests.rehearsing import FINE, Orders
 
-
 NOBODY_ELSE = 30_000 + os.getpid() % 10_000
 """Nobody on this machine, other runs of these tests included."""
 
