@@ -5,6 +5,7 @@ the kernel lacks is left out and told.
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 
@@ -61,7 +62,7 @@ def confine(terms: Terms) -> tuple[str, ...]:
 
 
 def _end_with_parent() -> None:
-    kernel.prctl("it cannot be ended with its parent", kernel.PR_SET_PDEATHSIG, 9)
+    kernel.prctl("it cannot be ended with its parent", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _missing(name: str, step: Callable[[], None]) -> str:
