@@ -13,7 +13,7 @@ from benchmarks.publication import FIGURES
 
 MEASURED = (
     *("swaps_under_load", "commit_latency", "window_latency", "memory", "registry_poller"),
-    *("rolls_under_load", "peers", "roll_latency", "cohort_memory", "replacement", "supervisor_killed"),
+    *("rolls_under_load", "peers", "first_served", "roll_latency", "cohort_memory", "replacement", "supervisor_killed"),
     *("throughput", "authz"),
 )
 """Commands that leave a table, verdicts and a chart."""

@@ -43,6 +43,7 @@ class Swap(msgspec.Struct, frozen=True):
         prepare: Seconds from the first Prepare to the last answer.
         commit: Seconds from the commit to the last Activated, as the supervisor hears it.
         total: Seconds from the request to the outcome.
+        preflight: Seconds that the candidate was rehearsed; 0 where it was not.
     """
 
     epoch: int
@@ -53,6 +54,7 @@ class Swap(msgspec.Struct, frozen=True):
     prepare: float
     commit: float
     total: float
+    preflight: float = 0.0
 
     @property
     def ended(self) -> int:
@@ -110,9 +112,8 @@ class Swapper:
             elif told.type == "CutoverCompleted":
                 done = msgspec.json.decode(told.record, type=CutoverCompleted)
                 if done.epoch == epoch:
-                    return Swap(
-                        epoch, store.marker, store.asked, stored, activated, done.prepare, done.commit, done.total
-                    )
+                    times = (done.prepare, done.commit, done.total, done.preflight)
+                    return Swap(epoch, store.marker, store.asked, stored, activated, *times)
             elif told.type in REFUSALS:
                 raise SubjectBroken(told.line)
         raise SubjectBroken(f"what is told ended before epoch {epoch} was completed")

@@ -15,6 +15,9 @@ import msgspec
 from changeover.server import Server, StatusView
 from tests.waits import until
 
+UNREHEARSED = {"CHANGEOVER_PREFLIGHT_ENABLED": "false"}
+"""Environment of a server whose workers are the first to run new code: where their refusals are the story."""
+
 PLUGIN = '''# /// script
 # requires-python = ">=3.11"
 # [tool.changeover]
@@ -175,8 +178,13 @@ class Story:
         app: str | None = None,
         bind: str = "127.0.0.1:0",
         env: dict[str, str] | None = None,
+        rehearsed: bool = True,
     ) -> AsyncIterator[Server]:
-        """Serve the folder; what it keeps stays in the story's folder."""
+        """Serve the folder; what it keeps stays in the story's folder.
+
+        Without being `rehearsed` a candidate is first run by workers, whose own refusals are then the story.
+        """
+        env = (env or {}) | ({} if rehearsed else UNREHEARSED)
         server = Server(
             app,
             bind=[bind],

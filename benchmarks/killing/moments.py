@@ -61,8 +61,9 @@ def _around(step: str, fate: Fate, count: int = 1) -> tuple[Moment, ...]:
 
 def of_swap(workers: int) -> tuple[Moment, ...]:
     """Every step of a swap in so many workers, in order."""
+    rehearsed = (*_around("Preflight", Fate.ABORTED), *_around("PreflightPassed", Fate.ABORTED))
     return (
-        *_beginning(),
+        *_beginning(*rehearsed),
         *_around("send Prepare", Fate.ABORTED),
         *_around("hear Prepared", Fate.ABORTED),
         *((_after("hear Prepared", Fate.ABORTED, workers // 2),) if workers > 3 else ()),
@@ -108,11 +109,12 @@ ADOPTION = (
 """Steps of a start that adopts."""
 
 
-def _beginning() -> tuple[Moment, ...]:
+def _beginning(*rehearsed: Moment) -> tuple[Moment, ...]:
     return (
         _before("Scan", Fate.NEVER),
         _before("write EpochGiven", Fate.NEVER),
         _before("EpochGiven written", Fate.ABORTED),
+        *rehearsed,
         _before("write PreparingBegun", Fate.ABORTED),
         _before("PreparingBegun written", Fate.ABORTED),
     )

@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     f"{WORKERS}.websocket": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving", f"{WORKERS}.channel"),
     f"{WORKERS}.handover": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.link", f"{WORKERS}.channel"),
     f"{WORKERS}.runtime": (WORKERS,),
+    f"{WORKERS}.preflight": (WORKERS,),
     f"{WORKERS}.zygote": (WORKERS,),
     "changeover.plugin": (WORKERS,),
     "changeover.testing": (WORKERS,),

@@ -11,6 +11,7 @@ from tests.chaos.ordeal import LIGHT
 WORKERS = 2
 PARAMETERS = Parameters(workers=WORKERS, mix=LIGHT)
 SWAP = (
+    "after Preflight",
     "after hear Prepared",
     "before Committed written",
     "after StoreCell",

@@ -184,7 +184,7 @@ async def test_a_task_that_a_request_left_behind_keeps_its_generation_until_it_e
 
 async def test_a_plugin_that_fails_in_one_worker_changes_nothing_anywhere(story: Story) -> None:
     story.write("1.0")
-    async with story.server(workers=3) as server:
+    async with story.server(workers=3, rehearsed=False) as server:
         pids = {slot.pid for slot in (await server.status()).slots}
         story.write("2.0", top=only_one_worker(story, 'raise RuntimeError("only here")'))
         outcome = await server.reload()
@@ -203,7 +203,7 @@ async def test_a_plugin_that_fails_in_one_worker_changes_nothing_anywhere(story:
 
 async def test_a_worker_that_dies_in_prepare_aborts_and_is_replaced_on_the_old_epoch(story: Story) -> None:
     story.write("1.0")
-    async with story.server(workers=3) as server:
+    async with story.server(workers=3, rehearsed=False) as server:
         pids = {slot.pid for slot in (await server.status()).slots}
         story.write("2.0", top=only_one_worker(story, "os._exit(9)"))
         outcome = await server.reload()
@@ -218,7 +218,7 @@ async def test_a_worker_that_dies_in_prepare_aborts_and_is_replaced_on_the_old_e
 
 async def test_a_worker_that_goes_silent_in_prepare_aborts_and_its_stacks_say_where_it_is(story: Story) -> None:
     story.write("1.0")
-    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREPARE": "1"}) as server:
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREPARE": "1"}, rehearsed=False) as server:
         story.write("2.0", top=only_one_worker(story, "import time; time.sleep(60)"))
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
@@ -230,7 +230,7 @@ async def test_a_worker_that_goes_silent_in_prepare_aborts_and_its_stacks_say_wh
 
 async def test_a_worker_that_missed_the_commit_starts_nothing_on_the_old_epoch_when_it_wakes(story: Story) -> None:
     story.write("1.0")
-    async with story.server(workers=2) as server:
+    async with story.server(workers=2, rehearsed=False) as server:
         connections = [await story.connect(server) for _ in range(8)]
         by_slot = {int((await connection.get("/shop")).words[2]): connection for connection in connections}
         pids = {slot.slot: slot.pid for slot in (await server.status()).slots}
@@ -252,7 +252,7 @@ async def test_a_worker_that_missed_the_commit_starts_nothing_on_the_old_epoch_w
 
 async def test_a_worker_that_joins_during_a_cutover_comes_up_on_what_is_decided(story: Story) -> None:
     story.write("1.0")
-    async with story.server(workers=1) as server:
+    async with story.server(workers=1, rehearsed=False) as server:
         story.write("2.0", top="import time\nwhile not GATE.exists(): time.sleep(0.01)")
         reload = asyncio.create_task(server.reload())
         await status_when(server, lambda status: status.candidate == 2)
@@ -318,7 +318,7 @@ async def test_only_the_changed_plugin_is_replaced(story: Story) -> None:
     )
     for id in ("shop", "geo"):
         story.write("1.0", id=id, mount=f"/{id}", top=count.format(id=id))
-    async with story.server(workers=1) as server:
+    async with story.server(workers=1, rehearsed=False) as server:
         story.write("2.0", top=count.format(id="shop"))
         assert isinstance(await server.reload(), Committed)
         assert (await story.get(server, "/geo")).words[:2] == ["1.0", "2"]

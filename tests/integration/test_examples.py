@@ -327,7 +327,7 @@ async def test_12_frames_keep_their_sum_through_a_swap_and_a_roll_and_a_refusal(
         client = await Raw.connect(server)
         client.frame(do="Add", number=7)
         assert await client.answer() == {"is": "Sum", "sum": 7, "epoch": 1, "answers": 1}
-        client.frame(do="Pause", seconds=0.3)
+        client.frame(do="Pause", seconds=3.0)
         client.frame(do="Add", number=1)
         example.edit("plugins/sums/plugin.toml", "1.0.0", "1.1.0")
         async with asyncio.timeout(10):

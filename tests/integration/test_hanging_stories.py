@@ -170,7 +170,7 @@ async def test_a_candidate_that_hangs_changes_nothing_and_costs_each_worker_that
 ) -> None:
     story.write("1.0")
     settings = {"CHANGEOVER_DEADLINES_HOOK": "1s", "CHANGEOVER_DEADLINES_HEARTBEAT": "200ms"}
-    async with story.server(2, env=settings) as server:
+    async with story.server(2, env=settings, rehearsed=False) as server:
         connections = [await story.connect(server) for _ in range(8)]
         before = pids(await server.status())
         story.write("2.0", top="import threading\nthreading.Event().wait()")

@@ -10,7 +10,7 @@ from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.workers.protocol.observed import PipelineEventKind
 from tests.certificates import Authority
-from tests.service import status_when
+from tests.service import UNREHEARSED, status_when
 from tests.waits import until
 
 AUTHORITY = Authority()
@@ -71,8 +71,9 @@ class Feed:
     def write(self, version: str, text: str = PLUGIN, **more: object) -> None:
         (self.folder / "plugins" / "feed.py").write_text(text.format(version=version, **more))
 
-    def server(self) -> Server:
-        return Server(config=self.folder / "changeover.toml", workers=self.workers)
+    def server(self, rehearsed: bool = True) -> Server:
+        env = None if rehearsed else UNREHEARSED
+        return Server(config=self.folder / "changeover.toml", workers=self.workers, env=env)
 
 
 class Client:
@@ -174,7 +175,7 @@ class Keeping(MessageService):
 
 async def test_each_reason_why_an_initializer_failed_is_told_however_soon_it_follows_another(feed: Feed) -> None:
     reasons = ("1 / 0", "raise PermissionError('no')", "chain.service(who)")
-    async with feed.server() as server:
+    async with feed.server(rehearsed=False) as server:
         for reason in reasons:
             feed.write("1.0.1", PLUGIN.replace("    chain.service(who)", f"    chain.service(who)\n    {reason}"))
             assert isinstance(await server.reload(), Refused)

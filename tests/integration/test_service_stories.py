@@ -16,7 +16,7 @@ import pytest
 from changeover.server import Committed, Refused, Server, ServerFailed, StatusView
 from changeover.supervisor.api.bodies import CutoverBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
-from changeover.supervisor.control import JournalState, SlotState
+from changeover.supervisor.control import JournalState, SlotState, ZygoteState
 from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
 
@@ -281,6 +281,7 @@ async def test_a_killed_zygote_is_replaced_while_its_workers_serve_on(story: Sto
         kill(zygote)
         assert (await connection.get("/shop")).status == 200
         story.write("2.0")
+        await status_when(server, lambda s: [(z.cohort, z.state) for z in s.zygotes] == [(2, ZygoteState.READY)])
         assert isinstance(await server.reload(), Committed)
         assert {slot.pid for slot in (await server.status()).slots} == before
         kill(before.pop())

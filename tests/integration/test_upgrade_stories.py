@@ -266,7 +266,7 @@ async def test_a_cutover_that_runs_goes_first(story: Story) -> None:
         waits = "import time, pathlib\nwhile not pathlib.Path('{gate}').exists(): time.sleep(0.01)\n"
         story.write("2.0", top=waits.format(gate=story.gate))
         reload = asyncio.create_task(server.reload())
-        await until(lambda: "epoch 2 is preparing" in server.logs)
+        await until(lambda: "epoch 2 is preflighting" in server.logs)
         upgrading = asyncio.create_task(upgrade(story))
         await until(lambda: "goes first" in server.logs, deadline=ENOUGH)
         story.open_gate()

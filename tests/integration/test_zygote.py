@@ -436,7 +436,7 @@ async def test_an_orphaned_zygote_takes_a_supervisor_that_reconnects(supervisor:
         again.connect(str(supervisor.scratch / "zygote-1.sock"))
         again.settimeout(10)
         data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
-        assert forking.decode_report(data) == forking.Ready(1, zygote.pid, (worker(1),))
+        assert forking.decode_report(data) == forking.Ready(1, zygote.pid, (worker(1),), rehearses=True)
         pidfd, stacks = fds
         assert pid_of(pidfd) == zygote.pid
         os.close(pidfd)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from changeover.supervisor.core.entries import Committed, EpochGiven, JournalEntry, Retired, Trigger
+from changeover.supervisor.core.entries import (
+    Committed,
+    EpochGiven,
+    JournalEntry,
+    PreparingBegun,
+    Retired,
+    Trigger,
+)
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
 from changeover.workers.generation.switch import Generation
@@ -69,6 +76,7 @@ class Invariants:
         self.shunned: set[tuple[str, int]] = set()
         self.taken = EMPTY
         self.told_to_yield: set[WorkerId] = set()
+        self.rehearsed: set[int] = set()
 
     # ---- promise 1: epochs are ordered and never reused; a decision is on disk before anything acts on it ----
 
@@ -79,6 +87,8 @@ class Invariants:
             require(entry.epoch > self.highest_given, 1, f"epoch {entry.epoch} was given again")
             self.highest_given = entry.epoch
             self._rescued_once(entry)
+        elif isinstance(entry, PreparingBegun):
+            self._rehearsed_first(entry.epoch)
         elif isinstance(entry, Committed):
             require(entry.epoch in journal.given, 1, f"epoch {entry.epoch} was committed and never given")
             self._all_prepared(entry.epoch)
@@ -250,6 +260,26 @@ class Invariants:
         for worker in self.world.living():
             held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())
             require(not held, 6, f"epoch {epoch} is retired, {worker.name} holds {sorted(map(str, held))}")
+
+    # ---- promise 8: what is swapped in runs in a process apart first ----
+
+    def on_rehearse(self, candidate: Snapshot) -> None:
+        """A process is to rehearse a candidate."""
+        require(self.world.policy.preflight, 8, f"epoch {candidate.epoch} is rehearsed, and nobody wants that")
+        require(not candidate.is_roll, 8, f"epoch {candidate.epoch} is a roll, and is rehearsed")
+
+    def on_phase(self, rehearses: int | None) -> None:
+        """A cutover enters a phase, or the supervisor leaves; a rehearsal is over by then, or has not begun."""
+        require(rehearses is None, 8, f"epoch {rehearses} is still rehearsed, and nobody waits for that")
+
+    def _rehearsed_first(self, epoch: int) -> None:
+        given, journal = self.world.journal.given[epoch], self.world.journal
+        rolls = given.candidate.is_roll or given.part is not None
+        if self.world.policy.preflight and not rolls and not self._is_what_serves(given.candidate, journal.committed):
+            require(epoch in self.rehearsed, 8, f"workers are asked for epoch {epoch}, which nobody rehearsed")
+
+    def _is_what_serves(self, candidate: Snapshot, serving: int) -> bool:
+        return bool(serving) and candidate.digest == self.world.journal.snapshot(serving).digest
 
     # ---- promise 11: what was rolled back stays away ----
 

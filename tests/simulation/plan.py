@@ -91,7 +91,7 @@ class Plan:
             forks_mute=random.choice((0.0, 0.0, 0.05)),
             zygote_fails=random.choice((0.0, 0.0, 0.0, 0.2)),
             slow_scans=random.random() < 0.05,
-            preflight=random.random() < 0.2,
+            preflight=random.random() < 0.5,
             wave=random.choice((0, 1, 2)),
             kill_silent=random.random() < 0.25,
             flawed=random.choice((0.0, 0.1, 0.3)),

@@ -1,6 +1,7 @@
 """The supervisor's process: the real machine and the driver's duties over a fake world."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from changeover.supervisor.core import effects, events
@@ -34,6 +35,7 @@ class Supervisor:
     Attributes:
         alive: Whether the process exists.
         exited: The code it left with, None while it did not.
+        rehearses: The epoch of the candidate that a process of its is rehearsing; None without one.
     """
 
     def __init__(self, world: "World", machine: Machine) -> None:
@@ -42,6 +44,7 @@ class Supervisor:
         self.machine = machine
         self.alive = True
         self.exited: int | None = None
+        self.rehearses: int | None = None
         # What it takes at its start, or from those who live.
         self.bound = {*ADDRESSES[:1], *world.listen, *(() if not epoch else world.journal.snapshot(epoch).listen)}
         self._candidate: set[str] = set()
@@ -71,6 +74,7 @@ class Supervisor:
             effects.DumpStacks: self._dump_stacks,
             effects.Scan: self._scan,
             effects.Preflight: self._preflight,
+            effects.EndPreflight: self._end_preflight,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.RehearseImage: lambda effect: world.rehearse(),
@@ -220,13 +224,37 @@ class Supervisor:
         self.world.versions[found.digest] = versions
         return Candidate(found, (f"as epoch {to}",), to)
 
+    # ---- rehearsals ----
+
     def _preflight(self, effect: effects.Preflight) -> None:
-        epoch = effect.candidate.epoch
-        chance = self.world.random.random()
-        if chance < 0.7:
-            self.later(self.world.random.uniform(0.01, 0.2), events.PreflightPassed(epoch))
+        world, epoch = self.world, effect.candidate.epoch
+        chance = world.random.random() if world.plan.fault else 0.5
+        world.invariants.on_rehearse(effect.candidate)
+        self.rehearses = epoch
+        answer: Event | None = None
+        if not world.zygotes[effect.cohort].alive or chance < 0.08:
+            answer = events.PreflightRefused(epoch, NO_KEEPER)
+        elif chance < 0.2:
+            answer = events.PreflightRefused(epoch, SEGFAULT)
+        elif chance < 0.25:
+            answer = events.PreflightSkipped(epoch, "an older program")
         elif chance < 0.9:
-            self.later(0.1, events.PreflightRefused(epoch, NO_MANIFEST))
+            answer = events.PreflightPassed(epoch, 3, 1, 1)
+        if answer is not None:
+            world.agenda.after(world.random.uniform(0.01, 0.3), partial(self._rehearsed, epoch, answer))
+
+    def _rehearsed(self, epoch: int, answer: Event) -> None:
+        if self.alive and self.rehearses == epoch:
+            self.rehearses = None
+            if not isinstance(answer, events.PreflightRefused):
+                self.world.invariants.rehearsed.add(epoch)
+            self.feed(answer)
+
+    def _end_preflight(self, effect: effects.EndPreflight) -> None:
+        if self.rehearses == effect.epoch:
+            self.rehearses = None
+
+    # ---- and then ----
 
     def _dump_stacks(self, effect: effects.DumpStacks) -> None:
         if self.world.random.random() < 0.8:
@@ -236,10 +264,12 @@ class Supervisor:
         if isinstance(effect.record, CutoverAborted):
             self.world.on_aborted(effect.record.epoch)
         elif isinstance(effect.record, PhaseBegan):
+            self.world.invariants.on_phase(self.rehearses)
             self.world.on_phase()
 
     def _exit(self, effect: effects.Exit) -> None:
         self.world.note("supervisor", effect)
+        self.world.invariants.on_phase(self.rehearses)
         self.exited = effect.code
         self.alive = False
 
@@ -258,3 +288,5 @@ class Supervisor:
 
 
 NO_MANIFEST = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.CONFIG, "no manifest")),)
+NO_KEEPER = (SlotRefusal(-1, 0, Refusal(Stage.PREFLIGHT, Fault.RESOURCE, "no process can be had")),)
+SEGFAULT = (SlotRefusal(-1, 0, Refusal(Stage.PREFLIGHT, Fault.CRASH, "ended by SIGSEGV", "plugin pricing")),)

@@ -14,9 +14,11 @@ from changeover.supervisor.core import holding, tally
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import StoreCell
-from changeover.supervisor.core.entries import Committed
+from changeover.supervisor.core.entries import Committed, SlotRefusal
+from changeover.supervisor.core.events import PreflightPassed
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.rehearsing import Rehearsing
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run
@@ -94,6 +96,24 @@ def test_promise_11_a_restarted_supervisor_that_forgets_what_was_rolled_back(mon
 
     monkeypatch.setattr(Ledger, "__init__", forgetful)
     assert promise_that_broke() == 11
+
+
+def test_promise_8_workers_that_are_asked_before_anybody_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rehearsing, "_is_wanted", lambda self, run: False)
+    assert promise_that_broke() == 8
+
+
+def test_promise_8_a_refused_rehearsal_that_counts_as_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def go_on(self: Rehearsing, epoch: int, refusals: tuple[SlotRefusal, ...]) -> None:
+        self.passed(PreflightPassed(epoch))
+
+    monkeypatch.setattr(Rehearsing, "refused", go_on)
+    assert promise_that_broke() == 8
+
+
+def test_promise_8_a_rehearsal_that_nobody_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rehearsing, "stop", lambda self, run: None)
+    assert promise_that_broke() == 8
 
 
 def test_promise_11_a_change_elsewhere_that_lifts_every_hold(monkeypatch: pytest.MonkeyPatch) -> None:

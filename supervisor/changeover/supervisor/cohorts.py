@@ -152,6 +152,10 @@ class Cohorts:
         else:
             zygote.fork(birth)
 
+    def zygote(self, cohort: int) -> Zygote | None:
+        """The zygote of a cohort, where there is one."""
+        return self._zygotes.get(cohort)
+
     def links(self) -> dict[str, int]:
         """Every connection to a zygote, by the name of its socket."""
         links = (zygote.link for zygote in self._zygotes.values())

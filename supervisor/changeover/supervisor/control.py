@@ -343,6 +343,7 @@ class StatusView(msgspec.Struct, frozen=True):
         counts: Totals.
         pipelines: Every pipeline of the committed generation, with what workers reported last.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
+        cutover: Where its cutover stands, step by step (`preflighting`, `preparing`); `idle` while none runs.
     """
 
     name: str
@@ -374,6 +375,7 @@ class StatusView(msgspec.Struct, frozen=True):
     counts: Counts = Counts()
     pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
+    cutover: str = "idle"
 
     @property
     def staff(self) -> tuple[SlotView, ...]:

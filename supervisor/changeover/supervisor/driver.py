@@ -28,6 +28,7 @@ from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
+from changeover.supervisor.preflights import Preflights
 from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.weighing import Serving, weighed
@@ -45,13 +46,6 @@ TOLD_AFTER = 0.005
 """Seconds after which records are told, at the latest; an outcome is never known before what led to it was told."""
 
 
-class PreflightUnsupported(SupervisorError):
-    """The policy asks for a preflight, and this version has none."""
-
-    def __init__(self) -> None:
-        super().__init__("this version has no preflight: the policy must not ask for one")
-
-
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What the driver performs effects with.
@@ -60,6 +54,7 @@ class Hands:
         cell: The commit cell.
         link: The wire to the workers.
         cohorts: Zygotes and workers.
+        preflights: Has candidates rehearsed.
         addresses: What is listened on.
         journal: Where entries go.
         scanner: Reads what is on disk.
@@ -81,6 +76,7 @@ class Hands:
     cell: CellWriter
     link: WorkersLink
     cohorts: Cohorts
+    preflights: Preflights
     addresses: Addresses
     journal: Journal
     scanner: Scanner
@@ -137,7 +133,8 @@ class Driver:
             effects.Signal: lambda effect: hands.cohorts.signal(effect.worker, effect.signal),
             effects.DumpStacks: self._dump_stacks,
             effects.Scan: self._scan,
-            effects.Preflight: self._preflight,
+            effects.Preflight: lambda effect: hands.preflights.begin(effect),
+            effects.EndPreflight: lambda effect: hands.preflights.end(effect.epoch),
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: lambda effect: self._forget(effect.timer),
             effects.RehearseImage: lambda effect: self._start(hands.replacement.rehearse(effect.python)),
@@ -259,9 +256,6 @@ class Driver:
     def _store_cell(self, effect: effects.StoreCell) -> None:
         self._hands.cell.store(effect.epoch, effect.part)
         self.tell(CellStored(effect.epoch, time.monotonic_ns()))
-
-    def _preflight(self, effect: effects.Preflight) -> None:
-        raise PreflightUnsupported
 
     def _dump_stacks(self, effect: effects.DumpStacks) -> None:
         async def dump() -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
+from changeover.supervisor.core.effects import Preflight
 from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, Rhythm
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
+from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder
 from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
@@ -20,6 +22,8 @@ from changeover.workers.runtime.settings import DrainDeadlines, WireSettings, Wo
 
 AUTO, STDOUT = "auto", "-"
 """Where the access log goes, beside files."""
+PREFLIGHT_LATE = 5.0
+"""Seconds past its deadline that a rehearsal has until it is given up with nothing known; sooner it says more."""
 
 
 def policy(settings: Settings) -> Policy:
@@ -28,9 +32,11 @@ def policy(settings: Settings) -> Policy:
     return Policy(
         boot=Boot(settings.boot),
         on_silent_workers=SilentWorkers(settings.on_silent_worker),
+        preflight=settings.preflight.enabled,
         wave=max(1, (os.cpu_count() or 1) // 2),
         numbers=counts.SLOTS,
         deadlines=Deadlines(
+            preflight=wait.preflight + PREFLIGHT_LATE,
             prepare=wait.prepare,
             boot=wait.boot,
             graceful=wait.graceful,
@@ -86,6 +92,47 @@ def wire_settings(settings: Settings) -> WireSettings:
     return WireSettings(settings.forwarded, settings.forwarded_headers, file, log.format)
 
 
+def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threads: tuple[str, ...]) -> RehearsalOrder:
+    """What a process is told that rehearses a candidate.
+
+    Args:
+        settings: The service's settings.
+        store: The artifact store.
+        rehearsed: What is to be rehearsed beside what.
+        threads: Modules because of which the zygote that forks the process preloaded nothing.
+    """
+    application = rehearsed.candidate.application
+    imports = application is not None and (bool(threads) or not application.preload)
+    confinement = settings.preflight
+    return RehearsalOrder(
+        rehearsed.current,
+        rehearsed.candidate,
+        Confinement(
+            confinement.memory,
+            confinement.processes,
+            confinement.output,
+            settings.deadlines.preflight,
+            settings.deadlines.hook,
+        ),
+        str(store),
+        _preload(application, store) if application is not None and imports else None,
+    )
+
+
+def _preload(application: ApplicationSpec, store: Path) -> Preload:
+    """What a process imports that is to serve the application, or forks who does."""
+    return Preload(
+        application.target,
+        application.directory,
+        application.factory,
+        str(store),
+        application.artifact,
+        application.distributions,
+        strict=application.preload == "strict",
+        interface=application.interface,
+    )
+
+
 def zygote_plan(
     settings: Settings,
     cohort: int,
@@ -114,18 +161,6 @@ def zygote_plan(
         account: Whom it runs as, None for ourselves.
         interpreter: What executes it.
     """
-    preload = None
-    if application is not None and application.preload:
-        preload = Preload(
-            application.target,
-            application.directory,
-            application.factory,
-            str(store),
-            application.artifact,
-            application.distributions,
-            strict=application.preload == "strict",
-            interface=application.interface,
-        )
     return ZygotePlan(
         cohort=cohort,
         name=settings.name,
@@ -134,7 +169,7 @@ def zygote_plan(
         environment=environment,
         belongings=held,
         path=(application.directory,) if application is not None else (),
-        preload=preload,
+        preload=_preload(application, store) if application is not None and application.preload else None,
         orphan=settings.deadlines.orphan,
         account=account,
         umask=int(settings.umask, 8) if settings.umask else -1,

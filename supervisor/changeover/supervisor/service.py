@@ -30,7 +30,8 @@ from changeover.supervisor.host import Host
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
-from changeover.supervisor.plans import policy, worker_settings, zygote_plan
+from changeover.supervisor.plans import policy, rehearsal_order, worker_settings, zygote_plan
+from changeover.supervisor.preflights import Preflights
 from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
 from changeover.supervisor.process.signals import SignalInbox
 from changeover.supervisor.process.title import set_title
@@ -113,6 +114,8 @@ class Service:
             self._bury,
             interpreters.require,
         )
+        order = partial(rehearsal_order, settings, store)
+        self._preflights = Preflights(self._loop, self._cohorts, order, self._driver.feed, self.tell)
         self._desk = Desk(
             settings.name,
             self._addresses,
@@ -139,6 +142,7 @@ class Service:
                 cell=footing.cell,
                 link=self._link,
                 cohorts=self._cohorts,
+                preflights=self._preflights,
                 addresses=self._addresses,
                 journal=journal,
                 scanner=scanner,

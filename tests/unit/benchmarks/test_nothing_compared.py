@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from benchmarks import cohort_memory, environment, peers, replacement, throughput
+from benchmarks import cohort_memory, environment, first_served, peers, replacement, throughput
 from benchmarks.environment import NOTHING_COMPARED, PeersMissing
 
-COMMANDS = [throughput.main, peers.main, cohort_memory.main, replacement.main]
+COMMANDS = [throughput.main, peers.main, first_served.main, cohort_memory.main, replacement.main]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.__module__ for command in COMMANDS])

@@ -42,6 +42,7 @@ class World:
                 cell=missing,
                 link=missing,
                 cohorts=missing,
+                preflights=missing,
                 addresses=missing,
                 journal=missing,
                 scanner=missing,

@@ -20,7 +20,10 @@ from changeover.supervisor.core.outcome import (
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.phrases import extra_memory, refused_by, unchanged
+from changeover.workers.protocol.refusal import Fault, Stage
 
+OUTPUT_END = 6
+"""Lines of what a process wrote that are shown at once; `explain` has all that is kept."""
 TRACEBACK_END = 6
 """Lines of a traceback that are shown at once; `explain` has all of it."""
 INNERMOST_FIRST = "(most recent call first)"
@@ -111,14 +114,20 @@ def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
     if not outcome.refusals:
         yield f"  {outcome.reason}"
     for refusal in _distinct(outcome.refusals):
-        yield from refusal_lines(refusal, TRACEBACK_END)
+        yield from refusal_lines(refusal, TRACEBACK_END, OUTPUT_END)
     if all(refusal.slot < 0 for refusal in outcome.refusals):
         yield from (f"  {line}" for line in outcome.summary if line.startswith("not taken: "))
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
-    if any(refusal.slot >= 0 or refusal.refusal.where for refusal in outcome.refusals):
+    if any(_can_be_mended(refusal) for refusal in outcome.refusals):
         yield f"next: fix, then `{again}` (also tries the same content again){whole}"
+
+
+def _can_be_mended(refused: SlotRefusal) -> bool:
+    """Whether code of the user's ran and failed."""
+    rehearsed = refused.refusal.stage is Stage.PREFLIGHT and refused.refusal.fault is not Fault.RESOURCE
+    return refused.slot >= 0 or bool(refused.refusal.where) or rehearsed
 
 
 def _distinct(refusals: Sequence[SlotRefusal]) -> Iterator[SlotRefusal]:
@@ -131,15 +140,16 @@ def _distinct(refusals: Sequence[SlotRefusal]) -> Iterator[SlotRefusal]:
             yield refusal
 
 
-def refusal_lines(refused: SlotRefusal, most: int | None) -> Iterator[str]:
+def refusal_lines(refused: SlotRefusal, most: int | None, written: int | None = None) -> Iterator[str]:
     """Say who refused, where, and why.
 
     Args:
         refused: The "no".
         most: How many lines of the traceback to show, of its innermost end; None shows all.
+        written: How many lines of what its process wrote to show, the last ones; None shows all that is kept.
     """
     refusal = refused.refusal
-    if refused.slot >= 0 or refusal.unit or refusal.where:
+    if refused.slot >= 0 or refusal.unit or refusal.where or refusal.stage is Stage.PREFLIGHT:
         stage = refusal.hook or (refusal.stage.value if refused.slot >= 0 else "")
         what = "  ".join(part for part in (refused_by(refused), refusal.unit, stage) if part)
         yield f"  {what}" + (f"      {refusal.where}" if refusal.where else "")
@@ -149,6 +159,16 @@ def refusal_lines(refused: SlotRefusal, most: int | None) -> Iterator[str]:
     traceback = refusal.traceback.rstrip().splitlines()
     if len(traceback) > 1 or not refusal.traceback.rstrip().endswith(refusal.summary):
         yield from (f"    | {line}".rstrip() for line in _innermost(traceback, most))
+    yield from _output(refusal.output.rstrip().splitlines(), written)
+
+
+def _output(lines: list[str], most: int | None) -> Iterator[str]:
+    if lines:
+        yield "  it wrote:"
+        if most is not None and len(lines) > most:
+            yield f"    > ({len(lines) - most} lines more)"
+            lines = lines[-most:]
+        yield from (f"    > {line}".rstrip() for line in lines)
 
 
 def _innermost(traceback: list[str], most: int | None) -> list[str]:

@@ -35,6 +35,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield f"listen {', '.join((*view.listen, *gone)) or 'nowhere'}"
     if view.interpreter.python:
         yield f"python {view.interpreter}"
+    if view.candidate is not None:
+        yield f"now    epoch {view.candidate} is {view.cutover}"
     yield from _parts(view)
     yield from table((HEADINGS, *(_row(slot, view, now) for slot in view.slots)))
     yield from _kept(view, now)

@@ -16,10 +16,11 @@ from changeover.supervisor.core.records.cutover import (
     WorkerRefused,
 )
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import WorkerRecord
 from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.amounts import changes, seconds
-from changeover.supervisor.telemetry.phrases import by_strategy, extra_memory, succession
+from changeover.supervisor.telemetry.phrases import by_strategy, extra_memory, rehearsed, succession
 from changeover.supervisor.telemetry.stream import Told
 
 
@@ -48,6 +49,8 @@ WAITED_FOR = "·"
 Known = (
     CutoverBegan
     | PhaseBegan
+    | PreflightCompleted
+    | PreflightSkipped
     | WorkerPrepared
     | WorkerAgreed
     | WorkerRefused
@@ -76,6 +79,7 @@ class Progress:
         self._began: CutoverBegan | None = None
         self._at = 0.0
         self._committed_at: float | None = None
+        self._rehearses = False
         self._marks: dict[int, Mark] = {}
         self._gone: set[int] = set()
         self._lines: list[str] = []
@@ -93,7 +97,7 @@ class Progress:
 
     def take(self, told: Told) -> tuple[str, ...]:
         """Hear what the server tells; return the lines that are final now."""
-        if told.type not in NAMES:
+        if told.type not in NAMES or (self._began is None and told.type != CutoverBegan.__name__):
             return ()
         before = len(self._lines)
         self._hear(told, _decoder.decode(told.record))
@@ -103,7 +107,7 @@ class Progress:
         """All final lines, and below them what is under way; `now` is wall clock."""
         if self._began is None:
             return ()
-        under_way = () if self._over else (self._phase_line(now), self._workers_line())
+        under_way = () if self._over else self._under_way(now)
         return (*self._lines, *under_way)
 
     def _hear(self, told: Told, record: Known) -> None:
@@ -112,7 +116,8 @@ class Progress:
         match record:
             case CutoverBegan():
                 self._begin(record, told.at)
-            case PhaseBegan(phase="preparing"):
+            case PhaseBegan(phase="preflighting" | "preparing" as phase):
+                self._rehearses = phase == "preflighting"
                 self._at = told.at
             case WorkerRefused(worker=worker):
                 self._lines.append(self._refused_line(worker.slot, told.at))
@@ -124,10 +129,26 @@ class Progress:
             case CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
                 self._over = True
+            case CutoverAborted() if self._rehearses:
+                how = "REFUSED" if record.refusals else "ended"
+                self._lines.append(_rehearsal(f"{how} after {seconds(max(told.at - self._at, 0.0))}"))
+                self._over = True
             case CutoverAborted():
                 self._over = True
             case _:
+                self._hear_preflight(told, record)
                 self._hear_part(told, record)
+
+    def _hear_preflight(self, told: Told, record: Known) -> None:
+        if isinstance(record, PreflightCompleted | PreflightSkipped):
+            self._rehearses, self._at = False, told.at
+        match record:
+            case PreflightCompleted(seconds=took, warnings=warnings):
+                did = rehearsed(record.modules, record.tests_passed, record.tests)
+                self._lines.append(_rehearsal(f"passed in {seconds(took)}  ({did})"))
+                self._lines += [f"  {'':<10} warning: {line}" for line in warnings]
+            case PreflightSkipped(why=why):
+                self._lines.append(_rehearsal(f"skipped: {why}"))
 
     def _hear_part(self, told: Told, record: Known) -> None:
         match record:
@@ -143,7 +164,7 @@ class Progress:
 
     def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
-        self._over = False
+        self._over = self._rehearses = False
         self._lines.append(
             f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
         )
@@ -156,7 +177,12 @@ class Progress:
     def _workers(self) -> int:
         return self._began.workers if self._began else 0
 
+    def _under_way(self, now: float) -> tuple[str, ...]:
+        return (self._phase_line(now),) if self._rehearses else (self._phase_line(now), self._workers_line())
+
     def _phase_line(self, now: float) -> str:
+        if self._rehearses:
+            return _rehearsal(f"...  {seconds(max(now - self._at, 0.0))}")
         if self._committed_at is not None:
             return _phase("commit", self._count(Mark.ACTIVE), self._workers(), now - self._committed_at)
         return _phase("prepare", self._count(Mark.PREPARED, Mark.ACTIVE), self._workers(), now - self._at)
@@ -173,3 +199,7 @@ class Progress:
 
 def _phase(name: str, done: int, of: int, took: float) -> str:
     return f"  {name:<10} {done}/{of}  {seconds(max(took, 0.0))}"
+
+
+def _rehearsal(how: str) -> str:
+    return f"  {'preflight':<10} {how}"

@@ -8,9 +8,7 @@ ANY = "<id>"
 """Stands for the id of a plugin."""
 NOT_YET: frozenset[tuple[str, ...]] = frozenset(
     {
-        ("deadlines", "preflight"),
         ("plugins", ANY, "grant"),
-        ("preflight",),
     }
 )
 """Settings, or whole areas: neither taken nor listed anywhere. What is built loses its row here."""

@@ -70,7 +70,7 @@ class Coordinator:
         self.deciding = Deciding(
             policy.deadlines, ledger, self._progress, activation, succession, wishes, writing, out, self._finish
         )
-        self.rehearsing = Rehearsing(policy, ledger, self._progress, writing, out, self.fail)
+        self.rehearsing = Rehearsing(policy, ledger, self._progress, succession, writing, out, self.fail)
         self.preparing = Preparing(policy, self._progress, voting, out, succession, self.deciding.commit, self.fail)
         self.obstacle: str | None = None
         self.held_up = True
@@ -320,7 +320,7 @@ class Coordinator:
             case TimerKind.SCAN, State.SCANNING:
                 self._end_scan(outcome.Refused(self._serving(), reason=f"the scan took over {deadlines.scan:g} s"))
             case TimerKind.PREFLIGHT, State.PREFLIGHTING:
-                self.rehearsing.overdue()
+                self.rehearsing.overdue(run)
             case TimerKind.PREPARE, State.PREPARING | State.AGREEING | State.INQUIRING:
                 self.preparing.overdue(run)
             case TimerKind.ACTIVATE, State.ACTIVATING:

@@ -146,10 +146,20 @@ class Scan(Effect, frozen=True):
 
 
 class Preflight(Effect, frozen=True):
-    """Rehearse `candidate` beside `current` in a disposable process; answer PreflightPassed or PreflightRefused."""
+    """Rehearse `candidate` beside `current` in a disposable process below the zygote of `cohort`.
+
+    Answer PreflightPassed, PreflightRefused or PreflightSkipped, unless EndPreflight comes first.
+    """
 
     candidate: Snapshot
     current: Snapshot | None
+    cohort: int
+
+
+class EndPreflight(Effect, frozen=True):
+    """Rehearse the candidate of `epoch` no further, and leave no process of it; nothing happens when none is."""
+
+    epoch: int
 
 
 class SetTimer(Effect, frozen=True):

@@ -50,6 +50,7 @@ def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -
         durations.commit,
         durations.total,
         None if run.candidate is None else run.candidate.restores,
+        durations.preflight,
     )
 
 

@@ -242,9 +242,28 @@ class Scanned(Event, frozen=True):
 
 
 class PreflightPassed(Event, frozen=True):
-    """The candidate's rehearsal went well."""
+    """The candidate's rehearsal went well.
+
+    Attributes:
+        epoch: The candidate's.
+        modules: How many modules of plugins were loaded.
+        tests_passed: How many self-tests passed.
+        tests: How many there are.
+        warnings: What is amiss and refuses nothing, a line each.
+    """
 
     epoch: int
+    modules: int = 0
+    tests_passed: int = 0
+    tests: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+class PreflightSkipped(Event, frozen=True):
+    """Nobody can rehearse the candidate, and that will not change as long as what serves does."""
+
+    epoch: int
+    why: str
 
 
 class PreflightRefused(Event, frozen=True):

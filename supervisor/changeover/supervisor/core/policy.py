@@ -23,7 +23,7 @@ class Deadlines(msgspec.Struct, frozen=True):
 
     Attributes:
         scan: Reading disk and making a candidate.
-        preflight: The rehearsal.
+        preflight: The rehearsal, and finding out where it stands still.
         prepare: From the first Prepare to the last answer.
         inquire: For the stacks of workers that did not answer.
         activate: From the commit to the last Activated; who is late is killed and replaced.

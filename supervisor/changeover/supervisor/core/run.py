@@ -138,8 +138,13 @@ def refusal_of(member: Member, fault: Fault, summary: str) -> SlotRefusal:
 def headline(refusals: Iterable[SlotRefusal]) -> str:
     """The first "no" in one line."""
     for each in refusals:
-        who = f"slot {each.slot}: " if each.slot >= 0 else ""
         unit = f"{each.refusal.unit} " if each.refusal.unit else ""
         hook = f"{each.refusal.hook}: " if each.refusal.hook else ""
-        return f"{who}{unit}{hook}{each.refusal.summary}"
+        return f"{_who(each)}{unit}{hook}{each.refusal.summary}"
     return "refused"
+
+
+def _who(refused: SlotRefusal) -> str:
+    if refused.slot >= 0:
+        return f"slot {refused.slot}: "
+    return "preflight: " if refused.refusal.stage is Stage.PREFLIGHT else ""

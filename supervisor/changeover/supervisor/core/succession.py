@@ -118,6 +118,14 @@ class Succession:
         """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""
         return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.rolled)
 
+    def rehearser(self) -> int | None:
+        """The cohort whose zygote can have rehearsed what is to be swapped in; None while none takes orders."""
+        serving = self._ledger.current
+        if serving is None or not self._zygotes.is_ready(serving.rolled):
+            return None
+        zygote = self._zygotes.of_roll(serving.rolled)
+        return None if zygote is None else zygote.cohort
+
     def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:
         """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""
         self.before = 0 if replaced is None else replaced.epoch

@@ -38,7 +38,7 @@ class PacketChannel:
         self._descriptors = descriptors
         self._on_packet = on_packet
         self._on_end = on_end
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Packet] = deque()
         loop.add_reader(sock, self.drain)
 
     @property
@@ -46,11 +46,17 @@ class PacketChannel:
         """Of the socket; -1 once the channel has ended."""
         return self._sock.fileno()
 
-    def send(self, data: bytes) -> None:
-        """Send a packet, after those that wait; lost when the channel has ended."""
+    def send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send a packet, after those that wait; lost when the channel has ended.
+
+        Args:
+            data: Its bytes.
+            fds: Descriptors that go with it; owned from here on.
+        """
+        packet = Packet(data, fds)
         if self._sock.fileno() < 0:
-            return
-        self._waiting.append(data)
+            return packet.close_fds()
+        self._waiting.append(packet)
         if len(self._waiting) > MOST_WAITING:
             self._end()
         else:
@@ -75,18 +81,19 @@ class PacketChannel:
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)
             self._sock.close()
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.popleft().close_fds()
 
     def _flush(self) -> None:
         while self._waiting:
             try:
-                send_packet(self._sock, self._waiting[0])
+                send_packet(self._sock, self._waiting[0].data, self._waiting[0].fds)
             except BlockingIOError:
                 self._loop.add_writer(self._sock, self._flush)
                 return
             except OSError:
                 return self._end()
-            self._waiting.popleft()
+            self._waiting.popleft().close_fds()
         self._loop.remove_writer(self._sock)
 
     def _end(self) -> None:

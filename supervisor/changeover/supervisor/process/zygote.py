@@ -22,6 +22,7 @@ from changeover.supervisor.core.events import (
 from changeover.supervisor.process.held_worker import HeldWorker
 from changeover.supervisor.process.holders import age_of
 from changeover.supervisor.process.packet_channel import PacketChannel
+from changeover.supervisor.process.rehearsals import OnEnd, Rehearsals
 from changeover.supervisor.process.stacks import StacksFile, ask_stacks
 from changeover.supervisor.process.zygote_process import HeldZygote, ZygotePlan, start_zygote
 from changeover.workers.link.packets import Packet
@@ -30,6 +31,7 @@ from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import ZygoteReport
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.rehearsal import RehearsalOrder
 from changeover.workers.runtime.settings import Birth
 
 Tell = Callable[[Event], None]
@@ -55,6 +57,7 @@ class Zygote:
         pid: For people.
         malformed: Packets from it that meant nothing.
         threads: Modules that started threads when preloaded: its workers import after the fork. Known when it is ready.
+        rehearses: Whether it can have a candidate rehearsed. Known when it is ready.
         status: Exit status or minus a signal's number, once it is lost and where that is known.
     """
 
@@ -64,6 +67,7 @@ class Zygote:
         self._path = handles.path
         self.malformed = 0
         self.threads: tuple[str, ...] = ()
+        self.rehearses = False
         self.status: int | None = None
         self._loop = loop
         self._reap = handles.reap
@@ -74,6 +78,7 @@ class Zygote:
         self._asked: dict[WorkerId, int] = {}
         self._unheard: set[WorkerId] = set()
         self._adopted: list[Child] = []
+        self._rehearsals = Rehearsals(loop, self._send)
         self._preloads = ""
         self._ready = False
         self._gone = False
@@ -119,7 +124,7 @@ class Zygote:
             tell: Takes every fact about it and its workers, on the loop.
         """
         zygote = cls(asyncio.get_running_loop(), handles, tell)
-        zygote._ready, zygote.threads = True, ready.threads
+        zygote._ready, zygote.threads, zygote.rehearses = True, ready.threads, ready.rehearses
         zygote._unheard.update(ready.children)
         reason = f"it did not hand over its workers within {ADOPTED:g} s"
         zygote._deadline = zygote._loop.call_later(ADOPTED, zygote.kill, reason)
@@ -149,6 +154,21 @@ class Zygote:
         self._asked[birth.worker] = 0
         self._loop.call_later(FORKED, self._expect_forked, birth.worker)
         self._send(forking.Fork(birth.worker, msgspec.msgpack.encode(birth), birth.rolled))
+
+    def rehearse(self, number: int, order: RehearsalOrder, on_end: OnEnd) -> None:
+        """Have a candidate rehearsed below it; the arguments are those of `Rehearsals.begin`.
+
+        Raises:
+            OSError: The order cannot be written down.
+        """
+        if self._gone:
+            self._loop.call_soon(on_end, b"", "its zygote is dead")
+            return
+        self._rehearsals.begin(number, order, on_end)
+
+    def end_rehearsal(self, number: int) -> None:
+        """Have a rehearsal ended; nothing happens when it has."""
+        self._rehearsals.give_up(number)
 
     def signal(self, worker: WorkerId, signum: int) -> bool:
         """Send a signal to a worker; False when it is dead, or none of this cohort."""
@@ -190,12 +210,13 @@ class Zygote:
         self._cancel_deadline()
         self._channel.close()
         self._let_go()
+        self._rehearsals.close()
         for held in self._held.values():
             held.close()
         self._held.clear()
 
-    def _send(self, order: forking.ZygoteOrder) -> None:
-        self._channel.send(forking.encode(order))
+    def _send(self, order: forking.ZygoteOrder, fds: tuple[int, ...] = ()) -> None:
+        self._channel.send(forking.encode(order), fds)
 
     def _take(self, packet: Packet) -> None:
         try:
@@ -206,15 +227,17 @@ class Zygote:
             return
         if isinstance(report, forking.Forked):
             self._forked(report, packet)
+        elif isinstance(report, forking.Rehearsing):
+            self._rehearsals.begun(report, packet)
         else:
             packet.close_fds()
             self._handle(report)
 
     def _handle(self, report: ZygoteReport) -> None:
         match report:
-            case forking.Ready(threads=threads):
+            case forking.Ready(threads=threads, rehearses=rehearses):
                 self._cancel_deadline()
-                self.threads = threads
+                self.threads, self.rehearses = threads, rehearses
                 self._ready = True
                 self._tell(ZygoteReady(self.cohort, threads=threads))
             case forking.PreloadFailed(refusal=refusal):
@@ -222,6 +245,8 @@ class Zygote:
                 self._lost = f"{refusal.unit} cannot be imported: {refusal.summary}"
                 self._cancel_deadline()
                 self._deadline = self._loop.call_later(LAST_WORDS, self.kill, self._lost)
+            case forking.RehearsalFailed():
+                self._rehearsals.failed(report)
             case forking.ForkFailed(worker=worker, reason=reason):
                 self._not_forked(worker, reason)
             case forking.Exited(worker=worker, status=status):
@@ -312,6 +337,7 @@ class Zygote:
         self._path.unlink(missing_ok=True)
         for worker in tuple(self._asked):
             self._not_forked(worker, "its zygote died")
+        self._rehearsals.lose("its zygote died")
         for held in tuple(self._held.values()):
             held.expect_no_status()
         self._tell(ZygoteLost(self.cohort, self._lost or f"it ended with status {self.status}", self._refusal))

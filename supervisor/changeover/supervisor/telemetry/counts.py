@@ -7,6 +7,7 @@ import msgspec
 
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
+from changeover.supervisor.core.records.preflight import PreflightCompleted
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
 from changeover.supervisor.core.records.retirement import ReleaseProved
@@ -36,6 +37,8 @@ class Counts(msgspec.Struct, frozen=True):
         proofs: How often workers looked for what they had released.
         longest_pause: Seconds that a worker's loop stood still for that at most.
         leaks: How much of what was released was still there.
+        preflights: Rehearsals that passed.
+        longest_preflight: Seconds that one of these took at most.
     """
 
     reloads: int = 0
@@ -50,6 +53,8 @@ class Counts(msgspec.Struct, frozen=True):
     proofs: int = 0
     longest_pause: float = 0.0
     leaks: int = 0
+    preflights: int = 0
+    longest_preflight: float = 0.0
 
 
 class Tally:
@@ -70,6 +75,8 @@ class Tally:
                 self._add(unchanged=1)
             case CutoverAborted(refusals=refusals) | RequestRefused(refusals=refusals):
                 self._refusals[_stage(refusals)] += 1
+            case PreflightCompleted(seconds=seconds):
+                self._rehearsed(seconds)
             case WorkerExited(expected=False):
                 self._add(restarts=1)
             case ReleaseProved(pause=pause, leaks=leaks):
@@ -100,6 +107,12 @@ class Tally:
             proofs=counts.proofs + 1,
             longest_pause=max(counts.longest_pause, pause),
             leaks=counts.leaks + leaks,
+        )
+
+    def _rehearsed(self, seconds: float) -> None:
+        counts = self._counts
+        self._counts = msgspec.structs.replace(
+            counts, preflights=counts.preflights + 1, longest_preflight=max(counts.longest_preflight, seconds)
         )
 
     def _add(self, reloads: int = 0, unchanged: int = 0, rollbacks: int = 0, restarts: int = 0) -> None:

@@ -16,6 +16,9 @@ from changeover.supervisor.telemetry.phrases import cause, lease, refused_by
 from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
 from changeover.workers.protocol.refusal import Refusal
 
+MOST_OUTPUT = 20
+"""Lines of what a refused candidate wrote in its preflight that are told, the last ones; `explain` has all."""
+
 
 def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterator[str]:
     """Each refusal with its place and traceback, what was not taken, leases that ended, or a worker's stacks."""
@@ -42,3 +45,4 @@ def _refusals(refusals: Iterable[SlotRefusal], tracebacks: Tracebacks) -> Iterat
         who = f"{refused_by(refusal)}: " if refusal.slot >= 0 else ""
         yield f"{who}{cause(refusal.refusal)}"
         yield from told(refusal.refusal.traceback, tracebacks)
+        yield from (f"> {line}" for line in refusal.refusal.output.rstrip().splitlines()[-MOST_OUTPUT:])

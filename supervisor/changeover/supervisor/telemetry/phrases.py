@@ -41,6 +41,13 @@ def extra_memory(needs: ExtraMemory) -> str:
     return f"{amount}; {short}{size(needs.available)} available"
 
 
+def rehearsed(modules: int, passed: int, tests: int) -> str:
+    """What a rehearsal did: `20 modules, 3 of 3 self-tests`."""
+    loaded = f"{modules} module{'' if modules == 1 else 's'}"
+    tested = f", {passed} of {tests} self-test{'' if tests == 1 else 's'}"
+    return loaded + (tested if tests else "")
+
+
 def cause(refusal: Refusal) -> str:
     """A refusal in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
     subject = " ".join(part for part in (refusal.unit, refusal.hook) if part) or refusal.stage.value

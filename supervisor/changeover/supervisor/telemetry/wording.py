@@ -7,6 +7,7 @@ from changeover.supervisor.telemetry.words import (  # noqa: F401 - each registe
     part,
     pipeline,
     plugin,
+    preflight,
     request,
     rescue,
     retirement,

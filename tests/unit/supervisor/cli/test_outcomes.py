@@ -64,3 +64,34 @@ def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
         "refused (exit 1): what had changed is reverted, epoch 10 serves in all 3 workers",
         "  part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",
     ]
+
+
+SEGFAULT = Refusal(
+    Stage.PREFLIGHT, Fault.CRASH, "ended by SIGSEGV", "plugin geo", "on_load", output="\n".join("abcdefgh") + "\n"
+)
+
+
+def refused(refusal: Refusal) -> list[str]:
+    outcome = Refused(3, epoch=4, refusals=(SlotRefusal(-1, 0, refusal),))
+    return list(lines(outcome, Workers(2, 2), "changeover reload"))[1:]
+
+
+def test_a_preflight_that_refused_says_so_and_shows_the_end_of_what_was_written() -> None:
+    assert refused(SEGFAULT) == [
+        "  preflight  plugin geo  on_load",
+        "  ended by SIGSEGV",
+        "  it wrote:",
+        "    > (2 lines more)",
+        *(f"    > {letter}" for letter in "cdefgh"),
+        "next: fix, then `changeover reload` (also tries the same content again) | all of it: `changeover explain 4`",
+    ]
+    assert list(refusal_lines(SlotRefusal(-1, 0, SEGFAULT), None))[3] == "    > a"
+
+
+def test_where_no_preflight_could_be_had_there_is_nothing_to_mend() -> None:
+    nobody = Refusal(Stage.PREFLIGHT, Fault.RESOURCE, "no zygote takes orders now")
+    assert refused(nobody) == [
+        "  preflight",
+        "  no zygote takes orders now",
+        "  the reason may pass: the same content can be tried again as it is",
+    ]

@@ -1,16 +1,21 @@
+import time
+
 from changeover.supervisor.cli.progress import Progress
 from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.records.cutover import (
     CommitDecided,
+    CutoverAborted,
     CutoverBegan,
     PhaseBegan,
     WorkerActivated,
     WorkerPrepared,
 )
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.workers.protocol.identity import WorkerId
-from tests.fake_control import DEPLOY, SUMMARY
+from tests.fake_control import DEPLOY, REFUSAL, SUMMARY
 
 
 def test_a_roll_in_parts_is_followed_part_by_part_and_on_its_way_back() -> None:
@@ -34,3 +39,42 @@ def test_a_roll_in_parts_is_followed_part_by_part_and_on_its_way_back() -> None:
     assert lines[3].startswith("  commit     1/1  ")
     assert lines[3].endswith("   slots 3")
     assert lines[4] == "  reverting  slot 0: does not import"
+
+
+def followed(*records: Record) -> tuple[list[str], Progress]:
+    teller, progress = Teller(), Progress("shop")
+    for record in records:
+        teller.tell(record)
+    return [line for told in teller.stream.since(0) for line in progress.take(told)], progress
+
+
+def test_a_preflight_is_said_to_have_passed_before_the_workers_are_counted() -> None:
+    begun = (CutoverBegan(8, DEPLOY, SUMMARY, 7, 1), PhaseBegan(8, "preflighting"))
+    lines, progress = followed(*begun)
+    assert next(line for line in progress.drawing(time.time()) if line not in lines).startswith("  preflight  ...  ")
+    lines, progress = followed(
+        *begun, PreflightCompleted(8, 0.0404, 3, 2, 2, ("plugin geo: thread poller still runs",))
+    )
+    assert lines[1:] == [
+        "  preflight  passed in 40.4 ms  (3 modules, 2 of 2 self-tests)",
+        "             warning: plugin geo: thread poller still runs",
+    ]
+    assert progress.drawing(time.time())[-2].startswith("  prepare    0/1  ")
+
+
+def test_a_preflight_that_refuses_is_the_last_line_before_the_outcome() -> None:
+    lines, progress = followed(
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 1),
+        PhaseBegan(8, "preflighting"),
+        PhaseBegan(8, "aborting"),
+        CutoverAborted(8, "preflight: plugin geo ended by SIGSEGV", (REFUSAL,), DEPLOY, 7),
+    )
+    assert lines[1].startswith("  preflight  REFUSED after ")
+    assert progress.drawing(time.time()) == tuple(lines)
+
+
+def test_a_cutover_that_nobody_could_rehearse_says_why() -> None:
+    lines, _ = followed(
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 1), PhaseBegan(8, "preflighting"), PreflightSkipped(8, "an older program")
+    )
+    assert lines[1] == "  preflight  skipped: an older program"

@@ -34,8 +34,8 @@ def test_it_is_refused_with_its_place_and_nothing_else_is(key: tuple[str, ...]) 
 
 
 def test_what_stands_beside_it_is_still_judged() -> None:
-    assert mistakes_in({"deadlines": {"preflight": 3, "prepare": "long", "hook": 1}}) == [
-        "changeover.toml: $.deadlines.preflight: not supported by this version; leave it out",
+    assert mistakes_in({"plugins": {"pricing": {"grant": ["net"]}}, "deadlines": {"prepare": "long", "hook": 1}}) == [
+        "changeover.toml: $.plugins.pricing.grant: not supported by this version; leave it out",
         "changeover.toml: $.deadlines.prepare: 'long' is no duration: write seconds, or a number with ms, s, m, h or d "
         "(`30s`)",
     ]

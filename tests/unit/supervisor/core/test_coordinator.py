@@ -212,16 +212,6 @@ def test_a_scan_that_takes_too_long_is_given_up(bench: Bench) -> None:
     assert bench.entries() == []
 
 
-def test_preflight_comes_before_any_worker_is_asked_when_the_policy_wants_it() -> None:
-    bench = Bench(Policy(preflight=True))
-    bench.boot()
-    bench.find(snapshot(1))
-    assert [effect.candidate for effect in bench.all(effects.Preflight)] == [snapshot(1)]
-    assert not bench.all(effects.StartZygote)
-    bench.feed(events.PreflightPassed(1))
-    assert bench.all(effects.StartZygote)
-
-
 def test_a_journal_that_cannot_take_the_number_refuses_and_burns_it(bench: Bench) -> None:
     bench.writes = False
     bench.find(snapshot(2))

@@ -1,13 +1,14 @@
 """A channel to a peer that may be slow, gone or silent."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
 from changeover.supervisor.process.packet_channel import MOST_WAITING, PacketChannel
-from changeover.workers.link.packets import Packet
+from changeover.workers.link.packets import Packet, receive_packet
 from tests.waits import until
 
 
@@ -71,3 +72,27 @@ async def test_the_end_is_told_once_and_sending_afterwards_is_without_effect(end
     ends.channel.send(b"anybody there?")
     ends.channel.drain()
     assert ([packet.data for packet in ends.taken], ends.ended) == ([b"last words"], 1)
+
+
+async def test_descriptors_go_with_their_packet_and_are_kept_by_nobody_else(ends: Ends) -> None:
+    reading, writing = os.pipe()
+    ends.channel.send(b"yours", (writing,))
+    packet = receive_packet(ends.peer, 4096, 1)
+    assert (packet.data, len(packet.fds)) == (b"yours", 1)
+    packet.close_fds()
+    assert os.read(reading, 1) == b"", "nobody holds the other end any more"
+    os.close(reading)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_descriptors_that_cannot_be_sent_any_more_are_closed(ends: Ends, waits: bool) -> None:
+    reading, writing = os.pipe()
+    if waits:
+        for _ in range(500):
+            ends.channel.send(b" " * 4000)
+        ends.channel.send(b"yours", (writing,))
+    ends.channel.close()
+    if not waits:
+        ends.channel.send(b"yours", (writing,))
+    assert os.read(reading, 1) == b""
+    os.close(reading)

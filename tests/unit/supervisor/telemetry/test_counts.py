@@ -1,5 +1,6 @@
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
+from changeover.supervisor.core.records.preflight import PreflightCompleted
 from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
 from changeover.supervisor.core.records.retirement import EpochRetired, ReleaseProved
 from changeover.supervisor.core.records.service import PeerIgnored
@@ -27,6 +28,8 @@ def test_what_is_told_is_counted_once() -> None:
         EpochRetired(7),
         ReleaseProved(WORKER, 4, (), 0.02, 3),
         ReleaseProved(WORKER, 4, (), 0.01),
+        PreflightCompleted(8, 0.04, 3),
+        PreflightCompleted(9, 0.03, 3),
     ):
         tally.take(record)
     assert tally.counts({"malformed": 2}, Lag(recent=0.1, worst=0.2)) == Counts(
@@ -42,4 +45,6 @@ def test_what_is_told_is_counted_once() -> None:
         proofs=2,
         longest_pause=0.02,
         leaks=3,
+        preflights=2,
+        longest_preflight=0.04,
     )

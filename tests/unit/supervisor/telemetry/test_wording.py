@@ -6,6 +6,7 @@ from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved
+from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped, PreflightWeak
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
@@ -201,6 +202,28 @@ def test_a_completed_cutover_says_how_long_each_phase_took() -> None:
         "epoch 8 serves in all 4 workers   pricing 1.4.0 -> 1.5.0, app unchanged   "
         "(prepare 0.18 s, commit 1.1 ms, 0.62 s in all)"
     )
+    rehearsed = msgspec.structs.replace(record, preflight=0.0404)
+    assert "   (preflight 40.4 ms, prepare 0.18 s, commit" in word(rehearsed).line
+
+
+def test_a_preflight_is_for_those_who_look_unless_something_is_amiss() -> None:
+    passed = word(PreflightCompleted(8, 0.0404, 1))
+    assert (passed.level, passed.line) == (Level.DEBUG, "epoch 8 passed its preflight in 40.4 ms (1 module)")
+    amiss = word(PreflightCompleted(8, 0.0404, 20, 1, 3, ("plugin geo: thread poller still runs",)))
+    assert (amiss.level, amiss.line) == (
+        Level.WARNING,
+        "epoch 8 passed its preflight in 40.4 ms (20 modules, 1 of 3 self-tests), and: "
+        "plugin geo: thread poller still runs",
+    )
+    assert word(PreflightSkipped(8, "an older program")).level is Level.WARNING
+    assert "no landlock; no seccomp" in word(PreflightWeak(("no landlock", "no seccomp"))).line
+
+
+def test_below_a_refused_preflight_stands_the_end_of_what_was_written() -> None:
+    output = "".join(f"line {number}\n" for number in range(30))
+    refusal = Refusal(Stage.PREFLIGHT, Fault.CRASH, "ended by SIGSEGV", "plugin geo", "on_load", output=output)
+    told = list(details(CutoverAborted(8, "refused", (SlotRefusal(-1, 0, refusal),), None, 7)))
+    assert told == ["plugin geo on_load: ended by SIGSEGV", *(f"> line {number}" for number in range(10, 30))]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ ORDERS: list[ZygoteOrder] = [
     forking.AskForked(WORKER),
     forking.End(WORKER),
     forking.ExitedSeen(WORKER),
-    forking.Rehearse(3, b"order"),
+    forking.Rehearse(3),
     forking.EndRehearsal(3),
     forking.Leave(),
 ]

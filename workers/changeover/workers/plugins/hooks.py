@@ -55,6 +55,7 @@ class Hooks:
             Refused: It raised, or missed the deadline.
         """
         context = _context(work)
+        self.witness.begins(site.unit, site.hook or site.stage.value)
         try:
             outcome = await self._thread.run(call, self.deadline, context)
         except ThreadHung as hung:
@@ -108,6 +109,7 @@ class Hooks:
     async def _awaited(
         self, call: Callable[[], Awaitable[T]], context: contextvars.Context, site: Site, deadline: float
     ) -> Outcome[T]:
+        self.witness.begins(site.unit, site.hook or site.stage.value)
         timed = Timed(_guarded(call))
         task = asyncio.get_running_loop().create_task(timed, name=f"{site.unit} {site.hook}", context=context)
         try:

@@ -8,6 +8,9 @@ from changeover.workers.protocol.snapshot import UnitKey
 class Witness:
     """Hears on the loop's thread, and changes nothing; this one forgets what it hears."""
 
+    def begins(self, unit: str, hook: str) -> None:
+        """Code of a unit is about to run: its hook, or what brings it to the next stage. Called on the loop."""
+
     def moved(self, key: UnitKey, state: State) -> None:
         """A plugin instance came to `state`."""
 

@@ -21,6 +21,9 @@ MAX_PACKET = 128 * 1024
 FORKED_DESCRIPTORS = 2
 """Descriptors beside `Forked`: the pidfd, then the stacks file."""
 
+REHEARSE_DESCRIPTORS = 1
+"""Descriptors beside `Rehearse`: a file with its `RehearsalOrder`, MessagePack, which may be longer than a packet."""
+
 REHEARSING_DESCRIPTORS = 2
 """Descriptors beside `Rehearsing`: the keeper's pidfd, then the socket on which it sends its report."""
 
@@ -132,17 +135,17 @@ class Introduce(ToZygote, frozen=True):
 class Rehearse(ToZygote, frozen=True):
     """Fork a keeper, which has a candidate rehearsed below it; answered by `Rehearsing` or `RehearsalFailed`.
 
+    The order comes with this packet, in a file.
+
     Attributes:
         number: Tells this rehearsal from others.
-        order: Its `RehearsalOrder`, MessagePack.
     """
 
     number: int
-    order: bytes
 
 
 class EndRehearsal(ToZygote, frozen=True):
-    """Kill the keeper of `number` and all below it; one that is gone is none to kill."""
+    """End what is below the keeper of `number`, and the keeper; one that is gone is none to end."""
 
     number: int
 

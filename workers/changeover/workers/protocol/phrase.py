@@ -16,5 +16,10 @@ def worker_phrase(name: str, slot: int, state: str) -> str:
     return _phrase(name, f"worker {slot}", state)
 
 
+def preflight_phrase(name: str, state: str) -> str:
+    """Say what a process rehearses (`changeover: shop preflight [epoch 8]`)."""
+    return _phrase(name, "preflight", state)
+
+
 def _phrase(name: str, role: str, state: str) -> str:
     return f"changeover: {name} {role} [{state}]"

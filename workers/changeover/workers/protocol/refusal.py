@@ -46,6 +46,7 @@ class Refusal(msgspec.Struct, frozen=True):
         where: `file:line` in the user's own code, empty when unknown.
         source: The line of code at `where`.
         traceback: The whole traceback, or all stacks of a process that could not speak.
+        output: The end of what its process wrote, where that is kept apart: in a preflight.
     """
 
     stage: Stage
@@ -56,10 +57,11 @@ class Refusal(msgspec.Struct, frozen=True):
     where: str = ""
     source: str = ""
     traceback: str = ""
+    output: str = ""
 
     def __post_init__(self) -> None:
         """Escape what UTF-8 cannot carry: names of files and words of exceptions are anybody's."""
-        for field in ("summary", "unit", "hook", "where", "source", "traceback"):
+        for field in ("summary", "unit", "hook", "where", "source", "traceback", "output"):
             text = getattr(self, field)
             carried = text.encode("utf-8", "backslashreplace").decode()
             if carried != text:

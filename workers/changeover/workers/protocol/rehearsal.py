@@ -2,9 +2,15 @@
 
 import msgspec
 
+from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
+
+MAX_ORDER = 32 * 1024 * 1024
+"""Longest order, in bytes: two snapshots, and room."""
+MAX_REPORT = 8 * 1024 * 1024
+"""Longest report, in bytes."""
 
 
 class Confinement(msgspec.Struct, frozen=True):
@@ -48,11 +54,13 @@ class RehearsalReport(msgspec.Struct, frozen=True):
 
     Attributes:
         refusal: Why the candidate does not pass; None when it does.
-        modules: How many modules of plugins were loaded.
+        modules: How many modules of the candidate's plugins were loaded.
         tests_passed: How many self-tests passed.
         tests: How many there are.
         took: Seconds.
         output: The end of what the rehearsal wrote.
+        missing: What of the confinement could not be had here, in words.
+        warnings: What went wrong and refuses nothing, one line each.
     """
 
     refusal: Refusal | None = None
@@ -61,3 +69,43 @@ class RehearsalReport(msgspec.Struct, frozen=True):
     tests: int = 0
     took: float = 0.0
     output: str = ""
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_orders: msgspec.msgpack.Decoder[RehearsalOrder] = msgspec.msgpack.Decoder(RehearsalOrder)
+_reports: msgspec.msgpack.Decoder[RehearsalReport] = msgspec.msgpack.Decoder(RehearsalReport)
+
+
+def encode(message: RehearsalOrder | RehearsalReport) -> bytes:
+    """Encode an order or a report."""
+    return _encoder.encode(message)
+
+
+def decode_order(data: bytes) -> RehearsalOrder:
+    """Decode an order.
+
+    Raises:
+        MalformedFrame: `data` is none, or too long.
+    """
+    if len(data) > MAX_ORDER:
+        raise MalformedFrame(len(data), f"longer than {MAX_ORDER} bytes")
+    try:
+        return _orders.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(len(data), str(error)) from error
+
+
+def decode_report(data: bytes) -> RehearsalReport:
+    """Decode a report.
+
+    Raises:
+        MalformedFrame: `data` is none, or too long.
+    """
+    if len(data) > MAX_REPORT:
+        raise MalformedFrame(len(data), f"longer than {MAX_REPORT} bytes")
+    try:
+        return _reports.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(len(data), str(error)) from error

@@ -8,9 +8,10 @@ import ctypes
 import os
 import struct
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.runtime import kernel
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 ABI_VERSION = 1
@@ -20,6 +21,10 @@ PATH_BENEATH = 1
 
 LEAST_ABI = 3
 """The first version that sees files being truncated: Linux 6.2."""
+SCOPES_ABI = 6
+"""The first version that sees who is reached by signals and abstract sockets: Linux 6.12."""
+LINUX = {LEAST_ABI: "6.2", SCOPES_ABI: "6.12"}
+"""Which version of Linux came with it."""
 
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
 REMOVE_DIR, REMOVE_FILE = 1 << 4, 1 << 5
@@ -30,6 +35,8 @@ REFER = 1 << 13
 TO_FILES = WRITE_FILE | TRUNCATE
 MAKING = MAKE_CHAR | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_BLOCK | MAKE_SYM
 BELOW_FOLDERS = TO_FILES | REMOVE_DIR | REMOVE_FILE | MAKING | REFER
+
+ABSTRACT_SOCKETS, SIGNALS = 1 << 0, 1 << 1
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 """What everybody may write to."""
@@ -42,28 +49,33 @@ class LandlockMissing(ChangeoverError):
 
     Attributes:
         abi: Its version, 0 for none.
+        least: What it takes.
     """
 
-    def __init__(self, abi: int) -> None:
+    def __init__(self, abi: int, least: int = LEAST_ABI) -> None:
         self.abi = abi
+        self.least = least
         found = f"its version is {abi}" if abi else "it is not built in, or not among `cat /sys/kernel/security/lsm`"
-        super().__init__(f"this kernel cannot do it: that takes Landlock {LEAST_ABI}, of Linux 6.2 or later; {found}")
+        takes = f"that takes Landlock {least}, of Linux {LINUX[least]} or later"
+        super().__init__(f"this kernel cannot do it: {takes}; {found}")
 
 
 def abi() -> int:
     """The version of the kernel's Landlock, 0 for none."""
-    found: int = _libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ABI_VERSION)
-    return max(0, found)
+    try:
+        return kernel.syscall("", CREATE_RULESET, None, ctypes.c_size_t(0), ABI_VERSION)
+    except OSError:
+        return 0
 
 
-def require(found: int) -> None:
+def require(found: int, least: int = LEAST_ABI) -> None:
     """Make sure that a version of Landlock is enough.
 
     Raises:
         LandlockMissing: It is not.
     """
-    if found < LEAST_ABI:
-        raise LandlockMissing(found)
+    if found < least:
+        raise LandlockMissing(found, least)
 
 
 def write_only_below(folders: Iterable[str]) -> None:
@@ -77,14 +89,34 @@ def write_only_below(folders: Iterable[str]) -> None:
         OSError: A folder cannot be opened, or the kernel refuses.
     """
     require(abi())
-    attributes = struct.pack("Q", BELOW_FOLDERS)
+    allowed = dict.fromkeys((*folders, tempfile.gettempdir()), BELOW_FOLDERS)
+    if os.path.exists(SHARED_MEMORY):
+        allowed[SHARED_MEMORY] = BELOW_FOLDERS
+    _restrict(struct.pack("Q", BELOW_FOLDERS), allowed | _devices())
+
+
+def reach_nobody() -> None:
+    """Let this process and all that it starts signal nobody else, and reach no abstract socket of anybody else.
+
+    Needs `no_new_privs`.
+
+    Raises:
+        LandlockMissing: The kernel cannot do it.
+        OSError: The kernel refuses.
+    """
+    require(abi(), SCOPES_ABI)
+    _restrict(struct.pack("QQQ", 0, 0, ABSTRACT_SOCKETS | SIGNALS), {})
+
+
+def _devices() -> dict[str, int]:
+    return {device: TO_FILES for device in DEVICES if os.path.exists(device)}
+
+
+def _restrict(attributes: bytes, allowed: Mapping[str, int]) -> None:
     ruleset = _called("a ruleset cannot be made", CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     try:
-        for folder in (*folders, tempfile.gettempdir()):
-            _allow(ruleset, folder, BELOW_FOLDERS)
-        for path, rights in ((SHARED_MEMORY, BELOW_FOLDERS), *((device, TO_FILES) for device in DEVICES)):
-            if os.path.exists(path):
-                _allow(ruleset, path, rights)
+        for path, rights in allowed.items():
+            _allow(ruleset, path, rights)
         _called("it cannot be put into force", RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
@@ -99,13 +131,5 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(beneath)
 
 
-def _called(failure: str, *arguments: object) -> int:
-    result: int = _libc().syscall(*arguments)
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"Landlock: {failure}: {os.strerror(number)}")
-    return result
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+def _called(failure: str, number: int, *arguments: object) -> int:
+    return kernel.syscall(f"Landlock: {failure}", number, *arguments)

@@ -76,7 +76,7 @@ class Newborn:
         """
         before: frozenset[int] | None = None
         try:
-            _find_room()
+            find_room()
             before = open_descriptors()
             stacks = os.memfd_create(f"stacks of {worker}", os.MFD_CLOEXEC)
             go, begins = os.pipe()
@@ -129,7 +129,7 @@ class Newborn:
         self._process.close()
 
 
-def _find_room() -> None:
+def find_room() -> None:
     """Fail now when descriptors are short, not half way; in a process of one thread what is free stays free."""
     reserved: list[int] = []
     try:

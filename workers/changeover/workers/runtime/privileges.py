@@ -1,9 +1,6 @@
 """What a zygote gives up before any user code runs, for itself and for every worker."""
 
-import ctypes
-import os
-
-PR_SET_NO_NEW_PRIVS = 38
+from changeover.workers.runtime import kernel
 
 
 def give_up_new_privileges() -> None:
@@ -12,7 +9,4 @@ def give_up_new_privileges() -> None:
     Raises:
         OSError: The kernel refuses.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"no_new_privs cannot be set: {os.strerror(number)}")
+    kernel.prctl("no_new_privs cannot be set", kernel.PR_SET_NO_NEW_PRIVS, 1)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from changeover.workers.link.credentials import ROOT, peer_is_us
-from changeover.workers.link.packets import receive_packet, send_packet
+from changeover.workers.link.packets import Packet, receive_packet, send_packet
 from changeover.workers.protocol import forking
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import ZygoteOrder, ZygoteReport
@@ -77,21 +77,23 @@ class Line:
         self._supervisor.setblocking(False)
         return True
 
-    def receive(self) -> ZygoteOrder | None:
-        """The next order; None when nothing came, or nothing that means anything."""
+    def receive(self) -> tuple[ZygoteOrder, Packet] | None:
+        """The next order, and its packet, whose descriptors are the caller's; None when nothing came, or nothing that
+        means anything."""
         assert self._supervisor is not None
         try:
-            data = receive_packet(self._supervisor, forking.MAX_PACKET).data
+            packet = receive_packet(self._supervisor, forking.MAX_PACKET, forking.REHEARSE_DESCRIPTORS)
         except BlockingIOError:
             return None
         except OSError:
-            data = b""
-        if not data:
+            packet = Packet(b"")
+        if not packet.data:
             self._disconnect()
             return None
         try:
-            return forking.decode_order(data)
+            return forking.decode_order(packet.data), packet
         except MalformedFrame:
+            packet.close_fds()
             self.malformed += 1
             return None
 

@@ -20,11 +20,12 @@ from changeover.workers.protocol import forking
 from changeover.workers.protocol.forking import Setup, ZygoteOrder
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.phrase import zygote_phrase
-from changeover.workers.runtime.birth import Entry, entry_named
+from changeover.workers.runtime.birth import Entry, entry_named, function_named
 from changeover.workers.runtime.newborn import Newborn, NotForked
 from changeover.workers.runtime.preload import preload, prepend_path, refusal_of_preload
 from changeover.workers.serving.offering import here
 from changeover.workers.zygote.line import Line
+from changeover.workers.zygote.rehearsals import LIVE, Live, Rehearsals
 from changeover.workers.zygote.signals import Signals
 
 REPEAT = 1.0
@@ -62,6 +63,8 @@ class Zygote:
         self._setup: Setup | None = None
         self._entry: Entry | None = None
         self._children: dict[WorkerId, Newborn] = {}
+        self._keep: Live | None = None
+        self._rehearsals = Rehearsals()
         self._ended: dict[WorkerId, int] = {}
         self._leaving = False
         self._repeated = 0.0
@@ -88,7 +91,7 @@ class Zygote:
         return 0
 
     def _done(self) -> bool:
-        if self._children or (self._ended and self._line.connected):
+        if self._children or self._rehearsals or (self._ended and self._line.connected):
             return False
         if self._leaving:
             return True
@@ -98,7 +101,8 @@ class Zygote:
     def _turn(self) -> None:
         poll = select.poll()
         line = self._line.watched()
-        for fd in (self._signals.wakes, line, *(child.pidfd for child in self._children.values())):
+        pidfds = (*(child.pidfd for child in self._children.values()), *self._rehearsals.pidfds())
+        for fd in (self._signals.wakes, line, *pidfds):
             poll.register(fd, select.POLLIN)
         for fd, _ in poll.poll(self._patience()):
             if fd == self._signals.wakes:
@@ -108,21 +112,25 @@ class Zygote:
         self._heed_term()
         self._reap()
         self._line.flush()
+        if not self._line.waits:
+            self._rehearsals.settle()
         self._repeat()
 
     def _patience(self) -> float | None:
         """Milliseconds until something is due although nothing arrives."""
         if self._setup is None or (self._line.connected and (self._line.waits or self._ended)):
             return REPEAT * 1000
-        if self._line.connected or self._children or not self._setup.orphan:
+        if self._line.connected or self._children or self._rehearsals or not self._setup.orphan:
             return None
         return max(0.0, self._line.alone_since + self._setup.orphan - time.monotonic()) * 1000 + 1
 
     def _heed(self) -> None:
         """Take the supervisor that connects, or an order of the one that did."""
         if self._line.connected:
-            if (order := self._line.receive()) is not None:
-                self._obey(order)
+            if (received := self._line.receive()) is not None:
+                order, packet = received
+                self._obey(order, packet.fds)
+                packet.close_fds()
         elif self._line.accept():
             if self._setup is not None:
                 self._introduce()
@@ -131,7 +139,8 @@ class Zygote:
     def _greet(self) -> None:
         """Tell the supervisor that started this zygote that it is ready; there are no children yet."""
         assert self._setup is not None
-        self._line.say(forking.Ready(self._setup.cohort, os.getpid(), threads=self._setup.threads))
+        setup = self._setup
+        self._line.say(forking.Ready(setup.cohort, os.getpid(), threads=setup.threads, rehearses=True))
 
     def _introduce(self) -> None:
         """Tell a supervisor that did not start this zygote all there is to know and to hold."""
@@ -139,7 +148,7 @@ class Zygote:
         setup, held = self._setup, self._setup.belongings
         known = (*self._children, *self._ended)
         self._line.say(
-            forking.Ready(setup.cohort, os.getpid(), known, setup.threads, setup.journal, setup.rolled, held),
+            forking.Ready(setup.cohort, os.getpid(), known, setup.threads, setup.journal, setup.rolled, held, True),
             (self._pidfd, self._stacks, *held.descriptors()),
         )
         for child in self._children.values():
@@ -151,9 +160,19 @@ class Zygote:
         self._leaving = self._leaving or self._setup is None
         for child in self._children.values():
             child.give_up()
+        self._rehearsals.end_all()
         self._show()
 
-    def _obey(self, order: ZygoteOrder) -> None:
+    def _obey(self, order: ZygoteOrder, fds: tuple[int, ...]) -> None:
+        match order:
+            case forking.Rehearse(number=number):
+                self._rehearse(number, fds)
+            case forking.EndRehearsal(number=number):
+                self._rehearsals.end(number)
+            case _:
+                self._obey_for_workers(order)
+
+    def _obey_for_workers(self, order: ZygoteOrder) -> None:
         match order:
             case forking.Setup() if self._setup is None:
                 self._begin(order)
@@ -171,6 +190,7 @@ class Zygote:
                 self._introduce()
             case forking.Leave():
                 self._leaving = True
+                self._rehearsals.end_all()
             case _:
                 self.malformed += 1
 
@@ -181,7 +201,7 @@ class Zygote:
         prepend_path(setup.path)
         here.enter()
         try:
-            self._entry = entry_named(setup.entry)
+            self._entry, self._keep = entry_named(setup.entry), function_named(LIVE)
             threads = preload(setup.preload) if setup.preload is not None and not setup.threads else ()
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, exits included, is told
             self._refuse(setup, error)
@@ -230,8 +250,18 @@ class Zygote:
         self._say_forked(child)
         self._show()
 
+    def _rehearse(self, number: int, fds: tuple[int, ...]) -> None:
+        if self._setup is None or self._keep is None or self._leaving:
+            return self._line.say(forking.RehearsalFailed(number, 0, "this zygote forks no more, or has not begun"))
+        try:
+            keeper = self._rehearsals.begin(number, fds, self._keep, self._setup.name)
+        except NotForked as error:
+            return self._line.say(forking.RehearsalFailed(number, error.errno, error.reason))
+        self._line.say(forking.Rehearsing(number, keeper.pid), (keeper.pidfd, keeper.answer))
+
     def _own_descriptors(self) -> tuple[int, ...]:
         siblings = [fd for child in self._children.values() for fd in child.descriptors()]
+        siblings += self._rehearsals.descriptors()
         return (*self._line.descriptors(), *self._signals.descriptors(), self._pidfd, self._stacks, *siblings)
 
     def _reap(self) -> None:
@@ -265,6 +295,7 @@ class Zygote:
         """Without a supervisor TERM is for us; whether there is one is known once everything that arrived is read."""
         if self._signals.termed() and not self._line.connected:
             self._leaving = True
+            self._rehearsals.end_all()
             for child in self._children.values():
                 child.ask_to_leave()
 

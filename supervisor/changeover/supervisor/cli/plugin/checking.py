@@ -13,20 +13,24 @@ from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.cli.check import show
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import refusal_lines
+from changeover.supervisor.cli.plugin.rehearsing import rehearse
 from changeover.supervisor.cli.plugin.trying import NotTried, load
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.reported import output_of, refusal_in
+from changeover.supervisor.telemetry.amounts import seconds
+from changeover.supervisor.telemetry.phrases import rehearsed
 from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.protocol.trial import Trial
 
 HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, or a file with an inline block.
 
-Reads the manifest, says the digest, and loads the plugin with its configuration and services in a process of its own:
-imports, on_load, and everything that a worker refuses. Nothing is activated and nothing confines that process, so
-check what you trust. Plugins that one requires are named too: all of them are checked.
+Reads the manifest, says the digest, and has the plugin rehearsed with its configuration and services, as a reload does:
+imports, on_load, self-test, and everything that a worker refuses, in a confined process of its own. --no-preflight
+loads it unconfined: check so what you trust. Plugins that one requires are named too: all of them are checked.
 
 Exit status: 0 nothing is wrong; 1 something is; 2 usage.
 """
@@ -47,7 +51,8 @@ NO_CONFIG = msgspec.msgpack.encode({})
     help="A changeover.toml whose [plugins.ID] config each of them gets; without it they get none.",
 )
 @click.option("--load/--no-load", "loads", default=True, help="Load it, or only read its manifest.")
-def command(paths: tuple[Path, ...], config: Path | None, loads: bool) -> None:
+@click.option("--preflight/--no-preflight", default=True, help="Confine it while it is loaded, as a reload does.")
+def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight: bool) -> None:
     """See HELP."""
     settings = None if config is None else _settings(config)
     right = True
@@ -67,7 +72,11 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool) -> None:
     for plugin in found.values():
         click.echo(_headline(plugin))
         if loads and not problems:
-            right = _loads(plugin, found, configs) and right
+            beside = {id: found[id] for id in (plugin.manifest.id, *_required(plugin, found))}
+            if preflight:
+                right = _passes(plugin, beside, contents, settings or Settings()) and right
+            else:
+                right = _loads(plugin, beside, configs) and right
     if not loads:
         click.echo("their code was not loaded")
     raise SystemExit(Exit.DONE if right else Exit.REFUSED)
@@ -107,11 +116,37 @@ def _headline(plugin: Found) -> str:
     return f"{manifest.id} {manifest.version}  {plugin.path}\n  digest  {plugin.digest}\n  content {files}"
 
 
-def _loads(plugin: Found, others: Mapping[str, Found], configs: Mapping[str, bytes]) -> bool:
+def _passes(plugin: Found, beside: Mapping[str, Found], contents: Mapping[str, Content], settings: Settings) -> bool:
+    """Have it rehearsed and say what came of it; whether it passes."""
+    id = plugin.manifest.id
+    try:
+        report = rehearse(beside, {each: contents[each] for each in beside}, settings)
+    except NotTried as error:
+        _show_output(error.output)
+        click.echo(f"error: {id} could not be rehearsed: {error.reason}", err=True)
+        return False
+    if (refusal := refusal_in(report)) is not None:
+        click.echo(f"error: {id} does not pass its preflight", err=True)
+        for line in refusal_lines(SlotRefusal(-1, 0, refusal), MOST_TRACEBACK, MOST_OUTPUT):
+            click.echo(line, err=True)
+        return False
+    _show_output(output_of(report))
+    did = rehearsed(report.modules, report.tests_passed, report.tests)
+    click.echo(f"  preflight passed in {seconds(report.took)} ({did})")
+    for line in (*report.warnings, *map(_unconfined, report.missing)):
+        click.echo(f"warning: {line}", err=True)
+    return True
+
+
+def _unconfined(missing: str) -> str:
+    return f"its process was confined less than it could be: {missing}"
+
+
+def _loads(plugin: Found, beside: Mapping[str, Found], configs: Mapping[str, bytes]) -> bool:
     """Load it and say what came of it; whether it loads."""
     try:
-        beside = {others[id].path: configs[id] for id in _required(plugin, others)}
-        tried, output = load(Trial(plugin.path, configs[plugin.manifest.id], beside))
+        required = {each.path: configs[each.manifest.id] for each in beside.values() if each is not plugin}
+        tried, output = load(Trial(plugin.path, configs[plugin.manifest.id], required))
     except NotTried as error:
         _show_output(error.output)
         click.echo(f"error: {plugin.manifest.id} does not load: {error.reason}", err=True)

@@ -84,6 +84,7 @@ class CutoverCompleted(EpochRecord, frozen=True):
         commit: Seconds from the commit to the last Activated.
         total: Seconds from the request.
         restores: The epoch whose content came back, for a rollback.
+        preflight: Seconds that the candidate was rehearsed; 0 where it was not.
     """
 
     previous: int
@@ -94,6 +95,7 @@ class CutoverCompleted(EpochRecord, frozen=True):
     commit: float
     total: float
     restores: int | None = None
+    preflight: float = 0.0
 
 
 class CutoverAborted(EpochRecord, frozen=True):

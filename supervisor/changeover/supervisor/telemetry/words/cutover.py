@@ -69,10 +69,12 @@ def _(record: HookDegraded) -> Worded:
 
 @word.register
 def _(record: CutoverCompleted) -> Worded:
+    rehearsal = f"preflight {seconds(record.preflight)}, " if record.preflight else ""
     return Worded(
         INFO,
         f"epoch {record.epoch} serves {in_all(record.workers)}   {changes(record.summary)}   "
-        f"(prepare {seconds(record.prepare)}, commit {seconds(record.commit)}, {seconds(record.total)} in all)",
+        f"({rehearsal}prepare {seconds(record.prepare)}, commit {seconds(record.commit)}, "
+        f"{seconds(record.total)} in all)",
     )
 
 

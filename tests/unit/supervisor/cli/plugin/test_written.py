@@ -14,6 +14,7 @@ from changeover.testing import SimulatedWorker
 from tests.plugin_folder import PluginFolder
 from tests.unit.supervisor.artifacts.test_wheel import packed
 
+PASSED = "  preflight passed in "
 UNCONFINED = "  loads   yes, here and unconfined: no server was asked, nothing was activated"
 NEAR = 'handlers = { near = "inbound" }'
 STATEFUL = """
@@ -41,7 +42,7 @@ def test_a_new_file_passes_its_check_and_serves(tmp_path: Path, name: str, path:
     file = tmp_path / "plugins" / path
     assert f"wrote {file}" in made.output
     checked = plugin("check", file)
-    assert (checked.exit_code, UNCONFINED in checked.output) == (Exit.DONE, True), checked.output
+    assert (checked.exit_code, PASSED in checked.output) == (Exit.DONE, True), checked.output
     with SimulatedWorker(file) as worker:
         assert worker.get(f"/{name}").text == f"{name} of epoch 1\n"
 
@@ -49,7 +50,7 @@ def test_a_new_file_passes_its_check_and_serves(tmp_path: Path, name: str, path:
 def test_a_new_folder_passes_its_check_and_serves_as_it_is_configured(tmp_path: Path) -> None:
     assert plugin("new", "my-rate", "--class", "--dir", tmp_path).exit_code == Exit.DONE
     checked = plugin("check", tmp_path / "my-rate")
-    assert (checked.exit_code, UNCONFINED in checked.output) == (Exit.DONE, True), checked.output
+    assert (checked.exit_code, PASSED in checked.output) == (Exit.DONE, True), checked.output
     with SimulatedWorker(tmp_path / "my-rate", config={"greeting": "good day"}) as worker:
         answer = worker.get("/my-rate")
         assert (answer.text, answer.headers["x-my-rate-epoch"]) == ("good day from my-rate\n", "1")
@@ -92,7 +93,7 @@ def test_a_manifest_that_is_wrong_is_told_in_full_and_hides_no_other(plugins: Pl
     assert f"{wrong}/plugin.toml: $" in result.output
     assert "colour" in result.output
     assert "sideways" in result.output
-    assert UNCONFINED in result.output
+    assert PASSED in result.output
 
 
 def test_what_is_no_plugin_says_what_makes_it_one(plugins: PluginFolder) -> None:
@@ -106,31 +107,55 @@ def test_code_that_does_not_load_is_shown_with_its_line_and_what_it_printed(plug
     path = plugins.single("geo", more=NEAR, code="print('so far')\nprice = 1 / 0")
     result = plugin("check", path)
     assert result.exit_code == Exit.REFUSED
-    assert "error: geo does not load" in result.output
+    assert "error: geo does not pass its preflight" in result.output
+    assert "  preflight  plugin geo" in result.output
     assert "ZeroDivisionError: division by zero" in result.output
     assert "price = 1 / 0" in result.output
+    assert "    > so far" in result.output
+
+
+def test_unconfined_it_is_loaded_as_the_one_who_asks(plugins: PluginFolder, tmp_path: Path) -> None:
+    code = f"open({str(tmp_path / 'mine')!r}, 'w').write('so far')\nprint('so far')"
+    path = plugins.single("geo", more=NEAR, code=f"{code}\nprice = 1 / 0")
+    result = plugin("check", path, "--no-preflight")
+    assert "error: geo does not load" in result.output
+    assert "ZeroDivisionError: division by zero" in result.output
     assert "  | so far" in result.output
+    assert (tmp_path / "mine").read_text() == "so far"
+    assert UNCONFINED in plugin("check", plugins.single("prices", code="x = 1"), "--no-preflight").output
 
 
 def test_code_that_disagrees_with_its_manifest_is_found_too(plugins: PluginFolder) -> None:
     code = "from changeover.plugin import outbound\n@outbound\ndef near(request, response, call): pass"
     result = plugin("check", plugins.single("geo", more=NEAR, code=code))
     assert result.exit_code == Exit.REFUSED
-    assert "near" in result.output.partition("does not load")[2]
+    assert "near" in result.output.partition("does not pass")[2]
 
 
 def test_a_plugin_that_ends_its_process_is_a_finding_and_not_our_end(plugins: PluginFolder) -> None:
-    result = plugin("check", plugins.single("geo", more=NEAR, code="import os; os.kill(os.getpid(), 11)"))
+    path = plugins.single("geo", more=NEAR, code="import os; os.kill(os.getpid(), 11)")
+    result = plugin("check", path)
     assert result.exit_code == Exit.REFUSED
-    assert "error: geo does not load: its process was ended by signal 11" in result.output
+    assert "error: geo does not pass its preflight" in result.output
+    assert "SIGSEGV" in result.output
+    assert "geo does not load: its process was ended by signal 11" in plugin("check", path, "--no-preflight").output
 
 
-def test_a_plugin_that_hangs_is_ended_with_what_it_started(
-    plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+HANGS = "import os, time\nos.fork()\ntime.sleep(60)"
+
+
+def test_a_plugin_that_hangs_is_ended_at_the_deadline_of_a_preflight(plugins: PluginFolder, tmp_path: Path) -> None:
+    config = tmp_path / "changeover.toml"
+    config.write_text('[plugins]\ndir = "plugins"\n[deadlines]\npreflight = "1s"\n')
+    result = plugin("check", plugins.single("geo", more=NEAR, code=HANGS), "--config", config)
+    assert result.exit_code == Exit.REFUSED
+    assert "error: geo does not pass its preflight" in result.output
+    assert "time.sleep" in result.output or "geo.py" in result.output
+
+
+def test_unconfined_it_is_ended_with_what_it_started(plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trying, "DEADLINE", 3.0)
-    code = "import os, time\nos.fork()\ntime.sleep(60)"
-    result = plugin("check", plugins.single("geo", more=NEAR, code=code))
+    result = plugin("check", plugins.single("geo", more=NEAR, code=HANGS), "--no-preflight")
     assert "error: geo does not load: it did not end within 3 s" in result.output
 
 
@@ -139,7 +164,7 @@ def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFol
     path = plugins.folder("counter", "1.0", more, counter=STATEFUL)
     warned = plugin("check", path)
     assert warned.exit_code == Exit.DONE
-    assert "warning: counter: it has export_state and no merge_state" in warned.output
+    assert "warning: plugin counter: it has export_state and no merge_state" in warned.output
     merging = textwrap.indent("def merge_state(self, old, imported, latest): pass\n", "    ")
     plugins.folder("counter", "1.1", more, counter=STATEFUL + merging)
     assert "warning" not in plugin("check", path).output
@@ -152,11 +177,11 @@ def test_wheels_are_loaded_as_their_folders_would_be(plugins: PluginFolder) -> N
     code = "async def rate(request, call): ..."
     prices.write_bytes(packed({"plugin.toml": rates, "rates.py": code}))
     checked = plugin("check", geo, prices)
-    assert (checked.exit_code, checked.output.count(UNCONFINED)) == (Exit.DONE, 2), checked.output
+    assert (checked.exit_code, checked.output.count(PASSED)) == (Exit.DONE, 2), checked.output
     prices.write_bytes(packed({"plugin.toml": rates, "rates.py": "import nowhere"}))
     broken = plugin("check", geo, prices)
     assert broken.exit_code == Exit.REFUSED
-    assert "error: rates does not load" in broken.output
+    assert "error: rates does not pass its preflight" in broken.output
     assert "nowhere" in broken.output
 
 

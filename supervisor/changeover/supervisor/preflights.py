@@ -1,0 +1,119 @@
+"""Has candidates rehearsed: orders it of a zygote, waits no longer than it may last, and reads what is reported.
+
+A report comes from below a process that ran the candidate's code: it is limited in size and decoded strictly, and the
+worst that a lie in it does is that workers are asked.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from changeover.supervisor.cohorts import Cohorts
+from changeover.supervisor.core.effects import Preflight
+from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.events import Event, PreflightPassed, PreflightRefused, PreflightSkipped
+from changeover.supervisor.core.records.preflight import PreflightWeak
+from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.process.zygote import Zygote
+from changeover.supervisor.reported import refusal_in
+from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.rehearsal import RehearsalOrder, decode_report
+
+LATE = 3.5
+"""Seconds past its deadline that a rehearsal has to say where it stood still; then it is ended from here."""
+OLDER = "what serves was started by an older program, whose zygotes rehearse nothing: roll once, and they do"
+
+Order = Callable[[Preflight, tuple[str, ...]], RehearsalOrder]
+"""Makes the order for a rehearsal, below a zygote in which these modules started threads when it preloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    zygote: Zygote
+    deadline: asyncio.TimerHandle
+
+
+class Preflights:
+    """Every rehearsal of a candidate.
+
+    Args:
+        loop: The supervisor's loop.
+        cohorts: Has the zygotes.
+        order: Makes the order.
+        feed: Takes how each of them ended, once.
+        tell: Takes records.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        cohorts: Cohorts,
+        order: Order,
+        feed: Callable[[Event], None],
+        tell: Callable[[Record], None],
+    ) -> None:
+        self._loop = loop
+        self._cohorts = cohorts
+        self._order = order
+        self._feed = feed
+        self._tell = tell
+        self._under_way: dict[int, _UnderWay] = {}
+        self._missing: set[tuple[str, ...]] = set()
+
+    def begin(self, effect: Preflight) -> None:
+        """Have a candidate rehearsed beside what serves."""
+        epoch, zygote = effect.candidate.epoch, self._cohorts.zygote(effect.cohort)
+        if zygote is None:
+            self._refuse(epoch, Fault.RESOURCE, f"the zygote of cohort {effect.cohort} is gone")
+        elif not zygote.rehearses:
+            self._feed(PreflightSkipped(epoch, OLDER))
+        else:
+            self._rehearse(effect, zygote)
+
+    def end(self, epoch: int) -> None:
+        """Rehearse that candidate no further, and leave no process of it."""
+        if (under_way := self._under_way.pop(epoch, None)) is not None:
+            under_way.deadline.cancel()
+            under_way.zygote.end_rehearsal(epoch)
+
+    def _rehearse(self, effect: Preflight, zygote: Zygote) -> None:
+        epoch, order = effect.candidate.epoch, self._order(effect, zygote.threads)
+        seconds = order.settings.deadline
+        deadline = self._loop.call_later(seconds + LATE, self._overdue, epoch, seconds)
+        self._under_way[epoch] = _UnderWay(zygote, deadline)
+        try:
+            zygote.rehearse(epoch, order, lambda report, why: self._ended(epoch, report, why))
+        except OSError as error:
+            self._ended(epoch, b"", f"its order cannot be written down: {error}")
+
+    def _overdue(self, epoch: int, seconds: float) -> None:
+        self.end(epoch)
+        self._refuse(epoch, Fault.TIMEOUT, f"it took over {seconds:g} s, and could not be asked where it stood")
+
+    def _ended(self, epoch: int, report: bytes, why: str) -> None:
+        if (under_way := self._under_way.pop(epoch, None)) is None:
+            return
+        under_way.deadline.cancel()
+        if why:
+            self._refuse(epoch, Fault.RESOURCE, why)
+        else:
+            self._read(epoch, report)
+
+    def _read(self, epoch: int, written: bytes) -> None:
+        try:
+            report = decode_report(written)
+        except MalformedFrame as error:
+            self._refuse(epoch, Fault.CONTRACT, f"its report means nothing: {error}")
+            return
+        if report.missing and report.missing not in self._missing:
+            self._missing.add(report.missing)
+            self._tell(PreflightWeak(report.missing))
+        if (refusal := refusal_in(report)) is None:
+            passed = PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, report.warnings)
+            self._feed(passed)
+        else:
+            self._feed(PreflightRefused(epoch, (SlotRefusal(-1, 0, refusal),)))
+
+    def _refuse(self, epoch: int, fault: Fault, summary: str) -> None:
+        self._feed(PreflightRefused(epoch, (SlotRefusal(-1, 0, Refusal(Stage.PREFLIGHT, fault, summary)),)))

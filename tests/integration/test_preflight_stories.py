@@ -1,0 +1,237 @@
+"""What is to be swapped in runs in a process apart first: what is bad there is refused, and no worker ever runs it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+import psutil
+import pytest
+
+from changeover.server import Committed, Refused, Server, ServerFailed, StatusView, Strategy
+from changeover.supervisor.core.records.preflight import PreflightCompleted
+from changeover.supervisor.core.records.record import Record
+from changeover.workers.protocol.refusal import Fault, Stage
+from tests.service import Story, kill, status_when
+from tests.waits import until
+
+R = TypeVar("R", bound=Record)
+
+NOTE = """
+import os
+try:
+    with open("{side}", "a") as file:
+        print(os.getpid(), file=file)
+except OSError:
+    pass
+"""
+BAD = {
+    "raises": "raise RuntimeError('boom')",
+    "exits": "raise SystemExit(3)",
+    "exits at once": "os._exit(3)",
+    "crashes": "import signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "hangs": "print('so far', flush=True)\nwhile True: pass",
+}
+HASTY = {"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}
+HANG = "while True: pass"
+SOON = 5.0
+"""Seconds that a preflight of a small plugin may take here at most, on a machine with other work."""
+
+
+async def told(server: Server, kind: type[R]) -> list[R]:
+    return [
+        msgspec.json.decode(event.record, type=kind) for event in await server.told() if event.type == kind.__name__
+    ]
+
+
+async def until_rehearsing(server: Server) -> None:
+    await status_when(server, lambda status: status.cutover == "preflighting")
+
+
+def pids(status: StatusView) -> dict[int, int]:
+    return {slot.slot: slot.pid for slot in status.staff}
+
+
+def rehearsers(worker: int) -> list[psutil.Process]:
+    """Everything below a worker's zygote that is no worker: keepers, and what is below them."""
+    zygote = psutil.Process(psutil.Process(worker).ppid())
+    return [each for each in zygote.children(recursive=True) if "preflight" in " ".join(cmdline(each))]
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@asynccontextmanager
+async def load(story: Story, server: Server) -> AsyncIterator[list[int]]:
+    """Requests, one after the other on one connection, until the block ends; their statuses."""
+    statuses: list[int] = []
+    connection = await story.connect(server)
+
+    async def ask() -> None:
+        while True:
+            statuses.append((await connection.get("/shop")).status)
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield statuses
+        seen = len(statuses)
+        await until(lambda: len(statuses) > seen or asking.done(), "another answer")
+    finally:
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
+@pytest.mark.parametrize("how", BAD)
+async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: str) -> None:
+    side = story.folder / "side"
+    story.write("1.0")
+    async with story.server(2, env=HASTY) as server, load(story, server) as statuses:
+        before = pids(await server.status())
+        story.write("2.0", top=NOTE.format(side=side) + BAD[how])
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [refused] = outcome.refusals
+        assert (refused.slot, refused.refusal.stage, refused.refusal.unit) == (-1, Stage.PREFLIGHT, "plugin shop")
+        assert refused.refusal.fault is (Fault.TIMEOUT if how == "hangs" else refused.refusal.fault)
+        assert outcome.reason.startswith("preflight: plugin shop ")
+        assert outcome.durations.preflight > 0 == outcome.durations.prepare
+        if how == "hangs":
+            assert "so far" in refused.refusal.output
+        assert pids(await server.status()) == before
+        assert not alive(rehearsers(before[0]))
+        ran = set(side.read_text().split()) if side.exists() else set()
+        assert not ran & {str(pid) for pid in before.values()}
+        assert (await server.status()).counts.refusals == {"preflight": 1}
+    assert set(statuses) == {200}
+
+
+async def test_good_code_passes_quickly_and_is_served(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2) as server:
+        story.write("2.0")
+        outcome = await server.reload()
+        assert isinstance(outcome, Committed)
+        assert (await story.get(server, "/shop")).words[:2] == ["2.0", "2"]
+        [passed] = await told(server, PreflightCompleted)
+        assert (passed.epoch, passed.modules, passed.warnings) == (2, 1, ())
+        assert 0 < passed.seconds <= SOON
+        counts = (await server.status()).counts
+        assert (counts.preflights, counts.longest_preflight) == (1, passed.seconds)
+        assert not alive(rehearsers(pids(await server.status())[0]))
+
+
+async def test_a_rollback_is_rehearsed_too(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2) as server:
+        story.write("2.0")
+        await server.reload()
+        assert isinstance(await server.rollback(), Committed)
+        assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [2, 3]
+        assert (await story.get(server, "/shop")).words[:2] == ["1.0", "3"]
+
+
+async def test_an_edit_is_rehearsed_too(story: Story) -> None:
+    story.write("1.0")
+    story.write("1.0", id="geo", mount="/geo")
+    async with story.server(2) as server:
+        assert isinstance(await server.remove_plugin("geo"), Committed)
+        assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [2]
+
+
+async def test_a_start_and_a_roll_have_processes_of_their_own_for_that(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2) as server:
+        story.write("2.0")
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        assert await told(server, PreflightCompleted) == []
+
+
+async def test_a_hup_storm_ends_with_what_is_on_disk_and_no_process_too_many(story: Story) -> None:
+    story.write("0")
+    async with story.server(2) as server, load(story, server) as statuses:
+        worker = pids(await server.status())[0]
+        for version in range(1, 21):
+            story.write(str(version), top=HANG if version == 10 else "")
+            server.signal(signal.SIGHUP)
+            if version == 10:
+                await until_rehearsing(server)
+        async with asyncio.timeout(60):
+            while (await story.get(server, "/shop")).words[0] != "20":
+                server.signal(signal.SIGHUP)
+                await asyncio.sleep(0.2)
+        await status_when(server, lambda status: status.candidate is None)
+        assert not alive(rehearsers(worker))
+    assert set(statuses) == {200}
+
+
+async def test_a_stop_during_a_rehearsal_leaves_no_process_of_it(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2) as server:
+        worker = pids(await server.status())[0]
+        story.write("2.0", top=HANG)
+        server.signal(signal.SIGHUP)
+        await until_rehearsing(server)
+        await until(lambda: rehearsers(worker), "the rehearsal")
+        below = rehearsers(worker)
+    assert not alive(below)
+
+
+async def test_a_supervisor_that_is_killed_during_a_rehearsal_leaves_no_process_of_it(story: Story) -> None:
+    story.write("1.0")
+    with pytest.raises(ServerFailed):
+        async with story.server(2, env={"CHANGEOVER_DEADLINES_ORPHAN": "60"}) as server:
+            [address] = server.addresses
+            before = pids(await server.status())
+            story.write("2.0", top=HANG)
+            server.signal(signal.SIGHUP)
+            await until_rehearsing(server)
+            await until(lambda: rehearsers(before[0]), "the rehearsal")
+            below = rehearsers(before[0])
+            kill(server.pid)
+            await until(lambda: not alive(below), "the rehearsal to be gone")
+    async with story.server(2) as second:
+        assert second.addresses == (address,)
+        assert pids(await status_when(second, lambda status: len(status.staff) == 2)) == before
+        story.write("3.0")
+        assert isinstance(await second.reload(), Committed)
+        assert (await story.get(second, "/shop")).words[0] == "3.0"
+        assert len(await told(second, PreflightCompleted)) == 1
+
+
+async def test_where_nobody_wants_a_preflight_workers_are_the_first_to_run_it(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2, rehearsed=False) as server:
+        story.write("2.0", top="raise RuntimeError('boom')")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        assert [refused.refusal.stage for refused in outcome.refusals][:1] == [Stage.LOAD]
+        assert outcome.durations.preflight == 0
+
+
+async def test_with_its_zygote_a_rehearsal_goes_for_a_reason_that_passes(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(2) as server:
+        before = pids(await server.status())
+        zygote = psutil.Process(before[0]).ppid()
+        story.write("2.0", top=HANG)
+        reload = asyncio.create_task(server.reload())
+        await until_rehearsing(server)
+        await until(lambda: rehearsers(before[0]), "the rehearsal")
+        below = rehearsers(before[0])
+        kill(zygote)
+        outcome = await reload
+        assert isinstance(outcome, Refused)
+        assert [refused.refusal.fault for refused in outcome.refusals] == [Fault.RESOURCE]
+        await until(lambda: not alive(below), "the rehearsal to be gone")
+        assert pids(await server.status()) == before

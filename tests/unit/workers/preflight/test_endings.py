@@ -1,0 +1,80 @@
+"""Whatever a rehearsal ends by has words: whose fault, how, and in whose code."""
+
+import signal
+
+import msgspec
+import pytest
+
+from changeover.workers.preflight.endings import UNWATCHED, ending_of, not_forked, overdue, refusal_of
+from changeover.workers.preflight.page import Part, Standing
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.rehearsal import RehearsalOrder
+from changeover.workers.protocol.snapshot import PluginSpec
+from tests.rehearsing import FINE, Orders
+
+IN_ON_LOAD = Standing(Part.CANDIDATE, "plugin geo", "on_load")
+STACKS = """Fatal Python error: Segmentation fault
+
+Thread 0x1 (most recent call first):
+  File "{store}/{other}/shop.py", line 9 in wait
+
+Current thread 0x2 (most recent call first):
+  File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at
+  File "{store}/{artifact}/lib/geo.py", line 4 in on_load
+  File "{store}/{artifact}/geo.py", line 7 in later
+"""
+
+
+def artifact_of(order: RehearsalOrder, plugin: str = "geo") -> str:
+    [spec] = [unit for unit in order.candidate.units if isinstance(unit, PluginSpec) and unit.key.ref.name == plugin]
+    return spec.artifact
+
+
+@pytest.mark.parametrize(
+    ("status", "fault", "how"),
+    [
+        (3, Fault.CRASH, "it ended its process with status 3 in plugin geo on_load"),
+        (0, Fault.CRASH, "it ended its process with status 0 in plugin geo on_load"),
+        (-signal.SIGSEGV, Fault.CRASH, "its process was ended by SIGSEGV in plugin geo on_load"),
+        (-signal.SIGKILL, Fault.RESOURCE, "its process was killed in plugin geo on_load, as a rule for want of memory"),
+        (-signal.SIGXCPU, Fault.TIMEOUT, "it used up its processor time in plugin geo on_load"),
+        (-40, Fault.CRASH, "its process was ended by signal 40 in plugin geo on_load"),
+    ],
+)
+def test_an_end_without_a_report_is_a_refusal(status: int, fault: Fault, how: str, orders: Orders) -> None:
+    told = refusal_of(ending_of(status), IN_ON_LOAD, "", orders.order(FINE))
+    assert told == Refusal(Stage.PREFLIGHT, fault, how, "plugin geo", "on_load")
+
+
+def test_what_took_too_long_or_cannot_be_had_may_pass_another_time(orders: Orders) -> None:
+    order = orders.order(FINE)
+    late = refusal_of(overdue(20.0), Standing(), "", order)
+    assert (late.fault, late.summary, late.unit) == (Fault.TIMEOUT, "not done within 20 s", "")
+    none = refusal_of(not_forked(11), Standing(), "", order)
+    assert (none.fault.transient, none.summary) == (
+        True,
+        "no process can be had for it (Resource temporarily unavailable)",
+    )
+    assert refusal_of(UNWATCHED, IN_ON_LOAD, "", order).fault is Fault.CRASH
+
+
+def test_stacks_say_whose_code_crashed_and_where_whoever_was_at_it(orders: Orders) -> None:
+    order = orders.order(FINE, orders.plugin(FINE, id="shop"))
+    names = {"store": order.store, "artifact": artifact_of(order), "other": artifact_of(order, "shop")}
+    stacks = STACKS.format(**names)
+    told = refusal_of(ending_of(-11), msgspec.structs.replace(IN_ON_LOAD, unit="plugin shop"), stacks, order)
+    assert (told.unit, told.hook, told.where) == ("plugin geo", "", "lib/geo.py:4")
+    assert told.summary == "its process was ended by SIGSEGV in plugin geo"
+    assert 'File "lib/geo.py", line 4 in on_load' in told.traceback
+    assert order.store not in told.traceback
+
+
+def test_what_serves_and_crashes_in_a_preflight_accuses_nobody(orders: Orders) -> None:
+    told = refusal_of(ending_of(-11), Standing(Part.CURRENT, "plugin geo", "on_load"), "", orders.order(FINE))
+    assert told.unit == ""
+    assert told.summary.startswith("what serves cannot be loaded beside it in a preflight: its process was ended by")
+
+
+def test_a_unit_that_only_served_before_is_not_accused(orders: Orders) -> None:
+    order = orders.order(orders.plugin(FINE, id="shop"))
+    assert refusal_of(ending_of(1), IN_ON_LOAD, "", order).unit == ""

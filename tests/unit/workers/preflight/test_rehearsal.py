@@ -1,0 +1,155 @@
+"""A rehearsal does what workers will do: it loads what serves, then the candidate beside it, swaps, and ends both."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from changeover.workers.preflight.page import Page, Part
+from changeover.workers.preflight.rehearsal import Note, Rehearsal
+from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
+from changeover.workers.serving import attribution
+from changeover.workers.serving.offering import here
+from tests.rehearsing import FINE, HEAD, MANIFEST, OWN, Orders
+
+LOG: list[str] = []
+
+NOISY = (
+    HEAD
+    + "from tests.unit.workers.preflight.test_rehearsal import LOG\n"
+    + """
+class Own(Plugin[None]):
+    def on_load(self, ctx): LOG.append(f"{0} on_load for {{ctx.stage}}")
+    def on_reload(self, ctx, old): LOG.append(f"{0} on_reload from {{old.version}}")
+    def on_activate(self): LOG.append("{0} on_activate")
+    def on_deactivate(self): LOG.append("{0} on_deactivate")
+    def on_unload(self): LOG.append("{0} on_unload")
+"""
+)
+SERVICE = MANIFEST + '[services]\n{id} = {{ mount = "/{id}" }}\n'
+SERVING = "    @service\n    async def {id}(self, request, call): ...\n"
+
+
+@pytest.fixture(autouse=True)
+async def undone() -> AsyncIterator[None]:
+    """What a rehearsal leaves to the end of its process."""
+    LOG.clear()
+    attribution.install(asyncio.get_running_loop())
+    yield
+    attribution.uninstall()
+    here.leave()
+
+
+async def rehearsed(order: RehearsalOrder) -> RehearsalReport:
+    return await Rehearsal(order, Note(Page(), ())).run()
+
+
+async def test_everything_is_done_but_what_only_a_process_that_serves_may_do(orders: Orders) -> None:
+    one = orders.plugin(NOISY.format("one"))
+    two = orders.plugin(NOISY.format("two"), version="2.0")
+    report = await rehearsed(orders.order(two, current=(one,)))
+    assert LOG == ["one on_load for preflight", "two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert report == RehearsalReport(modules=1)
+
+
+async def test_services_and_what_they_hang_on_are_gone_in_the_end(orders: Orders) -> None:
+    code = FINE + "@service\nasync def geo(request, call): ...\n"
+    offering = SERVICE.replace("{{ ", '{{ entry = "geo:geo", ') + '[extensions]\n"shop.geo" = "geo:geo"\n'
+    one = orders.plugin(code, manifest=offering)
+    two = orders.plugin(code, version="2.0", manifest=offering)
+    assert await rehearsed(orders.order(two, current=(one,))) == RehearsalReport(modules=1)
+
+
+async def test_what_serves_on_is_the_same_and_is_not_loaded_again(orders: Orders) -> None:
+    shop = orders.plugin(NOISY.format("shop"), id="shop")
+    one, two = orders.plugin(NOISY.format("one")), orders.plugin(NOISY.format("two"))
+    report = await rehearsed(orders.order(shop, two, current=(shop, one)))
+    assert [line for line in LOG if line.startswith("shop")] == ["shop on_load for preflight", "shop on_unload"]
+    assert report == RehearsalReport(modules=2)
+
+
+async def test_where_nothing_serves_the_candidate_is_rehearsed_alone(orders: Orders) -> None:
+    assert await rehearsed(orders.order(orders.plugin(NOISY.format("one")), current=None)) == RehearsalReport(modules=1)
+    assert LOG == ["one on_load for preflight", "one on_unload"]
+
+
+async def test_a_refusal_is_as_in_a_worker_but_for_its_stage(orders: Orders) -> None:
+    code = OWN + "    def on_reload(self, ctx, old):\n        1 / 0\n"
+    refusal = (await rehearsed(orders.order(code))).refusal
+    assert refusal is not None
+    assert (refusal.stage, refusal.fault, refusal.unit, refusal.hook) == (
+        Stage.PREFLIGHT,
+        Fault.CRASH,
+        "plugin geo",
+        "on_reload",
+    )
+    assert (refusal.summary, refusal.where, refusal.source) == (
+        "ZeroDivisionError: division by zero",
+        "geo.py:5",
+        "1 / 0",
+    )
+
+
+async def test_what_it_is_at_is_written_down(orders: Orders) -> None:
+    page = Page()
+    await Rehearsal(orders.order(OWN + "    def on_reload(self, ctx, old): 1 / 0\n"), Note(page, ("all",))).run()
+    standing = page.read()
+    assert (standing.part, standing.unit, standing.missing) == (Part.CANDIDATE, "plugin geo", ("all",))
+
+
+async def test_what_serves_and_does_not_load_here_is_left_out_with_what_requires_it(orders: Orders) -> None:
+    alone = OWN + "    def on_load(self, ctx):\n        raise PermissionError('its log')\n" + SERVING
+    log = orders.plugin(alone.format(id="log"), id="log", manifest=SERVICE)
+    shop = orders.plugin(NOISY.format("shop"), id="shop", manifest='requires = {{ log = ">=1" }}\n' + MANIFEST)
+    one, two = orders.plugin(NOISY.format("one")), orders.plugin(NOISY.format("two"))
+    report = await rehearsed(orders.order(log, shop, two, current=(log, shop, one)))
+    assert LOG[-3:] == ["two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert report.refusal is None
+    assert report.warnings == (
+        "left out: plugin log on_load serves, and does not load in a preflight: PermissionError: its log",
+    )
+
+
+async def test_what_does_not_load_and_changes_refuses_all_the_same(orders: Orders) -> None:
+    broken = OWN + "    def on_load(self, ctx): raise PermissionError('{0}')\n"
+    one, two = orders.plugin(broken.format("one")), orders.plugin(broken.format("two"))
+    report = await rehearsed(orders.order(two, current=(one,)))
+    assert report.refusal is not None
+    assert (report.refusal.summary, report.refusal.fault) == ("PermissionError: two", Fault.CAPABILITY)
+
+
+async def test_what_fails_too_late_and_what_leaks_is_told_and_refuses_nothing(orders: Orders) -> None:
+    careless = (
+        HEAD
+        + "from tests.unit.workers.preflight.test_rehearsal import LOG\n"
+        + "class Own(Plugin[None]):\n"
+        + "    def on_load(self, ctx): LOG.append(self)\n"
+        + "    def on_unload(self): 1 / 0\n"
+    )
+    report = await rehearsed(orders.order(FINE, current=(careless,)))
+    assert report.refusal is None
+    late, leak = report.warnings
+    assert late == "plugin geo on_unload: ZeroDivisionError: division by zero"
+    assert leak.startswith("leak: plugin geo")
+    LOG.clear()
+
+
+async def test_memory_that_is_not_there_says_how_much_there_is(orders: Orders) -> None:
+    code = OWN + "    def on_reload(self, ctx, old): raise MemoryError\n"
+    refusal = (await rehearsed(orders.order(code, memory=2**28))).refusal
+    assert refusal is not None
+    assert refusal.fault.transient
+    assert refusal.summary == ("MemoryError: a preflight has 256 MiB beyond what it begins with ([preflight] memory)")
+
+
+@pytest.mark.parametrize(("merges", "told"), [(False, 1), (True, 0)])
+async def test_an_author_is_told_of_state_that_would_miss_what_is_written_meanwhile(
+    merges: bool, told: int, orders: Orders
+) -> None:
+    merging = "    def merge_state(self, old, imported, latest): ...\n" if merges else ""
+    code = OWN + "    def export_state(self): return b''\n" + merging
+    report = await rehearsed(orders.order(code, current=None))
+    lost = "what is written between the export and the commit is lost"
+    assert report.warnings == (f"plugin geo: it has export_state and no merge_state: {lost}",)[:told]
+    assert (await rehearsed(orders.order(code))).warnings == ()

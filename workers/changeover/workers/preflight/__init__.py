@@ -1,0 +1,1 @@
+"""The process that rehearses a candidate before any worker is asked."""

@@ -1,0 +1,125 @@
+"""Words for a rehearsal that ended without a report: what is known of it is how, and what it was at."""
+
+import os
+import re
+import signal
+
+import msgspec
+
+from changeover.workers.preflight.believing import units_of
+from changeover.workers.preflight.page import Part, Standing
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.rehearsal import RehearsalOrder
+from changeover.workers.protocol.snapshot import PluginSpec
+
+_CURRENT_THREAD = "Current thread"
+_FRAME = r'File "{root}/(?P<name>[^"\n]+)", line (?P<line>\d+)'
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a rehearsal ended.
+
+    Attributes:
+        fault: Whose fault it is.
+        how: In words, after which follows what it was at.
+        why: What that means as a rule; empty when it speaks for itself.
+    """
+
+    fault: Fault
+    how: str
+    why: str = ""
+
+
+def ending_of(status: int) -> Ending:
+    """How a process ended.
+
+    Args:
+        status: Its exit status, or minus the number of the signal that ended it.
+    """
+    if status >= 0:
+        return Ending(Fault.CRASH, f"it ended its process with status {status}")
+    if -status == signal.SIGKILL:
+        return Ending(Fault.RESOURCE, "its process was killed", "as a rule for want of memory")
+    if -status == signal.SIGXCPU:
+        return Ending(Fault.TIMEOUT, "it used up its processor time")
+    return Ending(Fault.CRASH, f"its process was ended by {_name(-status)}")
+
+
+def overdue(deadline: float) -> Ending:
+    """The deadline passed.
+
+    Args:
+        deadline: Seconds that it had.
+    """
+    return Ending(Fault.TIMEOUT, f"not done within {deadline:g} s")
+
+
+UNWATCHED = Ending(Fault.CRASH, "it ended the process that watched over it")
+"""The first process ended without a word."""
+
+
+def not_forked(number: int) -> Ending:
+    """The system refuses a process.
+
+    Args:
+        number: Its error number, 0 when it gave none.
+    """
+    return Ending(Fault.RESOURCE, f"no process can be had for it ({os.strerror(number)})")
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:
+    """Word it as a refusal.
+
+    Args:
+        ending: How it ended.
+        standing: Where it stood.
+        stacks: Of its threads; empty when it wrote none.
+        order: What it was to rehearse.
+    """
+    unit, where = _place(stacks, order)
+    known = unit or standing.unit
+    hook = standing.hook if known == standing.unit else ""
+    at = " ".join(word for word in (ending.how, "in" if known else "", known, hook) if word)
+    summary = f"{at}, {ending.why}" if ending.why else at
+    if standing.part is Part.CURRENT:
+        summary = f"what serves cannot be loaded beside it in a preflight: {summary}"
+    accused = known if standing.part is not Part.CURRENT and known in units_of(order) else ""
+    text = _told(stacks, order)
+    return Refusal(Stage.PREFLIGHT, ending.fault, summary, accused, hook, where, traceback=text)
+
+
+def _place(stacks: str, order: RehearsalOrder) -> tuple[str, str]:
+    """The plugin whose code ran, and `file:line`; empty where no plugin's did."""
+    _, _, current = stacks.partition(_CURRENT_THREAD)
+    roots = {f"{order.store}/{artifact}": spec for spec in _plugins(order) for artifact in _artifacts(spec)}
+    found = (re.search(_FRAME.format(root=re.escape(root)), current or stacks) for root in roots)
+    places = [(match.start(), spec, match) for match, spec in zip(found, roots.values(), strict=True) if match]
+    if not places:
+        return "", ""
+    _, spec, match = min(places, key=lambda place: place[0])
+    return str(spec.key.ref), f"{match['name']}:{match['line']}"
+
+
+def _told(stacks: str, order: RehearsalOrder) -> str:
+    """Stacks with files named as their authors know them."""
+    for spec in _plugins(order):
+        for artifact in _artifacts(spec):
+            stacks = stacks.replace(f'"{order.store}/{artifact}/', '"')
+    return stacks
+
+
+def _plugins(order: RehearsalOrder) -> list[PluginSpec]:
+    """The plugins of both generations; of contents that both have, the candidate's comes last."""
+    units = (*(order.current.units if order.current else ()), *order.candidate.units)
+    return [unit for unit in units if isinstance(unit, PluginSpec)]
+
+
+def _artifacts(spec: PluginSpec) -> set[str]:
+    return {artifact for artifact in (spec.code, spec.artifact) if artifact}

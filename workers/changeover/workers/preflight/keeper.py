@@ -1,0 +1,233 @@
+"""Keeps a rehearsal: starts it, listens to it, ends it with everything that it started, and says how it went.
+
+No code of anybody else runs here. A keeper keeps one rehearsal in its life, and ends with whoever waits for its report.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import msgspec
+
+from changeover.workers.plugins.refused import MAX_TRACEBACK
+from changeover.workers.preflight import offspring
+from changeover.workers.preflight.account import Account, account
+from changeover.workers.preflight.believing import LONGEST, believed
+from changeover.workers.preflight.birth import SAID, Womb, be_first
+from changeover.workers.preflight.confining import Terms, may_write
+from changeover.workers.preflight.endings import UNWATCHED, Ending, ending_of, not_forked, overdue, refusal_of
+from changeover.workers.preflight.listening import Heard
+from changeover.workers.preflight.namespaces import separate
+from changeover.workers.preflight.page import Page
+from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.protocol.forking import STACKS_SIGNAL
+from changeover.workers.protocol.refusal import Fault
+from changeover.workers.protocol.rehearsal import MAX_REPORT, RehearsalOrder, RehearsalReport
+from changeover.workers.runtime import kernel
+
+ENDING = 3.0
+"""Seconds in which what was killed is gone."""
+STACKS = 0.5
+"""Seconds in which a rehearsal that is late writes where it is."""
+LOOK = 0.05
+"""Seconds between two looks at whether it wrote all of that."""
+CLEANING = 2.0
+"""Seconds in which what it left in its folder is removed."""
+MOST_OUTPUT = MAX_REPORT // 8
+"""Bytes of output that are kept at the most: what is no UTF-8 takes three times as many."""
+
+
+class Unwanted(Exception):
+    """Nobody waits for the report any more."""
+
+
+class Keeper:
+    """Of one rehearsal, which waits until `report` lets it begin.
+
+    Args:
+        order: What is to be rehearsed.
+        name: The service's name, for titles; empty for none.
+        folder: For its temporary files; empty for none.
+        account: Whom it runs as, None for ourselves.
+
+    Raises:
+        OSError: The system refuses.
+    """
+
+    def __init__(self, order: RehearsalOrder, name: str, folder: str, account: Account | None) -> None:
+        self._order = order
+        self._page = Page()
+        self._until = time.monotonic() + order.settings.deadline
+        self._stacks = os.memfd_create("stacks of a rehearsal", os.MFD_CLOEXEC)
+        self._said, said = socket.socketpair()
+        output, written = os.pipe2(os.O_CLOEXEC)
+        report, reported = os.pipe2(os.O_CLOEXEC)
+        self._output = Heard(output, min(order.settings.output, MOST_OUTPUT))
+        self._report = Heard(report, LONGEST)
+        self._separation = separate()
+        terms = Terms(order.settings, folder, may_write(order), self._separation.counted, account)
+        self._first = os.fork()
+        if self._first == 0:
+            be_first(said, Womb(order, terms, name, written, reported, self._stacks), self._page)
+        said.close()
+        os.close(written)
+        os.close(reported)
+
+    def report(self, watched: tuple[int, ...]) -> RehearsalReport:
+        """Let it begin, and say how it went once nothing of it is left.
+
+        Args:
+            watched: Descriptors that hang up when nobody waits any more.
+
+        Raises:
+            Unwanted: Nobody does.
+        """
+        try:
+            self._said.send(b"!")
+            said = self._listen(self._until, watched)
+            if said is None:
+                self._ask_stacks()
+        finally:
+            is_gone = self._end()
+        standing, stacks = self._page.read(), self._written_stacks()
+        report = self._reported(said)
+        if isinstance(report, Ending):
+            report = RehearsalReport(refusal_of(report, standing, stacks, self._order))
+        return msgspec.structs.replace(
+            report,
+            output=self._output.kept.decode("utf-8", "replace"),
+            missing=self._separation.missing + standing.missing,
+            warnings=report.warnings if is_gone else (*report.warnings, "left: processes of it that cannot be killed"),
+        )
+
+    def _listen(self, until: float, watched: tuple[int, ...] = ()) -> bytes | None:
+        """What the first process says, empty when it ended without a word; None when the time is over."""
+        pipes = {heard.fd: heard for heard in (self._output, self._report)}
+        poll = select.poll()
+        for fd in (self._said.fileno(), *pipes):
+            poll.register(fd, select.POLLIN)
+        for fd in watched:
+            poll.register(fd, 0)  # which is told of hanging up alone
+        while (left := until - time.monotonic()) > 0:
+            for fd, _ in poll.poll(left * 1000):
+                if fd == self._said.fileno():
+                    return self._said.recv(SAID.size)
+                if fd not in pipes:
+                    raise Unwanted
+                if pipes[fd].take() == b"":
+                    poll.unregister(fd)
+        return None
+
+    def _ask_stacks(self) -> None:
+        """Have it write where it is: the first process passes the signal on."""
+        os.kill(self._first, STACKS_SIGNAL)
+        until, before = time.monotonic() + STACKS, -1
+        while time.monotonic() < until and self._listen(time.monotonic() + LOOK) is None:
+            size = os.fstat(self._stacks).st_size
+            if size and size == before:
+                return
+            before = size
+
+    def _written_stacks(self) -> str:
+        return os.pread(self._stacks, MAX_TRACEBACK, 0).decode("utf-8", "replace")
+
+    def _end(self) -> bool:
+        """End everything; whether nothing is left."""
+        os.kill(self._first, signal.SIGKILL)
+        is_gone = offspring.ended(self._first, ENDING)
+        if not self._separation.together:
+            is_gone = offspring.end_all(ENDING) and is_gone
+        self._output.close()
+        self._report.close()
+        self._said.close()
+        return is_gone
+
+    def _reported(self, said: bytes | None) -> RehearsalReport | Ending:
+        if said is None:
+            return overdue(self._order.settings.deadline)
+        if len(said) < SAID.size:
+            return UNWATCHED
+        status, number = SAID.unpack(said)
+        if number:
+            return not_forked(number)
+        if status or not self._report.kept:
+            return ending_of(status)
+        if self._report.cut:
+            return Ending(Fault.CRASH, f"it reported more than {LONGEST} bytes")
+        try:
+            return believed(bytes(self._report.kept), self._order)
+        except MalformedFrame as error:
+            return Ending(Fault.CRASH, f"it reported what is no report ({error.reason})")
+
+
+def keep(order: RehearsalOrder, name: str, watched: tuple[int, ...]) -> RehearsalReport:
+    """Have something rehearsed below this process, which has one thread and is good for nothing else afterwards.
+
+    Args:
+        order: What is to be rehearsed.
+        name: The service's name, for titles; empty for none.
+        watched: Descriptors that hang up when nobody waits any more.
+
+    Raises:
+        Unwanted: Nobody does; nothing of the rehearsal is left.
+    """
+    began = time.monotonic()
+    kernel.prctl("orphans cannot be taken over", kernel.PR_SET_CHILD_SUBREAPER, 1)
+    other = account()
+    with _temporary_folder(other) as folder:
+        try:
+            report = Keeper(order, name, folder, other).report(watched)
+        except OSError as error:
+            report = RehearsalReport(refusal_of(not_forked(error.errno or 0), Page().read(), "", order))
+    missing = (() if folder else ("a folder for temporary files",)) + report.missing
+    if os.geteuid() == 0 and other is None:
+        missing += ("another user (root has not the capabilities for it)",)
+    return msgspec.structs.replace(report, missing=missing, took=time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _temporary_folder(owner: Account | None) -> Iterator[str]:
+    """A folder of the rehearsal's own; empty where none can be had."""
+    try:
+        folder = tempfile.mkdtemp(prefix="changeover-preflight-")
+    except OSError:
+        yield ""
+        return
+    try:
+        if owner is not None:
+            _give(folder, owner)
+        yield folder
+    finally:
+        with contextlib.suppress(_TooLong, RecursionError), _alarm(CLEANING):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _give(folder: str, owner: Account) -> None:
+    try:
+        os.chown(folder, owner.user, owner.group)
+    except OSError:  # root may lack that in a container; the folder is gone again in a moment
+        os.chmod(folder, 0o777)
+
+
+class _TooLong(Exception):
+    """What is done takes too long."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise _TooLong
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,0 +1,60 @@
+"""A page that a rehearsal and its keeper share: what is going on, legible also when it is over in the middle of it."""
+
+import enum
+import mmap
+
+import msgspec
+
+SIZE = 16 * 1024
+_LENGTH = 4
+
+
+class Part(enum.Enum):
+    """What a rehearsal is at."""
+
+    BEGINNING = "beginning"
+    CURRENT = "current"
+    """It loads what serves."""
+    CANDIDATE = "candidate"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a rehearsal stands.
+
+    Attributes:
+        part: What it is at.
+        unit: Whose code it ran last, as the unit's `UnitRef` reads; empty before that.
+        hook: Its hook, or how far it had come.
+        missing: What of the confinement could not be had, in words.
+    """
+
+    part: Part = Part.BEGINNING
+    unit: str = ""
+    hook: str = ""
+    missing: tuple[str, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Standing] = msgspec.msgpack.Decoder(Standing)
+
+
+class Page:
+    """Made before a fork, and the same page on both sides of it. Whoever writes it is not trusted."""
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, SIZE)
+
+    def write(self, standing: Standing) -> None:
+        """Say where it stands; what is too long for the page is left out."""
+        body = _encoder.encode(standing)
+        if len(body) > SIZE - _LENGTH:
+            body = _encoder.encode(Standing(standing.part))
+        self._map[: _LENGTH + len(body)] = len(body).to_bytes(_LENGTH, "little") + body
+
+    def read(self) -> Standing:
+        """Where it stands, as far as that is legible."""
+        length = int.from_bytes(self._map[:_LENGTH], "little")
+        try:
+            return _decoder.decode(self._map[_LENGTH : _LENGTH + min(length, SIZE)])
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return Standing()

@@ -1,0 +1,174 @@
+"""Does with a candidate what workers will do: beside what serves it is loaded, swapped in, and what it replaces ends.
+
+The very code of workers does it; only `on_activate` and `on_deactivate` do not run, as nothing is served here.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from changeover.workers.generation.switch import NOTHING, Generation, Switch
+from changeover.workers.generation.workshop import Workshop
+from changeover.workers.plugins.api import overrides
+from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.opened import OPENED
+from changeover.workers.plugins.witness import Witness
+from changeover.workers.preflight.page import Page, Part, Standing
+from changeover.workers.preflight.reduced import without
+from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.serving import attribution
+from changeover.workers.serving.offering import here
+
+
+class Note(Witness):
+    """Writes down what is going on, as it goes on.
+
+    Args:
+        page: Where.
+        missing: What of the confinement could not be had.
+    """
+
+    def __init__(self, page: Page, missing: tuple[str, ...]) -> None:
+        self._page = page
+        self._standing = Standing(missing=missing)
+        page.write(self._standing)
+
+    def part(self, part: Part) -> None:
+        """Another part begins."""
+        self._write(part, "", "")
+
+    def begins(self, unit: str, hook: str) -> None:
+        self._write(self._standing.part, unit, hook)
+
+    def _write(self, part: Part, unit: str, hook: str) -> None:
+        self._standing = msgspec.structs.replace(self._standing, part=part, unit=unit, hook=hook)
+        self._page.write(self._standing)
+
+
+class _Cell:
+    """A commit cell that nobody else reads."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def read(self) -> int:
+        return self.epoch
+
+
+class Rehearsal:
+    """One rehearsal, in a process of its own and on its loop.
+
+    Args:
+        order: What is to be rehearsed.
+        note: Where it is written down how far it came.
+    """
+
+    def __init__(self, order: RehearsalOrder, note: Note) -> None:
+        self._order = order
+        self._note = note
+        self._late: list[Refusal] = []
+        self._left_out: set[UnitKey] = set()
+        self._warnings: list[str] = []
+        self._workshop = Workshop(
+            Path(order.store),
+            hook_deadline=order.settings.hook,
+            on_drained=_drained,
+            on_degraded=self._late.append,
+            stage="preflight",
+            witness=note,
+        )
+        self._cell = _Cell()
+        self._switch = Switch(self._cell, self._workshop.activated)
+
+    async def run(self) -> RehearsalReport:
+        """Rehearse, up to what refuses the candidate."""
+        self._note.part(Part.CURRENT)
+        await self._serve_current()
+        self._note.part(Part.CANDIDATE)
+        built = await self._workshop.build(self._candidate())
+        if isinstance(built, Refusal):
+            return RehearsalReport(self._explained(built), warnings=tuple(self._warnings))
+        modules = _modules_of(built)
+        if self._order.current is None:
+            self._warnings += _unmerged(built)
+        await self._activate(built)
+        del built
+        await self._workshop.release(self._workshop.draining())
+        await self._workshop.close()
+        self._switch.current = NOTHING
+        here.leave()
+        self._warnings += self._afterwards()
+        return RehearsalReport(modules=modules, warnings=tuple(self._warnings))
+
+    async def _serve_current(self) -> None:
+        """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
+        current = self._order.current
+        while current is not None:
+            built = await self._workshop.build(current)
+            if not isinstance(built, Refusal):
+                return await self._activate(built)
+            key = next((unit.key for unit in current.units if str(unit.key.ref) == built.unit), None)
+            what = f"{built.unit or 'what serves'} {built.hook}".strip()
+            self._warnings.append(f"left out: {what} serves, and does not load in a preflight: {built.summary}")
+            if key is None:
+                return None
+            self._left_out.add(key)
+            current = without(current, {key.ref})
+        return None
+
+    def _candidate(self) -> Snapshot:
+        """What is to be swapped in, without what serves on and does not load here."""
+        candidate = self._order.candidate.keys()
+        unchanged = {key.ref for key in self._left_out if key in candidate}
+        return without(self._order.candidate, unchanged)
+
+    async def _activate(self, built: Generation) -> None:
+        old = self._switch.current
+        self._switch.prepared = built
+        self._cell.epoch = built.epoch
+        self._switch.admit()
+        await self._workshop.after_activation(old, built)
+
+    def _explained(self, refusal: Refusal) -> Refusal:
+        summary = refusal.summary
+        if summary.startswith(MemoryError.__name__):
+            allowed = self._order.settings.memory / 2**20
+            summary = f"{summary}: a preflight has {allowed:.0f} MiB beyond what it begins with ([preflight] memory)"
+        return msgspec.structs.replace(refusal, stage=Stage.PREFLIGHT, summary=summary)
+
+    def _afterwards(self) -> Iterator[str]:
+        """What went wrong too late to refuse anything, in workers as here."""
+        yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late)
+        yield from (f"leak: {leak}" for leak in self._workshop.leaks())
+
+
+def _drained(units: tuple[UnitKey, ...]) -> None:
+    """Nothing is leased here, so what drains is released at once."""
+
+
+def _modules_of(built: Generation) -> int:
+    """How many modules of its plugins are loaded."""
+    keys = built.units.keys()
+    own = [name for name, each in list(OPENED.items()) if any(user.spec.key in keys for user in each.users)]
+    packages = tuple(f"{name}." for name in own)
+    return sum(name.startswith(packages) for name in list(sys.modules))
+
+
+def _unmerged(built: Generation) -> Iterator[str]:
+    """Plugins whose next version would take their state without what is written meanwhile."""
+    for plugin in [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]:
+        instance = plugin.instance
+        if instance is not None and overrides(instance, "export_state") and not overrides(instance, "merge_state"):
+            lost = "what is written between the export and the commit is lost"
+            yield f"{plugin.spec.key.ref}: it has export_state and no merge_state: {lost}"
+
+
+async def rehearsed(order: RehearsalOrder, note: Note) -> RehearsalReport:
+    """Rehearse on the running loop, of which this process needs nothing else."""
+    attribution.install(asyncio.get_running_loop())
+    return await Rehearsal(order, note).run()
