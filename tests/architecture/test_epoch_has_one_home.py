@@ -72,6 +72,7 @@ def _sites(module: Module, matches: Callable[[ast.AST], bool]) -> Iterator[Site]
 SWITCH = "changeover.workers.generation.switch"
 SHELL = "changeover.workers.runtime.shell"
 DRIVER = "changeover.supervisor.driver"
+REHEARSAL = "changeover.workers.preflight.rehearsal"
 SIMULATED = "changeover.workers.generation.simulated"
 
 
@@ -81,7 +82,11 @@ SIMULATED = "changeover.workers.generation.simulated"
         ("the commit cell is stored", cell_calls("store"), {(DRIVER, "_store_cell")}),
         ("the commit cell is read", cell_calls("read"), {(SWITCH, "admit")}),
         ("the pointer is moved", assigns("current", of="switch"), set()),
-        ("a generation becomes the prepared one", assigns("prepared", of="switch"), {(SHELL, "_build")}),
+        (
+            "a generation becomes the prepared one",
+            assigns("prepared", of="switch"),
+            {(SHELL, "_build"), (REHEARSAL, "_activate")},
+        ),
     ],
 )
 def test_an_epoch_moves_where_it_is_said_to_and_nowhere_else(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.workers.generation.switch import NOTHING, Generation, Switch
+from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.plugins.api import overrides
 from changeover.workers.plugins.loaded import LoadedPlugin
@@ -100,7 +100,7 @@ class Rehearsal:
         del built
         await self._workshop.release(self._workshop.draining())
         await self._workshop.close()
-        self._switch.current = NOTHING
+        self._switch = Switch(self._cell, self._workshop.activated)  # which holds nothing
         here.leave()
         self._warnings += self._afterwards()
         return RehearsalReport(modules=modules, warnings=tuple(self._warnings))
