@@ -298,7 +298,7 @@ async def test_an_import_error_is_refused_with_its_traceback(supervisor: Supervi
 
 async def test_an_import_that_never_ends_is_refused_with_its_stacks(supervisor: Supervisor) -> None:
     (supervisor.scratch / "shop.py").write_text("while True:\n    pass\n")
-    supervisor.start(preload=Preload("shop:app", str(supervisor.scratch)), ready=1.0)
+    supervisor.start(preload=Preload("shop:app", str(supervisor.scratch)), ready=4.0)
     lost = await supervisor.hear(ZygoteLost)
     assert lost.refusal is not None
     assert lost.refusal.fault is Fault.TIMEOUT
