@@ -95,7 +95,7 @@ class Talks(MessageService):
     async def _wait(self, channel: Channel) -> None:
         channel.write("waits")
         channel.flush()
-        while channel.pressure is not Pressure.GONE:
+        while not channel.client_shut:
             await asyncio.sleep(0.001)
 
     async def _count(self) -> AsyncIterator[str]:

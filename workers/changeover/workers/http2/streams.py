@@ -29,6 +29,8 @@ AT_ONCE = 16
 """Most requests of one connection that begin in one turn of the loop: what comes of them shows before others begin."""
 UNTAKEN = 1024 * 1024
 """Bytes of all answers that wait for a client before none of its further requests begins unless it takes some."""
+FOR_ONE = 256 * 1024
+"""Bytes of them that it takes before one more begins all the same."""
 
 
 def _unheard() -> None:
@@ -75,6 +77,7 @@ class Streams:
         self._open: dict[int, StreamExchange] = {}
         self._given_up: weakref.WeakSet[StreamExchange] = weakref.WeakSet()
         self._may_begin = AT_ONCE
+        self._taken = 0
         self._goes_on = False
         self._rounds = Rounds[StreamExchange]()
 
@@ -139,8 +142,10 @@ class Streams:
             left -= self._send_frame(self._rounds.next())
         self._goes_on = False
         if self._may_begin < AT_ONCE:
-            self._may_begin = AT_ONCE if self._untaken < UNTAKEN else int(left < most)
+            self._taken += most - left
+            self._may_begin = self._beginning()
             if self._may_begin:
+                self._taken = 0
                 self.resume()
                 self._goes_on = not self._may_begin
 
@@ -219,11 +224,11 @@ class Streams:
             self._may_begin -= 1
             self.dispatched += 1
 
-    @property
-    def _untaken(self) -> int:
-        """Bytes of answers that would be on their way if the client took more; what a stream's own window stops is not."""
-        stopped = self._session.is_stopped
-        return sum(each.outflow.size for each in self._open.values() if stopped or not self._rounds.is_blocked(each))
+    def _beginning(self) -> int:
+        """How many requests may begin now; what waits because of a stream's own window is no reason against it."""
+        stopped, open = self._session.is_stopped, self._open.values()
+        untaken = sum(each.outflow.size for each in open if stopped or not self._rounds.is_blocked(each))
+        return AT_ONCE if untaken < UNTAKEN else int(self._taken >= FOR_ONE)
 
     def _refuse(self, number: int, code: int) -> None:
         self._session.reset(number, code)

@@ -120,7 +120,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         self.outlet.client_shut = True
         self._arrived.wake()
         self._advance()
-        return self._transport.can_write_eof()
+        return self.outlet.course is not Course.LINGERING and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client does not take what is written: nothing more is begun for it."""
