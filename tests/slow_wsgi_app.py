@@ -10,7 +10,7 @@ LARGE = 64
 
 def _large() -> Iterator[bytes]:
     for _ in range(LARGE):
-        yield PIECE[1:] + b"y"
+        yield PIECE[1:] + b"~"
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Clients that send or take slowly hold no thread of a WSGI application: others are answered as if they were not there."""
+"""Clients that send or take slowly hold no thread of a WSGI application: others are answered as if there were none."""
 
 import asyncio
 import shutil
@@ -79,7 +79,7 @@ async def test_clients_that_send_and_take_slowly_hold_up_nobody_and_get_their_an
                 taker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
                 whole = await rest_of(taker)
                 assert whole.endswith(b"0\r\n\r\n")
-                assert whole.count(b"y") == slow_wsgi_app.LARGE
+                assert whole.count(b"~") == slow_wsgi_app.LARGE
                 assert len(whole) > LARGE
         await status_when(server, lambda status: status.slots[0].connections <= 2)
         await until(lambda: deleted(pid) == files, "files to be gone")

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from django.db import connections
-from django.test.client import ClientHandler
+from django.db import connections  # type: ignore[import-untyped]
+from django.test.client import ClientHandler  # type: ignore[import-untyped]
 
-from tests.integration.frameworks.wsgi_over_sockets import Answer, Environ, ask
+from tests.integration.frameworks.wsgi_over_sockets import Answer, Environ, ask, tell
 
 in_memory = ClientHandler.__call__
 OPTIONS = ("--settings=test_sqlite", "--parallel=1", "--noinput", "--verbosity=1")
@@ -46,6 +46,7 @@ def answered(handler: Any, environ: Environ) -> Any:
     finally:
         for connection in shared:
             connection.dec_thread_sharing()
+    assert responses, f"the application was never called: {answer.status} {answer.body!r}"
     return arrived(responses[0], answer)
 
 
@@ -73,7 +74,10 @@ def main() -> None:
     program = Path("tests/runtests.py").resolve()
     sys.path.insert(0, str(program.parent))
     sys.argv = [str(program), *OPTIONS, *sys.argv[1:]]
-    runpy.run_path(str(program), run_name="__main__")
+    try:
+        runpy.run_path(str(program), run_name="__main__")
+    finally:
+        tell()
 
 
 if __name__ == "__main__":

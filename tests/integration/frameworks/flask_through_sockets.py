@@ -1,4 +1,4 @@
-"""Runs Flask's own tests, and those of its examples, with a test client that asks over sockets, through this data plane.
+"""Runs Flask's own tests, and those of its examples, with a client that asks over sockets, through this data plane.
 
 By itself their client calls the application. A program of its own, called with arguments of pytest in the folder of a
 source distribution, or of an example in it.
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import werkzeug.test
+from _pytest import monkeypatch
 from werkzeug.datastructures import Headers
 
 from changeover.workers.serving.wsgi import WsgiCallable
-from tests.integration.frameworks.wsgi_over_sockets import ask
+from tests.integration.frameworks.wsgi_over_sockets import ask, tell
 
 
 def asked(app: WsgiCallable, environ: Any, buffered: bool = False) -> tuple[Iterable[bytes], str, Headers]:
@@ -28,7 +29,10 @@ def main() -> int:
         del sys.modules[name]
     sys.path.insert(0, "")
     werkzeug.test.run_wsgi_app = asked
-    return pytest.main()
+    monkeypatch.notset = monkeypatch.NOTSET  # type: ignore[attr-defined] # as it was called when they were written
+    status = pytest.main()
+    tell()
+    return status
 
 
 if __name__ == "__main__":

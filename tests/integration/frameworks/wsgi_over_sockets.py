@@ -1,15 +1,18 @@
 """A WSGI application that a test client calls with an environ of its own making, asked over a socket instead.
 
-What the client says goes over HTTP/1.1 through this data plane; what it says of itself and of the server (its address, a
-scheme, whatever tests leave in an environ) is told to the application beside that.
+What the client says goes over HTTP/1.1 through this data plane; what it says of itself and of the server (addresses,
+a scheme, whatever tests leave in an environ) is told to the application beside that.
 """
 
 import asyncio
 import http.client
+import io
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -78,8 +81,11 @@ class Site:
         self._served = Served(Pipeline("app", [], self._application))
         self._connections: Connections = connections_of(self._served.dispatcher)
 
-    async def serve(self, accepted: socket.socket) -> None:
-        self._connections.accept(accepted, "")
+    @classmethod
+    async def serving(cls, app: WsgiCallable, accepted: socket.socket) -> "Site":
+        site = cls(app)
+        site._connections.accept(accepted, "")
+        return site
 
     async def end(self) -> None:
         await until(lambda: not self._served.units.leases, "the end of the request", WAIT)
@@ -143,17 +149,24 @@ def _is_from_the_wire(key: str) -> bool:
 
 
 _loops: list[Loop] = []
+_asked = count()
+
+
+def tell() -> None:
+    """Print how often an application was asked: that a client was replaced shows by nothing else."""
+    sys.stdout.write(f"\n{next(_asked)} requests over sockets\n")
 
 
 def ask(app: WsgiCallable, environ: Environ) -> Answer:
     """Ask an application what an environ says; what it raises is raised here, too."""
     if not _loops:
         _loops.append(Loop())
+    next(_asked)
     (loop,), asked = _loops, Asked(app, environ)
     client, accepted = connected()
-    site = loop.run(_made(asked))
+    answer: Answer | None = None
     with client:
-        loop.run(site.serve(accepted))
+        site = loop.run(Site.serving(asked, accepted))
         try:
             answer = _over(client, environ, asked)
         except (http.client.HTTPException, OSError):
@@ -164,17 +177,17 @@ def ask(app: WsgiCallable, environ: Environ) -> Answer:
             loop.run(site.end())
     if asked.raised is not None:
         raise asked.raised
+    assert answer is not None
     return answer
-
-
-async def _made(asked: Asked) -> Site:
-    return Site(asked)
 
 
 def _over(client: socket.socket, environ: Environ, asked: Asked) -> Answer:
     connection = http.client.HTTPConnection(environ["SERVER_NAME"], timeout=WAIT)
     connection.sock = client
-    body = environ["wsgi.input"].read()
+    given = environ["wsgi.input"]
+    body = given.read()
+    if isinstance(given, io.BytesIO):
+        given.seek(0)  # it is sent once more where a redirect says so
     connection.putrequest(environ["REQUEST_METHOD"], _target(environ), skip_host=True, skip_accept_encoding=True)
     for name, value in _fields(environ):
         connection.putheader(name, value.encode("latin-1"))

@@ -15,7 +15,6 @@ from tests.unit.workers.channel.test_freeing import AGAIN, RESET, Line, Speak, r
 from tests.waits import until
 
 
-
 def asks(client: socket.socket) -> None:
     """Two messages, and it is the client that closes."""
     client.sendall(b"one\n")

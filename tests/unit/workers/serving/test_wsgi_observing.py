@@ -115,10 +115,11 @@ async def waited(handlers: tuple[Handler, ...], heard: Listener, count: int) -> 
 
 
 @every_way
-async def test_that_requests_wait_for_a_thread_is_told_once_however_many_they_are(handlers: tuple[Handler, ...]) -> None:
+async def test_that_requests_wait_for_a_thread_is_told_once(handlers: tuple[Handler, ...]) -> None:
     heard = Listener()
     await waited(handlers, heard, 3)
-    assert [(event.kind.value, event.subject) for event in heard.events] == [("wait began", "app"), ("wait ended", "app")]
+    told = [(event.kind.value, event.subject) for event in heard.events]
+    assert told == [("wait began", "app"), ("wait ended", "app")]
 
 
 async def test_who_listens_in_front_hears_of_each_request_that_waits_for_a_thread() -> None:

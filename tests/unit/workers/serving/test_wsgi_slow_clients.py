@@ -66,10 +66,10 @@ async def one(way: str) -> AsyncIterator[Callable[..., One]]:
         return One(made[-1], way)
 
     yield serve
-    for application in made:
-        await application.pool.close(5)
-        assert application.pool.unfinished() == ()
-        await until(lambda application=application: not application.room.held, "files to be gone")  # type: ignore[misc]
+    for app in made:
+        await app.pool.close(5)
+        assert app.pool.unfinished() == ()
+        await until(lambda app=app: not app.room.held, "files to be gone")  # type: ignore[misc]
 
 
 def received(environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -115,7 +115,7 @@ async def test_a_body_for_which_there_is_no_room_comes_whole(one: Callable[..., 
 
 
 @every_way
-async def test_a_client_that_leaves_in_the_middle_of_its_body_takes_no_thread(one: Callable[..., One], way: str) -> None:
+async def test_a_client_that_leaves_in_its_body_takes_no_thread(one: Callable[..., One], way: str) -> None:
     called: list[Environ] = []
 
     def app(environ: Environ, start_response: Any) -> Iterable[bytes]:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from changeover.workers.serving.handshake import HandshakeOutcome
 
-
 UNASKED = "a channel is read where a message is answered; there is none under way"
 
 

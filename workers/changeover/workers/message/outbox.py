@@ -38,7 +38,8 @@ class Outbox:
     """
 
     __slots__ = (
-        "_answered", "_batch", "_channel", "_fail", "_lost", "_outlet", "_session", "_site", "_transport", "call", "shut"
+        "_answered", "_batch", "_channel", "_fail", "_lost", "_outlet", "_session", "_site", "_transport", "call",
+        "shut",
     )  # fmt: skip
 
     def __init__(

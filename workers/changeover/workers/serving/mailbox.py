@@ -48,7 +48,7 @@ class Mailbox(Generic[T]):
         self._ring()
 
     def glimpse(self, seen: Callable[[T], None] | None) -> None:
-        """Have `seen` called with the latest thing, whenever there is one, while the task does something else; or not."""
+        """Have `seen` called with the latest thing while the task does something else; None: no more."""
         self._seen = seen
         self._show()
 

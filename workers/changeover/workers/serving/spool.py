@@ -118,10 +118,10 @@ class Spool:
 
     def _write(self, data: bytes | memoryview, at: int) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # type: ignore[assignment] # unbuffered, it is one
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - `close` closes it
         left = memoryview(data)
         while left:
-            written = os.pwrite(self._file.fileno(), left, at)  # type: ignore[union-attr]
+            written = os.pwrite(self._file.fileno(), left, at)
             left, at = left[written:], at + written
 
     def _complain(self, error: OSError) -> None:

@@ -174,10 +174,8 @@ class WsgiCall:
                 await self._start(item)
             elif item is _END:
                 self._end()
-            elif item is _WANTED:
-                await self._bring_body()
-            elif item is _ASIDE:
-                await self._bring_aside()
+            elif item is _WANTED or item is _ASIDE:
+                await self._bring(item)
             elif type(item) is Failed:
                 await self._fail(item.error)
         if self._phase is _STARTED and not self._thread_left:
@@ -252,6 +250,13 @@ class WsgiCall:
     def _ended(self) -> None:
         """The response is complete."""
         self._call.lease.kind = _TASK
+
+    async def _bring(self, wish: Sign) -> None:
+        """Do what a thread cannot."""
+        if wish is _WANTED:
+            await self._bring_body()
+        else:
+            await self._bring_aside()
 
     async def _bring_body(self) -> None:
         """Give the thread what it waits for: the next piece of the body, or why there is none."""

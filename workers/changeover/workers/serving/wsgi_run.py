@@ -255,18 +255,19 @@ class WsgiRun:
         if self._left is not None:
             self._left -= len(piece)
             last = self._left == 0
-        if self._posted - self._taken > AHEAD or (self.backlog is not None and self.backlog.under_way):
-            self._put_aside(piece)
-            mail: list[Mail] = []
+        keeps_up = self._is_near() and self._is_taken()
+        if keeps_up:
+            mail: list[Mail] = [piece] if self._started else [self._begun(), piece]
         else:
-            mail = [piece] if self._started else [self._begun(), piece]
+            self._put_aside(piece)
+            mail = []
         self._posted += len(piece)
         if last:
             self._ended = True
             mail.append(_END)
         if mail:
             self._mail.post(mail)
-        if not last and self._posted - self._taken > AHEAD:
+        if keeps_up and not last and not self._is_near():
             self._wait(self._is_near, PATIENCE)
 
     def _put_aside(self, piece: bytes) -> None:
@@ -311,11 +312,14 @@ class WsgiRun:
         """Wait until the client has taken enough, takes nothing for so long, or nobody takes the rest."""
         if self._room is None:
             self._room = threading.Event()
-        while not is_enough() and not self._gone:
+        while not self._may_go_on(is_enough):
             self._room.clear()
             # Room is made first and told then: asked again behind the clear, none is missed.
-            if not is_enough() and not self._gone and not self._room.wait(seconds):
+            if not self._may_go_on(is_enough) and not self._room.wait(seconds):
                 return
+
+    def _may_go_on(self, is_enough: Callable[[], bool]) -> bool:
+        return self._gone or is_enough()
 
 
 def _octets(piece: object) -> bytes:
