@@ -23,7 +23,7 @@ PLAIN = (
     *("-q", "-rfE", "--tb=short", "--timeout=30", "--assert=plain"),
     *("-p", "no:cacheprovider", "-p", "no:asyncio", "--override-ini=addopts=", "--override-ini=filterwarnings="),
 )
-DIFFERENT = re.compile(r"^(?:FAILED|ERROR) ([^\s\[]+)|^(?:FAIL|ERROR): (\w+) \(", re.MULTILINE)
+DIFFERENT = re.compile(r"^(?:FAILED|ERROR) ([^\s\[(]+)|^(?:FAIL|ERROR): (\w+) \(", re.MULTILINE)
 """As pytest tells it, and as unittest does."""
 PASSED = re.compile(r"^(?:.*?(\d+) passed|Ran (\d+) tests)", re.MULTILINE)
 ASKED = re.compile(r"^(\d+) requests over sockets$", re.MULTILINE)

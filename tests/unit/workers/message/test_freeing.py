@@ -44,7 +44,9 @@ def fails(client: socket.socket) -> None:
 
 def resets(client: socket.socket) -> None:
     """It goes away without a word, in the middle of a message."""
-    client.sendall(b"one\nhal")
+    client.sendall(b"one\n")
+    read(client, b"one\n")
+    client.sendall(b"hal")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
@@ -121,7 +123,7 @@ async def nothing_is_left(server: MessageServer, service: Talks, line: Line, spe
         with cycles(found):
             for _ in range(AGAIN):
                 await line.speak(speak)
-            await until(lambda: not len(server.connections) and not server.leases)
+            await until(lambda: len(service.channels) == AGAIN and not len(server.connections) and not server.leases)
             for _ in range(3):
                 await asyncio.sleep(0)  # the loop lets go of what it called last
             for channel in service.channels:
