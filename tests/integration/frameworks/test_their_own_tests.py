@@ -1,4 +1,4 @@
-"""What Starlette, FastAPI and uvicorn test of themselves, and of FastAPI's documentation, with this data plane below.
+"""What frameworks and uvicorn test of themselves, of their examples and documentation, with this data plane below.
 
 Their tests come out of their source distributions. Where one expects what no server does, or what this one refuses, a
 table says so and why; a difference that is not in it fails, and so does a line that is not true.
@@ -23,7 +23,10 @@ PLAIN = (
     *("-q", "-rfE", "--tb=short", "--timeout=30", "--assert=plain"),
     *("-p", "no:cacheprovider", "-p", "no:asyncio", "--override-ini=addopts=", "--override-ini=filterwarnings="),
 )
-DIFFERENT = re.compile(r"^(?:FAILED|ERROR) ([^\s\[]+)", re.MULTILINE)
+DIFFERENT = re.compile(r"^(?:FAILED|ERROR) ([^\s\[(]+)|^(?:FAIL|ERROR): (\w+) \(", re.MULTILINE)
+"""As pytest tells it, and as unittest does."""
+PASSED = re.compile(r"^(?:.*?(\d+) passed|Ran (\d+) tests)", re.MULTILINE)
+ASKED = re.compile(r"^(\d+) requests over sockets$", re.MULTILINE)
 
 HOST = "hosts are letters, digits, `-`, `.`, `_` or an address, and ports have up to five digits; all else is a 400"
 LENGTH = "a body is as long as its head says"
@@ -37,6 +40,8 @@ REASON = "a disconnect has a reason, which may be empty"
 CODE = "a session that the application leaves open is closed with 1000, or with 1011 after an exception"
 AS_ROOT = {"test_staticfiles_with_invalid_dir_permissions_returns_401": "root reads all"} if os.geteuid() == 0 else {}
 INSIDE = "looks into uvicorn's protocol objects"
+SLASH = "a target that does not begin with a slash is a 400, and reaches no application"
+CONSUMED = "a stream has been sent when this client has its response"
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Suite:
         left_out: Paths that are not run, and why.
         different: Tests that fail, by the name of their function, and why they do.
         keyword: What their names contain, as pytest reads it; empty for all.
+        within: The folder in the distribution that they are run in.
+        labels: What is run of a distribution whose tests pytest does not run.
+        asked: How many requests they make at the least, where the program says so.
     """
 
     name: str
@@ -60,11 +68,17 @@ class Suite:
     left_out: dict[str, str] = field(default_factory=dict)
     different: dict[str, str] = field(default_factory=dict)
     keyword: str = ""
+    within: str = "."
+    labels: tuple[str, ...] = ()
+    asked: int = 0
 
-    def selected(self, folder: Path) -> list[str]:
-        """What pytest is told to run."""
+    def arguments(self, folder: Path) -> list[str]:
+        """What the program is told to run."""
+        if self.labels:
+            return list(self.labels)
         paths = sorted(str(path.relative_to(folder)) for path in folder.glob(self.tests))
-        return [path for path in paths if not any(path.startswith(out) for out in self.left_out)]
+        selected = [path for path in paths if not any(path.startswith(out) for out in self.left_out)]
+        return [*PLAIN, "-k", self.keyword, *selected]
 
 
 TUTORIAL = "tests/test_tutorial"
@@ -150,13 +164,41 @@ SUITES = [
         },
         keyword="httptools and websockets-sansio",
     ),
+    Suite(
+        "flask",
+        "flask_through_sockets.py",
+        "tests/test_*.py",
+        400,
+        left_out={"tests/test_cli": "asks no application, and is written for an older pytest"},
+        asked=400,
+    ),
+    Suite("flask", "flask_through_sockets.py", "tests/test_*.py", 24, within="examples/tutorial", asked=40),
+    Suite("flask", "flask_through_sockets.py", "tests/test_*.py", 8, within="examples/javascript", asked=8),
+    Suite(
+        "django",
+        "django_through_sockets.py",
+        "",
+        450,
+        different={
+            "test_404_error_reporting_ignored_url": SLASH,
+            "test_invalid_urls": SLASH,
+            "test_async_streaming": CONSUMED,
+            "test_request_signals_streaming_response": CONSUMED,
+            **({"test_readonly_root": "root writes all"} if os.geteuid() == 0 else {}),
+        },
+        labels=(
+            *("test_client", "test_client_regress", "conditional_processing", "file_uploads"),
+            *("middleware", "handlers", "flatpages_tests", "redirects_tests"),
+        ),
+        asked=400,
+    ),
 ]
 
 
 def ran(suite: Suite, folder: Path) -> str:
     """All that their tests print."""
     program = Path(__file__).with_name(suite.program)
-    command = [sys.executable, "-P", str(program), *PLAIN, "-k", suite.keyword, *suite.selected(folder)]
+    command = [sys.executable, "-P", str(program), *suite.arguments(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUNNING, check=False
@@ -164,12 +206,18 @@ def ran(suite: Suite, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("suite", [pytest.param(suite, id=suite.name) for suite in SUITES])
+def titled(suite: Suite) -> str:
+    return f"{suite.name} {suite.within}".removesuffix(" .")
+
+
+@pytest.mark.parametrize("suite", [pytest.param(suite, id=titled(suite)) for suite in SUITES])
 def test_tests_of_others_pass_over_the_network(suite: Suite) -> None:
-    folder = fetched(suite.name, version(suite.name))
+    folder = fetched(suite.name, version(suite.name)) / suite.within
     told = ran(suite, folder)
-    found = {name.rpartition("::")[2] for name in DIFFERENT.findall(told)}
-    passed = re.search(r"(\d+) passed", told)
+    found = {(one or other).rpartition("::")[2] for one, other in DIFFERENT.findall(told)}
+    passed = PASSED.search(told)
     assert passed, told[-3000:]
     assert found == set(suite.different), told[-6000:]
-    assert int(passed[1]) >= suite.at_least
+    assert int(passed[1] or passed[2]) >= suite.at_least
+    asked = ASKED.search(told)
+    assert (int(asked[1]) if asked else 0) >= suite.asked

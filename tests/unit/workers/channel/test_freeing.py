@@ -41,11 +41,13 @@ class Line:
     Args:
         port: Where to.
         tls: How it is secured; None for cleartext.
+        name: Whom it expects there.
     """
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None, name: str = "shop.example") -> None:
         self._port = port
         self._tls = tls
+        self._name = name
 
     async def speak(self, speak: Speak) -> None:
         """Connect, say something, and end."""
@@ -56,7 +58,7 @@ class Line:
             if self._tls is None:
                 speak(client)
                 return
-            with self._tls.wrap_socket(client, server_hostname="shop.example") as secured:
+            with self._tls.wrap_socket(client, server_hostname=self._name) as secured:
                 speak(secured)
 
 

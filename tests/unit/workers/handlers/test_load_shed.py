@@ -1,6 +1,7 @@
 """`load-shed`: shedding starts, turns requests away before they cost anything, and stops."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,7 +11,7 @@ from changeover.workers.serving.observation import PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
 from tests.ready_made import KINDS, Listener, answering, parts, serve
-from tests.waits import until
+from tests.waits import DEADLINE, until
 
 SHED = {"use": "load-shed", "not_ready": 2, "window": "10s", "rest": "50ms"}
 BEGAN, ENDED = PipelineEventKind.SHEDDING_BEGAN, PipelineEventKind.SHEDDING_ENDED
@@ -36,6 +37,15 @@ class Moody(Service):
         return Response.text("ready")
 
 
+async def asked_until(ask: Callable[[], Awaitable[MemoryExchange]], wanted: int) -> list[int]:
+    """Ask again and again until that status is answered; all that were."""
+    answers: list[int] = []
+    async with asyncio.timeout(DEADLINE):
+        while wanted not in answers:
+            answers.append((await ask()).status)
+    return answers
+
+
 def heard(listener: Listener) -> Handler:
     async def listen(request: Request, call_next: CallNext, call: CallContext) -> Response:
         call.observer = listener
@@ -52,10 +62,7 @@ async def test_shedding_starts_and_stops_with_the_service() -> None:
     assert service.asked == 2
     assert [(event.kind, event.pipeline, event.subject) for event in listener.events] == [(BEGAN, "shop", "load-shed")]
     service.is_ready = True
-    answers: list[int] = []
-    while 200 not in answers:
-        answers.append((await served.get()).status)
-    assert set(answers) <= {503, 200}
+    assert set(await asked_until(served.try_one, 200)) <= {503, 200}
     assert listener.kinds == [BEGAN, ENDED]
     assert service.asked == 3
     assert [(await served.get()).status for _ in range(3)] == [200] * 3
@@ -90,8 +97,7 @@ async def test_clients_that_take_nothing_start_it_and_it_stops_when_they_do(kind
     slow.take()
     await until(lambda: not served.units.leases, "the end of the slow one")
     assert PipelineEventKind.BACKPRESSURE_ENDED in listener.kinds
-    while (await served.get()).status != 200:
-        await asyncio.sleep(0.005)
+    await asked_until(served.try_one, 200)
     assert listener.kinds[-1] is ENDED
 
 
@@ -117,8 +123,7 @@ async def test_a_request_that_fails_was_taken_and_ends_shedding(error: BaseExcep
     for _ in range(2):
         await served.get()
     service.is_ready = True
-    while (await served.get()).status != 500:
-        await asyncio.sleep(0.005)
+    await asked_until(served.try_one, 500)
     service.mended.set()
     together = [MemoryExchange() for _ in range(5)]
     for exchange in together:
@@ -140,12 +145,12 @@ async def test_a_request_of_which_nothing_is_heard_does_not_keep_others_away_for
         await served.get()
     service.is_ready = True
     hung = MemoryExchange()
-    while service.asked < 3:
-        hung = MemoryExchange()
-        assert served.dispatcher.dispatch(hung)
-        await until(lambda hung=hung: service.asked == 3 or hung.settled, "the one that decides")  # type: ignore[misc]
-    while (await served.try_one()).status != 200:
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(DEADLINE):
+        while service.asked < 3:
+            hung = MemoryExchange()
+            assert served.dispatcher.dispatch(hung)
+            await until(lambda hung=hung: service.asked == 3 or hung.settled, "the one that decides")  # type: ignore[misc]
+    await asked_until(served.try_one, 200)
     assert not hung.settled
     hung.hang_up()
     await until(lambda: not served.units.leases, "its end")
@@ -157,8 +162,7 @@ async def test_a_client_that_leaves_and_a_body_that_is_too_long_say_nothing_of_t
     served = serve(service, SHED, {"use": "body-limit", "limit": 1})
     for _ in range(2):
         await served.get()
-    while (await served.post("/", b"long")).status != 413:
-        await asyncio.sleep(0.005)
+    await asked_until(lambda: served.post("/", b"long"), 413)
     assert (await served.post("/", b"long")).status == 413
     assert service.asked == 2
     assert (await served.get()).headers["retry-after"] == "7"

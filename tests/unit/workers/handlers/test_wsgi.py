@@ -67,6 +67,16 @@ async def test_a_concurrency_limit_turns_away_before_a_thread_is_taken() -> None
         assert (await served.get()).status == 200
 
 
+async def test_a_body_limit_holds_while_a_body_comes_for_which_no_thread_is_taken_yet() -> None:
+    gate = Gate()
+    async with application(gate) as app:
+        served = serve(app, {"use": "body-limit", "limit": 150_000})
+        exchange = MemoryExchange("POST", body=[b"x" * 70_000] * 3, complete=False)
+        assert (await served.ask(exchange)).status == 413
+        assert gate.entered == 0
+        await until(lambda: not app.room.held, "its file to be gone")
+
+
 LIMIT = {"use": "concurrency-limit", "limit": 1}
 SHORT = {"use": "timeout", "after": "50ms"}
 

@@ -31,6 +31,7 @@ class Remembering:
     outcome: HandshakeOutcome | None = None
     share: int = 100
     blocked: bool = False
+    is_full: bool = False
     told: list[object] = field(default_factory=list)
 
     def waits_for_window(self, stream: StreamExchange) -> bool:
@@ -152,3 +153,5 @@ async def test_what_it_does_is_seen() -> None:
     assert stream.sight().phase is Phase.WRITING
     stream.held = True
     assert stream.sight().phase is Phase.HELD
+    line.is_full = True
+    assert stream.sight().phase is Phase.BUSY, "it waits for its own client, which is no reason for a 503"

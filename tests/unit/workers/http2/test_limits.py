@@ -3,6 +3,7 @@
 import asyncio
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http2.streams import AT_ONCE, UNTAKEN
 from changeover.workers.serving.exchange import Disconnected, Exchange
 from tests.http2_wire import connection_of, spoken
 from tests.waits import until
@@ -10,6 +11,9 @@ from tests.wire import echo
 
 MOMENT = 0.05
 CANCEL = 8
+PIECES = 4
+FEW = 64
+"""Requests of a hundred that begin at the most, where the kernel takes some MiB for the client."""
 
 
 async def test_a_connection_that_asks_nothing_is_told_goodbye() -> None:
@@ -109,6 +113,62 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
         assert connection_of(server)._transport.get_write_buffer_size() <= 4 * 65536
         await until(lambda: not len(server.connections))
         await until(lambda: not server.dispatcher.tasks)
+
+
+async def large(exchange: Exchange) -> None:
+    """Some pieces; what takes them waits for the client in between."""
+    if exchange.request.path == "/":
+        await echo(exchange)
+        return
+    exchange.start(200, [])
+    for _ in range(PIECES):
+        exchange.write(bytes(65536))
+        await exchange.drain()
+        if not exchange.connected:
+            exchange.abort()
+            return
+    exchange.end()
+
+
+async def test_of_a_client_that_takes_nothing_few_requests_begin_and_all_once_it_takes() -> None:
+    async with spoken(large, window=2**30) as (server, client):
+        client.engine.increment_flow_control_window(2**30)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        numbers = [client.ask("/large") for _ in range(100)]
+        await until(lambda: server.dispatcher.seen and connection_of(server)._clogged)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(server.dispatcher.seen) <= FEW
+        assert sum(stream.outflow.size for stream in connection_of(server).streams) < FEW * 65536
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        answers = [await client.answer(number) for number in numbers]
+        assert {(answer.status, len(answer.body)) for answer in answers} == {(200, PIECES * 65536)}
+        assert len(server.dispatcher.seen) == 100
+
+
+async def test_a_client_whose_shared_window_is_closed_has_few_requests_begun() -> None:
+    async with spoken(large, Limits(held=MOMENT), window=2**30) as (server, client):
+        client.taking = False
+        numbers = [client.ask("/large") for _ in range(100)]
+        await until(lambda: sum(len(client.answers[number].body) for number in numbers) == 65535, "a closed window")
+        await asyncio.sleep(2 * MOMENT)
+        assert len(server.dispatcher.seen) <= FEW
+        client.taking = True
+        client.engine.increment_flow_control_window(2**30)
+        client.flush()
+        answers = [await client.answer(number) for number in numbers]
+        assert {answer.status for answer in answers} == {200}, "what has not begun is not late"
+
+
+async def test_streams_that_are_paused_hold_up_no_other() -> None:
+    async with spoken(large, window=100) as (server, client):
+        client.taking = False
+        paused = [client.ask("/large") for _ in range(90)]
+        await until(lambda: len(server.dispatcher.seen) == 90, "all of them begun")
+        await until(lambda: all(len(client.answers[number].body) == 100 for number in paused))
+        assert sum(stream.outflow.size for stream in connection_of(server).streams) > UNTAKEN
+        for _ in range(AT_ONCE + 1):
+            assert (await client.get()).status == 200
 
 
 async def test_a_request_that_may_not_be_dispatched_in_time_is_answered() -> None:

@@ -241,6 +241,15 @@ async def test_what_is_no_message_ends_with_the_protocols_own_word(said: bytes, 
         assert await client.rest() == answered + b"MALFORMED\n"
 
 
+async def test_a_client_that_closes_when_it_is_told_off_is_gone_at_once() -> None:
+    async with speaking(echo, limits=Limits(linger=60)) as server:
+        client = await server.client()
+        client.send(b"\xff\n")
+        assert await client.rest() == b"MALFORMED\n"
+        await client.close()
+        await until(lambda: not len(server.connections))
+
+
 async def test_an_idle_client_and_a_slow_one_are_told_so() -> None:
     limits = Limits(linger=0.05)
     async with speaking(echo, limits=limits, idle=0.1, message=0.1) as server:

@@ -1,5 +1,6 @@
 """Requests, responses and their fields."""
 
+import tracemalloc
 from collections import deque
 
 import msgspec
@@ -51,6 +52,21 @@ async def test_a_body_is_read_once_and_kept() -> None:
     assert await asked.body() == b"ab"
     assert [piece async for piece in asked.stream()] == [b"ab"]
     assert asked.held_body == b"ab"
+
+
+async def test_a_body_that_drips_costs_little_more_than_its_bytes() -> None:
+    numbers = iter(range(50_000))
+
+    async def receive() -> bytes | None:
+        number = next(numbers, None)
+        return None if number is None else number.to_bytes(2)
+
+    tracemalloc.start()
+    try:
+        size = len(await Request("POST", "/", receive=receive).body())
+        assert tracemalloc.get_traced_memory()[1] < 4 * size
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_body_can_be_streamed_without_being_kept() -> None:

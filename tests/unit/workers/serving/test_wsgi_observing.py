@@ -101,15 +101,32 @@ async def test_a_pool_with_no_room_is_counted_and_told_as_not_ready(
     ]
 
 
-@every_way
-async def test_a_request_that_waits_for_a_thread_is_told_of(handlers: tuple[Handler, ...]) -> None:
-    heard, gate = Listener(), Gate()
+async def waited(handlers: tuple[Handler, ...], heard: Listener, count: int) -> None:
+    """Have so many requests wait for a thread, and answer all."""
+    gate = Gate()
     async with application(gate, threads=1) as app:
         served = Served(Pipeline("shop", handlers, app, counters=Counters(heard)))
-        for _ in range(3):
+        for _ in range(1 + count):
             served.dispatcher.dispatch(MemoryExchange())
-        await until(lambda: app.pool.waiting == 2, "two that wait")
-        assert [(event.kind, event.subject) for event in heard.events] == [(PipelineEventKind.WAIT_BEGAN, "app")] * 2
+        await until(lambda: app.pool.waiting == count, "some that wait")
         gate.opened.set()
         await until(lambda: not served.units.leases, "all answers")
-    assert sorted(kind.value for kind in heard.kinds) == ["wait began"] * 2 + ["wait ended"] * 2
+        assert app.waiting == 0
+
+
+@every_way
+async def test_that_requests_wait_for_a_thread_is_told_once(handlers: tuple[Handler, ...]) -> None:
+    heard = Listener()
+    await waited(handlers, heard, 3)
+    told = [(event.kind.value, event.subject) for event in heard.events]
+    assert told == [("wait began", "app"), ("wait ended", "app")]
+
+
+async def test_who_listens_in_front_hears_of_each_request_that_waits_for_a_thread() -> None:
+    heard = Listener()
+
+    def listen(request: Request, call: CallContext) -> None:
+        call.observer = heard
+
+    await waited((Handler("test:listen", HandlerKind.INBOUND, listen),), Listener(), 3)
+    assert sorted(kind.value for kind in heard.kinds) == ["wait began"] * 3 + ["wait ended"] * 3

@@ -331,7 +331,7 @@ class StreamExchange:
     def sight(self) -> Sight:
         """What it is doing."""
         if self.held:
-            return Sight(Phase.HELD, 0)
+            return Sight(Phase.BUSY if self._line.is_full else Phase.HELD, 0)
         if self.outflow.size and self._line.waits_for_window(self):
             return Sight(Phase.WRITING, self._sent)
         wanted = self._incoming is not None and self._incoming.wanted

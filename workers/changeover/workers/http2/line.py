@@ -19,6 +19,10 @@ class Line(Protocol[StreamT]):
     def share(self) -> int:
         """How many bytes an answer may have waiting before its application waits."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no request begins before the client takes some of what waits for it."""
+
     def waits_for_window(self, stream: StreamT) -> bool:
         """Whether the client has yet to let it go on."""
 

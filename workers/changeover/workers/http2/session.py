@@ -110,6 +110,11 @@ class Session:
         """Say a response's head; `last` when there is nothing behind it."""
         self._engine.send_headers(number, fields, end_stream=last)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the client lets no byte of any body come."""
+        return self._engine.outbound_flow_control_window <= 0
+
     def room(self, number: int) -> int:
         """Most bytes of a body that the next frame of a stream can carry now."""
         window = self._engine.local_flow_control_window(number)

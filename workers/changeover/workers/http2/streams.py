@@ -25,6 +25,12 @@ LEAST_SHARE = 16 * 1024
 """Bytes that each of them may have waiting at the least."""
 FEW = 4
 """Streams that get the same share as one alone."""
+AT_ONCE = 16
+"""Most requests of one connection that begin in one turn of the loop: what comes of them shows before others begin."""
+UNTAKEN = 1024 * 1024
+"""Bytes of all answers that wait for a client before none of its further requests begins unless it takes some."""
+FOR_ONE = 256 * 1024
+"""Bytes of them that it takes before one more begins all the same."""
 
 
 def _unheard() -> None:
@@ -70,6 +76,9 @@ class Streams:
         self._spoken = spoken
         self._open: dict[int, StreamExchange] = {}
         self._given_up: weakref.WeakSet[StreamExchange] = weakref.WeakSet()
+        self._may_begin = AT_ONCE
+        self._taken = 0
+        self._goes_on = False
         self._rounds = Rounds[StreamExchange]()
 
     def __len__(self) -> int:
@@ -124,12 +133,21 @@ class Streams:
     @property
     def have_more(self) -> bool:
         """Whether it is the turn of one of them."""
-        return bool(self._rounds)
+        return bool(self._rounds) or self._goes_on
 
     def send(self, most: int) -> None:
-        """Let them say about `most` bytes of bodies, a frame each in turn."""
-        while self._rounds and most > 0:
-            most -= self._send_frame(self._rounds.next())
+        """Let them say about `most` bytes of bodies, a frame each in turn; then more may begin."""
+        left = most
+        while self._rounds and left > 0:
+            left -= self._send_frame(self._rounds.next())
+        self._goes_on = False
+        if self._may_begin < AT_ONCE:
+            self._taken += most - left
+            self._may_begin = self._beginning()
+            if self._may_begin:
+                self._taken = 0
+                self.resume()
+                self._goes_on = not self._may_begin
 
     # What the streams call.
 
@@ -137,6 +155,11 @@ class Streams:
     def share(self) -> int:
         """How many bytes an answer may have waiting before its application waits."""
         return max(LEAST_SHARE, WAITING // max(FEW, len(self._open)))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether none may begin before the client takes some of what waits for it."""
+        return not self._may_begin
 
     def waits_for_window(self, stream: StreamExchange) -> bool:
         """Whether the client has yet to let a stream go on."""
@@ -196,8 +219,16 @@ class Streams:
             self._site.making.refused(self.client, error, complete=complete)
 
     def _offer(self, stream: StreamExchange) -> None:
-        stream.held = not self._site.dispatcher.dispatch(stream)
-        self.dispatched += not stream.held
+        stream.held = not (self._may_begin and self._site.dispatcher.dispatch(stream))
+        if not stream.held:
+            self._may_begin -= 1
+            self.dispatched += 1
+
+    def _beginning(self) -> int:
+        """How many requests may begin now; what waits because of a stream's own window is no reason against it."""
+        stopped, open = self._session.is_stopped, self._open.values()
+        untaken = sum(each.outflow.size for each in open if stopped or not self._rounds.is_blocked(each))
+        return AT_ONCE if untaken < UNTAKEN else int(self._taken >= FOR_ONE)
 
     def _refuse(self, number: int, code: int) -> None:
         self._session.reset(number, code)

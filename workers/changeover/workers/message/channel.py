@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from changeover.workers.serving.handshake import HandshakeOutcome
 
+UNASKED = "a channel is read where a message is answered; there is none under way"
+
 
 class Pressure(enum.Enum):
     """How well a client takes what is written to it."""
@@ -62,6 +64,49 @@ class Wire(Protocol):
 
     def leave_off(self) -> None:
         """Close once the message under way is answered."""
+
+
+class _NoWay:
+    """The way back to a client that is gone."""
+
+    pressure = Pressure.GONE
+
+    def post(self, message: Any) -> None:
+        """It reaches nobody."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    async def drain(self) -> None:
+        """There is nothing to wait for."""
+
+
+class _Gone:
+    """What is left of a connection for whoever keeps its channel.
+
+    Args:
+        outcome: How it came about.
+
+    Attributes:
+        outcome: As above.
+        way: The way back, which there is none.
+        client_shut: Whether the client says no more.
+    """
+
+    way, client_shut = _NoWay(), True
+
+    def __init__(self, outcome: HandshakeOutcome) -> None:
+        self.outcome = outcome
+
+    async def next_message(self) -> Any:
+        """See `Wire`."""
+        raise RuntimeError(UNASKED)
+
+    def shut(self) -> None:
+        """Nothing can be said any more."""
+
+    def leave_off(self) -> None:
+        """It is closed."""
 
 
 class Channel:
@@ -125,3 +170,8 @@ class Channel:
     def close(self) -> None:
         """Close once the message under way is answered; without one, now."""
         self._wire.leave_off()
+
+
+def let_go(channel: Channel) -> None:
+    """The connection is gone: who keeps its channel does not keep it."""
+    channel._wire = _Gone(channel.outcome)

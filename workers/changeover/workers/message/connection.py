@@ -15,7 +15,7 @@ from changeover.workers.channel.connection import Carrying, Connection, Owner, P
 from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
 from changeover.workers.channel.waiters import Waiters
-from changeover.workers.message.channel import Channel, Pressure
+from changeover.workers.message.channel import UNASKED, Channel, Pressure
 from changeover.workers.message.codec import Goodbye, MalformedMessage
 from changeover.workers.message.contract import MessageCall
 from changeover.workers.message.failure import report
@@ -120,7 +120,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         self.outlet.client_shut = True
         self._arrived.wake()
         self._advance()
-        return self._transport.can_write_eof()
+        return self.outlet.course is not Course.LINGERING and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client does not take what is written: nothing more is begun for it."""
@@ -135,11 +135,12 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         """End."""
         self.outlet.lost()
         self._held = False
-        self._outbox.clear()
+        self._outbox.lose()
         self._arrived.wake()
         self._site.exit(self)
         if self._outbox.call is None:
             self._guarded(self._session.end)
+            self._outbox.let_go()
         self._owner.closed(self)
 
     # What the owner of all connections calls.
@@ -245,7 +246,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         """See `Wire`."""
         call, target = self._outbox.call, self._session.target
         if call is None or target is None:
-            raise RuntimeError("a channel is read where a message is answered; there is none under way")
+            raise RuntimeError(UNASKED)
         call.lease.kind = LeaseKind.STREAM
         while True:
             taken = self._inbox.take(target.pipeline.codec)
@@ -328,6 +329,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         elif self.outlet.course is Course.LAST or self._site.stopping:
             self._say_goodbye(self._last)
         self._advance()
+        self._outbox.let_go()
 
     def _catch_up(self) -> None:
         """Belong to the generation that serves, between two messages."""

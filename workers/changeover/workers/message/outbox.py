@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from changeover.workers.channel.outlet import Outlet
-from changeover.workers.message.channel import Channel, Pressure
+from changeover.workers.message.channel import Channel, Pressure, let_go
 from changeover.workers.message.contract import MessageCall
 from changeover.workers.message.session import Session
 from changeover.workers.message.site import MessageSite
@@ -15,6 +15,10 @@ MOST_BATCH = 64
 """Most messages that wait for a flush."""
 MOST_UNTAKEN = 1024 * 1024
 """Bytes that wait for the client to take them: who lets more wait is cut off when anything is written again."""
+
+
+def _unheard(error: BaseException) -> None:
+    """Nobody is told: the client is gone."""
 
 
 class Outbox:
@@ -34,7 +38,8 @@ class Outbox:
     """
 
     __slots__ = (
-        "_answered", "_batch", "_channel", "_fail", "_outlet", "_session", "_site", "_transport", "call", "shut"
+        "_answered", "_batch", "_channel", "_fail", "_lost", "_outlet", "_session", "_site", "_transport", "call",
+        "shut",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +60,7 @@ class Outbox:
         self._outlet = outlet
         self._fail = fail
         self._batch: list[Any] = []
-        self._answered = False
+        self._answered = self._lost = False
 
     @property
     def pressure(self) -> Pressure:
@@ -124,6 +129,13 @@ class Outbox:
         """Cut the client off."""
         self._outlet.abort()
 
-    def clear(self) -> None:
-        """Forget what was not sent."""
+    def lose(self) -> None:
+        """The client is gone: forget what was not sent."""
         self._batch.clear()
+        self._lost = True
+
+    def let_go(self) -> None:
+        """Where the client is gone and nothing is under way, keep the connection no longer, nor let its channel."""
+        if self._lost and self.call is None:
+            self._fail = _unheard
+            let_go(self._channel)

@@ -16,7 +16,7 @@ class Mailbox(Generic[T]):
         loop: The task's loop.
     """
 
-    __slots__ = ("_diverted", "_items", "_loop", "_rung", "_waiter")
+    __slots__ = ("_diverted", "_items", "_loop", "_rung", "_seen", "_waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -24,6 +24,7 @@ class Mailbox(Generic[T]):
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
         self._diverted: Callable[[list[T]], None] | None = None
+        self._seen: Callable[[T], None] | None = None
 
     def post(self, items: list[T]) -> None:
         """Say all of `items` at once; in the thread."""
@@ -46,12 +47,23 @@ class Mailbox(Generic[T]):
         self._diverted = told
         self._ring()
 
+    def glimpse(self, seen: Callable[[T], None] | None) -> None:
+        """Have `seen` called with the latest thing while the task does something else; None: no more."""
+        self._seen = seen
+        self._show()
+
     def _ring(self) -> None:
         self._rung = False
         if self._diverted is not None:
             self._diverted(self._taken())
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        else:
+            self._show()
+
+    def _show(self) -> None:
+        if self._seen is not None and self._items:
+            self._seen(self._items[-1])
 
     def _taken(self) -> list[T]:
         items = []

@@ -16,6 +16,9 @@ from changeover.workers.serving.files import CONDITIONS, represent
 T = TypeVar("T")
 Body = bytes | AsyncIterator[bytes]
 
+SMALL = 1024
+"""Up to this size pieces of a body are put together: two bytes would cost forty otherwise."""
+
 
 class Headers(MutableMapping[str, str]):
     """Header fields in order; names compare without case, repeated fields are kept apart in `raw`.
@@ -225,7 +228,10 @@ class Request:
                 if size > limit:
                     self._receive = _refused(limit)
                     raise BodyTooLarge(limit)
-                pieces.append(piece)
+                if pieces and len(piece) + len(pieces[-1]) <= SMALL:
+                    pieces[-1] += piece
+                else:
+                    pieces.append(piece)
             self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return self._body
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from changeover.workers.serving.spool import Room
 from changeover.workers.serving.threads import ThreadPool
 from changeover.workers.serving.wsgi_environ import Environs
 
@@ -27,12 +28,16 @@ class WsgiApplication:
         call: The WSGI callable.
         environs: Makes its environs.
         pool: Its threads.
+        room: For what slow clients have yet to send to it, and to take.
+        waiting: How many of its requests wait for a thread.
     """
 
-    __slots__ = ("call", "environs", "name", "pool")
+    __slots__ = ("call", "environs", "name", "pool", "room", "waiting")
 
     def __init__(self, name: str, call: WsgiCallable, root_path: str = "", threads: int = THREADS) -> None:
         self.name = name
         self.call = call
         self.environs = Environs(root_path, multithread=threads > 1)
         self.pool = ThreadPool(name, threads)
+        self.room = Room()
+        self.waiting = 0

@@ -1,15 +1,18 @@
 """One request to a WSGI application, on the loop: between its thread and the exchange.
 
-One hop per request: a body that is small is there before a thread is taken, and what the thread
-says comes back as mail, which is taken in bunches.
+One hop per request: the body is there before a thread is taken, and what the thread says comes back
+as mail, which is taken in bunches. No thread waits for a client as long as there is room for what the
+client is behind with.
 """
 
 import asyncio
+import io
 from functools import partial
 from queue import SimpleQueue
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi_call import Outbound, Phase
+from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Headers, NotReady, Request, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
@@ -18,15 +21,16 @@ from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
+from changeover.workers.serving.spool import Spool
 from changeover.workers.serving.threads import at_work
 from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
-from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, streamed
+from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, keep, streamed
 from changeover.workers.serving.wsgi_run import Failed, Mail, Sign, WsgiRun
 
 _OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
-_WANTED, _END, _LEFT = Sign
+_WANTED, _ASIDE, _END, _LEFT = Sign
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
@@ -56,6 +60,7 @@ class WsgiCall:
         "_run",
         "_stamp",
         "_tail",
+        "_thread_is_free",
         "_thread_left",
         "_turn",
         "_written",
@@ -80,7 +85,7 @@ class WsgiCall:
         self._outbound = outbound
         self._gauge = gauge
         self._phase = _OPEN
-        self._thread_left = True
+        self._thread_left = self._thread_is_free = True
         self._tail = AT_REST
         self._turn: Turn | None = None
         self._written = 0
@@ -90,8 +95,11 @@ class WsgiCall:
         current_lease.set(self._call.lease)
         try:
             await self._begin()
-            while not self._thread_left:
-                await self._deliver(await self._mail.take())
+            try:
+                while not self._thread_left:
+                    await self._deliver(await self._mail.take())
+            finally:
+                self._let_go()
             self._conclude()
         except BaseException as error:
             if failure.is_ending(error):
@@ -121,24 +129,35 @@ class WsgiCall:
     async def _submit(self) -> None:
         application, request, lease = self._application, self._request, self._call.lease
         self._mail: Mailbox[Mail] = Mailbox(asyncio.get_running_loop())
-        self._run = run = WsgiRun(application.call, request, lease, self._mail)
+        self._run = run = WsgiRun(application, request, lease, self._mail)
         run.environ = environ = application.environs.make(request, self._call)
-        if "HTTP_EXPECT" in environ:
-            begun, whole = b"", False
-        else:
-            begun, whole = await body_at_hand(request)
+        begun, whole = await body_at_hand(request)
         if whole:
-            give_whole(environ, begun)
-        else:
-            run.pieces = SimpleQueue()
-            environ["wsgi.input"] = streamed(begun, run.more)
-        if application.pool.is_busy:
-            self._turn = Turn(self._call, application.name)
-            application.pool.submit(run, self._turn.end)
+            give_whole(environ, io.BytesIO(begun), len(begun))
+            self._take_thread()
+            return
+        run.body = kept = Spool(application.room)
+        try:
+            rest = await keep(kept, begun, request)
+            if rest is None:
+                give_whole(environ, kept.reader(), kept.size)
+            else:
+                run.pieces = SimpleQueue()
+                environ["wsgi.input"] = streamed(kept, rest, run.more)
+            self._take_thread()
+        except BaseException:
+            _close(kept)
+            raise
+
+    def _take_thread(self) -> None:
+        pool = self._application.pool
+        if pool.is_busy:
+            self._turn = Turn(self._call, self._application)
+            pool.submit(self._run, self._turn.end)
             self._turn.begin()
         else:
-            application.pool.submit(run)
-        self._thread_left = False
+            pool.submit(self._run)
+        self._thread_left = self._thread_is_free = False
 
     async def _deliver(self, mail: list[Mail]) -> None:
         if mail[-1] is _LEFT:
@@ -155,13 +174,12 @@ class WsgiCall:
                 await self._start(item)
             elif item is _END:
                 self._end()
-            elif item is _WANTED:
-                await self._bring_body()
+            elif item is _WANTED or item is _ASIDE:
+                await self._bring(item)
             elif type(item) is Failed:
                 await self._fail(item.error)
         if self._phase is _STARTED and not self._thread_left:
-            await drained(self._exchange, self._call)
-            self._run.credit(self._written)
+            await self._drained()
 
     async def _start(self, head: WsgiHead) -> None:
         status, fields = head.status, head.fields
@@ -189,6 +207,32 @@ class WsgiCall:
         self._exchange.write(piece)
         self._tail = following(self._tail, piece)
 
+    async def _drained(self) -> None:
+        """Wait until the client has taken enough; a thread that leaves meanwhile is free for others."""
+        self._mail.glimpse(self._glimpsed)
+        try:
+            await drained(self._exchange, self._call)
+        finally:
+            self._mail.glimpse(None)
+        self._run.credit(self._written)
+
+    def _glimpsed(self, latest: Mail) -> None:
+        if latest is _LEFT:
+            self._thread_gone()
+
+    async def _bring_aside(self) -> None:
+        """Send what the thread has put aside, as the client takes it."""
+        backlog = self._run.backlog
+        if backlog is None:
+            raise AssertionError("bug: a thread told of what it has not put aside")
+        while self._phase is _STARTED and (piece := await backlog.take()):
+            self._write(piece)
+            await self._drained()
+            if not self._exchange.connected:
+                self._run.give_up()
+                return
+        self._run.credit(self._written)
+
     def _end(self) -> None:
         if self._phase is _STARTED:
             self._phase = _DONE
@@ -206,6 +250,13 @@ class WsgiCall:
     def _ended(self) -> None:
         """The response is complete."""
         self._call.lease.kind = _TASK
+
+    async def _bring(self, wish: Sign) -> None:
+        """Do what a thread cannot."""
+        if wish is _WANTED:
+            await self._bring_body()
+        else:
+            await self._bring_aside()
 
     async def _bring_body(self) -> None:
         """Give the thread what it waits for: the next piece of the body, or why there is none."""
@@ -242,11 +293,20 @@ class WsgiCall:
             if type(item) is Failed:
                 failure.report(item.error, self._request, self._call)
         if mail and mail[-1] is _LEFT:
+            self._thread_left = True
             self._thread_gone()
+            self._let_go()
             held.release()
 
     def _thread_gone(self) -> None:
-        self._application.pool.done()
+        if not self._thread_is_free:
+            self._thread_is_free = True
+            self._application.pool.done()
+
+    def _let_go(self) -> None:
+        """Nothing that was put aside is needed any more, unless a thread may still put something there."""
+        if self._thread_left and self._run.backlog is not None:
+            _close(self._run.backlog)
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
@@ -275,6 +335,11 @@ class WsgiCall:
 
     def _settle(self) -> None:
         self._call.lease.release()
+
+
+def _close(file: Spool | Backlog) -> None:
+    """Close beside the loop: it may take a disk some time to forget."""
+    asyncio.get_running_loop().run_in_executor(None, file.close)
 
 
 class TellingWsgiCall(WsgiCall):

@@ -1,5 +1,8 @@
 """The environ of a request to a WSGI application (PEP 3333), and what comes with it."""
 
+import io
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -44,6 +47,14 @@ class FileWrapper:
         if not piece:
             raise StopIteration
         return piece
+
+    def regular(self) -> io.FileIO | io.BufferedReader | None:
+        """The file, where it is one on a disk and nothing else, so that somebody else may read on; otherwise None."""
+        file = self._file
+        raw = file.raw if type(file) is io.BufferedReader else file
+        if type(raw) is not io.FileIO or not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+            return None
+        return raw if type(file) is io.FileIO else file  # type: ignore[return-value] # it is a BufferedReader then
 
 
 class Environs:

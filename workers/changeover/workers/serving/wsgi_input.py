@@ -1,25 +1,34 @@
-"""`wsgi.input`: a request's body as a file that is read in a thread."""
+"""`wsgi.input`: a request's body as a file, which has come before a thread is taken.
 
+What is small waits in memory, the rest in a file without a name. Where there is no more room for that, what has not
+come by then is read while it comes.
+"""
+
+import asyncio
 import io
 from collections.abc import Callable
 from typing import Any
 
 from changeover.workers.serving.contract import Request
+from changeover.workers.serving.spool import Spool
 from changeover.workers.serving.wsgi_environ import Environ
 
 AT_ONCE = 64 * 1024
-"""Bytes of a body that are there, or waited for on the loop, before a thread is taken: they cost no crossing."""
+"""Bytes of a body that are kept in memory, and at least as many that go to a file at once."""
 
 
 class StreamedBody(io.RawIOBase):
     """A body of which more comes.
 
     Args:
-        begun: What has come.
+        kept: What has come, up to what came last.
+        begun: What came last.
         more: Waits for the next piece, empty at the end.
     """
 
-    def __init__(self, begun: bytes, more: Callable[[], bytes]) -> None:
+    def __init__(self, kept: io.BufferedIOBase, begun: bytes, more: Callable[[], bytes]) -> None:
+        self._kept = kept
+        self._is_kept = True
         self._piece = memoryview(begun)
         self._more = more
         self._ended = False
@@ -34,6 +43,10 @@ class StreamedBody(io.RawIOBase):
         Raises:
             Disconnected: The client went away before the end.
         """
+        if self._is_kept:
+            if size := self._kept.readinto(buffer):
+                return size
+            self._is_kept = False
         if not self._piece and not self._ended:
             self._piece = memoryview(self._more())
             self._ended = not self._piece
@@ -43,16 +56,16 @@ class StreamedBody(io.RawIOBase):
         return size
 
 
-def streamed(begun: bytes, more: Callable[[], bytes]) -> io.BufferedReader:
+def streamed(kept: Spool, begun: bytes, more: Callable[[], bytes]) -> io.BufferedReader:
     """A file with everything that PEP 3333 asks of `wsgi.input`."""
-    return io.BufferedReader(StreamedBody(begun, more), AT_ONCE)
+    return io.BufferedReader(StreamedBody(kept.reader(), begun, more), AT_ONCE)
 
 
-def give_whole(environ: Environ, body: bytes) -> None:
+def give_whole(environ: Environ, body: io.BufferedIOBase, size: int) -> None:
     """Make a body that is at hand the input. Its length is told then, and no longer how it was transferred."""
-    environ["wsgi.input"] = io.BytesIO(body)
+    environ["wsgi.input"] = body
     if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
-        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["CONTENT_LENGTH"] = str(size)
 
 
 async def body_at_hand(request: Request) -> tuple[bytes, bool]:
@@ -63,12 +76,46 @@ async def body_at_hand(request: Request) -> tuple[bytes, bool]:
     """
     if request.held_body is not None:
         return request.held_body, True
-    pieces: list[bytes] = []
-    size = 0
-    while size < AT_ONCE:
+    return await _next_of(request)
+
+
+async def keep(kept: Spool, begun: bytes, request: Request) -> bytes | None:
+    """Put all of a body into a file.
+
+    Args:
+        kept: The file, which is empty.
+        begun: The body's beginning.
+        request: Whose body it is.
+
+    Returns:
+        None, or what came last, for which there was no room: the rest has yet to come.
+
+    Raises:
+        Disconnected: The client went away before its end.
+    """
+    piece, whole = begun, False
+    while await asyncio.to_thread(kept.write, piece, kept.size):
+        if whole:
+            return None
+        piece, whole = await _next_of(request)
+    return piece
+
+
+async def _next_of(request: Request) -> tuple[bytes, bool]:
+    """About as much of a body as is kept at once, and whether its end has come."""
+    first = await request.receive()
+    if first is None:
+        return b"", True
+    if len(first) >= AT_ONCE:
+        return first, False
+    following = await request.receive()
+    if following is None:
+        return first, True
+    gathered = bytearray(first)  # pieces of one byte would cost forty times as much, each on its own
+    gathered += following
+    while len(gathered) < AT_ONCE:
         piece = await request.receive()
         if piece is None:
-            return b"".join(pieces), True
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces), False
+            return bytes(gathered), True
+        gathered += piece
+    return bytes(gathered), False

@@ -1,31 +1,37 @@
 """One request to a WSGI application, in its thread: runs the application and tells the loop what it answers.
 
 The thread goes to the loop only with what the client can have: a response that is at hand goes as
-one. What comes in pieces is told piece by piece, as PEP 3333 demands, and the thread waits where
-the client is too far behind.
+one. What comes in pieces is told piece by piece, as PEP 3333 demands. Where the client is too far
+behind, the thread waits for a moment, and puts aside what it makes from then on.
 """
 
 import contextvars
 import enum
+import io
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from types import TracebackType
 
+from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.contract import Request
 from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.lease import Lease
 from changeover.workers.serving.mailbox import Mailbox
+from changeover.workers.serving.spool import Spool
 from changeover.workers.serving.threads import at_work
-from changeover.workers.serving.wsgi import WsgiCallable
-from changeover.workers.serving.wsgi_environ import Environ
+from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_environ import Environ, FileWrapper
 from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
 
 log = logging.getLogger("changeover.request")
 
 AHEAD = 64 * 1024
-"""Bytes that the application may be ahead of the client before its thread waits."""
+"""Bytes that the application may be ahead of the client in memory."""
+PATIENCE = 0.01
+"""Seconds that a thread waits for a client that is further behind, before it puts aside what follows."""
 _BODILESS = frozenset({204, 304})
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
@@ -35,6 +41,7 @@ class Sign(enum.Enum):
     """What a thread tells beside heads and pieces."""
 
     WANTED = "more of the request's body is wanted"
+    ASIDE = "what follows was put aside"
     END = "the response is complete"
     LEFT = "the thread has left the application"
 
@@ -53,26 +60,28 @@ class Failed:
 
 
 Mail = WsgiHead | bytes | Sign | Failed
-_WANTED, _END, _LEFT = Sign
+_WANTED, _ASIDE, _END, _LEFT = Sign
 
 
 class WsgiRun:
     """What a thread does for one request.
 
     Args:
-        call: The application.
+        application: The application.
         request: What is asked.
         lease: Its hold on its units.
         mail: Where the loop hears of it.
 
     Attributes:
         environ: To be set before it runs.
+        body: The request's body, where it is not small; gone when the thread leaves.
         pieces: Where the loop puts what comes of the request's body, on demand: empty at its end, an error where there
             is none. None when the body is at hand.
+        backlog: What was put aside of the response; None as long as nothing was.
     """
 
     __slots__ = (
-        "_call",
+        "_application",
         "_context",
         "_ended",
         "_gone",
@@ -86,14 +95,18 @@ class WsgiRun:
         "_room",
         "_started",
         "_taken",
+        "backlog",
+        "body",
         "environ",
         "pieces",
     )
 
-    def __init__(self, call: WsgiCallable, request: Request, lease: Lease, mail: Mailbox[Mail]) -> None:
+    def __init__(self, application: WsgiApplication, request: Request, lease: Lease, mail: Mailbox[Mail]) -> None:
         self.environ: Environ = {}
+        self.body: Spool | None = None
         self.pieces: SimpleQueue[bytes | Exception] | None = None
-        self._call = call
+        self.backlog: Backlog | None = None
+        self._application = application
         self._request = request
         self._lease = lease
         self._mail = mail
@@ -115,6 +128,8 @@ class WsgiRun:
             finally:
                 at_work.pop(self._lease, None)  # a handler that calls twice has two threads under one lease
         self._over = True
+        if self.body is not None:
+            self.body.close()
         self._mail.post([_LEFT])
 
     def more(self) -> bytes:
@@ -147,7 +162,7 @@ class WsgiRun:
             self.pieces.put(Disconnected("the client is gone"))
 
     def _respond(self) -> None:
-        answer = self._call(self.environ, self._start_response)
+        answer = self._application.call(self.environ, self._start_response)
         try:
             if type(answer) is list or type(answer) is tuple:
                 self._send_all(answer)
@@ -200,7 +215,29 @@ class WsgiRun:
                 self._send(fitting)
             if self._gone or len(fitting) < len(piece):
                 break
+            if type(pieces) is FileWrapper and not self._is_near() and self._lend_rest(pieces):
+                break
         self._end()
+
+    def _lend_rest(self, wrapper: FileWrapper) -> bool:
+        """Leave what is left of a file to the loop, for a client that is behind; whether that can be done with it."""
+        file = wrapper.regular()
+        if file is None or self.backlog is not None:
+            return False
+        start = file.tell()
+        size = max(0, os.fstat(file.fileno()).st_size - start)
+        if self._left is not None:
+            size = min(size, self._left)
+        try:
+            own = io.FileIO(os.dup(file.fileno()))
+        except OSError:
+            return False  # there is no descriptor free, nor one for a file of its own: it waits
+        self.backlog = Backlog.lent(self._application.room, own, start, size)
+        if self._left is not None:
+            self._left -= size
+        self._posted += size
+        self._mail.post([_ASIDE])
+        return True
 
     def _fitting(self, piece: bytes) -> bytes:
         """As much of it as the Content-Length allows."""
@@ -215,17 +252,46 @@ class WsgiRun:
         return piece[: self._left]
 
     def _send(self, piece: bytes, *, last: bool = False) -> None:
-        mail: list[Mail] = [piece] if self._started else [self._begun(), piece]
         if self._left is not None:
             self._left -= len(piece)
             last = self._left == 0
+        keeps_up = self._is_near() and self._is_taken()
+        if keeps_up:
+            mail: list[Mail] = [piece] if self._started else [self._begun(), piece]
+        else:
+            self._put_aside(piece)
+            mail = []
+        self._posted += len(piece)
         if last:
             self._ended = True
             mail.append(_END)
-        self._mail.post(mail)
-        self._posted += len(piece)
-        if self._posted - self._taken > AHEAD and not last:
-            self._wait_for_room()
+        if mail:
+            self._mail.post(mail)
+        if keeps_up and not last and not self._is_near():
+            self._wait(self._is_near, PATIENCE)
+
+    def _put_aside(self, piece: bytes) -> None:
+        """Keep a piece for a client that is behind; wait for it only where there is no more room."""
+        if self.backlog is None:
+            self.backlog = Backlog(self._application.room)
+        rest = memoryview(piece)
+        while rest and not self._gone:
+            size, begins = self.backlog.put(rest)
+            rest = rest[size:]
+            if begins:
+                self._mail.post([_ASIDE])
+            if not size and self.backlog.under_way:
+                self._wait(self._is_taken)
+            elif not size:
+                self._wait(self._is_near)
+                self._mail.post([bytes(rest)])
+                return
+
+    def _is_near(self) -> bool:
+        return self._posted - self._taken <= AHEAD
+
+    def _is_taken(self) -> bool:
+        return self.backlog is None or not self.backlog.under_way
 
     def _end(self) -> None:
         if self._ended or self._gone:
@@ -242,15 +308,18 @@ class WsgiRun:
         self._started = True
         return self._head
 
-    def _wait_for_room(self) -> None:
-        """Wait until the client has caught up, or nobody takes the rest."""
+    def _wait(self, is_enough: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait until the client has taken enough, takes nothing for so long, or nobody takes the rest."""
         if self._room is None:
             self._room = threading.Event()
-        while self._posted - self._taken > AHEAD and not self._gone:
+        while not self._may_go_on(is_enough):
             self._room.clear()
             # Room is made first and told then: asked again behind the clear, none is missed.
-            if self._posted - self._taken > AHEAD and not self._gone:
-                self._room.wait()
+            if not self._may_go_on(is_enough) and not self._room.wait(seconds):
+                return
+
+    def _may_go_on(self, is_enough: Callable[[], bool]) -> bool:
+        return self._gone or is_enough()
 
 
 def _octets(piece: object) -> bytes:

@@ -1,0 +1,316 @@
+"""Clients of WSGI applications that send and take slowly hold no thread: what they are behind with waits in a file."""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from changeover.workers.serving import backlog, wsgi_run
+from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
+from changeover.workers.serving.handlers import Handler, HandlerKind
+from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.spool import MOST, Room
+from changeover.workers.serving.wsgi import WsgiApplication, WsgiCallable
+from tests.exchange import MemoryExchange, Served
+from tests.waits import until
+from tests.wsgi import OK, PLAIN, application
+
+Environ = dict[str, Any]
+SIZE = 1_000_000
+
+
+async def pass_on(request: Request, call_next: CallNext, call: CallContext) -> Response:
+    return await call_next(request)
+
+
+WAYS = {"direct": (), "through an around": (Handler("test:pass_on", HandlerKind.AROUND, pass_on),)}
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+class One:
+    """An application with one thread, which is free or not.
+
+    Attributes:
+        app: The application.
+        served: Where it answers.
+    """
+
+    def __init__(self, app: WsgiApplication, way: str) -> None:
+        self.app = app
+        self.served = Served(Pipeline("shop", WAYS[way], app))
+
+    async def answers_others(self) -> None:
+        """It answers somebody else."""
+        answer = await self.served.try_one()
+        assert (answer.status, answer.body) == (200, b"hello")
+
+
+@pytest.fixture
+async def one(way: str) -> AsyncIterator[Callable[..., One]]:
+    """Serves what /slow is answered by, and greets everybody else."""
+    made: list[WsgiApplication] = []
+
+    def serve(slow: WsgiCallable, room: int = MOST) -> One:
+        def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+            if environ["PATH_INFO"] == "/slow":
+                return slow(environ, start_response)
+            start_response(OK, PLAIN)
+            return [b"hello"]
+
+        made.append(WsgiApplication("app", app, threads=1))
+        made[-1].room = Room(room)
+        return One(made[-1], way)
+
+    yield serve
+    for app in made:
+        await app.pool.close(5)
+        assert app.pool.unfinished() == ()
+        await until(lambda app=app: not app.room.held, "files to be gone")  # type: ignore[misc]
+
+
+def received(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Answers with what the body was."""
+    start_response(OK, PLAIN)
+    file = environ["wsgi.input"]
+    parts = file.read(10), file.readline(), file.read()
+    told = environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING")
+    return [f"{len(b''.join(parts))} {sha256(b''.join(parts)).hexdigest()} {told}".encode()]
+
+
+def body_of(size: int) -> bytes:
+    return b"".join(b"%d\n" % number for number in range(size // 6))
+
+
+@every_way
+async def test_a_body_is_there_before_a_thread_is_taken(one: Callable[..., One], way: str) -> None:
+    serving, body = one(received), body_of(SIZE)
+    slow = MemoryExchange("POST", "/slow", body=[body[:100_000]], complete=False)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held == 100_000, "what has come to be in a file")
+    assert not serving.app.pool.is_busy
+    await serving.answers_others()
+    slow.arrive(*(body[start : start + 90_000] for start in range(100_000, len(body), 90_000)), None)
+    await until(lambda: slow.ended, "an answer")
+    assert slow.body == f"{len(body)} {sha256(body).hexdigest()} (None, None)".encode()
+
+
+@every_way
+async def test_of_a_body_in_a_file_the_length_is_told_and_no_coding(one: Callable[..., One], way: str) -> None:
+    body, fields = body_of(SIZE), [(b"transfer-encoding", b"chunked")]
+    answer = await one(received).served.ask(MemoryExchange("POST", "/slow", headers=fields, body=[body]))
+    assert answer.body.endswith(f"('{len(body)}', None)".encode())
+
+
+@every_way
+@pytest.mark.parametrize("room", [0, 150_000, 400_000])
+async def test_a_body_for_which_there_is_no_room_comes_whole(one: Callable[..., One], way: str, room: int) -> None:
+    body = body_of(SIZE)
+    pieces = [body[start : start + 70_000] for start in range(0, len(body), 70_000)]
+    answer = await one(received, room).served.ask(MemoryExchange("POST", "/slow", body=pieces))
+    assert answer.body == f"{len(body)} {sha256(body).hexdigest()} (None, None)".encode()
+
+
+@every_way
+async def test_a_client_that_leaves_in_its_body_takes_no_thread(one: Callable[..., One], way: str) -> None:
+    called: list[Environ] = []
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        called.append(environ)
+        return []
+
+    serving = one(app)
+    slow = MemoryExchange("POST", "/slow", body=[b"x" * 100_000], complete=False)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held, "a file")
+    slow.hang_up()
+    await until(lambda: not serving.served.units.leases, "its end")
+    assert not called
+
+
+@every_way
+async def test_a_request_that_is_ended_while_its_body_comes_leaves_no_file(one: Callable[..., One], way: str) -> None:
+    serving = one(received)
+    slow = MemoryExchange("POST", "/slow", body=[b"x" * 100_000], complete=False)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held, "a file")
+    next(iter(serving.served.units.leases)).end("of a test")
+    await until(lambda: slow.ended, "an answer")
+    assert slow.status == 503
+
+
+async def test_a_body_that_drips_comes_whole() -> None:
+    async with application(received) as app:
+        served = Served(Pipeline("shop", (), app))
+        answer = await served.ask(MemoryExchange("POST", body=[b"ab"] * 70_000))
+    assert answer.body.startswith(b"140000 ")
+
+
+class Made:
+    """An application that makes pieces, and notes which.
+
+    Args:
+        count: How many.
+        size: Bytes of each.
+        write: Whether it does so by `write()`.
+
+    Attributes:
+        made: How many it has made.
+        closed: Whether its iterable was closed.
+        body: All of it.
+    """
+
+    def __init__(self, count: int, size: int = 10_000, *, write: bool = False) -> None:
+        self.made = 0
+        self.closed = threading.Event()
+        self._pieces = [b"%04d" % number * (size // 4) for number in range(count)]
+        self._write = write
+        self.body = b"".join(self._pieces)
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        write = start_response(OK, PLAIN)
+        if not self._write:
+            return self
+        for piece in self:
+            write(piece)
+        self.closed.set()
+        return []
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.made += 1
+            yield piece
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+async def taken(slow: MemoryExchange) -> None:
+    """Let the client take all that comes."""
+    while not slow.ended:
+        slow.take()
+        await until(lambda: slow.ended or slow.backed_up(), "more, or the end")
+
+
+@every_way
+@pytest.mark.parametrize("write", [False, True], ids=["iterated", "written"])
+async def test_a_client_that_takes_nothing_holds_no_thread(one: Callable[..., One], way: str, write: bool) -> None:
+    made = Made(100, write=write)
+    serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(made.closed.is_set, "the application to be done")
+    await until(lambda: not serving.app.pool.is_busy, "its thread to be free")
+    assert len(slow.body) < 300_000
+    await serving.answers_others()
+    assert LeaseKind.STREAM in {lease.kind for lease in serving.served.units.leases}
+    await taken(slow)
+    assert slow.body == made.body
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+async def test_a_thread_waits_past_what_may_wait_for_one_client(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MOST", 200_000)
+    made = Made(100)
+    serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held == 200_000, "a full file")
+    assert made.made < 50
+    await taken(slow)
+    assert (slow.body, made.made) == (made.body, 100)
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+async def test_a_thread_waits_where_there_is_no_more_room_for_anybody(one: Callable[..., One], way: str) -> None:
+    made = Made(100)
+    serving, slow = one(made, 100_000), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held == 100_000, "a full file")
+    assert made.made < 40
+    await taken(slow)
+    assert slow.body == made.body
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+async def test_a_client_that_leaves_ends_what_was_put_aside_for_it(one: Callable[..., One], way: str) -> None:
+    made = Made(100)
+    serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: made.closed.is_set() and serving.app.room.held, "the application to be done")
+    slow.hang_up()
+    await until(lambda: not serving.served.units.leases, "its end")
+
+
+@every_way
+async def test_a_response_that_is_ended_after_its_thread_has_left_is_broken_off(
+    one: Callable[..., One], way: str
+) -> None:
+    made = Made(100)
+    serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: made.closed.is_set() and not serving.app.pool.is_busy, "the thread to be free")
+    for lease in serving.served.units.live_leases():
+        lease.end("of a test")
+    await until(lambda: slow.aborted and not serving.served.units.leases, "its end")
+    await serving.answers_others()
+
+
+@every_way
+@pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "raw"])
+@pytest.mark.parametrize("told", [True, False], ids=["with a length", "without"])
+async def test_a_file_is_left_to_the_loop_for_a_client_that_takes_nothing(
+    one: Callable[..., One], way: str, tmp_path: Path, buffering: int, told: bool
+) -> None:
+    path, body, skipped, behind = tmp_path / "file", body_of(SIZE), 1000, 500
+    path.write_bytes(body + b"x" * behind)
+    files: list[Any] = []
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        files.append(path.open("rb", buffering))
+        files[0].seek(skipped)
+        length = [("Content-Length", str(len(body) - skipped))] if told else []
+        start_response(OK, [*PLAIN, *length])
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](files[0], 8192)
+        return wrapped
+
+    serving, slow = one(app), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: files and files[0].closed, "the application to be done with it")
+    path.unlink()
+    await serving.answers_others()
+    assert serving.app.room.held == 0, "no copy of it"
+    await taken(slow)
+    assert slow.body == body[skipped:] + (b"" if told else b"x" * behind)
+    await until(lambda: not serving.served.units.leases)
+
+
+async def test_a_client_that_keeps_up_costs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsgi_run, "PATIENCE", 10)
+    monkeypatch.setattr(backlog.Backlog, "put", None)
+    made = Made(100)
+    async with application(made) as app:
+        answer = await Served(Pipeline("shop", (), app)).get()
+    assert answer.body == made.body
+
+
+@every_way
+async def test_where_no_file_can_be_made_threads_wait_and_that_is_said_once(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    made = Made(100)
+    serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: caplog.text, "a warning")
+    await taken(slow)
+    assert slow.body == made.body
+    await until(lambda: not serving.served.units.leases)
+    assert caplog.text.count("cannot be kept in a temporary file") == 1
+    assert "TMPDIR" in caplog.text
