@@ -17,7 +17,8 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.core.records.cutover import CutoverAborted, PhaseBegan
+from changeover.supervisor.core.records.cutover import CutoverAborted, InDoubt, PhaseBegan
+from changeover.supervisor.core.records.plugin import MigrationLeft
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.contents import ADDRESSES, app_of, content, kept_back, listened, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision
@@ -237,6 +238,10 @@ class Supervisor:
             self.world.on_aborted(effect.record.epoch)
         elif isinstance(effect.record, PhaseBegan):
             self.world.on_phase()
+        elif isinstance(effect.record, MigrationLeft):
+            self.world.migrations.on_left(effect.record.epoch)
+        elif isinstance(effect.record, InDoubt):
+            self.world.migrations.on_doubt(effect.record.epoch)
 
     def _exit(self, effect: effects.Exit) -> None:
         self.world.note("supervisor", effect)

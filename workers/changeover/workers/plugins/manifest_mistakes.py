@@ -54,6 +54,9 @@ def content_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
 def _life_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
     mistakes = _range_mistakes(f"{root}.state", manifest.state)
     mistakes += _dependency_mistakes(f"{root}.dependencies", manifest.dependencies)
+    if manifest.singleton and not manifest.plugin:
+        without = "says in how many workers `on_activate` of `plugin` runs, and there is no `plugin`"
+        mistakes.append(Mistake(f"{root}.singleton", without))
     if manifest.packages and not _is_below(manifest.packages):
         mistakes.append(Mistake(f"{root}.packages", "a folder below the plugin's own, without `..`"))
     for index, name in enumerate(manifest.capabilities):
