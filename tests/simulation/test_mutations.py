@@ -15,7 +15,9 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Committed
+from changeover.supervisor.core.cutover import Cause
 from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.migrating import Migrating
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member
@@ -30,8 +32,10 @@ from changeover.workers.message.session import Session
 from changeover.workers.message.site import MessageTarget
 from changeover.workers.participant import events
 from changeover.workers.participant.bench import Bench
-from changeover.workers.participant.effects import Activate
+from changeover.workers.participant.effects import Activate, Migrate
+from changeover.workers.participant.migration import Migration
 from changeover.workers.participant.residency import Residency
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.serving.lease import Lease, LeaseKind
@@ -356,4 +360,46 @@ def test_promise_2_a_part_that_is_stored_for_all(monkeypatch: pytest.MonkeyPatch
             put(self, StoreCell(effect.epoch, 1 - effect.part))
 
     monkeypatch.setattr(Outbox, "put", everywhere)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_migration_that_nobody_undoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_once(self: Migrating, run: Run, reason: str) -> None:
+        run.reason = run.reason or reason
+        self._progress.move(Cause.FAILED)
+        self._give_up(run, Cause.UNMIGRATED)
+
+    monkeypatch.setattr(Migrating, "undo", at_once)
+    monkeypatch.setattr(Migration, "aborted", lambda *_: None)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_worker_that_forgets_what_it_migrated_when_only_the_abort_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Migration, "aborted", lambda *_: None)
+    monkeypatch.setattr(Migrating, "settle", lambda *_: None)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_commit_while_a_worker_migrates(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Migrating._ask
+
+    def impatient(self: Migrating, run: Run, worker: WorkerId) -> None:
+        ask(self, run, worker)
+        if run.undoes is None:
+            self._commit(run, Cause.MIGRATED)
+
+    monkeypatch.setattr(Migrating, "_ask", impatient)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_worker_that_migrates_whenever_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(self: Migration, epoch: int, held: int | None) -> None:
+        if epoch == held:
+            self.epoch = epoch
+            self._desk.put(Migrate(epoch))
+
+    monkeypatch.setattr(Migration, "asked", forgetful)
+    monkeypatch.setattr(Migration, "_move", lambda *_: None)
     assert promise_that_broke() == 2

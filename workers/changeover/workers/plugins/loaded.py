@@ -138,9 +138,11 @@ class LoadedPlugin:
         instance = f"_{self.spec.artifact[:12]}_{self.spec.key.since}"
         code = bytecode.read(self._store, self.spec.artifact)
         modules = PluginModules(self.version.id, instance, self._root, files, code, self.work, self.version.version)
-        self._shared = SharedModules(modules)
         modules.users.append(self)
+        self._shared = SharedModules(modules)
         modules.open()
+        if self.lifecycle.state is State.REMOVED:
+            modules.close()  # the deadline passed meanwhile, and whoever ended it found nothing to close
         return ()
 
     def _may_copy(self, old: "LoadedPlugin") -> bool:
