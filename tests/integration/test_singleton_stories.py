@@ -1,4 +1,4 @@
-"""Exclusive work of a plugin runs in one worker at a time, whatever becomes of the workers, and never in two at once."""
+"""Exclusive work of a plugin runs in one worker at a time, whatever becomes of the workers, never in two at once."""
 
 import asyncio
 import signal

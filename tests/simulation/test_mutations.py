@@ -12,10 +12,10 @@ import pytest
 
 from changeover.supervisor.core import holding, tally
 from changeover.supervisor.core.activation import Activation
+from changeover.supervisor.core.cutover import Cause
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Committed
-from changeover.supervisor.core.cutover import Cause
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.migrating import Migrating
 from changeover.supervisor.core.outbox import Outbox

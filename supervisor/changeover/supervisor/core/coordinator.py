@@ -69,9 +69,7 @@ class Coordinator:
         self._out = out
         self._progress = Progress(out)
         self._succession = succession
-        self.migrating = Migrating(
-            policy, ledger, self._progress, voting, out, self._commit, self.fail, self._give_up
-        )
+        self.migrating = Migrating(policy, ledger, self._progress, voting, out, self._commit, self.fail, self._give_up)
         self.deciding = Deciding(
             policy.deadlines, ledger, self._progress, activation, succession, wishes, writing, out, self._finish,
             self.migrating.settle,

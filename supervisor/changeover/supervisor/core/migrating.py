@@ -1,4 +1,4 @@
-"""What all workers share, such as a table, is migrated by one of them when everybody has prepared; and back, if it fails.
+"""What all workers share, such as a table, is migrated by one of them when all have prepared; and back, if it fails.
 
 Of those whose candidate migrates something the one in the lowest slot is elected. What it was told once it
 may have done, also when it was never heard again: so from then on nothing is aborted before somebody has undone it,

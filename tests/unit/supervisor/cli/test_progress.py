@@ -60,7 +60,7 @@ def test_a_migration_is_told_behind_the_votes_that_it_followed_and_one_that_fail
         teller.tell(record)
     lines = [line for told in teller.stream.since(0) for line in progress.take(told)]
     assert lines[1].startswith("  prepare    1/1  ")
-    assert lines[2] == "  migrate    slot 0  410 ms"
+    assert lines[2] == "  migrate    slot 0  0.41 s"
     assert lines[4].startswith("  prepare    0/1  slot 0 REFUSED after ")
     assert lines[5:] == [
         "  migrate    undone by slot 0",

@@ -132,15 +132,18 @@ def test_the_lives_of_plugins_are_told_plugin_by_plugin() -> None:
 
 def test_who_leads_and_who_migrates_is_told_and_what_nobody_undid_is_an_error() -> None:
     who = WORKER, 41
-    assert [word(record).line for record in (
-        LeadershipMoved(*who),
-        MigrationBegan(*who, 7, ("ledger", "geo")),
-        MigrationDone(*who, 7, 0.41),
-        MigrationUndone(*who, 7),
-    )] == [
+    assert [
+        word(record).line
+        for record in (
+            LeadershipMoved(*who),
+            MigrationBegan(*who, 7, ("ledger", "geo")),
+            MigrationDone(*who, 7, 0.41),
+            MigrationUndone(*who, 7),
+        )
+    ] == [
         "slot 2 (pid 41) leads: the exclusive work of plugins runs there",
         "slot 2 (pid 41) migrates for epoch 7: ledger, geo",
-        "slot 2 (pid 41) has migrated for epoch 7 in 410 ms",
+        "slot 2 (pid 41) has migrated for epoch 7 in 0.41 s",
         "slot 2 (pid 41) has undone what was migrated for epoch 7, which fails",
     ]
     left = word(MigrationLeft(7, "no worker lives that holds the candidate"))

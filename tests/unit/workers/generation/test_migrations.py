@@ -81,7 +81,7 @@ async def test_a_failure_is_a_refusal_and_what_was_begun_is_undone_in_reverse(be
     refusal = await bench.workshop.migrations.migrate(2)
     assert refusal is not None
     told = (refusal.stage, refusal.fault, refusal.unit, refusal.hook, refusal.summary)
-    assert told == (Stage.PREPARE, Fault.CONTRACT, "plugin ledger", "migrate", "ValueError: no such column")
+    assert told == (Stage.PREPARE, Fault.CRASH, "plugin ledger", "migrate", "ValueError: no such column")
     assert [line.partition(" from ")[0] for line in LOG] == ["base migrate", "ledger migrate"]
     LOG.clear()
     await bench.workshop.migrations.unmigrate(2)

@@ -1,4 +1,4 @@
-"""Who holds the lock leads: it is sought with every heartbeat, lost with the process, and given back when the work ended."""
+"""Who holds the lock leads: it is sought with every heartbeat, lost with the process, given back after the work."""
 
 import asyncio
 import contextlib
@@ -156,7 +156,7 @@ async def test_a_lock_that_is_lost_ends_the_work_at_once(
 async def test_a_lock_that_cannot_be_had_is_told_once(
     leadership: Leadership, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file.mkdir()
+    os.mkdir(file)
     leadership.seek()
     leadership.seek()
     assert not leadership.leads

@@ -17,7 +17,7 @@ REMEMBERED = 256
 UNPROVED = 2 * REMEMBERED
 """Most that are remembered at all, until something that served is released and all are looked for."""
 LONGEST = 1.0
-"""Seconds of the processor that one look at what is left may take, whatever there is: the loop stands still meanwhile."""
+"""Seconds of the processor that one look at all that is left may take: the loop stands still meanwhile."""
 CUT = f", and what holds it was not found out: looking is bounded to {LONGEST:g} s"
 NAMED = 3
 """Most modules, or classes, of one unit that are named."""
@@ -60,7 +60,7 @@ class _Remnant:
         return not self._work.alive() and (self._remains is None or self._remains.gone)
 
     def leaks(self, until: float) -> list[Leak]:
-        """What is left; what holds its modules is looked for until it was, once. Code of what is looked at may run, and raise.
+        """What is left; what holds its modules is looked for once. Code of what is looked at may run, and raise.
 
         Args:
             until: Reading of `time.thread_time` after which only what costs nothing is said.

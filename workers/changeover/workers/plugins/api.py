@@ -34,8 +34,8 @@ class Plugin(Generic[ConfigT]):
     """A plugin with state: one instance per worker and content; content that is unchanged keeps its instance.
 
     Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`, `on_reload`,
-    `on_unload`, `on_resources`, `migrate` and `unmigrate` run in a thread beside the loop, `on_activate`, `on_deactivate` and those about state
-    on the loop, where they must not block. Each has a deadline.
+    `on_unload`, `on_resources`, `migrate` and `unmigrate` run in a thread beside the loop, `on_activate`,
+    `on_deactivate` and those about state on the loop, where they must not block. Each has a deadline.
 
     Attributes:
         config: The plugin's configuration, converted to the Struct that its manifest names; None without one.
@@ -64,8 +64,8 @@ class Plugin(Generic[ConfigT]):
     def on_deactivate(self) -> HookResult:
         """Stop what `on_activate` started; runs on the replaced instance after the commit. It may still be in use.
 
-        Of a plugin with `singleton = true` it runs where `on_activate` did, also on an instance that serves on in a worker
-        that leaves. What it returns for must be over: another worker begins then.
+        Of a plugin with `singleton = true` it runs where `on_activate` did, also on an instance that serves on, in a
+        worker that leaves. When it returns another worker may begin, so what it stopped must have ended.
         """
         return None
 
@@ -104,9 +104,9 @@ class Plugin(Generic[ConfigT]):
     def migrate(self, old: PluginVersion) -> HookResult:
         """Change what all workers share, such as a table, from the form that `old` knows.
 
-        Runs once per cutover, in one worker, when all have prepared, and before the commit: `old` serves on meanwhile, and
-        for a moment after. An error refuses the reload, and `unmigrate` runs. `old` is newer where a rollback brings this
-        content back.
+        Runs once per cutover, in one worker, when all have prepared and before the commit: `old` serves on meanwhile,
+        and for a moment after. An error refuses the reload, and `unmigrate` runs. `old` is newer where a rollback
+        brings this content back.
         """
         return None
 

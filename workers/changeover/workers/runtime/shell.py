@@ -114,8 +114,8 @@ class Shell:
             effects.AnswerPipelines: self._answer_pipelines,
             effects.AnswerPlugins: self._answer_plugins,
             effects.AnswerLeaks: self._answer_leaks,
-            effects.Migrate: lambda effect: self._start(self._migrate(effect.epoch)),
-            effects.Unmigrate: lambda effect: self._start(self._unmigrate(effect.epoch)),
+            effects.Migrate: self._start_to_migrate,
+            effects.Unmigrate: self._start_to_unmigrate,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
@@ -199,6 +199,9 @@ class Shell:
         migrates = self._workshop.migrations.of(built)
         self.feed(events.Built(snapshot.epoch, self._loop.time() - began, migrates))
 
+    def _start_to_migrate(self, effect: effects.Migrate) -> None:
+        self._start(self._migrate(effect.epoch))
+
     async def _migrate(self, epoch: int) -> None:
         began = self._loop.time()
         refusal = await self._workshop.migrations.migrate(epoch)
@@ -206,6 +209,9 @@ class Shell:
             self.feed(events.Migrated(epoch, self._loop.time() - began))
         else:
             self.feed(events.MigrateFailed(epoch, refusal))
+
+    def _start_to_unmigrate(self, effect: effects.Unmigrate) -> None:
+        self._start(self._unmigrate(effect.epoch))
 
     async def _unmigrate(self, epoch: int) -> None:
         await self._workshop.migrations.unmigrate(epoch)
