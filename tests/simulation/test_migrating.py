@@ -4,6 +4,8 @@ import pytest
 
 from changeover.supervisor.core import cutover
 from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.workers.participant.migration import Migration
+from tests.simulation.invariants import PromiseBroken
 from tests.simulation.journal import Mood
 from tests.simulation.stories import Story
 
@@ -99,3 +101,15 @@ def test_fewer_workers_than_before_do_not_take_it_from_who_migrates(story: Story
     story.scale(1)
     story.outcome(ticket)
     settle(story)
+
+
+def test_a_worker_that_forgets_what_it_did_when_only_the_abort_is_heard_breaks_promise_2(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Migration, "aborted", lambda *_: None)
+    story.reload()
+    story.until(lambda: 3 in story.migrations.done, "somebody migrates")
+    story.lose_supervisor()
+    story.boot()
+    with pytest.raises(PromiseBroken, match=r"3 is aborted, and what .* migrated is not undone"):
+        settle(story)

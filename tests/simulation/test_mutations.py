@@ -62,8 +62,8 @@ def promise_that_broke(enough: int = ENOUGH) -> int:
 def test_promise_1_acting_on_a_decision_that_is_not_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     commit = Deciding.commit
 
-    def at_once(self: Deciding, run: Run) -> None:
-        commit(self, run)
+    def at_once(self: Deciding, run: Run, cause: Cause) -> None:
+        commit(self, run, cause)
         self.written(Committed(run.epoch))
 
     monkeypatch.setattr(Deciding, "commit", at_once)
@@ -163,8 +163,8 @@ def test_promise_3_telling_workers_and_not_the_cell(monkeypatch: pytest.MonkeyPa
 def test_promise_3_serving_what_is_only_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     built = Bench.built
 
-    def too_eager(self: Bench, epoch: int, took: float) -> None:
-        built(self, epoch, took)
+    def too_eager(self: Bench, epoch: int, took: float, migrates: tuple[str, ...]) -> None:
+        built(self, epoch, took, migrates)
         if self.prepared == epoch:
             self._desk.put(Activate(epoch))
 
@@ -371,14 +371,6 @@ def test_promise_2_a_migration_that_nobody_undoes(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Migrating, "undo", at_once)
     monkeypatch.setattr(Migration, "aborted", lambda *_: None)
-    assert promise_that_broke() == 2
-
-
-def test_promise_2_a_worker_that_forgets_what_it_migrated_when_only_the_abort_is_heard(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Migration, "aborted", lambda *_: None)
-    monkeypatch.setattr(Migrating, "settle", lambda *_: None)
     assert promise_that_broke() == 2
 
 

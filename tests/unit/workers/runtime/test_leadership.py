@@ -86,11 +86,12 @@ async def test_who_finds_nobody_leads(leadership: Leadership, file: Path) -> Non
 async def test_the_death_of_who_leads_is_noticed_at_the_next_heartbeat(leadership: Leadership, file: Path) -> None:
     with held(file) as other:
         leadership.seek()
-        assert not leadership.leads
+        led = [leadership.leads]
         other.kill()
         other.wait()
         leadership.seek()
-    assert leadership.leads
+        led.append(leadership.leads)
+    assert led == [False, True]
     await until(lambda: LOG == ["one on_activate"], "its work has begun")
 
 
