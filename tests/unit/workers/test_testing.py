@@ -262,3 +262,36 @@ def test_what_is_no_resource_is_not_laid_over_the_plugin(rates: Path, tmp_path: 
         with pytest.raises(NotResources, match=r"no resources of rates 1\.0 \(rates = rates/\*\.txt\)"):
             worker.resources(newer)
         assert (worker.epoch, worker.get("/rate").text) == (1, "3 after 1 load")
+
+
+def test_it_leads_and_a_swap_migrates_what_the_old_version_left_or_is_refused(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+TABLE = Path("{table}")
+class Ledger(Plugin[None]):
+    def on_activate(self): TABLE.with_name("leads").touch()
+    def migrate(self, old):
+        TABLE.write_text(f"{{TABLE.read_text()}} {{old.version}}->{version}")
+        if "{version}" == "3.0.0":
+            raise ValueError("no such column")
+    def unmigrate(self, old): TABLE.write_text(TABLE.read_text().rpartition(" ")[0])
+    @service
+    def shop(self, request, call): return Response.text("{version}")
+"""
+
+    def ledger(version: str) -> Path:
+        manifest = 'plugin = "shop:Ledger"\n# singleton = true'
+        file = plugin(tmp_path / version, code.format(table=table, version=version), manifest)
+        file.write_text(file.read_text().replace('version = "1.0.0"', f'version = "{version}"'))
+        return file
+
+    table = tmp_path / "table"
+    table.write_text("t")
+    with SimulatedWorker(ledger("1.0.0")) as worker:
+        assert table.with_name("leads").exists()
+        worker.swap(ledger("2.0.0"))
+        assert table.read_text() == "t 1.0.0->2.0.0"
+        with pytest.raises(SwapRefused, match="no such column"):
+            worker.swap(ledger("3.0.0"))
+        assert (table.read_text(), worker.get("/shop").text) == ("t 1.0.0->2.0.0", "2.0.0")
+        assert worker.leaks() == []

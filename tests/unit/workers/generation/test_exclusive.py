@@ -17,7 +17,7 @@ ENDLESS = """
 class Own(Plugin[None]):
     async def on_activate(self):
         LOG.append("NAME begins")
-        asyncio.create_task(self.work(), name="NAME work")
+        self.task = asyncio.create_task(self.work(), name="NAME work")
     async def work(self):
         try:
             await asyncio.Event().wait()
