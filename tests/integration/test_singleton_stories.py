@@ -9,6 +9,7 @@ import pytest
 from changeover.server import Committed, Refused, Server, Strategy
 from changeover.supervisor.cli.plugin.listing import lines
 from changeover.supervisor.core.records.plugin import LeadershipMoved
+from changeover.workers.runtime import landlock
 from tests.integration.test_plugin_life_stories import until_told
 from tests.integration.test_recycling_stories import OFTEN
 from tests.plugin_folder import PluginFolder
@@ -164,3 +165,13 @@ async def test_the_list_of_plugins_says_where_it_runs(story: Story, cron: Cron) 
         [slot] = [slot.slot for slot in (await server.status()).slots if slot.pid == pid]
         assert [copy.slot for copy in plugin.copies if copy.leads] == [slot]
         assert f"2 active (slot {slot} leads)" in "\n".join(lines(view, 0.0))
+
+
+@pytest.mark.skipif(landlock.abi() < landlock.LEAST_ABI, reason="the kernel has no Landlock that is new enough")
+async def test_workers_that_may_write_little_lead(story: Story, cron: Cron) -> None:
+    (story.folder / "logs").mkdir()
+    cron.log = story.folder / "logs" / "log"
+    cron.write("1.0")
+    confined = {"CHANGEOVER_LANDLOCK": "true", "CHANGEOVER_WRITABLE": str(cron.log.parent)}
+    async with story.server(2, env=OFTEN | confined) as server:
+        assert [pid for pid, _ in await until_begun(cron, 1)] == [await leader(server)]

@@ -148,8 +148,8 @@ class Shell:
     def _follow_up(self, old: Generation, new: Generation) -> None:
         self._start(self._workshop.after_activation(old, new))
 
-    async def be_decided(self, patience: float) -> None:
-        """Wait until it is known whether what was migrated here is to stay, and it is undone if not.
+    async def be_decided(self, patience: float) -> bool:
+        """Wait until it is known whether what was migrated here is to stay, and it is undone if not; whether that is so.
 
         Args:
             patience: Seconds.
@@ -159,6 +159,7 @@ class Shell:
                 while self._machine.undecided:
                     self._decided.clear()
                     await self._decided.wait()
+        return not self._machine.undecided
 
     async def close(self) -> None:
         """Stop deciding: timers and work under way end, and what happens from here on is told to nobody."""

@@ -312,7 +312,7 @@ class Worker:
         self._farewells.end_within(whole * SHARE_OF_REQUESTS)
         hurried = await self._end_requests(whole * SHARE_OF_REQUESTS)
         patience = QUICK if hurried else max(QUICK, until - self._loop.time())
-        await self._unless_hurried(self._shell.be_decided(patience))
+        hurried = await self._unless_hurried(self._shell.be_decided(patience)) is None or hurried
         if self._beat is not None:
             self._beat.cancel()
         self._farewells.close()
