@@ -149,10 +149,13 @@ class Shell:
         self._start(self._workshop.after_activation(old, new))
 
     async def be_decided(self, patience: float) -> bool:
-        """Wait until it is known whether what was migrated here is to stay, and it is undone if not; whether that is so.
+        """Wait until it is known whether what was migrated here is to stay, and it is undone if not.
 
         Args:
             patience: Seconds.
+
+        Returns:
+            Whether that is so.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
