@@ -25,6 +25,7 @@ MODULES = (
     "changeover.workers.participant.aside",
     "changeover.workers.participant.attachment",
     "changeover.workers.participant.tenure",
+    "changeover.workers.participant.migration",
     "changeover.workers.handover.parting",
     "changeover.workers.handover.outbound",
     "changeover.workers.handover.adoption",

@@ -24,6 +24,19 @@ from tests.service import Connection
 from tests.waits import until
 
 NOBODY = 65534
+CRON = """# /// script
+# [tool.changeover]
+# id = "cron"
+# version = "1.0"
+# plugin = "cron:Cron"
+# singleton = true
+# ///
+from changeover.plugin import Plugin
+
+
+class Cron(Plugin[None]):
+    pass
+"""
 
 
 class Place:
@@ -243,3 +256,16 @@ async def test_a_folder_that_workers_cannot_enter_is_refused_at_the_start(place:
         async with place.served("--user=nobody", f"--state-dir={place.folder / 'closed' / 'state'}") as process:
             assert await asyncio.to_thread(process.wait, 20) == 1
     assert f"{place.folder / 'closed'} is closed to workers, which run as nobody" in place.log
+
+
+async def test_one_of_them_leads(place: Place) -> None:
+    (place.plugins / "cron.py").write_text(CRON)
+    async with place.served("--user=nobody", "--workers=2"):
+        await place.address()
+
+        def leaders() -> list[int]:
+            return [slot.slot for slot in place.client.get("/v1/status", StatusView).slots if slot.leads]
+
+        await until(leaders, f"somebody leads; {place.log}", 20)
+        lock = place.folder / "runtime" / "leader.lock"
+        assert (lock.stat().st_uid, len(leaders())) == (NOBODY, 1)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from changeover.supervisor.core import boot, child, cutover, retirement, shutdown, upgrade, zygote
-from changeover.workers.participant import aside, attachment, tenure
+from changeover.workers.participant import aside, attachment, migration, tenure
 from changeover.workers.protocol.table import Table
 
 Pair = tuple[str, str, str]
@@ -22,6 +22,7 @@ TABLES: tuple[Table[Any, Any], ...] = (
     upgrade.TABLE,
     attachment.TABLE,
     aside.TABLE,
+    migration.TABLE,
     tenure.TABLE,
 )
 

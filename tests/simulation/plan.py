@@ -51,6 +51,7 @@ class Plan:
         stops: When the service is stopped, seconds; None when it is not.
         absent: Longest time without a supervisor.
         lasts: When the world heals, in seconds.
+        migrates: Whether contents migrate something; in parts, where that is refused, they never do.
     """
 
     workers: int
@@ -76,6 +77,7 @@ class Plan:
     stops: float | None
     absent: float
     lasts: float
+    migrates: bool
 
     @classmethod
     def drawn(cls, random: Random) -> "Plan":
@@ -104,6 +106,7 @@ class Plan:
             stops=random.choice((None,) * 38 + (0.08, random.uniform(0.0, 4.0))),
             absent=random.choice((0.3, 0.6, 0.6, 4.5)),
             lasts=random.uniform(3.0, 5.0),
+            migrates=random.random() < 0.5,
         )
 
     @classmethod
@@ -133,6 +136,7 @@ class Plan:
             stops=None,
             absent=0.3,
             lasts=0.0,
+            migrates=False,
         )
 
     def heal(self) -> None:

@@ -114,6 +114,7 @@ def _come_to_rest(world: World) -> None:
         world.run(world.agenda.now + 0.25)
         found = unrest(world)
         if found is None and last is not None:
+            world.migrations.check()
             return
         why = found or ""
         if last is None and found is None:

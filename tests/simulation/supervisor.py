@@ -18,7 +18,8 @@ from changeover.supervisor.core.outcome import (
     ScanResult,
     Strategy,
 )
-from changeover.supervisor.core.records.cutover import CutoverAborted, PhaseBegan
+from changeover.supervisor.core.records.cutover import CutoverAborted, InDoubt, PhaseBegan
+from changeover.supervisor.core.records.plugin import MigrationLeft
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.contents import ADDRESSES, app_of, content, kept_back, listened, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision
@@ -266,6 +267,10 @@ class Supervisor:
         elif isinstance(effect.record, PhaseBegan):
             self.world.invariants.on_phase(self.rehearses)
             self.world.on_phase()
+        elif isinstance(effect.record, MigrationLeft):
+            self.world.migrations.on_left(effect.record.epoch)
+        elif isinstance(effect.record, InDoubt):
+            self.world.migrations.on_doubt(effect.record.epoch)
 
     def _exit(self, effect: effects.Exit) -> None:
         self.world.note("supervisor", effect)

@@ -12,11 +12,13 @@ import pytest
 
 from changeover.supervisor.core import holding, tally
 from changeover.supervisor.core.activation import Activation
+from changeover.supervisor.core.cutover import Cause
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Committed, SlotRefusal
 from changeover.supervisor.core.events import PreflightPassed
 from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.migrating import Migrating
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.rehearsing import Rehearsing
 from changeover.supervisor.core.retirement import Retirement
@@ -32,8 +34,10 @@ from changeover.workers.message.session import Session
 from changeover.workers.message.site import MessageTarget
 from changeover.workers.participant import events
 from changeover.workers.participant.bench import Bench
-from changeover.workers.participant.effects import Activate
+from changeover.workers.participant.effects import Activate, Migrate
+from changeover.workers.participant.migration import Migration
 from changeover.workers.participant.residency import Residency
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.serving.lease import Lease, LeaseKind
@@ -60,8 +64,8 @@ def promise_that_broke(enough: int = ENOUGH) -> int:
 def test_promise_1_acting_on_a_decision_that_is_not_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     commit = Deciding.commit
 
-    def at_once(self: Deciding, run: Run) -> None:
-        commit(self, run)
+    def at_once(self: Deciding, run: Run, cause: Cause) -> None:
+        commit(self, run, cause)
         self.written(Committed(run.epoch))
 
     monkeypatch.setattr(Deciding, "commit", at_once)
@@ -179,8 +183,8 @@ def test_promise_3_telling_workers_and_not_the_cell(monkeypatch: pytest.MonkeyPa
 def test_promise_3_serving_what_is_only_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     built = Bench.built
 
-    def too_eager(self: Bench, epoch: int, took: float) -> None:
-        built(self, epoch, took)
+    def too_eager(self: Bench, epoch: int, took: float, migrates: tuple[str, ...]) -> None:
+        built(self, epoch, took, migrates)
         if self.prepared == epoch:
             self._desk.put(Activate(epoch))
 
@@ -376,4 +380,38 @@ def test_promise_2_a_part_that_is_stored_for_all(monkeypatch: pytest.MonkeyPatch
             put(self, StoreCell(effect.epoch, 1 - effect.part))
 
     monkeypatch.setattr(Outbox, "put", everywhere)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_migration_that_nobody_undoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_once(self: Migrating, run: Run, reason: str) -> None:
+        run.reason = run.reason or reason
+        self._progress.move(Cause.FAILED)
+        self._give_up(run, Cause.UNMIGRATED)
+
+    monkeypatch.setattr(Migrating, "undo", at_once)
+    monkeypatch.setattr(Migration, "aborted", lambda *_: None)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_commit_while_a_worker_migrates(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Migrating._ask
+
+    def impatient(self: Migrating, run: Run, worker: WorkerId) -> None:
+        ask(self, run, worker)
+        if run.undoes is None:
+            self._commit(run, Cause.MIGRATED)
+
+    monkeypatch.setattr(Migrating, "_ask", impatient)
+    assert promise_that_broke() == 2
+
+
+def test_promise_2_a_worker_that_migrates_whenever_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(self: Migration, epoch: int, held: int | None) -> None:
+        if epoch == held:
+            self.epoch = epoch
+            self._desk.put(Migrate(epoch))
+
+    monkeypatch.setattr(Migration, "asked", forgetful)
+    monkeypatch.setattr(Migration, "_move", lambda *_: None)
     assert promise_that_broke() == 2

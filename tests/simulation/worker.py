@@ -103,6 +103,7 @@ class Worker:
         self.expecting = self.accepting = False
         self.yielding = False
         self.building = 0
+        self._migrating_until = 0.0
         self.draining: dict[UnitKey, set[UnitSet]] = {}
         self.resident: set[UnitKey] = set()
         self.released: set[UnitKey] = set()
@@ -127,6 +128,8 @@ class Worker:
             effects.HandOver: self._hand_over,
             effects.AnswerRegistry: self._answer_registry,
             effects.AnswerLeases: self._answer_leases,
+            effects.Migrate: self._migrate,
+            effects.Unmigrate: self._unmigrate,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda _: self.leave(),
@@ -271,7 +274,7 @@ class Worker:
             self.feed(events.BuildFailed(snapshot.epoch, Refusal(Stage.LOAD, Fault.CONTRACT, "does not load")))
         else:
             self.switch.prepared = self._generation(snapshot)
-            self.feed(events.Built(snapshot.epoch))
+            self.feed(events.Built(snapshot.epoch, 0.0, self.world.migrates(snapshot)))
 
     def _generation(self, snapshot: Snapshot) -> Generation:
         shared = {unit_set.keys: unit_set for unit_set in self.switch.current.unit_sets}
@@ -292,6 +295,32 @@ class Worker:
         reach = frozenset((plugin,))
         target = MessageTarget(self.sessions.pipeline(plugin), shared.get(reach) or UnitSet(reach))
         return MappingProxyType({(ADDRESS, NAME): target})
+
+    def _migrate(self, effect: effects.Migrate) -> None:
+        self.world.on_migrate(self, effect.epoch)
+        took, failed = self.world.migration()
+        self._migrating_until = self.agenda.now + took
+        self.agenda.after(took, partial(self._migrated, effect.epoch, failed))
+
+    def _migrated(self, epoch: int, failed: Refusal | None) -> None:
+        if self.life is Life.DEAD:
+            return
+        if failed is not None:
+            self.feed(events.MigrateFailed(epoch, failed))
+        else:
+            self.world.on_migrated(epoch)
+            self.feed(events.Migrated(epoch))
+
+    def _unmigrate(self, effect: effects.Unmigrate) -> None:
+        wait = max(0.0, self._migrating_until - self.agenda.now) + 0.02
+        self.agenda.after(wait, partial(self._unmigrated, effect.epoch))
+
+    def _unmigrated(self, epoch: int) -> None:
+        if self.life is Life.FROZEN:
+            self.agenda.after(0.1, partial(self._unmigrated, epoch))
+        elif self.life is not Life.DEAD:
+            self.world.on_unmigrated(self, epoch)
+            self.feed(events.Unmigrated(epoch))
 
     def _discard(self, effect: effects.Discard) -> None:
         if self.building == effect.epoch:
@@ -436,6 +465,21 @@ class Surroundings(Protocol):
 
     def kills(self, snapshot: Snapshot) -> bool:
         """Whether whoever serves this dies of it."""
+
+    def migrates(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Plugins of a content that migrate something."""
+
+    def migration(self) -> tuple[float, Refusal | None]:
+        """How long the next one takes, and how it fails; None for well."""
+
+    def on_migrate(self, worker: Worker, epoch: int) -> None:
+        """A worker begins to migrate."""
+
+    def on_migrated(self, epoch: int) -> None:
+        """It came to a good end."""
+
+    def on_unmigrated(self, worker: Worker, epoch: int) -> None:
+        """A worker has undone what was migrated."""
 
     def note(self, who: str, what: object) -> None:
         """Remember what happened."""

@@ -8,7 +8,7 @@ import msgspec
 
 from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.effects import ProcessSignal
-from changeover.supervisor.core.entries import Committed, Origin, Trigger
+from changeover.supervisor.core.entries import Committed, JournalEntry, Origin, Trigger
 from changeover.supervisor.core.events import Child, Event, Urgency, ZygoteFound
 from changeover.supervisor.core.machine import Machine as SupervisorMachine
 from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, SilentWorkers
@@ -20,11 +20,14 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.protocol.refusal import Fault as RefusalFault
+from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey
 from changeover.workers.serving.lease import Lease
 from tests.simulation.contents import ADDRESSES, FORCED, PLUGINS, Flaw, changed, name_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.journal import JOURNAL, Journal, Mood
+from tests.simulation.migrations import Migrations
 from tests.simulation.plan import Fault, Plan
 from tests.simulation.schedule import Agenda
 from tests.simulation.supervisor import SECRET, Supervisor
@@ -66,7 +69,8 @@ class World(Surroundings):
         self.zygotes: dict[int, Zygote] = {}
         self.workers: list[Worker] = []
         self.invariants = Invariants(self)
-        self.journal.watch = self.invariants.on_written
+        self.migrations = Migrations(self)
+        self.journal.watch = self._on_written
         self.delivered = 0
         self.requested = 0
         self.faults: list[Fault] = []
@@ -113,6 +117,11 @@ class World(Surroundings):
         }
         self.supervisor = Supervisor(self, self.coordinator())
         self.new_content(Flaw.NONE)
+
+    def _on_written(self, entry: JournalEntry) -> None:
+        self.invariants.on_written(entry)
+        if isinstance(entry, Committed):
+            self.migrations.on_committed(entry.epoch)
 
     # ---- machines, made here so that a test can put broken ones in their place ----
 
@@ -212,6 +221,7 @@ class World(Surroundings):
 
     def unicast(self, worker: WorkerId, message: SupervisorMessage) -> None:
         """Publish to one worker's own topic."""
+        self.migrations.on_sent(message)
         if isinstance(message, messages.HandOver):
             self.invariants.on_hand_over(worker, message.successors)
         for candidate in self.workers:
@@ -369,6 +379,30 @@ class World(Surroundings):
 
     def kills(self, snapshot: Snapshot) -> bool:
         return snapshot.label == Flaw.DIES.value and not self.healed
+
+    # ---- migrating ----
+
+    def migrates(self, snapshot: Snapshot) -> tuple[str, ...]:
+        if not self.plan.migrates or self.plan.surge is not None:
+            return ()
+        fresh = (unit for unit in snapshot.units if isinstance(unit, PluginSpec) and unit.key.since == snapshot.epoch)
+        return tuple(unit.key.ref.name for unit in fresh if snapshot.epoch > 1 and int(unit.version) % 2)
+
+    def migration(self) -> tuple[float, Refusal | None]:
+        failed = Refusal(Stage.PREPARE, RefusalFault.CONTRACT, "does not migrate")
+        chance = 1.0 if self.healed or not self.plan.fault else self.random.random()
+        if chance < 0.1:
+            return DEADLINES.prepare * 1.5, failed
+        return self.random.uniform(0.01, 0.3), failed if chance < 0.25 else None
+
+    def on_migrate(self, worker: Worker, epoch: int) -> None:
+        self.migrations.on_migrate(worker, epoch)
+
+    def on_migrated(self, epoch: int) -> None:
+        self.migrations.on_migrated(epoch)
+
+    def on_unmigrated(self, worker: Worker, epoch: int) -> None:
+        self.migrations.on_unmigrated(worker, epoch)
 
     # ---- people ----
 

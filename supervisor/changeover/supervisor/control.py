@@ -110,6 +110,7 @@ class SlotView(msgspec.Struct, frozen=True):
         requests: Requests answered since the worker started, from the last heartbeat.
         rss: Resident memory in bytes, from the last heartbeat.
         leaked: Copies of units that were released and are not gone, from the last heartbeat.
+        leads: Whether the exclusive work of plugins runs in its worker, from the last heartbeat.
     """
 
     slot: int
@@ -126,6 +127,7 @@ class SlotView(msgspec.Struct, frozen=True):
     requests: int = 0
     rss: int = 0
     leaked: int = 0
+    leads: bool = False
 
 
 class ZygoteView(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ class PluginCopy(msgspec.Struct, frozen=True):
         since: The epoch that introduced it: another than the plugin's is of an older version, still in use.
         state: Where it stands in its lifecycle (`Active`, `Draining`).
         loaded_at: When it was loaded, wall clock.
+        leads: Whether its exclusive work runs there.
     """
 
     slot: int
@@ -26,6 +27,7 @@ class PluginCopy(msgspec.Struct, frozen=True):
     since: int
     state: str
     loaded_at: float
+    leads: bool = False
 
 
 class ListedPlugin(msgspec.Struct, frozen=True):
@@ -128,6 +130,6 @@ def _copies(told: Sequence[Told]) -> dict[str, list[PluginCopy]]:
     for worker in sorted(told, key=lambda each: each.slot):
         for entry in sorted(worker.plugins, key=lambda each: each.key.since):
             found.setdefault(entry.key.ref.name, []).append(
-                PluginCopy(worker.slot, worker.pid, entry.key.since, entry.state, entry.loaded_at)
+                PluginCopy(worker.slot, worker.pid, entry.key.since, entry.state, entry.loaded_at, entry.leads)
             )
     return found

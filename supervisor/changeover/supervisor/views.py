@@ -81,6 +81,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
         requests=slot.beat.requests if slot.beat else 0,
         rss=slot.beat.rss if slot.beat else 0,
         leaked=slot.beat.leaked if slot.beat else 0,
+        leads=slot.beat is not None and slot.beat.leads,
     )
 
 

@@ -335,3 +335,36 @@ def test_another_native_module_cannot_be_swapped_in(tmp_path: Path) -> None:
         with pytest.raises(SwapRefused, match="native module _shop of native_shop is in this process already"):
             worker.swap(path)
         assert [offered() for offered in worker.extension("version")] == ["1.0"]
+
+
+def test_it_leads_and_a_swap_migrates_what_the_old_version_left_or_is_refused(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+TABLE = Path("{table}")
+class Ledger(Plugin[None]):
+    def on_activate(self): TABLE.with_name("leads").touch()
+    def migrate(self, old):
+        TABLE.write_text(f"{{TABLE.read_text()}} {{old.version}}->{version}")
+        if "{version}" == "3.0.0":
+            raise ValueError("no such column")
+    def unmigrate(self, old): TABLE.write_text(TABLE.read_text().rpartition(" ")[0])
+    @service
+    def shop(self, request, call): return Response.text("{version}")
+"""
+
+    def ledger(version: str) -> Path:
+        manifest = 'plugin = "shop:Ledger"\n# singleton = true'
+        file = plugin(tmp_path / version, code.format(table=table, version=version), manifest)
+        file.write_text(file.read_text().replace('version = "1.0.0"', f'version = "{version}"'))
+        return file
+
+    table = tmp_path / "table"
+    table.write_text("t")
+    with SimulatedWorker(ledger("1.0.0")) as worker:
+        assert table.with_name("leads").exists()
+        worker.swap(ledger("2.0.0"))
+        assert table.read_text() == "t 1.0.0->2.0.0"
+        with pytest.raises(SwapRefused, match="no such column"):
+            worker.swap(ledger("3.0.0"))
+        assert (table.read_text(), worker.get("/shop").text) == ("t 1.0.0->2.0.0", "2.0.0")
+        assert worker.leaks() == []

@@ -131,6 +131,7 @@ def _leases(leases: dict[int, int], epoch: int) -> str:
 
 def _state(slot: SlotView, epoch: int) -> str:
     word = slot.state.value.upper() if slot.state is SlotState.PARKED else slot.state.value
+    word = f"{word}, leads" if slot.leads else word
     behind = f"epoch {slot.epoch}, not {epoch}" if slot.epoch not in (0, epoch) else ""
     notes = "; ".join(note for note in (slot.note, behind) if note)
     return f"{word}: {notes}" if notes else word

@@ -16,6 +16,7 @@ from changeover.supervisor.core.records.cutover import (
     WorkerRefused,
 )
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.plugin import MigrationDone, MigrationLeft, MigrationUndone
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import WorkerRecord
 from changeover.supervisor.core.records.worker import WorkerExited
@@ -62,6 +63,9 @@ Known = (
     | PartBegan
     | PartServes
     | PartsReverting
+    | MigrationDone
+    | MigrationUndone
+    | MigrationLeft
 )
 NAMES = frozenset(record.__name__ for record in Known.__args__)
 _decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
@@ -83,6 +87,7 @@ class Progress:
         self._marks: dict[int, Mark] = {}
         self._gone: set[int] = set()
         self._lines: list[str] = []
+        self._migrated: tuple[str, ...] = ()
         self._over = True
 
     @property
@@ -111,7 +116,7 @@ class Progress:
         return (*self._lines, *under_way)
 
     def _hear(self, told: Told, record: Known) -> None:
-        if isinstance(record, WorkerRecord):
+        if isinstance(record, WorkerRecord) and type(record) in MARKS:
             self._marks[record.worker.slot] = MARKS[type(record)]
         match record:
             case CutoverBegan():
@@ -124,7 +129,7 @@ class Progress:
             case WorkerExited(worker=worker) if not self.decided:
                 self._gone.add(worker.slot)
             case CommitDecided():
-                self._lines.append(self._phase_line(told.at))
+                self._lines += [self._phase_line(told.at), *self._migrated]
                 self._committed_at = told.at
             case CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
@@ -137,6 +142,7 @@ class Progress:
                 self._over = True
             case _:
                 self._hear_preflight(told, record)
+                self._hear_migration(record)
                 self._hear_part(told, record)
 
     def _hear_preflight(self, told: Told, record: Known) -> None:
@@ -149,6 +155,15 @@ class Progress:
                 self._lines += [f"  {'':<10} warning: {line}" for line in warnings]
             case PreflightSkipped(why=why):
                 self._lines.append(_rehearsal(f"skipped: {why}"))
+
+    def _hear_migration(self, record: Known) -> None:
+        match record:
+            case MigrationDone(worker=worker, took=took):
+                self._migrated = (_migration(f"slot {worker.slot}  {seconds(took)}"),)
+            case MigrationUndone(worker=worker):
+                self._lines.append(_migration(f"undone by slot {worker.slot}"))
+            case MigrationLeft(reason=reason):
+                self._lines.append(_migration(f"NOT UNDONE: {reason}"))
 
     def _hear_part(self, told: Told, record: Known) -> None:
         match record:
@@ -165,6 +180,7 @@ class Progress:
     def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
         self._over = self._rehearses = False
+        self._migrated = ()
         self._lines.append(
             f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
         )
@@ -203,3 +219,7 @@ def _phase(name: str, done: int, of: int, took: float) -> str:
 
 def _rehearsal(how: str) -> str:
     return f"  {'preflight':<10} {how}"
+
+
+def _migration(what: str) -> str:
+    return f"  {'migrate':<10} {what}"

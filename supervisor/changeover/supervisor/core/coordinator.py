@@ -2,12 +2,13 @@
 
 from changeover.supervisor.core import child, cutover, endings, entries, holding, outcome
 from changeover.supervisor.core.activation import Activation
-from changeover.supervisor.core.cutover import CANDIDATE_TOLD, OPEN, RETREATS, Cause, State
+from changeover.supervisor.core.cutover import CANDIDATE_TOLD, MIGRATION, OPEN, RETREATS, Cause, State
 from changeover.supervisor.core.deciding import Deciding
 from changeover.supervisor.core.effects import Scan
 from changeover.supervisor.core.entries import Decision, Entry, Held, Part, SlotRefusal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
+from changeover.supervisor.core.migrating import Migrating
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome, ScanResult
 from changeover.supervisor.core.partial import Partial, Step
@@ -36,6 +37,7 @@ class Coordinator:
     Attributes:
         rehearsing: Has candidates rehearsed.
         preparing: Takes the votes.
+        migrating: Has one worker migrate what all share.
         deciding: Has decisions written, and acts on them.
         obstacle: Why no cutover can be had at all, None when one can: the journal, or the end of the service.
         held_up: Whether none can begin just now.
@@ -43,7 +45,7 @@ class Coordinator:
 
     __slots__ = (
         "_ledger", "_out", "_partial", "_policy", "_progress", "_succession", "_voting", "_wishes", "_writing",
-        "deciding", "held_up", "obstacle", "preparing", "rehearsing",
+        "deciding", "held_up", "migrating", "obstacle", "preparing", "rehearsing",
     )  # fmt: skip
 
     def __init__(
@@ -67,11 +69,13 @@ class Coordinator:
         self._out = out
         self._progress = Progress(out)
         self._succession = succession
+        self.migrating = Migrating(policy, ledger, self._progress, voting, out, self._commit, self.fail, self._give_up)
         self.deciding = Deciding(
-            policy.deadlines, ledger, self._progress, activation, succession, wishes, writing, out, self._finish
-        )
+            policy.deadlines, ledger, self._progress, activation, succession, wishes, writing, out, self._finish,
+            self.migrating.settle,
+        )  # fmt: skip
         self.rehearsing = Rehearsing(policy, ledger, self._progress, succession, writing, out, self.fail)
-        self.preparing = Preparing(policy, self._progress, voting, out, succession, self.deciding.commit, self.fail)
+        self.preparing = Preparing(policy, self._progress, voting, out, succession, self.migrating.begin, self.fail)
         self.obstacle: str | None = None
         self.held_up = True
 
@@ -307,6 +311,8 @@ class Coordinator:
         """A worker is confirmed dead; `state` is what its slot was in."""
         if self.run is not None and self.state in OPEN:
             self.preparing.died(self.run, member, state, cause)
+        elif self.run is not None and self.state in MIGRATION:
+            self.migrating.died(self.run, member, state, cause)
         elif self.run is not None and self.state is State.ACTIVATING:
             self.deciding.died(self.run, member, cause)
 
@@ -323,6 +329,8 @@ class Coordinator:
                 self.rehearsing.overdue(run)
             case TimerKind.PREPARE, State.PREPARING | State.AGREEING | State.INQUIRING:
                 self.preparing.overdue(run)
+            case TimerKind.PREPARE, State.MIGRATING | State.UNMIGRATING:
+                self.migrating.overdue(run)
             case TimerKind.ACTIVATE, State.ACTIVATING:
                 self.deciding.kill_late(run)
             case TimerKind.REREAD, State.IN_DOUBT:
@@ -335,11 +343,20 @@ class Coordinator:
         if self.run is not None and self.state in RETREATS:
             self._out.cancel_timer(Timer(TimerKind.PREPARE, self.run.epoch))
             self.rehearsing.stop(self.run)
-            self.deciding.abort(self.run, Cause.FAILED, reason)
-            # No commit was ever asked for, so nobody will need them.
-            self._succession.abort(self.run, reason)
+            if self.state is State.MIGRATING:
+                self.migrating.undo(self.run, reason)
+            else:
+                self._give_up(self.run, Cause.FAILED, reason)
 
     # ---- inside ----
+
+    def _commit(self, run: Run, cause: Cause) -> None:
+        self.deciding.commit(run, cause)
+
+    def _give_up(self, run: Run, cause: Cause, reason: str = "") -> None:
+        self.deciding.abort(run, cause, reason)
+        # No commit was ever asked for, so nobody will need them.
+        self._succession.abort(run, run.reason)
 
     def _finish(self, run: Run, ending: Outcome) -> None:
         self._progress.run = None

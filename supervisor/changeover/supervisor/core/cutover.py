@@ -6,7 +6,8 @@ disk, then the commit cell says so, then workers are told. What makes it live is
 but IDLE has a deadline, and that nothing waits for a worker beyond its death.
 
 Before DECIDING anything may fail, and then nothing has changed anywhere: every failure is the one
-cause FAILED and ends in ABORTING, because a number that was given must get its decision.
+cause FAILED and ends in ABORTING, because a number that was given must get its decision. What was
+migrated for it is undone on the way there (UNMIGRATING).
 
 DECIDING is the point of no return. From there the supervisor does not choose any more, it finds
 out. The journal answers: COMMITTED. Or it does not (DOUBTED), and then only the journal itself can
@@ -43,6 +44,10 @@ class State(enum.Enum):
     """A roll's new workers have prepared: those that they replace are asked to hand over."""
     INQUIRING = "inquiring"
     """The deadline passed: those who did not answer are asked for their stacks, or killed, as the policy says."""
+    MIGRATING = "migrating"
+    """Everybody has prepared: one worker migrates what all share."""
+    UNMIGRATING = "unmigrating"
+    """The cutover failed after that was asked for: it is being undone."""
     DECIDING = "deciding"
     """Point of no return: the commit is being written."""
     IN_DOUBT = "in doubt"
@@ -71,6 +76,11 @@ class Cause(enum.Enum):
     """Every worker of a roll has prepared, and there are others to be replaced."""
     OVERDUE = "overdue"
     UNANIMOUS = "unanimous"
+    UNANIMOUS_TO_MIGRATE = "unanimous, to migrate"
+    """Everybody who lives has prepared, and something is to be migrated first."""
+    MIGRATED = "migrated"
+    UNMIGRATED = "unmigrated"
+    """What was migrated is as before, or nobody is left who could see to that."""
     FAILED = "failed"
     """A refusal, a death, a deadline, a stop, a journal that did not write."""
     COMMITTED = "committed"
@@ -113,18 +123,28 @@ TABLE: Table[State, Cause] = Table(
         State.PREPARING: {
             Cause.STAFFED: State.AGREEING,
             Cause.UNANIMOUS: State.DECIDING,
+            Cause.UNANIMOUS_TO_MIGRATE: State.MIGRATING,
             Cause.OVERDUE: State.INQUIRING,
             Cause.FAILED: State.ABORTING,
         },
         State.AGREEING: {
             Cause.UNANIMOUS: State.DECIDING,
+            Cause.UNANIMOUS_TO_MIGRATE: State.MIGRATING,
             Cause.OVERDUE: State.INQUIRING,
             Cause.FAILED: State.ABORTING,
         },
         State.INQUIRING: {
             Cause.STAFFED: State.AGREEING,
             Cause.UNANIMOUS: State.DECIDING,
+            Cause.UNANIMOUS_TO_MIGRATE: State.MIGRATING,
             Cause.FAILED: State.ABORTING,
+        },
+        State.MIGRATING: {
+            Cause.MIGRATED: State.DECIDING,
+            Cause.FAILED: State.UNMIGRATING,
+        },
+        State.UNMIGRATING: {
+            Cause.UNMIGRATED: State.ABORTING,
         },
         # ---- point of no return: below, nothing is chosen, only found out ----
         State.DECIDING: {
@@ -150,11 +170,16 @@ TABLE: Table[State, Cause] = Table(
 RETREATS = frozenset(state for state, causes in TABLE.transitions.items() if Cause.FAILED in causes)
 """States with a number in which a cutover can still fail."""
 
-CANDIDATE_TOLD = frozenset((State.PREPARING, State.AGREEING, State.INQUIRING, State.DECIDING, State.IN_DOUBT))
+CANDIDATE_TOLD = frozenset(
+    (State.PREPARING, State.AGREEING, State.INQUIRING, State.MIGRATING, State.DECIDING, State.IN_DOUBT)
+)
 """States in which a joiner that has a vote is told of the candidate, and answers before it accepts."""
 
 OPEN = frozenset((State.PREPARING, State.AGREEING, State.INQUIRING))
 """States in which votes are taken."""
+
+MIGRATION = frozenset((State.MIGRATING, State.UNMIGRATING))
+"""States in which one worker is asked, and the death of any may change whom."""
 
 QUIET = frozenset((State.IDLE, State.SCANNING, State.REGISTERING, State.OPENING))
 """States that are over too soon, or begin too early, to be told as a phase."""
@@ -163,6 +188,8 @@ _PHASES = {
     State.PREPARING: Phase.PREPARING,
     State.AGREEING: Phase.PREPARING,
     State.INQUIRING: Phase.PREPARING,
+    State.MIGRATING: Phase.PREPARING,
+    State.UNMIGRATING: Phase.ABORTING,
     State.DECIDING: Phase.DECIDING,
     State.IN_DOUBT: Phase.DECIDING,
     State.ACTIVATING: Phase.COMMITTED,

@@ -28,10 +28,12 @@ class Deciding:
 
     Args:
         finish: Ends the run with its outcome.
+        settle: Has undone what was migrated, where only the journal could tell that it is to be.
     """
 
     __slots__ = (
-        "_activation", "_deadlines", "_finish", "_ledger", "_out", "_progress", "_succession", "_wishes", "_writing",
+        "_activation", "_deadlines", "_finish", "_ledger", "_out", "_progress", "_settle", "_succession",
+        "_wishes", "_writing",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +47,7 @@ class Deciding:
         writing: Writing,
         out: Outbox,
         finish: Callable[[Run, Outcome], None],
+        settle: Callable[[Run], None],
     ) -> None:
         self._deadlines = deadlines
         self._ledger = ledger
@@ -55,12 +58,13 @@ class Deciding:
         self._writing = writing
         self._out = out
         self._finish = finish
+        self._settle = settle
 
     # ---- asking for a decision ----
 
-    def commit(self, run: Run) -> None:
-        """Everybody prepared: have the commit written."""
-        self._progress.move(Cause.UNANIMOUS)
+    def commit(self, run: Run, cause: Cause) -> None:
+        """Everybody prepared, and what was to be migrated is: have the commit written."""
+        self._progress.move(cause)
         run.times.decided = self._out.now
         run.decision_tried = True
         self._writing.write(entries.Committed(run.epoch))
@@ -135,6 +139,7 @@ class Deciding:
     def _aborted(self, run: Run) -> None:
         serving = self._ledger.epoch
         self._ledger.abort(run.snapshot, run.refusals)
+        self._settle(run)
         self._out.broadcast(messages.Abort(self._ledger.stamp(run.epoch), self._out.next_seq(), run.reason))
         self._succession.abort(run, "its roll was aborted")
         self._out.tell(CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))

@@ -278,6 +278,7 @@ class _Handlers:
                 self._out.set_timer(timer, self._policy.rhythm.heartbeat)
             case TimerKind.REPEAT:
                 parts.coordinator.preparing.repeat()
+                parts.coordinator.migrating.repeat()
                 parts.activation.repeat()
                 parts.retirement.repeat()
                 parts.children.leaving.repeat(parts.children.rolled)

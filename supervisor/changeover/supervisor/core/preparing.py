@@ -96,10 +96,10 @@ class Preparing:
         if self._progress.run is not None and self._progress.state in OPEN:
             self._voting.ask_again(self._progress.run, self._policy.deadlines.prepare)
 
-    def vote(self, member: Member, epoch: int, took: float) -> None:
+    def vote(self, member: Member, epoch: int, took: float, migrates: tuple[str, ...] = ()) -> None:
         """A worker holds `epoch` prepared."""
         if (run := self._progress.at(epoch, *OPEN)) is not None:
-            self._voting.said_yes(run, member, took)
+            self._voting.said_yes(run, member, took, migrates)
             self._succession.go_on()
             self.recount()
 

@@ -5,24 +5,17 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
-from changeover.supervisor.core.effects import Answer, Hold, ProcessSignal, Signal, TakeCounts
+from changeover.supervisor.core.effects import Hold, ProcessSignal, Signal, TakeCounts
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records import service
-from changeover.supervisor.core.records.cutover import HookDegraded, WorkerActivated, WorkerRefused
-from changeover.supervisor.core.records.pipeline import PipelineEventTold
-from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
-from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
-from changeover.supervisor.core.records.worker import (
-    FarewellsSaid,
-    WorkerAdopted,
-    WorkerHeard,
-    WorkerSilent,
-    WorkerYields,
-)
+from changeover.supervisor.core.records.cutover import WorkerActivated, WorkerRefused
+from changeover.supervisor.core.records.plugin import LeadershipMoved
+from changeover.supervisor.core.records.worker import WorkerAdopted, WorkerHeard, WorkerSilent, WorkerYields
+from changeover.supervisor.core.reports import hand_on
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.supervisor.core.succession import Succession
@@ -124,7 +117,7 @@ class Reception:
             if not self._ledger.is_ours(member.incarnation):
                 self._out.tell(WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
         self.welcome(member)
-        self._observe(slot, member, message.stamp.epoch, message.prepared)
+        self._observe(slot, member, message.stamp.epoch, message.prepared, message.migrates)
         if first:
             self._retirement.review()
 
@@ -231,12 +224,15 @@ class Reception:
     def _handle(self, slot: Slot, member: Member, message: WorkerMessage) -> None:
         epoch, incarnation = message.stamp.epoch, member.incarnation
         match message:
-            case messages.Beat(prepared=prepared):
-                member.beat = message
-                self._observe(slot, member, epoch, prepared)
-            case messages.Prepared(took=took):
+            case messages.Beat():
+                self._beats(slot, member, message)
+            case messages.Prepared(took=took, migrates=migrates):
                 member.prepared = epoch
-                self._coordinator.preparing.vote(member, epoch, took)
+                self._coordinator.preparing.vote(member, epoch, took, migrates)
+            case plugin_messages.Migrated(took=took):
+                self._coordinator.migrating.done(member, epoch, took)
+            case plugin_messages.Unmigrated():
+                self._coordinator.migrating.undone(member, epoch)
             case messages.Activated():
                 self._activated(slot, member, message)
             case messages.Yielding():
@@ -248,50 +244,14 @@ class Reception:
             case messages.Refused():
                 self._refused(slot, member, message)
             case _:
-                self._pass_on(member, message)
+                hand_on(self._out, member, message)
 
-    def _pass_on(self, member: Member, message: WorkerMessage) -> None:
-        """What is for others to know, and decides nothing."""
-        epoch = message.stamp.epoch
-        match message:
-            case messages.Degraded(refusal=refusal):
-                self._out.tell(HookDegraded(member.worker, member.pid, epoch, refusal))
-            case messages.LeasesEnded(bound=bound, ended=ended, stuck=stuck):
-                self._out.tell(LeasesEnded(member.worker, member.pid, epoch, bound, ended, stuck))
-            case messages.FarewellsSaid(kind=kind, why=why, count=count, oldest=oldest):
-                self._out.tell(FarewellsSaid(member.worker, member.pid, kind, why, count, oldest))
-            case messages.TellRegistry(ticket=ticket) | messages.TellLeases(ticket=ticket):
-                self._out.put(Answer(ticket, message))
-            case plugin_messages.TellPlugins(ticket=ticket) | plugin_messages.TellLeaks(ticket=ticket):
-                self._out.put(Answer(ticket, message))
-            case messages.TellPipelines(ticket=ticket, counts=counts):
-                self._out.put(TakeCounts(member.worker, counts))
-                self._out.put(Answer(ticket, message))
-            case messages.Counted(counts=counts):
-                self._out.put(TakeCounts(member.worker, counts))
-            case messages.PipelineEventsTold(events=happened):
-                for each in happened:
-                    what = each.event
-                    told = (what.kind, what.pipeline, what.subject, what.detail, each.count)
-                    self._out.tell(PipelineEventTold(member.worker, member.pid, *told))
-            case _:
-                self._tell_of_plugins(member, message)
-
-    def _tell_of_plugins(self, member: Member, message: WorkerMessage) -> None:
-        who = member.worker, member.pid
-        match message:
-            case plugin_messages.PluginsMoved(moves=moves):
-                self._out.tell(PluginsMoved(*who, moves))
-            case plugin_messages.StateNotTaken(plugin=plugin, version=version, old=old, why=why):
-                self._out.tell(StateNotTaken(*who, plugin, version, old, why))
-            case plugin_messages.Proved(units=units, pause=pause, leaks=leaks):
-                self._out.tell(ReleaseProved(*who, units, pause, len(leaks)))
-                for leak in leaks:
-                    self._out.tell(LeakFound(*who, leak.unit, leak.what, leak.chain))
-            case plugin_messages.HookStalled(unit=unit, hook=hook, seconds=seconds):
-                self._out.tell(HookStalled(*who, unit, hook, seconds))
-            case _:
-                self._out.ignore(member.worker, type(message).__name__, "unlisted")
+    def _beats(self, slot: Slot, member: Member, message: messages.Beat) -> None:
+        led = member.beat is not None and member.beat.leads
+        member.beat = message
+        if message.leads and not led:
+            self._out.tell(LeadershipMoved(member.worker, member.pid))
+        self._observe(slot, member, message.stamp.epoch, message.prepared, message.migrates)
 
     def _activated(self, slot: Slot, member: Member, message: messages.Activated) -> None:
         epoch = message.stamp.epoch
@@ -306,12 +266,14 @@ class Reception:
             member.yielding = True
             self._children.yields(slot)
             self._out.tell(WorkerYields(member.worker, member.pid))
+            self._coordinator.migrating.yields(member)
             self._coordinator.preparing.recount()
             self._coordinator.deciding.follow()
 
     def _refused(self, slot: Slot, member: Member, message: messages.Refused) -> None:
         epoch, refusal = message.stamp.epoch, message.refusal
-        if self._coordinator.preparing.veto(member, epoch, refusal):
+        coordinator = self._coordinator
+        if coordinator.preparing.veto(member, epoch, refusal) or coordinator.migrating.refused(member, epoch, refusal):
             return
         current = self._current(member)
         if current is not None and epoch == current.epoch > member.epoch:
@@ -320,13 +282,15 @@ class Reception:
         else:
             self._out.ignore(member.worker, "Refused", "not asked")
 
-    def _observe(self, slot: Slot, member: Member, epoch: int, prepared: int | None) -> None:
+    def _observe(
+        self, slot: Slot, member: Member, epoch: int, prepared: int | None, migrates: tuple[str, ...] = ()
+    ) -> None:
         """Take in what a worker says it serves and holds; messages may come out of order, epochs only rise."""
         member.epoch = max(member.epoch, epoch)
         if prepared is not None and prepared > (member.prepared or 0):
             member.prepared = prepared
         if prepared is not None:
-            self._coordinator.preparing.vote(member, prepared, 0.0)
+            self._coordinator.preparing.vote(member, prepared, 0.0, migrates)
         current = self._current(member)
         serves = current is not None and member.epoch == current.epoch > 0
         if serves and child.TABLE.lists(slot.state, child.Cause.SERVES):

@@ -8,6 +8,7 @@ from changeover.supervisor.core.entries import Held, Origin, Part, SlotRefusal
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Durations
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.roster import Member
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import Snapshot
 
@@ -60,6 +61,9 @@ class Run:
         refused: Incarnations that said no.
         refusals: Every "no".
         lost: Workers that died or were killed without making it fail.
+        migrants: Incarnation -> the plugins that migrate something for the candidate, as it said.
+        elected: Who was told to migrate; None while nobody was.
+        undoes: Who was told to undo that; None while nobody was.
         followers: Incarnations that have to serve it before its outcome is told.
         questioned: Incarnations whose stacks are being written down.
         reason: Why it failed.
@@ -83,6 +87,9 @@ class Run:
     refused: set[int] = field(default_factory=set)
     refusals: list[SlotRefusal] = field(default_factory=list)
     lost: list[SlotRefusal] = field(default_factory=list)
+    migrants: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    elected: WorkerId | None = None
+    undoes: WorkerId | None = None
     followers: set[int] = field(default_factory=set)
     questioned: set[int] = field(default_factory=set)
     reason: str = ""

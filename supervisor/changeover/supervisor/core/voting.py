@@ -97,8 +97,9 @@ class Voting:
         wanted = self._roster.wanted(run.rolled)
         return run.is_roll and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
 
-    def said_yes(self, run: Run, member: Member, took: float) -> None:
+    def said_yes(self, run: Run, member: Member, took: float, migrates: tuple[str, ...]) -> None:
         """A worker prepared."""
+        run.migrants.setdefault(member.incarnation, migrates)
         if member.incarnation not in run.prepared:
             run.prepared.add(member.incarnation)
             if run.snapshot is not None and member.rolled < run.snapshot.rolled:

@@ -38,7 +38,17 @@ LINKS = ("snapshots.sock", "reports.sock")
 """What workers connect to."""
 SECRET = "secret"
 COUNTED = "counted"
-OURS = (*LINKS, "control.sock", "zygote-*.sock", "worker-*.sock", "epoch.cell", SECRET, COUNTED, f"{COUNTED}.new")
+OURS = (
+    *LINKS,
+    "control.sock",
+    "zygote-*.sock",
+    "worker-*.sock",
+    "epoch.cell",
+    "leader.lock",
+    SECRET,
+    COUNTED,
+    f"{COUNTED}.new",
+)
 """All that a supervisor makes in its runtime directory, beside the lock; everything else in there is not ours."""
 
 

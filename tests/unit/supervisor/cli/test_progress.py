@@ -9,12 +9,15 @@ from changeover.supervisor.core.records.cutover import (
     PhaseBegan,
     WorkerActivated,
     WorkerPrepared,
+    WorkerRefused,
 )
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.plugin import MigrationBegan, MigrationDone, MigrationLeft, MigrationUndone
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.fake_control import DEPLOY, REFUSAL, SUMMARY
 
 
@@ -78,3 +81,32 @@ def test_a_cutover_that_nobody_could_rehearse_says_why() -> None:
         CutoverBegan(8, DEPLOY, SUMMARY, 7, 1), PhaseBegan(8, "preflighting"), PreflightSkipped(8, "an older program")
     )
     assert lines[1] == "  preflight  skipped: an older program"
+
+
+def test_a_migration_is_told_behind_the_votes_that_it_followed_and_one_that_failed_with_what_became_of_it() -> None:
+    teller, progress = Teller(), Progress("shop")
+    worker = (WorkerId(2, 0, 4), 4127)
+    refusal = Refusal(Stage.PREPARE, Fault.CONTRACT, "no such column", unit="plugin ledger", hook="migrate")
+    for record in (
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 1),
+        PhaseBegan(8, "preparing"),
+        WorkerPrepared(*worker, 8, 0.2),
+        MigrationBegan(*worker, 8, ("ledger",)),
+        MigrationDone(*worker, 8, 0.41),
+        CommitDecided(8, 7),
+        CutoverBegan(9, DEPLOY, SUMMARY, 8, 1),
+        WorkerPrepared(*worker, 9, 0.2),
+        MigrationBegan(*worker, 9, ("ledger",)),
+        WorkerRefused(*worker, 9, refusal),
+        MigrationUndone(*worker, 9),
+        MigrationLeft(9, "no worker lives that holds the candidate"),
+    ):
+        teller.tell(record)
+    lines = [line for told in teller.stream.since(0) for line in progress.take(told)]
+    assert lines[1].startswith("  prepare    1/1  ")
+    assert lines[2] == "  migrate    slot 0  0.41 s"
+    assert lines[4].startswith("  prepare    0/1  slot 0 REFUSED after ")
+    assert lines[5:] == [
+        "  migrate    undone by slot 0",
+        "  migrate    NOT UNDONE: no worker lives that holds the candidate",
+    ]

@@ -5,7 +5,15 @@ from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, Strategy
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
-from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved
+from changeover.supervisor.core.records.plugin import (
+    HookStalled,
+    LeadershipMoved,
+    MigrationBegan,
+    MigrationDone,
+    MigrationLeft,
+    MigrationUndone,
+    PluginsMoved,
+)
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped, PreflightWeak
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
@@ -120,6 +128,30 @@ def test_the_lives_of_plugins_are_told_plugin_by_plugin() -> None:
     assert word(HookStalled(WORKER, 41, "plugin pricing", "on_activate", 0.0712)).line == (
         "slot 2 (pid 41): plugin pricing on_activate kept the loop from running for 71.2 ms: "
         "no request got on meanwhile"
+    )
+
+
+def test_who_leads_and_who_migrates_is_told_and_what_nobody_undid_is_an_error() -> None:
+    who = WORKER, 41
+    assert [
+        word(record).line
+        for record in (
+            LeadershipMoved(*who),
+            MigrationBegan(*who, 7, ("ledger", "geo")),
+            MigrationDone(*who, 7, 0.41),
+            MigrationUndone(*who, 7),
+        )
+    ] == [
+        "slot 2 (pid 41) leads: the exclusive work of plugins runs there",
+        "slot 2 (pid 41) migrates for epoch 7: ledger, geo",
+        "slot 2 (pid 41) has migrated for epoch 7 in 0.41 s",
+        "slot 2 (pid 41) has undone what was migrated for epoch 7, which fails",
+    ]
+    left = word(MigrationLeft(7, "no worker lives that holds the candidate"))
+    assert (left.level, left.line) == (
+        Level.ERROR,
+        "what was migrated for epoch 7, which is aborted, is not undone: no worker lives that holds the candidate; "
+        "look at it by hand",
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -152,4 +153,31 @@ async def test_many_modules_of_one_plugin_are_one_leak(bench: Bench) -> None:
     [leak] = bench.workshop.leaks()
     assert leak.what.endswith(" and 3 more are alive")
     assert str(leak).endswith(f", held by module {__name__}.KEPT -> list -> module pricing")
+    KEPT.clear()
+
+
+async def test_looking_for_what_holds_many_is_bounded_and_goes_on_when_somebody_asks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(_: object, package: str, until: float) -> tuple[str, ...]:
+        searched.append(package)
+        while time.thread_time() < until:
+            continue
+        return ()
+
+    searched: list[str] = []
+    for epoch in range(1, 6):
+        await replaced(bench, epoch, kept=True)
+    gc.collect()
+    with monkeypatch.context() as patched:
+        patched.setattr(holders, "chain", search)
+        patched.setattr(remnants, "LONGEST", 0.05)
+        began = time.thread_time()
+        fresh = bench.workshop.remnants.review()
+        took = time.thread_time() - began
+    assert (len(searched), took < 0.5) == (1, True)
+    assert [leak.what for leak in fresh] == [f"module pricing.py is alive{remnants.CUT}"] * 4
+    known = bench.workshop.remnants.known()
+    assert [leak.what for leak in known] == ["module pricing.py is alive"] * 4
+    assert {leak.chain[0] for leak in known} == {f"module {__name__}.KEPT"}
     KEPT.clear()

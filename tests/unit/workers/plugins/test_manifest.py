@@ -235,6 +235,9 @@ packages = "../vendored"
         "$.packages",
         "$.capabilities[0]",
     ]
+    assert mistakes_in('id = "x"\nversion = "1"\nsingleton = true') == [
+        "$.singleton: says in how many workers `on_activate` of `plugin` runs, and there is no `plugin`"
+    ]
     assert mistakes_in('id = "x"\nversion = "1"\nstrategy = "rol"') == [
         "$.strategy: 'rol' is not one of swap, roll; did you mean `roll`?"
     ]

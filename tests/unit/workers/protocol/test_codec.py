@@ -56,6 +56,8 @@ SUPERVISOR_MESSAGES: list[SupervisorMessage] = [
     AskRegistry(STAMP, 7, 1),
     AskLeases(STAMP, 7, 1),
     plugin_messages.AskPlugins(STAMP, 7, 1),
+    plugin_messages.Migrate(STAMP, 7),
+    plugin_messages.Unmigrate(STAMP, 7),
 ]
 WORKER_MESSAGES: list[WorkerMessage] = [
     Hello(STAMP, WORKER, 1, "nonce", 4711, 8, (KEY,)),
@@ -67,7 +69,7 @@ WORKER_MESSAGES: list[WorkerMessage] = [
     Drained(STAMP, WORKER, (KEY,)),
     Retired(STAMP, WORKER, (KEY,)),
     Degraded(STAMP, WORKER, REFUSAL),
-    Beat(STAMP, WORKER, 9, None, {7: 2}, 3, 4, 5, leaked=1, leads=True),
+    Beat(STAMP, WORKER, 9, None, {7: 2}, 3, 4, 5, leaked=1, leads=True, migrates=("pricing",)),
     TellRegistry(STAMP, WORKER, 1, Registry.of(SNAPSHOT)),
     TellLeases(STAMP, WORKER, 1, (LeaseView("http", 7, "/", 0.5),)),
     plugin_messages.Migrated(STAMP, WORKER, 0.2),
@@ -77,7 +79,7 @@ WORKER_MESSAGES: list[WorkerMessage] = [
     plugin_messages.StateNotTaken(STAMP, WORKER, "pricing", "2.0", "1.0", "it has no import_state"),
     plugin_messages.PluginsMoved(STAMP, WORKER, (plugin_messages.PluginMove(KEY, "Active"),)),
     plugin_messages.TellLeaks(STAMP, WORKER, 1, (LEAK,), {"plugin pricing": 2}),
-    plugin_messages.TellPlugins(STAMP, WORKER, 1, (plugin_messages.PluginEntry(KEY, "Active", 1.8e9),)),
+    plugin_messages.TellPlugins(STAMP, WORKER, 1, (plugin_messages.PluginEntry(KEY, "Active", 1.8e9, True),)),
 ]
 
 
@@ -99,7 +101,7 @@ def test_a_worker_cannot_speak_as_the_supervisor(message: WorkerMessage) -> None
 
 def test_what_a_worker_of_before_says_is_understood_without_what_it_does_not_know() -> None:
     said = msgspec.msgpack.decode(codec.encode(Beat(STAMP, WORKER, 9)))
-    for unknown in ("leaked", "leads"):
+    for unknown in ("leaked", "leads", "migrates"):
         del said[unknown]
     assert codec.decode_from_worker(msgspec.msgpack.encode(said)) == Beat(STAMP, WORKER, 9)
 

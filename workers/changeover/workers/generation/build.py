@@ -16,6 +16,7 @@ from changeover.workers.message.site import MessageTarget
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
+from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
@@ -47,7 +48,8 @@ async def prepare(
         Refused: A unit cannot serve, or the snapshot contradicts itself.
     """
     _consistent(snapshot)
-    others = Others(snapshot.epoch, serving)
+    before = {each.id: PluginVersion(each.id, each.version, each.digest) for each in snapshot.before}
+    others = Others(snapshot.epoch, serving, before)
     units: dict[UnitKey, Unit] = {}
     with building() as candidate:
         for spec in snapshot.units:

@@ -9,12 +9,13 @@ import asyncio
 import atexit
 import functools
 import gc
+import math
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -50,13 +51,15 @@ def _is_a(thing: object, kind: type[Any] | tuple[type[Any], ...]) -> bool:
     return issubclass(type(thing), kind)
 
 
-def spaces(loaders: Iterable[object]) -> list[object]:
+def spaces(loaders: Sequence[object]) -> list[object]:
     """The globals of modules, by their loaders; the loader itself where only that is left."""
-    found: list[object] = []
-    for loader in loaders:
-        refer = gc.get_referrers(loader)
-        found += [each for each in refer if type(each) is dict and each.get("__loader__") is loader] or [loader]
-    return found
+    if not loaders:
+        return []
+    held = {id(loader): loader for loader in loaders}
+    refer = gc.get_referrers(*loaders)
+    found = [each for each in refer if type(each) is dict and id(each.get("__loader__")) in held]
+    seen = {id(each["__loader__"]) for each in found}
+    return [*found, *(loader for key, loader in held.items() if key not in seen)]
 
 
 def registered(package: str) -> Iterator[str]:
@@ -110,19 +113,20 @@ def _unwrapped(call: object) -> object:
     return call
 
 
-def chain(targets: Sequence[object], package: str) -> tuple[str, ...]:
+def chain(targets: Sequence[object], package: str, most: float = math.inf) -> tuple[str, ...]:
     """The shortest chain that keeps one of `targets` alive, from a root on; empty where none was found in time.
 
     Args:
         targets: What is alive and should not be: globals of modules, or classes.
         package: Private package of whose code they are.
+        most: Reading of `time.thread_time` at which all searches end.
     """
     if running := _running(targets):
         return running
     search = _Upwards(targets, package)
-    if path := search.path():
+    if path := search.path(min(time.thread_time() + LONGEST, most)):
         return _words(path, search.roots)
-    until = time.thread_time() + LONGEST
+    until = min(time.thread_time() + LONGEST, most)
     imported: list[object] = list(sys.modules.values())
     modules = [vars(each) for each in imported if _is_a(each, ModuleType)]
     if path := _downwards(modules, search.known, until):
@@ -163,9 +167,8 @@ class _Upwards:
         self._held: dict[int, object] = {}
         self._own = {id(targets), id(self.known), id(self._held), id(self.__dict__)}
 
-    def path(self) -> list[object]:
+    def path(self, until: float) -> list[object]:
         """The shortest way from a root to a target; empty when there is none that the collector shows."""
-        until = time.thread_time() + LONGEST
         frontier = list(self.known.values())
         while frontier and time.thread_time() < until:
             found: list[object] = []

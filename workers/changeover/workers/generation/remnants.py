@@ -1,6 +1,7 @@
 """Remembers what was released without holding it, and names what of it is still there."""
 
 import gc
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ REMEMBERED = 256
 """Most released units of which something is left that are told by name; those before are only counted."""
 UNPROVED = 2 * REMEMBERED
 """Most that are remembered at all, until something that served is released and all are looked for."""
+LONGEST = 1.0
+"""Seconds of the processor that one look at all that is left may take: the loop stands still meanwhile."""
+CUT = f", and what holds it was not found out: looking is bounded to {LONGEST:g} s"
 NAMED = 3
 """Most modules, or classes, of one unit that are named."""
 
@@ -55,25 +59,33 @@ class _Remnant:
         """Whether nothing is left, as far as the collector knows."""
         return not self._work.alive() and (self._remains is None or self._remains.gone)
 
-    def leaks(self) -> list[Leak]:
-        """What is left; what holds its modules is looked for once. Code of what is looked at may run, and raise."""
+    def leaks(self, until: float) -> list[Leak]:
+        """What is left; what holds its modules is looked for once. Code of what is looked at may run, and raise.
+
+        Args:
+            until: Reading of `time.thread_time` after which only what costs nothing is said.
+        """
         unit = str(self.key)
         try:
-            return list(self._found(unit))
+            return list(self._found(unit, until))
         except Exception as error:  # noqa: BLE001 - that of one unit keeps nobody from looking at the others
             return [Leak(unit, f"something is alive that raised {type(error).__name__} when it was looked at")]
 
-    def _found(self, unit: str) -> Iterator[Leak]:
+    def _found(self, unit: str, until: float) -> Iterator[Leak]:
         yield from (Leak(unit, f"{each} still runs") for each in self._work.alive())
         if self._remains is None or self._remains.gone:
             return
-        yield Leak(unit, f"{_words(self._remains)} alive", self._held(self._remains))
-        yield from (Leak(unit, each) for each in holders.registered(self._remains.package))
+        chain = self._held(self._remains, until)
+        yield Leak(unit, f"{_words(self._remains)} alive{CUT if chain is None else ''}", chain or ())
+        if time.thread_time() < until:
+            yield from (Leak(unit, each) for each in holders.registered(self._remains.package))
 
-    def _held(self, remains: Remains) -> tuple[str, ...]:
-        if self._chain is None:
+    def _held(self, remains: Remains, until: float) -> tuple[str, ...] | None:
+        """What holds the modules; None where there was no time to find that out."""
+        if self._chain is None and time.thread_time() < until:
             self._chain = ()
-            self._chain = holders.chain(holders.spaces(remains.alive()) or remains.classes(), remains.package)
+            found = holders.chain(holders.spaces(remains.alive()) or remains.classes(), remains.package, until)
+            self._chain = found if found or time.thread_time() < until else None
         return self._chain
 
 
@@ -119,7 +131,7 @@ class Remnants:
         for each in fresh:
             each.reviewed = True
         self._forget(REMEMBERED)
-        return [leak for each in fresh[-REMEMBERED:] for leak in each.leaks()]
+        return _looked_at(fresh[-REMEMBERED:])
 
     def _forget(self, most: int) -> None:
         """Keep the latest; those that were not looked for may well be gone, and are not counted."""
@@ -129,7 +141,7 @@ class Remnants:
 
     def known(self) -> list[Leak]:
         """What is left of all that was looked for, as far as the collector knows."""
-        return [leak for each in self._left() for leak in each.leaks()]
+        return _looked_at(self._left())
 
     def leaks(self) -> list[Leak]:
         """What is left of all. Collects garbage first, so it takes as long as that does."""
@@ -148,6 +160,11 @@ class Remnants:
 
     def _left(self) -> list[_Remnant]:
         return [each for each in self._remembered if each.reviewed and not each.gone]
+
+
+def _looked_at(remnants: Iterable[_Remnant]) -> list[Leak]:
+    until = time.thread_time() + LONGEST
+    return [leak for each in remnants for leak in each.leaks(until)]
 
 
 def _words(remains: Remains) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from changeover.workers.generation.remnants import Leak
-from changeover.workers.generation.switch import Switch
+from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
@@ -155,12 +155,21 @@ class Simulation:
         built = await self._workshop.build(snapshot)
         if isinstance(built, Refusal):
             return built
+        if (refusal := await self._migrated(built)) is not None:
+            return refusal
         old = self._switch.current
         self._switch.prepared = built
         self._cell.epoch = snapshot.epoch
         self._switch.admit()
         await self._workshop.after_activation(old, built)
         return None
+
+    async def _migrated(self, built: Generation) -> Refusal | None:
+        refusal = await self._workshop.migrations.migrate(built.epoch)
+        if refusal is not None:
+            await self._workshop.migrations.unmigrate(built.epoch)
+            await self._workshop.discard(built)
+        return refusal
 
     def _drained(self, units: tuple[UnitKey, ...]) -> None:
         task = asyncio.get_running_loop().create_task(self._workshop.release(units))

@@ -6,16 +6,20 @@ was begun and can end it, in reverse.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.lifecycle import Lifecycle, Step
 from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
+from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.pipeline import Answering
+
+NOTHING_BEFORE: Mapping[str, PluginVersion] = MappingProxyType({})
 
 
 class Missing(ChangeoverError):
@@ -73,6 +77,16 @@ class Unit(ABC):
         """Do what comes after the commit that replaced it; what went wrong is told."""
         return None
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether it is active in one worker only: `activate` begins that, and `deactivate` ends it."""
+        return False
+
+    @property
+    def leads(self) -> bool:
+        """Whether its exclusive work runs here, or may still."""
+        return False
+
     async def hand_on(self, successor: "Unit") -> Refusal | None:
         """Give what came to it since `successor`, which serves in its place, was prepared; what went wrong is told."""
         return None
@@ -102,16 +116,25 @@ class Others:
     Args:
         epoch: The candidate's.
         serving: What serves now, by plugin id.
+        before: What served when a roll was made of it, by plugin id: its processes have nothing that serves.
     """
 
-    def __init__(self, epoch: int, serving: Mapping[str, LoadedPlugin]) -> None:
+    def __init__(
+        self, epoch: int, serving: Mapping[str, LoadedPlugin], before: Mapping[str, PluginVersion] = NOTHING_BEFORE
+    ) -> None:
         self.epoch = epoch
         self.serving = serving
+        self._before = before
         self._units: dict[UnitRef, Unit] = {}
 
     def add(self, unit: Unit) -> None:
         """A unit is ready."""
         self._units[unit.key.ref] = unit
+
+    def before(self, name: str) -> PluginVersion | None:
+        """What the candidate replaces of a plugin, here or in other processes."""
+        old = self.serving.get(name)
+        return self._before.get(name) if old is None else old.version
 
     def keys(self, refs: Iterable[UnitRef]) -> frozenset[UnitKey]:
         """The identities of units that are ready."""

@@ -14,7 +14,9 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
+from changeover.workers.generation.exclusive import Exclusive
 from changeover.workers.generation.making import unit_of
+from changeover.workers.generation.migrations import Migrations
 from changeover.workers.generation.pinning import pin_application
 from changeover.workers.generation.plugin_unit import PluginUnit
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
@@ -64,8 +66,11 @@ class Workshop:
         counters: Of the worker: pipelines count there, and their observer hears of what happens.
         stage: What plugins are loaded for; in a preflight no `on_activate` and no `on_deactivate` runs.
         witness: Hears what happens in the lives of plugins.
+        leads: Whether exclusive work of plugins runs here from the start: nobody else is there who could lead.
 
     Attributes:
+        exclusive: Begins and ends that work.
+        migrations: What is migrated for candidates.
         remnants: What ended here, until it is seen to be gone.
     """
 
@@ -80,6 +85,7 @@ class Workshop:
         counters: Counters | None = None,
         stage: LoadStage = "worker",
         witness: Witness = DEAF,
+        leads: bool = True,
     ) -> None:
         self._counters = counters or Counters()
         self._store = store
@@ -98,6 +104,10 @@ class Workshop:
         self._moves: deque[tuple[Generation, Generation]] = deque()
         self._preparing = asyncio.Lock()
         self._following = asyncio.Lock()
+        self.migrations = Migrations(self._preparing, self._prepared, self._resident, on_degraded)
+        self.exclusive = Exclusive(
+            leads, self._following, self._resident, lambda: self._serving.units, self._to_activate, on_degraded
+        )
 
     async def build(self, snapshot: Snapshot) -> Generation | Refusal:
         """Build a generation beside what serves, sharing every unit that is resident already.
@@ -203,7 +213,7 @@ class Workshop:
             await self._hand_on(dropped, new)
             for key in new.units:
                 unit = self._to_activate.pop(key, None)
-                if unit is not None and unit.lifecycle.state is State.ACTIVE:
+                if unit is not None and unit.lifecycle.state is State.ACTIVE and self.exclusive.admits(unit):
                     self._tell(await unit.activate())
 
     async def _deactivate(self, keys: Iterable[UnitKey]) -> None:
@@ -263,8 +273,10 @@ class Workshop:
 
     def plugins(self) -> tuple[PluginEntry, ...]:
         """Every plugin instance that lives here, in build order."""
-        plugins = (unit.value for unit in self._resident.values() if isinstance(unit, PluginUnit))
-        return tuple(PluginEntry(each.spec.key, each.lifecycle.state.value, each.loaded_at) for each in plugins)
+        plugins = (unit for unit in self._resident.values() if isinstance(unit, PluginUnit))
+        return tuple(
+            PluginEntry(each.key, each.lifecycle.state.value, each.value.loaded_at, each.leads) for each in plugins
+        )
 
     def draining(self) -> tuple[UnitKey, ...]:
         """Every resident unit that the serving generation lacks, oldest cutover first."""

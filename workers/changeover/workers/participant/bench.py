@@ -39,7 +39,7 @@ class Bench:
         settled: The number up to which every one is known to be decided.
     """
 
-    __slots__ = ("_aside", "_at", "_desk", "_refused", "_residency", "_tenure", "_took",
+    __slots__ = ("_aside", "_at", "_desk", "_migrates", "_refused", "_residency", "_tenure", "_took",
                  "accepting", "candidate", "goal", "serving", "settled", "state")  # fmt: skip
 
     def __init__(self, desk: Desk, residency: Residency, tenure: Tenure) -> None:
@@ -50,6 +50,7 @@ class Bench:
         self.settled = EMPTY.epoch
         self._refused: dict[int, Refusal] = {}
         self._took = 0.0
+        self._migrates: tuple[str, ...] = ()
         self._at = 0
         self.serving = EMPTY
         self.state = aside.TABLE.start
@@ -61,6 +62,11 @@ class Bench:
     def prepared(self) -> int | None:
         """The candidate that is held prepared."""
         return self._aside.epoch if self.state is State.PREPARED else None
+
+    @property
+    def migrates(self) -> tuple[str, ...]:
+        """Plugins of the candidate that is held prepared that migrate something, by id."""
+        return self._migrates if self.state is State.PREPARED else ()
 
     def resident(self) -> tuple[UnitKey, ...]:
         """Everything that is here of generations that served or serve."""
@@ -140,11 +146,11 @@ class Bench:
 
     # ---- what the shell says ----
 
-    def built(self, epoch: int, took: float) -> None:
+    def built(self, epoch: int, took: float, migrates: tuple[str, ...]) -> None:
         """A build is done; one that was discarded meanwhile means nothing."""
         if self.state not in (State.BUILDING, State.CATCHING_UP) or self._aside.epoch != epoch:
             return
-        self._took = took
+        self._took, self._migrates = took, migrates
         self._move(Cause.BUILT)
         if self.prepared == epoch:
             if self.serving is EMPTY:
@@ -235,7 +241,8 @@ class Bench:
 
     def _answer_again(self, epoch: int) -> None:
         if self.prepared == epoch:
-            self._desk.send(messages.Prepared(self._desk.stamp(epoch), self._desk.worker, self._took))
+            told = (self._took, self._migrates)
+            self._desk.send(messages.Prepared(self._desk.stamp(epoch), self._desk.worker, *told))
         elif epoch in self._refused:
             self._desk.send(messages.Refused(self._desk.stamp(epoch), self._desk.worker, self._refused[epoch]))
 

@@ -109,6 +109,21 @@ class AnswerLeaks(Effect, frozen=True):
     stamp: Stamp
 
 
+class Migrate(Effect, frozen=True):
+    """Run `migrate` of what `epoch`, which is prepared, changes; answer Migrated or MigrateFailed."""
+
+    epoch: int
+
+
+class Unmigrate(Effect, frozen=True):
+    """Undo that, once it has come to its end, or what another worker did; answer Unmigrated.
+
+    Comes before `Discard`, which waits for it.
+    """
+
+    epoch: int
+
+
 class SetTimer(Effect, frozen=True):
     """Answer TimerFired(timer) after so many seconds; moves a timer that is set."""
 

@@ -38,10 +38,17 @@ class Received(Event, frozen=True):
 
 
 class Built(Event, frozen=True):
-    """The answer to `Build`: the generation is ready aside, and nothing serves it; `took` seconds."""
+    """The answer to `Build`: the generation is ready aside, and nothing serves it.
+
+    Attributes:
+        epoch: Its epoch.
+        took: Seconds.
+        migrates: Its plugins that migrate something once per cutover, by id.
+    """
 
     epoch: int
     took: float = 0.0
+    migrates: tuple[str, ...] = ()
 
 
 class BuildFailed(Event, frozen=True):
@@ -49,6 +56,26 @@ class BuildFailed(Event, frozen=True):
 
     epoch: int
     refusal: Refusal
+
+
+class Migrated(Event, frozen=True):
+    """The answer to `Migrate`: every hook returned; `took` seconds."""
+
+    epoch: int
+    took: float = 0.0
+
+
+class MigrateFailed(Event, frozen=True):
+    """The other answer to `Migrate`: what was begun is not undone yet."""
+
+    epoch: int
+    refusal: Refusal
+
+
+class Unmigrated(Event, frozen=True):
+    """The answer to `Unmigrate`: every hook returned, or its failure was reported."""
+
+    epoch: int
 
 
 class Activated(Event, frozen=True):
@@ -191,6 +218,7 @@ class BeatDue(Event, frozen=True):
         owed: The request that is longest without a response.
         left_behind: How many threads hang in code that was to be loaded or unloaded.
         leaked: How many copies of units were released and are not gone.
+        leads: Whether the exclusive work of plugins runs here.
     """
 
     leases: dict[int, int] = {}
@@ -200,6 +228,7 @@ class BeatDue(Event, frozen=True):
     owed: OwedResponse | None = None
     left_behind: int = 0
     leaked: int = 0
+    leads: bool = False
 
 
 class CountsDue(Event, frozen=True):

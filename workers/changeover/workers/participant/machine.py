@@ -8,6 +8,7 @@ from changeover.workers.participant.bench import Bench, Known
 from changeover.workers.participant.desk import Desk, Identity
 from changeover.workers.participant.effects import Effect
 from changeover.workers.participant.events import Event
+from changeover.workers.participant.migration import Migration
 from changeover.workers.participant.residency import Residency
 from changeover.workers.participant.tenure import State, Tenure
 from changeover.workers.participant.tie import Patience, Tie
@@ -36,13 +37,17 @@ class Machine:
         self._part = identity.part
         self._residency = Residency()
         self._tenure = Tenure(self._desk)
+        self._migration = Migration(self._desk)
         self._bench = Bench(self._desk, self._residency, self._tenure)
         self._tie = Tie(patience, self._desk, self._say_hello)
         self._events: dict[type[Event], Callable[[Any], None]] = {
             events.LinkUp: lambda _: self._tie.begin(),
             events.Received: lambda event: self._receive(event.message),
-            events.Built: lambda event: self._bench.built(event.epoch, event.took),
+            events.Built: lambda event: self._bench.built(event.epoch, event.took, event.migrates),
             events.BuildFailed: lambda event: self._bench.failed(event.epoch, event.refusal),
+            events.Migrated: lambda event: self._migration.returned(event.epoch, event.took),
+            events.MigrateFailed: lambda event: self._migration.raised(event.epoch, event.refusal),
+            events.Unmigrated: lambda event: self._migration.reversed(event.epoch),
             events.Activated: lambda event: self._bench.followed(event.epoch, event.at),
             events.Connected: self._connected,
             events.ConnectFailed: self._connect_failed,
@@ -68,6 +73,8 @@ class Machine:
             messages.Abort: lambda message: self._aborted(message.stamp.epoch),
             messages.HandOver: lambda message: self._hand_over(message.stamp.epoch, message.successors),
             messages.Retire: lambda message: self._retire(message.units),
+            plugin_messages.Migrate: lambda message: self._migration.asked(message.stamp.epoch, self._bench.prepared),
+            plugin_messages.Unmigrate: self._unmigrate,
             messages.AskRegistry: self._ask_registry,
             messages.AskLeases: self._ask_leases,
             messages.AskPipelines: self._ask_pipelines,
@@ -84,6 +91,11 @@ class Machine:
     def prepared(self) -> int | None:
         """The candidate that is held prepared, or that the worker has agreed to hand over to."""
         return self._tenure.agreed or self._bench.prepared
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the worker migrated something, and has not heard whether that is to stay."""
+        return self._migration.undecided(self.serving)
 
     @property
     def tenure(self) -> State:
@@ -126,6 +138,8 @@ class Machine:
 
     def _join(self, message: messages.Welcome) -> None:
         current, candidate = message.current, message.candidate
+        if current is not None and current.epoch < self._migration.epoch <= message.decided:
+            self._migration.aborted(self._migration.epoch)
         if self._tenure.yielding or (current is not None and current.rolled > self._rolled):
             self._hand_over(message.stamp.epoch, message.successors)
             return
@@ -167,12 +181,18 @@ class Machine:
             self._follow(self._bench.committed(epoch))
 
     def _aborted(self, epoch: int) -> None:
+        self._migration.aborted(epoch)
         self._tenure.decided(epoch)
         self._bench.aborted(epoch)
 
     def _hand_over(self, committed: int, successors: tuple[WorkerId, ...]) -> None:
+        if self._migration.busy:
+            return  # its candidate is needed until the hooks are over; it is told again
         self._tenure.ordered(committed, successors)
         self._bench.close()
+
+    def _unmigrate(self, message: plugin_messages.Unmigrate) -> None:
+        self._migration.called_back(message.stamp.epoch, self._bench.prepared)
 
     def _follow(self, known: Known) -> None:
         if known is Known.MISSING:
@@ -259,6 +279,8 @@ class Machine:
                 event.owed,
                 event.left_behind,
                 event.leaked,
+                event.leads,
+                self._bench.migrates,
             )
         )
         # Nobody acknowledges Drained but by Retire, which may be hours away: a lost one is made good here.
@@ -285,6 +307,7 @@ class Machine:
                 self.prepared,
                 self._bench.resident(),
                 identity.rolled,
+                self._bench.migrates,
             )
         )
 

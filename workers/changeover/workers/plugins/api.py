@@ -34,8 +34,8 @@ class Plugin(Generic[ConfigT]):
     """A plugin with state: one instance per worker and content; content that is unchanged keeps its instance.
 
     Hooks may be `def` or `async def`. `async` ones run on the worker's loop. Of the others, `on_load`, `on_reload`,
-    `on_unload` and `on_resources` run in a thread beside the loop, `on_activate`, `on_deactivate` and those about state
-    on the loop, where they must not block. Each has a deadline.
+    `on_unload`, `on_resources`, `migrate` and `unmigrate` run in a thread beside the loop, `on_activate`,
+    `on_deactivate` and those about state on the loop, where they must not block. Each has a deadline.
 
     Attributes:
         config: The plugin's configuration, converted to the Struct that its manifest names; None without one.
@@ -55,11 +55,18 @@ class Plugin(Generic[ConfigT]):
         return self.on_load(ctx)
 
     def on_activate(self) -> HookResult:
-        """Start consumers and timers; runs after the commit. An error is reported and changes nothing else."""
+        """Start consumers and timers; runs after the commit. An error is reported and changes nothing else.
+
+        Of a plugin with `singleton = true` it runs only in the worker that leads, and whenever this one comes to lead.
+        """
         return None
 
     def on_deactivate(self) -> HookResult:
-        """Stop what `on_activate` started; runs on the replaced instance after the commit. It may still be in use."""
+        """Stop what `on_activate` started; runs on the replaced instance after the commit. It may still be in use.
+
+        Of a plugin with `singleton = true` it runs where `on_activate` did, also on an instance that serves on, in a
+        worker that leaves. When it returns another worker may begin, so what it stopped must have ended.
+        """
         return None
 
     def on_unload(self) -> HookResult:
@@ -92,6 +99,19 @@ class Plugin(Generic[ConfigT]):
         Args:
             changed: The resources whose files changed, by name.
         """
+        return None
+
+    def migrate(self, old: PluginVersion) -> HookResult:
+        """Change what all workers share, such as a table, from the form that `old` knows.
+
+        Runs once per cutover, in one worker, when all have prepared and before the commit: `old` serves on meanwhile,
+        and for a moment after. An error refuses the reload, and `unmigrate` runs. `old` is newer where a rollback
+        brings this content back.
+        """
+        return None
+
+    def unmigrate(self, old: PluginVersion) -> HookResult:
+        """Undo `migrate`, which may be half done, or not begun: the reload fails. It may run in another worker."""
         return None
 
 

@@ -94,6 +94,11 @@ class LoadedPlugin:
         """Range of its own versions whose state it can take; empty for none."""
         return self._manifest.state if self._manifest else ""
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether it is active in one worker only."""
+        return self.instance is not None and self._manifest is not None and self._manifest.singleton
+
     def site(self, stage: Stage, hook: str = "") -> Site:
         """Where a failure would be placed now."""
         modules = self._shared.modules if self._shared else None
@@ -143,9 +148,11 @@ class LoadedPlugin:
             if changed:
                 return changed
         modules = self._modules(files)
-        self._shared = SharedModules(modules)
         modules.users.append(self)
+        self._shared = SharedModules(modules)
         modules.open()
+        if self.lifecycle.state is State.REMOVED:
+            modules.close()  # the deadline passed meanwhile, and whoever ended it found nothing to close
         return ()
 
     def _modules(self, files: artifact.Files) -> PluginModules:
@@ -282,6 +289,18 @@ class LoadedPlugin:
         call = getattr(self.instance, hook)
         work = self.work if self.lifecycle.state is State.INITIALIZED else self.serving
         return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=work)
+
+    async def run(self, hook: str, *args: object, stage: Stage) -> None:
+        """Run one of its hooks: on the loop when it is `async def`, in the loader thread otherwise.
+
+        Raises:
+            Refused: It raised, or missed its deadline.
+        """
+        await self._hooks.hook(getattr(self.instance, hook), *args, site=self.site(stage, hook), work=self.work)
+
+    async def stop_serving(self) -> None:
+        """Cancel the tasks that it started since it could serve."""
+        await stop_work(self.serving)
 
     async def end(self) -> Refusal | None:
         """Undo what was done, in reverse; what went wrong is told, and everything is undone all the same.

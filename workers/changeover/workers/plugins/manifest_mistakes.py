@@ -57,6 +57,9 @@ def _life_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
     mistakes += _dependency_mistakes(f"{root}.dependencies", manifest.dependencies)
     if manifest.packages and not _is_folder_below(manifest.packages):
         mistakes.append(Mistake(f"{root}.packages", "a folder below the plugin's own, as `vendor` or `lib/vendor`"))
+    if manifest.singleton and not manifest.plugin:
+        without = "says in how many workers `on_activate` of `plugin` runs, and there is no `plugin`"
+        mistakes.append(Mistake(f"{root}.singleton", without))
     for index, name in enumerate(manifest.capabilities):
         mistakes += [] if _NAME.fullmatch(name) else [Mistake(f"{root}.capabilities[{index}]", _bad_name(name))]
     return mistakes

@@ -21,7 +21,7 @@ from changeover.workers.protocol.document import Mistake, below, read
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 NOT_YET = (
-    "capabilities", "self_test", "singleton",
+    "capabilities", "self_test",
 )  # fmt: skip
 """Keys that have a meaning and that nothing acts on yet: they are refused, because nobody may rely on them."""
 

@@ -20,6 +20,7 @@ import linecache
 import logging
 import marshal
 import sys
+import threading
 import typing
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,20 +87,28 @@ class PluginModules:
         self._roots = frozenset(name for name in self.table if "." not in name)
         self._compiled = {str(root / name): each for name, each in code.items()}
         self._facades = Facades(self)
+        self._closing = threading.Lock()
+        self._closed = False
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self._import}
 
     def open(self) -> None:
-        """Make the modules importable; nothing is imported yet. Blocks while large ones are compiled."""
+        """Make the modules importable; nothing is imported yet. Blocks while large ones are compiled.
+
+        What was closed meanwhile, because its deadline passed, stays closed.
+        """
         sources = {str(self.root / source.file): source.code for source in self.table.values() if source.file}
         missing = {path: source for path, source in sources.items() if path not in self._compiled}
         self._compiled |= compile_large(missing)
         package = ModuleType(self.package)
         package.__path__ = [str(self.root)]
         package.__spec__ = importlib.machinery.ModuleSpec(self.package, None, is_package=True)
-        for folder in self._folders():
-            sys.path_importer_cache[folder] = Finder(Path(folder), OPENED)
-        sys.modules[self.package] = package
-        enter(self, package)
+        with self._closing:
+            if self._closed:
+                return
+            for folder in self._folders():
+                sys.path_importer_cache[folder] = Finder(Path(folder), OPENED)
+            sys.modules[self.package] = package
+            enter(self, package)
 
     def _folders(self) -> Iterator[str]:
         yield str(self.root)
@@ -190,6 +199,8 @@ class PluginModules:
         Returns:
             What can tell whether something keeps them alive.
         """
+        with self._closing:
+            self._closed = True
         remains = Remains(self.package, self.loaded())
         if OPENED.get(self.package) is self:
             for name in [name for name in list(sys.modules) if f"{name}.".startswith(f"{self.package}.")]:

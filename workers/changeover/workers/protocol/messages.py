@@ -138,6 +138,7 @@ class Hello(FromWorker, frozen=True):
         prepared: The candidate it holds prepared, or has agreed to hand over to.
         resident: Units that it holds, serving or draining.
         rolled: What it can serve: snapshots with the same `rolled`.
+        migrates: Plugins of what it holds prepared that migrate something, by id.
     """
 
     protocol: int
@@ -146,6 +147,7 @@ class Hello(FromWorker, frozen=True):
     prepared: int | None = None
     resident: tuple[UnitKey, ...] = ()
     rolled: int = 0
+    migrates: tuple[str, ...] = ()
 
 
 class Prepared(FromWorker, frozen=True):
@@ -233,6 +235,7 @@ class Beat(FromWorker, frozen=True):
         left_behind: How many threads hang in code that was to be loaded or unloaded: they missed their deadline.
         leaked: How many copies of units were released and are not gone.
         leads: Whether the exclusive work of plugins runs in this worker.
+        migrates: Plugins of what it holds prepared that migrate something, by id.
     """
 
     seq: int
@@ -245,6 +248,7 @@ class Beat(FromWorker, frozen=True):
     left_behind: int = 0
     leaked: int = 0
     leads: bool = False
+    migrates: tuple[str, ...] = ()
 
 
 class TellRegistry(FromWorker, frozen=True):
@@ -356,6 +360,8 @@ SupervisorMessage = (
     | AskRegistry
     | AskLeases
     | AskPipelines
+    | plugins.Migrate
+    | plugins.Unmigrate
     | plugins.AskPlugins
     | plugins.AskLeaks
 )  # fmt: skip

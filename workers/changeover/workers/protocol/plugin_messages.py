@@ -1,7 +1,4 @@
-"""What supervisor and worker say of the lives of plugins: state that is migrated, hooks, leaks.
-
-What the supervisor says here joins `SupervisorMessage` together with what a worker does about it.
-"""
+"""What supervisor and worker say of the lives of plugins: state that is migrated, hooks, leaks."""
 
 import msgspec
 
@@ -141,11 +138,13 @@ class PluginEntry(msgspec.Struct, frozen=True):
         key: Which one.
         state: Where it stands, as the lifecycle names it.
         loaded_at: When it was loaded, in seconds since 1970.
+        leads: Whether its exclusive work runs there.
     """
 
     key: UnitKey
     state: str
     loaded_at: float
+    leads: bool = False
 
 
 class TellPlugins(FromWorker, frozen=True):

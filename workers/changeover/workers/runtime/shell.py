@@ -1,6 +1,7 @@
 """Performs what the participant decides, and tells it what happened."""
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections import deque
@@ -86,6 +87,8 @@ class Shell:
     ) -> None:
         self._loop = loop
         self._worker = worker
+        self._machine = machine
+        self._decided = asyncio.Event()
         self._switch = switch
         self._workshop = workshop
         self._around = around
@@ -111,6 +114,8 @@ class Shell:
             effects.AnswerPipelines: self._answer_pipelines,
             effects.AnswerPlugins: self._answer_plugins,
             effects.AnswerLeaks: self._answer_leaks,
+            effects.Migrate: self._start_to_migrate,
+            effects.Unmigrate: self._start_to_unmigrate,
             effects.SetTimer: self._set_timer,
             effects.CancelTimer: self._cancel_timer,
             effects.LeaveGracefully: lambda effect: around.leave(effect.reason),
@@ -121,6 +126,8 @@ class Shell:
         """Let the machine handle an event; one that an effect causes waits until the effects before it are done."""
         if not self._closed:
             self._feeder.feed(event)
+            if not self._machine.undecided:
+                self._decided.set()
 
     def switched(self, old: Generation, new: Generation) -> None:
         """The pointer moved, whoever moved it. Runs no user code.
@@ -140,6 +147,22 @@ class Shell:
 
     def _follow_up(self, old: Generation, new: Generation) -> None:
         self._start(self._workshop.after_activation(old, new))
+
+    async def be_decided(self, patience: float) -> bool:
+        """Wait until it is known whether what was migrated here is to stay, and it is undone if not.
+
+        Args:
+            patience: Seconds.
+
+        Returns:
+            Whether that is so.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._machine.undecided:
+                    self._decided.clear()
+                    await self._decided.wait()
+        return not self._machine.undecided
 
     async def close(self) -> None:
         """Stop deciding: timers and work under way end, and what happens from here on is told to nobody."""
@@ -177,7 +200,26 @@ class Shell:
             self.feed(events.BuildFailed(snapshot.epoch, built))
             return
         self._switch.prepared = built
-        self.feed(events.Built(snapshot.epoch, self._loop.time() - began))
+        migrates = self._workshop.migrations.of(built)
+        self.feed(events.Built(snapshot.epoch, self._loop.time() - began, migrates))
+
+    def _start_to_migrate(self, effect: effects.Migrate) -> None:
+        self._start(self._migrate(effect.epoch))
+
+    async def _migrate(self, epoch: int) -> None:
+        began = self._loop.time()
+        refusal = await self._workshop.migrations.migrate(epoch)
+        if refusal is None:
+            self.feed(events.Migrated(epoch, self._loop.time() - began))
+        else:
+            self.feed(events.MigrateFailed(epoch, refusal))
+
+    def _start_to_unmigrate(self, effect: effects.Unmigrate) -> None:
+        self._start(self._unmigrate(effect.epoch))
+
+    async def _unmigrate(self, epoch: int) -> None:
+        await self._workshop.migrations.unmigrate(epoch)
+        self.feed(events.Unmigrated(epoch))
 
     def _discard(self, effect: effects.Discard) -> None:
         building, prepared = self._builds.pop(effect.epoch, None), self._switch.prepared

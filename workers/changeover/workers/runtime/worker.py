@@ -36,6 +36,7 @@ from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.handshakes import Handshakes
+from changeover.workers.runtime.leadership import LOCK, Leadership
 from changeover.workers.runtime.lives import Lives
 from changeover.workers.runtime.observatory import Observatory
 from changeover.workers.runtime.residency import end_leases
@@ -102,7 +103,9 @@ class Worker:
             aftermath=AFTERMATH,
             witness=Lives(loop, lambda event: self._shell.feed(event), lambda: self._switch.current.epoch > 0),
             counters=self._observatory.counters,
+            leads=False,
         )
+        self._leadership = Leadership(loop, Path(settings.runtime) / LOCK, self._workshop.exclusive, self.crashed)
         self._proof = Proof(loop, self._workshop, Path(settings.runtime), self._on_proven)
         self._dispatcher = LiveDispatcher(
             self._switch,
@@ -202,6 +205,7 @@ class Worker:
     def hand_over(self, successors: tuple[WorkerId, ...]) -> None:
         """Dispatch nothing any more, pass all connections on, and exit when nothing is left."""
         self._acceptor.close()
+        self._leadership.give_up()
         self._handover.begin(successors)
         if self._passing is None:
             self._passing = self._loop.create_task(self._pass_on(), context=contextvars.Context())
@@ -264,12 +268,14 @@ class Worker:
         self._loop.call_soon(self._shell.feed, events.Stranded(epoch))
 
     def _settle(self, epoch: int) -> None:
+        self._leadership.seek()
         bound = self._birth.settings.max_resident
         for report in end_leases(self._workshop.leases_over(bound), bound, epoch):
             self._shell.feed(report)
         self._show(vitals.leases_by_epoch(self._workshop.leases()))
 
     def _beat_again(self) -> None:
+        self._leadership.seek()
         held = self._workshop.leases()
         leases = vitals.leases_by_epoch(held)
         self._shell.feed(
@@ -281,6 +287,7 @@ class Worker:
                 vitals.owed_response(held),
                 self._workshop.left_behind,
                 self._workshop.remnants.count,
+                self._leadership.leads,
             )
         )
         self._show(leases)
@@ -298,11 +305,14 @@ class Worker:
         whole = self._birth.settings.deadlines.graceful if urgency is Urgency.GRACEFUL else 0.0
         until = self._loop.time() + whole
         set_title(self._birth.settings.name, self._slot, f"leaving, {urgency.value}")
+        self._leadership.give_up()
         self._acceptor.empty_queue()
         self._handover.close()
         self._farewells.begin()
         self._farewells.end_within(whole * SHARE_OF_REQUESTS)
         hurried = await self._end_requests(whole * SHARE_OF_REQUESTS)
+        patience = QUICK if hurried else max(QUICK, until - self._loop.time())
+        hurried = await self._unless_hurried(self._shell.be_decided(patience)) is None or hurried
         if self._beat is not None:
             self._beat.cancel()
         self._farewells.close()

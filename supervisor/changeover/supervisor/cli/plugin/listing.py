@@ -80,12 +80,14 @@ def _on_disk(disk: DiskView) -> str:
 
 
 def _in_workers(plugin: ListedPlugin) -> str:
-    """How many instances are in each state; those of an older epoch are told apart."""
+    """How many instances are in each state, and whose exclusive work runs; those of an older epoch are told apart."""
     counted = Counter(
         copy.state.lower() if copy.since == plugin.since else f"{copy.state.lower()} since {copy.since}"
         for copy in plugin.copies
     )
-    return ", ".join(f"{number} {state}" for state, number in counted.items()) or "-"
+    leaders = dict.fromkeys(str(copy.slot) for copy in plugin.copies if copy.leads)
+    leads = f" (slot {', '.join(leaders)} leads)" if leaders else ""
+    return ", ".join(f"{number} {state}" for state, number in counted.items()) + leads or "-"
 
 
 def _alarms(plugin: ListedPlugin) -> Iterator[str]:

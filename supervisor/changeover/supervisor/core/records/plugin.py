@@ -1,6 +1,6 @@
 """What operators hear of the lives of plugins in workers."""
 
-from changeover.supervisor.core.records.record import WorkerRecord
+from changeover.supervisor.core.records.record import EpochRecord, WorkerRecord
 from changeover.workers.protocol.plugin_messages import PluginMove
 
 
@@ -42,3 +42,40 @@ class HookStalled(WorkerRecord, frozen=True):
     unit: str
     hook: str
     seconds: float
+
+
+class LeadershipMoved(WorkerRecord, frozen=True):
+    """The exclusive work of plugins runs in this worker from here on: nobody led before, or another one did.
+
+    A supervisor that was started anew tells of whoever leads.
+    """
+
+
+class MigrationBegan(WorkerRecord, frozen=True):
+    """Everybody has prepared `epoch`, and this worker is to migrate what all share.
+
+    Attributes:
+        plugins: Whose `migrate` it runs, by id.
+    """
+
+    epoch: int
+    plugins: tuple[str, ...]
+
+
+class MigrationDone(WorkerRecord, frozen=True):
+    """Every `migrate` of `epoch` returned: it is decided now."""
+
+    epoch: int
+    took: float
+
+
+class MigrationUndone(WorkerRecord, frozen=True):
+    """`epoch` fails, and what was migrated for it is undone, as far as `unmigrate` could."""
+
+    epoch: int
+
+
+class MigrationLeft(EpochRecord, frozen=True):
+    """`epoch` is aborted, and nobody has undone what was migrated for it: somebody has to look at it."""
+
+    reason: str
