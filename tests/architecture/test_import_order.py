@@ -100,6 +100,7 @@ HANDOVER_CORE = (
     "adoption",
     "effects",
     "events",
+    "giving",
     "inbound",
     "messages",
     "outbound",
