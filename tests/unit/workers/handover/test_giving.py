@@ -11,6 +11,7 @@ import pytest
 
 from changeover.workers.handover import receiver
 from changeover.workers.handover.errors import NotTaken
+from changeover.workers.handover.giver import Giver
 from changeover.workers.handover.link import Link
 from changeover.workers.handover.messages import MAX_PACKET, State, StateRefused, encode
 from changeover.workers.handover.sealed import NotSealed, seal, unseal
@@ -142,6 +143,22 @@ async def test_what_the_system_does_not_take_is_sent_again(workers: Sides, monke
     assert await give(old, new, b"", b"x") is None
     assert [latest for _, _, latest in new.taken] == [b"x"]
     assert refused == []
+
+
+async def test_what_was_sent_is_not_sent_again_though_the_link_is_there_again_at_once(
+    workers: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = await pair(workers)
+    new.gate.clear()
+    monkeypatch.setattr(Giver, "reaches", lambda giver, receiver: True)
+    giving = asyncio.create_task(give(old, new, b"", b"x"))
+    await until(lambda: len(new.taken) == 1, "it to be read")
+    for link in new.reception._links.values():
+        link.close()
+    with pytest.raises(NotTaken):
+        await giving
+    new.gate.set()
+    assert len(new.taken) == 1
 
 
 async def test_a_worker_of_an_older_program_is_given_none(workers: Sides, monkeypatch: pytest.MonkeyPatch) -> None:

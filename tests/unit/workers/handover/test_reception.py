@@ -28,6 +28,7 @@ from changeover.workers.handover.messages import (
     decode_from_receiver,
     encode,
 )
+from changeover.workers.handover.sealed import seal
 from changeover.workers.link import endpoints
 from changeover.workers.link.packets import send_packet
 from changeover.workers.protocol.epoch import Stamp
@@ -160,7 +161,9 @@ async def test_state_that_is_not_what_it_is_said_to_be_is_refused(side: Side, se
 
 
 async def test_a_stranger_s_state_is_taken_by_nobody_and_it_is_cut_off(side: Side, sender: Sender) -> None:
-    sender.say(State(3, "pricing", "1.0", "", 0, 1), [sender.served.fileno()])
+    fd = seal("state", b"x")
+    sender.say(State(3, "pricing", "1.0", "", 0, 1), [fd])
+    os.close(fd)
     assert await sender.hear() is None
     assert side.taken == []
 
