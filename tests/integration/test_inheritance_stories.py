@@ -15,6 +15,7 @@ from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.plugin import StateNotTaken
+from changeover.workers.protocol.refusal import Fault
 from tests.integration.test_plugin_life_stories import counted, until_told, write
 from tests.service import Answer, Connection, Story, gone, kill, status_when
 
@@ -208,15 +209,24 @@ async def test_an_old_worker_that_dies_while_it_is_imported_does_not_keep_the_ro
         assert (await story.get(server, "/count")).words[1] == "2.0"
 
 
-async def test_an_import_past_its_deadline_refuses_the_roll(story: Story) -> None:
+@pytest.mark.parametrize(("deadline", "hook"), [("HOOK", "import_state"), ("PREPARE", "")])
+async def test_an_import_past_a_deadline_refuses_the_roll_and_the_next_one_is_none_the_worse(
+    story: Story, deadline: str, hook: str
+) -> None:
     write(story, "1.0")
-    async with story.server(2, env={"CHANGEOVER_DEADLINES_HOOK": "300ms"}) as server:
+    async with story.server(2, env={f"CHANGEOVER_DEADLINES_{deadline}": "1s"}) as server:
         before = await alone(server, 2)
+        assert (await story.get(server, "/count")).status == 200
         write(story, "2.0", taking="return __import__('asyncio').sleep(60)")
         outcome = await server.reload(strategy=Strategy.ROLL)
         assert isinstance(outcome, Refused)
-        assert outcome.refusals[0].refusal.hook == "import_state"
+        assert {each.refusal.fault for each in outcome.refusals} == {Fault.TIMEOUT}
+        assert outcome.refusals[0].refusal.hook == hook
         assert await alone(server, 2) == before
+        write(story, "2.1")
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        await alone(server, 2)
+        assert await total(story, server, 2) == 1
 
 
 async def test_a_version_that_takes_no_state_begins_afresh_in_a_roll_and_that_is_told(story: Story) -> None:

@@ -7,9 +7,10 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from changeover.workers.handover import receiver
+from changeover.workers.handover import messages, receiver
 from changeover.workers.handover.errors import NotTaken
 from changeover.workers.handover.giver import Giver
 from changeover.workers.handover.link import Link
@@ -169,6 +170,13 @@ async def test_a_worker_of_an_older_program_is_given_none(workers: Sides, monkey
     with pytest.raises(NotTaken):
         await give(old, new, b"", b"x")
     assert new.taken == []
+
+
+def test_older_programs_understand_how_they_are_welcomed() -> None:
+    class Welcomed(msgspec.Struct, frozen=True, tag=True):
+        """As it was before there was state."""
+
+    assert msgspec.msgpack.decode(encode(messages.Welcomed(messages.STATE_VERSION)), type=Welcomed) == Welcomed()
 
 
 async def test_nobody_is_given_any_who_was_not_reached(workers: Sides) -> None:
