@@ -53,9 +53,16 @@ async def merge(new: LoadedPlugin, old: LoadedPlugin) -> Refusal | None:
         if latest is not None:
             await new.ask("merge_state", old.version, old.exported, latest, stage=Stage.COMMIT)
             old.exported = latest
+            await _note_copies(old)
     except Refused as refused:
         return refused.refusal
     return None
+
+
+async def _note_copies(old: LoadedPlugin) -> None:
+    """What copies share with `old` went over with it: theirs to give is what comes to them from now on."""
+    for copy in old.copies:
+        copy.exported = await exported(copy, Stage.COMMIT) or NOTHING
 
 
 async def inherit(new: LoadedPlugin, old: PluginVersion, imported: bytes, latest: bytes) -> Refusal | None:
