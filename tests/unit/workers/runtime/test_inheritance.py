@@ -8,6 +8,7 @@ import pytest
 
 from changeover.workers.generation.switch import Generation
 from changeover.workers.handover import receiver
+from changeover.workers.plugins import state
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime import inheritance
@@ -199,6 +200,18 @@ async def test_an_export_that_fails_refuses(stage: Processes) -> None:
     assert refusal is not None
     assert (refusal.hook, refusal.fault) == ("export_state", Fault.CRASH)
     assert new.hits == {}
+
+
+async def test_more_state_than_goes_over_refuses_and_says_how_much_does(
+    stage: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "MOST_STATE", 5)
+    old, new = await stage.old(), await stage.new()
+    refusal = await old.promise(new)
+    assert refusal is not None
+    assert (refusal.hook, refusal.fault) == ("export_state", Fault.RESOURCE)
+    assert "go over to the next content" in refusal.summary
+    assert new.side.taken == []
 
 
 async def test_a_successor_that_dies_during_its_import_refuses_and_the_next_one_begins_from_the_start(
