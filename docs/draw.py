@@ -30,6 +30,7 @@ MODULES = (
     "changeover.workers.handover.outbound",
     "changeover.workers.handover.adoption",
     "changeover.workers.handover.inbound",
+    "changeover.workers.handover.giving",
 )
 """Where the tables are, in the order in which they are best read."""
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from changeover.workers.channel.connections import Connections
 from changeover.workers.handover.departure import PATIENCE, Departure
-from changeover.workers.handover.reception import Reception
+from changeover.workers.handover.messages import State
+from changeover.workers.handover.reception import Reception, TakeState
 from changeover.workers.link import endpoints
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Refusal
 from tests.waits import DEADLINE, until
 from tests.wire import FakeDispatcher, WireServer, connections_of
 
@@ -36,6 +38,10 @@ class Side:
         departure: Hands them over.
         waited: How long each had waited that nobody took, in seconds.
         arrived: Where each connection that was adopted had come in.
+        taken: The state of plugins that was given to it: what it is, what was imported, what is latest.
+        refusal: What it says of state that it is given.
+        gate: Has to be set before it says anything of state.
+        takes: Takes it; nobody does unless it is set.
     """
 
     def __init__(
@@ -55,6 +61,11 @@ class Side:
         self.connections = connections
         self.room = 100_000
         self.arrived: list[object] = []
+        self.taken: list[tuple[State, bytes, bytes]] = []
+        self.refusal: Refusal | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.takes: TakeState | None = None
         self.reception = Reception(
             loop,
             endpoints.handover(runtime, self.worker),
@@ -63,6 +74,7 @@ class Side:
             lambda: self.room,
             lambda: (b"nobody's", ()),
             lambda sock: self.arrived.append(sock.getsockname()),
+            self.take_state,
         )
         self.waited: list[float] = []
         self.departure = Departure(
@@ -75,6 +87,12 @@ class Side:
             window,
             self.waited.append,
         )
+
+    async def take_state(self, state: State, imported: bytes, latest: bytes) -> Refusal | None:
+        """Remember what a plugin is given."""
+        self.taken.append((state, imported, latest))
+        await asyncio.wait_for(self.gate.wait(), DEADLINE)
+        return self.refusal if self.takes is None else await self.takes(state, imported, latest)
 
     async def leave_to(self, *others: "Side") -> None:
         """Connect and begin."""

@@ -19,13 +19,18 @@ from changeover.workers.handover.messages import (
     Declined,
     FromReceiver,
     Introduction,
+    StateRefused,
+    StateTaken,
+    Welcomed,
 )
 from changeover.workers.handover.receiver import Receiver
 from changeover.workers.handover.sender import Sender
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.handover import JOURNAL, worker_id
 
+REFUSAL = Refusal(Stage.INITIALISE, Fault.CRASH, "it cannot be imported")
 FOR_EVER, SHORT = 1e6, 1.0
 """Seconds that connections wait to be taken."""
 
@@ -51,6 +56,27 @@ class Connection:
     ended: bool = False
 
 
+@dataclass(eq=False)
+class Gift:
+    """What a plugin knows, on its way from worker to worker.
+
+    Attributes:
+        id: Its sender's number.
+        receiver: To whom.
+        sent: Whether a packet with it left.
+        begun: Who gave it to the plugin there.
+        refused: Whether that plugin cannot take it.
+        settled: What its sender was told became of it; nothing said counts as well.
+    """
+
+    id: int
+    receiver: "ReceivingSide"
+    sent: bool = False
+    begun: list["ReceivingSide"] = field(default_factory=list)
+    refused: bool = False
+    settled: list[StateTaken | StateRefused | None] = field(default_factory=list)
+
+
 Passing = tuple[Connection, bytes]
 Packet = tuple[Passing, ...]
 
@@ -62,7 +88,7 @@ class Wire:
         self.number = number
         self.sender = sender
         self.receiver = receiver
-        self.onward: deque[Introduction | Packet] = deque()
+        self.onward: deque[Introduction | Packet | Gift] = deque()
         self.back: deque[FromReceiver] = deque()
         self.sender_open = self.receiver_open = True
 
@@ -116,6 +142,7 @@ class SendingSide(Process):
         self.machine = Sender(world.patience)
         self.wires: dict[WorkerId, Wire] = {}
         self.held: dict[int, Connection] = {}
+        self.gifts: dict[int, Gift] = {}
         self.closing = False
         self.perform = {
             effects.Introduce: self._introduce,
@@ -123,6 +150,8 @@ class SendingSide(Process):
             effects.LetGo: self._let_go,
             effects.End: self._end,
             effects.Disconnect: self._disconnect,
+            effects.Give: self._give,
+            effects.Settle: self._settle,
             effects.Wake: self.set_wake,
         }
 
@@ -137,6 +166,13 @@ class SendingSide(Process):
     def rest(self, connections: Sequence[Connection]) -> None:
         self.held |= {connection.id: connection for connection in connections}
         self.feed(events.Rested(tuple(connection.id for connection in connections)))
+
+    def give(self, receiver: "ReceivingSide") -> None:
+        """Give the state of a plugin to one of those that may be connected."""
+        gift = Gift(len(self.world.gifts), receiver)
+        self.world.gifts.append(gift)
+        self.gifts[gift.id] = gift
+        self.feed(events.StateReady(receiver.worker, gift.id))
 
     def read(self, wire: Wire, most: int) -> None:
         for _ in range(most):
@@ -182,6 +218,28 @@ class SendingSide(Process):
         assert self.closing or connection.since + self.world.patience <= self.world.now, "closed before its time"
         connection.ended = True
 
+    def _give(self, effect: effects.Give) -> None:
+        gift, wire = self.gifts[effect.id], self.wires[effect.receiver]
+        if not wire.receiver_open or self.world.chance("link"):
+            self.feed(events.StateNotSent(gift.id))
+        else:
+            gift.sent = True
+            wire.onward.append(gift)
+            self.feed(events.StateSent(gift.id))
+
+    def _settle(self, effect: effects.Settle) -> None:
+        gift = self.gifts.pop(effect.id)
+        assert not gift.settled, f"it is known twice what became of state {gift.id}"
+        gift.settled.append(effect.answer)
+        if isinstance(effect.answer, StateTaken):
+            assert gift.begun == [gift.receiver], f"state {gift.id} is held to be taken by who never had it"
+            assert not gift.refused
+        elif isinstance(effect.answer, StateRefused):
+            assert gift.begun == [gift.receiver]
+            assert gift.refused
+        elif gift.sent:
+            assert self.machine.link(gift.receiver.worker) is outbound.State.LOST, f"state {gift.id} was given up"
+
     def _disconnect(self, effect: effects.Disconnect) -> None:
         self.world.close_sender(self.wires.pop(effect.receiver))
 
@@ -214,6 +272,9 @@ class ReceivingSide(Process):
         self.wires: dict[int, Wire] = {}
         self.listening = True
         self.room = world.random.choice([0, 3, 20, 1000])
+        self.knows_of_state = world.random.choice([True, True, True, False])
+        self.states: dict[tuple[int, int], Gift] = {}
+        self.importing: list[tuple[int, Gift]] = []
         self.arrived: dict[tuple[int, int], Passing] = {}
         self.owned: list[Connection] = []
         self.perform = {
@@ -221,6 +282,8 @@ class ReceivingSide(Process):
             effects.Adopt: self._adopt,
             effects.Drop: self._drop,
             effects.HangUp: self._hang_up,
+            effects.Take: self._take,
+            effects.Forget: self._forget,
             effects.Wake: self.set_wake,
         }
 
@@ -240,6 +303,9 @@ class ReceivingSide(Process):
             packet = wire.onward.popleft()
             if isinstance(packet, Introduction):
                 self.feed(events.Introduced(wire.number, packet))
+            elif isinstance(packet, Gift):
+                self.states[wire.number, packet.id] = packet
+                self.feed(events.StateArrived(wire.number, packet.id))
             else:
                 arrivals += self._unpack(wire, packet)
         if arrivals:
@@ -268,7 +334,8 @@ class ReceivingSide(Process):
         elif self.world.chance("mute"):
             self.feed(events.Unsaid(effect.link, gone=False))
         else:
-            wire.back.append(effect.message)
+            older = isinstance(effect.message, Welcomed) and not self.knows_of_state
+            wire.back.append(Welcomed() if older else effect.message)
             if isinstance(effect.message, Adopted | Declined):
                 self.feed(events.Said(effect.link, effect.message))
 
@@ -283,6 +350,23 @@ class ReceivingSide(Process):
     def _drop(self, effect: effects.Drop) -> None:
         connection, _ = self.arrived.pop((effect.link, effect.id))
         assert self.world.is_kept(connection), f"{connection.id} was dropped by the only one who had it"
+
+    def _take(self, effect: effects.Take) -> None:
+        gift = self.states.pop((effect.link, effect.id))
+        assert self.knows_of_state
+        assert not gift.begun, f"state {gift.id} was given twice"
+        gift.begun.append(self)
+        self.importing.append((effect.link, gift))
+
+    def _forget(self, effect: effects.Forget) -> None:
+        del self.states[effect.link, effect.id]
+
+    def judge(self) -> None:
+        """The plugin has taken the oldest state that it was given, or has not."""
+        if self.alive and self.importing:
+            link, gift = self.importing.pop(0)
+            gift.refused = self.world.chance("import")
+            self.feed(events.StateJudged(link, gift.id, REFUSAL if gift.refused else None))
 
     def _hang_up(self, effect: effects.HangUp) -> None:
         self.world.close_receiver(self.wires.pop(effect.link))
@@ -311,12 +395,13 @@ class World:
         self.now = 0.0
         self.patience = self.random.choice([FOR_EVER, FOR_EVER, SHORT])
         self.trace: deque[tuple[float, int, Event, Sequence[Effect]]] = deque(maxlen=60)
-        self.faults = dict.fromkeys(("vanish", "link", "packet", "cut", "mute"), 0.0)
+        self.faults = dict.fromkeys(("vanish", "link", "packet", "cut", "mute", "import"), 0.0)
         for fault in self.faults:
             self.faults[fault] = self.random.choice([0.0, 0.0, 0.05, 0.3])
         self.wires: list[Wire] = []
         self.numbered = 0
         self.connections: list[Connection] = []
+        self.gifts: list[Gift] = []
         self.unsettled: set[Connection] = set()
         self.senders = [SendingSide(self, 1 + n) for n in range(self.random.randint(1, 2))]
         self.receivers = [ReceivingSide(self, 11 + n) for n in range(self.random.randint(1, 3))]
@@ -330,7 +415,8 @@ class World:
         """One thing happens."""
         self.now += self.random.choice([0.0, 0.0001, 0.003, 0.05])
         action = self.random.choices(
-            [self.read_some, self.rest_some, self.connect, self.tick, self.kill], weights=[60, 15, 8, 16, 1]
+            [self.read_some, self.rest_some, self.connect, self.tick, self.kill, self.give_some, self.judge_some],
+            weights=[60, 15, 8, 16, 1, 6, 8],
         )[0]
         action()
         self.check()
@@ -348,6 +434,14 @@ class World:
             self.connections += rested
             self.unsettled.update(rested)
             sender.rest(rested)
+
+    def give_some(self) -> None:
+        sender, receiver = self.random.choice(self.senders), self.random.choice(self.receivers)
+        if sender.alive:
+            sender.give(receiver)
+
+    def judge_some(self) -> None:
+        self.random.choice(self.receivers).judge()
 
     def connect(self) -> None:
         sender, receiver = self.random.choice(self.senders), self.random.choice(self.receivers)
@@ -382,6 +476,8 @@ class World:
             for wire in tuple(self.wires):
                 wire.receiver.read(wire, 32)
                 wire.sender.read(wire, 32)
+            for receiver in self.receivers:
+                receiver.judge()
             self.tick()
             self.check()
             if self.at_rest:
@@ -390,7 +486,8 @@ class World:
 
     @property
     def at_rest(self) -> bool:
-        return not any(wire.onward for wire in self.wires) and not any(sender.held for sender in self.senders)
+        under_way = any(wire.onward for wire in self.wires) or any(sender.held for sender in self.senders)
+        return not under_way and not any(sender.gifts for sender in self.senders if sender.alive)
 
     # ---- what must hold ----
 
@@ -455,5 +552,5 @@ class World:
 def _passing(wire: Wire) -> Iterator[Passing]:
     """What is on its way over a link."""
     for packet in wire.onward:
-        if not isinstance(packet, Introduction):
+        if not isinstance(packet, Introduction | Gift):
             yield from packet

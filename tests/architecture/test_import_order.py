@@ -105,6 +105,7 @@ HANDOVER_CORE = (
     "adoption",
     "effects",
     "events",
+    "giving",
     "inbound",
     "messages",
     "outbound",

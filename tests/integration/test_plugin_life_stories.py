@@ -48,7 +48,7 @@ class Counter(Plugin[None]):
         {taking}
 
     def merge_state(self, old: PluginVersion, imported: bytes, latest: bytes) -> None:
-        self.hits += int(latest) - int(imported)
+        self.hits += int(latest) - int(imported or 0)
 
     @service
     async def count(self, request: Request, call: CallContext) -> Response:

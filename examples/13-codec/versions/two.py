@@ -28,7 +28,9 @@ class Table(msgspec.Struct):
 
 
 def understood(old: PluginVersion, state: bytes) -> Table:
-    """A table, in the form of whichever version it is."""
+    """A table, in the form of whichever version it is; nothing is an empty one."""
+    if not state:
+        return Table()
     if old.version.startswith("1."):
         lines = (line.split(" ", 1) for line in state.decode().splitlines())
         return Table({code: Topic(topic) for code, topic in lines})

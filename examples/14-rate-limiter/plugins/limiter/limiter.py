@@ -59,7 +59,7 @@ class Limiter(Plugin[None]):
         self.windows = msgspec.msgpack.decode(state, type=Windows).clients
 
     def merge_state(self, old: PluginVersion, imported: bytes, latest: bytes) -> None:
-        before = msgspec.msgpack.decode(imported, type=Windows).clients
+        before = msgspec.msgpack.decode(imported, type=Windows).clients if imported else {}
         for client, window in msgspec.msgpack.decode(latest, type=Windows).clients.items():
             earlier = before.get(client)
             counted = earlier.count if earlier is not None and earlier.since == window.since else 0

@@ -57,8 +57,10 @@ class Leaving:
                 self.order_out(slot, ProcessSignal.TERM)
 
     def _others(self, rolled: int) -> tuple[WorkerId, ...]:
+        """The workers that serve, the youngest first: that one gets the state of plugins."""
         serving: Iterable[Slot] = (slot for slot in self._roster.wanted(rolled) if slot.state is State.SERVING)
-        return tuple(slot.member.worker for slot in serving if slot.member is not None)
+        workers = (slot.member.worker for slot in serving if slot.member is not None)
+        return tuple(sorted(workers, key=lambda worker: -worker.incarnation))
 
     def _say_hand_over(self, member: Member) -> None:
         stamp = self._ledger.stamp(self._ledger.epoch)

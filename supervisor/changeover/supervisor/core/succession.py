@@ -157,7 +157,21 @@ class Succession:
         self._out.put(Unbind())
 
     def successors_of(self, member: Member, snapshot: Snapshot | None) -> tuple[WorkerId, ...]:
-        """Who takes over from a worker when `snapshot` is committed; nobody, when it can serve that itself."""
+        """Who takes over from a worker when `snapshot` is committed; nobody, when it can serve that itself.
+
+        The first of them gets the state of its plugins: each worker has another first one, as far as there are as many,
+        and one that serves nothing yet before those that do.
+        """
         if snapshot is None or snapshot.rolled <= member.rolled:
             return ()
-        return tuple(each.worker for each in self._roster.crew(snapshot.rolled) if each.greeted)
+        crew = [each for each in self._roster.crew(snapshot.rolled) if each.greeted]
+        serving = [each for each in crew if each.epoch]
+        fresh = [each for each in crew if not each.epoch]
+        rank = self._roster.crew(member.rolled).index(member)
+        return tuple(each.worker for each in (*_turned(fresh, rank), *_turned(serving, rank)))
+
+
+def _turned(members: list[Member], rank: int) -> list[Member]:
+    """The same in a circle, begun at another one for each rank."""
+    first = rank % len(members) if members else 0
+    return members[first:] + members[:first]

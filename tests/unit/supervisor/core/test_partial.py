@@ -116,6 +116,18 @@ def test_those_of_earlier_parts_are_asked_for_the_next_number(bench: Bench) -> N
     assert asked(bench, 3) == [new(bench)[-1]]
 
 
+def test_who_is_replaced_is_told_first_of_the_one_that_was_made_in_its_place(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    bench.fire(HEARTBEAT)
+    serve(bench, 3)
+    told = [each for each in bench.all(effects.Unicast) if each.worker in old(bench)]
+    [*_, successors] = [each.message.successors for each in told if isinstance(each.message, messages.Prepare)]
+    assert [worker.incarnation for worker in successors] == sorted(
+        (each.incarnation for each in new(bench)), reverse=True
+    )
+
+
 def through(bench: Bench) -> None:
     for epoch in (2, 3):
         serve(bench, epoch)

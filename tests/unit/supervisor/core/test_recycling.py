@@ -55,7 +55,7 @@ def test_a_tired_worker_leaves_only_when_another_one_serves(bench: Bench) -> Non
     assert not bench.said(messages.HandOver)
     serve(bench, fresh)
     bench.fire(HEARTBEAT)
-    assert bench.said(messages.HandOver)[0].successors == (other, fresh)
+    assert bench.said(messages.HandOver)[0].successors == (fresh, other)
     bench.feed(events.WorkerExited(worn, 0))
     assert states(bench) == {1: State.SERVING, 2: State.SERVING}
 

@@ -85,7 +85,7 @@ def test_new_workers_are_told_of_the_candidate_and_old_ones_are_not_asked_before
     assert stands(bench) == "preparing"
     bench.greet(new(bench)[1])
     bench.hear(new(bench)[1], messages.Prepared, 2)
-    assert asked(bench) == dict.fromkeys(old(bench), tuple(new(bench)))
+    assert asked(bench) == dict(zip(old(bench), [tuple(new(bench)), tuple(reversed(new(bench)))], strict=True))
     assert stands(bench) == "agreeing"
 
 

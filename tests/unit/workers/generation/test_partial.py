@@ -196,6 +196,49 @@ async def test_a_copy_that_is_discarded_takes_nothing_along(bench: Bench) -> Non
     assert loaded(first).instance is not None
 
 
+STATE = """
+    def export_state(self): return repr((self.hits, self.number)).encode()
+    def import_state(self, old, state): self.hits, self.number = eval(state)
+    def merge_state(self, old, imported, latest):
+        before, now = eval(imported), eval(latest)
+        self.hits = self.hits + now[0][len(before[0]):]
+        self.number += now[1] - before[1]
+"""
+COUNTING = CODE.replace("self.hits = []", "self.hits, self.number = [], 0") + STATE
+
+
+def count(generation: Generation, name: str) -> None:
+    """A request is counted: in a list, which copies share, and by a number, which they do not."""
+    instance = loaded(generation).instance
+    instance.hits.append(name)  # type: ignore[union-attr]
+    instance.number += 1  # type: ignore[union-attr]
+
+
+def total(generation: Generation) -> tuple[list[str], int]:
+    instance = loaded(generation).instance
+    return sorted(instance.hits), instance.number  # type: ignore[union-attr]
+
+
+async def test_what_is_written_to_a_copy_s_original_after_both_were_replaced_goes_to_what_serves(bench: Bench) -> None:
+    first = await bench.serve(1, pricing(bench, "one", COUNTING))
+    count(first, "a")
+    held = lease(first, "pricing:quote")
+    second = await bench.serve(2, pricing(bench, "two", COUNTING))
+    count(second, "b")
+    third = await bench.built(3, pricing(bench, "two", COUNTING + "# more"))
+    loaded(first).instance.hits.append("c")  # type: ignore[union-attr]
+    count(second, "d")
+    await bench.activate(third)
+    await until(lambda: len(bench.drained) == 1, "the copy to be drained")
+    await bench.workshop.release(bench.drained[-1])
+    assert loaded(second).instance is None
+    count(first, "e")
+    count(third, "f")
+    held.release()
+    await bench.retire()
+    assert total(third) == (["a", "b", "c", "d", "e", "f"], 5)
+
+
 ORDINARY = {
     "code": {"code": CODE + "# more"},
     "a hook less": {"code": CODE.replace("on_resources(", "other(")},

@@ -36,7 +36,7 @@ class Own(Plugin[None]):
         self.hits = eval(state)
     def merge_state(self, old, imported, latest):
         LOG.append(f"NAME merge_state of {old.version}")
-        before = eval(imported)
+        before = eval(imported or b'{}')
         for who, hits in eval(latest).items():
             self.hits[who] = self.hits.get(who, 0) + hits - before.get(who, 0)
     @service
@@ -181,7 +181,7 @@ async def test_nothing_is_imported_where_nothing_was_exported(bench: Bench) -> N
 
 async def test_what_comes_where_nothing_was_exported_is_merged_with_nothing(bench: Bench) -> None:
     code = counting("one").replace("self.hits).encode()", "self.hits).encode() if self.hits else None")
-    two = counting("two").replace("eval(imported)", "eval(imported or b'{}')")
+    two = counting("two")
     first = await bench.serve(1, bench.plugin(code, manifest=MANIFEST))
     second = await bench.built(2, bench.plugin(two, manifest=MANIFEST))
     hit(first)
@@ -236,7 +236,7 @@ REFUSED = {
 async def test_state_that_does_not_go_over_refuses_and_changes_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, one: str, two: str, hook: str, fault: Fault
 ) -> None:
-    monkeypatch.setattr(state, "MOST", 1000)
+    monkeypatch.setattr(state, "MOST_STATE", 1000)
     first = await bench.serve(1, bench.plugin(one, manifest=MANIFEST))
     hit(first)
     refusal = await bench.refused(2, bench.plugin(two, manifest=MANIFEST))
@@ -269,7 +269,7 @@ async def test_a_discarded_candidate_leaves_the_old_one_as_it_was(bench: Bench) 
 async def test_a_merge_that_fails_is_told_and_made_good_by_the_next(bench: Bench) -> None:
     first = await begun(bench)
     twice = "if LOG.count('two merge_state of 1.0.0') == 1: raise OSError('not now')"
-    code = NEW.replace("before = eval(imported)", f"{twice}\n        before = eval(imported)")
+    code = NEW.replace("before = eval(imported", f"{twice}\n        before = eval(imported")
     second = await bench.built(2, bench.plugin(code, manifest=MANIFEST))
     hit(first)
     await bench.activate(second)

@@ -10,6 +10,7 @@ from changeover.workers.handover.events import Arrival, Event
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
     MOST_CREDIT,
+    STATE_VERSION,
     Adopted,
     Credit,
     Declined,
@@ -75,7 +76,7 @@ def bench() -> Bench:
 
 def test_a_sender_is_welcomed_and_given_credit(bench: Bench) -> None:
     bench.introduce(1)
-    assert bench.take() == [effects.Say(1, Welcomed()), effects.Say(1, Credit(MOST_CREDIT, 0))]
+    assert bench.take() == [effects.Say(1, Welcomed(STATE_VERSION)), effects.Say(1, Credit(MOST_CREDIT, 0))]
 
 
 def test_an_adoption_is_said_before_the_connection_is_registered(bench: Bench) -> None:
@@ -98,7 +99,7 @@ def test_credit_never_exceeds_the_room_that_is_left_and_is_shared(bench: Bench) 
     bench.introduce(1)
     assert bench.take()[-1] == effects.Say(1, Credit(20, 5))
     bench.introduce(2)
-    assert bench.take() == [effects.Say(2, Welcomed())]
+    assert bench.take() == [effects.Say(2, Welcomed(STATE_VERSION))]
     bench.feed(events.Standing(40, 5))
     assert bench.take() == [effects.Say(2, Credit(20, 5))]
 
@@ -107,7 +108,7 @@ def test_nothing_is_granted_before_this_worker_serves(bench: Bench) -> None:
     bench.feed(events.Standing(0, 0))
     bench.introduce(1)
     bench.introduce(2)
-    assert bench.take() == [effects.Say(1, Welcomed()), effects.Say(2, Welcomed())]
+    assert bench.take() == [effects.Say(1, Welcomed(STATE_VERSION)), effects.Say(2, Welcomed(STATE_VERSION))]
     bench.feed(events.Standing(10, 0))
     assert bench.take() == [effects.Say(1, Credit(5, 0)), effects.Say(2, Credit(5, 0))]
 

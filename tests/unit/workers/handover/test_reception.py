@@ -12,6 +12,7 @@ from changeover.workers.channel.luggage import Luggage
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
     MAX_PACKET,
+    STATE_VERSION,
     Adopted,
     Credit,
     Declined,
@@ -21,10 +22,13 @@ from changeover.workers.handover.messages import (
     Introduction,
     Offer,
     Offered,
+    State,
+    StateRefused,
     Welcomed,
     decode_from_receiver,
     encode,
 )
+from changeover.workers.handover.sealed import seal
 from changeover.workers.link import endpoints
 from changeover.workers.link.packets import send_packet
 from changeover.workers.protocol.epoch import Stamp
@@ -69,7 +73,7 @@ class Sender:
 
     async def introduce(self) -> None:
         self.say(INTRODUCTION)
-        assert [await self.hear(), type(await self.hear())] == [Welcomed(), Credit]
+        assert [await self.hear(), type(await self.hear())] == [Welcomed(STATE_VERSION), Credit]
 
     def lives(self) -> bool:
         """Whether the connection is as it was."""
@@ -133,6 +137,35 @@ async def test_an_offer_without_a_descriptor_is_declined(side: Side, sender: Sen
     await sender.introduce()
     sender.say(offer(7))
     assert await sender.hear() == Declined(7, Fault.BARE)
+
+
+@pytest.mark.parametrize("fds", [0, 2])
+async def test_state_without_its_descriptor_is_refused(side: Side, sender: Sender, fds: int) -> None:
+    await sender.introduce()
+    sender.say(State(3, "pricing", "1.0", "", 0, 1), [sender.served.fileno()] * fds)
+    answer = await sender.hear()
+    assert isinstance(answer, StateRefused)
+    assert (answer.id, answer.refusal.unit) == (3, "plugin pricing")
+    assert f"came with {fds} descriptors" in answer.refusal.summary
+    assert answer.refusal.fault.transient
+    assert side.taken == []
+
+
+async def test_state_that_is_not_what_it_is_said_to_be_is_refused(side: Side, sender: Sender) -> None:
+    await sender.introduce()
+    sender.say(State(3, "pricing", "1.0", "", 0, 1), [sender.served.fileno()])
+    answer = await sender.hear()
+    assert isinstance(answer, StateRefused)
+    assert "no memory file" in answer.refusal.summary
+    assert side.taken == []
+
+
+async def test_a_stranger_s_state_is_taken_by_nobody_and_it_is_cut_off(side: Side, sender: Sender) -> None:
+    fd = seal("state", b"x")
+    sender.say(State(3, "pricing", "1.0", "", 0, 1), [fd])
+    os.close(fd)
+    assert await sender.hear() is None
+    assert side.taken == []
 
 
 async def test_a_descriptor_that_is_no_socket_is_declined(side: Side, sender: Sender) -> None:

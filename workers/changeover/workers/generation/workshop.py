@@ -6,12 +6,14 @@ with `release`, once the generation that serves lacks it and no lease holds it.
 """
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.generation import inheriting
 from changeover.workers.generation.build import assemble, prepare
 from changeover.workers.generation.drain import Drains, OnDrained
 from changeover.workers.generation.exclusive import Exclusive
@@ -24,11 +26,12 @@ from changeover.workers.generation.release import OnDegraded, end
 from changeover.workers.generation.remnants import Leak, Remnants
 from changeover.workers.generation.switch import NOTHING, Generation
 from changeover.workers.generation.units import Unit
+from changeover.workers.plugins import state
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.lifecycle import State, Step
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Origin, Refused, Site
-from changeover.workers.plugins.resources import LoadStage
+from changeover.workers.plugins.resources import LoadStage, PluginVersion
 from changeover.workers.plugins.witness import DEAF, Witness
 from changeover.workers.protocol.plugin_messages import PluginEntry
 from changeover.workers.protocol.refusal import Refusal, Stage
@@ -101,6 +104,7 @@ class Workshop:
         self._prepared: dict[int, Generation] = {}
         self._to_deactivate: dict[UnitKey, Unit] = {}
         self._to_activate: dict[UnitKey, Unit] = {}
+        self._stood_down: set[UnitKey] = set()
         self._moves: deque[tuple[Generation, Generation]] = deque()
         self._preparing = asyncio.Lock()
         self._following = asyncio.Lock()
@@ -219,7 +223,7 @@ class Workshop:
     async def _deactivate(self, keys: Iterable[UnitKey]) -> None:
         for key in keys:
             unit = self._to_deactivate.pop(key, None)
-            if unit is not None and self._to_activate.pop(key, None) is None:
+            if unit is not None and self._to_activate.pop(key, None) is None and key not in self._stood_down:
                 self._tell(await unit.deactivate())
 
     async def _hand_on(self, keys: Iterable[UnitKey], new: Generation) -> None:
@@ -229,6 +233,56 @@ class Workshop:
             unit, successor = self._resident.get(key), successors.get(key.ref)
             if unit is not None and successor is not None:
                 self._tell(await unit.hand_on(successor))
+
+    # ---- from process to process ----
+
+    def exporting(self) -> list[LoadedPlugin]:
+        """The plugins that serve and have state to give, in build order."""
+        return inheriting.exporting(self._serving)
+
+    async def exported(self, plugin: LoadedPlugin, stage: Stage) -> bytes | None:
+        """What a plugin gives to the process that replaces this one; None for nothing.
+
+        Raises:
+            Refused: Its hook failed, gave what is no state, or gave too much.
+        """
+        async with self._following:
+            return await state.exported(plugin, stage)
+
+    async def inherit(self, old: PluginVersion, imported: bytes, latest: bytes) -> Refusal | None:
+        """See `inheriting.inherit`."""
+        if self._serving is not NOTHING:
+            return await self._inherit(old, imported, latest)
+        async with self._preparing:
+            return await self._inherit(old, imported, latest)
+
+    async def _inherit(self, old: PluginVersion, imported: bytes, latest: bytes) -> Refusal | None:
+        async with self._following:
+            self._catch_up()
+            return await inheriting.inherit(self._live(), old, imported, latest)
+
+    async def stand_down(self) -> None:
+        """Run `on_deactivate` of what serves, in reverse: other processes serve from now on. It runs only once."""
+        self._catch_up()
+        async with self._following:
+            for key in reversed(list(self._serving.units)):
+                if key not in self._stood_down:
+                    self._stood_down.add(key)
+                    if self._to_activate.pop(key, None) is None:
+                        self._tell(await self._resident[key].deactivate())
+
+    async def settle(self, patience: float) -> None:
+        """Wait until no lease is held, and let what drains give what serves its last state.
+
+        Args:
+            patience: Seconds after which what is still written goes to nobody.
+        """
+        self._drains.begin((), self._serving.unit_sets)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._drains.free(tuple(self._resident))
+        async with self._following:
+            await self._hand_on(self._drains.draining, self._serving)
 
     def _tell(self, refusal: Refusal | None) -> None:
         if refusal is not None:

@@ -21,6 +21,7 @@ from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
 from changeover.workers.handover.errors import Unreachable
 from changeover.workers.handover.events import Hindrance
+from changeover.workers.handover.giver import Giver
 from changeover.workers.handover.link import Link, dial
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
@@ -46,7 +47,6 @@ LATER = 5.0
 """Seconds in which successors that were added later have to be reached."""
 PER_TURN = 128
 """Packets heard of one receiver in one turn of the loop: more than can be waiting."""
-REACHED = (outbound.State.OPEN, outbound.State.RESTING)
 PATIENCE = 30.0
 """Seconds that a connection waits to be taken, unless told otherwise."""
 
@@ -79,6 +79,7 @@ class Departure:
 
     Attributes:
         sender: Decides.
+        giver: Gives the state of plugins to those who were reached.
         adopted: How many connections were taken, or given up to who may have taken them.
         ended: How many nobody took in time.
     """
@@ -110,12 +111,15 @@ class Departure:
         self._rested: list[Connection] = []
         self._settled = Waiters()
         self._additions: set[asyncio.Task[None]] = set()
+        self.giver = Giver(loop, self._links, self.sender, lambda event: self._drive.feed(event))
         perform: dict[type[Effect], Callable[..., None]] = {
             effects.Introduce: self._introduce,
             effects.Offer: self._offer,
             effects.LetGo: self._let_go,
             effects.End: self._end,
             effects.Disconnect: self._disconnect,
+            effects.Give: self.giver.send,
+            effects.Settle: self.giver.settle,
         }
         self._drive = Drive(loop, self.sender, perform, lambda: self._drive.feed(events.Woken()))
 
@@ -190,7 +194,7 @@ class Departure:
 
     def _look_for_receivers(self) -> None:
         """Where nobody is left to take anything, the answers under way say that they are the last."""
-        if any(self.sender.link(receiver) in REACHED for receiver in self._links):
+        if any(self.sender.link(receiver) in outbound.REACHED for receiver in self._links):
             return
         for connection in self._connections:
             if connection.parting is Parting.RESTS and not connection.at_boundary:
@@ -221,7 +225,7 @@ class Departure:
                 return error.strerror or str(error)
             self._links[successor] = Link(self._loop, sock, 0, partial(self._on_readable, successor))
             self._drive.feed(events.Connected(successor))
-        return None if self.sender.link(successor) in REACHED else "it did not answer"
+        return None if self.sender.link(successor) in outbound.REACHED else "it did not answer"
 
     async def _add(self, successors: Sequence[WorkerId]) -> None:
         try:

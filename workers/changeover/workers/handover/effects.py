@@ -2,7 +2,7 @@
 
 import msgspec
 
-from changeover.workers.handover.messages import FromReceiver
+from changeover.workers.handover.messages import FromReceiver, StateRefused, StateTaken
 from changeover.workers.protocol.identity import WorkerId
 
 
@@ -44,6 +44,20 @@ class End(Effect, frozen=True):
     id: int
 
 
+class Give(Effect, frozen=True):
+    """Send a plugin's state; answer StateSent or StateNotSent before anything else happens."""
+
+    receiver: WorkerId
+    id: int
+
+
+class Settle(Effect, frozen=True):
+    """It is known what became of a plugin's state; without an answer it was not taken."""
+
+    id: int
+    answer: StateTaken | StateRefused | None
+
+
 class Disconnect(Effect, frozen=True):
     """Close a link."""
 
@@ -69,6 +83,20 @@ class Adopt(Effect, frozen=True):
 
 class Drop(Effect, frozen=True):
     """Close the descriptor: the connection is the sender's."""
+
+    link: int
+    id: int
+
+
+class Take(Effect, frozen=True):
+    """Give a plugin's state to the plugin here; answer StateJudged, some time."""
+
+    link: int
+    id: int
+
+
+class Forget(Effect, frozen=True):
+    """Close what the state of a plugin is in: its sender is nobody."""
 
     link: int
     id: int

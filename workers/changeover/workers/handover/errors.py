@@ -17,3 +17,19 @@ class Unreachable(ChangeoverError):
         self.reasons = reasons
         told = "; ".join(f"{worker}: {reason}" for worker, reason in sorted(reasons.items()))
         super().__init__(f"connections cannot be handed over to {told}")
+
+
+class NotTaken(ChangeoverError):
+    """A worker did not say that it took the state of a plugin.
+
+    Attributes:
+        receiver: Which worker.
+        plugin: The plugin's id.
+        reason: Why not.
+    """
+
+    def __init__(self, receiver: WorkerId, plugin: str, reason: str) -> None:
+        self.receiver = receiver
+        self.plugin = plugin
+        self.reason = reason
+        super().__init__(f"the state of plugin {plugin} was not taken by {receiver}: {reason}")

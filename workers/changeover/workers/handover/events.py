@@ -6,6 +6,7 @@ import msgspec
 
 from changeover.workers.handover.messages import Adopted, Declined, FromReceiver, Introduction
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Refusal
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -78,6 +79,25 @@ class Vanished(Event, frozen=True):
     id: int
 
 
+class StateReady(Event, frozen=True):
+    """The state `id` of a plugin can be sent to `receiver`."""
+
+    receiver: WorkerId
+    id: int
+
+
+class StateSent(Event, frozen=True):
+    """One answer to `Give`: the packet is on its way."""
+
+    id: int
+
+
+class StateNotSent(Event, frozen=True):
+    """The other answer to `Give`: nothing has happened."""
+
+    id: int
+
+
 class Closed(Event, frozen=True):
     """The departure is over, whatever is left."""
 
@@ -146,6 +166,21 @@ class Unsaid(Event, frozen=True):
 
     link: int
     gone: bool
+
+
+class StateArrived(Event, frozen=True):
+    """A plugin's state was read, which is `id` of its sender's."""
+
+    link: int
+    id: int
+
+
+class StateJudged(Event, frozen=True):
+    """The answer to `Take`: the plugin has it, unless there is a `refusal`."""
+
+    link: int
+    id: int
+    refusal: Refusal | None
 
 
 class Nonsense(Event, frozen=True):

@@ -12,9 +12,12 @@ from changeover.workers.channel.luggage import Luggage
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Refusal
 
 HANDOVER_VERSION = 4
 """Raised whenever a message changes its meaning; a sender of another version is denied."""
+STATE_VERSION = 1
+"""Raised whenever `State` changes its meaning; nothing of it is sent to a receiver that does not name this one."""
 MAX_PACKET = 96 * 1024
 """Longest packet, in bytes: at most `MOST_UNREAD`, one connection's state, and what is said about the connections."""
 MOST_UNREAD = 64 * 1024
@@ -83,12 +86,40 @@ class Offer(ToReceiver, frozen=True):
     connections: tuple[Offered, ...]
 
 
+class State(ToReceiver, frozen=True):
+    """What one plugin of the sender's knows; the bytes are in a sealed memory file, whose descriptor comes beside it.
+
+    Answered by StateTaken or StateRefused, some time; without an answer it was not taken. Needs no credit.
+
+    Attributes:
+        id: The sender's number for it.
+        plugin: The plugin's id.
+        version: Its version in the sender.
+        digest: Its content there.
+        imported: So many bytes at the beginning of the file are what was taken the last time; 0 where nothing was.
+        latest: So many follow, to its end: what the plugin exports now.
+    """
+
+    id: int
+    plugin: str
+    version: str
+    digest: str
+    imported: int
+    latest: int
+
+
 class ToSender(msgspec.Struct, frozen=True, tag=True):
     """Said by the worker that stays."""
 
 
 class Welcomed(ToSender, frozen=True):
-    """Answer to `Introduction`: connections will be taken as far as `Credit` is given."""
+    """Answer to `Introduction`: connections will be taken as far as `Credit` is given.
+
+    Attributes:
+        state: The `STATE_VERSION` that is taken; 0 by those who know of none.
+    """
+
+    state: int = 0
 
 
 class Denied(ToSender, frozen=True):
@@ -122,8 +153,24 @@ class Declined(ToSender, frozen=True):
     fault: Fault
 
 
-FromSender = Introduction | Offer
-FromReceiver = Welcomed | Denied | Credit | Adopted | Declined
+class StateTaken(ToSender, frozen=True):
+    """The plugin here has this state, or begins without it, which is told to the supervisor."""
+
+    id: int
+
+
+class StateRefused(ToSender, frozen=True):
+    """This state was not taken: the plugin's hook failed, or there is none that could take it."""
+
+    id: int
+    refusal: Refusal
+
+
+FromSender = Introduction | Offer | State
+FromReceiver = Welcomed | Denied | Credit | Adopted | Declined | StateTaken | StateRefused
+
+_LONGEST_TEXT, _LONGEST_TRACEBACK = 1024, 16 * 1024
+"""Characters of a refusal, each of which may take four bytes."""
 
 T = TypeVar("T")
 
@@ -135,6 +182,12 @@ _from_receiver: msgspec.msgpack.Decoder[FromReceiver] = msgspec.msgpack.Decoder(
 def encode(message: FromSender | FromReceiver) -> bytes:
     """Encode a message as one packet."""
     return _encoder.encode(message)
+
+
+def shortened(refusal: Refusal) -> Refusal:
+    """A refusal that fits into a packet, whatever a plugin said."""
+    texts = {name: getattr(refusal, name)[:_LONGEST_TEXT] for name in ("summary", "unit", "hook", "where", "source")}
+    return msgspec.structs.replace(refusal, **texts, traceback=refusal.traceback[-_LONGEST_TRACEBACK:])
 
 
 def decode_from_sender(packet: bytes) -> FromSender:

@@ -44,3 +44,6 @@ TABLE: Table[State, Cause] = Table(
         State.LOST: {},
     },
 )
+
+REACHED = frozenset((State.OPEN, State.RESTING))
+"""States in which the receiver is there and knows who sends."""

@@ -11,12 +11,15 @@ from changeover.workers.handover.events import Event
 from changeover.workers.handover.messages import (
     HANDOVER_VERSION,
     MOST_CREDIT,
+    STATE_VERSION,
     Adopted,
     Credit,
     Declined,
     Denial,
     Denied,
     Fault,
+    StateRefused,
+    StateTaken,
     Welcomed,
 )
 
@@ -75,6 +78,8 @@ class Receiver:
             events.Standing: self._stand,
             events.Said: self._said,
             events.Unsaid: self._unsaid,
+            events.StateArrived: self._state_arrived,
+            events.StateJudged: self._state_judged,
             events.Nonsense: self._deny,
             events.SenderEnded: self._ended,
             events.Woken: self._woken,
@@ -106,7 +111,7 @@ class Receiver:
         denial = self._denial(event)
         if denial is None:
             link.move(inbound.Cause.INTRODUCED)
-            self._effects.append(effects.Say(link.id, Welcomed()))
+            self._effects.append(effects.Say(link.id, Welcomed(STATE_VERSION)))
             self._grant()
         else:
             self.denials[denial] += 1
@@ -213,6 +218,24 @@ class Receiver:
             self._effects.append(effects.Adopt(link.id, arrival.id))
         else:
             self._effects.append(effects.Drop(link.id, arrival.id))
+
+    # ---- the state of plugins ----
+
+    def _state_arrived(self, event: events.StateArrived, now: float) -> None:
+        link = self._links.get(event.link)
+        if link is None or link.state is inbound.State.STRANGER:
+            self._effects.append(effects.Forget(event.link, event.id))
+        else:
+            self._effects.append(effects.Take(event.link, event.id))
+        if link is not None and link.state is inbound.State.STRANGER:
+            self._close(link)
+
+    def _state_judged(self, event: events.StateJudged, now: float) -> None:
+        """What was taken stays so, whether or not its sender can still be told."""
+        link = self._links.get(event.link)
+        if link is not None and link.state is inbound.State.KNOWN:
+            told = StateTaken(event.id) if event.refusal is None else StateRefused(event.id, event.refusal)
+            self._effects.append(effects.Say(link.id, told))
 
     # ---- credit ----
 

@@ -1,12 +1,13 @@
 """Takes connections from workers that leave: the end of the handover that stays."""
 
 import asyncio
+import contextvars
 import errno
 import itertools
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -22,14 +23,18 @@ from changeover.workers.handover.messages import (
     Introduction,
     Offer,
     Offered,
+    State,
     decode_from_sender,
     encode,
+    shortened,
 )
 from changeover.workers.handover.receiver import Receiver
+from changeover.workers.handover.sealed import NotSealed, unseal
 from changeover.workers.link.credentials import ROOT, peer_is_us
 from changeover.workers.link.packets import Packet
 from changeover.workers.protocol.belongings import ASK
 from changeover.workers.protocol.codec import MalformedFrame
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +47,17 @@ RETRY = 0.1
 """Seconds until senders are accepted again, after there was no descriptor for one."""
 GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
+TakeState = Callable[[State, bytes, bytes], Awaitable[Refusal | None]]
+"""Gives a plugin what was imported the last time and what is exported now; why that failed, if it did."""
+
 
 def _nobody(adopted: socket.socket) -> None:
     """Nobody wants to know."""
+
+
+async def _nobody_takes(state: State, imported: bytes, latest: bytes) -> Refusal | None:
+    """There are no plugins."""
+    return None
 
 
 class Reception:
@@ -58,6 +71,7 @@ class Reception:
         room: How many more connections this worker may hold; 0 as long as it expects none.
         belongings: What a supervisor is told that did not have this worker forked: a packet, and descriptors beside it.
         on_arrival: Told of the socket of the first connection that came by each address, and of the first tunnel.
+        take_state: Takes the state of plugins.
 
     Attributes:
         receiver: Decides, and counts what it refused.
@@ -74,6 +88,7 @@ class Reception:
         room: Callable[[], int],
         belongings: Callable[[], tuple[bytes, tuple[int, ...]]],
         on_arrival: Callable[[socket.socket], None] = _nobody,
+        take_state: TakeState = _nobody_takes,
     ) -> None:
         self.receiver = Receiver(journal)
         self.malformed = self.strangers = 0
@@ -84,9 +99,12 @@ class Reception:
         self._belongings = belongings
         self._on_arrival = on_arrival
         self._seen: set[tuple[str, bool]] = set()
+        self._take_state = take_state
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._arrived: dict[tuple[int, int], tuple[socket.socket, Offered]] = {}
+        self._states: dict[tuple[int, int], tuple[State, Packet]] = {}
+        self._takings: set[asyncio.Task[None]] = set()
         self._left = PER_TURN
         self._listener: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -95,6 +113,8 @@ class Reception:
             effects.Adopt: self._adopt,
             effects.Drop: self._drop,
             effects.HangUp: self._hang_up,
+            effects.Take: self._take,
+            effects.Forget: self._forget,
         }
         self._drive = Drive(loop, self.receiver, perform, self._on_time)
 
@@ -198,6 +218,11 @@ class Reception:
             self.refresh()
             self._drive.feed(events.Introduced(number, message))
             return
+        if isinstance(message, State):
+            self._left -= 1
+            self._states[number, message.id] = message, packet
+            self._drive.feed(events.StateArrived(number, message.id))
+            return
         self._left -= len(message.connections)
         for offered, sock in _unpack(message, packet):
             if sock is not None:
@@ -239,6 +264,31 @@ class Reception:
     def _hang_up(self, effect: effects.HangUp) -> None:
         self._links.pop(effect.link).close()
 
+    def _take(self, effect: effects.Take) -> None:
+        state, packet = self._states.pop((effect.link, effect.id))
+        try:
+            parts = _parts(state, packet)
+        except (NotSealed, OSError) as error:
+            fault = Fault.INTERNAL if isinstance(error, NotSealed) else Fault.RESOURCE
+            refusal = Refusal(Stage.PREPARE, fault, str(error), unit=f"plugin {state.plugin}")
+            self._drive.feed(events.StateJudged(effect.link, effect.id, refusal))
+            return
+        finally:
+            packet.close_fds()
+        # Runs to its end, also when its sender is gone meanwhile: what was begun cannot be undone.
+        task = self._loop.create_task(self._taking(effect, state, *parts), context=contextvars.Context())
+        self._takings.add(task)
+        task.add_done_callback(self._takings.discard)
+
+    async def _taking(self, effect: effects.Take, state: State, imported: bytes, latest: bytes) -> None:
+        refusal = await self._take_state(state, imported, latest)
+        told = None if refusal is None else shortened(refusal)
+        self._drive.feed(events.StateJudged(effect.link, effect.id, told))
+
+    def _forget(self, effect: effects.Forget) -> None:
+        _, packet = self._states.pop((effect.link, effect.id))
+        packet.close_fds()
+
     def _on_time(self) -> None:
         self.refresh()
         self._drive.feed(events.Woken())
@@ -252,6 +302,19 @@ def _unpack(offer: Offer, packet: Packet) -> Iterator[tuple[Offered, socket.sock
         fds = ()
     for offered, fd in zip_longest(offer.connections, fds):
         yield offered, None if fd is None else _socket_of(fd)
+
+
+def _parts(state: State, packet: Packet) -> tuple[bytes, bytes]:
+    """What the state of a plugin consists of.
+
+    Raises:
+        NotSealed: It is not what its message says.
+        OSError: Its descriptor did not arrive, or cannot be read.
+    """
+    if len(packet.fds) != 1:
+        raise OSError(errno.EMFILE, f"the state of {state.plugin} came with {len(packet.fds)} descriptors")
+    imported, latest = unseal(packet.fds[0], state.imported, state.latest)
+    return imported, latest
 
 
 def _socket_of(fd: int) -> socket.socket | None:

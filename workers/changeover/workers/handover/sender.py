@@ -7,7 +7,19 @@ from typing import Any
 from changeover.workers.handover import effects, events, outbound, parting
 from changeover.workers.handover.effects import Effect
 from changeover.workers.handover.events import Event, Hindrance
-from changeover.workers.handover.messages import Adopted, Credit, Declined, Denial, Denied, FromReceiver, Welcomed
+from changeover.workers.handover.giving import Giving
+from changeover.workers.handover.messages import (
+    STATE_VERSION,
+    Adopted,
+    Credit,
+    Declined,
+    Denial,
+    Denied,
+    FromReceiver,
+    StateRefused,
+    StateTaken,
+    Welcomed,
+)
 from changeover.workers.handover.spread import moment
 from changeover.workers.protocol.identity import WorkerId
 
@@ -58,6 +70,7 @@ class _Link:
     state: outbound.State = outbound.TABLE.start
     credit: int = 0
     connections: int = 0
+    state_version: int = 0
     offered: dict[int, _Connection] = field(default_factory=dict)
     pause: Pause = field(default_factory=Pause)
 
@@ -74,7 +87,7 @@ class Sender:
 
     Attributes:
         denials: Receivers that take nothing from this worker, and why.
-        strays: Answers about connections that were not offered.
+        strays: Answers about what was not sent.
     """
 
     def __init__(self, patience: float, window: float = 0.0) -> None:
@@ -86,6 +99,7 @@ class Sender:
         self._links: dict[WorkerId, _Link] = {}
         self._waiting: dict[int, _Connection] = {}
         self._offering: dict[int, _Connection] = {}
+        self._giving = Giving(lambda effect: self._effects.append(effect))
         self._expiry = float("inf")
         self._wake: float | None = None
         self._effects: list[Effect] = []
@@ -98,15 +112,20 @@ class Sender:
             events.Sent: self._sent,
             events.NotSent: self._not_sent,
             events.Vanished: self._vanished,
+            events.StateReady: self._give,
+            events.StateSent: lambda event, now: self._giving.sent(event.id),
+            events.StateNotSent: lambda event, now: self._giving.not_sent(event.id),
             events.Woken: self._woken,
             events.Closed: self._closed,
         }
         self._messages: dict[type[FromReceiver], Callable[[_Link, Any, float], None]] = {
-            Welcomed: lambda link, message, now: link.move(outbound.Cause.WELCOMED),
+            Welcomed: self._welcomed,
             Denied: self._denied,
             Credit: self._credited,
             Adopted: self._adopted,
             Declined: self._declined,
+            StateTaken: self._answered_state,
+            StateRefused: self._answered_state,
         }
 
     @property
@@ -118,6 +137,11 @@ class Sender:
         """How things stand with a receiver."""
         link = self._links.get(receiver)
         return outbound.State.LOST if link is None else link.state
+
+    def takes_state(self, receiver: WorkerId) -> bool:
+        """Whether the state of plugins can be sent to a receiver."""
+        link = self._links.get(receiver)
+        return link is not None and link.state_version == STATE_VERSION
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
         """Take in what happened at `now` (monotonic seconds), and say what is to be done, in order.
@@ -147,6 +171,10 @@ class Sender:
         else:
             self._give_up(link)
 
+    def _welcomed(self, link: _Link, message: Welcomed, now: float) -> None:
+        link.move(outbound.Cause.WELCOMED)
+        link.state_version = message.state
+
     def _denied(self, link: _Link, message: Denied, now: float) -> None:
         self.denials[link.receiver] = message.denial
         self._give_up(link)
@@ -160,6 +188,7 @@ class Sender:
         if link is None:
             return
         link.move(outbound.Cause.ENDED)
+        self._giving.lost(link.receiver)
         self._effects.append(effects.Disconnect(link.receiver))
         for connection in link.offered.values():
             connection.move(parting.Cause.LINK_ENDED)
@@ -173,6 +202,7 @@ class Sender:
     def _give_up(self, link: _Link) -> None:
         del self._links[link.receiver]
         link.move(outbound.Cause.ENDED)
+        self._giving.lost(link.receiver)
         self._effects.append(effects.Disconnect(link.receiver))
         for connection in link.offered.values():
             connection.move(parting.Cause.GIVEN_UP)
@@ -181,6 +211,18 @@ class Sender:
     def _hinder(self, link: _Link, now: float) -> None:
         link.move(outbound.Cause.HINDERED)
         link.pause.begin(now)
+
+    # ---- the state of plugins ----
+
+    def _give(self, event: events.StateReady, now: float) -> None:
+        if self.takes_state(event.receiver):
+            self._giving.begin(event.id, event.receiver)
+        else:
+            self._effects.append(effects.Settle(event.id, None))
+
+    def _answered_state(self, link: _Link, message: StateTaken | StateRefused, now: float) -> None:
+        if not self._giving.answered(link.receiver, message):
+            self.strays += 1
 
     # ---- connections ----
 

@@ -55,7 +55,10 @@ class Accept(Effect, frozen=True):
 
 
 class Connect(Effect, frozen=True):
-    """Connect to those of `successors` that are not connected yet; answer Connected or ConnectFailed."""
+    """Connect to those of `successors` that are not connected yet, and give one of them the state of plugins.
+
+    Answer Connected or ConnectFailed.
+    """
 
     epoch: int
     successors: tuple[WorkerId, ...]

@@ -91,13 +91,13 @@ class Activated(Event, frozen=True):
 
 
 class Connected(Event, frozen=True):
-    """The answer to `Connect`: connections can be handed over."""
+    """The answer to `Connect`: connections can be handed over, and the state of plugins was."""
 
     epoch: int
 
 
 class ConnectFailed(Event, frozen=True):
-    """The other answer to `Connect`: a successor could not be reached."""
+    """The other answer to `Connect`: a successor could not be reached, or did not take the state of plugins."""
 
     epoch: int
     refusal: Refusal

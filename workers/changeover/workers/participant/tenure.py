@@ -1,9 +1,10 @@
 """The law of how long a worker holds its place, and what is done about it.
 
 A roll, or a recycle, replaces a worker by successors. Asked for a candidate that only other
-processes can serve, a worker connects to them and thereby agrees to hand over; until that is
-decided it serves on. Once it is committed, or the supervisor says so, it yields: it dispatches
-nothing any more, hands its connections over and leaves. There is no way back from that.
+processes can serve, a worker connects to them, gives one of them the state of its plugins, and
+thereby agrees to hand over; until that is decided it serves on. Once it is committed, or the
+supervisor says so, it yields: it dispatches nothing any more, hands its connections over and leaves.
+There is no way back from that.
 """
 
 import enum

@@ -62,7 +62,7 @@ class Plugin(Generic[ConfigT]):
         return None
 
     def on_deactivate(self) -> HookResult:
-        """Stop what `on_activate` started; runs on the replaced instance after the commit. It may still be in use.
+        """Stop what `on_activate` started; runs on what was replaced, by a swap or a roll. It may still be in use.
 
         Of a plugin with `singleton = true` it runs where `on_activate` did, also on an instance that serves on, in a
         worker that leaves. When it returns another worker may begin, so what it stopped must have ended.
@@ -78,15 +78,17 @@ class Plugin(Generic[ConfigT]):
         return None
 
     def import_state(self, old: PluginVersion, state: bytes) -> HookResult:
-        """Take what `old` exported, before the commit. An error refuses the reload."""
+        """Take what `old` exported, here or in another process, before the commit. An error refuses the reload."""
         return None
 
     def merge_state(self, old: PluginVersion, imported: bytes, latest: bytes) -> HookResult:
         """Take what came to `old` since: after the commit, and once more when its last lease has ended.
 
+        Also all that another process knows, where this content has imported or counted something already.
+
         Args:
             old: The content that was replaced.
-            imported: What it exported the last time; empty where that was nothing.
+            imported: What it exported the last time; empty where that was nothing, or nothing was taken of it yet.
             latest: What it exports now.
         """
         return None

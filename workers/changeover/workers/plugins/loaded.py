@@ -99,6 +99,12 @@ class LoadedPlugin:
         """Whether it is active in one worker only."""
         return self.instance is not None and self._manifest is not None and self._manifest.singleton
 
+    @property
+    def copies(self) -> list["LoadedPlugin"]:
+        """What it is a copy of, and its own copies, as far as they have not ended."""
+        users = self._shared.modules.users if self._shared else ()
+        return [each for each in users if isinstance(each, LoadedPlugin) and each is not self]
+
     def site(self, stage: Stage, hook: str = "") -> Site:
         """Where a failure would be placed now."""
         modules = self._shared.modules if self._shared else None

@@ -9,14 +9,17 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 
 from changeover.workers.plugins.api import overrides
+from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import ContractBroken, Refused, StateTooLarge, refusal_of
+from changeover.workers.plugins.resources import PluginVersion
+from changeover.workers.protocol.plugin_messages import MOST_STATE
 from changeover.workers.protocol.refusal import Refusal, Stage
 
 NOTHING = b""
 """What a merge is told was imported, where nothing was exported."""
-MOST = 64 * 2**20
-"""Bytes of state that go over from one content to the next."""
+NO_MERGE = "it has no merge_state, and goes on with something else already"
+"""Why state is not taken that comes from another process."""
 
 
 async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
@@ -25,9 +28,9 @@ async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
     Raises:
         Refused: One of the hooks failed, or it is too much.
     """
-    if not _has(old, "export_state"):
+    if not exports(old):
         return
-    why = why_not(new, old)
+    why = why_not(new, old.version)
     if why:
         new.witness.not_taken(new.version, old.version, why)
         return
@@ -41,7 +44,7 @@ async def merge(new: LoadedPlugin, old: LoadedPlugin) -> Refusal | None:
     """Give `new`, which serves, what came to `old` since it was asked the last time; what went wrong is told."""
     if old.exported is None or not new.took_over or not _has(new, "merge_state"):
         return None
-    why = why_not(new, old)
+    why = why_not(new, old.version)
     if why:
         new.witness.not_taken(new.version, old.version, why)
         return None
@@ -50,18 +53,59 @@ async def merge(new: LoadedPlugin, old: LoadedPlugin) -> Refusal | None:
         if latest is not None:
             await new.ask("merge_state", old.version, old.exported, latest, stage=Stage.COMMIT)
             old.exported = latest
+            await _note_copies(old)
     except Refused as refused:
         return refused.refusal
     return None
 
 
-def why_not(new: LoadedPlugin, old: LoadedPlugin) -> str:
+async def _note_copies(old: LoadedPlugin) -> None:
+    """What copies share with `old` went over with it: theirs to give is what comes to them from now on."""
+    for copy in old.copies:
+        copy.exported = await exported(copy, Stage.COMMIT) or NOTHING
+
+
+async def inherit(new: LoadedPlugin, old: PluginVersion, imported: bytes, latest: bytes) -> Refusal | None:
+    """Give `new` what a plugin of another process exported; what went wrong is told, the first time too.
+
+    Args:
+        new: Serves, or waits to serve. One that waits and has taken nothing yet imports; otherwise it merges, because
+            what it has is its own or another worker's.
+        old: What exported it.
+        imported: What of it was taken the last time; empty where nothing was.
+        latest: What it exports now.
+    """
+    waits = new.lifecycle.state is State.INITIALIZED
+    first = waits and not new.took_over and not imported
+    why = why_not(new, old) or ("" if first or _has(new, "merge_state") else NO_MERGE)
+    if why:
+        if not imported:
+            new.witness.not_taken(new.version, old, why)
+        return None
+    stage = Stage.INITIALISE if waits else Stage.COMMIT
+    try:
+        if first:
+            await new.ask("import_state", old, latest, stage=stage)
+        else:
+            await new.ask("merge_state", old, imported, latest, stage=stage)
+    except Refused as refused:
+        return refused.refusal
+    new.took_over = True
+    return None
+
+
+def exports(plugin: LoadedPlugin) -> bool:
+    """Whether a plugin has something to give."""
+    return _has(plugin, "export_state")
+
+
+def why_not(new: LoadedPlugin, old: PluginVersion) -> str:
     """Why `new` cannot take what `old` exports; empty when it can."""
     if not _has(new, "import_state"):
         return "it has no import_state"
     if not new.takes:
-        return f'its manifest does not say whose state it takes; write `state = ">={old.version.version}"`'
-    if not SpecifierSet(new.takes).contains(old.version.version, prereleases=True):
+        return f'its manifest does not say whose state it takes; write `state = ">={old.version}"`'
+    if not SpecifierSet(new.takes).contains(old.version, prereleases=True):
         return f"its manifest takes the state of {new.takes}"
     return ""
 
@@ -85,8 +129,8 @@ def _encoded(value: object) -> bytes | None:
     if value is not None and not isinstance(value, bytes):
         fact = f"export_state gave a value of type {type(value).__name__}"
         raise ContractBroken(f"{fact}; give bytes, a msgspec Struct, or None for nothing")
-    if value is not None and len(value) > MOST:
-        raise StateTooLarge(len(value), MOST)
+    if value is not None and len(value) > MOST_STATE:
+        raise StateTooLarge(len(value), MOST_STATE)
     return value
 
 

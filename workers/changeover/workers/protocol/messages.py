@@ -153,7 +153,8 @@ class Hello(FromWorker, frozen=True):
 class Prepared(FromWorker, frozen=True):
     """`stamp.epoch` is built and can be served from the next request on.
 
-    Of a worker that a roll replaces by `stamp.epoch`: it can hand over to the successors that it was told.
+    Of a worker that a roll replaces by `stamp.epoch`: it can hand over to the successors that it was told, and one
+    of them has the state of its plugins.
 
     Attributes:
         took: Seconds.

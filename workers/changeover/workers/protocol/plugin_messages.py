@@ -5,6 +5,9 @@ import msgspec
 from changeover.workers.protocol.message import FromSupervisor, FromWorker
 from changeover.workers.protocol.snapshot import UnitKey
 
+MOST_STATE = 64 * 2**20
+"""Bytes of one plugin's state that go over from one content to the next, in a worker or from worker to worker."""
+
 
 class Migrate(FromSupervisor, frozen=True):
     """Everybody has prepared `stamp.epoch`: run the `migrate` of its plugins, here alone. Answered by Migrated."""

@@ -18,6 +18,7 @@ from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime.farewells import Farewells
+from changeover.workers.runtime.inheritance import Inheritance
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.serving.lease import LeaseKind
 
@@ -37,6 +38,7 @@ class Handover:
         feed: Takes the answers to `connect`.
         farewells: Says over which time ends are spread, and hears of them.
         on_arrival: Told of a socket of each address by which connections that are taken in came.
+        inheritance: Gives and takes the state of plugins.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Handover:
         feed: Callable[[Event], None],
         farewells: Farewells,
         on_arrival: Callable[[socket.socket], None],
+        inheritance: Inheritance,
     ) -> None:
         self._loop = loop
         self._birth = birth
@@ -57,6 +60,7 @@ class Handover:
         self._stamp = stamp
         self._feed = feed
         self._farewells = farewells
+        self._inheritance = inheritance
         self._reception = Reception(
             loop,
             endpoints.handover(self._runtime, birth.worker),
@@ -65,10 +69,12 @@ class Handover:
             room,
             self._belongings,
             on_arrival,
+            inheritance.take,
         )
         self._pidfd = os.pidfd_open(os.getpid())
         self._departure: Departure | None = None
         self._reaching: asyncio.Task[None] | None = None
+        self._successors: tuple[WorkerId, ...] = ()
 
     def open(self) -> None:
         """Let workers that leave reach this one; nothing is taken before there is room.
@@ -83,7 +89,10 @@ class Handover:
         self._reception.refresh()
 
     def connect(self, epoch: int, successors: Sequence[WorkerId]) -> None:
-        """Reach successors; answered by `Connected` or `ConnectFailed`, unless it is asked anew meanwhile."""
+        """Reach successors, and give one of them the state of plugins.
+
+        Answered by `Connected` or `ConnectFailed`, unless it is asked anew meanwhile.
+        """
         if self._reaching is not None:
             self._reaching.cancel()
         reach = self._reach(self._leaving(), epoch, successors)
@@ -93,16 +102,18 @@ class Handover:
         try:
             await departure.connect(successors, REACH)
         except Unreachable as error:
-            refusal = Refusal(Stage.PREPARE, Fault.RESOURCE, str(error))
-            self._loop.call_soon(self._feed, ConnectFailed(epoch, refusal))
+            refusal: Refusal | None = Refusal(Stage.PREPARE, Fault.RESOURCE, str(error))
         else:
-            self._loop.call_soon(self._feed, Connected(epoch))
+            refusal = await self._inheritance.promise(departure.giver, successors)
+        answer = Connected(epoch) if refusal is None else ConnectFailed(epoch, refusal)
+        self._loop.call_soon(self._feed, answer)
 
     def disconnect(self) -> None:
         """Forget all successors: the worker stays."""
         if self._reaching is not None:
             self._reaching.cancel()
             self._reaching = None
+        self._inheritance.forget()
         if self._departure is not None:
             self._departure.close()
             self._departure = None
@@ -110,9 +121,15 @@ class Handover:
     def begin(self, successors: Sequence[WorkerId]) -> None:
         """Take nothing in any more, and pass everything on, to `successors` too; may come again with others."""
         self._reception.close()
+        self._successors = tuple(successors)
         departure = self._leaving()
         departure.add(successors)
         departure.begin()
+
+    async def give_state(self) -> None:
+        """Give a successor what came to plugins since it was given the last time; what goes wrong is told."""
+        if self._departure is not None:
+            await self._inheritance.hand_on(self._departure.giver, lambda: self._successors)
 
     async def done(self) -> None:
         """Return when no connection is left here."""

@@ -36,6 +36,7 @@ from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.handover import Handover
 from changeover.workers.runtime.handshakes import Handshakes
+from changeover.workers.runtime.inheritance import Inheritance
 from changeover.workers.runtime.leadership import LOCK, Leadership
 from changeover.workers.runtime.lives import Lives
 from changeover.workers.runtime.observatory import Observatory
@@ -156,6 +157,9 @@ class Worker:
             self._shell.feed,
             self._farewells,
             on_arrival,
+            Inheritance(
+                loop, self._workshop, deadlines.hook, lambda refusal: self._shell.feed(events.HookFailed(refusal))
+            ),
         )
         self._hooks = ServerHooks(birth)
         self._readying: asyncio.Task[None] | None = None
@@ -211,9 +215,21 @@ class Worker:
             self._passing = self._loop.create_task(self._pass_on(), context=contextvars.Context())
 
     async def _pass_on(self) -> None:
-        """Wait until no connection is left here, with those in flight until their deadlines; then leave."""
+        """Stand down, wait until no connection is left here, with those in flight until their deadlines, and leave.
+
+        The state of plugins goes over at once, and what requests in flight still add to it at the end.
+        """
         self._farewells.begin()
-        await self._handover.done()
+        try:
+            await self._workshop.stand_down()
+            await self._handover.give_state()
+            await self._handover.done()
+            if self._workshop.exporting():
+                await self._workshop.settle(self._birth.settings.drain.task)
+                await self._handover.give_state()
+        except Exception as error:  # noqa: BLE001 - whoever waits for this worker to leave must not wait in vain
+            self.crashed(error)
+            return
         await asyncio.sleep(random.uniform(*STAY))
         self._urgency.put_nowait(Urgency.GRACEFUL)
 
@@ -306,6 +322,8 @@ class Worker:
         until = self._loop.time() + whole
         set_title(self._birth.settings.name, self._slot, f"leaving, {urgency.value}")
         self._leadership.give_up()
+        if self._passing is not None:
+            self._passing.cancel()
         self._acceptor.empty_queue()
         self._handover.close()
         self._farewells.begin()
