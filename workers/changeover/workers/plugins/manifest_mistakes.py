@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from changeover.workers.plugins import capabilities
 from changeover.workers.plugins.manifest import API, RESERVED, Declared, Manifest, Resource, ServiceDeclaration
 from changeover.workers.protocol.document import Mistake, below
 from changeover.workers.protocol.reload import DISABLED, read_reload
@@ -58,7 +59,8 @@ def _life_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
     if manifest.packages and not _is_folder_below(manifest.packages):
         mistakes.append(Mistake(f"{root}.packages", "a folder below the plugin's own, as `vendor` or `lib/vendor`"))
     for index, name in enumerate(manifest.capabilities):
-        mistakes += [] if _NAME.fullmatch(name) else [Mistake(f"{root}.capabilities[{index}]", _bad_name(name))]
+        if wrong := capabilities.unknown(name):
+            mistakes.append(Mistake(f"{root}.capabilities[{index}]", wrong))
     return mistakes
 
 
