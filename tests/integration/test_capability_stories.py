@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.runtime import landlock
 from tests.rehearsing import FINE, OWN, Orders, kept
 
 HIDING = (
@@ -45,3 +46,15 @@ def test_what_a_former_version_was_granted_the_next_one_has_to_ask_for(orders: O
     refusal = kept(orders.order(latter, current=(former,))).refusal
     assert refusal is not None
     assert refusal.fault is Fault.CAPABILITY
+
+
+@pytest.mark.parametrize("granted", [(), ("write",)])
+def test_what_the_hook_does_not_see_the_kernel_keeps_a_plugin_from(orders: Orders, granted: tuple[str, ...]) -> None:
+    target = orders.folder / "outside"
+    target.mkdir()
+    target.chmod(0o777)
+    code = OWN + f"    def on_load(self, ctx): ctypes.CDLL(None).creat({bytes(target / 'new')!r}, 0o600)\n"
+    report = kept(orders.order(orders.plugin(code, granted=granted)))
+    assert report.refusal is None
+    if landlock.abi() >= landlock.LEAST_ABI or granted:
+        assert (target / "new").exists() == bool(granted)

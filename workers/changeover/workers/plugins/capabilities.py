@@ -12,7 +12,7 @@ from changeover.workers.protocol.document import nearest
 AUDIT = "audit hook in the preflight"
 """Sees what Python code does by Python's own words for it: `changeover.workers.preflight.audit`."""
 LANDLOCK = "Landlock"
-"""The kernel: `changeover.workers.runtime.landlock`."""
+"""The kernel, whatever words are used: `changeover.workers.runtime.landlock`."""
 
 
 class Capability(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ TABLE = (
     Capability(
         "write",
         "change files outside of the folder for temporary files, and open SQLite databases there",
-        f"{AUDIT}; with `landlock`, what all of a worker may write is up to the kernel",
+        f"{AUDIT}, and {LANDLOCK} there, unless an application or a plugin that was granted it is rehearsed with it",
         "files that libraries in C open",
     ),
 )
