@@ -141,7 +141,8 @@ def offered(subject: Subject, plugins: Path, offer: Offer) -> Answer:
         return Answer(offer.name, offer.kind, offer.runs, took, outcome.reason, left=left)
     refusal, asked = told.refusal, any(each.slot >= 0 for each in outcome.refusals)
     fault, stage = refusal.fault.value, refusal.stage.value
-    return Answer(offer.name, offer.kind, offer.runs, took, refusal.summary, fault, stage, asked, left)
+    reason = refusal.summary.replace(f"{subject.folder}/", "").replace(sys.executable, "python")
+    return Answer(offer.name, offer.kind, offer.runs, took, reason, fault, stage, asked, left)
 
 
 def reloaded(subject: Subject) -> Outcome:
