@@ -59,6 +59,7 @@ docs: .venv/.development  ## draw diagrams and tables again from the code
 	$(BIN)/python docs/draw.py
 	$(BIN)/python -m changeover.supervisor.config.reference docs/configuration.md
 	$(BIN)/python -m changeover.supervisor.config.handlers_reference docs/handlers.md
+	$(BIN)/python -m changeover.supervisor.config.capabilities_reference docs/security.md
 	$(BIN)/python -m changeover.supervisor.telemetry.reference docs/events.md
 	$(BIN)/python -m changeover.supervisor.api.reference docs/http-api.md
 

@@ -14,7 +14,7 @@ from benchmarks.publication import FIGURES
 MEASURED = (
     *("swaps_under_load", "commit_latency", "window_latency", "memory", "registry_poller"),
     *("rolls_under_load", "peers", "first_served", "roll_latency", "cohort_memory", "replacement", "supervisor_killed"),
-    *("throughput", "authz"),
+    *("hostile_plugins", "throughput", "authz"),
 )
 """Commands that leave a table, verdicts and a chart."""
 TOLD = {"simulate": ("--schedules", "20000", "--jobs", "2"), "hello_wire": (), "dispatch_cost": (), "read_path": ()}

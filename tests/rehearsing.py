@@ -1,5 +1,6 @@
 """Orders for rehearsals of plugins that are written as text, and a keeper of our own that carries them out."""
 
+import dataclasses
 import itertools
 import os
 import signal
@@ -22,6 +23,8 @@ OWN = HEAD + "class Own(Plugin[None]):\n"
 FINE = OWN + "    pass\n"
 
 MANIFEST = 'plugin = "{id}:Own"\n'
+UNWATCHED = ("exec", "native", "net")
+"""Capabilities of plugins that are there for what the process keeps them from, and not the hook."""
 CONFINEMENT = Confinement(memory=512 * 2**20, processes=32, deadline=20.0, hook=10.0)
 
 
@@ -37,13 +40,21 @@ class Orders:
         self.store = folder / "store"
         self._numbers = itertools.count(1)
 
-    def plugin(self, code: str, *, id: str = "geo", version: str = "1.0", manifest: str = MANIFEST) -> Stored:
+    def plugin(
+        self,
+        code: str,
+        *,
+        id: str = "geo",
+        version: str = "1.0",
+        manifest: str = MANIFEST,
+        granted: tuple[str, ...] = UNWATCHED,
+    ) -> Stored:
         """Store a plugin of one module."""
         root = self.folder / f"{id}-{next(self._numbers)}"
         root.mkdir()
         (root / "plugin.toml").write_text(f'id = "{id}"\nversion = "{version}"\n' + manifest.format(id=id))
         (root / f"{id}.py").write_text(code)
-        return store_plugin(root, self.store, {})
+        return dataclasses.replace(store_plugin(root, self.store, {}), granted=granted)
 
     def snapshot(self, epoch: int, before: Snapshot, *plugins: Stored) -> Snapshot:
         """A generation of these plugins."""

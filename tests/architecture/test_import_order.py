@@ -81,6 +81,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.pinned.distributions",
         f"{WORKERS}.plugins.artifact",
         f"{WORKERS}.plugins.bytecode",
+        f"{WORKERS}.plugins.capabilities",
         f"{WORKERS}.plugins.globs",
         f"{WORKERS}.plugins.manifest",
         f"{WORKERS}.plugins.manifest_mistakes",

@@ -1,6 +1,7 @@
 """Tests of plugins without processes or sockets: a worker in memory that loads, serves and swaps for real."""
 
 import asyncio
+import dataclasses
 import os
 import tempfile
 import threading
@@ -16,15 +17,26 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.remnants import Leak
 from changeover.workers.generation.simulated import Exchange, Simulation
 from changeover.workers.generation.solo import Application, SoloSnapshot, Stored, store_plugin
-from changeover.workers.plugins import artifact
+from changeover.workers.plugins import artifact, capabilities
 from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.partial import changed_resources
-from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.preflight.alone import NotRehearsed, rehearse
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.serving import attribution
 from changeover.workers.serving.contract import Headers
 
-__all__ = ["Leak", "NotResources", "Refusal", "SimulatedResponse", "SimulatedWorker", "SwapRefused", "answered"]
+__all__ = [
+    "Leak",
+    "NotRehearsed",
+    "NotResources",
+    "Refusal",
+    "SimulatedResponse",
+    "SimulatedWorker",
+    "SwapRefused",
+    "answered",
+]
 
 T = TypeVar("T")
 StrPath = str | os.PathLike[str]
@@ -116,6 +128,7 @@ class SimulatedWorker:
         app: `module:attribute` of an ASGI or WSGI application; without one, a plain answer with status 200.
         app_dir: Where `app` is imported from.
         deadline: Seconds for one hook, one import, or one lifespan's startup.
+        grant: Capabilities that the plugins may use, of those that their manifests ask for.
 
     Attributes:
         degraded: Failures that came too late to refuse: `on_activate`, `on_deactivate`, `on_unload`.
@@ -130,12 +143,14 @@ class SimulatedWorker:
         app: str = "",
         app_dir: StrPath = ".",
         deadline: float = 10.0,
+        grant: Iterable[str] = (),
     ) -> None:
         self._plugin = Path(plugin)
         self._config = dict(config or {})
         self._beside = [Path(path) for path in beside]
         self._app = Application(app, str(Path(app_dir).resolve())) if app else _ANSWERED
         self._deadline = deadline
+        self._grant = tuple(grant)
         self._epochs = 0
         self.degraded: list[Refusal] = []
 
@@ -199,18 +214,54 @@ class SimulatedWorker:
             The epoch that serves from now on.
 
         Raises:
-            SwapRefused: The new content does not load; nothing changed.
+            SwapRefused: The new content does not load, or asks for what is not granted; nothing changed.
             ManifestInvalid: It is no plugin; nothing changed.
         """
         config = self._config if config is None else dict(config)
         self._epochs += 1
-        own = store_plugin(Path(plugin), self._store, config)
-        stored = [store_plugin(path, self._store, {}) for path in self._beside]
-        refusal = self._run(self._simulation.swap(self._snapshot(own, stored)))
+        own, snapshot = self._candidate(plugin, config, self._epochs)
+        refusal = self._run(self._simulation.swap(snapshot))
         if refusal is not None:
             raise SwapRefused(refusal)
         self._own, self._config = own, config
         return self._epochs
+
+    def preflight(self, plugin: StrPath, *, config: Mapping[str, Any] | None = None) -> Refusal | None:
+        """Rehearse another content beside what serves, as a server does before any worker loads it; nothing changes.
+
+        It runs in a process of its own, which is confined as far as the kernel can: with its self-test, and without the
+        capabilities that it was not granted.
+
+        Args:
+            plugin: The new content's folder or file.
+            config: Its configuration, when it changes.
+
+        Returns:
+            Why a server would refuse it; None when it would ask its workers.
+
+        Raises:
+            NotRehearsed: The process gave no answer.
+            ManifestInvalid: It is no plugin.
+        """
+        try:
+            _, snapshot = self._candidate(plugin, self._config if config is None else dict(config), self._epochs + 1)
+        except SwapRefused as refused:
+            return refused.refusal
+        settings = Confinement(deadline=DEADLINE, hook=self._deadline)
+        return rehearse(RehearsalOrder(self._simulation.snapshot, snapshot, settings, str(self._store))).refusal
+
+    def _candidate(self, plugin: StrPath, config: Mapping[str, Any], epoch: int) -> tuple[Stored, Snapshot]:
+        own = self._granted(store_plugin(Path(plugin), self._store, config))
+        stored = [self._granted(store_plugin(path, self._store, {})) for path in self._beside]
+        return own, self._snapshot(epoch, own, stored)
+
+    def _granted(self, stored: Stored) -> Stored:
+        asked = stored.manifest.capabilities
+        if lacks := capabilities.lacking(asked, self._grant):
+            plugin = stored.manifest.id
+            reason = capabilities.refusal(plugin, lacks, self._grant)
+            raise SwapRefused(Refusal(Stage.SCAN, Fault.CAPABILITY, f"{plugin} {reason}", unit=f"plugin {plugin}"))
+        return dataclasses.replace(stored, granted=capabilities.granted(asked, self._grant))
 
     def resources(self, path: StrPath) -> int:
         """Lay changed resources over the plugin that serves, and swap: it gets `on_resources` where it has that.
@@ -232,8 +283,8 @@ class SimulatedWorker:
             raise NotResources(Path(path), own.manifest)
         return self.swap(artifact.folder_of(self._store, digest))
 
-    def _snapshot(self, own: Stored, beside: list[Stored]) -> Snapshot:
-        solo = SoloSnapshot(self._epochs, self._simulation.snapshot)
+    def _snapshot(self, epoch: int, own: Stored, beside: list[Stored]) -> Snapshot:
+        solo = SoloSnapshot(epoch, self._simulation.snapshot)
         solo.add_plugins({stored.manifest.id: stored for stored in [*beside, own]})
         solo.add_services(own.manifest)
         solo.add_application(own.manifest, self._app)

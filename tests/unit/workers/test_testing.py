@@ -368,3 +368,34 @@ class Ledger(Plugin[None]):
             worker.swap(ledger("3.0.0"))
         assert (table.read_text(), worker.get("/shop").text) == ("t 1.0.0->2.0.0", "2.0.0")
         assert worker.leaks() == []
+
+
+def test_what_a_plugin_asks_for_has_to_be_granted_in_a_test_as_in_a_server(tmp_path: Path) -> None:
+    asking = plugin(tmp_path, says("hello"), 'capabilities = ["net"]')
+    refused = r'shop asks for net, which is not granted; write `grant = \["net"\]` in \[plugins.shop\]'
+    with pytest.raises(SwapRefused, match=refused), SimulatedWorker(asking):
+        pass
+    with SimulatedWorker(asking, grant=["net"]) as worker:
+        assert worker.get("/shop").text == "hello"
+
+
+def test_a_rehearsal_tells_what_a_server_would_refuse_and_changes_nothing(tmp_path: Path) -> None:
+    serving = plugin(tmp_path / "a", says("one"))
+    tested = 'self_test = "shop:tried"'
+    with SimulatedWorker(serving, deadline=2.0) as worker:
+        for number, (code, manifest, said) in enumerate(
+            (
+                (says("two"), "", ""),
+                (says("two") + "def tried(): pass\n", tested, ""),
+                (says("two") + "def tried(): assert 1 > 2, 'no'\n", tested, "AssertionError: no"),
+                (says("two") + "import os\nos._exit(0)\n", "", "ended its process with status 0"),
+                (says("two") + "import socket\nsocket.create_connection(('127.0.0.1', 9))\n", "", "capability net"),
+                (says("two"), 'capabilities = ["net"]', "asks for net, which is not granted"),
+            )
+        ):
+            refusal = worker.preflight(plugin(tmp_path / f"b{number}", code, manifest))
+            assert (refusal is None) == (not said), refusal
+            if refusal is not None:
+                assert (refusal.unit, said in refusal.summary) == ("plugin shop", True), refusal
+        assert (worker.get("/shop").text, worker.epoch) == ("one", 1)
+        assert worker.swap(plugin(tmp_path / "c", says("three"))) == 2

@@ -10,6 +10,7 @@ import marshal
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -78,24 +79,44 @@ class Compiler:
         self._store = store
         self._interpreters = interpreters
         self._tags: dict[Interpreter, str] = {}
+        self._failed: set[tuple[Interpreter, str]] = set()
 
     def compile(self, interpreter: Interpreter, artifacts: Mapping[str, Files]) -> None:
         """Compile the artifacts that have no code for an interpreter yet, all in one process. Blocks.
 
-        What fails is told in the log, and everything goes on without code.
+        What fails is told in the log, and everything goes on without code. Where several fail together each is tried
+        by itself, for one more deadline in all: what ends the process that compiles it costs its neighbours nothing,
+        and is not tried again.
 
         Args:
             interpreter: What will execute them.
             artifacts: Digest -> files, as they were checked.
         """
-        tag = self._tags.get(interpreter, "")
+        tag = self._tag(interpreter)
         missing = {
             digest: sources
             for digest, files in artifacts.items()
+            if (interpreter, digest) not in self._failed
             if (sources := _sources(files)) and not (tag and bytecode.file_of(self._store, digest, tag).is_file())
         }
-        if not missing:
+        if not missing or self._compiled(interpreter, missing) or len(missing) == 1:
             return
+        end = time.monotonic() + DEADLINE
+        for digest, sources in missing.items():
+            if time.monotonic() < end:
+                self._compiled(interpreter, {digest: sources})
+
+    def _tag(self, interpreter: Interpreter) -> str:
+        """Where code for an interpreter lies; empty where only that interpreter could say, and did not yet."""
+        ours = bytecode.tag(self._optimize) if interpreter.python in ("", OURS) else ""
+        return self._tags.get(interpreter, ours)
+
+    @property
+    def _optimize(self) -> int:
+        return _optimized(self._interpreters.environment.get("PYTHONOPTIMIZE", ""))
+
+    def _compiled(self, interpreter: Interpreter, missing: Mapping[str, Mapping[str, bytes]]) -> bool:
+        """Compile in one process; whether that went well, or may go well another time."""
         try:
             compiled = self._executed(interpreter.python or OURS, missing)
             self._tags[interpreter] = compiled.tag
@@ -103,12 +124,21 @@ class Compiler:
             for digest, sources in missing.items():
                 made = zip(sources, itertools.islice(codes, len(sources)), strict=True)
                 self._keep(digest, compiled.tag, {name: code for name, code in made if code is not None})
-        except subprocess.TimeoutExpired:
-            _tell(missing, f"it took more than {DEADLINE:g} s")
-        except subprocess.CalledProcessError as error:
-            _tell(missing, f"its process ended with status {error.returncode}")
-        except (OSError, ValueError) as error:
+        except OSError as error:
             _tell(missing, str(error))
+        except subprocess.TimeoutExpired:
+            return self._lost(interpreter, missing, f"it took more than {DEADLINE:g} s")
+        except subprocess.CalledProcessError as error:
+            return self._lost(interpreter, missing, f"its process ended with status {error.returncode}")
+        except ValueError as error:
+            return self._lost(interpreter, missing, str(error))
+        return True
+
+    def _lost(self, interpreter: Interpreter, missing: Mapping[str, object], why: str) -> bool:
+        _tell(missing, why)
+        if len(missing) == 1:
+            self._failed |= {(interpreter, digest) for digest in missing}
+        return False
 
     def _executed(self, python: str, artifacts: Mapping[str, Mapping[str, bytes]]) -> _Compiled:
         told = [
@@ -117,7 +147,7 @@ class Compiler:
             for name, source in sources.items()
         ]
         environment, account = self._interpreters.environment, self._interpreters.account
-        optimize = ["-O"] * _optimized(environment.get("PYTHONOPTIMIZE", ""))
+        optimize = ["-O"] * self._optimize
         run = subprocess.run(
             [python, "-I", "-S", *optimize, "-c", _PROGRAM],
             input=marshal.dumps(told, _MARSHAL),

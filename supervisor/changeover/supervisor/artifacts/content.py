@@ -6,7 +6,9 @@ import msgspec
 
 from changeover.supervisor.artifacts.brought import brought
 from changeover.supervisor.artifacts.folder import Found
+from changeover.supervisor.artifacts.granting import grant_of
 from changeover.supervisor.config.settings import Settings
+from changeover.workers.plugins import capabilities
 from changeover.workers.plugins.artifact import ArtifactError, folder_of, get, is_code
 from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.manifest import Manifest
@@ -46,12 +48,14 @@ class Content(msgspec.Struct, frozen=True):
 def from_disk(found: Found, settings: Settings, code: str = "") -> Content:
     """What lies in the folder of plugins, with what the configuration says of it."""
     manifest = found.manifest
+    granted = capabilities.granted(manifest.capabilities, grant_of(manifest.id, settings))
     return Content(
         manifest,
         found.digest,
         config_of(manifest.id, settings),
         found.file,
         code,
+        granted,
         distribution=found.distribution,
         brings=brought(manifest.packages, found.files),
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.content import Content, carried, code_of, from_disk
 from changeover.supervisor.artifacts.folder import Found, Listing
+from changeover.supervisor.artifacts.granting import ungranted
 from changeover.supervisor.artifacts.layout import APP
 from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.problems import Problem
@@ -85,7 +86,7 @@ def select(
     contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
     contents |= {plugin: content for plugin, content in fresh.items() if plugin not in kept}
     reached = _reached(listing, reach, settings)
-    taken = (found for plugin, found in listing.plugins.items() if plugin not in kept)
+    taken = [found for plugin, found in listing.plugins.items() if plugin not in kept]
     return Selection(
         contents=dict(sorted(contents.items())),
         files=files,
@@ -94,6 +95,7 @@ def select(
             *_unknown(listing, reach, current),
             *_emptied(listing, serving, reach, settings),
             *untrusted(taken, settings.plugins.keys),
+            *ungranted(taken, settings),
         ),
         notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),

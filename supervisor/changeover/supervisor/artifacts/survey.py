@@ -11,6 +11,7 @@ import msgspec
 
 from changeover.supervisor.artifacts.content import Content, from_disk
 from changeover.supervisor.artifacts.folder import Listing
+from changeover.supervisor.artifacts.granting import ungranted
 from changeover.supervisor.artifacts.installed import listed
 from changeover.supervisor.artifacts.lost import with_lost
 from changeover.supervisor.artifacts.replacing import is_other, unswappable
@@ -37,7 +38,7 @@ class DiskState(enum.Enum):
     QUARANTINED = "quarantined"
     """It was refused: watching and schedule do not try it again until it changes."""
     BROKEN = "broken"
-    """It cannot be read, or nobody trusted has signed it; `note` says why."""
+    """It cannot be read, nobody trusted has signed it, or it asks for what is not granted; `note` says why."""
     GONE = "gone"
     """Nothing."""
 
@@ -104,12 +105,13 @@ def survey(
     held_back = held_plugins(held, serving, fresh, broken)
     refused = quarantined_plugins(quarantine, serving, fresh, broken.keys() | held_back.keys())
     taken = [found for plugin, found in listing.plugins.items() if plugin not in held_back]
-    unsigned = {problem.plugin: str(problem) for problem in untrusted(taken, settings.plugins.keys)}
+    wrong = (*ungranted(taken, settings), *untrusted(taken, settings.plugins.keys))
+    barred = {problem.plugin: str(problem) for problem in wrong}
     kept = dict.fromkeys(refused, DiskState.QUARANTINED)
-    kept |= dict.fromkeys(unsigned, DiskState.BROKEN) | dict.fromkeys(held_back, DiskState.HELD)
+    kept |= dict.fromkeys(barred, DiskState.BROKEN) | dict.fromkeys(held_back, DiskState.HELD)
     files = {found.digest: found.files for found in listing.plugins.values()}
     rolls = unswappable(serving, fresh, files, {*kept, *broken}, store) if current is not None else {}
-    notes = {plugin: f"{plugin} needs a roll: {why}" for plugin, why in rolls.items()} | unsigned
+    notes = {plugin: f"{plugin} needs a roll: {why}" for plugin, why in rolls.items()} | barred
     lying = {
         plugin: DiskView(
             kept.get(plugin) or _compared(fresh[plugin], serving.get(plugin)),
@@ -120,7 +122,7 @@ def survey(
         )
         for plugin, found in listing.plugins.items()
     }
-    problem = _unreadable(listing, folder) or unsigned.get("", "")
+    problem = _unreadable(listing, folder) or barred.get("", "")
     return Survey(lying | broken, _policies({*serving, *lying, *broken}, settings), problem)
 
 

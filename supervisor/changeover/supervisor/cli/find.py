@@ -1,7 +1,6 @@
 """Which server a command talks to."""
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
 from changeover.supervisor.cli.exits import Exit, Failure
 from changeover.supervisor.config.paths import default_name, private, runtime_root
 from changeover.supervisor.process.holders import has_socket
+from changeover.workers.protocol import toml
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,7 +86,7 @@ def _chosen(said: Choice, environment: Mapping[str, str], folder: Path) -> Choic
 def _in_file(file: Path) -> Choice:
     """Read only what is needed: whoever is in the middle of editing the file can still ask for the status."""
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        table = toml.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         table = {}
     name, runtime = table.get("name"), table.get("runtime_dir")

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config.not_yet import leave_out
 from changeover.supervisor.config.settings import Settings
 
 
@@ -14,7 +13,7 @@ def toml(settings: Settings) -> Iterator[str]:
     plain = msgspec.to_builtins(settings)
     entries = plain["plugins"].pop("entries")
     plain["plugins"].update(entries)
-    yield from _lines("", leave_out(plain, []))
+    yield from _lines("", plain)
 
 
 def _lines(prefix: str, table: dict[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config import hook_names, not_yet, rules
+from changeover.supervisor.config import hook_names, rules
 from changeover.supervisor.config.channels import Tls
 from changeover.supervisor.config.paths import default_name
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugins, Settings
@@ -84,7 +84,7 @@ def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: [
     warnings = [ConfigError("environment", warning.path, warning.message) for warning in merged.warnings]
     if not mistakes:
         renamed: list[Mistake] = []
-        table = _split_plugins(not_yet.leave_out(merged.table, mistakes), mistakes)
+        table = _split_plugins(merged.table, mistakes)
         table = hook_names.translate(table, mistakes, renamed)
         warnings += [_located(warning, merged) for warning in renamed]
         settings = _completed(_read_areas(table, mistakes), merged)

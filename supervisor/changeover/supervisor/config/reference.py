@@ -16,7 +16,6 @@ import msgspec
 
 from changeover.supervisor.config.changing import change_of
 from changeover.supervisor.config.channels import Certificate, Channel, Select
-from changeover.supervisor.config.not_yet import is_listed
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.config.sources import setting_keys, variable
 from changeover.workers.channel.limits import Limits
@@ -61,7 +60,7 @@ def tables() -> str:
 def _plain_areas() -> Iterator[str]:
     for field in msgspec.structs.fields(Settings):
         is_area = isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
-        if is_area and field.name != "plugins" and is_listed((field.name,)):
+        if is_area and field.name != "plugins":
             yield field.name
 
 
@@ -76,7 +75,7 @@ def _table(title: str, shape: type[msgspec.Struct], key: tuple[str, ...]) -> str
     ]
     for field in msgspec.structs.fields(shape):
         named = variables.get((*key, field.name), "")
-        if (shape is Settings and not named) or field.name == "entries" or not is_listed((*key, field.name)):
+        if (shape is Settings and not named) or field.name == "entries":
             continue
         cells = (
             f"`{field.name}`",

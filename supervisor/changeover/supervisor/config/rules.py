@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from changeover.supervisor.config import handlers, matches, rlimits
 from changeover.supervisor.config.channels import channel_mistakes, network_mistakes
 from changeover.supervisor.config.settings import Hooks, Pipeline, Settings
+from changeover.workers.plugins import capabilities
 from changeover.workers.plugins.manifest_mistakes import mount_mistakes, reload_mistakes
 from changeover.workers.protocol.document import Mistake, below, nearest
 from changeover.workers.protocol.reload import read_reload
@@ -53,6 +54,9 @@ def mistakes(settings: Settings) -> list[Mistake]:
         for service, mount in mounts.items():
             at = below(f"$.plugins.{name}.mount", service) if service else f"$.plugins.{name}.mount"
             found += mount_mistakes(at, mount) if mount else []
+        for place, capability in enumerate(plugin.grant):
+            if wrong := capabilities.unknown(capability):
+                found.append(Mistake(f"$.plugins.{name}.grant[{place}]", wrong))
     for index, pipeline in enumerate(settings.pipelines):
         found += _pipeline_mistakes(f"$.pipelines[{index}]", pipeline, settings.pipelines[:index], settings)
     return found

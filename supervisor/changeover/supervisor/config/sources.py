@@ -1,6 +1,5 @@
 """Where settings come from: flags over CHANGEOVER_* over the file, merged into one table that remembers."""
 
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from changeover.supervisor.config.not_yet import is_listed
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.process.passed import addresses
+from changeover.workers.protocol import toml
 from changeover.workers.protocol.document import Mistake, Text, nearest
 
 FILE = "changeover.toml"
@@ -119,8 +118,8 @@ def gather(source: Source) -> Merged:
     if file.suffix == ".py":
         return msgspec.structs.replace(merged, mistakes=(Mistake("$", PYTHON_UNREAD),))
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        table = toml.loads(file.read_text("utf-8"))
+    except toml.NoToml as error:
         return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"no TOML: {error}"),))
     except UnicodeDecodeError as error:
         return msgspec.structs.replace(merged, mistakes=(Mistake("$", f"not UTF-8 at byte {error.start}"),))
@@ -184,7 +183,7 @@ def variable(key: KeyPath) -> str:
 
 def setting_keys() -> Iterator[KeyPath]:
     """Every setting that has one place: not those inside pipelines or of single plugins."""
-    return filter(is_listed, _keys(Settings, ()))
+    return _keys(Settings, ())
 
 
 def _keys(shape: type[msgspec.Struct], prefix: KeyPath) -> Iterator[KeyPath]:

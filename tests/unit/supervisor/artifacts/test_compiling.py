@@ -153,3 +153,46 @@ def test_code_goes_with_its_artifact(store: Store) -> None:
     assert list((store.folder / bytecode.FOLDER).iterdir()) == []
     assert digest == store.compiled(FILES)
     assert bytecode.read(store.folder, digest)
+
+
+def counting(folder: Path, program: str) -> tuple[Path, Path]:
+    """An interpreter that does what `program` says, and the file in which it counts how often it is executed."""
+    python, times = folder / "python", folder / "times"
+    python.write_text(f'#!/bin/sh\necho >> {times}\ncat > {folder}/asked\n{program}\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return python, times
+
+
+def test_what_a_former_supervisor_compiled_is_not_compiled_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = store.compiled(FILES)
+    monkeypatch.setattr("subprocess.run", None)
+    after_a_restart = Store(store.folder)
+    assert after_a_restart.compiled(FILES) == digest
+
+
+def test_what_ends_the_process_that_compiles_it_is_not_tried_at_every_scan(store: Store, tmp_path: Path) -> None:
+    python, times = counting(tmp_path, "exit 3")
+    for _ in range(3):
+        store.compiled(FILES, Interpreter(str(python), "3.11"))
+    assert len(times.read_text().splitlines()) == 1
+
+
+def test_a_process_that_could_not_be_had_is_tried_again(store: Store, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    digest = store.compiled(FILES, Interpreter(str(python), "3.11"))
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    store.compiled(FILES, Interpreter(str(python), "3.11"))
+    assert bytecode.read(store.folder, digest)
+
+
+def test_what_ends_the_process_costs_its_neighbours_nothing(store: Store, tmp_path: Path) -> None:
+    python, times = counting(tmp_path, f"grep -q hostile {tmp_path}/asked && exit 3\nexec < {tmp_path}/asked")
+    interpreter = Interpreter(str(python), "3.11")
+    digests = [artifact.put(store.folder, each) for each in (FILES, {"hostile.py": b"x = 1\n"})]
+    files = {digest: artifact.get(store.folder, digest) for digest in digests}
+    store.compiler.compile(interpreter, files)
+    assert [bool(bytecode.read(store.folder, digest)) for digest in digests] == [True, False]
+    before = times.read_text()
+    store.compiler.compile(interpreter, files)
+    assert times.read_text() == before

@@ -42,7 +42,7 @@ async def undone() -> AsyncIterator[None]:
 
 
 async def rehearsed(order: RehearsalOrder) -> RehearsalReport:
-    return await Rehearsal(order, Note(Page(), ())).run()
+    return await Rehearsal(order, Note(Page(), ()), []).run()
 
 
 async def test_everything_is_done_but_what_only_a_process_that_serves_may_do(orders: Orders) -> None:
@@ -93,7 +93,7 @@ async def test_a_refusal_is_as_in_a_worker_but_for_its_stage(orders: Orders) -> 
 
 async def test_what_it_is_at_is_written_down(orders: Orders) -> None:
     page = Page()
-    await Rehearsal(orders.order(OWN + "    def on_reload(self, ctx, old): 1 / 0\n"), Note(page, ("all",))).run()
+    await Rehearsal(orders.order(OWN + "    def on_reload(self, ctx, old): 1 / 0\n"), Note(page, ("all",)), []).run()
     standing = page.read()
     assert (standing.part, standing.unit, standing.missing) == (Part.CANDIDATE, "plugin geo", ("all",))
 
@@ -153,3 +153,20 @@ async def test_an_author_is_told_of_state_that_would_miss_what_is_written_meanwh
     lost = "what is written between the export and the commit is lost"
     assert report.warnings == (f"plugin geo: it has export_state and no merge_state: {lost}",)[:told]
     assert (await rehearsed(orders.order(code))).warnings == ()
+
+
+async def test_self_tests_of_what_is_new_are_counted_and_one_that_fails_refuses(orders: Orders) -> None:
+    tested = MANIFEST + 'self_test = "{id}:tried"\n'
+    shop = orders.plugin(FINE + "def tried(): 1 / 0\n", id="shop", manifest=tested)
+    good = orders.plugin(FINE + "async def tried(plugin): assert plugin.config is None\n", manifest=tested)
+    bad = orders.plugin(FINE + "def tried(plugin):\n    assert not plugin\n", manifest=tested)
+    passed = await rehearsed(orders.order(shop, good, current=(shop, FINE)))
+    assert (passed.refusal, passed.tests_passed, passed.tests) == (None, 1, 1)
+    failed = await rehearsed(orders.order(shop, bad, current=(shop, FINE)))
+    assert (failed.tests_passed, failed.tests) == (0, 1)
+    assert failed.refusal is not None
+    assert (failed.refusal.stage, failed.refusal.hook, failed.refusal.source) == (
+        Stage.PREFLIGHT,
+        "self_test",
+        "assert not plugin",
+    )

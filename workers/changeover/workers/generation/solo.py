@@ -68,6 +68,7 @@ class Stored:
         config: Its configuration, MessagePack.
         store: The artifact store.
         distribution: `name==version` of the installed distribution that it is part of; empty for none.
+        granted: Capabilities that it has, sorted.
     """
 
     manifest: Manifest
@@ -75,6 +76,7 @@ class Stored:
     config: bytes
     store: Path
     distribution: str = ""
+    granted: tuple[str, ...] = ()
 
 
 def store_plugin(path: Path, store: Path, config: Mapping[str, Any], distribution: str = "") -> Stored:
@@ -155,11 +157,19 @@ class SoloSnapshot:
         for name in order:
             stored = plugins[name]
             requires = tuple(UnitRef(UnitKind.PLUGIN, each) for each in sorted(graph[name]))
-            further = [stored.distribution] if stored.distribution else []
+            further = [each for each in (stored.distribution, stored.granted) if each]
             key = self._key(UnitKind.PLUGIN, name, requires, stored.artifact, stored.config, *further)
             code, version = self._code(key.ref, stored), stored.manifest.version
-            spec = PluginSpec(key, version, stored.artifact, requires, stored.config, code)
-            self._units[key.ref] = msgspec.structs.replace(spec, distribution=stored.distribution)
+            self._units[key.ref] = PluginSpec(
+                key,
+                version,
+                stored.artifact,
+                requires,
+                stored.config,
+                code,
+                stored.granted,
+                stored.distribution,
+            )
 
     def add_services(self, plugin: Manifest) -> None:
         """Mount every service of a plugin where it proposes, `/<name>` without a proposal, behind its handlers."""

@@ -4,7 +4,6 @@ The same folder that a server would serve from: CHANGEOVER_PLUGINS_DIR says it, 
 `changeover.toml` (or the one that CHANGEOVER_CONFIG names), else the nearest folder `plugins`.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.protocol import toml
 
 DIR_VARIABLE = "CHANGEOVER_PLUGINS_DIR"
 CONFIG_VARIABLE = "CHANGEOVER_CONFIG"
@@ -102,7 +102,7 @@ def _below(folder: Path, written: object) -> Path | None:
 
 def _plugins_of(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text("utf-8")).get("plugins", {})
+        table = toml.loads(file.read_text("utf-8")).get("plugins", {})
     except (OSError, ValueError) as error:
         raise ConfigurationUnreadable(file, str(error)) from None
     if not isinstance(table, dict):

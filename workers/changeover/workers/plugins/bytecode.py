@@ -27,9 +27,13 @@ Code = dict[str, bytes]
 _decoder: msgspec.msgpack.Decoder[Code] = msgspec.msgpack.Decoder(Code)
 
 
-def tag() -> str:
-    """Names what compiled code depends on beside the source, of the interpreter that runs: no other can load it."""
-    return f"{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}-{sys.flags.optimize}"
+def tag(optimize: int = sys.flags.optimize) -> str:
+    """Names what compiled code depends on beside the source, of the interpreter that runs: no other can load it.
+
+    Args:
+        optimize: How often `-O` was said to whom it is for.
+    """
+    return f"{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}-{optimize}"
 
 
 def file_of(store: Path, digest: str, tag: str) -> Path:

@@ -5,6 +5,7 @@ Runs a plugin's code (imports, constructors), so its callers run it in the loade
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -201,6 +202,23 @@ class Linker:
         value = self._found(self._manifest.entry(name, declared.entry), instance, f"selector {name!r}")
         return _checked_selector(_made(value, instance) if isinstance(value, type) else value, name)
 
+    def self_test(self, instance: Plugin[Any] | None) -> Callable[[], object]:
+        """Find the self-test of the manifest, whose module is imported only for it.
+
+        Raises:
+            ContractBroken: It is missing, or takes something else than the plugin's instance, or nothing.
+        """
+        entry = _written(self._manifest.self_test)
+        if entry is None:
+            raise AssertionError("bug: the manifest names no self-test")
+        self._import(entry.module, "self_test")
+        test = self._attribute(entry, "self_test")
+        given = [instance] if instance is not None and _takes(test, instance) else []
+        if not _takes(test, *given):
+            fact = f"self_test = {self._manifest.self_test!r} is no function of the plugin's instance, or of nothing"
+            raise ContractBroken(f"{fact}; write `def {entry.attribute}(plugin)` or `def {entry.attribute}()`")
+        return partial(test, *given)
+
     def _named(self) -> Iterator[tuple[str, Entry]]:
         """What the manifest names, and where that is."""
         manifest = self._manifest
@@ -299,6 +317,17 @@ def _check_takes_messages(handler: type[MessageHandler], what: str) -> None:
     if handler.on_message is MessageHandler.on_message:
         fact = f"{what}: {handler.__qualname__} is a MessageHandler that takes no messages"
         raise ContractBroken(f"{fact}; write `async def on_message(self, message)` in it")
+
+
+def _takes(call: object, *given: object) -> bool:
+    """Whether something can be called with what is given."""
+    if not callable(call):
+        return False
+    try:
+        inspect.signature(call).bind(*given)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _made(kind: type[T], instance: Plugin[Any] | None) -> T:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import inspect
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.modules import PluginModules, Remains
 from changeover.workers.plugins.partial import SharedModules, changed_resources
 from changeover.workers.plugins.points import points_behind
-from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site
+from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site, refusal_of
 from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginVersion, Resource
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal, Stage
@@ -67,13 +68,13 @@ class LoadedPlugin:
         self.extensions: dict[str, object] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
-        self.left = UnitWork(str(spec.key.ref))
+        self.left = UnitWork(str(spec.key.ref), spec.granted)
         self.exported: bytes | None = None
         self.required: frozenset[UnitKey] = frozenset()
         self.took_over = self.is_copy = False
         self.loaded_at = 0.0
-        self.work = UnitWork(str(spec.key.ref))
-        self.serving = UnitWork(str(spec.key.ref))
+        self.work = UnitWork(str(spec.key.ref), spec.granted)
+        self.serving = UnitWork(str(spec.key.ref), spec.granted)
         self.serving.asks = self.work.asks
         self._root = artifact.folder_of(store, spec.artifact)
         self._files: tuple[str, ...] = ()
@@ -263,6 +264,27 @@ class LoadedPlugin:
         """
         linker, instance = self._linker, self.instance
         return await self._hooks.beside(lambda: linker.selector(name, instance), self.site(Stage.LINK), self.work)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether its manifest names a self-test."""
+        return bool(self._manifest and self._manifest.self_test)
+
+    async def test(self) -> None:
+        """Run its self-test, which is not done before a rehearsal asks for it.
+
+        Raises:
+            Refused: It raised, returned False, missed the deadline, or is not what the manifest says.
+        """
+        linker, instance = self._linker, self.instance
+        site = self.site(Stage.PREFLIGHT, "self_test")
+        test = await self._hooks.beside(lambda: linker.self_test(instance), site, self.work)
+        if inspect.iscoroutinefunction(test):
+            passed = await self._hooks.on_loop(test, site=site, work=self.work)
+        else:
+            passed = await self._hooks.beside(test, site, self.work)
+        if passed is False:
+            raise Refused(refusal_of(ContractBroken("the self-test returned False"), site))
 
     async def activate(self) -> Refusal | None:
         """Run `on_activate`, but in a preflight; what went wrong is told and changes nothing."""

@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from changeover.workers.plugins import capabilities
 from changeover.workers.plugins.manifest import API, RESERVED, Declared, Manifest, Resource, ServiceDeclaration
 from changeover.workers.protocol.document import Mistake, below
 from changeover.workers.protocol.reload import DISABLED, read_reload
@@ -61,7 +62,8 @@ def _life_mistakes(manifest: Manifest, root: str) -> list[Mistake]:
         without = "says in how many workers `on_activate` of `plugin` runs, and there is no `plugin`"
         mistakes.append(Mistake(f"{root}.singleton", without))
     for index, name in enumerate(manifest.capabilities):
-        mistakes += [] if _NAME.fullmatch(name) else [Mistake(f"{root}.capabilities[{index}]", _bad_name(name))]
+        if wrong := capabilities.unknown(name):
+            mistakes.append(Mistake(f"{root}.capabilities[{index}]", wrong))
     return mistakes
 
 

@@ -5,9 +5,7 @@ The supervisor reads manifests and never the code. A single file carries its man
 packaging standard defines.
 """
 
-import itertools
 import re
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,10 @@ import msgspec
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.manifest import MANIFEST, Manifest
 from changeover.workers.plugins.manifest_mistakes import content_mistakes, metadata_mistakes
+from changeover.workers.protocol import toml
 from changeover.workers.protocol.document import Mistake, below, read
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-NOT_YET = (
-    "capabilities", "self_test",
-)  # fmt: skip
-"""Keys that have a meaning and that nothing acts on yet: they are refused, because nobody may rely on them."""
-
-_DEEPEST = 100
 
 
 class ManifestInvalid(ChangeoverError):
@@ -114,20 +107,9 @@ def _decoded(file: Path) -> str:
 
 def _parse(text: str, file: str) -> dict[str, Any]:
     try:
-        parsed = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return toml.loads(text)
+    except toml.NoToml as error:
         raise ManifestInvalid(file, [Mistake("$", f"no TOML: {error}")]) from error
-    if _is_deep(parsed):
-        raise ManifestInvalid(file, [Mistake("$", f"has tables or lists in each other, more than {_DEEPEST} deep")])
-    return parsed
-
-
-def _is_deep(parsed: dict[str, Any]) -> bool:
-    level: list[dict[str, Any] | list[Any]] = [parsed]
-    for _ in range(_DEEPEST):
-        inner = itertools.chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for each in inner if isinstance(each, dict | list)]
-    return bool(level)
 
 
 def _with_dependencies(table: object, dependencies: object) -> object:
@@ -150,14 +132,12 @@ def _manifest(raw: object, file: str, root: str, module: str) -> Manifest:
 
 
 def _normalised(raw: object, root: str, mistakes: list[Mistake]) -> object:
-    """Write short forms out, and refuse what is known but not offered."""
+    """Write short forms out, and refuse what only we say."""
     if not isinstance(raw, dict):
         return raw
     table = dict(raw)
-    for key in (*NOT_YET, "module"):
-        if key in table and table.pop(key) is not None:
-            unknown = "unknown key" if key == "module" else "not supported by this version; leave it out"
-            mistakes.append(Mistake(below(root, key), unknown))
+    if table.pop("module", None) is not None:
+        mistakes.append(Mistake(below(root, "module"), "unknown key"))
     for key, empty in (("initializers", {}), ("selectors", {}), ("extensions", "")):
         if isinstance(names := table.get(key), list) and all(isinstance(name, str) for name in names):
             table[key] = dict.fromkeys(names, empty)

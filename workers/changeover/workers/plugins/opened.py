@@ -37,6 +37,7 @@ class Opened(Modules, Protocol):
     plugin: str
     version: str
     users: list[User]
+    work: UnitWork
 
     def owns(self, name: str) -> bool:
         """Whether an absolute module name is the plugin's own."""

@@ -4,7 +4,6 @@ Public: re-exported by `changeover.plugin`. Nothing here refers to anything that
 plugin which keeps what it was given keeps no other version alive.
 """
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.protocol import toml
 
 LoadStage = Literal["preflight", "worker"]
 """What a process loads plugins for: to rehearse a cutover, or to serve."""
@@ -97,8 +97,8 @@ class Resource:
         merged: dict[str, Any] = {}
         for path in self.paths:
             try:
-                table = tomllib.loads(self._decoded(path))
-            except tomllib.TOMLDecodeError as error:
+                table = toml.loads(self._decoded(path))
+            except toml.NoToml as error:
                 raise ResourceUnusable(self.plugin, self.name, f"{path.name} is no TOML: {error}") from error
             if twice := sorted(merged.keys() & table.keys()):
                 raise ResourceUnusable(self.plugin, self.name, f"{path.name} defines {twice[0]!r} a second time")

@@ -15,8 +15,8 @@ from typing import NoReturn
 
 import msgspec
 import setproctitle
-import uvloop
 
+from changeover.workers.preflight.audit import WatchedLoop, watch
 from changeover.workers.preflight.believing import bounded
 from changeover.workers.preflight.confining import Terms, confine
 from changeover.workers.preflight.page import Page
@@ -123,7 +123,7 @@ def _rehearsed(womb: Womb, note: Note) -> RehearsalReport:
     """What workers do of a cohort that preloaded nothing: they find the application, and import it with its unit."""
     if womb.order.preload is not None:
         prepend_path((womb.order.preload.directory,))
-    return run_to_end(uvloop.new_event_loop(), rehearsed(womb.order, note))
+    return run_to_end(WatchedLoop(), rehearsed(womb.order, note, watch()))
 
 
 def _write(pipe: int, data: bytes) -> None:

@@ -16,8 +16,10 @@ from changeover.workers.plugins.api import overrides
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
+from changeover.workers.preflight.audit import blamed
 from changeover.workers.preflight.page import Page, Part, Standing
 from changeover.workers.preflight.reduced import without
+from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
@@ -66,9 +68,11 @@ class Rehearsal:
     Args:
         order: What is to be rehearsed.
         note: Where it is written down how far it came.
+        refused: Receives what plugins do and were not granted, where that is watched.
     """
 
-    def __init__(self, order: RehearsalOrder, note: Note) -> None:
+    def __init__(self, order: RehearsalOrder, note: Note, refused: list[Refusal]) -> None:
+        self._refused = refused
         self._order = order
         self._note = note
         self._late: list[Refusal] = []
@@ -89,21 +93,32 @@ class Rehearsal:
         """Rehearse, up to what refuses the candidate."""
         self._note.part(Part.CURRENT)
         await self._serve_current()
+        self._refused.clear()
         self._note.part(Part.CANDIDATE)
         built = await self._workshop.build(self._candidate())
         if isinstance(built, Refusal):
-            return RehearsalReport(self._explained(built), warnings=tuple(self._warnings))
+            return self._report(built)
+        tests = await self_tested(built, self._switch.current.units.keys())
         modules = _modules_of(built)
+        if tests.refusal is not None:
+            return self._report(tests.refusal, modules, tests)
         if self._order.current is None:
             self._warnings += _unmerged(built)
         await self._activate(built)
         del built
+        if self._refused:
+            return self._report(None, modules, tests)
         await self._workshop.release(self._workshop.draining())
         await self._workshop.close()
         self._switch = Switch(self._cell, self._workshop.activated)  # which holds nothing
         here.leave()
         self._warnings += self._afterwards()
-        return RehearsalReport(modules=modules, warnings=tuple(self._warnings))
+        return self._report(None, modules, tests)
+
+    def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
+        told = blamed(refusal, self._refused)
+        told = None if told is None else self._explained(told)
+        return RehearsalReport(told, modules, tests.passed, tests.tests, warnings=tuple(self._warnings))
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
@@ -168,7 +183,7 @@ def _unmerged(built: Generation) -> Iterator[str]:
             yield f"{plugin.spec.key.ref}: it has export_state and no merge_state: {lost}"
 
 
-async def rehearsed(order: RehearsalOrder, note: Note) -> RehearsalReport:
+async def rehearsed(order: RehearsalOrder, note: Note, refused: list[Refusal]) -> RehearsalReport:
     """Rehearse on the running loop, of which this process needs nothing else."""
     attribution.install(asyncio.get_running_loop())
-    return await Rehearsal(order, note).run()
+    return await Rehearsal(order, note, refused).run()

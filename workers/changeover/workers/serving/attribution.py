@@ -8,7 +8,7 @@ work holds a lease. What is started under a hook is only known by name, to the l
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
@@ -59,12 +59,14 @@ class UnitWork:
         asks: Names of the extension points that its code made while hooks ran, imports included.
         exits: What its code registered with `atexit`, the latest last.
         signals: The signal handlers that its code set.
+        granted: Capabilities that its code has; None where nobody has to be granted any, as an application.
     """
 
-    __slots__ = ("asks", "exits", "name", "signals", "tasks", "threads")
+    __slots__ = ("asks", "exits", "granted", "name", "signals", "tasks", "threads")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, granted: Iterable[str] | None = None) -> None:
         self.name = name
+        self.granted = None if granted is None else frozenset(granted)
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self.threads: WeakSet[threading.Thread] = WeakSet()
         self.asks: set[str] = set()

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from changeover.supervisor.artifacts.content import Content, config_of
+from changeover.supervisor.artifacts.content import Content, from_disk
 from changeover.supervisor.artifacts.folder import Found, read_plugin
+from changeover.supervisor.artifacts.granting import ungranted
 from changeover.supervisor.artifacts.problems import of_manifest
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.cli.check import show
@@ -48,7 +49,7 @@ NO_CONFIG = msgspec.msgpack.encode({})
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A changeover.toml whose [plugins.ID] config each of them gets; without it they get none.",
+    help="A changeover.toml whose [plugins.ID] config and grant each gets; without it no config, and all it asks for.",
 )
 @click.option("--load/--no-load", "loads", default=True, help="Load it, or only read its manifest.")
 @click.option("--preflight/--no-preflight", default=True, help="Confine it while it is loaded, as a reload does.")
@@ -63,12 +64,13 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
         except _Wrong as wrong:
             right = False
             click.echo("\n".join(f"error: {line}" for line in wrong.lines), err=True)
-    configs = {id: NO_CONFIG if settings is None else config_of(id, settings) for id in found}
-    contents = {id: Content(it.manifest, it.digest, configs[id], it.file) for id, it in found.items()}
-    problems = list(unmet(contents))
+    contents = {id: _content(it, settings) for id, it in found.items()}
+    configs = {id: content.config for id, content in contents.items()}
+    problems = [f"{problem}; name the plugins that it requires, too" for problem in unmet(contents)]
+    problems += map(str, () if settings is None else ungranted(found.values(), settings))
     for problem in problems:
         right = False
-        click.echo(f"error: {problem}; name the plugins that it requires, too", err=True)
+        click.echo(f"error: {problem}", err=True)
     for plugin in found.values():
         click.echo(_headline(plugin))
         if loads and not problems:
@@ -80,6 +82,14 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
     if not loads:
         click.echo("their code was not loaded")
     raise SystemExit(Exit.DONE if right else Exit.REFUSED)
+
+
+def _content(plugin: Found, settings: Settings | None) -> Content:
+    """It as it would be taken; without a configuration it gets none, and what it asks for."""
+    if settings is not None:
+        return from_disk(plugin, settings)
+    granted = tuple(sorted(set(plugin.manifest.capabilities)))
+    return Content(plugin.manifest, plugin.digest, NO_CONFIG, plugin.file, granted=granted)
 
 
 class _Wrong(Exception):

@@ -201,3 +201,21 @@ def test_a_configuration_is_taken_from_the_file_that_is_named(plugins: PluginFol
     result = plugin("check", plugins.path / "geo", "--config", config)
     assert result.exit_code == Exit.REFUSED
     assert "greting" in result.output
+
+
+def test_what_a_plugin_asks_for_it_has_unless_a_configuration_says_otherwise(
+    plugins: PluginFolder, tmp_path: Path
+) -> None:
+    code = "import subprocess\nsubprocess.run(['true'], check=True)\ndef near(request, call): ...\n"
+    careless = plugin("check", plugins.single("geo", more=NEAR, code=code))
+    assert careless.exit_code == Exit.REFUSED
+    assert "takes the capability exec, which geo was not granted" in careless.output
+    path = plugins.single("geo", more=f'{NEAR}\ncapabilities = ["exec"]', code=code)
+    assert plugin("check", path).exit_code == Exit.DONE
+    config = tmp_path / "changeover.toml"
+    config.write_text('[plugins]\ndir = "plugins"\n')
+    refused = plugin("check", path, "--config", config)
+    assert refused.exit_code == Exit.REFUSED
+    assert 'geo 1.0 asks for exec, which is not granted; write `grant = ["exec"]` in [plugins.geo]' in refused.output
+    config.write_text('[plugins]\ndir = "plugins"\n[plugins.geo]\ngrant = ["exec"]\n')
+    assert plugin("check", path, "--config", config).exit_code == Exit.DONE
