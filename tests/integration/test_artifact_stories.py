@@ -152,7 +152,8 @@ def test_native_modules_of_others_load_out_of_a_plugin_too(tmp_path: Path, distr
     folder.mkdir()
     (folder / found.name).write_bytes(found.read_bytes())
     module = found.name.removesuffix(SUFFIX)
-    (folder / "plugin.toml").write_text(f'id = "native"\nversion = "1.0"\nextensions = {{ "x" = "native:{module}" }}\n')
+    manifest = 'id = "native"\nversion = "1.0"\ncapabilities = ["native"]\n'
+    (folder / "plugin.toml").write_text(f'{manifest}extensions = {{ "x" = "native:{module}" }}\n')
     (folder / "native.py").write_text(f"import {module}\nassert {module}.__file__.endswith({found.name!r})\n")
     checked = CliRunner().invoke(main, ["plugin", "check", str(folder)])
     assert checked.exit_code == 0, checked.output

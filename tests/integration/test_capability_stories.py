@@ -58,3 +58,10 @@ def test_what_the_hook_does_not_see_the_kernel_keeps_a_plugin_from(orders: Order
     assert report.refusal is None
     if landlock.abi() >= landlock.LEAST_ABI or granted:
         assert (target / "new").exists() == bool(granted)
+
+
+def test_what_a_former_version_does_as_it_ends_does_not_refuse_the_next_one(orders: Orders) -> None:
+    former = OWN + "    def on_unload(self): socket.create_connection(('127.0.0.1', 9), 1)\n"
+    report = kept(orders.order(FINE, current=(orders.plugin(former, granted=()),)))
+    assert report.refusal is None
+    assert "takes the capability net" in report.warnings[0]

@@ -5,7 +5,7 @@ The very code of workers does it; only `on_activate` and `on_deactivate` do not 
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -104,21 +104,21 @@ class Rehearsal:
             return self._report(tests.refusal, modules, tests)
         if self._order.current is None:
             self._warnings += _unmerged(built)
-        await self._activate(built)
-        del built
         if self._refused:
             return self._report(None, modules, tests)
+        await self._activate(built)
+        del built
         await self._workshop.release(self._workshop.draining())
         await self._workshop.close()
         self._switch = Switch(self._cell, self._workshop.activated)  # which holds nothing
         here.leave()
         self._warnings += self._afterwards()
-        return self._report(None, modules, tests)
+        return _report(None, modules, tests, self._warnings)
 
     def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
+        """Say how far it came, and what of all that happened refuses the candidate."""
         told = blamed(refusal, self._refused)
-        told = None if told is None else self._explained(told)
-        return RehearsalReport(told, modules, tests.passed, tests.tests, warnings=tuple(self._warnings))
+        return _report(None if told is None else self._explained(told), modules, tests, self._warnings)
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
@@ -160,6 +160,10 @@ class Rehearsal:
         """What went wrong too late to refuse anything, in workers as here."""
         yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late)
         yield from (f"leak: {leak}" for leak in self._workshop.leaks())
+
+
+def _report(refusal: Refusal | None, modules: int, tests: SelfTests, warnings: Iterable[str]) -> RehearsalReport:
+    return RehearsalReport(refusal, modules, tests.passed, tests.tests, warnings=tuple(warnings))
 
 
 def _drained(units: tuple[UnitKey, ...]) -> None:
