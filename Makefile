@@ -1,7 +1,7 @@
 # One word per task. Everything happens inside .venv, which the first task makes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-JOBS ?= 2
+JOBS ?= 3
 SEED ?=
 MINUTES ?=
 

@@ -159,7 +159,7 @@ async def test_a_start_and_a_roll_have_processes_of_their_own_for_that(story: St
 
 async def test_a_hup_storm_ends_with_what_is_on_disk_and_no_process_too_many(story: Story) -> None:
     story.write("0")
-    async with story.server(2) as server, load(story, server) as statuses:
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "3"}) as server, load(story, server) as statuses:
         worker = pids(await server.status())[0]
         for version in range(1, 21):
             story.write(str(version), top=HANG if version == 10 else "")

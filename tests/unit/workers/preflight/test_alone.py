@@ -1,5 +1,6 @@
 """A rehearsal without a zygote: an order on stdin, a report on stdout."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from tests.rehearsing import OWN, Orders, running
 from tests.waits import until_sync
 
 COMMAND = (sys.executable, "-P", "-m", "changeover.workers.preflight")
-SLEEPER = ("sleep", "86421")
+SLEEPER = ("sleep", f"86421.{os.getpid()}")
+"""Nobody else runs that, not even another process of the same tests."""
 
 
 def test_it_reports_and_what_the_plugin_prints_is_no_part_of_that(orders: Orders) -> None:

@@ -17,7 +17,8 @@ from tests.rehearsing import FINE, HEAD, OWN, Orders, kept, running
 
 ANYBODY = 20_000 + os.getpid() % 10_000
 """Nobody else on this machine, other runs of these tests included."""
-SLEEPER = ("sleep", "86411")
+SLEEPER = ("sleep", f"86411.{os.getpid()}")
+"""Nobody else runs that, not even another process of the same tests."""
 LATEST = 5.0
 """Seconds after the deadline at which there is a report."""
 

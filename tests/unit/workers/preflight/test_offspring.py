@@ -14,7 +14,8 @@ from changeover.workers.runtime import kernel
 from tests.rehearsing import running
 from tests.waits import until_sync
 
-SLEEPER = ("sleep", "86401")
+SLEEPER = ("sleep", f"86401.{os.getpid()}")
+"""Nobody else runs that, not even another process of the same tests."""
 
 
 def stay() -> None:

@@ -56,11 +56,13 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setitem(sys.modules, door.__name__, door)
     (tmp_path / "slow_hooks.py").write_text(SLOW)
     monkeypatch.syspath_prepend(tmp_path)
+    before = set(threading.enumerate())
     yield gate
     gate.opened.set()
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name == "changeover-loader":
             thread.join(20)
+            assert not thread.is_alive()
     sys.modules.pop("slow_hooks", None)
 
 
