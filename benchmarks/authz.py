@@ -5,7 +5,9 @@ turns from another core. The ratio is the median over rounds of the two rates of
 
 Reloads: rules and policies change together, again and again, under paced clients and somebody who writes facts, which
 empties the cache each time. Rules of one version under policies of another would deny what is asked, so each answer
-shows whether it was mixed, and it names the epoch, whose version is known.
+shows whether it was mixed, and it names the epoch, whose version is known. No answer may be older than an outcome that
+was told before it was asked for, or than a fact that was written before. A sample is decided again by the example's
+`replay.py`, out of what the server keeps.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,7 +34,7 @@ from benchmarks.subject import SubjectBroken
 from benchmarks.window_latency import tail
 from benchmarks.wrk import Errand, press
 from changeover.server import Committed, Milestone, Server
-from tests.authz import VOTE, House, path
+from tests.authz import VOTE, House, path, replaying
 
 NAME = "authz"
 HELLO = Path(__file__).parent / "plugins" / "hello"
@@ -40,6 +42,8 @@ LEAST = 0.5
 """Warm decisions per second to those of the hello."""
 PAUSE = 0.5
 """Seconds between two reloads."""
+REPEATED = 8
+"""Epochs, the latest ones, of which decisions are repeated: as many as the server keeps for sure."""
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -88,15 +92,15 @@ def main(arguments: list[str]) -> int:
     parameters = QUICK if options.quick else Parameters()
     machine = here(f"benchmarks.{NAME}")
     rounds = asyncio.run(rates(parameters))
-    told, windows = asyncio.run(reloads(parameters))
+    told, windows, repeated = asyncio.run(reloads(parameters))
     latencies = _apart(told.answered, windows)
     result = AuthzResult(
         title=f"Decisions by facts, rules and policies, and {len(windows)} reloads while they are made",
         machine=machine,
         quick=options.quick,
-        verdicts=_verdicts(rounds, told, len(windows)),
+        verdicts=_verdicts(rounds, told, repeated, len(windows)),
         rows=_rows(rounds, latencies),
-        notes=_notes(told, windows),
+        notes=_notes(told, repeated, windows),
         rounds=rounds,
         reloads=tuple(ended - began for began, ended in windows),
         latency={name: spread(values) for name, values in latencies.items()},
@@ -131,22 +135,51 @@ def _rate(server: Server, name: str, seconds: int) -> float:
     return busy.requests / seconds
 
 
-async def reloads(parameters: Parameters) -> tuple[Deciding, list[tuple[float, float]]]:
-    """Reload again and again while it decides; when each reload began and ended."""
+async def reloads(parameters: Parameters) -> tuple[Deciding, list[tuple[float, float]], dict[str, str]]:
+    """Reload again and again while it decides; when each reload began and ended, and what repeating came to."""
     windows: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory(prefix="authz-") as folder:
         house = House(Path(folder))
-        async with house.server(parameters.workers) as server, deciding(server.addresses[0]) as told:
-            for version in range(2, parameters.reloads + 2):
+        async with house.server(parameters.workers) as server:
+            async with deciding(server.addresses[0]) as told:
+                for version in range(2, parameters.reloads + 2):
+                    await asyncio.sleep(PAUSE)
+                    house.write(version)
+                    began = time.monotonic()
+                    outcome = await server.reload(until=Milestone.ACTIVE)
+                    windows.append((began, time.monotonic()))
+                    if not isinstance(outcome, Committed) or outcome.serving != version:
+                        raise SubjectBroken(f"the reload to version {version} came to {outcome}")
+                    told.serves(version)
                 await asyncio.sleep(PAUSE)
-                house.write(version)
-                began = time.monotonic()
-                outcome = await server.reload(until=Milestone.ACTIVE)
-                windows.append((began, time.monotonic()))
-                if not isinstance(outcome, Committed) or outcome.serving != version:
-                    raise SubjectBroken(f"the reload to version {version} came to {outcome}")
-            await asyncio.sleep(PAUSE)
-    return told, windows
+            return told, windows, await asyncio.to_thread(repeat, house, told.sample)
+
+
+def repeat(house: House, sample: Mapping[tuple[int, str], str]) -> dict[str, str]:
+    """Decide again what was decided in the latest epochs. Blocks.
+
+    Args:
+        house: The service, which runs.
+        sample: Epoch and question -> the answer.
+
+    Returns:
+        Each answer -> what it comes to when it is repeated; empty for the same.
+
+    Raises:
+        SubjectBroken: An epoch is not kept, or there is nothing to repeat.
+    """
+    replay = replaying()
+    latest = sorted({epoch for epoch, _ in sample})[-REPEATED:]
+    artifacts = {epoch: replay.artifact_of(epoch, str(house.runtime)) for epoch in latest}
+    if not latest or not all(artifacts.values()):
+        raise SubjectBroken(f"decisions of these epochs cannot be repeated: {artifacts}")
+    told: dict[str, str] = {}
+    for (epoch, query), answer in sample.items():
+        if epoch in artifacts:
+            decision = msgspec.json.decode(answer)
+            again = replay.repeated(house.state / "artifacts" / artifacts[epoch], house.data, query, decision)
+            told[f"{query}: {answer}"] = "" if again == decision else str(again)
+    return told
 
 
 def _apart(answered: Iterable[Answered], windows: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
@@ -164,14 +197,17 @@ def _apart(answered: Iterable[Answered], windows: Sequence[tuple[float, float]])
     return latencies
 
 
-def _verdicts(rounds: Sequence[Round], told: Deciding, reloads: int) -> tuple[Verdict, ...]:
+def _verdicts(
+    rounds: Sequence[Round], told: Deciding, repeated: Mapping[str, str], reloads: int
+) -> tuple[Verdict, ...]:
     ratio = statistics.median(each.decide / each.hello for each in rounds)
-    wrong, failed = len(told.wrong), len(told.failed)
+    wrong, failed, differing = len(told.wrong), len(told.failed), sum(map(bool, repeated.values()))
     return (
         Verdict(
             "warm decisions per second to those of a native hello", f">= {LEAST:g}", f"{ratio:.2f}", ratio >= LEAST
         ),
-        Verdict(f"{reloads} reloads: decisions mixed, or not by the epoch they name", "0", str(wrong), not wrong),
+        Verdict(f"{reloads} reloads: decisions mixed, or older than what was told before", "0", str(wrong), not wrong),
+        Verdict(f"of {len(repeated)} decisions, come out otherwise when repeated", "0", str(differing), not differing),
         Verdict(f"{reloads} reloads: questions and changes that failed", "0", str(failed), not failed),
     )
 
@@ -194,7 +230,7 @@ def _worded(latency: Spread) -> tuple[str, ...]:
     return tuple(f"{value:.2f}" for value in (latency.median, latency.p99, latency.p999, latency.worst))
 
 
-def _notes(told: Deciding, windows: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+def _notes(told: Deciding, repeated: Mapping[str, str], windows: Sequence[tuple[float, float]]) -> tuple[str, ...]:
     took = spread([(ended - began) * 1e3 for began, ended in windows])
     epochs = len({each.epoch for each in told.answered})
     return (
@@ -204,6 +240,7 @@ def _notes(told: Deciding, windows: Sequence[tuple[float, float]]) -> tuple[str,
         "latency counts from when a question was due",
         *(f"wrong: {each}" for each in told.wrong[:5]),
         *(f"failed: {each}" for each in told.failed[:5]),
+        *(f"repeated: {each} -> {again}" for each, again in repeated.items() if again),
     )
 
 

@@ -1,10 +1,12 @@
 """The authorization example, served, with rules and policies that say which version they are."""
 
 import asyncio
+import importlib.util
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -46,6 +48,8 @@ class House:
         folder: The folder.
         plugin: The plugin's.
         data: What is written.
+        runtime: The server's runtime directory.
+        state: The server's state directory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,14 +57,15 @@ class House:
         shutil.copytree(EXAMPLE, self.folder, ignore=shutil.ignore_patterns("__pycache__", "data"))
         self.plugin = self.folder / "plugins" / "authz"
         self.data = self.folder / "data"
+        self.runtime, self.state = folder / "run", folder / "state"
         configuration = self.folder / "changeover.toml"
         configuration.write_text(configuration.read_text().replace('"data"', json.dumps(str(self.data))))
         self.write(1)
 
     def server(self, workers: int = 3) -> Server:
         """Serve it; what the server keeps is kept."""
-        configuration, folder = self.folder / "changeover.toml", self.folder.parent
-        return Server(config=configuration, workers=workers, runtime_dir=folder / "run", state_dir=folder / "state")
+        configuration = self.folder / "changeover.toml"
+        return Server(config=configuration, workers=workers, runtime_dir=self.runtime, state_dir=self.state)
 
     def write(self, version: int) -> None:
         """Change rules and policies."""
@@ -83,6 +88,16 @@ class House:
         text = (self.plugin / file).read_text()
         assert old in text, f"{file} has no {old!r}"
         self.put(file, text.replace(old, new))
+
+
+def replaying() -> ModuleType:
+    """The example's command `replay.py`, as a module."""
+    spec = importlib.util.spec_from_file_location("authz_replay", EXAMPLE / "replay.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 async def reloaded(server: Server, until: Milestone = Milestone.ACTIVE) -> int:

@@ -2,14 +2,12 @@
 
 import asyncio
 import fcntl
-import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 import pytest
@@ -30,6 +28,7 @@ from tests.authz import (
     path,
     posted,
     reloaded,
+    replaying,
     wrote,
 )
 from tests.service import Connection
@@ -191,19 +190,8 @@ async def test_what_was_written_survives_swaps_rolls_and_restarts(house: House) 
         assert (again.allowed, again.facts) == (True, known)
 
 
-@pytest.fixture
-def replay() -> ModuleType:
-    """The example's command, as a module."""
-    spec = importlib.util.spec_from_file_location("authz_replay", EXAMPLE / "replay.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-async def test_every_decision_comes_out_the_same_by_what_is_kept_of_its_epoch(house: House, replay: ModuleType) -> None:
-    runtime, state = (house.folder.parent / name for name in ("run", "state"))
+async def test_every_decision_comes_out_the_same_by_what_is_kept_of_its_epoch(house: House) -> None:
+    replay = replaying()
     async with house.server(WORKERS) as server:
         async with asking(server.addresses[0], lambda number: path((VOTE, BEN_SHOWS)[number % 2]), 6) as asked:
             for version in range(2, 6):
@@ -224,12 +212,12 @@ async def test_every_decision_comes_out_the_same_by_what_is_kept_of_its_epoch(ho
             decision = msgspec.json.decode(answer)
             epoch = decision["epoch"]
             if epoch not in artifacts:
-                artifacts[epoch] = await asyncio.to_thread(replay.artifact_of, epoch, str(runtime))
-            artifact = state / "artifacts" / artifacts[epoch]
+                artifacts[epoch] = await asyncio.to_thread(replay.artifact_of, epoch, str(house.runtime))
+            artifact = house.state / "artifacts" / artifacts[epoch]
             assert await asyncio.to_thread(replay.repeated, artifact, house.data, query, decision) == decision
         assert len(set(artifacts.values())) == 5
 
-        places = ("--state", str(state), "--data", str(house.data), "--runtime-dir", str(runtime))
+        places = ("--state", str(house.state), "--data", str(house.data), "--runtime-dir", str(house.runtime))
         command = (sys.executable, str(EXAMPLE / "replay.py"), *places, VOTE)
         right = '{"allowed":true,"because":["v3"],"epoch":3,"facts":0}'
         for answer, status in ((right, 0), (right.replace("v3", "v2"), 1), (right.replace(":3", ":99"), 2)):
@@ -259,6 +247,17 @@ WRONG = [
     ("policies/x.cedar", "// one\npermit (principal, action, resource);\n", r"x\.cedar:2: a policy without a name"),
     ("policies/x.cedar", '@id("v1")\npermit (principal, action, resource);', r'cedar:1: @id\("v1"\) is at .*version'),
     ("policies/x.cedar", '@id("x;y") // ;\npermit (principal, action, resource)', r"cedar:1: a policy ends with `;`"),
+    (
+        "policies/x.cedar",
+        '@id("x")\npermit (principal == ?principal, action, resource);',
+        r"policies/x\.cedar:1: a template with the slot \?principal, which nothing fills",
+    ),
+    (
+        "policies/x.cedar",
+        '@id("x")\n// ?resource\npermit (principal, action, resource);\n@id("y")\n'
+        "forbid (principal, action, resource in ?resource);",
+        r"policies/x\.cedar:4: a template with the slot \?resource",
+    ),
     ("policies/x.cedar", '\n// @id("x") permt;\n\n@id("x")\npermt;\n', r"policies/x\.cedar:4: no Cedar policy: "),
 ]
 
@@ -290,6 +289,26 @@ def test_what_is_no_question_is_told_so(worker: SimulatedWorker, query: str, sai
     answer = worker.get(path(query))
     assert answer.status == 400
     assert said in answer.json()["detail"]
+
+
+def test_nothing_is_allowed_where_a_condition_cannot_be_told(worker: SimulatedWorker, house: House) -> None:
+    """Cedar itself passes over the policy, and would allow what the other ones permit."""
+    assert worker.get(path(SHOW)).json()["allowed"]
+    forbids = 'forbid (principal, action, resource) when { resource.owner == "x" };'
+    house.put("policies/x.cedar", f'@id("?mine")\n{forbids}\n')
+    worker.swap(house.plugin)
+    answer = worker.get(path(SHOW))
+    assert answer.status == 400, answer.text
+    assert "owner" in answer.json()["detail"]
+    assert worker.get("/about").json()["answers"] == 0
+
+
+def test_an_answer_to_a_long_question_is_not_kept(worker: SimulatedWorker) -> None:
+    asked = "principal=User::{}&action=vote&resource=Ballot::now"
+    longest = 512 - len(asked.format(""))
+    for length in (longest, longest + 1):
+        assert worker.get(path(asked.format("a" * length))).status == 200
+        assert worker.get("/about").json()["answers"] == 1
 
 
 @pytest.mark.parametrize("wrong", ["member(X)", "1", "n(1..2)", "n(f(1))", "-n(1)", "n(1). m(2)", "", "not n"])

@@ -101,11 +101,11 @@ def _lines(lines: Iterator[str]) -> bytes:
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """Not compressed: what comes of that differs from one build of zlib to the next."""
     archive = BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as wheel:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as wheel:
         for name, content in files.items():
             member = zipfile.ZipInfo(name, _DATE)
             member.external_attr, member.create_system = _MODE, _UNIX
-            member.compress_type = zipfile.ZIP_DEFLATED
             wheel.writestr(member, content)
     return archive.getvalue()

@@ -183,6 +183,9 @@ class Scanner:
             made = as_roll(made, current)
             if lacks := tuple(self._lacking(selected.contents, disk, taken, None)):
                 return ScanRefused(refusals(lacks), (*selected.notes, *not_taken))
+        announced = disk.announced(taken.interpreter)
+        if made.is_roll and announced is not None and (gone := tuple(absent(made, announced))):
+            return ScanRefused(refusals(gone), (*selected.notes, *not_taken))
         if not request.dry_run:
             self._put(fresh, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, fresh), why)

@@ -97,7 +97,11 @@ def select(
             *untrusted(taken, settings.plugins.keys),
             *ungranted(taken, settings),
         ),
-        notes=(*_not_taken(listing, serving, settings, disabled), *(f"not taken: {why}" for why in skipped.values())),
+        notes=(
+            *_not_taken(listing, serving, settings, disabled),
+            *(f"not taken: {why}" for why in skipped.values()),
+            *_gone(listing, serving, reach),
+        ),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
         rolling=tuple(f"{plugin} (needs a roll: {why})" for plugin, why in rolling.items()),
         broken=frozenset(_concerned(reached)),
@@ -112,7 +116,8 @@ def _fixed(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, store
         if spec is not None and spec.artifact != found.digest:
             taken = reach.by_files(found.manifest, get(store, spec.artifact), found.files)
             fixed = fixed - {plugin} if taken else fixed | {plugin}
-    return fixed | {plugin for plugin, spec in serving.items() if spec.distribution and listing.unasked}
+    unasked = {plugin for plugin, spec in serving.items() if spec.distribution and listing.unasked}
+    return fixed | unasked | _unannounced(listing, serving, reach)
 
 
 def _reached(listing: Listing, reach: Reach, settings: Settings) -> dict[str, tuple[Problem, ...]]:
@@ -141,6 +146,20 @@ def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, set
     if reach.policy and serves and settings.plugins.dir and not lying and not listing.problems:
         reason = "no plugin is left in it, which is taken only when somebody asks: `changeover reload`"
         yield Problem(reason, settings.plugins.dir)
+
+
+def _unannounced(listing: Listing, serving: dict[str, PluginSpec], reach: Reach) -> set[str]:
+    """Plugins whose distribution is gone, and rather being replaced, as long as nobody asks."""
+    known = listing.plugins.keys() | _concerned(listing.problems)
+    installed = {plugin for plugin, spec in serving.items() if spec.distribution}
+    return installed - known if reach.policy and not listing.unasked else set()
+
+
+def _gone(listing: Listing, serving: dict[str, PluginSpec], reach: Reach) -> Iterator[str]:
+    for plugin in sorted(_unannounced(listing, serving, reach)):
+        if reach.plugin(plugin):
+            gone = f"{serving[plugin].distribution} is not installed now"
+            yield f"not taken: {plugin} (removed, {gone}, which is taken only when somebody asks: `changeover reload`)"
 
 
 def _not_taken(

@@ -15,7 +15,7 @@ from changeover.supervisor.core.outcome import Action, NothingChanged, RollNeede
 from changeover.supervisor.interpreters.answer import Answer
 from changeover.workers.plugins import bytecode
 from changeover.workers.plugins.artifact import get
-from changeover.workers.protocol.reload import ON_CHANGE
+from changeover.workers.protocol.reload import ON_CHANGE, Reload, read_reload
 from changeover.workers.protocol.snapshot import Interpreter, Snapshot
 from tests.site_packages import SitePackages
 from tests.unit.supervisor.artifacts.test_scanner import SWAP, Place, asking, place, plugin
@@ -77,6 +77,35 @@ def test_what_is_uninstalled_goes_by_a_roll(place: Place, site: SitePackages, se
     found = place.candidate(serving)
     assert found.summary == ("- geo 1.2 (rolls: installed by geo-plugin==1.2)", "-1 route")
     assert found.snapshot.is_roll
+
+
+@pytest.mark.parametrize("policy", [ON_CHANGE, read_reload("every 60s")])
+def test_what_is_being_replaced_stays_until_somebody_asks(
+    place: Place, site: SitePackages, serving: Snapshot, policy: Reload
+) -> None:
+    """While pip replaces a distribution its record is gone for a moment: nobody means that the plugin is to go."""
+    place.configure(f'[plugins]\ndir = "plugins"\nreload = "{policy}"\n')
+    site.uninstall("geo_plugin")
+    gone = (
+        "not taken: geo (removed, geo-plugin==1.2 is not installed now, which is taken only when somebody asks: "
+        "`changeover reload`)"
+    )
+    assert place.scan(serving, asking(policy=policy)) == NothingChanged((gone,))
+    place.plugins.single("hello", "1.1")
+    assert place.candidate(serving, asking(policy=policy)).summary == ("hello 1.0 -> 1.1 (1 file)", gone)
+    assert "- geo 1.2 (rolls: installed by geo-plugin==1.2)" in place.candidate(serving).summary
+
+
+def test_new_processes_are_not_begun_while_it_is_being_replaced(place: Place, site: SitePackages) -> None:
+    reload = 'reload = "on-change"\n'
+    place.configure(f'[app]\ntarget = "shop:app"\n{reload}[plugins]\ndir = "plugins"\n{reload}')
+    serving = place.candidate(None).snapshot
+    site.uninstall("geo_plugin")
+    (place.root / "shop.py").write_text("app = 1")
+    [refused] = place.refused(serving, asking(policy=ON_CHANGE))
+    assert "geo 1.2 was installed by geo-plugin==1.2, and nothing that is installed announces it now" in refused
+    site.plugin("geo", "1.2", '[services]\nwhere = "/where"\n', where="X = 1")
+    assert place.candidate(serving, asking(policy=ON_CHANGE)).snapshot.is_roll
 
 
 def test_another_configuration_is_a_roll(place: Place, site: SitePackages, serving: Snapshot) -> None:

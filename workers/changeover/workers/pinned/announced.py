@@ -52,6 +52,18 @@ class AnnouncedDiffers(ChangeoverError):
         )
 
 
+class AnnouncedHidden(ChangeoverError):
+    """A plugin is to be loaded from what is installed, and whoever imports it in this process gets something else.
+
+    Attributes:
+        found: What is installed, and was taken.
+    """
+
+    def __init__(self, found: Announced, reason: str) -> None:
+        self.found = found
+        super().__init__(f"{found.plugin} was taken from {found.distribution} in {found.path}, and {reason}")
+
+
 def announced(path: Iterable[str]) -> tuple[Announced, ...]:
     """Find every plugin that is announced in folders, in the order of the import path. Blocks on the disk.
 

@@ -117,6 +117,35 @@ def path_hook(content: PinnedContent) -> Callable[[str], PinnedFolder]:
     return finder_for
 
 
+class PinnedTarget:
+    """Comes first: finds one module, whose content is pinned, before the folder that it lies in is looked at.
+
+    Args:
+        target: The module's name.
+        beside: Finds it.
+        artifact: The digest that names the content.
+
+    Attributes:
+        target: The module's name.
+        artifact: The digest that names the content.
+    """
+
+    def __init__(self, target: str, beside: PinnedFolder, artifact: str) -> None:
+        self.target = target
+        self.artifact = artifact
+        self._beside = beside
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find the one module."""
+        return self._beside.find_spec(fullname, target) if fullname == self.target else None
+
+    def invalidate_caches(self) -> None:
+        """Content never changes; the disk does."""
+        self._beside.invalidate_caches()
+
+
 class Unpinned:
     """Comes last: says of a module that nobody found, and that lies on disk, why it is not imported."""
 

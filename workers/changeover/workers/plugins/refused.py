@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.pinned.announced import AnnouncedDiffers
+from changeover.workers.pinned.announced import AnnouncedDiffers, AnnouncedHidden
 from changeover.workers.pinned.distributions import DistributionsDiffer
 from changeover.workers.pinned.importer import OtherContentPinned
 from changeover.workers.plugins.api import ConfigUnusable
@@ -158,6 +158,7 @@ _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
             ResourceUnusable,
             ApplicationNotLoaded,
             AnnouncedDiffers,
+            AnnouncedHidden,
             DistributionsDiffer,
             OtherContentPinned,
             ImportError,

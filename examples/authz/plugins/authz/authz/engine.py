@@ -17,6 +17,8 @@ from authz.rules import Relations, Rules
 
 MOST = 100_000
 """Answers that are kept of one epoch; with one more, all of them are forgotten."""
+LONGEST = 512
+"""Bytes of a query whose answer is kept: who asks decides how long it is, and is not to decide how much is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +75,22 @@ class Engine:
     def __init__(self, parts: Parts, ledger: Ledger) -> None:
         self._parts, self._ledger = parts, ledger
         self._answers: dict[int, Answers] = {}
-        self._known = self._after(0, parts.facts.atoms)
+        self._known = self._derived(*self._written(0, parts.facts.atoms))
 
     @property
     def known(self) -> Known:
         """What is known now: everything that somebody was told is written."""
         if self._ledger.size() != self._known.version:
-            self._known = self._after(self._known.version, self._known.atoms)
+            version, atoms = self._written(self._known.version, self._known.atoms)
+            if version != self._known.version:  # behind a killed writer's half line nothing is new
+                self._known = self._derived(version, atoms)
         return self._known
 
-    def _after(self, version: int, atoms: Atoms) -> Known:
+    def _written(self, version: int, atoms: Atoms) -> tuple[int, Atoms]:
         changes = list(self._ledger.since(version))
-        if changes:
-            version, atoms = changes[-1][0], after(atoms, (change for _, change in changes))
+        return (changes[-1][0], after(atoms, (change for _, change in changes))) if changes else (version, atoms)
+
+    def _derived(self, version: int, atoms: Atoms) -> Known:
         return Known(version, atoms, self._parts.rules.derive(atoms))
 
     def decide(self, epoch: int, questions: Sequence[Question]) -> list[msgspec.Raw]:
@@ -113,9 +118,9 @@ class Engine:
         if answer is None:
             verdict = self._parts.policies.decide(question(query), known.relations)
             decision = Decision(verdict.allowed, verdict.because, epoch, known.version)
-            if len(answers) >= MOST:
-                answers.clear()
-            answer = answers[query] = msgspec.json.encode(decision)
+            answer = msgspec.json.encode(decision)
+            if len(query) <= LONGEST:
+                _keep(answers, query, answer)
         return answer
 
     def answers(self, epoch: int, version: int) -> dict[bytes, bytes]:
@@ -128,3 +133,9 @@ class Engine:
         if answers.version != version:
             answers.version, answers.by_query = version, {}
         return answers.by_query
+
+
+def _keep(answers: dict[bytes, bytes], query: bytes, answer: bytes) -> None:
+    if len(answers) >= MOST:
+        answers.clear()
+    answers[query] = answer

@@ -14,6 +14,8 @@ from authz.rules import Relations, Value
 NAMED = re.compile(r'@id\s*\(\s*"((?:[^"\\]|\\.)*)"\s*\)')
 PIECES = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"|;|[^/";]+|.', re.DOTALL)
 """Comments, texts, and the ends of policies, apart from what is between them."""
+SLOT = re.compile(r"\?\w+")
+"""What makes a policy a template: Cedar decides by none that nobody filled, and says nothing of it."""
 KIND = re.compile(r"[A-Za-z_]\w*(::[A-Za-z_]\w*)*", re.ASCII)
 NEWLINE = "\n"
 
@@ -45,7 +47,7 @@ class Policies:
         paths: The files.
 
     Raises:
-        PolicyInvalid: One of them cannot be read, has no `@id`, or shares it with another.
+        PolicyInvalid: One of them cannot be read, has a slot to be filled, has no `@id`, or shares it with another.
     """
 
     __slots__ = ("_set",)
@@ -65,7 +67,8 @@ class Policies:
         """Answer a question.
 
         Raises:
-            Undecidable: It names what cannot be an entity.
+            Undecidable: It names what cannot be an entity, or a condition cannot be told: Cedar passes over the policy
+                then, which may be the one that forbids.
         """
         request = {
             "principal": _uid(question.principal),
@@ -78,8 +81,8 @@ class Policies:
         except ValueError as error:
             raise Undecidable(str(error)) from None
         result: AuthzResult = is_authorized(request, self._set, entities)
-        if result.decision is Decision.NoDecision:
-            raise Undecidable("; ".join(result.diagnostics.errors))
+        if result.diagnostics.errors or result.decision is Decision.NoDecision:
+            raise Undecidable("; ".join(result.diagnostics.errors) or "Cedar comes to no decision")
         named = result.diagnostics.id_annotations_by_reason
         return Verdict(result.allowed, sorted(named[each] for each in result.diagnostics.reasons))
 
@@ -101,6 +104,8 @@ def _name(where: str, policy: str) -> str:
         PolicySet.from_str(policy)
     except ValueError as error:
         raise PolicyInvalid(where, f"no Cedar policy: {' '.join(str(error).split())}") from None
+    if slot := SLOT.search(_code(policy, texts=False)):
+        raise PolicyInvalid(where, f"a template with the slot {slot[0]}, which nothing fills: name an entity instead")
     found = NAMED.search(_code(policy))
     if found is None:
         raise PolicyInvalid(where, 'a policy without a name: put @id("...") in front, decisions are told by it')
@@ -114,9 +119,10 @@ def _at(file: str, written: str, begin: int) -> str:
     return f"{file}:{1 + written[:begin].count(NEWLINE) + blank.count(NEWLINE)}"
 
 
-def _code(written: str) -> str:
-    """A text without its comments; lines stay where they are."""
-    return "".join(piece[0] for piece in PIECES.finditer(written) if not piece[0].startswith("//"))
+def _code(written: str, texts: bool = True) -> str:
+    """A text without its comments, and perhaps without the texts in it; lines stay where they are."""
+    left_out = ("//",) if texts else ("//", '"')
+    return "".join(piece[0] for piece in PIECES.finditer(written) if not piece[0].startswith(left_out))
 
 
 def _uid(entity: str) -> dict[str, str]:

@@ -77,6 +77,7 @@ def test_it_is_a_wheel_as_the_standard_has_it(plugins: PluginFolder, tmp_path: P
         assert {(member.date_time, member.external_attr >> 16) for member in wheel.infolist()} == {
             ((1980, 1, 1, 0, 0, 0), 0o100644)
         }
+        assert {member.compress_type for member in wheel.infolist()} == {zipfile.ZIP_STORED}
         info = "my_geo-1.3.0rc1.dist-info"
         assert wheel.read(f"{info}/METADATA").decode().splitlines() == [
             "Metadata-Version: 2.1",
