@@ -5,7 +5,7 @@ import msgspec
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 
 MAX_ORDER = 32 * 1024 * 1024
 """Longest order, in bytes: two snapshots, and room."""
@@ -47,6 +47,10 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     settings: Confinement
     store: str
     preload: Preload | None = None
+
+    def fresh(self) -> frozenset[UnitKey]:
+        """The units that the candidate brings; whatever else is in it serves already."""
+        return frozenset(self.candidate.without(self.current or EMPTY))
 
 
 class RehearsalReport(msgspec.Struct, frozen=True):
