@@ -65,6 +65,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
         output: The end of what the rehearsal wrote.
         missing: What of the confinement could not be had here, in words.
         warnings: What went wrong and refuses nothing, one line each.
+        skipped: Why the candidate was not rehearsed: what serves ended the process before. Empty when it was.
     """
 
     refusal: Refusal | None = None
@@ -75,6 +76,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
     output: str = ""
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    skipped: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
