@@ -20,7 +20,7 @@ from changeover.workers.plugins import artifact
 from changeover.workers.preflight.audit import WatchedLoop, blamed, watch
 from changeover.workers.preflight.selftests import self_tested
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import EMPTY
+from changeover.workers.protocol.snapshot import EMPTY, UnitKey
 from changeover.workers.serving import attribution
 
 ROOT = Path(__file__).parents[1]
@@ -70,14 +70,16 @@ def seen(asked: Iterable[Asked], temporary: Path, installed: Path) -> list[Seen]
     return msgspec.msgpack.decode(done.stdout, type=list[Seen])
 
 
-async def _loaded(asked: Asked, refused: list[Refusal], store: Path) -> Seen:
+async def _loaded(asked: Asked, judged: set[UnitKey], refused: list[Refusal], store: Path) -> Seen:
     stored = store_plugin(Path(asked.plugin), store, {})
     solo = SoloSnapshot(1, EMPTY)
     solo.add_plugins({stored.manifest.id: dataclasses.replace(stored, granted=asked.granted)})
     solo.add_services(stored.manifest)
     workshop = Workshop(store, hook_deadline=5.0, on_drained=_nothing, on_degraded=_nothing, stage="preflight")
     refused.clear()
-    built = await workshop.build(solo.snapshot())
+    snapshot = solo.snapshot()
+    judged |= snapshot.keys()
+    built = await workshop.build(snapshot)
     try:
         if isinstance(built, Refusal):
             return Seen(blamed(built, refused), tuple(refused))
@@ -92,9 +94,9 @@ def _nothing(_told: object) -> None:
     """Nothing serves, so nothing drains or is degraded."""
 
 
-async def _all(asked: list[Asked], refused: list[Refusal], store: Path) -> list[Seen]:
+async def _all(asked: list[Asked], judged: set[UnitKey], refused: list[Refusal], store: Path) -> list[Seen]:
     attribution.install(asyncio.get_running_loop())
-    return [await _loaded(each, refused, store) for each in asked]
+    return [await _loaded(each, judged, refused, store) for each in asked]
 
 
 def main() -> None:
@@ -102,10 +104,11 @@ def main() -> None:
     asked = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[Asked])
     answers = os.dup(1)
     os.dup2(2, 1)
-    refused = watch()
+    judged: set[UnitKey] = set()
+    refused = watch(judged)
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=WatchedLoop) as runner:
         store = Path(folder)
-        found = runner.run(_all(asked, refused, store))
+        found = runner.run(_all(asked, judged, refused, store))
         for stored in store.iterdir():
             artifact.remove(store, stored.name)
     with open(answers, "wb") as file:

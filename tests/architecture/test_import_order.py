@@ -89,6 +89,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.plugins.natives",
         f"{WORKERS}.plugins.order",
         f"{WORKERS}.plugins.wheel",
+        f"{WORKERS}.preflight.alone",
         f"{WORKERS}.runtime.counts",
         f"{WORKERS}.runtime.hook_command",
         f"{WORKERS}.runtime.landlock",

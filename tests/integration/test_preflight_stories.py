@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from changeover.server import Committed, Refused, Server, ServerFailed, StatusView, Strategy
-from changeover.supervisor.core.records.preflight import PreflightCompleted
+from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import Record
 from changeover.workers.protocol.refusal import Fault, Stage
 from tests.service import Story, kill, status_when
@@ -147,6 +147,20 @@ async def test_an_edit_is_rehearsed_too(story: Story) -> None:
     async with story.server(2) as server:
         assert isinstance(await server.remove_plugin("geo"), Committed)
         assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [2]
+
+
+async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_way_on(story: Story) -> None:
+    story.write("1.0", top="import os, setproctitle\nif 'preflight' in setproctitle.getproctitle(): os._exit(3)")
+    story.write("1.0", id="geo", mount="/geo")
+    async with story.server(2) as server:
+        assert isinstance(await server.remove_plugin("geo"), Committed)
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        skipped = await told(server, PreflightSkipped)
+        assert [record.epoch for record in skipped] == [2, 3]
+        assert "what serves cannot be loaded in a preflight: it ended its process with status 3" in skipped[0].why
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+        assert (await server.status()).quarantine == ()
 
 
 async def test_a_start_and_a_roll_have_processes_of_their_own_for_that(story: Story) -> None:

@@ -240,7 +240,7 @@ class SimulatedWorker:
             Why a server would refuse it; None when it would ask its workers.
 
         Raises:
-            NotRehearsed: The process gave no answer.
+            NotRehearsed: The process gave no answer, or what serves cannot be loaded in it.
             ManifestInvalid: It is no plugin.
         """
         try:

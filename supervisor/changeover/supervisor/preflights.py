@@ -15,10 +15,10 @@ from changeover.supervisor.core.events import Event, PreflightPassed, PreflightR
 from changeover.supervisor.core.records.preflight import PreflightWeak
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.process.zygote import Zygote
-from changeover.supervisor.reported import refusal_in
+from changeover.supervisor.reported import shown
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.rehearsal import RehearsalOrder, decode_report
+from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport, decode_report
 
 LATE = 3.5
 """Seconds past its deadline that a rehearsal has to say where it stood still; then it is ended from here."""
@@ -102,18 +102,22 @@ class Preflights:
 
     def _read(self, epoch: int, written: bytes) -> None:
         try:
-            report = decode_report(written)
+            report = shown(decode_report(written))
         except MalformedFrame as error:
-            self._refuse(epoch, Fault.CONTRACT, f"its report means nothing: {error}")
+            self._refuse(epoch, Fault.RESOURCE, f"its report means nothing: {error}")
             return
         if report.missing and report.missing not in self._missing:
             self._missing.add(report.missing)
             self._tell(PreflightWeak(report.missing))
-        if (refusal := refusal_in(report)) is None:
-            passed = PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, report.warnings)
-            self._feed(passed)
-        else:
-            self._feed(PreflightRefused(epoch, (SlotRefusal(-1, 0, refusal),)))
+        self._feed(_told(epoch, report))
 
     def _refuse(self, epoch: int, fault: Fault, summary: str) -> None:
         self._feed(PreflightRefused(epoch, (SlotRefusal(-1, 0, Refusal(Stage.PREFLIGHT, fault, summary)),)))
+
+
+def _told(epoch: int, report: RehearsalReport) -> Event:
+    if report.refusal is not None:
+        return PreflightRefused(epoch, (SlotRefusal(-1, 0, report.refusal),))
+    if report.skipped:
+        return PreflightSkipped(epoch, report.skipped)
+    return PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, report.warnings)

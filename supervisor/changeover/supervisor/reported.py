@@ -7,15 +7,39 @@ from changeover.workers.protocol.rehearsal import RehearsalReport
 
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What moves cursors and changes colours on the terminal of whoever reads it."""
+_ESCAPED_IN_LINE = _ESCAPED | {ord("\n"): " ", ord("\t"): " "}
 
 
-def refusal_in(report: RehearsalReport) -> Refusal | None:
-    """The "no" with the end of what was written; None when there is none."""
-    if report.refusal is None:
-        return None
-    return msgspec.structs.replace(report.refusal, stage=Stage.PREFLIGHT, output=output_of(report))
+def shown(report: RehearsalReport) -> RehearsalReport:
+    """All that it says without what commands a terminal, and the "no", if there is one, with the end of the output."""
+    output = _lines(report.output)
+    return msgspec.structs.replace(
+        report,
+        refusal=None if report.refusal is None else _refusal(report.refusal, output),
+        output=output,
+        missing=tuple(map(_line, report.missing)),
+        warnings=tuple(map(_line, report.warnings)),
+        skipped=_line(report.skipped),
+    )
 
 
-def output_of(report: RehearsalReport) -> str:
-    """The end of what was written, without what commands a terminal."""
-    return report.output.replace("\r\n", "\n").replace("\r", "\n").translate(_ESCAPED)
+def _refusal(refusal: Refusal, output: str) -> Refusal:
+    return Refusal(
+        Stage.PREFLIGHT,
+        refusal.fault,
+        _line(refusal.summary),
+        _line(refusal.unit),
+        _line(refusal.hook),
+        _line(refusal.where),
+        _line(refusal.source),
+        _lines(refusal.traceback),
+        output,
+    )
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_ESCAPED)
+
+
+def _line(text: str) -> str:
+    return text.translate(_ESCAPED_IN_LINE)

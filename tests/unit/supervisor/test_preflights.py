@@ -108,6 +108,27 @@ async def test_a_refusal_keeps_its_unit_and_hook_and_gets_what_was_written(super
     assert told.output == "one\ntwo\\x1b[31m\tred\n"
 
 
+async def test_no_text_of_a_candidate_commands_a_terminal(supervisor: Supervisor) -> None:
+    supervisor.begin()
+    bad = "a\nb\x1b]0;c\x9b"
+    refusal = Refusal(Stage.INITIALISE, Fault.CRASH, bad, bad, bad, bad, bad, bad, "of the keeper")
+    supervisor.report(RehearsalReport(refusal, output=bad, missing=(bad,)))
+    told, line = supervisor.refusal(), "a b\\x1b]0;c\\x9b"
+    assert (told.summary, told.unit, told.hook, told.where, told.source) == (line,) * 5
+    assert (told.traceback, told.output) == ("a\nb\\x1b]0;c\\x9b",) * 2
+    assert supervisor.told == [PreflightWeak((line,))]
+    supervisor.heard.clear()
+    supervisor.begin()
+    supervisor.report(RehearsalReport(warnings=(bad,)))
+    assert supervisor.heard == [PreflightPassed(8, warnings=(line,))]
+
+
+async def test_where_what_serves_ends_the_rehearsal_the_candidate_goes_on_without(supervisor: Supervisor) -> None:
+    supervisor.begin()
+    supervisor.report(RehearsalReport(skipped="what serves cannot be loaded\x1b"))
+    assert supervisor.heard == [PreflightSkipped(8, "what serves cannot be loaded\\x1b")]
+
+
 async def test_what_cannot_be_confined_is_told_once_for_each_kind(supervisor: Supervisor) -> None:
     for missing in (("no landlock",), ("no landlock",), ("no seccomp",)):
         supervisor.begin()
@@ -115,10 +136,10 @@ async def test_what_cannot_be_confined_is_told_once_for_each_kind(supervisor: Su
     assert supervisor.told == [PreflightWeak(("no landlock",)), PreflightWeak(("no seccomp",))]
 
 
-async def test_a_report_that_means_nothing_is_a_refusal(supervisor: Supervisor) -> None:
+async def test_a_report_that_means_nothing_is_a_refusal_that_may_pass(supervisor: Supervisor) -> None:
     supervisor.begin()
     supervisor.zygote.on_end(b"\xc1 hello", "")
-    assert supervisor.refusal().fault is Fault.CONTRACT
+    assert supervisor.refusal().fault is Fault.RESOURCE
     assert "its report means nothing" in supervisor.refusal().summary
 
 

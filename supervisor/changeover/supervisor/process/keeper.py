@@ -5,7 +5,9 @@ and all of that. So a rehearsal is over when its keeper is dead, and not before.
 """
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 from collections.abc import Callable
 
@@ -13,6 +15,8 @@ from changeover.workers.protocol.rehearsal import MAX_REPORT
 
 LEAVING = 2.0
 """Seconds that a keeper has to be dead after its report, or after we gave it up, until its zygote is to kill it."""
+DYING = 10.0
+"""Seconds that it has then, with all that is to be ended below it, until it is killed from here: it may be stopped."""
 _CHUNK = 64 * 1024
 
 
@@ -79,7 +83,15 @@ class Keeper:
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
             self._sock.close()
-            self._late = self._loop.call_later(LEAVING, self._kill)
+            self._late = self._loop.call_later(LEAVING, self._overdue)
+
+    def _overdue(self) -> None:
+        self._kill()
+        self._late = self._loop.call_later(DYING, self._kill_at_once)
+
+    def _kill_at_once(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _died(self) -> None:
         self._read()

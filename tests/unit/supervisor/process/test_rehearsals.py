@@ -26,13 +26,14 @@ class Zygote:
     def __init__(self) -> None:
         self.orders: list[tuple[ZygoteOrder, tuple[int, ...]]] = []
         self.ended: list[tuple[bytes, str]] = []
+        self.kills = True
         self.process = subprocess.Popen(["sleep", "60"])
         self.ours, self.keepers = socket.socketpair()
         self.rehearsals = Rehearsals(asyncio.get_running_loop(), self.take)
 
     def take(self, order: ZygoteOrder, fds: tuple[int, ...]) -> None:
         self.orders.append((order, fds))
-        if isinstance(order, EndRehearsal):
+        if isinstance(order, EndRehearsal) and self.kills:
             self.die()
 
     def begin(self) -> None:
@@ -130,6 +131,20 @@ async def test_one_that_is_given_up_is_killed_and_not_told(zygote: Zygote) -> No
     assert EndRehearsal(7) in zygote.asked()
     assert zygote.keepers.recv(1) == b""
     assert zygote.ended == []
+
+
+async def test_one_that_somebody_stopped_is_killed_where_its_zygote_cannot_end_it(
+    zygote: Zygote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "LEAVING", 0.05)
+    monkeypatch.setattr(keeper, "DYING", 0.05)
+    zygote.kills = False
+    zygote.process.send_signal(signal.SIGSTOP)
+    zygote.begin()
+    zygote.begun()
+    zygote.rehearsals.give_up(7)
+    await until(lambda: zygote.process.poll() == -signal.SIGKILL, "its death")
+    assert EndRehearsal(7) in zygote.asked()
 
 
 async def test_one_that_is_given_up_before_it_begins_is_killed_as_soon_as_it_does(zygote: Zygote) -> None:

@@ -5,8 +5,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from changeover.workers.preflight.alone import NotRehearsed, rehearse
 from changeover.workers.protocol.rehearsal import decode_report, encode
-from tests.rehearsing import OWN, Orders, running
+from tests.rehearsing import FINE, OWN, Orders, running
 from tests.waits import until_sync
 
 COMMAND = (sys.executable, "-P", "-m", "changeover.workers.preflight")
@@ -51,3 +54,9 @@ def test_what_is_no_order_is_an_error() -> None:
     done = subprocess.run(COMMAND, input=b"nonsense", capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert b"MalformedFrame" in done.stderr
+
+
+def test_without_a_report_about_the_candidate_there_is_none(orders: Orders) -> None:
+    order = orders.order(FINE, current=(OWN + "    def on_load(self, ctx): os._exit(5)\n",))
+    with pytest.raises(NotRehearsed, match="did not come to it: what serves cannot be loaded in a preflight"):
+        rehearse(order)

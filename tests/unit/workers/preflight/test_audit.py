@@ -54,6 +54,11 @@ NEEDS: dict[str, tuple[str, str]] = {
         "write",
         'import tempfile; os.rename(tempfile.mkstemp()[1], f"{KEPT}/moved")',
     ),
+    "removes a link to a temporary file": ("write", 'os.remove(f"{KEPT}/link")'),
+    "moves a link to a temporary file": (
+        "write",
+        'import tempfile; os.rename(f"{KEPT}/linked", f"{tempfile.gettempdir()}/linked")',
+    ),
     "opens a database": ("write", 'import sqlite3; sqlite3.connect(f"{KEPT}/db").close()'),
 }
 """What a plugin does -> the capability that it needs, and its code in an `async` on_load."""
@@ -67,6 +72,19 @@ FREE = {
             open(f"{folder}/a/b", "w").close()
             os.rename(f"{folder}/a/b", f"{folder}/c")
         tempfile.NamedTemporaryFile().close()
+        """,
+    "makes and removes temporary links to what it keeps": """
+        import tempfile
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(KEPT, f"{folder}/a")
+            os.rename(f"{folder}/a", f"{folder}/b")
+            os.remove(f"{folder}/b")
+        """,
+    "writes to its descriptors by their names": """
+        ends = os.pipe()
+        for name in ("/dev/stderr", f"/dev/fd/{ends[1]}", f"/proc/self/fd/{ends[1]}"):
+            os.close(os.open(name, os.O_WRONLY))
+        for end in ends: os.close(end)
         """,
     "writes to what everybody may write to": 'open("/dev/null", "w").close(); print("hello", flush=True)',
     "has sockets with itself": 'a, b = socket.socketpair(); a.send(b"x"); a.sendmsg([b"y"]); b.recv(9)',
@@ -101,6 +119,8 @@ class Cases:
         (self.installed / "outsider.py").write_text(LIBRARY)
         self.asked: dict[str, Asked] = {}
         self.temporary = folder / "temporary"
+        for name in ("link", "linked"):
+            (self.kept / name).symlink_to(self.temporary / "file")
 
     def add(self, name: str, code: str, *granted: str, more: str = 'plugin = "{id}:Own"', **files: str) -> None:
         plugin = f"case{len(self.asked)}"

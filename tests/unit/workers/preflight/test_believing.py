@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from changeover.workers.plugins.refused import MAX_TRACEBACK
-from changeover.workers.preflight.believing import LINE, WARNINGS, believed, bounded
+from changeover.workers.preflight.believing import LINE, REASON, WARNINGS, believed, bounded, lacking
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import MAX_REPORT, RehearsalReport, encode
@@ -34,6 +34,12 @@ def test_long_words_are_cut_and_numbers_are_none_below_zero(orders: Orders) -> N
     assert (told.modules, told.tests_passed, told.tests) == (0, 0, 0)
     assert told.warnings == ("w" * LINE,) * WARNINGS
     assert believed(encode(bounded(report)), orders.order(FINE)) == told
+
+
+def test_of_what_is_missing_only_steps_that_there_are_are_believed() -> None:
+    said = ("limits (no room)", "\x1b[2J", "limits (again)", "another user (" + "x" * 999, "no new privileges")
+    told = lacking(said)
+    assert told == (("another user (" + "x" * 999)[:REASON], "no new privileges", "limits (again)")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ import signal
 import msgspec
 import pytest
 
-from changeover.workers.preflight.endings import UNWATCHED, ending_of, not_forked, overdue, refusal_of
+from changeover.workers.preflight.endings import (
+    UNWATCHED,
+    Ending,
+    ending_of,
+    not_forked,
+    overdue,
+    refusal_of,
+    report_of,
+)
 from changeover.workers.preflight.page import Part, Standing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder
@@ -69,10 +77,19 @@ def test_stacks_say_whose_code_crashed_and_where_whoever_was_at_it(orders: Order
     assert order.store not in told.traceback
 
 
-def test_what_serves_and_crashes_in_a_preflight_accuses_nobody(orders: Orders) -> None:
-    told = refusal_of(ending_of(-11), Standing(Part.CURRENT, "plugin geo", "on_load"), "", orders.order(FINE))
-    assert told.unit == ""
-    assert told.summary.startswith("what serves cannot be loaded beside it in a preflight: its process was ended by")
+@pytest.mark.parametrize("ending", [ending_of(-11), ending_of(-9), overdue(20.0), UNWATCHED])
+def test_what_serves_and_ends_in_a_preflight_refuses_nothing(ending: Ending, orders: Orders) -> None:
+    told = report_of(ending, Standing(Part.CURRENT, "plugin geo", "on_load"), "", orders.order(FINE))
+    assert told.refusal is None
+    assert told.skipped.startswith(f"what serves cannot be loaded in a preflight: {ending.how} in plugin geo on_load")
+
+
+def test_what_is_new_and_ends_is_refused(orders: Orders) -> None:
+    told = report_of(ending_of(-11), IN_ON_LOAD, "", orders.order(FINE))
+    assert told.refusal == refusal_of(ending_of(-11), IN_ON_LOAD, "", orders.order(FINE))
+    assert told.skipped == ""
+    alone = orders.order(FINE, current=None)
+    assert report_of(ending_of(-11), Standing(Part.CURRENT), "", alone).refusal is not None
 
 
 def test_a_unit_that_only_served_before_is_not_accused(orders: Orders) -> None:

@@ -2,6 +2,7 @@
 with all that the kernel has and without."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from changeover.workers.preflight import filtering, keeper
+from changeover.workers.preflight.believing import REASON
 from changeover.workers.preflight.namespaces import Separation
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.runtime import kernel, landlock
@@ -292,12 +294,58 @@ def test_processes_are_limited_however_many_the_same_user_has_elsewhere(orders: 
     assert kept(orders.order(code, processes=60), as_anybody).refusal is None
     refusal = kept(orders.order(code, processes=20), as_anybody).refusal
     assert refusal is not None
-    assert "can't start new thread" in refusal.summary
+    assert refusal.fault.transient
+    assert "can't start new thread: a preflight has 20 processes" in refusal.summary
 
 
 def test_what_serves_and_crashes_here_accuses_nobody(surroundings: Callable[[], None], orders: Orders) -> None:
     serves = OWN + "    def on_load(self, ctx): os._exit(5)\n"
-    refusal = kept(orders.order(FINE, current=(serves,)), surroundings).refusal
-    assert refusal is not None
-    assert (refusal.unit, refusal.fault) == ("", Fault.CRASH)
-    assert refusal.summary.startswith("what serves cannot be loaded beside it in a preflight: it ended its process")
+    report = kept(orders.order(FINE, current=(serves,)), surroundings)
+    assert report.refusal is None
+    assert report.skipped == (
+        "what serves cannot be loaded in a preflight: it ended its process with status 5 in plugin geo on_load"
+    )
+
+
+def test_what_serves_and_hangs_here_accuses_nobody(orders: Orders) -> None:
+    serves = OWN + "    async def on_load(self, ctx):\n        while True: pass\n"
+    report = kept(orders.order(FINE, current=(serves,), deadline=1.0))
+    assert report.refusal is None
+    assert report.skipped.startswith("what serves cannot be loaded in a preflight: not done within 1 s in plugin geo")
+
+
+def test_what_it_lacks_is_not_what_its_code_writes_on_the_page(orders: Orders) -> None:
+    code = on_reload(
+        "from changeover.workers.preflight.page import Page, Standing",
+        "fake = Standing(missing=('\\x1b[2J', 'limits (' + 'x' * 999 + ')'))",
+        "for each in gc.get_objects():",
+        "    if type(each) is Page: each.write(fake)",
+        "Page.write = lambda self, standing: None",
+    )
+    report = kept(orders.order(code))
+    assert report.refusal is None
+    told = [line for line in report.missing if "x" * 9 in line or "2J" in line]
+    assert told == ["limits (" + "x" * (REASON - 8)]
+
+
+def test_a_temporary_folder_is_emptied_whatever_its_rights_and_what_stays_is_told(
+    surroundings: Callable[[], None], orders: Orders
+) -> None:
+    locked = (
+        "import tempfile",
+        "print(path := tempfile.gettempdir())",
+        "os.makedirs(f'{path}/a/b')",
+        "os.symlink('/etc', f'{path}/a/etc')",
+        "for each in ('a/b', 'a'): os.chmod(f'{path}/{each}', 0)",
+    )
+    report = kept(orders.order(on_reload(*locked)), surroundings)
+    assert (report.refusal, report.warnings) == (None, ())
+    assert not os.path.exists(report.output.strip())
+
+
+def test_a_temporary_folder_that_stays_is_told(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
+    report = kept(orders.order(on_reload("import tempfile", "print(tempfile.gettempdir())")))
+    folder = report.output.strip()
+    assert report.warnings == (f"left: its temporary folder {folder}, which cannot be removed",)
+    os.rmdir(folder)

@@ -111,6 +111,17 @@ async def test_what_serves_and_does_not_load_here_is_left_out_with_what_requires
     )
 
 
+async def test_what_changes_and_requires_what_is_left_out_is_told_to_be_unrehearsed(orders: Orders) -> None:
+    alone = OWN + "    def on_load(self, ctx):\n        raise PermissionError('its log')\n"
+    log = orders.plugin(alone, id="log")
+    requiring = 'requires = {{ log = ">=1" }}\n' + MANIFEST
+    one, two = (orders.plugin(NOISY.format(each), manifest=requiring) for each in ("one", "two"))
+    shop = orders.plugin(NOISY.format("shop"), id="shop", manifest=requiring)
+    report = await rehearsed(orders.order(log, shop, two, current=(log, shop, one)))
+    assert (LOG, report.refusal) == ([], None)
+    assert report.warnings[1:] == ("not rehearsed: plugin geo, which requires what was left out",)
+
+
 async def test_what_does_not_load_and_changes_refuses_all_the_same(orders: Orders) -> None:
     broken = OWN + "    def on_load(self, ctx): raise PermissionError('{0}')\n"
     one, two = orders.plugin(broken.format("one")), orders.plugin(broken.format("two"))
@@ -141,6 +152,28 @@ async def test_memory_that_is_not_there_says_how_much_there_is(orders: Orders) -
     assert refusal is not None
     assert refusal.fault.transient
     assert refusal.summary == ("MemoryError: a preflight has 256 MiB beyond what it begins with ([preflight] memory)")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (
+            'RuntimeError("can\'t start new thread")',
+            "RuntimeError: can't start new thread: a preflight has 9 processes and threads ([preflight] processes)",
+        ),
+        (
+            "OSError(27, 'File too large')",
+            "OSError: [Errno 27] File too large: a file has 256 MiB in a preflight ([preflight] memory)",
+        ),
+    ],
+)
+async def test_what_only_a_preflight_limits_may_pass_and_names_its_setting(
+    code: str, told: str, orders: Orders
+) -> None:
+    code = OWN + f"    def on_reload(self, ctx, old): raise {code}\n"
+    refusal = (await rehearsed(orders.order(code, memory=2**28, processes=9))).refusal
+    assert refusal is not None
+    assert (refusal.fault, refusal.summary) == (Fault.RESOURCE, told)
 
 
 @pytest.mark.parametrize(("merges", "told"), [(False, 1), (True, 0)])

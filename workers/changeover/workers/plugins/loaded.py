@@ -68,13 +68,13 @@ class LoadedPlugin:
         self.extensions: dict[str, object] = {}
         self.instance: Plugin[Any] | None = None
         self.remains: Remains | None = None
-        self.left = UnitWork(str(spec.key.ref), spec.granted)
+        self.left = UnitWork(str(spec.key.ref), spec.granted, spec.key)
         self.exported: bytes | None = None
         self.required: frozenset[UnitKey] = frozenset()
         self.took_over = self.is_copy = False
         self.loaded_at = 0.0
-        self.work = UnitWork(str(spec.key.ref), spec.granted)
-        self.serving = UnitWork(str(spec.key.ref), spec.granted)
+        self.work = UnitWork(str(spec.key.ref), spec.granted, spec.key)
+        self.serving = UnitWork(str(spec.key.ref), spec.granted, spec.key)
         self.serving.asks = self.work.asks
         self._root = artifact.folder_of(store, spec.artifact)
         self._files: tuple[str, ...] = ()

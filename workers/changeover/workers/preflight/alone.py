@@ -33,8 +33,22 @@ def rehearse(order: RehearsalOrder) -> RehearsalReport:
     """Rehearse, in a process that is confined as far as the kernel can. Blocks.
 
     Raises:
-        NotRehearsed: There is no report.
+        NotRehearsed: There is no report, or it is of nothing but what serves.
     """
+    status, written, said = _ended(order)
+    if not written:
+        raise NotRehearsed(f"ended with status {status}", said)
+    try:
+        report = decode_report(written)
+    except MalformedFrame as error:
+        raise NotRehearsed(f"reported what cannot be read: {error}") from error
+    if report.skipped:
+        raise NotRehearsed(f"did not come to it: {report.skipped}", report.output)
+    return report
+
+
+def _ended(order: RehearsalOrder) -> tuple[int, bytes, str]:
+    """Its exit status, its report, and what else it wrote."""
     seconds = order.settings.deadline + LATE
     pipe = subprocess.PIPE
     command = (sys.executable, "-P", "-m", PROGRAM)
@@ -44,9 +58,4 @@ def rehearse(order: RehearsalOrder) -> RehearsalReport:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise NotRehearsed(f"did not end within {seconds:g} s") from None
-    if not written:
-        raise NotRehearsed(f"ended with status {process.returncode}", said.decode(errors="replace"))
-    try:
-        return decode_report(written)
-    except MalformedFrame as error:
-        raise NotRehearsed(f"reported what cannot be read: {error}") from error
+    return process.returncode, written, said.decode(errors="replace")

@@ -9,7 +9,7 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -18,6 +18,7 @@ import uvloop
 
 from changeover.workers.plugins.opened import OPENED, PREFIX, owner
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.runtime.landlock import DEVICES
 from changeover.workers.serving.attribution import UnitWork, current_work
 
@@ -33,15 +34,21 @@ _IMPORTS = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_exter
 _STANDARD = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib"))
 _INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib"))
 _OURS = "changeover."
+_STREAMS = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+_DESCRIPTORS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
+"""Whose names are descriptors: whoever opened one was judged then."""
 
 
-def watch() -> list[Refusal]:
+def watch(judged: Collection[UnitKey]) -> list[Refusal]:
     """Refuse, in this process and for good, whatever code of plugins was not granted: it gets a PermissionError.
+
+    Args:
+        judged: The units whose code that is. What serves already does as it does in workers.
 
     Returns:
         Receives what was refused, also where the plugin's code went on after it.
     """
-    watched = _Watched()
+    watched = _Watched(judged)
     sys.addaudithook(watched.heard)
     return watched.refused
 
@@ -63,8 +70,9 @@ def blamed(refusal: Refusal | None, refused: Sequence[Refusal]) -> Refusal | Non
 
 
 class _Watched:
-    def __init__(self) -> None:
+    def __init__(self, judged: Collection[UnitKey]) -> None:
         self.refused: list[Refusal] = []
+        self._judged = judged
         self._events = _events(_Files())
 
     def heard(self, event: str, arguments: Arguments) -> None:
@@ -77,7 +85,7 @@ class _Watched:
         if not told:
             return
         work, frame = _whose(event, arguments)
-        if work is None or work.granted is None or capability in work.granted:
+        if work is None or work.granted is None or capability in work.granted or work.key not in self._judged:
             return
         plugin = work.name.rpartition(" ")[2]
         refusal = _refusal(f"{event}({told})", capability, plugin, work.name, frame)
@@ -122,7 +130,8 @@ def _whose(event: str, arguments: Arguments) -> tuple[UnitWork | None, FrameType
 
 
 def _owner_of_file(path: str) -> UnitWork | None:
-    opened = (each for each in list(OPENED.values()) if path.startswith(f"{each.root}/"))
+    """Whose file it is: of several instances of one content the latest opens it."""
+    opened = (each for each in reversed(list(OPENED.values())) if path.startswith(f"{each.root}/"))
     return next((each.work for each in opened), None)
 
 
@@ -154,13 +163,17 @@ class _Files:
         """Events whose first argument is what they change, and one, the descriptor of a folder that it is below."""
         return lambda arguments: self._told(arguments[0], _folder(arguments, folder))
 
+    def name(self, folder: int) -> Told:
+        """As `first`, where the name itself is made or goes, and not what a link of that name leads to."""
+        return lambda arguments: self._named(arguments[0], _folder(arguments, folder))
+
     def second(self, folder: int) -> Told:
-        """As `first`, of the second argument."""
-        return lambda arguments: self._told(arguments[1], _folder(arguments, folder))
+        """As `name`, of the second argument."""
+        return lambda arguments: self._named(arguments[1], _folder(arguments, folder))
 
     def both(self, arguments: Arguments) -> str:
         """`os.rename`, `os.link`: from, to, and the folders that they are below."""
-        return self._told(arguments[0], arguments[2]) or self._told(arguments[1], arguments[3])
+        return self._named(arguments[0], arguments[2]) or self._named(arguments[1], arguments[3])
 
     def database(self, arguments: Arguments) -> str:
         """`sqlite3.connect`: a path, or what is no file."""
@@ -170,7 +183,20 @@ class _Files:
     def _told(self, path: object, folder: int = -1) -> str:
         if not isinstance(path, bytes | str | os.PathLike):
             return ""  # a descriptor: whoever opened it was judged then
-        name = os.path.realpath(os.path.join(_path_of(folder), os.fsdecode(path)))
+        name = os.path.join(_path_of(folder), os.fsdecode(path))
+        is_open = name in _STREAMS or os.path.dirname(name) in _DESCRIPTORS
+        return "" if is_open else self._outside(os.path.realpath(name))
+
+    def _named(self, path: object, folder: int) -> str:
+        if not isinstance(path, bytes | str | os.PathLike):
+            return ""
+        name = os.path.join(_path_of(folder), os.fsdecode(path))
+        within, last = os.path.split(name.rstrip("/"))
+        if last in ("", ".", ".."):
+            return self._outside(os.path.realpath(name))
+        return self._outside(os.path.join(os.path.realpath(within), last))
+
+    def _outside(self, name: str) -> str:
         free = name in DEVICES or f"{name}/".startswith(f"{self._temporary}/")
         return "" if free else repr(name)
 
@@ -195,9 +221,9 @@ def _events(files: _Files) -> Mapping[str, tuple[str, Told]]:
         **dict.fromkeys(("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"), net),
         "socket.getnameinfo": net,
         "open": ("write", files.opened),
-        "os.remove": ("write", files.first(1)),
-        "os.rmdir": ("write", files.first(1)),
-        "os.mkdir": ("write", files.first(2)),
+        "os.remove": ("write", files.name(1)),
+        "os.rmdir": ("write", files.name(1)),
+        "os.mkdir": ("write", files.name(2)),
         "os.chmod": ("write", files.first(2)),
         "os.chown": ("write", files.first(3)),
         "os.utime": ("write", files.first(3)),

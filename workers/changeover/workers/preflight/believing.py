@@ -1,8 +1,11 @@
 """How much of what a rehearsal reports is believed: code that nobody knows ran where it was written."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from changeover.workers.plugins.refused import MAX_TRACEBACK
+from changeover.workers.preflight.confining import STEPS
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport, decode_report
 
@@ -10,6 +13,8 @@ LONGEST = 1024 * 1024
 """Bytes of a report that are read."""
 LINE = 4 * 1024
 """Characters of one line."""
+REASON = 200
+"""Characters that say what of the confinement could not be had."""
 WARNINGS = 20
 """Most warnings."""
 
@@ -46,6 +51,16 @@ def believed(data: bytes, order: RehearsalOrder) -> RehearsalReport:
         tests=max(0, report.tests),
         warnings=report.warnings,
     )
+
+
+def lacking(missing: Iterable[str]) -> tuple[str, ...]:
+    """What a rehearsal says of how it is confined: steps that there are, each once, and some words why.
+
+    Args:
+        missing: As it stands on the page, where the candidate may have written.
+    """
+    steps = {line.partition(" (")[0]: line[:REASON] for line in missing}
+    return tuple(steps[step] for step in STEPS if step in steps)
 
 
 def _of_candidate(refusal: Refusal, order: RehearsalOrder) -> Refusal:

@@ -123,7 +123,7 @@ def _rehearsed(womb: Womb, note: Note) -> RehearsalReport:
     """What workers do of a cohort that preloaded nothing: they find the application, and import it with its unit."""
     if womb.order.preload is not None:
         prepend_path((womb.order.preload.directory,))
-    return run_to_end(WatchedLoop(), rehearsed(womb.order, note, watch()))
+    return run_to_end(WatchedLoop(), rehearsed(womb.order, note, watch(womb.order.fresh())))
 
 
 def _write(pipe: int, data: bytes) -> None:

@@ -19,6 +19,16 @@ from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
 from changeover.workers.runtime import kernel, landlock
 from changeover.workers.runtime.privileges import give_up_new_privileges
 
+STEPS = (
+    "another user",
+    "its end with its keeper",
+    "no new privileges",
+    "writing by Landlock",
+    "signals by Landlock",
+    "a filter of system calls",
+    "limits",
+)
+"""What confines a rehearsal, in order, as what could not be had begins."""
 WRITE = "write"
 """The capability of plugins that may write files."""
 
@@ -49,16 +59,16 @@ def confine(terms: Terms) -> tuple[str, ...]:
     """
     if terms.folder:
         os.environ["TMPDIR"] = tempfile.tempdir = terms.folder
-    steps: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("another user", lambda: become(terms.account)),
-        ("its end with its keeper", _end_with_parent),
-        ("no new privileges", give_up_new_privileges),
-        ("writing by Landlock", lambda: None if terms.writes else landlock.write_only_below(())),
-        ("signals by Landlock", landlock.reach_nobody),
-        ("a filter of system calls", filtering.install),
-        ("limits", lambda: limits.limit(terms.settings, terms.counted)),
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: become(terms.account),
+        _end_with_parent,
+        give_up_new_privileges,
+        lambda: None if terms.writes else landlock.write_only_below(()),
+        landlock.reach_nobody,
+        filtering.install,
+        lambda: limits.limit(terms.settings, terms.counted),
     )
-    return tuple(missing for name, step in steps if (missing := _missing(name, step)))
+    return tuple(missing for name, step in zip(STEPS, steps, strict=True) if (missing := _missing(name, step)))
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,7 @@ import msgspec
 from changeover.workers.preflight.believing import units_of
 from changeover.workers.preflight.page import Part, Standing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.rehearsal import RehearsalOrder
+from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import PluginSpec
 
 _CURRENT_THREAD = "Current thread"
@@ -88,11 +88,25 @@ def refusal_of(ending: Ending, standing: Standing, stacks: str, order: Rehearsal
     hook = standing.hook if known == standing.unit else ""
     at = " ".join(word for word in (ending.how, "in" if known else "", known, hook) if word)
     summary = f"{at}, {ending.why}" if ending.why else at
-    if standing.part is Part.CURRENT:
-        summary = f"what serves cannot be loaded beside it in a preflight: {summary}"
-    accused = known if standing.part is not Part.CURRENT and known in units_of(order) else ""
+    accused = known if known in units_of(order) else ""
     text = _told(stacks, order)
     return Refusal(Stage.PREFLIGHT, ending.fault, summary, accused, hook, where, traceback=text)
+
+
+def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> RehearsalReport:
+    """Word it as a report: an end in what serves says nothing of the candidate, and must not keep it from the workers.
+
+    Args:
+        ending: How it ended.
+        standing: Where it stood.
+        stacks: Of its threads; empty when it wrote none.
+        order: What it was to rehearse.
+    """
+    refusal = refusal_of(ending, standing, stacks, order)
+    if standing.part is not Part.CURRENT or order.current is None:
+        return RehearsalReport(refusal)
+    where = f" ({refusal.where})" if refusal.where else ""
+    return RehearsalReport(skipped=f"what serves cannot be loaded in a preflight: {refusal.summary}{where}")
 
 
 def _place(stacks: str, order: RehearsalOrder) -> tuple[str, str]:

@@ -13,16 +13,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Self
 
 import msgspec
 
 from changeover.workers.plugins.refused import MAX_TRACEBACK
 from changeover.workers.preflight import offspring
 from changeover.workers.preflight.account import Account, account
-from changeover.workers.preflight.believing import LONGEST, believed
+from changeover.workers.preflight.believing import LONGEST, believed, lacking
 from changeover.workers.preflight.birth import SAID, Womb, be_first
 from changeover.workers.preflight.confining import Terms, may_write
-from changeover.workers.preflight.endings import UNWATCHED, Ending, ending_of, not_forked, overdue, refusal_of
+from changeover.workers.preflight.endings import UNWATCHED, Ending, ending_of, not_forked, overdue, report_of
 from changeover.workers.preflight.listening import Heard
 from changeover.workers.preflight.namespaces import separate
 from changeover.workers.preflight.page import Page
@@ -99,11 +100,11 @@ class Keeper:
         standing, stacks = self._page.read(), self._written_stacks()
         report = self._reported(said)
         if isinstance(report, Ending):
-            report = RehearsalReport(refusal_of(report, standing, stacks, self._order))
+            report = report_of(report, standing, stacks, self._order)
         return msgspec.structs.replace(
             report,
             output=self._output.kept.decode("utf-8", "replace"),
-            missing=self._separation.missing + standing.missing,
+            missing=self._separation.missing + lacking(standing.missing),
             warnings=report.warnings if is_gone else (*report.warnings, "left: processes of it that cannot be killed"),
         )
 
@@ -181,32 +182,62 @@ def keep(order: RehearsalOrder, name: str, watched: tuple[int, ...]) -> Rehearsa
     began = time.monotonic()
     kernel.prctl("orphans cannot be taken over", kernel.PR_SET_CHILD_SUBREAPER, 1)
     other = account()
-    with _temporary_folder(other) as folder:
+    with _Temporary(other) as temporary:
         try:
-            report = Keeper(order, name, folder, other).report(watched)
+            report = Keeper(order, name, temporary.folder, other).report(watched)
         except OSError as error:
-            report = RehearsalReport(refusal_of(not_forked(error.errno or 0), Page().read(), "", order))
-    missing = (() if folder else ("a folder for temporary files",)) + report.missing
+            report = report_of(not_forked(error.errno or 0), Page().read(), "", order)
+    missing = (() if temporary.folder else ("a folder for temporary files",)) + report.missing
     if os.geteuid() == 0 and other is None:
         missing += ("another user (root has not the capabilities for it)",)
-    return msgspec.structs.replace(report, missing=missing, took=time.monotonic() - began)
+    warnings = report.warnings + temporary.left
+    return msgspec.structs.replace(report, missing=missing, warnings=warnings, took=time.monotonic() - began)
 
 
-@contextlib.contextmanager
-def _temporary_folder(owner: Account | None) -> Iterator[str]:
-    """A folder of the rehearsal's own; empty where none can be had."""
-    try:
-        folder = tempfile.mkdtemp(prefix="changeover-preflight-")
-    except OSError:
-        yield ""
-        return
-    try:
-        if owner is not None:
-            _give(folder, owner)
-        yield folder
-    finally:
-        with contextlib.suppress(_TooLong, RecursionError), _alarm(CLEANING):
+class _Temporary:
+    """A folder of the rehearsal's own, while it is entered.
+
+    Attributes:
+        folder: Its name; empty where none can be had.
+        left: What could not be removed in the end, as a warning.
+    """
+
+    def __init__(self, owner: Account | None) -> None:
+        self.folder = ""
+        self.left: tuple[str, ...] = ()
+        self._owner = owner
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(OSError):
+            self.folder = tempfile.mkdtemp(prefix="changeover-preflight-")
+            if self._owner is not None:
+                _give(self.folder, self._owner)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.folder and not _removed(self.folder):
+            self.left = (f"left: its temporary folder {self.folder}, which cannot be removed",)
+
+
+def _removed(folder: str) -> bool:
+    """Remove a folder that anybody may have filled; whether it is gone."""
+    with contextlib.suppress(_TooLong, RecursionError), _alarm(CLEANING):
+        shutil.rmtree(folder, ignore_errors=True)
+        if os.path.lexists(folder):
+            _unlock(folder)
             shutil.rmtree(folder, ignore_errors=True)
+    return not os.path.lexists(folder)
+
+
+def _unlock(folder: str) -> None:
+    """Give whoever owns them the right to empty a folder and those in it; links lead elsewhere, and are left."""
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+    for within, names, _ in os.walk(folder):
+        for path in (os.path.join(within, name) for name in names):
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
 
 
 def _give(folder: str, owner: Account) -> None:

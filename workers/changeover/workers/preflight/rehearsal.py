@@ -5,7 +5,7 @@ The very code of workers does it; only `on_activate` and `on_deactivate` do not 
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,8 +19,9 @@ from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.audit import blamed
 from changeover.workers.preflight.page import Page, Part, Standing
 from changeover.workers.preflight.reduced import without
+from changeover.workers.preflight.scarce import explained
 from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
-from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving import attribution
@@ -93,7 +94,6 @@ class Rehearsal:
         """Rehearse, up to what refuses the candidate."""
         self._note.part(Part.CURRENT)
         await self._serve_current()
-        self._refused.clear()
         self._note.part(Part.CANDIDATE)
         built = await self._workshop.build(self._candidate())
         if isinstance(built, Refusal):
@@ -104,8 +104,6 @@ class Rehearsal:
             return self._report(tests.refusal, modules, tests)
         if self._order.current is None:
             self._warnings += _unmerged(built)
-        if self._refused:
-            return self._report(None, modules, tests)
         await self._activate(built)
         del built
         await self._workshop.release(self._workshop.draining())
@@ -113,12 +111,13 @@ class Rehearsal:
         self._switch = Switch(self._cell, self._workshop.activated)  # which holds nothing
         here.leave()
         self._warnings += self._afterwards()
-        return _report(None, modules, tests, self._warnings)
+        return self._report(None, modules, tests)
 
     def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
         """Say how far it came, and what of all that happened refuses the candidate."""
         told = blamed(refusal, self._refused)
-        return _report(None if told is None else self._explained(told), modules, tests, self._warnings)
+        told = None if told is None else explained(told, self._order.settings)
+        return RehearsalReport(told, modules, tests.passed, tests.tests, warnings=tuple(self._warnings))
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
@@ -137,10 +136,14 @@ class Rehearsal:
         return None
 
     def _candidate(self) -> Snapshot:
-        """What is to be swapped in, without what serves on and does not load here."""
+        """What is to be swapped in, without what serves on and does not load here; what goes with that is told."""
         candidate = self._order.candidate.keys()
         unchanged = {key.ref for key in self._left_out if key in candidate}
-        return without(self._order.candidate, unchanged)
+        reduced = without(self._order.candidate, unchanged)
+        fresh = self._order.fresh()
+        dropped = [key.ref for key in self._order.candidate.without(reduced) if key in fresh]
+        self._warnings += (f"not rehearsed: {ref}, which requires what was left out" for ref in dropped)
+        return reduced
 
     async def _activate(self, built: Generation) -> None:
         old = self._switch.current
@@ -149,21 +152,10 @@ class Rehearsal:
         self._switch.admit()
         await self._workshop.after_activation(old, built)
 
-    def _explained(self, refusal: Refusal) -> Refusal:
-        summary = refusal.summary
-        if summary.startswith(MemoryError.__name__):
-            allowed = self._order.settings.memory / 2**20
-            summary = f"{summary}: a preflight has {allowed:.0f} MiB beyond what it begins with ([preflight] memory)"
-        return msgspec.structs.replace(refusal, stage=Stage.PREFLIGHT, summary=summary)
-
     def _afterwards(self) -> Iterator[str]:
         """What went wrong too late to refuse anything, in workers as here."""
         yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late)
         yield from (f"leak: {leak}" for leak in self._workshop.leaks())
-
-
-def _report(refusal: Refusal | None, modules: int, tests: SelfTests, warnings: Iterable[str]) -> RehearsalReport:
-    return RehearsalReport(refusal, modules, tests.passed, tests.tests, warnings=tuple(warnings))
 
 
 def _drained(units: tuple[UnitKey, ...]) -> None:

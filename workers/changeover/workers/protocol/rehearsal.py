@@ -5,7 +5,7 @@ import msgspec
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
 
 MAX_ORDER = 32 * 1024 * 1024
 """Longest order, in bytes: two snapshots, and room."""
@@ -48,6 +48,10 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     store: str
     preload: Preload | None = None
 
+    def fresh(self) -> frozenset[UnitKey]:
+        """The units that the candidate brings; whatever else is in it serves already."""
+        return frozenset(self.candidate.without(self.current or EMPTY))
+
 
 class RehearsalReport(msgspec.Struct, frozen=True):
     """How it went. What wrote it is not trusted: it is decoded strictly, and by its size first.
@@ -61,6 +65,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
         output: The end of what the rehearsal wrote.
         missing: What of the confinement could not be had here, in words.
         warnings: What went wrong and refuses nothing, one line each.
+        skipped: Why the candidate was not rehearsed: what serves ended the process before. Empty when it was.
     """
 
     refusal: Refusal | None = None
@@ -71,6 +76,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
     output: str = ""
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    skipped: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -11,8 +11,8 @@ DEEPEST = 100
 """How many tables and lists there may be in each other."""
 
 _TOKEN = re.compile(
-    r'"""[^"\\]*+(?:(?:\\.|"{1,2}(?!"))[^"\\]*+)*+(?:"""|\Z)'
-    r"|'''[^']*+(?:'{1,2}(?!')[^']*+)*+(?:'''|\Z)"
+    r'"""[^"\\]*+(?:(?:\\.|"{1,2}(?!"))[^"\\]*+)*+(?:"{3,5}|\Z)'
+    r"|'''[^']*+(?:'{1,2}(?!')[^']*+)*+(?:'{3,5}|\Z)"
     r'|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"?'
     r"|'[^'\n]*+'?"
     r"|\#[^\n]*+"
@@ -20,7 +20,10 @@ _TOKEN = re.compile(
     r"|(?P<dot>\.)",
     re.DOTALL,
 )
-"""What a key may hold that has a dot in it and is no dot of the key, what ends it, and the dots; it never goes back."""
+"""What a key may hold that has a dot in it and is no dot of the key, what ends it, and the dots; it never goes back.
+
+A string of several lines may end in one or two quotes of its own, before the three that end it.
+"""
 
 
 class NoToml(ValueError):

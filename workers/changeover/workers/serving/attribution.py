@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
+from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 
 P = ParamSpec("P")
@@ -60,12 +61,14 @@ class UnitWork:
         exits: What its code registered with `atexit`, the latest last.
         signals: The signal handlers that its code set.
         granted: Capabilities that its code has; None where nobody has to be granted any, as an application.
+        key: The unit's identity, where it is of a plugin.
     """
 
-    __slots__ = ("asks", "exits", "granted", "name", "signals", "tasks", "threads")
+    __slots__ = ("asks", "exits", "granted", "key", "name", "signals", "tasks", "threads")
 
-    def __init__(self, name: str, granted: Iterable[str] | None = None) -> None:
+    def __init__(self, name: str, granted: Iterable[str] | None = None, key: UnitKey | None = None) -> None:
         self.name = name
+        self.key = key
         self.granted = None if granted is None else frozenset(granted)
         self.tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self.threads: WeakSet[threading.Thread] = WeakSet()

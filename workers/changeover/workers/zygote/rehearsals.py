@@ -1,7 +1,11 @@
 """The keepers of rehearsals, as their zygote sees them: held like workers, told nothing but to end."""
 
+import contextlib
+import math
 import os
+import signal
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import Self
 
@@ -11,6 +15,9 @@ from changeover.workers.runtime.newborn import NotForked, find_room, open_descri
 
 LIVE = "changeover.workers.preflight.forked:live"
 """What a keeper runs."""
+
+LATE = 10.0
+"""Seconds that a keeper has to be dead once it was told to end, all below it included; then it is killed."""
 
 Live = Callable[[int, str, int, int], object]
 """Takes descriptor of the order, name of the service, descriptors for the answer and of the line from the zygote."""
@@ -34,6 +41,7 @@ class HeldKeeper:
         self._process = process
         self._line = line
         self._pipes = pipes
+        self._killed_at = math.inf
 
     @classmethod
     def fork(cls, live: Live, order: int, name: str) -> Self:
@@ -78,6 +86,18 @@ class HeldKeeper:
         if self._line >= 0:
             os.close(self._line)
             self._line = -1
+            self._killed_at = time.monotonic() + LATE
+
+    def due(self) -> float:
+        """Seconds until it is to be killed; infinite for one that was not told to end, or was killed."""
+        return max(0.0, self._killed_at - time.monotonic())
+
+    def kill_if_late(self) -> None:
+        """Kill one that was told to end and does not: somebody stopped it."""
+        if not self.due():
+            self._killed_at = math.inf
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def is_dead(self) -> bool:
         """Whether it ended; reaps it."""
@@ -131,6 +151,15 @@ class Rehearsals:
         """Nobody waits for any of them."""
         for keeper in self._keepers.values():
             keeper.end()
+
+    def due(self) -> float:
+        """Seconds until one of them is to be killed; infinite for none."""
+        return min((keeper.due() for keeper in self._keepers.values()), default=math.inf)
+
+    def kill_late(self) -> None:
+        """Kill those that were told to end and do not."""
+        for keeper in self._keepers.values():
+            keeper.kill_if_late()
 
     def pidfds(self) -> tuple[int, ...]:
         """Descriptors that can be read when one of them is over."""

@@ -6,6 +6,7 @@ its children are gone and the orphan timeout is over, or when it is told to.
 """
 
 import gc
+import math
 import os
 import select
 import socket
@@ -110,6 +111,7 @@ class Zygote:
             elif fd == line:
                 self._heed()
         self._heed_term()
+        self._rehearsals.kill_late()
         self._reap()
         self._line.flush()
         if not self._line.waits:
@@ -118,11 +120,16 @@ class Zygote:
 
     def _patience(self) -> float | None:
         """Milliseconds until something is due although nothing arrives."""
+        due = min(self._due(), self._rehearsals.due())
+        return None if due == math.inf else due * 1000 + 1
+
+    def _due(self) -> float:
+        """Seconds until there is something to say again, or nobody to wait for any more."""
         if self._setup is None or (self._line.connected and (self._line.waits or self._ended)):
-            return REPEAT * 1000
+            return REPEAT
         if self._line.connected or self._children or self._rehearsals or not self._setup.orphan:
-            return None
-        return max(0.0, self._line.alone_since + self._setup.orphan - time.monotonic()) * 1000 + 1
+            return math.inf
+        return max(0.0, self._line.alone_since + self._setup.orphan - time.monotonic())
 
     def _heed(self) -> None:
         """Take the supervisor that connects, or an order of the one that did."""

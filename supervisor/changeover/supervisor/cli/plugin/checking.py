@@ -20,11 +20,12 @@ from changeover.supervisor.config.load import check
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.reported import output_of, refusal_in
+from changeover.supervisor.reported import shown
 from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.phrases import rehearsed
 from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
+from changeover.workers.preflight.alone import NotRehearsed
 from changeover.workers.protocol.trial import Trial
 
 HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, or a file with an inline block.
@@ -130,17 +131,17 @@ def _passes(plugin: Found, beside: Mapping[str, Found], contents: Mapping[str, C
     """Have it rehearsed and say what came of it; whether it passes."""
     id = plugin.manifest.id
     try:
-        report = rehearse(beside, {each: contents[each] for each in beside}, settings)
-    except NotTried as error:
+        report = shown(rehearse(beside, {each: contents[each] for each in beside}, settings))
+    except NotRehearsed as error:
         _show_output(error.output)
-        click.echo(f"error: {id} could not be rehearsed: {error.reason}", err=True)
+        click.echo(f"error: {id} could not be rehearsed: the preflight {error.reason}", err=True)
         return False
-    if (refusal := refusal_in(report)) is not None:
+    if report.refusal is not None:
         click.echo(f"error: {id} does not pass its preflight", err=True)
-        for line in refusal_lines(SlotRefusal(-1, 0, refusal), MOST_TRACEBACK, MOST_OUTPUT):
+        for line in refusal_lines(SlotRefusal(-1, 0, report.refusal), MOST_TRACEBACK, MOST_OUTPUT):
             click.echo(line, err=True)
         return False
-    _show_output(output_of(report))
+    _show_output(report.output)
     did = rehearsed(report.modules, report.tests_passed, report.tests)
     click.echo(f"  preflight passed in {seconds(report.took)} ({did})")
     for line in (*report.warnings, *map(_unconfined, report.missing)):
