@@ -1,6 +1,7 @@
 """Files for what slow clients have yet to send or take, and the room that there is for them."""
 
 import asyncio
+import os
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from changeover.workers.serving import backlog
 from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.spool import Room, Spool
+from tests.full_disk import full_from
 from tests.waits import DEADLINE
 
 
@@ -31,6 +33,19 @@ def test_what_is_closed_takes_and_gives_nothing() -> None:
     spool.close()
     spool.close()
     assert (spool.write(b"d", 0), spool.read(3, 0), spool.reader().read(), room.held) == (False, b"", b"", 0)
+
+
+def test_of_a_piece_that_did_not_fit_nothing_is_in_the_file(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "pwrite", full_from(100))
+    room = Room()
+    spool = Spool(room)
+    assert spool.write(b"a" * 60, 0)
+    assert not spool.write(b"b" * 60, 60)
+    assert "cannot be kept" in caplog.text
+    assert (room.held, spool.size, spool.reader().read()) == (60, 60, b"a" * 60)
+    spool.close()
 
 
 def put_all(made: Backlog, data: bytes, told: list[bool]) -> None:
