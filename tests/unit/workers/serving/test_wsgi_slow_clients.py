@@ -1,5 +1,7 @@
 """Clients of WSGI applications that send and take slowly hold no thread: what they are behind with waits in a file."""
 
+import os
+import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from hashlib import sha256
@@ -79,6 +81,11 @@ def received(environ: Environ, start_response: Any) -> Iterable[bytes]:
     parts = file.read(10), file.readline(), file.read()
     told = environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING")
     return [f"{len(b''.join(parts))} {sha256(b''.join(parts)).hexdigest()} {told}".encode()]
+
+
+def length(body: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a client that tells it."""
+    return [(b"content-length", b"%d" % len(body))]
 
 
 def body_of(size: int) -> bytes:
@@ -288,6 +295,49 @@ async def test_a_file_is_left_to_the_loop_for_a_client_that_takes_nothing(
     assert serving.app.room.held == 0, "no copy of it"
     await taken(slow)
     assert slow.body == body[skipped:] + (b"" if told else b"x" * behind)
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("size", "told"), [(0, False), (SIZE // 2, True)], ids=["that has no size", "that is being written"]
+)
+async def test_a_file_that_has_more_than_its_size_says_is_read_to_its_end(
+    one: Callable[..., One], way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, told: bool
+) -> None:
+    path, body, look = tmp_path / "file", body_of(SIZE), os.fstat
+    path.write_bytes(body)
+
+    def seen(descriptor: int) -> os.stat_result:
+        return os.stat_result([size if at == stat.ST_SIZE else value for at, value in enumerate(look(descriptor)[:10])])
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(OK, [*PLAIN, *([("Content-Length", str(len(body)))] if told else [])])
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](path.open("rb"))
+        return wrapped
+
+    monkeypatch.setattr(os, "fstat", seen)
+    serving, slow = one(app), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await taken(slow)
+    assert slow.body == body
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+async def test_a_body_that_is_sent_back_goes_on_to_take_room(one: Callable[..., One], way: str) -> None:
+    def echo(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(OK, PLAIN)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](environ["wsgi.input"])
+        return wrapped
+
+    serving, body = one(echo), body_of(SIZE)
+    slow = MemoryExchange("POST", "/slow", headers=length(body), body=[body], window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: slow.pieces and not serving.app.pool.is_busy, "the application to be done")
+    assert len(body) // 2 < serving.app.room.held < len(body)
+    await taken(slow)
+    assert slow.body == body
     await until(lambda: not serving.served.units.leases)
 
 

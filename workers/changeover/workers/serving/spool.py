@@ -105,6 +105,11 @@ class Spool:
         with self._lock:
             return b"" if self._file is None else os.pread(self._file.fileno(), size, at)
 
+    def has(self, descriptor: int) -> bool:
+        """Whether that is this file."""
+        with self._lock:
+            return self._file is not None and os.path.samestat(os.fstat(descriptor), os.fstat(self._file.fileno()))
+
     def reader(self) -> io.BufferedIOBase:
         """All of it as a file, which is closed with this one: whoever is given it may let it go."""
         if self._reader is None:
