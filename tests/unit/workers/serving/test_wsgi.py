@@ -56,7 +56,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     yield serve
     for application in made:
-        await application.pool.close(5)
+        await application.close(5)
         assert application.pool.unfinished() == ()
         await until(lambda application=application: not application.room.held, "files to be gone")  # type: ignore[misc]
     assert threads.at_work == {}
@@ -745,7 +745,7 @@ async def test_a_thread_ends_with_its_application(serve: Serve) -> None:
     await served.get()
     (thread,) = application.pool.unfinished()
     assert thread.name == "changeover app 0"
-    await application.pool.close(5)
+    await application.close(5)
     assert application.pool.unfinished() == ()
     until_sync(lambda: not thread.is_alive())
 

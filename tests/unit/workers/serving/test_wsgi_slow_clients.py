@@ -1,9 +1,11 @@
 """Clients of WSGI applications that send and take slowly hold no thread: what they are behind with waits in a file."""
 
+import asyncio
 import os
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ async def one(way: str) -> AsyncIterator[Callable[..., One]]:
 
     yield serve
     for app in made:
-        await app.pool.close(5)
+        await app.close(5)
         assert app.pool.unfinished() == ()
         await until(lambda app=app: not app.room.held, "files to be gone")  # type: ignore[misc]
 
@@ -119,6 +121,43 @@ async def test_a_body_for_which_there_is_no_room_comes_whole(one: Callable[..., 
     pieces = [body[start : start + 70_000] for start in range(0, len(body), 70_000)]
     answer = await one(received, room).served.ask(MemoryExchange("POST", "/slow", body=pieces))
     assert answer.body == f"{len(body)} {sha256(body).hexdigest()} (None, None)".encode()
+
+
+@every_way
+async def test_code_that_blocks_beside_the_loop_holds_up_neither_bodies_nor_responses(
+    one: Callable[..., One], way: str
+) -> None:
+    loop, released = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    blocked = loop.run_in_executor(None, released.wait, 10)
+    try:
+        made, body = Made(100), body_of(SIZE)
+        serving, slow = one(received), MemoryExchange("POST", "/slow", headers=length(body), body=[body])
+        assert (await serving.served.ask(slow)).body == f"{len(body)} {sha256(body).hexdigest()} {(str(len(body)), None)}".encode()
+        serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+        assert serving.served.dispatcher.dispatch(slow)
+        await until(made.closed.is_set, "the application to be done")
+        await taken(slow)
+        assert slow.body == made.body
+        assert not blocked.done()
+    finally:
+        released.set()
+        await blocked
+
+
+def threads_of_disks() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("changeover app disk")]
+
+
+async def test_threads_for_files_begin_with_the_first_and_end_with_the_application() -> None:
+    await until(lambda: not threads_of_disks(), "those of other tests to be gone")
+    async with application(received) as app:
+        served = Served(Pipeline("shop", (), app))
+        await served.post("/", b"x" * 60_000)
+        assert not threads_of_disks()
+        await served.post("/", b"x" * 70_000)
+        assert threads_of_disks()
+    await until(lambda: not threads_of_disks(), "their end")
 
 
 @every_way

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from changeover.workers.serving.disk import Disk
 from changeover.workers.serving.spool import Room
 from changeover.workers.serving.threads import ThreadPool
 from changeover.workers.serving.wsgi_environ import Environs
@@ -29,10 +30,11 @@ class WsgiApplication:
         environs: Makes its environs.
         pool: Its threads.
         room: For what slow clients have yet to send to it, and to take.
+        disk: Reads and writes that.
         waiting: How many of its requests wait for a thread.
     """
 
-    __slots__ = ("call", "environs", "name", "pool", "room", "waiting")
+    __slots__ = ("call", "disk", "environs", "name", "pool", "room", "waiting")
 
     def __init__(self, name: str, call: WsgiCallable, root_path: str = "", threads: int = THREADS) -> None:
         self.name = name
@@ -40,4 +42,14 @@ class WsgiApplication:
         self.environs = Environs(root_path, multithread=threads > 1)
         self.pool = ThreadPool(name, threads)
         self.room = Room()
+        self.disk = Disk(name)
         self.waiting = 0
+
+    async def close(self, deadline: float) -> None:
+        """Let all of its threads end, those that work as soon as they are done.
+
+        Args:
+            deadline: Seconds to wait for those that run it.
+        """
+        await self.pool.close(deadline)
+        self.disk.close()

@@ -138,7 +138,7 @@ class WsgiCall:
             return
         run.body = kept = Spool(application.room)
         try:
-            rest = await keep(kept, begun, request)
+            rest = await keep(kept, begun, request, application.disk)
             if rest is None:
                 give_whole(environ, kept.reader(), kept.size)
             else:
@@ -146,7 +146,7 @@ class WsgiCall:
                 environ["wsgi.input"] = streamed(kept, rest, run.more)
             self._take_thread()
         except BaseException:
-            _close(kept)
+            self._close(kept)
             raise
 
     def _take_thread(self) -> None:
@@ -225,7 +225,7 @@ class WsgiCall:
         backlog = self._run.backlog
         if backlog is None:
             raise AssertionError("bug: a thread told of what it has not put aside")
-        while self._phase is _STARTED and (piece := await backlog.take()):
+        while self._phase is _STARTED and (piece := await backlog.take(self._application.disk)):
             self._write(piece)
             await self._drained()
             if not self._exchange.connected:
@@ -306,7 +306,11 @@ class WsgiCall:
     def _let_go(self) -> None:
         """Nothing that was put aside is needed any more, unless a thread may still put something there."""
         if self._thread_left and self._run.backlog is not None:
-            _close(self._run.backlog)
+            self._close(self._run.backlog)
+
+    def _close(self, file: Spool | Backlog) -> None:
+        """Close beside the loop: it may take a disk some time to forget."""
+        self._application.disk.do(file.close)
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
@@ -335,11 +339,6 @@ class WsgiCall:
 
     def _settle(self) -> None:
         self._call.lease.release()
-
-
-def _close(file: Spool | Backlog) -> None:
-    """Close beside the loop: it may take a disk some time to forget."""
-    asyncio.get_running_loop().run_in_executor(None, file.close)
 
 
 class TellingWsgiCall(WsgiCall):

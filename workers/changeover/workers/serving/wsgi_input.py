@@ -4,12 +4,12 @@ What is small waits in memory, the rest in a file without a name. Where there is
 come by then is read while it comes.
 """
 
-import asyncio
 import io
 from collections.abc import Callable
 from typing import Any
 
 from changeover.workers.serving.contract import Request
+from changeover.workers.serving.disk import Disk
 from changeover.workers.serving.spool import Spool
 from changeover.workers.serving.wsgi_environ import Environ
 
@@ -79,13 +79,14 @@ async def body_at_hand(request: Request) -> tuple[bytes, bool]:
     return await _next_of(request)
 
 
-async def keep(kept: Spool, begun: bytes, request: Request) -> bytes | None:
+async def keep(kept: Spool, begun: bytes, request: Request, disk: Disk) -> bytes | None:
     """Put all of a body into a file.
 
     Args:
         kept: The file, which is empty.
         begun: The body's beginning.
         request: Whose body it is.
+        disk: Writes it.
 
     Returns:
         None, or what came last, for which there was no room: the rest has yet to come.
@@ -94,7 +95,7 @@ async def keep(kept: Spool, begun: bytes, request: Request) -> bytes | None:
         Disconnected: The client went away before its end.
     """
     piece, whole = begun, False
-    while await asyncio.to_thread(kept.write, piece, kept.size):
+    while await disk.do(kept.write, piece, kept.size):
         if whole:
             return None
         piece, whole = await _next_of(request)
