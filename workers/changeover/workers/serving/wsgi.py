@@ -1,5 +1,6 @@
 """WSGI applications (PEP 3333) as what stands at the end of a pipeline."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,18 +30,20 @@ class WsgiApplication:
         call: The WSGI callable.
         environs: Makes its environs.
         pool: Its threads.
+        readers: How many more of its threads may read a body while it comes: at most half of them do, and at least one.
         room: For what slow clients have yet to send to it, and to take.
         disk: Reads and writes that.
         waiting: How many of its requests wait for a thread.
     """
 
-    __slots__ = ("call", "disk", "environs", "name", "pool", "room", "waiting")
+    __slots__ = ("call", "disk", "environs", "name", "pool", "readers", "room", "waiting")
 
     def __init__(self, name: str, call: WsgiCallable, root_path: str = "", threads: int = THREADS) -> None:
         self.name = name
         self.call = call
         self.environs = Environs(root_path, multithread=threads > 1)
         self.pool = ThreadPool(name, threads)
+        self.readers = asyncio.Semaphore(max(1, threads // 2))
         self.room = Room()
         self.disk = Disk(name)
         self.waiting = 0
