@@ -278,8 +278,8 @@ class WsgiCall:
         arrivals = self._run.pieces
         if arrivals is None:
             raise AssertionError("bug: a body that was at hand is read from the loop")
+        piece: bytes | None = b""
         try:
-            piece: bytes | None = b""
             while piece == b"":
                 piece = await self._request.receive()
         except Exception as error:  # noqa: BLE001 - raised where the application reads
