@@ -435,18 +435,21 @@ async def test_a_file_that_has_more_than_its_size_says_is_read_to_its_end(
 ) -> None:
     path, body, look = tmp_path / "file", body_of(SIZE), os.fstat
     path.write_bytes(body)
+    files: list[Any] = []
 
     def seen(descriptor: int) -> os.stat_result:
         return os.stat_result([size if at == stat.ST_SIZE else value for at, value in enumerate(look(descriptor)[:10])])
 
     def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
         start_response(OK, [*PLAIN, *([("Content-Length", str(len(body)))] if told else [])])
-        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](path.open("rb"))
+        files.append(path.open("rb"))
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](files[0])
         return wrapped
 
     monkeypatch.setattr(os, "fstat", seen)
     serving, slow = one(app), MemoryExchange(target="/slow", window=20_000)
     assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: files and files[0].closed, "the application to be done with it")
     await taken(slow)
     assert slow.body == body
     await until(lambda: not serving.served.units.leases)
