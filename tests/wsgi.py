@@ -15,7 +15,7 @@ async def application(call: WsgiCallable, threads: int = 2) -> AsyncIterator[Wsg
     """An application whose threads have all left at the end."""
     made = WsgiApplication("app", call, threads=threads)
     yield made
-    await made.pool.close(5)
+    await made.close(5)
     assert made.pool.unfinished() == ()
 
 

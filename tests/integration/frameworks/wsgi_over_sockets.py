@@ -89,7 +89,7 @@ class Site:
 
     async def end(self) -> None:
         await until(lambda: not self._served.units.leases, "the end of the request", WAIT)
-        await self._application.pool.close(WAIT)
+        await self._application.close(WAIT)
         await self._connections.stop(WAIT)
 
 

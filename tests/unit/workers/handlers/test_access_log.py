@@ -152,7 +152,7 @@ def threaded_part(environ: object, start_response: Callable[..., object]) -> Ite
 async def threaded() -> AsyncIterator[WsgiApplication]:
     made = WsgiApplication("app", threaded_part)
     yield made
-    await made.pool.close(5.0)
+    await made.close(5.0)
 
 
 BESIDE: list[tuple[str | dict[str, Any], ...]] = [("access-log",), ("access-log", "errors"), ("errors", "access-log")]

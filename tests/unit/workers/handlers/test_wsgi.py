@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from changeover.workers.serving import threads
-from tests.exchange import MemoryExchange
-from tests.ready_made import serve
+from changeover.workers.serving.counters import Counters
+from changeover.workers.serving.pipeline import Pipeline
+from tests.exchange import MemoryExchange, Served
+from tests.ready_made import Listener, parts, serve
 from tests.waits import until
 from tests.wsgi import OK, PLAIN, answering, application
 
@@ -168,6 +170,19 @@ async def test_requests_that_wait_for_a_thread_start_shedding_and_it_stops_when_
         while (await served.get()).status != 200:
             await asyncio.sleep(0.005)
         assert [(await served.get()).status for _ in range(3)] == [200] * 3
+
+
+async def test_where_load_shed_listens_the_observer_hears_of_each_request_that_waits_for_a_thread() -> None:
+    gate, heard = Gate(), Listener()
+    shed = parts({"use": "load-shed", "waiting": 10})
+    async with application(gate, threads=1) as app:
+        served = Served(Pipeline("shop", shed, app, counters=Counters(heard)))
+        for _ in range(4):
+            served.dispatcher.dispatch(MemoryExchange())
+        await until(lambda: app.pool.waiting == 3, "three that wait")
+        gate.open()
+        await until(lambda: not served.units.leases, "all answers")
+    assert sorted(event.kind.value for event in heard.events) == ["wait began"] * 3 + ["wait ended"] * 3
 
 
 async def test_who_gives_up_waiting_for_a_thread_waits_no_more() -> None:

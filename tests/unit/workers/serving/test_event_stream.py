@@ -121,7 +121,7 @@ async def ended(source: Source, kind: str, way: str) -> MemoryExchange:
         source.open.set()
         await until(lambda: not served.units.leases)
         if isinstance(target, WsgiApplication):
-            await target.pool.close(5.0)
+            await target.close(5.0)
     return exchange
 
 

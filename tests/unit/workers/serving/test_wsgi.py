@@ -56,7 +56,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     yield serve
     for application in made:
-        await application.pool.close(5)
+        await application.close(5)
         assert application.pool.unfinished() == ()
         await until(lambda application=application: not application.room.held, "files to be gone")  # type: ignore[misc]
     assert threads.at_work == {}
@@ -199,7 +199,8 @@ async def test_where_there_is_no_room_the_thread_asks_for_each_piece_that_did_no
 
     piece, count = b"x" * 65536, 4
     hops = Hops(monkeypatch)
-    answer = await serve(app, way, room=0).ask(MemoryExchange("POST", "/", body=[piece] * count))
+    fields = [(b"content-length", b"%d" % (len(piece) * count))]
+    answer = await serve(app, way, room=0).ask(MemoryExchange("POST", "/", headers=fields, body=[piece] * count))
     assert answer.body == str(len(piece) * count).encode()
     assert hops.taken == 1
     beyond, end, kept = count - 1, 1, 1
@@ -323,7 +324,8 @@ async def test_a_large_body_is_read_while_it_comes_where_there_is_no_room(serve:
         start_response(OK, PLAIN)
         return [b"%d %d %r %d" % (len(first), len(rest[0]), rest[1], len(rest[2]))]
 
-    exchange = MemoryExchange("POST", body=[b"line\n" + b"x" * 70_000], complete=False)
+    fields = [(b"content-length", b"200008")]
+    exchange = MemoryExchange("POST", headers=fields, body=[b"line\n" + b"x" * 70_000], complete=False)
     served = serve(app, way, room=0)
     assert served.dispatcher.dispatch(exchange)
     await until(lambda: begun.reached, "the application to begin before the body has come")
@@ -364,7 +366,8 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_an_os_error_whe
             raise
         return []
 
-    exchange = MemoryExchange("POST", body=[b"x" * 70_000], complete=False)
+    fields = [(b"content-length", b"100000")]
+    exchange = MemoryExchange("POST", headers=fields, body=[b"x" * 70_000], complete=False)
     served = serve(app, room=0)
     assert served.dispatcher.dispatch(exchange)
     await until(lambda: reading.reached, "the application to read")
@@ -745,7 +748,7 @@ async def test_a_thread_ends_with_its_application(serve: Serve) -> None:
     await served.get()
     (thread,) = application.pool.unfinished()
     assert thread.name == "changeover app 0"
-    await application.pool.close(5)
+    await application.close(5)
     assert application.pool.unfinished() == ()
     until_sync(lambda: not thread.is_alive())
 

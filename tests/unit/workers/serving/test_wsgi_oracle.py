@@ -43,7 +43,7 @@ async def by_us(app: WsgiCallable, body: bytes) -> Answer:
     try:
         answer = await Served(Pipeline("shop", (), application)).post("/", body)
     finally:
-        await application.pool.close(5)
+        await application.close(5)
     ours = fields((name.decode(), value.decode("latin-1")) for name, value in answer.fields)
     return answer.status, ours, answer.body
 

@@ -1,14 +1,18 @@
 """Clients of WSGI applications that send and take slowly hold no thread: what they are behind with waits in a file."""
 
+import asyncio
+import os
+import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from changeover.workers.serving import backlog, wsgi_run
+from changeover.workers.serving import backlog, wsgi_input, wsgi_run
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.lease import LeaseKind
@@ -16,6 +20,7 @@ from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.spool import MOST, Room
 from changeover.workers.serving.wsgi import WsgiApplication, WsgiCallable
 from tests.exchange import MemoryExchange, Served
+from tests.full_disk import full_from
 from tests.waits import until
 from tests.wsgi import OK, PLAIN, application
 
@@ -32,7 +37,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 class One:
-    """An application with one thread, which is free or not.
+    """An application with one thread or a few, of which one is free or none.
 
     Attributes:
         app: The application.
@@ -54,20 +59,20 @@ async def one(way: str) -> AsyncIterator[Callable[..., One]]:
     """Serves what /slow is answered by, and greets everybody else."""
     made: list[WsgiApplication] = []
 
-    def serve(slow: WsgiCallable, room: int = MOST) -> One:
+    def serve(slow: WsgiCallable, room: int = MOST, threads: int = 1) -> One:
         def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
             if environ["PATH_INFO"] == "/slow":
                 return slow(environ, start_response)
             start_response(OK, PLAIN)
             return [b"hello"]
 
-        made.append(WsgiApplication("app", app, threads=1))
+        made.append(WsgiApplication("app", app, threads=threads))
         made[-1].room = Room(room)
         return One(made[-1], way)
 
     yield serve
     for app in made:
-        await app.pool.close(5)
+        await app.close(5)
         assert app.pool.unfinished() == ()
         await until(lambda app=app: not app.room.held, "files to be gone")  # type: ignore[misc]
 
@@ -79,6 +84,20 @@ def received(environ: Environ, start_response: Any) -> Iterable[bytes]:
     parts = file.read(10), file.readline(), file.read()
     told = environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING")
     return [f"{len(b''.join(parts))} {sha256(b''.join(parts)).hexdigest()} {told}".encode()]
+
+
+def never_called(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    raise AssertionError("it was called")
+
+
+def received_of(body: bytes, told: int | None) -> bytes:
+    """What that is, of a body without a coding."""
+    return f"{len(body)} {sha256(body).hexdigest()} {(told and str(told), None)}".encode()
+
+
+def length(body: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a client that tells it."""
+    return [(b"content-length", b"%d" % len(body))]
 
 
 def body_of(size: int) -> bytes:
@@ -95,7 +114,7 @@ async def test_a_body_is_there_before_a_thread_is_taken(one: Callable[..., One],
     await serving.answers_others()
     slow.arrive(*(body[start : start + 90_000] for start in range(100_000, len(body), 90_000)), None)
     await until(lambda: slow.ended, "an answer")
-    assert slow.body == f"{len(body)} {sha256(body).hexdigest()} (None, None)".encode()
+    assert slow.body == received_of(body, told=len(body))
 
 
 @every_way
@@ -110,8 +129,124 @@ async def test_of_a_body_in_a_file_the_length_is_told_and_no_coding(one: Callabl
 async def test_a_body_for_which_there_is_no_room_comes_whole(one: Callable[..., One], way: str, room: int) -> None:
     body = body_of(SIZE)
     pieces = [body[start : start + 70_000] for start in range(0, len(body), 70_000)]
-    answer = await one(received, room).served.ask(MemoryExchange("POST", "/slow", body=pieces))
-    assert answer.body == f"{len(body)} {sha256(body).hexdigest()} (None, None)".encode()
+    answer = await one(received, room).served.ask(MemoryExchange("POST", "/slow", headers=length(body), body=pieces))
+    assert answer.body == received_of(body, told=len(body))
+
+
+@every_way
+@pytest.mark.parametrize("size", [0, 6, SIZE])
+async def test_of_a_body_without_a_length_the_length_is_told(one: Callable[..., One], way: str, size: int) -> None:
+    body = body_of(size)
+    answer = await one(received).served.ask(MemoryExchange("POST", "/slow", body=[body] if body else []))
+    assert answer.body == received_of(body, told=len(body) or None)
+
+
+@every_way
+async def test_a_body_without_a_length_is_not_taken_for_an_empty_one_where_there_is_no_room(
+    one: Callable[..., One], way: str
+) -> None:
+    serving = one(never_called, 100_000)
+    answer = await serving.served.ask(MemoryExchange("POST", "/slow", body=[b"x" * 70_000] * 2))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    await serving.answers_others()
+
+
+@every_way
+async def test_a_body_without_a_length_is_refused_beyond_what_is_kept_of_one(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsgi_input, "MOST_UNTOLD", 100_000)
+    serving = one(never_called)
+    answer = await serving.served.ask(MemoryExchange("POST", "/slow", body=[b"x" * 70_000] * 2))
+    assert answer.status == 413
+    await serving.answers_others()
+
+
+@every_way
+async def test_of_a_piece_of_a_body_that_a_full_disk_took_in_part_nothing_is_read_twice(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pwrite", full_from(100_000))
+    body = body_of(SIZE)
+    pieces = [body[start : start + 70_000] for start in range(0, len(body), 70_000)]
+    answer = await one(received).served.ask(MemoryExchange("POST", "/slow", headers=length(body), body=pieces))
+    assert answer.body == received_of(body, told=len(body))
+
+
+@every_way
+async def test_long_bodies_that_come_slowly_leave_threads_to_others(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsgi_input, "MOST", 100_000)
+    serving, body = one(received, threads=2), body_of(SIZE)
+    begun = [body[:100_000], body[100_000:170_000]]
+    slow = [MemoryExchange("POST", "/slow", headers=length(body), body=begun, complete=False) for _ in range(3)]
+    assert all(serving.served.dispatcher.dispatch(exchange) for exchange in slow)
+    await until(lambda: serving.app.room.held == 300_000 and serving.app.readers.locked(), "a thread that reads")
+    await serving.answers_others()
+    for exchange in slow:
+        exchange.arrive(body[170_000:], None)
+    await until(lambda: all(exchange.ended for exchange in slow), "answers to all")
+    assert [exchange.body for exchange in slow] == [received_of(body, told=len(body))] * 3
+
+
+@pytest.mark.parametrize("way", ["direct"])
+async def test_what_waits_for_a_thread_that_may_read_can_be_ended(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsgi_input, "MOST", 0)
+    serving, fields = one(received), length(b"x" * 100_000)
+    reads, waits = (
+        MemoryExchange("POST", target, headers=fields, body=[b"x" * 70_000], complete=False)
+        for target in ("/slow", "/waits")
+    )
+    for exchange in (reads, waits):
+        assert serving.served.dispatcher.dispatch(exchange)
+    await until(serving.app.readers.locked, "a thread that reads")
+    await asyncio.sleep(0)
+    next(lease for lease in serving.served.units.leases if lease.path == "/waits").end("of a test")
+    await until(lambda: waits.ended, "an answer")
+    assert (waits.status, reads.status) == (503, 0)
+    reads.arrive(b"x" * 30_000, None)
+    await until(lambda: reads.ended and not serving.served.units.leases, "the other's answer")
+    assert not serving.app.readers.locked()
+
+
+@every_way
+async def test_code_that_blocks_beside_the_loop_holds_up_neither_bodies_nor_responses(
+    one: Callable[..., One], way: str
+) -> None:
+    loop, released = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    blocked = loop.run_in_executor(None, released.wait, 10)
+    try:
+        made, body = Made(100), body_of(SIZE)
+        serving, slow = one(received), MemoryExchange("POST", "/slow", headers=length(body), body=[body])
+        assert (await serving.served.ask(slow)).body == received_of(body, told=len(body))
+        serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+        assert serving.served.dispatcher.dispatch(slow)
+        await until(made.closed.is_set, "the application to be done")
+        await taken(slow)
+        assert slow.body == made.body
+        assert not blocked.done()
+    finally:
+        released.set()
+        await blocked
+
+
+def threads_of_disks() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("changeover app disk")]
+
+
+async def test_threads_for_files_begin_with_the_first_and_end_with_the_application() -> None:
+    await until(lambda: not threads_of_disks(), "those of other tests to be gone")
+    async with application(received) as app:
+        served = Served(Pipeline("shop", (), app))
+        await served.post("/", b"x" * 60_000)
+        assert not threads_of_disks()
+        await served.post("/", b"x" * 70_000)
+        assert threads_of_disks()
+    await until(lambda: not threads_of_disks(), "their end")
 
 
 @every_way
@@ -288,6 +423,52 @@ async def test_a_file_is_left_to_the_loop_for_a_client_that_takes_nothing(
     assert serving.app.room.held == 0, "no copy of it"
     await taken(slow)
     assert slow.body == body[skipped:] + (b"" if told else b"x" * behind)
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("size", "told"), [(0, False), (SIZE // 2, True)], ids=["that has no size", "that is being written"]
+)
+async def test_a_file_that_has_more_than_its_size_says_is_read_to_its_end(
+    one: Callable[..., One], way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, told: bool
+) -> None:
+    path, body, look = tmp_path / "file", body_of(SIZE), os.fstat
+    path.write_bytes(body)
+    files: list[Any] = []
+
+    def seen(descriptor: int) -> os.stat_result:
+        return os.stat_result([size if at == stat.ST_SIZE else value for at, value in enumerate(look(descriptor)[:10])])
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(OK, [*PLAIN, *([("Content-Length", str(len(body)))] if told else [])])
+        files.append(path.open("rb"))
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](files[0])
+        return wrapped
+
+    monkeypatch.setattr(os, "fstat", seen)
+    serving, slow = one(app), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: files and files[0].closed, "the application to be done with it")
+    await taken(slow)
+    assert slow.body == body
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+async def test_a_body_that_is_sent_back_goes_on_to_take_room(one: Callable[..., One], way: str) -> None:
+    def echo(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(OK, PLAIN)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](environ["wsgi.input"])
+        return wrapped
+
+    serving, body = one(echo), body_of(SIZE)
+    slow = MemoryExchange("POST", "/slow", headers=length(body), body=[body], window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: slow.pieces and not serving.app.pool.is_busy, "the application to be done")
+    assert len(body) // 2 < serving.app.room.held < len(body)
+    await taken(slow)
+    assert slow.body == body
     await until(lambda: not serving.served.units.leases)
 
 

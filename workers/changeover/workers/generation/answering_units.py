@@ -52,7 +52,7 @@ class _Instance(AnsweringUnit):
                 told = refused.refusal
         await stop_work(self._work)
         if isinstance(made, WsgiApplication):
-            await made.pool.close(GRACE)
+            await made.close(GRACE)
             self._work.threads.update(made.pool.unfinished())
         return told
 

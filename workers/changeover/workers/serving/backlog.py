@@ -1,9 +1,9 @@
 """What a thread has made of a response and its client has yet to take, so that the thread need not wait for it."""
 
-import asyncio
 import io
 import threading
 
+from changeover.workers.serving.disk import Disk
 from changeover.workers.serving.spool import Room, Spool
 
 MOST = 64 * 1024 * 1024
@@ -55,8 +55,11 @@ class Backlog:
             begins, self.under_way = not self.under_way, True
         return len(piece), begins
 
-    async def take(self) -> bytes:
+    async def take(self, disk: Disk) -> bytes:
         """The next bytes, empty when there are none now; on the loop.
+
+        Args:
+            disk: Reads them.
 
         Raises:
             OSError: They cannot be read.
@@ -66,7 +69,7 @@ class Backlog:
             self.under_way = size > 0
         if not size:
             return b""
-        piece = await asyncio.to_thread(self._read, size)
+        piece = await disk.do(self._read, size)
         self._taken += len(piece)
         return piece
 

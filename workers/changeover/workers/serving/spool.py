@@ -76,7 +76,11 @@ class Spool:
         return spool
 
     def write(self, data: bytes | memoryview, at: int) -> bool:
-        """Write all of `data` to an offset within the file or at its end; whether there was room for it."""
+        """Write all of `data` to an offset within the file or at its end; whether there was room for it.
+
+        Raises:
+            OSError: Some of it was written behind the end, and cannot be taken back.
+        """
         with self._lock:
             growth = max(0, at + len(data) - self.size)
             if self._closed or not self._room.claim(growth):
@@ -86,6 +90,7 @@ class Spool:
             except OSError as error:
                 self._room.give_back(growth)
                 self._complain(error)
+                self._cut()
                 return False
             self._room.failing = False
             self.size += growth
@@ -99,6 +104,11 @@ class Spool:
         """
         with self._lock:
             return b"" if self._file is None else os.pread(self._file.fileno(), size, at)
+
+    def has(self, descriptor: int) -> bool:
+        """Whether that is this file."""
+        with self._lock:
+            return self._file is not None and os.path.samestat(os.fstat(descriptor), os.fstat(self._file.fileno()))
 
     def reader(self) -> io.BufferedIOBase:
         """All of it as a file, which is closed with this one: whoever is given it may let it go."""
@@ -123,6 +133,11 @@ class Spool:
         while left:
             written = os.pwrite(self._file.fileno(), left, at)
             left, at = left[written:], at + written
+
+    def _cut(self) -> None:
+        """Whoever reads to the end does not find what was written of a piece that did not fit."""
+        if self._file is not None:
+            os.ftruncate(self._file.fileno(), self.size)
 
     def _complain(self, error: OSError) -> None:
         """Say, once in a row, that what slow clients send or take cannot be kept."""

@@ -8,8 +8,9 @@ from changeover.workers.serving.wsgi import WsgiApplication
 class Turn:
     """One request that waits for a thread.
 
-    Who listens in front of the worker's observer hears of each. The observer itself hears when requests begin to wait
-    and when none waits any more: otherwise each request would cost two events where it costs most.
+    Who listens in front of the worker's observer hears of each, and so does the observer where they are passed on, as
+    `load-shed` does. Else it hears when requests begin to wait and when none waits any more: each request would cost
+    two events where it costs most.
 
     Args:
         call: The request's context.

@@ -26,7 +26,7 @@ from changeover.workers.serving.threads import at_work
 from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
-from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, keep, streamed
+from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, is_told, keep, streamed
 from changeover.workers.serving.wsgi_run import Failed, Mail, Sign, WsgiRun
 
 _OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
@@ -56,6 +56,7 @@ class WsgiCall:
         "_mail",
         "_outbound",
         "_phase",
+        "_reads",
         "_request",
         "_run",
         "_stamp",
@@ -86,6 +87,7 @@ class WsgiCall:
         self._gauge = gauge
         self._phase = _OPEN
         self._thread_left = self._thread_is_free = True
+        self._reads = False
         self._tail = AT_REST
         self._turn: Turn | None = None
         self._written = 0
@@ -115,7 +117,8 @@ class WsgiCall:
         """Have what is small of the body, then take a thread; nothing is read for which there is no room.
 
         Raises:
-            NotReady: Too many wait for a thread.
+            NotReady: Too many wait for a thread, or there is no room for a body that has to be kept.
+            BodyTooLarge: So has one that is longer than what is kept.
         """
         try:
             self._application.pool.admit()
@@ -138,16 +141,28 @@ class WsgiCall:
             return
         run.body = kept = Spool(application.room)
         try:
-            rest = await keep(kept, begun, request)
+            rest = await keep(kept, begun, request, application.disk, told=is_told(environ))
             if rest is None:
                 give_whole(environ, kept.reader(), kept.size)
+                self._take_thread()
             else:
                 run.pieces = SimpleQueue()
                 environ["wsgi.input"] = streamed(kept, rest, run.more)
-            self._take_thread()
+                await self._take_reader()
         except BaseException:
-            _close(kept)
+            self._close(kept)
             raise
+
+    async def _take_reader(self) -> None:
+        """Take a thread that will wait for a client, once enough are left for others."""
+        readers = self._application.readers
+        await readers.acquire()
+        try:
+            self._take_thread()
+        except NotReady:
+            readers.release()
+            raise
+        self._reads = True
 
     def _take_thread(self) -> None:
         pool = self._application.pool
@@ -225,7 +240,7 @@ class WsgiCall:
         backlog = self._run.backlog
         if backlog is None:
             raise AssertionError("bug: a thread told of what it has not put aside")
-        while self._phase is _STARTED and (piece := await backlog.take()):
+        while self._phase is _STARTED and (piece := await backlog.take(self._application.disk)):
             self._write(piece)
             await self._drained()
             if not self._exchange.connected:
@@ -263,14 +278,16 @@ class WsgiCall:
         arrivals = self._run.pieces
         if arrivals is None:
             raise AssertionError("bug: a body that was at hand is read from the loop")
+        piece: bytes | None = b""
         try:
-            piece: bytes | None = b""
             while piece == b"":
                 piece = await self._request.receive()
         except Exception as error:  # noqa: BLE001 - raised where the application reads
             arrivals.put(error)
         else:
             arrivals.put(piece or b"")
+        if not piece:
+            self._has_read()
 
     def _conclude(self) -> None:
         """The thread has left: a response that is not complete by now has nobody who takes it."""
@@ -302,11 +319,22 @@ class WsgiCall:
         if not self._thread_is_free:
             self._thread_is_free = True
             self._application.pool.done()
+            self._has_read()
+
+    def _has_read(self) -> None:
+        """The thread waits for no more of the request's body: another may."""
+        if self._reads:
+            self._reads = False
+            self._application.readers.release()
 
     def _let_go(self) -> None:
         """Nothing that was put aside is needed any more, unless a thread may still put something there."""
         if self._thread_left and self._run.backlog is not None:
-            _close(self._run.backlog)
+            self._close(self._run.backlog)
+
+    def _close(self, file: Spool | Backlog) -> None:
+        """Close beside the loop: it may take a disk some time to forget."""
+        self._application.disk.do(file.close)
 
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
@@ -335,11 +363,6 @@ class WsgiCall:
 
     def _settle(self) -> None:
         self._call.lease.release()
-
-
-def _close(file: Spool | Backlog) -> None:
-    """Close beside the loop: it may take a disk some time to forget."""
-    asyncio.get_running_loop().run_in_executor(None, file.close)
 
 
 class TellingWsgiCall(WsgiCall):

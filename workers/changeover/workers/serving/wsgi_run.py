@@ -222,12 +222,14 @@ class WsgiRun:
     def _lend_rest(self, wrapper: FileWrapper) -> bool:
         """Leave what is left of a file to the loop, for a client that is behind; whether that can be done with it."""
         file = wrapper.regular()
-        if file is None or self.backlog is not None:
+        if file is None or self.backlog is not None or self._is_body(file):
             return False
         start = file.tell()
-        size = max(0, os.fstat(file.fileno()).st_size - start)
+        size = os.fstat(file.fileno()).st_size - start
+        if size <= 0 or (self._left is not None and size < self._left):
+            return False  # it has more than the kernel says (procfs), or will have when it is written
         if self._left is not None:
-            size = min(size, self._left)
+            size = self._left
         try:
             own = io.FileIO(os.dup(file.fileno()))
         except OSError:
@@ -238,6 +240,10 @@ class WsgiRun:
         self._posted += size
         self._mail.post([_ASIDE])
         return True
+
+    def _is_body(self, file: io.FileIO | io.BufferedReader) -> bool:
+        """Whether it is what the request's body was kept in, which gives its room back when the thread leaves."""
+        return self.body is not None and self.body.has(file.fileno())
 
     def _fitting(self, piece: bytes) -> bytes:
         """As much of it as the Content-Length allows."""

@@ -1,0 +1,41 @@
+"""Threads that wait for a disk instead of the loop.
+
+They are an application's own: code that blocks may take all of the loop's for as long as it likes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
+
+THREADS = 2
+"""Most threads of one application in each worker: what is written goes to memory first, so that they seldom wait."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Disk:
+    """Runs what reads, writes and closes files, in threads that are started as they are needed; used on the loop.
+
+    Args:
+        name: The application's name, for the threads' own.
+    """
+
+    __slots__ = ("_name", "_threads")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._threads: ThreadPoolExecutor | None = None
+
+    def do(self, call: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Begin it; it is done whether or not somebody awaits what comes of it."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, f"changeover {self._name} disk")
+        return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
+    def close(self) -> None:
+        """Let its threads end when all is done that was begun; a thread that was left behind may begin more later."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False)
