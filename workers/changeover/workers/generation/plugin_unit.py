@@ -8,7 +8,6 @@ from changeover.workers.generation.units import Others, Unit
 from changeover.workers.plugins import state
 from changeover.workers.plugins.api import Plugin, overrides
 from changeover.workers.plugins.hooks import Hooks
-from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import Refused
@@ -31,7 +30,7 @@ class PluginUnit(Unit):
     """A plugin instance.
 
     Attributes:
-        migrates_from: What it migrates from once per cutover; None where it migrates nothing.
+        migrates_from: What it migrates from before it serves; None where it migrates nothing, or serves.
     """
 
     def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage) -> None:
@@ -76,13 +75,16 @@ class PluginUnit(Unit):
         return None
 
     async def end(self) -> Refusal | None:
-        if self._old is not None and self.lifecycle.state is not State.DRAINING:
+        if self._old is not None:
             self._old.exported = None
         self._old = None
         return await self._plugin.end()
 
+    def serves(self) -> None:
+        super().serves()
+        self._old = self.migrates_from = None
+
     async def activate(self) -> Refusal | None:
-        self._old = None
         self._duty = Duty.ON
         return await self._plugin.activate()
 

@@ -69,6 +69,10 @@ class Unit(ABC):
     async def end(self) -> Refusal | None:
         """Undo `prepare`, once; what went wrong is told, and everything is undone all the same."""
 
+    def serves(self) -> None:
+        """Note that what serves contains it from now on."""
+        self.lifecycle.advance(Step.ACTIVATE)
+
     async def activate(self) -> Refusal | None:
         """Do what comes after the commit; what went wrong is told."""
         return None

@@ -119,6 +119,7 @@ class Workshop:
         A refusal, an error or a cancellation leaves nothing behind: what was begun for it is ended in reverse.
         """
         async with self._preparing:
+            self._catch_up()
             begun: list[Unit] = []
             try:
                 await self._pin(snapshot.application)
@@ -197,7 +198,7 @@ class Workshop:
             old, new = self._moves.popleft()
             for key in new.units:
                 if key not in old.units:
-                    self._resident[key].lifecycle.advance(Step.ACTIVATE)
+                    self._resident[key].serves()
                     self._to_activate[key] = self._resident[key]
             for key in old.units:
                 if key not in new.units:
