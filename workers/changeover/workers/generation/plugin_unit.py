@@ -108,6 +108,10 @@ class PluginUnit(Unit):
             return False
         return self._duty is Duty.ON or bool(self._plugin.serving.alive())
 
+    @property
+    def exclusive_work(self) -> UnitWork | None:
+        return self._plugin.serving if self.leads else None
+
     async def hand_on(self, successor: Unit) -> Refusal | None:
         assert isinstance(successor, PluginUnit)
         return await state.merge(successor.value, self._plugin)

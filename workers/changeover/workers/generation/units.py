@@ -91,6 +91,11 @@ class Unit(ABC):
         """Whether its exclusive work runs here, or may still."""
         return False
 
+    @property
+    def exclusive_work(self) -> UnitWork | None:
+        """What that work started; None while it does not run here."""
+        return None
+
     async def hand_on(self, successor: "Unit") -> Refusal | None:
         """Give what came to it since `successor`, which serves in its place, was prepared; what went wrong is told."""
         return None

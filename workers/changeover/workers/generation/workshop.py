@@ -156,6 +156,7 @@ class Workshop:
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""
+        self.exclusive.ending(gone)
         await asyncio.shield(asyncio.ensure_future(end(gone, self._on_degraded)))
         self.remnants.remember(gone)
 
