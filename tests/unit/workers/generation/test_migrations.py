@@ -9,7 +9,7 @@ from changeover.workers.generation.solo import Stored
 from changeover.workers.generation.switch import Generation
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import PluginBefore
-from tests.bench import LOG, NOISY, Bench
+from tests.bench import LOG, NOISY, Bench, loaded
 
 MIGRATING = """
 class Own(Plugin[None]):
@@ -111,6 +111,22 @@ async def test_what_came_by_a_roll_migrates_nothing_again(bench: Bench) -> None:
     await bench.activate(rolled)
     second = await bench.built(2, stored, bench.plugin(NOISY.format("other"), id="other"))
     assert bench.workshop.migrations.of(second) == ()
+
+
+async def test_the_same_files_migrate_nothing_where_only_what_they_require_changed(bench: Bench) -> None:
+    ledger = migrating(bench, "2.0.0", "ledger", manifest='requires = { base = ">=1" }\n')
+    first = await bench.serve(1, bench.plugin(NOISY.format("one"), id="base"), ledger)
+    second = await bench.built(2, bench.plugin(NOISY.format("two"), id="base", version="1.1.0"), ledger)
+    assert loaded(second, "ledger").version.digest != loaded(first, "ledger").version.digest
+    assert bench.workshop.migrations.of(second) == ()
+
+
+async def test_nor_do_they_in_a_roll(bench: Bench) -> None:
+    stored = migrating(bench, "2.0.0")
+    before = (PluginBefore("pricing", "2.0.0", "77fe", stored.artifact),)
+    generation = await bench.workshop.build(msgspec.structs.replace(bench.snapshot(1, stored), before=before))
+    assert isinstance(generation, Generation)
+    assert bench.workshop.migrations.of(generation) == ()
 
 
 async def test_a_failure_is_a_refusal_and_what_was_begun_is_undone_in_reverse(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import Refused
 from changeover.workers.plugins.resources import LoadStage, PluginVersion
 from changeover.workers.protocol.refusal import Refusal, Stage
-from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.protocol.snapshot import PluginBefore, PluginSpec
 from changeover.workers.serving.attribution import UnitWork
 
 
@@ -55,8 +55,13 @@ class PluginUnit(Unit):
             self._old = old
             await state.take_over(self._plugin, old)
         before, instance = others.before(self.key.ref.name), self._plugin.instance
-        if before is not None and before.digest != self.key.digest and _migrates(instance):
-            self.migrates_from = before
+        if before is not None and self._has_other_files(before) and _migrates(instance):
+            self.migrates_from = PluginVersion(before.id, before.version, before.digest)
+
+    def _has_other_files(self, before: PluginBefore) -> bool:
+        if not before.artifact:
+            return before.digest != self.key.digest
+        return before.artifact != self._plugin.spec.artifact
 
     async def migrate(self) -> None:
         """Let it migrate what all workers share.
