@@ -1,6 +1,7 @@
 """What all workers share is migrated by one of them before the commit, and undone when the cutover fails."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,19 @@ async def test_a_roll_whose_migration_fails_is_undone_before_its_processes_leave
         assert isinstance(await server.reload(strategy=Strategy.ROLL), Refused)
         assert ledger.done() == ["migrate 1.0 2.0", "unmigrate 1.0 2.0"]
         assert await versions(story, server) == {"1.0"}
+
+
+async def test_a_quick_stop_waits_for_what_is_under_way_and_has_it_undone(story: Story, ledger: Ledger) -> None:
+    async with story.server(2) as server:
+        ledger.write("2.0", migrating="time.sleep(2.5)")
+        reload = asyncio.create_task(server.reload())
+        async with asyncio.timeout(15):
+            while not ledger.done():
+                await asyncio.sleep(0.01)
+        server.signal(signal.SIGQUIT)
+        await asyncio.wait_for(server._running().wait(), 20)
+    await asyncio.gather(reload, return_exceptions=True)
+    assert ledger.done() == ["migrate 1.0 2.0", "unmigrate 1.0 2.0"]
 
 
 async def test_a_stop_in_the_middle_has_it_undone(story: Story, ledger: Ledger) -> None:

@@ -165,7 +165,7 @@ def snapshot(
 def plugins_before(current: Snapshot) -> tuple[PluginBefore, ...]:
     """What serves of each plugin, for a candidate whose processes never had it."""
     plugins = [unit for unit in current.units if isinstance(unit, PluginSpec)]
-    return tuple(PluginBefore(unit.key.ref.name, unit.version, unit.key.digest) for unit in plugins)
+    return tuple(PluginBefore(unit.key.ref.name, unit.version, unit.key.digest, unit.artifact) for unit in plugins)
 
 
 def _stamped(unit: UnitSpec, there: UnitKey | None, epoch: int) -> UnitSpec:

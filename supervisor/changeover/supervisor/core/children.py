@@ -149,11 +149,11 @@ class Children:
         for slot in self._roster.wanted(rolled):
             slot.fresh = False
 
-    def dismiss(self, slots: Iterable[int], reason: str) -> None:
+    def dismiss(self, slots: Iterable[int], reason: str, signal: ProcessSignal = ProcessSignal.QUIT) -> None:
         """The workers in these slots will not serve: they leave."""
         for slot in [self._roster.slots[number] for number in slots if number in self._roster.slots]:
             self._paces.pop(slot.rolled, None)
-            self._give_up(slot, reason, ProcessSignal.QUIT)
+            self._give_up(slot, reason, signal)
 
     @property
     def free(self) -> int:
@@ -214,7 +214,8 @@ class Children:
         if parted is not None and found.rolled == parted.rolled:
             return True
         if committed is None or found.rolled > committed.rolled:
-            self._give_up(slot, "its roll was not committed", ProcessSignal.QUIT)
+            # What it may have migrated it undoes when it hears of the abort.
+            self._give_up(slot, "its roll was not committed", ProcessSignal.TERM)
         elif found.rolled < committed.rolled:
             self._replace(slot)
         return True

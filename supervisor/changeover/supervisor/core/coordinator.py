@@ -309,6 +309,7 @@ class Coordinator:
 
     def died(self, member: Member, state: child.State, cause: str) -> None:
         """A worker is confirmed dead; `state` is what its slot was in."""
+        self.migrating.gone(member)
         if self.run is not None and self.state in OPEN:
             self.preparing.died(self.run, member, state, cause)
         elif self.run is not None and self.state in MIGRATION:

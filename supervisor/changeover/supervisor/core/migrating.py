@@ -25,7 +25,7 @@ from changeover.workers.protocol.refusal import Fault, Refusal
 
 IN_PARTS = "migrates what all workers share, and a part of a roll is not for all: roll without --allow-partial"
 NOBODY = "no worker lives that holds the candidate"
-GONE = "who migrated it died while the journal was in doubt"
+GONE = "who migrated it died before it had undone it, and the journal told so late that nobody else can"
 
 
 class Migrating:
@@ -37,7 +37,7 @@ class Migrating:
         give_up: Has the abort written, once what was migrated is undone.
     """
 
-    __slots__ = ("_commit", "_fail", "_give_up", "_ledger", "_out", "_policy", "_progress", "_voting")
+    __slots__ = ("_commit", "_fail", "_give_up", "_ledger", "_out", "_owing", "_policy", "_progress", "_voting")
 
     def __init__(
         self,
@@ -58,6 +58,8 @@ class Migrating:
         self._commit = commit
         self._fail = fail
         self._give_up = give_up
+        self._owing: dict[WorkerId, int] = {}
+        """Who undoes something after the abort, and of which epoch."""
 
     def begin(self, run: Run) -> None:
         """Everybody has prepared: have one of them migrate, or go on without."""
@@ -128,6 +130,14 @@ class Migrating:
             self._out.cancel_timer(_timer(run))
             self._out.tell(MigrationUndone(member.worker, member.pid, epoch))
             self._give_up(run, Cause.UNMIGRATED)
+        elif self._owing.get(member.worker) == epoch:
+            del self._owing[member.worker]
+            self._out.tell(MigrationUndone(member.worker, member.pid, epoch))
+
+    def gone(self, member: Member) -> None:
+        """A worker is confirmed dead: what it was to undo after the abort nobody else does."""
+        if (epoch := self._owing.pop(member.worker, None)) is not None:
+            self._out.tell(MigrationLeft(epoch, GONE))
 
     def _leave(self, run: Run, why: str) -> None:
         """Nobody can be had who undoes it: say so, loudly."""
@@ -138,11 +148,13 @@ class Migrating:
     def settle(self, run: Run) -> None:
         """The abort is on disk. Where it was in doubt, after everything was migrated, that is undone only now.
 
-        Nobody waits for it: who migrated does it as well when it hears of the abort, whenever that is.
+        Nobody waits for it: who migrated does it as well when it hears of the abort, whenever that is. Where it dies
+        before, that is told.
         """
         if run.elected is None or run.undoes is not None or not run.decision_tried:
             return
         if any(member.worker == run.elected for member in self._voting.voters(run)):
+            self._owing[run.elected] = run.epoch
             self._out.unicast(run.elected, Unmigrate(self._ledger.stamp(run.epoch), UNORDERED))
         else:
             self._out.tell(MigrationLeft(run.epoch, GONE))

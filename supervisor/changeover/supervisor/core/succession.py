@@ -4,7 +4,7 @@ import msgspec
 
 from changeover.supervisor.core import room, unstaffed
 from changeover.supervisor.core.children import Children, departing
-from changeover.supervisor.core.effects import Bind, Listen, Unbind
+from changeover.supervisor.core.effects import Bind, Listen, ProcessSignal, Unbind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest
@@ -151,7 +151,8 @@ class Succession:
         # Its numbers may be others' by now: a decision that was in doubt comes late.
         known = ((number, self._roster.slots.get(number)) for number in sorted(run.fresh))
         mine = [number for number, slot in known if slot is not None and slot.rolled == run.rolled]
-        self._children.dismiss(mine, reason)
+        undoing = run.elected is not None
+        self._children.dismiss(mine, reason, ProcessSignal.TERM if undoing else ProcessSignal.QUIT)
         if run.epoch == run.rolled:
             self._zygotes.give_up(run.epoch)
         self._out.put(Unbind())

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -44,12 +44,14 @@ OURS = (
     "zygote-*.sock",
     "worker-*.sock",
     "epoch.cell",
-    "leader.lock",
     SECRET,
     COUNTED,
     f"{COUNTED}.new",
 )
 """All that a supervisor makes in its runtime directory, beside the lock; everything else in there is not ours."""
+LEADER = "leader.lock"
+"""Made by a worker. A start leaves it there: a worker that nobody finds any more may hold it until its last thread
+ends, and whoever made it anew would lead beside that."""
 
 
 class DirectoryUnfit(ProcessError):
@@ -153,7 +155,7 @@ class RuntimeDirectory:
             estate.take(held, held.descriptors())
         elif estate.empty:
             self._refuse_mute()
-            self.clear()
+            self._clear(self._ours())
         return estate
 
     def make_cell(self) -> CellWriter:
@@ -268,13 +270,9 @@ class RuntimeDirectory:
             holders.update(children_of(frozenset(holder.pid for holder in holders)))
             raise Orphaned(self.real, tuple(sorted(holders)), "none of them answers")
 
-    def clear(self) -> None:
-        """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them.
-
-        Raises:
-            DirectoryUnfit: Something that is none of ours has the name of one.
-        """
-        unfit = [problem for path in self._ours() if (problem := _not_removed(path))]
+    def _clear(self, paths: Iterable[Path]) -> None:
+        """Remove our sockets and pages. Only the holder of the lock may: nobody living listens on them."""
+        unfit = [problem for path in paths if (problem := _not_removed(path))]
         if unfit:
             raise DirectoryUnfit(
                 self.real, f"{', '.join(unfit)}: look at what is there, remove it by hand, and start again"
@@ -290,7 +288,7 @@ class RuntimeDirectory:
         """
         try:
             if not self.is_lived_in():
-                self.clear()
+                self._clear([*self._ours(), self.real / LEADER])
                 if self.path != self.real:
                     self.path.unlink(missing_ok=True)
         finally:

@@ -35,7 +35,7 @@ def test_its_beginning_its_change_and_its_end_are_rolls(place: Place, more: str,
     second = place.candidate(first.snapshot)
     assert second.summary == (f"geo 1.0 -> 1.1 (1 file; rolls: {why})", "app unchanged")
     before = plugin(first.snapshot, "geo")
-    assert PluginBefore("geo", "1.0", before.key.digest) in second.snapshot.before
+    assert PluginBefore("geo", "1.0", before.key.digest, before.artifact) in second.snapshot.before
     for file in (place.plugins.path / "geo").iterdir():
         file.unlink()
     (place.plugins.path / "geo").rmdir()

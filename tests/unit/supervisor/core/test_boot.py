@@ -297,6 +297,13 @@ def test_what_was_undecided_is_aborted_before_anything_new() -> None:
     assert aborted.epoch == 8
 
 
+def test_who_was_made_for_a_roll_that_is_aborted_has_time_to_undo_what_it_migrated() -> None:
+    bench, fresh = Bench(), WorkerId(2, 1, 1_000_002)
+    recovered = Recovered(JOURNAL, 1, 8, snapshot(7), undecided=8)
+    bench.feed(events.Booted(recovered, 1, SECRET, 1, LIVING, (Child(ORPHAN, 7, 1), Child(fresh, 78, 8))))
+    assert bench.all(effects.Signal) == [effects.Signal(fresh, effects.ProcessSignal.TERM)]
+
+
 def test_a_journal_that_cannot_be_written_is_supervised_read_only_and_tried_again() -> None:
     bench = Bench()
     bench.writes = False

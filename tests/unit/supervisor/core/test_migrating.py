@@ -5,7 +5,7 @@ import pytest
 
 from changeover.supervisor.core import events
 from changeover.supervisor.core.cutover import State
-from changeover.supervisor.core.effects import Broadcast, Persist, Unicast
+from changeover.supervisor.core.effects import Broadcast, Persist, ProcessSignal, Signal, Unicast
 from changeover.supervisor.core.entries import Aborted, Committed
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Refused, Strategy
@@ -173,6 +173,52 @@ def test_an_abort_that_only_the_journal_could_tell_is_undone_after_it_is_on_disk
     assert asked(bench, Unmigrate) == [0]
     kinds = [type(each.message) for each in bench.wanted if isinstance(each, Unicast | Broadcast)]
     assert kinds.index(Unmigrate) < kinds.index(messages.Abort)
+
+
+def doubt(bench: Bench, worker: WorkerId) -> None:
+    """Everything is migrated, and only the journal can tell that it is not committed."""
+    bench.writes = False
+    migrated(bench, worker)
+    [ticket] = [each.ticket for each in bench.all(Persist) if each.entry == Committed(2)]
+    bench.feed(events.PersistFailed(ticket, "no space"), events.Reread(2, None))
+    bench.writes = True
+    [ticket] = [each.ticket for each in bench.all(Persist) if isinstance(each.entry, Aborted)]
+    bench.feed(events.Persisted(ticket))
+
+
+def test_what_is_undone_after_the_abort_is_told(bench: Bench) -> None:
+    prepare(bench)
+    doubt(bench, bench.workers[0])
+    unmigrated(bench, bench.workers[0])
+    bench.feed(events.WorkerExited(bench.workers[0], 0))
+    assert [told.worker for told in bench.told(MigrationUndone)] == [bench.workers[0]]
+    assert not bench.told(MigrationLeft)
+
+
+def test_who_dies_before_it_has_undone_it_after_the_abort_leaves_it_and_that_is_told(bench: Bench) -> None:
+    prepare(bench)
+    doubt(bench, bench.workers[0])
+    bench.feed(events.WorkerExited(bench.workers[1], -9))
+    assert not bench.told(MigrationLeft)
+    bench.feed(events.WorkerExited(bench.workers[0], -9))
+    [left] = bench.told(MigrationLeft)
+    assert (left.epoch, "died before it had undone it" in left.reason) == (2, True)
+
+
+def test_the_processes_of_a_roll_have_time_to_undo_what_is_aborted_after_a_doubt() -> None:
+    bench = Bench()
+    bench.come_up()
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find(snapshot(2, rolled=2))
+    fresh = [worker for worker in bench.living() if worker not in bench.workers[:2]]
+    for worker in fresh:
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, 2, 0.1, LEDGER)
+    for worker in bench.workers[:2]:
+        bench.hear(worker, messages.Prepared, 2)
+    doubt(bench, fresh[0])
+    told = {(each.worker, each.signal) for each in bench.all(Signal)}
+    assert told == {(worker, ProcessSignal.TERM) for worker in fresh}
 
 
 def test_a_roll_has_one_of_its_own_workers_migrate_when_those_that_it_replaces_have_agreed() -> None:

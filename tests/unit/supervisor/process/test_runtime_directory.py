@@ -110,6 +110,17 @@ def test_sockets_of_a_dead_predecessor_are_removed(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_start_leaves_the_lock_of_who_leads_and_the_end_of_the_service_removes_it(tmp_path: Path) -> None:
+    runtime = RuntimeDirectory.take(tmp_path / "shop", "shop")
+    leader = runtime.real / "leader.lock"
+    for path in (leader, runtime.control):
+        path.touch()
+    assert runtime.find_estate(None, {}).empty
+    assert (leader.exists(), runtime.control.exists()) == (True, False)
+    runtime.close()
+    assert {path.name for path in runtime.real.iterdir()} == {"lock"}
+
+
 def test_orphans_that_do_not_answer_are_named_and_keep_their_sockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
 """Exclusive work runs while the worker leads, once at a time, and ends before another worker may begin."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from changeover.workers.generation.solo import Stored
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.serving import attribution
-from tests.bench import LOG, NOISY, Bench
+from tests.bench import LOG, NOISY, Bench, loaded
 from tests.waits import until
 
 SINGLE = 'plugin = "pricing:Own"\nsingleton = true\n'
@@ -102,12 +104,15 @@ async def test_its_tasks_end_with_it_also_where_nobody_ends_them(bench: Bench) -
     assert LOG == ["one begins", "one on_deactivate", "one ends", "two begins"]
 
 
-async def test_the_next_content_waits_for_a_thread_of_the_one_before(bench: Bench) -> None:
+async def test_the_next_content_waits_for_a_thread_of_the_one_before_also_once_that_is_released(bench: Bench) -> None:
     GATE.clear()
     await bench.serve(1, single(bench, "one", THREADED))
     await bench.serve(2, single(bench, "two", THREADED))
     exclusive = bench.workshop.exclusive
     assert (LOG, exclusive.idle, leads(bench.workshop)) == (["one begins"], False, [True, False])
+    await bench.retire()
+    await exclusive.lead()
+    assert (LOG, exclusive.idle, exclusive.runs, leads(bench.workshop)) == (["one begins"], False, True, [False])
     GATE.set()
     await until(lambda: exclusive.idle, "the thread ended")
     await exclusive.lead()
@@ -122,6 +127,24 @@ async def test_what_fails_to_begin_is_told_and_not_tried_again_and_again(bench: 
     await bench.workshop.exclusive.lead()
     assert LOG == ["tried"]
     assert [each.summary for each in bench.degraded] == ["ValueError: no queue"]
+
+
+async def test_a_thread_that_outlives_what_a_worker_ends_as_it_leaves_is_known(bench: Bench) -> None:
+    GATE.clear()
+    await bench.serve(1, single(bench, "one", THREADED))
+    await bench.workshop.close()
+    exclusive = bench.workshop.exclusive
+    assert exclusive.runs
+    GATE.set()
+    await until(lambda: not exclusive.runs, "the thread ended")
+
+
+async def test_what_serves_without_leading_holds_nothing_of_what_it_replaced(following: Bench) -> None:
+    one = weakref.ref(loaded(await following.serve(1, single(following, "one"))))
+    await following.serve(2, single(following, "two"))
+    await following.retire()
+    gc.collect()
+    assert one() is None
 
 
 async def test_a_worker_that_leaves_ends_it(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """What a plugin of another process exported is imported by one that waits to serve, and merged by one that does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.serving.lease import LeaseKind
 from tests.bench import LOG, NOISY, Bench, lease, loaded, unit_set
 from tests.unit.workers.generation.test_state import MANIFEST, SILENT, counting, hit, hits
+from tests.waits import until
 
 ONE, TWO = PluginVersion("pricing", "1.0.0", "d" * 64), PluginVersion("pricing", "1.5.0", "e" * 64)
 
@@ -149,6 +151,28 @@ async def test_what_serves_stands_down_once_in_reverse(bench: Bench) -> None:
     assert LOG == ["b on_deactivate", "a on_deactivate"]
     await bench.workshop.close()
     assert LOG[2:] == ["b on_unload", "a on_unload"]
+
+
+async def test_a_hook_that_runs_while_a_worker_is_told_to_leave_comes_to_its_end(bench: Bench) -> None:
+    code = (
+        NOISY.format("a")
+        + """
+    async def on_deactivate(self):
+        LOG.append("a stops")
+        while "told" not in LOG:
+            await asyncio.sleep(0.001)
+        LOG.append("a stopped")
+"""
+    )
+    await bench.serve(1, bench.plugin(code, id="a"))
+    LOG.clear()
+    standing = asyncio.create_task(bench.workshop.stand_down())
+    await until(lambda: LOG == ["a stops"], "the hook to run")
+    standing.cancel()
+    await asyncio.gather(standing, return_exceptions=True)
+    LOG.append("told")
+    await bench.workshop.close()
+    assert LOG == ["a stops", "told", "a stopped", "a on_unload"]
 
 
 async def test_who_stands_down_before_it_was_told_to_begin_is_told_neither(bench: Bench) -> None:

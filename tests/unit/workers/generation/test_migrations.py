@@ -3,12 +3,13 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from changeover.workers.generation.solo import Stored
 from changeover.workers.generation.switch import Generation
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import PluginBefore
-from tests.bench import LOG, NOISY, Bench
+from tests.bench import LOG, NOISY, Bench, loaded
 
 MIGRATING = """
 class Own(Plugin[None]):
@@ -66,6 +67,64 @@ async def test_a_roll_of_the_same_content_migrates_nothing(bench: Bench) -> None
     [plugin] = [unit for unit in snapshot.units if unit.key.ref.name == "pricing"]
     before = (PluginBefore("pricing", "2.0.0", plugin.key.digest),)
     generation = await bench.workshop.build(msgspec.structs.replace(snapshot, before=before))
+    assert isinstance(generation, Generation)
+    assert bench.workshop.migrations.of(generation) == ()
+
+
+@pytest.mark.parametrize("manifest", ["", "singleton = true\n"])
+async def test_what_serves_migrates_nothing_again_whatever_else_is_reloaded_later(bench: Bench, manifest: str) -> None:
+    bench.workshop.exclusive.leads = False
+    migrations = bench.workshop.migrations
+    await bench.serve(1, bench.plugin(NOISY.format("one")))
+    stored = migrating(bench, "2.0.0", manifest=manifest)
+    await bench.serve(2, stored)
+    other = bench.plugin(NOISY.format("other"), id="other")
+    LOG.clear()
+    third = await bench.built(3, stored, other)
+    assert migrations.of(third) == ()
+    await migrations.unmigrate(3)
+    await bench.workshop.discard(third)
+    fourth = await bench.built(4, stored, other)
+    assert migrations.of(fourth) == ()
+    assert await migrations.migrate(4) is None
+    await bench.activate(fourth)
+    assert [line for line in LOG if "migrate" in line] == []
+
+
+async def test_what_a_moment_ago_began_to_serve_migrates_nothing_again_either(bench: Bench) -> None:
+    bench.workshop = bench.make(5.0, aftermath=60.0)
+    await bench.serve(1, bench.plugin(NOISY.format("one")))
+    stored = migrating(bench, "2.0.0")
+    bench.switch.prepared = await bench.built(2, stored)
+    bench.cell.epoch = 2
+    bench.switch.admit()
+    third = await bench.built(3, stored, bench.plugin(NOISY.format("other"), id="other"))
+    assert bench.workshop.migrations.of(third) == ()
+
+
+async def test_what_came_by_a_roll_migrates_nothing_again(bench: Bench) -> None:
+    stored = migrating(bench, "2.0.0")
+    before = (PluginBefore("pricing", "1.7", "77fe"),)
+    rolled = await bench.workshop.build(msgspec.structs.replace(bench.snapshot(1, stored), before=before))
+    assert isinstance(rolled, Generation)
+    assert bench.workshop.migrations.of(rolled) == ("pricing",)
+    await bench.activate(rolled)
+    second = await bench.built(2, stored, bench.plugin(NOISY.format("other"), id="other"))
+    assert bench.workshop.migrations.of(second) == ()
+
+
+async def test_the_same_files_migrate_nothing_where_only_what_they_require_changed(bench: Bench) -> None:
+    ledger = migrating(bench, "2.0.0", "ledger", manifest='requires = { base = ">=1" }\n')
+    first = await bench.serve(1, bench.plugin(NOISY.format("one"), id="base"), ledger)
+    second = await bench.built(2, bench.plugin(NOISY.format("two"), id="base", version="1.1.0"), ledger)
+    assert loaded(second, "ledger").version.digest != loaded(first, "ledger").version.digest
+    assert bench.workshop.migrations.of(second) == ()
+
+
+async def test_nor_do_they_in_a_roll(bench: Bench) -> None:
+    stored = migrating(bench, "2.0.0")
+    before = (PluginBefore("pricing", "2.0.0", "77fe", stored.artifact),)
+    generation = await bench.workshop.build(msgspec.structs.replace(bench.snapshot(1, stored), before=before))
     assert isinstance(generation, Generation)
     assert bench.workshop.migrations.of(generation) == ()
 

@@ -31,7 +31,8 @@ def pricing(imported: bytes, latest: bytes, id: int = 1) -> State:
 
 async def give(old: Side, new: Side, imported: bytes, latest: bytes, deadline: float = DEADLINE) -> Refusal | None:
     """Give the state of `pricing`."""
-    return await old.departure.giver.deliver(new.worker, pricing(imported, latest), imported, latest, deadline)
+    state = pricing(imported, latest)
+    return await old.departure.giver.deliver(new.worker, state, imported, latest, deadline, lambda: None)
 
 
 @pytest.fixture
@@ -72,16 +73,33 @@ async def test_a_refusal_comes_back_with_its_traceback_however_long_it_is(worker
     assert len(encode(StateRefused(1, told))) < MAX_PACKET
 
 
-async def test_who_does_not_answer_in_time_has_not_taken_it_and_an_answer_that_comes_later_means_nothing(
-    workers: Sides,
-) -> None:
+async def test_who_does_not_answer_in_time_owes_an_answer_until_it_comes(workers: Sides) -> None:
     old, new = await pair(workers)
+    giver, late = old.departure.giver, list[str]()
     new.gate.clear()
     with pytest.raises(NotTaken, match=r"did not answer within 0.05 s"):
-        await give(old, new, b"", b"x", 0.05)
+        await giver.deliver(new.worker, pricing(b"", b"x"), b"", b"x", 0.05, lambda: late.append("x"))
+    assert (giver.owes(1), late) == (True, [])
     new.gate.set()
-    assert await old.departure.giver.deliver(new.worker, pricing(b"", b"y", 2), b"", b"y", DEADLINE) is None
+    state = pricing(b"", b"y", 2)
+    assert await giver.deliver(new.worker, state, b"", b"y", DEADLINE, lambda: late.append("y")) is None
+    assert (giver.owes(1), giver.owes(2), late) == (False, False, ["x"])
     assert old.departure.sender.strays == 0
+
+
+@pytest.mark.parametrize("ending", ["refusal", "death"])
+async def test_who_refuses_late_or_goes_owes_nothing_any_more(workers: Sides, ending: str) -> None:
+    old, new = await pair(workers)
+    giver, late = old.departure.giver, list[str]()
+    new.gate.clear()
+    new.refusal = REFUSAL
+    with pytest.raises(NotTaken, match=r"did not answer within 0.05 s"):
+        await giver.deliver(new.worker, pricing(b"", b"x"), b"", b"x", 0.05, lambda: late.append("x"))
+    if ending == "death":
+        new.reception.close()
+    new.gate.set()
+    await until(lambda: not giver.owes(1), "the answer, or the end of the link")
+    assert late == []
 
 
 async def test_who_goes_before_it_answers_has_not_taken_it(workers: Sides) -> None:

@@ -126,13 +126,48 @@ def test_what_is_committed_stays_whatever_is_heard_later(bench: Bench) -> None:
     assert done(bench) == [Migrate(2), Discard(3)]
 
 
-def test_a_worker_keeps_its_place_until_its_hooks_are_over_and_is_told_again(bench: Bench) -> None:
+def test_a_worker_keeps_its_place_until_what_it_migrated_stands_and_is_told_again(bench: Bench) -> None:
     ask(bench)
     bench.hand_over(HEIR)
     stood = [bench.tenure]
     bench.feed(events.Migrated(2, 0.7))
     bench.hand_over(HEIR)
-    assert [*stood, bench.tenure] == [Tenure.HOLDING, Tenure.YIELDING]
+    stood.append(bench.tenure)
+    bench.commit(2)
+    assert not bench.machine.undecided
+    bench.activated(2)
+    bench.hand_over(HEIR)
+    assert [*stood, bench.tenure] == [Tenure.HOLDING, Tenure.HOLDING, Tenure.YIELDING]
+    assert done(bench) == [Migrate(2)]
+
+
+def test_a_worker_keeps_its_place_until_what_it_migrated_is_undone_and_is_told_again(bench: Bench) -> None:
+    ask(bench)
+    bench.feed(events.Migrated(2, 0.7))
+    bench.hand_over(HEIR)
+    bench.abort(2)
+    bench.hand_over(HEIR)
+    stood = bench.tenure
+    bench.feed(events.Unmigrated(2))
+    bench.hand_over(HEIR)
+    assert (stood, bench.tenure) == (Tenure.HOLDING, Tenure.YIELDING)
+    assert done(bench) == [Migrate(2), Unmigrate(2), Discard(2)]
+
+
+def test_a_roll_that_was_committed_later_is_not_kept_waiting_for_what_is_not_heard_any_more(bench: Bench) -> None:
+    ask(bench)
+    bench.feed(events.Migrated(2, 0.7))
+    bench.welcome(3, decided=3, rolled=3, successors=(HEIR,))
+    assert bench.tenure is Tenure.YIELDING
+
+
+def test_a_worker_that_never_served_what_it_migrated_knows_that_it_stands(bench: Bench) -> None:
+    ask(bench)
+    bench.feed(events.Migrated(2, 0.7))
+    bench.pulse(2)
+    assert (bench.machine.serving, bench.machine.undecided) == (1, False)
+    bench.abort(2)
+    assert done(bench) == [Migrate(2)]
 
 
 def test_the_next_candidate_begins_anew(bench: Bench) -> None:

@@ -188,6 +188,13 @@ async def test_an_author_is_told_of_state_that_would_miss_what_is_written_meanwh
     assert (await rehearsed(orders.order(code))).warnings == ()
 
 
+async def test_an_author_is_told_that_state_does_not_follow_who_leads(orders: Orders) -> None:
+    hooks = "    def export_state(self): return b''\n    def merge_state(self, old, imported, latest): ...\n"
+    single = orders.plugin(OWN + hooks, manifest=MANIFEST + "singleton = true\n")
+    [told] = (await rehearsed(orders.order(single, current=None))).warnings
+    assert told.startswith("plugin geo: it has export_state and is a singleton: in a roll ")
+
+
 async def test_self_tests_of_what_is_new_are_counted_and_one_that_fails_refuses(orders: Orders) -> None:
     tested = MANIFEST + 'self_test = "{id}:tried"\n'
     shop = orders.plugin(FINE + "def tried(): 1 / 0\n", id="shop", manifest=tested)

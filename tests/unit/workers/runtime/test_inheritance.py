@@ -290,8 +290,44 @@ async def test_a_successor_that_hangs_refuses_in_time(stage: Processes, monkeypa
     assert refusal is not None
     assert "it did not answer within 0.1 s" in refusal.summary
     await old.give(new)
-    assert [each.summary for each in old.told] == [refusal.summary]
+    [told] = old.told
+    assert "it still owes an answer" in told.summary
+    assert len(new.side.taken) == 1
     new.side.gate.set()
+
+
+async def test_what_is_answered_after_the_deadline_was_taken_and_is_not_given_a_second_time(stage: Processes) -> None:
+    old, new = await stage.old(), await stage.new()
+    await old.promise(new)
+    await new.bench.activate(new.generation)
+    new.side.gate.clear()
+    old.inheritance._deadline = 0.05
+    for _ in range(2):
+        hit(old.generation)
+        await old.give(new)
+    assert ["did not answer within" in old.told[0].summary, "still owes" in old.told[1].summary] == [True, True]
+    new.side.gate.set()
+    await until(lambda: not old.side.departure.giver._given, "the answer")
+    old.inheritance._deadline = DEADLINE
+    await old.give(new)
+    assert new.hits == {"ann": 3}
+    assert len(old.told) == 2
+
+
+async def test_a_late_answer_of_one_that_was_given_up_means_nothing_to_the_next(stage: Processes) -> None:
+    old, new, other = await stage.old(), await stage.new(), await stage.new()
+    new.side.gate.clear()
+    old.inheritance._deadline = 0.05
+    assert await old.promise(new, other) is not None
+    old.inheritance.forget()
+    old.inheritance._deadline = DEADLINE
+    hit(old.generation)
+    assert await old.promise(other, new) is None
+    new.side.gate.set()
+    await until(lambda: not old.side.departure.giver._given, "the answer")
+    hit(old.generation)
+    await old.give(other, new)
+    assert other.hits == {"ann": 3}
 
 
 async def test_an_import_past_the_deadline_of_hooks_is_refused_with_the_place_where_it_waits(stage: Processes) -> None:

@@ -16,7 +16,6 @@ from changeover.workers.message.site import MessageTarget
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Refused, Site, refusal_of
-from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef, UnitSpec
@@ -48,7 +47,7 @@ async def prepare(
         Refused: A unit cannot serve, or the snapshot contradicts itself.
     """
     _consistent(snapshot)
-    before = {each.id: PluginVersion(each.id, each.version, each.digest) for each in snapshot.before}
+    before = {each.id: each for each in snapshot.before}
     others = Others(snapshot.epoch, serving, before)
     units: dict[UnitKey, Unit] = {}
     with building() as candidate:

@@ -1,17 +1,19 @@
 """The exclusive work of plugins with `singleton`: it runs here while this worker leads, and else nowhere in it.
 
 Two contents of a plugin never do it at once either: the next one begins when nothing of the one before runs any
-more. Tasks are cancelled for that; a thread, which cannot be, is waited for.
+more. Tasks are cancelled for that; a thread, which cannot be, is waited for, also when the plugin that started it is
+long released.
 """
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from changeover.workers.generation.release import OnDegraded
 from changeover.workers.generation.units import Unit
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.protocol.snapshot import UnitKey, UnitRef
+from changeover.workers.serving.attribution import UnitWork
 
 
 class Exclusive:
@@ -44,6 +46,7 @@ class Exclusive:
         self._serving = serving
         self._waiting = waiting
         self._on_degraded = on_degraded
+        self._left: list[tuple[UnitRef, UnitWork]] = []
 
     @property
     def wanted(self) -> bool:
@@ -53,7 +56,7 @@ class Exclusive:
     @property
     def runs(self) -> bool:
         """Whether exclusive work runs here, or may still."""
-        return any(unit.leads for unit in self._resident.values())
+        return any(unit.leads for unit in self._resident.values()) or bool(self._outliving())
 
     @property
     def idle(self) -> bool:
@@ -66,7 +69,16 @@ class Exclusive:
 
     def _is_done_by_another(self, unit: Unit) -> bool:
         copies = (each for each in self._resident.values() if each.key.ref == unit.key.ref and each is not unit)
-        return any(copy.leads for copy in copies)
+        return any(copy.leads for copy in copies) or unit.key.ref in self._outliving()
+
+    def ending(self, units: Iterable[Unit]) -> None:
+        """Units are about to end: what of their exclusive work cannot be ended is remembered for as long as it runs."""
+        self._left += [(unit.key.ref, work) for unit in units if (work := unit.exclusive_work) is not None]
+
+    def _outliving(self) -> list[UnitRef]:
+        """Whose work runs on, of units that have ended."""
+        self._left = [(ref, work) for ref, work in self._left if work.alive()]
+        return [ref for ref, _ in self._left]
 
     def _due(self) -> list[Unit]:
         units = (self._resident[key] for key in self._serving() if key not in self._waiting)

@@ -8,13 +8,12 @@ from changeover.workers.generation.units import Others, Unit
 from changeover.workers.plugins import state
 from changeover.workers.plugins.api import Plugin, overrides
 from changeover.workers.plugins.hooks import Hooks
-from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import Refused
 from changeover.workers.plugins.resources import LoadStage, PluginVersion
 from changeover.workers.protocol.refusal import Refusal, Stage
-from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.protocol.snapshot import PluginBefore, PluginSpec
 from changeover.workers.serving.attribution import UnitWork
 
 
@@ -31,7 +30,7 @@ class PluginUnit(Unit):
     """A plugin instance.
 
     Attributes:
-        migrates_from: What it migrates from once per cutover; None where it migrates nothing.
+        migrates_from: What it migrates from before it serves; None where it migrates nothing, or serves.
     """
 
     def __init__(self, spec: PluginSpec, store: Path, hooks: Hooks, stage: LoadStage) -> None:
@@ -56,8 +55,13 @@ class PluginUnit(Unit):
             self._old = old
             await state.take_over(self._plugin, old)
         before, instance = others.before(self.key.ref.name), self._plugin.instance
-        if before is not None and before.digest != self.key.digest and _migrates(instance):
-            self.migrates_from = before
+        if before is not None and self._has_other_files(before) and _migrates(instance):
+            self.migrates_from = PluginVersion(before.id, before.version, before.digest)
+
+    def _has_other_files(self, before: PluginBefore) -> bool:
+        if not before.artifact:
+            return before.digest != self.key.digest
+        return before.artifact != self._plugin.spec.artifact
 
     async def migrate(self) -> None:
         """Let it migrate what all workers share.
@@ -76,13 +80,16 @@ class PluginUnit(Unit):
         return None
 
     async def end(self) -> Refusal | None:
-        if self._old is not None and self.lifecycle.state is not State.DRAINING:
+        if self._old is not None:
             self._old.exported = None
         self._old = None
         return await self._plugin.end()
 
+    def serves(self) -> None:
+        super().serves()
+        self._old = self.migrates_from = None
+
     async def activate(self) -> Refusal | None:
-        self._old = None
         self._duty = Duty.ON
         return await self._plugin.activate()
 
@@ -105,6 +112,10 @@ class PluginUnit(Unit):
         if not self.exclusive or self._duty is Duty.OFF:
             return False
         return self._duty is Duty.ON or bool(self._plugin.serving.alive())
+
+    @property
+    def exclusive_work(self) -> UnitWork | None:
+        return self._plugin.serving if self.leads else None
 
     async def hand_on(self, successor: Unit) -> Refusal | None:
         assert isinstance(successor, PluginUnit)

@@ -16,8 +16,7 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation.solo import SoloSnapshot, store_plugin
 from changeover.workers.generation.switch import Generation
 from changeover.workers.generation.workshop import Workshop
-from changeover.workers.plugins import artifact
-from changeover.workers.plugins.api import overrides
+from changeover.workers.plugins import artifact, state
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import EMPTY, UnitKey
@@ -53,24 +52,18 @@ async def tried(trial: Trial, store: Path) -> Tried:
     if isinstance(built, Refusal):
         await workshop.close()
         return Tried(refusal=built)
-    unmerged = _unmerged(built, own.manifest.id)
+    caveats = _caveats(built, own.manifest.id)
     await workshop.close()
-    return Tried(refusal=next(iter(late), None), unmerged=unmerged)
+    return Tried(refusal=next(iter(late), None), caveats=caveats)
 
 
 def _drained(units: tuple[UnitKey, ...]) -> None:
     """Nothing ever served, so nothing drains."""
 
 
-def _unmerged(built: Generation, plugin: str) -> bool:
-    instances = [
-        unit.instance for unit in built.units.values() if isinstance(unit, LoadedPlugin) and unit.version.id == plugin
-    ]
-    return any(
-        overrides(instance, "export_state") and not overrides(instance, "merge_state")
-        for instance in instances
-        if instance is not None
-    )
+def _caveats(built: Generation, plugin: str) -> tuple[str, ...]:
+    loaded = (unit for unit in built.units.values() if isinstance(unit, LoadedPlugin) and unit.version.id == plugin)
+    return tuple(caveat for each in loaded for caveat in state.caveats(each))
 
 
 async def _attributed(trial: Trial, store: Path) -> Tried:

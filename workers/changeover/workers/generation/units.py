@@ -13,13 +13,12 @@ from changeover.workers.plugins.lifecycle import Lifecycle, Step
 from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
-from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
+from changeover.workers.protocol.snapshot import PluginBefore, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.attribution import UnitWork
 from changeover.workers.serving.pipeline import Answering
 
-NOTHING_BEFORE: Mapping[str, PluginVersion] = MappingProxyType({})
+NOTHING_BEFORE: Mapping[str, PluginBefore] = MappingProxyType({})
 
 
 class Missing(ChangeoverError):
@@ -69,6 +68,10 @@ class Unit(ABC):
     async def end(self) -> Refusal | None:
         """Undo `prepare`, once; what went wrong is told, and everything is undone all the same."""
 
+    def serves(self) -> None:
+        """Note that what serves contains it from now on."""
+        self.lifecycle.advance(Step.ACTIVATE)
+
     async def activate(self) -> Refusal | None:
         """Do what comes after the commit; what went wrong is told."""
         return None
@@ -86,6 +89,11 @@ class Unit(ABC):
     def leads(self) -> bool:
         """Whether its exclusive work runs here, or may still."""
         return False
+
+    @property
+    def exclusive_work(self) -> UnitWork | None:
+        """What that work started; None while it does not run here."""
+        return None
 
     async def hand_on(self, successor: "Unit") -> Refusal | None:
         """Give what came to it since `successor`, which serves in its place, was prepared; what went wrong is told."""
@@ -120,7 +128,7 @@ class Others:
     """
 
     def __init__(
-        self, epoch: int, serving: Mapping[str, LoadedPlugin], before: Mapping[str, PluginVersion] = NOTHING_BEFORE
+        self, epoch: int, serving: Mapping[str, LoadedPlugin], before: Mapping[str, PluginBefore] = NOTHING_BEFORE
     ) -> None:
         self.epoch = epoch
         self.serving = serving
@@ -131,10 +139,12 @@ class Others:
         """A unit is ready."""
         self._units[unit.key.ref] = unit
 
-    def before(self, name: str) -> PluginVersion | None:
+    def before(self, name: str) -> PluginBefore | None:
         """What the candidate replaces of a plugin, here or in other processes."""
         old = self.serving.get(name)
-        return self._before.get(name) if old is None else old.version
+        if old is None:
+            return self._before.get(name)
+        return PluginBefore(name, old.version.version, old.version.digest, old.spec.artifact)
 
     def keys(self, refs: Iterable[UnitRef]) -> frozenset[UnitKey]:
         """The identities of units that are ready."""

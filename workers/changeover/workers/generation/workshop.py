@@ -119,6 +119,7 @@ class Workshop:
         A refusal, an error or a cancellation leaves nothing behind: what was begun for it is ended in reverse.
         """
         async with self._preparing:
+            self._catch_up()
             begun: list[Unit] = []
             try:
                 await self._pin(snapshot.application)
@@ -138,23 +139,18 @@ class Workshop:
         """Pin the application's modules, before the first plugin that may import some of them."""
         if application is None or application.key in self._resident:
             return
-        directory = Path(application.directory)
-        site = Site(Stage.LOAD, str(application.key.ref), origin=Origin(directory))
-        pinning = partial(
-            pin_application,
-            self._store,
-            directory,
-            application.artifact,
-            application.distributions,
-            application.key.since,
-        )
-        await self._hooks.beside(pinning, site, UnitWork(str(application.key.ref)))
+        key, directory = application.key, Path(application.directory)
+        site = Site(Stage.LOAD, str(key.ref), origin=Origin(directory))
+        pinned = (application.artifact, application.distributions, key.since)
+        pinning = partial(pin_application, self._store, directory, *pinned)
+        await self._hooks.beside(pinning, site, UnitWork(str(key.ref)))
 
     def _make(self, spec: UnitSpec) -> Unit:
         return unit_of(spec, self._store, self._hooks, self._counters, self._ready_made, self._stage)
 
     async def _unwind(self, gone: list[Unit]) -> None:
         """End units; once begun it goes on to its end, also when whoever waits for it is cancelled."""
+        self.exclusive.ending(gone)
         await asyncio.shield(asyncio.ensure_future(end(gone, self._on_degraded)))
         self.remnants.remember(gone)
 
@@ -197,7 +193,7 @@ class Workshop:
             old, new = self._moves.popleft()
             for key in new.units:
                 if key not in old.units:
-                    self._resident[key].lifecycle.advance(Step.ACTIVATE)
+                    self._resident[key].serves()
                     self._to_activate[key] = self._resident[key]
             for key in old.units:
                 if key not in new.units:
@@ -262,7 +258,13 @@ class Workshop:
             return await inheriting.inherit(self._live(), old, imported, latest)
 
     async def stand_down(self) -> None:
-        """Run `on_deactivate` of what serves, in reverse: other processes serve from now on. It runs only once."""
+        """Run `on_deactivate` of what serves, in reverse: other processes serve from now on.
+
+        It runs only once, and so to its end, also when whoever waits for it is cancelled.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._stand_down()))
+
+    async def _stand_down(self) -> None:
         self._catch_up()
         async with self._following:
             for key in reversed(list(self._serving.units)):

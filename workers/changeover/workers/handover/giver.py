@@ -21,11 +21,12 @@ LOOK_AGAIN = 0.005
 
 @dataclass(slots=True)
 class _Given:
-    """What is on its way: its message, its bytes, and who waits for the answer."""
+    """What is on its way: its message, its bytes, who waits for the answer, and who hears that it was taken later."""
 
     state: State
     fd: int
     answer: asyncio.Future[StateTaken | StateRefused | None]
+    late: Callable[[], None]
     is_sent: bool = False
 
 
@@ -60,8 +61,18 @@ class Giver:
         """Whether a receiver is there, and takes no state: it runs a program that knows of none."""
         return self._sender.link(receiver) in outbound.REACHED and not self._sender.takes_state(receiver)
 
+    def owes(self, id: int) -> bool:
+        """Whether what was given under a number may still be answered."""
+        return id in self._given
+
     async def deliver(
-        self, receiver: WorkerId, state: State, imported: bytes, latest: bytes, deadline: float
+        self,
+        receiver: WorkerId,
+        state: State,
+        imported: bytes,
+        latest: bytes,
+        deadline: float,
+        late: Callable[[], None],
     ) -> Refusal | None:
         """Give the state of one plugin.
 
@@ -71,6 +82,7 @@ class Giver:
             imported: What was taken the last time.
             latest: What it is now.
             deadline: Seconds until it has to be answered.
+            late: Told when it was taken, and that was said only after the deadline.
 
         Returns:
             Why the receiver refused it; None when it was taken.
@@ -84,7 +96,7 @@ class Giver:
             raise NotTaken(receiver, state.plugin, error.strerror or str(error)) from None
         try:
             async with asyncio.timeout(deadline):
-                answer = await self._answer(receiver, state, fd)
+                answer = await self._answer(receiver, state, fd, late)
         except TimeoutError:
             raise NotTaken(receiver, state.plugin, f"it did not answer within {deadline:g} s") from None
         finally:
@@ -93,14 +105,13 @@ class Giver:
             raise NotTaken(receiver, state.plugin, "its link ended")
         return answer.refusal if isinstance(answer, StateRefused) else None
 
-    async def _answer(self, receiver: WorkerId, state: State, fd: int) -> StateTaken | StateRefused | None:
+    async def _answer(
+        self, receiver: WorkerId, state: State, fd: int, late: Callable[[], None]
+    ) -> StateTaken | StateRefused | None:
         while True:
-            given = self._given[state.id] = _Given(state, fd, self._loop.create_future())
-            try:
-                self._feed(events.StateReady(receiver, state.id))
-                answer = await given.answer
-            finally:
-                del self._given[state.id]
+            given = self._given[state.id] = _Given(state, fd, self._loop.create_future(), late)
+            self._feed(events.StateReady(receiver, state.id))
+            answer = await given.answer
             if answer is not None or given.is_sent or not self.reaches(receiver):
                 return answer
             await asyncio.sleep(LOOK_AGAIN)
@@ -117,7 +128,9 @@ class Giver:
             self._feed(events.StateSent(effect.id))
 
     def settle(self, effect: effects.Settle) -> None:
-        """Tell who waits; an answer that comes too late means nothing."""
-        given = self._given.get(effect.id)
-        if given is not None and not given.answer.done():
+        """Tell who waits, or did."""
+        given = self._given.pop(effect.id)
+        if not given.answer.done():
             given.answer.set_result(effect.answer)
+        elif isinstance(effect.answer, StateTaken):
+            given.late()

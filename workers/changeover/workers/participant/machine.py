@@ -138,6 +138,8 @@ class Machine:
 
     def _join(self, message: messages.Welcome) -> None:
         current, candidate = message.current, message.candidate
+        if current is not None:
+            self._migration.committed(current.epoch)
         if current is not None and current.epoch < self._migration.epoch <= message.decided:
             self._migration.aborted(self._migration.epoch)
         if self._tenure.yielding or (current is not None and current.rolled > self._rolled):
@@ -174,6 +176,7 @@ class Machine:
         self._committed(epoch, message.successors)
 
     def _committed(self, epoch: int, successors: tuple[WorkerId, ...] = ()) -> None:
+        self._migration.committed(epoch)
         if self._tenure.yielding or self._tenure.epoch == epoch > 0:
             self._hand_over(epoch, successors)
         elif epoch >= self._rolled:
@@ -186,8 +189,8 @@ class Machine:
         self._bench.aborted(epoch)
 
     def _hand_over(self, committed: int, successors: tuple[WorkerId, ...]) -> None:
-        if self._migration.busy:
-            return  # its candidate is needed until the hooks are over; it is told again
+        if not self._tenure.yielding and self._migration.undecided(committed):
+            return  # its candidate is needed until it is known whether that is to be undone; it is told again
         self._tenure.ordered(committed, successors)
         self._bench.close()
 

@@ -26,6 +26,8 @@ class State(enum.Enum):
     UNDOING = "undoing"
     """It is undone, once it has come to its end."""
     UNDONE = "undone"
+    STANDS = "stands"
+    """It is committed."""
 
 
 class Cause(enum.Enum):
@@ -37,6 +39,7 @@ class Cause(enum.Enum):
     CALLED_BACK = "called back"
     """By the supervisor, or the candidate is known to be aborted."""
     REVERSED = "reversed"
+    COMMITTED = "committed"
     OVER = "over"
     """There is another candidate."""
 
@@ -51,7 +54,7 @@ TABLE: Table[State, Cause] = Table(
             Cause.RAISED: State.FAILED,
             Cause.CALLED_BACK: State.UNDOING,
         },
-        State.DONE: {Cause.CALLED_BACK: State.UNDOING, Cause.OVER: State.NONE},
+        State.DONE: {Cause.CALLED_BACK: State.UNDOING, Cause.COMMITTED: State.STANDS, Cause.OVER: State.NONE},
         State.FAILED: {Cause.CALLED_BACK: State.UNDOING, Cause.OVER: State.NONE},
         State.UNDOING: {
             Cause.RETURNED: State.UNDOING,
@@ -59,6 +62,7 @@ TABLE: Table[State, Cause] = Table(
             Cause.REVERSED: State.UNDONE,
         },
         State.UNDONE: {Cause.OVER: State.NONE},
+        State.STANDS: {Cause.OVER: State.NONE},
     },
 )
 
@@ -88,9 +92,9 @@ class Migration:
         """Whether a hook of it runs, so that the worker may not give its candidate up."""
         return self.state in (State.RUNNING, State.UNDOING)
 
-    def undecided(self, serving: int) -> bool:
-        """Whether the worker has to hear what becomes of it, where `serving` is what it serves."""
-        return self.busy or (self.state in _MAY_HAVE and self.epoch > serving)
+    def undecided(self, committed: int) -> bool:
+        """Whether the worker has to hear what becomes of it, where `committed` is known to be."""
+        return self.busy or (self.state in _MAY_HAVE and self.epoch > committed)
 
     # ---- what the supervisor says ----
 
@@ -115,6 +119,11 @@ class Migration:
         """`epoch` is not committed and never will be: nobody needs what was done for it here."""
         if self.epoch == epoch and self.state in _MAY_HAVE:
             self._undo()
+
+    def committed(self, epoch: int) -> None:
+        """`epoch` is committed, whether this worker comes to serve it or not."""
+        if self.epoch == epoch and self.state is State.DONE:
+            self._move(Cause.COMMITTED)
 
     # ---- what the shell says ----
 

@@ -18,6 +18,8 @@ from changeover.workers.protocol.refusal import Refusal, Stage
 
 NOTHING = b""
 """What a merge is told was imported, where nothing was exported."""
+UNMERGED = "it has export_state and no merge_state: what is written between the export and the commit is lost"
+UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
 NO_MERGE = "it has no merge_state, and goes on with something else already"
 """Why state is not taken that comes from another process."""
 
@@ -97,6 +99,14 @@ async def inherit(new: LoadedPlugin, old: PluginVersion, imported: bytes, latest
 def exports(plugin: LoadedPlugin) -> bool:
     """Whether a plugin has something to give."""
     return _has(plugin, "export_state")
+
+
+def caveats(plugin: LoadedPlugin) -> tuple[str, ...]:
+    """What becomes of a plugin's state, where its author may not expect that."""
+    if not exports(plugin):
+        return ()
+    unmerged = () if _has(plugin, "merge_state") else (UNMERGED,)
+    return (*unmerged, UNLED) if plugin.exclusive else unmerged
 
 
 def why_not(new: LoadedPlugin, old: PluginVersion) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
-from changeover.workers.plugins.api import overrides
+from changeover.workers.plugins import state
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
@@ -103,7 +103,7 @@ class Rehearsal:
         if tests.refusal is not None:
             return self._report(tests.refusal, modules, tests)
         if self._order.current is None:
-            self._warnings += _unmerged(built)
+            self._warnings += _caveats(built)
         await self._activate(built)
         del built
         await self._workshop.release(self._workshop.draining())
@@ -170,13 +170,9 @@ def _modules_of(built: Generation) -> int:
     return sum(name.startswith(packages) for name in list(sys.modules))
 
 
-def _unmerged(built: Generation) -> Iterator[str]:
-    """Plugins whose next version would take their state without what is written meanwhile."""
+def _caveats(built: Generation) -> Iterator[str]:
     for plugin in [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]:
-        instance = plugin.instance
-        if instance is not None and overrides(instance, "export_state") and not overrides(instance, "merge_state"):
-            lost = "what is written between the export and the commit is lost"
-            yield f"{plugin.spec.key.ref}: it has export_state and no merge_state: {lost}"
+        yield from (f"{plugin.spec.key.ref}: {caveat}" for caveat in state.caveats(plugin))
 
 
 async def rehearsed(order: RehearsalOrder, note: Note, refused: list[Refusal]) -> RehearsalReport:

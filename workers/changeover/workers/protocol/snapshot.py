@@ -270,11 +270,13 @@ class PluginBefore(msgspec.Struct, frozen=True):
         id: The plugin's id.
         version: Version from its manifest.
         digest: Its unit's.
+        artifact: Digest that names its files; empty where an older supervisor made the candidate.
     """
 
     id: str
     version: str
     digest: str
+    artifact: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -30,9 +30,9 @@ class Tried(msgspec.Struct, frozen=True):
     Attributes:
         refusal: Why it does not load; None when it does.
         reason: Why it could not even be tried; empty when it could.
-        unmerged: Whether it exports state that its next version would take without what was written meanwhile.
+        caveats: What becomes of its state, where its author may not expect that.
     """
 
     refusal: Refusal | None = None
     reason: str = ""
-    unmerged: bool = False
+    caveats: tuple[str, ...] = ()

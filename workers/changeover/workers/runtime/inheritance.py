@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from changeover.workers.generation.workshop import Workshop
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 ON_THE_WAY = 5.0
 """Seconds that an answer may take beside the hook that it waits for, and that a successor may take to be reached."""
+OWED = "it still owes an answer about what it was given before, and could merge that twice"
 
 
 class Inheritance:
@@ -52,6 +54,7 @@ class Inheritance:
         self._numbers = itertools.count(1)
         self._heir: WorkerId | None = None
         self._taken: dict[UnitKey, bytes] = {}
+        self._given: dict[UnitKey, int] = {}
         self._is_final = False
         self._giving = asyncio.Lock()
         self._work: set[asyncio.Task[Any]] = set()
@@ -77,7 +80,11 @@ class Inheritance:
     def forget(self) -> None:
         """The worker stays: nobody has anything of it."""
         self._heir = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._taken.clear()
+        self._given.clear()
 
     async def _begun(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it to its end, whoever waits for it: what is on its way must not be sent a second time."""
@@ -91,7 +98,7 @@ class Inheritance:
     async def _promise(self, giver: Giver, successors: Sequence[WorkerId]) -> Refusal | None:
         async with self._giving:
             if self._heir not in successors or not self._has_heir(giver):
-                self._taken.clear()
+                self._begin_anew()
                 self._heir = _first(giver, successors)
             if (heir := self._heir) is None:
                 return None
@@ -114,7 +121,7 @@ class Inheritance:
     async def _give(self, giver: Giver, successors: Callable[[], Sequence[WorkerId]]) -> None:
         async with self._giving:
             if not self._is_final and not self._has_heir(giver):
-                self._taken.clear()  # whoever had it was gone before it served
+                self._begin_anew()  # whoever had it was gone before it served
             self._is_final = True
             for plugin in self._workshop.exporting():
                 refusal = await self._give_on(giver, plugin, successors)
@@ -157,6 +164,8 @@ class Inheritance:
             NotTaken: Nobody said what became of it.
         """
         key, version = plugin.spec.key, plugin.version
+        if giver.owes(self._given.get(key, 0)):
+            raise NotTaken(heir, version.id, OWED)
         try:
             latest = await self._workshop.exported(plugin, stage)
         except Refused as refused:
@@ -167,10 +176,16 @@ class Inheritance:
             return None
         before = imported or NOTHING
         state = State(next(self._numbers), version.id, version.version, version.digest, len(before), len(latest))
-        refusal = await giver.deliver(heir, state, before, latest, self._deadline)
+        self._given[key] = state.id
+        late = partial(self._taken_late, key, state.id, latest)
+        refusal = await giver.deliver(heir, state, before, latest, self._deadline, late)
         if refusal is None:
             self._taken[key] = latest
         return refusal
+
+    def _taken_late(self, key: UnitKey, id: int, latest: bytes) -> None:
+        if self._given.get(key) == id:
+            self._taken[key] = latest
 
 
 def _first(giver: Giver, successors: Sequence[WorkerId]) -> WorkerId | None:

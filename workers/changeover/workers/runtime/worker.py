@@ -329,8 +329,7 @@ class Worker:
         self._farewells.begin()
         self._farewells.end_within(whole * SHARE_OF_REQUESTS)
         hurried = await self._end_requests(whole * SHARE_OF_REQUESTS)
-        patience = QUICK if hurried else max(QUICK, until - self._loop.time())
-        hurried = await self._unless_hurried(self._shell.be_decided(patience)) is None or hurried
+        await self._be_decided(max(self._birth.settings.deadlines.hook, until - self._loop.time()))
         if self._beat is not None:
             self._beat.cancel()
         self._farewells.close()
@@ -344,6 +343,16 @@ class Worker:
         self._link.close()
         if self._access is not None:
             self._access.close()
+
+    async def _be_decided(self, patience: float) -> None:
+        """Let what was migrated here be decided, and undone if it has to be: a QUIT does not cut that short."""
+        if not await self._shell.be_decided(patience):
+            logger.error(
+                "slot %d leaves, and what its plugins migrated is not undone here: whether it is to stay was not heard "
+                "within %.1f s, or undoing it took longer; look whether the data fits what serves",
+                self._slot,
+                patience,
+            )
 
     async def _end_requests(self, deadline: float) -> bool:
         """Let requests finish; whether a QUIT cut that short, which leaves no time for what they leave behind."""

@@ -169,9 +169,8 @@ def _loads(plugin: Found, beside: Mapping[str, Found], configs: Mapping[str, byt
             click.echo(line, err=True)
         return False
     click.echo("  loads   yes, here and unconfined: no server was asked, nothing was activated")
-    if tried.unmerged:
-        message = "it has export_state and no merge_state: what is written between the export and the commit is lost"
-        click.echo(f"warning: {plugin.manifest.id}: {message}", err=True)
+    for caveat in tried.caveats:
+        click.echo(f"warning: {plugin.manifest.id}: {caveat}", err=True)
     return True
 
 

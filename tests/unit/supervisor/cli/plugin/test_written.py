@@ -165,6 +165,7 @@ def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFol
     warned = plugin("check", path)
     assert warned.exit_code == Exit.DONE
     assert "warning: plugin counter: it has export_state and no merge_state" in warned.output
+    assert "warning: counter: it has export_state and no merge_state" in plugin("check", path, "--no-preflight").output
     merging = textwrap.indent("def merge_state(self, old, imported, latest): pass\n", "    ")
     plugins.folder("counter", "1.1", more, counter=STATEFUL + merging)
     assert "warning" not in plugin("check", path).output
