@@ -66,20 +66,28 @@ def marks(story: Story, name: str) -> Callable[[], list[Path]]:
     return lambda: sorted(story.gate.parent.glob(f"{name}-*"))
 
 
+def signalled(story: Story, pid: int, version: str) -> Callable[[], bool]:
+    """Signals the worker, which ignores it until `on_activate` has run; whether the version's handler was called."""
+
+    def ask() -> bool:
+        os.kill(pid, signal.SIGUSR2)
+        return len(marks(story, f"signalled-{version}")()) == 1
+
+    return ask
+
+
 async def test_a_swap_takes_exits_and_handlers_along_and_reads_what_was_pickled(story: Story) -> None:
     write(story, "1.0")
-    async with story.server(workers=1) as server:
+    async with story.server(workers=1, rehearsed=False) as server:
         pid, made_by, own = (await story.get(server, "/basket")).words
         assert (made_by, own) == ("1.0", "True")
-        os.kill(int(pid), signal.SIGUSR2)
-        await until(lambda: len(marks(story, "signalled-1.0")()) == 1, "the first version's handler")
+        await until(signalled(story, int(pid), "1.0"), "the first version's handler")
         write(story, "2.0")
         assert isinstance(await server.reload(), Committed)
         assert (await story.get(server, "/basket")).words == [pid, "2.0", "True"]
         await until(lambda: len(marks(story, "closed-1.0")()) == 1, "the first version's exit")
         assert marks(story, "closed-2.0")() == []
-        os.kill(int(pid), signal.SIGUSR2)
-        await until(lambda: len(marks(story, "signalled-2.0")()) == 1, "the second version's handler")
+        await until(signalled(story, int(pid), "2.0"), "the second version's handler")
         (story.plugins / "basket.py").unlink()
         assert isinstance(await server.reload(), Committed)
         await until(lambda: len(marks(story, "closed-2.0")()) == 1, "the second version's exit")

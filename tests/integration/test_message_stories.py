@@ -195,7 +195,7 @@ async def test_the_old_version_exports_what_it_knows_of_a_silent_client_before_i
     log = feed.folder / "noted"
     feed.write("1.0.0", KEEPING, log=log)
     feed.workers = 1
-    async with feed.server() as server:
+    async with feed.server(rehearsed=False) as server:
         client = await Client.connect(server, "feed")
         assert await client.say("") == "welcome\n"
         feed.write("1.1.0", KEEPING, log=log)

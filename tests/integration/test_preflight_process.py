@@ -26,7 +26,8 @@ from tests.waits import until
 
 ROOT = Path(__file__).parents[2]
 R = TypeVar("R", bound=FromZygote)
-SLEEPER = ("sleep", "86431")
+SLEEPER = ("sleep", f"86431.{os.getpid()}")
+"""Nobody else runs that, not even another process of the same tests."""
 NOTHING = Belongings()
 
 

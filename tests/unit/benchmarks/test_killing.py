@@ -28,6 +28,7 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from tests.fake_control import FakeControl
+from tests.waits import until_sync
 
 STAMP = Stamp("journal", 1, 7)
 FIRST, SECOND = (events.Received(messages.Prepared(STAMP, WorkerId(1, slot, slot))) for slot in range(2))
@@ -160,6 +161,7 @@ def test_a_killed_process_is_known_by_the_clients_that_it_took_along(tmp_path: P
 def titled(title: str) -> Iterator[int]:
     """A process that says it is somebody."""
     with subprocess.Popen([title], executable="/bin/cat", stdin=subprocess.PIPE) as process:
+        until_sync(lambda: title in Path(f"/proc/{process.pid}/cmdline").read_text(), "it to say so")
         yield process.pid
 
 
