@@ -6,10 +6,8 @@
 import sys
 from pathlib import Path
 
+from changeover.supervisor.config.marked import replace_marked
 from changeover.workers.plugins.capabilities import TABLE, Capability
-
-BEGIN = "<!-- capabilities: begin -->"
-END = "<!-- capabilities: end -->"
 
 
 def document(page: str) -> str:
@@ -18,12 +16,13 @@ def document(page: str) -> str:
     Raises:
         ValueError: The marks are missing.
     """
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
+    return replace_marked(page, "capabilities", table())
+
+
+def table() -> str:
+    """A row for each capability."""
     lines = ["| capability | its plugin may | enforced by | not seen |", "|---|---|---|---|", *map(_row, TABLE)]
-    return "\n".join((f"{head}{BEGIN}", *lines, f"{END}{tail}"))
+    return "\n".join(lines)
 
 
 def _row(capability: Capability) -> str:

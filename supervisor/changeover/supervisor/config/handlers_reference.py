@@ -8,11 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.config.marked import replace_marked
 from changeover.supervisor.config.reference import default_of, described, kind_of
 from changeover.workers.handlers.catalogue import CATALOGUE, ReadyMade
-
-BEGIN = "<!-- handlers: begin -->"
-END = "<!-- handlers: end -->"
 
 
 def document(page: str) -> str:
@@ -21,11 +19,7 @@ def document(page: str) -> str:
     Raises:
         ValueError: The marks are missing.
     """
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{tables()}\n{END}{tail}"
+    return replace_marked(page, "handlers", tables())
 
 
 def tables() -> str:

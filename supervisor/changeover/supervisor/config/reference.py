@@ -16,12 +16,10 @@ import msgspec
 
 from changeover.supervisor.config.changing import change_of
 from changeover.supervisor.config.channels import Certificate, Channel, Select
+from changeover.supervisor.config.marked import replace_marked
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.config.sources import setting_keys, variable
 from changeover.workers.channel.limits import Limits
-
-BEGIN = "<!-- settings: begin -->"
-END = "<!-- settings: end -->"
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
 _NOT_BYTES = ("fields", "messages", "streams")
@@ -33,11 +31,7 @@ def document(page: str) -> str:
     Raises:
         ValueError: The marks are missing.
     """
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{tables()}\n{END}{tail}"
+    return replace_marked(page, "settings", tables())
 
 
 def tables() -> str:

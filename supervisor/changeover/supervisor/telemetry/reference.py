@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from changeover.supervisor.config.marked import replace_marked
 from changeover.supervisor.config.reference import described
 from changeover.supervisor.core.records import (
     boot,
@@ -33,9 +34,6 @@ from changeover.supervisor.core.records import (
 from changeover.supervisor.core.records.record import EpochRecord, Record, WorkerRecord
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.stream import Told
-
-BEGIN = "<!-- reference: begin -->"
-END = "<!-- reference: end -->"
 
 SUBJECTS = (
     service,
@@ -108,11 +106,7 @@ def document(page: str, body: str) -> str:
     Raises:
         ValueError: The marks are missing.
     """
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{body}\n{END}{tail}"
+    return replace_marked(page, "reference", body)
 
 
 def body() -> str:
