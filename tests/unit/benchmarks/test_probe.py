@@ -2,6 +2,7 @@
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from benchmarks.contents import Contents
@@ -12,6 +13,17 @@ from benchmarks.memory import Census
 from benchmarks.wide_plugin import MODULES, widen
 
 from changeover.testing import SimulatedWorker
+
+
+class Lazy:
+    """Stands for something that its first use makes, as frameworks have it."""
+
+    def __init__(self) -> None:
+        self.made = None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise ReferenceError("used")
 
 
 def made(worker: SimulatedWorker, path: str, expected: Expected) -> Identity:
@@ -47,9 +59,18 @@ def test_the_census_counts_one_content_unless_something_holds_another(tmp_path: 
         held = [thing for thing in gc.get_objects() if type(thing).__qualname__ == "Probe"]
         contents.renew()
         worker.swap(tmp_path / "probe")
+        assert worker.leaks()
         assert alive(worker)["instance of Probe"] == 2
         held.clear()
         assert alive(worker) == before
+
+
+def test_the_census_uses_nothing_of_what_it_counts(tmp_path: Path) -> None:
+    lazy = Lazy()
+    Contents(tmp_path)
+    with SimulatedWorker(tmp_path / "probe") as worker:
+        assert alive(worker)["instance of Probe"] == 1
+    assert gc.is_tracked(lazy), "counted like everything else"
 
 
 def test_a_wide_plugin_has_all_its_modules_anew_with_every_content(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import gc
 import types
 from collections import Counter
+from typing import TypeGuard
 
 from changeover.plugin import CallContext, Request, Response, service
 
@@ -29,9 +30,14 @@ def belongs(thing: object) -> str:
         return f"module {name}" if name else ""
     if kind is types.FunctionType:
         return "function" if own(getattr(thing, "__module__", "")) else ""
-    if isinstance(thing, type):
+    if _is_class(thing):
         return f"class {thing.__qualname__}" if own(thing.__module__) else ""
     return f"instance of {kind.__qualname__}" if own(kind.__module__) else ""
+
+
+def _is_class(thing: object) -> TypeGuard[type]:
+    """As `isinstance`, which asks a thing for its `__class__` and so runs code of proxies and lazy objects."""
+    return issubclass(type(thing), type)
 
 
 def own(module: object) -> str:

@@ -211,6 +211,25 @@ async def test_a_request_that_comes_back_during_the_last_merge_is_waited_for_and
     assert hits(second) == {"ann": 1}
 
 
+async def test_a_request_that_comes_and_goes_during_the_last_merge_is_merged_too(bench: Bench) -> None:
+    first = await begun(bench)
+    code = counting("two").replace("def merge_state", "async def merge_state")
+    code = code.replace("before = eval(", "if GATE: await GATE[-1].wait()\n        before = eval(")
+    code = f"from {__name__} import GATE\n{code}"
+    second = await bench.serve(2, bench.plugin(code, manifest=MANIFEST))
+    LOG.clear()
+    GATE.append(asyncio.Event())
+    releasing = asyncio.create_task(bench.retire())
+    await until(lambda: LOG == ["one export_state", "two merge_state of 1.0.0"], "the last merge to begin")
+    late = unit_set(first, "pricing:quote").lease(LeaseKind.TASK, 1, "/", 0)
+    hit(first)
+    late.release()
+    GATE.pop().set()
+    await asyncio.wait_for(releasing, 10)
+    assert LOG.count("two merge_state of 1.0.0") == 2
+    assert hits(second) == {"ann": 2}
+
+
 async def test_a_struct_is_exported_as_message_pack(bench: Bench) -> None:
     code = counting("one").replace("class Own", "import msgspec\nclass Hits(msgspec.Struct): n: int\nclass Own")
     one = code.replace("return repr(self.hits).encode()", "return Hits(7)")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from changeover.workers.plugins.opened import OPENED
 from changeover.workers.preflight.page import Page, Part
 from changeover.workers.preflight.rehearsal import Note, Rehearsal
 from changeover.workers.protocol.refusal import Fault, Stage
@@ -14,6 +15,8 @@ from changeover.workers.serving.offering import here
 from tests.rehearsing import FINE, HEAD, MANIFEST, OWN, Orders
 
 LOG: list[str] = []
+REHEARSALS: list[Rehearsal] = []
+"""Those of one test."""
 
 NOISY = (
     HEAD
@@ -35,14 +38,19 @@ SERVING = "    @service\n    async def {id}(self, request, call): ...\n"
 async def undone() -> AsyncIterator[None]:
     """What a rehearsal leaves to the end of its process."""
     LOG.clear()
+    opened = set(OPENED)
     attribution.install(asyncio.get_running_loop())
     yield
+    while REHEARSALS:
+        await REHEARSALS.pop()._workshop.close()
     attribution.uninstall()
     here.leave()
+    assert set(OPENED) == opened
 
 
-async def rehearsed(order: RehearsalOrder) -> RehearsalReport:
-    return await Rehearsal(order, Note(Page(), ()), []).run()
+async def rehearsed(order: RehearsalOrder, note: Note | None = None) -> RehearsalReport:
+    REHEARSALS.append(Rehearsal(order, note or Note(Page(), ()), []))
+    return await REHEARSALS[-1].run()
 
 
 async def test_everything_is_done_but_what_only_a_process_that_serves_may_do(orders: Orders) -> None:
@@ -93,7 +101,7 @@ async def test_a_refusal_is_as_in_a_worker_but_for_its_stage(orders: Orders) -> 
 
 async def test_what_it_is_at_is_written_down(orders: Orders) -> None:
     page = Page()
-    await Rehearsal(orders.order(OWN + "    def on_reload(self, ctx, old): 1 / 0\n"), Note(page, ("all",)), []).run()
+    await rehearsed(orders.order(OWN + "    def on_reload(self, ctx, old): 1 / 0\n"), Note(page, ("all",)))
     standing = page.read()
     assert (standing.part, standing.unit, standing.missing) == (Part.CANDIDATE, "plugin geo", ("all",))
 

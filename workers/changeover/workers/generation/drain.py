@@ -24,7 +24,7 @@ class Drains:
 
     def __init__(self, on_drained: OnDrained) -> None:
         self._on_drained = on_drained
-        self._sets: set[UnitSet] = set()
+        self._sets: dict[UnitSet, int] = {}
         self._draining: dict[UnitKey, None] = {}
         self._told: set[UnitKey] = set()
         self._freed: asyncio.Event | None = None
@@ -33,10 +33,11 @@ class Drains:
         """Follow units, and the unit sets that no route leads to any more. `sweep` tells of those that are free."""
         self._draining |= dict.fromkeys(units)
         for unit_set in unit_sets:
-            self._sets.add(unit_set)
+            self._sets.setdefault(unit_set, 0)
             unit_set.watch(self._idle)
 
-    def _idle(self, _: UnitSet) -> None:
+    def _idle(self, unit_set: UnitSet) -> None:
+        self._sets[unit_set] += 1
         self.sweep()
         freed, self._freed = self._freed, None
         if freed is not None:
@@ -56,6 +57,10 @@ class Drains:
     def held(self, key: UnitKey) -> bool:
         """Whether a lease holds a unit that drains."""
         return any(unit_set.leases and key in unit_set.keys for unit_set in self._sets)
+
+    def freed(self, keys: Collection[UnitKey]) -> int:
+        """How often the last lease on any of these units has gone: it grows whenever one was held meanwhile."""
+        return sum(times for unit_set, times in self._sets.items() if not unit_set.keys.isdisjoint(keys))
 
     async def free(self, keys: Collection[UnitKey]) -> None:
         """Return once no lease holds any of `keys`: at once, unless one was taken since they were told."""
@@ -95,7 +100,7 @@ class Drains:
         gone = set(units)
         for unit_set in [each for each in self._sets if each.keys & gone]:
             unit_set.retire()
-            self._sets.discard(unit_set)
+            del self._sets[unit_set]
         for key in gone:
             self._draining.pop(key, None)
             self._told.discard(key)

@@ -293,7 +293,8 @@ class Workshop:
     async def release(self, units: Iterable[UnitKey]) -> tuple[UnitKey, ...]:
         """Release drained units in reverse build order: last state, hooks, lifespans, modules, references.
 
-        A unit that is leased again since it was told as drained is waited for, without keeping others waiting.
+        A unit that is leased again since it was told as drained is waited for, without keeping others waiting; one
+        that was leased while it gave its last state gives it once more.
 
         Returns:
             What was released now; a unit that was released before is passed over.
@@ -309,8 +310,9 @@ class Workshop:
                 if any(map(self._drains.held, keys)):
                     continue
                 await self._deactivate(reversed(keys))
+                freed = self._drains.freed(keys)
                 await self._hand_on(keys, self._serving)
-                if not any(map(self._drains.held, keys)):
+                if self._drains.freed(keys) == freed and not any(map(self._drains.held, keys)):
                     self._drains.finish(keys)
                     await self._unwind([self._resident.pop(key) for key in keys])
                     return tuple(keys)

@@ -102,9 +102,11 @@ class Http2Connection(asyncio.Protocol):
             self.take(data)
 
     def eof_received(self) -> bool:
-        """The client has shut its write side; it still gets the answers to what it asked."""
+        """The client has shut its write side; it still gets the answers to what it asked, as far as its windows go."""
         self.outlet.client_shut = True
-        if not self.streams:
+        if self.streams:
+            self.streams.shut()
+        else:
             self.outlet.close()
         return self._transport.can_write_eof()
 

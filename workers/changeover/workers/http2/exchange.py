@@ -304,8 +304,7 @@ class StreamExchange:
     def fail(self, error: BadMessage) -> None:
         """Answer in the application's place; cut it off when it has begun already."""
         if self._stage is not Stage.FRESH:
-            self.lose()
-            self._line.reset(self, CANCEL)
+            self.cut_off()
             return
         self.held = False
         self.depart()
@@ -328,6 +327,11 @@ class StreamExchange:
         self.depart()
         return working
 
+    def cut_off(self) -> None:
+        """End it at once, whatever is left of it, and tell its client."""
+        self.lose()
+        self._line.reset(self, CANCEL)
+
     def sight(self) -> Sight:
         """What it is doing."""
         if self.held:
@@ -347,8 +351,7 @@ class StreamExchange:
             case Overdue.TIMEOUT if self._stage is Stage.FRESH:
                 self.fail(LATE)
             case _:
-                self.lose()
-                self._line.reset(self, CANCEL)
+                self.cut_off()
 
     # Within.
 

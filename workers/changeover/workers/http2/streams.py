@@ -31,6 +31,7 @@ UNTAKEN = 1024 * 1024
 """Bytes of all answers that wait for a client before none of its further requests begins unless it takes some."""
 FOR_ONE = 256 * 1024
 """Bytes of them that it takes before one more begins all the same."""
+TORN = BadMessage(400, "the request body is cut short")
 
 
 def _unheard() -> None:
@@ -79,6 +80,7 @@ class Streams:
         self._may_begin = AT_ONCE
         self._taken = 0
         self._goes_on = False
+        self._shut = False
         self._rounds = Rounds[StreamExchange]()
 
     def __len__(self) -> int:
@@ -120,6 +122,18 @@ class Streams:
         for stream in self:
             if stream.held:
                 self.reset(stream, REFUSED_STREAM)
+
+    def shut(self) -> None:
+        """The client says nothing more: whatever waits for it to do so would wait for ever, and ends."""
+        self._shut = True
+        for stream in self:
+            if stream.answered:
+                self._forget(stream)
+            elif self._rounds.is_blocked(stream):
+                stream.cut_off()
+            elif not stream.ended and not stream.complete:
+                stream.fail(TORN)
+        self._spoken()
 
     def lose(self) -> None:
         """The client is gone."""
@@ -283,7 +297,7 @@ class Streams:
                 return 0
         room = self._session.room(number)
         if stream.outflow.size and not room:
-            self._rounds.block(stream)
+            self._await_window(stream)
             return 0
         piece = stream.cut(room)
         last = stream.complete and not stream.outflow.size
@@ -297,9 +311,15 @@ class Streams:
             self._rounds.want(stream)
         return len(piece)
 
+    def _await_window(self, stream: StreamExchange) -> None:
+        if self._shut:
+            stream.cut_off()
+        else:
+            self._rounds.block(stream)
+
     def _end(self, stream: StreamExchange) -> None:
         stream.answered = True
-        if stream.is_over:
+        if stream.is_over or self._shut:
             self._forget(stream)
         elif not stream.is_worth_reading:
             self.reset(stream, NO_ERROR)
