@@ -26,8 +26,8 @@ from changeover.workers.protocol.phrase import preflight_phrase
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport, encode
 from changeover.workers.runtime import kernel
 from changeover.workers.runtime.birth import NEWBORN_SIGNALS, leave
+from changeover.workers.runtime.forking import open_descriptors
 from changeover.workers.runtime.main import run_to_end
-from changeover.workers.runtime.newborn import open_descriptors
 from changeover.workers.runtime.preload import prepend_path
 from changeover.workers.runtime.stacks import write_when_asked
 

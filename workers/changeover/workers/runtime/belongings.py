@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from changeover.workers.protocol.examination import Kind, Left
-from changeover.workers.runtime.newborn import open_descriptors
+from changeover.workers.runtime.forking import open_descriptors
 
 PROCESS = "process "
 _SOCKET_TYPES = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}

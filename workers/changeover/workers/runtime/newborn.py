@@ -2,32 +2,15 @@
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Self
 
 import multiprocess
 
-from changeover.workers.errors import ChangeoverError
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.runtime.birth import Entry, Womb, live
-
-_NEEDED = 10
-"""Descriptors that a fork takes for a moment, with one to spare."""
-
-
-class NotForked(ChangeoverError):
-    """A worker could not be forked; nothing of it is left.
-
-    Attributes:
-        errno: The system's error number, 0 when it gave none.
-        reason: The system's words.
-    """
-
-    def __init__(self, error: OSError) -> None:
-        self.errno = error.errno or 0
-        self.reason = f"cannot fork: {error.strerror or error} (errno {self.errno})"
-        super().__init__(self.reason)
+from changeover.workers.runtime.forking import fork, open_descriptors, whole_or_nothing
 
 
 class Newborn:
@@ -74,22 +57,10 @@ class Newborn:
         Raises:
             NotForked: The system refuses.
         """
-        before: frozenset[int] | None = None
-        try:
-            find_room()
-            before = open_descriptors()
+        with whole_or_nothing() as before:
             stacks = os.memfd_create(f"stacks of {worker}", os.MFD_CLOEXEC)
             go, begins = os.pipe()
-            womb = Womb(birth, go, stacks, (*foreign, begins))
-            process = multiprocess.get_context("fork").Process(target=live, args=(womb, entry))
-            with signals_blocked():
-                process.start()
-            pidfd = os.pidfd_open(process.pid)
-        except OSError as error:
-            # multiprocess leaves its pipes open when it cannot fork.
-            for fd in frozenset() if before is None else open_descriptors() - before:
-                os.close(fd)
-            raise NotForked(error) from error
+            process, pidfd = fork(live, Womb(birth, go, stacks, (*foreign, begins)), entry)
         os.close(go)
         pipes = open_descriptors() - before - {stacks, begins, pidfd}
         return cls(worker, process, pidfd, stacks, begins, pipes, rolled)
@@ -127,38 +98,3 @@ class Newborn:
         os.close(self.pidfd)
         os.close(self.stacks)
         self._process.close()
-
-
-def find_room() -> None:
-    """Fail now when descriptors are short, not half way; in a process of one thread what is free stays free."""
-    reserved: list[int] = []
-    try:
-        for _ in range(_NEEDED):
-            reserved.append(os.dup(0))
-    finally:
-        for fd in reserved:
-            os.close(fd)
-
-
-@contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Keep signals for the zygote from running its handlers in a child."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def open_descriptors() -> frozenset[int]:
-    """All open descriptors of this process."""
-    listed = [int(name) for name in os.listdir("/proc/self/fd")]
-    return frozenset(fd for fd in listed if _is_open(fd))
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True

@@ -11,8 +11,8 @@ from typing import NoReturn
 from changeover.workers.protocol import forking
 from changeover.workers.protocol.forking import STACKS_SIGNAL, Setup
 from changeover.workers.runtime.birth import leave
+from changeover.workers.runtime.forking import open_descriptors
 from changeover.workers.runtime.landlock import write_only_below
-from changeover.workers.runtime.newborn import open_descriptors
 from changeover.workers.runtime.privileges import give_up_new_privileges
 from changeover.workers.zygote.zygote import Zygote
 

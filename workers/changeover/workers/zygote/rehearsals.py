@@ -11,7 +11,7 @@ from typing import Self
 
 import multiprocess
 
-from changeover.workers.runtime.newborn import NotForked, find_room, open_descriptors, signals_blocked
+from changeover.workers.runtime.forking import NotForked, fork, open_descriptors, whole_or_nothing
 
 LIVE = "changeover.workers.preflight.forked:live"
 """What a keeper runs."""
@@ -55,21 +55,10 @@ class HeldKeeper:
         Raises:
             NotForked: The system refuses.
         """
-        before: frozenset[int] | None = None
-        try:
-            find_room()
-            before = open_descriptors()
+        with whole_or_nothing() as before:
             heeded, line = os.pipe2(os.O_CLOEXEC)
             answer, its = (end.detach() for end in socket.socketpair())
-            process = multiprocess.get_context("fork").Process(target=live, args=(order, name, its, heeded))
-            with signals_blocked():
-                process.start()
-            pidfd = os.pidfd_open(process.pid)
-        except OSError as error:
-            # multiprocess leaves its pipes open when it cannot fork.
-            for fd in frozenset() if before is None else open_descriptors() - before:
-                os.close(fd)
-            raise NotForked(error) from error
+            process, pidfd = fork(live, order, name, its, heeded)
         os.close(heeded)
         os.close(its)
         pipes = open_descriptors() - before - {line, answer, pidfd}

@@ -22,7 +22,8 @@ from changeover.workers.protocol.forking import Setup, ZygoteOrder
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.phrase import zygote_phrase
 from changeover.workers.runtime.birth import Entry, entry_named, function_named
-from changeover.workers.runtime.newborn import Newborn, NotForked
+from changeover.workers.runtime.forking import NotForked
+from changeover.workers.runtime.newborn import Newborn
 from changeover.workers.runtime.preload import preload, prepend_path, refusal_of_preload
 from changeover.workers.serving.offering import here
 from changeover.workers.zygote.line import Line
