@@ -35,7 +35,7 @@ class ThreadHung(ChangeoverError):
         self.deadline = deadline
         self.stack = stack
         super().__init__(
-            f"not done within {deadline:g} s; a thread cannot be killed: it was left behind, and the worker serves on"
+            f"not done within {deadline:g} s; a thread cannot be killed: it was left behind"
         )
 
 
