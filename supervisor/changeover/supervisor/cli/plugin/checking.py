@@ -51,7 +51,6 @@ MOST_OUTPUT = 20
 """Lines of what a plugin wrote that are shown, the last ones."""
 MOST_TRACEBACK = 20
 """Lines of a traceback that are shown, the last ones."""
-NO_CONFIG = msgspec.msgpack.encode({})
 
 
 @click.command("check", help=HELP, short_help="Say what is wrong with plugins, and load them apart.")
@@ -100,7 +99,7 @@ def _content(plugin: Found, settings: Settings | None) -> Content:
     if settings is not None:
         return from_disk(plugin, settings)
     granted = tuple(sorted(set(plugin.manifest.capabilities)))
-    return Content(plugin.manifest, plugin.digest, NO_CONFIG, plugin.file, granted=granted)
+    return msgspec.structs.replace(from_disk(plugin, Settings()), granted=granted)
 
 
 def _missing(contents: Mapping[str, Content]) -> Iterator[str]:

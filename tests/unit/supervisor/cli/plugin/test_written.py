@@ -203,6 +203,15 @@ def test_distributions_that_are_not_installed_are_told(plugins: PluginFolder) ->
     assert plugin("check", there).exit_code == Exit.DONE
 
 
+def test_distributions_that_a_plugin_brings_need_not_be_installed(plugins: PluginFolder) -> None:
+    bringing = plugins.folder("geo", "1.0", 'packages = "vendor"\ndependencies = ["shapes>=2"]\n', geo="import shapes")
+    (bringing / "vendor" / "shapes-2.1.dist-info").mkdir(parents=True)
+    (bringing / "vendor" / "shapes-2.1.dist-info" / "RECORD").touch()
+    (bringing / "vendor" / "shapes.py").touch()
+    checked = plugin("check", bringing)
+    assert (checked.exit_code, PASSED in checked.output) == (Exit.DONE, True), checked.output
+
+
 def test_wheels_are_loaded_as_their_folders_would_be(plugins: PluginFolder) -> None:
     rates = 'id = "rates"\nversion = "1"\nrequires = { geo = ">=1" }\nservices = { rate = "rates:rate" }\n'
     geo, prices = plugins.path / "geo-1-py3-none-any.whl", plugins.path / "rates-1-py3-none-any.whl"
