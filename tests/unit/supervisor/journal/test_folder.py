@@ -29,6 +29,7 @@ def test_another_folder_of_the_same_name_is_told_once(state: Path) -> None:
 
 
 def test_without_a_file_it_is_the_current_folder(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = None
     for owner in ("ann", "ben"):
         folder = tmp_path / owner / os.fsdecode(b"caf\xe9")
         folder.mkdir(parents=True)
