@@ -30,11 +30,13 @@ def shared(state: Path, settings: Settings, file: str) -> StateShared | None:
         return None
     note = state / NOTE
     try:
-        before = os.fsdecode(note.read_bytes()) if note.is_file() else str(folder)
-        note.write_bytes(os.fsencode(folder))
+        before = os.fsdecode(note.read_bytes()) if note.is_file() else ""
+        if before != str(folder):
+            note.write_bytes(os.fsencode(folder))
     except OSError as error:
         raise JournalUnreachable(note, error.strerror or str(error)) from error
-    return StateShared(settings.name, _shown(before), _shown(str(folder))) if before != str(folder) else None
+    changed = before not in ("", str(folder))
+    return StateShared(settings.name, _shown(before), _shown(str(folder))) if changed else None
 
 
 def _shown(path: str) -> str:
