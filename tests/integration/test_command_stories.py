@@ -136,6 +136,29 @@ def test_a_service_stopped_by_command_leaves_nothing(prompt: Prompt) -> None:
     assert list((prompt.folder / "run").glob("*.sock")) == []
 
 
+def test_two_folders_of_one_name_that_take_turns_are_told(prompt: Prompt) -> None:
+    install("1.0.0", prompt.plugins)
+    words = ("run", f"--plugins={prompt.plugins}", "-b", "127.0.0.1:0", "--log-format=text")
+    environment = {"CHANGEOVER_RUNTIME_DIR": str(prompt.folder / "run"), "XDG_STATE_HOME": str(prompt.folder / "state")}
+    logs = []
+    for owner in ("ann", "ben"):
+        folder = prompt.folder / owner / "shop"
+        folder.mkdir(parents=True)
+        with (
+            (folder / "log").open("w") as log,
+            subprocess.Popen([*COMMAND, *words], cwd=folder, env=os.environ | environment, stderr=log) as service,
+        ):
+            try:
+                until_sync(lambda: prompt.type("status", "--check").returncode == Exit.DONE, "it serves", 30.0)
+                assert prompt.type("stop").returncode == Exit.DONE
+                assert service.wait(5) == Exit.DONE
+            finally:
+                service.kill()
+        logs.append((folder / "log").read_text())
+    assert ["goes on with the history of" in log for log in logs] == [False, True]
+    assert f"{prompt.folder}/ben/shop goes on with the history of {prompt.folder}/ann/shop" in logs[1]
+
+
 def test_an_app_that_cannot_be_imported_is_exit_4(prompt: Prompt) -> None:
     (prompt.folder / "shop.py").write_text("import nothing_of_this_name\napp = None\n")
     done = prompt.run("shop:app", "-b", "127.0.0.1:0")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from changeover.server import Committed, Refused, Server, Strategy
-from changeover.supervisor.core.records.plugin import MigrationDone, MigrationUndone
+from changeover.supervisor.core.records.plugin import MigrationDone, MigrationLeft, MigrationUndone
 from tests.integration.test_plugin_life_stories import until_told
 from tests.plugin_folder import PluginFolder
 from tests.service import Story
@@ -36,6 +36,7 @@ class Ledger(Plugin[None]):
 
     async def unmigrate(self, old: PluginVersion) -> None:
         write(f"unmigrate {old.version} VERSION")
+        BACK
 
     @service
     async def ledger(self, request: Request, call: CallContext) -> Response:
@@ -51,9 +52,10 @@ class Ledger:
         self._plugins = PluginFolder(story.plugins)
         self.write("1.0")
 
-    def write(self, version: str, migrating: str = "pass") -> None:
+    def write(self, version: str, migrating: str = "pass", back: str = "pass") -> None:
         """Write a version of it."""
         code = CODE.replace("LOGFILE", str(self._log)).replace("VERSION", version).replace("MIGRATING", migrating)
+        code = code.replace("BACK", back)
         self._plugins.folder("ledger", version, MANIFEST, ledger=code)
 
     def done(self) -> list[str]:
@@ -104,6 +106,15 @@ async def test_a_migration_that_fails_refuses_the_reload_and_is_undone(story: St
             "ValueError: no such column",
         )
         assert ledger.done() == ["migrate 1.0 2.0", "unmigrate 1.0 2.0"]
+        assert await versions(story, server) == {"1.0"}
+
+
+async def test_what_cannot_be_undone_is_told_as_left(story: Story, ledger: Ledger) -> None:
+    async with story.server(2) as server:
+        ledger.write("2.0", migrating='raise ValueError("no such column")', back='raise ValueError("no way back")')
+        assert isinstance(await server.reload(), Refused)
+        [left] = await until_told(server, MigrationLeft, 1)
+        assert left.reason == "slot 0: plugin ledger unmigrate: ValueError: no way back"
         assert await versions(story, server) == {"1.0"}
 
 

@@ -17,6 +17,7 @@ from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.footing import take_footing
 from changeover.supervisor.host import Host
 from changeover.supervisor.interpreters.asking import Interpreters
+from changeover.supervisor.journal.folder import shared
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.process.signals import SignalInbox
 from changeover.supervisor.service import BUG, Service
@@ -89,6 +90,7 @@ async def _serve_on(
             places.journal, settings.history.keep, None if handed is None else handed.state_lock
         )
         stack.push_async_callback(journal.close)
+        told = await asyncio.to_thread(lambda: shared(places.state, settings, read_settings().file))
         recovered = await journal.recover()
         listen = at_start(settings.bind, settings.boot, recovered)
         footing = await take_footing(host, runtime, journal.id, handed, listen, stack)
@@ -111,6 +113,8 @@ async def _serve_on(
         stack.push_async_callback(service.name_holders)
         stack.push_async_callback(service.close, inbox)
         await service.start(inbox, recovered, listen)
+        if told is not None:
+            service.tell(told)
         status = await service.ended
         if status == BUG and service.taken_over:
             # As if killed: whoever serves on needs the sockets, and a successor finds them by those. A program that

@@ -246,7 +246,7 @@ def declared_of(handlers: Iterable[HandlerRef], contents: Contents) -> dict[Hand
 
 
 def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Iterator[str]:
-    """Say what is there and has no effect: handlers and services in no pipeline, settings of no plugin."""
+    """Say what is there and has no effect: handlers and services in no pipeline, and what no channel asks."""
     used = {str(handler) for plan in plans for handler in plan.handlers}
     answering = {plan.target.name for plan in plans if plan.target}
     for handler in handlers_of(contents):
@@ -257,8 +257,17 @@ def unused(plans: Iterable[Plan], contents: Contents, settings: Settings) -> Ite
             if f"{plugin}:{name}" not in answering:
                 yield f"unused: service {plugin}:{name} is mounted nowhere"
     yield from _unselected(contents, settings)
-    for plugin in sorted(settings.plugins.entries.keys() - contents.keys()):
-        yield f"unused: [plugins.{plugin}] names no plugin{nearest(plugin, contents)}"
+
+
+def of_no_plugin(settings: Settings, plugins: Set[str]) -> Iterator[str]:
+    """Say which settings are of a plugin that is not there: the one that was meant has none of them.
+
+    Args:
+        settings: What is configured.
+        plugins: Every plugin that serves, would serve, or lies on disk.
+    """
+    for plugin in sorted(settings.plugins.entries.keys() - plugins):
+        yield f"unused: [plugins.{plugin}] names no plugin{nearest(plugin, plugins)}"
 
 
 def _unselected(contents: Contents, settings: Settings) -> Iterator[str]:

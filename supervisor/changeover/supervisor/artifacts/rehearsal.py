@@ -10,10 +10,11 @@ from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest, ScanRefused
+from changeover.supervisor.telemetry.amounts import IGNORED, UNUSED
 from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
-NOTES = ("ignored: ", "unused: ")
+NOTES = (IGNORED, UNUSED)
 """How the lines begin that say what has no effect."""
 
 

@@ -17,7 +17,7 @@ from changeover.supervisor.artifacts.difference import changed_files, summary
 from changeover.supervisor.artifacts.editing import edit, kept_and_dropped, with_edits
 from changeover.supervisor.artifacts.initializers import checked_selection, without_withheld
 from changeover.supervisor.artifacts.installed import absent, listed
-from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, unused, within
+from changeover.supervisor.artifacts.layout import Layout, contradictions, lay_out, of_no_plugin, unused, within
 from changeover.supervisor.artifacts.problems import Problem, of_config, of_manifest, refusals
 from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.removal import without_plugin
@@ -170,7 +170,9 @@ class Scanner:
         made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept)
+        there = listing.plugins.keys() | selected.contents.keys() | selected.broken
+        strange = of_no_plugin(settings, there) if reach.configuration else ()
+        notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
         standing = (*selected.rolling, *taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):

@@ -41,5 +41,5 @@ def untrusted(taken: Iterable[Found], keys: tuple[str, ...]) -> Iterator[Problem
                 signing.verify(found.signature, signing.Statement(found.digest, manifest.id, manifest.version), trusted)
                 continue
             except ChangeoverError as error:
-                reason = str(error)
+                reason = f"{error}; `changeover plugin sign` signs what is to be taken"
         yield Problem(f"{manifest.id} {manifest.version}: {reason}", found.path, "", Fault.CAPABILITY, manifest.id)

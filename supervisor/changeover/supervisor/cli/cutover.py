@@ -19,6 +19,11 @@ from changeover.supervisor.telemetry.stream import Told
 
 DEFAULT_WAIT = 300.0
 """Seconds; longer than every deadline inside a cutover, so that its own outcome comes first."""
+LET_GO = {
+    Milestone.DRAINED: "nobody uses what it replaced any more",
+    Milestone.RETIRED: "every worker has released what it replaced",
+}
+"""What is known of the content before when a milestone is reached."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,4 +128,4 @@ def _say_what_stays(client: Client, wish: Wish) -> None:
         for line in outcomes.left_behind(client.get("/v1/leases", LeasesView)):
             click.echo(line)
     else:
-        click.echo(f"  {wish.until.value}: nothing is left on what it replaced")
+        click.echo(f"  {wish.until.value}: {LET_GO[wish.until]}")

@@ -44,6 +44,8 @@ def server_options(command: F) -> F:
 def server(name: str, runtime_dir: str) -> Client:
     """Find the server: by what was said here, in CHANGEOVER_*, in changeover.toml; else the only one that lives.
 
+    That one is named where it is not called like the current folder: it may be meant, and it may be somebody else's.
+
     Raises:
         Failure: None lives (exit 5), or several do and none was named (exit 2).
     """
@@ -61,6 +63,8 @@ def server(name: str, runtime_dir: str) -> Client:
     if len(living) > 1:
         names = ", ".join(folder.name for folder in living)
         raise Failure(f"several servers live: {names}; name one with --name", Exit.USAGE)
+    if living[0].name != default_name(Path.cwd()):
+        click.echo(f"asking {living[0].name}, the only server that lives: nothing here names one", err=True)
     return Client(living[0] / SOCKET_NAME)
 
 

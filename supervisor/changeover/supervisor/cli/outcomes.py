@@ -93,6 +93,8 @@ def _unchanged(outcome: Unchanged) -> Iterator[str]:
     yield from (f"  {line}" for line in outcome.notes)
     if outcome.action is Action.ROLLBACK:
         yield "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it"
+    elif outcome.notes and all(line.startswith(NOT_TAKEN) and "(disabled, " in line for line in outcome.notes):
+        yield "next: another `reload` under [plugins], or [plugins.ID], has it taken"
     elif outcome.action is Action.RELOAD:
         yield "next: `changeover reload --force` makes an epoch of it all the same"
 
@@ -158,7 +160,8 @@ def refusal_lines(refused: SlotRefusal, most: int | None, written: int | None = 
     yield f"  {refusal.summary}"
     traceback = refusal.traceback.rstrip().splitlines()
     if len(traceback) > 1 or not refusal.traceback.rstrip().endswith(refusal.summary):
-        yield from (f"    | {line}".rstrip() for line in _innermost(traceback, most))
+        lines = _innermost(_culprit_first(traceback, refusal.where), most)
+        yield from (f"    | {line}".rstrip() for line in lines)
     yield from _output(refusal.output.rstrip().splitlines(), written)
 
 
@@ -169,6 +172,18 @@ def _output(lines: list[str], most: int | None) -> Iterator[str]:
             yield f"    > ({len(lines) - most} lines more)"
             lines = lines[-most:]
         yield from (f"    > {line}".rstrip() for line in lines)
+
+
+def _culprit_first(stacks: list[str], where: str) -> list[str]:
+    """Of the stacks of several threads, put the one first that stands at `where` (`rules.py:18`)."""
+    file, _, number = where.rpartition(":")
+    frame = f'File "{file}", line {number} in '
+    at = next((at for at, line in enumerate(stacks) if frame in line), None)
+    if at is None or not any(INNERMOST_FIRST in line for line in stacks):
+        return stacks
+    begins = max((each for each in range(at) if INNERMOST_FIRST in stacks[each]), default=0)
+    ends = next((each for each in range(at, len(stacks)) if not stacks[each].strip()), len(stacks))
+    return [*stacks[begins:ends], "", *stacks[:begins], *stacks[ends:]]
 
 
 def _innermost(traceback: list[str], most: int | None) -> list[str]:

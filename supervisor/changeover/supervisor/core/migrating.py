@@ -123,16 +123,16 @@ class Migrating:
         elected = (member for member in self._voting.voters(run) if member.worker == run.elected)
         return next(elected, None) or self._lowest(run)
 
-    def undone(self, member: Member, epoch: int) -> None:
-        """A worker has undone what was migrated, as far as its plugins could."""
+    def undone(self, member: Member, epoch: int, failed: tuple[str, ...] = ()) -> None:
+        """A worker has undone what was migrated, but for what failed."""
         run = self._progress.at(epoch, State.UNMIGRATING)
         if run is not None and member.worker == run.undoes:
             self._out.cancel_timer(_timer(run))
-            self._out.tell(MigrationUndone(member.worker, member.pid, epoch))
+            self._out.tell(_undone(member, epoch, failed))
             self._give_up(run, Cause.UNMIGRATED)
         elif self._owing.get(member.worker) == epoch:
             del self._owing[member.worker]
-            self._out.tell(MigrationUndone(member.worker, member.pid, epoch))
+            self._out.tell(_undone(member, epoch, failed))
 
     def gone(self, member: Member) -> None:
         """A worker is confirmed dead: what it was to undo after the abort nobody else does."""
@@ -212,6 +212,12 @@ class Migrating:
     def _tell(self, run: Run, worker: WorkerId) -> None:
         wanted = Migrate if self._progress.state is State.MIGRATING else Unmigrate
         self._out.unicast(worker, wanted(self._ledger.stamp(run.epoch), UNORDERED))
+
+
+def _undone(member: Member, epoch: int, failed: tuple[str, ...]) -> MigrationUndone | MigrationLeft:
+    if failed:
+        return MigrationLeft(epoch, f"slot {member.worker.slot}: {', '.join(failed)}")
+    return MigrationUndone(member.worker, member.pid, epoch)
 
 
 def _timer(run: Run) -> Timer:

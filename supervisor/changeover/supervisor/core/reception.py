@@ -231,8 +231,8 @@ class Reception:
                 self._coordinator.preparing.vote(member, epoch, took, migrates)
             case plugin_messages.Migrated(took=took):
                 self._coordinator.migrating.done(member, epoch, took)
-            case plugin_messages.Unmigrated():
-                self._coordinator.migrating.undone(member, epoch)
+            case plugin_messages.Unmigrated(failed=failed):
+                self._coordinator.migrating.undone(member, epoch, failed)
             case messages.Activated():
                 self._activated(slot, member, message)
             case messages.Yielding():

@@ -7,6 +7,10 @@ MOST_NAMED = 3
 
 NOT_TAKEN = "not taken: "
 """How a line begins that is about something left out."""
+UNUSED = "unused: "
+"""How a line begins that is about something without effect."""
+IGNORED = "ignored: "
+"""How a line begins that is about what is no plugin."""
 
 
 def seconds(value: float) -> str:
@@ -45,9 +49,10 @@ def size(value: int) -> str:
 def changes(summary: Iterable[str]) -> str:
     """What an epoch changes, and what it left out, in one line: `explain` has all of it."""
     lines = list(summary)
-    left_out = named(line.removeprefix(NOT_TAKEN) for line in lines if line.startswith(NOT_TAKEN))
-    changed = named(line for line in lines if not line.startswith(NOT_TAKEN))
-    parts = (changed, f"{NOT_TAKEN}{left_out}" if left_out else "")
+    parts = [named(line for line in lines if not line.startswith((NOT_TAKEN, UNUSED, IGNORED)))]
+    for beginning in (NOT_TAKEN, UNUSED, IGNORED):
+        left_out = named(line.removeprefix(beginning) for line in lines if line.startswith(beginning))
+        parts.append(f"{beginning}{left_out}" if left_out else "")
     return "; ".join(part for part in parts if part) or "no change of content"
 
 

@@ -122,6 +122,20 @@ class KillModeUnfit(Record, frozen=True):
     mode: str
 
 
+class StateShared(Record, frozen=True):
+    """Another folder of the service's name was served from its state directory: history, and what is held, are of both.
+
+    Attributes:
+        name: The service's.
+        before: The folder that was served before.
+        folder: The folder that is served now.
+    """
+
+    name: str
+    before: str
+    folder: str
+
+
 class Finished(Record, frozen=True):
     """The supervisor has ended everything it started and leaves.
 

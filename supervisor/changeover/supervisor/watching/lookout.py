@@ -77,7 +77,7 @@ class Ask(msgspec.Struct, frozen=True):
     """Ask for a cutover; answered by `ended`.
 
     Attributes:
-        changed: The files that differ, in the order of their names.
+        changed: The files that differ, in the order of their names; none where it is not known what was taken.
     """
 
     changed: tuple[str, ...]
@@ -154,7 +154,7 @@ class Lookout:
 
     def _ask(self) -> Ask:
         self._asked = self._latest
-        return Ask(differing(self._taken or {}, self._asked))
+        return Ask(() if self._taken is None else differing(self._taken, self._asked))
 
     def _wait(self) -> Wait:
         self._failures += 1

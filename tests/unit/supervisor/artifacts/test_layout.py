@@ -6,7 +6,15 @@ import pytest
 
 from changeover.supervisor.artifacts.candidate import assemble, snapshot
 from changeover.supervisor.artifacts.content import Content
-from changeover.supervisor.artifacts.layout import Plan, contradictions, lay_out, plans_of, unused, within
+from changeover.supervisor.artifacts.layout import (
+    Plan,
+    contradictions,
+    lay_out,
+    of_no_plugin,
+    plans_of,
+    unused,
+    within,
+)
 from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.requirements import build_order, unmet
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
@@ -189,11 +197,18 @@ def test_handlers_of_a_mount_whose_order_nobody_says_are_refused_until_somebody_
 
 def test_what_has_no_effect_is_told() -> None:
     there = contents(content("pricing", HANDLERS + '[services]\nquote = "pricing:Quote"\n'))
-    configured = settings(Pipeline(handlers=("pricing:guard",)), pricng=Plugin())
+    configured = settings(Pipeline(handlers=("pricing:guard",)))
     assert list(unused(lay_out(configured, there).plans, there, configured)) == [
         "unused: handler pricing:last is in no pipeline",
         "unused: handler pricing:first is in no pipeline",
         "unused: service pricing:quote is mounted nowhere",
+    ]
+
+
+def test_settings_of_no_plugin_are_told_with_the_one_that_was_probably_meant() -> None:
+    configured = settings(pricing=Plugin(), pricng=Plugin(), geo=Plugin())
+    assert list(of_no_plugin(configured, {"pricing"})) == [
+        "unused: [plugins.geo] names no plugin",
         "unused: [plugins.pricng] names no plugin; did you mean `pricing`?",
     ]
 

@@ -309,6 +309,21 @@ def test_only_of_a_name_that_nothing_has_is_refused(place: Place, serving: Snaps
     ]
 
 
+def test_settings_of_a_plugin_that_is_not_there_are_told_whether_anything_changes_or_not(
+    place: Place, serving: Snapshot
+) -> None:
+    stray = "unused: [plugins.helo] names no plugin; did you mean `hello`?"
+    place.configure(CONFIG + "[plugins.helo]\nconfig = { a = 1 }\n")
+    assert place.scan(serving) == NothingChanged((stray,))
+    place.plugins.single("hello", "2.0")
+    assert stray in place.candidate(serving).summary
+
+
+def test_settings_of_a_plugin_that_was_taken_out_and_lies_there_are_not(place: Place, back: Snapshot) -> None:
+    place.configure(CONFIG + "[plugins.pricing]\nconfig = { a = 1 }\n")
+    assert not [line for line in place.candidate(back).summary if line.startswith("unused: ")]
+
+
 LOST = (
     "plugins/hello.py: hello serves from it, and its `# /// script` block with [tool.changeover] is gone; "
     "put it back, or delete the file to remove hello"

@@ -92,6 +92,9 @@ def test_a_signature_is_read_so_far_wherever_it_lies(place: Place) -> None:
     assert {len(read(path).signature) for path in (folder, single, wheel)} == {64 * 1024}
 
 
+REMEDY = "`changeover plugin sign` signs what is to be taken"
+
+
 def test_what_was_altered_after_it_was_signed_is_refused_with_both_contents(place: Place) -> None:
     folder = place.plugins.folder("geo", code="x = 1")
     sign(folder)
@@ -99,14 +102,14 @@ def test_what_was_altered_after_it_was_signed_is_refused_with_both_contents(plac
     (folder / "code.py").write_text("x = 2")
     now = read(folder).digest[:12]
     expected = f"geo 1.0: what is signed is geo 1.0 with content {was}, and this is geo 1.0 with content {now}"
-    assert place.reasons() == [expected]
+    assert place.reasons() == [f"{expected}; {REMEDY}"]
 
 
 def test_what_is_unsigned_or_signed_by_somebody_else_is_refused(place: Place) -> None:
     folder = place.plugins.folder("geo")
     assert place.reasons() == ["geo 1.0: is not signed, and plugins.keys asks for it: `changeover plugin sign`"]
     sign(folder, Ed25519PrivateKey.generate())
-    assert place.reasons() == ["geo 1.0: no key in plugins.keys has signed it"]
+    assert place.reasons() == [f"geo 1.0: no key in plugins.keys has signed it; {REMEDY}"]
 
 
 def test_without_keys_nobody_has_to_sign(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_until_waits_for_the_milestone(shell: Shell) -> None:
     result = shell("reload", "--until", "drained")
     release.join()
     assert result.exit_code == Exit.DONE
-    assert "drained: nothing is left on what it replaced" in result.output
+    assert "drained: nobody uses what it replaced any more" in result.output
 
 
 def test_a_rollback_names_the_epoch(shell: Shell) -> None:

@@ -51,10 +51,19 @@ class Starter:
         return self._stack.enter_context(serving(FakeControl(), runtime))
 
 
-def test_the_only_living_server_is_used(start: Starter) -> None:
+def test_the_only_living_server_is_used_and_named(start: Starter, capsys: pytest.CaptureFixture[str]) -> None:
     path = start("shop")
     (start.home / "dead").mkdir()
     assert server("", "").path == path
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "asking shop, the only server that lives: nothing here names one\n")
+
+
+def test_one_that_is_called_like_the_folder_needs_no_word(start: Starter, capsys: pytest.CaptureFixture[str]) -> None:
+    path = start("empty")
+    assert server("", "").path == path
+    assert server("empty", "").path == path
+    assert capsys.readouterr().err == ""
 
 
 def test_several_living_servers_are_listed(start: Starter) -> None:

@@ -1,6 +1,8 @@
+import msgspec
+
 from changeover.supervisor.cli.outcomes import Workers, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.supervisor.core.outcome import Committed, Refused, Unchanged
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
@@ -21,6 +23,15 @@ def test_of_a_traceback_the_end_is_shown_where_the_error_is() -> None:
 def test_of_the_stack_of_a_dead_process_the_beginning_is_shown_where_it_died() -> None:
     stack = [*FATAL, *(f'  File "geo.py", line {line} in locate' for line in range(9))]
     assert told(stack, 4) == [*FATAL, '  File "geo.py", line 0 in locate', "(8 lines more)"]
+
+
+def test_of_the_stacks_of_several_threads_the_one_that_stands_where_it_hangs_comes_first() -> None:
+    idle = ["Thread 0x1 (most recent call first):", '  File "thread.py", line 167 in _work', ""]
+    hung = ["Current thread 0x2 (most recent call first):", '  File "geo.py", line 18 in on_load', '  File "hooks.py"']
+    refusal = Refusal(Stage.PREFLIGHT, Fault.TIMEOUT, "not done within 60 s", where="geo.py:18")
+    written = msgspec.structs.replace(refusal, traceback="\n".join([*idle, *hung, "", "Task a"]))
+    told = list(refusal_lines(SlotRefusal(-1, 0, written), 4))
+    assert told[2:] == [f"    | {line}".rstrip() for line in (*hung, "", "(5 lines more)")]
 
 
 def test_a_traceback_that_only_says_the_reason_again_is_left_out() -> None:
@@ -55,6 +66,14 @@ def test_all_that_a_cutover_left_out_is_named_where_its_first_line_could_not() -
     assert named == [f"  {each}" for each in settings]
     few = lines(Committed(3, workers=2, summary=settings[:2]), Workers(2, 2), "changeover reload")
     assert len([*few]) == 1
+
+
+def test_forcing_is_no_advice_for_what_is_disabled() -> None:
+    disabled = "not taken: geo (disabled, changed on disk)"
+    told = list(lines(Unchanged(3, notes=(disabled,)), Workers(2, 2), "changeover reload"))
+    assert told[1:] == [f"  {disabled}", "next: another `reload` under [plugins], or [plugins.ID], has it taken"]
+    also = list(lines(Unchanged(3, notes=(disabled, "app (needs a roll)")), Workers(2, 2), "changeover reload"))
+    assert "--force" in also[-1]
 
 
 def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:

@@ -41,8 +41,8 @@ def migrated(bench: Bench, worker: WorkerId, epoch: int = 2) -> None:
     bench.feed(events.Received(plugin_messages.Migrated(Stamp(JOURNAL, bench.view.term, epoch), worker, 0.4)))
 
 
-def unmigrated(bench: Bench, worker: WorkerId, epoch: int = 2) -> None:
-    bench.feed(events.Received(plugin_messages.Unmigrated(Stamp(JOURNAL, bench.view.term, epoch), worker)))
+def unmigrated(bench: Bench, worker: WorkerId, epoch: int = 2, failed: tuple[str, ...] = ()) -> None:
+    bench.feed(events.Received(plugin_messages.Unmigrated(Stamp(JOURNAL, bench.view.term, epoch), worker, failed)))
 
 
 def asked(bench: Bench, kind: type[Migrate] | type[Unmigrate]) -> list[int]:
@@ -107,6 +107,16 @@ def test_what_is_refused_is_undone_before_it_is_aborted(bench: Bench) -> None:
     assert [entry.epoch for entry in bench.entries() if isinstance(entry, Aborted)] == [2]
     assert reason(bench) == "slot 0: plugin ledger migrate: no such column"
     assert [told.worker.slot for told in bench.told(MigrationUndone)] == [0]
+
+
+def test_what_could_not_be_undone_is_told_as_left_and_the_cutover_is_aborted_all_the_same(bench: Bench) -> None:
+    prepare(bench)
+    bench.hear(bench.workers[0], messages.Refused, 2, NO)
+    unmigrated(bench, bench.workers[0], failed=("plugin ledger unmigrate: ValueError: no way back",))
+    assert [entry.epoch for entry in bench.entries() if isinstance(entry, Aborted)] == [2]
+    assert bench.told(MigrationUndone) == []
+    [left] = bench.told(MigrationLeft)
+    assert (left.epoch, left.reason) == (2, "slot 0: plugin ledger unmigrate: ValueError: no way back")
 
 
 def test_the_death_of_who_migrates_aborts_and_the_next_one_undoes_it(bench: Bench) -> None:

@@ -21,6 +21,15 @@ def test_what_is_left_out_does_not_hide_what_changes() -> None:
     )
 
 
+def test_what_has_no_effect_does_not_hide_what_changes_either() -> None:
+    unused = [f"unused: handler shop:{name} is in no pipeline" for name in "abcd"]
+    stray = "ignored: plugins/notes.txt (no folder, wheel or Python file)"
+    assert changes([*unused, stray, "shop 1 -> 2", "not taken: geo"]) == (
+        "shop 1 -> 2; not taken: geo; unused: handler shop:a is in no pipeline, handler shop:b is in no pipeline, "
+        "handler shop:c is in no pipeline and 1 more; ignored: plugins/notes.txt (no folder, wheel or Python file)"
+    )
+
+
 def test_no_change_is_said() -> None:
     assert changes([]) == "no change of content"
     assert changes(["not taken: geo"]) == "not taken: geo"

@@ -145,7 +145,7 @@ def test_who_leads_and_who_migrates_is_told_and_what_nobody_undid_is_an_error() 
         "slot 2 (pid 41) leads: the exclusive work of plugins runs there",
         "slot 2 (pid 41) migrates for epoch 7: ledger, geo",
         "slot 2 (pid 41) has migrated for epoch 7 in 0.41 s",
-        "slot 2 (pid 41) has undone what was migrated for epoch 7, which fails",
+        "slot 2 (pid 41) has undone what was migrated for epoch 7, which is aborted",
     ]
     left = word(MigrationLeft(7, "no worker lives that holds the candidate"))
     assert (left.level, left.line) == (

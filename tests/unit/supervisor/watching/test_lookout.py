@@ -121,5 +121,9 @@ def test_a_cutover_whose_end_nobody_knows_is_asked_for_again(lookout: Lookout) -
     assert lookout.ended(None) == Wait(FIRST)
 
 
-def test_where_nobody_looked_before_whatever_is_seen_is_asked_for() -> None:
+def test_where_nobody_looked_before_whatever_is_seen_is_asked_for_and_nothing_is_said_to_differ() -> None:
     assert Lookout(None).seen({}) == Ask(())
+    lookout = Lookout(None)
+    assert lookout.seen({"a": 1, "b": 1}) == Ask(())
+    lookout.ended(Committed(2))
+    assert lookout.seen({"a": 1, "b": 2}) == Ask(("b",))

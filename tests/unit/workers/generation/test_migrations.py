@@ -18,12 +18,15 @@ class Own(Plugin[None]):
         WHAT
     async def unmigrate(self, old):
         LOG.append(f"NAME unmigrate to {old.version}")
+        BACK
 """
 
 
-def migrating(bench: Bench, version: str, id: str = "pricing", what: str = "pass", manifest: str = "") -> Stored:
-    """A plugin that migrates something, and then does `what`."""
-    code = MIGRATING.replace("NAME", id).replace("WHAT", what)
+def migrating(
+    bench: Bench, version: str, id: str = "pricing", what: str = "pass", manifest: str = "", back: str = "pass"
+) -> Stored:
+    """A plugin that migrates something, and then does `what`, or `back` when it has undone it."""
+    code = MIGRATING.replace("NAME", id).replace("WHAT", what).replace("BACK", back)
     return bench.plugin(code, id=id, version=version, manifest=f'plugin = "{id}:Own"\n{manifest}')
 
 
@@ -146,6 +149,19 @@ async def test_a_failure_is_a_refusal_and_what_was_begun_is_undone_in_reverse(be
     await bench.workshop.migrations.unmigrate(2)
     assert LOG == ["ledger unmigrate to 1.0.0", "base unmigrate to 1.0.0"]
     await bench.workshop.discard(second)
+
+
+async def test_what_cannot_be_undone_is_said_and_keeps_nobody_else_from_undoing_it(bench: Bench) -> None:
+    await bench.serve(1, *(bench.plugin(NOISY.format(name), id=name) for name in ("base", "ledger")))
+    base = migrating(bench, "2.0.0", "base")
+    ledger = migrating(
+        bench, "2.0.0", "ledger", manifest='requires = { base = ">=1" }\n', back='raise ValueError("no way back")'
+    )
+    await bench.built(2, ledger, base)
+    LOG.clear()
+    failed = await bench.workshop.migrations.unmigrate(2)
+    assert LOG == ["ledger unmigrate to 1.0.0", "base unmigrate to 1.0.0"]
+    assert failed == ("plugin ledger unmigrate: ValueError: no way back",)
 
 
 async def test_a_worker_that_did_not_migrate_undoes_all_of_it(bench: Bench) -> None:

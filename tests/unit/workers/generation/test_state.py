@@ -133,9 +133,11 @@ async def test_what_is_released_before_its_hooks_ran_is_merged_all_the_same(benc
     assert hits(second) == {"ann": 2}
 
 
+UNSAID = "its manifest does not say whose state it takes; write "
 RANGES = {
     "a range above": (MANIFEST.replace(">=1", ">=1.3"), "2.0.0", "its manifest takes the state of >=1.3"),
-    "none": (SILENT, "2.0.0", "its manifest does not say whose state it takes; write `state = \">=1.0.0\"`"),
+    "none": (SILENT, "2.0.0", UNSAID + "`state = \">=1.0.0\"`"),
+    "none on the way back": (SILENT, "0.9", UNSAID + "`state = \">=0.9\"`"),
     "a range on the way back": (MANIFEST.replace(">=1", "<1"), "0.9", "its manifest takes the state of <1"),
 }  # fmt: skip
 

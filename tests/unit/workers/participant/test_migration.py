@@ -66,6 +66,16 @@ def test_what_fails_refuses_the_candidate(bench: Bench) -> None:
     assert len(bench.said(plugin_messages.Unmigrated)) == 2
 
 
+def test_what_could_not_be_undone_is_said_however_often_it_is_asked(bench: Bench) -> None:
+    failed = ("plugin ledger unmigrate: ValueError: no way back",)
+    ask(bench)
+    bench.feed(events.MigrateFailed(2, NO))
+    call_back(bench)
+    bench.feed(events.Unmigrated(2, failed))
+    call_back(bench)
+    assert [told.failed for told in bench.said(plugin_messages.Unmigrated)] == [failed, failed]
+
+
 def test_nothing_is_migrated_for_what_is_not_prepared(bench: Bench) -> None:
     ask(bench, 3)
     assert done(bench) == []

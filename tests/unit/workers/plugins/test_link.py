@@ -186,6 +186,18 @@ def test_configuration_without_a_struct_and_with_a_mistake_is_rejected(load: Loa
         linker(load, 'config = "pricing:number"').config(b"\x80")
 
 
+def test_a_name_that_is_nearly_there_is_suggested(load: Load) -> None:
+    with pytest.raises(ContractBroken, match=r"^plugin = 'pricing:Ownn': pricing has no 'Ownn'; did you mean `Own`\?$"):
+        linker(load, 'plugin = "pricing:Ownn"').plugin(None)
+    with pytest.raises(ContractBroken, match=r"^config = 'pricing:Confg': .* did you mean `Config`\?$"):
+        linker(load, 'config = "pricing:Confg"').config(b"\x80")
+    found = linker(load, 'plugin = "pricing:Own"\nservices = { qoute = "/q" }')
+    with pytest.raises(ContractBroken, match=r"^service 'qoute': Own has no 'qoute'; did you mean `quote`\?$"):
+        found.service("qoute", found.plugin(None))
+    with pytest.raises(ConfigRejected, match=r"unknown field `curency`; did you mean `currency`\?$"):
+        linker(load, 'config = "pricing:Config"').config(b"\x81\xa7curency\x01")
+
+
 OFFERING = """
 from changeover.plugin import Plugin
 

@@ -69,6 +69,19 @@ async def test_services_and_what_they_hang_on_are_gone_in_the_end(orders: Orders
     assert await rehearsed(orders.order(two, current=(one,))) == RehearsalReport(modules=1)
 
 
+async def test_who_offers_something_at_a_point_that_is_nearly_one_that_is_asked_is_told(orders: Orders) -> None:
+    asking = orders.plugin(FINE + 'near = extension_point("shop.near", object)\n')
+    misspelt, other = (
+        orders.plugin("def near(): ...\n", id=id, manifest=f'[extensions]\n"{point}" = "{id}:near"\n')
+        for id, point in (("one", "shop.nera"), ("two", "shop.elsewhere"))
+    )
+    told = "plugin one: nobody asks 'shop.nera', where it offers something; did you mean 'shop.near'?"
+    report = await rehearsed(orders.order(asking, misspelt, other, current=(asking,)))
+    assert report.warnings == (told,)
+    again = await rehearsed(orders.order(asking, misspelt, other, current=(asking, misspelt)))
+    assert again.warnings == ()
+
+
 async def test_what_serves_on_is_the_same_and_is_not_loaded_again(orders: Orders) -> None:
     shop = orders.plugin(NOISY.format("shop"), id="shop")
     one, two = orders.plugin(NOISY.format("one")), orders.plugin(NOISY.format("two"))

@@ -57,17 +57,24 @@ class Migrations:
                     return refused.refusal
         return None
 
-    async def unmigrate(self, epoch: int) -> None:
-        """Run `unmigrate` in reverse, of all whose `migrate` may have begun, here or in another worker."""
+    async def unmigrate(self, epoch: int) -> tuple[str, ...]:
+        """Run `unmigrate` in reverse, of all whose `migrate` may have begun, here or in another worker.
+
+        Returns:
+            What could not be undone, and why: a line for each.
+        """
+        failures: list[Refusal] = []
         async with self._lock:
             if (generation := self._prepared.get(epoch)) is None:
                 self._on_degraded(_gone(epoch))
-                return
+                return (_gone(epoch).summary,)
             tried, untried = self._untried
             skipped = untried if tried == epoch else frozenset()
             for unit in reversed(self._units(generation)):
                 if unit.key not in skipped and (failed := await unit.unmigrate()) is not None:
                     self._on_degraded(failed)
+                    failures.append(failed)
+        return tuple(f"{failed.unit} {failed.hook}: {failed.summary}" for failed in failures)
 
 
 def _gone(epoch: int) -> Refusal:

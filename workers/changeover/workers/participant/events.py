@@ -73,9 +73,14 @@ class MigrateFailed(Event, frozen=True):
 
 
 class Unmigrated(Event, frozen=True):
-    """The answer to `Unmigrate`: every hook returned, or its failure was reported."""
+    """The answer to `Unmigrate`: every hook returned, or its failure was reported.
+
+    Attributes:
+        failed: What failed, one line for each.
+    """
 
     epoch: int
+    failed: tuple[str, ...] = ()
 
 
 class Activated(Event, frozen=True):

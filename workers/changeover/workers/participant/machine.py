@@ -47,7 +47,7 @@ class Machine:
             events.BuildFailed: lambda event: self._bench.failed(event.epoch, event.refusal),
             events.Migrated: lambda event: self._migration.returned(event.epoch, event.took),
             events.MigrateFailed: lambda event: self._migration.raised(event.epoch, event.refusal),
-            events.Unmigrated: lambda event: self._migration.reversed(event.epoch),
+            events.Unmigrated: lambda event: self._migration.reversed(event.epoch, event.failed),
             events.Activated: lambda event: self._bench.followed(event.epoch, event.at),
             events.Connected: self._connected,
             events.ConnectFailed: self._connect_failed,

@@ -78,11 +78,12 @@ class Migration:
         epoch: For which candidate; 0 before the first.
     """
 
-    __slots__ = ("_desk", "_refusal", "_took", "epoch", "state")
+    __slots__ = ("_desk", "_failed", "_refusal", "_took", "epoch", "state")
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._refusal: Refusal | None = None
+        self._failed: tuple[str, ...] = ()
         self._took = 0.0
         self.state = TABLE.start
         self.epoch = 0
@@ -141,9 +142,10 @@ class Migration:
             self._move(Cause.RAISED)
             self._answer()
 
-    def reversed(self, epoch: int) -> None:
-        """It is undone, as far as that could be done."""
+    def reversed(self, epoch: int, failed: tuple[str, ...] = ()) -> None:
+        """It is undone, but for what failed."""
         if self.epoch == epoch:
+            self._failed = failed
             self._move(Cause.REVERSED)
             self._answer()
 
@@ -154,7 +156,7 @@ class Migration:
         if epoch != self.epoch and epoch == held and not self.busy:
             if self.state is not State.NONE:
                 self._move(Cause.OVER)
-            self.epoch, self._refusal = epoch, None
+            self.epoch, self._refusal, self._failed = epoch, None, ()
 
     def _undo(self) -> None:
         self._move(Cause.CALLED_BACK)
@@ -167,7 +169,7 @@ class Migration:
         elif self.state is State.FAILED and self._refusal is not None:
             self._desk.send(messages.Refused(stamp, worker, self._refusal))
         elif self.state is State.UNDONE:
-            self._desk.send(plugin_messages.Unmigrated(stamp, worker))
+            self._desk.send(plugin_messages.Unmigrated(stamp, worker, self._failed))
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)

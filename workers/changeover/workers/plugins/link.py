@@ -14,6 +14,7 @@ from changeover.workers.plugins.api import AsgiService, Plugin, WsgiService
 from changeover.workers.plugins.manifest import Direction, Entry, Manifest, ServiceInterface
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
+from changeover.workers.protocol.document import nearest
 from changeover.workers.protocol.snapshot import Interface
 from changeover.workers.serving.application import Found, Instance, instance_of, recognised
 from changeover.workers.serving.contract import Service
@@ -72,13 +73,13 @@ class Linker:
                 fact = f"{', '.join(map(str, given))} given, and the manifest names no `config`"
                 raise ConfigRejected(self._manifest.id, fact)
             return None
-        shape = self._attribute(entry)
+        shape = self._attribute(entry, f"config = {self._manifest.config!r}")
         if not isinstance(shape, type):
             raise ContractBroken(f"config = {self._manifest.config!r} is no class; name a msgspec Struct")
         try:
             return msgspec.msgpack.decode(encoded, type=shape)
         except msgspec.ValidationError as error:
-            raise ConfigRejected(self._manifest.id, str(error)) from None
+            raise ConfigRejected(self._manifest.id, f"{error}{_meant(encoded, shape, error)}") from None
 
     def plugin(self, config: object) -> Plugin[Any] | None:
         """Make the instance of the plugin's class; None for a stateless plugin.
@@ -90,7 +91,7 @@ class Linker:
         entry = _written(self._manifest.plugin)
         if entry is None:
             return None
-        made = self._attribute(entry)
+        made = self._attribute(entry, f"plugin = {self._manifest.plugin!r}")
         if not (isinstance(made, type) and issubclass(made, Plugin)):
             raise ContractBroken(f"plugin = {self._manifest.plugin!r} is no subclass of changeover.plugin.Plugin")
         instance: Plugin[Any] = made(config)
@@ -260,7 +261,9 @@ class Linker:
         value = instance
         for part in entry.attribute.split("."):
             if not hasattr(value, part):
-                raise ContractBroken(f"{what}: {type(instance).__name__} has no {entry.attribute!r}{_hint(entry)}")
+                raise ContractBroken(
+                    f"{what}: {type(instance).__name__} has no {entry.attribute!r}{_hint(entry, part, value)}"
+                )
             value = getattr(value, part)
         return value
 
@@ -268,13 +271,27 @@ class Linker:
         value: Any = self._modules.import_module(entry.module)
         for part in entry.attribute.split("."):
             if not hasattr(value, part):
-                raise ContractBroken(f"{what}: {entry.module} has no {entry.attribute!r}{_hint(entry)}".lstrip(": "))
+                fact = f"{what}: {entry.module} has no {entry.attribute!r}".lstrip(": ")
+                raise ContractBroken(f"{fact}{_hint(entry, part, value)}")
             value = getattr(value, part)
         return value
 
 
-def _hint(entry: Entry) -> str:
+def _hint(entry: Entry, wanted: str, holder: object) -> str:
+    """What to do about a name that is not there: the one that was meant, or how to name another."""
+    if like := nearest(wanted, (name for name in dir(holder) if not name.startswith("_"))):
+        return like
     return f'; name it with `entry`, like `entry = "{entry.module}:Name"`, or rename one of them'
+
+
+def _meant(encoded: bytes, shape: type, error: msgspec.ValidationError) -> str:
+    """Which key was meant by one that a Struct does not know."""
+    given = msgspec.msgpack.decode(encoded)
+    if not (issubclass(shape, msgspec.Struct) and isinstance(given, dict)):
+        return ""
+    known = [field.encode_name for field in msgspec.structs.fields(shape)]
+    strange = (key for key in given if key not in known and str(error).endswith(f"unknown field `{key}`"))
+    return next((nearest(key, known) for key in strange), "")
 
 
 def _last(point: str) -> str:

@@ -7,6 +7,7 @@ with whoever exported them, so that nothing refers from the new content to the o
 
 import msgspec
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from changeover.workers.plugins.api import overrides
 from changeover.workers.plugins.lifecycle import State
@@ -19,6 +20,7 @@ from changeover.workers.protocol.refusal import Refusal, Stage
 NOTHING = b""
 """What a merge is told was imported, where nothing was exported."""
 UNMERGED = "it has export_state and no merge_state: what is written between the export and the commit is lost"
+UNTAKEN = "it has import_state, and its manifest does not say whose state it takes: it begins without any"
 UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
 NO_MERGE = "it has no merge_state, and goes on with something else already"
 """Why state is not taken that comes from another process."""
@@ -105,8 +107,12 @@ def caveats(plugin: LoadedPlugin) -> tuple[str, ...]:
     """What becomes of a plugin's state, where its author may not expect that."""
     if not exports(plugin):
         return ()
-    unmerged = () if _has(plugin, "merge_state") else (UNMERGED,)
-    return (*unmerged, UNLED) if plugin.exclusive else unmerged
+    told = {
+        UNMERGED: not _has(plugin, "merge_state"),
+        UNTAKEN: _has(plugin, "import_state") and not plugin.takes,
+        UNLED: plugin.exclusive,
+    }
+    return tuple(line for line, holds in told.items() if holds)
 
 
 def why_not(new: LoadedPlugin, old: PluginVersion) -> str:
@@ -114,7 +120,8 @@ def why_not(new: LoadedPlugin, old: PluginVersion) -> str:
     if not _has(new, "import_state"):
         return "it has no import_state"
     if not new.takes:
-        return f'its manifest does not say whose state it takes; write `state = ">={old.version}"`'
+        oldest = min(new.version.version, old.version, key=Version)
+        return f'its manifest does not say whose state it takes; write `state = ">={oldest}"`'
     if not SpecifierSet(new.takes).contains(old.version, prereleases=True):
         return f"its manifest takes the state of {new.takes}"
     return ""

@@ -34,9 +34,7 @@ class ThreadHung(ChangeoverError):
     def __init__(self, deadline: float, stack: traceback.StackSummary) -> None:
         self.deadline = deadline
         self.stack = stack
-        super().__init__(
-            f"not done within {deadline:g} s; a thread cannot be killed: it was left behind, and the worker serves on"
-        )
+        super().__init__(f"not done within {deadline:g} s; a thread cannot be killed: it was left behind")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ The very code of workers does it; only `on_activate` and `on_deactivate` do not 
 """
 
 import asyncio
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,9 @@ from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalRepor
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving import attribution
 from changeover.workers.serving.offering import here
+
+ALIKE = 0.85
+"""How much names of extension points are alike where one is written for the other, of 1."""
 
 
 class Note(Witness):
@@ -104,6 +108,7 @@ class Rehearsal:
             return self._report(tests.refusal, modules, tests)
         if self._order.current is None:
             self._warnings += _caveats(built)
+        self._warnings += _unasked(built, self._switch.current.units.keys())
         await self._activate(built)
         del built
         await self._workshop.release(self._workshop.draining())
@@ -173,6 +178,17 @@ def _modules_of(built: Generation) -> int:
 def _caveats(built: Generation) -> Iterator[str]:
     for plugin in [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]:
         yield from (f"{plugin.spec.key.ref}: {caveat}" for caveat in state.caveats(plugin))
+
+
+def _unasked(built: Generation, serving: Set[UnitKey]) -> Iterator[str]:
+    """Where a plugin that is new offers something and nobody asks, but at a point of nearly that name."""
+    plugins = [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]
+    asked = set().union(*here.points.values(), *(plugin.work.asks for plugin in plugins))
+    for plugin in (each for each in plugins if each.spec.key not in serving):
+        for point in plugin.extensions.keys() - asked:
+            for meant in difflib.get_close_matches(point, asked, n=1, cutoff=ALIKE):
+                fact = f"{plugin.spec.key.ref}: nobody asks {point!r}, where it offers something"
+                yield f"{fact}; did you mean {meant!r}?"
 
 
 async def rehearsed(order: RehearsalOrder, note: Note, refused: list[Refusal]) -> RehearsalReport:

@@ -40,7 +40,13 @@ class Migrated(FromWorker, frozen=True):
 
 
 class Unmigrated(FromWorker, frozen=True):
-    """What Migrate did for `stamp.epoch` is undone, as far as `unmigrate` could."""
+    """What Migrate did for `stamp.epoch` is undone, as far as `unmigrate` could.
+
+    Attributes:
+        failed: Which plugins could not undo it, and why.
+    """
+
+    failed: tuple[str, ...] = ()
 
 
 class LeakView(msgspec.Struct, frozen=True):

@@ -218,8 +218,8 @@ class Shell:
         self._start(self._unmigrate(effect.epoch))
 
     async def _unmigrate(self, epoch: int) -> None:
-        await self._workshop.migrations.unmigrate(epoch)
-        self.feed(events.Unmigrated(epoch))
+        failed = await self._workshop.migrations.unmigrate(epoch)
+        self.feed(events.Unmigrated(epoch, failed))
 
     def _discard(self, effect: effects.Discard) -> None:
         building, prepared = self._builds.pop(effect.epoch, None), self._switch.prepared

@@ -1,5 +1,7 @@
 """`changeover plugin check`."""
 
+import platform
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import click
 import msgspec
 
 from changeover.supervisor.artifacts.content import Content, from_disk
-from changeover.supervisor.artifacts.folder import Found, read_plugin
+from changeover.supervisor.artifacts.dependencies import lacking
+from changeover.supervisor.artifacts.folder import Found, read_folder, read_plugin
 from changeover.supervisor.artifacts.granting import ungranted
 from changeover.supervisor.artifacts.problems import of_manifest
 from changeover.supervisor.artifacts.requirements import unmet
@@ -20,19 +23,26 @@ from changeover.supervisor.config.load import check
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.config.sources import Source
 from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.reported import shown
 from changeover.supervisor.telemetry.amounts import seconds
 from changeover.supervisor.telemetry.phrases import rehearsed
+from changeover.workers.pinned.distributions import Distributions
 from changeover.workers.plugins.artifact import UnreadableArtifact
+from changeover.workers.plugins.manifest import MANIFEST
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.preflight.alone import NotRehearsed
+from changeover.workers.protocol.document import below
+from changeover.workers.protocol.snapshot import Interpreter
 from changeover.workers.protocol.trial import Trial
 
-HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, or a file with an inline block.
+HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, a file with an inline block,
+or a folder of these.
 
-Reads the manifest, says the digest, and has the plugin rehearsed with its configuration and services, as a reload does:
-imports, on_load, self-test, and everything that a worker refuses, in a confined process of its own. --no-preflight
-loads it unconfined: check so what you trust. Plugins that one requires are named too: all of them are checked.
+Reads the manifest, says the digest, looks for the distributions that it needs beside changeover, and has the plugin
+rehearsed with its configuration and services, as a reload does: imports, on_load, self-test, and everything that a
+worker refuses, in a confined process of its own. --no-preflight loads it unconfined: check so what you trust. Plugins
+that one requires are named too: all of them are checked.
 
 Exit status: 0 nothing is wrong; 1 something is; 2 usage.
 """
@@ -41,7 +51,6 @@ MOST_OUTPUT = 20
 """Lines of what a plugin wrote that are shown, the last ones."""
 MOST_TRACEBACK = 20
 """Lines of a traceback that are shown, the last ones."""
-NO_CONFIG = msgspec.msgpack.encode({})
 
 
 @click.command("check", help=HELP, short_help="Say what is wrong with plugins, and load them apart.")
@@ -59,7 +68,7 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
     settings = None if config is None else _settings(config)
     right = True
     found: dict[str, Found] = {}
-    for path in dict.fromkeys(path.absolute() for path in paths):
+    for path in dict.fromkeys(each for given in paths for each in _plugins_in(given.absolute())):
         try:
             found |= _read(path, found)
         except _Wrong as wrong:
@@ -67,7 +76,7 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
             click.echo("\n".join(f"error: {line}" for line in wrong.lines), err=True)
     contents = {id: _content(it, settings) for id, it in found.items()}
     configs = {id: content.config for id, content in contents.items()}
-    problems = [f"{problem}; name the plugins that it requires, too" for problem in unmet(contents)]
+    problems = list(_missing(contents))
     problems += map(str, () if settings is None else ungranted(found.values(), settings))
     for problem in problems:
         right = False
@@ -90,7 +99,17 @@ def _content(plugin: Found, settings: Settings | None) -> Content:
     if settings is not None:
         return from_disk(plugin, settings)
     granted = tuple(sorted(set(plugin.manifest.capabilities)))
-    return Content(plugin.manifest, plugin.digest, NO_CONFIG, plugin.file, granted=granted)
+    return msgspec.structs.replace(from_disk(plugin, Settings()), granted=granted)
+
+
+def _missing(contents: Mapping[str, Content]) -> Iterator[str]:
+    """Say which plugins and distributions are not there that something needs."""
+    required = {id for content in contents.values() for id in content.manifest.requires}
+    unnamed = {below("$.requires", id) for id in required - contents.keys()}
+    for problem in unmet(contents):
+        yield f"{problem}; name the plugins that it requires, too" if problem.path in unnamed else str(problem)
+    versions = Distributions.found(sys.path).versions
+    yield from map(str, lacking(contents, contents.keys(), versions, Interpreter(OURS, platform.python_version())))
 
 
 class _Wrong(Exception):
@@ -106,6 +125,15 @@ def _settings(config: Path) -> Settings:
     return checked.settings
 
 
+def _plugins_in(path: Path) -> Iterator[Path]:
+    """What lies in a folder of plugins; anything else is to be a plugin itself."""
+    inside: list[str] = []
+    if path.is_dir() and not (path / MANIFEST).is_file():
+        listing = read_folder(path)
+        inside = sorted([*(plugin.path for plugin in listing.plugins.values()), *listing.problems])
+    yield from map(Path, inside or (path,))
+
+
 def _read(path: Path, others: Mapping[str, Found]) -> dict[str, Found]:
     try:
         found = read_plugin(path)
@@ -114,7 +142,11 @@ def _read(path: Path, others: Mapping[str, Found]) -> dict[str, Found]:
     except UnreadableArtifact as error:
         raise _Wrong(str(error)) from error
     if found is None:
-        what = "no plugin.toml in it" if path.is_dir() else "no `# /// script` block with [tool.changeover] in it"
+        what = (
+            "no plugin.toml and no plugin in it"
+            if path.is_dir()
+            else "no `# /// script` block with [tool.changeover] in it"
+        )
         raise _Wrong(f"{path}: is no plugin: {what}")
     if (there := others.get(found.manifest.id)) is not None:
         raise _Wrong(f"{found.file}: {found.manifest.id} is the id of {there.path} already")

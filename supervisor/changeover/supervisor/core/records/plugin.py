@@ -70,12 +70,16 @@ class MigrationDone(WorkerRecord, frozen=True):
 
 
 class MigrationUndone(WorkerRecord, frozen=True):
-    """`epoch` fails, and what was migrated for it is undone, as far as `unmigrate` could."""
+    """`epoch` is aborted, and what was migrated for it is undone."""
 
     epoch: int
 
 
 class MigrationLeft(EpochRecord, frozen=True):
-    """`epoch` is aborted, and nobody has undone what was migrated for it: somebody has to look at it."""
+    """`epoch` is aborted, and what was migrated for it is not undone, or not all of it: somebody has to look at it.
+
+    Attributes:
+        reason: Why nobody could undo it, or whose `unmigrate` failed.
+    """
 
     reason: str

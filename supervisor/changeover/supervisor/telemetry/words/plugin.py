@@ -55,7 +55,7 @@ def _(record: MigrationDone) -> Worded:
 
 @word.register
 def _(record: MigrationUndone) -> Worded:
-    return Worded(WARNING, f"{member(record)} has undone what was migrated for epoch {record.epoch}, which fails")
+    return Worded(WARNING, f"{member(record)} has undone what was migrated for epoch {record.epoch}, which is aborted")
 
 
 @word.register

@@ -26,7 +26,7 @@ def _(record: UnitReleased) -> Worded:
 
 @word.register
 def _(record: EpochRetired) -> Worded:
-    return Worded(INFO, f"epoch {record.epoch} is retired: nothing that only it had is left in any worker")
+    return Worded(INFO, f"epoch {record.epoch} is retired: every worker has released what only it had")
 
 
 @word.register

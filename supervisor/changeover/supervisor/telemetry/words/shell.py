@@ -75,6 +75,12 @@ def _(record: shell.KillModeUnfit) -> Worded:
 
 
 @word.register
+def _(record: shell.StateShared) -> Worded:
+    fact = f"{record.folder} goes on with the history of {record.before}, because both are called {record.name}"
+    return Worded(WARNING, f"{fact}; where these are two services, give each a `name`")
+
+
+@word.register
 def _(record: shell.Finished) -> Worded:
     if record.status == 0:
         return Worded(INFO, f"finished: {record.reason}")

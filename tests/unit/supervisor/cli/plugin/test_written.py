@@ -100,7 +100,20 @@ def test_what_is_no_plugin_says_what_makes_it_one(plugins: PluginFolder) -> None
     (plugins.path / "notes.py").write_text("1")
     result = plugin("check", plugins.path / "notes.py", plugins.path)
     assert "notes.py: is no plugin: no `# /// script` block with [tool.changeover] in it" in result.output
-    assert "plugins: is no plugin: no plugin.toml in it" in result.output
+    assert "plugins: is no plugin: no plugin.toml and no plugin in it" in result.output
+
+
+def test_a_folder_of_plugins_is_checked_whole(plugins: PluginFolder) -> None:
+    (plugins.path / "notes.txt").write_text("1")
+    plugins.single("geo", code="x = 1")
+    plugins.single("prices", more='requires = { geo = ">=1" }')
+    checked = plugin("check", plugins.path)
+    assert (checked.exit_code, checked.output.count(PASSED)) == (Exit.DONE, 2), checked.output
+    plugins.folder("wrong", "?")
+    wrong = plugin("check", plugins.path, "--no-load")
+    assert wrong.exit_code == Exit.REFUSED
+    assert "wrong/plugin.toml: $.version" in wrong.output
+    assert "geo 1.0" in wrong.output
 
 
 def test_code_that_does_not_load_is_shown_with_its_line_and_what_it_printed(plugins: PluginFolder) -> None:
@@ -171,6 +184,34 @@ def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFol
     assert "warning" not in plugin("check", path).output
 
 
+def test_state_that_no_version_takes_is_a_warning(plugins: PluginFolder) -> None:
+    merging = textwrap.indent("def merge_state(self, old, imported, latest): pass\n", "    ")
+    path = plugins.folder("counter", "1.0", 'plugin = "counter:Counter"\n', counter=STATEFUL + merging)
+    warned = plugin("check", path)
+    assert warned.exit_code == Exit.DONE
+    assert (
+        "warning: plugin counter: it has import_state, and its manifest does not say whose state it takes"
+        in warned.output
+    )
+
+
+def test_distributions_that_are_not_installed_are_told(plugins: PluginFolder) -> None:
+    needing = plugin("check", plugins.single("geo", more='dependencies = ["no-such-thing>=2"]', code="x = 1"))
+    assert needing.exit_code == Exit.REFUSED
+    assert "$.dependencies: geo 1.0 needs no-such-thing>=2, which is not installed for " in needing.output
+    there = plugins.single("geo", more='dependencies = ["msgspec"]', code="x = 1")
+    assert plugin("check", there).exit_code == Exit.DONE
+
+
+def test_distributions_that_a_plugin_brings_need_not_be_installed(plugins: PluginFolder) -> None:
+    bringing = plugins.folder("geo", "1.0", 'packages = "vendor"\ndependencies = ["shapes>=2"]\n', geo="import shapes")
+    (bringing / "vendor" / "shapes-2.1.dist-info").mkdir(parents=True)
+    (bringing / "vendor" / "shapes-2.1.dist-info" / "RECORD").touch()
+    (bringing / "vendor" / "shapes.py").touch()
+    checked = plugin("check", bringing)
+    assert (checked.exit_code, PASSED in checked.output) == (Exit.DONE, True), checked.output
+
+
 def test_wheels_are_loaded_as_their_folders_would_be(plugins: PluginFolder) -> None:
     rates = 'id = "rates"\nversion = "1"\nrequires = { geo = ">=1" }\nservices = { rate = "rates:rate" }\n'
     geo, prices = plugins.path / "geo-1-py3-none-any.whl", plugins.path / "rates-1-py3-none-any.whl"
@@ -193,6 +234,9 @@ def test_plugins_that_require_each_other_are_checked_together(plugins: PluginFol
     assert alone.exit_code == Exit.REFUSED
     assert "prices 1.0 requires geo >=1, which is not there; name the plugins that it requires, too" in alone.output
     assert plugin("check", prices, geo).exit_code == Exit.DONE
+    older = plugin("check", prices, plugins.single("geo", "0.9", code="place = 1"))
+    assert "requires geo >=1, but geo 0.9 is there" in older.output
+    assert "too" not in older.output
 
 
 def test_a_configuration_is_taken_from_the_file_that_is_named(plugins: PluginFolder, tmp_path: Path) -> None:
