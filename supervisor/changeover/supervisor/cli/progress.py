@@ -16,7 +16,7 @@ from changeover.supervisor.core.records.cutover import (
     WorkerRefused,
 )
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
-from changeover.supervisor.core.records.plugin import MigrationDone, MigrationLeft, MigrationUndone
+from changeover.supervisor.core.records.plugin import MigrationDone, MigrationLeft, MigrationUndone, StateNotTaken
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import WorkerRecord
 from changeover.supervisor.core.records.worker import WorkerExited
@@ -66,6 +66,7 @@ Known = (
     | MigrationDone
     | MigrationUndone
     | MigrationLeft
+    | StateNotTaken
 )
 NAMES = frozenset(record.__name__ for record in Known.__args__)
 _decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
@@ -88,6 +89,7 @@ class Progress:
         self._gone: set[int] = set()
         self._lines: list[str] = []
         self._migrated: tuple[str, ...] = ()
+        self._stateless: dict[str, None] = {}
         self._over = True
 
     @property
@@ -129,7 +131,7 @@ class Progress:
             case WorkerExited(worker=worker) if not self.decided:
                 self._gone.add(worker.slot)
             case CommitDecided():
-                self._lines += [self._phase_line(told.at), *self._migrated]
+                self._lines += [self._phase_line(told.at), *self._migrated, *self._stateless]
                 self._committed_at = told.at
             case CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
@@ -142,7 +144,7 @@ class Progress:
                 self._over = True
             case _:
                 self._hear_preflight(told, record)
-                self._hear_migration(record)
+                self._hear_plugins(record)
                 self._hear_part(told, record)
 
     def _hear_preflight(self, told: Told, record: Known) -> None:
@@ -156,7 +158,7 @@ class Progress:
             case PreflightSkipped(why=why):
                 self._lines.append(_rehearsal(f"skipped: {why}"))
 
-    def _hear_migration(self, record: Known) -> None:
+    def _hear_plugins(self, record: Known) -> None:
         match record:
             case MigrationDone(worker=worker, took=took):
                 self._migrated = (_migration(f"slot {worker.slot}  {seconds(took)}"),)
@@ -164,6 +166,8 @@ class Progress:
                 self._lines.append(_migration(f"undone by slot {worker.slot}"))
             case MigrationLeft(reason=reason):
                 self._lines.append(_migration(f"NOT UNDONE: {reason}"))
+            case StateNotTaken(plugin=plugin, version=version, old=old, why=why):  # of each worker, and told once
+                self._stateless[f"  {'state':<10} {plugin} {version} begins without that of {old}: {why}"] = None
 
     def _hear_part(self, told: Told, record: Known) -> None:
         match record:
@@ -180,7 +184,7 @@ class Progress:
     def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
         self._over = self._rehearses = False
-        self._migrated = ()
+        self._migrated, self._stateless = (), {}
         self._lines.append(
             f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
         )

@@ -12,7 +12,13 @@ from changeover.supervisor.core.records.cutover import (
     WorkerRefused,
 )
 from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
-from changeover.supervisor.core.records.plugin import MigrationBegan, MigrationDone, MigrationLeft, MigrationUndone
+from changeover.supervisor.core.records.plugin import (
+    MigrationBegan,
+    MigrationDone,
+    MigrationLeft,
+    MigrationUndone,
+    StateNotTaken,
+)
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.telemetry.teller import Teller
@@ -110,3 +116,26 @@ def test_a_migration_is_told_behind_the_votes_that_it_followed_and_one_that_fail
         "  migrate    undone by slot 0",
         "  migrate    NOT UNDONE: no worker lives that holds the candidate",
     ]
+
+
+def test_a_plugin_that_begins_without_state_is_told_once_for_all_workers_with_the_commit() -> None:
+    teller, progress = Teller(), Progress("shop")
+    workers = [(WorkerId(1, slot, slot + 1), 4127 + slot) for slot in range(2)]
+    why = "nothing says which versions it takes"
+    for record in (
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 2),
+        PhaseBegan(8, "preparing"),
+        *(StateNotTaken(*worker, "counter", "1.1.0", "1.0.0", why) for worker in workers),
+        *(WorkerPrepared(*worker, 8, 0.2) for worker in workers),
+        CommitDecided(8, 7),
+        CutoverBegan(9, DEPLOY, SUMMARY, 8, 2),
+        *(WorkerPrepared(*worker, 9, 0.2) for worker in workers),
+        CommitDecided(9, 8),
+    ):
+        teller.tell(record)
+    lines = [line for told in teller.stream.since(0) for line in progress.take(told)]
+    assert [line for line in lines if "counter" in line] == [
+        "  state      counter 1.1.0 begins without that of 1.0.0: nothing says which versions it takes"
+    ]
+    assert lines[1].startswith("  prepare    2/2  ")
+    assert "counter" in lines[2]
