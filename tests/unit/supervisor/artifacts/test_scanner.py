@@ -305,7 +305,8 @@ def test_only_of_a_plugin_that_was_removed_takes_it_out(place: Place, serving: S
 
 def test_only_of_a_name_that_nothing_has_is_refused(place: Place, serving: Snapshot) -> None:
     assert place.refused(serving, asking(only=("prizing",))) == [
-        "--only: there is no plugin or pipeline prizing; did you mean `pricing`?"
+        "--only: there is no plugin or pipeline prizing; there are: app, hello, pricing, pricing:quote; "
+        "did you mean `pricing`?"
     ]
 
 
