@@ -77,7 +77,8 @@ class Rehearsal:
         self._order = order
         self._note = note
         self._late: list[Refusal] = []
-        self._left_out: set[UnitKey] = set()
+        serving = order.current.keys() if order.current is not None else ()
+        self._left_out: set[UnitKey] = {key for key in serving if key.ref in order.left_out}
         self._warnings: list[str] = []
         self._workshop = Workshop(
             Path(order.store),
@@ -121,8 +122,10 @@ class Rehearsal:
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
-        current = self._order.current
-        while current is not None:
+        if self._order.current is None:
+            return None
+        current = without(self._order.current, self._order.left_out)
+        while True:
             built = await self._workshop.build(current)
             if not isinstance(built, Refusal):
                 return await self._activate(built)
@@ -133,7 +136,6 @@ class Rehearsal:
                 return None
             self._left_out.add(key)
             current = without(current, {key.ref})
-        return None
 
     def _candidate(self) -> Snapshot:
         """What is to be swapped in, without what serves on and does not load here; what goes with that is told."""
