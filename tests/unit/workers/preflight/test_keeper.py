@@ -251,6 +251,12 @@ def test_temporary_files_go_with_it(surroundings: Callable[[], None], orders: Or
     assert not os.path.exists(os.path.dirname(path))
 
 
+@EXTREMES
+def test_it_has_a_session_and_a_process_group_of_its_own(surroundings: Callable[[], None], orders: Orders) -> None:
+    report = kept(orders.order(on_reload("print(os.getsid(0) == os.getpid() == os.getpgrp())")), surroundings)
+    assert (report.refusal, report.output) == (None, "True\n")
+
+
 def test_its_keeper_cannot_be_ended_by_it(surroundings: Callable[[], None], orders: Orders) -> None:
     code = on_reload("signal.signal(15, signal.SIG_IGN)", "os.kill(0, 15)", "os.kill(os.getppid(), 15)")
     report = kept(orders.order(code), surroundings)

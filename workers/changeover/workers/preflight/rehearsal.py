@@ -70,16 +70,19 @@ class Rehearsal:
         order: What is to be rehearsed.
         note: Where it is written down how far it came.
         refused: Receives what plugins do and were not granted, where that is watched.
+        warnings: What went wrong before it.
     """
 
-    def __init__(self, order: RehearsalOrder, note: Note, refused: list[Refusal]) -> None:
+    def __init__(
+        self, order: RehearsalOrder, note: Note, refused: list[Refusal], warnings: tuple[str, ...] = ()
+    ) -> None:
         self._refused = refused
         self._order = order
         self._note = note
         self._late: list[Refusal] = []
         serving = order.current.keys() if order.current is not None else ()
         self._left_out: set[UnitKey] = {key for key in serving if key.ref in order.left_out}
-        self._warnings: list[str] = []
+        self._warnings: list[str] = list(warnings)
         self._workshop = Workshop(
             Path(order.store),
             hook_deadline=order.settings.hook,
@@ -177,7 +180,9 @@ def _caveats(built: Generation) -> Iterator[str]:
         yield from (f"{plugin.spec.key.ref}: {caveat}" for caveat in state.caveats(plugin))
 
 
-async def rehearsed(order: RehearsalOrder, note: Note, refused: list[Refusal]) -> RehearsalReport:
+async def rehearsed(
+    order: RehearsalOrder, note: Note, refused: list[Refusal], warnings: tuple[str, ...] = ()
+) -> RehearsalReport:
     """Rehearse on the running loop, of which this process needs nothing else."""
     attribution.install(asyncio.get_running_loop())
-    return await Rehearsal(order, note, refused).run()
+    return await Rehearsal(order, note, refused, warnings).run()

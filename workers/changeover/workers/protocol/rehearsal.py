@@ -41,6 +41,8 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         store: The artifact store.
         preload: The application, where the process has not imported it; None when it has, or when there is none.
         left_out: Of what serves, what is not loaded: it kept an earlier rehearsal from the candidate.
+        after_fork: What each new worker begins with, as the configuration names it; empty for nothing.
+        after_fork_within: Seconds that this has.
     """
 
     current: Snapshot | None
@@ -49,6 +51,8 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     store: str
     preload: Preload | None = None
     left_out: tuple[UnitRef, ...] = ()
+    after_fork: str = ""
+    after_fork_within: float = 10.0
 
     def fresh(self) -> frozenset[UnitKey]:
         """The units that the candidate brings; whatever else is in it serves already."""
