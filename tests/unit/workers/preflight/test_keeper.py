@@ -252,6 +252,13 @@ def test_temporary_files_go_with_it(surroundings: Callable[[], None], orders: Or
 
 
 @EXTREMES
+def test_it_gains_no_privileges_by_what_it_executes(surroundings: Callable[[], None], orders: Orders) -> None:
+    report = kept(orders.order(on_reload("print([*open('/proc/self/status')])")), surroundings)
+    assert report.refusal is None
+    assert "'NoNewPrivs:\\t1\\n'" in report.output
+
+
+@EXTREMES
 def test_it_has_a_session_and_a_process_group_of_its_own(surroundings: Callable[[], None], orders: Orders) -> None:
     report = kept(orders.order(on_reload("print(os.getsid(0) == os.getpid() == os.getpgrp())")), surroundings)
     assert (report.refusal, report.output) == (None, "True\n")
