@@ -8,7 +8,7 @@ import os
 from changeover.workers.preflight.page import Part
 from changeover.workers.preflight.rehearsal import Note
 from changeover.workers.protocol.rehearsal import RehearsalOrder
-from changeover.workers.runtime.server_hooks import FUNCTION, call_in_time
+from changeover.workers.runtime.server_hooks import FUNCTION, Told, call_in_time
 
 WHOSE, HOOK = "server hook", "after_fork"
 NOBODY = -1
@@ -31,7 +31,7 @@ def begin(order: RehearsalOrder, name: str, note: Note) -> tuple[str, ...]:
         return ()
     note.part(Part.CURRENT)
     note.begins(WHOSE, HOOK)
-    told = {"hook": HOOK, "service": name, "cohort": NOBODY, "slot": NOBODY, "incarnation": 0, "pid": os.getpid()}
+    told: Told = {"hook": HOOK, "service": name, "cohort": NOBODY, "slot": NOBODY, "incarnation": 0, "pid": os.getpid()}
     try:
         call_in_time(named, told, order.after_fork_within)
     except Exception as error:  # noqa: BLE001 - whatever user code raises is told
