@@ -34,6 +34,11 @@ BAD = {
     "crashes": "import signal; os.kill(os.getpid(), signal.SIGSEGV)",
     "hangs": "print('so far', flush=True)\nwhile True: pass",
 }
+SURVIVES_NOT = """
+import os, setproctitle
+if "preflight" in setproctitle.getproctitle():
+    exec({ends!r})
+"""
 HASTY = {"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}
 HANG = "while True: pass"
 SOON = 5.0
@@ -150,17 +155,33 @@ async def test_an_edit_is_rehearsed_too(story: Story) -> None:
 
 
 async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_way_on(story: Story) -> None:
-    story.write("1.0", top="import os, setproctitle\nif 'preflight' in setproctitle.getproctitle(): os._exit(3)")
+    story.write("1.0", top=SURVIVES_NOT.format(ends=BAD["exits at once"]))
     story.write("1.0", id="geo", mount="/geo")
     async with story.server(2) as server:
         assert isinstance(await server.remove_plugin("geo"), Committed)
         story.write("2.0")
         assert isinstance(await server.reload(), Committed)
-        skipped = await told(server, PreflightSkipped)
-        assert [record.epoch for record in skipped] == [2, 3]
-        assert "what serves cannot be loaded in a preflight: it ended its process with status 3" in skipped[0].why
+        passed = await told(server, PreflightCompleted)
+        assert [record.epoch for record in passed] == [2, 3]
+        left_out = "left out: what serves cannot be loaded in a preflight: it ended its process with status 3"
+        assert all(record.warnings[0].startswith(left_out) for record in passed)
         assert (await story.get(server, "/shop")).words[0] == "2.0"
         assert (await server.status()).quarantine == ()
+
+
+@pytest.mark.parametrize("how", ["exits at once", "hangs"])
+async def test_what_serves_and_does_not_survive_a_rehearsal_lets_nothing_through(story: Story, how: str) -> None:
+    story.write("1.0", top=SURVIVES_NOT.format(ends=BAD[how]))
+    story.write("1.0", id="geo", mount="/geo")
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "6s"}) as server:
+        before = pids(await server.status())
+        for plugin in ("shop", "geo"):
+            story.write("2.0", id=plugin, mount=f"/{plugin}", top="import os\nos._exit(4)")
+            outcome = await server.reload(only=(plugin,))
+            assert isinstance(outcome, Refused)
+            assert [refused.refusal.unit for refused in outcome.refusals] == [f"plugin {plugin}"]
+        assert pids(await server.status()) == before
+        assert await told(server, PreflightSkipped) == []
 
 
 async def test_a_start_and_a_roll_have_processes_of_their_own_for_that(story: Story) -> None:

@@ -31,6 +31,10 @@ async def note_async(told):
     note(told)
 
 
+def prepare(told):
+    os.environ["PREPARED"] = told["hook"]
+
+
 def hang(told):
     note(told)
     time.sleep(1000)
@@ -98,6 +102,13 @@ async def test_functions_run_in_workers_and_commands_anywhere(story: Story) -> N
         for pid in pids:
             await gone(pid)
         assert {told["pid"] for told in heard(story, "worker_exit")} == pids
+
+
+async def test_what_is_prepared_after_a_fork_is_there_in_a_preflight_too(story: Story) -> None:
+    async with story.server(2, prepare(story, after_fork="hooks:prepare"), app="shop:app") as server:
+        story.write("2.0", top='import os\nassert os.environ["PREPARED"] == "after_fork"')
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
 
 
 @pytest.mark.parametrize("hook", ["hooks:hang", "hooks:fail", "sleep 1000", "/no/such/program"])

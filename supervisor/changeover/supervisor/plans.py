@@ -116,6 +116,8 @@ def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threa
         ),
         str(store),
         _preload(application, store) if application is not None and imports else None,
+        after_fork=settings.hooks.after_fork,
+        after_fork_within=settings.hooks.deadline,
     )
 
 

@@ -16,6 +16,7 @@ from changeover.supervisor.core.records.preflight import PreflightWeak
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.reported import shown
+from changeover.supervisor.tries import Try
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport, decode_report
@@ -31,6 +32,7 @@ Order = Callable[[Preflight, tuple[str, ...]], RehearsalOrder]
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
     zygote: Zygote
+    trying: Try
     deadline: asyncio.TimerHandle
 
 
@@ -75,15 +77,18 @@ class Preflights:
         """Rehearse that candidate no further, and leave no process of it."""
         if (under_way := self._under_way.pop(epoch, None)) is not None:
             under_way.deadline.cancel()
-            under_way.zygote.end_rehearsal(epoch)
+            under_way.zygote.end_rehearsal(under_way.trying.number)
 
     def _rehearse(self, effect: Preflight, zygote: Zygote) -> None:
-        epoch, order = effect.candidate.epoch, self._order(effect, zygote.threads)
-        seconds = order.settings.deadline
+        order = self._order(effect, zygote.threads)
+        self._try(zygote, Try(order, self._loop.time() + order.settings.deadline))
+
+    def _try(self, zygote: Zygote, trying: Try) -> None:
+        epoch, seconds = trying.order.candidate.epoch, trying.order.settings.deadline
         deadline = self._loop.call_later(seconds + LATE, self._overdue, epoch, seconds)
-        self._under_way[epoch] = _UnderWay(zygote, deadline)
+        self._under_way[epoch] = _UnderWay(zygote, trying, deadline)
         try:
-            zygote.rehearse(epoch, order, lambda report, why: self._ended(epoch, report, why))
+            zygote.rehearse(trying.number, trying.order, lambda report, why: self._ended(epoch, report, why))
         except OSError as error:
             self._ended(epoch, b"", f"its order cannot be written down: {error}")
 
@@ -98,26 +103,31 @@ class Preflights:
         if why:
             self._refuse(epoch, Fault.RESOURCE, why)
         else:
-            self._read(epoch, report)
+            self._read(epoch, under_way, report)
 
-    def _read(self, epoch: int, written: bytes) -> None:
+    def _read(self, epoch: int, under_way: _UnderWay, written: bytes) -> None:
         try:
             report = shown(decode_report(written))
         except MalformedFrame as error:
             self._refuse(epoch, Fault.RESOURCE, f"its report means nothing: {error}")
             return
+        trying = under_way.trying
+        if (following := trying.after(report, self._loop.time())) is not None:
+            self._try(under_way.zygote, following)
+            return
         if report.missing and report.missing not in self._missing:
             self._missing.add(report.missing)
             self._tell(PreflightWeak(report.missing))
-        self._feed(_told(epoch, report))
+        self._feed(_told(epoch, report, trying.before))
 
     def _refuse(self, epoch: int, fault: Fault, summary: str) -> None:
         self._feed(PreflightRefused(epoch, (SlotRefusal(-1, 0, Refusal(Stage.PREFLIGHT, fault, summary)),)))
 
 
-def _told(epoch: int, report: RehearsalReport) -> Event:
+def _told(epoch: int, report: RehearsalReport, before: tuple[str, ...]) -> Event:
     if report.refusal is not None:
         return PreflightRefused(epoch, (SlotRefusal(-1, 0, report.refusal),))
     if report.skipped:
         return PreflightSkipped(epoch, report.skipped)
-    return PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, report.warnings)
+    warnings = (*(f"left out: {why}" for why in before), *report.warnings)
+    return PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, warnings)

@@ -20,6 +20,7 @@ def shown(report: RehearsalReport) -> RehearsalReport:
         missing=tuple(map(_line, report.missing)),
         warnings=tuple(map(_line, report.warnings)),
         skipped=_line(report.skipped),
+        barred=_line(report.barred),
     )
 
 

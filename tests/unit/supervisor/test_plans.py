@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from changeover.supervisor.config.settings import AccessLog, Deadlines, Settings
+from changeover.supervisor.config.settings import AccessLog, Deadlines, Hooks, Settings
 from changeover.supervisor.config.settings import Preflight as Confined
 from changeover.supervisor.core.effects import Preflight
 from changeover.supervisor.plans import PREFLIGHT_LATE, policy, rehearsal_order, wire_settings
@@ -44,7 +44,11 @@ SWAP = Preflight(Snapshot(8, "new", rolled=1), Snapshot(7, "old", rolled=1), 3)
 
 
 def test_how_a_candidate_is_rehearsed_comes_out_of_the_settings() -> None:
-    settings = Settings(preflight=Confined(memory=1 << 28, processes=9, output=10), deadlines=Deadlines(preflight=7.0))
+    settings = Settings(
+        preflight=Confined(memory=1 << 28, processes=9, output=10),
+        deadlines=Deadlines(preflight=7.0),
+        hooks=Hooks(after_fork="shop.server:reseed", deadline=3.0),
+    )
     order = rehearsal_order(settings, Path("/store"), SWAP, ())
     assert (order.candidate, order.current, order.store, order.preload) == (
         SWAP.candidate,
@@ -53,6 +57,7 @@ def test_how_a_candidate_is_rehearsed_comes_out_of_the_settings() -> None:
         None,
     )
     assert order.settings == Confinement(1 << 28, 9, 10, 7.0, settings.deadlines.hook)
+    assert (order.after_fork, order.after_fork_within) == ("shop.server:reseed", 3.0)
     assert policy(settings).preflight
     assert policy(settings).deadlines.preflight == 7.0 + PREFLIGHT_LATE
     assert not policy(Settings(preflight=Confined(enabled=False))).preflight

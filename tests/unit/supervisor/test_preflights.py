@@ -3,6 +3,7 @@
 import asyncio
 from typing import cast
 
+import msgspec
 import pytest
 
 from changeover.supervisor import preflights
@@ -13,13 +14,18 @@ from changeover.supervisor.core.records.preflight import PreflightWeak
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.preflights import Preflights
 from changeover.supervisor.process.rehearsals import OnEnd
+from changeover.supervisor.tries import TRIES
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport, encode
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from tests.waits import until
 
 CANDIDATE, SERVING = Snapshot(8, "new", rolled=1), Snapshot(7, "old", rolled=1)
+GEO = PluginSpec(UnitKey(UnitRef(UnitKind.PLUGIN, "geo"), "1f", 7), "1.0", "1f")
+SERVING_GEO = msgspec.structs.replace(SERVING, units=(GEO,))
 COHORT = 3
+FIRST = 8 * TRIES
+"""Number of the first rehearsal of the candidate."""
 
 
 class Zygote:
@@ -71,8 +77,8 @@ class Supervisor:
         self.threads = threads
         return RehearsalOrder(effect.current, effect.candidate, Confinement(deadline=self.deadline), "/store")
 
-    def begin(self) -> None:
-        self.preflights.begin(Preflight(CANDIDATE, SERVING, COHORT))
+    def begin(self, serving: Snapshot = SERVING) -> None:
+        self.preflights.begin(Preflight(CANDIDATE, serving, COHORT))
 
     def report(self, report: RehearsalReport) -> None:
         self.zygote.on_end(encode(report), "")
@@ -93,7 +99,7 @@ async def supervisor() -> Supervisor:
 
 async def test_one_that_went_well_says_what_it_did(supervisor: Supervisor) -> None:
     supervisor.begin()
-    assert supervisor.zygote.asked[8].candidate == CANDIDATE
+    assert supervisor.zygote.asked[FIRST].candidate == CANDIDATE
     assert supervisor.threads == ("numpy",)
     supervisor.report(RehearsalReport(None, 4, 1, 2, 0.02, "hello", warnings=("leaks a thread",)))
     assert supervisor.heard == [PreflightPassed(8, 4, 1, 2, ("leaks a thread",))]
@@ -123,10 +129,32 @@ async def test_no_text_of_a_candidate_commands_a_terminal(supervisor: Supervisor
     assert supervisor.heard == [PreflightPassed(8, warnings=(line,))]
 
 
-async def test_where_what_serves_ends_the_rehearsal_the_candidate_goes_on_without(supervisor: Supervisor) -> None:
-    supervisor.begin()
-    supervisor.report(RehearsalReport(skipped="what serves cannot be loaded\x1b"))
-    assert supervisor.heard == [PreflightSkipped(8, "what serves cannot be loaded\\x1b")]
+async def test_where_what_serves_ends_the_rehearsal_the_candidate_is_rehearsed_without(supervisor: Supervisor) -> None:
+    supervisor.begin(SERVING_GEO)
+    supervisor.report(RehearsalReport(skipped="what serves cannot be loaded\x1b", barred="plugin geo"))
+    assert supervisor.heard == []
+    assert supervisor.zygote.asked[FIRST].left_out == ()
+    assert supervisor.zygote.asked[FIRST + 1].left_out == (GEO.key.ref,)
+    supervisor.report(RehearsalReport(None, 1, warnings=("leaks a thread",)))
+    assert supervisor.heard == [
+        PreflightPassed(8, 1, 0, 0, ("left out: what serves cannot be loaded\\x1b", "leaks a thread"))
+    ]
+    supervisor.preflights.end(8)
+    assert supervisor.zygote.given_up == []
+
+
+async def test_the_rehearsal_that_goes_on_is_the_one_that_is_ended(supervisor: Supervisor) -> None:
+    supervisor.begin(SERVING_GEO)
+    supervisor.report(RehearsalReport(skipped="no"))
+    supervisor.preflights.end(8)
+    assert supervisor.zygote.given_up == [FIRST + 1]
+
+
+async def test_what_still_ends_every_rehearsal_bars_no_way_on(supervisor: Supervisor) -> None:
+    supervisor.begin(SERVING_GEO)
+    supervisor.report(RehearsalReport(skipped="no"))
+    supervisor.report(RehearsalReport(skipped="never"))
+    assert supervisor.heard == [PreflightSkipped(8, "never")]
 
 
 async def test_what_cannot_be_confined_is_told_once_for_each_kind(supervisor: Supervisor) -> None:
@@ -154,7 +182,7 @@ async def test_one_that_says_nothing_is_ended_from_here(monkeypatch: pytest.Monk
     supervisor = Supervisor(Zygote(), deadline=0.01)
     supervisor.begin()
     await until(lambda: supervisor.heard, "the refusal")
-    assert supervisor.zygote.given_up == [8]
+    assert supervisor.zygote.given_up == [FIRST]
     assert supervisor.refusal().fault is Fault.TIMEOUT
     supervisor.report(RehearsalReport())
     assert len(supervisor.heard) == 1
@@ -165,7 +193,7 @@ async def test_one_that_is_ended_says_nothing_more(supervisor: Supervisor) -> No
     supervisor.preflights.end(8)
     supervisor.report(RehearsalReport())
     supervisor.preflights.end(8)
-    assert supervisor.zygote.given_up == [8]
+    assert supervisor.zygote.given_up == [FIRST]
     assert supervisor.heard == []
 
 

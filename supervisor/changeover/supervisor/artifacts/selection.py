@@ -134,9 +134,10 @@ def _unknown(listing: Listing, reach: Reach, current: Snapshot | None) -> Iterat
     if current is not None:
         known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
         known |= {APP} if current.application is not None else set()
+    there = f"there are: {', '.join(sorted(known)) or 'none'}"
     for name in sorted(reach.names):
         if name not in known:
-            yield Problem(f"there is no plugin or pipeline {name}{nearest(name, known)}", path="--only")
+            yield Problem(f"there is no plugin or pipeline {name}; {there}{nearest(name, known)}", path="--only")
 
 
 def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, settings: Settings) -> Iterator[Problem]:

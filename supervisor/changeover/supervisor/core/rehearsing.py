@@ -82,7 +82,7 @@ class Rehearsing:
             self._open(run, Cause.REHEARSED)
 
     def skipped(self, answer: events.PreflightSkipped) -> None:
-        """Nobody can rehearse it beside what serves, which is of an older program or does not survive that itself."""
+        """Nobody can rehearse it: below what serves are zygotes of an older program."""
         if (run := self._answered(answer.epoch)) is not None:
             self._out.tell(PreflightSkipped(run.epoch, answer.why))
             self._open(run, Cause.REHEARSED)

@@ -4,6 +4,7 @@ All of it happens on a thread of its own: looking, and asking the kernel to tell
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
@@ -11,10 +12,13 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 from changeover.supervisor.watching.places import Places
 from changeover.supervisor.watching.sight import Sight, look, wants
 
-LONGEST = 5000
-"""Milliseconds: files that go on changing are looked at after so long all the same."""
+LONGEST = 2500
+"""Milliseconds: files that go on changing are looked at after so long all the same, and told after as long again."""
 STEP = 50
-"""Milliseconds without a further change after which files are looked at."""
+"""Milliseconds without a further change after which files are looked at, and told where another look sees the same.
+
+The kernel's teller counts changed files and not changes, so one file that is being written looks like one that was.
+"""
 REFUSALS_IGNORED = False
 """The library's leave to ignore folders that it may not read: it ignores a limit of the kernel with them."""
 AGAIN = 1.0
@@ -43,6 +47,7 @@ class Notices:
         self._seen = seen
         self._blind = blind
         self._reason: str | None = None
+        self._told = Sight()
         self._wanted = wants(places)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -69,7 +74,7 @@ class Notices:
             except (OSError, WatchfilesRustInternalError) as error:
                 # Where it was refused is one of many folders, in the words of another language.
                 self._say(str(error).partition(" about [")[0])
-                self._seen(self, look(self._places))
+                self._tell(look(self._places))
                 self._stop.wait(self._rescan)
 
     def _follow(self) -> None:
@@ -79,9 +84,22 @@ class Notices:
             self._say("")
             right = True
             while right and not self._stop.is_set():
-                sight = look(self._places)
-                self._seen(self, sight)
+                sight = self._settled()
+                self._tell(sight)
                 right = sight.watched == asked and self._next(kernel, sight)
+
+    def _settled(self) -> Sight:
+        """Look until what is new is seen twice alike, or for long enough."""
+        sight, until = look(self._places), time.monotonic() + LONGEST / 1000
+        while sight.files != self._told.files and time.monotonic() < until and not self._stop.wait(STEP / 1000):
+            before, sight = sight, look(self._places)
+            if sight.files == before.files:
+                break
+        return sight
+
+    def _tell(self, sight: Sight) -> None:
+        self._told = sight
+        self._seen(self, sight)
 
     def _next(self, kernel: RustNotify, sight: Sight) -> bool:
         """Wait until it is worth looking; whether the kernel tells of the right folders still."""

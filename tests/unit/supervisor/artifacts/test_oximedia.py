@@ -122,7 +122,9 @@ def test_reload_plugin(place: Place) -> None:
 def test_reload_unknown(place: Place) -> None:
     place.write("host")
     place.commit()
-    assert place.refused("ghost") == "--only: there is no plugin or pipeline ghost; did you mean `host`?"
+    assert place.refused("ghost") == (
+        "--only: there is no plugin or pipeline ghost; there are: app, host; did you mean `host`?"
+    )
 
 
 def test_unload_plugin(place: Place) -> None:

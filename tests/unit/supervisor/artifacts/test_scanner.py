@@ -172,6 +172,14 @@ def test_a_changed_plugin_is_a_candidate_with_the_number_of_files(place: Place, 
     assert plugin(found.snapshot, "hello").key == plugin(serving, "hello").key
 
 
+def test_plugins_that_changed_at_once_are_one_candidate(place: Place, serving: Snapshot) -> None:
+    place.plugins.folder("pricing", "1.5.0", '[services]\nquote = "/prices"\n', pricing="price = 2", more_code="")
+    place.plugins.single("hello", "1.1")
+    found = place.candidate(serving)
+    assert found.snapshot.epoch == serving.epoch + 1
+    assert found.summary == ("hello 1.0 -> 1.1 (1 file)", "pricing 1.4.0 -> 1.5.0 (3 files)", "app unchanged")
+
+
 def test_where_only_resources_change_the_modules_that_serve_go_on(place: Place) -> None:
     def write(rules: str, code: str = "", version: str = "1.0", resource: str = "rules/**/*.toml") -> None:
         folder = place.plugins.folder(
@@ -305,7 +313,8 @@ def test_only_of_a_plugin_that_was_removed_takes_it_out(place: Place, serving: S
 
 def test_only_of_a_name_that_nothing_has_is_refused(place: Place, serving: Snapshot) -> None:
     assert place.refused(serving, asking(only=("prizing",))) == [
-        "--only: there is no plugin or pipeline prizing; did you mean `pricing`?"
+        "--only: there is no plugin or pipeline prizing; there are: app, hello, pricing, pricing:quote; "
+        "did you mean `pricing`?"
     ]
 
 

@@ -1,7 +1,9 @@
 """The kernel tells of changes in every way in which files are replaced, and when it cannot, looking goes on."""
 
+import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,6 +155,48 @@ def test_a_file_that_is_written_in_pieces_is_seen_once_it_is_whole(watched: Watc
             file.write("x" * 1000)
             file.flush()
     until_sync(lambda: watched.sights[-1].files[path][1] == 100_000, "the last piece")
+
+
+def test_nobody_looks_while_files_are_still_being_written(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "STEP", 300)
+    watched.begin()
+    looks = len(watched.sights)
+    for number in range(30):
+        watched.write(f"{number}.py", "1")
+        time.sleep(0.01)
+    watched.see("all of it", "geo.py", *(f"{number}.py" for number in range(30)))
+    assert len(watched.sights) == looks + 1
+
+
+def test_a_file_that_is_written_slowly_is_told_once_it_is_whole(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "STEP", 300)
+    watched.begin()
+    looks = len(watched.sights)
+    for number in range(150):
+        watched.write("geo.py", "1" * number)
+        time.sleep(0.01)
+    path = str(watched.plugins / "geo.py")
+    until_sync(lambda: watched.sights[-1].files[path][1] == 149, "all of it")
+    assert len(watched.sights) == looks + 1
+
+
+@pytest.mark.parametrize("name", ["geo.py", "{}.py"])
+def test_what_is_written_without_end_is_told_all_the_same(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(notices, "STEP", 200)
+    monkeypatch.setattr(notices, "LONGEST", 400)
+    watched.begin()
+    looks, numbers = len(watched.sights), itertools.count()
+
+    def write_and_see() -> bool:
+        number = next(numbers)
+        watched.write(name.format(number), "1" * number)
+        return len(watched.sights) > looks
+
+    until_sync(write_and_see, "a sight between two of many writes")
 
 
 def test_what_is_no_content_is_worth_no_look(watched: Watched) -> None:

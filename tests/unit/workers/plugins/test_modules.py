@@ -1,5 +1,7 @@
 """Two versions of a plugin live side by side, and neither can tell."""
 
+import builtins
+import copyreg
 import gc
 import importlib
 import importlib.resources
@@ -84,6 +86,11 @@ def by_walking():
     }
 
 
+def hooked() -> list[object]:
+    """All by which imports of anybody are led elsewhere, or classes of anybody pickled otherwise."""
+    return [builtins.__import__, importlib.import_module, *sys.meta_path, *sys.path_hooks, dict(copyreg.dispatch_table)]
+
+
 WAYS = [
     "absolute",
     "from_absolute",
@@ -115,12 +122,13 @@ def test_the_same_content_twice_is_two_sets_of_modules(load: Load) -> None:
     assert one.import_module("pricing.use").by_walking() == 1
 
 
-def test_nothing_is_entered_under_a_shared_name(load: Load) -> None:
-    before = set(sys.modules)
+def test_nothing_is_entered_under_a_shared_name_and_no_import_of_others_is_led_elsewhere(load: Load) -> None:
+    before, hooks = set(sys.modules), hooked()
     modules = load(version(1))
     modules.import_module("pricing.use").absolute()
     assert {name.partition(".")[0] for name in set(sys.modules) - before} <= {PREFIX}
     assert importlib.__import__ is not modules.builtins["__import__"]
+    assert hooked() == hooks
     modules.close()
     assert {name for name in set(sys.modules) - before if name != PREFIX} == set()
     assert not [folder for folder in sys.path_importer_cache if folder.startswith(str(modules.root))]
@@ -223,13 +231,41 @@ def of_others():
     return importlib.resources.files("json").joinpath("__init__.py").is_file()
 def by_pkgutil():
     return pkgutil.get_data(__package__, "text.txt").decode()
+def by_pkgutil_and_own_name():
+    assert pkgutil.get_data("json", "__init__.py")
+    return pkgutil.get_data("p", "text.txt").decode()
 def by_file():
     return pathlib.Path(__file__).with_name("text.txt").read_text()
 """
     module = load({"p/__init__.py": source, "p/text.txt": "found"}).import_module("p")
-    ways = ("by_resources", "by_own_name", "beside", "by_pkgutil", "by_file")
+    ways = ("by_resources", "by_own_name", "beside", "by_pkgutil", "by_pkgutil_and_own_name", "by_file")
     assert [getattr(module, way)() for way in ways] == ["found"] * len(ways)
     assert module.of_others()
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
+def test_data_is_read_by_the_plugins_own_name_in_one_call_too(load: Load) -> None:
+    source = """
+from importlib import resources
+from importlib.resources import contents, is_resource, open_binary, open_text, path, read_binary, read_text
+def all_of_it():
+    yield "text.txt" in contents("p")
+    yield is_resource("p", "text.txt")
+    with open_binary("p", "text.txt") as file:
+        yield file.read()
+    with open_text("p", "text.txt") as file:
+        yield file.read()
+    with path("p", "text.txt") as file:
+        yield file.read_text()
+    yield read_binary("p", "text.txt")
+    yield read_text(__package__, "text.txt")
+    yield resources.read_text("p", "text.txt", encoding="ascii")
+    yield bool(read_text("json", "__init__.py"))
+"""
+    old, new = (load({"p/__init__.py": source, "p/text.txt": each}).import_module("p") for each in ("old", "new"))
+    for module, text in ((old, "old"), (new, "new")):
+        data = text.encode()
+        assert [*module.all_of_it()] == [True, True, data, text, text, data, text, text, True]
 
 
 def test_what_is_missing_is_named_as_the_plugin_names_it(load: Load) -> None:

@@ -161,6 +161,20 @@ def test_a_pickle_that_somebody_else_wrote_is_read_by_a_later_version_of_the_plu
     assert type(new.read(data)) is new.Cart
 
 
+def test_a_pickle_that_somebody_else_wrote_is_read_as_the_readers_own_while_its_writer_is_here(
+    load: Load, versioned: Versioned
+) -> None:
+    old, new = shop(load, "1"), shop(load, "2")
+    carts = [old.Cart(["tea"], old.Colour.RED), old.Cart.Line, old.price]
+    read, line, price = new.read(pickle.dumps(carts))
+    assert (type(read), line, price) == (new.Cart, new.Cart.Line, new.price)
+    assert read.colour is new.Colour.RED
+    assert old.read(pickle.dumps(carts)) == carts
+    later = versioned("1.3", {"shop.py": SHOP.replace("Cart", "Basket")}).import_module("shop")
+    with pytest.raises(PickledElsewhere, match=r"^shop:Cart was pickled by pricing .*and pricing 1.3 \("):
+        later.read(pickle.dumps(old.Cart()))
+
+
 def test_a_pickle_that_somebody_else_wrote_and_reads_names_both_versions(
     versioned: Versioned,
 ) -> None:

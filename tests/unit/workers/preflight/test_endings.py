@@ -17,7 +17,7 @@ from changeover.workers.preflight.endings import (
 from changeover.workers.preflight.page import Part, Standing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder
-from changeover.workers.protocol.snapshot import PluginSpec
+from changeover.workers.protocol.snapshot import PluginSpec, UnitKind, UnitRef
 from tests.rehearsing import FINE, Orders
 
 IN_ON_LOAD = Standing(Part.CANDIDATE, "plugin geo", "on_load")
@@ -82,6 +82,7 @@ def test_what_serves_and_ends_in_a_preflight_refuses_nothing(ending: Ending, ord
     told = report_of(ending, Standing(Part.CURRENT, "plugin geo", "on_load"), "", orders.order(FINE))
     assert told.refusal is None
     assert told.skipped.startswith(f"what serves cannot be loaded in a preflight: {ending.how} in plugin geo on_load")
+    assert told.barred == "plugin geo"
 
 
 def test_what_is_new_and_ends_is_refused(orders: Orders) -> None:
@@ -90,6 +91,8 @@ def test_what_is_new_and_ends_is_refused(orders: Orders) -> None:
     assert told.skipped == ""
     alone = orders.order(FINE, current=None)
     assert report_of(ending_of(-11), Standing(Part.CURRENT), "", alone).refusal is not None
+    without = msgspec.structs.replace(orders.order(FINE), left_out=(UnitRef(UnitKind.PLUGIN, "geo"),))
+    assert report_of(ending_of(-11), Standing(Part.CURRENT), "", without).refusal is not None
 
 
 def test_a_unit_that_only_served_before_is_not_accused(orders: Orders) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from changeover.workers.preflight import filtering, keeper
 from changeover.workers.preflight.believing import REASON
 from changeover.workers.preflight.namespaces import Separation
 from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.snapshot import UnitKind, UnitRef
 from changeover.workers.runtime import kernel, landlock
 from tests.rehearsing import FINE, HEAD, OWN, Orders, kept, running
 
@@ -249,6 +251,19 @@ def test_temporary_files_go_with_it(surroundings: Callable[[], None], orders: Or
     assert not os.path.exists(os.path.dirname(path))
 
 
+@EXTREMES
+def test_it_gains_no_privileges_by_what_it_executes(surroundings: Callable[[], None], orders: Orders) -> None:
+    report = kept(orders.order(on_reload("print([*open('/proc/self/status')])")), surroundings)
+    assert report.refusal is None
+    assert "'NoNewPrivs:\\t1\\n'" in report.output
+
+
+@EXTREMES
+def test_it_has_a_session_and_a_process_group_of_its_own(surroundings: Callable[[], None], orders: Orders) -> None:
+    report = kept(orders.order(on_reload("print(os.getsid(0) == os.getpid() == os.getpgrp())")), surroundings)
+    assert (report.refusal, report.output) == (None, "True\n")
+
+
 def test_its_keeper_cannot_be_ended_by_it(surroundings: Callable[[], None], orders: Orders) -> None:
     code = on_reload("signal.signal(15, signal.SIG_IGN)", "os.kill(0, 15)", "os.kill(os.getppid(), 15)")
     report = kept(orders.order(code), surroundings)
@@ -305,13 +320,47 @@ def test_what_serves_and_crashes_here_accuses_nobody(surroundings: Callable[[], 
     assert report.skipped == (
         "what serves cannot be loaded in a preflight: it ended its process with status 5 in plugin geo on_load"
     )
+    assert report.barred == "plugin geo"
 
 
-def test_what_serves_and_hangs_here_accuses_nobody(orders: Orders) -> None:
+def test_what_serves_and_hangs_here_accuses_nobody_and_takes_half_of_the_time(orders: Orders) -> None:
     serves = OWN + "    async def on_load(self, ctx):\n        while True: pass\n"
-    report = kept(orders.order(FINE, current=(serves,), deadline=1.0))
+    report = kept(orders.order(FINE, current=(serves,), deadline=2.0))
     assert report.refusal is None
     assert report.skipped.startswith("what serves cannot be loaded in a preflight: not done within 1 s in plugin geo")
+    assert report.barred == "plugin geo"
+
+
+def test_a_candidate_that_hangs_has_all_the_time(orders: Orders) -> None:
+    refusal = kept(orders.order(HOSTILE["endless loop on the loop"].code, deadline=2.0)).refusal
+    assert refusal is not None
+    assert refusal.summary == "not done within 2 s in plugin geo on_reload"
+
+
+def test_a_candidate_is_rehearsed_without_what_serves_and_crashes_here(orders: Orders) -> None:
+    crashes = orders.plugin(OWN + "    def on_load(self, ctx): os._exit(5)\n")
+    geo = UnitRef(UnitKind.PLUGIN, "geo")
+    shop = orders.plugin(OWN + "    def on_load(self, ctx): print('loaded')\n", id="shop")
+    order = orders.order(crashes, shop, current=(crashes,))
+    report = kept(msgspec.structs.replace(order, left_out=(geo,)))
+    assert (report.refusal, report.skipped, report.output) == (None, "", "loaded\n")
+    bad = orders.plugin(OWN + "    def on_load(self, ctx): os._exit(6)\n")
+    refused = kept(msgspec.structs.replace(orders.order(bad, current=(crashes,)), left_out=(geo,))).refusal
+    assert refused is not None
+    assert refused.summary == "it ended its process with status 6 in plugin geo on_load"
+
+
+def test_a_candidate_that_says_it_is_what_serves_is_refused_where_nothing_of_that_is_loaded(orders: Orders) -> None:
+    lies = on_reload(
+        "from changeover.workers.preflight.page import Page, Part, Standing",
+        "for each in gc.get_objects():",
+        "    if type(each) is Page: each.write(Standing(Part.CURRENT))",
+        "os._exit(0)",
+    ).replace("on_reload(self, ctx, old)", "on_load(self, ctx)")
+    order = msgspec.structs.replace(orders.order(lies), left_out=(UnitRef(UnitKind.PLUGIN, "geo"),))
+    report = kept(order)
+    assert report.skipped == ""
+    assert report.refusal is not None
 
 
 def test_what_it_lacks_is_not_what_its_code_writes_on_the_page(orders: Orders) -> None:

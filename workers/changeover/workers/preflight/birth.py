@@ -17,6 +17,7 @@ import msgspec
 import setproctitle
 
 from changeover.workers.preflight.audit import WatchedLoop, watch
+from changeover.workers.preflight.beginning import begin
 from changeover.workers.preflight.believing import bounded
 from changeover.workers.preflight.confining import Terms, confine
 from changeover.workers.preflight.page import Page
@@ -120,10 +121,11 @@ def _enter(womb: Womb) -> None:
 
 
 def _rehearsed(womb: Womb, note: Note) -> RehearsalReport:
-    """What workers do of a cohort that preloaded nothing: they find the application, and import it with its unit."""
+    """What workers do; of a cohort that preloaded nothing, they find the application, and import it with its unit."""
     if womb.order.preload is not None:
         prepend_path((womb.order.preload.directory,))
-    return run_to_end(WatchedLoop(), rehearsed(womb.order, note, watch(womb.order.fresh())))
+    warnings = begin(womb.order, womb.name, note)
+    return run_to_end(WatchedLoop(), rehearsed(womb.order, note, watch(womb.order.fresh()), warnings))
 
 
 def _write(pipe: int, data: bytes) -> None:

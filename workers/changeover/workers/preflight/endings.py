@@ -83,8 +83,7 @@ def refusal_of(ending: Ending, standing: Standing, stacks: str, order: Rehearsal
         stacks: Of its threads; empty when it wrote none.
         order: What it was to rehearse.
     """
-    unit, where = _place(stacks, order)
-    known = unit or standing.unit
+    known, where = _place(stacks, standing, order)
     hook = standing.hook if known == standing.unit else ""
     at = " ".join(word for word in (ending.how, "in" if known else "", known, hook) if word)
     summary = f"{at}, {ending.why}" if ending.why else at
@@ -103,20 +102,23 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
         order: What it was to rehearse.
     """
     refusal = refusal_of(ending, standing, stacks, order)
-    if standing.part is not Part.CURRENT or order.current is None:
+    if standing.part is not Part.CURRENT or not order.loads_current():
         return RehearsalReport(refusal)
     where = f" ({refusal.where})" if refusal.where else ""
-    return RehearsalReport(skipped=f"what serves cannot be loaded in a preflight: {refusal.summary}{where}")
+    return RehearsalReport(
+        skipped=f"what serves cannot be loaded in a preflight: {refusal.summary}{where}",
+        barred=_place(stacks, standing, order)[0],
+    )
 
 
-def _place(stacks: str, order: RehearsalOrder) -> tuple[str, str]:
-    """The plugin whose code ran, and `file:line`; empty where no plugin's did."""
+def _place(stacks: str, standing: Standing, order: RehearsalOrder) -> tuple[str, str]:
+    """The unit whose code ran, and `file:line` in a plugin's; empty where nobody knows."""
     _, _, current = stacks.partition(_CURRENT_THREAD)
     roots = {f"{order.store}/{artifact}": spec for spec in _plugins(order) for artifact in _artifacts(spec)}
     found = (re.search(_FRAME.format(root=re.escape(root)), current or stacks) for root in roots)
     places = [(match.start(), spec, match) for match, spec in zip(found, roots.values(), strict=True) if match]
     if not places:
-        return "", ""
+        return standing.unit, ""
     _, spec, match = min(places, key=lambda place: place[0])
     return str(spec.key.ref), f"{match['name']}:{match['line']}"
 

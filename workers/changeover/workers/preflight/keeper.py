@@ -26,13 +26,15 @@ from changeover.workers.preflight.confining import Terms, may_write
 from changeover.workers.preflight.endings import UNWATCHED, Ending, ending_of, not_forked, overdue, report_of
 from changeover.workers.preflight.listening import Heard
 from changeover.workers.preflight.namespaces import separate
-from changeover.workers.preflight.page import Page
+from changeover.workers.preflight.page import Page, Part
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import STACKS_SIGNAL
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.rehearsal import MAX_REPORT, RehearsalOrder, RehearsalReport
 from changeover.workers.runtime import kernel
 
+SHARE = 0.5
+"""Of its deadline, what a rehearsal may be at what serves: the rest is for the candidate without that."""
 ENDING = 3.0
 """Seconds in which what was killed is gone."""
 STACKS = 0.5
@@ -65,7 +67,8 @@ class Keeper:
     def __init__(self, order: RehearsalOrder, name: str, folder: str, account: Account | None) -> None:
         self._order = order
         self._page = Page()
-        self._until = time.monotonic() + order.settings.deadline
+        self._began = time.monotonic()
+        self._given = order.settings.deadline
         self._stacks = os.memfd_create("stacks of a rehearsal", os.MFD_CLOEXEC)
         self._said, said = socket.socketpair()
         output, written = os.pipe2(os.O_CLOEXEC)
@@ -92,7 +95,7 @@ class Keeper:
         """
         try:
             self._said.send(b"!")
-            said = self._listen(self._until, watched)
+            said = self._listen_in_time(watched)
             if said is None:
                 self._ask_stacks()
         finally:
@@ -107,6 +110,16 @@ class Keeper:
             missing=self._separation.missing + lacking(standing.missing),
             warnings=report.warnings if is_gone else (*report.warnings, "left: processes of it that cannot be killed"),
         )
+
+    def _listen_in_time(self, watched: tuple[int, ...]) -> bytes | None:
+        """As `_listen`: what serves may take its share of the deadline, and who comes to the candidate all of it."""
+        if self._order.loads_current():
+            self._given = self._order.settings.deadline * SHARE
+            said = self._listen(self._began + self._given, watched)
+            if said is not None or self._page.read().part is Part.CURRENT:
+                return said
+        self._given = self._order.settings.deadline
+        return self._listen(self._began + self._given, watched)
 
     def _listen(self, until: float, watched: tuple[int, ...] = ()) -> bytes | None:
         """What the first process says, empty when it ended without a word; None when the time is over."""
@@ -152,7 +165,7 @@ class Keeper:
 
     def _reported(self, said: bytes | None) -> RehearsalReport | Ending:
         if said is None:
-            return overdue(self._order.settings.deadline)
+            return overdue(self._given)
         if len(said) < SAID.size:
             return UNWATCHED
         status, number = SAID.unpack(said)

@@ -74,15 +74,19 @@ class Rehearsal:
         order: What is to be rehearsed.
         note: Where it is written down how far it came.
         refused: Receives what plugins do and were not granted, where that is watched.
+        warnings: What went wrong before it.
     """
 
-    def __init__(self, order: RehearsalOrder, note: Note, refused: list[Refusal]) -> None:
+    def __init__(
+        self, order: RehearsalOrder, note: Note, refused: list[Refusal], warnings: tuple[str, ...] = ()
+    ) -> None:
         self._refused = refused
         self._order = order
         self._note = note
         self._late: list[Refusal] = []
-        self._left_out: set[UnitKey] = set()
-        self._warnings: list[str] = []
+        serving = order.current.keys() if order.current is not None else ()
+        self._left_out: set[UnitKey] = {key for key in serving if key.ref in order.left_out}
+        self._warnings: list[str] = list(warnings)
         self._workshop = Workshop(
             Path(order.store),
             hook_deadline=order.settings.hook,
@@ -126,8 +130,10 @@ class Rehearsal:
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
-        current = self._order.current
-        while current is not None:
+        if self._order.current is None:
+            return None
+        current = without(self._order.current, self._order.left_out)
+        while True:
             built = await self._workshop.build(current)
             if not isinstance(built, Refusal):
                 return await self._activate(built)
@@ -138,7 +144,6 @@ class Rehearsal:
                 return None
             self._left_out.add(key)
             current = without(current, {key.ref})
-        return None
 
     def _candidate(self) -> Snapshot:
         """What is to be swapped in, without what serves on and does not load here; what goes with that is told."""
@@ -191,7 +196,9 @@ def _unasked(built: Generation, serving: Set[UnitKey]) -> Iterator[str]:
                 yield f"{fact}; did you mean {meant!r}?"
 
 
-async def rehearsed(order: RehearsalOrder, note: Note, refused: list[Refusal]) -> RehearsalReport:
+async def rehearsed(
+    order: RehearsalOrder, note: Note, refused: list[Refusal], warnings: tuple[str, ...] = ()
+) -> RehearsalReport:
     """Rehearse on the running loop, of which this process needs nothing else."""
     attribution.install(asyncio.get_running_loop())
-    return await Rehearsal(order, note, refused).run()
+    return await Rehearsal(order, note, refused, warnings).run()

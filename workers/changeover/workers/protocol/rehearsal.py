@@ -5,7 +5,7 @@ import msgspec
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey, UnitRef
 
 MAX_ORDER = 32 * 1024 * 1024
 """Longest order, in bytes: two snapshots, and room."""
@@ -40,6 +40,9 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         settings: What the rehearsal may use up.
         store: The artifact store.
         preload: The application, where the process has not imported it; None when it has, or when there is none.
+        left_out: Of what serves, what is not loaded: it kept an earlier rehearsal from the candidate.
+        after_fork: What each new worker begins with, as the configuration names it; empty for nothing.
+        after_fork_within: Seconds that this has.
     """
 
     current: Snapshot | None
@@ -47,10 +50,17 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     settings: Confinement
     store: str
     preload: Preload | None = None
+    left_out: tuple[UnitRef, ...] = ()
+    after_fork: str = ""
+    after_fork_within: float = 10.0
 
     def fresh(self) -> frozenset[UnitKey]:
         """The units that the candidate brings; whatever else is in it serves already."""
         return frozenset(self.candidate.without(self.current or EMPTY))
+
+    def loads_current(self) -> bool:
+        """Whether anything that serves is loaded before the candidate."""
+        return self.current is not None and any(unit.key.ref not in self.left_out for unit in self.current.units)
 
 
 class RehearsalReport(msgspec.Struct, frozen=True):
@@ -66,6 +76,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
         missing: What of the confinement could not be had here, in words.
         warnings: What went wrong and refuses nothing, one line each.
         skipped: Why the candidate was not rehearsed: what serves ended the process before. Empty when it was.
+        barred: Which unit did, as its `UnitRef` reads; empty where nobody knows.
     """
 
     refusal: Refusal | None = None
@@ -77,6 +88,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     skipped: str = ""
+    barred: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

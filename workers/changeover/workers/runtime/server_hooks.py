@@ -57,8 +57,7 @@ class ServerHooks:
         named = self._hooks.after_fork
         if FUNCTION.fullmatch(named):
             try:
-                with _deadline(self._hooks.deadline):
-                    function_named(named)(self._told("after_fork"))
+                call_in_time(named, self._told("after_fork"), self._hooks.deadline)
             except Exception as error:
                 raise HookFailed(f"after_fork {named} failed: {error!r}") from error
         elif named:
@@ -113,6 +112,22 @@ class ServerHooks:
 
     def _encoded(self, hook: str) -> bytes:
         return msgspec.json.encode(self._told(hook))
+
+
+def call_in_time(named: str, told: Told, seconds: float) -> None:
+    """Call a function of a server hook in the only thread, before there is a loop.
+
+    Args:
+        named: `module:function`.
+        told: What it is given.
+        seconds: What it has, its import included.
+
+    Raises:
+        TimeoutError: It was not done in time.
+        BaseException: Whatever it raises.
+    """
+    with _deadline(seconds):
+        function_named(named)(told)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`changeover plugin` for those that serve."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from changeover.supervisor.cli import main
 from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.overview import clock
 from changeover.supervisor.cli.plugin.listing import HEADINGS, lines
 from changeover.supervisor.core.edits import RemovePlugin
 from changeover.supervisor.plugins import PluginsView
@@ -40,7 +42,8 @@ def test_plugins_are_listed_with_what_serves_what_lies_on_disk_and_what_workers_
     assert result.exit_code == Exit.DONE
     assert heads.split("  ")[0] == HEADINGS[0]
     assert pricing.startswith("pricing  1.5.0    777777  7      1.6.0 888888 (changed)  1 draining since 6, 3 active")
-    assert "every 60s" in pricing
+    loaded, next_check = (clock(at, time.time()) for at in (1_700_000_000.0, 1_700_000_060.0))
+    assert f"  {loaded}  every 60s  {next_check}  " in pricing
     assert pricing.endswith("/srv/shop/plugins/pricing")
     assert tax.split()[:5] == ["tax", "-", "-", "-", "broken"]
     assert alarms == ["! /srv/shop/plugins/tax.py: no id", "! no answer from slot 3"]

@@ -1,4 +1,4 @@
-"""What a plugin's code sees in place of `importlib`, `pickle`, `atexit` and `signal`.
+"""What a plugin's code sees in place of `importlib`, `pkgutil`, `pickle`, `atexit` and `signal`.
 
 The plugin's `__import__` hands them out. Nobody else sees them, and nothing real is patched.
 """
@@ -8,6 +8,7 @@ import importlib
 import importlib.resources
 import importlib.util
 import pickle
+import pkgutil
 import signal
 from types import ModuleType
 
@@ -18,6 +19,7 @@ _MAKERS = {
     importlib: importing.facade,
     importlib.resources: importing.resources,
     importlib.util: importing.util,
+    pkgutil: importing.packages,
     pickle: pickling.facade,
     atexit: exits.facade,
     signal: signals.facade,

@@ -1,13 +1,21 @@
-"""`importlib`, its `util` and its `resources`, with functions that know the plugin's own names."""
+"""`importlib`, its `util` and its `resources`, and `pkgutil`, with functions that know the plugin's own names."""
 
 import importlib
 import importlib.machinery
 import importlib.resources
 import importlib.util
+import pkgutil
 import sys
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from changeover.workers.plugins.facades.facade import Facade, Modules
+
+_OF_RESOURCES = ("contents", "is_resource", "open_binary", "open_text", "path", "read_binary", "read_text")
+"""What takes the package of a resource first, as far as this Python has it."""
+_ANCHORS = ("anchor", "package")
+"""What that is called, in one version of Python or another."""
 
 
 def facade(modules: Modules) -> Facade:
@@ -36,7 +44,36 @@ def resources(modules: Modules) -> Facade:
         anchor = package if anchor is None else anchor
         if anchor is None:
             anchor = sys._getframe(1).f_globals["__name__"]
-        own = isinstance(anchor, str) and modules.owns(anchor)
-        return importlib.resources.files(modules.import_module(anchor) if own else anchor)
+        return importlib.resources.files(_meant(modules, anchor))
 
-    return Facade(importlib.resources, files=files)
+    real = vars(importlib.resources)
+    by_package = {name: _led(modules, real[name]) for name in _OF_RESOURCES if name in real}
+    return Facade(importlib.resources, files=files, **by_package)
+
+
+def _led(modules: Modules, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of `importlib.resources` that is given the plugin's own packages."""
+
+    @wraps(function)
+    def led(*args: Any, **named: Any) -> Any:
+        for each in _ANCHORS:
+            if each in named:
+                named[each] = _meant(modules, named[each])
+        return function(*(_meant(modules, each) for each in args[:1]), *args[1:], **named)
+
+    return led
+
+
+def _meant(modules: Modules, anchor: Any) -> Any:
+    own = isinstance(anchor, str) and modules.owns(anchor)
+    return modules.import_module(anchor) if own else anchor
+
+
+def packages(modules: Modules) -> Facade:
+    """What the code of `modules` sees as `pkgutil`."""
+
+    def get_data(package: str, resource: str) -> bytes | None:
+        """As `pkgutil.get_data`."""
+        return pkgutil.get_data(f"{modules.package}.{package}" if modules.owns(package) else package, resource)
+
+    return Facade(pkgutil, get_data=get_data)

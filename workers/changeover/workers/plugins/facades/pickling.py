@@ -123,9 +123,10 @@ def facade(modules: Modules) -> Facade:
             """`pickle`'s protocol."""
             if (module, name) == (restored.__module__, restored.__name__):
                 return partial(_restored_in, modules)
-            if module.startswith(f"{opened.PREFIX}.") and opened.owner(module) is None:
+            writer = opened.owner(module)
+            if module.startswith(f"{opened.PREFIX}.") and writer is not modules:
                 plugin, instance, own = [*module.split(".", 3), "", ""][1:4]
-                return _restored_in(modules, plugin, "", instance, own, name)
+                return _restored_in(modules, plugin, writer.version if writer else "", instance, own, name)
             return super().find_class(module, name)
 
     def dump(value: object, file: Any, protocol: int | None = None, **options: Any) -> None:

@@ -1,0 +1,54 @@
+"""A candidate is rehearsed without what keeps a rehearsal from it, within the time of the first one."""
+
+import msgspec
+
+from changeover.supervisor.tries import LEAST, TRIES, Try
+from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
+
+GEO, SHOP = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "shop"))
+UNITS = tuple(PluginSpec(UnitKey(each, "1f", 7), "1.0", "1f") for each in (GEO, SHOP))
+SERVING, CANDIDATE = Snapshot(7, "old", units=UNITS), Snapshot(8, "new", units=UNITS[:1])
+FIRST = Try(RehearsalOrder(SERVING, CANDIDATE, Confinement(deadline=60.0), "/store"), until=100.0)
+CRASHED = RehearsalReport(skipped="geo crashed", barred=str(GEO))
+
+
+def following(trying: Try, report: RehearsalReport = CRASHED, now: float = 50.0) -> Try:
+    found = trying.after(report, now)
+    assert found is not None
+    return found
+
+
+def test_a_report_about_the_candidate_is_the_last_one() -> None:
+    assert FIRST.after(RehearsalReport(), 50.0) is None
+
+
+def test_first_the_unit_that_is_in_the_way_is_left_out_and_then_everything() -> None:
+    second = following(FIRST)
+    third = following(second, RehearsalReport(skipped="shop crashed", barred=str(SHOP)))
+    assert [each.order.left_out for each in (FIRST, second, third)] == [(), (GEO,), (GEO, SHOP)]
+    assert third.before == ("geo crashed", "shop crashed")
+    assert third.after(CRASHED, 50.0) is None
+    assert all(each.order.current == SERVING and each.order.candidate == CANDIDATE for each in (second, third))
+
+
+def test_where_nobody_knows_which_unit_it_is_everything_is_left_out_at_once() -> None:
+    second = following(FIRST, RehearsalReport(skipped="it crashed", barred="plugin geo of yesterday"))
+    assert second.order.left_out == (GEO, SHOP)
+    assert second.after(CRASHED, 50.0) is None
+
+
+def test_where_nothing_serves_nothing_can_be_left_out() -> None:
+    alone = Try(msgspec.structs.replace(FIRST.order, current=None), 100.0)
+    assert alone.after(CRASHED, 50.0) is None
+
+
+def test_all_of_them_have_the_time_of_the_first() -> None:
+    assert following(FIRST, now=70.02).order.settings.deadline == 30.0
+    assert following(FIRST, now=100.5).order.settings.deadline == LEAST
+
+
+def test_no_two_have_the_same_number() -> None:
+    epochs = [Try(msgspec.structs.replace(FIRST.order, candidate=Snapshot(each, "")), 100.0) for each in (8, 9)]
+    numbers = [trying.number for each in epochs for trying in (each, following(each), following(following(each)))]
+    assert len(set(numbers)) == 2 * TRIES
