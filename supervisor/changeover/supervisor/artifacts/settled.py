@@ -48,11 +48,15 @@ def settled(
 
 
 def latest_change(paths: Iterable[Path]) -> float:
-    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not."""
+    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not.
+
+    Whoever copies with times (`cp -p`, rsync, tar) sets the one of the content back, and cannot set the other one.
+    """
     latest = 0.0
     for each in paths:
         try:
-            latest = max(latest, each.stat().st_mtime)
+            found = each.stat()
         except OSError:
             continue
+        latest = max(latest, found.st_mtime, found.st_ctime)
     return latest
