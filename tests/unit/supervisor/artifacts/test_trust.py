@@ -1,6 +1,8 @@
 """Where keys are configured, content is taken that one of them has signed, and no other."""
 
+import base64
 import builtins
+import json
 import sys
 from pathlib import Path
 
@@ -138,6 +140,19 @@ def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, mon
     monkeypatch.setattr(builtins, "__import__", without)
     [problem] = untrusted((), (str(place.key),))
     assert problem.message == trust.INSTALL
+
+
+def test_anybody_who_knows_the_standard_can_check_a_signature() -> None:
+    """Written without our code: the bytes that are signed are those of the example in DSSE's protocol."""
+    envelope = json.loads(signed(STATEMENT, KEY))
+    payload = base64.standard_b64decode(envelope["payload"])
+    assert json.loads(payload) == {"digest": "9c41ab", "id": "geo", "version": "1.3"}
+    kind = "application/vnd.changeover.plugin+json"
+    [signature] = envelope["signatures"]
+    message = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
+    KEY.public_key().verify(base64.standard_b64decode(signature["sig"]), message)
+    assert envelope.keys() == {"payload", "payloadType", "signatures"}
+    assert envelope["payloadType"] == kind
 
 
 def altered(envelope: bytes, **changes: object) -> bytes:
