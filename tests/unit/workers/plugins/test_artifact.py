@@ -59,7 +59,7 @@ def test_a_changed_artifact_is_not_taken_for_what_its_name_says(tmp_path: Path) 
     digest = artifact.put(tmp_path, {"a.py": b"x = 1"})
     (tmp_path / digest / "a.py").chmod(0o644)
     (tmp_path / digest / "a.py").write_bytes(b"x = 2")
-    with pytest.raises(artifact.CorruptArtifact, match="is not the content"):
+    with pytest.raises(artifact.CorruptArtifact, match=f"is not the content that its name says; remove {tmp_path}/"):
         artifact.get(tmp_path, digest)
     with pytest.raises(artifact.CorruptArtifact, match="no such"):
         artifact.get(tmp_path, "0" * 64)
