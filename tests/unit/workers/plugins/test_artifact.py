@@ -23,7 +23,12 @@ def test_equal_content_has_one_digest_wherever_and_whenever_it_was_written(tmp_p
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [({"a": b"bc"}, {"ab": b"c"}), ({"a": b"1", "b": b"2"}, {"a": b"2", "b": b"1"}), ({"a": b""}, {})],
+    [
+        ({"a": b"bc"}, {"ab": b"c"}),
+        ({"a": b"1", "b": b"2"}, {"a": b"2", "b": b"1"}),
+        ({"a": b""}, {}),
+        ({"a": b"1"}, {"b": b"1"}),
+    ],
 )
 def test_names_and_contents_cannot_be_confused(one: dict[str, bytes], two: dict[str, bytes]) -> None:
     assert artifact.digest_of(one) != artifact.digest_of(two)
