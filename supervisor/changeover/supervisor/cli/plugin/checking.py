@@ -26,6 +26,7 @@ from changeover.supervisor.telemetry.phrases import rehearsed
 from changeover.workers.plugins.artifact import UnreadableArtifact
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.preflight.alone import NotRehearsed
+from changeover.workers.protocol.document import below
 from changeover.workers.protocol.trial import Trial
 
 HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, or a file with an inline block.
@@ -67,7 +68,7 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
             click.echo("\n".join(f"error: {line}" for line in wrong.lines), err=True)
     contents = {id: _content(it, settings) for id, it in found.items()}
     configs = {id: content.config for id, content in contents.items()}
-    problems = [f"{problem}; name the plugins that it requires, too" for problem in unmet(contents)]
+    problems = list(_unmet(contents))
     problems += map(str, () if settings is None else ungranted(found.values(), settings))
     for problem in problems:
         right = False
@@ -119,6 +120,13 @@ def _read(path: Path, others: Mapping[str, Found]) -> dict[str, Found]:
     if (there := others.get(found.manifest.id)) is not None:
         raise _Wrong(f"{found.file}: {found.manifest.id} is the id of {there.path} already")
     return {found.manifest.id: found}
+
+
+def _unmet(contents: Mapping[str, Content]) -> Iterator[str]:
+    required = {each for content in contents.values() for each in content.manifest.requires}
+    unnamed = {below("$.requires", each) for each in required - contents.keys()}
+    for problem in unmet(contents):
+        yield f"{problem}{'; name the plugins that it requires, too' if problem.path in unnamed else ''}"
 
 
 def _headline(plugin: Found) -> str:
