@@ -1,5 +1,8 @@
 """Reads files that nobody is writing."""
 
+import math
+import os
+import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -48,15 +51,22 @@ def settled(
 
 
 def latest_change(paths: Iterable[Path]) -> float:
-    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not.
-
-    Whoever copies with times (`cp -p`, rsync, tar) sets the one of the content back, and cannot set the other one.
-    """
+    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not."""
     latest = 0.0
     for each in paths:
         try:
-            found = each.stat()
+            latest = max(latest, _changed(each.stat()))
         except OSError:
             continue
-        latest = max(latest, found.st_mtime, found.st_ctime)
     return latest
+
+
+def _changed(found: os.stat_result) -> float:
+    """When a file was changed last; in the future, while it is.
+
+    Whoever copies with times (`cp -p`, rsync, tar) sets that of the content back, and cannot set the other one. Who
+    truncates a file makes it empty first; file systems give its blocks back and set its times a moment later.
+    """
+    if stat.S_ISREG(found.st_mode) and not found.st_size and found.st_blocks:
+        return math.inf
+    return max(found.st_mtime, found.st_ctime)
