@@ -129,7 +129,8 @@ def test_a_key_that_cannot_be_used_is_told_with_its_file(place: Place, tmp_path:
     ]
 
 
-def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def forget_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra `sign` is not installed."""
     real = builtins.__import__
 
     def without(name: str, *rest: object) -> object:
@@ -138,6 +139,10 @@ def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, mon
         return real(name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
+
+
+def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_the_library(monkeypatch)
     [problem] = untrusted((), (str(place.key),))
     assert problem.message == trust.INSTALL
 
