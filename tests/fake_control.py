@@ -57,6 +57,8 @@ from changeover.supervisor.core.records.cutover import (
 )
 from changeover.supervisor.core.records.request import NothingChanged
 from changeover.supervisor.core.records.worker import WorkerExited
+from changeover.supervisor.core.retirement import State
+from changeover.supervisor.draining import DrainingPlugin
 from changeover.supervisor.operations import OnProgress
 from changeover.supervisor.pipelines import (
     HandlerView,
@@ -272,6 +274,10 @@ class FakeControl:
             zygotes=(ZygoteView(1, ZygoteState.KEPT, 1, KEPT_UNTIL), ZygoteView(2, ZygoteState.READY, self.epoch)),
             interpreter=Interpreter("/srv/shop/venv/bin/python", "3.12.1"),
             plugins=(PluginView("pricing", "1.5.0", 7),),
+            draining=(
+                DrainingPlugin("geo", 2, State.RETIRING, (3,)),
+                DrainingPlugin("pricing", 5, State.DRAINING, (0, 2)),
+            ),
             held=self.held,
             edited=self.edited,
             automatic=("on-change",),

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from changeover.server import Committed, Refused, Server
 from changeover.supervisor.artifacts.survey import DiskState
+from changeover.supervisor.core.retirement import State
 from changeover.supervisor.plugins import ListedPlugin
-from tests.service import Story
+from tests.service import Story, status_when
 
 NEEDS_SHOP = """# /// script
 # requires-python = ">=3.11"
@@ -57,8 +58,11 @@ async def test_a_plugin_is_listed_with_each_copy_of_it_until_the_old_one_is_rele
         old_and_new = [(1, "Draining"), (2, "Active")]  # an old copy stays in every worker until no request uses any
         drains = await listed_when(server, "shop", lambda it: states(it) == [*old_and_new, *old_and_new])
         assert (drains.version, drains.digest, drains.since) == ("1.1", lying.disk.digest, 2)
+        used = await status_when(server, lambda it: [len(older.slots) for older in it.draining] == [1])
+        assert [(older.id, older.since, older.state) for older in used.draining] == [("shop", 1, State.DRAINING)]
         story.open_gate()
         await slow.answer()
+        await status_when(server, lambda it: not it.draining)
         await listed_when(server, "shop", lambda it: states(it) == [(2, "Active"), (2, "Active")])
 
 

@@ -11,9 +11,11 @@ import psutil
 import pytest
 
 from changeover.server import Committed, Refused, Server, ServerFailed, StatusView, Strategy
+from changeover.supervisor.core.records.plugin import PluginsMoved
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import Record
 from changeover.workers.protocol.refusal import Fault, Stage
+from tests.plugin_folder import PluginFolder
 from tests.service import Story, kill, status_when
 from tests.waits import until
 
@@ -119,6 +121,30 @@ async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: 
         assert not ran & {str(pid) for pid in before.values()}
         assert (await server.status()).counts.refusals == {"preflight": 1}
     assert set(statuses) == {200}
+
+
+CONFIGURED = """
+import msgspec
+
+
+class Config(msgspec.Struct):
+    depth: int = 1
+"""
+
+
+async def test_a_configuration_that_does_not_fit_is_refused_before_any_worker_loads_its_plugin(story: Story) -> None:
+    config = story.folder / "changeover.toml"
+    config.touch()
+    PluginFolder(story.plugins).single("rates", more='config = "rates:Config"', code=CONFIGURED)
+    async with story.server(2, "--config", str(config)) as server:
+        config.write_text('[plugins.rates]\nconfig = { depth = "deep" }\n')
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [refused] = outcome.refusals
+        assert (refused.slot, refused.refusal.unit, refused.refusal.fault) == (-1, "plugin rates", Fault.CONFIG)
+        assert "`config` of [plugins.rates], does not fit: Expected `int`" in refused.refusal.summary
+        moves = [move for record in await told(server, PluginsMoved) for move in record.moves]
+        assert {move.key.since for move in moves} == {1}
 
 
 async def test_good_code_passes_quickly_and_is_served(story: Story) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
 from changeover.supervisor.core.events import Urgency
+from changeover.supervisor.draining import DrainingPlugin
 from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.workers.protocol.messages import LeaseView, Phase
@@ -331,6 +332,7 @@ class StatusView(msgspec.Struct, frozen=True):
         zygotes: Every process that forks workers, in order.
         interpreter: What executes the workers of the committed generation.
         plugins: Every plugin of the committed generation.
+        draining: What was replaced or removed of plugins and is not gone, the oldest first.
         refused: The last refused epoch, until a later one is committed.
         journal: Whether decisions can be written.
         held: What was rolled back or removed (`prices 1.1.0`) and stays away until it is changed or forced.
@@ -362,6 +364,7 @@ class StatusView(msgspec.Struct, frozen=True):
     zygotes: tuple[ZygoteView, ...] = ()
     interpreter: Interpreter = OWN
     plugins: tuple[PluginView, ...] = ()
+    draining: tuple[DrainingPlugin, ...] = ()
     refused: HistoryLine | None = None
     journal: JournalState = JournalState.SOUND
     held: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from changeover.supervisor.core.entries import Aborted, Held, Origin, Quarantine
 from changeover.supervisor.core.events import Event, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.core.view import Overview
+from changeover.supervisor.draining import draining
 from changeover.supervisor.inquiries import Inquiries
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.operations import OnProgress
@@ -171,6 +172,7 @@ class Desk:
             zygotes=tuple(zygote_view(zygote, now, wall) for zygote in overview.zygotes),
             interpreter=OWN if overview.committed is None else overview.committed.interpreter,
             plugins=plugin_views(overview, told.degraded),
+            draining=draining(overview),
             refused=told.refused,
             journal=journal_state(overview),
             held=tuple(sorted(set(map(str, overview.held)))),

@@ -37,7 +37,17 @@ def _unmet(content: Content, required: str, wanted: str, contents: Mapping[str, 
     there = contents[required]
     if SpecifierSet(wanted).contains(there.manifest.version, prereleases=True):
         return ""
-    return f"{content.name} requires {required} {wanted}, but {there.name} is there ({there.file})"
+    others = "".join(f", and {other}" for other in _suited(required, contents))
+    return f"{content.name} requires {required} {wanted}, but {there.name} is there ({there.file}){others}"
+
+
+def _suited(required: str, contents: Mapping[str, Content]) -> Iterator[str]:
+    """Say who requires a plugin as it is there, so that no other version of it would do for everybody."""
+    there = contents[required].manifest.version
+    for content in contents.values():
+        wanted = content.manifest.requires.get(required)
+        if wanted and SpecifierSet(wanted).contains(there, prereleases=True):
+            yield f"{content.name} requires {required} {wanted}"
 
 
 def build_order(contents: Mapping[str, Content]) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Reads files that nobody is writing."""
 
+import os
+import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +12,8 @@ TRIES = 20
 """How often files are read again while somebody is writing them."""
 QUIET = 0.025
 """Seconds that files must not have changed for, and the pause between two readings."""
+_LATER = 1e10
+"""Seconds that no clock is ahead of another."""
 
 
 def settled(
@@ -48,11 +52,22 @@ def settled(
 
 
 def latest_change(paths: Iterable[Path]) -> float:
-    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not."""
-    latest = 0.0
+    """When any of `paths` was changed last, seconds since 1970; what cannot be looked at was not.
+
+    Whoever copies with times (`cp -p`, rsync, tar) sets that of the content back, and cannot set the other one. While a
+    file is being emptied the moment lies in the future.
+    """
+    latest, emptied = 0.0, False
     for each in paths:
         try:
-            latest = max(latest, each.stat().st_mtime)
+            found = each.stat()
         except OSError:
             continue
-    return latest
+        latest = max(latest, found.st_mtime, found.st_ctime)
+        emptied = emptied or _is_being_emptied(found)
+    return latest + _LATER if emptied else latest
+
+
+def _is_being_emptied(found: os.stat_result) -> bool:
+    """Whether a file may be truncated in this moment: it is empty at once, its blocks and times follow."""
+    return stat.S_ISREG(found.st_mode) and not found.st_size and found.st_blocks > 0

@@ -13,6 +13,7 @@ from changeover.supervisor.control import (
     StatusView,
     ZygoteState,
 )
+from changeover.supervisor.draining import DrainingPlugin
 from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.amounts import age, named, workers
 from changeover.supervisor.telemetry.phrases import by
@@ -45,6 +46,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield from _pipelines(view)
     if view.plugins:
         yield " | ".join(_plugin(plugin) for plugin in view.plugins)
+    if view.draining:
+        yield f"older  {' | '.join(map(_draining, view.draining))}"
     if view.held:
         yield f"held   {named(view.held)} (set aside: change it, or --force)"
     if view.edited:
@@ -140,6 +143,11 @@ def _state(slot: SlotView, epoch: int) -> str:
 def _plugin(plugin: PluginView) -> str:
     state = "active" if plugin.state is PluginState.ACTIVE else f"DEGRADED ({plugin.note})"
     return f"plugin {plugin.id} {plugin.version} {state}"
+
+
+def _draining(plugin: DrainingPlugin) -> str:
+    slots = f"slot{'s' if len(plugin.slots) != 1 else ''} {', '.join(map(str, plugin.slots))}"
+    return f"plugin {plugin.id} since {plugin.since} {plugin.state.value} in {slots}"
 
 
 def _quarantined(view: QuarantineView, now: float) -> str:

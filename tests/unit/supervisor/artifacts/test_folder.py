@@ -1,6 +1,7 @@
 """A folder of plugins is read whole: plugins, what is wrong with others, and what is none."""
 
 import itertools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -101,6 +102,26 @@ def test_files_that_somebody_is_writing_are_read_when_they_are_written(
     path = plugins.folder("pricing", code="")
     written_after_each_reading(monkeypatch, path / "code.py", ("ha", "half", "", "whole"))
     assert read_settled(path)["code.py"] == b"whole"
+
+
+def test_files_that_are_copied_with_their_times_are_read_when_all_are_copied(
+    plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cp -p`, rsync and tar do: what was written a moment ago looks as old as what it was copied from."""
+    path = plugins.folder("pricing", code="new", rules="old")
+    for each in (*path.iterdir(), path):
+        os.utime(each, (1, 1))
+    left = ["new"]
+
+    def read(path: Path) -> dict[str, bytes]:
+        files = read_files(path)
+        while left:
+            (path / "rules.py").write_text(left.pop())
+            os.utime(path / "rules.py", (1, 1))
+        return files
+
+    monkeypatch.setattr(folder, "read_files", read)
+    assert read_settled(path)["rules.py"] == b"new"
 
 
 def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,19 @@ def test_requirements_are_checked_naming_both_sides() -> None:
     ]
 
 
+def test_requirements_that_exclude_each_other_are_both_named() -> None:
+    there = contents(
+        content("pricing", 'requires = { catalog = ">=2" }', version="1.5.0"),
+        content("rates", 'requires = { catalog = "<2" }', version="3.1"),
+        content("tax", 'requires = { catalog = "" }'),
+        content("catalog", version="1.9"),
+    )
+    assert [str(problem) for problem in unmet(there)] == [
+        "plugins/pricing/plugin.toml: $.requires.catalog: pricing 1.5.0 requires catalog >=2,"
+        " but catalog 1.9 is there (plugins/catalog/plugin.toml), and rates 3.1 requires catalog <2",
+    ]
+
+
 def test_a_circle_of_requirements_is_refused_naming_it() -> None:
     there = contents(*(content(one, f'requires = {{ {other} = ">=1" }}') for one, other in ("ab", "bc", "ca")))
     [problem] = unmet(there)

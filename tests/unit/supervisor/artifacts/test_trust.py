@@ -1,6 +1,8 @@
 """Where keys are configured, content is taken that one of them has signed, and no other."""
 
+import base64
 import builtins
+import json
 import sys
 from pathlib import Path
 
@@ -130,7 +132,8 @@ def test_a_key_that_cannot_be_used_is_told_with_its_file(place: Place, tmp_path:
     ]
 
 
-def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def forget_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra `sign` is not installed."""
     real = builtins.__import__
 
     def without(name: str, *rest: object) -> object:
@@ -139,8 +142,25 @@ def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, mon
         return real(name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
+
+
+def test_where_the_library_is_missing_keys_say_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_the_library(monkeypatch)
     [problem] = untrusted((), (str(place.key),))
     assert problem.message == trust.INSTALL
+
+
+def test_anybody_who_knows_the_standard_can_check_a_signature() -> None:
+    """Written without our code: the bytes that are signed are those of the example in DSSE's protocol."""
+    envelope = json.loads(signed(STATEMENT, KEY))
+    payload = base64.standard_b64decode(envelope["payload"])
+    assert json.loads(payload) == {"digest": "9c41ab", "id": "geo", "version": "1.3"}
+    kind = "application/vnd.changeover.plugin+json"
+    [signature] = envelope["signatures"]
+    message = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
+    KEY.public_key().verify(base64.standard_b64decode(signature["sig"]), message)
+    assert envelope.keys() == {"payload", "payloadType", "signatures"}
+    assert envelope["payloadType"] == kind
 
 
 def altered(envelope: bytes, **changes: object) -> bytes:

@@ -173,6 +173,10 @@ def test_status_shows_every_slot_and_what_needs_attention(shell: Shell) -> None:
     assert lines[7].endswith("PARKED: 5 exits in 60 s (SIGSEGV); next try in 4 min")
     assert lines[8].startswith("kept   zygote 1 until 2023-11-1")
     assert lines[8].endswith(", for a way back without an import")
+    assert lines[-4:-2] == [
+        "plugin pricing 1.5.0 active",
+        "older  plugin geo since 2 retiring in slot 3 | plugin pricing since 5 draining in slots 0, 2",
+    ]
     assert lines[-2].startswith("pricing 1.6.0 on disk: refused 2023-11-1")
     assert lines[-2].endswith(" as epoch 6, not tried again by watching or schedule")
     assert lines[-1] == "!      3 of 4 slots serve"

@@ -148,6 +148,23 @@ async def test_a_request_that_asks_late_still_finds_its_own_generation(bench: Be
     assert bench.workshop.leaks() == []
 
 
+async def test_a_request_that_may_ask_holds_what_the_offering_plugins_require_too(
+    bench: Bench, shop: Application
+) -> None:
+    def priced(name: str) -> tuple[Stored, ...]:
+        base = bench.plugin(PRICING.format(f"base {name}"), id="zero", manifest='plugin = "zero:Own"\n')
+        return first, bench.plugin(PRICING.format(name), manifest=f'{PRICED}requires = {{ zero = "" }}\n'), base
+
+    first = front(bench)
+    held = lease(await bench.serve(1, *priced("one"), app=shop), "app")
+    await bench.serve(2, *priced("two"), app=shop)
+    assert {str(key.ref) for key in held.units.keys} >= {"plugin pricing", "plugin zero"}
+    assert bench.drained == []
+    held.release()
+    await bench.retire()
+    assert LOG[-2:] == ["unload one", "unload base one"]
+
+
 async def test_what_is_offered_comes_after_what_it_requires(bench: Bench) -> None:
     asking = bench.plugin(
         ASKING,

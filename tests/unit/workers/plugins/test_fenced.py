@@ -59,7 +59,7 @@ def test_epoch_drain_advances_state_from_active() -> None:
 def test_epoch_drain_rejects_non_active_state() -> None:
     with pytest.raises(NotActive, match=r"^x is not Active; it is Loaded, leases left: 0$") as refused:
         EpochFencedReload(PluginLifecycle("x")).begin_drain()
-    assert refused.value.current is LifecycleState.LOADED
+    assert (refused.value.current, refused.value.leases, refused.value.waited) == (LifecycleState.LOADED, 0, 0.0)
 
 
 def test_wait_for_drain_returns_immediately_when_below_threshold() -> None:
@@ -221,8 +221,10 @@ async def test_a_loop_waits_no_longer_than_it_is_told() -> None:
         waiting = asyncio.create_task(driver.drained(max_wait=10))
         await until(lambda: lifecycle._watchers, "it waits")
         driver.finalize()
-        with pytest.raises(UnexpectedTransition):
+        with pytest.raises(UnexpectedTransition, match=r"x was waited for, .* s, and is not Draining") as wrong:
             await waiting
+        assert (wrong.value.current, wrong.value.leases) == (LifecycleState.REMOVED, 1)
+        assert 0 < wrong.value.waited < 10
 
 
 async def test_an_async_host_replaces_a_version_under_use() -> None:

@@ -135,6 +135,20 @@ async def test_a_hook_that_ignores_its_cancellation_is_left_behind() -> None:
     await until(lambda: len(asyncio.all_tasks()) == 1, "the hook to end")
 
 
+async def test_a_hook_that_blocks_the_loop_past_its_deadline_is_refused_as_long_as_it_can_be() -> None:
+    hooks = Hooks(0.05)
+
+    def block() -> str:
+        time.sleep(0.1)
+        return "done"
+
+    with pytest.raises(Refused, match=r"not done within 0\.05 s; the loop stood still for") as refused:
+        await hooks.on_loop(block, site=Site(Stage.INITIALISE, "plugin pricing", "import_state"), work=None)
+    assert (refused.value.refusal.fault, refused.value.refusal.hook) == (Fault.TIMEOUT, "import_state")
+    committed = Site(Stage.COMMIT, "plugin pricing", "merge_state")
+    assert await hooks.on_loop(block, site=committed, work=None) == "done"
+
+
 async def test_tasks_of_a_unit_are_cancelled_at_its_end_and_threads_are_told() -> None:
     loop = asyncio.get_running_loop()
     attribution.install(loop)

@@ -53,11 +53,11 @@ class CorruptArtifact(ArtifactError):
         reason: What is wrong.
     """
 
-    def __init__(self, digest: str, reason: str) -> None:
-        self.digest = digest
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.digest = folder.name
         self.reason = reason
         super().__init__(
-            f"artifact {digest[:12]} in the store {reason}; remove it and reload, so that it is stored again"
+            f"artifact {self.digest[:12]} in the store {reason}; remove {folder} and reload, so that it is stored again"
         )
 
 
@@ -213,12 +213,13 @@ def get(store: Path, digest: str) -> dict[str, bytes]:
     Raises:
         CorruptArtifact: It is not there, not readable, or not the content that the digest names.
     """
+    folder = folder_of(store, digest)
     try:
-        files = read_files(folder_of(store, digest))
+        files = read_files(folder)
     except UnreadableArtifact as error:
-        raise CorruptArtifact(digest, f"cannot be read ({error})") from error
+        raise CorruptArtifact(folder, f"cannot be read ({error})") from error
     if digest_of(files) != digest:
-        raise CorruptArtifact(digest, "is not the content that its name says")
+        raise CorruptArtifact(folder, "is not the content that its name says")
     return files
 
 

@@ -27,12 +27,14 @@ class DrainError(ChangeoverError):
         plugin: Its name.
         current: Its state.
         leases: How many hold it.
+        waited: Seconds that were waited; 0 where nobody waits.
     """
 
-    def __init__(self, plugin: str, current: State, leases: int, fact: str) -> None:
+    def __init__(self, plugin: str, current: State, leases: int, fact: str, waited: float = 0.0) -> None:
         self.plugin = plugin
         self.current = current
         self.leases = leases
+        self.waited = waited
         super().__init__(f"{plugin} {fact}; it is {current.value}, leases left: {leases}")
 
 
@@ -50,21 +52,16 @@ class UnexpectedTransition(DrainError):
         reached: The state in which it was found.
     """
 
-    def __init__(self, plugin: str, reached: State, leases: int) -> None:
+    def __init__(self, plugin: str, reached: State, waited: float, leases: int) -> None:
         self.reached = reached
-        super().__init__(plugin, reached, leases, "was waited for and is not Draining")
+        super().__init__(plugin, reached, leases, f"was waited for, {waited:.3g} s, and is not Draining", waited)
 
 
 class DrainTimeout(DrainError):
-    """Something is still held.
-
-    Attributes:
-        waited: Seconds that were waited.
-    """
+    """Something is still held."""
 
     def __init__(self, plugin: str, current: State, waited: float, leases: int) -> None:
-        self.waited = waited
-        super().__init__(plugin, current, leases, f"is still held after {waited:.3g} s")
+        super().__init__(plugin, current, leases, f"is still held after {waited:.3g} s", waited)
 
 
 class Hold:
@@ -170,15 +167,15 @@ class PluginLifecycle:
             while self.state is not State.REMOVED:
                 self.advance()
 
-    def _is_free(self, threshold: int) -> bool:
-        """Whether at most `threshold` hold it.
+    def _is_free(self, threshold: int, began: float) -> bool:
+        """Whether at most `threshold` hold it, for who waits since `began` on the monotonic clock.
 
         Raises:
             UnexpectedTransition: More do, and it does not drain.
         """
         with self._changed:
             if self._leases > threshold and self.state is not State.DRAINING:
-                raise UnexpectedTransition(self.plugin, self.state, self._leases)
+                raise UnexpectedTransition(self.plugin, self.state, time.monotonic() - began, self._leases)
             return self._leases <= threshold
 
 
@@ -219,7 +216,7 @@ class EpochFencedReload:
         """
         old, began = self.old_lifecycle, time.monotonic()
         with old._changed:
-            while not old._is_free(threshold):
+            while not old._is_free(threshold, began):
                 waited = time.monotonic() - began
                 if waited >= max_wait:
                     raise DrainTimeout(old.plugin, old.state, waited, old.leases)
@@ -243,7 +240,7 @@ class EpochFencedReload:
             old._watchers.add(wake)
         try:
             async with asyncio.timeout(max_wait):
-                while not old._is_free(threshold):
+                while not old._is_free(threshold, began):
                     changed.clear()
                     await changed.wait()
         except TimeoutError:

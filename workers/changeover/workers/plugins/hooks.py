@@ -16,8 +16,9 @@ from changeover.workers.plugins.refused import Refused, Site, refusal_of
 from changeover.workers.plugins.stalls import LIMIT, Timed
 from changeover.workers.plugins.thread import LoaderThread, Outcome, ThreadHung
 from changeover.workers.plugins.witness import DEAF, Witness
+from changeover.workers.protocol.refusal import Stage
 from changeover.workers.serving.attribution import UnitWork, current_work
-from changeover.workers.serving.late import HookTimeout, waiting_at
+from changeover.workers.serving.late import HookBlocked, HookTimeout, waiting_at
 from changeover.workers.serving.lease import current_lease
 
 T = TypeVar("T")
@@ -121,7 +122,7 @@ class Hooks:
             if timed.longest > LIMIT:
                 self.witness.stalled(site.unit, site.hook or site.stage.value, timed.longest)
         if task.done():
-            return task.result()
+            return _in_time(task.result(), timed.longest, site, deadline)
         late = HookTimeout(deadline, waiting_at(task))
         await _cancelled(task)
         raise Refused(refusal_of(late, site))
@@ -151,6 +152,16 @@ async def _guarded(call: Callable[[], Awaitable[T]]) -> Outcome[T]:
         return Outcome(await call())
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its own failure
         return Outcome(error=error)
+
+
+def _in_time(outcome: Outcome[T], longest: float, site: Site, deadline: float) -> Outcome[T]:
+    """What came of a hook; where it still can refuse, that is an error when one step of it took longer than all may.
+
+    After the commit it has done what it did: a merge that is taken for failed would be made twice.
+    """
+    if longest <= deadline or site.stage is Stage.COMMIT or outcome.error is not None:
+        return outcome
+    return Outcome(error=HookBlocked(deadline, longest))
 
 
 async def _cancelled(task: "asyncio.Task[Any]") -> None:

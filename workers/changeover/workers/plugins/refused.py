@@ -22,7 +22,7 @@ from changeover.workers.plugins.taken import advised
 from changeover.workers.plugins.thread import ThreadHung
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.serving.application import ApplicationNotLoaded
-from changeover.workers.serving.late import HookTimeout
+from changeover.workers.serving.late import HookBlocked, HookTimeout
 from changeover.workers.serving.lifespan import LifespanFailed
 
 MAX_TRACEBACK = 32 * 1024
@@ -149,7 +149,7 @@ def fault_of(error: BaseException) -> Fault:
 
 _FAULTS: tuple[tuple[Fault, tuple[type[BaseException], ...]], ...] = (
     (Fault.CONFIG, (ConfigRejected, ConfigUnusable)),
-    (Fault.TIMEOUT, (ThreadHung, HookTimeout, TimeoutError)),
+    (Fault.TIMEOUT, (ThreadHung, HookTimeout, HookBlocked, TimeoutError)),
     (
         Fault.CONTRACT,
         (

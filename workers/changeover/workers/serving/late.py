@@ -27,6 +27,22 @@ class HookTimeout(ChangeoverError):
         super().__init__(f"not done within {deadline:g} s")
 
 
+class HookBlocked(ChangeoverError):
+    """A hook returned after its deadline, and nobody could end it there: it kept the loop from running.
+
+    Attributes:
+        deadline: Seconds that were allowed.
+        took: Seconds that it took at one stretch.
+    """
+
+    def __init__(self, deadline: float, took: float) -> None:
+        self.deadline = deadline
+        self.took = took
+        super().__init__(
+            f"not done within {deadline:g} s; the loop stood still for {took:.3g} s, and nobody can end that"
+        )
+
+
 def waiting_at(task: "asyncio.Task[Any]") -> traceback.StackSummary:
     """Where a task's coroutines wait, the outermost first."""
     return traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames_of(task.get_coro()))

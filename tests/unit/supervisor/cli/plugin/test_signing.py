@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from changeover.supervisor.artifacts.folder import read_folder
-from changeover.supervisor.artifacts.trust import untrusted
+from changeover.supervisor.artifacts.trust import INSTALL, untrusted
 from changeover.supervisor.cli import main
 from tests.plugin_folder import PluginFolder
+from tests.unit.supervisor.artifacts.test_trust import forget_the_library
 
 
 @pytest.fixture
@@ -47,3 +48,11 @@ def test_what_is_no_plugin_or_no_key_is_said(plugins: PluginFolder, tmp_path: Pa
     broken = sign(path, tmp_path / "key.pem")
     assert (broken.exit_code, "plugin.toml: $.id" in broken.output) == (1, True)
     assert list(plugins.path.rglob("*.sig.json")) == []
+
+
+def test_where_the_library_is_missing_it_says_what_to_install(
+    plugins: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_the_library(monkeypatch)
+    refused = sign(plugins.folder("geo"), tmp_path / "key.pem")
+    assert (refused.exit_code, INSTALL in refused.output) == (1, True)

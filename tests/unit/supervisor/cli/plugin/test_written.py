@@ -235,8 +235,9 @@ def test_plugins_that_require_each_other_are_checked_together(plugins: PluginFol
     assert "prices 1.0 requires geo >=1, which is not there; name the plugins that it requires, too" in alone.output
     assert plugin("check", prices, geo).exit_code == Exit.DONE
     older = plugin("check", prices, plugins.single("geo", "0.9", code="place = 1"))
-    assert "requires geo >=1, but geo 0.9 is there" in older.output
-    assert "too" not in older.output
+    assert older.exit_code == Exit.REFUSED
+    assert f"prices 1.0 requires geo >=1, but geo 0.9 is there ({geo})\n" in older.output
+    assert "name the plugins" not in older.output
 
 
 def test_a_configuration_is_taken_from_the_file_that_is_named(plugins: PluginFolder, tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""What a status says of plugins that were replaced: where each is in use, and then where it is not released yet."""
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core import events
+from changeover.supervisor.core.retirement import State
+from changeover.supervisor.draining import DrainingPlugin, draining
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
+from tests.machines import RELOAD, Bench, snapshot, unit
+
+OLD, KEPT = unit("pricing", 1), unit("geo", 1)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Two workers serve another `pricing` than before."""
+    bench = Bench()
+    bench.boot()
+    bench.find(snapshot(1, OLD, KEPT))
+    bench.greet_all()
+    bench.prepare(1)
+    bench.activate(1)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2, unit("pricing", 2), KEPT))
+    bench.prepare(2)
+    bench.activate(2, OLD)
+    return bench
+
+
+def test_it_drains_where_it_is_in_use_and_retires_where_it_is_not_released(bench: Bench) -> None:
+    first, second = bench.workers
+    assert draining(bench.view) == (DrainingPlugin("pricing", 1, State.DRAINING, (0, 1)),)
+    bench.hear(first, messages.Drained, 2, (OLD,))
+    assert draining(bench.view) == (DrainingPlugin("pricing", 1, State.DRAINING, (1,)),)
+    bench.hear(second, messages.Drained, 2, (OLD,))
+    assert draining(bench.view) == (DrainingPlugin("pricing", 1, State.RETIRING, (0, 1)),)
+    bench.hear(first, messages.Retired, 2, (OLD,))
+    bench.hear(second, messages.Retired, 2, (OLD,))
+    assert draining(bench.view) == ()
+
+
+def test_the_oldest_is_told_first_and_what_is_no_plugin_not_at_all(bench: Bench) -> None:
+    [old] = bench.view.leftovers
+    pipeline = UnitKey(UnitRef(UnitKind.PIPELINE, "pricing:quote"), "d", 1)
+    further = [msgspec.structs.replace(old, unit=key) for key in (unit("geo", 3), unit("ads", 1), pipeline)]
+    seen = msgspec.structs.replace(bench.view, leftovers=(*further, old))
+    assert [(each.id, each.since) for each in draining(seen)] == [("ads", 1), ("pricing", 1), ("geo", 3)]
