@@ -140,6 +140,27 @@ async def test_an_application_is_preloaded_as_that_user_out_of_what_root_stored(
         connection.close()
 
 
+async def test_functions_of_the_supervisor_run_as_that_user_and_its_commands_do_not(place: Place) -> None:
+    facts.write(place.plugins, "1.0")
+    notes = place.folder / "notes"
+    notes.mkdir()
+    notes.chmod(0o777)
+    (place.folder / "hooks.py").write_text(
+        "import os\nfrom pathlib import Path\n"
+        "def note(told):\n"
+        "    text = f'{os.getresuid()} {os.getresgid()} {os.getgroups()} {os.environ[\"USER\"]}'\n"
+        "    (Path(__file__).parent / 'notes' / told['hook']).write_text(text)\n"
+    )
+    (place.folder / "code.py").write_text("async def app(scope, receive, send): ...\n")
+    config = place.folder / "changeover.toml"
+    config.write_text(f"[hooks]\nbefore_boot = 'hooks:note'\ncutover_committed = 'sh -c \"id -u > {notes}/command\"'\n")
+    async with place.served("code:app", f"--config={config}", f"--app-dir={place.folder}", "--user=nobody"):
+        await place.address()
+        each = (NOBODY,) * 3
+        assert (notes / "before_boot").read_text() == f"{each} {each} {[NOBODY]} nobody"
+        await until(lambda: (notes / "command").exists() and (notes / "command").read_text() == "0\n", "the command")
+
+
 async def test_a_number_without_an_entry_will_do(place: Place) -> None:
     facts.write(place.plugins, "1.0")
     async with place.served("--user=47110", "--group=47111"):

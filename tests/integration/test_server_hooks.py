@@ -23,7 +23,8 @@ HEARD = Path(__file__).with_name("heard")
 
 def note(told):
     with HEARD.open("a") as heard:
-        heard.write(json.dumps({**told, "thread": threading.current_thread() is threading.main_thread()}) + "\\n")
+        main = threading.current_thread() is threading.main_thread()
+        heard.write(json.dumps({**told, "thread": main, "process": os.getpid()}) + "\\n")
 
 
 async def note_async(told):
@@ -111,12 +112,21 @@ async def test_what_is_prepared_after_a_fork_is_there_in_a_preflight_too(story: 
         assert (await story.get(server, "/shop")).words[0] == "2.0"
 
 
+async def test_functions_of_the_supervisor_run_in_processes_of_their_own(story: Story) -> None:
+    config = prepare(story, before_boot="hooks:note_async", cutover_committed="hooks:note")
+    async with story.server(1, config, app="shop:app") as server:
+        await until(lambda: heard(story, "cutover_committed"))
+        [before], [committed] = heard(story, "before_boot"), heard(story, "cutover_committed")
+        assert (before["service"], committed["service"]) == ("story", "story")
+        assert committed["record"]["epoch"] == 1
+        assert len({before["process"], committed["process"], server.pid}) == 3
+
+
 @pytest.mark.parametrize("hook", ["hooks:hang", "hooks:fail", "sleep 1000", "/no/such/program"])
 async def test_a_hook_that_hangs_or_fails_holds_up_neither_serving_nor_cutovers_nor_the_end(
     story: Story, hook: str
 ) -> None:
-    commands = {} if hook.startswith("hooks") else {"cutover_committed": hook}
-    config = prepare(story, worker_ready=hook, worker_exit=hook, deadline="700ms", **commands)
+    config = prepare(story, worker_ready=hook, worker_exit=hook, cutover_committed=hook, deadline="700ms")
     async with story.server(1, config, app="shop:app") as server:
         for version in ("2.0", "3.0"):
             story.write(version)
@@ -127,7 +137,7 @@ async def test_a_hook_that_hangs_or_fails_holds_up_neither_serving_nor_cutovers_
         server.signal(signal.SIGTERM)
         await until(lambda: "finished: asked to stop" in server.logs, server.logs)
         assert f"hook worker_exit: {hook}" in server.logs
-        assert not commands or f"hook cutover_committed: {hook}" in server.logs
+        assert f"hook cutover_committed: {hook}" in server.logs
 
 
 @pytest.mark.parametrize(
@@ -147,15 +157,32 @@ async def test_a_worker_whose_first_hook_fails_does_not_boot(story: Story, hook:
     assert why in failed.value.logs
 
 
-@pytest.mark.parametrize("command", ["false", "sleep 1000"])
-async def test_a_start_that_its_hook_refuses_starts_nothing(story: Story, command: str) -> None:
-    config = prepare(story, before_boot=command, deadline="500ms")
-    run = run_command(story, "127.0.0.1:0", config)
+@pytest.mark.parametrize(
+    ("hook", "why"),
+    [
+        ("false", "ended with status 1"),
+        ("sleep 1000", "was not done within 0.5 s and was killed"),
+        ("hooks:hang", "was not done within 0.5 s and was killed"),
+    ],
+)
+async def test_a_start_that_its_hook_refuses_starts_nothing(story: Story, hook: str, why: str) -> None:
+    done = await refused_start(story, hook, "500ms")
+    assert f"hook before_boot: {hook} {why}; nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_function_that_refuses_the_start_shows_its_traceback(story: Story) -> None:
+    done = await refused_start(story, "hooks:fail", "10s")
+    assert "hook before_boot: hooks:fail ended with status 1; nothing was started" in done.stderr
+    assert "ValueError: on purpose" in done.stderr
+
+
+async def refused_start(story: Story, hook: str, deadline: str) -> "subprocess.CompletedProcess[str]":
+    config = prepare(story, before_boot=hook, deadline=deadline)
+    run = run_command(story, "127.0.0.1:0", config, "shop:app")
     done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
-    assert f"hook before_boot: {command} " in done.stderr
-    assert "nothing was started" in done.stderr
-    assert "Traceback" not in done.stderr
+    return done
 
 
 async def test_a_worker_that_takes_the_place_of_a_dead_one_runs_its_hooks_too(story: Story) -> None:

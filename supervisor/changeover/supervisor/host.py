@@ -1,4 +1,4 @@
-"""What surrounds one service on its machine: the service manager, users, limits, and commands of the operator's."""
+"""What surrounds one service on its machine: the service manager, users, limits, and hooks of the operator's."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from changeover.supervisor.config.paths import Paths
 from changeover.supervisor.config.rlimits import parse_rlimit
 from changeover.supervisor.config.settings import Settings
 from changeover.supervisor.core.records.record import Record
-from changeover.supervisor.hooks import Commands
+from changeover.supervisor.hooks import SupervisorHooks
 from changeover.supervisor.notifier import Notifier
 from changeover.supervisor.process import notify
 from changeover.supervisor.process import passed as passed_sockets
@@ -42,8 +42,8 @@ class Host:
         self._passed = passed_sockets.of_this_process()
         slots = settings.slots(os.cpu_count() or 1)
         self._notifier = Notifier(loop, *notify.of_this_process(loop.call_later), slots)
-        self._commands = Commands(settings.hooks, settings.name)
         self.account: Account | None = None
+        self._hooks = SupervisorHooks(settings, lambda: self.account)
 
     def take_runtime(self, paths: Paths, lock: int | None) -> RuntimeDirectory:
         """Find out whom workers run as, and hold the runtime directory for them.
@@ -63,9 +63,9 @@ class Host:
         """Run what comes before the boot, and make the places that workers read.
 
         Raises:
-            SupervisorError: The operator's command refuses, or a directory cannot be used.
+            SupervisorError: The operator's hook refuses, or a directory cannot be used.
         """
-        await self._commands.before_boot()
+        await self._hooks.before_boot()
         os.environ.update(spare_temporary(runtime.real, self.account))
         private_directory(paths.state, STATE_MODE)
         if self.account is not None:
@@ -122,7 +122,7 @@ class Host:
     def hear(self, record: Record) -> None:
         """Pass on what a record means outside."""
         self._notifier.hear(record)
-        self._commands.hear(record)
+        self._hooks.hear(record)
 
     def beat(self) -> None:
         """Say to the service manager's watchdog that we live, ahead of time."""
@@ -142,6 +142,6 @@ class Host:
             tell(AddressHeld(listener.shown, worded(holders)))
 
     async def close(self) -> None:
-        """End commands, and say nothing more."""
-        await self._commands.close()
+        """End hooks, and say nothing more."""
+        await self._hooks.close()
         self._notifier.close()

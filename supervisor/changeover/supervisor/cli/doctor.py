@@ -36,7 +36,7 @@ HELP = """Say whether an application is fit for being changed while it serves, a
 It is imported and started by itself, then served by a server of its own: temporary folders, a free port of this
 machine, two workers unless -w says otherwise. A plugin is swapped beside it and it is rolled, 20 times each, while a
 few clients ask for --path. Settings are read as by `changeover run`; addresses, folders, the account, recycling and the
-commands before_boot and cutover_committed are left out.
+hooks before_boot and cutover_committed are left out.
 
 \b
 Exit status:

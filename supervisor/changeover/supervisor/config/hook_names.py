@@ -15,7 +15,7 @@ OTHER = {
     "worker_int": "use `worker_exit`",
     "worker_abort": "`changeover events` tells of a worker that is killed, with its stacks",
     "child_exit": "`changeover events` tells of every end; `worker_exit` is called in a worker that leaves",
-    "pre_exec": "this version cannot re-execute itself",
+    "pre_exec": "`changeover upgrade` tries the new program in a child first; `before_boot` runs in it as at a start",
     "pre_request": "write an inbound handler",
     "post_request": "write an outbound handler",
     "nworkers_changed": "`changeover events` tells of it",

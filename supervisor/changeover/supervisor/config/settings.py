@@ -257,8 +257,8 @@ class Hooks(WorkerHooks, frozen=True):
         after_fork: `module:function` or a command, in each new worker, which does not boot if it fails.
         worker_ready: `module:function` or a command, beside the first requests of each worker.
         worker_exit: `module:function` or a command, in a worker that was told to leave, after its requests.
-        before_boot: A command, before anything is bound or started; if it fails nothing is.
-        cutover_committed: A command, after each cutover that was committed, with its record on stdin.
+        before_boot: `module:function` or a command, before anything is bound or started; if it fails nothing is.
+        cutover_committed: `module:function` or a command, after each cutover that was committed, told its record.
         deadline: What each hook has.
     """
 

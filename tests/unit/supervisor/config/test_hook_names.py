@@ -7,6 +7,7 @@ import pytest
 from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.hook_names import OTHER, SAME
 from changeover.supervisor.config.load import check
+from changeover.supervisor.config.settings import Hooks
 from changeover.supervisor.config.sources import Source
 
 
@@ -33,6 +34,12 @@ def test_a_hook_that_is_not_there_is_refused_with_what_to_do(tmp_path: Path, nam
     assert errors(tmp_path, f'{name} = "a:b"') == [(f"$.hooks.{name}", f"gunicorn's hook is not there: {OTHER[name]}")]
 
 
+@pytest.mark.parametrize("name", [each for each in Hooks.__struct_fields__ if each != "deadline"])
+@pytest.mark.parametrize("written", ["shop.server:function", "shop --check"])
+def test_each_hook_is_a_function_or_a_command(tmp_path: Path, name: str, written: str) -> None:
+    assert getattr(checked(tmp_path, f'{name} = "{written}"').required().hooks, name) == written
+
+
 def test_both_names_of_one_hook_are_one_too_many(tmp_path: Path) -> None:
     [(path, message)] = errors(tmp_path, 'post_fork = "a:b"\nafter_fork = "c:d"')
     assert (path, message) == ("$.hooks.post_fork", "is called `after_fork` here, which stands beside it")
@@ -41,8 +48,7 @@ def test_both_names_of_one_hook_are_one_too_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hooks", "path", "message"),
     [
-        ('before_boot = "shop.boot:run"', "$.hooks.before_boot", "must be a command"),
-        ('cutover_committed = "shop:run"', "$.hooks.cutover_committed", "must be a command"),
+        ('before_boot = "echo \'"', "$.hooks.before_boot", "cannot be split into words: No closing quotation"),
         ('worker_exit = "echo \'"', "$.hooks.worker_exit", "cannot be split into words: No closing quotation"),
         ('worker_ready = " "', "$.hooks.worker_ready", "names no program"),
         ("deadline = 0", "$.hooks.deadline", "must be above 0"),

@@ -2,9 +2,15 @@
 
 import asyncio
 import os
+import re
 import shlex
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
+
+FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""What names a function; everything else is a command."""
 
 
 async def run_command(command: str, told: bytes, deadline: float) -> str:
@@ -18,9 +24,24 @@ async def run_command(command: str, told: bytes, deadline: float) -> str:
     Returns:
         Why it failed, in words; empty when it did not.
     """
+    return await run_program(shlex.split(command), told, deadline)
+
+
+async def run_program(arguments: Sequence[str], told: bytes, deadline: float, **how: Any) -> str:
+    """Run a program to its end, as `run_command` does.
+
+    Args:
+        arguments: Program and arguments.
+        told: What it can read from stdin.
+        deadline: Seconds until it is killed with all that it started.
+        how: As `subprocess.Popen` takes it: as whom, where, with which environment.
+
+    Returns:
+        Why it failed, in words; empty when it did not.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
-            *shlex.split(command), stdin=asyncio.subprocess.PIPE, start_new_session=True
+            *arguments, stdin=asyncio.subprocess.PIPE, start_new_session=True, **how
         )
     except OSError as error:
         return f"cannot be executed: {error.strerror or error}"

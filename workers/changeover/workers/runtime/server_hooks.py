@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import logging
 import os
-import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +14,10 @@ import msgspec
 
 from changeover.workers.plugins.thread import LoaderThread
 from changeover.workers.runtime.birth import function_named
-from changeover.workers.runtime.hook_command import run_command
+from changeover.workers.runtime.hook_command import FUNCTION, run_command
 from changeover.workers.runtime.settings import Birth, WorkerHooks
 
 logger = logging.getLogger("changeover.worker")
-
-FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-"""What names a function; everything else is a command."""
 
 Told = dict[str, str | int]
 
