@@ -224,6 +224,39 @@ async def test_a_client_that_comes_between_two_lives_is_served_by_the_second(
         assert manager.said("FDSTORE=1") == 1
 
 
+@pytest.mark.parametrize("survivors", [True, False], ids=["workers-live", "all-are-killed"])
+async def test_after_a_kill_what_was_stored_and_who_lives_come_together(
+    story: Story, manager: FakeManager, survivors: bool
+) -> None:
+    story.write("1.0")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = shown(free)
+    async with started(story, manager, f"--bind={address}") as process:
+        await ready(manager)
+        kept = await Connection.open(address)
+        assert (await kept.get("/shop")).status == 200
+        below = psutil.Process(process.pid).children(recursive=True)
+        for each in (psutil.Process(process.pid), *(() if survivors else below)):
+            each.kill()
+        await asyncio.to_thread(process.wait, 20)
+        await until(lambda: survivors or not any(map(psutil.Process.is_running, below)), "all to be gone")
+    [stored] = [notice for notice in manager.notices if notice.descriptors]
+    between = await Connection.open(address)
+    await between.ask("/shop")
+    names = {"LISTEN_FDNAMES": stored_name(address)}
+    async with started(story, manager, f"--bind={address}", sockets=stored.descriptors, env=names) as process:
+        await ready(manager, 2)
+        assert (await between.answer()).status == 200
+        workers = {slot["pid"] for slot in json.loads(control(story).raw("GET", "/v1/status"))["slots"]}
+        assert (workers <= {each.pid for each in below}) is survivors
+        assert not survivors or (await kept.get("/shop")).status == 200
+        assert await answer(address) == 200
+        assert manager.said("FDSTORE=1") == 1
+        assert manager.said("FDSTOREREMOVE=1") == 0
+    kept.close()
+    between.close()
+
+
 async def test_a_stored_socket_that_nobody_wants_any_more_is_let_go_of(story: Story, manager: FakeManager) -> None:
     story.write("1.0")
     with socket.create_server(("127.0.0.1", 0)) as old:
