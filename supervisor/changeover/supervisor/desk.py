@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
-from importlib.metadata import version
 
 from changeover.supervisor.addresses import Addresses
 from changeover.supervisor.artifacts.difference import ReadFiles, file_changes
@@ -41,6 +40,7 @@ from changeover.supervisor.pipelines import (
 )
 from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.raw_pipelines import raw_lines
+from changeover.supervisor.release import VERSION
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
@@ -158,7 +158,7 @@ class Desk:
         told, serving, totals = self._chronicle, serving_of(overview), self._totals.total()
         return StatusView(
             name=self._name,
-            version=version("changeover"),
+            version=VERSION,
             pid=os.getpid(),
             term=overview.term,
             started=self._started,

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 from pathlib import Path
 
 from changeover.supervisor.core import events
@@ -12,6 +11,7 @@ from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.service import ReadOnly, TermBegan
 from changeover.supervisor.core.records.upgrade import FellBack, Upgraded
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.release import VERSION
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.upgrade.errors import NotExecuted
 from changeover.supervisor.upgrade.handed import Handed
@@ -99,7 +99,7 @@ class Replacement:
         if inherited.fell_back:
             self._tell(FellBack(inherited.fell_back))
         else:
-            self._tell(Upgraded(inherited.handed.version, version("changeover"), self._program.python))
+            self._tell(Upgraded(inherited.handed.version, VERSION, self._program.python))
 
     def _execute(self, python: str) -> None:
         log.flush()

@@ -5,7 +5,6 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -36,6 +35,7 @@ from changeover.supervisor.process.arrivals import Protection, end_all_arrivals
 from changeover.supervisor.process.signals import SignalInbox
 from changeover.supervisor.process.title import set_title
 from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.supervisor.release import VERSION
 from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.signalled import Signalled
 from changeover.supervisor.telemetry.loop_lag import LoopLag
@@ -272,7 +272,7 @@ class Service:
     def _handed(self) -> Handed:
         footing = self._footing
         return Handed(
-            version("changeover"),
+            VERSION,
             footing.runtime.lock,
             self._journal.lock,
             footing.belongings(self._addresses.all().for_workers()),

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from io import FileIO
 
 import msgspec
@@ -20,6 +19,7 @@ from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.interpreters import question
 from changeover.supervisor.interpreters.answer import NEEDED, Answer, InterpreterUnfit, judged
 from changeover.supervisor.interpreters.paths import OURS
+from changeover.supervisor.release import VERSION
 from changeover.workers.pinned.announced import announced
 from changeover.workers.pinned.distributions import own_path
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
@@ -36,9 +36,8 @@ MOST = 64 * 1024
 WANTED = "a Python, or the folder of a virtual environment"
 """What is to be named instead."""
 
-# Both as they are when we begin: an upgrade in place changes what lies on disk.
+# As it is when we begin: an upgrade in place changes what lies on disk.
 _QUESTION = inspect.getsource(question)
-_OURS = version("changeover")
 _PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
@@ -69,7 +68,7 @@ class Interpreters:
         """
         if python == OURS:
             return own()
-        return judged(python, _understood(python, *_said(python, self)), _OURS)
+        return judged(python, _understood(python, *_said(python, self)), VERSION)
 
     def require(self, interpreter: Interpreter) -> None:
         """Find out that the interpreter of a generation can execute it still.
@@ -93,7 +92,7 @@ def own() -> Answer:
         platform.python_version(),
         (sys.version_info.major, sys.version_info.minor),
         protocol=PROTOCOL_VERSION,
-        changeover=_OURS,
+        changeover=VERSION,
         search=search,
         plugins=announced(search),
     )

@@ -1,6 +1,5 @@
 """The running program, kept in memory: what is installed may be another one by the time there is a way back."""
 
-import importlib.metadata
 import io
 import os
 import re
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from changeover.supervisor import errors as ours
+from changeover.supervisor.release import VERSION
 from changeover.supervisor.upgrade import launcher
 from changeover.workers import errors as theirs
 
@@ -41,11 +41,10 @@ def path_of(archive: int) -> str:
 
 def _entries(portions: list[Path]) -> Iterator[tuple[str, bytes]]:
     """Names and contents; folders too, because a namespace package in an archive is found by those alone."""
-    version = importlib.metadata.version("changeover")
     yield "__main__.py", Path(launcher.__file__).read_bytes()
     yield (
-        f"changeover-{version}.dist-info/METADATA",
-        f"Metadata-Version: 2.1\nName: changeover\nVersion: {version}\n".encode(),
+        f"changeover-{VERSION}.dist-info/METADATA",
+        f"Metadata-Version: 2.1\nName: changeover\nVersion: {VERSION}\n".encode(),
     )
     yield "changeover/", b""
     for portion in portions:

@@ -5,7 +5,6 @@ pipe for the `Answer`. What is wrong is printed.
 """
 
 import importlib
-import importlib.metadata
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import msgspec
 
 from changeover.supervisor.cli import main as command
 from changeover.supervisor.journal.file import JournalFile
+from changeover.supervisor.release import VERSION
 from changeover.supervisor.upgrade.handed import Handed
 from changeover.supervisor.upgrade.rehearsal import Answer, Question
 from changeover.workers.protocol.messages import PROTOCOL_VERSION
@@ -43,7 +43,7 @@ def understand(question: Question) -> Answer:
     except SystemExit as leaving:
         if leaving.code:
             raise
-    return Answer(importlib.metadata.version("changeover"), PROTOCOL_VERSION)
+    return Answer(VERSION, PROTOCOL_VERSION)
 
 
 def main(asked: str, answers: str) -> None:
