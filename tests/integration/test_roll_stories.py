@@ -16,6 +16,8 @@ from tests.waits import until
 
 CLOCK = 0.01
 """Seconds by which the time of a file may be behind."""
+STORM, SECONDS = 50, 5.0
+"""HUPs, and how long they take together."""
 APP = """
 import asyncio
 import os
@@ -308,15 +310,21 @@ async def test_term_during_a_roll_ends_both_cohorts(story: Story, shop: Shop) ->
 
 
 async def test_a_storm_of_hups_ends_with_what_lies_on_disk(story: Story, shop: Shop) -> None:
+    seen = []
     async with story.server(2, app="main:app") as server:
         connection = await story.connect(server)
-        for number in range(2, 12):
-            shop.write(str(number))
+        began = time.monotonic()
+        for number in range(STORM):
+            shop.write(str(2 + number))
             os.kill(server.pid, signal.SIGHUP)
-            assert await version(connection)
-        await server.reload()
-        assert await version(connection) == "11"
-        await alone(server, 2)
+            while time.monotonic() < began + (number + 1) * SECONDS / STORM:
+                seen.append(int(await version(connection)))
+        async with asyncio.timeout(30):
+            while seen[-1] != 1 + STORM:
+                seen.append(int(await version(connection)))
+        assert seen == sorted(seen)
+        status = await alone(server, 2)
+        assert (status.refused, {slot.epoch for slot in status.slots}) == (None, {status.epoch})
 
 
 async def test_a_roll_in_batches_boots_its_workers_one_after_the_other_and_serves_from_all_at_once(

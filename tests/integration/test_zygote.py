@@ -322,6 +322,23 @@ async def test_preloaded_code_is_there_when_a_worker_begins(supervisor: Supervis
     assert zygote.threads == ()
 
 
+async def test_what_an_import_left_for_the_collector_is_collected_before_it_would_be_kept_for_ever(
+    supervisor: Supervisor,
+) -> None:
+    collected = supervisor.scratch / "collected"
+    (supervisor.scratch / "shop.py").write_text(
+        "import gc, pathlib\n"
+        "class Cycle:\n"
+        "    def __init__(self): self.me = self\n"
+        f"    def __del__(self): pathlib.Path({str(collected)!r}).touch()\n"
+        "async def app(scope, receive, send): ...\n"
+        "gc.disable()\n"
+        "Cycle()\n"
+    )
+    await supervisor.started(preload=Preload("shop:app", str(supervisor.scratch)))
+    assert collected.exists()
+
+
 async def test_threads_found_after_preloading_are_named_and_the_cohort_imports_after_the_fork(
     supervisor: Supervisor,
 ) -> None:

@@ -1,7 +1,9 @@
 """The program that may be next reads, in a child, what it would be given."""
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def rehearsed(folder: Path, arguments: tuple[str, ...], handed: Handed = HANDED) -> Answer:
-    launch = Launch(sys.executable, arguments, str(folder), dict(os.environ))
+async def rehearsed(
+    folder: Path, arguments: tuple[str, ...], handed: Handed = HANDED, env: dict[str, str] | None = None
+) -> Answer:
+    launch = Launch(sys.executable, arguments, str(folder), {**os.environ, **(env or {})})
     return await rehearse(launch, sys.executable, folder / "copy.sqlite3", handed)
 
 
@@ -45,6 +49,25 @@ async def test_settings_that_the_next_program_does_not_accept_are_shown(folder: 
 async def test_what_was_typed_and_is_not_understood_any_more_is_shown(arguments: tuple[str, ...], folder: Path) -> None:
     with pytest.raises(ImageUnfit, match=r"of-another-version|gone"):
         await rehearsed(folder, arguments)
+
+
+async def test_a_program_of_which_a_part_that_serves_cannot_be_imported_is_refused(folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Lacking:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'changeover.supervisor.core.machine': raise ImportError('half installed')\n"
+        "sys.meta_path.insert(0, Lacking())\n"
+    )
+    with pytest.raises(ImageUnfit, match="half installed"):
+        await rehearsed(folder, ("run", "shop:app"), env={"PYTHONPATH": str(folder)})
+
+
+async def test_a_journal_with_an_entry_that_the_next_program_does_not_understand_is_refused(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "copy.sqlite3")) as journal, journal:
+        journal.execute("INSERT INTO entries (at, kind, epoch, body) VALUES (0, 'TermBegun', NULL, '{\"term\": true}')")
+    with pytest.raises(ImageUnfit, match=r"copy\.sqlite3"):
+        await rehearsed(folder, ("run", "shop:app"))
 
 
 async def test_a_journal_that_the_next_program_cannot_read_is_named(folder: Path) -> None:
