@@ -1,4 +1,4 @@
-"""Children that user code forks off a worker: they outlive it, and hold nothing of it."""
+"""Children that user code forks off or executes: they outlive their worker, and hold nothing of it."""
 
 import asyncio
 import contextlib
@@ -27,6 +27,7 @@ import asyncio
 import ctypes
 import multiprocessing
 import os
+import subprocess
 import time
 
 from changeover.plugin import CallContext, Request, Response, service
@@ -53,6 +54,12 @@ def forked_by_multiprocessing():
     return process.pid
 
 
+def executed():
+    process = subprocess.Popen(["sleep", "1000"], close_fds=False)
+    KEPT.append(process)
+    return process.pid
+
+
 def forked_behind_pythons_back():
     pid = ctypes.PyDLL(None).fork()  # with the interpreter's lock held: the child has no thread that would give it back
     if pid == 0:
@@ -64,7 +71,12 @@ def forked_behind_pythons_back():
 async def family(request: Request, call: CallContext) -> Response:
     if request.path == "/pid":
         return Response.json({{"worker": os.getpid()}})
-    make = {{"/fork": fork, "/multiprocessing": forked_by_multiprocessing, "/c": forked_behind_pythons_back}}
+    make = {{
+        "/fork": fork,
+        "/multiprocessing": forked_by_multiprocessing,
+        "/exec": executed,
+        "/c": forked_behind_pythons_back,
+    }}
     child = await asyncio.to_thread(make[request.path])
     return Response.json({{"worker": os.getpid(), "child": child}})
 """
@@ -101,9 +113,9 @@ async def stopped(server: Server) -> None:
     await until(lambda: "finished: asked to stop" in server.logs)
 
 
-@pytest.mark.parametrize("how", ["fork", "multiprocessing"])
+@pytest.mark.parametrize("how", ["fork", "multiprocessing", "exec"])
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "0.0.0.0:0", "[::]:0", "unix:{folder}/web.sock"])
-async def test_a_forked_child_holds_no_socket_of_its_worker(story: Story, how: str, bind: str) -> None:
+async def test_a_child_holds_no_socket_of_its_worker(story: Story, how: str, bind: str) -> None:
     write(story)
     child = 0
     try:

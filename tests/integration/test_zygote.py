@@ -484,6 +484,21 @@ async def test_an_orphaned_zygote_leaves_when_its_children_are_gone_and_the_time
     assert zygote.status == 0
 
 
+async def test_an_orphaned_zygote_without_a_timeout_waits_for_a_supervisor_for_ever(supervisor: Supervisor) -> None:
+    zygote = await supervisor.started(orphan=0)
+    zygote._channel.close()
+    await until(lambda: "no supervisor" in str(holder_of_pid(zygote.pid)))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as again:
+        again.connect(str(supervisor.scratch / "zygote-1.sock"))
+        again.settimeout(10)
+        data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
+        for fd in fds:
+            os.close(fd)
+        assert forking.decode_report(data) == forking.Ready(1, zygote.pid, rehearses=True)
+        again.send(forking.encode(forking.Leave()))
+        await supervisor.hear(ZygoteLost)
+
+
 async def test_an_orphaned_zygote_that_is_told_to_leave_takes_its_workers_along(supervisor: Supervisor) -> None:
     zygote = await supervisor.started()
     notes = [await supervisor.forked(zygote, incarnation) for incarnation in (1, 2)]

@@ -345,6 +345,27 @@ async def test_a_packet_that_is_too_long_for_one_link_takes_another(tmp_path: Pa
         assert (len(narrow.connections), len(wide.connections)) == (0, 1)
 
 
+async def test_what_is_too_long_for_the_only_link_ends_alone_and_its_neighbours_in_the_packet_go_over(
+    tmp_path: Path,
+) -> None:
+    async with serving() as server, sides(tmp_path, server) as workers:
+        old, narrow = workers.first(patience=0.3), workers.add()
+        idle, half = await server.client(), await server.client()
+        await idle.ask()
+        half.send(b"GET / HTTP/1.1\r\nlong: " + b"x" * 20_000)
+        await until(lambda: any(len(connection.unread()) > 20_000 for connection in old.connections))
+        await old.departure.connect([narrow.worker], 5.0)
+        await until(lambda: old.departure.sender._links[narrow.worker].credit)
+        old.departure._links[narrow.worker]._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        old.departure.begin()
+        await until(lambda: len(narrow.connections) == 1)
+        assert await idle.ask() == (200, b"GET / ")
+        assert (await half.rest()).startswith(b"HTTP/1.1 503 ")
+        await half.close()
+        await old.gone()
+        assert (old.departure.adopted, old.departure.ended) == (1, 1)
+
+
 async def test_the_end_of_a_departure_hears_what_was_said_until_then(tmp_path: Path) -> None:
     async with serving() as server, sides(tmp_path, server) as workers:
         old, new = workers.first(), workers.add()
