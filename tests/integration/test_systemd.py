@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import pytest
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.process.notify import VARIABLES
 from changeover.supervisor.process.passed import FIRST, stored_name
+from tests.integration.test_upgrade_stories import environment, upgrade
 from tests.service import Connection, Story
 from tests.service_manager import FakeManager, managing
 from tests.waits import until
@@ -157,6 +159,44 @@ async def test_the_watchdog_hears_from_the_loop_and_not_from_one_that_is_stuck(
         assert manager.said("WATCHDOG=1") == during
         gate.touch()
         await until(lambda: manager.said("WATCHDOG=1") > during, "the loop to run again")
+
+
+async def beats(manager: FakeManager, done: asyncio.Event) -> list[float]:
+    """When the watchdog heard something, until it is done."""
+    loop, heard = asyncio.get_running_loop(), list[float]()
+    while not done.is_set():
+        if manager.said("WATCHDOG=1") > len(heard):
+            heard += [loop.time()] * (manager.said("WATCHDOG=1") - len(heard))
+        await asyncio.sleep(0.02)
+    return heard
+
+
+async def test_the_watchdog_is_answered_while_a_program_that_stands_still_makes_room_for_the_one_before(
+    story: Story, manager: FakeManager
+) -> None:
+    story.write("1.0")
+    still = (
+        "import sys\n"
+        "if 'launch' in sys.orig_argv:\n"
+        "    import changeover.supervisor.lifetime as lifetime\n"
+        "    def broken(*_): import time; time.sleep(60)\n"
+        "    lifetime.run = broken\n"
+    )
+    python, patience, watchdog = environment(story.folder / "venv", at_start=still), story.folder / "patience", 3.0
+    patience.mkdir()
+    (patience / "sitecustomize.py").write_text(
+        f"from changeover.supervisor.upgrade import execution; execution.TAKES = {2 * watchdog}"
+    )
+    env = {"WATCHDOG_USEC": f"{watchdog * 1e6:.0f}", "PYTHONPATH": str(patience)}
+    async with started(story, manager, "--bind=127.0.0.1:0", env=env):
+        await ready(manager)
+        done = asyncio.Event()
+        hearing = asyncio.create_task(beats(manager, done))
+        assert (await upgrade(story, f"--python={python}")).returncode == 1
+        await ready(manager, 2)
+        done.set()
+        heard = await hearing
+        assert max(after - before for before, after in pairwise(heard)) < watchdog
 
 
 async def test_a_watchdog_of_another_process_hears_nothing(story: Story, manager: FakeManager) -> None:
