@@ -1,4 +1,4 @@
-"""What workers are told of requests beside serving them, out of the settings."""
+"""What the supervisor goes by and its processes are told, out of the settings."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from changeover.supervisor.config.settings import AccessLog, Deadlines, Hooks, Settings
+from changeover.supervisor.config.rlimits import parse_rlimit
+from changeover.supervisor.config.settings import AccessLog, Deadlines, Drain, Hooks, Recycle, Settings
 from changeover.supervisor.config.settings import Preflight as Confined
 from changeover.supervisor.core.effects import Preflight
-from changeover.supervisor.plans import PREFLIGHT_LATE, policy, rehearsal_order, wire_settings
+from changeover.supervisor.core.policy import Limits, Rhythm
+from changeover.supervisor.plans import PREFLIGHT_LATE, policy, rehearsal_order, wire_settings, zygote_plan
+from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.rehearsal import Confinement
 from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitKind, UnitRef
 from changeover.workers.runtime.settings import WireSettings
@@ -38,6 +42,29 @@ def test_requests_are_told_on_a_terminal_unless_somebody_says_otherwise(
 def test_whose_word_is_taken_reaches_workers() -> None:
     wire = wire_settings(Settings(forwarded=("10.0.0.0/8",), forwarded_headers=("forwarded",)))
     assert (wire.forwarded, wire.forwarded_headers) == (("10.0.0.0/8",), ("forwarded",))
+
+
+def test_when_workers_are_tired_and_how_long_what_is_waited_for_comes_out_of_the_settings() -> None:
+    deadlines = Deadlines(prepare=11, boot=12, graceful=13, rescue=14, heartbeat=15, silence=16, hung=17, request=18)
+    drain = Drain(http=1, stream=2, websocket=30, task=4)
+    told = policy(Settings(recycle=Recycle(1, 2, 3.0, 4.0, 5, 6), deadlines=deadlines, drain=drain))
+    assert told.limits == Limits(1, 2, 3.0, 4.0, 5, 6, 18)
+    assert told.rhythm == Rhythm(heartbeat=15, silence=16, hung=17)
+    waits = told.deadlines
+    assert (waits.prepare, waits.boot, waits.graceful, waits.rescue, waits.handover) == (11, 12, 13, 14, 13 + 30)
+
+
+def test_what_a_zygote_and_its_workers_may_comes_out_of_the_settings() -> None:
+    limited = Settings(deadlines=Deadlines(orphan=5), umask="027", rlimits=("nofile=64",), no_new_privs=False)
+    told = zygote(limited)
+    assert (told.orphan, told.umask, told.no_new_privs, told.writable) == (5, 0o027, False, None)
+    assert told.rlimits == (parse_rlimit("nofile=64"),)
+    confined = zygote(Settings(landlock=True, writable=("/srv/shop/data",)))
+    assert (confined.writable, confined.no_new_privs, confined.orphan) == (("/run/shop", "/srv/shop/data"), True, 900)
+
+
+def zygote(settings: Settings) -> ZygotePlan:
+    return zygote_plan(settings, 1, 1, None, Path("/store"), "/run/shop", Belongings(), "journal", {})
 
 
 SWAP = Preflight(Snapshot(8, "new", rolled=1), Snapshot(7, "old", rolled=1), 3)
