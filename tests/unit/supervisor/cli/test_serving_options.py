@@ -91,3 +91,18 @@ def test_a_file_is_meant_from_where_it_was_named(tmp_path: Path) -> None:
     assert printed(tmp_path, "shop:app", "--access-logfile=log/access")["access_log"]["file"] == str(
         tmp_path / "log/access"
     )
+
+
+def test_flags_of_recycling_deadlines_and_accounts_reach_their_settings(tmp_path: Path) -> None:
+    typed = (
+        "--max-requests=10 --max-requests-jitter=2 --max-worker-lifetime=1h --max-worker-lifetime-jitter=5m "
+        "--max-worker-memory=1000000 --timeout=1m --orphan-timeout=0 --graceful-timeout=7 -u root -g root -m 027 "
+        "--rlimit nofile=100 --rlimit core=0 --new-privs shop:app"
+    )
+    settings = printed(tmp_path, *typed.split())
+    recycle, deadlines = settings["recycle"], settings["deadlines"]
+    assert recycle == recycle | {"requests": 10, "requests_jitter": 2, "lifetime": 3600.0, "lifetime_jitter": 300.0}
+    assert recycle["memory"] == 1_000_000
+    assert deadlines == deadlines | {"request": 60.0, "orphan": 0.0, "graceful": 7.0}
+    assert (settings["user"], settings["group"], settings["umask"]) == ("root", "root", "027")
+    assert (settings["rlimits"], settings["no_new_privs"]) == (["nofile=100", "core=0"], False)
