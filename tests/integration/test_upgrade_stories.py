@@ -208,6 +208,32 @@ async def test_a_program_that_does_not_take_over_makes_room_for_the_one_before(s
         assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
 
 
+@pytest.mark.parametrize("changed", ["what a hook looks at", "where the state is"])
+async def test_what_refuses_the_next_program_refuses_nothing_to_the_one_before(story: Story, changed: str) -> None:
+    story.write("1.0")
+    config, log, looked_at = (story.folder / name for name in ("changeover.toml", "log", "looked-at"))
+    looked_at.touch()
+    config.write_text(f"state_dir = 'one'\n[hooks]\nbefore_boot = 'test -e {looked_at}'\n")
+    folders = [f"--plugins={story.plugins}", f"--runtime-dir={story.folder / 'runtime'}"]
+    run = [sys.executable, "-m", "changeover.supervisor", "run", f"--config={config}", "--bind=127.0.0.1:0", *folders]
+    with log.open("wb") as out, subprocess.Popen([*run, "--log-format=text"], stderr=out) as process:
+        try:
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve", ENOUGH)
+            if changed == "where the state is":
+                config.write_text("state_dir = 'two'\n")
+            else:
+                looked_at.unlink()
+            result = await upgrade(story)
+            assert (result.returncode, "again" in result.stderr) == (1, True), result.stderr
+            story.write("2.0")
+            process.send_signal(signal.SIGHUP)
+            await until(lambda: "epoch 2 serves in its worker" in log.read_text(), log.read_text(), ENOUGH)
+            process.terminate()
+            assert await asyncio.to_thread(process.wait, ENOUGH) == 0
+        finally:
+            process.kill()
+
+
 async def test_a_program_that_fails_once_it_listens_takes_no_address_away(story: Story) -> None:
     story.write("1.0")
     launched = (

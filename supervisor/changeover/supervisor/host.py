@@ -59,13 +59,19 @@ class Host:
         refuse_impossible(map(parse_rlimit, self._settings.rlimits))
         return RuntimeDirectory.take(paths.runtime, self._settings.name, self.account, lock)
 
-    async def prepare(self, runtime: RuntimeDirectory, paths: Paths) -> None:
+    async def prepare(self, runtime: RuntimeDirectory, paths: Paths, comes_back: bool) -> None:
         """Run what comes before the boot, and make the places that workers read.
+
+        Args:
+            runtime: Held.
+            paths: Where everything is.
+            comes_back: Whether the service was begun by this very program: nothing refuses that now.
 
         Raises:
             SupervisorError: The operator's hook refuses, or a directory cannot be used.
         """
-        await self._hooks.before_boot()
+        if not comes_back:
+            await self._hooks.before_boot()
         os.environ.update(spare_temporary(runtime.real, self.account))
         private_directory(paths.state, STATE_MODE)
         if self.account is not None:

@@ -85,7 +85,7 @@ async def _serve_on(
     async with AsyncExitStack() as stack:
         runtime = host.take_runtime(places, None if handed is None else handed.runtime_lock)
         stack.callback(runtime.close)
-        await host.prepare(runtime, places)
+        await host.prepare(runtime, places, program.comes_back)
         journal = await Journal.open(
             places.journal, settings.history.keep, None if handed is None else handed.state_lock
         )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from changeover.supervisor.addresses import Addresses
@@ -280,6 +281,7 @@ class Service:
             self._control.descriptor,
             secret=footing.secret,
             slots=self._wanted(),
+            settings=msgspec.json.encode(self._settings).decode(),
         )
 
     def _counted(self, effect: TakeCounts) -> None:

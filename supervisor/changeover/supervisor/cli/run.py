@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from changeover.supervisor.cli.check import is_right, show
 from changeover.supervisor.cli.development import DEVELOPMENT
@@ -24,7 +25,7 @@ from changeover.supervisor.process.standard_descriptors import fill_standard_des
 from changeover.supervisor.telemetry import log
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.tracebacks import Tracebacks
-from changeover.supervisor.upgrade.handed import take
+from changeover.supervisor.upgrade.handed import Inherited, take
 from changeover.supervisor.upgrade.launch import Launch
 from changeover.supervisor.upgrade.program import Program
 
@@ -93,7 +94,7 @@ def command(
     found = source(config, chdir, flags, DEVELOPMENT if reload else ())
     if check_config:
         raise SystemExit(Exit.DONE if is_right(check(found)) else Exit.USAGE)
-    settings = _checked(found)
+    settings = _settings_of(inherited) or _checked(found)
     if print_config:
         click.echo("\n".join(toml(settings)))
         return
@@ -101,6 +102,13 @@ def command(
     with pid_file(pid):
         tracebacks = Tracebacks.OWN if reload else Tracebacks.WHOLE
         raise SystemExit(_serve(settings, found, inbox, Program(launch, inherited), tracebacks))
+
+
+def _settings_of(inherited: Inherited | None) -> Settings | None:
+    """What this program went by before another one was to take over and did not; None where it does not come back."""
+    if inherited is None or not inherited.fell_back or not inherited.handed.settings:
+        return None
+    return msgspec.json.decode(inherited.handed.settings, type=Settings)
 
 
 def _checked(found: Source) -> Settings:

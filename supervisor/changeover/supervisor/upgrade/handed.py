@@ -32,6 +32,7 @@ class Handed(msgspec.Struct, frozen=True):
         ready: Pipe to write `READY` into.
         secret: What the nonces of workers are derived from; its file may have been tidied away since.
         slots: How many workers are wanted by now; -1 = as many as the settings say.
+        settings: What the one that hands over goes by, in JSON: read by itself alone, when it comes back.
     """
 
     version: str
@@ -43,6 +44,7 @@ class Handed(msgspec.Struct, frozen=True):
     ready: int = -1
     secret: str = ""
     slots: int = -1
+    settings: str = ""
 
     def descriptors(self) -> tuple[int, ...]:
         """All of them."""

@@ -34,6 +34,11 @@ class Program:
         return None if self.inherited is None else self.inherited.handed
 
     @property
+    def comes_back(self) -> bool:
+        """Whether it ran this service before, and the one that was to be next did not come up."""
+        return self.inherited is not None and bool(self.inherited.fell_back)
+
+    @property
     def python(self) -> str:
         """The interpreter that runs it."""
         return self._launch.python

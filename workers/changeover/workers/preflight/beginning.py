@@ -8,7 +8,8 @@ import os
 from changeover.workers.preflight.page import Part
 from changeover.workers.preflight.rehearsal import Note
 from changeover.workers.protocol.rehearsal import RehearsalOrder
-from changeover.workers.runtime.server_hooks import FUNCTION, Told, call_in_time
+from changeover.workers.runtime.hook_command import FUNCTION
+from changeover.workers.runtime.server_hooks import Told, call_in_time
 
 WHOSE, HOOK = "server hook", "after_fork"
 NOBODY = -1
