@@ -182,10 +182,10 @@ async def test_the_watchdog_is_answered_while_a_program_that_stands_still_makes_
         "    def broken(*_): import time; time.sleep(60)\n"
         "    lifetime.run = broken\n"
     )
-    python, patience, watchdog = environment(story.folder / "venv", at_start=still), story.folder / "patience", 3.0
+    python, patience, watchdog = environment(story.folder / "venv", at_start=still), story.folder / "patience", 6.0
     patience.mkdir()
     (patience / "sitecustomize.py").write_text(
-        f"from changeover.supervisor.upgrade import execution; execution.TAKES = {2 * watchdog}"
+        f"from changeover.supervisor.upgrade import execution; execution.TAKES = {1.5 * watchdog}"
     )
     env = {"WATCHDOG_USEC": f"{watchdog * 1e6:.0f}", "PYTHONPATH": str(patience)}
     async with started(story, manager, "--bind=127.0.0.1:0", env=env):

@@ -70,6 +70,7 @@ class Launcher:
         """Run the new program; return to the old one when it does not take over."""
         signal.signal(signal.SIGALRM, self._wake)
         self._until = time.monotonic() + self._plan["deadline"]
+        self._watchdog.answer()
         self._rest()
         try:
             runpy.run_module(self._plan["module"], run_name="__main__", alter_sys=True)
