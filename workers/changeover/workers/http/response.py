@@ -163,6 +163,9 @@ class Framing(enum.Enum):
     """The connection ends: HTTP/1.0 without a length."""
 
 
+_NOTHING, _SIZED, _CHUNKED, _CLOSE = Framing  # looking a member up costs at every request
+
+
 def choose_framing(head: ResponseHead, method: str, version: str, length: int | None) -> Framing:
     """Say how the body is framed.
 
@@ -173,13 +176,10 @@ def choose_framing(head: ResponseHead, method: str, version: str, length: int | 
         length: The body's length, when it is known.
     """
     if method == "HEAD" or head.status in BODILESS:
-        return Framing.NOTHING
+        return _NOTHING
     if length is not None:
-        return Framing.LENGTH
-    return Framing.CHUNKED if version == "1.1" else Framing.CLOSE
-
-
-_CHUNKED = Framing.CHUNKED
+        return _SIZED
+    return _CHUNKED if version == "1.1" else _CLOSE
 
 
 def framing_lines(framing: Framing, status: int, length: int | None) -> bytes:
