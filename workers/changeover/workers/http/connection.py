@@ -14,7 +14,6 @@ body may still take, so their bounds are exact.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TypeVar
 
 from websockets.server import ServerProtocol
 
@@ -38,7 +37,6 @@ from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.websocket.connection import WebSocketConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-ExchangeT = TypeVar("ExchangeT", bound=WireExchange)
 _OPEN, _LEAVING = Course.OPEN, Course.LEAVING  # looking a member up costs at every request
 
 
@@ -265,20 +263,18 @@ class HttpConnection(Contact):
             self._refuse(error)
 
     def _begin(self, head: Head, raw: bytes) -> bool:
+        """Offer a message to whoever answers it, and keep it where it is not taken; whether it was."""
         if head.websocket:
-            making = self.site.making
-            make = WireUpgrade if making is None else making.maker(self.client, WireUpgrade, LoggedUpgrade)
-            return self._offer(make(self, head), raw, self.site.dispatcher.dispatch_upgrade)
-        incoming = Incoming(self._want_body) if head.length else None
-        return self._offer(self._make(self, head, incoming), raw, self.site.dispatcher.dispatch)
-
-    def _offer(self, exchange: ExchangeT, raw: bytes, dispatch: Callable[[ExchangeT], bool]) -> bool:
-        self.exchange = exchange
-        if exchange.incoming is not None:
-            head, body = exchange.head, body_of(exchange.head.length, self.site.limits.body)
-            exchange.request.expect_trailers(body.trailers)
-            self._upload = Upload(body, exchange.incoming, head.expectation)
-        if dispatch(exchange):
+            taken = self._offer_upgrade(head)
+        else:
+            incoming = Incoming(self._want_body) if head.length else None
+            exchange = self.exchange = self._make(self, head, incoming)
+            if incoming is not None:
+                body = body_of(head.length, self.site.limits.body)
+                exchange.request.expect_trailers(body.trailers)
+                self._upload = Upload(body, incoming, head.expectation)
+            taken = self.site.dispatcher.dispatch(exchange)
+        if taken:
             self.requests += 1
             return True
         self.exchange = self._upload = None
@@ -286,6 +282,12 @@ class HttpConnection(Contact):
         self._unread.put_back(raw)
         self._regulate()
         return False
+
+    def _offer_upgrade(self, head: Head) -> bool:
+        making = self.site.making
+        make = WireUpgrade if making is None else making.maker(self.client, WireUpgrade, LoggedUpgrade)
+        upgrade = self.exchange = make(self, head)
+        return self.site.dispatcher.dispatch_upgrade(upgrade)
 
     def _advance(self) -> None:
         if self._advancing:
