@@ -5,11 +5,12 @@ from typing import Any
 
 from changeover.supervisor.config.handlers import ref_of
 from changeover.workers.generation.ready_made import ReadyMadeHandlers
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
-from changeover.workers.serving.pipeline import Answering, Pipeline
+from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import Served
 
 KINDS = ("native", "asgi")

@@ -17,10 +17,11 @@ from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.making import Making
 from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.handlers import Handler
 from changeover.workers.serving.lease import UnitSet
-from changeover.workers.serving.pipeline import Answering, Pipeline
+from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import ApplicationRouter, Target
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.exchange import FixedGeneration, Served

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application, Message, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
-from changeover.workers.serving.pipeline import Answering
 from changeover.workers.serving.wsgi import WsgiApplication
 from tests.exchange import MemoryExchange
 from tests.ready_made import KINDS, answering, serve

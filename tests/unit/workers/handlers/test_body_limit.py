@@ -2,10 +2,10 @@
 
 import pytest
 
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
-from changeover.workers.serving.pipeline import Answering
 from tests.exchange import MemoryExchange
 from tests.ready_made import serve
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.handlers import Handler, HandlerKind
-from changeover.workers.serving.pipeline import Answering, Pipeline
+from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.wsgi import WsgiApplication
 from tests.exchange import MemoryExchange, Served
 from tests.waits import until

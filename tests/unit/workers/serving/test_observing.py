@@ -8,6 +8,7 @@ import pytest
 
 from changeover.workers.protocol.counted import HandlerCounts, ServiceCounts
 from changeover.workers.serving import timing
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import (
     BodyTooLarge,
@@ -22,7 +23,7 @@ from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
-from changeover.workers.serving.pipeline import Answering, Pipeline
+from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import EMPTY_ROUTER
 from changeover.workers.serving.timing import EVERY
 from tests.exchange import FixedAdmission, FixedGeneration, MemoryExchange, Served

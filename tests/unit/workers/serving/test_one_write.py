@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.contract import CallContext, Request, Response
-from changeover.workers.serving.pipeline import Answering, Pipeline
+from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import Served
 from tests.ready_made import answering, parts
 from tests.waits import until

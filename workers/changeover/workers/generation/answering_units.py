@@ -11,10 +11,10 @@ from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import Origin, Refused, Site
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, ServiceSpec, UnitKey
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.application import instance_of, load
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.attribution import UnitWork
-from changeover.workers.serving.pipeline import Answering
 from changeover.workers.serving.wsgi import WsgiApplication
 
 

@@ -15,8 +15,8 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.modules import Remains
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginBefore, UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.attribution import UnitWork
-from changeover.workers.serving.pipeline import Answering
 
 NOTHING_BEFORE: Mapping[str, PluginBefore] = MappingProxyType({})
 

@@ -97,7 +97,7 @@ class MessagePipeline:
         except NotReady as error:
             readiness.refused(error)
             raise
-        if readiness.unready:
+        if readiness.counter.unready:
             readiness.ready()
         return answer
 

@@ -7,33 +7,27 @@ every response, also one that words an error.
 """
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from types import CoroutineType
-from typing import Any, TypeGuard
 
-from changeover.workers.serving import bridge, failure
+from changeover.workers.serving import failure
+from changeover.workers.serving.answering import Answerer, Answering, answerer, checked, name_of, waits
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, TellingAsgiCall
 from changeover.workers.serving.bridge import Respond
-from changeover.workers.serving.contract import CallContext, NotReady, Request, Response, Service
+from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
-from changeover.workers.serving.handlers import Handler, HandlerKind, ServiceFunction, answers_preflights
+from changeover.workers.serving.handlers import Handler, HandlerKind, answers_preflights
 from changeover.workers.serving.lease import current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
-from changeover.workers.serving.websocket import MessageService, WebSocketService
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
-
-Answering = Service | ServiceFunction | Application | WsgiApplication | WebSocketService | MessageService | None
-"""What stands at the end of a pipeline; None is a pipeline that was emptied by removal and answers 503."""
 
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
@@ -43,11 +37,17 @@ _MakeCall = Callable[..., AsgiCall | WsgiCall]
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """Handlers as a request passes them; the around handlers are folded into `respond`."""
+    """Handlers as a request passes them; the around handlers are folded into what answers.
+
+    Attributes:
+        inbound: The inbound chain.
+        outbound: The outbound chain.
+        answerer: What answers; None where an application does so by itself.
+    """
 
     inbound: tuple[Handler, ...]
     outbound: tuple[Handler, ...]
-    respond: Respond
+    answerer: Answerer | None
 
 
 class Pipeline:
@@ -108,23 +108,26 @@ class Pipeline:
         self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
         self.around = _of_kind(handlers, HandlerKind.AROUND)
         self.answers_preflights = any(answers_preflights(each.call) for each in self.inbound)
-        gauge = partial(ReadinessGauge, counters, name, service or _name(target))
-        answer = _answering(target, gauge)
-        self._plain = self._chain(handlers, answer)
-        self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answer)
-        self._until_timed = 1
+        gauge = partial(ReadinessGauge, counters, name, service or name_of(target))
         application = target if isinstance(target, Application | WsgiApplication) else None
         self._application = application if not self.around else None
+        answers = answerer(target, gauge) if self._application is None else None
+        self._plain = self._chain(handlers, answers)
+        self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answers)
+        self._until_timed = 1
         self._alone = self._application if not self.inbound and not self.outbound else None
         self._make_call = _making(target, gauge, alone=not (self.inbound or self.outbound))
         self._task_name = f"changeover: {name}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def _chain(self, handlers: Sequence[Handler], respond: Respond) -> _Chain:
-        for handler in reversed(_of_kind(handlers, HandlerKind.AROUND)):
-            respond = _wrapped(handler, respond, self._failed)
-        inbound, outbound = _of_kind(handlers, HandlerKind.INBOUND), _of_kind(handlers, HandlerKind.OUTBOUND)
-        return _Chain(inbound, outbound, respond)
+    def _chain(self, handlers: Sequence[Handler], answers: Answerer | None) -> _Chain:
+        around = _of_kind(handlers, HandlerKind.AROUND)
+        if answers is not None and around:
+            respond: Respond = answers.respond
+            for handler in reversed(around):
+                respond = _wrapped(handler, respond, self._failed)
+            answers = Answerer(f"pipeline {self.name}", respond)
+        return _Chain(_of_kind(handlers, HandlerKind.INBOUND), _of_kind(handlers, HandlerKind.OUTBOUND), answers)
 
     def serve(
         self, exchange: Exchange, call: CallContext, context: Context, stamp: RawHeaders = ()
@@ -148,8 +151,8 @@ class Pipeline:
 
     async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
         """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
-        chain = self._chain(self.handlers, respond)
-        response = await self._response(request, call, chain.inbound, chain.respond)
+        chain = self._chain(self.handlers, Answerer(f"pipeline {self.name}", respond))
+        response = await self._response(request, call, chain)
         if response is None:
             raise AssertionError("bug: what answers behind handlers gave no response")
         await self._outbound(chain, request, response, call)
@@ -188,8 +191,7 @@ class Pipeline:
     ) -> None:
         request = exchange.request
         try:
-            respond = chain.respond if self._application is None else None
-            response = await self._response(request, call, chain.inbound, respond)
+            response = await self._response(request, call, chain)
             if response is None and self._application is not None:
                 reply.hand_over()
                 outbound = partial(self._outbound, chain) if self.outbound else None
@@ -206,33 +208,36 @@ class Pipeline:
                 raise
             _fail(reply, error, request, call)
 
-    async def _response(
-        self, request: Request, call: CallContext, inbound: Sequence[Handler], respond: Respond | None
-    ) -> Response | None:
+    async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
         """The response to put through the outbound chain; None when the application is to answer by itself."""
-        passing: Handler | None = None
+        passing, answers = None, chain.answerer
         try:
-            for passing in inbound:
+            for passing in chain.inbound:
                 response = passing.call(request, call)
-                if response is not None and _waits(response):
+                if response is not None and waits(response):
                     response = await response
                 if response is not None:
                     self.counters.handler(passing.name).answered += 1
-                    return _checked(response, f"inbound handler {passing.name}")
+                    return checked(response, f"inbound handler {passing.name}")
             passing = None
-            return None if respond is None else await respond(request, call)
+            if answers is None:
+                return None
+            response = answers.call(request, call)
+            return answers.given(await response if waits(response) else response)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
             if passing is not None:
                 self._failed(passing, error)
+            elif answers is not None:
+                answers.failed(error)
             return failure.answer_to(error, request, call)
 
     async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
         for handler in chain.outbound:
             try:
                 waiting = handler.call(request, response, call)
-                if waiting is not None and _waits(waiting):
+                if waiting is not None and waits(waiting):
                     await waiting
             except BaseException as error:
                 self._failed(handler, error)
@@ -264,7 +269,7 @@ def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseEx
                 raise
 
         try:
-            return _checked(await handler.call(request, call_next, call), f"around handler {handler.name}")
+            return checked(await handler.call(request, call_next, call), f"around handler {handler.name}")
         except BaseException as error:
             if error is not passed:
                 failed(handler, error)
@@ -274,70 +279,11 @@ def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseEx
     return respond
 
 
-def _name(target: Answering) -> str:
-    return "" if target is None else getattr(target, "__qualname__", type(target).__qualname__)
-
-
 def _making(target: Answering, gauge: Callable[[], ReadinessGauge], *, alone: bool) -> _MakeCall:
     """What calls an application that has no around handlers; `alone`, nobody waits to hear of its response's end."""
     if isinstance(target, WsgiApplication):
         return partial(WsgiCall if alone else TellingWsgiCall, gauge=gauge())
     return AsgiCall if alone else TellingAsgiCall
-
-
-def _answering(target: Answering, gauge: Callable[[], ReadinessGauge]) -> Respond:
-    if target is None:
-        return _emptied
-    if isinstance(target, Application):
-        return bridge.asgi(target)
-    if isinstance(target, WsgiApplication):
-        return bridge.wsgi(target, gauge())
-    if isinstance(target, WebSocketService | MessageService):
-        return _unasked
-    return _service(target, gauge())
-
-
-async def _emptied(request: Request, call: CallContext) -> Response:
-    return Response.problem(503, "Nothing answers here", f"pipeline {call.route} has no service in epoch {call.epoch}")
-
-
-async def _unasked(request: Request, call: CallContext) -> Response:
-    response = Response.problem(426, "Upgrade required", "a WebSocket is served here")
-    response.headers["upgrade"] = "websocket"
-    return response
-
-
-def _service(target: Service | ServiceFunction, gauge: ReadinessGauge) -> Respond:
-    ready = target.ready if isinstance(target, Service) and type(target).ready is not Service.ready else None
-    name = f"service {_name(target)}"
-
-    async def respond(request: Request, call: CallContext) -> Response:
-        try:
-            if ready is not None:
-                ready()
-            response = target(request, call)
-            if _waits(response):
-                response = await response
-        except NotReady as error:
-            gauge.refused(error)
-            raise
-        if gauge.unready:
-            gauge.ready()
-        return _checked(response, name)
-
-    return respond
-
-
-def _waits(result: object) -> TypeGuard[Awaitable[Any]]:
-    """Whether what was called wants to be awaited; what it mostly returns is told from that at once."""
-    kind = type(result)
-    return kind is CoroutineType or (kind is not Response and inspect.isawaitable(result))
-
-
-def _checked(response: Any, name: str) -> Response:
-    if isinstance(response, Response):
-        return response
-    raise TypeError(f"{name} returned {type(response).__name__}; return a Response, such as Response.text(...)")
 
 
 def _end(reply: Reply) -> None:

@@ -126,7 +126,7 @@ class WsgiCall:
         except NotReady as error:
             self._gauge.refused(error)
             raise
-        if self._gauge.unready:
+        if self._gauge.counter.unready:
             self._gauge.ready()
 
     async def _submit(self) -> None:
