@@ -6,7 +6,7 @@ from collections import deque
 import msgspec
 import pytest
 
-from changeover.workers.serving.message import BodyInvalid, BodyTooLarge, Headers, Request, Response
+from changeover.workers.serving.message import KNOWN_NAMES, BodyInvalid, BodyTooLarge, Headers, Request, Response
 
 
 def request(*pieces: bytes) -> Request:
@@ -43,6 +43,37 @@ def test_setting_replaces_every_field_of_the_name_and_adding_keeps_them() -> Non
 def test_a_field_that_would_break_the_framing_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="is no header field"):
         Headers().add(name, value)
+
+
+@pytest.mark.parametrize("value", ["\r", "\n", "\0", "a\rb", "a\nb", "a\0b", "1\r\nb: 2"])
+def test_a_name_that_was_set_before_does_not_let_a_value_pass(value: str) -> None:
+    headers = Headers()
+    headers["X-Known"] = "1"
+    with pytest.raises(ValueError, match="is no header field"):
+        headers["X-Known"] = value
+    assert headers.raw == [(b"x-known", b"1")]
+
+
+@pytest.mark.parametrize("value", ["", " ", "a\tb", "\x7f", "\x85", "\xa0", "caf\xe9"])
+def test_a_value_that_is_no_plain_text_and_breaks_nothing_passes(value: str) -> None:
+    headers = Headers()
+    headers["x"] = value
+    assert headers.raw == [(b"x", value.encode("latin-1"))]
+
+
+def test_names_that_are_never_the_same_do_not_pile_up() -> None:
+    def set_many(first: int) -> None:
+        for number in range(first, first + 2 * KNOWN_NAMES):
+            Headers()[f"x-{number}-{'a' * 1000}"] = "1"
+
+    set_many(0)
+    tracemalloc.start()
+    set_many(10 * KNOWN_NAMES)
+    before, _ = tracemalloc.get_traced_memory()
+    set_many(20 * KNOWN_NAMES)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after < before + 100_000
 
 
 async def test_a_body_is_read_once_and_kept() -> None:
