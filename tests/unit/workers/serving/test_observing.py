@@ -261,9 +261,16 @@ class Fragile(Service):
         return Response.text("hello")
 
 
-async def test_a_service_that_is_not_ready_is_told_when_it_begins_and_ends_and_counted_for_every_request() -> None:
+async def stand_around(request: Request, call_next: CallNext, call: CallContext) -> Response:
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("handlers", [(), (handler(HandlerKind.AROUND, "shop:around", stand_around),)])
+async def test_a_service_that_is_not_ready_is_told_when_it_begins_and_ends_and_counted_for_every_request(
+    handlers: tuple[Handler, ...],
+) -> None:
     service = Fragile()
-    watched = Watched(target=service)
+    watched = Watched(*handlers, target=service)
     await watched.get()
     service.well = False
     assert await watched.get(3) == [503] * 3
