@@ -8,7 +8,7 @@ import time
 import multiprocess
 import pytest
 
-from changeover.workers.runtime.forking import NotForked, fork, open_descriptors, whole_or_nothing
+from changeover.workers.runtime.forking import NotForked, fork, open_descriptors, all_or_nothing
 
 
 def stay() -> None:
@@ -20,7 +20,7 @@ def refuse(*_: object) -> int:
 
 
 def forked() -> tuple["multiprocess.Process", int]:
-    with whole_or_nothing():
+    with all_or_nothing():
         os.pipe()
         return fork(stay)
 
@@ -54,6 +54,7 @@ def test_a_child_without_a_pidfd_is_killed_and_closes_no_descriptor_of_others_la
         started.append(pid)
         return refuse()
 
+    gc.collect()
     before = open_descriptors()
     monkeypatch.setattr(os, "pidfd_open", no_pidfd)
     with pytest.raises(NotForked):

@@ -28,7 +28,7 @@ class NotForked(ChangeoverError):
 
 
 @contextmanager
-def whole_or_nothing() -> Iterator[frozenset[int]]:
+def all_or_nothing() -> Iterator[frozenset[int]]:
     """Let everything that a child needs be opened within, and close it all again when the system refuses a part of it.
 
     Yields:
