@@ -8,7 +8,7 @@ import time
 import multiprocess
 import pytest
 
-from changeover.workers.runtime.forking import NotForked, fork, open_descriptors, all_or_nothing
+from changeover.workers.runtime.forking import NotForked, all_or_nothing, fork, open_descriptors
 
 
 def stay() -> None:

@@ -10,7 +10,7 @@ import multiprocess
 
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.runtime.birth import Entry, Womb, live
-from changeover.workers.runtime.forking import fork, open_descriptors, all_or_nothing
+from changeover.workers.runtime.forking import all_or_nothing, fork, open_descriptors
 
 
 class Newborn:

@@ -11,7 +11,7 @@ from typing import Self
 
 import multiprocess
 
-from changeover.workers.runtime.forking import NotForked, fork, open_descriptors, all_or_nothing
+from changeover.workers.runtime.forking import NotForked, all_or_nothing, fork, open_descriptors
 
 LIVE = "changeover.workers.preflight.forked:live"
 """What a keeper runs."""
