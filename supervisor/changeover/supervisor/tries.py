@@ -3,7 +3,6 @@
 import msgspec
 
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
-from changeover.workers.protocol.snapshot import UnitRef
 
 TRIES = 3
 """How often a candidate is rehearsed at the most: beside what serves, without one unit of that, without any."""
@@ -36,16 +35,16 @@ class Try(msgspec.Struct, frozen=True):
             report: What this one came to.
             now: By the clock of `until`.
         """
-        left_out = _in_the_way(self.order, report)
-        if not report.skipped or left_out == self.order.left_out or len(self.before) + 1 == TRIES:
+        order = _without(self.order, report.barred)
+        if not report.skipped or order == self.order or len(self.before) + 1 == TRIES:
             return None
-        settings = msgspec.structs.replace(self.order.settings, deadline=max(LEAST, round(self.until - now, 1)))
-        order = msgspec.structs.replace(self.order, settings=settings, left_out=left_out)
-        return Try(order, self.until, (*self.before, report.skipped))
+        settings = msgspec.structs.replace(order.settings, deadline=max(LEAST, round(self.until - now, 1)))
+        return Try(msgspec.structs.replace(order, settings=settings), self.until, (*self.before, report.skipped))
 
 
-def _in_the_way(order: RehearsalOrder, report: RehearsalReport) -> tuple[UnitRef, ...]:
-    """What of what serves is to be left out: the unit that is known to be in the way, and the next time everything."""
+def _without(order: RehearsalOrder, barred: str) -> RehearsalOrder:
+    """Leave out the unit that is known to be in the way, and the next time all; where it is none, `after_fork` too."""
     serving = tuple(unit.key.ref for unit in order.current.units) if order.current is not None else ()
-    known = () if order.left_out else tuple(ref for ref in serving if str(ref) == report.barred)
-    return known or serving
+    known = tuple(ref for ref in serving if str(ref) == barred)
+    left_out = known if known and not order.left_out else serving
+    return msgspec.structs.replace(order, left_out=left_out, after_fork=order.after_fork if known else "")

@@ -9,7 +9,8 @@ from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, 
 GEO, SHOP = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "shop"))
 UNITS = tuple(PluginSpec(UnitKey(each, "1f", 7), "1.0", "1f") for each in (GEO, SHOP))
 SERVING, CANDIDATE = Snapshot(7, "old", units=UNITS), Snapshot(8, "new", units=UNITS[:1])
-FIRST = Try(RehearsalOrder(SERVING, CANDIDATE, Confinement(deadline=60.0), "/store"), until=100.0)
+ORDER = RehearsalOrder(SERVING, CANDIDATE, Confinement(deadline=60.0), "/store", after_fork="shop:reseed")
+FIRST = Try(ORDER, until=100.0)
 CRASHED = RehearsalReport(skipped="geo crashed", barred=str(GEO))
 
 
@@ -29,18 +30,21 @@ def test_first_the_unit_that_is_in_the_way_is_left_out_and_then_everything() -> 
     assert [each.order.left_out for each in (FIRST, second, third)] == [(), (GEO,), (GEO, SHOP)]
     assert third.before == ("geo crashed", "shop crashed")
     assert third.after(CRASHED, 50.0) is None
-    assert all(each.order.current == SERVING and each.order.candidate == CANDIDATE for each in (second, third))
+    for each in (second, third):
+        assert (each.order.current, each.order.candidate, each.order.after_fork) == (SERVING, CANDIDATE, "shop:reseed")
 
 
 def test_where_nobody_knows_which_unit_it_is_everything_is_left_out_at_once() -> None:
     second = following(FIRST, RehearsalReport(skipped="it crashed", barred="plugin geo of yesterday"))
-    assert second.order.left_out == (GEO, SHOP)
+    assert (second.order.left_out, second.order.after_fork) == ((GEO, SHOP), "")
     assert second.after(CRASHED, 50.0) is None
 
 
-def test_where_nothing_serves_nothing_can_be_left_out() -> None:
-    alone = Try(msgspec.structs.replace(FIRST.order, current=None), 100.0)
-    assert alone.after(CRASHED, 50.0) is None
+def test_where_nothing_serves_nothing_but_after_fork_can_be_left_out() -> None:
+    alone = Try(msgspec.structs.replace(FIRST.order, current=Snapshot(7, "none")), 100.0)
+    second = following(alone, RehearsalReport(skipped="it crashed", barred="server hook"))
+    assert (second.order.left_out, second.order.after_fork) == ((), "")
+    assert second.after(CRASHED, 50.0) is None
 
 
 def test_all_of_them_have_the_time_of_the_first() -> None:

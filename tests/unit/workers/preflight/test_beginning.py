@@ -9,8 +9,9 @@ import pytest
 
 from changeover.workers.protocol.rehearsal import RehearsalReport
 from changeover.workers.protocol.snapshot import UnitKind, UnitRef
-from tests.rehearsing import FINE, OWN, Orders, kept
+from tests.rehearsing import OWN, Orders, kept
 
+GEO = UnitRef(UnitKind.PLUGIN, "geo")
 TOLD = "TOLD_AFTER_FORK"
 SAYS = OWN + (
     f"    def on_load(self, ctx): print('on_load', os.environ.get('{TOLD}'))\n"
@@ -59,17 +60,33 @@ def test_one_that_fails_is_a_warning(orders: Orders, named: str, why: str) -> No
     assert report.output == "on_load None\non_reload None\n"
 
 
-def test_one_that_ends_the_process_is_in_the_way_until_nothing_that_serves_is_loaded(orders: Orders) -> None:
-    report = rehearsed(orders, "end")
-    assert report.refusal is None
-    assert report.skipped == (
-        "what serves cannot be loaded in a preflight: it ended its process with status 7 in server hook after_fork"
-    )
-    report = rehearsed(orders, "end", UnitRef(UnitKind.PLUGIN, "geo"))
-    assert (report.refusal, report.skipped, report.output) == (None, "", "on_load None\n")
+def alone(orders: Orders, named: str) -> RehearsalReport:
+    """The first plugin of a service."""
+    order = orders.order(SAYS, current=())
+    return kept(msgspec.structs.replace(order, after_fork=f"{__name__}:{named}"))
 
 
-def test_a_command_is_not_run_and_neither_is_anything_where_nothing_serves(orders: Orders) -> None:
+def test_it_is_called_too_where_nothing_that_serves_is_loaded(orders: Orders) -> None:
+    for report in (rehearsed(orders, "prepare", GEO), alone(orders, "prepare")):
+        assert (report.refusal, report.warnings) == (None, ())
+        assert '"hook": "after_fork"' in report.output
+
+
+def test_one_that_ends_the_process_is_in_the_way(orders: Orders) -> None:
+    for report in (rehearsed(orders, "end"), alone(orders, "end")):
+        assert report.refusal is None
+        assert report.skipped == (
+            "what serves cannot be loaded in a preflight: it ended its process with status 7 in server hook after_fork"
+        )
+        assert report.barred == "server hook"
+
+
+def test_nobody_can_be_in_the_way_as_one_that_let_a_rehearsal_through_before(orders: Orders) -> None:
+    report = rehearsed(orders, "end", GEO)
+    assert report.skipped == ""
+    assert report.refusal is not None
+    assert report.refusal.summary == "it ended its process with status 7 in server hook after_fork"
+
+
+def test_a_command_is_not_run(orders: Orders) -> None:
     assert rehearsed(orders, "touch /no/such/folder/x").warnings == ()
-    alone = msgspec.structs.replace(orders.order(FINE, current=None), after_fork=f"{__name__}:end")
-    assert kept(alone).refusal is None

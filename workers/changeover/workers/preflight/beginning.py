@@ -20,7 +20,7 @@ def begin(order: RehearsalOrder, name: str, note: Note) -> tuple[str, ...]:
     """Call it in the only thread, before there is a loop.
 
     Args:
-        order: What is to be rehearsed; where nothing that serves is loaded, nothing is called.
+        order: What is to be rehearsed.
         name: The service's name.
         note: Where it is written down, because it may end the process.
 
@@ -28,7 +28,7 @@ def begin(order: RehearsalOrder, name: str, note: Note) -> tuple[str, ...]:
         What went wrong, as a warning: nothing of the candidate has run.
     """
     named = order.after_fork
-    if not FUNCTION.fullmatch(named) or not order.loads_current():
+    if not FUNCTION.fullmatch(named):
         return ()
     note.part(Part.CURRENT)
     note.begins(WHOSE, HOOK)

@@ -102,7 +102,7 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
         order: What it was to rehearse.
     """
     refusal = refusal_of(ending, standing, stacks, order)
-    if standing.part is not Part.CURRENT or not order.loads_current():
+    if standing.part is not Part.CURRENT or not order.may_be_barred():
         return RehearsalReport(refusal)
     where = f" ({refusal.where})" if refusal.where else ""
     return RehearsalReport(

@@ -113,7 +113,7 @@ class Keeper:
 
     def _listen_in_time(self, watched: tuple[int, ...]) -> bytes | None:
         """As `_listen`: what serves may take its share of the deadline, and who comes to the candidate all of it."""
-        if self._order.loads_current():
+        if self._order.may_be_barred():
             self._given = self._order.settings.deadline * SHARE
             said = self._listen(self._began + self._given, watched)
             if said is not None or self._page.read().part is Part.CURRENT:

@@ -41,7 +41,8 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         store: The artifact store.
         preload: The application, where the process has not imported it; None when it has, or when there is none.
         left_out: Of what serves, what is not loaded: it kept an earlier rehearsal from the candidate.
-        after_fork: What each new worker begins with, as the configuration names it; empty for nothing.
+        after_fork: What each new worker begins with, as the configuration names it; empty for nothing, or where it kept
+            an earlier rehearsal from the candidate.
         after_fork_within: Seconds that this has.
     """
 
@@ -58,9 +59,13 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         """The units that the candidate brings; whatever else is in it serves already."""
         return frozenset(self.candidate.without(self.current or EMPTY))
 
-    def loads_current(self) -> bool:
-        """Whether anything that serves is loaded before the candidate."""
-        return self.current is not None and any(unit.key.ref not in self.left_out for unit in self.current.units)
+    def may_be_barred(self) -> bool:
+        """Whether something runs before the candidate that may keep a rehearsal from it: what serves, and `after_fork`.
+
+        Where something is left out, `after_fork` has let a rehearsal through before.
+        """
+        serving = (self.current or EMPTY).units
+        return bool(self.after_fork and not self.left_out) or any(each.key.ref not in self.left_out for each in serving)
 
 
 class RehearsalReport(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ class NotForked(ChangeoverError):
 
 
 @contextmanager
-def whole_or_nothing() -> Iterator[frozenset[int]]:
+def all_or_nothing() -> Iterator[frozenset[int]]:
     """Let everything that a child needs be opened within, and close it all again when the system refuses a part of it.
 
     Yields:
@@ -53,12 +53,18 @@ def fork(live: Callable[..., object], *arguments: object) -> tuple["multiprocess
     """Fork a child that runs `live`; its process, and a pidfd that was opened before it may be reaped.
 
     Raises:
-        OSError: The system refuses.
+        OSError: The system refuses; there is no child.
     """
     process = multiprocess.get_context("fork").Process(target=live, args=arguments)
     with _signals_blocked():
         process.start()
-    return process, os.pidfd_open(process.pid)
+    try:
+        return process, os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.join()
+        process.close()  # else it closes its pipes when it is collected, whoever has their numbers by then
+        raise
 
 
 def _find_room() -> None:

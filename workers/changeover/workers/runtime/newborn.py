@@ -10,7 +10,7 @@ import multiprocess
 
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.runtime.birth import Entry, Womb, live
-from changeover.workers.runtime.forking import fork, open_descriptors, whole_or_nothing
+from changeover.workers.runtime.forking import all_or_nothing, fork, open_descriptors
 
 
 class Newborn:
@@ -57,7 +57,7 @@ class Newborn:
         Raises:
             NotForked: The system refuses.
         """
-        with whole_or_nothing() as before:
+        with all_or_nothing() as before:
             stacks = os.memfd_create(f"stacks of {worker}", os.MFD_CLOEXEC)
             go, begins = os.pipe()
             process, pidfd = fork(live, Womb(birth, go, stacks, (*foreign, begins)), entry)

@@ -187,7 +187,8 @@ class Worker:
         if self._acceptor.state is not State.CLOSED:
             self._acceptor.expect()
             self._handover.refresh()
-            self._warming = self._loop.create_task(warm_up(), context=contextvars.Context())
+            if self._warming is None:
+                self._warming = self._loop.create_task(warm_up(), context=contextvars.Context())
 
     def accept(self) -> None:
         """Start to accept connections, and to take them over; too late for one that was told to leave."""

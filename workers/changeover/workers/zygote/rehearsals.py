@@ -11,7 +11,7 @@ from typing import Self
 
 import multiprocess
 
-from changeover.workers.runtime.forking import NotForked, fork, open_descriptors, whole_or_nothing
+from changeover.workers.runtime.forking import NotForked, all_or_nothing, fork, open_descriptors
 
 LIVE = "changeover.workers.preflight.forked:live"
 """What a keeper runs."""
@@ -55,7 +55,7 @@ class HeldKeeper:
         Raises:
             NotForked: The system refuses.
         """
-        with whole_or_nothing() as before:
+        with all_or_nothing() as before:
             heeded, line = os.pipe2(os.O_CLOEXEC)
             answer, its = (end.detach() for end in socket.socketpair())
             process, pidfd = fork(live, order, name, its, heeded)
