@@ -30,10 +30,11 @@ def shared(state: Path, settings: Settings, checked: Checked) -> StateShared | N
     note, told = state / NOTE, None
     # Where it cannot be written, neither can the journal, which says so; living workers are adopted all the same.
     with contextlib.suppress(OSError):
-        before = Path(os.fsdecode(note.read_bytes())) if note.is_file() else folder
+        known = note.read_bytes() if note.is_file() else b""
+        before = Path(os.fsdecode(known)) if known else folder
         if before.is_dir() and not before.samefile(folder):
             told = StateShared(settings.name, _shown(before), _shown(folder))
-        if before != folder or not note.is_file():
+        if known != os.fsencode(folder):
             note.write_bytes(os.fsencode(folder))
     return told
 

@@ -87,3 +87,9 @@ def test_a_link_to_a_folder_is_that_folder(state: Path, ann: Path, tmp_path: Pat
 def test_a_note_that_cannot_be_written_keeps_nobody_from_adopting_what_lives(state: Path, ann: Path) -> None:
     (state / NOTE).mkdir()
     assert serve(state, ann) is None
+
+
+def test_a_note_that_a_full_disk_left_empty_says_nothing(state: Path, ann: Path) -> None:
+    (state / NOTE).touch()
+    assert serve(state, ann) is None
+    assert (state / NOTE).read_text() == str(ann)
