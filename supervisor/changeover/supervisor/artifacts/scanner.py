@@ -171,7 +171,7 @@ class Scanner:
         if isinstance(made, ScanRefused):
             return made
         there = listing.plugins.keys() | selected.contents.keys() | concerned_by(listing.problems)
-        strange = of_no_plugin(settings, there) if reach.configuration else ()
+        strange = of_no_plugin(settings, there) if reach.configuration and not listing.unasked else ()
         notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
         standing = (*selected.rolling, *taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
