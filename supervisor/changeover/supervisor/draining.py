@@ -31,4 +31,5 @@ def draining(overview: Overview) -> tuple[DrainingPlugin, ...]:
 
 def _draining(leftover: LeftoverPicture) -> DrainingPlugin:
     slots = leftover.used_by if leftover.state is State.DRAINING else leftover.held_by
-    return DrainingPlugin(leftover.unit.ref.name, leftover.unit.since, leftover.state, slots)
+    once = tuple(dict.fromkeys(slots))  # in a roll a slot has two workers, and both may have it
+    return DrainingPlugin(leftover.unit.ref.name, leftover.unit.since, leftover.state, once)

@@ -90,7 +90,7 @@ async def _serve_on(
             places.journal, settings.history.keep, None if handed is None else handed.state_lock
         )
         stack.push_async_callback(journal.close)
-        told = await asyncio.to_thread(lambda: shared(places.state, settings, read_settings().file))
+        told = await asyncio.to_thread(lambda: shared(places.state, settings, read_settings()))
         recovered = await journal.recover()
         listen = at_start(settings.bind, settings.boot, recovered)
         footing = await take_footing(host, runtime, journal.id, handed, listen, stack)

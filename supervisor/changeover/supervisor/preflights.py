@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from changeover.supervisor.cohorts import Cohorts
 from changeover.supervisor.core.effects import Preflight
 from changeover.supervisor.core.entries import SlotRefusal
@@ -125,9 +127,13 @@ class Preflights:
 
 
 def _told(epoch: int, report: RehearsalReport, before: tuple[str, ...]) -> Event:
+    left_out = tuple(f"left out: {why}" for why in before)
     if report.refusal is not None:
-        return PreflightRefused(epoch, (SlotRefusal(-1, 0, report.refusal),))
+        # What was left out may be what the candidate lacks, and has taken some of its time.
+        summary = "; ".join((report.refusal.summary, *left_out))
+        refusal = msgspec.structs.replace(report.refusal, summary=summary)
+        return PreflightRefused(epoch, (SlotRefusal(-1, 0, refusal),))
     if report.skipped:
         return PreflightSkipped(epoch, report.skipped)
-    warnings = (*(f"left out: {why}" for why in before), *report.warnings)
+    warnings = (*left_out, *report.warnings)
     return PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, warnings)

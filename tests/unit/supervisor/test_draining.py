@@ -47,3 +47,9 @@ def test_the_oldest_is_told_first_and_what_is_no_plugin_not_at_all(bench: Bench)
     further = [msgspec.structs.replace(old, unit=key) for key in (unit("geo", 3), unit("ads", 1), pipeline)]
     seen = msgspec.structs.replace(bench.view, leftovers=(*further, old))
     assert [(each.id, each.since) for each in draining(seen)] == [("ads", 1), ("pricing", 1), ("geo", 3)]
+
+
+def test_a_slot_in_which_two_workers_have_it_is_named_once(bench: Bench) -> None:
+    [old] = bench.view.leftovers
+    rolling = msgspec.structs.replace(bench.view, leftovers=(msgspec.structs.replace(old, used_by=(0, 0, 1)),))
+    assert [each.slots for each in draining(rolling)] == [(0, 1)]

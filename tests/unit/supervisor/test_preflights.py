@@ -143,6 +143,13 @@ async def test_where_what_serves_ends_the_rehearsal_the_candidate_is_rehearsed_w
     assert supervisor.zygote.given_up == []
 
 
+async def test_a_refusal_says_without_what_it_was_rehearsed(supervisor: Supervisor) -> None:
+    supervisor.begin(SERVING_GEO)
+    supervisor.report(RehearsalReport(skipped="what serves cannot be loaded", barred="plugin geo"))
+    supervisor.report(RehearsalReport(Refusal(Stage.PREFLIGHT, Fault.TIMEOUT, "not done within 3 s")))
+    assert supervisor.refusal().summary == "not done within 3 s; left out: what serves cannot be loaded"
+
+
 async def test_the_rehearsal_that_goes_on_is_the_one_that_is_ended(supervisor: Supervisor) -> None:
     supervisor.begin(SERVING_GEO)
     supervisor.report(RehearsalReport(skipped="no"))

@@ -23,7 +23,7 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.removal import without_plugin
 from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
-from changeover.supervisor.artifacts.selection import Selection, select
+from changeover.supervisor.artifacts.selection import Selection, concerned_by, select
 from changeover.supervisor.artifacts.standing import restart_notes
 from changeover.supervisor.artifacts.survey import Survey, survey
 from changeover.supervisor.artifacts.taking import Disk, Taken, take
@@ -170,8 +170,8 @@ class Scanner:
         made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
             return made
-        there = listing.plugins.keys() | selected.contents.keys() | selected.broken
-        strange = of_no_plugin(settings, there) if reach.configuration else ()
+        there = listing.plugins.keys() | selected.contents.keys() | concerned_by(listing.problems)
+        strange = of_no_plugin(settings, there) if reach.configuration and not listing.unasked else ()
         notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
         standing = (*selected.rolling, *taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))

@@ -76,11 +76,11 @@ def select(
         for plugin, found in listing.plugins.items()
     }
     fixed = _fixed(listing, serving, reach, store)
-    withheld = held_plugins(held, serving, fresh, fixed | _concerned(listing.problems))
+    withheld = held_plugins(held, serving, fresh, fixed | concerned_by(listing.problems))
     skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())
     kept = fixed | withheld.keys() | skipped.keys()
     files = {found.digest: found.files for found in listing.plugins.values()}
-    untaken = kept | _concerned(listing.problems)
+    untaken = kept | concerned_by(listing.problems)
     rolling = unswappable(serving, fresh, files, untaken, store) if reach.swaps else {}
     kept |= rolling.keys()
     contents = {plugin: carried(serving[plugin], store) for plugin in serving if plugin in kept}
@@ -104,7 +104,7 @@ def select(
         ),
         held=tuple(f"not taken: {withheld[plugin]}" for plugin in sorted(withheld)),
         rolling=tuple(f"{plugin} (needs a roll: {why})" for plugin, why in rolling.items()),
-        broken=frozenset(_concerned(reached)),
+        broken=frozenset(concerned_by(reached)),
     )
 
 
@@ -125,12 +125,12 @@ def _reached(listing: Listing, reach: Reach, settings: Settings) -> dict[str, tu
     return {
         path: problems
         for path, problems in listing.problems.items()
-        if path == settings.plugins.dir or any(map(reach.plugin, _concerned({path: problems})))
+        if path == settings.plugins.dir or any(map(reach.plugin, concerned_by({path: problems})))
     }
 
 
 def _unknown(listing: Listing, reach: Reach, current: Snapshot | None) -> Iterator[Problem]:
-    known = {*listing.plugins, *_concerned(listing.problems)}
+    known = {*listing.plugins, *concerned_by(listing.problems)}
     if current is not None:
         known |= {unit.key.ref.name for unit in current.units if isinstance(unit, PluginSpec | PipelineSpec)}
         known |= {APP} if current.application is not None else set()
@@ -151,7 +151,7 @@ def _emptied(listing: Listing, serving: dict[str, PluginSpec], reach: Reach, set
 
 def _unannounced(listing: Listing, serving: dict[str, PluginSpec], reach: Reach) -> set[str]:
     """Plugins whose distribution is gone, and rather being replaced, as long as nobody asks."""
-    known = listing.plugins.keys() | _concerned(listing.problems)
+    known = listing.plugins.keys() | concerned_by(listing.problems)
     installed = {plugin for plugin, spec in serving.items() if spec.distribution}
     return installed - known if reach.policy and not listing.unasked else set()
 
@@ -166,7 +166,7 @@ def _gone(listing: Listing, serving: dict[str, PluginSpec], reach: Reach) -> Ite
 def _not_taken(
     listing: Listing, serving: dict[str, PluginSpec], settings: Settings, disabled: set[str]
 ) -> Iterator[str]:
-    broken = _concerned(listing.problems)
+    broken = concerned_by(listing.problems)
     for plugin in sorted(disabled):
         found: Found | None = listing.plugins.get(plugin)
         spec = serving[plugin]
@@ -178,6 +178,6 @@ def _not_taken(
             yield f"not taken: {plugin} (disabled, other configuration)"
 
 
-def _concerned(problems: Mapping[str, tuple[Problem, ...]]) -> set[str]:
+def concerned_by(problems: Mapping[str, tuple[Problem, ...]]) -> set[str]:
     """The plugins that files and folders with problems are about; one that says no id is known by its name."""
     return {problem.plugin or Path(path).stem for path, told in problems.items() for problem in told}

@@ -55,12 +55,14 @@ class Checked(msgspec.Struct, frozen=True):
         errors: Everything that makes it unusable.
         warnings: What is legal and probably not meant.
         file: The configuration's file, empty without one.
+        named: Whether somebody gave the service its name; otherwise it has that of its folder.
     """
 
     settings: Settings | None
     errors: tuple[ConfigError, ...] = ()
     warnings: tuple[ConfigError, ...] = ()
     file: str = ""
+    named: bool = False
 
     def required(self) -> Settings:
         """The settings.
@@ -81,6 +83,7 @@ def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: [
         ask: Finds what only the system knows to be wrong.
     """
     mistakes: list[Mistake] = list(merged.mistakes)
+    named = bool(merged.table.get("name"))
     warnings = [ConfigError("environment", warning.path, warning.message) for warning in merged.warnings]
     if not mistakes:
         renamed: list[Mistake] = []
@@ -93,8 +96,9 @@ def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: [
         mistakes += (mistake for mistake in found if not mistake.path.startswith(unreadable))
         if not mistakes:
             warnings += [_located(warning, merged) for warning in rules.warnings(settings)]
-            return Checked(settings, (), tuple(warnings), merged.file)
-    return Checked(None, tuple(_located(mistake, merged) for mistake in mistakes), tuple(warnings), merged.file)
+            return Checked(settings, (), tuple(warnings), merged.file, named)
+    errors = tuple(_located(mistake, merged) for mistake in mistakes)
+    return Checked(None, errors, tuple(warnings), merged.file, named)
 
 
 def _read_areas(table: dict[str, Any], mistakes: list[Mistake]) -> Settings:

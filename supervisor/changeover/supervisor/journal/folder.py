@@ -1,44 +1,44 @@
 """Which folder a state directory serves, where nothing but the folder's name says that it is this one's."""
 
+import contextlib
 import os
 from pathlib import Path
 
-from changeover.supervisor.config.paths import default_name
+from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.journal.errors import JournalUnreachable
 from changeover.supervisor.telemetry.shell import StateShared
 
 NOTE = "folder"
 
 
-def shared(state: Path, settings: Settings, file: str) -> StateShared | None:
+def shared(state: Path, settings: Settings, checked: Checked) -> StateShared | None:
     """Write down which folder is served from here on. Blocks on the disk.
+
+    A folder that was moved is nobody else's, and neither is one that links lead to.
 
     Args:
         state: The state directory.
         settings: What is served.
-        file: Where that is configured; empty when in no file.
+        checked: Where that is configured.
 
     Returns:
         That another folder of that name was served from this state directory before; None where that is not so.
-
-    Raises:
-        JournalUnreachable: It cannot be read or written.
     """
-    folder = Path(file).absolute().parent if file else Path.cwd()
-    if settings.state_dir or settings.name != default_name(folder):
+    if settings.state_dir or checked.named:
         return None
-    note = state / NOTE
-    try:
-        before = os.fsdecode(note.read_bytes()) if note.is_file() else ""
-        if before != str(folder):
+    folder = Path(checked.file).absolute().parent if checked.file else Path.cwd()
+    note, told = state / NOTE, None
+    # Where it cannot be written, neither can the journal, which says so; living workers are adopted all the same.
+    with contextlib.suppress(OSError):
+        known = note.read_bytes() if note.is_file() else b""
+        before = Path(os.fsdecode(known)) if known else folder
+        if before.is_dir() and not before.samefile(folder):
+            told = StateShared(settings.name, _shown(before), _shown(folder))
+        if known != os.fsencode(folder):
             note.write_bytes(os.fsencode(folder))
-    except OSError as error:
-        raise JournalUnreachable(note, error.strerror or str(error)) from error
-    changed = before not in ("", str(folder))
-    return StateShared(settings.name, _shown(before), _shown(str(folder))) if changed else None
+    return told
 
 
-def _shown(path: str) -> str:
+def _shown(path: Path) -> str:
     """A path as text can carry it."""
-    return path.encode("utf-8", "backslashreplace").decode()
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -74,7 +74,7 @@ class Notices:
             except (OSError, WatchfilesRustInternalError) as error:
                 # Where it was refused is one of many folders, in the words of another language.
                 self._say(str(error).partition(" about [")[0])
-                self._tell(look(self._places))
+                self._tell(self._settled())
                 self._stop.wait(self._rescan)
 
     def _follow(self) -> None:

@@ -124,6 +124,16 @@ def test_files_that_are_copied_with_their_times_are_read_when_all_are_copied(
     assert read_settled(path)["rules.py"] == b"new"
 
 
+@pytest.mark.parametrize("name", [".cache.db", "__pycache__/pricing.pyc", ".git/index"])
+def test_what_is_written_without_end_and_is_no_content_keeps_nobody_waiting(
+    plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = plugins.folder("pricing", code="new")
+    (path / name).parent.mkdir(exist_ok=True)
+    written_after_each_reading(monkeypatch, path / name, map(str, itertools.count()))
+    assert read_settled(path)["code.py"] == b"new"
+
+
 def test_files_that_never_come_to_rest_are_refused(plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     path = plugins.folder("pricing", code="")
     written_after_each_reading(monkeypatch, path / "code.py", map(str, itertools.count()))

@@ -215,6 +215,22 @@ def test_a_swap_beside_another_interpreter_leaves_it_and_a_roll_takes_what_is_an
     assert "- geo 1.2 (rolls: installed by geo-plugin==1.2)" in place.candidate(swapped).summary
 
 
+def test_settings_of_what_may_be_installed_for_another_interpreter_are_not_called_useless_by_a_swap_beside_it(
+    place: Place, site: SitePackages
+) -> None:
+    site.uninstall("geo_plugin")
+    serving = place.candidate(None).snapshot
+    new = str(place.root / "new")
+    place.configure(f'python = "{new}"\n[plugins]\ndir = "plugins"\n[plugins.geo]\nreload = "on-signal"\n')
+    machine = Machine(there={new: Answer("CPython", "3.12.1", (3, 12), protocol=1)})
+    source = Source(folder=place.root)
+    place.scanner = Scanner(check(source).required(), lambda: check(source), place.store, interpreters=machine)
+    place.plugins.single("hello", "1.1")
+    stray = "unused: [plugins.geo] names no plugin"
+    assert stray not in place.candidate(serving, SWAP).summary
+    assert stray in place.candidate(serving).summary
+
+
 class TestSurvey:
     """What `changeover plugin list` says of it."""
 

@@ -328,6 +328,14 @@ def test_settings_of_a_plugin_that_is_not_there_are_told_whether_anything_change
     assert stray in place.candidate(serving).summary
 
 
+def test_settings_of_a_plugin_that_is_broken_and_was_not_asked_for_are_not(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG + "[plugins.geo]\nconfig = { a = 1 }\n")
+    place.plugins.single("hello", "2.0")
+    (place.plugins.path / "geo.py").write_text("# /// script\n# [tool.changeover]\n# id = 7\n# ///\n")
+    found = place.candidate(serving, asking(only=("hello",)))
+    assert not [line for line in found.summary if line.startswith("unused: ")]
+
+
 def test_settings_of_a_plugin_that_was_taken_out_and_lies_there_are_not(place: Place, back: Snapshot) -> None:
     place.configure(CONFIG + "[plugins.pricing]\nconfig = { a = 1 }\n")
     assert not [line for line in place.candidate(back).summary if line.startswith("unused: ")]

@@ -131,6 +131,15 @@ def test_a_service_without_a_name_has_that_of_its_folder(tmp_path: Path) -> None
     assert settings(folder, APP).name == "my-shop"
 
 
+def test_a_name_that_was_given_is_told_from_that_of_the_folder_also_where_they_are_alike(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    by_flag = Override(("name",), "shop", "--name")
+    found = [checked(folder, APP), checked(folder, f'name = "shop"\n{APP}'), checked(folder, APP, None, by_flag)]
+    found.append(checked(folder, f'name = "shop"\nwrokers = 4\n{APP}'))
+    assert [each.named for each in found] == [False, True, True, True]
+
+
 def test_all_errors_are_told_at_once_each_with_its_origin_and_path(tmp_path: Path) -> None:
     text = """
 wrokers = 4

@@ -249,6 +249,26 @@ def test_a_kernel_at_its_limit_is_told_once_and_looking_goes_on_until_it_can_be_
     watched.notices.close()
 
 
+def test_a_file_that_is_written_slowly_is_told_once_it_is_whole_also_where_the_kernel_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_its_limit(paths: list[str], *flags: object) -> RustNotify:
+        raise OSError("OS file watch limit reached.")
+
+    monkeypatch.setattr(notices, "RustNotify", at_its_limit)
+    monkeypatch.setattr(notices, "STEP", 300)
+    watched = Watched(tmp_path.resolve(), rescan=0.02)
+    watched.write("geo.py", "")
+    watched.begin()
+    for number in range(60):
+        watched.write("geo.py", "1" * number)
+        time.sleep(0.01)
+    path = str(watched.plugins / "geo.py")
+    until_sync(lambda: watched.sights[-1].files[path][1] == 59, "all of it")
+    watched.notices.close()
+    assert {sight.files[path][1] for sight in watched.sights} == {0, 59}
+
+
 def test_a_folder_that_goes_before_the_kernel_is_asked_about_it_is_no_trouble(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
