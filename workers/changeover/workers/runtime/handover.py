@@ -20,6 +20,7 @@ from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.inheritance import Inheritance
 from changeover.workers.runtime.settings import Birth
+from changeover.workers.runtime.warmup import warm_up
 from changeover.workers.serving.lease import LeaseKind
 
 REACH = 5.0
@@ -70,7 +71,9 @@ class Handover:
             self._belongings,
             on_arrival,
             inheritance.take,
+            self._warm_up,
         )
+        self._warming: asyncio.Task[None] | None = None
         self._pidfd = os.pidfd_open(os.getpid())
         self._departure: Departure | None = None
         self._reaching: asyncio.Task[None] | None = None
@@ -87,6 +90,11 @@ class Handover:
     def refresh(self) -> None:
         """There may be room now: tell those who wait for it."""
         self._reception.refresh()
+
+    def _warm_up(self) -> None:
+        """Connections come all at once soon; whoever has some already is warm."""
+        if self._warming is None and not len(self._connections):
+            self._warming = self._loop.create_task(warm_up(), context=contextvars.Context())
 
     def connect(self, epoch: int, successors: Sequence[WorkerId]) -> None:
         """Reach successors, and give one of them the state of plugins.

@@ -45,7 +45,6 @@ from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
-from changeover.workers.runtime.warmup import warm_up
 from changeover.workers.serving import attribution
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
@@ -164,7 +163,6 @@ class Worker:
         )
         self._hooks = ServerHooks(birth)
         self._readying: asyncio.Task[None] | None = None
-        self._warming: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
 
     async def live(self) -> int:
@@ -187,8 +185,6 @@ class Worker:
         if self._acceptor.state is not State.CLOSED:
             self._acceptor.expect()
             self._handover.refresh()
-            if self._warming is None:
-                self._warming = self._loop.create_task(warm_up(), context=contextvars.Context())
 
     def accept(self) -> None:
         """Start to accept connections, and to take them over; too late for one that was told to leave."""
