@@ -131,10 +131,17 @@ def test_a_successor_takes_connections_over_as_soon_as_it_is_prepared_and_the_fi
     bench = Bench(rolled=8)
     bench.welcome(7, candidate=8, candidate_rolled=8)
     bench.built(8)
-    assert len(bench.all(effects.Expect)) == 1
+    assert bench.all(effects.Expect) == [effects.Expect(relieves=True)]
     bench.activated(8)
     assert bench.said(messages.Activated)[0].stamp.epoch == 8
     assert bench.all(effects.Accept)
+
+
+def test_the_first_workers_relieve_nobody() -> None:
+    bench = Bench(rolled=1)
+    bench.welcome(None, candidate=1, candidate_rolled=1)
+    bench.built(1)
+    assert bench.all(effects.Expect) == [effects.Expect(relieves=False)]
 
 
 def test_who_is_relieved_while_it_agreed_to_a_candidate_hands_nothing_to_those_who_may_never_serve(old: Bench) -> None:

@@ -2,18 +2,12 @@
 
 import asyncio
 import os
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from changeover.workers.channel.luggage import Luggage
-from changeover.workers.handover.inbound import State
-from changeover.workers.handover.messages import HANDOVER_VERSION, Introduction, encode
-from changeover.workers.link import endpoints
 from changeover.workers.protocol.belongings import Belongings
-from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.runtime import counts, warmup
 from changeover.workers.runtime.settings import Birth, WorkerSettings
@@ -56,28 +50,13 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-@pytest.fixture
-def introductions(worker: Worker, tmp_path: Path) -> Iterator[list[socket.socket]]:
-    """Two workers that are going to hand over, and have said so."""
-    senders = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
-    for number, sender in enumerate(senders):
-        sender.connect(os.fspath(endpoints.handover(tmp_path, worker._birth.worker)))
-        sender.send(encode(Introduction(HANDOVER_VERSION, WorkerId(1, number, 9 + number), Stamp("journal", 1, 1))))
-    yield senders
-    for sender in senders:
-        sender.close()
-
-
-async def introduced(worker: Worker) -> None:
-    """Every sender was welcomed."""
-    links = worker._handover._reception.receiver._links
-    await until(lambda: len(links) == 2 and all(link.state is State.KNOWN for link in links.values()), "introductions")
-
-
 async def test_it_warms_up_once_before_connections_are_handed_over_and_counts_nothing_of_that(
-    worker: Worker, answered: list[str], introductions: list[socket.socket]
+    worker: Worker, answered: list[str]
 ) -> None:
-    await introduced(worker)
+    worker.expect(relieves=True)
+    worker.expect(relieves=True)
+    await until(lambda: len(answered) == ALL, "it to be warm")
+    worker.expect(relieves=True)
     warming = worker._handover._warming
     assert warming is not None
     await warming
@@ -86,21 +65,13 @@ async def test_it_warms_up_once_before_connections_are_handed_over_and_counts_no
     assert worker._workshop.leases() == []
 
 
-async def test_one_that_nobody_hands_over_to_does_not(worker: Worker, answered: list[str]) -> None:
-    worker.expect()
+async def test_one_that_nobody_hands_over_to_does_not(worker: Worker) -> None:
+    worker.expect(relieves=False)
     worker.accept()
     assert worker._handover._warming is None
-    assert answered == []
 
 
-async def test_one_that_has_connections_is_warm(
-    worker: Worker, answered: list[str], request: pytest.FixtureRequest
-) -> None:
-    client, served = socket.socketpair()
-    served.setblocking(False)
-    worker._connections.adopt(served, Luggage(b"", 0, "NEW", 0.0, client_shut=False))
-    request.getfixturevalue("introductions")
-    await introduced(worker)
+async def test_one_that_was_told_to_leave_does_not(worker: Worker) -> None:
+    worker._acceptor.close()
+    worker.expect(relieves=True)
     assert worker._handover._warming is None
-    client.close()
-    await worker._connections.stop(0.0)

@@ -55,10 +55,6 @@ def _nobody(adopted: socket.socket) -> None:
     """Nobody wants to know."""
 
 
-def _nothing_to_do() -> None:
-    """Nobody wants to know."""
-
-
 async def _nobody_takes(state: State, imported: bytes, latest: bytes) -> Refusal | None:
     """There are no plugins."""
     return None
@@ -76,7 +72,6 @@ class Reception:
         belongings: What a supervisor is told that did not have this worker forked: a packet, and descriptors beside it.
         on_arrival: Told of the socket of the first connection that came by each address, and of the first tunnel.
         take_state: Takes the state of plugins.
-        on_sender: Told of each sender that introduces itself: connections are about to come.
 
     Attributes:
         receiver: Decides, and counts what it refused.
@@ -94,7 +89,6 @@ class Reception:
         belongings: Callable[[], tuple[bytes, tuple[int, ...]]],
         on_arrival: Callable[[socket.socket], None] = _nobody,
         take_state: TakeState = _nobody_takes,
-        on_sender: Callable[[], None] = _nothing_to_do,
     ) -> None:
         self.receiver = Receiver(journal)
         self.malformed = self.strangers = 0
@@ -106,7 +100,6 @@ class Reception:
         self._on_arrival = on_arrival
         self._seen: set[tuple[str, bool]] = set()
         self._take_state = take_state
-        self._on_sender = on_sender
         self._numbers = itertools.count(1)
         self._links: dict[int, Link] = {}
         self._arrived: dict[tuple[int, int], tuple[socket.socket, Offered]] = {}
@@ -224,7 +217,6 @@ class Reception:
             packet.close_fds()
             self.refresh()
             self._drive.feed(events.Introduced(number, message))
-            self._on_sender()
             return
         if isinstance(message, State):
             self._left -= 1

@@ -154,7 +154,7 @@ class Bench:
         self._move(Cause.BUILT)
         if self.prepared == epoch:
             if self.serving is EMPTY:
-                self._desk.put(Expect())
+                self._desk.put(Expect(relieves=self.settled > 0))
             self._answer_again(epoch)
         else:
             self._desk.put(Activate(epoch))

@@ -47,7 +47,13 @@ class Release(Effect, frozen=True):
 
 
 class Expect(Effect, frozen=True):
-    """Let workers that leave hand connections over already: they do so only once what is prepared is committed."""
+    """Let workers that leave hand connections over already: they do so only once what is prepared is committed.
+
+    Attributes:
+        relieves: Whether something was committed before: whoever serves it may hand over.
+    """
+
+    relieves: bool = False
 
 
 class Accept(Effect, frozen=True):

@@ -71,7 +71,6 @@ class Handover:
             self._belongings,
             on_arrival,
             inheritance.take,
-            self._warm_up,
         )
         self._warming: asyncio.Task[None] | None = None
         self._pidfd = os.pidfd_open(os.getpid())
@@ -91,9 +90,9 @@ class Handover:
         """There may be room now: tell those who wait for it."""
         self._reception.refresh()
 
-    def _warm_up(self) -> None:
-        """Connections come all at once soon; whoever has some already is warm."""
-        if self._warming is None and not len(self._connections):
+    def warm_up(self) -> None:
+        """Connections may soon come all at once; comes to nothing the second time."""
+        if self._warming is None:
             self._warming = self._loop.create_task(warm_up(), context=contextvars.Context())
 
     def connect(self, epoch: int, successors: Sequence[WorkerId]) -> None:

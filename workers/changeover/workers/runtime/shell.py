@@ -34,8 +34,8 @@ class Surroundings(Protocol):
     def send(self, message: WorkerMessage) -> None:
         """Report to the supervisor; may be lost."""
 
-    def expect(self) -> None:
-        """Let connections be handed over already."""
+    def expect(self, *, relieves: bool) -> None:
+        """Let connections be handed over already; workers that serve may do so."""
 
     def accept(self) -> None:
         """Start to accept connections."""
@@ -104,7 +104,7 @@ class Shell:
             effects.Discard: self._discard,
             effects.Activate: self._activate,
             effects.Release: self._release,
-            effects.Expect: lambda _: around.expect(),
+            effects.Expect: lambda effect: around.expect(relieves=effect.relieves),
             effects.Accept: lambda _: around.accept(),
             effects.Connect: lambda effect: around.connect(effect.epoch, effect.successors),
             effects.Disconnect: lambda _: around.disconnect(),

@@ -180,11 +180,13 @@ class Worker:
         """Report to the supervisor; may be lost."""
         self._link.send(message)
 
-    def expect(self) -> None:
+    def expect(self, *, relieves: bool) -> None:
         """Let connections be handed over already: the first request on one of them activates what is prepared."""
         if self._acceptor.state is not State.CLOSED:
             self._acceptor.expect()
             self._handover.refresh()
+            if relieves:
+                self._handover.warm_up()
 
     def accept(self) -> None:
         """Start to accept connections, and to take them over; too late for one that was told to leave."""
