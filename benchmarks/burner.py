@@ -45,15 +45,23 @@ class Burner:
 
 @contextmanager
 def burning(count: int = 1) -> Iterator[Burner]:
-    """Start so many neighbours; they burn nothing until they are told to."""
-    command = [sys.executable, "-m", "benchmarks.burner"]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(count)]
+    """Start so many neighbours; they burn nothing until they are told to.
+
+    Each leads a session of its own, as a worker does. Where the scheduler shares out the processor among sessions
+    (autogroup, `sched(7)`), one in the session of the clients would take its time from them instead of the server.
+    """
+    processes = [_start() for _ in range(count)]
     try:
         yield Burner(processes)
     finally:
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "benchmarks.burner"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
 
 def main() -> None:

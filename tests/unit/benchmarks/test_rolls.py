@@ -162,3 +162,10 @@ def test_neighbours_burn_together_what_they_are_told_to_and_their_time_is_counte
         burn = burner.burn(0.3)
         assert spent(os.getpid()) - before >= 0.25
         assert burn.ended - burn.asked >= 0.3 / count * SECOND
+
+
+def test_a_neighbour_is_to_the_scheduler_what_a_worker_is() -> None:
+    with burning(2):
+        neighbours = {process.pid for process in below(os.getpid())}
+        assert len(neighbours) == 2
+        assert {os.getsid(pid) for pid in neighbours} == neighbours
