@@ -68,8 +68,7 @@ class SwapRefused(ChangeoverError):
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
-        where = f" ({refusal.where})" if refusal.where else ""
-        super().__init__(f"{refusal.unit} {refusal.hook or refusal.stage.value}: {refusal.summary}{where}")
+        super().__init__(refusal.line)
 
 
 class NotResources(ChangeoverError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+from anyio.lowlevel import checkpoint
 from starlette.types import ASGIApp
 
 from changeover.supervisor.api.peer import PeerProtocol
@@ -61,6 +62,7 @@ class ControlSocket:
 
     async def start(self) -> None:
         """Bind and serve. Never raises for what is wrong with the socket: the alarm hears it."""
+        await checkpoint()  # imports what streams need: the first of them would, and keep the loop from running for it
         try:
             sock = _bind(self._path) if self._inherited < 0 else socket.socket(fileno=self._inherited)
         except OSError as error:

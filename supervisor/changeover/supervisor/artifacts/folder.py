@@ -8,7 +8,13 @@ import msgspec
 
 from changeover.supervisor.artifacts.problems import Problem, of_manifest
 from changeover.supervisor.artifacts.settled import QUIET, TRIES, latest_change, settled
-from changeover.workers.plugins.artifact import SIGNATURE, UnreadableArtifact, digest_of, is_content, read_files
+from changeover.workers.plugins.artifact import (
+    SIGNATURE,
+    UnreadableArtifact,
+    content_folders,
+    digest_of,
+    read_files,
+)
 from changeover.workers.plugins.globs import compiled
 from changeover.workers.plugins.manifest import MANIFEST, Manifest
 from changeover.workers.plugins.manifest_reading import ManifestInvalid, read_script, read_toml
@@ -179,9 +185,9 @@ def read_settled(path: Path, tries: int = TRIES, quiet: float = QUIET) -> dict[s
 def _content_of(path: Path) -> Iterator[Path]:
     """A folder or file with all that is content below it: whoever writes something else there keeps nobody waiting."""
     yield path
-    for each in path.rglob("*"):
-        if all(map(is_content, each.relative_to(path).parts)):
-            yield each
+    for folder, names in content_folders(path):
+        yield folder
+        yield from map(folder.joinpath, names)
 
 
 def _is_text(name: str) -> bool:

@@ -11,7 +11,7 @@ HELP = """Serve while you edit: what you save is taken at once, or refused with 
   changeover dev app:app --plugins plugins
 
 The same as `changeover run --reload`, and it takes the same flags: one worker unless -w says otherwise, plugins,
-configuration and application watched, one second to drain.
+configuration and application watched, one second to drain, no signatures asked for.
 
 Exit status: as of `changeover run`.
 """

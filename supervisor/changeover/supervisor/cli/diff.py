@@ -10,6 +10,7 @@ from changeover.supervisor.api.client import Client
 from changeover.supervisor.cli.exits import Exit, failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.outcomes import refusal_lines
+from changeover.supervisor.cli.showing import as_json_option
 from changeover.supervisor.comparison import DiffView, UnitDifference, Version
 from changeover.workers.protocol.snapshot import Route
 
@@ -31,7 +32,7 @@ DIGITS = 12
 @server_options
 @click.argument("before", metavar="[A", type=click.IntRange(1), required=False)
 @click.argument("after", metavar="[B]]", type=click.IntRange(1), required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(name: str, runtime_dir: str, before: int | None, after: int | None, as_json: bool) -> None:
     """See HELP."""
     named = {"from": before, "to": after}

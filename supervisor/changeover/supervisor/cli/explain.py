@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -10,6 +11,7 @@ from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.history import what
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.overview import clock, table
+from changeover.supervisor.cli.showing import as_json_option, show
 from changeover.supervisor.control import Explanation, UnitLine
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
 from changeover.supervisor.telemetry.phrases import by
@@ -23,17 +25,12 @@ Exit status: 0 found; 1 the journal does not know it; 5 no server.
 @click.command("explain", help=HELP)
 @server_options
 @click.argument("epoch", type=click.IntRange(0))
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(name: str, runtime_dir: str, epoch: int, as_json: bool) -> None:
     """See HELP."""
     with failures():
-        client = server(name, runtime_dir)
-        target = f"/v1/epochs/{epoch}"
-        if as_json:
-            click.echo(client.raw("GET", target))
-            return
-        for line in lines(client.get(target, Explanation), time.time()):
-            click.echo(line)
+        laid_out = partial(lines, now=time.time())
+        show(server(name, runtime_dir), f"/v1/epochs/{epoch}", Explanation, laid_out, as_json=as_json)
 
 
 def lines(explanation: Explanation, now: float) -> Iterator[str]:

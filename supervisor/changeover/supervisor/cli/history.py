@@ -9,6 +9,7 @@ from changeover.supervisor.api.bodies import HistoryAnswer
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import clock, table
+from changeover.supervisor.cli.showing import as_json_option, show
 from changeover.supervisor.control import HistoryLine
 from changeover.supervisor.telemetry.amounts import changes
 from changeover.supervisor.telemetry.phrases import by
@@ -24,17 +25,14 @@ Exit status: 0 found; 5 no server.
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many at most."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(name: str, runtime_dir: str, limit: int, as_json: bool) -> None:
     """See HELP."""
     with failures():
-        client = server(name, runtime_dir)
-        target = f"/v1/history?limit={limit}"
-        if as_json:
-            click.echo(client.raw("GET", target))
-            return
-        for line in lines(client.get(target, HistoryAnswer).epochs, time.time()):
-            click.echo(line)
+        target, now = f"/v1/history?limit={limit}", time.time()
+        show(
+            server(name, runtime_dir), target, HistoryAnswer, lambda answer: lines(answer.epochs, now), as_json=as_json
+        )
 
 
 def lines(epochs: tuple[HistoryLine, ...], now: float) -> Iterator[str]:

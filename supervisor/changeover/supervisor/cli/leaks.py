@@ -7,6 +7,7 @@ import click
 
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
+from changeover.supervisor.cli.showing import as_json_option, show, unanswered
 from changeover.supervisor.control import LeaksView
 from changeover.workers.protocol.plugin_messages import LeakView
 
@@ -22,16 +23,11 @@ Exit status: 0 found; 5 no server.
 
 @click.command("leaks", help=HELP)
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(name: str, runtime_dir: str, as_json: bool) -> None:
     """See HELP."""
     with failures():
-        client = server(name, runtime_dir)
-        if as_json:
-            click.echo(client.raw("GET", "/v1/leaks"))
-            return
-        for line in lines(client.get("/v1/leaks", LeaksView)):
-            click.echo(line)
+        show(server(name, runtime_dir), "/v1/leaks", LeaksView, lines, as_json=as_json)
 
 
 def lines(view: LeaksView) -> Iterator[str]:
@@ -48,8 +44,7 @@ def lines(view: LeaksView) -> Iterator[str]:
     if not slots:
         yield f"no leaks: what was released is gone; epoch {view.epoch} is committed"
     yield from _copies(view)
-    if view.silent:
-        yield f"! no answer from slot {', '.join(map(str, view.silent))}"
+    yield from unanswered(view.silent)
 
 
 def _leak(leak: LeakView, where: list[int]) -> Iterator[str]:

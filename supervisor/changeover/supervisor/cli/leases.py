@@ -7,6 +7,7 @@ import click
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import table
+from changeover.supervisor.cli.showing import as_json_option, show, unanswered
 from changeover.supervisor.control import LeasesView
 from changeover.supervisor.telemetry.amounts import age
 
@@ -18,16 +19,11 @@ Exit status: 0 found; 5 no server.
 
 @click.command("leases", help=HELP)
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(name: str, runtime_dir: str, as_json: bool) -> None:
     """See HELP."""
     with failures():
-        client = server(name, runtime_dir)
-        if as_json:
-            click.echo(client.raw("GET", "/v1/leases"))
-            return
-        for line in lines(client.get("/v1/leases", LeasesView)):
-            click.echo(line)
+        show(server(name, runtime_dir), "/v1/leases", LeasesView, lines, as_json=as_json)
 
 
 def lines(view: LeasesView) -> Iterator[str]:
@@ -43,5 +39,4 @@ def lines(view: LeasesView) -> Iterator[str]:
         yield from table((("epoch", "kind", "age", "slot", "pid", "path"), *rows))
     else:
         yield f"no leases; epoch {view.epoch} is committed"
-    if view.silent:
-        yield f"! no answer from slot {', '.join(map(str, view.silent))}"
+    yield from unanswered(view.silent)

@@ -9,6 +9,7 @@ from changeover.supervisor.api.client import Client
 from changeover.supervisor.cli.exits import Exit, Failure, failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import table
+from changeover.supervisor.cli.showing import as_json_option, unanswered
 from changeover.supervisor.pipelines import (
     READY_MADE,
     HandlerView,
@@ -38,7 +39,7 @@ DIGITS = 6
 @click.argument("pipeline", required=False, default="")
 @server_options
 @click.option("--registry", is_flag=True, help="With --json: what each worker really runs as PIPELINE.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(pipeline: str, name: str, runtime_dir: str, registry: bool, as_json: bool) -> None:
     """See HELP."""
     if registry and not (as_json and pipeline):
@@ -70,7 +71,7 @@ def every_pipeline(view: PipelinesView) -> Iterator[str]:
     yield from _counted("no route", view.misses)
     yield from _counted("handshakes", view.handshakes)
     yield from _counted("events", view.events)
-    yield from _silent(view.silent)
+    yield from unanswered(view.silent)
 
 
 def _row(pipeline: PipelineView) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ def one_pipeline(view: PipelineView | None, registry: PipelineRegistryView) -> I
         yield from _meant(view, registry.epoch)
     if registry.workers:
         yield from table((WORKERS, *(_worker(worker) for worker in registry.workers)))
-    yield from _silent(registry.silent)
+    yield from unanswered(registry.silent)
 
 
 def _meant(view: PipelineView, epoch: int) -> Iterator[str]:
@@ -151,8 +152,3 @@ def _worker(view: WorkerPipeline) -> tuple[str, ...]:
 def _counted(title: str, counts: Mapping[str, int]) -> Iterator[str]:
     if counts:
         yield f"{title.ljust(8)} {', '.join(f'{name}: {count:,}' for name, count in counts.items())}"
-
-
-def _silent(silent: tuple[int, ...]) -> Iterator[str]:
-    if silent:
-        yield f"! no answer from slot {', '.join(map(str, silent))}"

@@ -9,6 +9,7 @@ from changeover.supervisor.api.client import Client
 from changeover.supervisor.cli.exits import Exit, Failure, failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import overview
+from changeover.supervisor.cli.showing import as_json_option
 from changeover.supervisor.control import StatusView
 
 HELP = """Show what is served, by whom, and what needs attention (marked !).
@@ -22,7 +23,7 @@ RHYTHM = 1.0
 
 @click.command("status", help=HELP)
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 @click.option("--watch", is_flag=True, help="Look again every second until interrupted.")
 @click.option("--check", is_flag=True, help="Exit with 1 when anything needs attention.")
 def command(name: str, runtime_dir: str, as_json: bool, watch: bool, check: bool) -> None:

@@ -95,7 +95,7 @@ def judge(merged: Merged, ask: Callable[[Settings], list[Mistake]] = lambda _: [
         found = (*rules.mistakes(settings), *ask(settings))
         mistakes += (mistake for mistake in found if not mistake.path.startswith(unreadable))
         if not mistakes:
-            warnings += [_located(warning, merged) for warning in rules.warnings(settings)]
+            warnings += [_located(warning, merged) for warning in (*merged.replaced, *rules.warnings(settings))]
             return Checked(settings, (), tuple(warnings), merged.file, named)
     errors = tuple(_located(mistake, merged) for mistake in mistakes)
     return Checked(None, errors, tuple(warnings), merged.file, named)

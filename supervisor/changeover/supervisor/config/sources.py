@@ -40,12 +40,14 @@ class Override(msgspec.Struct, frozen=True):
         value: As a TOML reader would give it, or `Text` to be read.
         origin: The flag or variable, for messages.
         beside: A setting without which it has no effect; empty for none.
+        instead: What is said where something else is set below it; empty for nothing.
     """
 
     key: KeyPath
     value: Any
     origin: str
     beside: KeyPath = ()
+    instead: str = ""
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ class Merged(msgspec.Struct, frozen=True):
         overrides: What was laid over the file, lowest first.
         mistakes: What is wrong with a source as such.
         warnings: What a source holds without effect.
+        replaced: What an override says that takes the place of something.
     """
 
     table: dict[str, Any]
@@ -68,6 +71,7 @@ class Merged(msgspec.Struct, frozen=True):
     overrides: tuple[Override, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     warnings: tuple[Mistake, ...] = ()
+    replaced: tuple[Mistake, ...] = ()
 
     def origin(self, path: str) -> str:
         """The flag or variable that set what stands at `path`, else the file."""
@@ -131,20 +135,27 @@ def gather(source: Source) -> Merged:
 def merge(table: Mapping[str, Any], merged: Merged) -> Merged:
     """Lay the overrides over a file's table, lowest first."""
     result: dict[str, Any] = dict(table)
+    replaced: list[Mistake] = []
     for override in merged.overrides:
         if SUGGESTIONS.get(override.origin) in table:
             continue
         if override.beside and not _is_set(override.beside, table, merged.overrides):
             continue
+        if override.instead and _found(override.key, result):
+            replaced.append(Mistake(written(override.key), override.instead))
         _lay(result, override.key, override.value)
-    return msgspec.structs.replace(merged, table=result)
+    return msgspec.structs.replace(merged, table=result, replaced=tuple(replaced))
 
 
 def _is_set(key: KeyPath, table: Mapping[str, Any], overrides: Iterable[Override]) -> bool:
+    return _found(key, table) is not None or any(override.key == key for override in overrides)
+
+
+def _found(key: KeyPath, table: Mapping[str, Any]) -> Any:
     below: Any = table
     for part in key:
         below = below.get(part) if isinstance(below, Mapping) else None
-    return below is not None or any(override.key == key for override in overrides)
+    return below
 
 
 def _lay(table: dict[str, Any], key: KeyPath, value: Any) -> None:

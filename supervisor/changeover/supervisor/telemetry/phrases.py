@@ -51,7 +51,7 @@ def rehearsed(modules: int, passed: int, tests: int) -> str:
 def cause(refusal: Refusal) -> str:
     """A refusal in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
     subject = " ".join(part for part in (refusal.unit, refusal.hook) if part) or refusal.stage.value
-    return f"{subject}: {refusal.summary}" + (f" ({refusal.where})" if refusal.where else "")
+    return f"{subject}: {refusal.placed}"
 
 
 def refused_by(refusal: SlotRefusal) -> str:

@@ -4,21 +4,14 @@ All of it happens on a thread of its own: looking, and asking the kernel to tell
 """
 
 import threading
-import time
 from collections.abc import Callable
 
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
+from changeover.supervisor.watching import settling
 from changeover.supervisor.watching.places import Places
 from changeover.supervisor.watching.sight import Sight, look, wants
 
-LONGEST = 2500
-"""Milliseconds: files that go on changing are looked at after so long all the same, and told after as long again."""
-STEP = 50
-"""Milliseconds without a further change after which files are looked at, and told where another look sees the same.
-
-The kernel's teller counts changed files and not changes, so one file that is being written looks like one that was.
-"""
 REFUSALS_IGNORED = False
 """The library's leave to ignore folders that it may not read: it ignores a limit of the kernel with them."""
 AGAIN = 1.0
@@ -70,7 +63,7 @@ class Notices:
                 self._follow()
             except FileNotFoundError:
                 # A folder went between looking and asking: another look tells what there is.
-                self._stop.wait(STEP / 1000)
+                self._stop.wait(settling.STEP / 1000)
             except (OSError, WatchfilesRustInternalError) as error:
                 # Where it was refused is one of many folders, in the words of another language.
                 self._say(str(error).partition(" about [")[0])
@@ -89,13 +82,7 @@ class Notices:
                 right = sight.watched == asked and self._next(kernel, sight)
 
     def _settled(self) -> Sight:
-        """Look until what is new is seen twice alike, or for long enough."""
-        sight, until = look(self._places), time.monotonic() + LONGEST / 1000
-        while sight.files != self._told.files and time.monotonic() < until and not self._stop.wait(STEP / 1000):
-            before, sight = sight, look(self._places)
-            if sight.files == before.files:
-                break
-        return sight
+        return settling.settled(self._places, self._told, self._stop.wait)
 
     def _tell(self, sight: Sight) -> None:
         self._told = sight
@@ -105,7 +92,7 @@ class Notices:
         """Wait until it is worth looking; whether the kernel tells of the right folders still."""
         while True:
             try:
-                changes = kernel.watch(LONGEST, STEP, int(self._rescan * 1000), self._stop)
+                changes = kernel.watch(settling.LONGEST, settling.STEP, int(self._rescan * 1000), self._stop)
             except WatchfilesRustInternalError:
                 # A name that is no text, for one: whatever it was, it is seen by looking.
                 self._stop.wait(AGAIN)

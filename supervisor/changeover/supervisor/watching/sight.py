@@ -5,7 +5,7 @@ name stands in. A Kubernetes volume replaces the link `..data`, and nothing else
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -74,6 +74,14 @@ def look(places: Places) -> Sight:
         _note(file, sight)
         _mark(file, sight)
     return sight
+
+
+def look_again(sight: Sight, paths: Iterable[str]) -> bool:
+    """Look at some files alone, and note what they are now; whether any is not as it was seen. Blocks on the disk."""
+    before = {path: sight.files.pop(path, None) for path in paths}
+    for path in before:
+        _mark(path, sight)
+    return any(sight.files.get(path) != mark for path, mark in before.items())
 
 
 def wants(places: Places) -> Callable[[str], bool]:

@@ -1,12 +1,27 @@
 import asyncio
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 
 from changeover.supervisor.api.server import ControlSocket, ControlSocketUnserved
+
+IMPORTED_LATE = """
+import sys
+from pathlib import Path
+from changeover.supervisor.api.bodies import CutoverBody
+from changeover.supervisor.api.client import Client
+from tests.fake_control import FakeControl, serving
+
+with serving(FakeControl(), Path(sys.argv[1])) as path:
+    before = set(sys.modules)
+    *_, end = Client(path).stream("POST", "/v1/cutovers", CutoverBody(), seconds=20)
+    print(end.event, *sys.modules.keys() - before)
+"""
 
 
 async def test_a_stale_socket_is_replaced_and_ours_is_removed_at_the_end(tmp_path: Path) -> None:
@@ -56,3 +71,8 @@ async def test_a_server_that_gives_up_takes_nobody_with_it(
     await control.start()
     await control.stop()
     assert len(alarms) == 1
+
+
+def test_the_first_stream_imports_nothing_while_the_loop_waits_for_it(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", IMPORTED_LATE, str(tmp_path)]
+    assert subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout.split() == ["end"]

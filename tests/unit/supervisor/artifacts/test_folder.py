@@ -104,6 +104,17 @@ def test_files_that_somebody_is_writing_are_read_when_they_are_written(
     assert read_settled(path)["code.py"] == b"whole"
 
 
+def test_so_are_those_in_a_folder_that_a_link_leads_to(
+    plugins: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = plugins.folder("pricing"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "code.py").write_text("")
+    (path / "linked").symlink_to(elsewhere)
+    written_after_each_reading(monkeypatch, elsewhere / "code.py", ("ha", "half", "", "whole"))
+    assert read_settled(path)["linked/code.py"] == b"whole"
+
+
 def test_files_that_are_copied_with_their_times_are_read_when_all_are_copied(
     plugins: PluginFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,19 +2,22 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from changeover.supervisor.cli import COMMANDS, leaks, main
+from changeover.supervisor.api.client import SOCKET_NAME
+from changeover.supervisor.cli import COMMANDS, leaks, main, upgrade
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
 from changeover.supervisor.control import LeaksView
 from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
+from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from changeover.supervisor.core.records.retirement import EpochRetired
@@ -391,6 +394,48 @@ def test_an_upgrade_that_is_refused_or_went_back_says_why(shell: Shell) -> None:
     shell.control.upgrade_refused, shell.control.fell_back = "", "it ended with status 5 before it took over"
     back = shell("upgrade")
     assert (back.exit_code, "it ended with status 5" in back.output) == (Exit.REFUSED, True)
+
+
+@contextmanager
+def supervised(shell: Shell, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> Iterator[None]:
+    """Have a process of its own for a supervisor, which is killed once an upgrade was asked for, and then..."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    shell.control.pid = child.pid
+
+    async def killed(origin: Origin, python: str) -> None:
+        child.kill()
+        then()
+
+    monkeypatch.setattr(shell.control, "upgrade", killed)
+    try:
+        yield
+    finally:
+        child.communicate()
+
+
+def test_an_upgrade_does_not_wait_for_a_supervisor_that_is_gone(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upgrade, "BACK", 0.3)
+    nowhere = shell.runtime / "nowhere.sock"
+    with supervised(shell, monkeypatch, lambda: (shell.runtime / SOCKET_NAME).rename(nowhere)):
+        result = shell("upgrade", "--wait", "60")
+    assert (result.exit_code, f"supervisor {shell.control.pid} of shop has ended" in result.output) == (
+        Exit.NO_SERVER,
+        True,
+    )
+    assert "start it again with `changeover run`" in result.output
+
+
+def test_an_upgrade_waits_for_a_supervisor_that_is_started_again(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upgrade, "BACK", 30.0)
+    socket, aside = shell.runtime / SOCKET_NAME, shell.runtime / "aside.sock"
+
+    def started_again() -> None:
+        socket.rename(aside)
+        threading.Timer(0.5, lambda: aside.rename(socket)).start()
+        shell.control.term += 1
+
+    with supervised(shell, monkeypatch, started_again):
+        assert shell("upgrade", "--wait", "60").exit_code == Exit.DONE
 
 
 def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:

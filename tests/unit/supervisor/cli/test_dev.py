@@ -14,12 +14,15 @@ FILE = 'workers = 4\n[plugins]\ndir = "plugins"\nreload = "disabled"\n[drain]\nh
 
 def printed(tmp_path: Path, command: str, *arguments: str, file: str = FILE) -> dict[str, Any]:
     """Every setting as it would be used."""
+    return tomllib.loads(done(tmp_path, command, *arguments, file=file).stdout)
+
+
+def done(tmp_path: Path, command: str, *arguments: str, file: str = FILE) -> "subprocess.CompletedProcess[str]":
     config = tmp_path / "changeover.toml"
     config.write_text(file)
     line = [sys.executable, "-m", "changeover.supervisor", *command.split(), f"--config={config}", "--print-config"]
     environment = {**os.environ, "WEB_CONCURRENCY": "3", "CHANGEOVER_DRAIN_TASK": "9"}
-    done = subprocess.run([*line, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=20)
-    return tomllib.loads(done.stdout)
+    return subprocess.run([*line, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=20)
 
 
 @pytest.mark.parametrize("command", ["dev", "run --reload"])
@@ -45,3 +48,14 @@ def test_run_watches_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
     settings = printed(tmp_path, "run", "shop:app")
     assert (settings["workers"], settings["plugins"]["reload"]) == (4, "disabled")
     assert settings["app"]["reload"] == "on-signal"
+
+
+def test_nobody_signs_what_is_being_edited_and_that_is_said_where_signatures_are_asked_for(tmp_path: Path) -> None:
+    signed = 'plugins = { keys = ["public.pem"] }\n'
+    asked, edited = (done(tmp_path, command, "shop:app", file=signed) for command in ("run", "dev"))
+    assert tomllib.loads(asked.stdout)["plugins"]["keys"] == [str(tmp_path / "public.pem")]
+    assert tomllib.loads(edited.stdout)["plugins"]["keys"] == []
+    assert "keys" not in asked.stderr
+    [warning] = [line for line in edited.stderr.splitlines() if "$.plugins.keys" in line]
+    assert warning.startswith("warning: --reload: $.plugins.keys: plugins are taken unsigned while you edit them")
+    assert "unsigned" not in done(tmp_path, "dev", "shop:app").stderr

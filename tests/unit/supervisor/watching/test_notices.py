@@ -2,21 +2,29 @@
 
 import itertools
 import os
+import queue
 import shutil
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from watchfiles._rust_notify import RustNotify
 
-from changeover.supervisor.watching import notices
+from changeover.supervisor.watching import notices, settling
 from changeover.supervisor.watching.notices import Notices
 from changeover.supervisor.watching.places import Places
 from changeover.supervisor.watching.sight import Sight
 from tests.waits import until_sync
 
 NEVER = 3600.0
+WHOLE_DAY = 24 * 3600 * 1000
+"""Milliseconds that nobody waits for, however busy the machine is."""
+
+T = TypeVar("T")
 
 
 class Watched:
@@ -157,37 +165,96 @@ def test_a_file_that_is_written_in_pieces_is_seen_once_it_is_whole(watched: Watc
     until_sync(lambda: watched.sights[-1].files[path][1] == 100_000, "the last piece")
 
 
-def test_nobody_looks_while_files_are_still_being_written(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "STEP", 300)
+class Silent:
+    """A kernel that tells of what it is given, when it is given it, and of nothing by itself.
+
+    Attributes:
+        asked: With what it was asked to tell, each time.
+        changes: Paths that it is to tell of.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int, int]] = []
+        self.changes: queue.Queue[str] = queue.Queue()
+
+    def __call__(self, paths: list[str], *flags: bool) -> "Silent":
+        return self
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def watch(self, longest: int, step: int, rescan: int, stop: threading.Event) -> "set[tuple[int, str]] | str":
+        self.asked.append((longest, step, rescan))
+        while not stop.is_set():
+            with suppress(queue.Empty):
+                return {(1, self.changes.get(timeout=0.01))}
+        return "stop"
+
+
+def test_nobody_looks_while_the_kernel_waits_for_files_that_are_still_being_written(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Silent()
+    monkeypatch.setattr(notices, "RustNotify", kernel)
     watched.begin()
+    until_sync(lambda: kernel.asked, "the kernel to be asked")
+    assert kernel.asked == [(settling.LONGEST, settling.STEP, int(NEVER * 1000))]
+    monkeypatch.setattr(settling, "LONGEST", WHOLE_DAY)
     looks = len(watched.sights)
-    for number in range(30):
-        watched.write(f"{number}.py", "1")
-        time.sleep(0.01)
-    watched.see("all of it", "geo.py", *(f"{number}.py" for number in range(30)))
-    assert len(watched.sights) == looks + 1
+    names = [f"{number}.py" for number in range(30)]
+    for name in names:
+        watched.write(name, "1")
+    kernel.changes.put(str(watched.plugins / names[0]))
+    until_sync(lambda: len(kernel.asked) == 2, "the kernel to be asked again")
+    [sight] = watched.sights[looks:]
+    assert len(sight.files) == len(names) + 1
+
+
+class Writer:
+    """Writes a file a step further each time that somebody has looked.
+
+    Args:
+        file: What it writes.
+        steps: What is in it then, one after the other.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, file: Path, steps: Iterable[str]) -> None:
+        self._file = file
+        self._left = iter(steps)
+        for name in ("look", "look_again"):
+            monkeypatch.setattr(settling, name, partial(self._looked, getattr(settling, name)))
+
+    def begin(self) -> None:
+        """Write the first step."""
+        for step in itertools.islice(self._left, 1):
+            self._file.write_text(step)
+
+    def _looked(self, look: Callable[..., T], *arguments: object) -> T:
+        seen = look(*arguments)
+        self.begin()
+        return seen
 
 
 def test_a_file_that_is_written_slowly_is_told_once_it_is_whole(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notices, "STEP", 300)
     watched.begin()
-    looks = len(watched.sights)
-    for number in range(150):
-        watched.write("geo.py", "1" * number)
-        time.sleep(0.01)
-    path = str(watched.plugins / "geo.py")
-    until_sync(lambda: watched.sights[-1].files[path][1] == 149, "all of it")
-    assert len(watched.sights) == looks + 1
+    monkeypatch.setattr(settling, "LONGEST", WHOLE_DAY)
+    looks, path = len(watched.sights), watched.plugins / "geo.py"
+    Writer(monkeypatch, path, ("1" * number for number in range(2, 20))).begin()
+    until_sync(lambda: watched.sights[-1].files[str(path)][1] == 19, "all of it")
+    assert {sight.files[str(path)][1] for sight in watched.sights[looks:]} == {19}
 
 
 @pytest.mark.parametrize("name", ["geo.py", "{}.py"])
 def test_what_is_written_without_end_is_told_all_the_same(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(notices, "STEP", 200)
-    monkeypatch.setattr(notices, "LONGEST", 400)
+    monkeypatch.setattr(settling, "STEP", 200)
+    monkeypatch.setattr(settling, "LONGEST", 400)
     watched.begin()
     looks, numbers = len(watched.sights), itertools.count()
 
@@ -256,17 +323,15 @@ def test_a_file_that_is_written_slowly_is_told_once_it_is_whole_also_where_the_k
         raise OSError("OS file watch limit reached.")
 
     monkeypatch.setattr(notices, "RustNotify", at_its_limit)
-    monkeypatch.setattr(notices, "STEP", 300)
+    monkeypatch.setattr(settling, "LONGEST", WHOLE_DAY)
     watched = Watched(tmp_path.resolve(), rescan=0.02)
     watched.write("geo.py", "")
     watched.begin()
-    for number in range(60):
-        watched.write("geo.py", "1" * number)
-        time.sleep(0.01)
-    path = str(watched.plugins / "geo.py")
-    until_sync(lambda: watched.sights[-1].files[path][1] == 59, "all of it")
+    path = watched.plugins / "geo.py"
+    Writer(monkeypatch, path, ("1" * number for number in range(1, 20))).begin()
+    until_sync(lambda: watched.sights[-1].files[str(path)][1] == 19, "all of it")
     watched.notices.close()
-    assert {sight.files[path][1] for sight in watched.sights} == {0, 59}
+    assert {sight.files[str(path)][1] for sight in watched.sights} == {0, 19}
 
 
 def test_a_folder_that_goes_before_the_kernel_is_asked_about_it_is_no_trouble(

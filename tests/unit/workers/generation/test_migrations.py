@@ -182,6 +182,14 @@ async def test_one_that_hangs_is_refused_at_its_deadline(bench: Bench) -> None:
     assert (refusal.fault, refusal.hook) == (Fault.TIMEOUT, "migrate")
 
 
+async def test_what_is_undone_after_its_deadline_is_undone(bench: Bench) -> None:
+    bench.workshop = bench.make(hook_deadline=0.1)
+    await bench.serve(1, bench.plugin(NOISY.format("one")))
+    await bench.built(2, migrating(bench, "2.0.0", back="time.sleep(0.3)"))
+    assert await bench.workshop.migrations.unmigrate(2) == ()
+    assert bench.degraded == []
+
+
 async def test_a_discard_waits_for_what_is_being_undone(bench: Bench) -> None:
     await bench.serve(1, bench.plugin(NOISY.format("one")))
     second = await bench.built(2, migrating(bench, "2.0.0"))

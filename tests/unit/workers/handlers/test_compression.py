@@ -15,6 +15,7 @@ from changeover.workers.handlers.negotiation import best_encoding
 from changeover.workers.serving.contract import CallContext, Request, Response
 from tests.exchange import MemoryExchange
 from tests.ready_made import KINDS, answering, parts, serve
+from tests.taken_threads import loop_threads_taken
 from tests.waits import until
 from tests.websockets_wire import speaking
 from tests.wire import get
@@ -80,9 +81,10 @@ async def test_short_bodies_stay_as_they_are_and_so_does_what_would_grow() -> No
     assert "content-encoding" not in kept.headers
 
 
-async def test_a_long_body_is_compressed_beside_the_loop() -> None:
+async def test_a_long_body_is_compressed_beside_the_loop_and_beside_code_that_blocks_in_its_threads() -> None:
     long = answering("native", TEXT * 100, content_type="text/plain")
-    answer = await serve(long, "compression").get(accept_encoding="gzip")
+    with loop_threads_taken():
+        answer = await asyncio.wait_for(serve(long, "compression").get(accept_encoding="gzip"), 10)
     assert gzip.decompress(answer.body) == TEXT * 100
 
 

@@ -1,5 +1,7 @@
 """Heads of responses: what an application may say, and what the server adds."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,3 +100,13 @@ def test_an_answer_of_the_server_s_own_says_that_it_is_the_last() -> None:
     assert lines.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert b"connection: close\r\n" in lines
     assert b"content-length: %d\r\n" % len(body) in lines
+
+
+def test_long_names_are_sent_and_not_kept() -> None:
+    tracemalloc.start()
+    for number in range(100):
+        name = b"x-%d-%s" % (number, b"a" * 60_000)
+        assert name in encode_head(200, [(name, b"1")]).lines
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 500_000

@@ -1,6 +1,8 @@
 """Files as responses: what is asked for, what is known already, and bytes in pieces."""
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from changeover.workers.serving import files
 from changeover.workers.serving.contract import Headers, Request, Response
+from tests.taken_threads import loop_threads_taken
 
 CONTENT = bytes(range(250)) * 4
 CHANGED = 1_700_000_000
@@ -30,6 +33,27 @@ async def content(response: Response) -> bytes:
     if isinstance(response.body, bytes):
         return response.body
     return b"".join([piece async for piece in response.body])
+
+
+async def test_code_that_blocks_in_threads_of_the_loop_holds_up_no_file(file: Path) -> None:
+    with loop_threads_taken():
+        assert await asyncio.wait_for(content(answer(file)), 10) == CONTENT
+
+
+async def test_a_disk_that_hangs_holds_up_nothing_else_in_threads(file: Path, tmp_path: Path) -> None:
+    hanging = tmp_path / "hanging"
+    os.mkfifo(hanging)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    reading = asyncio.ensure_future(content(Response(files.FilePiece(str(hanging), 0, 1).stream())))
+    try:
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(os.getpid) == os.getpid()
+            assert await content(answer(file)) == CONTENT
+    finally:
+        writer = os.open(hanging, os.O_RDWR)
+        with pytest.raises(OSError, match="Illegal seek"):
+            await reading
+        os.close(writer)
 
 
 async def test_all_of_it(file: Path) -> None:

@@ -1,6 +1,7 @@
 """What a WSGI application is told of a request."""
 
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -95,6 +96,16 @@ def test_fields_of_the_same_name_are_joined() -> None:
     fields = [(b"x-tag", b"a"), (b"cookie", b"a=1"), (b"x-tag", b"\xe9"), (b"cookie", b"b=2")]
     told = environ(asked(fields=fields))
     assert (told["HTTP_X_TAG"], told["HTTP_COOKIE"]) == ("a,\u00e9", "a=1; b=2")
+
+
+def test_long_names_are_told_and_not_kept() -> None:
+    tracemalloc.start()
+    for number in range(100):
+        name = b"x-%d-%s" % (number, b"a" * 60_000)
+        assert environ(asked(fields=[(name, b"1")]))[f"HTTP_X_{number}_{'A' * 60_000}"] == "1"
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 500_000
 
 
 def test_a_name_with_an_underscore_cannot_pass_for_another_s() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from changeover.plugin import CallContext, CallNext, Request, Response, around
 from changeover.workers.handlers.encoders import Encoder, encoder, is_there
@@ -10,6 +11,10 @@ from changeover.workers.handlers.settings import Compression
 
 BESIDE = 64 * 1024
 """Longer bodies are compressed in a thread: other requests do not wait for it."""
+THREADS = 2
+"""Most threads that compress, apart from the loop's own, which code that blocks may take."""
+
+_threads = ThreadPoolExecutor(THREADS, "changeover compression")
 _BODILESS = frozenset({204, 205, 206, 304})
 
 
@@ -59,7 +64,7 @@ class Compressions:
         encodes = encoder(encoding, self._level)
         body = response.body
         if isinstance(body, bytes):
-            whole = await asyncio.to_thread(_whole, body, encodes) if len(body) > BESIDE else _whole(body, encodes)
+            whole = await _beside(body, encodes) if len(body) > BESIDE else _whole(body, encodes)
             if len(whole) >= len(body):
                 return
             response.body = whole
@@ -85,6 +90,10 @@ def _say(response: Response, encoding: str) -> None:
 
 def _whole(body: bytes, encodes: Encoder) -> bytes:
     return encodes.encode(body) + encodes.finish()
+
+
+def _beside(body: bytes, encodes: Encoder) -> asyncio.Future[bytes]:
+    return asyncio.get_running_loop().run_in_executor(_threads, _whole, body, encodes)
 
 
 async def _pieces(body: AsyncIterator[bytes], encodes: Encoder) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ import msgspec
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.http.fields import UNTRAILED, tokens
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.message import LONGEST_KNOWN
 
 NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
 DIGITS = re.compile(rb"[0-9]{1,18}")
@@ -45,11 +46,12 @@ _PLAIN, _LENGTH, _CODING, _CONNECTION, _DATE, _SERVER = Kind
 def _learn(name: bytes) -> Kind:
     if NAME.fullmatch(name) is None:
         raise BadResponse(f"{name!r} is no field name")
-    if len(_kinds) >= KNOWN_NAMES:
-        _kinds.clear()
-        _kinds.update(TELLING)
     kind = TELLING.get(name.lower(), Kind.PLAIN)
-    _kinds[name] = kind
+    if len(name) <= LONGEST_KNOWN:
+        if len(_kinds) >= KNOWN_NAMES:
+            _kinds.clear()
+            _kinds.update(TELLING)
+        _kinds[name] = kind
     return kind
 
 

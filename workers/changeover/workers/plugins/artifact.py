@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from changeover.workers.errors import ChangeoverError
@@ -117,17 +117,28 @@ def read_named(path: Path, found: Mapping[str, Path]) -> dict[str, bytes]:
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     if not root.is_dir():
         raise UnreadableArtifact(root, "there is no such file or folder")
+    for folder, names in content_folders(root, _raise):
+        for name in names:
+            file = folder / name
+            yield file.relative_to(root).as_posix(), file
+
+
+def content_folders(root: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder in and below `root` that is content, linked ones too, each once, with the names of its files.
+
+    Args:
+        root: A folder; in anything else there is none.
+        onerror: Told of a folder that cannot be looked into; None passes over it.
+    """
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=onerror):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if is_content(name))
-        for name in sorted(filter(is_content, names)):
-            file = Path(folder, name)
-            yield file.relative_to(root).as_posix(), file
+        yield Path(folder), sorted(filter(is_content, names))
 
 
 def _raise(error: OSError) -> None:

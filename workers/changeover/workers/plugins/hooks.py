@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 GRACE = 1.0
 """Seconds in which a hook that missed its deadline may react to being cancelled."""
+_UNDOING = ("unmigrate", "on_unload")
+"""Hooks that undo something, and refuse nothing before a commit either."""
 
 
 class Hooks:
@@ -157,9 +159,11 @@ async def _guarded(call: Callable[[], Awaitable[T]]) -> Outcome[T]:
 def _in_time(outcome: Outcome[T], longest: float, site: Site, deadline: float) -> Outcome[T]:
     """What came of a hook; where it still can refuse, that is an error when one step of it took longer than all may.
 
-    After the commit it has done what it did: a merge that is taken for failed would be made twice.
+    Elsewhere it has done what it did: a merge that is taken for failed would be made twice, and what is undone is not
+    left.
     """
-    if longest <= deadline or site.stage is Stage.COMMIT or outcome.error is not None:
+    can_refuse = site.stage is not Stage.COMMIT and site.hook not in _UNDOING
+    if longest <= deadline or not can_refuse or outcome.error is not None:
         return outcome
     return Outcome(error=HookBlocked(deadline, longest))
 

@@ -74,24 +74,6 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:
-    """Word it as a refusal.
-
-    Args:
-        ending: How it ended.
-        standing: Where it stood.
-        stacks: Of its threads; empty when it wrote none.
-        order: What it was to rehearse.
-    """
-    known, where = _place(stacks, standing, order)
-    hook = standing.hook if known == standing.unit else ""
-    at = " ".join(word for word in (ending.how, "in" if known else "", known, hook) if word)
-    summary = f"{at}, {ending.why}" if ending.why else at
-    accused = known if known in units_of(order) else ""
-    text = _told(stacks, order)
-    return Refusal(Stage.PREFLIGHT, ending.fault, summary, accused, hook, where, traceback=text)
-
-
 def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> RehearsalReport:
     """Word it as a report: an end in what serves says nothing of the candidate, and must not keep it from the workers.
 
@@ -101,14 +83,23 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
         stacks: Of its threads; empty when it wrote none.
         order: What it was to rehearse.
     """
-    refusal = refusal_of(ending, standing, stacks, order)
+    refusal = _refusal_of(ending, standing, stacks, order)
     if standing.part is not Part.CURRENT or not order.may_be_barred():
         return RehearsalReport(refusal)
-    where = f" ({refusal.where})" if refusal.where else ""
     return RehearsalReport(
-        skipped=f"what serves cannot be loaded in a preflight: {refusal.summary}{where}",
+        skipped=f"what serves cannot be loaded in a preflight: {refusal.placed}",
         barred=_place(stacks, standing, order)[0],
     )
+
+
+def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:
+    known, where = _place(stacks, standing, order)
+    hook = standing.hook if known == standing.unit else ""
+    at = " ".join(word for word in (ending.how, "in" if known else "", known, hook) if word)
+    summary = f"{at}, {ending.why}" if ending.why else at
+    accused = known if known in units_of(order) else ""
+    text = _told(stacks, order)
+    return Refusal(Stage.PREFLIGHT, ending.fault, summary, accused, hook, where, traceback=text)
 
 
 def _place(stacks: str, standing: Standing, order: RehearsalOrder) -> tuple[str, str]:

@@ -59,6 +59,16 @@ class Refusal(msgspec.Struct, frozen=True):
     traceback: str = ""
     output: str = ""
 
+    @property
+    def placed(self) -> str:
+        """The summary, and where it happened in brackets."""
+        return self.summary + (f" ({self.where})" if self.where else "")
+
+    @property
+    def line(self) -> str:
+        """All of it in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
+        return f"{self.unit} {self.hook or self.stage.value}: {self.placed}"
+
     def __post_init__(self) -> None:
         """Escape what UTF-8 cannot carry: names of files and words of exceptions are anybody's."""
         for field in ("summary", "unit", "hook", "where", "source", "traceback", "output"):

@@ -1,6 +1,7 @@
 """Threads that wait for a disk instead of the loop.
 
-They are an application's own: code that blocks may take all of the loop's for as long as it likes.
+They are apart from the loop's own: code that blocks may take all of those for as long as it likes, and what looks up
+names waits behind it.
 """
 
 import asyncio
@@ -20,18 +21,20 @@ class Disk:
 
     Args:
         name: The application's name, for the threads' own.
+        most: How many threads there are at most.
     """
 
-    __slots__ = ("_name", "_threads")
+    __slots__ = ("_most", "_name", "_threads")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: int = THREADS) -> None:
         self._name = name
+        self._most = most
         self._threads: ThreadPoolExecutor | None = None
 
     def do(self, call: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Begin it; it is done whether or not somebody awaits what comes of it."""
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, f"changeover {self._name} disk")
+            self._threads = ThreadPoolExecutor(self._most, f"changeover {self._name} disk")
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 """Files as bodies: which part of one a request asks for, and its bytes in pieces, read beside the loop."""
 
-import asyncio
 import mimetypes
 import os
 import re
@@ -11,11 +10,17 @@ from io import FileIO
 
 import msgspec
 
+from changeover.workers.serving.disk import Disk
+
 PIECE = 256 * 1024
 """Bytes that are read at once, and so held in memory for each client."""
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 CONDITIONS = ("range", "if-range", "if-none-match", "if-modified-since")
 """The fields of a request that decide what is sent."""
+THREADS = 8
+"""Most threads that read files: as many clients wait for a disk that is slow, until the next one waits for them."""
+
+_disk = Disk("files", THREADS)
 
 
 class FilePiece(msgspec.Struct, frozen=True):
@@ -37,11 +42,11 @@ class FilePiece(msgspec.Struct, frozen=True):
         Raises:
             OSError: It cannot be read, or has become shorter.
         """
-        file = await asyncio.to_thread(_open_at, self.path, self.start)
+        file = await _disk.do(_open_at, self.path, self.start)
         try:
             left = self.size
             while left:
-                piece = await asyncio.to_thread(file.read, min(PIECE, left))
+                piece = await _disk.do(file.read, min(PIECE, left))
                 if not piece:
                     raise OSError(f"{self.path} has become {left} bytes shorter while it was sent")
                 left -= len(piece)
@@ -105,7 +110,11 @@ def represent(path: str, method: str, asked: Mapping[str, str]) -> Representatio
 
 def _open_at(path: str, start: int) -> FileIO:
     file = FileIO(path)
-    file.seek(start)
+    try:
+        file.seek(start)
+    except OSError:
+        file.close()
+        raise
     return file
 
 

@@ -21,6 +21,8 @@ SMALL = 1024
 
 KNOWN_NAMES = 1024
 """Names of fields that were found fit and are remembered."""
+LONGEST_KNOWN = 128
+"""Characters of the longest of them: clients may make names up, and handlers repeat them."""
 
 
 class Headers(MutableMapping[str, str]):
@@ -102,9 +104,11 @@ def _is_printable(value: str) -> bool:
 
 
 def _learn(name: str) -> bytes:
-    if len(_keys) >= KNOWN_NAMES:
-        _keys.clear()
-    key = _keys[name] = name.lower().encode("latin-1")
+    key = name.lower().encode("latin-1")
+    if len(name) <= LONGEST_KNOWN:
+        if len(_keys) >= KNOWN_NAMES:
+            _keys.clear()
+        _keys[name] = key
     return key
 
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from changeover.workers.serving.contract import CallContext, Request
+from changeover.workers.serving.message import LONGEST_KNOWN
 
 Environ = dict[str, Any]
 
@@ -118,11 +119,12 @@ def _add_fields(environ: Environ, fields: list[tuple[bytes, bytes]]) -> None:
 
 def _learn(name: bytes) -> str | None:
     """A field's variable; none for a name with an underscore, which would pass for another field."""
-    if len(_variables) >= KNOWN_NAMES:
-        _variables.clear()
-        _variables.update(_OWN)
     variable = None if b"_" in name else "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-    _variables[name] = variable
+    if len(name) <= LONGEST_KNOWN:
+        if len(_variables) >= KNOWN_NAMES:
+            _variables.clear()
+            _variables.update(_OWN)
+        _variables[name] = variable
     return variable
 
 

@@ -14,6 +14,7 @@ from changeover.supervisor.artifacts.folder import Found, read_folder, read_plug
 from changeover.supervisor.artifacts.granting import ungranted
 from changeover.supervisor.artifacts.problems import of_manifest
 from changeover.supervisor.artifacts.requirements import unmet
+from changeover.supervisor.artifacts.trust import untrusted
 from changeover.supervisor.cli.check import show
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import refusal_lines
@@ -39,10 +40,10 @@ from changeover.workers.protocol.trial import Trial
 HELP = """Say what is wrong with plugins: PATH is a folder with a plugin.toml, a wheel, a file with an inline block,
 or a folder of these.
 
-Reads the manifest, says the digest, looks for the distributions that it needs beside changeover, and has the plugin
-rehearsed with its configuration and services, as a reload does: imports, on_load, self-test, and everything that a
-worker refuses, in a confined process of its own. --no-preflight loads it unconfined: check so what you trust. Plugins
-that one requires are named too: all of them are checked.
+Reads the manifest, says the digest, checks the signature where --config has plugins.keys, looks for the distributions
+that it needs beside changeover, and has the plugin rehearsed with its configuration and services, as a reload does:
+imports, on_load, self-test, and everything that a worker refuses, in a confined process of its own. --no-preflight
+loads it unconfined: check so what you trust. Plugins that one requires are named too: all of them are checked.
 
 Exit status: 0 nothing is wrong; 1 something is; 2 usage.
 """
@@ -59,7 +60,8 @@ MOST_TRACEBACK = 20
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A changeover.toml whose [plugins.ID] config and grant each gets; without it no config, and all it asks for.",
+    help="A changeover.toml whose keys have to have signed each, and whose [plugins.ID] config and grant it gets; "
+    "without it any signature or none, no config, and all it asks for.",
 )
 @click.option("--load/--no-load", "loads", default=True, help="Load it, or only read its manifest.")
 @click.option("--preflight/--no-preflight", default=True, help="Confine it while it is loaded, as a reload does.")
@@ -78,11 +80,16 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
     configs = {id: content.config for id, content in contents.items()}
     problems = list(_missing(contents))
     problems += map(str, () if settings is None else ungranted(found.values(), settings))
+    keys = () if settings is None else settings.plugins.keys
+    distrusted = list(map(str, untrusted(found.values(), keys)))
+    problems += distrusted
     for problem in problems:
         right = False
         click.echo(f"error: {problem}", err=True)
     for plugin in found.values():
         click.echo(_headline(plugin))
+        if keys and not distrusted:
+            click.echo("  signed  by a key of plugins.keys")
         if loads and not problems:
             beside = {id: found[id] for id in (plugin.manifest.id, *_required(plugin, found))}
             if preflight:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -10,6 +11,7 @@ from changeover.supervisor.artifacts.survey import DiskState, DiskView
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import clock, table
+from changeover.supervisor.cli.showing import as_json_option, show, unanswered
 from changeover.supervisor.control import PluginState
 from changeover.supervisor.plugins import ListedPlugin, PluginsView
 
@@ -27,16 +29,12 @@ ALONE = (DiskState.SAME, DiskState.GONE, DiskState.BROKEN)
 
 @click.command("list", help=HELP, short_help="Show every plugin: served, on disk, and in each worker.")
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@as_json_option
 def command(name: str, runtime_dir: str, as_json: bool) -> None:
     """See HELP."""
     with failures():
-        client = server(name, runtime_dir)
-        if as_json:
-            click.echo(client.raw("GET", "/v1/plugins"))
-            return
-        for line in lines(client.get("/v1/plugins", PluginsView), time.time()):
-            click.echo(line)
+        laid_out = partial(lines, now=time.time())
+        show(server(name, runtime_dir), "/v1/plugins", PluginsView, laid_out, as_json=as_json)
 
 
 def lines(view: PluginsView, now: float) -> Iterator[str]:
@@ -54,8 +52,7 @@ def lines(view: PluginsView, now: float) -> Iterator[str]:
         yield from _alarms(plugin)
     if view.unread:
         yield f"! what lies on disk is not known: {view.unread}"
-    if view.silent:
-        yield f"! no answer from slot {', '.join(map(str, view.silent))}"
+    yield from unanswered(view.silent)
 
 
 def _row(plugin: ListedPlugin, now: float) -> tuple[str, ...]:

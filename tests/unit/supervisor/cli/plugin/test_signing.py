@@ -38,6 +38,25 @@ def test_it_signs_and_signs_again_what_changed(plugins: PluginFolder, tmp_path: 
     assert sorted(path.name for path in plugins.path.rglob("*.sig.json")) == ["hello.py.sig.json", "plugin.sig.json"]
 
 
+def test_a_check_by_a_configuration_with_keys_wants_the_signature_and_loads_nothing_without(
+    plugins: PluginFolder, tmp_path: Path
+) -> None:
+    config = tmp_path / "changeover.toml"
+    config.write_text('[plugins]\ndir = "plugins"\nkeys = ["public.pem"]\n')
+    path = plugins.folder("geo", more='plugin = "geo:missing"', geo="print('loaded')")
+    ask = ["plugin", "check", str(path), "--config", str(config)]
+    unsigned = CliRunner().invoke(main, ask)
+    assert (unsigned.exit_code, "geo 1.0: is not signed, and plugins.keys asks for it" in unsigned.output) == (1, True)
+    assert not [line for line in ("| loaded", "signed  by") if line in unsigned.output]
+    plugins.folder("geo", more="", geo="x = 1")
+    sign(path, tmp_path / "key.pem")
+    signed = CliRunner().invoke(main, ask)
+    assert (signed.exit_code, "  signed  by a key of plugins.keys" in signed.output.splitlines()) == (0, True)
+    (path / "geo.py").write_text("x = 2")
+    altered = CliRunner().invoke(main, ask)
+    assert (altered.exit_code, "`changeover plugin sign` signs what is to be taken" in altered.output) == (1, True)
+
+
 def test_what_is_no_plugin_or_no_key_is_said(plugins: PluginFolder, tmp_path: Path) -> None:
     path = plugins.folder("geo")
     other = sign(path, tmp_path / "public.pem")
