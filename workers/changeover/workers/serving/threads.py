@@ -76,13 +76,14 @@ class ThreadPool:
 
         Raises:
             NotReady: Too many wait already.
+            RuntimeError: No thread can be started.
         """
         self.admit()
-        if self.is_busy:
+        if len(self._threads) <= self._busy and len(self._threads) < self.size:
+            self._start()
+        if self._busy >= self.size:
             self._turns.append(turn)
         self._busy += 1
-        if len(self._threads) < min(self._busy, self.size):
-            self._start()
         self._jobs.put(job)
 
     def done(self) -> None:

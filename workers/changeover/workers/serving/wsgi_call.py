@@ -5,7 +5,7 @@ as mail, which is taken in bunches. No thread waits for a client as long as ther
 client is behind with.
 """
 
-import asyncio
+import contextvars
 import io
 from functools import partial
 from queue import SimpleQueue
@@ -96,7 +96,8 @@ class WsgiCall:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
         current_lease.set(self._call.lease)
         try:
-            await self._begin()
+            if self._thread_left:
+                await self._begin()
             try:
                 while not self._thread_left:
                     await self._deliver(await self._mail.take())
@@ -130,9 +131,8 @@ class WsgiCall:
             self._gauge.ready()
 
     async def _submit(self) -> None:
-        application, request, lease = self._application, self._request, self._call.lease
-        self._mail: Mailbox[Mail] = Mailbox(asyncio.get_running_loop())
-        self._run = run = WsgiRun(application, request, lease, self._mail)
+        application, request = self._application, self._request
+        run = self._prepare(contextvars.copy_context())
         run.environ = environ = application.environs.make(request, self._call)
         begun, whole = await body_at_hand(request)
         if whole:
@@ -152,6 +152,13 @@ class WsgiCall:
         except BaseException:
             self._close(kept)
             raise
+
+    def _prepare(self, context: contextvars.Context) -> WsgiRun:
+        courier = self._application.courier
+        courier.attend()
+        self._mail: Mailbox[Mail] = Mailbox(courier)
+        self._run = WsgiRun(self._application, self._request, self._call, self._mail, context)
+        return self._run
 
     async def _take_reader(self) -> None:
         """Take a thread that will wait for a client, once enough are left for others."""
