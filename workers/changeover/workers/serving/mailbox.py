@@ -10,13 +10,18 @@ T = TypeVar("T")
 
 
 class Courier:
-    """Carries what the threads of one application say; comes to the loop on which it is first attended to."""
+    """Carries what the threads of one application say; comes to the loop on which it is first attended to.
 
-    __slots__ = ("_called", "_letters", "_loop")
+    Attributes:
+        letters: What it has to carry, and where to.
+        called: Whether it is on its way.
+    """
+
+    __slots__ = ("_loop", "called", "letters")
 
     def __init__(self) -> None:
-        self._letters: deque[tuple[Mailbox[Any], list[Any]]] = deque()
-        self._called = False
+        self.letters: deque[tuple[Mailbox[Any], list[Any]]] = deque()
+        self.called = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attend(self) -> None:
@@ -24,18 +29,16 @@ class Courier:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
 
-    def carry(self, items: list[Any], box: "Mailbox[Any]") -> None:
-        """Bring `items` to `box`; in a thread."""
-        self._letters.append((box, items))
-        # Whoever hands out takes the call down first and looks then: what is given before that is seen.
-        if not self._called and self._loop is not None:
-            self._called = True
+    def call(self) -> None:
+        """Have it come for what is there; in a thread."""
+        if self._loop is not None:
+            self.called = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
                 self._loop.call_soon_threadsafe(self._hand_out)
 
     def _hand_out(self) -> None:
-        self._called = False
-        letters = self._letters
+        self.called = False
+        letters = self.letters
         for _ in range(len(letters)):  # what comes meanwhile waits for its turn, as all else on the loop does
             box, items = letters.popleft()
             box.put(items)
@@ -59,7 +62,11 @@ class Mailbox(Generic[T]):
 
     def post(self, items: list[T]) -> None:
         """Say all of `items` at once; in the thread."""
-        self._courier.carry(items, self)
+        courier = self._courier
+        courier.letters.append((self, items))
+        # Whoever hands out takes the call down first and looks then: what is given before that is seen.
+        if not courier.called:
+            courier.call()
 
     def put(self, items: list[T]) -> None:
         """Have more in it; on the loop, as all that follows."""

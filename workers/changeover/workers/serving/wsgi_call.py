@@ -204,9 +204,10 @@ class WsgiCall:
             await self._drained()
 
     async def _start(self, head: WsgiHead) -> None:
-        status, fields = head.status, head.fields
+        status = head.status
+        fields: RawHeaders = head.fields
         if self._outbound is not None:
-            response = Response(b"", status, Headers(fields))
+            response = Response(b"", status, Headers(list(fields)))
             await self._outbound(self._request, response, self._call)
             status, fields = response.status, response.headers.raw
         self._exchange.start(status, [*fields, *self._stamp] if self._stamp else fields)

@@ -187,8 +187,10 @@ class WsgiRun:
     def _whole(self) -> Environ:
         """The environ of a request whose body is held."""
         environ = self._application.environs.make(self._request, self._call)
-        body = self._request.held_body or b""
-        give_whole(environ, io.BytesIO(body), len(body))
+        if body := self._request.held_body:
+            give_whole(environ, io.BytesIO(body), len(body))
+        else:
+            environ["wsgi.input"] = io.BytesIO()
         return environ
 
     def _start_response(
@@ -220,6 +222,9 @@ class WsgiRun:
     def _send_all(self, pieces: Sequence[bytes]) -> None:
         """Send what is at hand as one."""
         whole = _octets(pieces[0]) if len(pieces) == 1 else b"".join(map(_octets, pieces))
+        if self._is_whole(whole):
+            self._send_whole(whole)
+            return
         fitting = self._fitting(whole)
         if fitting:
             self._send(fitting, last=True)
@@ -228,6 +233,9 @@ class WsgiRun:
     def _send_each(self, pieces: Iterable[bytes]) -> None:
         for each in pieces:
             piece = _octets(each)
+            if self._is_whole(piece):
+                self._send_whole(piece)
+                continue
             fitting = self._fitting(piece)
             if fitting and not self._gone:
                 self._send(fitting)
@@ -236,6 +244,15 @@ class WsgiRun:
             if type(pieces) is FileWrapper and not self._is_near() and self._lend_rest(pieces):
                 break
         self._end()
+
+    def _is_whole(self, piece: bytes) -> bool:
+        """Whether that is all of the body, and nothing was sent."""
+        return len(piece) == self._left and not self._started and not self._gone and piece != b""
+
+    def _send_whole(self, piece: bytes) -> None:
+        self._left, self._posted = 0, len(piece)
+        self._ended = True
+        self._mail.post([self._begun(), piece, _END])
 
     def _lend_rest(self, wrapper: FileWrapper) -> bool:
         """Leave what is left of a file to the loop, for a client that is behind; whether that can be done with it."""
