@@ -59,6 +59,29 @@ async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
     await pool.close(5)
 
 
+class Seen:
+    """Work that tells that it runs."""
+
+    def __init__(self) -> None:
+        self.ran = threading.Event()
+
+    def run(self) -> None:
+        self.ran.set()
+
+
+async def test_what_is_submitted_in_one_turn_of_the_loop_is_handed_over_at_its_end() -> None:
+    pool, jobs = ThreadPool("shop", 1), [Seen() for _ in range(4)]
+    pool.submit(jobs[0])
+    await until(jobs[0].ran.is_set)
+    pool.submit(jobs[1])
+    pool.submit(jobs[2])
+    assert not jobs[1].ran.wait(0.05), "a thread has it while the loop's turn goes on"
+    await until(jobs[2].ran.is_set)
+    pool.submit(jobs[3])
+    await pool.close(5)
+    assert jobs[3].ran.is_set()
+
+
 async def test_the_queue_has_an_end() -> None:
     pool = ThreadPool("shop", 1)
     jobs = [Waiting() for _ in range(WAITING + 2)]

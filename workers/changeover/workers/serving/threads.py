@@ -29,6 +29,9 @@ class Job(Protocol):
 class ThreadPool:
     """Threads of one unit; used on the loop's thread.
 
+    What is submitted in one turn of the loop is handed over at its end: a thread that is woken before wants the
+    interpreter's lock whenever the loop lets go of it for a moment, between two clients say.
+
     Args:
         name: The unit's name, for the threads' own.
         size: Most threads.
@@ -37,12 +40,13 @@ class ThreadPool:
         size: Most threads.
     """
 
-    __slots__ = ("_busy", "_ends", "_jobs", "_name", "_threads", "_turns", "size")
+    __slots__ = ("_busy", "_due", "_ends", "_jobs", "_name", "_threads", "_turns", "size")
 
     def __init__(self, name: str, size: int) -> None:
         self.size = size
         self._name = name
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._due: list[Job] = []
         self._threads: list[threading.Thread] = []
         self._ends: list[asyncio.Future[None]] = []
         self._turns: deque[Callable[[], None] | None] = deque()
@@ -84,7 +88,9 @@ class ThreadPool:
         if self._busy >= self.size:
             self._turns.append(turn)
         self._busy += 1
-        self._jobs.put(job)
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._due.append(job)
 
     def done(self) -> None:
         """A job was done: its thread takes the one that waits for longest."""
@@ -100,6 +106,7 @@ class ThreadPool:
         Args:
             deadline: Seconds to wait for them.
         """
+        self._hand_over()
         for _ in self._threads:
             self._jobs.put(None)
         if self._ends:
@@ -108,6 +115,11 @@ class ThreadPool:
     def unfinished(self) -> tuple[threading.Thread, ...]:
         """The threads that have not ended."""
         return tuple(thread for thread, end in zip(self._threads, self._ends, strict=True) if not end.done())
+
+    def _hand_over(self) -> None:
+        for job in self._due:
+            self._jobs.put(job)
+        self._due.clear()
 
     def _start(self) -> None:
         """Start one more, which belongs to no request."""
