@@ -15,15 +15,26 @@ from changeover.workers.serving.lease import Lease
 WAITING = 1000
 """Most jobs of one pool that wait for a thread; beyond, whoever asks is told to come again."""
 
-at_work: dict[Lease, threading.Thread] = {}
-"""The thread that works for a request now, for whoever asks where a request stands."""
-
 
 class Job(Protocol):
     """What a thread does."""
 
+    @property
+    def lease(self) -> Lease:
+        """Of the request that it is done for."""
+
     def run(self) -> None:
         """Do it, in the thread; raises nothing."""
+
+
+at_work: dict[threading.Thread, Job] = {}
+"""What threads do now."""
+
+
+def thread_of(lease: Lease) -> threading.Thread | None:
+    """A thread that works for a request now, for whoever asks where it stands: there are two where a handler calls
+    twice."""
+    return next((thread for thread, job in at_work.copy().items() if job.lease is lease), None)
 
 
 class ThreadPool:
@@ -133,9 +144,11 @@ class ThreadPool:
 
 
 def _work(jobs: SimpleQueue[Job | None], loop: asyncio.AbstractEventLoop, end: asyncio.Future[None]) -> None:
+    thread = threading.current_thread()
     while (job := jobs.get()) is not None:
+        at_work[thread] = job
         job.run()
-        del job
+        del at_work[thread], job
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(_settle, end)
 

@@ -22,7 +22,7 @@ from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.threads import thread_of
 from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
@@ -309,7 +309,7 @@ class WsgiCall:
             self._turn.end()
         lease = self._call.lease
         held = lease.share(_TASK)
-        held.holder = at_work.get(lease)
+        held.holder = thread_of(lease)
         self._run.give_up()
         self._mail.divert(partial(self._left_behind, held))
 

@@ -18,10 +18,9 @@ from types import TracebackType
 from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.lease import current_lease
+from changeover.workers.serving.lease import Lease, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.threads import at_work
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_environ import Environ, FileWrapper
 from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
@@ -126,17 +125,18 @@ class WsgiRun:
         self._started = self._ended = self._over = self._gone = False
         self._room: threading.Event | None = None
 
+    @property
+    def lease(self) -> Lease:
+        """Its request's hold on its units."""
+        return self._call.lease
+
     def run(self) -> None:
         """Run the application; whatever it raises is told."""
         if not self._gone:
-            lease = self._call.lease
-            at_work[lease] = threading.current_thread()
             try:
                 self._context.run(self._respond)
             except BaseException as error:  # noqa: BLE001 - SystemExit of an application is its failure, not the thread's
                 self._mail.post([Failed(error)])
-            finally:
-                at_work.pop(lease, None)  # a handler that calls twice has two threads under one lease
         self._over = True
         if self.body is not None:
             self.body.close()
