@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,20 @@ async def test_what_comes_after_it_was_diverted_is_told() -> None:
     assert told == [1]
     threading.Thread(target=box.post, args=([2, 3],)).start()
     await until(lambda: told == [1, 2, 3])
+
+
+async def test_one_that_goes_wrong_keeps_nothing_from_the_others() -> None:
+    courier, told = attending(), list[int]()
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    boxes: list[Mailbox[int]] = [Mailbox(courier) for _ in range(3)]
+    boxes[0].divert(told.extend)
+    boxes[1].divert(lambda items: told.append(items[1]))
+    boxes[2].divert(told.extend)
+    for box in boxes:
+        box.post([1])
+    await until(lambda: told == [1, 1])
+    assert [type(error["exception"]) for error in errors] == [IndexError]
 
 
 async def test_it_may_be_taken_by_a_task_again() -> None:

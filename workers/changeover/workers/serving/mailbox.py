@@ -39,13 +39,17 @@ class Courier:
     def _hand_out(self) -> None:
         self.called = False
         letters = self.letters
-        for _ in range(len(letters)):  # what comes meanwhile waits for its turn, as all else on the loop does
-            box, items = letters.popleft()
-            box.put(items)
+        try:
+            for _ in range(len(letters)):  # what comes meanwhile waits for its turn, as all else on the loop does
+                box, items = letters.popleft()
+                box.put(items)
+        finally:
+            if letters and not self.called:  # one of them went wrong: the others get theirs
+                self.call()
 
 
 class Mailbox(Generic[T]):
-    """From one thread to one task, or to whoever it is diverted to; what is put in must raise nothing there.
+    """From one thread to one task, or to whoever it is diverted to.
 
     Args:
         courier: Carries what the thread says.
