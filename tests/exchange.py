@@ -41,6 +41,7 @@ class MemoryExchange:
         window: int = 1 << 30,
     ) -> None:
         path, _, query = target.partition("?")
+        body = tuple(body)
         self._request = Request(
             method,
             path,
@@ -49,7 +50,7 @@ class MemoryExchange:
             headers=Headers(list(headers)),
             client=("192.0.2.1", 50000),
             server=("127.0.0.1", 8000),
-            receive=self.receive,
+            receive=self.receive if body or not complete else None,
         )
         self._body: deque[bytes | None] = deque([*body, *([None] if complete else [])])
         self._arrived = asyncio.Event()

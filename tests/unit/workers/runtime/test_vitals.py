@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from changeover.workers.runtime.vitals import DEEPEST, owed_response, standing
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
-from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.threads import ThreadPool
 from tests.waits import until
 
 
@@ -66,25 +66,30 @@ async def test_what_waits_in_an_asynchronous_generator_stands_there() -> None:
     task.cancel()
 
 
+class Work:
+    """What a thread does until the test ends it."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.end = threading.Event()
+
+    def run(self) -> None:
+        self.end.wait(10)
+
+
 async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() -> None:
-    end = threading.Event()
-
-    def work() -> None:
-        end.wait(10)
-
-    thread, old = threading.Thread(target=work), lease(LeaseKind.HTTP, "/old", 30.0)
-    thread.start()
-    at_work[old] = thread
+    pool, work = ThreadPool("shop", 1), Work(lease(LeaseKind.HTTP, "/old", 30.0))
+    pool.submit(work)
+    (thread,) = pool.unfinished()
     try:
         await until(lambda: standing(thread) and standing(thread)[-1].endswith(" in wait"), "the thread to wait")
-        owed = owed_response([old])
+        owed = owed_response([work.lease])
         assert owed is not None
-        assert any(line.endswith(" in work") and __file__ in line for line in owed.awaits)
+        assert any(line.endswith(" in run") and __file__ in line for line in owed.awaits)
     finally:
-        del at_work[old]
-        end.set()
-        thread.join(5)
-    assert standing(thread) == ()
+        work.end.set()
+        await pool.close(5)
+    await until(lambda: standing(thread) == (), "the thread to be gone")
 
 
 def test_work_that_waits_in_a_pool_of_threads_stands_nowhere() -> None:

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from changeover.workers.serving.contract import NotReady
-from changeover.workers.serving.threads import WAITING, ThreadPool
+from changeover.workers.serving.lease import LeaseKind, UnitSet
+from changeover.workers.serving.threads import WAITING, ThreadPool, thread_of
 from tests.waits import until
 
 
@@ -13,6 +14,7 @@ class Waiting:
     """Work that goes on until the test ends it."""
 
     def __init__(self) -> None:
+        self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 0)
         self.name = ""
         self.end = threading.Event()
 
@@ -42,6 +44,20 @@ async def test_threads_start_as_they_are_needed() -> None:
     assert (pool.unfinished(), together[2].name != "") == ((), True)
 
 
+async def test_a_thread_is_known_by_what_it_works_for() -> None:
+    pool, work, waits = ThreadPool("shop", 1), Waiting(), Waiting()
+    pool.submit(work)
+    pool.submit(waits)
+    await until(lambda: thread_of(work.lease))
+    assert (thread_of(work.lease), thread_of(waits.lease)) == (*pool.unfinished(), None)
+    work.end.set()
+    await until(lambda: thread_of(waits.lease))
+    assert thread_of(work.lease) is None
+    waits.end.set()
+    await pool.close(5)
+    assert thread_of(waits.lease) is None
+
+
 async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
     pool, taken = ThreadPool("shop", 1), list[str]()
     jobs = [Waiting() for _ in range(4)]
@@ -57,6 +73,30 @@ async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
         heard.append(list(taken))
     assert heard == [["first"], ["first"], ["first", "last"], ["first", "last"]]
     await pool.close(5)
+
+
+class Seen:
+    """Work that tells that it runs."""
+
+    def __init__(self) -> None:
+        self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 0)
+        self.ran = threading.Event()
+
+    def run(self) -> None:
+        self.ran.set()
+
+
+async def test_what_is_submitted_in_one_turn_of_the_loop_is_handed_over_at_its_end() -> None:
+    pool, jobs = ThreadPool("shop", 1), [Seen() for _ in range(4)]
+    pool.submit(jobs[0])
+    await until(jobs[0].ran.is_set)
+    pool.submit(jobs[1])
+    pool.submit(jobs[2])
+    assert not jobs[1].ran.wait(0.05), "a thread has it while the loop's turn goes on"
+    await until(jobs[2].ran.is_set)
+    pool.submit(jobs[3])
+    await pool.close(5)
+    assert jobs[3].ran.is_set()
 
 
 async def test_the_queue_has_an_end() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from changeover.workers.serving.contract import CallContext, Headers, Request
 from changeover.workers.serving.lease import LeaseKind, UnitSet
-from changeover.workers.serving.wsgi_environ import Environs, FileWrapper
+from changeover.workers.serving.wsgi_environ import KNOWN_WAYS, Environs, FileWrapper
 
 
 def asked(target: str = "/", raw: bytes = b"", **options: Any) -> Request:
@@ -54,6 +54,24 @@ def test_everything_that_pep_3333_names_is_there() -> None:
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+
+
+def test_what_one_request_is_told_stays_with_it() -> None:
+    environs = Environs("", multithread=True)
+    first = environs.make(asked(), context())
+    first["SCRIPT_NAME"] = "/moved"
+    first["shop.own"] = first.pop("SERVER_NAME")
+    again = environs.make(asked(), context())
+    assert (again["SCRIPT_NAME"], again["SERVER_NAME"], "shop.own" in again) == ("", "127.0.0.1", False)
+    other = environs.make(asked(scheme="https", server=None, client=None, http_version="2"), context())
+    assert (other["wsgi.url_scheme"], other["SERVER_PROTOCOL"], other["SERVER_PORT"]) == ("https", "HTTP/2", "443")
+
+
+def test_ways_are_remembered_up_to_a_bound() -> None:
+    environs = Environs("", multithread=True)
+    for port in range(2 * KNOWN_WAYS + 1):
+        assert environs.make(asked(server=("127.0.0.1", port)), context())["SERVER_PORT"] == str(port)
+        assert len(environs._begun) <= KNOWN_WAYS
 
 
 def test_one_thread_is_told_as_such() -> None:

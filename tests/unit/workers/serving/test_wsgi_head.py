@@ -1,10 +1,13 @@
 """What may be given to start_response."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
 
-from changeover.workers.serving.wsgi_head import KNOWN_NAMES, WsgiViolation, checked_head
+from changeover.workers.serving import wsgi_head
+from changeover.workers.serving.wsgi_head import KNOWN_HEADS, KNOWN_NAMES, WsgiViolation, checked_head
 
 
 def test_a_head_is_read() -> None:
@@ -12,7 +15,7 @@ def test_a_head_is_read() -> None:
         "404 Not Found", [("Content-Length", "3"), ("X-Name", "caf\u00e9"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]
     )
     assert (head.status, head.length) == (404, 3)
-    assert head.fields == [
+    assert list(head.fields) == [
         (b"content-length", b"3"),
         (b"x-name", b"caf\xe9"),
         (b"set-cookie", b"a"),
@@ -60,9 +63,38 @@ def test_what_would_break_the_response_is_refused(headers: Any, said: str) -> No
 
 
 def test_a_wish_for_the_connection_is_passed_on() -> None:
-    assert checked_head("200 OK", [("Connection", "close")]).fields == [(b"connection", b"close")]
+    assert checked_head("200 OK", [("Connection", "close")]).fields == ((b"connection", b"close"),)
 
 
 def test_names_are_remembered_up_to_a_bound() -> None:
     for number in range(2 * KNOWN_NAMES):
-        assert checked_head("200 OK", [(f"X-{number}", "a")]).fields == [(b"x-%d" % number, b"a")]
+        assert checked_head("200 OK", [(f"X-{number}", "a")]).fields == ((b"x-%d" % number, b"a"),)
+
+
+def test_a_head_like_a_recent_one_is_the_same() -> None:
+    assert checked_head("200 OK", [("X-Same", "a")]) is checked_head("200 OK", [("X-Same", "a")])
+    assert checked_head("200 OK", [("X-Same", "a")]) is not checked_head("201 OK", [("X-Same", "a")])
+
+
+def test_heads_are_remembered_up_to_a_bound() -> None:
+    for number in range(2 * KNOWN_HEADS + 1):
+        checked_head("200 OK", [("X-Number", str(number))])
+        assert len(wsgi_head._heads) <= KNOWN_HEADS
+
+
+class Text(str):
+    """A string of an application's own class."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("place", ["status", "name", "value"])
+def test_nothing_of_an_applications_classes_is_kept(place: str) -> None:
+    given = {"status": "200 Fine", "name": "X-Own", "value": "own"}
+    given[place] = own = Text(given[place])
+    gone = weakref.ref(own)
+    checked_head("200 Fine", [("X-Own", "other")])  # names and status are known without it
+    checked_head(given["status"], [(given["name"], given["value"])])
+    del given, own
+    gc.collect()
+    assert gone() is None

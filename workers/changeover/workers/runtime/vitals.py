@@ -17,7 +17,7 @@ from changeover.workers.protocol.messages import LeaseView, OwedResponse
 from changeover.workers.protocol.plugin_messages import LeakView
 from changeover.workers.serving.late import frames_of
 from changeover.workers.serving.lease import Holder, Lease, LeaseKind
-from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.threads import thread_of
 
 _STATM = Path("/proc/self/statm")
 
@@ -61,7 +61,7 @@ def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
     if oldest is None:
         return None
     seconds = (time.monotonic_ns() - oldest.since) / 1e9
-    awaits = standing(at_work.get(oldest, oldest.holder)) if seconds >= YOUNG else ()
+    awaits = standing(thread_of(oldest) or oldest.holder) if seconds >= YOUNG else ()
     return OwedResponse(oldest.path, oldest.epoch, seconds, awaits)
 
 

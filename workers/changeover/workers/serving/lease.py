@@ -11,6 +11,7 @@ import asyncio
 import enum
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
@@ -21,7 +22,18 @@ from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving.counters import PipelineCounters
 from changeover.workers.serving.offering import Extensions
 
-Holder = asyncio.Task[Any] | threading.Thread
+
+class Taskless(ABC):
+    """What goes on without a task, for as long as it has nothing to await."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def follow(self) -> asyncio.Task[Any]:
+        """Go on in a task, which holds the lease from now on."""
+
+
+Holder = asyncio.Task[Any] | threading.Thread | Taskless
 
 
 class LeaseKind(enum.Enum):
@@ -42,7 +54,8 @@ class Lease(msgspec.Struct, eq=False):
         epoch: The generation that the holder was dispatched to.
         path: What it serves, for people.
         since: When it was taken, CLOCK_MONOTONIC in nanoseconds.
-        holder: The task or thread that holds it, None for work that waits in a thread pool.
+        holder: The task or thread that holds it, or what gets a task when it needs one; None for work that waits in a
+            thread pool.
     """
 
     units: "UnitSet"
@@ -73,10 +86,11 @@ class Lease(msgspec.Struct, eq=False):
         Returns:
             Whether it could be asked; a thread cannot.
         """
-        if not isinstance(self.holder, asyncio.Task) or self.holder.done():
+        holder = self.holder.follow() if isinstance(self.holder, Taskless) else self.holder
+        if not isinstance(holder, asyncio.Task) or holder.done():
             return False
         # Cancelled before its first step, a coroutine never runs, and so would neither answer nor release.
-        self.holder.get_loop().call_soon(self.holder.cancel, reason)
+        holder.get_loop().call_soon(holder.cancel, reason)
         return True
 
     def __repr__(self) -> str:

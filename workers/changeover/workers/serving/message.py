@@ -230,8 +230,8 @@ class Request:
 
     @property
     def held_body(self) -> bytes | None:
-        """The whole body when `body` or `json` has read it, else None."""
-        return self._body
+        """The whole body when it is at hand: there is none, or `body` or `json` has read it; else None."""
+        return b"" if self._receive is None else self._body
 
     async def body(self, limit: int = 16 * 1024 * 1024) -> bytes:
         """The whole body.

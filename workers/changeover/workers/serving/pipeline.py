@@ -22,12 +22,13 @@ from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import Handler, HandlerKind, answers_preflights
-from changeover.workers.serving.lease import current_lease
+from changeover.workers.serving.lease import Taskless, current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.timing import EVERY, timed
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
+from changeover.workers.serving.wsgi_taskless import TasklessWsgiCall
 
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
@@ -131,8 +132,8 @@ class Pipeline:
 
     def serve(
         self, exchange: Exchange, call: CallContext, context: Context, stamp: RawHeaders = ()
-    ) -> asyncio.Task[None]:
-        """Answer one exchange in a task of its own, which releases the call's lease when it ends.
+    ) -> asyncio.Task[None] | Taskless:
+        """Answer one exchange in a task of its own, if it needs one; the call's lease is released in the end.
 
         Args:
             exchange: The request and the way back.
@@ -141,7 +142,10 @@ class Pipeline:
             stamp: Header fields added to whatever is sent.
         """
         if self._alone is not None:
-            run = self._make_call(self._alone, exchange.request, exchange, call, stamp).run()
+            made = self._make_call(self._alone, exchange.request, exchange, call, stamp)
+            if isinstance(made, TasklessWsgiCall) and made.begin(context):
+                return made
+            run = made.run()
         else:
             run = self.run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less; and looking the running one up is a system call.
@@ -282,7 +286,7 @@ def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseEx
 def _making(target: Answering, gauge: Callable[[], ReadinessGauge], *, alone: bool) -> _MakeCall:
     """What calls an application that has no around handlers; `alone`, nobody waits to hear of its response's end."""
     if isinstance(target, WsgiApplication):
-        return partial(WsgiCall if alone else TellingWsgiCall, gauge=gauge())
+        return partial(TasklessWsgiCall if alone else TellingWsgiCall, gauge=gauge())
     return AsgiCall if alone else TellingAsgiCall
 
 

@@ -15,19 +15,33 @@ from changeover.workers.serving.lease import Lease
 WAITING = 1000
 """Most jobs of one pool that wait for a thread; beyond, whoever asks is told to come again."""
 
-at_work: dict[Lease, threading.Thread] = {}
-"""The thread that works for a request now, for whoever asks where a request stands."""
-
 
 class Job(Protocol):
     """What a thread does."""
+
+    @property
+    def lease(self) -> Lease:
+        """Of the request that it is done for."""
 
     def run(self) -> None:
         """Do it, in the thread; raises nothing."""
 
 
+at_work: dict[threading.Thread, Job] = {}
+"""What threads do now."""
+
+
+def thread_of(lease: Lease) -> threading.Thread | None:
+    """A thread that works for a request now, for whoever asks where it stands: there are two where a handler calls
+    twice."""
+    return next((thread for thread, job in at_work.copy().items() if job.lease is lease), None)
+
+
 class ThreadPool:
     """Threads of one unit; used on the loop's thread.
+
+    What is submitted in one turn of the loop is handed over at its end: a thread that is woken before wants the
+    interpreter's lock whenever the loop lets go of it for a moment, between two clients say.
 
     Args:
         name: The unit's name, for the threads' own.
@@ -37,12 +51,13 @@ class ThreadPool:
         size: Most threads.
     """
 
-    __slots__ = ("_busy", "_ends", "_jobs", "_name", "_threads", "_turns", "size")
+    __slots__ = ("_busy", "_due", "_ends", "_jobs", "_name", "_threads", "_turns", "size")
 
     def __init__(self, name: str, size: int) -> None:
         self.size = size
         self._name = name
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._due: list[Job] = []
         self._threads: list[threading.Thread] = []
         self._ends: list[asyncio.Future[None]] = []
         self._turns: deque[Callable[[], None] | None] = deque()
@@ -76,14 +91,17 @@ class ThreadPool:
 
         Raises:
             NotReady: Too many wait already.
+            RuntimeError: No thread can be started.
         """
         self.admit()
-        if self.is_busy:
+        if len(self._threads) <= self._busy and len(self._threads) < self.size:
+            self._start()
+        if self._busy >= self.size:
             self._turns.append(turn)
         self._busy += 1
-        if len(self._threads) < min(self._busy, self.size):
-            self._start()
-        self._jobs.put(job)
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._due.append(job)
 
     def done(self) -> None:
         """A job was done: its thread takes the one that waits for longest."""
@@ -99,6 +117,7 @@ class ThreadPool:
         Args:
             deadline: Seconds to wait for them.
         """
+        self._hand_over()
         for _ in self._threads:
             self._jobs.put(None)
         if self._ends:
@@ -107,6 +126,11 @@ class ThreadPool:
     def unfinished(self) -> tuple[threading.Thread, ...]:
         """The threads that have not ended."""
         return tuple(thread for thread, end in zip(self._threads, self._ends, strict=True) if not end.done())
+
+    def _hand_over(self) -> None:
+        for job in self._due:
+            self._jobs.put(job)
+        self._due.clear()
 
     def _start(self) -> None:
         """Start one more, which belongs to no request."""
@@ -120,9 +144,11 @@ class ThreadPool:
 
 
 def _work(jobs: SimpleQueue[Job | None], loop: asyncio.AbstractEventLoop, end: asyncio.Future[None]) -> None:
+    thread = threading.current_thread()
     while (job := jobs.get()) is not None:
+        at_work[thread] = job
         job.run()
-        del job
+        del at_work[thread], job
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(_settle, end)
 

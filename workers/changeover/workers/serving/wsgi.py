@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from changeover.workers.serving.disk import Disk
+from changeover.workers.serving.mailbox import Courier
 from changeover.workers.serving.spool import Room
 from changeover.workers.serving.threads import ThreadPool
 from changeover.workers.serving.wsgi_environ import Environs
@@ -30,19 +31,21 @@ class WsgiApplication:
         call: The WSGI callable.
         environs: Makes its environs.
         pool: Its threads.
+        courier: Carries what they say to the loop.
         readers: How many more of its threads may read a body while it comes: at most half of them do, and at least one.
         room: For what slow clients have yet to send to it, and to take.
         disk: Reads and writes that.
         waiting: How many of its requests wait for a thread.
     """
 
-    __slots__ = ("call", "disk", "environs", "name", "pool", "readers", "room", "waiting")
+    __slots__ = ("call", "courier", "disk", "environs", "name", "pool", "readers", "room", "waiting")
 
     def __init__(self, name: str, call: WsgiCallable, root_path: str = "", threads: int = THREADS) -> None:
         self.name = name
         self.call = call
         self.environs = Environs(root_path, multithread=threads > 1)
         self.pool = ThreadPool(name, threads)
+        self.courier = Courier()
         self.readers = asyncio.Semaphore(max(1, threads // 2))
         self.room = Room()
         self.disk = Disk(name)

@@ -5,7 +5,7 @@ as mail, which is taken in bunches. No thread waits for a client as long as ther
 client is behind with.
 """
 
-import asyncio
+import contextvars
 import io
 from functools import partial
 from queue import SimpleQueue
@@ -22,7 +22,7 @@ from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.threads import at_work
+from changeover.workers.serving.threads import thread_of
 from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
@@ -96,7 +96,8 @@ class WsgiCall:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
         current_lease.set(self._call.lease)
         try:
-            await self._begin()
+            if self._thread_left:
+                await self._begin()
             try:
                 while not self._thread_left:
                     await self._deliver(await self._mail.take())
@@ -130,9 +131,8 @@ class WsgiCall:
             self._gauge.ready()
 
     async def _submit(self) -> None:
-        application, request, lease = self._application, self._request, self._call.lease
-        self._mail: Mailbox[Mail] = Mailbox(asyncio.get_running_loop())
-        self._run = run = WsgiRun(application, request, lease, self._mail)
+        application, request = self._application, self._request
+        run = self._prepare(contextvars.copy_context())
         run.environ = environ = application.environs.make(request, self._call)
         begun, whole = await body_at_hand(request)
         if whole:
@@ -152,6 +152,13 @@ class WsgiCall:
         except BaseException:
             self._close(kept)
             raise
+
+    def _prepare(self, context: contextvars.Context) -> WsgiRun:
+        courier = self._application.courier
+        courier.attend()
+        self._mail: Mailbox[Mail] = Mailbox(courier)
+        self._run = WsgiRun(self._application, self._request, self._call, self._mail, context)
+        return self._run
 
     async def _take_reader(self) -> None:
         """Take a thread that will wait for a client, once enough are left for others."""
@@ -197,9 +204,10 @@ class WsgiCall:
             await self._drained()
 
     async def _start(self, head: WsgiHead) -> None:
-        status, fields = head.status, head.fields
+        status = head.status
+        fields: RawHeaders = head.fields
         if self._outbound is not None:
-            response = Response(b"", status, Headers(fields))
+            response = Response(b"", status, Headers(list(fields)))
             await self._outbound(self._request, response, self._call)
             status, fields = response.status, response.headers.raw
         self._exchange.start(status, [*fields, *self._stamp] if self._stamp else fields)
@@ -301,7 +309,7 @@ class WsgiCall:
             self._turn.end()
         lease = self._call.lease
         held = lease.share(_TASK)
-        held.holder = at_work.get(lease)
+        held.holder = thread_of(lease)
         self._run.give_up()
         self._mail.divert(partial(self._left_behind, held))
 

@@ -18,6 +18,9 @@ BLOCK = 64 * 1024
 KNOWN_NAMES = 1024
 """Names of fields that are remembered with their variables."""
 
+KNOWN_WAYS = 64
+"""Ways on which requests come, address by address say, that are remembered with what all on one have in common."""
+
 _OWN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _PORTS = {"http": "80", "https": "443"}
 _variables: dict[bytes, str | None] = dict(_OWN)
@@ -66,7 +69,7 @@ class Environs:
         multithread: Whether requests run in several threads at the same time.
     """
 
-    __slots__ = ("_fixed", "_root")
+    __slots__ = ("_begun", "_fixed", "_root")
 
     def __init__(self, root_path: str, *, multithread: bool) -> None:
         self._root = root_path
@@ -80,29 +83,39 @@ class Environs:
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": FileWrapper,
         }
+        self._begun: dict[tuple[object, ...], Environ] = {}
 
     def make(self, request: Request, call: CallContext) -> Environ:
         """The environ of one request, without `wsgi.input`."""
-        environ = self._fixed.copy()
+        way = (request.server, request.scheme, request.http_version, request.root_path)
+        environ = (self._begun.get(way) or self._begin(way, request)).copy()
         raw, query = request.raw_path.decode("latin-1"), request.query.decode("latin-1")
         environ["REQUEST_METHOD"] = request.method
-        environ["SCRIPT_NAME"] = _native(self._root + request.root_path)
         environ["PATH_INFO"] = _path(request)
         environ["QUERY_STRING"] = query
         environ["RAW_URI"] = environ["REQUEST_URI"] = f"{raw}?{query}" if query else raw
-        environ["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"
-        environ["wsgi.url_scheme"] = request.scheme
         if request.client is None:
             environ["REMOTE_ADDR"] = ""
         else:
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = request.client[0], str(request.client[1])
         _add_fields(environ, request.headers.raw)
-        if request.server is not None and request.server[1] is not None:
-            environ["SERVER_NAME"], environ["SERVER_PORT"] = request.server[0], str(request.server[1])
-        else:
+        if "SERVER_NAME" not in environ:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = _named_server(environ, request.scheme)
         if call.extensions:
             environ["changeover.extensions"] = call.extensions
+        return environ
+
+    def _begin(self, way: tuple[object, ...], request: Request) -> Environ:
+        """What all requests have in common that come that way."""
+        environ = self._fixed.copy()
+        environ["SCRIPT_NAME"] = _native(self._root + request.root_path)
+        environ["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"
+        environ["wsgi.url_scheme"] = request.scheme
+        if request.server is not None and request.server[1] is not None:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = request.server[0], str(request.server[1])
+        if len(self._begun) >= KNOWN_WAYS:
+            self._begun.clear()
+        self._begun[way] = environ
         return environ
 
 

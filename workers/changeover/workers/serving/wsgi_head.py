@@ -20,6 +20,8 @@ HOP_BY_HOP = frozenset(
 )
 """Fields that are the server's own business, and refused."""
 KNOWN_NAMES = 1024
+KNOWN_HEADS = 256
+"""Most heads of responses that are remembered, each with what was read from it."""
 LONGEST_LENGTH = 18
 """Most digits of a Content-Length."""
 
@@ -27,6 +29,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
 _STATUS = re.compile(r"([2-5][0-9]{2})(?: .*)?")
 _names: dict[str, bytes] = {}
 _statuses: dict[str, int] = {}
+_heads: dict[tuple[object, ...], "WsgiHead"] = {}
 
 
 class WsgiViolation(ChangeoverError):
@@ -51,16 +54,40 @@ class WsgiHead(msgspec.Struct, frozen=True, gc=False):
     """
 
     status: int
-    fields: list[tuple[bytes, bytes]]
+    fields: tuple[tuple[bytes, bytes], ...]
     length: int | None
 
 
 def checked_head(status: object, headers: object) -> WsgiHead:
-    """Read what `start_response` was called with.
+    """Read what `start_response` was called with; what is like something recent costs little.
 
     Raises:
         WsgiViolation: It cannot be sent.
     """
+    if type(headers) is not list:
+        return _read(status, headers)
+    key = (status, *headers)
+    try:
+        known = _heads.get(key)
+    except TypeError:  # what has no hash is nothing that can be sent
+        return _read(status, headers)
+    if known is None:
+        known = _read(status, headers)
+        if _is_plain(status, headers):
+            if len(_heads) >= KNOWN_HEADS:
+                _heads.clear()
+            _heads[key] = known
+    return known
+
+
+def _is_plain(status: object, headers: list[tuple[str, str]]) -> bool:
+    """Whether nothing in it is of a class that an application has made, which would be kept with it."""
+    return type(status) is str and all(
+        type(pair) is tuple and type(pair[0]) is str and type(pair[1]) is str for pair in headers
+    )
+
+
+def _read(status: object, headers: object) -> WsgiHead:
     code = (_statuses.get(status) or _learn_status(status)) if isinstance(status, str) else _no_status(status)
     if not isinstance(headers, list):
         raise WsgiViolation(f"start_response was called with headers in a {type(headers).__name__}; give a list")
@@ -78,7 +105,7 @@ def checked_head(status: object, headers: object) -> WsgiHead:
         elif b"\n" in encoded or b"\r" in encoded or b"\0" in encoded:
             raise WsgiViolation("a header's value has a line break or NUL")
         fields.append((known, encoded))
-    return WsgiHead(code, fields, length)
+    return WsgiHead(code, tuple(fields), length)
 
 
 def _latin(name: str, value: str) -> bytes:

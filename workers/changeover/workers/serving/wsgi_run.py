@@ -16,15 +16,15 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from changeover.workers.serving.backlog import Backlog
-from changeover.workers.serving.contract import Request
+from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.lease import Lease
+from changeover.workers.serving.lease import Lease, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.threads import at_work
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_environ import Environ, FileWrapper
 from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
+from changeover.workers.serving.wsgi_input import give_whole
 
 log = logging.getLogger("changeover.request")
 
@@ -69,11 +69,12 @@ class WsgiRun:
     Args:
         application: The application.
         request: What is asked.
-        lease: Its hold on its units.
+        call: The request's context.
         mail: Where the loop hears of it.
+        context: Context variables of the application.
 
     Attributes:
-        environ: To be set before it runs.
+        environ: To be set before it runs, unless the body is held already: then the thread makes it.
         body: The request's body, where it is not small; gone when the thread leaves.
         pieces: Where the loop puts what comes of the request's body, on demand: empty at its end, an error where there
             is none. None when the body is at hand.
@@ -82,11 +83,11 @@ class WsgiRun:
 
     __slots__ = (
         "_application",
+        "_call",
         "_context",
         "_ended",
         "_gone",
         "_head",
-        "_lease",
         "_left",
         "_mail",
         "_over",
@@ -101,32 +102,41 @@ class WsgiRun:
         "pieces",
     )
 
-    def __init__(self, application: WsgiApplication, request: Request, lease: Lease, mail: Mailbox[Mail]) -> None:
-        self.environ: Environ = {}
+    def __init__(
+        self,
+        application: WsgiApplication,
+        request: Request,
+        call: CallContext,
+        mail: Mailbox[Mail],
+        context: contextvars.Context,
+    ) -> None:
+        self.environ: Environ | None = None
         self.body: Spool | None = None
         self.pieces: SimpleQueue[bytes | Exception] | None = None
         self.backlog: Backlog | None = None
         self._application = application
         self._request = request
-        self._lease = lease
+        self._call = call
         self._mail = mail
-        self._context = contextvars.copy_context()
+        self._context = context
         self._head: WsgiHead | None = None
         self._left: int | None = None
         self._posted = self._taken = 0
         self._started = self._ended = self._over = self._gone = False
         self._room: threading.Event | None = None
 
+    @property
+    def lease(self) -> Lease:
+        """Its request's hold on its units."""
+        return self._call.lease
+
     def run(self) -> None:
         """Run the application; whatever it raises is told."""
         if not self._gone:
-            at_work[self._lease] = threading.current_thread()
             try:
                 self._context.run(self._respond)
             except BaseException as error:  # noqa: BLE001 - SystemExit of an application is its failure, not the thread's
                 self._mail.post([Failed(error)])
-            finally:
-                at_work.pop(self._lease, None)  # a handler that calls twice has two threads under one lease
         self._over = True
         if self.body is not None:
             self.body.close()
@@ -162,7 +172,8 @@ class WsgiRun:
             self.pieces.put(Disconnected("the client is gone"))
 
     def _respond(self) -> None:
-        answer = self._application.call(self.environ, self._start_response)
+        current_lease.set(self._call.lease)
+        answer = self._application.call(self.environ or self._whole(), self._start_response)
         try:
             if type(answer) is list or type(answer) is tuple:
                 self._send_all(answer)
@@ -172,6 +183,15 @@ class WsgiRun:
             close = getattr(answer, "close", None)
             if close is not None:
                 close()
+
+    def _whole(self) -> Environ:
+        """The environ of a request whose body is held."""
+        environ = self._application.environs.make(self._request, self._call)
+        if body := self._request.held_body:
+            give_whole(environ, io.BytesIO(body), len(body))
+        else:
+            environ["wsgi.input"] = io.BytesIO()
+        return environ
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -202,6 +222,9 @@ class WsgiRun:
     def _send_all(self, pieces: Sequence[bytes]) -> None:
         """Send what is at hand as one."""
         whole = _octets(pieces[0]) if len(pieces) == 1 else b"".join(map(_octets, pieces))
+        if self._is_whole(whole):
+            self._send_whole(whole)
+            return
         fitting = self._fitting(whole)
         if fitting:
             self._send(fitting, last=True)
@@ -210,6 +233,9 @@ class WsgiRun:
     def _send_each(self, pieces: Iterable[bytes]) -> None:
         for each in pieces:
             piece = _octets(each)
+            if self._is_whole(piece):
+                self._send_whole(piece)
+                continue
             fitting = self._fitting(piece)
             if fitting and not self._gone:
                 self._send(fitting)
@@ -218,6 +244,15 @@ class WsgiRun:
             if type(pieces) is FileWrapper and not self._is_near() and self._lend_rest(pieces):
                 break
         self._end()
+
+    def _is_whole(self, piece: bytes) -> bool:
+        """Whether that is all of the body, and nothing was sent."""
+        return len(piece) == self._left and not self._started and not self._gone and piece != b""
+
+    def _send_whole(self, piece: bytes) -> None:
+        self._left, self._posted = 0, len(piece)
+        self._ended = True
+        self._mail.post([self._begun(), piece, _END])
 
     def _lend_rest(self, wrapper: FileWrapper) -> bool:
         """Leave what is left of a file to the loop, for a client that is behind; whether that can be done with it."""
