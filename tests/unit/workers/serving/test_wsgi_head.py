@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from changeover.workers.serving import wsgi_head
-from changeover.workers.serving.wsgi_head import KNOWN_HEADS, KNOWN_NAMES, WsgiViolation, checked_head
+from changeover.workers.serving.wsgi_head import KNOWN_HEADS, KNOWN_NAMES, LONGEST_HEAD, WsgiViolation, checked_head
 
 
 def test_a_head_is_read() -> None:
@@ -80,6 +80,12 @@ def test_heads_are_remembered_up_to_a_bound() -> None:
     for number in range(2 * KNOWN_HEADS + 1):
         checked_head("200 OK", [("X-Number", str(number))])
         assert len(wsgi_head._heads) <= KNOWN_HEADS
+
+
+def test_long_heads_are_not_remembered() -> None:
+    before = len(wsgi_head._heads)
+    assert checked_head("200 OK", [("X-Long", "x" * LONGEST_HEAD)]).fields == ((b"x-long", b"x" * LONGEST_HEAD),)
+    assert len(wsgi_head._heads) == before
 
 
 class Text(str):

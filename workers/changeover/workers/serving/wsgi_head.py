@@ -22,6 +22,8 @@ HOP_BY_HOP = frozenset(
 KNOWN_NAMES = 1024
 KNOWN_HEADS = 256
 """Most heads of responses that are remembered, each with what was read from it."""
+LONGEST_HEAD = 1024
+"""Most characters of one."""
 LONGEST_LENGTH = 18
 """Most digits of a Content-Length."""
 
@@ -73,7 +75,7 @@ def checked_head(status: object, headers: object) -> WsgiHead:
         return _read(status, headers)
     if known is None:
         known = _read(status, headers)
-        if _is_plain(status, headers):
+        if _is_plain(status, headers) and sum(len(name) + len(value) for name, value in headers) <= LONGEST_HEAD:
             if len(_heads) >= KNOWN_HEADS:
                 _heads.clear()
             _heads[key] = known
