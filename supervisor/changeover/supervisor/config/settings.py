@@ -87,6 +87,11 @@ class Plugins(msgspec.Struct, frozen=True):
     entries: dict[str, Plugin] = {}
     keys: tuple[str, ...] = ()
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The ids of those that are not rehearsed."""
+        return tuple(sorted(name for name, entry in self.entries.items() if not entry.preflight))
+
 
 class PipelineMatch(msgspec.Struct, frozen=True):
     """Which requests a pipeline takes; the [most specific](requests.md#which-route) pipeline wins.

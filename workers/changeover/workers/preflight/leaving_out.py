@@ -91,7 +91,8 @@ class LeavingOut:
         plugin = root.name.partition(":")[0]
         advice = f"mend {root}, or say `preflight = false` in [plugins.{plugin}] to have workers run both first"
         summary = f"it requires {root}, which serves and {why}, so it cannot be rehearsed: {advice}"
-        return Refusal(Stage.PREFLIGHT, Fault.CONFIG if told is None else told.fault, summary, str(ref))
+        fault = Fault.CONFIG if told is None or not told.fault.transient else told.fault
+        return Refusal(Stage.PREFLIGHT, fault, summary, str(ref))
 
 
 def _said(refusal: Refusal) -> str:
