@@ -271,7 +271,9 @@ class Invariants:
         """A process is to rehearse a candidate."""
         require(self.world.policy.preflight, 8, f"epoch {candidate.epoch} is rehearsed, and nobody wants that")
         alone = beside == EMPTY
-        require(candidate.is_roll is alone, 8, f"epoch {candidate.epoch} is rehearsed beside what its workers never had")
+        require(
+            candidate.is_roll is alone, 8, f"epoch {candidate.epoch} is rehearsed beside what its workers never had"
+        )
 
     def on_phase(self, rehearses: int | None) -> None:
         """A cutover enters a phase, or the supervisor leaves; a rehearsal is over by then, or has not begun."""

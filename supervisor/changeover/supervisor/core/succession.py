@@ -134,7 +134,7 @@ class Succession:
         return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.rolled)
 
     def rehearser(self, run: Run) -> int | None:
-        """The cohort whose zygote can have a candidate rehearsed: that of who serves it; None while none takes orders."""
+        """The cohort whose zygote can have a candidate rehearsed: its own; None while it takes no orders."""
         if not self._zygotes.is_ready(run.rolled):
             return None
         zygote = self._zygotes.of_roll(run.rolled)

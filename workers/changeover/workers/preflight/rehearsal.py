@@ -19,8 +19,8 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.audit import blamed
-from changeover.workers.preflight.page import Page, Part, Standing
 from changeover.workers.preflight.leaving_out import LeavingOut
+from changeover.workers.preflight.page import Page, Part, Standing
 from changeover.workers.preflight.scarce import explained
 from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
 from changeover.workers.protocol.refusal import Refusal
