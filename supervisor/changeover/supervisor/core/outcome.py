@@ -180,7 +180,7 @@ class Durations(msgspec.Struct, frozen=True):
         waited: Behind another cutover.
         scan: Reading and comparing.
         preflight: The rehearsal.
-        prepare: From the first Prepare to the last answer.
+        prepare: From the first Prepare to the last answer; of a roll, with what it took to make its zygote.
         commit: From the store into the commit cell to the last Activated.
         total: From the request to its outcome.
     """

@@ -69,6 +69,7 @@ class Rehearsing:
             self._open(run, Cause.GIVEN)
         elif run.is_roll:
             self._progress.move(Cause.GIVEN_TO_PRELOAD)
+            run.times.preloading = self._out.now
             self._out.set_timer(_timer(run), self._patience)
             self._succession.preload(run)
             self.look()

@@ -61,6 +61,16 @@ def test_a_roll_is_rehearsed_below_its_own_zygote_and_forks_nobody_before_it_pas
     assert phases == ["preloading", "preflighting", "preparing"]
 
 
+def test_making_the_zygote_counts_for_the_workers_and_not_for_the_rehearsal(bench: Bench) -> None:
+    bench.find_only(ROLL)
+    bench.now += 0.5
+    bench.preload()
+    bench.now += 0.25
+    bench.feed(events.PreflightRefused(2, (SEGFAULT,)))
+    durations = bench.outcomes()[1].durations
+    assert (durations.preflight, durations.prepare, durations.total) == (0.25, 0.5, 0.75)
+
+
 def test_a_refusal_ends_the_zygote_and_no_worker_of_it_ever_was(bench: Bench) -> None:
     bench.find(ROLL)
     bench.feed(events.PreflightRefused(2, (SEGFAULT,)))
