@@ -5,9 +5,9 @@ import pytest
 
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.cutover import State
-from changeover.supervisor.core.entries import SlotRefusal
+from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Outcome, Refused
+from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, Refused
 from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.supervisor.core.records.cutover import PhaseBegan
 from changeover.supervisor.core.records.preflight import PreflightCompleted
@@ -85,6 +85,16 @@ def test_a_roll_of_plugins_that_serve_is_not_rehearsed(bench: Bench) -> None:
     bench.find(msgspec.structs.replace(snapshot(2, serving, rolled=2), digest="another application"))
     assert not bench.all(effects.Preflight)
     assert len(bench.all(effects.Fork)) == 2
+
+
+@pytest.mark.parametrize(("trigger", "rehearsed"), [(Trigger.RESCUE, False), (Trigger.COMMAND, True)])
+def test_a_rescue_needs_nobodys_agreement_and_a_rollback_by_roll_does(
+    bench: Bench, trigger: Trigger, rehearsed: bool
+) -> None:
+    bench.fire(Timer(TimerKind.SCAN, 2))
+    bench.feed(events.CutoverRequested(2, CutoverRequest(Origin(trigger), Action.ROLLBACK)))
+    bench.find(ROLL)
+    assert bool(bench.all(effects.Preflight)) is rehearsed
 
 
 def test_other_addresses_are_bound_first_and_once(start: Bench) -> None:
