@@ -188,7 +188,15 @@ def test_a_start_without_plugins_is_not_rehearsed(start: Bench) -> None:
     assert len(start.all(effects.Fork)) == 2
 
 
-def test_workers_that_hang_up_cost_no_rehearsal(bench: Bench) -> None:
+def test_nobody_rehearses_a_start_where_the_policy_does_not_want_it() -> None:
+    start = Bench(Policy(preflight=False))
+    start.boot()
+    start.find(snapshot(1))
+    assert not start.all(effects.Preflight)
+    assert len(start.all(effects.Fork)) == 2
+
+
+def test_workers_that_take_the_places_of_others_cost_no_rehearsal(bench: Bench) -> None:
     bench.feed(events.WorkerExited(bench.workers[0], -11))
     bench.fire(Timer(TimerKind.CHILD, bench.workers[0].slot))
     assert bench.all(effects.Fork)
