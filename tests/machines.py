@@ -139,6 +139,9 @@ class Bench:
         """Serve epoch 1 everywhere."""
         self.boot(slots=slots)
         self.find(snapshot(1))
+        if self.all(effects.Preflight):
+            self.feed(events.PreflightPassed(1))
+            self.be_born()
         self.greet_all()
         self.prepare(1)
         self.activate(1)

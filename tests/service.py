@@ -170,6 +170,28 @@ class Story:
     def open_gate(self) -> None:
         self.gate.touch()
 
+    def unstarted(
+        self,
+        workers: int = 2,
+        *arguments: str,
+        app: str | None = None,
+        bind: str = "127.0.0.1:0",
+        env: dict[str, str] | None = None,
+    ) -> Server:
+        """A server of the folder that is not started yet."""
+        return Server(
+            app,
+            bind=[bind],
+            workers=workers,
+            plugins=self.plugins,
+            name="story",
+            app_dir=self.folder if app else None,
+            runtime_dir=self.folder / "runtime",
+            state_dir=self.folder / "state",
+            env=env,
+            arguments=["--log-level=debug", "--log-format=text", *arguments],
+        )
+
     @asynccontextmanager
     async def server(
         self,
@@ -185,19 +207,7 @@ class Story:
         Without being `rehearsed` a candidate is first run by workers, whose own refusals are then the story.
         """
         env = (env or {}) | ({} if rehearsed else UNREHEARSED)
-        server = Server(
-            app,
-            bind=[bind],
-            workers=workers,
-            plugins=self.plugins,
-            name="story",
-            app_dir=self.folder if app else None,
-            runtime_dir=self.folder / "runtime",
-            state_dir=self.folder / "state",
-            env=env,
-            arguments=["--log-level=debug", "--log-format=text", *arguments],
-        )
-        async with server:
+        async with self.unstarted(workers, *arguments, app=app, bind=bind, env=env) as server:
             try:
                 yield server
             finally:

@@ -125,12 +125,14 @@ async def test_a_native_module_is_loaded_out_of_the_store_and_replaced_by_a_roll
     path.mkdir()
 
     def write(version: str) -> None:
-        (path / "plugin.toml").write_text(toml(version, ""))
+        (path / "plugin.toml").write_text('capabilities = ["native"]\n' + toml(version, ""))
         (path / "geo.py").write_text(NATIVE)
         (path / f"_geo{SUFFIX}").write_bytes(compiled(tmp_path, source, "_geo", version))
 
     write("1.0")
-    async with story.server(workers=2) as server:
+    config = story.folder / "changeover.toml"
+    config.write_text('[plugins.geo]\ngrant = ["native"]\n')
+    async with story.server(2, "--config", str(config)) as server:
         connection = await story.connect(server)
         version, pid, _ = (await connection.get("/where")).words
         assert version == "1.0"

@@ -2,110 +2,38 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TypeVar
 
-import msgspec
 import psutil
 import pytest
 
-from changeover.server import Committed, Refused, Server, ServerFailed, StatusView, Strategy
+from changeover.server import Committed, Refused, ServerFailed
 from changeover.supervisor.core.records.plugin import PluginsMoved
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
-from changeover.supervisor.core.records.record import Record
 from changeover.workers.protocol.refusal import Fault, Stage
 from tests.plugin_folder import PluginFolder
+from tests.rehearsals import ENDS, NOTE, alive, load, pids, rehearsers, told, until_rehearsing
 from tests.service import Story, kill, status_when
 from tests.waits import until
 
-R = TypeVar("R", bound=Record)
-
-NOTE = """
-import os
-try:
-    with open("{side}", "a") as file:
-        print(os.getpid(), file=file)
-except OSError:
-    pass
-"""
-BAD = {
-    "raises": "raise RuntimeError('boom')",
-    "exits": "raise SystemExit(3)",
-    "exits at once": "os._exit(3)",
-    "crashes": "import signal; os.kill(os.getpid(), signal.SIGSEGV)",
-    "hangs": "print('so far', flush=True)\nwhile True: pass",
-}
 SURVIVES_NOT = """
 import os, setproctitle
-if "preflight" in setproctitle.getproctitle():
+if "preflight" in setproctitle.getproctitle() and os.path.exists({late!r}):
     exec({ends!r})
 """
+"""It passes the preflight of its start, and none once the file is there."""
 HASTY = {"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}
 HANG = "while True: pass"
 SOON = 5.0
 """Seconds that a preflight of a small plugin may take here at most, on a machine with other work."""
 
 
-async def told(server: Server, kind: type[R]) -> list[R]:
-    return [
-        msgspec.json.decode(event.record, type=kind) for event in await server.told() if event.type == kind.__name__
-    ]
-
-
-async def until_rehearsing(server: Server) -> None:
-    await status_when(server, lambda status: status.cutover == "preflighting")
-
-
-def pids(status: StatusView) -> dict[int, int]:
-    return {slot.slot: slot.pid for slot in status.staff}
-
-
-def rehearsers(worker: int) -> list[psutil.Process]:
-    """Everything below a worker's zygote that is no worker: keepers, and what is below them."""
-    zygote = psutil.Process(psutil.Process(worker).ppid())
-    return [each for each in zygote.children(recursive=True) if "preflight" in " ".join(cmdline(each))]
-
-
-def cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.NoSuchProcess:
-        return []
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
-
-
-@asynccontextmanager
-async def load(story: Story, server: Server) -> AsyncIterator[list[int]]:
-    """Requests, one after the other on one connection, until the block ends; their statuses."""
-    statuses: list[int] = []
-    connection = await story.connect(server)
-
-    async def ask() -> None:
-        while True:
-            statuses.append((await connection.get("/shop")).status)
-
-    asking = asyncio.create_task(ask())
-    try:
-        yield statuses
-        seen = len(statuses)
-        await until(lambda: len(statuses) > seen or asking.done(), "another answer")
-    finally:
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-
-
-@pytest.mark.parametrize("how", BAD)
+@pytest.mark.parametrize("how", ENDS)
 async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: str) -> None:
     side = story.folder / "side"
     story.write("1.0")
     async with story.server(2, env=HASTY) as server, load(story, server) as statuses:
         before = pids(await server.status())
-        story.write("2.0", top=NOTE.format(side=side) + BAD[how])
+        story.write("2.0", top=NOTE.format(side=str(side)) + ENDS[how])
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
         [refused] = outcome.refusals
@@ -116,9 +44,8 @@ async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: 
         if how == "hangs":
             assert "so far" in refused.refusal.output
         assert pids(await server.status()) == before
-        assert not alive(rehearsers(before[0]))
-        ran = set(side.read_text().split()) if side.exists() else set()
-        assert not ran & {str(pid) for pid in before.values()}
+        assert not alive(rehearsers(server.pid))
+        assert not side.exists()
         assert (await server.status()).counts.refusals == {"preflight": 1}
     assert set(statuses) == {200}
 
@@ -154,12 +81,12 @@ async def test_good_code_passes_quickly_and_is_served(story: Story) -> None:
         outcome = await server.reload()
         assert isinstance(outcome, Committed)
         assert (await story.get(server, "/shop")).words[:2] == ["2.0", "2"]
-        [passed] = await told(server, PreflightCompleted)
+        first, passed = await told(server, PreflightCompleted)
         assert (passed.epoch, passed.modules, passed.warnings) == (2, 1, ())
         assert 0 < passed.seconds <= SOON
         counts = (await server.status()).counts
-        assert (counts.preflights, counts.longest_preflight) == (1, passed.seconds)
-        assert not alive(rehearsers(pids(await server.status())[0]))
+        assert (counts.preflights, counts.longest_preflight) == (2, max(first.seconds, passed.seconds))
+        assert not alive(rehearsers(server.pid))
 
 
 async def test_a_rollback_is_rehearsed_too(story: Story) -> None:
@@ -168,7 +95,7 @@ async def test_a_rollback_is_rehearsed_too(story: Story) -> None:
         story.write("2.0")
         await server.reload()
         assert isinstance(await server.rollback(), Committed)
-        assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [2, 3]
+        assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [1, 2, 3]
         assert (await story.get(server, "/shop")).words[:2] == ["1.0", "3"]
 
 
@@ -177,17 +104,19 @@ async def test_an_edit_is_rehearsed_too(story: Story) -> None:
     story.write("1.0", id="geo", mount="/geo")
     async with story.server(2) as server:
         assert isinstance(await server.remove_plugin("geo"), Committed)
-        assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [2]
+        assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [1, 2]
 
 
 async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_way_on(story: Story) -> None:
-    story.write("1.0", top=SURVIVES_NOT.format(ends=BAD["exits at once"]))
+    late = story.folder / "late"
+    story.write("1.0", top=SURVIVES_NOT.format(late=str(late), ends=ENDS["exits at once"]))
     story.write("1.0", id="geo", mount="/geo")
     async with story.server(2) as server:
+        late.touch()
         assert isinstance(await server.remove_plugin("geo"), Committed)
         story.write("2.0")
         assert isinstance(await server.reload(), Committed)
-        passed = await told(server, PreflightCompleted)
+        _, *passed = await told(server, PreflightCompleted)
         assert [record.epoch for record in passed] == [2, 3]
         left_out = "left out: what serves cannot be loaded in a preflight: it ended its process with status 3"
         assert all(record.warnings[0].startswith(left_out) for record in passed)
@@ -197,9 +126,11 @@ async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_way_on(story
 
 @pytest.mark.parametrize("how", ["exits at once", "hangs"])
 async def test_what_serves_and_does_not_survive_a_rehearsal_lets_nothing_through(story: Story, how: str) -> None:
-    story.write("1.0", top=SURVIVES_NOT.format(ends=BAD[how]))
+    late = story.folder / "late"
+    story.write("1.0", top=SURVIVES_NOT.format(late=str(late), ends=ENDS[how]))
     story.write("1.0", id="geo", mount="/geo")
     async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "6s"}) as server:
+        late.touch()
         before = pids(await server.status())
         for plugin in ("shop", "geo"):
             story.write("2.0", id=plugin, mount=f"/{plugin}", top="import os\nos._exit(4)")
@@ -210,18 +141,9 @@ async def test_what_serves_and_does_not_survive_a_rehearsal_lets_nothing_through
         assert await told(server, PreflightSkipped) == []
 
 
-async def test_a_start_and_a_roll_have_processes_of_their_own_for_that(story: Story) -> None:
-    story.write("1.0")
-    async with story.server(2) as server:
-        story.write("2.0")
-        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
-        assert await told(server, PreflightCompleted) == []
-
-
 async def test_a_hup_storm_ends_with_what_is_on_disk_and_no_process_too_many(story: Story) -> None:
     story.write("0")
     async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "3"}) as server, load(story, server) as statuses:
-        worker = pids(await server.status())[0]
         for version in range(1, 21):
             story.write(str(version), top=HANG if version == 10 else "")
             server.signal(signal.SIGHUP)
@@ -232,19 +154,18 @@ async def test_a_hup_storm_ends_with_what_is_on_disk_and_no_process_too_many(sto
                 server.signal(signal.SIGHUP)
                 await asyncio.sleep(0.2)
         await status_when(server, lambda status: status.candidate is None)
-        assert not alive(rehearsers(worker))
+        assert not alive(rehearsers(server.pid))
     assert set(statuses) == {200}
 
 
 async def test_a_stop_during_a_rehearsal_leaves_no_process_of_it(story: Story) -> None:
     story.write("1.0")
     async with story.server(2) as server:
-        worker = pids(await server.status())[0]
         story.write("2.0", top=HANG)
         server.signal(signal.SIGHUP)
         await until_rehearsing(server)
-        await until(lambda: rehearsers(worker), "the rehearsal")
-        below = rehearsers(worker)
+        await until(lambda: rehearsers(server.pid), "the rehearsal")
+        below = rehearsers(server.pid)
     assert not alive(below)
 
 
@@ -257,8 +178,8 @@ async def test_a_supervisor_that_is_killed_during_a_rehearsal_leaves_no_process_
             story.write("2.0", top=HANG)
             server.signal(signal.SIGHUP)
             await until_rehearsing(server)
-            await until(lambda: rehearsers(before[0]), "the rehearsal")
-            below = rehearsers(before[0])
+            await until(lambda: rehearsers(server.pid), "the rehearsal")
+            below = rehearsers(server.pid)
             kill(server.pid)
             await until(lambda: not alive(below), "the rehearsal to be gone")
     async with story.server(2) as second:
@@ -288,8 +209,8 @@ async def test_with_its_zygote_a_rehearsal_goes_for_a_reason_that_passes(story: 
         story.write("2.0", top=HANG)
         reload = asyncio.create_task(server.reload())
         await until_rehearsing(server)
-        await until(lambda: rehearsers(before[0]), "the rehearsal")
-        below = rehearsers(before[0])
+        await until(lambda: rehearsers(server.pid), "the rehearsal")
+        below = rehearsers(server.pid)
         kill(zygote)
         outcome = await reload
         assert isinstance(outcome, Refused)

@@ -77,6 +77,7 @@ class Invariants:
         self.taken = EMPTY
         self.told_to_yield: set[WorkerId] = set()
         self.rehearsed: set[int] = set()
+        self.opened: set[int] = set()
 
     # ---- promise 1: epochs are ordered and never reused; a decision is on disk before anything acts on it ----
 
@@ -89,6 +90,7 @@ class Invariants:
             self._rescued_once(entry)
         elif isinstance(entry, PreparingBegun):
             self._rehearsed_first(entry.epoch)
+            self.opened.add(entry.epoch)
         elif isinstance(entry, Committed):
             require(entry.epoch in journal.given, 1, f"epoch {entry.epoch} was committed and never given")
             self._all_prepared(entry.epoch)
@@ -153,6 +155,8 @@ class Invariants:
         """A worker process exists."""
         number, numbers = worker.worker.slot, self.world.plan.numbers
         require(number < numbers, 2, f"{worker.name} has slot {number} of {numbers}, and no word on the shared page")
+        rolled = worker.identity.rolled
+        require(rolled in self.opened, 8, f"{worker.name} is there before anybody may be asked for epoch {rolled}")
 
     def on_accept(self, worker: Worker) -> None:
         """A worker begins to accept connections."""
@@ -261,12 +265,15 @@ class Invariants:
             held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())
             require(not held, 6, f"epoch {epoch} is retired, {worker.name} holds {sorted(map(str, held))}")
 
-    # ---- promise 8: what is swapped in runs in a process apart first ----
+    # ---- promise 8: plugins run in a process apart first ----
 
-    def on_rehearse(self, candidate: Snapshot) -> None:
+    def on_rehearse(self, candidate: Snapshot, beside: Snapshot | None) -> None:
         """A process is to rehearse a candidate."""
         require(self.world.policy.preflight, 8, f"epoch {candidate.epoch} is rehearsed, and nobody wants that")
-        require(not candidate.is_roll, 8, f"epoch {candidate.epoch} is a roll, and is rehearsed")
+        alone = beside == EMPTY
+        require(
+            candidate.is_roll is alone, 8, f"epoch {candidate.epoch} is rehearsed beside what its workers never had"
+        )
 
     def on_phase(self, rehearses: int | None) -> None:
         """A cutover enters a phase, or the supervisor leaves; a rehearsal is over by then, or has not begun."""
@@ -274,12 +281,15 @@ class Invariants:
 
     def _rehearsed_first(self, epoch: int) -> None:
         given, journal = self.world.journal.given[epoch], self.world.journal
-        rolls = given.candidate.is_roll or given.part is not None
-        if self.world.policy.preflight and not rolls and not self._is_what_serves(given.candidate, journal.committed):
-            require(epoch in self.rehearsed, 8, f"workers are asked for epoch {epoch}, which nobody rehearsed")
-
-    def _is_what_serves(self, candidate: Snapshot, serving: int) -> bool:
-        return bool(serving) and candidate.digest == self.world.journal.snapshot(serving).digest
+        serving = journal.snapshot(journal.committed) if journal.committed else EMPTY
+        if given.candidate.is_roll:
+            unserved = versions(given.candidate).items() - versions(serving).items()
+            rehearsed = bool(unserved) and given.origin.trigger is not Trigger.RESCUE
+        else:
+            rehearsed = given.part is None and given.candidate.digest != serving.digest
+        if self.world.policy.preflight:
+            missed = "nobody rehearsed" if rehearsed else "was rehearsed for nothing"
+            require((epoch in self.rehearsed) is rehearsed, 8, f"workers are asked for epoch {epoch}, which {missed}")
 
     # ---- promise 11: what was rolled back stays away ----
 

@@ -46,6 +46,7 @@ class Supervisor:
         self.alive = True
         self.exited: int | None = None
         self.rehearses: int | None = None
+        self._rehearsals = 0
         # What it takes at its start, or from those who live.
         self.bound = {*ADDRESSES[:1], *world.listen, *(() if not epoch else world.journal.snapshot(epoch).listen)}
         self._candidate: set[str] = set()
@@ -230,8 +231,9 @@ class Supervisor:
     def _preflight(self, effect: effects.Preflight) -> None:
         world, epoch = self.world, effect.candidate.epoch
         chance = world.random.random() if world.plan.fault else 0.5
-        world.invariants.on_rehearse(effect.candidate)
+        world.invariants.on_rehearse(effect.candidate, effect.current)
         self.rehearses = epoch
+        self._rehearsals += 1
         answer: Event | None = None
         if not world.zygotes[effect.cohort].alive or chance < 0.08:
             answer = events.PreflightRefused(epoch, NO_KEEPER)
@@ -242,10 +244,11 @@ class Supervisor:
         elif chance < 0.9:
             answer = events.PreflightPassed(epoch, 3, 1, 1)
         if answer is not None:
-            world.agenda.after(world.random.uniform(0.01, 0.3), partial(self._rehearsed, epoch, answer))
+            number = self._rehearsals
+            world.agenda.after(world.random.uniform(0.01, 0.3), partial(self._rehearsed, epoch, number, answer))
 
-    def _rehearsed(self, epoch: int, answer: Event) -> None:
-        if self.alive and self.rehearses == epoch:
+    def _rehearsed(self, epoch: int, number: int, answer: Event) -> None:
+        if self.alive and self.rehearses == epoch and number == self._rehearsals:
             self.rehearses = None
             if not isinstance(answer, events.PreflightRefused):
                 self.world.invariants.rehearsed.add(epoch)

@@ -103,7 +103,12 @@ def test_promise_11_a_restarted_supervisor_that_forgets_what_was_rolled_back(mon
 
 
 def test_promise_8_workers_that_are_asked_before_anybody_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Rehearsing, "_is_wanted", lambda self, run: False)
+    monkeypatch.setattr(Rehearsing, "_is_wanted", lambda self, run, candidate: False)
+    assert promise_that_broke() == 8
+
+
+def test_promise_8_workers_of_a_roll_that_are_there_before_anybody_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Succession, "preload", Succession.begin)
     assert promise_that_broke() == 8
 
 

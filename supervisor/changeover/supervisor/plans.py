@@ -15,7 +15,7 @@ from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder
-from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter
+from changeover.workers.protocol.snapshot import EMPTY, OWN, ApplicationSpec, Interpreter, PluginSpec, UnitSpec
 from changeover.workers.runtime import counts
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
 from changeover.workers.runtime.settings import DrainDeadlines, WireSettings, WorkerHooks, WorkerSettings
@@ -102,6 +102,7 @@ def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threa
         threads: Modules because of which the zygote that forks the process preloaded nothing.
     """
     application = rehearsed.candidate.application
+    units = (*rehearsed.candidate.units, *(rehearsed.current or EMPTY).units)
     imports = application is not None and (bool(threads) or not application.preload)
     confinement = settings.preflight
     return RehearsalOrder(
@@ -118,7 +119,14 @@ def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threa
         _preload(application, store) if application is not None and imports else None,
         after_fork=settings.hooks.after_fork,
         after_fork_within=settings.hooks.deadline,
+        trusted=tuple(sorted({unit.key.ref for unit in units if _is_trusted(unit, rehearsed.trusted)})),
+        vacant=rehearsed.candidate.is_roll,
+        returns=rehearsed.returns,
     )
+
+
+def _is_trusted(unit: UnitSpec, trusted: tuple[str, ...]) -> bool:
+    return isinstance(unit, PluginSpec) and unit.key.ref.name in trusted
 
 
 def _preload(application: ApplicationSpec, store: Path) -> Preload:

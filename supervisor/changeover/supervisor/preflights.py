@@ -134,6 +134,7 @@ def _told(epoch: int, report: RehearsalReport, before: tuple[str, ...]) -> Event
         refusal = msgspec.structs.replace(report.refusal, summary=summary)
         return PreflightRefused(epoch, (SlotRefusal(-1, 0, refusal),))
     if report.skipped:
-        return PreflightSkipped(epoch, report.skipped)
+        barred = Refusal(Stage.PREFLIGHT, Fault.RESOURCE, "; ".join((report.skipped, *left_out)))
+        return PreflightRefused(epoch, (SlotRefusal(-1, 0, barred),))
     warnings = (*left_out, *report.warnings)
     return PreflightPassed(epoch, report.modules, report.tests_passed, report.tests, warnings)

@@ -15,7 +15,15 @@ from changeover.supervisor.plans import PREFLIGHT_LATE, policy, rehearsal_order,
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.rehearsal import Confinement
-from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot, UnitKey, UnitKind, UnitRef
+from changeover.workers.protocol.snapshot import (
+    EMPTY,
+    ApplicationSpec,
+    PluginSpec,
+    Snapshot,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+)
 from changeover.workers.runtime.settings import WireSettings
 
 FIELDS = ("x-forwarded-for", "x-forwarded-proto")
@@ -88,6 +96,20 @@ def test_how_a_candidate_is_rehearsed_comes_out_of_the_settings() -> None:
     assert policy(settings).preflight
     assert policy(settings).deadlines.preflight == 7.0 + PREFLIGHT_LATE
     assert not policy(Settings(preflight=Confined(enabled=False))).preflight
+
+
+def test_a_roll_is_rehearsed_without_its_application_and_nobody_rehearses_what_is_trusted() -> None:
+    geo, log = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "log"))
+    candidate, current = (
+        msgspec.structs.replace(each, units=(PluginSpec(UnitKey(ref, "1f", 7), "1.0", "1f"),))
+        for each, ref in ((SWAP.candidate, geo), (SWAP.current or EMPTY, log))
+    )
+    effect = Preflight(candidate, current, 3, trusted=("geo", "log", "of yesterday"), returns=True)
+    order = rehearsal_order(Settings(), Path("/store"), effect, ())
+    assert (order.trusted, order.vacant, order.returns) == ((geo, log), False, True)
+    rolled = Preflight(msgspec.structs.replace(candidate, rolled=8), EMPTY, 3)
+    order = rehearsal_order(Settings(), Path("/store"), rolled, ())
+    assert (order.trusted, order.vacant, order.returns) == ((), True, False)
 
 
 @pytest.mark.parametrize(

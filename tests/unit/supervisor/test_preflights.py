@@ -157,11 +157,11 @@ async def test_the_rehearsal_that_goes_on_is_the_one_that_is_ended(supervisor: S
     assert supervisor.zygote.given_up == [FIRST + 1]
 
 
-async def test_what_still_ends_every_rehearsal_bars_no_way_on(supervisor: Supervisor) -> None:
+async def test_what_ends_every_rehearsal_lets_nothing_through_and_may_pass(supervisor: Supervisor) -> None:
     supervisor.begin(SERVING_GEO)
     supervisor.report(RehearsalReport(skipped="no"))
     supervisor.report(RehearsalReport(skipped="never"))
-    assert supervisor.heard == [PreflightSkipped(8, "never")]
+    assert (supervisor.refusal().fault, supervisor.refusal().summary) == (Fault.RESOURCE, "never; left out: no")
 
 
 async def test_what_cannot_be_confined_is_told_once_for_each_kind(supervisor: Supervisor) -> None:

@@ -58,12 +58,15 @@ class Plugin(msgspec.Struct, frozen=True):
         reload: When changed content is taken: `on-change`, `every 60s`, `on-signal`, or `disabled`; by default as for
             all plugins.
         grant: Capabilities that it may use, of those that its manifest asks for.
+        preflight: Whether it is rehearsed before workers load it. If not, its code is trusted: workers are the first to
+            run it, and whatever requires it.
     """
 
     mount: str | dict[str, str] | None = None
     config: dict[str, Any] = {}
     reload: str = ""
     grant: tuple[str, ...] = ()
+    preflight: bool = True
 
 
 class Plugins(msgspec.Struct, frozen=True):
@@ -83,6 +86,11 @@ class Plugins(msgspec.Struct, frozen=True):
     reload: str = "on-signal"
     entries: dict[str, Plugin] = {}
     keys: tuple[str, ...] = ()
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The ids of those that are not rehearsed."""
+        return tuple(sorted(name for name, entry in self.entries.items() if not entry.preflight))
 
 
 class PipelineMatch(msgspec.Struct, frozen=True):

@@ -326,7 +326,7 @@ class Coordinator:
         match timer.kind, self.state:
             case TimerKind.SCAN, State.SCANNING:
                 self._end_scan(outcome.Refused(self._serving(), reason=f"the scan took over {deadlines.scan:g} s"))
-            case TimerKind.PREFLIGHT, State.PREFLIGHTING:
+            case TimerKind.PREFLIGHT, State.PRELOADING | State.PREFLIGHTING:
                 self.rehearsing.overdue(run)
             case TimerKind.PREPARE, State.PREPARING | State.AGREEING | State.INQUIRING:
                 self.preparing.overdue(run)

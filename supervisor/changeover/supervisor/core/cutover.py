@@ -34,8 +34,10 @@ class State(enum.Enum):
     """What would be served is being found out; no number is given yet."""
     REGISTERING = "registering"
     """The candidate and its number are being written."""
+    PRELOADING = "preloading"
+    """A roll's zygote is being made, below which its plugins are rehearsed."""
     PREFLIGHTING = "preflighting"
-    """A disposable process rehearses the candidate beside what serves."""
+    """A disposable process rehearses the candidate, a swap beside what serves."""
     OPENING = "opening"
     """That workers may be asked is being written."""
     PREPARING = "preparing"
@@ -69,8 +71,13 @@ class Cause(enum.Enum):
     CANDIDATE = "candidate"
     GIVEN = "given"
     """The number is on disk, and no rehearsal is wanted."""
+    GIVEN_TO_PRELOAD = "given to preload"
+    """The number is on disk, and who can rehearse the candidate is to be made first."""
+    PRELOADED = "preloaded"
     GIVEN_TO_REHEARSE = "given to rehearse"
     REHEARSED = "rehearsed"
+    ZYGOTE_LOST = "zygote lost"
+    """Who forked the rehearsal is gone, and the next one is being made."""
     OPENED = "opened"
     STAFFED = "staffed"
     """Every worker of a roll has prepared, and there are others to be replaced."""
@@ -109,11 +116,17 @@ TABLE: Table[State, Cause] = Table(
         },
         State.REGISTERING: {
             Cause.GIVEN: State.OPENING,
+            Cause.GIVEN_TO_PRELOAD: State.PRELOADING,
             Cause.GIVEN_TO_REHEARSE: State.PREFLIGHTING,
+            Cause.FAILED: State.ABORTING,
+        },
+        State.PRELOADING: {
+            Cause.PRELOADED: State.PREFLIGHTING,
             Cause.FAILED: State.ABORTING,
         },
         State.PREFLIGHTING: {
             Cause.REHEARSED: State.OPENING,
+            Cause.ZYGOTE_LOST: State.PRELOADING,
             Cause.FAILED: State.ABORTING,
         },
         State.OPENING: {

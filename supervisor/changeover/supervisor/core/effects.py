@@ -149,11 +149,20 @@ class Preflight(Effect, frozen=True):
     """Rehearse `candidate` beside `current` in a disposable process below the zygote of `cohort`.
 
     Answer PreflightPassed, PreflightRefused or PreflightSkipped, unless EndPreflight comes first.
+
+    Attributes:
+        candidate: What is to be rehearsed; of a roll, its plugins.
+        current: What serves in the processes that are to take it; EMPTY for new ones.
+        cohort: Whose zygote forks the process.
+        trusted: Plugins that are not rehearsed, because the configuration says so.
+        returns: Whether it brings back what served: what cannot be rehearsed of that refuses nothing.
     """
 
     candidate: Snapshot
     current: Snapshot | None
     cohort: int
+    trusted: tuple[str, ...] = ()
+    returns: bool = False
 
 
 class EndPreflight(Effect, frozen=True):

@@ -5,6 +5,7 @@ from typing import Any
 
 from changeover.supervisor.core import boot, entries, events, rescue, unstaffed
 from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
+from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
@@ -18,7 +19,7 @@ from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.epoch import Fence, Stamp, fence
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage
-from changeover.workers.protocol.refusal import Stage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.table import BugFound
 
 ASKS: dict[events.Question, Callable[[Stamp, int, int], SupervisorMessage]] = {
@@ -123,8 +124,8 @@ class _Handlers:
             events.Reread: lambda event: coordinator.deciding.reread(event.epoch, event.decision),
             events.RereadFailed: lambda event: coordinator.deciding.unreadable(event.epoch),
             events.Subscribed: self._subscribed,
-            events.Bound: lambda event: coordinator.preparing.bound(event.epoch),
-            events.BindRefused: lambda event: coordinator.preparing.not_bound(event.epoch, event.refusal),
+            events.Bound: self._bound,
+            events.BindRefused: self._not_bound,
             events.ZygoteReady: self._zygote_ready,
             events.ZygoteLost: self._zygote_lost,
             events.WorkerForked: lambda event: parts.children.forked(event.worker, event.pid),
@@ -184,7 +185,16 @@ class _Handlers:
             if not known and not self._parts.children.adopt_late(child):
                 self._out.put(Signal(child.worker, ProcessSignal.KILL))
         self._parts.zygotes.ready(event.cohort, event.threads)
+        self._parts.coordinator.rehearsing.look()
         self._parts.coordinator.preparing.recount()
+
+    def _bound(self, event: events.Bound) -> None:
+        self._parts.coordinator.rehearsing.bound(event.epoch)
+        self._parts.coordinator.preparing.bound(event.epoch)
+
+    def _not_bound(self, event: events.BindRefused) -> None:
+        self._parts.coordinator.rehearsing.not_bound(event.epoch, event.refusal)
+        self._parts.coordinator.preparing.not_bound(event.epoch, event.refusal)
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:
         zygote = self._parts.zygotes.of_cohort(event.cohort)
@@ -199,8 +209,9 @@ class _Handlers:
         # A zygote that could not speak for itself may have been killed: it is tried again before it is given up.
         spoken = event.refusal is not None and event.refusal.stage is not Stage.PREPARE
         tried = spoken or zygote.failing or self._parts.ledger.current is not None
-        preparing = self._parts.coordinator.preparing
-        if not preparing.zygote_lost(zygote.rolled, event.reason, event.refusal, tried):
+        lost = SlotRefusal(-1, 0, event.refusal or Refusal(Stage.PREPARE, Fault.CRASH, event.reason))
+        needed = (self._parts.coordinator.rehearsing.zygote_lost, self._parts.coordinator.preparing.zygote_lost)
+        if not any(take(zygote.rolled, lost, tried) for take in needed):
             self._start.zygote_lost(event.reason, spoken)
 
     # ---- the journal ----

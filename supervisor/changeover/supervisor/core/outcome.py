@@ -117,6 +117,7 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
         restores: The epoch whose content a rollback brings back.
         memory: What a roll needs; None for a swap, and where no worker serves.
         files: Unit -> names of its files that differ, where nobody wants more than to know.
+        trusted: Plugins that are not rehearsed, because the configuration says so.
     """
 
     snapshot: Snapshot
@@ -124,6 +125,7 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
     restores: int | None = None
     memory: ExtraMemory | None = None
     files: dict[str, tuple[str, ...]] = {}
+    trusted: tuple[str, ...] = ()
 
 
 class NothingChanged(msgspec.Struct, frozen=True, tag=True):
@@ -178,7 +180,7 @@ class Durations(msgspec.Struct, frozen=True):
         waited: Behind another cutover.
         scan: Reading and comparing.
         preflight: The rehearsal.
-        prepare: From the first Prepare to the last answer.
+        prepare: From the first Prepare to the last answer; of a roll, with what it took to make its zygote.
         commit: From the store into the commit cell to the last Activated.
         total: From the request to its outcome.
     """

@@ -59,12 +59,11 @@ class Preparing:
             self._voting.ask_all(run, self._policy.deadlines.prepare)
         self.recount()
 
-    def zygote_lost(self, rolled: int, reason: str, refusal: Refusal | None, tried: bool) -> bool:
+    def zygote_lost(self, rolled: int, lost: SlotRefusal, tried: bool) -> bool:
         """A zygote could not preload what the roll needs; False when no roll needs it. `tried`: often enough."""
         run = self._progress.run
         if run is None or self._progress.state not in OPEN or not run.is_roll or run.rolled != rolled:
             return False
-        lost = SlotRefusal(-1, 0, refusal or Refusal(Stage.PREPARE, Fault.CRASH, reason))
         if tried:
             run.refusals.append(lost)
             self._fail(headline(run.refusals))

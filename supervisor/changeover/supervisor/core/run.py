@@ -20,6 +20,7 @@ class Times:
     asked: float
     began: float
     registered: float | None = None
+    preloading: float | None = None
     preflighted: float | None = None
     prepared: float | None = None
     decided: float | None = None
@@ -28,11 +29,12 @@ class Times:
     def durations(self, now: float) -> Durations:
         """Seconds that each phase took, up to `now`."""
         opened = self.prepared if self.preflighted is None else self.preflighted
+        preloaded = _between(self.preloading, self.preflighted, now)
         return Durations(
             waited=self.began - self.asked,
             scan=(now if self.registered is None else self.registered) - self.began,
             preflight=_between(self.preflighted, self.prepared, now) if opened is not None else 0.0,
-            prepare=_between(self.prepared, self.decided, now),
+            prepare=preloaded + _between(self.prepared, self.decided, now),
             commit=_between(self.committed, None, now),
             total=now - self.asked,
         )

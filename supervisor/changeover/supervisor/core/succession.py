@@ -74,21 +74,36 @@ class Succession:
 
     def begin(self, run: Run) -> None:
         """Make the processes of a roll, as soon as what they are to listen on is bound."""
-        if run.snapshot is None or self._stays(run.snapshot):
+        if self._zygotes.of_roll(run.rolled) is not None or not self._binds(run):
             self.staff(run)
-        else:
-            self._out.put(Bind(run.epoch, run.snapshot.listen))
 
-    def staff(self, run: Run) -> None:
-        """Make the processes of a roll; one that goes back has its zygote already, while that is kept.
+    def preload(self, run: Run) -> None:
+        """Make the zygote of a roll, and no worker, as soon as what they are to listen on is bound."""
+        if not self._binds(run):
+            self.load(run)
+
+    def _binds(self, run: Run) -> bool:
+        """Whether something is to be bound first for the processes of a roll; has it bound."""
+        if run.snapshot is None or self._stays(run.snapshot):
+            return False
+        self._out.put(Bind(run.epoch, run.snapshot.listen))
+        return True
+
+    def load(self, run: Run) -> None:
+        """Make the zygote of a roll; one that goes back has its zygote already, while that is kept.
 
         A zygote has the sockets of its own start: where a generation is to serve at other addresses, it is made anew.
         """
         if run.snapshot is not None:
             if run.goes_back and self._stays(run.snapshot):
                 self._zygotes.recall(run.snapshot)
-            self._children.words[run.rolled] = run.snapshot.part
             self._zygotes.want(run.snapshot)
+
+    def staff(self, run: Run) -> None:
+        """Make the processes of a roll."""
+        if run.snapshot is not None:
+            self._children.words[run.rolled] = run.snapshot.part
+            self.load(run)
             pace = None if run.request is None else run.request.batch
             run.fresh |= self._children.staff(run.rolled, self._count(run), pace)
             for number in run.fresh:
@@ -118,12 +133,11 @@ class Succession:
         """Whether somebody has loaded what would be committed: the workers that voted, or at least their zygote."""
         return not run.is_roll or bool(run.prepared) or self._zygotes.is_ready(run.rolled)
 
-    def rehearser(self) -> int | None:
-        """The cohort whose zygote can have rehearsed what is to be swapped in; None while none takes orders."""
-        serving = self._ledger.current
-        if serving is None or not self._zygotes.is_ready(serving.rolled):
+    def rehearser(self, run: Run) -> int | None:
+        """The cohort whose zygote can have a candidate rehearsed: its own; None while it takes no orders."""
+        if not self._zygotes.is_ready(run.rolled):
             return None
-        zygote = self._zygotes.of_roll(serving.rolled)
+        zygote = self._zygotes.of_roll(run.rolled)
         return None if zygote is None else zygote.cohort
 
     def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:

@@ -16,6 +16,7 @@ from changeover.supervisor.artifacts.scanner import Past, Scanner
 from changeover.supervisor.artifacts.signing import Statement, signed
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
+from changeover.supervisor.core.edits import RemovePlugin
 from changeover.supervisor.core.entries import Held, Origin, Trigger
 from changeover.supervisor.core.holding import after_rollback
 from changeover.supervisor.core.outcome import (
@@ -111,6 +112,18 @@ def plugin(snapshot: Snapshot, name: str) -> PluginSpec:
 def application(snapshot: Snapshot) -> ApplicationSpec:
     assert snapshot.application is not None
     return snapshot.application
+
+
+def test_a_candidate_says_what_the_configuration_trusts_now_whatever_makes_it(place: Place, serving: Snapshot) -> None:
+    place.configure(CONFIG + "[plugins.hello]\npreflight = false\n")
+    place.plugins.folder("pricing", "1.5.0", '[services]\nquote = "/prices"\n', pricing="price = 2")
+    found = place.candidate(serving)
+    back = place.candidate(found.snapshot, asking(action=Action.ROLLBACK, to=1), serving, found.snapshot)
+    edit = asking(action=Action.EDIT, edit=RemovePlugin("pricing"))
+    edited = place.candidate(serving, edit)
+    assert [each.trusted for each in (found, back, edited)] == [("hello",)] * 3
+    place.configure("not TOML")
+    assert place.candidate(serving, edit).trusted == ()
 
 
 def test_the_first_scan_stores_everything_and_says_what_is_new(place: Place) -> None:

@@ -7,7 +7,7 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.cutover import State
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, Refused
+from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Outcome, Refused
 from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.supervisor.core.records.cutover import CutoverAborted
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
@@ -69,10 +69,13 @@ def test_a_refusal_ends_it_and_no_worker_ever_hears_of_the_candidate(bench: Benc
     assert [str(each) for each in bench.view.quarantine] == ["pricing 1"]
 
 
-def test_a_roll_has_processes_of_its_own_and_is_not_rehearsed(bench: Bench) -> None:
-    bench.find(snapshot(2, rolled=2))
-    assert not bench.all(effects.Preflight)
-    assert bench.all(effects.StartZygote)
+def test_what_the_configuration_trusts_and_what_goes_back_is_told_on(bench: Bench) -> None:
+    back = CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK)
+    bench.fire(Timer(TimerKind.SCAN, 2))
+    bench.feed(events.CutoverRequested(2, back))
+    bench.feed(events.Scanned(2, Candidate(snapshot(2), trusted=("geo",))))
+    [preflight] = bench.all(effects.Preflight)
+    assert (preflight.trusted, preflight.returns) == (("geo",), True)
 
 
 @pytest.mark.parametrize("action", [Action.ROLLBACK, Action.EDIT])

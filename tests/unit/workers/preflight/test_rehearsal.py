@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from changeover.workers.plugins.opened import OPENED
@@ -10,6 +11,15 @@ from changeover.workers.preflight.page import Page, Part
 from changeover.workers.preflight.rehearsal import Note, Rehearsal
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
+from changeover.workers.protocol.snapshot import (
+    EMPTY,
+    ApplicationSpec,
+    PipelineSpec,
+    Route,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+)
 from changeover.workers.serving import attribution
 from changeover.workers.serving.offering import here
 from tests.rehearsing import FINE, HEAD, MANIFEST, OWN, Orders
@@ -132,15 +142,78 @@ async def test_what_serves_and_does_not_load_here_is_left_out_with_what_requires
     )
 
 
-async def test_what_changes_and_requires_what_is_left_out_is_told_to_be_unrehearsed(orders: Orders) -> None:
+@pytest.fixture
+def requiring(orders: Orders) -> RehearsalOrder:
+    """Two plugins require a third, which does not load in a preflight; one of them changes."""
     alone = OWN + "    def on_load(self, ctx):\n        raise PermissionError('its log')\n"
     log = orders.plugin(alone, id="log")
-    requiring = 'requires = {{ log = ">=1" }}\n' + MANIFEST
-    one, two = (orders.plugin(NOISY.format(each), manifest=requiring) for each in ("one", "two"))
-    shop = orders.plugin(NOISY.format("shop"), id="shop", manifest=requiring)
-    report = await rehearsed(orders.order(log, shop, two, current=(log, shop, one)))
+    manifest = 'requires = {{ log = ">=1" }}\n' + MANIFEST
+    one, two = (orders.plugin(NOISY.format(each), manifest=manifest) for each in ("one", "two"))
+    shop = orders.plugin(NOISY.format("shop"), id="shop", manifest=manifest)
+    return orders.order(log, shop, two, current=(log, shop, one))
+
+
+async def test_what_changes_and_requires_what_is_left_out_is_refused_and_told_the_ways_out(
+    requiring: RehearsalOrder,
+) -> None:
+    refusal = (await rehearsed(requiring)).refusal
+    assert refusal is not None
+    assert (LOG, refusal.unit, refusal.fault) == ([], "plugin geo", Fault.CONFIG)
+    assert refusal.summary == (
+        "it requires plugin log, which serves and does not load in a preflight (on_load: PermissionError: its log), so "
+        "it cannot be rehearsed: mend plugin log, or say `preflight = false` in [plugins.log] to have workers run both "
+        "first"
+    )
+
+
+async def test_what_goes_back_is_told_to_be_unrehearsed_there_and_is_not_refused(requiring: RehearsalOrder) -> None:
+    report = await rehearsed(msgspec.structs.replace(requiring, returns=True))
     assert (LOG, report.refusal) == ([], None)
     assert report.warnings[1:] == ("not rehearsed: plugin geo, which requires what was left out",)
+
+
+async def test_what_the_configuration_trusts_is_not_loaded_and_what_requires_it_is_told(
+    requiring: RehearsalOrder,
+) -> None:
+    report = await rehearsed(msgspec.structs.replace(requiring, trusted=(UnitRef(UnitKind.PLUGIN, "log"),)))
+    assert (LOG, report.refusal) == ([], None)
+    assert report.warnings == ("not rehearsed: plugin geo, which requires plugin log (preflight = false)",)
+
+
+async def test_what_the_configuration_trusts_is_told_where_it_changes(orders: Orders) -> None:
+    bad = orders.plugin(OWN + "    def on_load(self, ctx): 1 / 0\n")
+    order = orders.order(bad, orders.plugin(NOISY.format("shop"), id="shop"))
+    report = await rehearsed(msgspec.structs.replace(order, trusted=(bad_ref := UnitRef(UnitKind.PLUGIN, "geo"),)))
+    assert (LOG, report.refusal) == (["shop on_load for preflight", "shop on_unload"], None)
+    assert report.warnings == (f"not rehearsed: {bad_ref} (preflight = false)",)
+
+
+async def test_the_plugins_of_a_roll_are_rehearsed_as_in_new_workers_and_its_application_is_not(orders: Orders) -> None:
+    one = orders.plugin(NOISY.format("one"))
+    order = orders.order(one, current=None)
+    application = ApplicationSpec(UnitKey(UnitRef(UnitKind.APPLICATION, "app"), "1f", 2), "nobody:here", "/nowhere")
+    line = UnitKey(UnitRef(UnitKind.PIPELINE, "app"), "2f", 2)
+    pipeline = PipelineSpec(line, target=application.key.ref, requires=(application.key.ref,))
+    units = (*order.candidate.units, application, pipeline)
+    candidate = msgspec.structs.replace(order.candidate, units=units, routes=(Route("app"),))
+    rolled = msgspec.structs.replace(order, current=EMPTY, candidate=candidate, vacant=True)
+    assert await rehearsed(rolled) == RehearsalReport(modules=1)
+    assert LOG == ["one on_load for preflight", "one on_unload"]
+
+
+async def test_an_application_that_does_not_load_there_keeps_nothing_else_from_being_rehearsed(orders: Orders) -> None:
+    one, two = orders.plugin(NOISY.format("one")), orders.plugin(NOISY.format("two"), version="2.0")
+    order = orders.order(two, current=(one,))
+    application = ApplicationSpec(UnitKey(UnitRef(UnitKind.APPLICATION, "app"), "1f", 1), "nobody:here", "/nowhere")
+    assert order.current is not None
+    current, candidate = (
+        msgspec.structs.replace(each, units=(*each.units, application)) for each in (order.current, order.candidate)
+    )
+    report = await rehearsed(msgspec.structs.replace(order, current=current, candidate=candidate))
+    assert report.refusal is None
+    assert LOG[-3:] == ["two on_reload from 1.0", "one on_unload", "two on_unload"]
+    [left_out] = report.warnings
+    assert left_out.startswith("left out: application app serves, and does not load in a preflight: ")
 
 
 async def test_what_does_not_load_and_changes_refuses_all_the_same(orders: Orders) -> None:

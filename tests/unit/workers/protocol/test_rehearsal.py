@@ -6,7 +6,7 @@ import pytest
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport
-from changeover.workers.protocol.snapshot import PluginBefore, PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
+from changeover.workers.protocol.snapshot import EMPTY, PluginBefore, PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 
 KEY = UnitKey(UnitRef(UnitKind.PLUGIN, "pricing"), "9c41ab", 2)
 CANDIDATE = Snapshot(
@@ -21,6 +21,14 @@ CANDIDATE = Snapshot(
 def test_an_order_survives_the_wire(current: Snapshot | None) -> None:
     order = RehearsalOrder(current, CANDIDATE, Confinement(memory=1 << 28), "/store", Preload("shop:app", "/app"))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(order), type=RehearsalOrder) == order
+
+
+def test_what_is_not_loaded_bars_no_way_to_the_candidate() -> None:
+    order = RehearsalOrder(CANDIDATE, CANDIDATE, Confinement(), "/store")
+    assert order.may_be_barred()
+    assert not msgspec.structs.replace(order, trusted=(KEY.ref,)).may_be_barred()
+    assert not msgspec.structs.replace(order, left_out=(KEY.ref,)).may_be_barred()
+    assert msgspec.structs.replace(order, current=EMPTY, after_fork="shop:reseed").may_be_barred()
 
 
 def test_a_report_survives_the_wire_and_nothing_else_is_one() -> None:

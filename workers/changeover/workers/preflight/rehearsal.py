@@ -1,6 +1,7 @@
 """Does with a candidate what workers will do: beside what serves it is loaded, swapped in, and what it replaces ends.
 
-The very code of workers does it; only `on_activate` and `on_deactivate` do not run, as nothing is served here.
+The very code of workers does it; only `on_activate` and `on_deactivate` do not run, as nothing is served here. Nothing
+is beside the candidate of a roll, and its application's place is vacant.
 """
 
 import asyncio
@@ -18,13 +19,13 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.audit import blamed
+from changeover.workers.preflight.leaving_out import LeavingOut
 from changeover.workers.preflight.page import Page, Part, Standing
-from changeover.workers.preflight.reduced import without
 from changeover.workers.preflight.scarce import explained
 from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
-from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving import attribution
 from changeover.workers.serving.offering import here
 
@@ -84,8 +85,7 @@ class Rehearsal:
         self._order = order
         self._note = note
         self._late: list[Refusal] = []
-        serving = order.current.keys() if order.current is not None else ()
-        self._left_out: set[UnitKey] = {key for key in serving if key.ref in order.left_out}
+        self._leaving_out = LeavingOut(order)
         self._warnings: list[str] = list(warnings)
         self._workshop = Workshop(
             Path(order.store),
@@ -103,7 +103,8 @@ class Rehearsal:
         self._note.part(Part.CURRENT)
         await self._serve_current()
         self._note.part(Part.CANDIDATE)
-        built = await self._workshop.build(self._candidate())
+        self._warnings += self._leaving_out.unrehearsed()
+        built = self._leaving_out.barred() or await self._workshop.build(self._leaving_out.candidate())
         if isinstance(built, Refusal):
             return self._report(built)
         tests = await self_tested(built, self._switch.current.units.keys())
@@ -130,30 +131,14 @@ class Rehearsal:
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
-        if self._order.current is None:
-            return None
-        current = without(self._order.current, self._order.left_out)
-        while True:
+        while (current := self._leaving_out.current()) is not None:
             built = await self._workshop.build(current)
             if not isinstance(built, Refusal):
                 return await self._activate(built)
-            key = next((unit.key for unit in current.units if str(unit.key.ref) == built.unit), None)
             what = f"{built.unit or 'what serves'} {built.hook}".strip()
             self._warnings.append(f"left out: {what} serves, and does not load in a preflight: {built.summary}")
-            if key is None:
+            if not self._leaving_out.leave_out(built):
                 return None
-            self._left_out.add(key)
-            current = without(current, {key.ref})
-
-    def _candidate(self) -> Snapshot:
-        """What is to be swapped in, without what serves on and does not load here; what goes with that is told."""
-        candidate = self._order.candidate.keys()
-        unchanged = {key.ref for key in self._left_out if key in candidate}
-        reduced = without(self._order.candidate, unchanged)
-        fresh = self._order.fresh()
-        dropped = [key.ref for key in self._order.candidate.without(reduced) if key in fresh]
-        self._warnings += (f"not rehearsed: {ref}, which requires what was left out" for ref in dropped)
-        return reduced
 
     async def _activate(self, built: Generation) -> None:
         old = self._switch.current

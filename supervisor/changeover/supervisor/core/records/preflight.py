@@ -4,7 +4,7 @@ from changeover.supervisor.core.records.record import EpochRecord, Record
 
 
 class PreflightCompleted(EpochRecord, frozen=True):
-    """A disposable process ran the candidate beside what serves, and nothing spoke against it.
+    """A disposable process ran the candidate, a swap beside what serves, and nothing spoke against it.
 
     Attributes:
         seconds: From the order to the report.

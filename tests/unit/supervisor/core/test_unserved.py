@@ -1,0 +1,53 @@
+"""New processes rehearse plugins where something about them has not served before."""
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core.unserved import is_unserved
+from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter, Snapshot, UnitKey, UnitKind, UnitRef
+from tests.machines import snapshot, unit
+
+SERVING = snapshot(1, unit("geo", 1), unit("pricing", 1))
+OURS, OTHER = Interpreter("/usr/bin/python3.11", "3.11.7"), Interpreter("/usr/bin/python3.12", "3.12.1")
+
+
+def with_application(serving: Snapshot, digest: str, distributions: str = "installed") -> Snapshot:
+    key = UnitKey(UnitRef(UnitKind.APPLICATION, "app"), digest, 1)
+    application = ApplicationSpec(key, "app:app", "/app", distributions=distributions)
+    return msgspec.structs.replace(serving, units=(*serving.units, application))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "unserved"),
+    [
+        (SERVING, False),
+        (snapshot(2, unit("geo", 1)), False),
+        (snapshot(2, unit("geo", 1), unit("pricing", 2)), True),
+        (snapshot(2, unit("geo", 1), unit("pricing", 1), unit("tax", 2)), True),
+        (msgspec.structs.replace(SERVING, units=()), False),
+    ],
+)
+def test_plugins_that_are_new_or_other_are(candidate: Snapshot, unserved: bool) -> None:
+    assert is_unserved(candidate, SERVING) is unserved
+
+
+def test_before_the_first_commit_everything_is_but_where_there_is_no_plugin() -> None:
+    assert is_unserved(SERVING, None)
+    assert not is_unserved(with_application(msgspec.structs.replace(SERVING, units=()), "1f"), None)
+
+
+def test_another_application_is_not_but_what_is_installed_with_it_is() -> None:
+    serving = with_application(SERVING, "1f")
+    assert not is_unserved(with_application(SERVING, "2f"), serving)
+    assert is_unserved(with_application(SERVING, "2f", "others"), serving)
+
+
+def test_another_interpreter_is_where_both_are_known() -> None:
+    serving, other = (msgspec.structs.replace(SERVING, interpreter=each) for each in (OURS, OTHER))
+    assert is_unserved(other, serving)
+    assert not is_unserved(other, SERVING)
+
+
+def test_what_nobody_rehearses_counts_for_nothing_where_it_is_alone() -> None:
+    assert not is_unserved(snapshot(2, unit("geo", 2)), SERVING, ("geo",))
+    assert is_unserved(snapshot(2, unit("geo", 2), unit("pricing", 1)), SERVING, ("geo",))
