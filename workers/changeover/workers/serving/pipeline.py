@@ -7,10 +7,11 @@ every response, also one that words an error.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
+from types import CoroutineType
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.answering import Answerer, Answering, answerer, checked, name_of, waits
@@ -161,15 +162,26 @@ class Pipeline:
     async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
         """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
         current_lease.set(call.lease)
-        reply = Reply(exchange, stamp, call)
+        request, reply = exchange.request, Reply(exchange, stamp, call)
         self._until_timed -= 1
         chain = self._plain if self._until_timed else self._timed_again()
         try:
             try:
-                await self._answer(exchange, call, stamp, reply, chain)
-            except asyncio.CancelledError:
-                _end(reply)
-                raise
+                response = await self._response(request, call, chain)
+                if response is None:
+                    reply.hand_over()
+                    await self._hand_over(exchange, call, stamp, chain)
+                else:
+                    waiting = self._show(iter(chain.outbound), request, response, call)
+                    if waiting is not None:
+                        await waiting
+                    if type(response.body) is bytes:
+                        reply.send_whole(response, response.body)
+                    else:
+                        await reply.send(response)
+            except BaseException as error:
+                if _ends(reply, error, request, call):
+                    raise
             finally:
                 call.answered()
             for tail in call.tails:
@@ -186,27 +198,12 @@ class Pipeline:
         self._until_timed = EVERY
         return self._timed
 
-    async def _answer(
-        self, exchange: Exchange, call: CallContext, stamp: RawHeaders, reply: Reply, chain: _Chain
-    ) -> None:
-        request = exchange.request
-        try:
-            response = await self._response(request, call, chain)
-            if response is None and self._application is not None:
-                reply.hand_over()
-                outbound = partial(self._outbound, chain) if self.outbound else None
-                await self._make_call(self._application, request, exchange, call, stamp, outbound).run()
-            elif response is not None:
-                if chain.outbound:
-                    await self._outbound(chain, request, response, call)
-                if type(response.body) is bytes:
-                    reply.send_whole(response, response.body)
-                else:
-                    await reply.send(response)
-        except BaseException as error:
-            if failure.is_ending(error):
-                raise
-            _fail(reply, error, request, call)
+    async def _hand_over(self, exchange: Exchange, call: CallContext, stamp: RawHeaders, chain: _Chain) -> None:
+        """Have the application answer by itself, whose response's head the outbound handlers see."""
+        if self._application is None:
+            raise AssertionError("bug: handlers gave no response, and there is no application")
+        outbound = partial(self._outbound, chain) if self.outbound else None
+        await self._make_call(self._application, exchange.request, exchange, call, stamp, outbound).run()
 
     async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
         """The response to put through the outbound chain; None when the application is to answer by itself."""
@@ -223,7 +220,9 @@ class Pipeline:
             if answers is None:
                 return None
             response = answers.call(request, call)
-            return answers.given(await response if waits(response) else response)
+            if type(response) is CoroutineType or waits(response):
+                response = await response
+            return answers.given(response)
         except BaseException as error:
             if failure.is_ending(error):
                 raise
@@ -234,14 +233,35 @@ class Pipeline:
             return failure.answer_to(error, request, call)
 
     async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
-        for handler in chain.outbound:
+        waiting = self._show(iter(chain.outbound), request, response, call)
+        if waiting is not None:
+            await waiting
+
+    def _show(
+        self, outbound: Iterator[Handler], request: Request, response: Response, call: CallContext
+    ) -> Awaitable[None] | None:
+        """Show a response to outbound handlers, up to one that waits: what is awaited then shows it to the others."""
+        for handler in outbound:
             try:
                 waiting = handler.call(request, response, call)
-                if waiting is not None and waits(waiting):
-                    await waiting
             except BaseException as error:
                 self._failed(handler, error)
                 raise
+            if waiting is not None and waits(waiting):
+                return self._show_on(handler, waiting, partial(self._show, outbound, request, response, call))
+        return None
+
+    async def _show_on(
+        self, handler: Handler, waiting: Awaitable[None], on: Callable[[], Awaitable[None] | None]
+    ) -> None:
+        try:
+            await waiting
+        except BaseException as error:
+            self._failed(handler, error)
+            raise
+        rest = on()
+        if rest is not None:
+            await rest
 
     def _failed(self, handler: Handler, error: BaseException) -> None:
         """A handler raised; what is no failure (not ready, a body too large, the end of the request) is passed over."""
@@ -284,6 +304,16 @@ def _making(target: Answering, gauge: Callable[[], ReadinessGauge], *, alone: bo
     if isinstance(target, WsgiApplication):
         return partial(WsgiCall if alone else TellingWsgiCall, gauge=gauge())
     return AsgiCall if alone else TellingAsgiCall
+
+
+def _ends(reply: Reply, error: BaseException, request: Request, call: CallContext) -> bool:
+    """Answer an error as far as that is still possible; whether it says that the task is to end."""
+    if not failure.is_ending(error):
+        _fail(reply, error, request, call)
+        return False
+    if isinstance(error, asyncio.CancelledError):
+        _end(reply)
+    return True
 
 
 def _end(reply: Reply) -> None:
