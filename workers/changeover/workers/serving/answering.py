@@ -67,7 +67,7 @@ class _ServiceAnswerer(Answerer):
     def given(self, response: Any) -> Response:
         if self._gauge.counter.unready:
             self._gauge.ready()
-        return checked(response, self._name)
+        return response if type(response) is Response else checked(response, self._name)
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, NotReady):

@@ -167,12 +167,11 @@ def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeade
     """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
     if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
         return fields
-    own = []
-    for pair in fields:  # a comprehension is a call
-        if pair[0] != b"content-length":
-            own.append(pair)
-    own.append((b"content-length", b"%d" % len(body)))
-    return own
+    for name, _ in fields:
+        if name == b"content-length":
+            fields = [pair for pair in fields if pair[0] != b"content-length"]
+            break
+    return [*fields, (b"content-length", b"%d" % len(body))]
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
