@@ -25,7 +25,7 @@ from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import Handler, HandlerKind, answers_preflights
 from changeover.workers.serving.lease import current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
-from changeover.workers.serving.reply import Progress, Reply
+from changeover.workers.serving.reply import Progress, Reply, send_whole
 from changeover.workers.serving.timing import EVERY, timed
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
@@ -162,25 +162,26 @@ class Pipeline:
     async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
         """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
         current_lease.set(call.lease)
-        request, reply = exchange.request, Reply(exchange, stamp, call)
+        request, reply = exchange.request, None
         self._until_timed -= 1
         chain = self._plain if self._until_timed else self._timed_again()
         try:
             try:
                 response = await self._response(request, call, chain)
                 if response is None:
-                    reply.hand_over()
+                    reply = Reply(exchange, stamp, call, Progress.DONE)
                     await self._hand_over(exchange, call, stamp, chain)
                 else:
                     waiting = self._show(iter(chain.outbound), request, response, call)
                     if waiting is not None:
                         await waiting
                     if type(response.body) is bytes:
-                        reply.send_whole(response, response.body)
+                        send_whole(exchange, stamp, response, response.body, call.lease)
                     else:
+                        reply = Reply(exchange, stamp, call)
                         await reply.send(response)
             except BaseException as error:
-                if _ends(reply, error, request, call):
+                if _ends(reply or Reply(exchange, stamp, call), error, request, call):
                     raise
             finally:
                 call.answered()

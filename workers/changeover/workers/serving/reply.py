@@ -12,7 +12,7 @@ from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
-from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.lease import Lease, LeaseKind
 
 _BODILESS = frozenset({204, 304})
 
@@ -55,13 +55,8 @@ class Reply(msgspec.Struct, eq=False):
 
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response whose body is at hand."""
-        fields = sized(self.exchange.request.method, response.status, response.headers.raw, body)
-        self.exchange.answer(response.status, [*fields, *self.stamp] if self.stamp else fields, body)
+        send_whole(self.exchange, self.stamp, response, body, None if self.call is None else self.call.lease)
         self.progress = _DONE
-        if self.call is not None:
-            lease = self.call.lease
-            lease.units.counters.responses[response.status // 100] += 1
-            lease.kind = _TASK
 
     def send_problem(self, response: Response) -> None:
         """Send a response that `Response.problem` worded."""
@@ -154,6 +149,24 @@ class Reply(msgspec.Struct, eq=False):
                     await drained(self.exchange, self.call)
         finally:
             await close(body)
+
+
+def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: bytes, lease: Lease | None) -> None:
+    """Send a response whose body is at hand: of `Reply` what most requests need.
+
+    Args:
+        exchange: The way back to the client.
+        stamp: Fields added to the response's own.
+        response: What is sent.
+        body: Its body.
+        lease: Counts the response, and is TASK from then on; None when nothing is leased.
+    """
+    status = response.status
+    fields = sized(exchange.request.method, status, response.headers.raw, body)
+    exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
+    if lease is not None:
+        lease.units.counters.responses[status // 100] += 1
+        lease.kind = _TASK
 
 
 async def close(body: AsyncIterator[bytes]) -> None:
