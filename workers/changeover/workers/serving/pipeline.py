@@ -7,7 +7,7 @@ every response, also one that words an error.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +156,6 @@ class Pipeline:
         response = await self._response(request, call, chain)
         if response is None:
             raise AssertionError("bug: what answers behind handlers gave no response")
-        await self._outbound(chain, request, response, call)
         return response
 
     async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
@@ -171,15 +170,11 @@ class Pipeline:
                 if response is None:
                     reply = Reply(exchange, stamp, call, Progress.DONE)
                     await self._hand_over(exchange, call, stamp, chain)
+                elif type(response.body) is bytes:
+                    send_whole(exchange, stamp, response, response.body, call.lease)
                 else:
-                    waiting = self._show(iter(chain.outbound), request, response, call)
-                    if waiting is not None:
-                        await waiting
-                    if type(response.body) is bytes:
-                        send_whole(exchange, stamp, response, response.body, call.lease)
-                    else:
-                        reply = Reply(exchange, stamp, call)
-                        await reply.send(response)
+                    reply = Reply(exchange, stamp, call)
+                    await reply.send(response)
             except BaseException as error:
                 if _ends(reply or Reply(exchange, stamp, call), error, request, call):
                     raise
@@ -207,7 +202,7 @@ class Pipeline:
         await self._make_call(self._application, exchange.request, exchange, call, stamp, outbound).run()
 
     async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
-        """The response to put through the outbound chain; None when the application is to answer by itself."""
+        """The response as the outbound handlers leave it; None when the application is to answer by itself."""
         passing, answers = None, chain.answerer
         try:
             for passing in chain.inbound:
@@ -215,54 +210,53 @@ class Pipeline:
                 if response is not None and waits(response):
                     response = await response
                 if response is not None:
-                    self.counters.handler(passing.name).answered += 1
-                    return checked(response, f"inbound handler {passing.name}")
-            passing = None
-            if answers is None:
-                return None
-            response = answers.call(request, call)
-            if type(response) is CoroutineType or waits(response):
-                response = await response
-            return answers.given(response)
+                    response = self._given(passing, response)
+                    break
+            else:
+                passing = None
+                if answers is None:
+                    return None
+                made = answers.call(request, call)
+                response = answers.given(await made if type(made) is CoroutineType or waits(made) else made)
         except BaseException as error:
-            if failure.is_ending(error):
+            response = self._worded(error, passing or answers, request, call)
+            if response is None:
                 raise
-            if passing is not None:
-                self._failed(passing, error)
-            elif answers is not None:
-                answers.failed(error)
-            return failure.answer_to(error, request, call)
-
-    async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
-        waiting = self._show(iter(chain.outbound), request, response, call)
-        if waiting is not None:
-            await waiting
-
-    def _show(
-        self, outbound: Iterator[Handler], request: Request, response: Response, call: CallContext
-    ) -> Awaitable[None] | None:
-        """Show a response to outbound handlers, up to one that waits: what is awaited then shows it to the others."""
-        for handler in outbound:
+        for handler in chain.outbound:  # as in `_outbound`, which would cost every request a coroutine
             try:
                 waiting = handler.call(request, response, call)
+                if waiting is not None and waits(waiting):
+                    await waiting
             except BaseException as error:
                 self._failed(handler, error)
                 raise
-            if waiting is not None and waits(waiting):
-                return self._show_on(handler, waiting, partial(self._show, outbound, request, response, call))
-        return None
+        return response
 
-    async def _show_on(
-        self, handler: Handler, waiting: Awaitable[None], on: Callable[[], Awaitable[None] | None]
-    ) -> None:
-        try:
-            await waiting
-        except BaseException as error:
-            self._failed(handler, error)
-            raise
-        rest = on()
-        if rest is not None:
-            await rest
+    def _given(self, inbound: Handler, response: object) -> Response:
+        self.counters.handler(inbound.name).answered += 1
+        return checked(response, f"inbound handler {inbound.name}")
+
+    def _worded(
+        self, error: BaseException, raised: Handler | Answerer | None, request: Request, call: CallContext
+    ) -> Response | None:
+        """What is answered to an error of an inbound handler or of what answers; None where the task is to end."""
+        if failure.is_ending(error):
+            return None
+        if isinstance(raised, Handler):
+            self._failed(raised, error)
+        elif raised is not None:
+            raised.failed(error)
+        return failure.answer_to(error, request, call)
+
+    async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
+        for handler in chain.outbound:
+            try:
+                waiting = handler.call(request, response, call)
+                if waiting is not None and waits(waiting):
+                    await waiting
+            except BaseException as error:
+                self._failed(handler, error)
+                raise
 
     def _failed(self, handler: Handler, error: BaseException) -> None:
         """A handler raised; what is no failure (not ready, a body too large, the end of the request) is passed over."""
