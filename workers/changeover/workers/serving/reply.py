@@ -11,10 +11,8 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
-from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.exchange import BODILESS, Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
-
-_BODILESS = frozenset({204, 304})
 
 
 class Progress(enum.Enum):
@@ -162,7 +160,7 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         lease: Counts the response, and is TASK from then on; None when nothing is leased.
     """
     status = response.status
-    fields = sized(exchange.request.method, status, response.headers.raw, body)
+    fields = _unsized(exchange.request.method, status, response.headers.raw, body)
     exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
     if lease is not None:
         lease.units.counters.responses[status // 100] += 1
@@ -176,15 +174,14 @@ async def close(body: AsyncIterator[bytes]) -> None:
         await aclose()
 
 
-def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
-    """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
-    if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
-        return fields
+def _unsized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
+    """`fields` without a Content-Length, which is the body's; an empty body keeps what HEAD and 304 announce."""
     for name, _ in fields:
         if name == b"content-length":
-            fields = [pair for pair in fields if pair[0] != b"content-length"]
-            break
-    return [*fields, (b"content-length", b"%d" % len(body))]
+            if not body and (method == "HEAD" or status < 200 or status in BODILESS):
+                return fields
+            return [pair for pair in fields if pair[0] != b"content-length"]
+    return fields
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
