@@ -32,7 +32,7 @@ class Contest(msgspec.Struct, frozen=True):
         bounds: How much faster than each other entrant ours is to be; an entrant without one is shown only.
         idle: Connections that are open beside those that ask.
         pinned: Whether servers have one core, and what asks them another.
-        floors: Asked in turns with the entrants, and no peers of theirs: what cannot be undercut.
+        floors: Asked in turns with the entrants, and no peers of theirs: how little an answer takes.
     """
 
     name: str

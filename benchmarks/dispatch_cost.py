@@ -218,9 +218,7 @@ def report(subjects: list[Subject], parts: dict[str, float]) -> int:
         print(f"{name:<10} {cost:6.2f} us  {cost / whole:6.1%}")
     print(f"{'together':<10} {sum(parts.values()):6.2f} us  {share:6.1%}  (must be <= {MOST:.0%})")
     more = whole - service
-    print(
-        f"{'all of it':<10} {more:6.2f} us  {more / whole:6.1%}  (what it takes beyond its service called directly)"
-    )
+    print(f"{'all of it':<10} {more:6.2f} us  {more / whole:6.1%}  (what it takes beyond its service called directly)")
     return 0 if share <= MOST else 1
 
 

@@ -1,6 +1,6 @@
 """The servers that are measured against each other, each with one worker and without an access log.
 
-Two are no servers, but floors: what no server in Python on this loop can undercut.
+Two are no servers, but floors: how little an answer in Python takes on uvloop.
 """
 
 from benchmarks.servers import Command
@@ -68,10 +68,10 @@ HYPERCORN = Command(
 )
 
 BARE = Command(
-    "floor: bare loop, httptools on uvloop, a fixed answer, nothing checked",
+    "floor, bare loop",
     ("python", "-m", "{package}.floor", "bare", "{port}"),
 )
 CYCLE = Command(
-    "floor: smallest ASGI cycle, the application in a task, nothing else",
+    "floor, smallest ASGI cycle",
     ("python", "-m", "{package}.floor", "cycle", "{port}"),
 )

@@ -155,18 +155,17 @@ def verdicts(contest: Contest, standings: Sequence[Standing]) -> Sequence[Verdic
 
 
 def reach(contest: Contest, standings: Sequence[Standing]) -> Sequence[str]:
-    """What each floor is to those that ours is to be faster than: no server on this loop can be more."""
+    """What each floor is to those that ours is to be faster than: what does more per request cannot be much more."""
     bounded = [each for each in standings if each.name in contest.bounds]
-    return [
-        f"{contest.name}: {floor.name}: {', '.join(_compared(floor, each) for each in bounded)}"
-        for floor in standings[len(contest.entrants) :]
-    ]
+    floors = standings[len(contest.entrants) :]
+    claims = {floor.name: "; ".join(_to(each, floor) for each in bounded) for floor in floors}
+    return [f"{contest.name}: {name}: requests per second to those of {claim}" for name, claim in claims.items()]
 
 
-def _compared(floor: Standing, other: Standing) -> str:
+def _to(other: Standing, floor: Standing) -> str:
     if not (floor.rounds and other.rounds):
-        return f"not compared with {other.name}"
-    return f"{_faster(floor, other):.2f} times {other.name} ({_cheaper(floor, other):.2f} by processor time)"
+        return f"{other.name}: nothing to compare"
+    return f"{other.name}: {_faster(floor, other):.2f} ({_cheaper(floor, other):.2f} by processor time)"
 
 
 def _faster(ours: Standing, theirs: Standing) -> float:

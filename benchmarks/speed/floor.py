@@ -1,4 +1,4 @@
-"""What no server in Python on this loop can undercut: httptools on uvloop, and as little as can be done besides.
+"""How little an answer in Python takes on this loop: httptools on uvloop, and the least that can be done besides.
 
 Usage: python -m {package}.floor (bare|cycle) PORT
 

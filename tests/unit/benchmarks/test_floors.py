@@ -37,10 +37,10 @@ def test_floors_are_asked_behind_the_entrants_and_judged_by_nobody() -> None:
 def test_what_a_floor_is_to_a_peer_is_the_median_over_rounds() -> None:
     peer, floor = standing("peer", 10, 20, 40), standing("floor", 30, 50, 60)
     assert reach(CONTEST, [standing("ours", 1, 1, 1), peer, standing("other"), floor]) == [
-        "hello: floor: 2.50 times peer (2.50 by processor time)"
+        "hello: floor: requests per second to those of peer: 2.50 (2.50 by processor time)"
     ]
 
 
 def test_a_floor_is_not_compared_with_a_peer_that_does_not_serve() -> None:
     standings = [standing("ours", 1), standing("peer"), standing("other"), standing("floor", 30)]
-    assert reach(CONTEST, standings) == ["hello: floor: not compared with peer"]
+    assert reach(CONTEST, standings) == ["hello: floor: requests per second to those of peer: nothing to compare"]
