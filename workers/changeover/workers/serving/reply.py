@@ -159,8 +159,11 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         body: Its body.
         lease: Counts the response, and is TASK from then on; None when nothing is leased.
     """
-    status = response.status
-    fields = _unsized(exchange.request.method, status, response.headers.raw, body)
+    status, fields = response.status, response.headers.raw
+    for name, _ in fields:
+        if name == b"content-length":
+            fields = _unsized(exchange.request.method, status, fields, body)
+            break
     exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
     if lease is not None:
         lease.units.counters.responses[status // 100] += 1
@@ -174,14 +177,11 @@ async def close(body: AsyncIterator[bytes]) -> None:
         await aclose()
 
 
-def _unsized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
+def _unsized(method: str, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
     """`fields` without a Content-Length, which is the body's; an empty body keeps what HEAD and 304 announce."""
-    for name, _ in fields:
-        if name == b"content-length":
-            if not body and (method == "HEAD" or status < 200 or status in BODILESS):
-                return fields
-            return [pair for pair in fields if pair[0] != b"content-length"]
-    return fields
+    if not body and (method == "HEAD" or status < 200 or status in BODILESS):
+        return fields
+    return [pair for pair in fields if pair[0] != b"content-length"]
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
