@@ -32,6 +32,7 @@ class Contest(msgspec.Struct, frozen=True):
         bounds: How much faster than each other entrant ours is to be; an entrant without one is shown only.
         idle: Connections that are open beside those that ask.
         pinned: Whether servers have one core, and what asks them another.
+        floors: Asked in turns with the entrants, and no peers of theirs: how little an answer takes.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Contest(msgspec.Struct, frozen=True):
     bounds: dict[str, float]
     idle: int = 0
     pinned: bool = True
+    floors: tuple[Command, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Command, ...]:
+        """Who is asked: the entrants, ours first, and the floors behind them."""
+        return (*self.entrants, *self.floors)
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -69,7 +76,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def hold(binaries: Path, contest: Contest, rounds: int, seconds: int) -> tuple[Standing, ...]:
-    """Let all entrants run, and ask them in turns, beginning with another one in each round.
+    """Let all entrants and floors run, and ask them in turns, beginning with another one in each round.
 
     Args:
         binaries: Where their commands are.
@@ -80,7 +87,7 @@ def hold(binaries: Path, contest: Contest, rounds: int, seconds: int) -> tuple[S
     with contextlib.ExitStack() as stack:
         servers: list[tuple[Server, list[Round]]] = []
         words: dict[str, str] = {}
-        for command in contest.entrants:
+        for command in contest.asked:
             try:
                 server = stack.enter_context(_started(binaries, command, contest))
                 contest.press(server.address, 1)
@@ -93,7 +100,7 @@ def hold(binaries: Path, contest: Contest, rounds: int, seconds: int) -> tuple[S
                 for server, found in (*servers[first:], *servers[:first]):
                     found.append(_asked(server, contest, seconds))
     standings = {server.command.name: Standing(server.command.name, tuple(found)) for server, found in servers}
-    return tuple(standings.get(name) or Standing(name, (), words[name]) for name in map(_name, contest.entrants))
+    return tuple(standings.get(name) or Standing(name, (), words[name]) for name in map(_name, contest.asked))
 
 
 def idle_memory(binaries: Path, command: Command, connections: int) -> float:

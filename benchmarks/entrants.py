@@ -1,4 +1,7 @@
-"""The servers that are measured against each other, each with one worker and without an access log."""
+"""The servers that are measured against each other, each with one worker and without an access log.
+
+Two are no servers, but floors: how little an answer in Python takes on uvloop.
+"""
 
 from benchmarks.servers import Command
 
@@ -62,4 +65,13 @@ GUNICORN_THREADS = Command(
 HYPERCORN = Command(
     "hypercorn",
     ("hypercorn", "{app}", "-b", "127.0.0.1:{port}", "-w", "1", "-k", "uvloop", "--keep-alive", "75"),
+)
+
+BARE = Command(
+    "floor, bare loop",
+    ("python", "-m", "{package}.floor", "bare", "{port}"),
+)
+CYCLE = Command(
+    "floor, smallest ASGI cycle",
+    ("python", "-m", "{package}.floor", "cycle", "{port}"),
 )

@@ -1,6 +1,6 @@
 """What the wire costs: requests per second on one core, beside a bare parser loop and uvicorn.
 
-Usage: .venv/bin/python benchmarks/hello_wire.py [--seconds S] [--rounds N] [--clients N]
+Usage: python -m benchmarks.hello_wire [--seconds S] [--rounds N] [--clients N]
 
 Four servers, each in a process of its own on the first core, are asked in turns over keep-alive
 connections by a client on the last core, so that noise hits all alike:
@@ -26,9 +26,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httptools
 import uvloop
 
+from benchmarks.speed.floor import Bare
 from changeover.workers.channel.connections import Connections
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.initializer import HttpInitializer
@@ -41,27 +41,6 @@ REQUEST = (
 BODY = b"Hello, world!"
 FIELDS = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Bare(asyncio.Protocol):
-    """Parses and answers."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-        self._parser = httptools.HttpRequestParser(self)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools."""
-
-    def on_message_complete(self) -> None:
-        """Called by httptools."""
-        self._transport.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n"
-            b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nHello, world!"
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
 
 
 def answer(exchange: Exchange) -> None:

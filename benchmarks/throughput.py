@@ -59,7 +59,7 @@ class ThroughputResult(Result, frozen=True, kw_only=True):
     """What the command found.
 
     Attributes:
-        contests: Contest -> its servers, ours first.
+        contests: Contest -> its servers, ours first, its floors last.
         memory: Server -> bytes per idle connection.
     """
 
@@ -89,6 +89,7 @@ _NATIVE = Contest(
     (entrants.CHANGEOVER_NATIVE, entrants.GRANIAN_RSGI),
     _HELLO,
     {entrants.GRANIAN_RSGI.name: 2.2},
+    floors=(entrants.BARE,),
 )
 CONTESTS = (
     Contest(
@@ -96,6 +97,7 @@ CONTESTS = (
         (*_ASGI, entrants.HYPERCORN),
         _HELLO,
         {entrants.UVICORN.name: 1.6, entrants.GRANIAN.name: 2.0, entrants.GUNICORN.name: 2.3},
+        floors=(entrants.BARE, entrants.CYCLE),
     ),
     _NATIVE,
     Contest("ASGI hello, not pinned", (entrants.CHANGEOVER, entrants.GRANIAN), _HELLO, {}, pinned=False),
@@ -129,15 +131,41 @@ def main(arguments: list[str]) -> int:
         machine=machine,
         quick=given.quick or bool(given.only),
         verdicts=(
-            *(verdict for contest in contests for verdict in _verdicts(contest, found[contest.name])),
+            *(verdict for contest in contests for verdict in verdicts(contest, found[contest.name])),
             *_memory_verdict(memory),
         ),
         rows=_rows(found, memory),
-        notes=(*((QUICKLY,) if given.quick else ()), *_notes(found)),
+        notes=(
+            *((QUICKLY,) if given.quick else ()),
+            *(line for contest in contests for line in reach(contest, found[contest.name])),
+            *_notes(found),
+        ),
         contests=found,
         memory=memory,
     )
     return publish(NAME, result, _chart(next(iter(found.items()))), given.out)
+
+
+def verdicts(contest: Contest, standings: Sequence[Standing]) -> Sequence[Verdict]:
+    """Whether ours is as much faster than each other entrant as was promised; floors are none."""
+    ours, *others = standings
+    if not ours.rounds:
+        return [Verdict(contest.name, "served", "not served", holds=False)]
+    return [_verdict(contest, ours, each) for each in others if each.name in contest.bounds]
+
+
+def reach(contest: Contest, standings: Sequence[Standing]) -> Sequence[str]:
+    """What each floor is to those that ours is to be faster than: what does more per request cannot be much more."""
+    bounded = [each for each in standings if each.name in contest.bounds]
+    floors = standings[len(contest.entrants) :]
+    claims = {floor.name: "; ".join(_to(each, floor) for each in bounded) for floor in floors}
+    return [f"{contest.name}: {name}: requests per second to those of {claim}" for name, claim in claims.items()]
+
+
+def _to(other: Standing, floor: Standing) -> str:
+    if not (floor.rounds and other.rounds):
+        return f"{other.name}: nothing to compare"
+    return f"{other.name}: {_faster(floor, other):.2f} ({_cheaper(floor, other):.2f} by processor time)"
 
 
 def _faster(ours: Standing, theirs: Standing) -> float:
@@ -146,13 +174,6 @@ def _faster(ours: Standing, theirs: Standing) -> float:
 
 def _cheaper(ours: Standing, theirs: Standing) -> float:
     return statistics.median(b.cost / a.cost for a, b in zip(ours.rounds, theirs.rounds, strict=True))
-
-
-def _verdicts(contest: Contest, standings: Sequence[Standing]) -> Sequence[Verdict]:
-    ours, *others = standings
-    if not ours.rounds:
-        return [Verdict(contest.name, "served", "not served", holds=False)]
-    return [_verdict(contest, ours, each) for each in others if each.name in contest.bounds]
 
 
 def _verdict(contest: Contest, ours: Standing, other: Standing) -> Verdict:
@@ -200,7 +221,7 @@ def _notes(found: dict[str, tuple[Standing, ...]]) -> Sequence[str]:
         for each in standings
         if not each.rounds
     ]
-    commands = {command.name: command for contest in CONTESTS for command in contest.entrants}
+    commands = {command.name: command for contest in CONTESTS for command in contest.asked}
     return [*failed, *map(_told, commands.values())]
 
 

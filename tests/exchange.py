@@ -10,7 +10,7 @@ import msgspec
 from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
-from changeover.workers.serving.exchange import Disconnected, RawHeaders
+from changeover.workers.serving.exchange import Disconnected, RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
@@ -102,7 +102,7 @@ class MemoryExchange:
             self.fields = [(name.lower(), value) for name, value in headers]
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        self.start(status, headers)
+        self.start(status, sized(self.request.method, status, headers, body))
         self.write(body)
         self.end()
 

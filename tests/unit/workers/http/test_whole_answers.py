@@ -79,6 +79,18 @@ async def test_a_remembered_head_says_nothing_of_the_connection_that_it_was_made
     assert b"connection: keep-alive" in heads[3]
 
 
+async def test_a_head_is_remembered_together_with_the_length_of_its_body() -> None:
+    async def path(exchange: Exchange) -> None:
+        exchange.answer(200, [PLAIN], exchange.request.path.encode())
+
+    async with serving(path) as server:
+        client = await server.client()
+        for asked in ("/a", "/abc", "/a"):
+            client.send(get(asked))
+            assert b"content-length: %d\r\n" % len(asked) in await client.head()
+            assert await client.exactly(len(asked)) == asked.encode()
+
+
 async def test_a_remembered_head_has_no_older_date_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hello(exchange: Exchange) -> None:
         exchange.answer(200, [(b"content-length", b"5")], b"hello")

@@ -12,6 +12,7 @@ from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import (
     CallContext,
     CallNext,
+    Headers,
     NotReady,
     Request,
     Response,
@@ -48,6 +49,14 @@ async def test_a_service_answers_with_its_length() -> None:
     answer = await Served(Pipeline("shop", (), hello)).get()
     assert (answer.status, answer.body) == (200, b"hello from epoch 7")
     assert answer.headers["content-length"] == "18"
+
+
+async def test_a_length_that_a_service_gives_its_answer_is_not_believed() -> None:
+    async def wrong(request: Request, call: CallContext) -> Response:
+        return Response(b"hello", headers=Headers([(b"content-length", b"3"), (b"x", b"y")]))
+
+    answer = await Served(Pipeline("shop", (), wrong)).get()
+    assert (answer.headers["content-length"], answer.headers["x"], answer.body) == ("5", "y", b"hello")
 
 
 async def test_a_synchronous_service_answers() -> None:

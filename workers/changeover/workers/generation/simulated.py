@@ -12,7 +12,7 @@ from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
-from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.exchange import RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.offering import Extensions, here
 
@@ -63,7 +63,7 @@ class Exchange:
         self.status, self.fields = status, list(headers)
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        self.start(status, headers)
+        self.start(status, sized(self.request.method, status, headers, body))
         self.write(body)
         self.end()
 

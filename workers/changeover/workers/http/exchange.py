@@ -15,7 +15,6 @@ from changeover.workers.http.fields import tokens
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
 from changeover.workers.http.response import (
-    BODILESS,
     Framing,
     ResponseHead,
     choose_framing,
@@ -25,7 +24,7 @@ from changeover.workers.http.response import (
 )
 from changeover.workers.http.site import Site
 from changeover.workers.serving.contract import Headers
-from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.exchange import BODILESS, RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 from changeover.workers.serving.message import arrived
 
@@ -189,7 +188,7 @@ class WireExchange:
         if self._stage is not _FRESH or self.incoming is not None or not body:
             self._answer_by_steps(status, headers, body)
             return
-        response = self._wire.site.encode(status, headers)
+        response = self._wire.site.encode(status, headers, len(body))
         if response.length != len(body) or self.head.method == "HEAD" or status in BODILESS:
             self._answer_by_steps(status, headers, body)
             return
@@ -329,7 +328,7 @@ class WireExchange:
         self.depart()
 
     def _answer_by_steps(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        self.start(status, headers)
+        self.start(status, sized(self.head.method, status, headers, body))
         self.write(body)
         self.end()
 

@@ -8,12 +8,11 @@ import msgspec
 
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.http.fields import UNTRAILED, tokens
-from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.exchange import BODILESS, RawHeaders
 from changeover.workers.serving.message import LONGEST_KNOWN
 
 NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-zA-Z-]+")
 DIGITS = re.compile(rb"[0-9]{1,18}")
-BODILESS = frozenset({204, 304})
 
 
 class Kind(enum.Enum):
@@ -74,7 +73,7 @@ class ResponseHead(msgspec.Struct, gc=False):
     Attributes:
         status: 200 to 599.
         lines: Status line and fields, Content-Length included, without the connection's own.
-        length: The Content-Length that the application gave.
+        length: The Content-Length that the application gave, or that of a body that was at hand.
         persistent: False when the application wants the connection closed.
         dated: Whether the application gave a Date.
         served: Whether the application gave a Server.
@@ -90,8 +89,13 @@ class ResponseHead(msgspec.Struct, gc=False):
     whole: bytes = b""
 
 
-def encode_head(status: int, fields: RawHeaders) -> ResponseHead:
+def encode_head(status: int, fields: RawHeaders, size: int | None = None) -> ResponseHead:
     """Encode what the application gave.
+
+    Args:
+        status: Of the response.
+        fields: In order.
+        size: Bytes of the body, where they are known: its Content-Length, if the application gave none.
 
     Raises:
         BadResponse: It would break the framing, or split the response.
@@ -120,6 +124,8 @@ def encode_head(status: int, fields: RawHeaders) -> ResponseHead:
     count = len(lines)
     if encoded.count(b"\n") != count or encoded.count(b"\r") != count or b"\0" in encoded:
         raise BadResponse("a field has a line break or NUL in its value")
+    if length is None:
+        length = size
     if length is not None:
         encoded += framing_lines(Framing.LENGTH, status, length)
     return ResponseHead(status, encoded, length, persistent, dated, served)

@@ -87,19 +87,19 @@ class Site:
         self._encoded.clear()
         self.tail = self.tail_for(dated=False, served=False)
 
-    def encode(self, status: int, fields: RawHeaders) -> ResponseHead:
-        """Encode the head of a response; one like a recent one costs little.
+    def encode(self, status: int, fields: RawHeaders, size: int | None = None) -> ResponseHead:
+        """Encode the head of a response; one like a recent one costs little. See `encode_head`.
 
         Raises:
             BadResponse: It would break the framing, or split the response.
         """
-        key = (status, *fields)
+        key = (status, size, *fields)
         try:
             known = self._encoded.get(key)
         except TypeError:  # lists instead of tuples: legal, and nothing to remember by
-            return encode_head(status, [(name, value) for name, value in fields])
+            return encode_head(status, [(name, value) for name, value in fields], size)
         if known is None:
-            known = encode_head(status, fields)
+            known = encode_head(status, fields, size)
             if len(self._encoded) < KNOWN_HEADS:
                 self._encoded[key] = known
         return known

@@ -20,9 +20,9 @@ from changeover.workers.http2.head import RequestHead
 from changeover.workers.http2.intake import Intake
 from changeover.workers.http2.line import Line
 from changeover.workers.http2.outflow import Outflow
-from changeover.workers.http2.response import BODILESS, ResponseHead, encode_head
+from changeover.workers.http2.response import ResponseHead, encode_head
 from changeover.workers.serving.contract import Headers, Request
-from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.exchange import BODILESS, RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 
 INTERNAL_ERROR, CANCEL = 0x2, 0x8
@@ -155,7 +155,7 @@ class StreamExchange:
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """See `Exchange`."""
-        self.start(status, headers)
+        self.start(status, sized(self.request.method, status, headers, body))
         self.write(body)
         self.end()
 

@@ -11,7 +11,6 @@ NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 BREAKING = re.compile(rb"[\0\r\n]")
 DIGITS = re.compile(rb"[0-9]{1,18}")
 STATUSES = range(200, 600)
-BODILESS = frozenset({204, 304})
 FOR_CONNECTIONS = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"upgrade"})
 
 

@@ -67,7 +67,7 @@ class _ServiceAnswerer(Answerer):
     def given(self, response: Any) -> Response:
         if self._gauge.counter.unready:
             self._gauge.ready()
-        return checked(response, self._name)
+        return response if type(response) is Response else checked(response, self._name)
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, NotReady):
@@ -98,9 +98,9 @@ def name_of(target: Answering) -> str:
 
 
 def _asked(service: Service) -> ServiceFunction:
-    """The service, asked before each call whether it is ready, where it may not be."""
+    """The service, asked before each call whether it is ready, where it may not be; bound, which is called faster."""
     if type(service).ready is Service.ready:
-        return service
+        return service.__call__
     ready = service.ready
 
     def call(request: Request, call: CallContext) -> Awaitable[Response]:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
+
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving import failure
 from changeover.workers.serving.asgi import Application, Message
@@ -62,7 +64,7 @@ class ResponseMissing(ChangeoverError):
         super().__init__(f"application {name} returned {phase.value}; a response ends with more_body false")
 
 
-class AsgiCall:
+class AsgiCall(msgspec.Struct, eq=False):
     """Drives one application call; `run` belongs into a task of its own.
 
     Args:
@@ -74,39 +76,18 @@ class AsgiCall:
         outbound: Sees the response's head before it is sent; None when no handler wants to.
     """
 
-    __slots__ = (
-        "_application",
-        "_body_read",
-        "_call",
-        "_exchange",
-        "_fields",
-        "_listening",
-        "_outbound",
-        "_phase",
-        "_request",
-        "_stamp",
-        "_tail",
-        "_trailers",
-    )
-
-    def __init__(
-        self,
-        application: Application,
-        request: Request,
-        exchange: Exchange,
-        call: CallContext,
-        stamp: RawHeaders = (),
-        outbound: Outbound | None = None,
-    ) -> None:
-        self._application = application
-        self._request = request
-        self._exchange = exchange
-        self._call = call
-        self._stamp = stamp
-        self._outbound = outbound
-        self._phase = _OPEN
-        self._body_read = False
-        self._listening = False
+    _application: Application
+    _request: Request
+    _exchange: Exchange
+    _call: CallContext
+    _stamp: RawHeaders = ()
+    _outbound: Outbound | None = None
+    _phase: Phase = _OPEN
+    _body_read: bool = False
+    _listening: bool = False
+    _fields: RawHeaders = ()
+    _tail: bytes = AT_REST
+    _trailers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
@@ -191,7 +172,7 @@ class AsgiCall:
             raise Disconnected("the client is gone")
         if body:
             exchange.write(body)
-            self._tail = following(getattr(self, "_tail", AT_REST), body)
+            self._tail = following(self._tail, body)
             await drained(exchange, self._call)
 
     def _send_last(self, body: bytes) -> None:
@@ -212,7 +193,7 @@ class AsgiCall:
             if not message.get("more_body", False):
                 self._end_body()
         elif kind == "http.response.trailers" and self._phase is _TRAILING:
-            self._trailers += message.get("headers", ())
+            self._trailers = (*self._trailers, *message.get("headers", ()))
             if not message.get("more_trailers", False):
                 self._send_trailers()
         else:
@@ -226,7 +207,6 @@ class AsgiCall:
     def _end_body(self) -> None:
         if self._phase is _ANNOUNCED:
             self._phase = _TRAILING
-            self._trailers: list[tuple[bytes, bytes]] = []
         else:
             self._send_last(b"")
 
@@ -251,7 +231,7 @@ class AsgiCall:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
             self._reply(Response.problem(503, "Ended by the server"))
-        elif phase is _STARTED and may_end(self._fields, getattr(self, "_tail", AT_REST)):
+        elif phase is _STARTED and may_end(self._fields, self._tail):
             self._exchange.end()
         elif phase is not _DONE:
             self._abort()
@@ -269,8 +249,6 @@ class AsgiCall:
 
 class TellingAsgiCall(AsgiCall):
     """A call behind handlers: its context hears of the response's last byte, whatever the application does then."""
-
-    __slots__ = ()
 
     def _send_last(self, body: bytes) -> None:
         super()._send_last(body)

@@ -219,10 +219,8 @@ class _Bridged:
         self._feed.leave()
 
 
-class _BridgedAsgiCall(_Bridged, AsgiCall):
-    def __init__(self, application: Application, feed: Feed, call: CallContext) -> None:
-        super().__init__(application, feed.request, feed, call)
-        self._feed = feed
+class _BridgedAsgiCall(_Bridged, AsgiCall, kw_only=True):
+    _feed: Feed
 
 
 class _BridgedWsgiCall(_Bridged, WsgiCall):
@@ -260,7 +258,11 @@ class _Tail:
 
 def asgi(application: Application) -> Respond:
     """What answers with an application, for around handlers to hold in their hands."""
-    return _responding(application.name, partial(_BridgedAsgiCall, application))
+
+    def make(feed: Feed, call: CallContext) -> AsgiCall:
+        return _BridgedAsgiCall(application, feed.request, feed, call, _feed=feed)
+
+    return _responding(application.name, make)
 
 
 def wsgi(application: WsgiApplication, gauge: ReadinessGauge) -> Respond:

@@ -11,6 +11,8 @@ from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.message import Request
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
+BODILESS = frozenset({204, 304})
+"""Statuses of responses without a body."""
 
 
 class Disconnected(ConnectionError):
@@ -58,7 +60,7 @@ class Exchange(Protocol):
         """
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Send a whole response: as `start`, `write` and `end` would, for less.
+        """Send a whole response: as `start`, `write` and `end` would, for less, and with the body's Content-Length.
 
         Raises:
             ValueError: As in `start`.
@@ -88,6 +90,16 @@ class Exchange(Protocol):
 
     def abort(self) -> None:
         """The response cannot be completed: close so that the client can tell. After the end it does nothing."""
+
+
+def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
+    """`fields` with the Content-Length of `body`, where they have none and the client is to be told of one."""
+    if status < 200 or status in BODILESS or (method == "HEAD" and not body):
+        return fields
+    for name, _ in fields:
+        if name.lower() == b"content-length":
+            return fields
+    return [*fields, (b"content-length", b"%d" % len(body))]
 
 
 class Dispatcher(Protocol):

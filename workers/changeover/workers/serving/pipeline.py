@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
+from types import CoroutineType
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.answering import Answerer, Answering, answerer, checked, name_of, waits
@@ -24,7 +25,7 @@ from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import Handler, HandlerKind, answers_preflights
 from changeover.workers.serving.lease import Taskless, current_lease
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
-from changeover.workers.serving.reply import Progress, Reply
+from changeover.workers.serving.reply import Progress, Reply, send_whole
 from changeover.workers.serving.timing import EVERY, timed
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
@@ -159,21 +160,28 @@ class Pipeline:
         response = await self._response(request, call, chain)
         if response is None:
             raise AssertionError("bug: what answers behind handlers gave no response")
-        await self._outbound(chain, request, response, call)
         return response
 
     async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
         """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
         current_lease.set(call.lease)
-        reply = Reply(exchange, stamp, call)
+        request, reply = exchange.request, None
         self._until_timed -= 1
         chain = self._plain if self._until_timed else self._timed_again()
         try:
             try:
-                await self._answer(exchange, call, stamp, reply, chain)
-            except asyncio.CancelledError:
-                _end(reply)
-                raise
+                response = await self._response(request, call, chain)
+                if response is None:
+                    reply = Reply(exchange, stamp, call, Progress.DONE)
+                    await self._hand_over(exchange, call, stamp, chain)
+                elif type(response.body) is bytes:
+                    send_whole(exchange, stamp, response, response.body, call.lease)
+                else:
+                    reply = Reply(exchange, stamp, call)
+                    await reply.send(response)
+            except BaseException as error:
+                if _ends(reply or Reply(exchange, stamp, call), error, request, call):
+                    raise
             finally:
                 call.answered()
             for tail in call.tails:
@@ -190,30 +198,15 @@ class Pipeline:
         self._until_timed = EVERY
         return self._timed
 
-    async def _answer(
-        self, exchange: Exchange, call: CallContext, stamp: RawHeaders, reply: Reply, chain: _Chain
-    ) -> None:
-        request = exchange.request
-        try:
-            response = await self._response(request, call, chain)
-            if response is None and self._application is not None:
-                reply.hand_over()
-                outbound = partial(self._outbound, chain) if self.outbound else None
-                await self._make_call(self._application, request, exchange, call, stamp, outbound).run()
-            elif response is not None:
-                if chain.outbound:
-                    await self._outbound(chain, request, response, call)
-                if type(response.body) is bytes:
-                    reply.send_whole(response, response.body)
-                else:
-                    await reply.send(response)
-        except BaseException as error:
-            if failure.is_ending(error):
-                raise
-            _fail(reply, error, request, call)
+    async def _hand_over(self, exchange: Exchange, call: CallContext, stamp: RawHeaders, chain: _Chain) -> None:
+        """Have the application answer by itself, whose response's head the outbound handlers see."""
+        if self._application is None:
+            raise AssertionError("bug: handlers gave no response, and there is no application")
+        outbound = partial(self._outbound, chain) if self.outbound else None
+        await self._make_call(self._application, exchange.request, exchange, call, stamp, outbound).run()
 
     async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
-        """The response to put through the outbound chain; None when the application is to answer by itself."""
+        """The response as the outbound handlers leave it; None when the application is to answer by itself."""
         passing, answers = None, chain.answerer
         try:
             for passing in chain.inbound:
@@ -221,21 +214,43 @@ class Pipeline:
                 if response is not None and waits(response):
                     response = await response
                 if response is not None:
-                    self.counters.handler(passing.name).answered += 1
-                    return checked(response, f"inbound handler {passing.name}")
-            passing = None
-            if answers is None:
-                return None
-            response = answers.call(request, call)
-            return answers.given(await response if waits(response) else response)
+                    response = self._given(passing, response)
+                    break
+            else:
+                passing = None
+                if answers is None:
+                    return None
+                made = answers.call(request, call)
+                response = answers.given(await made if type(made) is CoroutineType or waits(made) else made)
         except BaseException as error:
-            if failure.is_ending(error):
+            response = self._worded(error, passing or answers, request, call)
+            if response is None:
                 raise
-            if passing is not None:
-                self._failed(passing, error)
-            elif answers is not None:
-                answers.failed(error)
-            return failure.answer_to(error, request, call)
+        for handler in chain.outbound:  # as in `_outbound`, which would cost every request a coroutine
+            try:
+                waiting = handler.call(request, response, call)
+                if waiting is not None and waits(waiting):
+                    await waiting
+            except BaseException as error:
+                self._failed(handler, error)
+                raise
+        return response
+
+    def _given(self, inbound: Handler, response: object) -> Response:
+        self.counters.handler(inbound.name).answered += 1
+        return checked(response, f"inbound handler {inbound.name}")
+
+    def _worded(
+        self, error: BaseException, raised: Handler | Answerer | None, request: Request, call: CallContext
+    ) -> Response | None:
+        """What is answered to an error of an inbound handler or of what answers; None where the task is to end."""
+        if failure.is_ending(error):
+            return None
+        if isinstance(raised, Handler):
+            self._failed(raised, error)
+        elif raised is not None:
+            raised.failed(error)
+        return failure.answer_to(error, request, call)
 
     async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
         for handler in chain.outbound:
@@ -288,6 +303,16 @@ def _making(target: Answering, gauge: Callable[[], ReadinessGauge], *, alone: bo
     if isinstance(target, WsgiApplication):
         return partial(TasklessWsgiCall if alone else TellingWsgiCall, gauge=gauge())
     return AsgiCall if alone else TellingAsgiCall
+
+
+def _ends(reply: Reply, error: BaseException, request: Request, call: CallContext) -> bool:
+    """Answer an error as far as that is still possible; whether it says that the task is to end."""
+    if not failure.is_ending(error):
+        _fail(reply, error, request, call)
+        return False
+    if isinstance(error, asyncio.CancelledError):
+        _end(reply)
+    return True
 
 
 def _end(reply: Reply) -> None:

@@ -11,10 +11,8 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
-from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
-from changeover.workers.serving.lease import LeaseKind
-
-_BODILESS = frozenset({204, 304})
+from changeover.workers.serving.exchange import BODILESS, Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.lease import Lease, LeaseKind
 
 
 class Progress(enum.Enum):
@@ -55,13 +53,8 @@ class Reply(msgspec.Struct, eq=False):
 
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response whose body is at hand."""
-        fields = sized(self.exchange.request.method, response.status, response.headers.raw, body)
-        self.exchange.answer(response.status, [*fields, *self.stamp] if self.stamp else fields, body)
+        send_whole(self.exchange, self.stamp, response, body, None if self.call is None else self.call.lease)
         self.progress = _DONE
-        if self.call is not None:
-            lease = self.call.lease
-            lease.units.counters.responses[response.status // 100] += 1
-            lease.kind = _TASK
 
     def send_problem(self, response: Response) -> None:
         """Send a response that `Response.problem` worded."""
@@ -156,6 +149,27 @@ class Reply(msgspec.Struct, eq=False):
             await close(body)
 
 
+def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: bytes, lease: Lease | None) -> None:
+    """Send a response whose body is at hand: of `Reply` what most requests need.
+
+    Args:
+        exchange: The way back to the client.
+        stamp: Fields added to the response's own.
+        response: What is sent.
+        body: Its body.
+        lease: Counts the response, and is TASK from then on; None when nothing is leased.
+    """
+    status, fields = response.status, response.headers.raw
+    for name, _ in fields:
+        if name == b"content-length":
+            fields = _unsized(exchange.request.method, status, fields, body)
+            break
+    exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
+    if lease is not None:
+        lease.units.counters.responses[status // 100] += 1
+        lease.kind = _TASK
+
+
 async def close(body: AsyncIterator[bytes]) -> None:
     """Close a body that is not read any further, so that its own clean-up runs now."""
     aclose = getattr(body, "aclose", None)
@@ -163,16 +177,11 @@ async def close(body: AsyncIterator[bytes]) -> None:
         await aclose()
 
 
-def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
-    """`fields` with the Content-Length of `body`; an empty body keeps what HEAD and 304 announce."""
-    if not body and (method == "HEAD" or status < 200 or status in _BODILESS):
+def _unsized(method: str, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
+    """`fields` without a Content-Length, which is the body's; an empty body keeps what HEAD and 304 announce."""
+    if not body and (method == "HEAD" or status < 200 or status in BODILESS):
         return fields
-    own = []
-    for pair in fields:  # a comprehension is a call
-        if pair[0] != b"content-length":
-            own.append(pair)
-    own.append((b"content-length", b"%d" % len(body)))
-    return own
+    return [pair for pair in fields if pair[0] != b"content-length"]
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:

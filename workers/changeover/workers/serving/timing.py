@@ -6,7 +6,7 @@ from dataclasses import replace
 from time import monotonic_ns
 from typing import Any
 
-from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
+from changeover.workers.serving.contract import CallContext, CallNext, Inbound, Outbound, Request, Response
 from changeover.workers.serving.counters import HandlerCounter
 from changeover.workers.serving.handlers import Handler, HandlerKind
 
@@ -17,20 +17,30 @@ cost a native request more than what they are to find out."""
 
 def timed(handler: Handler, counter: HandlerCounter) -> Handler:
     """The same handler, which tells `counter` how long each call took."""
-    wrap = _around if handler.kind is HandlerKind.AROUND else _beside
-    return replace(handler, call=wrap(handler.call, counter))
+    return replace(handler, call=_WRAP[handler.kind](handler.call, counter))
 
 
-def _beside(function: Callable[..., Any], counter: HandlerCounter) -> Callable[..., Any]:
-    def call(*arguments: Any) -> Any:
+def _inbound(function: Inbound, counter: HandlerCounter) -> Inbound:
+    def call(request: Request, context: CallContext) -> Any:
         began = monotonic_ns()
-        result = function(*arguments)
-        if result is not None and inspect.isawaitable(result):
-            return _awaited(result, began, counter)
-        counter.took(monotonic_ns() - began)
-        return result
+        return _told(function(request, context), began, counter)
 
     return call
+
+
+def _outbound(function: Outbound, counter: HandlerCounter) -> Outbound:
+    def call(request: Request, response: Response, context: CallContext) -> Any:
+        began = monotonic_ns()
+        return _told(function(request, response, context), began, counter)
+
+    return call
+
+
+def _told(result: Any, began: int, counter: HandlerCounter) -> Any:
+    if result is not None and inspect.isawaitable(result):
+        return _awaited(result, began, counter)
+    counter.took(monotonic_ns() - began)
+    return result
 
 
 async def _awaited(waiting: Awaitable[Any], began: int, counter: HandlerCounter) -> Any:
@@ -60,3 +70,10 @@ def _around(function: Callable[..., Any], counter: HandlerCounter) -> Callable[.
             counter.took(max(0, monotonic_ns() - began - inner))
 
     return call
+
+
+_WRAP: dict[HandlerKind, Callable[..., Callable[..., Any]]] = {
+    HandlerKind.INBOUND: _inbound,
+    HandlerKind.OUTBOUND: _outbound,
+    HandlerKind.AROUND: _around,
+}
