@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from changeover.workers.channel.handed import HandedSocket
 from changeover.workers.channel.phases import Phase, Sight
 from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.waiters import Waiters
@@ -136,7 +137,7 @@ class Outlet:
         if self._transport.is_closing():
             return None
         own: socket.socket = self._transport.get_extra_info("socket")
-        taken = socket.socket(fileno=os.dup(own.fileno()))
+        taken = HandedSocket(fileno=os.dup(own.fileno()))
         self.abort()
         return taken
 
