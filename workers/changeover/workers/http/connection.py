@@ -326,8 +326,9 @@ class HttpConnection(Contact):
     @property
     def _resting(self) -> bool:
         """Whether it waits to go on elsewhere: it reads nothing, and what it has read is somebody else's to answer."""
-        over = self.outlet.client_shut and not self._unread.data
-        return self.outlet.course is _LEAVING and self.at_boundary and not over
+        if self.outlet.course is not _LEAVING or self.exchange is not None or self._upload is not None:
+            return False
+        return not self.outlet.client_shut or bool(self._unread.data)
 
     def _come_to_rest(self) -> bool:
         """Say that nothing is under way, if so and if it matters; there is no further message for this process."""
