@@ -84,6 +84,11 @@ class Outlet:
         return self.course is Course.LINGERING or self.course is Course.CLOSED
 
     @property
+    def closing(self) -> bool:
+        """Whether nothing is to be read any more, also where another process goes on with the socket."""
+        return self.course is Course.CLOSED or self._transport.is_closing()
+
+    @property
     def sent(self) -> int:
         """A number that grows with what is written."""
         return self._sent
@@ -126,7 +131,9 @@ class Outlet:
         return False
 
     def take_socket(self) -> socket.socket | None:
-        """Part from the socket, which lives on; the transport is lost, and the client notices nothing.
+        """Part from the socket, which lives on; the client notices nothing.
+
+        The transport is deaf and dumb from here on, and has a descriptor of its own until it is aborted.
 
         Returns:
             Another descriptor of it; None when the connection is lost already.
@@ -138,7 +145,7 @@ class Outlet:
             return None
         own: socket.socket = self._transport.get_extra_info("socket")
         taken = HandedSocket(fileno=os.dup(own.fileno()))
-        self.abort()
+        self.course = Course.CLOSED
         return taken
 
     @property
