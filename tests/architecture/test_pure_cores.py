@@ -24,7 +24,7 @@ PASSING = (
     "spread",
 )
 """What decides in a handover; the rest of its package acts."""
-ALLOWED = {"collections", "dataclasses", "enum", "hashlib", "itertools", "typing", "msgspec"}
+ALLOWED = {"collections", "dataclasses", "enum", "hashlib", "itertools", "operator", "typing", "msgspec"}
 MODULES = [
     *(path for core in CORES for path in sorted(core.glob("*.py"))),
     *(HANDOVER / f"{name}.py" for name in PASSING),

@@ -40,6 +40,7 @@ ZYGOTE_STATES: dict[zygote.State, ZygoteState] = {
     zygote.State.READY: ZygoteState.READY,
     zygote.State.BACKOFF: ZygoteState.BACKOFF,
     zygote.State.KEPT: ZygoteState.KEPT,
+    zygote.State.SUPERSEDED: ZygoteState.STOPPING,
     zygote.State.STOPPING: ZygoteState.STOPPING,
 }
 

@@ -144,7 +144,7 @@ class Succession:
         """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""
         self.before = 0 if replaced is None else replaced.epoch
         if (kept := self._zygotes.kept) is not None:
-            self._zygotes.give_up(kept.rolled)
+            kept.supersede()
         for rolled in self._zygotes.wanted - {committed.rolled}:
             if replaced is not None and rolled == replaced.rolled:
                 self._zygotes.keep(rolled)

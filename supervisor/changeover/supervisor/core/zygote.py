@@ -23,6 +23,9 @@ from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table
 
+HANDOVER = 0.5
+"""Seconds after a commit in which a zygote that is not wanted any more stays: clients wait for their connections."""
+
 
 class State(enum.Enum):
     """Whether somebody takes orders for workers."""
@@ -37,6 +40,8 @@ class State(enum.Enum):
     """It is gone; the next cohort's comes after a pause."""
     KEPT = "kept"
     """A roll replaced it, and it idles for a while."""
+    SUPERSEDED = "superseded"
+    """Another is kept in its place: it ends in a moment, when clients do not wait for the processor."""
     STOPPING = "stopping"
     """It was told to end."""
 
@@ -50,6 +55,7 @@ class Cause(enum.Enum):
     LOST = "lost"
     RETRIED = "retried"
     REPLACED = "replaced"
+    SUPERSEDED = "superseded"
     RECALLED = "recalled"
     STOPPED = "stopped"
 
@@ -63,7 +69,13 @@ TABLE: Table[State, Cause] = Table(
         State.STARTING: {Cause.READY: State.READY, Cause.LOST: State.BACKOFF, Cause.STOPPED: State.STOPPING},
         State.READY: {Cause.LOST: State.BACKOFF, Cause.REPLACED: State.KEPT, Cause.STOPPED: State.STOPPING},
         State.BACKOFF: {Cause.RETRIED: State.STARTING, Cause.STOPPED: State.ABSENT},
-        State.KEPT: {Cause.RECALLED: State.READY, Cause.LOST: State.ABSENT, Cause.STOPPED: State.STOPPING},
+        State.KEPT: {
+            Cause.RECALLED: State.READY,
+            Cause.SUPERSEDED: State.SUPERSEDED,
+            Cause.LOST: State.ABSENT,
+            Cause.STOPPED: State.STOPPING,
+        },
+        State.SUPERSEDED: {Cause.LOST: State.ABSENT, Cause.STOPPED: State.STOPPING},
         State.STOPPING: {Cause.READY: State.STOPPING, Cause.LOST: State.ABSENT},
     },
 )
@@ -151,7 +163,7 @@ class Zygote:
             self._out.set_timer(self._timer(), restart.pause(self._exits, now, policy))
 
     def overdue(self) -> None:
-        """Its timer fired: it did not get ready, a pause is over, or it was kept long enough."""
+        """Its timer fired: it did not get ready, a pause is over, or it was there long enough."""
         if self.state is State.BACKOFF:
             if self._children.staffing:
                 self._move(Cause.RETRIED)
@@ -159,7 +171,7 @@ class Zygote:
         elif self.state in (State.STARTING, State.ADOPTING):
             self._out.put(StopZygote(self.cohort))
             self.lost(f"was not ready within {self._policy.deadlines.zygote:g} s")
-        elif self.state is State.KEPT:
+        elif self.state in (State.KEPT, State.SUPERSEDED):
             self.stop()
 
     def keep(self) -> None:
@@ -172,6 +184,11 @@ class Zygote:
         self.until = self._out.now + seconds
         self._children.refuse_orders(self.rolled)
         self._out.set_timer(self._timer(), seconds)
+
+    def supersede(self) -> None:
+        """Let it end after the handover that begins now: that takes milliseconds of the processor."""
+        self._move(Cause.SUPERSEDED)
+        self._out.set_timer(self._timer(), HANDOVER)
 
     def has_loaded(self, snapshot: Snapshot) -> bool:
         """Whether it is what a new zygote for `snapshot` would become."""

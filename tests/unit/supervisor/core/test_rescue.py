@@ -220,6 +220,40 @@ def test_the_picture_names_the_zygote_that_is_kept_and_until_when(bench: Bench) 
     assert list(bench.view.zygotes) == [ready]
 
 
+def roll_again(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(3, RELOAD))
+    bench.find_only(snapshot(3, rolled=3))
+    bench.feed(events.ZygoteReady(3))
+    bench.be_born()
+    come_up(bench, 3)
+    for worker in crew(bench, 2):
+        bench.feed(events.WorkerExited(worker, 0))
+
+
+def test_one_in_whose_place_another_is_kept_ends_only_once_connections_have_been_handed_over(bench: Bench) -> None:
+    roll_again(bench)
+    assert not bench.all(effects.StopZygote)
+    assert [zygote.state for zygote in bench.view.zygotes[:2]] == [ZygoteState.SUPERSEDED, ZygoteState.KEPT]
+    bench.fire(Timer(TimerKind.ZYGOTE, 1))
+    assert bench.all(effects.StopZygote) == [effects.StopZygote(1)]
+
+
+def test_the_way_back_is_to_what_was_replaced_last(bench: Bench) -> None:
+    roll_again(bench)
+    bench.forget()
+    for _ in range(2):
+        crash(bench, 0, 1)
+    assert [wish.to for wish in wished(bench)] == [2]
+
+
+def test_the_end_of_the_service_ends_it_at_once(bench: Bench) -> None:
+    roll_again(bench)
+    bench.feed(events.StopRequested())
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, 0))
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1, 2, 3]
+
+
 def test_one_that_is_taken_over_is_not_kept_any_more(bench: Bench) -> None:
     crash_all(bench)
     bench.feed(events.Scanned(3, back(3)))

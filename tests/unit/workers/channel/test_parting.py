@@ -3,11 +3,16 @@
 import asyncio
 import os
 import resource
+import select
 import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from changeover.workers.channel import leftovers
 from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.connection import Connection
 from changeover.workers.channel.phases import Phase
@@ -70,19 +75,24 @@ async def test_a_connection_that_ends_while_it_waits_cannot_be_parted_from() -> 
         assert server.connections.part(rested) is None
 
 
+@contextmanager
+def no_descriptor_free() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_without_a_free_descriptor_a_connection_stays_as_it_is() -> None:
     async with serving() as server:
         client = await server.client()
         (rested,) = leave(server)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        lowest = os.dup(0)
-        os.close(lowest)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-        try:
-            with pytest.raises(OSError, match="Too many open files"):
-                server.connections.part(rested)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
+            server.connections.part(rested)
         parted = server.connections.part(rested)
         assert parted is not None
         there = connections_of(server.dispatcher)
@@ -91,6 +101,75 @@ async def test_without_a_free_descriptor_a_connection_stays_as_it_is() -> None:
         for each in there:
             each.abort()
         await until(lambda: not len(there))
+
+
+def part_with_all(server: WireServer) -> list[socket.socket]:
+    return [parted[0] for rested in leave(server) if (parted := server.connections.part(rested)) is not None]
+
+
+async def test_what_is_left_of_a_connection_that_goes_on_elsewhere_is_closed_a_little_later() -> None:
+    async with serving() as server:
+        await server.client()
+        (sock,) = part_with_all(server)
+        await asyncio.sleep(0)
+        assert (len(server.connections), server.connections.phases()) == (1, Counter())
+        await until(lambda: not len(server.connections))
+        sock.close()
+
+
+async def test_it_reads_nothing_any_more_whatever_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "LATER", 60.0)
+    async with serving() as server:
+        server.dispatcher.holding = True
+        client = await server.client()
+        client.send(get("/held"))
+        await until(lambda: server.connections.phases()[Phase.HELD])
+        (left,) = server.connections
+        (sock,) = part_with_all(server)
+        server.dispatcher.holding = False
+        left.resume()
+        client.send(get("/unseen"))
+        await until(lambda: select.select([sock], [], [], 0)[0])
+        server.connections.sweep(1e9)
+        await asyncio.sleep(0)
+        assert (sock.recv(4096), server.dispatcher.seen) == (get("/unseen"), [])
+        await server.connections.stop(0.0)
+        sock.close()
+
+
+async def test_so_many_do_not_wait_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "LATER", 60.0)
+    monkeypatch.setattr(leftovers, "MOST", 3)
+    async with serving() as server:
+        for _ in range(3):
+            await server.client()
+        socks = part_with_all(server)
+        await until(lambda: not len(server.connections))
+        for sock in socks:
+            sock.close()
+
+
+async def test_nor_do_they_where_a_descriptor_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "LATER", 60.0)
+    async with serving() as server:
+        for _ in range(2):
+            await server.client()
+        first, second = leave(server)
+        taken = server.connections.part(first)
+        assert taken is not None
+        with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
+            server.connections.part(second)
+        await until(lambda: len(server.connections) == 1)
+        taken[0].close()
+
+
+async def test_a_stop_does_not_wait_for_that_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "LATER", 60.0)
+    async with serving() as server:
+        await server.client()
+        (sock,) = part_with_all(server)
+        assert await server.connections.stop(0.0) == 0
+        sock.close()
 
 
 async def test_what_was_parted_from_and_taken_by_nobody_is_closed_politely() -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from changeover.workers.channel.allocator import Tide, give_back
 from changeover.workers.channel.connection import Connection, Initializer, Initializers, Parting
 from changeover.workers.channel.handshake import Handshake, HandshakeEnd, Witness
+from changeover.workers.channel.leftovers import Leftovers
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.luggage import Luggage
 from changeover.workers.channel.opening import open_transport
@@ -118,6 +119,7 @@ class Connections:
         self._handshakes: set[Handshake] = set()
         self._open: set[Connection] = set()
         self._resting: set[Connection] = set()
+        self._leftovers = Leftovers()
         self._opening = 0
         self._on_rest: Callable[[Connection], None] | None = None
         self._changed = Waiters()
@@ -132,7 +134,8 @@ class Connections:
         return connection in self._open
 
     def __iter__(self) -> Iterator[Connection]:
-        return iter(tuple(self._open))
+        """Those that are served here; who is left of one that goes on elsewhere is nobody to be told anything."""
+        return iter(tuple(self._leftovers.without(self._open)))
 
     def accept(self, accepted: socket.socket, address: str) -> None:
         """Serve a new connection; it is counted at once.
@@ -187,9 +190,17 @@ class Connections:
         if connection not in self._resting or connection.outlet.ending:
             return None
         luggage = pack(connection, asyncio.get_running_loop().time())
-        parted = connection.part()
+        try:
+            parted = connection.part()
+        except OSError:
+            self._leftovers.close()
+            raise
         self._resting.discard(connection)
-        return None if parted is None else (parted, luggage)
+        if parted is None:
+            return None
+        if connection in self._open:  # nothing took its place here
+            self._leftovers.add(connection)
+        return parted, luggage
 
     async def changed(self) -> None:
         """Return when the next one comes or goes."""
@@ -252,7 +263,7 @@ class Connections:
 
     def phases(self) -> Counter[Phase]:
         """How many connections do what."""
-        return Counter(connection.sight().phase for connection in self._open)
+        return Counter(connection.sight().phase for connection in self)
 
     def resume_all(self) -> None:
         """Offer every held request again: what may be dispatched has changed."""
@@ -284,6 +295,7 @@ class Connections:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
+        self._leftovers.close()
         self._initializer.stop()
         self._others.stop()
         await _let_pending_input_in()

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from changeover.workers.channel.handed import HandedSocket
 from changeover.workers.channel.phases import Phase, Sight
 from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.waiters import Waiters
@@ -83,6 +84,11 @@ class Outlet:
         return self.course is Course.LINGERING or self.course is Course.CLOSED
 
     @property
+    def closing(self) -> bool:
+        """Whether nothing is to be read any more, also where another process goes on with the socket."""
+        return self.course is Course.CLOSED or self._transport.is_closing()
+
+    @property
     def sent(self) -> int:
         """A number that grows with what is written."""
         return self._sent
@@ -125,7 +131,9 @@ class Outlet:
         return False
 
     def take_socket(self) -> socket.socket | None:
-        """Part from the socket, which lives on; the transport is lost, and the client notices nothing.
+        """Part from the socket, which lives on; the client notices nothing.
+
+        The transport is deaf and dumb from here on, and has a descriptor of its own until it is aborted.
 
         Returns:
             Another descriptor of it; None when the connection is lost already.
@@ -136,8 +144,8 @@ class Outlet:
         if self._transport.is_closing():
             return None
         own: socket.socket = self._transport.get_extra_info("socket")
-        taken = socket.socket(fileno=os.dup(own.fileno()))
-        self.abort()
+        taken = HandedSocket(fileno=os.dup(own.fileno()))
+        self.course = Course.CLOSED
         return taken
 
     @property

@@ -25,7 +25,7 @@ def pack(connection: Connection, now: float) -> Luggage:
     name, state = HTTP, None
     if isinstance(connection, Carrying):
         name, state = connection.initializer, connection.carried()
-    unread, phase = connection.unread(), sight.phase.name
+    unread, phase = connection.unread(), sight.phase._name_  # `name` runs Python
     cut = CUT if tunnelled else b""
     return Luggage(unread, connection.requests, phase, since, shut, outcome, tunnelled, name, state, cut)
 

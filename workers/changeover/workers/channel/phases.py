@@ -43,6 +43,8 @@ class Phase(enum.Enum):
     CLOSING = enum.auto()
     """A WebSocket was closed from here; the client has yet to agree."""
 
+    __hash__ = object.__hash__  # the library's runs Python, and every look at a connection would
+
 
 class Overdue(enum.Enum):
     """What happens when a phase has lasted too long."""

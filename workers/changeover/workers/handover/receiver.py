@@ -171,7 +171,7 @@ class Receiver:
     def _judge(self, link: _Link, arrivals: Sequence[events.Arrival]) -> None:
         covered = link.credit
         link.credit = max(0, covered - len(arrivals))
-        good = [arrival for place, arrival in enumerate(arrivals) if arrival.whole and place < covered]
+        good = tuple(arrival.id for arrival in arrivals[:covered] if arrival.whole)
         for arrival in arrivals:
             if arrival.whole:
                 link.arrivals[arrival.id] = _Arrival(arrival.id)
@@ -179,9 +179,9 @@ class Receiver:
             self._inherit(link)
             return
         if good:  # first: if anything cannot be said, all that is not said yet is the sender's
-            self._effects.append(effects.Say(link.id, Adopted(tuple(arrival.id for arrival in good))))
-        for arrival in arrivals:
-            if arrival not in good:
+            self._effects.append(effects.Say(link.id, Adopted(good)))
+        for place, arrival in enumerate(arrivals):
+            if place >= covered or not arrival.whole:
                 self._decline(link, arrival)
 
     def _decline(self, link: _Link, arrival: events.Arrival) -> None:

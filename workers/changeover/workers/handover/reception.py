@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from changeover.workers.channel.connections import Connections
+from changeover.workers.channel.handed import HandedSocket
 from changeover.workers.handover import effects, events
 from changeover.workers.handover.drive import Drive
 from changeover.workers.handover.effects import Effect
@@ -319,7 +320,7 @@ def _parts(state: State, packet: Packet) -> tuple[bytes, bytes]:
 
 def _socket_of(fd: int) -> socket.socket | None:
     try:
-        return socket.socket(fileno=fd)
+        return HandedSocket(fileno=fd)
     except OSError:
         logger.error("a descriptor that was handed over is no socket")
         os.close(fd)

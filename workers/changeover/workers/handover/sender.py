@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from changeover.workers.handover import effects, events, outbound, parting
@@ -23,6 +24,7 @@ from changeover.workers.handover.messages import (
 from changeover.workers.handover.spread import moment
 from changeover.workers.protocol.identity import WorkerId
 
+_held_by: Callable[["_Link"], int] = attrgetter("connections")
 SHORTEST_REST, LONGEST_REST = 0.01, 1.0
 """Seconds of a first pause, and of one after many."""
 
@@ -58,7 +60,7 @@ class _Connection:
     receiver: WorkerId | None = None
     failed: WorkerId | None = None
     alone: bool = False
-    pause: Pause = field(default_factory=Pause)
+    pause: Pause | None = None
 
     def move(self, cause: parting.Cause) -> None:
         self.state = parting.TABLE.after(self.state, cause)
@@ -238,7 +240,8 @@ class Sender:
             self._end(connection)
         else:
             self._waiting[connection.id] = connection
-            self._expiry = min(self._expiry, connection.until)
+            if connection.until < self._expiry:
+                self._expiry = connection.until
 
     def _offer(self, now: float) -> None:
         """Offer whatever there is credit for; the answers to that bring the rest."""
@@ -256,11 +259,12 @@ class Sender:
     def _placed(self, now: float) -> list[tuple[_Connection, _Link]]:
         """Which connection goes where, as far as there is credit."""
         placed = list[tuple[_Connection, _Link]]()
-        open_to = [link for link in self._links.values() if link.credit and link.state is outbound.State.OPEN]
+        links = [link for link in self._links.values() if link.credit and link.state is outbound.State.OPEN]
+        open_to = sorted(links, key=attrgetter("receiver"))
         for connection in self._waiting.values():
             if not open_to:
                 break
-            if connection.pause.until <= now:
+            if connection.pause is None or connection.pause.until <= now:
                 link = _best(open_to, connection.failed)
                 placed.append((connection, link))
                 link.credit -= 1
@@ -288,6 +292,7 @@ class Sender:
             connection.move(parting.Cause.NOT_SENT)
             if event.hindrance is Hindrance.PACKET:
                 connection.alone = True
+                connection.pause = connection.pause or Pause()
                 connection.pause.begin(now)
             self._wait(connection, now)
         if link is not None and event.hindrance is Hindrance.LINK:
@@ -374,10 +379,11 @@ class Sender:
             if link.state is outbound.State.RESTING:
                 yield link.pause.until
         if not self._offering and any(link.credit for link in self._links.values()):
-            yield from (each.pause.until for each in self._waiting.values() if each.pause.until > now)
+            pauses = (each.pause for each in self._waiting.values() if each.pause is not None)
+            yield from (pause.until for pause in pauses if pause.until > now)
 
 
 def _best(links: Sequence[_Link], failed: WorkerId | None) -> _Link:
-    """The link to the receiver with the fewest connections, another one than failed if there is one."""
-    others = [link for link in links if link.receiver != failed]
-    return min(others or links, key=lambda link: (link.connections, link.receiver))
+    """The first link to a receiver with the fewest connections, another one than failed if there is one."""
+    others = links if failed is None else [link for link in links if link.receiver != failed]
+    return min(others or links, key=_held_by)

@@ -326,8 +326,8 @@ class HttpConnection(Contact):
     @property
     def _resting(self) -> bool:
         """Whether it waits to go on elsewhere: it reads nothing, and what it has read is somebody else's to answer."""
-        over = self.outlet.client_shut and not self._unread.data
-        return self.outlet.course is _LEAVING and self.at_boundary and not over
+        idle = self.outlet.course is _LEAVING and self.exchange is None and self._upload is None
+        return idle and (not self.outlet.client_shut or bool(self._unread.data))
 
     def _come_to_rest(self) -> bool:
         """Say that nothing is under way, if so and if it matters; there is no further message for this process."""
@@ -364,7 +364,7 @@ class HttpConnection(Contact):
         """Read, or stop reading, according to what there is room for."""
         incoming = None if self._upload is None else self._upload.incoming
         full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
-        if full == self._reading and not self.outlet.client_shut and not self._transport.is_closing():
+        if full == self._reading and not self.outlet.client_shut and not self.outlet.closing:
             self._reading = not full
             (self._transport.pause_reading if full else self._transport.resume_reading)()
 

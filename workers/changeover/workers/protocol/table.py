@@ -45,12 +45,17 @@ class Table(Generic[S, C]):
         transitions: As given.
     """
 
-    __slots__ = ("name", "start", "transitions")
+    __slots__ = ("_following", "name", "start", "transitions")
 
     def __init__(self, name: str, start: S, transitions: Mapping[S, Mapping[C, S]]) -> None:
         self.name = name
         self.start = start
         self.transitions = transitions
+        # By identity: members are singletons, and hashing one runs code of the interpreter's library.
+        self._following = {
+            id(state): {id(cause): following for cause, following in causes.items()}
+            for state, causes in transitions.items()
+        }
 
     def after(self, state: S, cause: C) -> S:
         """The state that follows.
@@ -58,14 +63,14 @@ class Table(Generic[S, C]):
         Raises:
             BugFound: The table does not list `cause` for `state`.
         """
-        following = self.transitions[state].get(cause)
+        following = self._following[id(state)].get(id(cause))
         if following is None:
             raise BugFound(self.name, state.value, cause.value)
         return following
 
     def lists(self, state: S, cause: C) -> bool:
         """Whether `cause` can happen in `state`; asked before `after` when a peer is behind it."""
-        return cause in self.transitions[state]
+        return id(cause) in self._following[id(state)]
 
     def rows(self) -> Iterator[tuple[S, C, S]]:
         """Every transition: state, cause, next state."""
