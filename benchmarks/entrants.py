@@ -1,6 +1,6 @@
 """The servers that are measured against each other, each with one worker and without an access log.
 
-Two are no servers, but floors: how little an answer in Python takes on uvloop.
+Some are no servers, but floors: how little an answer in Python takes on uvloop.
 """
 
 from benchmarks.servers import Command
@@ -74,4 +74,12 @@ BARE = Command(
 CYCLE = Command(
     "floor, smallest ASGI cycle",
     ("python", "-m", "{package}.floor", "cycle", "{port}"),
+)
+PIPELINE = Command(
+    "floor, smallest pipeline",
+    ("python", "-m", "{package}.floor_pipeline", "{port}"),
+)
+HOP = Command(
+    "floor, smallest hop to a thread",
+    ("python", "-m", "{package}.floor_wsgi", "{port}"),
 )

@@ -89,7 +89,7 @@ _NATIVE = Contest(
     (entrants.CHANGEOVER_NATIVE, entrants.GRANIAN_RSGI),
     _HELLO,
     {entrants.GRANIAN_RSGI.name: 2.2},
-    floors=(entrants.BARE,),
+    floors=(entrants.BARE, entrants.PIPELINE),
 )
 CONTESTS = (
     Contest(
@@ -111,6 +111,7 @@ CONTESTS = (
         (entrants.CHANGEOVER_WSGI, entrants.GUNICORN_THREADS, entrants.GRANIAN_WSGI),
         _HELLO,
         {entrants.GUNICORN_THREADS.name: 1.0, entrants.GRANIAN_WSGI.name: 1.0},
+        floors=(entrants.HOP,),
     ),
 )
 

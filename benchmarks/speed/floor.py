@@ -2,7 +2,7 @@
 
 Usage: python -m {package}.floor (bare|cycle) PORT
 
-Neither is a server that one could use: nothing is checked, bounded, timed out or ended.
+None is a server that one could use: nothing is checked, bounded, timed out or ended.
 """
 
 import asyncio
@@ -64,15 +64,35 @@ class Cycle:
             self._transport.write(self._head + message["body"])
 
 
-class Calling(Bare):
-    """Calls the application in a task for each request."""
+class Head:
+    """What was parsed of a request."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._loop = asyncio.get_running_loop()
-        self._client = transport.get_extra_info("peername")
-        self._server = transport.get_extra_info("sockname")
-        self._fields: list[tuple[bytes, bytes]] = []
+    __slots__ = ("fields", "method", "path", "query", "raw_path")
+
+    def __init__(self, method: str, url: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+        parsed = httptools.parse_url(url)
+        self.method = method
+        self.raw_path = parsed.path
+        self.query = parsed.query or b""
+        self.path = unquote(parsed.path.decode("ascii"))
+        self.fields = fields
+
+
+heads: dict[bytes, Head] = {}
+"""What was asked before; without a bound."""
+
+
+class Remembering(Bare):
+    """Parses what was not asked before, byte for byte, as changeover does; expects a whole head in one piece."""
+
+    def data_received(self, data: bytes) -> None:
+        head = heads.get(data)
+        if head is None:
+            self._fields: list[tuple[bytes, bytes]] = []
+            self._parser.feed_data(data)
+            method = self._parser.get_method().decode("ascii")
+            head = heads[data] = Head(method, self._url, self._fields)
+        self.answer(head)
 
     def on_url(self, url: bytes) -> None:
         """Called by httptools."""
@@ -84,20 +104,33 @@ class Calling(Bare):
 
     def on_message_complete(self) -> None:
         """Called by httptools."""
-        fields, self._fields = self._fields, []
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
+
+    def answer(self, head: Head) -> None:
+        """Answer one request."""
+        raise NotImplementedError
+
+
+class Calling(Remembering):
+    """Calls the application in a task for each request."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._loop = asyncio.get_running_loop()
+        self._client = transport.get_extra_info("peername")
+        self._server = transport.get_extra_info("sockname")
+
+    def answer(self, head: Head) -> None:
         scope = {
             "type": "http",
             "asgi": ASGI,
-            "http_version": self._parser.get_http_version(),
-            "method": self._parser.get_method().decode("ascii"),
+            "http_version": "1.1",
+            "method": head.method,
             "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
             "root_path": "",
-            "headers": fields,
+            "headers": head.fields.copy(),
             "client": self._client,
             "server": self._server,
             "state": {},
