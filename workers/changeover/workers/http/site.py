@@ -1,6 +1,7 @@
 """What all connections of a worker have in common."""
 
 import asyncio
+import mmap
 import time
 from email.utils import formatdate
 from typing import Protocol
@@ -72,7 +73,7 @@ class Site:
         self.making = making
         self.limits = limits
         self.parser = HeadParser(limits)
-        self.body_buffer = memoryview(bytearray(max(limits.unread, HIGH_WATER)))
+        self.body_buffer = _untouched(max(limits.unread, HIGH_WATER))
         self.buffer = self.body_buffer[: limits.unread]
         self.stopping = False
         self.http2 = http2
@@ -127,3 +128,8 @@ class Site:
                 answer.uncork()
             except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
                 give_up(error, answer.abort)
+
+
+def _untouched(size: int) -> memoryview:
+    """Memory of which only those pages are resident that something was read to; a bytearray is written whole."""
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

@@ -144,7 +144,7 @@ class Pipeline:
         """
         if self._alone is not None:
             made = self._make_call(self._alone, exchange.request, exchange, call, stamp)
-            if isinstance(made, TasklessWsgiCall) and made.begin(context):
+            if type(made) is TasklessWsgiCall and made.begin(context):
                 return made
             run = made.run()
         else:
