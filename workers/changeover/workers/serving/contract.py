@@ -64,6 +64,7 @@ class CallContext(msgspec.Struct, eq=False):
             them, when there are any, in `scope["extensions"]["changeover"]`.
         exchange: The way back to the client; None when a handler is called outside a server.
         tails: What goes on after the response, and holds the lease until it is finished.
+        listeners: What is called once the response is complete or broken off: see `when_answered`.
     """
 
     epoch: int
@@ -74,7 +75,7 @@ class CallContext(msgspec.Struct, eq=False):
     exchange: Exchange | None = None
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)
     tails: list[Tail] = msgspec.field(default_factory=list)
-    _answered: list[Callable[[], None]] | None = None
+    listeners: list[Callable[[], None]] | None = None
     _broken_off: bool = False
     _deadline: float | None = None
     _observer: Observer | None = None
@@ -145,18 +146,18 @@ class CallContext(msgspec.Struct, eq=False):
 
     def when_answered(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once the response is complete or broken off, before what goes on after it."""
-        if self._answered is None:
-            self._answered = []
-        self._answered.append(callback)
+        if self.listeners is None:
+            self.listeners = []
+        self.listeners.append(callback)
 
     def answered(self) -> None:
         """The response is complete or broken off: call, once, what waits for that; the latest first.
 
         One that raises keeps neither the others from being called nor the request from its end.
         """
-        while self._answered:
+        while self.listeners:
             try:
-                self._answered.pop()()
+                self.listeners.pop()()
             except Exception:
                 log.exception("what waited for a response of route %s, epoch %d, raised", self.route, self.epoch)
 

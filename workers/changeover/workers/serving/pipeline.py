@@ -183,9 +183,11 @@ class Pipeline:
                 if _ends(reply or Reply(exchange, stamp, call), error, request, call):
                     raise
             finally:
-                call.answered()
-            for tail in call.tails:
-                await tail.finish()
+                if call.listeners:  # most have none, and a call costs more than to look
+                    call.answered()
+            if call.tails:
+                for tail in call.tails:
+                    await tail.finish()
         except asyncio.CancelledError:
             for tail in call.tails:
                 tail.cancel()
