@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.lease import Lease, LeaseKind, Taskless, current_lease
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.wsgi import WsgiApplication
 from tests.exchange import MemoryExchange, Served
@@ -229,3 +232,31 @@ async def test_each_response_is_sent_under_its_own_lease_whichever_thread_woke_t
             assert answered[path].wait(10)
         await until(lambda: not served.units.leases)
     assert {path: (each.under, each.seen) for path, each in exchanges.items()} == {"/a": ("/a", ""), "/b": ("/b", "")}
+
+
+class Broken:
+    """Listens for a request that waits, and raises when it has a thread."""
+
+    def note(self, event: PipelineEvent) -> None:
+        if event.kind is PipelineEventKind.WAIT_ENDED:
+            raise ValueError("of a listener")
+
+
+def overhear(request: Request, call: CallContext) -> None:
+    call.observer = Broken()
+
+
+async def test_a_request_lets_go_also_where_who_listens_for_the_next_one_fails(
+    app: WsgiApplication, served: Served, held: Held
+) -> None:
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    _, lease = await begun(served, held)
+    behind = Served(Pipeline("heard", (Handler("test:overhear", HandlerKind.INBOUND, overhear),), app))
+    assert behind.dispatcher.dispatch(MemoryExchange())
+    await until(lambda: app.waiting, "the next one to wait")
+    held.answer.set()
+    held.leave.set()
+    await until(lambda: not behind.units.leases)
+    assert lease not in served.units.leases
+    assert [str(error["exception"]) for error in errors] == ["of a listener"]

@@ -66,8 +66,10 @@ class TasklessWsgiCall(WsgiCall, Taskless):
     def _leave(self) -> None:
         self._mail.divert(None)  # the two would keep each other
         self._thread_left = True
-        self._thread_gone()
-        self._settle()
+        try:
+            self._thread_gone()  # tells who waited for it, and so whoever listens for them
+        finally:
+            self._settle()
 
     def _go_on(self, mail: list[Mail]) -> None:
         self.follow()
