@@ -137,6 +137,21 @@ async def test_it_reads_nothing_any_more_whatever_it_is_told(monkeypatch: pytest
         sock.close()
 
 
+async def test_a_client_hears_of_the_end_from_who_took_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "LATER", 60.0)  # as long as that who parted from it may be busy with something else
+    async with serving() as server:
+        client = await server.client()
+        (rested,) = leave(server)
+        parted = server.connections.part(rested)
+        assert parted is not None
+        there = connections_of(server.dispatcher)
+        there.adopt(*parted)
+        client.send(get("/last", "Connection: close\r\n"))
+        assert (await client.rest()).endswith(b"GET /last ")
+        await until(lambda: not len(there))
+        await server.connections.stop(0.0)
+
+
 async def test_so_many_do_not_wait_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "LATER", 60.0)
     monkeypatch.setattr(leftovers, "MOST", 3)

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.dispatch import LiveDispatcher
+from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.lease import LeaseKind, UnitSet, current_lease
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import EMPTY_ROUTER, ApplicationRouter, Target
@@ -148,3 +149,25 @@ async def test_a_lease_that_is_ended_before_its_request_has_begun_is_released_an
         assert lease.end("too many resident copies")
     await until(lambda: not served.units.leases)
     assert exchange.settled
+
+
+class Noting(MemoryExchange):
+    """Notes whether its answer is sent under a lease."""
+
+    leased = False
+
+    def start(self, status: int, headers: RawHeaders) -> None:
+        self.leased = current_lease.get() is not None
+        super().start(status, headers)
+
+
+async def test_what_no_route_takes_is_nothing_of_the_request_before_it_on_the_connection() -> None:
+    missed, routed = Noting(target="/nothing"), Noting(target="/shop")
+
+    async def pipelined(request: Request, call: CallContext) -> Response:
+        assert served.dispatcher.dispatch(missed)
+        return Response()
+
+    served = Served(Pipeline("shop", (), pipelined), route=Route("shop", "/shop"))
+    await served.ask(routed)
+    assert [(each.status, each.leased) for each in (routed, missed)] == [(200, True), (404, False)]

@@ -24,7 +24,7 @@ async def attended(courier: Courier) -> None:
 async def test_what_is_said_before_anybody_listens_wakes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     rung: list[Callable[[], None]] = []
-    monkeypatch.setattr(loop, "call_soon_threadsafe", rung.append)
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda hand_out, context: rung.append(hand_out))
     courier = attending()
     boxes: list[Mailbox[int]] = [Mailbox(courier), Mailbox(courier)]
     for number in range(5):

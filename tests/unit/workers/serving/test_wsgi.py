@@ -149,9 +149,9 @@ class Hops:
             self.taken += 1
             submit(pool, *given)
 
-        def telling(*given: Any) -> asyncio.Handle:
+        def telling(*given: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
             self.told += 1
-            return call(*given)
+            return call(*given, context=context)
 
         monkeypatch.setattr(threads.ThreadPool, "submit", taking)
         monkeypatch.setattr(loop, "call_soon_threadsafe", telling)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from changeover.workers.serving import wsgi_environ
 from changeover.workers.serving.contract import CallContext, Headers, Request
 from changeover.workers.serving.lease import LeaseKind, UnitSet
 from changeover.workers.serving.wsgi_environ import KNOWN_WAYS, Environs, FileWrapper
@@ -162,3 +163,22 @@ def test_one_environ_knows_nothing_of_another() -> None:
     made = Environs("", multithread=True)
     made.make(asked(fields=[(b"x-a", b"1")]), context())["own"] = 1
     assert made.make(asked(), context()).keys() & {"HTTP_X_A", "own"} == set()
+
+
+class Forgotten(dict[bytes, str | None]):
+    """Variables that another thread forgets as soon as this one has looked for one."""
+
+    def __contains__(self, name: object) -> bool:
+        known = super().__contains__(name)
+        self.clear()
+        return known
+
+
+@pytest.mark.parametrize("known", [{b"content-type": "CONTENT_TYPE", b"x-a": "HTTP_X_A"}, {}], ids=["before", "now"])
+def test_what_another_thread_forgets_is_learnt_anew(
+    known: dict[bytes, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsgi_environ, "_variables", Forgotten(known))
+    for _ in range(2):
+        told = environ(asked(fields=[(b"content-type", b"text/plain"), (b"x-a", b"1")]))
+        assert (told.get("CONTENT_TYPE"), told.get("HTTP_X_A")) == ("text/plain", "1")

@@ -3,13 +3,17 @@
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import RawHeaders
-from changeover.workers.serving.lease import Lease, LeaseKind, Taskless
+from changeover.workers.serving.handlers import Handler, HandlerKind
+from changeover.workers.serving.lease import Lease, LeaseKind, Taskless, current_lease
+from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.wsgi import WsgiApplication
 from tests.exchange import MemoryExchange, Served
@@ -179,3 +183,80 @@ async def test_a_request_leaves_nothing_to_the_collector(served: Served, held: H
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+SECRET: ContextVar[str] = ContextVar("secret", default="")
+
+
+class Noting(MemoryExchange):
+    """Notes under whose lease its answer is sent, and what of an application's is to be seen then.
+
+    Attributes:
+        under: The path of that lease.
+        seen: What is seen.
+    """
+
+    under = seen = ""
+
+    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        lease = current_lease.get()
+        self.under, self.seen = "" if lease is None else lease.path, SECRET.get()
+        super().answer(status, headers, body)
+
+
+async def test_each_response_is_sent_under_its_own_lease_whichever_thread_woke_the_loop() -> None:
+    turns = {path: threading.Event() for path in ("/a", "/b")}
+    answered = {path: threading.Event() for path in turns}
+
+    class App:
+        def __init__(self, environ: Environ, start_response: Callable[..., Any]) -> None:
+            self._path = environ["PATH_INFO"]
+            SECRET.set(self._path)
+            assert turns[self._path].wait(10), "the test never let it answer"
+            start_response(OK, HELLO)
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"hello"])
+
+        def close(self) -> None:
+            answered[self._path].set()
+
+    async with application(App, threads=2) as app:
+        served = Served(Pipeline("shop", (), app))
+        exchanges = {path: Noting(target=path) for path in turns}
+        for exchange in exchanges.values():
+            assert served.dispatcher.dispatch(exchange)
+        await asyncio.sleep(0)
+        for path, turn in turns.items():  # while the loop stands still, so that it hears of both at once
+            turn.set()
+            assert answered[path].wait(10)
+        await until(lambda: not served.units.leases)
+    assert {path: (each.under, each.seen) for path, each in exchanges.items()} == {"/a": ("/a", ""), "/b": ("/b", "")}
+
+
+class Broken:
+    """Listens for a request that waits, and raises when it has a thread."""
+
+    def note(self, event: PipelineEvent) -> None:
+        if event.kind is PipelineEventKind.WAIT_ENDED:
+            raise ValueError("of a listener")
+
+
+def overhear(request: Request, call: CallContext) -> None:
+    call.observer = Broken()
+
+
+async def test_a_request_lets_go_also_where_who_listens_for_the_next_one_fails(
+    app: WsgiApplication, served: Served, held: Held
+) -> None:
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    _, lease = await begun(served, held)
+    behind = Served(Pipeline("heard", (Handler("test:overhear", HandlerKind.INBOUND, overhear),), app))
+    assert behind.dispatcher.dispatch(MemoryExchange())
+    await until(lambda: app.waiting, "the next one to wait")
+    held.answer.set()
+    held.leave.set()
+    await until(lambda: not behind.units.leases)
+    assert lease not in served.units.leases
+    assert [str(error["exception"]) for error in errors] == ["of a listener"]

@@ -47,6 +47,8 @@ class Outlet:
         course: Whether the connection goes on.
         client_shut: Whether the client has shut its write side.
         final: Whether the next answer is to be the last one.
+        handed: Whether the process that served it before may have a descriptor of its socket for a while: the client
+            hears of no end then as long as that is open.
         last_word: What the other end of a tunnel resets its client's connection for; empty where there is no tunnel.
     """
 
@@ -60,6 +62,7 @@ class Outlet:
         "client_shut",
         "course",
         "final",
+        "handed",
         "last_word",
     )
 
@@ -67,6 +70,7 @@ class Outlet:
         self.course = Course.OPEN
         self.client_shut = False
         self.final = False
+        self.handed = False
         self.last_word = b""
         self._transport = transport
         self._writers = Waiters()
@@ -173,6 +177,8 @@ class Outlet:
         """Close once everything is written."""
         hears = isinstance(self._transport, Secured) and self._untaken
         self.course = Course.LINGERING if hears else Course.CLOSED
+        if self.handed and not self._transport.is_closing() and self._transport.can_write_eof():
+            self._transport.write_eof()
         self._transport.close()
 
     def linger(self) -> None:

@@ -45,6 +45,7 @@ def unpack(luggage: Luggage, connection: Connection, now: float, limits: Limits)
         connection.watch.resume(Sight(phase, luggage.requests), luggage.since, now, limits)
     connection.outlet.client_shut = luggage.client_shut
     connection.outlet.final = luggage.last
+    connection.outlet.handed = True
     connection.outlet.last_word = luggage.cut
     if isinstance(connection, Carrying):
         connection.go_on(luggage.state)

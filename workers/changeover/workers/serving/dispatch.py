@@ -76,7 +76,7 @@ class LiveDispatcher:
         target = generation.router.match(request, exchange)
         if isinstance(target, Mismatch):
             self._counters.note_miss(target.outcome.name.lower())
-            Reply(exchange, stamp).send_problem(unrouted.response(target))
+            self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(target))
             return True
         target.counter.hits += 1
         lease = target.unit_set.lease(_HTTP, epoch, request.path, started)

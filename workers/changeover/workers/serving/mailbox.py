@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -12,16 +13,19 @@ T = TypeVar("T")
 class Courier:
     """Carries what the threads of one application say; comes to the loop on which it is first attended to.
 
+    It comes in a context of its own: that of the thread which called it is another request's, as all others see it.
+
     Attributes:
         letters: What it has to carry, and where to.
         called: Whether it is on its way.
     """
 
-    __slots__ = ("_loop", "called", "letters")
+    __slots__ = ("_context", "_loop", "called", "letters")
 
     def __init__(self) -> None:
         self.letters: deque[tuple[Mailbox[Any], list[Any]]] = deque()
         self.called = False
+        self._context = contextvars.Context()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attend(self) -> None:
@@ -34,7 +38,7 @@ class Courier:
         if self._loop is not None:
             self.called = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
-                self._loop.call_soon_threadsafe(self._hand_out)
+                self._loop.call_soon_threadsafe(self._hand_out, context=self._context)
 
     def _hand_out(self) -> None:
         self.called = False

@@ -318,6 +318,7 @@ class WsgiCall:
             if type(item) is Failed:
                 failure.report(item.error, self._request, self._call)
         if mail and mail[-1] is _LEFT:
+            self._mail.divert(None)  # the two would keep each other, and what the application left in its context
             self._thread_left = True
             self._thread_gone()
             self._let_go()

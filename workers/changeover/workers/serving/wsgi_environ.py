@@ -23,7 +23,9 @@ KNOWN_WAYS = 64
 
 _OWN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _PORTS = {"http": "80", "https": "443"}
-_variables: dict[bytes, str | None] = dict(_OWN)
+_variables: dict[bytes, str | None] = {}
+"""What was learnt, in all threads: any of them may forget it all between two looks of another."""
+_UNKNOWN = ""
 
 
 class FileWrapper:
@@ -121,7 +123,9 @@ class Environs:
 
 def _add_fields(environ: Environ, fields: list[tuple[bytes, bytes]]) -> None:
     for name, value in fields:
-        variable = _variables[name] if name in _variables else _learn(name)
+        variable = _variables.get(name, _UNKNOWN)
+        if variable == _UNKNOWN:
+            variable = _learn(name)
         if variable is None:
             continue
         text = value.decode("latin-1")
@@ -132,11 +136,12 @@ def _add_fields(environ: Environ, fields: list[tuple[bytes, bytes]]) -> None:
 
 def _learn(name: bytes) -> str | None:
     """A field's variable; none for a name with an underscore, which would pass for another field."""
-    variable = None if b"_" in name else "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    variable = _OWN.get(name)
+    if variable is None and b"_" not in name:
+        variable = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
     if len(name) <= LONGEST_KNOWN:
         if len(_variables) >= KNOWN_NAMES:
             _variables.clear()
-            _variables.update(_OWN)
         _variables[name] = variable
     return variable
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.lease import Lease, current_lease
+from changeover.workers.serving.lease import Lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.spool import Spool
 from changeover.workers.serving.wsgi import WsgiApplication
@@ -71,7 +71,7 @@ class WsgiRun:
         request: What is asked.
         call: The request's context.
         mail: Where the loop hears of it.
-        context: Context variables of the application.
+        context: Context variables of the application, the lease among them.
 
     Attributes:
         environ: To be set before it runs, unless the body is held already: then the thread makes it.
@@ -172,7 +172,6 @@ class WsgiRun:
             self.pieces.put(Disconnected("the client is gone"))
 
     def _respond(self) -> None:
-        current_lease.set(self._call.lease)
         answer = self._application.call(self.environ or self._whole(), self._start_response)
         try:
             if type(answer) is list or type(answer) is tuple:

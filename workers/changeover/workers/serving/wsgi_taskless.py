@@ -9,7 +9,7 @@ from contextvars import Context
 
 from changeover.workers.serving.asgi_call import Phase
 from changeover.workers.serving.contract import NotReady
-from changeover.workers.serving.lease import Taskless
+from changeover.workers.serving.lease import Taskless, current_lease
 from changeover.workers.serving.wsgi_call import WsgiCall
 from changeover.workers.serving.wsgi_head import WsgiHead
 from changeover.workers.serving.wsgi_run import Failed, Mail, Sign
@@ -31,6 +31,7 @@ class TasklessWsgiCall(WsgiCall, Taskless):
         """
         if self._request.held_body is None or self._gauge.counter.unready:
             return False
+        context.run(current_lease.set, self._call.lease)
         self._prepare(context.copy())
         try:
             self._take_thread()
@@ -58,15 +59,17 @@ class TasklessWsgiCall(WsgiCall, Taskless):
 
     def _answer(self, head: WsgiHead, body: Mail) -> None:
         try:
-            self._send_whole(head, body)
+            self._context.run(self._send_whole, head, body)  # who tells of it asks for the lease
         except Exception as error:  # noqa: BLE001 - the task tells the client
             self._go_on([Failed(error)])
 
     def _leave(self) -> None:
         self._mail.divert(None)  # the two would keep each other
         self._thread_left = True
-        self._thread_gone()
-        self._settle()
+        try:
+            self._thread_gone()  # tells who waited for it, and so whoever listens for them
+        finally:
+            self._settle()
 
     def _go_on(self, mail: list[Mail]) -> None:
         self.follow()
