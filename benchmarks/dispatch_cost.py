@@ -103,9 +103,12 @@ class Direct:
 
     def __init__(self) -> None:
         self._service = Hello()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def dispatch(self, exchange: Exchange) -> bool:
-        asyncio.get_running_loop().create_task(self.answer(exchange))
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        asyncio.Task(self.answer(exchange), loop=self._loop)
         return True
 
     def dispatch_upgrade(self, upgrade: Upgrade) -> bool:

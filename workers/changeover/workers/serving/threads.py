@@ -147,8 +147,10 @@ def _work(jobs: SimpleQueue[Job | None], loop: asyncio.AbstractEventLoop, end: a
     thread = threading.current_thread()
     while (job := jobs.get()) is not None:
         at_work[thread] = job
-        job.run()
-        del at_work[thread], job
+        try:
+            job.run()
+        finally:  # whatever happens to the thread, it keeps nothing
+            del at_work[thread], job
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(_settle, end)
 
