@@ -71,6 +71,7 @@ def _after(client: Client, before: StatusView, pidfd: int | None, until: float) 
     while time.monotonic() < until:
         try:
             view = client.get("/v1/status", StatusView)
+            missed = math.inf
             if view.term > before.term and len(_serving(view)) >= len(_serving(before)):
                 return view
         except NoAnswer as error:  # between two programs, or for good

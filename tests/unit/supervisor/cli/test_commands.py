@@ -438,6 +438,24 @@ def test_an_upgrade_waits_for_a_supervisor_that_is_started_again(shell: Shell, m
         assert shell("upgrade", "--wait", "60").exit_code == Exit.DONE
 
 
+def test_an_upgrade_counts_the_silence_anew_after_every_answer(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upgrade, "BACK", 1.0)
+    socket, aside = shell.runtime / SOCKET_NAME, shell.runtime / "aside.sock"
+
+    def is_ready() -> None:
+        shell.control.term += 1
+        aside.rename(socket)
+
+    def started_again() -> None:
+        socket.rename(aside)
+        threading.Timer(0.3, lambda: aside.rename(socket)).start()
+        threading.Timer(1.6, lambda: socket.rename(aside)).start()
+        threading.Timer(1.9, is_ready).start()
+
+    with supervised(shell, monkeypatch, started_again):
+        assert shell("upgrade", "--wait", "60").exit_code == Exit.DONE
+
+
 def test_a_count_with_a_sign_is_refused_where_it_would_mean_something_else(shell: Shell) -> None:
     assert "257 is not in the range 1<=x<=256" in shell("scale", "257").output
     result = shell("scale", "+1")
