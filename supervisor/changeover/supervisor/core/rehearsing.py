@@ -109,7 +109,7 @@ class Rehearsing:
         if self._progress.state is State.PREFLIGHTING:
             self.stop(run)
             self._progress.move(Cause.ZYGOTE_LOST)
-            self._out.set_timer(_timer(run), self._patience)
+            self._out.set_timer(_timer(run), self._left(run))
         return True
 
     def passed(self, answer: events.PreflightPassed) -> None:
@@ -154,6 +154,11 @@ class Rehearsing:
     def _patience(self) -> float:
         """Seconds for the zygote of a roll, another one that takes the place of a lost one included."""
         return self._policy.deadlines.zygote + self._policy.deadlines.boot
+
+    def _left(self, run: Run) -> float:
+        """Seconds of that for another one: zygotes that are lost in each rehearsal would be made for ever."""
+        began = self._out.now if run.times.preloading is None else run.times.preloading
+        return max(0.0, began + self._patience - self._out.now)
 
     def _is_wanted(self, run: Run, candidate: Snapshot) -> bool:
         serving = self._ledger.committed

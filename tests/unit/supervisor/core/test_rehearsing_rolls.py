@@ -182,6 +182,23 @@ def test_a_start_whose_zygote_dies_meanwhile_is_rehearsed_below_the_next_one(sta
     assert {fork.worker.cohort for fork in start.all(effects.Fork)} == {second.cohort}
 
 
+def test_zygotes_that_are_lost_in_every_rehearsal_of_a_start_are_not_made_for_ever(start: Bench) -> None:
+    start.find_only(snapshot(1))
+    overdue, left = Timer(TimerKind.PREFLIGHT, 1), []
+    for _ in range(2):
+        cohort = start.cohorts[-1]
+        start.feed(events.ZygoteReady(cohort))
+        start.forget()
+        start.now += 20.0
+        start.feed(events.ZygoteLost(cohort, "it ended with status -9"))
+        left += [each.after for each in start.all(effects.SetTimer) if each.timer == overdue]
+        start.fire(Timer(TimerKind.ZYGOTE, cohort))
+    assert left == [10.0, 0.0]
+    start.fire(overdue)
+    start.feed(events.ZygoteLost(start.cohorts[-1], "it was told to leave"))
+    assert ["status -9" in ended.reason for ended in start.all(effects.Exit)] == [True]
+
+
 def test_a_start_without_plugins_is_not_rehearsed(start: Bench) -> None:
     start.find(msgspec.structs.replace(snapshot(1), units=()))
     assert not start.all(effects.Preflight)
