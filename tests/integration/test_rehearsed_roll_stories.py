@@ -146,6 +146,39 @@ async def until_refilled(server: Server, gone_pid: int) -> None:
             await asyncio.sleep(0.02)
 
 
+BOTH = """
+from changeover.plugin import Response, Service, service
+
+@service
+async def shop(request, call):
+    return Response.text("shop")
+
+class Admin(Service):
+    def __init__(self, plugin=None):
+        {note}
+        os._exit(3)
+
+    async def __call__(self, request, call):
+        return Response.text("admin")
+"""
+
+
+async def test_a_service_that_a_start_mounts_first_is_rehearsed_though_its_plugin_served(story: Story) -> None:
+    side, file = story.folder / "side", story.folder / "changeover.toml"
+    note = NOTE.format(side=str(side)).strip().replace("\n", "\n        ")
+    code = BOTH.format(note=note)
+    PluginFolder(story.plugins).single("both", more='services = { shop = "both:shop", admin = "both:Admin" }', code=code)
+    file.write_text('[plugins.both]\nmount = { shop = "/shop" }\n')
+    async with story.server(2, "--config", str(file)):
+        pass
+    file.write_text('[plugins.both]\nmount = { shop = "/shop", admin = "/admin" }\n')
+    async with story.server(2, "--config", str(file)) as server:
+        assert (await story.get(server, "/shop")).body == "shop"
+        [fallen] = await told(server, BootFellBack)
+        assert fallen.reason.startswith("preflight: ")
+    assert ran(side) == set()
+
+
 @pytest.mark.parametrize("how", ENDS)
 async def test_a_roll_to_bad_code_is_refused_before_any_worker_of_it_is_there(story: Story, how: str) -> None:
     side = story.folder / "side"

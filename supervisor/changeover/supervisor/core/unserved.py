@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitRef
+from changeover.workers.protocol.snapshot import ChannelSpec, PluginSpec, ServiceSpec, Snapshot, UnitRef, UnitSpec
 
 
 def is_unserved(candidate: Snapshot, committed: Snapshot | None, trusted: Collection[str] = ()) -> bool:
@@ -13,18 +13,23 @@ def is_unserved(candidate: Snapshot, committed: Snapshot | None, trusted: Collec
         committed: What was committed last; None before the first commit.
         trusted: Plugins that nobody rehearses.
     """
-    plugins = _plugins(candidate)
-    if all(ref.name in trusted for ref in plugins):
+    plugins = (unit.key.ref.name for unit in candidate.units if isinstance(unit, PluginSpec))
+    if all(name in trusted for name in plugins):
         return False
-    if committed is None or not plugins.items() <= _plugins(committed).items():
+    if committed is None or not _coded(candidate).items() <= _coded(committed).items():
         return True
     differ = _distributions(candidate) != _distributions(committed)
     return differ or candidate.interpreter.is_other(committed.interpreter)
 
 
-def _plugins(snapshot: Snapshot) -> dict[UnitRef, str]:
-    """Plugin -> digest of its content, its configuration, and all that it requires."""
-    return {unit.key.ref: unit.key.digest for unit in snapshot.units if isinstance(unit, PluginSpec)}
+def _coded(snapshot: Snapshot) -> dict[UnitRef, str]:
+    """What runs code of plugins as it is made -> digest of its content, configuration, and all that it requires."""
+    return {unit.key.ref: unit.key.digest for unit in snapshot.units if _is_coded(unit)}
+
+
+def _is_coded(unit: UnitSpec) -> bool:
+    """Services and initializers are made of their plugin's code too, and only where a mount or a channel names them."""
+    return isinstance(unit, PluginSpec | ServiceSpec) or (isinstance(unit, ChannelSpec) and bool(unit.requires))
 
 
 def _distributions(snapshot: Snapshot) -> str:

@@ -4,7 +4,18 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core.unserved import is_unserved
-from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter, Snapshot, UnitKey, UnitKind, UnitRef
+from changeover.workers.protocol.snapshot import (
+    ApplicationSpec,
+    ChannelSpec,
+    Interpreter,
+    PipelineSpec,
+    ServiceSpec,
+    Snapshot,
+    UnitKey,
+    UnitKind,
+    UnitRef,
+    UnitSpec,
+)
 from tests.machines import snapshot, unit
 
 SERVING = snapshot(1, unit("geo", 1), unit("pricing", 1))
@@ -29,6 +40,28 @@ def with_application(serving: Snapshot, digest: str, distributions: str = "insta
 )
 def test_plugins_that_are_new_or_other_are(candidate: Snapshot, unserved: bool) -> None:
     assert is_unserved(candidate, SERVING) is unserved
+
+
+GEO = UnitRef(UnitKind.PLUGIN, "geo")
+
+
+def key(kind: UnitKind, name: str) -> UnitKey:
+    return UnitKey(UnitRef(kind, name), "1f", 2)
+
+
+@pytest.mark.parametrize(
+    ("named", "unserved"),
+    [
+        (ServiceSpec(key(UnitKind.SERVICE, "geo:near"), "geo", "near", (GEO,)), True),
+        (ChannelSpec(key(UnitKind.CHANNEL, "shop:2"), safe="geo:lines", requires=(GEO,)), True),
+        (ChannelSpec(key(UnitKind.CHANNEL, "shop:2"), proxies=("10.0.0.0/8",)), False),
+        (PipelineSpec(key(UnitKind.PIPELINE, "near"), requires=(GEO,)), False),
+    ],
+)
+def test_what_a_plugin_that_served_is_asked_for_the_first_time_is_where_that_runs_code_of_it(
+    named: UnitSpec, unserved: bool
+) -> None:
+    assert is_unserved(msgspec.structs.replace(SERVING, units=(*SERVING.units, named)), SERVING) is unserved
 
 
 def test_before_the_first_commit_everything_is_but_where_there_is_no_plugin() -> None:
