@@ -167,7 +167,9 @@ async def test_a_service_that_a_start_mounts_first_is_rehearsed_though_its_plugi
     side, file = story.folder / "side", story.folder / "changeover.toml"
     note = NOTE.format(side=str(side)).strip().replace("\n", "\n        ")
     code = BOTH.format(note=note)
-    PluginFolder(story.plugins).single("both", more='services = { shop = "both:shop", admin = "both:Admin" }', code=code)
+    PluginFolder(story.plugins).single(
+        "both", more='services = { shop = "both:shop", admin = "both:Admin" }', code=code
+    )
     file.write_text('[plugins.both]\nmount = { shop = "/shop" }\n')
     async with story.server(2, "--config", str(file)):
         pass

@@ -162,7 +162,7 @@ async def test_what_changes_and_requires_what_is_left_out_is_refused_and_told_th
     assert refusal.summary == (
         "it requires plugin log, which serves and does not load in a preflight (on_load: PermissionError: its log), so "
         "it cannot be rehearsed: mend plugin log, or say `preflight = false` in [plugins.log] to have workers run both "
-        "first"
+        "first, then reload"
     )
 
 
