@@ -266,6 +266,26 @@ async def test_a_stop_during_the_rehearsal_of_a_start_leaves_no_process(story: S
         await until(lambda: not alive(below), "everything to be gone")
 
 
+async def test_a_start_that_was_killed_in_its_rehearsal_is_made_again_from_what_is_on_disk(story: Story) -> None:
+    marker = story.folder / "go"
+    story.write("1.0")
+    async with story.server(2):
+        pass
+    story.write("2.0", top=f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    server = story.unstarted(2)
+    task = asyncio.create_task(server.__aenter__())
+    await until(lambda: "epoch 2 is preflighting" in server.logs or task.done(), "the rehearsal")
+    [zygote] = psutil.Process(server.pid).children()
+    kill(server.pid)
+    with pytest.raises(ServerFailed):
+        await task
+    marker.touch()
+    async with story.server(2) as again:
+        assert (await story.get(again, "/shop")).words[0] == "2.0"
+        assert [passed.epoch for passed in await told(again, PreflightCompleted)] == [3]
+        await until(lambda: not alive([zygote]), "the zygote that was left behind to be gone")
+
+
 async def test_a_hup_during_the_rehearsal_of_a_start_is_for_the_cutover_that_follows(story: Story) -> None:
     marker = story.folder / "go"
     story.write("1.0", top=f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")

@@ -291,7 +291,7 @@ class Start:
         for child in booted.living:
             self._children.adopt(child)
         self._children.scale(self.slots)
-        if committed is not None and (booted.living or booted.zygotes or self._policy.boot is Boot.LAST):
+        if committed is not None and (self._is_served(committed) or self._policy.boot is Boot.LAST):
             self._reveal()
         elif self.state is State.READ_ONLY:
             self.wish_ended(outcome.Refused(0, reason="the journal cannot be written"))
@@ -299,6 +299,11 @@ class Start:
             self._coordinator.ask_first(Wish(BOOT_TICKET, FIRST_WISH, self._out.now))
         if self._stop is not None:
             self._shutdown.ask(self._stop)
+
+    def _is_served(self, committed: Snapshot) -> bool:
+        """Whether somebody may serve it still. A zygote of what was never committed is what a start left behind."""
+        rolls = {each.rolled for each in (committed, self._ledger.parted) if each is not None}
+        return bool(self._booted.living) or any(each.rolled in rolls for each in self._booted.zygotes)
 
     def _take_up_parts(self, somebody_lives: bool) -> None:
         parted, part = self._ledger.parted, self._ledger.part

@@ -41,6 +41,14 @@ def leave(bench: Bench) -> effects.Exit:
     return bench.all(effects.Exit)[0]
 
 
+def test_a_zygote_of_what_was_never_committed_is_nobody_who_serves() -> None:
+    for rolled, scans in ((1, 0), (8, 1)):
+        bench = Bench()
+        bench.feed(events.Booted(msgspec.structs.replace(SERVED, epoch=8), 2, SECRET, zygotes=(ZygoteFound(1, rolled),)))
+        bench.feed(events.ZygoteReady(1))
+        assert len(bench.all(effects.Scan)) == scans
+
+
 def test_the_new_term_is_on_disk_before_anything_else_happens() -> None:
     bench = Bench()
     bench.writes = False
