@@ -42,9 +42,10 @@ def leave(bench: Bench) -> effects.Exit:
 
 
 def test_a_zygote_of_what_was_never_committed_is_nobody_who_serves() -> None:
+    recovered = msgspec.structs.replace(SERVED, epoch=8)
     for rolled, scans in ((1, 0), (8, 1)):
         bench = Bench()
-        bench.feed(events.Booted(msgspec.structs.replace(SERVED, epoch=8), 2, SECRET, zygotes=(ZygoteFound(1, rolled),)))
+        bench.feed(events.Booted(recovered, 2, SECRET, zygotes=(ZygoteFound(1, rolled),)))
         bench.feed(events.ZygoteReady(1))
         assert len(bench.all(effects.Scan)) == scans
 
