@@ -130,7 +130,8 @@ def _told(epoch: int, report: RehearsalReport, before: tuple[str, ...]) -> Event
     left_out = tuple(f"left out: {why}" for why in before)
     if report.refusal is not None:
         # What was left out may be what the candidate lacks, and has taken some of its time.
-        summary = "; ".join((report.refusal.summary, *left_out))
+        missing = (each for each in report.warnings if each.startswith("left out: "))
+        summary = "; ".join((report.refusal.summary, *left_out, *missing))
         refusal = msgspec.structs.replace(report.refusal, summary=summary)
         return PreflightRefused(epoch, (SlotRefusal(-1, 0, refusal),))
     if report.skipped:

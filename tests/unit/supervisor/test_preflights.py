@@ -150,6 +150,13 @@ async def test_a_refusal_says_without_what_it_was_rehearsed(supervisor: Supervis
     assert supervisor.refusal().summary == "not done within 3 s; left out: what serves cannot be loaded"
 
 
+async def test_a_refusal_says_what_the_same_process_left_out(supervisor: Supervisor) -> None:
+    supervisor.begin()
+    unfit = Refusal(Stage.PREFLIGHT, Fault.CONTRACT, "no table")
+    supervisor.report(RehearsalReport(unfit, warnings=("left out: plugin geo", "leaks a thread")))
+    assert supervisor.refusal().summary == "no table; left out: plugin geo"
+
+
 async def test_the_rehearsal_that_goes_on_is_the_one_that_is_ended(supervisor: Supervisor) -> None:
     supervisor.begin(SERVING_GEO)
     supervisor.report(RehearsalReport(skipped="no"))

@@ -8,7 +8,7 @@ where something about them has not served before. The application is what the ne
 nobody before the commit. Further parts of a roll serve what its first one did, and a rescue goes back to what served.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from changeover.supervisor.core import entries, events
 from changeover.supervisor.core.cutover import Cause, State
@@ -27,6 +27,8 @@ from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
+TRUSTED = "`preflight = false` is said of all its plugins"
+"""Why nobody rehearses a roll whose plugins are new."""
 NOBODY = Refusal(
     Stage.PREFLIGHT,
     Fault.RESOURCE,
@@ -66,6 +68,7 @@ class Rehearsing:
     def begin(self, run: Run) -> None:
         """The run's number is on disk: have its candidate rehearsed, or go on without."""
         if run.candidate is None or not self._is_wanted(run, run.candidate.snapshot):
+            self._tell_of_trust(run)
             self._open(run, Cause.GIVEN)
         elif run.is_roll:
             self._progress.move(Cause.GIVEN_TO_PRELOAD)
@@ -166,8 +169,17 @@ class Rehearsing:
             return False
         if not run.is_roll:
             return serving is None or candidate.digest != serving.digest
+        return self._brings(run, candidate, run.candidate.trusted)
+
+    def _brings(self, run: Run, candidate: Snapshot, trusted: Collection[str] = ()) -> bool:
+        """Whether a roll brings what has not served before, apart from what the configuration trusts."""
         rescues = run.origin is not None and run.origin.trigger is Trigger.RESCUE
-        return candidate.is_roll and not rescues and is_unserved(candidate, serving, run.candidate.trusted)
+        return candidate.is_roll and not rescues and is_unserved(candidate, self._ledger.committed, trusted)
+
+    def _tell_of_trust(self, run: Run) -> None:
+        rehearses = self._policy.preflight and run.is_roll
+        if rehearses and run.candidate is not None and self._brings(run, run.candidate.snapshot):
+            self._out.tell(PreflightSkipped(run.epoch, TRUSTED))
 
     def _rehearse(self, run: Run, beside: Snapshot | None) -> None:
         run.times.preflighted = self._out.now

@@ -7,10 +7,11 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.cutover import State
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, Refused
+from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Outcome, Refused
 from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.supervisor.core.records.cutover import PhaseBegan
-from changeover.supervisor.core.records.preflight import PreflightCompleted
+from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
+from changeover.supervisor.core.rehearsing import TRUSTED
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import EMPTY
@@ -59,6 +60,20 @@ def test_a_roll_is_rehearsed_below_its_own_zygote_and_forks_nobody_before_it_pas
     assert len(bench.all(effects.StartZygote)) == 1
     phases = [record.phase for record in bench.told(PhaseBegan)]
     assert phases == ["preloading", "preflighting", "preparing"]
+
+
+def test_a_roll_whose_new_plugins_are_all_trusted_is_told_to_go_unrehearsed(bench: Bench) -> None:
+    plugins = tuple(each.key.ref.name for each in ROLL.units)
+    bench.feed(events.Scanned(2, Candidate(ROLL, ("changed",), trusted=plugins)))
+    assert not bench.all(effects.Preflight)
+    assert bench.told(PreflightSkipped) == [PreflightSkipped(2, TRUSTED)]
+
+
+def test_a_roll_that_brings_nothing_new_is_not_told_to_go_unrehearsed(bench: Bench) -> None:
+    served = bench.view.committed
+    assert served is not None
+    bench.find_only(msgspec.structs.replace(served, epoch=2, rolled=2))
+    assert (bench.all(effects.Preflight), bench.told(PreflightSkipped)) == ([], [])
 
 
 def test_making_the_zygote_counts_for_the_workers_and_not_for_the_rehearsal(bench: Bench) -> None:

@@ -88,7 +88,7 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
         click.echo(f"error: {problem}", err=True)
     for plugin in found.values():
         click.echo(_headline(plugin))
-        if keys and not distrusted:
+        if keys and not list(untrusted([plugin], keys)):
             click.echo("  signed  by a key of plugins.keys")
         if loads and not problems:
             beside = {id: found[id] for id in (plugin.manifest.id, *_required(plugin, found))}

@@ -25,7 +25,7 @@ class PreflightSkipped(EpochRecord, frozen=True):
     """The candidate goes to the workers without having been rehearsed.
 
     Attributes:
-        why: Why nobody can.
+        why: Why nobody rehearsed it.
     """
 
     why: str
