@@ -165,7 +165,8 @@ def test_neighbours_burn_together_what_they_are_told_to_and_their_time_is_counte
 
 
 def test_a_neighbour_is_to_the_scheduler_what_a_worker_is() -> None:
+    before = {process.pid for process in below(os.getpid())}
     with burning(2):
-        neighbours = {process.pid for process in below(os.getpid())}
+        neighbours = {process.pid for process in below(os.getpid())} - before
         assert len(neighbours) == 2
         assert {os.getsid(pid) for pid in neighbours} == neighbours
