@@ -8,6 +8,7 @@ None is a server that one could use: nothing is checked, bounded, timed out or e
 import asyncio
 import socket
 import sys
+from abc import ABC, abstractmethod
 from typing import Any
 from urllib.parse import unquote
 
@@ -82,7 +83,7 @@ heads: dict[bytes, Head] = {}
 """What was asked before; without a bound."""
 
 
-class Remembering(Bare):
+class Remembering(Bare, ABC):
     """Parses what was not asked before, byte for byte, as changeover does; expects a whole head in one piece."""
 
     def data_received(self, data: bytes) -> None:
@@ -105,9 +106,9 @@ class Remembering(Bare):
     def on_message_complete(self) -> None:
         """Called by httptools."""
 
+    @abstractmethod
     def answer(self, head: Head) -> None:
         """Answer one request."""
-        raise NotImplementedError
 
 
 class Calling(Remembering):
