@@ -86,5 +86,5 @@ def _after(client: Client, before: StatusView, pidfd: int | None, until: float) 
 def _gone(before: StatusView) -> str:
     return (
         f"supervisor {before.pid} of {before.name} has ended, and no other answers after {BACK:g} s; "
-        "its workers serve on: start it again with `changeover run`, which adopts them"
+        "start it again with `changeover run`, which adopts its workers, if nobody has stopped them"
     )
