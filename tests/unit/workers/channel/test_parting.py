@@ -137,6 +137,30 @@ async def test_it_reads_nothing_any_more_whatever_it_is_told(monkeypatch: pytest
         sock.close()
 
 
+async def test_nor_does_it_where_it_came_to_a_worker_that_leaves_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "LATER", 60.0)
+    async with serving() as server:
+        client = await server.client()
+        (rested,) = leave(server)
+        parted = server.connections.part(rested)
+        assert parted is not None
+        there, resting = connections_of(server.dispatcher), list[Connection]()
+        there.leave(resting.append)
+        there.adopt(*parted)
+        await until(lambda: resting)
+        await asyncio.sleep(0)
+        again = there.part(resting[0])
+        assert again is not None
+        client.send(get("/unseen"))
+        await until(lambda: select.select([again[0]], [], [], 0)[0])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert again[0].recv(4096) == get("/unseen")
+        for connections in (there, server.connections):
+            await connections.stop(0.0)
+        again[0].close()
+
+
 async def test_a_client_hears_of_the_end_from_who_took_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "LATER", 60.0)  # as long as that who parted from it may be busy with something else
     async with serving() as server:

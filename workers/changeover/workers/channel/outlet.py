@@ -149,6 +149,7 @@ class Outlet:
             return None
         own: socket.socket = self._transport.get_extra_info("socket")
         taken = HandedSocket(fileno=os.dup(own.fileno()))
+        self._transport.pause_reading()  # again: uvloop begins to read after `connection_made`, paused or not
         self.course = Course.CLOSED
         return taken
 
