@@ -19,7 +19,18 @@ from changeover.workers.channel.phases import Phase
 from changeover.workers.http.exchange import WireExchange
 from changeover.workers.serving.exchange import Exchange
 from tests.waits import until
-from tests.wire import Client, FakeDispatcher, WireServer, connections_of, echo, field_of, get, post, serving
+from tests.wire import (
+    ORDINARY,
+    Client,
+    FakeDispatcher,
+    WireServer,
+    connections_of,
+    echo,
+    field_of,
+    get,
+    post,
+    serving,
+)
 
 
 def leave(server: WireServer) -> list[Connection]:
@@ -62,6 +73,31 @@ async def test_a_connection_goes_on_where_it_is_adopted() -> None:
         assert len(there) == 1
         client.send(get("/two")[5:])
         assert await client.response() == (200, b"GET /two ")
+        for each in there:
+            each.abort()
+        await until(lambda: not len(there))
+
+
+async def test_as_much_as_may_be_unread_goes_along_and_the_rest_is_read_there() -> None:
+    async with serving() as server:
+        server.dispatcher.holding = True
+        client = await server.client()
+        asked = 2 * ORDINARY.unread // len(get("/one"))
+        client.send(get("/one") * asked)
+        (connection,) = server.connections
+        await until(lambda: len(connection.unread()) >= ORDINARY.unread)
+        (rested,) = leave(server)
+        parted = server.connections.part(rested)
+        assert parted is not None
+        there = connections_of(server.dispatcher)
+        there.adopt(*parted)
+        await until(lambda: there.phases()[Phase.HELD])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        server.dispatcher.holding = False
+        there.resume_all()
+        for _ in range(asked):
+            assert await client.response() == (200, b"GET /one ")
         for each in there:
             each.abort()
         await until(lambda: not len(there))

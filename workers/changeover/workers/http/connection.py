@@ -93,7 +93,7 @@ class HttpConnection(Contact):
         if self._upload is not None:
             return self.site.body_buffer[: self._upload.room(self.site.limits.unread)]
         if self._unread.data:
-            return self.site.buffer[: self._unread.room]
+            return self.site.buffer[: max(1, self._unread.room)]
         return self.site.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -364,8 +364,8 @@ class HttpConnection(Contact):
         """Read, or stop reading, according to what there is room for."""
         incoming = None if self._upload is None else self._upload.incoming
         full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
-        if full == self._reading and not self.outlet.client_shut and not self.outlet.closing:
-            self._reading = not full
+        if (full or not self._reading) and not self.outlet.client_shut and not self.outlet.closing:
+            self._reading = not full  # a loop may read after `connection_made` what was paused before
             (self._transport.pause_reading if full else self._transport.resume_reading)()
 
     # The end.

@@ -361,8 +361,8 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
         full = self._inbox.room <= 0 or (self.parting is Parting.RESTS and self._resting)
-        if full == self._reading and not self.outlet.client_shut and not self.outlet.closing:
-            self._reading = not full
+        if (full or not self._reading) and not self.outlet.client_shut and not self.outlet.closing:
+            self._reading = not full  # a loop may read after `connection_made` what was paused before
             if full:
                 self._transport.pause_reading()
             else:
