@@ -6,7 +6,7 @@ import pytest
 from changeover.supervisor.core import boot, child, cutover
 from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.holding import contents
-from changeover.supervisor.core.outcome import Action, Committed, Refused, SilentWorkers, Unchanged
+from changeover.supervisor.core.outcome import Action, Committed, Outcome, Refused, SilentWorkers, Unchanged
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import SupervisorMessage
@@ -485,6 +485,52 @@ def test_somebody_who_goes_back_soon_needs_no_import_either(story: Story) -> Non
     story.rest()
     assert sorted(story.zygotes) == [1, 2]
     assert {worker.worker.cohort for worker in story.living()} == {1}
+
+
+def refused_rollback(story: Story) -> Outcome:
+    """How a rollback ends one of whose workers dies in prepare; what is left of it is gone."""
+    ticket = story.ask_again(Action.ROLLBACK)
+    epoch = max(story.journal.given)
+    story.until(lambda: any(each.identity.rolled > epoch for each in story.living()), "a worker of the rollback lives")
+    story.die(next(each for each in story.living() if each.identity.rolled > epoch), -11)
+    outcome = story.outcome(ticket)
+    story.rest()
+    return outcome
+
+
+def test_a_rollback_that_is_refused_leaves_the_way_back_without_an_import(story: Story) -> None:
+    story.outcome(story.roll())
+    assert isinstance(refused_rollback(story), Refused)
+    assert story.epochs == [2, 2, 2]
+    for _ in range(2):
+        story.until(lambda: len(list(story.living())) == 3, "all serve again")
+        story.rest()
+        for worker in list(story.living()):
+            story.die(worker, -11)
+    story.until(lambda: story.journal.committed == 4, "what served before serves again")
+    story.rest()
+    assert story.journal.given[4].origin.trigger is Trigger.RESCUE
+    assert {worker.worker.cohort for worker in story.living()} == {1}
+    assert sorted(story.zygotes) == [1, 2]
+
+
+def test_a_zygote_whose_rollback_was_refused_is_kept_no_longer_than_without_it(story: Story) -> None:
+    story.outcome(story.roll())
+    [end] = [zygote.until for zygote in story.supervisor.machine.view().zygotes if zygote.until]
+    assert isinstance(refused_rollback(story), Refused)
+    story.until(lambda: rolled_zygotes(story)[1:] == [], "the zygote that was kept is gone")
+    assert end <= story.agenda.now < end + 0.1
+
+
+def test_a_supervisor_that_dies_in_a_rollback_leaves_what_serves_and_its_zygote(story: Story) -> None:
+    story.outcome(story.roll())
+    story.ask_again(Action.ROLLBACK)
+    story.until(lambda: any(worker.identity.rolled == 3 for worker in story.living()), "the rollback's workers live")
+    story.lose_supervisor()
+    story.boot()
+    story.rest()
+    assert {worker.identity.rolled for worker in story.living()} == {2}
+    assert [zygote.cohort for zygote in story.zygotes.values() if zygote.alive] == [2]
 
 
 def test_a_roll_back_to_another_application_is_a_roll(story: Story) -> None:

@@ -236,7 +236,7 @@ class Partial:
         if left is not None:
             # Whoever was told to leave and has not heard it begins nothing more.
             self._out.put(StoreCell(committed.epoch, left.part))
-            self._zygotes.give_up(left.rolled)
+            self._zygotes.dismiss(left.rolled)
             self._retirement.give_back(left, committed)
             self._out.tell(PartsReverted(left.epoch, committed.epoch))
         plan, self.plan = self.plan, None

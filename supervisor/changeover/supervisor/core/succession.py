@@ -168,7 +168,7 @@ class Succession:
         undoing = run.elected is not None
         self._children.dismiss(mine, reason, ProcessSignal.TERM if undoing else ProcessSignal.QUIT)
         if run.epoch == run.rolled:
-            self._zygotes.give_up(run.epoch)
+            self._zygotes.dismiss(run.epoch)
         self._out.put(Unbind())
 
     def successors_of(self, member: Member, snapshot: Snapshot | None) -> tuple[WorkerId, ...]:

@@ -5,11 +5,13 @@ zygote's death is no worker's death: workers are held by their own descriptors a
 next cohort's zygote fills the slots that become vacant.
 
 One that a roll replaced is kept for a while: recalled, it takes orders for the workers of the next
-roll, which goes back, and nothing has to be imported again.
+roll, which goes back, and nothing has to be imported again. When that roll comes to nothing it is
+kept again for the rest of its time.
 """
 
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from changeover.supervisor.core import restart
 from changeover.supervisor.core.children import Children
@@ -57,6 +59,8 @@ class Cause(enum.Enum):
     REPLACED = "replaced"
     SUPERSEDED = "superseded"
     RECALLED = "recalled"
+    DISMISSED = "dismissed"
+    """The roll that it was recalled for will not serve."""
     STOPPED = "stopped"
 
 
@@ -67,7 +71,12 @@ TABLE: Table[State, Cause] = Table(
         State.ABSENT: {Cause.STARTED: State.STARTING, Cause.ADOPTED: State.ADOPTING},
         State.ADOPTING: {Cause.READY: State.READY, Cause.LOST: State.BACKOFF, Cause.STOPPED: State.STOPPING},
         State.STARTING: {Cause.READY: State.READY, Cause.LOST: State.BACKOFF, Cause.STOPPED: State.STOPPING},
-        State.READY: {Cause.LOST: State.BACKOFF, Cause.REPLACED: State.KEPT, Cause.STOPPED: State.STOPPING},
+        State.READY: {
+            Cause.LOST: State.BACKOFF,
+            Cause.REPLACED: State.KEPT,
+            Cause.DISMISSED: State.KEPT,
+            Cause.STOPPED: State.STOPPING,
+        },
         State.BACKOFF: {Cause.RETRIED: State.STARTING, Cause.STOPPED: State.ABSENT},
         State.KEPT: {
             Cause.RECALLED: State.READY,
@@ -79,6 +88,19 @@ TABLE: Table[State, Cause] = Table(
         State.STOPPING: {Cause.READY: State.STOPPING, Cause.LOST: State.ABSENT},
     },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """What it is kept for.
+
+    Attributes:
+        rolled: The epoch whose roll's workers it was for.
+        until: When it ends, monotonic seconds.
+    """
+
+    rolled: int
+    until: float
 
 
 class Zygote:
@@ -93,11 +115,10 @@ class Zygote:
         rolled: The epoch whose roll's workers it is for.
         state: Whether it takes orders.
         cohort: Its cohort; 0 before the first.
-        until: When it ends, where it is kept, monotonic seconds; 0 otherwise.
     """
 
     __slots__ = (
-        "_children", "_content", "_exits", "_number", "_out", "_policy", "cohort", "rolled", "state", "until",
+        "_children", "_content", "_exits", "_number", "_out", "_policy", "_stay", "cohort", "rolled", "state",
     )  # fmt: skip
 
     def __init__(
@@ -115,15 +136,20 @@ class Zygote:
         self._content = content
         self._number = number
         self._exits: tuple[float, ...] = ()
+        self._stay: Stay | None = None
         self.rolled = rolled
         self.state = TABLE.start
         self.cohort = 0
-        self.until = 0.0
 
     @property
     def failing(self) -> bool:
         """Whether it was lost again and again."""
         return restart.too_often(self._exits, self._out.now, self._policy.restarts)
+
+    @property
+    def until(self) -> float:
+        """When it ends, where it is kept, monotonic seconds; 0 otherwise."""
+        return self._stay.until if self.state is State.KEPT and self._stay is not None else 0.0
 
     def begin(self) -> None:
         """Start one."""
@@ -180,10 +206,15 @@ class Zygote:
         if not seconds or not TABLE.lists(self.state, Cause.REPLACED):
             self.stop()
             return
-        self._move(Cause.REPLACED)
-        self.until = self._out.now + seconds
-        self._children.refuse_orders(self.rolled)
-        self._out.set_timer(self._timer(), seconds)
+        self._idle(Cause.REPLACED, Stay(self.rolled, self._out.now + seconds))
+
+    def dismiss(self) -> None:
+        """Its roll will not serve: let it end, or idle for what is left of its time where it was recalled for that."""
+        stay = self._stay
+        if stay is None or stay.until <= self._out.now or not TABLE.lists(self.state, Cause.DISMISSED):
+            self.stop()
+            return
+        self._idle(Cause.DISMISSED, stay)
 
     def supersede(self) -> None:
         """Let it end after the handover that begins now: that takes milliseconds of the processor."""
@@ -213,6 +244,12 @@ class Zygote:
             if self.state is State.STOPPING:
                 self._out.put(StopZygote(self.cohort))
 
+    def _idle(self, cause: Cause, stay: Stay) -> None:
+        self._move(cause)
+        self._children.refuse_orders(self.rolled)
+        self._stay, self.rolled = stay, stay.rolled
+        self._out.set_timer(self._timer(), stay.until - self._out.now)
+
     def _start(self) -> None:
         self.cohort = self._number()
         preloads, executes = self._content.application, self._content.interpreter
@@ -227,4 +264,3 @@ class Zygote:
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
-        self.until = 0.0

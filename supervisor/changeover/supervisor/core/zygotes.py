@@ -65,6 +65,14 @@ class Zygotes:
             zygote.keep()
             self._forget(zygote)
 
+    def dismiss(self, rolled: int) -> None:
+        """That roll will not serve: have no zygote for it any more; one that was recalled for it is kept again."""
+        self.wanted.discard(rolled)
+        if (zygote := self._zygotes.pop(rolled, None)) is not None:
+            zygote.dismiss()
+            self._zygotes[zygote.rolled] = zygote
+            self._forget(zygote)
+
     def recall(self, snapshot: Snapshot) -> None:
         """Let the zygote that is kept be the one for `snapshot`, when it has loaded that very application."""
         zygote = self.kept
