@@ -15,7 +15,7 @@ from benchmarks.killing.premises import zygotes
 from benchmarks.killing.trial import arm
 from benchmarks.killing.victims import kill_and_name
 from benchmarks.subject import Subject
-from changeover.supervisor.api.bodies import CutoverBody
+from changeover.supervisor.api.bodies import CutoverBody, ScaleBody
 from changeover.supervisor.api.client import Client, NoAnswer, ProblemAnswered, WaitEnded
 from changeover.supervisor.core.outcome import Strategy
 
@@ -62,6 +62,7 @@ class Mishaps:
             self._roll: 2,
             self._more: 1,
             self._fewer: 1,
+            self._to_one_and_back: 2,
             self._stop_somebody: 3,
             self._kill_zygote: 1,
             self._kill_supervisor: 3,
@@ -105,6 +106,13 @@ class Mishaps:
     def _fewer(self) -> None:
         if len(self.subject.workers()) > 1:
             self._signal("TTOU")
+
+    def _to_one_and_back(self) -> None:
+        """Let several leave at once, of which one may be handed connections before it leaves itself."""
+        for slots in (1, self.subject.count):
+            self._tell("scale", slots)
+            self.subject.control.raw("PUT", "/v1/scale", ScaleBody(slots))
+            time.sleep(self.random.uniform(*AWAY))
 
     def _signal(self, name: str) -> None:
         self._tell(name)
