@@ -344,17 +344,21 @@ class Children:
     def _shed(self, share: int) -> None:
         if self.rolled is not None:
             leaving = departing(self._roster, self.rolled, share)
-            if any(map(self._joins_again, self._roster.wanted(self.rolled))):
+            if any(map(self._is_about_to_serve, self._roster.wanted(self.rolled))):
                 leaving = tuple(slot for slot in leaving if slot.member is None)
             for slot in leaving:
                 slot.wanted = False
             for slot in leaving:
                 self.relieve(slot, "fewer workers are wanted")
 
-    def _joins_again(self, slot: Slot) -> bool:
-        """Whether a worker that was adopted has connections, and could not hand them over yet, or take others'."""
-        adopted = slot.member is not None and not self._ledger.is_ours(slot.member.incarnation)
-        return adopted and slot.state in (State.BOOTING, State.JOINING)
+    def _is_about_to_serve(self, slot: Slot) -> bool:
+        """Whether a worker may have connections, and could not hand them over yet, or take others'.
+
+        One that was adopted may, and so may one that has prepared: it serves as soon as the cell says so, and says so later.
+        """
+        if slot.member is None or slot.state not in (State.BOOTING, State.JOINING):
+            return False
+        return not self._ledger.is_ours(slot.member.incarnation) or slot.member.prepared is not None
 
     def _replace(self, slot: Slot) -> None:
         """Have no worker in this slot any more, and let the one that is there hand over."""

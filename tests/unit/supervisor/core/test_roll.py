@@ -452,3 +452,19 @@ def test_a_roll_at_the_same_addresses_binds_nothing(bench: Bench) -> None:
     bench.find_only(snapshot(2, rolled=2))
     assert not bench.all(effects.Bind)
     assert bench.all(effects.StartZygote)
+
+
+def test_of_new_workers_one_too_many_leaves_once_the_others_can_take_its_connections(bench: Bench) -> None:
+    staff(bench)
+    bench.feed(events.ScaleRequested(1))
+    agree(bench)
+    first, second = new(bench)
+    assert not {each.worker for each in bench.all(effects.Signal)} & {first, second}
+    bench.hear(first, messages.Activated, 2)
+    assert not bench.all(effects.Signal)
+    bench.hear(second, messages.Activated, 2)
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    told = [each for each in bench.all(effects.Unicast) if isinstance(each.message, messages.HandOver)]
+    assert [(each.worker, each.message.successors) for each in told if each.worker in (first, second)] == [
+        (first, (second,))
+    ]
