@@ -344,17 +344,25 @@ class Children:
     def _shed(self, share: int) -> None:
         if self.rolled is not None:
             leaving = departing(self._roster, self.rolled, share)
-            if any(map(self._is_about_to_serve, self._roster.wanted(self.rolled))):
+            staying = [slot for slot in self._roster.wanted(self.rolled) if slot not in leaving]
+            if staying and not self._takes_over(staying, leaving):
                 leaving = tuple(slot for slot in leaving if slot.member is None)
             for slot in leaving:
                 slot.wanted = False
             for slot in leaving:
                 self.relieve(slot, "fewer workers are wanted")
 
+    def _takes_over(self, staying: Iterable[Slot], leaving: Iterable[Slot]) -> bool:
+        """Whether those who stay can take what those who leave have, as far as they have anything."""
+        if any(map(self._is_about_to_serve, (*staying, *leaving))):
+            return False
+        serve = any(slot.state is State.SERVING for slot in leaving)
+        return not serve or any(slot.state is State.SERVING for slot in staying)
+
     def _is_about_to_serve(self, slot: Slot) -> bool:
         """Whether a worker may have connections, and could not hand them over yet, or take others'.
 
-        One that was adopted may, and so may one that has prepared: it serves as soon as the cell says so, and says so later.
+        One that was adopted may, and so may one that has prepared: it serves from the store on, and says so later.
         """
         if slot.member is None or slot.state not in (State.BOOTING, State.JOINING):
             return False

@@ -62,6 +62,20 @@ def test_a_worker_that_is_one_too_many_hands_over_to_the_others(bench: Bench) ->
     assert [slot.slot for slot in bench.view.slots] == [1]
 
 
+def test_a_worker_does_not_leave_before_one_that_stays_serves(bench: Bench) -> None:
+    bench.feed(events.WorkerExited(bench.workers[1], -11))
+    bench.fire(Timer(TimerKind.CHILD, 1))
+    bench.feed(events.ScaleRequested(1))
+    assert not signals(bench)
+    replacement = bench.workers[-1]
+    bench.greet(replacement)
+    bench.hear(replacement, messages.Prepared, 1)
+    bench.hear(replacement, messages.Activated, 1)
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    assert bench.said(messages.HandOver)[0].successors == (replacement,)
+    assert not signals(bench)
+
+
 def test_the_last_worker_is_told_to_leave_because_nobody_could_take_over(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(0))
     assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.TERM]
