@@ -46,15 +46,16 @@ class Leaving:
         return True
 
     def repeat(self, rolled: int | None) -> None:
-        """Tell those of a roll again to hand over, for as long as they live: who takes over from them may change."""
+        """Tell those of a roll again to hand over, for as long as they live: who takes over from them may change.
+
+        While nobody could, one that has not begun goes on serving.
+        """
         for slot in self._roster.in_state(State.STOPPING):
             member = slot.member
             if member is None or member.told is not None or (member.heirs or member.rolled) != rolled:
                 continue
             if self._others(member.heirs or slot.rolled):
                 self._say_hand_over(member)
-            elif not member.yielding:
-                self.order_out(slot, ProcessSignal.TERM)
 
     def _others(self, rolled: int) -> tuple[WorkerId, ...]:
         """The workers that serve, the youngest first: that one gets the state of plugins."""

@@ -76,6 +76,22 @@ def test_a_worker_does_not_leave_before_one_that_stays_serves(bench: Bench) -> N
     assert not signals(bench)
 
 
+def test_a_worker_that_has_not_begun_to_hand_over_stays_while_nobody_could_take_over(bench: Bench) -> None:
+    bench.feed(events.ScaleRequested(1))
+    bench.feed(events.WorkerExited(bench.workers[1], -11))
+    bench.forget()
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert not bench.said(messages.HandOver) and not signals(bench)
+    bench.fire(Timer(TimerKind.CHILD, 1))
+    replacement = bench.workers[-1]
+    bench.greet(replacement)
+    bench.hear(replacement, messages.Prepared, 1)
+    bench.hear(replacement, messages.Activated, 1)
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert bench.said(messages.HandOver)[-1].successors == (replacement,)
+    assert not signals(bench)
+
+
 def test_the_last_worker_is_told_to_leave_because_nobody_could_take_over(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(0))
     assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.TERM]
