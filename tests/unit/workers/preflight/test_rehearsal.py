@@ -158,11 +158,11 @@ async def test_what_changes_and_requires_what_is_left_out_is_refused_and_told_th
 ) -> None:
     refusal = (await rehearsed(requiring)).refusal
     assert refusal is not None
-    assert (LOG, refusal.unit, refusal.fault) == ([], "plugin geo", Fault.CONFIG)
+    assert (LOG, refusal.unit, refusal.fault, refusal.requires) == ([], "plugin geo", Fault.CONFIG, "plugin log")
     assert refusal.summary == (
         "it requires plugin log, which serves and does not load in a preflight (on_load: PermissionError: its log), so "
         "it cannot be rehearsed: mend plugin log, or say `preflight = false` in [plugins.log] to have workers run both "
-        "first, then reload"
+        "first"
     )
 
 

@@ -90,9 +90,9 @@ class LeavingOut:
         why = "is left out of this preflight" if told is None else f"does not load in a preflight ({_said(told)})"
         plugin = root.name.partition(":")[0]
         way_out = f"mend {root}, or say `preflight = false` in [plugins.{plugin}] to have workers run both first"
-        summary = f"it requires {root}, which serves and {why}, so it cannot be rehearsed: {way_out}, then reload"
+        summary = f"it requires {root}, which serves and {why}, so it cannot be rehearsed: {way_out}"
         fault = Fault.CONFIG if told is None or not told.fault.transient else told.fault
-        return Refusal(Stage.PREFLIGHT, fault, summary, str(ref))
+        return Refusal(Stage.PREFLIGHT, fault, summary, str(ref), requires=str(root))
 
 
 def _said(refusal: Refusal) -> str:
