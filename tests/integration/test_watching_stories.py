@@ -82,9 +82,9 @@ class Own(Plugin[None]):
 """
 
 
-@pytest.mark.parametrize("trusts", [False, True])
-async def test_content_that_was_refused_for_what_it_requires_is_taken_when_that_is_mended_or_trusted_and_not_before(
-    story: Story, trusts: bool
+@pytest.mark.parametrize("exempts", [False, True])
+async def test_content_that_was_refused_for_what_it_requires_is_taken_when_that_is_mended_or_exempt_and_not_before(
+    story: Story, exempts: bool
 ) -> None:
     late, file, folder = story.folder / "late", story.folder / "changeover.toml", PluginFolder(story.plugins)
     file.touch()
@@ -100,13 +100,13 @@ async def test_content_that_was_refused_for_what_it_requires_is_taken_when_that_
         os.utime(story.plugins / "tax.py")
         await until(lambda: "not taken: tax 2.0 (refused as epoch 2 for log 1.0" in server.logs)
         assert "epoch 3" not in server.logs
-        if trusts:
+        if exempts:
             file.write_text("[plugins.log]\npreflight = false\n")
         else:
             folder.single("log", "2.0", 'plugin = "log:Own"', OWN.format("pass"))
         status = await status_when(server, lambda status: status.epoch == 3)
         versions = {each.id: each.version for each in status.plugins}
-        assert versions == {"log": "1.0" if trusts else "2.0", "tax": "2.0"}
+        assert versions == {"log": "1.0" if exempts else "2.0", "tax": "2.0"}
         assert status.quarantine == ()
 
 

@@ -104,7 +104,7 @@ def survey(
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
     held_back = held_plugins(held, serving, fresh, broken)
     untaken = broken.keys() | held_back.keys()
-    refused = quarantined_plugins(quarantine, serving, fresh, untaken, settings.plugins.trusted)
+    refused = quarantined_plugins(quarantine, serving, fresh, untaken, settings.plugins.exempt)
     taken = [found for plugin, found in listing.plugins.items() if plugin not in held_back]
     wrong = (*ungranted(taken, settings), *untrusted(taken, settings.plugins.keys))
     barred = {problem.plugin: str(problem) for problem in wrong}

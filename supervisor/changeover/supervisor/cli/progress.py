@@ -44,6 +44,7 @@ MARKS: dict[type[WorkerRecord], Mark] = {
     WorkerExited: Mark.GONE,
 }
 
+
 class Step(enum.Enum):
     """What goes on before any worker is asked."""
 

@@ -106,9 +106,9 @@ class Quarantined(msgspec.Struct, frozen=True):
         """What they require and were refused for, for people; empty when they were refused for themselves."""
         return _named(self.requires)
 
-    def is_moot(self, trusted: Collection[str]) -> bool:
+    def is_moot(self, exempt: Collection[str]) -> bool:
         """Whether what they were refused for is not rehearsed any more, as these plugins are not."""
-        return not self.requires.keys().isdisjoint(trusted)
+        return not self.requires.keys().isdisjoint(exempt)
 
 
 def _named(versions: Mapping[str, str]) -> str:

@@ -49,7 +49,7 @@ def after_commit(known: Quarantine, committed: Snapshot, before: Snapshot | None
 
 
 def skipped(
-    quarantine: Quarantine, serving: Mapping[str, str], wanted: Mapping[str, str], trusted: Collection[str] = ()
+    quarantine: Quarantine, serving: Mapping[str, str], wanted: Mapping[str, str], exempt: Collection[str] = ()
 ) -> dict[str, Quarantined]:
     """Find the plugins whose content a trigger leaves as it serves.
 
@@ -57,14 +57,14 @@ def skipped(
         quarantine: What was refused.
         serving: Own content of every plugin that serves.
         wanted: Own content of every plugin that would serve.
-        trusted: Plugins that are not rehearsed.
+        exempt: Plugins that are not rehearsed.
 
     Returns:
         Plugin -> what it was refused as.
     """
     found: dict[str, Quarantined] = {}
     left = dict(wanted)
-    for each in reversed([each for each in quarantine if not each.is_moot(trusted)]):
+    for each in reversed([each for each in quarantine if not each.is_moot(exempt)]):
         if each.together and all(left.get(name) == content for name, content in each.together.items()):
             changed = [name for name in each.together if serving.get(name) != wanted.get(name)]
             found |= dict.fromkeys(changed, each)
@@ -72,10 +72,10 @@ def skipped(
     return found
 
 
-def refused_as(quarantine: Quarantine, candidate: Snapshot, trusted: Collection[str] = ()) -> Quarantined | None:
-    """What the whole of `candidate` was refused as, with these plugins `trusted`; None when it was not."""
+def refused_as(quarantine: Quarantine, candidate: Snapshot, exempt: Collection[str] = ()) -> Quarantined | None:
+    """What the whole of `candidate` was refused as, with these plugins `exempt`; None when it was not."""
     known = (each for each in quarantine if each.digest == candidate.digest)
-    return next((each for each in known if not each.is_moot(trusted)), None)
+    return next((each for each in known if not each.is_moot(exempt)), None)
 
 
 def plugins(snapshot: Snapshot) -> dict[str, str]:

@@ -64,7 +64,7 @@ def _judge_candidate(
         return Unchanged(serving, action=request.action)
     if is_held(found, request, ledger):
         return _not_taken(request, serving, HELD, found.summary)
-    if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot, found.trusted)) is not None:
+    if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot, found.exempt)) is not None:
         return Unchanged(serving, notes=(*found.summary, f"not taken: {quarantined(known)}"))
     if request.dry_run:
         return Planned(serving, candidate=snapshot, summary=found.summary, memory=found.memory, files=found.files)

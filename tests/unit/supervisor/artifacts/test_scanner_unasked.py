@@ -171,7 +171,7 @@ def test_refused_content_is_tried_by_who_asks_and_once_it_changed(place: Place) 
     assert versions(place.found(WATCH))["eager"] == "3"
 
 
-def test_content_that_was_refused_for_what_it_requires_is_taken_once_that_is_not_rehearsed(place: Place) -> None:
+def test_content_that_was_refused_for_what_it_requires_is_taken_once_that_is_exempt(place: Place) -> None:
     place.write("eager", "2")
     place.refuse(place.found(WATCH), "plugin eager", "plugin slow")
     why = "refused as epoch 2 for slow 1, which it requires; not tried again by itself until one of them changes"

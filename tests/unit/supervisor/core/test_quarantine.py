@@ -39,9 +39,9 @@ REFUSED = after_abort((), BAD, [no("plugin prices")])
 
 
 def left_out(
-    quarantine: tuple[Quarantined, ...], wanted: Snapshot, serving: Snapshot = SERVING, trusted: tuple[str, ...] = ()
+    quarantine: tuple[Quarantined, ...], wanted: Snapshot, serving: Snapshot = SERVING, exempt: tuple[str, ...] = ()
 ) -> list[str]:
-    return sorted(skipped(quarantine, plugins(serving), plugins(wanted), trusted))
+    return sorted(skipped(quarantine, plugins(serving), plugins(wanted), exempt))
 
 
 def test_refused_content_is_left_out_also_when_something_else_changed() -> None:
@@ -126,9 +126,9 @@ def test_when_nobody_says_who_and_the_application_is_new_too_no_plugin_is_blamed
 def test_what_is_refused_for_what_it_requires_waits_until_that_changes_or_is_not_rehearsed() -> None:
     refused = after_abort((), BAD, [no("plugin prices", requires="plugin catalog")])
     assert [(str(each), each.required) for each in refused] == [("prices 2", "catalog 1")]
-    assert left_out(refused, BAD) == left_out(refused, BAD, trusted=("geo",)) == ["prices"]
+    assert left_out(refused, BAD) == left_out(refused, BAD, exempt=("geo",)) == ["prices"]
     assert left_out(refused, generation(3, catalog="2", geo="1", prices="2")) == []
-    assert left_out(refused, BAD, trusted=("catalog",)) == []
+    assert left_out(refused, BAD, exempt=("catalog",)) == []
     assert refused_as(refused, BAD) is not None
     assert refused_as(refused, BAD, ("catalog",)) is None
 
@@ -140,9 +140,9 @@ def test_what_is_refused_for_a_service_that_it_requires_waits_for_the_plugin_of_
     assert refused.requires == {"catalog": "1"}
 
 
-def test_where_something_was_refused_for_itself_too_trust_in_what_is_required_changes_nothing() -> None:
+def test_where_something_was_refused_for_itself_too_that_what_is_required_is_exempt_changes_nothing() -> None:
     both = [no("plugin prices", requires="plugin catalog"), no("plugin prices")]
-    assert left_out(after_abort((), BAD, both), BAD, trusted=("catalog",)) == ["prices"]
+    assert left_out(after_abort((), BAD, both), BAD, exempt=("catalog",)) == ["prices"]
 
 
 def test_new_content_that_serves_lifts_it_and_the_content_of_another_does_not() -> None:
