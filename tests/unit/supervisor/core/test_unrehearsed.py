@@ -32,7 +32,6 @@ def with_application(serving: Snapshot, digest: str, distributions: str = "insta
     ("candidate", "unrehearsed"),
     [
         (SERVING, False),
-        (snapshot(2, unit("geo", 1)), False),
         (snapshot(2, unit("geo", 1), unit("pricing", 2)), True),
         (snapshot(2, unit("geo", 1), unit("pricing", 1), unit("tax", 2)), True),
         (msgspec.structs.replace(SERVING, units=()), False),
@@ -40,6 +39,10 @@ def with_application(serving: Snapshot, digest: str, distributions: str = "insta
 )
 def test_plugins_that_are_new_or_other_are(candidate: Snapshot, unrehearsed: bool) -> None:
     assert is_unrehearsed(candidate, SERVING) is unrehearsed
+
+
+def test_fewer_of_those_that_served_together_are_for_what_is_gone_may_be_asked_for() -> None:
+    assert is_unrehearsed(snapshot(2, unit("geo", 1)), SERVING)
 
 
 GEO = UnitRef(UnitKind.PLUGIN, "geo")
