@@ -69,7 +69,8 @@ class Refusal(msgspec.Struct, frozen=True):
     @property
     def line(self) -> str:
         """All of it in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
-        return f"{self.unit} {self.hook or self.stage.value}: {self.placed}"
+        subject = " ".join(part for part in (self.unit, self.hook) if part)
+        return f"{subject}: {self.placed}" if subject else self.placed
 
     def __post_init__(self) -> None:
         """Escape what UTF-8 cannot carry: names of files and words of exceptions are anybody's."""
