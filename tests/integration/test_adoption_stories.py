@@ -14,6 +14,7 @@ import pytest
 from changeover.server import Committed, NoAnswer, OutcomeUnknown, Server, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from tests.environments import Environment
+from tests.integration.test_roll_stories import Shop
 from tests.service import Connection, Story, gone, kill, status_when
 from tests.waits import until
 
@@ -266,3 +267,24 @@ async def test_a_connection_in_the_queue_of_a_dead_service_is_answered_by_the_ne
         await connection.ask("/shop")
         async with story.server(1, env=ORPHAN):
             assert (await connection.answer()).words[:2] == ["1.0", "1"]
+
+
+async def test_a_start_that_was_killed_with_its_zygote_is_made_again_though_workers_of_it_live_on(story: Story) -> None:
+    shop, marker = Shop(story), story.folder / "go"
+    async with story.server(2, app="main:app"):
+        pass
+    begins = "(FOLDER / f'begins-{os.getpid()}').touch()"
+    shop.write("2", startup=f"{begins}\n    while not Path({str(marker)!r}).exists(): await asyncio.sleep(0.01)")
+    server = story.unstarted(2, app="main:app", env=ORPHAN)
+    task = asyncio.create_task(server.__aenter__())
+    await until(lambda: len([*story.folder.glob("begins-*")]) == 2 or task.done(), "the workers")
+    [zygote] = psutil.Process(server.pid).children()
+    workers = [child.pid for child in zygote.children()]
+    kill(server.pid)
+    kill(zygote.pid)
+    with pytest.raises(ServerFailed):
+        await task
+    marker.touch()
+    async with story.server(2, app="main:app") as again:
+        assert (await story.get(again, "/")).words[0] == "2"
+        await until(lambda: not any(map(alive, workers)), "the workers that were left behind to be gone")

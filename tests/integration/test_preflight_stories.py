@@ -39,7 +39,7 @@ async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: 
         [refused] = outcome.refusals
         assert (refused.slot, refused.refusal.stage, refused.refusal.unit) == (-1, Stage.PREFLIGHT, "plugin shop")
         assert refused.refusal.fault is (Fault.TIMEOUT if how == "hangs" else refused.refusal.fault)
-        assert outcome.reason.startswith("preflight: plugin shop ")
+        assert outcome.reason.startswith("preflight: plugin shop")
         assert outcome.durations.preflight > 0 == outcome.durations.prepare
         if how == "hangs":
             assert "so far" in refused.refusal.output

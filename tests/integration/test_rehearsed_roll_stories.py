@@ -112,7 +112,7 @@ async def test_a_start_falls_back_to_what_was_committed_and_no_worker_ran_what_i
     async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}) as server:
         assert (await story.get(server, "/shop")).words[0] == "1.0"
         [fallen] = await told(server, BootFellBack)
-        assert fallen.reason.startswith("preflight: plugin shop ")
+        assert fallen.reason.startswith("preflight: plugin shop")
         [refused] = fallen.refusals
         assert (refused.slot, refused.refusal.stage, refused.refusal.unit) == (-1, Stage.PREFLIGHT, "plugin shop")
         assert how != "hangs" or "so far" in refused.refusal.output
@@ -195,7 +195,7 @@ async def test_a_roll_to_bad_code_is_refused_before_any_worker_of_it_is_there(st
         assert isinstance(outcome, Refused)
         [refused] = outcome.refusals
         assert (refused.slot, refused.refusal.stage, refused.refusal.unit) == (-1, Stage.PREFLIGHT, "plugin shop")
-        assert outcome.reason.startswith("preflight: plugin shop ")
+        assert outcome.reason.startswith("preflight: plugin shop")
         assert outcome.durations.preflight > 0
         assert pids(await server.status()) == before
         assert len(await told(server, WorkerForked)) == 2

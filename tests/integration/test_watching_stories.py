@@ -9,6 +9,7 @@ from changeover.server import Committed, Refused, Server, StatusView
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import Explanation
 from tests.integration.test_roll_stories import Shop
+from tests.plugin_folder import PluginFolder
 from tests.service import Story, status_when
 from tests.waits import until
 
@@ -69,6 +70,44 @@ async def test_refused_content_is_tried_by_nobody_but_who_asks_also_after_a_rest
         assert isinstance(outcome, Refused)
         assert outcome.epoch == 3
         assert (await story.get(server, "/shop")).words[0] == "1.0"
+
+
+OWN = """
+import os
+from changeover.plugin import Plugin
+
+class Own(Plugin[None]):
+    def on_load(self, ctx):
+        {0}
+"""
+
+
+@pytest.mark.parametrize("exempts", [False, True])
+async def test_content_that_was_refused_for_what_it_requires_is_taken_when_that_is_mended_or_exempt_and_not_before(
+    story: Story, exempts: bool
+) -> None:
+    late, file, folder = story.folder / "late", story.folder / "changeover.toml", PluginFolder(story.plugins)
+    file.touch()
+    requiring = 'plugin = "tax:Own"\nrequires = { log = ">=1" }'
+    fails = OWN.format(f"if os.path.exists({str(late)!r}): raise PermissionError('its log')")
+    folder.single("log", "1.0", 'plugin = "log:Own"', fails)
+    folder.single("tax", "1.0", requiring, OWN.format("pass"))
+    async with story.server(1, f"--config={file}", env=WATCHED) as server:
+        late.touch()
+        folder.single("tax", "2.0", requiring, OWN.format("self.rate = 2"))
+        status = await refused(server, 2)
+        assert [(each.content, each.requires) for each in status.quarantine] == [("tax 2.0", "log 1.0")]
+        os.utime(story.plugins / "tax.py")
+        await until(lambda: "not taken: tax 2.0 (refused as epoch 2 for log 1.0" in server.logs)
+        assert "epoch 3" not in server.logs
+        if exempts:
+            file.write_text("[plugins.log]\npreflight = false\n")
+        else:
+            folder.single("log", "2.0", 'plugin = "log:Own"', OWN.format("pass"))
+        status = await status_when(server, lambda status: status.epoch == 3)
+        versions = {each.id: each.version for each in status.plugins}
+        assert versions == {"log": "1.0" if exempts else "2.0", "tax": "2.0"}
+        assert status.quarantine == ()
 
 
 @pytest.mark.parametrize("place", ["top", "startup"])

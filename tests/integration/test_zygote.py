@@ -32,6 +32,8 @@ from changeover.workers.protocol.belongings import Belongings, Listener
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Stage
+from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder
+from changeover.workers.protocol.snapshot import EMPTY
 from changeover.workers.runtime.settings import Birth, WorkerSettings
 from tests.newborns import SCRATCH, Note, note_of
 from tests.waits import until
@@ -238,6 +240,20 @@ async def test_a_fork_that_a_dead_zygote_owed_has_failed(supervisor: Supervisor)
     os.kill(zygote.pid, signal.SIGKILL)
     assert (await supervisor.hear(ForkFailed)).worker == worker(1)
     assert isinstance(supervisor.told[-1], ZygoteLost)
+
+
+async def test_a_death_is_told_before_the_rehearsal_that_the_zygote_owed_so_that_the_next_one_does_it(
+    supervisor: Supervisor,
+) -> None:
+    zygote = await supervisor.started()
+    ended: list[tuple[str, list[ZygoteLost]]] = []
+    os.kill(zygote.pid, signal.SIGSTOP)
+    order = RehearsalOrder(None, EMPTY, Confinement(), str(supervisor.scratch))
+    zygote.rehearse(1, order, lambda report, why: ended.append((why, supervisor.heard(ZygoteLost))))
+    os.kill(zygote.pid, signal.SIGKILL)
+    await until(lambda: ended, "the end of the rehearsal")
+    assert ended == [("its zygote died", supervisor.heard(ZygoteLost))]
+    assert len(supervisor.heard(ZygoteLost)) == 1
 
 
 async def test_a_zygote_without_descriptors_refuses_to_fork_and_recovers(supervisor: Supervisor) -> None:

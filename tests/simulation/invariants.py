@@ -283,8 +283,8 @@ class Invariants:
         given, journal = self.world.journal.given[epoch], self.world.journal
         serving = journal.snapshot(journal.committed) if journal.committed else EMPTY
         if given.candidate.is_roll:
-            unserved = versions(given.candidate).items() - versions(serving).items()
-            rehearsed = bool(unserved) and given.origin.trigger is not Trigger.RESCUE
+            unrehearsed = versions(given.candidate) != versions(serving)
+            rehearsed = unrehearsed and given.origin.trigger is not Trigger.RESCUE
         else:
             rehearsed = given.part is None and given.candidate.digest != serving.digest
         if self.world.policy.preflight:

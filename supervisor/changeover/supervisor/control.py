@@ -306,11 +306,13 @@ class QuarantineView(msgspec.Struct, frozen=True):
         content: The plugins that are to blame (`prices 1.6.0`), or the epoch when none is.
         epoch: The number under which it was refused.
         refused: When, wall clock; 0 when that is not known.
+        requires: What it requires and was refused for (`geo 1.0.0`); empty when it was refused for itself.
     """
 
     content: str
     epoch: int
     refused: float = 0.0
+    requires: str = ""
 
 
 class StatusView(msgspec.Struct, frozen=True):

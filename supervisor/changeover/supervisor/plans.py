@@ -119,14 +119,14 @@ def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threa
         _preload(application, store) if application is not None and imports else None,
         after_fork=settings.hooks.after_fork,
         after_fork_within=settings.hooks.deadline,
-        trusted=tuple(sorted({unit.key.ref for unit in units if _is_trusted(unit, rehearsed.trusted)})),
+        exempt=tuple(sorted({unit.key.ref for unit in units if _is_exempt(unit, rehearsed.exempt)})),
         vacant=rehearsed.candidate.is_roll,
-        returns=rehearsed.returns,
+        goes_back=rehearsed.goes_back,
     )
 
 
-def _is_trusted(unit: UnitSpec, trusted: tuple[str, ...]) -> bool:
-    return isinstance(unit, PluginSpec) and unit.key.ref.name in trusted
+def _is_exempt(unit: UnitSpec, exempt: tuple[str, ...]) -> bool:
+    return isinstance(unit, PluginSpec) and unit.key.ref.name in exempt
 
 
 def _preload(application: ApplicationSpec, store: Path) -> Preload:

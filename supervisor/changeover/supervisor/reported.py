@@ -35,6 +35,7 @@ def _refusal(refusal: Refusal, output: str) -> Refusal:
         _line(refusal.source),
         _lines(refusal.traceback),
         output,
+        _line(refusal.requires),
     )
 
 

@@ -142,15 +142,19 @@ def quarantine_views(overview: Overview, refused: Mapping[int, float]) -> tuple[
         refused: Epoch -> when it was refused, wall clock.
     """
     latest = {tuple(sorted(each.blamed)): each for each in overview.quarantine}
-    return tuple(QuarantineView(str(each), each.epoch, refused.get(each.epoch, 0.0)) for each in latest.values())
+    return tuple(
+        QuarantineView(str(each), each.epoch, refused.get(each.epoch, 0.0), each.required) for each in latest.values()
+    )
 
 
 def tried_again(decision: Decision | None, overview: Overview) -> str:
     """Say whether refused content is tried again by itself."""
     if not isinstance(decision, Aborted) or not decision.refusals:
         return ""
-    if any(each.epoch == decision.epoch for each in overview.quarantine):
-        return "watching and schedule do not try it again until it changes; `changeover reload` does"
+    known = next((each for each in overview.quarantine if each.epoch == decision.epoch), None)
+    if known is not None:
+        until = f"it or {known.required}, which it requires, changes" if known.requires else "it changes"
+        return f"watching and schedule do not try it again until {until}; `changeover reload` does"
     if passing(decision.refusals):
         return "the reason may pass: watching and schedule try it again, less and less often"
     return ""

@@ -98,18 +98,18 @@ def test_how_a_candidate_is_rehearsed_comes_out_of_the_settings() -> None:
     assert not policy(Settings(preflight=Confined(enabled=False))).preflight
 
 
-def test_a_roll_is_rehearsed_without_its_application_and_nobody_rehearses_what_is_trusted() -> None:
+def test_a_roll_is_rehearsed_without_its_application_and_nobody_rehearses_what_is_exempt() -> None:
     geo, log = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "log"))
     candidate, current = (
         msgspec.structs.replace(each, units=(PluginSpec(UnitKey(ref, "1f", 7), "1.0", "1f"),))
         for each, ref in ((SWAP.candidate, geo), (SWAP.current or EMPTY, log))
     )
-    effect = Preflight(candidate, current, 3, trusted=("geo", "log", "of yesterday"), returns=True)
+    effect = Preflight(candidate, current, 3, exempt=("geo", "log", "of yesterday"), goes_back=True)
     order = rehearsal_order(Settings(), Path("/store"), effect, ())
-    assert (order.trusted, order.vacant, order.returns) == ((geo, log), False, True)
+    assert (order.exempt, order.vacant, order.goes_back) == ((geo, log), False, True)
     rolled = Preflight(msgspec.structs.replace(candidate, rolled=8), EMPTY, 3)
     order = rehearsal_order(Settings(), Path("/store"), rolled, ())
-    assert (order.trusted, order.vacant, order.returns) == ((), True, False)
+    assert (order.exempt, order.vacant, order.goes_back) == ((), True, False)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,12 @@ def test_of_each_plugin_the_content_that_was_refused_last_is_shown() -> None:
     assert quarantine_views(seen, {4: 99.0}) == (QuarantineView("prices 3", 4, 99.0), QuarantineView("geo 1", 3, 0.0))
 
 
+def test_what_was_refused_for_what_it_requires_is_shown_with_that_and_waits_for_either() -> None:
+    seen = overview(Quarantined(2, "a", {"prices": "2"}, requires={"geo": "1"}))
+    assert quarantine_views(seen, {}) == (QuarantineView("prices 2", 2, 0.0, "geo 1"),)
+    assert "until it or geo 1, which it requires, changes; `changeover reload`" in tried_again(aborted(2), seen)
+
+
 def test_a_worker_that_was_adopted_and_not_heard_yet_does_not_look_as_if_it_started() -> None:
     found = SlotPicture(0, State.BOOTING, worker=WorkerId(1, 0, 1), pid=77, adopted=True)
     assert slot_view(found, 5.0, 1000.0).note == "of the supervisor before, and not heard yet"

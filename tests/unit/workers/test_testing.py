@@ -93,7 +93,7 @@ async def shop(request, call):
 
 def test_a_plugin_that_does_not_load_is_refused_on_entry_and_leaves_no_thread(tmp_path: Path) -> None:
     before = threading.active_count()
-    with pytest.raises(SwapRefused, match=r"plugin shop load: KeyError: 'no' \(shop.py:\d+\)"):
+    with pytest.raises(SwapRefused, match=r"plugin shop: KeyError: 'no' \(shop.py:\d+\)"):
         SimulatedWorker(plugin(tmp_path / "a", "raise KeyError('no')\n")).__enter__()
     until_sync(lambda: threading.active_count() <= before)
 

@@ -197,7 +197,7 @@ class Scanner:
             without_use = unused(lay_out(settings, selected.contents).plans, selected.contents, settings)
             lines = (*lines, *ignored, *without_use)
         files = changed_files(current, made, lambda digest: self._files(digest, fresh)) if request.dry_run else {}
-        return Candidate(made, lines, files=files, trusted=settings.plugins.trusted)
+        return Candidate(made, lines, files=files, exempt=settings.plugins.exempt)
 
     def _laid_out(
         self,
@@ -279,7 +279,7 @@ class Scanner:
             return ScanRefused(refusals(lacks))
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
-        return Candidate(made, (*lines, *notes), restores=earlier.epoch, trusted=self._trusted())
+        return Candidate(made, (*lines, *notes), restores=earlier.epoch, exempt=self._exempt())
 
     def _edit(
         self, request: CutoverRequest, wanted: PipelineEdit | RemovePlugin, epoch: int, current: Snapshot | None
@@ -300,10 +300,10 @@ class Scanner:
         if lacks := self._lacking_anew(made) if made.is_roll else ():
             return ScanRefused(refusals(lacks))
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
-        return Candidate(made, lines, trusted=self._trusted())
+        return Candidate(made, lines, exempt=self._exempt())
 
-    def _trusted(self) -> tuple[str, ...]:
-        return (self._read_settings().settings or self._booted).plugins.trusted
+    def _exempt(self) -> tuple[str, ...]:
+        return (self._read_settings().settings or self._booted).plugins.exempt
 
     def _read_application(self, request: CutoverRequest, settings: Settings, current: Snapshot | None) -> Disk:
         interpreter, answer = self._ask(request, executable(settings.python), current)

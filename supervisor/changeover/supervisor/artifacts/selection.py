@@ -77,7 +77,7 @@ def select(
     }
     fixed = _fixed(listing, serving, reach, store)
     withheld = held_plugins(held, serving, fresh, fixed | concerned_by(listing.problems))
-    skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys())
+    skipped = quarantined_plugins(quarantine, serving, fresh, fixed | withheld.keys(), settings.plugins.exempt)
     kept = fixed | withheld.keys() | skipped.keys()
     files = {found.digest: found.files for found in listing.plugins.values()}
     untaken = kept | concerned_by(listing.problems)

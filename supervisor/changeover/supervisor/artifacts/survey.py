@@ -103,7 +103,8 @@ def survey(
     broken = _broken(listing, folder)
     fresh = {plugin: from_disk(found, settings) for plugin, found in listing.plugins.items()}
     held_back = held_plugins(held, serving, fresh, broken)
-    refused = quarantined_plugins(quarantine, serving, fresh, broken.keys() | held_back.keys())
+    untaken = broken.keys() | held_back.keys()
+    refused = quarantined_plugins(quarantine, serving, fresh, untaken, settings.plugins.exempt)
     taken = [found for plugin, found in listing.plugins.items() if plugin not in held_back]
     wrong = (*ungranted(taken, settings), *untrusted(taken, settings.plugins.keys))
     barred = {problem.plugin: str(problem) for problem in wrong}

@@ -1,6 +1,6 @@
 """What lies on disk and is held after a rollback or a removal: what serves stays in its place. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -53,6 +53,7 @@ def quarantined_plugins(
     serving: Mapping[str, PluginSpec],
     fresh: Mapping[str, Content],
     fixed: Iterable[str],
+    exempt: Collection[str],
 ) -> dict[str, str]:
     """Find the plugins whose content on disk was refused, together with what they require.
 
@@ -61,6 +62,7 @@ def quarantined_plugins(
         serving: Plugin id -> what serves.
         fresh: Plugin id -> what lies on disk.
         fixed: Plugins that are not taken from disk anyway.
+        exempt: Plugins that are not rehearsed.
 
     Returns:
         Plugin id -> why it is not taken, for people.
@@ -68,7 +70,7 @@ def quarantined_plugins(
     now = {name: plugin_content(spec.artifact, spec.config) for name, spec in serving.items()}
     lies = {name: plugin_content(each.artifact, each.config) for name, each in fresh.items()}
     wanted = lies | {name: now[name] for name in fixed if name in now}
-    return {name: quarantined(each) for name, each in skipped(quarantine, now, wanted).items()}
+    return {name: quarantined(each) for name, each in skipped(quarantine, now, wanted, exempt).items()}
 
 
 def without_held(

@@ -152,7 +152,8 @@ def _draining(plugin: DrainingPlugin) -> str:
 
 def _quarantined(view: QuarantineView, now: float) -> str:
     at = f" {clock(view.refused, now)}" if view.refused else ""
-    return f"{view.content} on disk: refused{at} as epoch {view.epoch}, not tried again by watching or schedule"
+    why = f" for {view.requires}, which it requires" if view.requires else ""
+    return f"{view.content} on disk: refused{at} as epoch {view.epoch}{why}, not tried again by watching or schedule"
 
 
 def _refused(line: HistoryLine) -> str:

@@ -44,6 +44,17 @@ MARKS: dict[type[WorkerRecord], Mark] = {
     WorkerExited: Mark.GONE,
 }
 
+
+class Step(enum.Enum):
+    """What goes on before any worker is asked."""
+
+    PRELOAD = "preload"
+    """The zygote of a roll is made, below which its plugins are rehearsed."""
+    PREFLIGHT = "preflight"
+
+
+STEPS = {"preloading": Step.PRELOAD, "preflighting": Step.PREFLIGHT, "preparing": None}
+
 WAITED_FOR = "·"
 """Drawn for a worker that has not answered."""
 
@@ -84,7 +95,7 @@ class Progress:
         self._began: CutoverBegan | None = None
         self._at = 0.0
         self._committed_at: float | None = None
-        self._rehearses = False
+        self._step: Step | None = None
         self._marks: dict[int, Mark] = {}
         self._gone: set[int] = set()
         self._lines: list[str] = []
@@ -123,9 +134,8 @@ class Progress:
         match record:
             case CutoverBegan():
                 self._begin(record, told.at)
-            case PhaseBegan(phase="preflighting" | "preparing" as phase):
-                self._rehearses = phase == "preflighting"
-                self._at = told.at
+            case PhaseBegan(phase=phase) if phase in STEPS:
+                self._turn(STEPS[phase], told.at)
             case WorkerRefused(worker=worker):
                 self._lines.append(self._refused_line(worker.slot, told.at))
             case WorkerExited(worker=worker) if not self.decided:
@@ -136,9 +146,9 @@ class Progress:
             case CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
                 self._over = True
-            case CutoverAborted() if self._rehearses:
+            case CutoverAborted() if self._step is not None:
                 how = "REFUSED" if record.refusals else "ended"
-                self._lines.append(_rehearsal(f"{how} after {seconds(max(told.at - self._at, 0.0))}"))
+                self._lines.append(_apart(self._step, f"{how} after {self._lasted(told.at)}"))
                 self._over = True
             case CutoverAborted():
                 self._over = True
@@ -149,14 +159,14 @@ class Progress:
 
     def _hear_preflight(self, told: Told, record: Known) -> None:
         if isinstance(record, PreflightCompleted | PreflightSkipped):
-            self._rehearses, self._at = False, told.at
+            self._step, self._at = None, told.at
         match record:
             case PreflightCompleted(seconds=took, warnings=warnings):
                 did = rehearsed(record.modules, record.tests_passed, record.tests)
-                self._lines.append(_rehearsal(f"passed in {seconds(took)}  ({did})"))
+                self._lines.append(_apart(Step.PREFLIGHT, f"passed in {seconds(took)}  ({did})"))
                 self._lines += [f"  {'':<10} warning: {line}" for line in warnings]
             case PreflightSkipped(why=why):
-                self._lines.append(_rehearsal(f"skipped: {why}"))
+                self._lines.append(_apart(Step.PREFLIGHT, f"skipped: {why}"))
 
     def _hear_plugins(self, record: Known) -> None:
         match record:
@@ -183,13 +193,24 @@ class Progress:
 
     def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
-        self._over = self._rehearses = False
+        self._over, self._step = False, None
         self._migrated, self._stateless = (), {}
         self._lines.append(
             f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
         )
         if record.memory is not None:
             self._lines.append(f"  {'memory':<10} {extra_memory(record.memory)}")
+
+    def _turn(self, step: Step | None, at: float) -> None:
+        """Another step begins, or workers are asked; a rehearsal that is preloaded for again has lost its zygote."""
+        if self._step is Step.PRELOAD:
+            self._lines.append(_apart(self._step, f"done in {self._lasted(at)}"))
+        elif self._step is Step.PREFLIGHT and step is Step.PRELOAD:
+            self._lines.append(_apart(self._step, f"lost its zygote after {self._lasted(at)}"))
+        self._step, self._at = step, at
+
+    def _lasted(self, now: float) -> str:
+        return seconds(max(now - self._at, 0.0))
 
     def _count(self, *marks: Mark) -> int:
         return sum(mark in marks for mark in self._marks.values())
@@ -198,11 +219,11 @@ class Progress:
         return self._began.workers if self._began else 0
 
     def _under_way(self, now: float) -> tuple[str, ...]:
-        return (self._phase_line(now),) if self._rehearses else (self._phase_line(now), self._workers_line())
+        return (self._phase_line(now),) if self._step else (self._phase_line(now), self._workers_line())
 
     def _phase_line(self, now: float) -> str:
-        if self._rehearses:
-            return _rehearsal(f"...  {seconds(max(now - self._at, 0.0))}")
+        if self._step is not None:
+            return _apart(self._step, f"...  {self._lasted(now)}")
         if self._committed_at is not None:
             return _phase("commit", self._count(Mark.ACTIVE), self._workers(), now - self._committed_at)
         return _phase("prepare", self._count(Mark.PREPARED, Mark.ACTIVE), self._workers(), now - self._at)
@@ -221,8 +242,8 @@ def _phase(name: str, done: int, of: int, took: float) -> str:
     return f"  {name:<10} {done}/{of}  {seconds(max(took, 0.0))}"
 
 
-def _rehearsal(how: str) -> str:
-    return f"  {'preflight':<10} {how}"
+def _apart(step: Step, how: str) -> str:
+    return f"  {step.value:<10} {how}"
 
 
 def _migration(what: str) -> str:

@@ -58,7 +58,7 @@ class Plugin(msgspec.Struct, frozen=True):
         reload: When changed content is taken: `on-change`, `every 60s`, `on-signal`, or `disabled`; by default as for
             all plugins.
         grant: Capabilities that it may use, of those that its manifest asks for.
-        preflight: Whether it is rehearsed before workers load it. If not, its code is trusted: workers are the first to
+        preflight: Whether it is rehearsed before workers load it. If not, workers are the first to
             run it, and whatever requires it.
     """
 
@@ -88,7 +88,7 @@ class Plugins(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
 
     @property
-    def trusted(self) -> tuple[str, ...]:
+    def exempt(self) -> tuple[str, ...]:
         """The ids of those that are not rehearsed."""
         return tuple(sorted(name for name, entry in self.entries.items() if not entry.preflight))
 

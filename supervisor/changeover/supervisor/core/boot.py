@@ -301,9 +301,10 @@ class Start:
             self._shutdown.ask(self._stop)
 
     def _is_served(self, committed: Snapshot) -> bool:
-        """Whether somebody may serve it still. A zygote of what was never committed is what a start left behind."""
+        """Whether somebody may serve still. Who was made for what was never committed is what a start left behind."""
         rolls = {each.rolled for each in (committed, self._ledger.parted) if each is not None}
-        return bool(self._booted.living) or any(each.rolled in rolls for each in self._booted.zygotes)
+        serving = any(each.rolled <= max(rolls) for each in self._booted.living)
+        return serving or any(each.rolled in rolls for each in self._booted.zygotes)
 
     def _take_up_parts(self, somebody_lives: bool) -> None:
         parted, part = self._ledger.parted, self._ledger.part

@@ -154,15 +154,15 @@ class Preflight(Effect, frozen=True):
         candidate: What is to be rehearsed; of a roll, its plugins.
         current: What serves in the processes that are to take it; EMPTY for new ones.
         cohort: Whose zygote forks the process.
-        trusted: Plugins that are not rehearsed, because the configuration says so.
-        returns: Whether it brings back what served: what cannot be rehearsed of that refuses nothing.
+        exempt: Plugins that are not rehearsed, because the configuration says so.
+        goes_back: Whether it brings back what served: what cannot be rehearsed of that refuses nothing.
     """
 
     candidate: Snapshot
     current: Snapshot | None
     cohort: int
-    trusted: tuple[str, ...] = ()
-    returns: bool = False
+    exempt: tuple[str, ...] = ()
+    goes_back: bool = False
 
 
 class EndPreflight(Effect, frozen=True):

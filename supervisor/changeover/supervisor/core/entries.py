@@ -1,6 +1,7 @@
 """What the journal holds: decisions and outcomes, with who and why."""
 
 import enum
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -87,15 +88,31 @@ class Quarantined(msgspec.Struct, frozen=True):
         blamed: The plugins that refused, or all that were new when none said so: id -> version.
         together: Own content of these and of all that they require: it is skipped where all of it would serve
             together. Empty when no plugin was new.
+        requires: What they require and were refused for, where not for themselves: plugin id -> version. The content is
+            tried again when it is not to be rehearsed any more.
     """
 
     epoch: int
     digest: str
     blamed: dict[str, str] = {}
     together: dict[str, str] = {}
+    requires: dict[str, str] = {}
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {version}" for name, version in self.blamed.items()) or "what changed"
+        return _named(self.blamed) or "what changed"
+
+    @property
+    def required(self) -> str:
+        """What they require and were refused for, for people; empty when they were refused for themselves."""
+        return _named(self.requires)
+
+    def is_moot(self, exempt: Collection[str]) -> bool:
+        """Whether what they were refused for is not rehearsed any more, as these plugins are not."""
+        return not self.requires.keys().isdisjoint(exempt)
+
+
+def _named(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from changeover.workers.protocol.refusal import Fault, Refusal
 
 IN_PARTS = "migrates what all workers share, and a part of a roll is not for all: roll without --allow-partial"
 NOBODY = "no worker lives that holds the candidate"
-GONE = "who migrated it died before it had undone it, and the journal told so late that nobody else can"
+GONE = "who was to died before it had undone it, and nobody else holds the candidate any more"
 
 
 class Migrating:
@@ -186,8 +186,11 @@ class Migrating:
     def overdue(self, run: Run) -> None:
         """The deadline passed."""
         seconds = self._policy.deadlines.prepare
-        if self._progress.state is State.UNMIGRATING:
-            self._leave(run, f"{run.undoes} did not answer within {seconds:g} s")
+        if self._progress.state is State.UNMIGRATING and run.undoes is not None:
+            # It may come to its end yet, and then that is told.
+            self._owing[run.undoes] = run.epoch
+            slot = run.undoes.slot
+            self._leave(run, f"slot {slot} has not said within {seconds:g} s that it is, and may be undoing it still")
             return
         elected = next((member for member in self._voting.voters(run) if member.worker == run.elected), None)
         if elected is not None:

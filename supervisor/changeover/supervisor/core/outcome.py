@@ -117,7 +117,7 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
         restores: The epoch whose content a rollback brings back.
         memory: What a roll needs; None for a swap, and where no worker serves.
         files: Unit -> names of its files that differ, where nobody wants more than to know.
-        trusted: Plugins that are not rehearsed, because the configuration says so.
+        exempt: Plugins that are not rehearsed, because the configuration says so.
     """
 
     snapshot: Snapshot
@@ -125,7 +125,7 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
     restores: int | None = None
     memory: ExtraMemory | None = None
     files: dict[str, tuple[str, ...]] = {}
-    trusted: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
 
 
 class NothingChanged(msgspec.Struct, frozen=True, tag=True):

@@ -2,10 +2,11 @@
 
 It is derived from decisions alone, so the journal holds it without an entry of its own. Only content
 is quarantined: a candidate that nobody refused (a stop, the journal), or that was refused for reasons
-that pass, may be tried again as it is.
+that pass, may be tried again as it is. So may one that was refused for what it requires, once that is
+not rehearsed any more: else it is tried when it, or what it requires, changes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from changeover.supervisor.core.entries import Quarantined, SlotRefusal
 from changeover.supervisor.core.holding import contents
@@ -28,9 +29,10 @@ def after_abort(known: Quarantine, candidate: Snapshot | None, refusals: Iterabl
     if candidate is None or not lasting:
         return known
     blamed = _blamed(candidate, {each.refusal.unit for each in lasting})
+    requires = _required(candidate, [each.refusal.requires for each in lasting])
     own = plugins(candidate)
     together = {name: own[name] for name in sorted(_needed(candidate, blamed))}
-    fresh = Quarantined(candidate.epoch, candidate.digest, blamed, together)
+    fresh = Quarantined(candidate.epoch, candidate.digest, blamed, together, requires)
     return (*(each for each in known if each.digest != fresh.digest), fresh)[-MOST:]
 
 
@@ -46,20 +48,23 @@ def after_commit(known: Quarantine, committed: Snapshot, before: Snapshot | None
     return tuple(each for each in known if each.blamed and all(since.get(name, 0) < each.epoch for name in each.blamed))
 
 
-def skipped(quarantine: Quarantine, serving: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, Quarantined]:
+def skipped(
+    quarantine: Quarantine, serving: Mapping[str, str], wanted: Mapping[str, str], exempt: Collection[str] = ()
+) -> dict[str, Quarantined]:
     """Find the plugins whose content a trigger leaves as it serves.
 
     Args:
         quarantine: What was refused.
         serving: Own content of every plugin that serves.
         wanted: Own content of every plugin that would serve.
+        exempt: Plugins that are not rehearsed.
 
     Returns:
         Plugin -> what it was refused as.
     """
     found: dict[str, Quarantined] = {}
     left = dict(wanted)
-    for each in reversed(quarantine):
+    for each in reversed([each for each in quarantine if not each.is_moot(exempt)]):
         if each.together and all(left.get(name) == content for name, content in each.together.items()):
             changed = [name for name in each.together if serving.get(name) != wanted.get(name)]
             found |= dict.fromkeys(changed, each)
@@ -67,9 +72,10 @@ def skipped(quarantine: Quarantine, serving: Mapping[str, str], wanted: Mapping[
     return found
 
 
-def refused_as(quarantine: Quarantine, candidate: Snapshot) -> Quarantined | None:
-    """What the whole of `candidate` was refused as; None when it was not."""
-    return next((each for each in quarantine if each.digest == candidate.digest), None)
+def refused_as(quarantine: Quarantine, candidate: Snapshot, exempt: Collection[str] = ()) -> Quarantined | None:
+    """What the whole of `candidate` was refused as, with these plugins `exempt`; None when it was not."""
+    known = (each for each in quarantine if each.digest == candidate.digest)
+    return next((each for each in known if not each.is_moot(exempt)), None)
 
 
 def plugins(snapshot: Snapshot) -> dict[str, str]:
@@ -83,6 +89,14 @@ def _blamed(candidate: Snapshot, units: set[str]) -> dict[str, str]:
     if not named and candidate.application is not None and candidate.application.key.since == candidate.epoch:
         return {}  # as likely the application's fault as theirs
     return {ref.name: version for ref, version in new.items() if not named or ref in named}
+
+
+def _required(candidate: Snapshot, units: Collection[str]) -> dict[str, str]:
+    """The plugins of these units; none where one of them is empty, as then something was refused for itself."""
+    if not all(units):
+        return {}
+    names = {unit.key.ref.name.partition(":")[0] for unit in candidate.units if str(unit.key.ref) in units}
+    return {unit.key.ref.name: unit.version for unit in _plugins(candidate) if unit.key.ref.name in names}
 
 
 def _needed(candidate: Snapshot, names: Iterable[str]) -> set[str]:

@@ -22,12 +22,12 @@ from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.run import Run, headline
 from changeover.supervisor.core.succession import Succession
-from changeover.supervisor.core.unserved import is_unserved
+from changeover.supervisor.core.unrehearsed import is_unrehearsed
 from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
-TRUSTED = "`preflight = false` is said of all its plugins"
+EXEMPT = "`preflight = false` is said of all its plugins"
 """Why nobody rehearses a roll whose plugins are new."""
 NOBODY = Refusal(
     Stage.PREFLIGHT,
@@ -68,7 +68,7 @@ class Rehearsing:
     def begin(self, run: Run) -> None:
         """The run's number is on disk: have its candidate rehearsed, or go on without."""
         if run.candidate is None or not self._is_wanted(run, run.candidate.snapshot):
-            self._tell_of_trust(run)
+            self._tell_of_exemption(run)
             self._open(run, Cause.GIVEN)
         elif run.is_roll:
             self._progress.move(Cause.GIVEN_TO_PRELOAD)
@@ -169,17 +169,17 @@ class Rehearsing:
             return False
         if not run.is_roll:
             return serving is None or candidate.digest != serving.digest
-        return self._brings(run, candidate, run.candidate.trusted)
+        return self._brings(run, candidate, run.candidate.exempt)
 
-    def _brings(self, run: Run, candidate: Snapshot, trusted: Collection[str] = ()) -> bool:
-        """Whether a roll brings what has not served before, apart from what the configuration trusts."""
+    def _brings(self, run: Run, candidate: Snapshot, exempt: Collection[str] = ()) -> bool:
+        """Whether a roll brings what has not served before, apart from what the configuration exempts."""
         rescues = run.origin is not None and run.origin.trigger is Trigger.RESCUE
-        return candidate.is_roll and not rescues and is_unserved(candidate, self._ledger.committed, trusted)
+        return candidate.is_roll and not rescues and is_unrehearsed(candidate, self._ledger.committed, exempt)
 
-    def _tell_of_trust(self, run: Run) -> None:
+    def _tell_of_exemption(self, run: Run) -> None:
         rehearses = self._policy.preflight and run.is_roll
         if rehearses and run.candidate is not None and self._brings(run, run.candidate.snapshot):
-            self._out.tell(PreflightSkipped(run.epoch, TRUSTED))
+            self._out.tell(PreflightSkipped(run.epoch, EXEMPT))
 
     def _rehearse(self, run: Run, beside: Snapshot | None) -> None:
         run.times.preflighted = self._out.now
@@ -189,7 +189,7 @@ class Rehearsing:
             return
         self._under_way = True
         found = run.candidate
-        self._out.put(Preflight(found.snapshot, beside, cohort, found.trusted, run.goes_back))
+        self._out.put(Preflight(found.snapshot, beside, cohort, found.exempt, run.goes_back))
         self._out.set_timer(_timer(run), self._policy.deadlines.preflight)
 
     def _answered(self, epoch: int) -> Run | None:

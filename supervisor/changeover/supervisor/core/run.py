@@ -146,11 +146,7 @@ def refusal_of(member: Member, fault: Fault, summary: str) -> SlotRefusal:
 
 def headline(refusals: Iterable[SlotRefusal]) -> str:
     """The first "no" in one line."""
-    for each in refusals:
-        unit = f"{each.refusal.unit} " if each.refusal.unit else ""
-        hook = f"{each.refusal.hook}: " if each.refusal.hook else ""
-        return f"{_who(each)}{unit}{hook}{each.refusal.summary}"
-    return "refused"
+    return next((f"{_who(each)}{each.refusal.line}" for each in refusals), "refused")
 
 
 def _who(refused: SlotRefusal) -> str:

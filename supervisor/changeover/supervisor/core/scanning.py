@@ -64,7 +64,7 @@ def _judge_candidate(
         return Unchanged(serving, action=request.action)
     if is_held(found, request, ledger):
         return _not_taken(request, serving, HELD, found.summary)
-    if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot)) is not None:
+    if request.policy is not None and (known := refused_as(ledger.quarantine, snapshot, found.exempt)) is not None:
         return Unchanged(serving, notes=(*found.summary, f"not taken: {quarantined(known)}"))
     if request.dry_run:
         return Planned(serving, candidate=snapshot, summary=found.summary, memory=found.memory, files=found.files)
@@ -78,6 +78,9 @@ def _not_taken(request: CutoverRequest, serving: int, why: str, notes: tuple[str
 
 def quarantined(known: Quarantined) -> str:
     """Why content is not taken, for people."""
+    if known.requires:
+        why = f"refused as epoch {known.epoch} for {known.required}, which it requires"
+        return f"{known} ({why}; not tried again by itself until one of them changes)"
     return f"{known} (refused as epoch {known.epoch}; not tried again by itself until it changes)"
 
 

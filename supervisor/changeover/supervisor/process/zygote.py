@@ -337,10 +337,10 @@ class Zygote:
         self._path.unlink(missing_ok=True)
         for worker in tuple(self._asked):
             self._not_forked(worker, "its zygote died")
-        self._rehearsals.lose("its zygote died")
         for held in tuple(self._held.values()):
             held.expect_no_status()
         self._tell(ZygoteLost(self.cohort, self._lost or f"it ended with status {self.status}", self._refusal))
+        self._rehearsals.lose("its zygote died")  # last: whoever heard of the death has the next zygote rehearse
 
     def _death_in_preload(self) -> Refusal:
         """What is known of a death that nobody ordered: the stack of a fatal fault, where there was one."""

@@ -12,7 +12,7 @@ from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.staffing import ZygoteLost
 from changeover.supervisor.core.records.worker import WorkerHangs, WorkerKilled
 from changeover.supervisor.telemetry.amounts import MOST_NAMED
-from changeover.supervisor.telemetry.phrases import cause, lease, refused_by
+from changeover.supervisor.telemetry.phrases import lease, refused_by
 from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
 from changeover.workers.protocol.refusal import Refusal
 
@@ -42,7 +42,7 @@ def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterat
 
 def _refusals(refusals: Iterable[SlotRefusal], tracebacks: Tracebacks) -> Iterator[str]:
     for refusal in refusals:
-        who = f"{refused_by(refusal)}: " if refusal.slot >= 0 else ""
-        yield f"{who}{cause(refusal.refusal)}"
+        who = f"{refused_by(refusal)}: " if refusal.slot >= 0 or not refusal.refusal.unit else ""
+        yield f"{who}{refusal.refusal.line}"
         yield from told(refusal.refusal.traceback, tracebacks)
         yield from (f"> {line}" for line in refusal.refusal.output.rstrip().splitlines()[-MOST_OUTPUT:])

@@ -8,7 +8,6 @@ from changeover.supervisor.core.records.cutover import CutoverBegan
 from changeover.supervisor.core.records.record import WorkerRecord
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, size, workers
 from changeover.workers.protocol.messages import LeaseView
-from changeover.workers.protocol.refusal import Refusal
 
 
 def by(origin: Origin) -> str:
@@ -46,12 +45,6 @@ def rehearsed(modules: int, passed: int, tests: int) -> str:
     loaded = f"{modules} module{'' if modules == 1 else 's'}"
     tested = f", {passed} of {tests} self-test{'' if tests == 1 else 's'}"
     return loaded + (tested if tests else "")
-
-
-def cause(refusal: Refusal) -> str:
-    """A refusal in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
-    subject = " ".join(part for part in (refusal.unit, refusal.hook) if part) or refusal.stage.value
-    return f"{subject}: {refusal.placed}"
 
 
 def refused_by(refusal: SlotRefusal) -> str:

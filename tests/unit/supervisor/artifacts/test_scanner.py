@@ -121,9 +121,9 @@ def test_a_candidate_says_what_the_configuration_trusts_now_whatever_makes_it(pl
     back = place.candidate(found.snapshot, asking(action=Action.ROLLBACK, to=1), serving, found.snapshot)
     edit = asking(action=Action.EDIT, edit=RemovePlugin("pricing"))
     edited = place.candidate(serving, edit)
-    assert [each.trusted for each in (found, back, edited)] == [("hello",)] * 3
+    assert [each.exempt for each in (found, back, edited)] == [("hello",)] * 3
     place.configure("not TOML")
-    assert place.candidate(serving, edit).trusted == ()
+    assert place.candidate(serving, edit).exempt == ()
 
 
 def test_the_first_scan_stores_everything_and_says_what_is_new(place: Place) -> None:

@@ -66,8 +66,8 @@ class Place:
         assert isinstance(result, Candidate), result
         return result.snapshot
 
-    def refuse(self, candidate: Snapshot, unit: str = "") -> None:
-        refusal = Refusal(Stage.LOAD, Fault.CRASH, "no", unit=unit)
+    def refuse(self, candidate: Snapshot, unit: str = "", requires: str = "") -> None:
+        refusal = Refusal(Stage.LOAD, Fault.CRASH, "no", unit=unit, requires=requires)
         self.quarantine = after_abort(self.quarantine, candidate, [SlotRefusal(0, 1, refusal)])
 
 
@@ -169,6 +169,15 @@ def test_refused_content_is_tried_by_who_asks_and_once_it_changed(place: Place) 
     assert versions(place.found(HUP))["eager"] == "2"
     place.write("eager", "3")
     assert versions(place.found(WATCH))["eager"] == "3"
+
+
+def test_content_that_was_refused_for_what_it_requires_is_taken_once_that_is_exempt(place: Place) -> None:
+    place.write("eager", "2")
+    place.refuse(place.found(WATCH), "plugin eager", "plugin slow")
+    why = "refused as epoch 2 for slow 1, which it requires; not tried again by itself until one of them changes"
+    assert place.scan(WATCH) == NothingChanged((f"not taken: eager 2 ({why})",))
+    place.configure(CONFIG + "preflight = false\n")
+    assert versions(place.found(WATCH))["eager"] == "2"
 
 
 def test_a_new_plugin_that_was_refused_stays_out(place: Place) -> None:

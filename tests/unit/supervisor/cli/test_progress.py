@@ -82,6 +82,37 @@ def test_a_preflight_that_refuses_is_the_last_line_before_the_outcome() -> None:
     assert progress.drawing(time.time()) == tuple(lines)
 
 
+ROLL = CutoverBegan(8, DEPLOY, SUMMARY, 7, 4, Strategy.ROLL)
+
+
+def test_the_zygote_of_a_roll_is_preloaded_before_its_plugins_are_rehearsed_and_no_worker_is_waited_for() -> None:
+    begun = (ROLL, PhaseBegan(8, "preloading"))
+    lines, progress = followed(*begun)
+    [under_way] = progress.drawing(time.time())[len(lines) :]
+    assert under_way.startswith("  preload    ...  ")
+    lines, progress = followed(*begun, PhaseBegan(8, "preflighting"))
+    assert lines[1].startswith("  preload    done in ")
+    [under_way] = progress.drawing(time.time())[len(lines) :]
+    assert under_way.startswith("  preflight  ...  ")
+
+
+def test_a_rehearsal_whose_zygote_is_lost_says_so_before_the_next_one_is_preloaded() -> None:
+    phases = ("preloading", "preflighting", "preloading")
+    lines, _ = followed(ROLL, *(PhaseBegan(8, phase) for phase in phases))
+    assert [line.split(" after ")[0].split(" in ")[0] for line in lines[1:]] == [
+        "  preload    done",
+        "  preflight  lost its zygote",
+    ]
+
+
+def test_a_roll_that_ends_while_its_zygote_preloads_says_so() -> None:
+    lines, progress = followed(
+        ROLL, PhaseBegan(8, "preloading"), CutoverAborted(8, "no zygote was ready for it", (REFUSAL,), DEPLOY, 7)
+    )
+    assert lines[1].startswith("  preload    REFUSED after ")
+    assert progress.drawing(time.time()) == tuple(lines)
+
+
 def test_a_cutover_that_nobody_could_rehearse_says_why() -> None:
     lines, _ = followed(
         CutoverBegan(8, DEPLOY, SUMMARY, 7, 1), PhaseBegan(8, "preflighting"), PreflightSkipped(8, "an older program")

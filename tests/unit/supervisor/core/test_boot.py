@@ -50,6 +50,22 @@ def test_a_zygote_of_what_was_never_committed_is_nobody_who_serves() -> None:
         assert len(bench.all(effects.Scan)) == scans
 
 
+def test_workers_of_what_was_never_committed_serve_nobody_and_are_told_to_leave() -> None:
+    recovered = msgspec.structs.replace(SERVED, epoch=8)
+    for rolled, scans, signals in ((1, 0, []), (8, 1, [ORPHAN])):
+        bench = Bench()
+        bench.feed(events.Booted(recovered, 2, SECRET, 1, living=(Child(ORPHAN, 77, rolled),)))
+        assert len(bench.all(effects.Scan)) == scans
+        assert [each.worker for each in bench.all(effects.Signal)] == signals
+
+
+def test_workers_of_an_earlier_roll_served_until_the_last_one_replaced_them() -> None:
+    recovered = msgspec.structs.replace(SERVED, epoch=8, committed=snapshot(8, rolled=8))
+    bench = Bench()
+    bench.feed(events.Booted(recovered, 2, SECRET, 1, living=(Child(ORPHAN, 77, 1),)))
+    assert not bench.all(effects.Scan)
+
+
 def test_the_new_term_is_on_disk_before_anything_else_happens() -> None:
     bench = Bench()
     bench.writes = False

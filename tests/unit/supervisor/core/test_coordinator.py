@@ -96,7 +96,7 @@ def test_a_refusal_aborts_with_the_workers_own_words(bench: Bench) -> None:
     outcome = bench.outcomes()[1]
     assert isinstance(outcome, Refused)
     assert (outcome.serving, outcome.epoch) == (1, 2)
-    assert outcome.reason == "slot 1: plugin pricing does not load"
+    assert outcome.reason == "slot 1: plugin pricing: does not load"
     assert outcome.refusals == (SlotRefusal(1, 101, NO),)
     assert bench.entries()[-1] == Aborted(2, outcome.reason, outcome.refusals)
     assert bench.said(messages.Abort)[0].stamp.epoch == 2

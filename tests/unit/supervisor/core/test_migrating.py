@@ -155,6 +155,31 @@ def test_silence_refuses_and_who_is_silent_is_asked_to_undo_it(bench: Bench) -> 
     assert [left.epoch for left in bench.told(MigrationLeft)] == [2]
 
 
+@pytest.mark.parametrize("failed", [(), ("plugin ledger unmigrate: ValueError: no way back",)])
+def test_undoing_that_outlasts_its_deadline_is_told_as_that_and_how_it_ended_when_it_has(
+    bench: Bench, failed: tuple[str, ...]
+) -> None:
+    prepare(bench)
+    bench.hear(bench.workers[0], messages.Refused, 2, NO)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    assert [entry.epoch for entry in bench.entries() if isinstance(entry, Aborted)] == [2]
+    [left] = bench.told(MigrationLeft)
+    assert left.reason == "slot 0 has not said within 60 s that it is, and may be undoing it still"
+    assert not bench.told(MigrationUndone)
+    unmigrated(bench, bench.workers[0], failed=failed)
+    assert [told.worker.slot for told in bench.told(MigrationUndone)] == ([] if failed else [0])
+    assert [left.reason for left in bench.told(MigrationLeft)[1:]] == [f"slot 0: {why}" for why in failed]
+
+
+def test_who_dies_over_undoing_that_outlasts_its_deadline_is_told(bench: Bench) -> None:
+    prepare(bench)
+    bench.hear(bench.workers[0], messages.Refused, 2, NO)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.feed(events.WorkerExited(bench.workers[0], -9))
+    assert [left.epoch for left in bench.told(MigrationLeft)] == [2, 2]
+    assert "died before it had undone it" in bench.told(MigrationLeft)[-1].reason
+
+
 def test_a_worker_that_yields_leaves_the_undoing_to_another(bench: Bench) -> None:
     prepare(bench)
     bench.hear(bench.workers[0], messages.Yielding, 1)

@@ -29,8 +29,8 @@ def generation(epoch: int, since: dict[str, int] | None = None, **versions: str)
     return Snapshot(epoch, repr(versions), tuple(units))
 
 
-def no(unit: str = "", fault: Fault = Fault.CRASH) -> SlotRefusal:
-    return SlotRefusal(0, 100, Refusal(Stage.LOAD, fault, "no", unit=unit))
+def no(unit: str = "", fault: Fault = Fault.CRASH, requires: str = "") -> SlotRefusal:
+    return SlotRefusal(0, 100, Refusal(Stage.LOAD, fault, "no", unit=unit, requires=requires))
 
 
 SERVING = generation(1, catalog="1", geo="1", prices="1")
@@ -38,8 +38,10 @@ BAD = generation(2, {"prices": 2}, catalog="1", geo="1", prices="2")
 REFUSED = after_abort((), BAD, [no("plugin prices")])
 
 
-def left_out(quarantine: tuple[Quarantined, ...], wanted: Snapshot, serving: Snapshot = SERVING) -> list[str]:
-    return sorted(skipped(quarantine, plugins(serving), plugins(wanted)))
+def left_out(
+    quarantine: tuple[Quarantined, ...], wanted: Snapshot, serving: Snapshot = SERVING, exempt: tuple[str, ...] = ()
+) -> list[str]:
+    return sorted(skipped(quarantine, plugins(serving), plugins(wanted), exempt))
 
 
 def test_refused_content_is_left_out_also_when_something_else_changed() -> None:
@@ -119,6 +121,28 @@ def test_when_nobody_says_who_and_the_application_is_new_too_no_plugin_is_blamed
     assert [str(each) for each in refused] == ["what changed"]
     kept = ApplicationSpec(UnitKey(UnitRef(UnitKind.APPLICATION, "app"), "a", 1), "shop:app", "/srv")
     assert left_out(after_abort((), Snapshot(2, "", (*BAD.units, kept)), [no()]), BAD) == ["prices"]
+
+
+def test_what_is_refused_for_what_it_requires_waits_until_that_changes_or_is_not_rehearsed() -> None:
+    refused = after_abort((), BAD, [no("plugin prices", requires="plugin catalog")])
+    assert [(str(each), each.required) for each in refused] == [("prices 2", "catalog 1")]
+    assert left_out(refused, BAD) == left_out(refused, BAD, exempt=("geo",)) == ["prices"]
+    assert left_out(refused, generation(3, catalog="2", geo="1", prices="2")) == []
+    assert left_out(refused, BAD, exempt=("catalog",)) == []
+    assert refused_as(refused, BAD) is not None
+    assert refused_as(refused, BAD, ("catalog",)) is None
+
+
+def test_what_is_refused_for_a_service_that_it_requires_waits_for_the_plugin_of_that() -> None:
+    quote = ServiceSpec(UnitKey(UnitRef(UnitKind.SERVICE, "catalog:quote"), "s", 1), "catalog", "quote")
+    candidate = Snapshot(2, "with a service", (*BAD.units, quote))
+    [refused] = after_abort((), candidate, [no("plugin prices", requires="service catalog:quote")])
+    assert refused.requires == {"catalog": "1"}
+
+
+def test_where_something_was_refused_for_itself_too_that_what_is_required_is_exempt_changes_nothing() -> None:
+    both = [no("plugin prices", requires="plugin catalog"), no("plugin prices")]
+    assert left_out(after_abort((), BAD, both), BAD, exempt=("catalog",)) == ["prices"]
 
 
 def test_new_content_that_serves_lifts_it_and_the_content_of_another_does_not() -> None:

@@ -69,13 +69,13 @@ def test_a_refusal_ends_it_and_no_worker_ever_hears_of_the_candidate(bench: Benc
     assert [str(each) for each in bench.view.quarantine] == ["pricing 1"]
 
 
-def test_what_the_configuration_trusts_and_what_goes_back_is_told_on(bench: Bench) -> None:
+def test_what_the_configuration_exempts_and_what_goes_back_is_told_on(bench: Bench) -> None:
     back = CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK)
     bench.fire(Timer(TimerKind.SCAN, 2))
     bench.feed(events.CutoverRequested(2, back))
-    bench.feed(events.Scanned(2, Candidate(snapshot(2), trusted=("geo",))))
+    bench.feed(events.Scanned(2, Candidate(snapshot(2), exempt=("geo",))))
     [preflight] = bench.all(effects.Preflight)
-    assert (preflight.trusted, preflight.returns) == (("geo",), True)
+    assert (preflight.exempt, preflight.goes_back) == (("geo",), True)
 
 
 @pytest.mark.parametrize("action", [Action.ROLLBACK, Action.EDIT])

@@ -11,7 +11,7 @@ from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest
 from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.supervisor.core.records.cutover import PhaseBegan
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
-from changeover.supervisor.core.rehearsing import TRUSTED
+from changeover.supervisor.core.rehearsing import EXEMPT
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import EMPTY
@@ -62,11 +62,11 @@ def test_a_roll_is_rehearsed_below_its_own_zygote_and_forks_nobody_before_it_pas
     assert phases == ["preloading", "preflighting", "preparing"]
 
 
-def test_a_roll_whose_new_plugins_are_all_trusted_is_told_to_go_unrehearsed(bench: Bench) -> None:
+def test_a_roll_whose_new_plugins_are_all_exempt_is_told_to_go_unrehearsed(bench: Bench) -> None:
     plugins = tuple(each.key.ref.name for each in ROLL.units)
-    bench.feed(events.Scanned(2, Candidate(ROLL, ("changed",), trusted=plugins)))
+    bench.feed(events.Scanned(2, Candidate(ROLL, ("changed",), exempt=plugins)))
     assert not bench.all(effects.Preflight)
-    assert bench.told(PreflightSkipped) == [PreflightSkipped(2, TRUSTED)]
+    assert bench.told(PreflightSkipped) == [PreflightSkipped(2, EXEMPT)]
 
 
 def test_a_roll_that_brings_nothing_new_is_not_told_to_go_unrehearsed(bench: Bench) -> None:

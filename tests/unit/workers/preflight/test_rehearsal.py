@@ -158,32 +158,32 @@ async def test_what_changes_and_requires_what_is_left_out_is_refused_and_told_th
 ) -> None:
     refusal = (await rehearsed(requiring)).refusal
     assert refusal is not None
-    assert (LOG, refusal.unit, refusal.fault) == ([], "plugin geo", Fault.CONFIG)
+    assert (LOG, refusal.unit, refusal.fault, refusal.requires) == ([], "plugin geo", Fault.CONFIG, "plugin log")
     assert refusal.summary == (
         "it requires plugin log, which serves and does not load in a preflight (on_load: PermissionError: its log), so "
         "it cannot be rehearsed: mend plugin log, or say `preflight = false` in [plugins.log] to have workers run both "
-        "first, then reload"
+        "first"
     )
 
 
 async def test_what_goes_back_is_told_to_be_unrehearsed_there_and_is_not_refused(requiring: RehearsalOrder) -> None:
-    report = await rehearsed(msgspec.structs.replace(requiring, returns=True))
+    report = await rehearsed(msgspec.structs.replace(requiring, goes_back=True))
     assert (LOG, report.refusal) == ([], None)
     assert report.warnings[1:] == ("not rehearsed: plugin geo, which requires what was left out",)
 
 
-async def test_what_the_configuration_trusts_is_not_loaded_and_what_requires_it_is_told(
+async def test_what_the_configuration_exempts_is_not_loaded_and_what_requires_it_is_told(
     requiring: RehearsalOrder,
 ) -> None:
-    report = await rehearsed(msgspec.structs.replace(requiring, trusted=(UnitRef(UnitKind.PLUGIN, "log"),)))
+    report = await rehearsed(msgspec.structs.replace(requiring, exempt=(UnitRef(UnitKind.PLUGIN, "log"),)))
     assert (LOG, report.refusal) == ([], None)
     assert report.warnings == ("not rehearsed: plugin geo, which requires plugin log (preflight = false)",)
 
 
-async def test_what_the_configuration_trusts_is_told_where_it_changes(orders: Orders) -> None:
+async def test_what_the_configuration_exempts_is_told_where_it_changes(orders: Orders) -> None:
     bad = orders.plugin(OWN + "    def on_load(self, ctx): 1 / 0\n")
     order = orders.order(bad, orders.plugin(NOISY.format("shop"), id="shop"))
-    report = await rehearsed(msgspec.structs.replace(order, trusted=(bad_ref := UnitRef(UnitKind.PLUGIN, "geo"),)))
+    report = await rehearsed(msgspec.structs.replace(order, exempt=(bad_ref := UnitRef(UnitKind.PLUGIN, "geo"),)))
     assert (LOG, report.refusal) == (["shop on_load for preflight", "shop on_unload"], None)
     assert report.warnings == (f"not rehearsed: {bad_ref} (preflight = false)",)
 

@@ -52,23 +52,23 @@ class LeavingOut:
 
     def barred(self) -> Refusal | None:
         """Why something of the candidate cannot be rehearsed that is to be; None where nothing is in the way."""
-        if self._order.returns:
+        if self._order.goes_back:
             return None
         return next((self._refusal(ref) for ref in self._barred()), None)
 
-    def unrehearsed(self) -> Iterator[str]:
+    def passed_over(self) -> Iterator[str]:
         """What of the candidate is not rehearsed and comes to the workers all the same, a line each."""
-        candidate, trusted = self._order.candidate, self._order.trusted
-        for ref in self._lost(candidate, trusted):
-            root = required(candidate, ref, trusted)
+        candidate, exempt = self._order.candidate, self._order.exempt
+        for ref in self._lost(candidate, exempt):
+            root = required(candidate, ref, exempt)
             why = f"{root} (preflight = false)"
             yield f"not rehearsed: {why}" if root == ref else f"not rehearsed: {ref}, which requires {why}"
-        if self._order.returns:
+        if self._order.goes_back:
             yield from (f"not rehearsed: {ref}, which requires what was left out" for ref in self._barred())
 
     def _barred(self) -> Iterator[UnitRef]:
         """What the candidate brings that requires what does not load here."""
-        return self._lost(without(self._order.candidate, self._order.trusted), self._unchanged())
+        return self._lost(without(self._order.candidate, self._order.exempt), self._unchanged())
 
     def _lost(self, snapshot: Snapshot, refs: Collection[UnitRef]) -> Iterator[UnitRef]:
         """What the candidate brings that goes with units that are left out. A pipeline has no code that could fail."""
@@ -81,7 +81,7 @@ class LeavingOut:
         return frozenset(key.ref for key in self._absent & self._order.candidate.keys())
 
     def _kept(self, snapshot: Snapshot, absent: Collection[UnitRef]) -> Snapshot:
-        kept = without(snapshot, {*absent, *self._order.trusted})
+        kept = without(snapshot, {*absent, *self._order.exempt})
         return vacated(kept) if self._vacant else kept
 
     def _refusal(self, ref: UnitRef) -> Refusal:
@@ -90,9 +90,9 @@ class LeavingOut:
         why = "is left out of this preflight" if told is None else f"does not load in a preflight ({_said(told)})"
         plugin = root.name.partition(":")[0]
         way_out = f"mend {root}, or say `preflight = false` in [plugins.{plugin}] to have workers run both first"
-        summary = f"it requires {root}, which serves and {why}, so it cannot be rehearsed: {way_out}, then reload"
+        summary = f"it requires {root}, which serves and {why}, so it cannot be rehearsed: {way_out}"
         fault = Fault.CONFIG if told is None or not told.fault.transient else told.fault
-        return Refusal(Stage.PREFLIGHT, fault, summary, str(ref))
+        return Refusal(Stage.PREFLIGHT, fault, summary, str(ref), requires=str(root))
 
 
 def _said(refusal: Refusal) -> str:

@@ -103,7 +103,7 @@ class Rehearsal:
         self._note.part(Part.CURRENT)
         await self._serve_current()
         self._note.part(Part.CANDIDATE)
-        self._warnings += self._leaving_out.unrehearsed()
+        self._warnings += self._leaving_out.passed_over()
         built = self._leaving_out.barred() or await self._workshop.build(self._leaving_out.candidate())
         if isinstance(built, Refusal):
             return self._report(built)

@@ -47,6 +47,7 @@ class Refusal(msgspec.Struct, frozen=True):
         source: The line of code at `where`.
         traceback: The whole traceback, or all stacks of a process that could not speak.
         output: The end of what its process wrote, where that is kept apart: in a preflight.
+        requires: What the unit requires and is refused for, as its `UnitRef` reads; empty for none.
     """
 
     stage: Stage
@@ -58,6 +59,7 @@ class Refusal(msgspec.Struct, frozen=True):
     source: str = ""
     traceback: str = ""
     output: str = ""
+    requires: str = ""
 
     @property
     def placed(self) -> str:
@@ -67,11 +69,12 @@ class Refusal(msgspec.Struct, frozen=True):
     @property
     def line(self) -> str:
         """All of it in one line: `plugin pricing on_load: TimeoutError: ... (plugins/pricing.py:41)`."""
-        return f"{self.unit} {self.hook or self.stage.value}: {self.placed}"
+        subject = " ".join(part for part in (self.unit, self.hook) if part)
+        return f"{subject}: {self.placed}" if subject else self.placed
 
     def __post_init__(self) -> None:
         """Escape what UTF-8 cannot carry: names of files and words of exceptions are anybody's."""
-        for field in ("summary", "unit", "hook", "where", "source", "traceback", "output"):
+        for field in ("summary", "unit", "hook", "where", "source", "traceback", "output", "requires"):
             text = getattr(self, field)
             carried = text.encode("utf-8", "backslashreplace").decode()
             if carried != text:

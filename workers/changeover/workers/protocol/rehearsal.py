@@ -44,9 +44,9 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         after_fork: What each new worker begins with, as the configuration names it; empty for nothing, or where it kept
             an earlier rehearsal from the candidate.
         after_fork_within: Seconds that this has.
-        trusted: Plugins that are not loaded, because the configuration has workers be the first to.
+        exempt: Plugins that are not loaded, because the configuration has workers be the first to.
         vacant: Whether the application's place is only kept: the processes of a roll are there to load that.
-        returns: Whether it brings back what served: what cannot be rehearsed of that is told, and refuses nothing.
+        goes_back: Whether it brings back what served: what cannot be rehearsed of that is told, and refuses nothing.
     """
 
     current: Snapshot | None
@@ -57,9 +57,9 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     left_out: tuple[UnitRef, ...] = ()
     after_fork: str = ""
     after_fork_within: float = 10.0
-    trusted: tuple[UnitRef, ...] = ()
+    exempt: tuple[UnitRef, ...] = ()
     vacant: bool = False
-    returns: bool = False
+    goes_back: bool = False
 
     def fresh(self) -> frozenset[UnitKey]:
         """The units that the candidate brings; whatever else is in it serves already."""
@@ -70,7 +70,7 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
 
         Where something is left out, `after_fork` has let a rehearsal through before.
         """
-        skipped = {*self.left_out, *self.trusted}
+        skipped = {*self.left_out, *self.exempt}
         serving = (each.key.ref for each in (self.current or EMPTY).units)
         return bool(self.after_fork and not self.left_out) or any(ref not in skipped for ref in serving)
 

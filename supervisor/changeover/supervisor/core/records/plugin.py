@@ -78,8 +78,10 @@ class MigrationUndone(WorkerRecord, frozen=True):
 class MigrationLeft(EpochRecord, frozen=True):
     """`epoch` is aborted, and what was migrated for it is not undone, or not all of it: somebody has to look at it.
 
+    Where a worker takes longer over it than `deadlines.prepare`, how it ended follows: MigrationUndone, or another one.
+
     Attributes:
-        reason: Why nobody could undo it, or whose `unmigrate` failed.
+        reason: Why nobody could undo it, whose `unmigrate` failed, or who has not said yet that it is done.
     """
 
     reason: str

@@ -15,7 +15,7 @@ from changeover.supervisor.core.records.cutover import (
     WorkerRefused,
 )
 from changeover.supervisor.telemetry.amounts import changes, in_all, seconds
-from changeover.supervisor.telemetry.phrases import by, by_strategy, cause, extra_memory, member, succession
+from changeover.supervisor.telemetry.phrases import by, by_strategy, extra_memory, member, succession
 from changeover.supervisor.telemetry.worded import DEBUG, ERROR, INFO, WARNING, Worded, word
 
 
@@ -47,7 +47,7 @@ def _(record: WorkerAgreed) -> Worded:
 
 @word.register
 def _(record: WorkerRefused) -> Worded:
-    return Worded(WARNING, f"{member(record)} refused epoch {record.epoch}: {cause(record.refusal)}")
+    return Worded(WARNING, f"{member(record)} refused epoch {record.epoch}: {record.refusal.line}")
 
 
 @word.register
@@ -64,7 +64,7 @@ def _(record: WorkerActivated) -> Worded:
 
 @word.register
 def _(record: HookDegraded) -> Worded:
-    return Worded(ERROR, f"{member(record)} degraded, epoch {record.epoch} stays: {cause(record.refusal)}")
+    return Worded(ERROR, f"{member(record)} degraded, epoch {record.epoch} stays: {record.refusal.line}")
 
 
 @word.register

@@ -9,7 +9,6 @@ from changeover.supervisor.core.records.staffing import (
     ZygoteStarted,
 )
 from changeover.supervisor.telemetry.amounts import named, seconds, workers
-from changeover.supervisor.telemetry.phrases import cause
 from changeover.supervisor.telemetry.worded import DEBUG, ERROR, INFO, WARNING, Worded, word
 
 
@@ -51,5 +50,5 @@ def _(record: ZygoteLost) -> Worded:
     if record.expected:
         return Worded(DEBUG if record.refusal is None else INFO, f"{who} left: {record.reason}")
     if record.refusal is not None:
-        return Worded(ERROR, f"{who} cannot load what its workers need: {cause(record.refusal)}")
+        return Worded(ERROR, f"{who} cannot load what its workers need: {record.refusal.line}")
     return Worded(WARNING, f"{who} is gone, its workers serve on: {record.reason}")

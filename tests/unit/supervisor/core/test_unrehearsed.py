@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core.unserved import is_unserved
+from changeover.supervisor.core.unrehearsed import is_unrehearsed
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     ChannelSpec,
@@ -29,17 +29,20 @@ def with_application(serving: Snapshot, digest: str, distributions: str = "insta
 
 
 @pytest.mark.parametrize(
-    ("candidate", "unserved"),
+    ("candidate", "unrehearsed"),
     [
         (SERVING, False),
-        (snapshot(2, unit("geo", 1)), False),
         (snapshot(2, unit("geo", 1), unit("pricing", 2)), True),
         (snapshot(2, unit("geo", 1), unit("pricing", 1), unit("tax", 2)), True),
         (msgspec.structs.replace(SERVING, units=()), False),
     ],
 )
-def test_plugins_that_are_new_or_other_are(candidate: Snapshot, unserved: bool) -> None:
-    assert is_unserved(candidate, SERVING) is unserved
+def test_plugins_that_are_new_or_other_are(candidate: Snapshot, unrehearsed: bool) -> None:
+    assert is_unrehearsed(candidate, SERVING) is unrehearsed
+
+
+def test_fewer_of_those_that_served_together_are_for_what_is_gone_may_be_asked_for() -> None:
+    assert is_unrehearsed(snapshot(2, unit("geo", 1)), SERVING)
 
 
 GEO = UnitRef(UnitKind.PLUGIN, "geo")
@@ -50,7 +53,7 @@ def key(kind: UnitKind, name: str) -> UnitKey:
 
 
 @pytest.mark.parametrize(
-    ("named", "unserved"),
+    ("named", "unrehearsed"),
     [
         (ServiceSpec(key(UnitKind.SERVICE, "geo:near"), "geo", "near", (GEO,)), True),
         (ChannelSpec(key(UnitKind.CHANNEL, "shop:2"), safe="geo:lines", requires=(GEO,)), True),
@@ -59,28 +62,28 @@ def key(kind: UnitKind, name: str) -> UnitKey:
     ],
 )
 def test_what_a_plugin_that_served_is_asked_for_the_first_time_is_where_that_runs_code_of_it(
-    named: UnitSpec, unserved: bool
+    named: UnitSpec, unrehearsed: bool
 ) -> None:
-    assert is_unserved(msgspec.structs.replace(SERVING, units=(*SERVING.units, named)), SERVING) is unserved
+    assert is_unrehearsed(msgspec.structs.replace(SERVING, units=(*SERVING.units, named)), SERVING) is unrehearsed
 
 
 def test_before_the_first_commit_everything_is_but_where_there_is_no_plugin() -> None:
-    assert is_unserved(SERVING, None)
-    assert not is_unserved(with_application(msgspec.structs.replace(SERVING, units=()), "1f"), None)
+    assert is_unrehearsed(SERVING, None)
+    assert not is_unrehearsed(with_application(msgspec.structs.replace(SERVING, units=()), "1f"), None)
 
 
 def test_another_application_is_not_but_what_is_installed_with_it_is() -> None:
     serving = with_application(SERVING, "1f")
-    assert not is_unserved(with_application(SERVING, "2f"), serving)
-    assert is_unserved(with_application(SERVING, "2f", "others"), serving)
+    assert not is_unrehearsed(with_application(SERVING, "2f"), serving)
+    assert is_unrehearsed(with_application(SERVING, "2f", "others"), serving)
 
 
 def test_another_interpreter_is_where_both_are_known() -> None:
     serving, other = (msgspec.structs.replace(SERVING, interpreter=each) for each in (OURS, OTHER))
-    assert is_unserved(other, serving)
-    assert not is_unserved(other, SERVING)
+    assert is_unrehearsed(other, serving)
+    assert not is_unrehearsed(other, SERVING)
 
 
 def test_what_nobody_rehearses_counts_for_nothing_where_it_is_alone() -> None:
-    assert not is_unserved(snapshot(2, unit("geo", 2)), SERVING, ("geo",))
-    assert is_unserved(snapshot(2, unit("geo", 2), unit("pricing", 1)), SERVING, ("geo",))
+    assert not is_unrehearsed(snapshot(2, unit("geo", 2)), SERVING, ("geo",))
+    assert is_unrehearsed(snapshot(2, unit("geo", 2), unit("pricing", 1)), SERVING, ("geo",))

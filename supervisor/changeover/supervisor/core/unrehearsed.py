@@ -5,18 +5,21 @@ from collections.abc import Collection
 from changeover.workers.protocol.snapshot import ChannelSpec, PluginSpec, ServiceSpec, Snapshot, UnitRef, UnitSpec
 
 
-def is_unserved(candidate: Snapshot, committed: Snapshot | None, trusted: Collection[str] = ()) -> bool:
+def is_unrehearsed(candidate: Snapshot, committed: Snapshot | None, exempt: Collection[str] = ()) -> bool:
     """Whether something about the candidate's plugins has not served before: they, or what they run with.
+
+    Fewer of them are something new, too: what is gone may have offered, at an extension point or to the whole process,
+    what one that stays asks for as it loads, and does not require.
 
     Args:
         candidate: What new processes are to serve.
         committed: What was committed last; None before the first commit.
-        trusted: Plugins that nobody rehearses.
+        exempt: Plugins that nobody rehearses.
     """
     plugins = (unit.key.ref.name for unit in candidate.units if isinstance(unit, PluginSpec))
-    if all(name in trusted for name in plugins):
+    if all(name in exempt for name in plugins):
         return False
-    if committed is None or not _coded(candidate).items() <= _coded(committed).items():
+    if committed is None or _coded(candidate) != _coded(committed):
         return True
     differ = _distributions(candidate) != _distributions(committed)
     return differ or candidate.interpreter.is_other(committed.interpreter)
