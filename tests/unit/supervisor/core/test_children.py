@@ -81,7 +81,8 @@ def test_a_worker_that_has_not_begun_to_hand_over_stays_while_nobody_could_take_
     bench.feed(events.WorkerExited(bench.workers[1], -11))
     bench.forget()
     bench.fire(Timer(TimerKind.REPEAT))
-    assert not bench.said(messages.HandOver) and not signals(bench)
+    assert not bench.said(messages.HandOver)
+    assert not signals(bench)
     bench.fire(Timer(TimerKind.CHILD, 1))
     replacement = bench.workers[-1]
     bench.greet(replacement)
