@@ -44,6 +44,7 @@ class Head(msgspec.Struct, frozen=True):
         length: Bytes of the body, 0 for none, or `CHUNKED`.
         expectation: What the client waits for.
         websocket: Whether the connection is to go on as a WebSocket.
+        plain: Whether an answer needs to say nothing of the connection, and may have a body: what most requests allow.
     """
 
     method: str
@@ -54,6 +55,7 @@ class Head(msgspec.Struct, frozen=True):
     length: int
     expectation: Expectation
     websocket: bool = False
+    plain: bool = False
 
 
 class HeadParser:
@@ -162,7 +164,9 @@ class HeadParser:
             fields = [(key, target.authority if key == b"host" else value) for key, value in fields]
         websocket = upgrade and method == "GET" and version == "1.1" and not facts.length and _wants_websocket(fields)
         kept = tuple(fields)
-        return Head(method, target, kept, version, facts.persistent, facts.length, facts.expectation, websocket)
+        plain = version == "1.1" and facts.persistent and method != "HEAD"
+        told = (facts.persistent, facts.length, facts.expectation)
+        return Head(method, target, kept, version, *told, websocket=websocket, plain=plain)
 
 
 def check_size(size: int, line: int, limits: Limits) -> None:
