@@ -139,7 +139,7 @@ class HeadParser:
             upgrade = True
         except httptools.HttpParserError as error:
             raise _fault(line, error) from None
-        if b"\t" in raw:  # the parser takes spaces off a value's end, and leaves tabs
+        if b" \r\n" in raw or b"\t" in raw:  # the parser leaves what is no part of a value at its end
             self._fields = [(name, value.strip(b" \t")) for name, value in self._fields]
         head = self._judged(line, upgrade=upgrade)
         if self._complete == (head.length != 0) and not upgrade:
