@@ -207,7 +207,7 @@ class HttpConnection(Contact):
         """Give a whole answer, if the connection goes on and nothing is to be said or done besides; whether it was."""
         outlet = self.outlet
         ends = outlet.course is not _OPEN or outlet.final or outlet.client_shut or self.site.stopping
-        if ends or self._upload is not None or self._unread.data:
+        if ends or self._unread.data:
             return False
         outlet.send_whole(head, body)
         self.exchange = None
