@@ -54,6 +54,20 @@ async def test_a_connection_at_rest_reads_nothing_is_told_once_and_is_never_late
         assert connection.at_boundary
 
 
+async def test_a_connection_that_is_to_leave_rests_behind_an_answer_in_one_step() -> None:
+    rested: list[Connection] = []
+
+    async def hello(exchange: Exchange) -> None:
+        server.connections.leave(rested.append)
+        assert not rested
+        exchange.answer(200, [], b"hello")
+
+    async with serving(hello) as server:
+        client = await server.client()
+        assert await client.ask() == (200, b"hello")
+        await until(lambda: rested)
+
+
 async def test_a_connection_goes_on_where_it_is_adopted() -> None:
     async with serving() as server:
         client = await server.client()

@@ -172,6 +172,7 @@ def test_what_both_read_is_read_alike_and_we_are_the_stricter_ones() -> None:
     @settings(max_examples=400, deadline=None)
     @given(requests())
     @example(Made(b"GET /a HTTP/1.1", (b"Host: test", b"X: a\t"), b""))
+    @example(Made(b"GET /a HTTP/1.1", (b"Host: test", b"X: a "), b""))
     @example(Made(b"POST /a HTTP/1.1", (b"Host: test", b"Transfer-Encoding: chunked"), b"0\r\nX-Sum: 1\r\n\r\n"))
     def compare(made: Made) -> None:
         theirs = by_h11(made.raw)

@@ -2,14 +2,15 @@
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.site import Site
 from changeover.workers.serving.exchange import Exchange, RawHeaders
-from tests.wire import get, post, serving
+from tests.waits import until
+from tests.wire import Client, get, post, serving
 
 PLAIN = (b"content-type", b"text/plain")
 FIELDS: tuple[RawHeaders, ...] = (
@@ -59,6 +60,44 @@ async def test_an_answer_at_once_is_byte_for_byte_one_in_steps(request_: bytes) 
     for status, fields, body in itertools.product((200, 204, 304, 404), FIELDS, (b"", b"hello")):
         told = [await _told(request_, way, status, fields, body) for way in WAYS]
         assert told[0] == told[1] == told[2], (status, fields, body)
+
+
+async def _stop(client: Client, connection: HttpConnection) -> None:
+    connection.site.stopping = True
+
+
+async def _make_last(client: Client, connection: HttpConnection) -> None:
+    connection.outlet.final = True
+
+
+async def _shut(client: Client, connection: HttpConnection) -> None:
+    client.shut()
+    await until(lambda: connection.outlet.client_shut)
+
+
+async def _ask_further(client: Client, connection: HttpConnection) -> None:
+    client.send(get("/", CLOSING))
+    await until(connection.unread)
+
+
+@pytest.mark.parametrize(("meanwhile", "answers"), [(_stop, 1), (_make_last, 1), (_shut, 1), (_ask_further, 2)])
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_connection_goes_on_or_ends_behind_an_answer_whichever_way_it_was_given(
+    way: Way, meanwhile: Callable[[Client, HttpConnection], Awaitable[None]], answers: int
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        if len(server.dispatcher.seen) == 1:
+            (connection,) = server.connections
+            assert isinstance(connection, HttpConnection)
+            await meanwhile(client, connection)
+        way(exchange, 200, [(b"content-length", b"5")], b"hello")
+
+    async with serving(answer) as server:
+        client = await server.client()
+        client.send(get("/"))
+        told = await client.rest()
+    assert told.count(b"\r\n\r\nhello") == answers
+    assert (b"connection: close" in told) == (meanwhile is not _shut)
 
 
 async def test_a_remembered_head_says_nothing_of_the_connection_that_it_was_made_for() -> None:

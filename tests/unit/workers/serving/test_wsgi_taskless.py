@@ -98,6 +98,28 @@ async def test_a_whole_response_takes_no_task(served: Served, held: Held) -> Non
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "304 Not Modified"])
+async def test_nor_does_a_response_without_a_body(status: str) -> None:
+    def nothing(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response(status, [("ETag", "a")])
+        return []
+
+    holders: list[object] = []
+
+    class Watching(MemoryExchange):
+        def end(self) -> None:
+            holders.extend(lease.holder for lease in behind.units.leases)
+            super().end()
+
+    async with application(nothing) as app:
+        behind = Served(Pipeline("shop", (), app))
+        exchange = Watching()
+        assert behind.dispatcher.dispatch(exchange)
+        await until(lambda: exchange.ended and not behind.units.leases)
+    assert (exchange.status, exchange.body) == (int(status[:3]), b"")
+    assert isinstance(holders[0], Taskless)
+
+
 async def test_what_comes_in_pieces_gets_a_task(served: Served, held: Held) -> None:
     exchange, lease = await begun(served, held, "/stream")
     assert isinstance(lease.holder, Taskless)

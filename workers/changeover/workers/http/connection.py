@@ -12,7 +12,6 @@ body may still take, so their bounds are exact.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 from websockets.server import ServerProtocol
@@ -98,7 +97,7 @@ class HttpConnection(Contact):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        data = self.site.body_buffer[:nbytes].tobytes()
+        data = self.site.memory[:nbytes]
         if self._upload is not None:
             self._read_body(self._upload, data)
         elif self.exchange is None and not self._unread.data and self.outlet.course is _OPEN:
@@ -114,10 +113,6 @@ class HttpConnection(Contact):
         self.watch.look(self.sight(), asyncio.get_running_loop().time(), self.site.limits)
         self._end_input()
         return self._transport.can_write_eof()
-
-    def pause_writing(self) -> None:
-        """The client does not take what is written."""
-        self.outlet.clog()
 
     def resume_writing(self) -> None:
         """The client has taken enough."""
@@ -161,10 +156,6 @@ class HttpConnection(Contact):
         if self.outlet.course is _OPEN:
             self.outlet.course = _LEAVING
             self._advance()
-
-    def part(self) -> socket.socket | None:
-        """See `Connection`."""
-        return self.part_with(self)
 
     def farewell(self, *, asked: bool = False) -> None:
         """See `Connection`; `asked` of the process that read before: whether it has read something."""
@@ -212,6 +203,16 @@ class HttpConnection(Contact):
             outlet.course = Course.LAST
         return outlet.course is _OPEN or outlet.course is _LEAVING
 
+    def answer(self, head: bytes, body: bytes) -> bool:
+        """Give a whole answer, if the connection goes on and nothing is to be said or done besides; whether it was."""
+        outlet = self.outlet
+        ends = outlet.course is not _OPEN or outlet.final or outlet.client_shut or self.site.stopping
+        if ends or self._unread.data:
+            return False
+        outlet.send_whole(head, body)
+        self.exchange = None
+        return True
+
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
         self.exchange = None
@@ -228,8 +229,7 @@ class HttpConnection(Contact):
     def fail(self, status: int, fact: str) -> None:
         """Answer in the application's place, then close."""
         lines, body = error_response(status, fact)
-        self.exchange = None
-        self._held = False
+        self.exchange, self._held = None, False
         self.outlet.send([lines + self.site.tail + body], len(body))
         self._linger()
 

@@ -57,11 +57,12 @@ class Contact(asyncio.BufferedProtocol):
             self.client, self.server = outcome.client, outcome.server
         self.since = asyncio.get_running_loop().time()
 
-    def part_with(self, connection: Connection) -> socket.socket | None:
-        """Let go of the socket; over TLS, of the near end of a tunnel.
+    def pause_writing(self) -> None:
+        """The client does not take what is written."""
+        self.outlet.clog()
 
-        Args:
-            connection: This, as its owner knows it.
+    def part(self) -> socket.socket | None:
+        """Let go of the socket; over TLS, of the near end of a tunnel. See `Connection`.
 
         Raises:
             OSError: There is no descriptor free; nothing has happened.
@@ -70,7 +71,7 @@ class Contact(asyncio.BufferedProtocol):
             return self.outlet.take_socket()
         if self._transport.is_closing():
             return None
-        far = dig(self._transport, connection, self._owner)
+        far = dig(self._transport, cast(Connection, self), self._owner)
         self.outlet.course = Course.CLOSED
         return far
 

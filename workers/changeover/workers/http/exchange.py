@@ -24,7 +24,7 @@ from changeover.workers.http.response import (
 )
 from changeover.workers.http.site import Site
 from changeover.workers.serving.contract import Headers
-from changeover.workers.serving.exchange import BODILESS, RawHeaders, sized
+from changeover.workers.serving.exchange import RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 from changeover.workers.serving.message import arrived
 
@@ -63,6 +63,9 @@ class Wire(Protocol):
 
     def persists(self, head: Head, *, wanted: bool) -> bool:
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
+
+    def answer(self, head: bytes, body: bytes) -> bool:
+        """Give a whole answer to what had no body, unless something is to be said of the connection; whether it did."""
 
     def finished(self) -> None:
         """The answer is complete."""
@@ -167,17 +170,19 @@ class WireExchange:
         Raises:
             BadResponse: It cannot be sent; nothing has happened, another may be started.
         """
-        if self._stage is _LOST:
-            return
         if self._stage is not _FRESH:
+            if self._stage is _LOST:
+                return
             raise BadResponse("it is started twice, or after its end")
-        response = self._wire.site.encode(status, headers)
+        head, site = self.head, self._wire.site
+        response = site.encode(status, headers)
         self._response: ResponseHead = response
-        self._framing = choose_framing(response, self.head.method, self.head.version, response.length)
-        self._left = response.length or 0
+        length = response.length
+        self._framing = response.framing if head.plain else choose_framing(response, head.method, head.version, length)
+        self._left = length or 0
         self._stage = _STARTED
         self._corked = True
-        self._wire.site.cork(self)
+        site.cork(self)
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Give the whole answer.
@@ -185,18 +190,17 @@ class WireExchange:
         Raises:
             BadResponse: It cannot be sent; nothing has happened, another may be started.
         """
-        if self._stage is not _FRESH or self.incoming is not None or not body:
+        if self._stage is not _FRESH or not body or self.incoming is not None or self._departure is not None:
             self._answer_by_steps(status, headers, body)
             return
         response = self._wire.site.encode(status, headers, len(body))
-        if response.length != len(body) or self.head.method == "HEAD" or status in BODILESS:
+        if not self.head.plain or response.framing is not _LENGTH or response.length != len(body):
             self._answer_by_steps(status, headers, body)
             return
-        self._response, self._framing, self._stage = response, _LENGTH, _OVER
-        self._wire.outlet.send_whole(self._encode_head(), body)
-        if self._departure is not None:
-            self._departure.wake()
-        self._wire.finished()
+        self._stage = _OVER
+        if not (response.whole and self._wire.answer(response.whole, body)):
+            self._response, self._framing = response, _LENGTH
+            self._send_last(body)
 
     def write(self, data: bytes) -> None:
         """Give a piece of the body.
@@ -274,9 +278,9 @@ class WireExchange:
             self.write(data)
             self.end()
             return
-        self._stage = _OVER
-        self._wire.outlet.send_whole(self._encode_head(), data)
-        self._wire.finished()
+        self._stage, whole = _OVER, self._response.whole
+        if not (whole and self.head.plain and self._wire.answer(whole, data)):
+            self._send_last(data)
 
     def end_with(self, trailers: RawHeaders) -> None:
         """Complete the answer with fields behind its body, where it has chunks and the client asked for such fields.
@@ -332,6 +336,11 @@ class WireExchange:
         self.write(body)
         self.end()
 
+    def _send_last(self, body: bytes) -> None:
+        """Send the whole answer, where something is to be said of the connection or done with it."""
+        self._wire.outlet.send_whole(self._encode_head(), body)
+        self._wire.finished()
+
     def _is_whole(self, data: bytes) -> bool:
         """Whether that is all of the body, and nothing was sent or waits."""
         said = self._stage is _STARTED and self._framing is _LENGTH and not self._pending
@@ -359,9 +368,7 @@ class WireExchange:
     def _encode_head(self) -> bytes:
         head, response = self.head, self._response
         persistent = self._wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
-        if persistent and response.length is not None and head.version != "1.0":
-            if not response.whole:
-                response.whole = response.lines + self._tail()
+        if persistent and response.whole and head.version != "1.0":
             return response.whole
         lines = response.lines
         if response.length is None:
@@ -369,13 +376,7 @@ class WireExchange:
             lines += framing_lines(self._framing, response.status, self._size if whole else None)
         if not persistent or head.version == "1.0":
             lines += connection_lines(head.version, persistent=persistent)
-        return lines + self._tail()
-
-    def _tail(self) -> bytes:
-        site, response = self._wire.site, self._response
-        if response.dated or response.served:
-            return site.tail_for(dated=response.dated, served=response.served)
-        return site.tail
+        return lines + self._wire.site.tail_of(response)
 
     def _break(self, fact: str) -> None:
         self._pending = []

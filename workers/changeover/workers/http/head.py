@@ -44,6 +44,7 @@ class Head(msgspec.Struct, frozen=True):
         length: Bytes of the body, 0 for none, or `CHUNKED`.
         expectation: What the client waits for.
         websocket: Whether the connection is to go on as a WebSocket.
+        plain: Whether an answer needs to say nothing of the connection, and may have a body: what most requests allow.
     """
 
     method: str
@@ -54,6 +55,7 @@ class Head(msgspec.Struct, frozen=True):
     length: int
     expectation: Expectation
     websocket: bool = False
+    plain: bool = False
 
 
 class HeadParser:
@@ -137,7 +139,7 @@ class HeadParser:
             upgrade = True
         except httptools.HttpParserError as error:
             raise _fault(line, error) from None
-        if b"\t" in raw:  # the parser takes spaces off a value's end, and leaves tabs
+        if b" \r\n" in raw or b"\t" in raw:  # the parser leaves what is no part of a value at its end
             self._fields = [(name, value.strip(b" \t")) for name, value in self._fields]
         head = self._judged(line, upgrade=upgrade)
         if self._complete == (head.length != 0) and not upgrade:
@@ -162,7 +164,9 @@ class HeadParser:
             fields = [(key, target.authority if key == b"host" else value) for key, value in fields]
         websocket = upgrade and method == "GET" and version == "1.1" and not facts.length and _wants_websocket(fields)
         kept = tuple(fields)
-        return Head(method, target, kept, version, facts.persistent, facts.length, facts.expectation, websocket)
+        plain = version == "1.1" and facts.persistent and method != "HEAD"
+        told = (facts.persistent, facts.length, facts.expectation)
+        return Head(method, target, kept, version, *told, websocket=websocket, plain=plain)
 
 
 def check_size(size: int, line: int, limits: Limits) -> None:

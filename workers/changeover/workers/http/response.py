@@ -26,6 +26,22 @@ class Kind(enum.Enum):
     SERVER = enum.auto()
 
 
+class Framing(enum.Enum):
+    """How the client finds the end of the body."""
+
+    NOTHING = enum.auto()
+    """There is no body: HEAD, 204, 304."""
+    LENGTH = enum.auto()
+    """Content-Length."""
+    CHUNKED = enum.auto()
+    """Chunks."""
+    CLOSE = enum.auto()
+    """The connection ends: HTTP/1.0 without a length."""
+
+
+_NOTHING, _SIZED, _CHUNKED, _CLOSE = Framing  # looking a member up costs at every request
+
+
 TELLING = {
     b"content-length": Kind.LENGTH,
     b"transfer-encoding": Kind.CODING,
@@ -77,7 +93,8 @@ class ResponseHead(msgspec.Struct, gc=False):
         persistent: False when the application wants the connection closed.
         dated: Whether the application gave a Date.
         served: Whether the application gave a Server.
-        whole: The whole head for a connection that goes on, once one needed it that has nothing of its own to say.
+        framing: Of its body, for requests whose head is plain.
+        whole: The whole head for a connection that has nothing of its own to say; empty where there is no telling.
     """
 
     status: int
@@ -86,6 +103,7 @@ class ResponseHead(msgspec.Struct, gc=False):
     persistent: bool
     dated: bool
     served: bool
+    framing: Framing = Framing.CHUNKED
     whole: bytes = b""
 
 
@@ -128,7 +146,9 @@ def encode_head(status: int, fields: RawHeaders, size: int | None = None) -> Res
         length = size
     if length is not None:
         encoded += framing_lines(Framing.LENGTH, status, length)
-    return ResponseHead(status, encoded, length, persistent, dated, served)
+    head = ResponseHead(status, encoded, length, persistent, dated, served)
+    head.framing = choose_framing(head, "GET", "1.1", length)
+    return head
 
 
 def encode_trailers(fields: RawHeaders) -> bytes:
@@ -156,22 +176,6 @@ def _length(value: bytes, before: int | None) -> int:
 def _check_coding(value: bytes) -> None:
     if value.lower() != b"chunked":
         raise BadResponse(f"the transfer coding {value!r} is not served; leave framing to the server")
-
-
-class Framing(enum.Enum):
-    """How the client finds the end of the body."""
-
-    NOTHING = enum.auto()
-    """There is no body: HEAD, 204, 304."""
-    LENGTH = enum.auto()
-    """Content-Length."""
-    CHUNKED = enum.auto()
-    """Chunks."""
-    CLOSE = enum.auto()
-    """The connection ends: HTTP/1.0 without a length."""
-
-
-_NOTHING, _SIZED, _CHUNKED, _CLOSE = Framing  # looking a member up costs at every request
 
 
 def choose_framing(head: ResponseHead, method: str, version: str, length: int | None) -> Framing:

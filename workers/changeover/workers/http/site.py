@@ -49,16 +49,17 @@ class Site:
     Attributes:
         making: As above.
         parser: Parses heads, which come complete, so that one serves all connections.
-        body_buffer: Where the loop reads the rest of a body to; its content is copied before anything else happens.
-        buffer: Where it reads everything else to: the beginning of that.
+        memory: Where the loop reads to; its content is copied before anything else happens.
+        body_buffer: As much of it as the rest of a body may take.
+        buffer: As much of it as everything else may take: the beginning of that.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
         http2: Goes on where a client begins with HTTP/2; None where it is not spoken.
     """
 
     __slots__ = (
-        "_corked", "_encoded", "_server", "body_buffer", "buffer", "dispatcher", "http2", "limits", "making", "parser",
-        "stopping", "tail",
+        "_corked", "_encoded", "_server", "body_buffer", "buffer", "dispatcher", "http2", "limits", "making", "memory",
+        "parser", "stopping", "tail",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +74,8 @@ class Site:
         self.making = making
         self.limits = limits
         self.parser = HeadParser(limits)
-        self.body_buffer = _untouched(max(limits.unread, HIGH_WATER))
+        self.memory = _untouched(max(limits.unread, HIGH_WATER))
+        self.body_buffer = memoryview(self.memory)
         self.buffer = self.body_buffer[: limits.unread]
         self.stopping = False
         self.http2 = http2
@@ -98,12 +100,18 @@ class Site:
         try:
             known = self._encoded.get(key)
         except TypeError:  # lists instead of tuples: legal, and nothing to remember by
-            return encode_head(status, [(name, value) for name, value in fields], size)
+            return self._completed(encode_head(status, [(name, value) for name, value in fields], size))
         if known is None:
-            known = encode_head(status, fields, size)
+            known = self._completed(encode_head(status, fields, size))
             if len(self._encoded) < KNOWN_HEADS:
                 self._encoded[key] = known
         return known
+
+    def tail_of(self, response: ResponseHead) -> bytes:
+        """The end of its head."""
+        if response.dated or response.served:
+            return self.tail_for(dated=response.dated, served=response.served)
+        return self.tail
 
     def tail_for(self, *, dated: bool, served: bool) -> bytes:
         """The end of a head to which the application gave its own Date or Server."""
@@ -121,6 +129,11 @@ class Site:
             asyncio.get_running_loop().call_soon(self._uncork)
         self._corked.append(answer)
 
+    def _completed(self, response: ResponseHead) -> ResponseHead:
+        if response.persistent and response.length is not None:
+            response.whole = response.lines + self.tail_of(response)
+        return response
+
     def _uncork(self) -> None:
         corked, self._corked = self._corked, []
         for answer in corked:
@@ -130,6 +143,6 @@ class Site:
                 give_up(error, answer.abort)
 
 
-def _untouched(size: int) -> memoryview:
+def _untouched(size: int) -> mmap.mmap:
     """Memory of which only those pages are resident that something was read to; a bytearray is written whole."""
-    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

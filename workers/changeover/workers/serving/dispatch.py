@@ -74,7 +74,7 @@ class LiveDispatcher:
         epoch, request = generation.epoch, exchange.request
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
         target = generation.router.match(request, exchange)
-        if isinstance(target, Mismatch):
+        if type(target) is Mismatch:
             self._counters.note_miss(target.outcome.name.lower())
             self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(target))
             return True

@@ -8,7 +8,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, final
 
 from changeover.workers.protocol.matching import (
     BELOW,
@@ -51,6 +51,7 @@ class Way(Protocol):
         """How the connection came about."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """No route takes a request.

@@ -50,8 +50,8 @@ class TasklessWsgiCall(WsgiCall, Taskless):
 
     def _told(self, mail: list[Mail]) -> None:
         """The thread said something, and has not left before."""
-        if self._phase is _OPEN and len(mail) == 3 and type(mail[0]) is WsgiHead and mail[2] is _END:
-            self._answer(mail[0], mail[1])
+        if self._phase is _OPEN and type(mail[0]) is WsgiHead and mail[-1] is _END:
+            self._answer(mail[0], mail[1] if len(mail) > 2 else b"")
         elif self._phase is _DONE and mail[0] is _LEFT:
             self._leave()
         else:
