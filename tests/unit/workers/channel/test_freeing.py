@@ -63,9 +63,9 @@ class Line:
 
 
 def read(client: socket.socket, end: bytes) -> bytes:
-    """Read up to `end`, or to the end of the connection when that is empty."""
+    """Read `end` and perhaps more, or to the end of the connection when that is empty."""
     data = b""
-    while not data.endswith(end) or not end:
+    while end not in data or not end:
         piece = client.recv(65536)
         if not piece:
             return data
