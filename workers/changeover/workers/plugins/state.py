@@ -15,19 +15,26 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import ContractBroken, Refused, StateTooLarge, refusal_of
 from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.plugin_messages import MOST_STATE
-from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 NOTHING = b""
 """What a merge is told was imported, where nothing was exported."""
 UNMERGED = "it has export_state and no merge_state: what is written between the export and the commit is lost"
 UNTAKEN = "it has import_state, and its manifest does not say whose state it takes: it begins without any"
 UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
+LOSING = "as it stands, what replaces it some day could only begin without its state"
+WAYS_OUT = "mend what it keeps, or begin without its state: by a rollback, or `changeover reload --force`"
 NO_MERGE = "it has no merge_state, and goes on with something else already"
 """Why state is not taken that comes from another process."""
 
 
-async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
+async def take_over(new: LoadedPlugin, old: LoadedPlugin, afresh: bool = False) -> None:
     """Give `new`, which is initialised and does not serve, what `old` has, which does.
+
+    Args:
+        new: Takes it.
+        old: Gives it.
+        afresh: Whether `new` may begin without what `old` fails to give.
 
     Raises:
         Refused: One of the hooks failed, or it is too much.
@@ -38,7 +45,13 @@ async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
     if why:
         new.witness.not_taken(new.version, old.version, why)
         return
-    state = await exported(old, Stage.INITIALISE)
+    try:
+        state = await exported(old, Stage.INITIALISE)
+    except Refused as refused:
+        if not afresh:
+            raise Refused(ungiven(old, refused.refusal)) from None
+        new.witness.not_taken(new.version, old.version, not_given(old, refused.refusal))
+        return
     if state is not None:
         await new.ask("import_state", old.version, state, stage=Stage.INITIALISE)
     old.exported, new.took_over = state or NOTHING, True
@@ -101,6 +114,39 @@ async def inherit(new: LoadedPlugin, old: PluginVersion, imported: bytes, latest
 def exports(plugin: LoadedPlugin) -> bool:
     """Whether a plugin has something to give."""
     return _has(plugin, "export_state")
+
+
+async def lost(plugin: LoadedPlugin) -> Refusal | None:
+    """Why a plugin that is to serve would give nothing to what replaces it; None where it does, or has nothing.
+
+    Of a copy that is no new: its code serves.
+    """
+    if plugin.is_copy or not exports(plugin):
+        return None
+    try:
+        await exported(plugin, Stage.INITIALISE)
+    except Refused as refused:
+        told = refused.refusal
+        return msgspec.structs.replace(told, summary=f"{told.summary}; {LOSING}")
+    return None
+
+
+def ungiven(old: LoadedPlugin, refusal: Refusal) -> Refusal:
+    """Why nothing can replace `old` as long as it does not give its state: that is no fault of what would replace it.
+
+    Args:
+        old: Serves.
+        refusal: Why it gave nothing.
+    """
+    whose = f"{old.version.id} {old.version.version}, which serves, does not give its state"
+    fault = refusal.fault if refusal.fault.transient else Fault.RESOURCE
+    summary = f"{whose}: {refusal.placed}; {WAYS_OUT}"
+    return msgspec.structs.replace(refusal, fault=fault, summary=summary, where="", source="")
+
+
+def not_given(old: LoadedPlugin, refusal: Refusal) -> str:
+    """Why the state of `old` is not taken, which gave none."""
+    return f"export_state of {old.version.version} failed: {refusal.placed}"
 
 
 def caveats(plugin: LoadedPlugin) -> tuple[str, ...]:
