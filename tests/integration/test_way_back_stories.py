@@ -1,6 +1,4 @@
-"""What serves bars no way on and none back: not by state that it does not give, nor by failing where it is rehearsed."""
-
-from pathlib import Path
+"""What serves bars no way on or back: not by state that it does not give, nor by failing where it is rehearsed."""
 
 import pytest
 
@@ -114,21 +112,20 @@ async def test_a_mend_is_not_quarantined_for_what_serves_and_is_taken_once_that_
         assert await total(story, server, 1) == 2
 
 
-@pytest.fixture
-def late(story: Story) -> Path:
-    """Once it is there, `shop` survives no rehearsal; `geo` and an application are beside it."""
+def write_all(story: Story, how: str) -> None:
+    """An application, a plugin `geo`, and a plugin `shop` that survives no rehearsal once there is a file `late`."""
     (story.folder / "app.py").write_text(APP.format(1))
     story.write("1.0", id="geo", mount="/geo")
-    return story.folder / "late"
+    story.write("1.0", top=SURVIVES_NOT.format(late=str(story.folder / "late"), ends=ENDS[how]))
 
 
 @pytest.mark.parametrize("how", ["raises", "exits at once"])
 async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_roll_on_and_none_back(
-    story: Story, late: Path, how: str
+    story: Story, how: str
 ) -> None:
-    story.write("1.0", top=SURVIVES_NOT.format(late=str(late), ends=ENDS[how]))
+    write_all(story, how)
     async with story.server(1, app="app:app") as server:
-        late.touch()
+        (story.folder / "late").touch()
         (story.folder / "app.py").write_text(APP.format(2))
         story.write("2.0", id="geo", mount="/geo")
         for change in (server.reload, server.rollback):
@@ -141,10 +138,10 @@ async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_roll_on_and_
         assert {(await story.get(server, path)).words[0] for path in ("/geo", "/shop")} == {"1.0"}
 
 
-async def test_it_lets_nothing_through(story: Story, late: Path) -> None:
-    story.write("1.0", top=SURVIVES_NOT.format(late=str(late), ends=ENDS["exits at once"]))
+async def test_it_lets_nothing_through(story: Story) -> None:
+    write_all(story, "exits at once")
     async with story.server(1) as server:
-        late.touch()
+        (story.folder / "late").touch()
         before = pids(await server.status())
         story.write("2.0", id="geo", mount="/geo", top="import os\nos._exit(4)")
         outcome = await server.reload(strategy=Strategy.ROLL)

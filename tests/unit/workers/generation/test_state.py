@@ -275,8 +275,8 @@ async def test_a_refusal_for_what_serves_names_that_and_how_to_go_on_and_may_pas
     await bench.serve(1, bench.plugin(BROKEN, version="1.4.0", manifest=MANIFEST))
     refusal = await bench.refused(2, bench.plugin(NEW, version="1.5.0", manifest=MANIFEST))
     assert refusal.summary == (
-        "pricing 1.4.0, which serves, does not give its state: KeyError: 'boom' (pricing.py:16); mend what it keeps, or "
-        "begin without its state: by a rollback, or `changeover reload --force`"
+        "pricing 1.4.0, which serves, does not give its state: KeyError: 'boom' (pricing.py:16); mend what it keeps, "
+        "or begin without its state: by a rollback, or `changeover reload --force`"
     )
     assert (refusal.fault.transient, refusal.where) == (True, "")
     assert "return {}['boom']" in refusal.traceback

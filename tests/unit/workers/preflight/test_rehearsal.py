@@ -200,7 +200,10 @@ async def test_what_could_not_be_replaced_again_without_losing_its_state_is_refu
         Fault.CRASH,
         "geo.py:4",
     )
-    assert refusal.summary == "KeyError: 'boom'; as it stands, what replaces it some day could only begin without its state"
+    assert (
+        refusal.summary
+        == "KeyError: 'boom'; as it stands, what replaces it some day could only begin without its state"
+    )
 
 
 async def test_of_what_goes_back_that_is_told_and_refuses_nothing(orders: Orders) -> None:
