@@ -297,6 +297,19 @@ async def test_what_may_begin_without_state_that_is_not_given_does_and_is_given_
     assert bench.witness.fresh == [("1.4.0", "1.5.0", why)]
 
 
+async def test_what_may_begin_without_state_does_not_wait_for_it_for_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "PATIENCE", 0.05)
+    hangs = OLD.replace(GIVEN, "return asyncio.sleep(60)")
+    await bench.serve(1, bench.plugin(hangs, version="1.5.0", manifest=MANIFEST))
+    candidate = bench.snapshot(2, bench.plugin(NEW, version="1.4.0", manifest=MANIFEST))
+    second = await asyncio.wait_for(bench.workshop.build(msgspec.structs.replace(candidate, afresh=True)), 4)
+    assert isinstance(second, Generation)
+    [(*_, why)] = bench.witness.fresh
+    assert why.startswith("export_state of 1.5.0 failed: not done within 0.05 s")
+
+
 async def test_what_may_begin_without_state_takes_what_it_is_given_and_an_import_that_fails_refuses(
     bench: Bench,
 ) -> None:

@@ -22,6 +22,7 @@ from tests.waits import DEADLINE, until
 from tests.wire import serving
 
 HOOK = 5.0
+HANGS = "return asyncio.sleep(60)"
 
 
 class Process:
@@ -217,6 +218,18 @@ async def test_what_may_begin_without_state_that_is_not_given_does_and_is_given_
     assert (new.hits, old.told) == ({}, [])
 
 
+async def test_what_may_begin_without_state_does_not_wait_for_it_for_long(
+    stage: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "PATIENCE", 0.05)
+    old, new = await stage.old(counting("one").replace("return repr(self.hits).encode()", HANGS)), await stage.new()
+    candidate = msgspec.structs.replace(new.generation.snapshot, afresh=True)
+    assert await asyncio.wait_for(old.promise(new, candidate=candidate), HOOK - 1) is None
+    assert [why.partition(" (")[0] for *_, why in old.bench.witness.fresh] == [
+        "export_state of 1.0.0 failed: not done within 0.05 s"
+    ]
+
+
 async def test_what_was_withheld_from_one_candidate_is_given_to_the_next(stage: Processes) -> None:
     mended = counting("one").replace("return repr", "if len(self.hits) < 2: {}['boom']\n        return repr")
     old, new, other = await stage.old(mended), await stage.new(), await stage.new()
@@ -294,7 +307,7 @@ async def test_a_successor_that_goes_later_has_handed_on_what_it_had_so_the_next
     old, new, other = await stage.old(), await stage.new(), await stage.new()
     await old.promise(new, other)
     await old.give(new, other)
-    assert await new.bench.workshop.exported(new.bench.workshop._plugins()["pricing"], Stage.COMMIT) == b"{'ann': 1}"
+    assert await state.exported(new.bench.workshop._plugins()["pricing"], Stage.COMMIT) == b"{'ann': 1}"
     await new.die()
     await old.lose(new)
     hit(old.generation, "bob")

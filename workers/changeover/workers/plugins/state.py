@@ -5,6 +5,8 @@ right after it, and once more when the last of them is over. The bytes that went
 with whoever exported them, so that nothing refers from the new content to the old one.
 """
 
+import math
+
 import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -22,6 +24,8 @@ NOTHING = b""
 UNMERGED = "it has export_state and no merge_state: what is written between the export and the commit is lost"
 UNTAKEN = "it has import_state, and its manifest does not say whose state it takes: it begins without any"
 UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
+PATIENCE = 5.0
+"""Seconds that what may begin without state waits for it: workers may be asked one after the other."""
 LOSING = "as it stands, what replaces it some day could only begin without its state"
 WAYS_OUT = "mend what it keeps, or begin without its state: by a rollback, or `changeover reload --force`"
 NO_MERGE = "it has no merge_state, and goes on with something else already"
@@ -46,7 +50,7 @@ async def take_over(new: LoadedPlugin, old: LoadedPlugin, afresh: bool = False) 
         new.witness.not_taken(new.version, old.version, why)
         return
     try:
-        state = await exported(old, Stage.INITIALISE)
+        state = await exported(old, Stage.INITIALISE, patience(afresh))
     except Refused as refused:
         if not afresh:
             raise Refused(ungiven(old, refused.refusal)) from None
@@ -173,13 +177,23 @@ def why_not(new: LoadedPlugin, old: PluginVersion) -> str:
     return ""
 
 
-async def exported(plugin: LoadedPlugin, stage: Stage) -> bytes | None:
+def patience(afresh: bool) -> float:
+    """Seconds that an export has, where those of every hook are not fewer; `afresh`: it can be done without."""
+    return PATIENCE if afresh else math.inf
+
+
+async def exported(plugin: LoadedPlugin, stage: Stage, within: float = math.inf) -> bytes | None:
     """What a plugin gives to the next content; None for nothing.
+
+    Args:
+        plugin: Gives it.
+        stage: How far the next content came.
+        within: Seconds that it has, where those of every hook are not fewer.
 
     Raises:
         Refused: Its hook failed, gave what is no state, or gave too much.
     """
-    value = await plugin.ask("export_state", stage=stage)
+    value = await plugin.ask("export_state", stage=stage, within=within)
     try:
         return _encoded(value)
     except Exception as error:  # noqa: BLE001 - a Struct of the plugin's may hold what cannot be encoded

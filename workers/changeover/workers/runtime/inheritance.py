@@ -7,6 +7,7 @@ here until this worker ends, so that it is given the difference from then on.
 import asyncio
 import contextvars
 import itertools
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from changeover.workers.handover.messages import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Refused
 from changeover.workers.plugins.resources import PluginVersion
-from changeover.workers.plugins.state import NOTHING, not_given, ungiven
+from changeover.workers.plugins.state import NOTHING, not_given, patience, ungiven
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey
@@ -128,7 +129,7 @@ class Inheritance:
         if key in self._taken or key in self._withheld:
             return None
         try:
-            return await self._give_one(giver, heir, plugin, Stage.INITIALISE)
+            return await self._give_one(giver, heir, plugin, Stage.INITIALISE, patience(candidate.afresh))
         except NotTaken as error:
             return _untaken(plugin, Stage.INITIALISE, str(error))
         except Refused as refused:
@@ -183,7 +184,9 @@ class Inheritance:
     def _has_heir(self, giver: Giver) -> bool:
         return self._heir is not None and giver.reaches(self._heir)
 
-    async def _give_one(self, giver: Giver, heir: WorkerId, plugin: LoadedPlugin, stage: Stage) -> Refusal | None:
+    async def _give_one(
+        self, giver: Giver, heir: WorkerId, plugin: LoadedPlugin, stage: Stage, within: float = math.inf
+    ) -> Refusal | None:
         """Give one plugin's state, unless nothing came since.
 
         Returns:
@@ -196,7 +199,7 @@ class Inheritance:
         key, version = plugin.spec.key, plugin.version
         if giver.owes(self._given.get(key, 0)):
             raise NotTaken(heir, version.id, OWED)
-        latest = await self._workshop.exported(plugin, stage)
+        latest = await self._workshop.exported(plugin, stage, within)
         imported = self._taken.get(key)
         if latest is None or latest == imported:
             self._taken.setdefault(key, NOTHING)
