@@ -42,7 +42,7 @@ class Counter(Plugin[None]):
         time.sleep({stall})
 
     def export_state(self) -> bytes:
-        return b"%d" % self.hits
+        {giving}
 
     def import_state(self, old: PluginVersion, state: bytes) -> None:
         {taking}
@@ -61,11 +61,14 @@ class Counter(Plugin[None]):
 '''
 TAKES = 'state = ">=1"'
 IMPORTS = "self.hits = int(state)"
+EXPORTS = 'return b"%d" % self.hits'
 
 
-def write(story: Story, version: str, state: str = TAKES, taking: str = IMPORTS, stall: float = 0.0) -> None:
+def write(
+    story: Story, version: str, state: str = TAKES, taking: str = IMPORTS, stall: float = 0.0, giving: str = EXPORTS
+) -> None:
     """Write a version of the counter."""
-    text = COUNTER.format(version=version, state=state, taking=taking, stall=stall, gate=story.gate)
+    text = COUNTER.format(version=version, state=state, taking=taking, stall=stall, gate=story.gate, giving=giving)
     (story.plugins / "counter.py").write_text(text)
 
 

@@ -386,7 +386,8 @@ class Worker:
         def answer() -> None:
             lost = [each for each in effect.successors if not self.world.reachable(each)]
             why = Refusal(Stage.PREPARE, Fault.RESOURCE, f"cannot reach {lost}")
-            self.feed(events.ConnectFailed(effect.epoch, why) if lost else events.Connected(effect.epoch))
+            epoch = effect.candidate.epoch
+            self.feed(events.ConnectFailed(epoch, why) if lost else events.Connected(epoch))
 
         self.agenda.after(self.random.uniform(0.001, 0.05), answer)
 

@@ -122,6 +122,7 @@ def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threa
         exempt=tuple(sorted({unit.key.ref for unit in units if _is_exempt(unit, rehearsed.exempt)})),
         vacant=rehearsed.candidate.is_roll,
         goes_back=rehearsed.goes_back,
+        served=rehearsed.served,
     )
 
 

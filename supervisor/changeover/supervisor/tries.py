@@ -44,7 +44,7 @@ class Try(msgspec.Struct, frozen=True):
 
 def _without(order: RehearsalOrder, barred: str) -> RehearsalOrder:
     """Leave out the unit that is known to be in the way, and the next time all; where it is none, `after_fork` too."""
-    serving = tuple(unit.key.ref for unit in order.current.units) if order.current is not None else ()
+    serving = tuple(key.ref for key in order.serving())
     known = tuple(ref for ref in serving if str(ref) == barred)
     left_out = known if known and not order.left_out else serving
     return msgspec.structs.replace(order, left_out=left_out, after_fork=order.after_fork if known else "")

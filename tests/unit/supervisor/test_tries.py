@@ -4,7 +4,7 @@ import msgspec
 
 from changeover.supervisor.tries import LEAST, TRIES, Try
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
+from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 
 GEO, SHOP = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "shop"))
 UNITS = tuple(PluginSpec(UnitKey(each, "1f", 7), "1.0", "1f") for each in (GEO, SHOP))
@@ -38,6 +38,14 @@ def test_where_nobody_knows_which_unit_it_is_everything_is_left_out_at_once() ->
     second = following(FIRST, RehearsalReport(skipped="it crashed", barred="plugin geo of yesterday"))
     assert (second.order.left_out, second.order.after_fork) == ((GEO, SHOP), "")
     assert second.after(CRASHED, 50.0) is None
+
+
+def test_of_a_roll_it_is_what_that_has_of_what_served() -> None:
+    both = Snapshot(8, "new", units=UNITS)
+    order = msgspec.structs.replace(ORDER, current=EMPTY, candidate=both, served=(SHOP,), after_fork="")
+    second = following(Try(order, 100.0), RehearsalReport(skipped="shop crashed", barred=str(SHOP)))
+    assert second.order.left_out == (SHOP,)
+    assert second.after(RehearsalReport(skipped="geo crashed", barred=str(GEO)), 50.0) is None
 
 
 def test_where_nothing_serves_nothing_but_after_fork_can_be_left_out() -> None:

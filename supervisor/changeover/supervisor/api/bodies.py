@@ -19,7 +19,8 @@ class CutoverBody(Body, frozen=True):
     Attributes:
         only: Names of the units to take; empty takes everything.
         label: The operator's words for it.
-        force: Take content that is held after a rollback or a removal, and make an epoch of unchanged content.
+        force: Take content that is held after a rollback or a removal, make an epoch of unchanged content, and go on
+            without state that plugins which serve fail to give.
         dry_run: Scan and compare only.
         on_silent_workers: What becomes of a worker that lets the prepare deadline pass; null leaves it to the server.
         until: How far to wait after a commit.

@@ -166,7 +166,7 @@ class Server:
             label: Your words for it.
             only: Names of the units to take; empty takes everything.
             if_epoch: Refuse unless this epoch is the committed one.
-            force: Take content that was rolled back, and unchanged content too.
+            force: Take content that was rolled back, and unchanged content too; do without state that is not given.
             dry_run: Only say what would change.
             strategy: Swap in the living workers, roll to new ones, or whichever is needed.
             python: Interpreter, or folder of a virtual environment, to roll to; empty for the one that serves, or that

@@ -25,7 +25,11 @@ Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait en
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @click.option("--only", multiple=True, metavar="NAME", help="Take only this plugin or application; repeatable.")
 @waiting_options
-@click.option("--force", is_flag=True, help="Take content that was rolled back, and unchanged content too.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Take content that was rolled back, and unchanged content too; do without state that is not given.",
+)
 @click.option(
     "--on-silent-worker",
     type=click.Choice([answer.value for answer in SilentWorkers]),

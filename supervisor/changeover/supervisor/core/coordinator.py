@@ -21,7 +21,7 @@ from changeover.supervisor.core.rehearsing import Rehearsing
 from changeover.supervisor.core.requests import Wish, merged
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run, Times
-from changeover.supervisor.core.scanning import judge
+from changeover.supervisor.core.scanning import judge, permitted
 from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.voting import Voting
 from changeover.supervisor.core.wishes import Wishes
@@ -257,6 +257,7 @@ class Coordinator:
 
     def _register(self, run: Run, request: outcome.CutoverRequest, found: outcome.Candidate) -> None:
         self._ledger.give()
+        found = permitted(found, request)
         if self._ledger.parted is None and self._succession.in_parts(found.snapshot, request):
             found = self._partial.begin(run, request, found, request.surge or 1)
         run.held = self._held_after(run, found.snapshot)

@@ -15,7 +15,7 @@ from changeover.supervisor.core.records.record import Record
 from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot
+from changeover.workers.protocol.snapshot import OWN, ApplicationSpec, Interpreter, Snapshot, UnitRef
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -156,6 +156,7 @@ class Preflight(Effect, frozen=True):
         cohort: Whose zygote forks the process.
         exempt: Plugins that are not rehearsed, because the configuration says so.
         goes_back: Whether it brings back what served: what cannot be rehearsed of that refuses nothing.
+        served: Of a roll's candidate, what served last as it is: what does not load of that refuses nothing.
     """
 
     candidate: Snapshot
@@ -163,6 +164,7 @@ class Preflight(Effect, frozen=True):
     cohort: int
     exempt: tuple[str, ...] = ()
     goes_back: bool = False
+    served: tuple[UnitRef, ...] = ()
 
 
 class EndPreflight(Effect, frozen=True):

@@ -50,7 +50,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         only: Names of the units to take from disk; empty takes everything.
         to: The epoch to roll back to; None goes back to the one before.
         if_epoch: Refuse unless this epoch is the committed one.
-        force: Take content that is held, and make an epoch of unchanged content.
+        force: Take content that is held, make an epoch of unchanged content, and do without state that is not given.
         dry_run: Scan and compare only.
         on_silent_workers: Instead of the policy's answer.
         strategy: How it comes to be served.

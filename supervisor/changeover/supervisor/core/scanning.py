@@ -1,5 +1,7 @@
 """What a scan's result amounts to."""
 
+import msgspec
+
 from changeover.supervisor.core.entries import Quarantined, SlotRefusal
 from changeover.supervisor.core.holding import brought_back
 from changeover.supervisor.core.ledger import Ledger
@@ -69,6 +71,15 @@ def _judge_candidate(
     if request.dry_run:
         return Planned(serving, candidate=snapshot, summary=found.summary, memory=found.memory, files=found.files)
     return None
+
+
+def permitted(found: Candidate, request: CutoverRequest) -> Candidate:
+    """The candidate, which says whether its plugins may begin without state that they are not given.
+
+    Whoever goes back, or uses force, wants the other content more than that.
+    """
+    afresh = request.force or request.action is Action.ROLLBACK
+    return msgspec.structs.replace(found, snapshot=msgspec.structs.replace(found.snapshot, afresh=afresh))
 
 
 def _not_taken(request: CutoverRequest, serving: int, why: str, notes: tuple[str, ...]) -> Outcome:

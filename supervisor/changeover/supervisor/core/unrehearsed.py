@@ -19,8 +19,29 @@ def is_unrehearsed(candidate: Snapshot, committed: Snapshot | None, exempt: Coll
     plugins = (unit.key.ref.name for unit in candidate.units if isinstance(unit, PluginSpec))
     if all(name in exempt for name in plugins):
         return False
-    if committed is None or _coded(candidate) != _coded(committed):
-        return True
+    return committed is None or _coded(candidate) != _coded(committed) or _runs_elsewhere(candidate, committed)
+
+
+def served_as_it_is(candidate: Snapshot, committed: Snapshot | None, goes_back: bool) -> tuple[UnitRef, ...]:
+    """What of a roll's candidate served last, and has to do with nothing that is new: it may fail where it is confined.
+
+    Where something is gone, or what all of it runs in differs, it may be that which fails it, and nothing served so.
+    What goes back has served so as a whole.
+
+    Args:
+        candidate: What new processes are to serve.
+        committed: What was committed last; None before the first commit.
+        goes_back: Whether the candidate brings back what served.
+    """
+    if committed is None:
+        return ()
+    coded, before = _coded(candidate), _coded(committed)
+    if not goes_back and (not before.keys() <= coded.keys() or _runs_elsewhere(candidate, committed)):
+        return ()
+    return tuple(ref for ref, digest in coded.items() if before.get(ref) == digest)
+
+
+def _runs_elsewhere(candidate: Snapshot, committed: Snapshot) -> bool:
     differ = _distributions(candidate) != _distributions(committed)
     return differ or candidate.interpreter.is_other(committed.interpreter)
 

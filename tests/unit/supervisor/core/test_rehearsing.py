@@ -5,7 +5,7 @@ import pytest
 
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.cutover import State
-from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
+from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Outcome, Refused
 from changeover.supervisor.core.policy import Deadlines, Policy
@@ -75,7 +75,29 @@ def test_what_the_configuration_exempts_and_what_goes_back_is_told_on(bench: Ben
     bench.feed(events.CutoverRequested(2, back))
     bench.feed(events.Scanned(2, Candidate(snapshot(2), exempt=("geo",))))
     [preflight] = bench.all(effects.Preflight)
-    assert (preflight.exempt, preflight.goes_back) == (("geo",), True)
+    assert (preflight.exempt, preflight.goes_back, preflight.served) == (("geo",), True, ())
+
+
+@pytest.mark.parametrize(
+    ("request_", "afresh"),
+    [
+        (RELOAD, False),
+        (msgspec.structs.replace(RELOAD, force=True), True),
+        (CutoverRequest(Origin(Trigger.COMMAND), Action.ROLLBACK), True),
+        (CutoverRequest(Origin(Trigger.COMMAND), Action.EDIT), False),
+    ],
+)
+def test_who_goes_back_or_uses_force_goes_on_without_state_that_is_not_given(
+    bench: Bench, request_: CutoverRequest, afresh: bool
+) -> None:
+    bench.fire(Timer(TimerKind.SCAN, 2))
+    bench.feed(events.CutoverRequested(2, request_))
+    bench.find(msgspec.structs.replace(snapshot(2), afresh=not afresh))
+    [preflight] = bench.all(effects.Preflight)
+    [given] = [entry for entry in bench.entries() if isinstance(entry, EpochGiven) and entry.epoch == 2]
+    bench.feed(events.PreflightPassed(2))
+    [asked, *_] = bench.said(messages.Prepare)
+    assert [each.afresh for each in (preflight.candidate, given.candidate, asked.candidate)] == [afresh] * 3
 
 
 @pytest.mark.parametrize("action", [Action.ROLLBACK, Action.EDIT])

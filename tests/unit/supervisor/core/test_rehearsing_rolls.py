@@ -76,6 +76,12 @@ def test_a_roll_that_brings_nothing_new_is_not_told_to_go_unrehearsed(bench: Ben
     assert (bench.all(effects.Preflight), bench.told(PreflightSkipped)) == ([], [])
 
 
+def test_a_roll_is_told_what_it_has_of_what_served(bench: Bench) -> None:
+    bench.find(snapshot(2, unit("pricing", 1), unit("tax", 2), rolled=2))
+    [preflight] = bench.all(effects.Preflight)
+    assert [str(ref) for ref in preflight.served] == ["plugin pricing"]
+
+
 def test_making_the_zygote_counts_for_the_workers_and_not_for_the_rehearsal(bench: Bench) -> None:
     bench.find_only(ROLL)
     bench.now += 0.5

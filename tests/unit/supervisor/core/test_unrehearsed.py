@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core.unrehearsed import is_unrehearsed
+from changeover.supervisor.core.unrehearsed import is_unrehearsed, served_as_it_is
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     ChannelSpec,
@@ -82,6 +82,22 @@ def test_another_interpreter_is_where_both_are_known() -> None:
     serving, other = (msgspec.structs.replace(SERVING, interpreter=each) for each in (OURS, OTHER))
     assert is_unrehearsed(other, serving)
     assert not is_unrehearsed(other, SERVING)
+
+
+def test_of_a_roll_what_is_unchanged_served_as_it_is() -> None:
+    candidate = snapshot(2, unit("geo", 1), unit("pricing", 2), unit("tax", 2))
+    assert served_as_it_is(candidate, SERVING, False) == (GEO,)
+    assert served_as_it_is(candidate, None, False) == ()
+
+
+def test_where_something_is_gone_or_all_runs_elsewhere_nothing_served_so_but_what_goes_back() -> None:
+    fewer = snapshot(2, unit("geo", 1))
+    serving = with_application(SERVING, "1f")
+    others = with_application(SERVING, "2f", "others")
+    known, other = (msgspec.structs.replace(SERVING, interpreter=each) for each in (OURS, OTHER))
+    for candidate, committed in ((fewer, SERVING), (others, serving), (other, known)):
+        assert served_as_it_is(candidate, committed, False) == ()
+        assert GEO in served_as_it_is(candidate, committed, True)
 
 
 def test_what_nobody_rehearses_counts_for_nothing_where_it_is_alone() -> None:

@@ -212,7 +212,7 @@ async def test_what_is_exported_here_is_taken_there(bench: Bench, elsewhere: Ben
     second = await prepared(elsewhere)
     hit(first)
     [plugin] = bench.workshop.exporting()
-    given = await bench.workshop.exported(plugin, Stage.INITIALISE)
+    given = await bench.workshop.exported(plugin, Stage.INITIALISE, 5.0)
     assert given is not None
     assert await elsewhere.workshop.inherit(plugin.version, b"", given) is None
     assert hits(second) == {"ann": 1}

@@ -244,8 +244,8 @@ async def test_a_struct_is_exported_as_message_pack(bench: Bench) -> None:
 OLD, NEW = counting("one"), counting("two")
 GIVEN = "return repr(self.hits).encode()"
 REFUSED = {
-    "an export that raises": (OLD.replace(GIVEN, "raise KeyError('no')"), NEW, "export_state", Fault.CRASH),
-    "an export of something else": (OLD.replace(GIVEN, "return {}"), NEW, "export_state", Fault.CONTRACT),
+    "an export that raises": (OLD.replace(GIVEN, "raise KeyError('no')"), NEW, "export_state", Fault.RESOURCE),
+    "an export of something else": (OLD.replace(GIVEN, "return {}"), NEW, "export_state", Fault.RESOURCE),
     "an export that is too much": (OLD.replace(GIVEN, "return bytes(2000)"), NEW, "export_state", Fault.RESOURCE),
     "an import that raises": (OLD, NEW.replace("self.hits = eval(state)", "1 / 0"), "import_state", Fault.CRASH),
     "an import that hangs": (OLD, NEW.replace("self.hits = eval", "await asyncio.sleep"), "import_state", Fault.CRASH),
@@ -266,6 +266,61 @@ async def test_state_that_does_not_go_over_refuses_and_changes_nothing(
     assert LOG[-1] == "two on_unload"
     assert (hits(first), loaded(first).exported) == ({"ann": 1}, None)
     assert bench.switch.current is first
+
+
+BROKEN = OLD.replace(GIVEN, "return {}['boom']")
+
+
+async def test_a_refusal_for_what_serves_names_that_and_how_to_go_on_and_may_pass(bench: Bench) -> None:
+    await bench.serve(1, bench.plugin(BROKEN, version="1.4.0", manifest=MANIFEST))
+    refusal = await bench.refused(2, bench.plugin(NEW, version="1.5.0", manifest=MANIFEST))
+    assert refusal.summary == (
+        "pricing 1.4.0, which serves, does not give its state: KeyError: 'boom' (pricing.py:16); mend what it keeps, "
+        "or begin without its state: by a rollback, or `changeover reload --force`"
+    )
+    assert (refusal.fault.transient, refusal.where) == (True, "")
+    assert "return {}['boom']" in refusal.traceback
+
+
+async def test_what_may_begin_without_state_that_is_not_given_does_and_is_given_none_later(bench: Bench) -> None:
+    first = await bench.serve(1, bench.plugin(BROKEN, version="1.5.0", manifest=MANIFEST))
+    hit(first)
+    LOG.clear()
+    candidate = bench.snapshot(2, bench.plugin(NEW, version="1.4.0", manifest=MANIFEST))
+    second = await bench.workshop.build(msgspec.structs.replace(candidate, afresh=True))
+    assert isinstance(second, Generation)
+    await bench.activate(second)
+    await bench.retire()
+    assert (hits(second), bench.degraded) == ({}, [])
+    assert LOG == ["two on_reload", "one export_state", "one on_deactivate", "two on_activate", "one on_unload"]
+    why = "export_state of 1.5.0 failed: KeyError: 'boom' (pricing.py:16)"
+    assert bench.witness.fresh == [("1.4.0", "1.5.0", why)]
+
+
+async def test_what_may_begin_without_state_does_not_wait_for_it_for_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "PATIENCE", 0.05)
+    hangs = OLD.replace(GIVEN, "return asyncio.sleep(60)")
+    await bench.serve(1, bench.plugin(hangs, version="1.5.0", manifest=MANIFEST))
+    candidate = bench.snapshot(2, bench.plugin(NEW, version="1.4.0", manifest=MANIFEST))
+    second = await asyncio.wait_for(bench.workshop.build(msgspec.structs.replace(candidate, afresh=True)), 4)
+    assert isinstance(second, Generation)
+    [(*_, why)] = bench.witness.fresh
+    assert why.startswith("export_state of 1.5.0 failed: not done within 0.05 s")
+
+
+async def test_what_may_begin_without_state_takes_what_it_is_given_and_an_import_that_fails_refuses(
+    bench: Bench,
+) -> None:
+    await begun(bench)
+    for code, taken in ((NEW, True), (NEW.replace("self.hits = eval(state)", "1 / 0"), False)):
+        candidate = msgspec.structs.replace(bench.snapshot(2, bench.plugin(code, manifest=MANIFEST)), afresh=True)
+        built = await bench.workshop.build(candidate)
+        assert isinstance(built, Generation) is taken
+        if isinstance(built, Generation):
+            assert hits(built) == {"ann": 1}
+            await bench.workshop.discard(built)
 
 
 async def test_an_import_that_takes_too_long_is_refused(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from changeover.workers.participant.tenure import State
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.participants import Bench
+from tests.participants import Bench, snapshot
 
 NEXT, OTHER = WorkerId(2, 3, 1_000_010), WorkerId(2, 4, 1_000_011)
 NOBODY = Refusal(Stage.PREPARE, Fault.RESOURCE, "slot 3 cannot be reached")
@@ -21,7 +21,7 @@ def old() -> Bench:
 
 def test_asked_for_what_other_processes_serve_it_connects_to_them_and_so_agrees(old: Bench) -> None:
     old.prepare(8, rolled=8, successors=(NEXT,))
-    assert old.all(effects.Connect) == [effects.Connect(8, (NEXT,))]
+    assert old.all(effects.Connect) == [effects.Connect(snapshot(8, 8), (NEXT,))]
     assert not old.building()
     assert not old.said(messages.Prepared)
     old.feed(events.Connected(8))
@@ -34,7 +34,7 @@ def test_asked_again_it_answers_again_and_connects_to_those_who_came_since(old: 
     old.prepare(8, rolled=8, successors=(NEXT,))
     assert len(old.said(messages.Prepared)) == 1
     old.prepare(8, rolled=8, successors=(NEXT, OTHER))
-    assert old.all(effects.Connect) == [effects.Connect(8, (NEXT, OTHER))]
+    assert old.all(effects.Connect) == [effects.Connect(snapshot(8, 8), (NEXT, OTHER))]
     old.feed(events.Connected(8))
     assert len(old.said(messages.Prepared)) == 2
 

@@ -16,7 +16,7 @@ from changeover.workers.preflight.endings import (
 from changeover.workers.preflight.page import Part, Standing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder
-from changeover.workers.protocol.snapshot import PluginSpec, UnitKind, UnitRef
+from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, UnitKind, UnitRef
 from tests.rehearsing import FINE, Orders
 
 IN_ON_LOAD = Standing(Part.CANDIDATE, "plugin geo", "on_load")
@@ -89,6 +89,16 @@ def test_what_serves_and_ends_in_a_preflight_refuses_nothing(ending: Ending, ord
     assert told.refusal is None
     assert told.skipped.startswith(f"what serves cannot be loaded in a preflight: {ending.how} in plugin geo on_load")
     assert told.barred == "plugin geo"
+
+
+def test_what_served_and_ends_in_a_roll_refuses_nothing_until_it_is_left_out(orders: Orders) -> None:
+    geo = UnitRef(UnitKind.PLUGIN, "geo")
+    order = msgspec.structs.replace(orders.order(FINE, current=None), current=EMPTY, served=(geo,))
+    told = report_of(ending_of(3), IN_ON_LOAD, "", order)
+    assert (told.refusal, told.barred) == (None, "plugin geo")
+    assert told.skipped.startswith("what serves cannot be loaded in a preflight: it ended its process with status 3")
+    for known in (msgspec.structs.replace(order, left_out=(geo,)), msgspec.structs.replace(order, served=())):
+        assert report_of(ending_of(3), IN_ON_LOAD, "", known).refusal is not None
 
 
 def test_what_is_new_and_ends_is_refused(orders: Orders) -> None:

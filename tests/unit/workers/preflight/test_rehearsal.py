@@ -188,6 +188,86 @@ async def test_what_the_configuration_exempts_is_told_where_it_changes(orders: O
     assert report.warnings == (f"not rehearsed: {bad_ref} (preflight = false)",)
 
 
+BROKEN = OWN + "    def export_state(self): raise KeyError('boom')\n"
+
+
+async def test_what_could_not_be_replaced_again_without_losing_its_state_is_refused(orders: Orders) -> None:
+    refusal = (await rehearsed(orders.order(BROKEN))).refusal
+    assert refusal is not None
+    assert (refusal.unit, refusal.hook, refusal.fault, refusal.where) == (
+        "plugin geo",
+        "export_state",
+        Fault.CRASH,
+        "geo.py:4",
+    )
+    assert (
+        refusal.summary
+        == "KeyError: 'boom'; as it stands, what replaces it some day could only begin without its state"
+    )
+
+
+async def test_of_what_goes_back_that_is_told_and_refuses_nothing(orders: Orders) -> None:
+    report = await rehearsed(msgspec.structs.replace(orders.order(BROKEN), goes_back=True))
+    assert report.refusal is None
+    [warning] = report.warnings
+    assert warning.startswith("plugin geo export_state: KeyError: 'boom'; as it stands, ")
+
+
+async def test_what_serves_and_gives_no_state_is_named_and_what_goes_back_begins_without(orders: Orders) -> None:
+    taking = orders.plugin(
+        OWN + "    def import_state(self, old, state): ...\n", version="2.0", manifest=MANIFEST + 'state = ">=1"\n'
+    )
+    order = orders.order(taking, current=(BROKEN,))
+    refusal = (await rehearsed(order)).refusal
+    assert refusal is not None
+    assert refusal.summary.startswith("geo 1.0, which serves, does not give its state: KeyError: 'boom' (geo.py:4); ")
+    assert refusal.fault.transient
+    afresh = msgspec.structs.replace(order.candidate, afresh=True)
+    assert (await rehearsed(msgspec.structs.replace(order, candidate=afresh))).refusal is None
+
+
+def rolled(requiring: RehearsalOrder, *served: str) -> RehearsalOrder:
+    """The same by a roll; `served` did last."""
+    refs = tuple(UnitRef(UnitKind.PLUGIN, each) for each in served)
+    return msgspec.structs.replace(requiring, current=EMPTY, vacant=True, served=refs)
+
+
+async def test_what_a_roll_has_of_what_served_and_does_not_load_here_is_left_out(orders: Orders) -> None:
+    log = orders.plugin(OWN + "    def on_load(self, ctx):\n        raise PermissionError('its log')\n", id="log")
+    shop = orders.plugin(NOISY.format("shop"), id="shop", manifest='requires = {{ log = ">=1" }}\n' + MANIFEST)
+    order = orders.order(log, shop, orders.plugin(NOISY.format("two")), current=None)
+    report = await rehearsed(rolled(order, "log", "shop"))
+    assert LOG == ["two on_load for preflight", "two on_unload"]
+    assert report.refusal is None
+    assert report.warnings == (
+        "left out: plugin log on_load serves, and does not load in a preflight: PermissionError: its log",
+    )
+    unknown = (await rehearsed(rolled(order, "shop"))).refusal
+    assert unknown is not None
+    assert unknown.unit == "plugin log"
+
+
+async def test_what_is_new_in_a_roll_and_requires_what_is_left_out_is_refused_unless_it_goes_back(
+    requiring: RehearsalOrder,
+) -> None:
+    order = rolled(requiring, "log", "shop")
+    refusal = (await rehearsed(order)).refusal
+    assert refusal is not None
+    assert (refusal.unit, refusal.requires) == ("plugin geo", "plugin log")
+    assert "say `preflight = false` in [plugins.log]" in refusal.summary
+    report = await rehearsed(msgspec.structs.replace(order, goes_back=True))
+    assert report.refusal is None
+    assert report.warnings[1:] == ("not rehearsed: plugin geo, which requires what was left out",)
+
+
+async def test_what_served_is_not_tested_again_in_a_roll_nor_refused_for_its_export(orders: Orders) -> None:
+    manifest = MANIFEST + 'self_test = "{id}:test"\n'
+    code = BROKEN + "def test(): raise ValueError('not here')\n"
+    order = orders.order(orders.plugin(code, manifest=manifest), current=None)
+    assert await rehearsed(rolled(order, "geo")) == RehearsalReport(modules=1)
+    assert (await rehearsed(rolled(order))).refusal is not None
+
+
 async def test_the_plugins_of_a_roll_are_rehearsed_as_in_new_workers_and_its_application_is_not(orders: Orders) -> None:
     one = orders.plugin(NOISY.format("one"))
     order = orders.order(one, current=None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from changeover.workers.generation.switch import Generation
@@ -11,15 +12,17 @@ from changeover.workers.handover import receiver
 from changeover.workers.plugins import state
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 from changeover.workers.runtime import inheritance
 from changeover.workers.runtime.inheritance import Inheritance
 from tests.bench import Bench
 from tests.handover import Side, Sides, sides
-from tests.unit.workers.generation.test_state import MANIFEST, counting, hit, hits
+from tests.unit.workers.generation.test_state import BROKEN, MANIFEST, counting, hit, hits
 from tests.waits import DEADLINE, until
 from tests.wire import serving
 
 HOOK = 5.0
+HANGS = "return asyncio.sleep(60)"
 
 
 class Process:
@@ -49,11 +52,12 @@ class Process:
     def hits(self) -> dict[str, int]:
         return hits(self.generation)
 
-    async def promise(self, *successors: "Process") -> Refusal | None:
-        """Connect and promise."""
+    async def promise(self, *successors: "Process", candidate: Snapshot | None = None) -> Refusal | None:
+        """Connect and promise; the candidate is what they hold, where it is not another one."""
         names = [each.side.worker for each in successors]
         await self.side.departure.connect(names, DEADLINE)
-        return await self.inheritance.promise(self.side.departure.giver, names)
+        wanted = candidate or successors[0].generation.snapshot
+        return await self.inheritance.promise(self.side.departure.giver, names, wanted)
 
     async def give(self, *successors: "Process") -> None:
         """Give what came since."""
@@ -198,8 +202,49 @@ async def test_an_export_that_fails_refuses(stage: Processes) -> None:
     old, new = await stage.old(counting("one").replace("return repr(self.hits)", "return [][1]")), await stage.new()
     refusal = await old.promise(new)
     assert refusal is not None
-    assert (refusal.hook, refusal.fault) == ("export_state", Fault.CRASH)
+    assert (refusal.hook, refusal.fault) == ("export_state", Fault.RESOURCE)
+    assert "pricing 1.0.0, which serves, does not give its state: IndexError: " in refusal.summary
     assert new.hits == {}
+
+
+async def test_what_may_begin_without_state_that_is_not_given_does_and_is_given_none_later(stage: Processes) -> None:
+    old, new = await stage.old(BROKEN), await stage.new()
+    candidate = msgspec.structs.replace(new.generation.snapshot, afresh=True)
+    assert await old.promise(new, candidate=candidate) is None
+    assert await old.promise(new, candidate=candidate) is None
+    why = "export_state of 1.0.0 failed: KeyError: 'boom' (pricing.py:16)"
+    assert old.bench.witness.fresh == [("2.0.0", "1.0.0", why)]
+    await old.give(new)
+    assert (new.hits, old.told) == ({}, [])
+
+
+async def test_what_may_begin_without_state_does_not_wait_for_it_for_long(
+    stage: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "PATIENCE", 0.05)
+    old, new = await stage.old(counting("one").replace("return repr(self.hits).encode()", HANGS)), await stage.new()
+    candidate = msgspec.structs.replace(new.generation.snapshot, afresh=True)
+    assert await asyncio.wait_for(old.promise(new, candidate=candidate), HOOK - 1) is None
+    assert [why.partition(" (")[0] for *_, why in old.bench.witness.fresh] == [
+        "export_state of 1.0.0 failed: not done within 0.05 s"
+    ]
+
+
+async def test_what_was_withheld_from_one_candidate_is_given_to_the_next(stage: Processes) -> None:
+    mended = counting("one").replace("return repr", "if len(self.hits) < 2: {}['boom']\n        return repr")
+    old, new, other = await stage.old(mended), await stage.new(), await stage.new()
+    candidate = msgspec.structs.replace(new.generation.snapshot, afresh=True)
+    assert await old.promise(new, candidate=candidate) is None
+    hit(old.generation, "bob")
+    assert await old.promise(other, candidate=msgspec.structs.replace(candidate, epoch=3)) is None
+    assert (new.hits, other.hits) == ({}, {"ann": 1, "bob": 1})
+
+
+async def test_what_the_candidate_has_no_plugin_for_is_not_asked_for_its_state(stage: Processes) -> None:
+    old, new = await stage.old(BROKEN), await stage.new()
+    assert await old.promise(new, candidate=msgspec.structs.replace(EMPTY, epoch=2)) is None
+    await old.give(new)
+    assert (old.told, new.hits) == ([], {})
 
 
 async def test_more_state_than_goes_over_refuses_and_says_how_much_does(
@@ -262,7 +307,7 @@ async def test_a_successor_that_goes_later_has_handed_on_what_it_had_so_the_next
     old, new, other = await stage.old(), await stage.new(), await stage.new()
     await old.promise(new, other)
     await old.give(new, other)
-    assert await new.bench.workshop.exported(new.bench.workshop._plugins()["pricing"], Stage.COMMIT) == b"{'ann': 1}"
+    assert await state.exported(new.bench.workshop._plugins()["pricing"], Stage.COMMIT) == b"{'ann': 1}"
     await new.die()
     await old.lose(new)
     hit(old.generation, "bob")

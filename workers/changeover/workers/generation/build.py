@@ -48,7 +48,7 @@ async def prepare(
     """
     _consistent(snapshot)
     before = {each.id: each for each in snapshot.before}
-    others = Others(snapshot.epoch, serving, before)
+    others = Others(snapshot.epoch, serving, before, snapshot.afresh)
     units: dict[UnitKey, Unit] = {}
     with building() as candidate:
         for spec in snapshot.units:

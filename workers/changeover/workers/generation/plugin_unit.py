@@ -53,7 +53,7 @@ class PluginUnit(Unit):
             return
         if old is not None:
             self._old = old
-            await state.take_over(self._plugin, old)
+            await state.take_over(self._plugin, old, others.afresh)
         before, instance = others.before(self.key.ref.name), self._plugin.instance
         if before is not None and self._has_other_files(before) and _migrates(instance):
             self.migrates_from = PluginVersion(before.id, before.version, before.digest)

@@ -52,18 +52,18 @@ async def tried(trial: Trial, store: Path) -> Tried:
     if isinstance(built, Refusal):
         await workshop.close()
         return Tried(refusal=built)
-    caveats = _caveats(built, own.manifest.id)
+    [plugin] = [unit for unit in _plugins_of(built) if unit.version.id == own.manifest.id]
+    refusal, caveats = await state.lost(plugin), state.caveats(plugin)
     await workshop.close()
-    return Tried(refusal=next(iter(late), None), caveats=caveats)
+    return Tried(refusal=refusal or next(iter(late), None), caveats=caveats)
 
 
 def _drained(units: tuple[UnitKey, ...]) -> None:
     """Nothing ever served, so nothing drains."""
 
 
-def _caveats(built: Generation, plugin: str) -> tuple[str, ...]:
-    loaded = (unit for unit in built.units.values() if isinstance(unit, LoadedPlugin) and unit.version.id == plugin)
-    return tuple(caveat for each in loaded for caveat in state.caveats(each))
+def _plugins_of(built: Generation) -> list[LoadedPlugin]:
+    return [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]
 
 
 async def _attributed(trial: Trial, store: Path) -> Tried:

@@ -125,13 +125,24 @@ class Others:
         epoch: The candidate's.
         serving: What serves now, by plugin id.
         before: What served when a roll was made of it, by plugin id: its processes have nothing that serves.
+        afresh: Whether plugins may begin without state that they are not given.
+
+    Attributes:
+        epoch: The candidate's.
+        serving: What serves now, by plugin id.
+        afresh: Whether plugins may begin without state that they are not given.
     """
 
     def __init__(
-        self, epoch: int, serving: Mapping[str, LoadedPlugin], before: Mapping[str, PluginBefore] = NOTHING_BEFORE
+        self,
+        epoch: int,
+        serving: Mapping[str, LoadedPlugin],
+        before: Mapping[str, PluginBefore] = NOTHING_BEFORE,
+        afresh: bool = False,
     ) -> None:
         self.epoch = epoch
         self.serving = serving
+        self.afresh = afresh
         self._before = before
         self._units: dict[UnitRef, Unit] = {}
 

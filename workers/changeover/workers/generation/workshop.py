@@ -236,14 +236,14 @@ class Workshop:
         """The plugins that serve and have state to give, in build order."""
         return inheriting.exporting(self._serving)
 
-    async def exported(self, plugin: LoadedPlugin, stage: Stage) -> bytes | None:
+    async def exported(self, plugin: LoadedPlugin, stage: Stage, within: float) -> bytes | None:
         """What a plugin gives to the process that replaces this one; None for nothing.
 
         Raises:
             Refused: Its hook failed, gave what is no state, or gave too much.
         """
         async with self._following:
-            return await state.exported(plugin, stage)
+            return await state.exported(plugin, stage, within)
 
     async def inherit(self, old: PluginVersion, imported: bytes, latest: bytes) -> Refusal | None:
         """See `inheriting.inherit`."""

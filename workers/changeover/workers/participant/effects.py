@@ -64,9 +64,13 @@ class Connect(Effect, frozen=True):
     """Connect to those of `successors` that are not connected yet, and give one of them the state of plugins.
 
     Answer Connected or ConnectFailed.
+
+    Attributes:
+        candidate: What they are to serve.
+        successors: Workers that take over.
     """
 
-    epoch: int
+    candidate: Snapshot
     successors: tuple[WorkerId, ...]
 
 

@@ -16,7 +16,7 @@ from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.epoch import Fence, Stamp, fence
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import PROTOCOL_VERSION, SupervisorMessage
-from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 
 __all__ = ("Identity", "Machine", "Patience")
 
@@ -152,19 +152,19 @@ class Machine:
         self._tenure.decided(decided)
         self._bench.welcomed(mine, buildable, decided)
         if candidate is not None and candidate.rolled > self._rolled:
-            self._agree(candidate.epoch, message.successors)
+            self._agree(candidate, message.successors)
 
     def _prepare(self, message: messages.Prepare) -> None:
         candidate = message.candidate
         if self._tenure.yielding or candidate.rolled > self._rolled:
-            self._agree(candidate.epoch, message.successors)
+            self._agree(candidate, message.successors)
         elif candidate.rolled == self._rolled and candidate.epoch > self._bench.settled:
             self._follow(self._bench.asked(candidate))
 
-    def _agree(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
-        if epoch > self._bench.settled or self._tenure.yielding:
-            self._tenure.asked(epoch, successors)
-            self._follow(self._bench.alone(epoch))
+    def _agree(self, candidate: Snapshot, successors: tuple[WorkerId, ...]) -> None:
+        if candidate.epoch > self._bench.settled or self._tenure.yielding:
+            self._tenure.asked(candidate, successors)
+            self._follow(self._bench.alone(candidate.epoch))
 
     def _pulse(self, message: messages.Pulse) -> None:
         self._committed(message.parts[self._part] if message.parts else message.stamp.epoch)

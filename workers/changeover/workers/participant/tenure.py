@@ -14,6 +14,7 @@ from changeover.workers.participant.effects import Connect, Disconnect, HandOver
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Refusal
+from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.protocol.table import Table
 
 
@@ -97,8 +98,9 @@ class Tenure:
         """Whether it dispatches nothing any more."""
         return self.state is State.YIELDING
 
-    def asked(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
-        """Only other processes can serve the candidate `epoch`: agree to hand over to them."""
+    def asked(self, candidate: Snapshot, successors: tuple[WorkerId, ...]) -> None:
+        """Only other processes can serve the candidate: agree to hand over to them."""
+        epoch = candidate.epoch
         if self.yielding:
             self._say_yielding()
         elif self._refused is not None and self._refused[0] == epoch and successors == self._successors:
@@ -106,7 +108,7 @@ class Tenure:
         elif self.epoch != epoch or successors != self._successors:
             self._move(Cause.ASKED)
             self.epoch, self._successors = epoch, successors
-            self._desk.put(Connect(epoch, successors))
+            self._desk.put(Connect(candidate, successors))
         else:
             self._answer(epoch)
 

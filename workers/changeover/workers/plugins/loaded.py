@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import inspect
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -303,7 +304,7 @@ class LoadedPlugin:
             return refused.refusal
         return None
 
-    async def ask(self, hook: str, *args: object, stage: Stage) -> Any:
+    async def ask(self, hook: str, *args: object, stage: Stage, within: float = math.inf) -> Any:
         """Run one of its hooks on the loop; a stateless plugin, or one that has ended, has none.
 
         Returns:
@@ -316,7 +317,8 @@ class LoadedPlugin:
             return None
         call = getattr(self.instance, hook)
         work = self.work if self.lifecycle.state is State.INITIALIZED else self.serving
-        return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=work)
+        deadline = min(within, self._hooks.deadline)
+        return await self._hooks.on_loop(call, *args, site=self.site(stage, hook), work=work, deadline=deadline)
 
     async def run(self, hook: str, *args: object, stage: Stage) -> None:
         """Run one of its hooks: on the loop when it is `async def`, in the loader thread otherwise.

@@ -5,6 +5,8 @@ right after it, and once more when the last of them is over. The bytes that went
 with whoever exported them, so that nothing refers from the new content to the old one.
 """
 
+import math
+
 import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -15,19 +17,28 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import ContractBroken, Refused, StateTooLarge, refusal_of
 from changeover.workers.plugins.resources import PluginVersion
 from changeover.workers.protocol.plugin_messages import MOST_STATE
-from changeover.workers.protocol.refusal import Refusal, Stage
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 NOTHING = b""
 """What a merge is told was imported, where nothing was exported."""
 UNMERGED = "it has export_state and no merge_state: what is written between the export and the commit is lost"
 UNTAKEN = "it has import_state, and its manifest does not say whose state it takes: it begins without any"
 UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
+PATIENCE = 5.0
+"""Seconds that what may begin without state waits for it: workers may be asked one after the other."""
+LOSING = "as it stands, what replaces it some day could only begin without its state"
+WAYS_OUT = "mend what it keeps, or begin without its state: by a rollback, or `changeover reload --force`"
 NO_MERGE = "it has no merge_state, and goes on with something else already"
 """Why state is not taken that comes from another process."""
 
 
-async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
+async def take_over(new: LoadedPlugin, old: LoadedPlugin, afresh: bool = False) -> None:
     """Give `new`, which is initialised and does not serve, what `old` has, which does.
+
+    Args:
+        new: Takes it.
+        old: Gives it.
+        afresh: Whether `new` may begin without what `old` fails to give.
 
     Raises:
         Refused: One of the hooks failed, or it is too much.
@@ -38,7 +49,13 @@ async def take_over(new: LoadedPlugin, old: LoadedPlugin) -> None:
     if why:
         new.witness.not_taken(new.version, old.version, why)
         return
-    state = await exported(old, Stage.INITIALISE)
+    try:
+        state = await exported(old, Stage.INITIALISE, patience(afresh))
+    except Refused as refused:
+        if not afresh:
+            raise Refused(ungiven(old, refused.refusal)) from None
+        new.witness.not_taken(new.version, old.version, not_given(old, refused.refusal))
+        return
     if state is not None:
         await new.ask("import_state", old.version, state, stage=Stage.INITIALISE)
     old.exported, new.took_over = state or NOTHING, True
@@ -103,6 +120,39 @@ def exports(plugin: LoadedPlugin) -> bool:
     return _has(plugin, "export_state")
 
 
+async def lost(plugin: LoadedPlugin) -> Refusal | None:
+    """Why a plugin that is to serve would give nothing to what replaces it; None where it does, or has nothing.
+
+    Of a copy that is no new: its code serves.
+    """
+    if plugin.is_copy or not exports(plugin):
+        return None
+    try:
+        await exported(plugin, Stage.INITIALISE)
+    except Refused as refused:
+        told = refused.refusal
+        return msgspec.structs.replace(told, summary=f"{told.summary}; {LOSING}")
+    return None
+
+
+def ungiven(old: LoadedPlugin, refusal: Refusal) -> Refusal:
+    """Why nothing can replace `old` as long as it does not give its state: that is no fault of what would replace it.
+
+    Args:
+        old: Serves.
+        refusal: Why it gave nothing.
+    """
+    whose = f"{old.version.id} {old.version.version}, which serves, does not give its state"
+    fault = refusal.fault if refusal.fault.transient else Fault.RESOURCE
+    summary = f"{whose}: {refusal.placed}; {WAYS_OUT}"
+    return msgspec.structs.replace(refusal, fault=fault, summary=summary, where="", source="")
+
+
+def not_given(old: LoadedPlugin, refusal: Refusal) -> str:
+    """Why the state of `old` is not taken, which gave none."""
+    return f"export_state of {old.version.version} failed: {refusal.placed}"
+
+
 def caveats(plugin: LoadedPlugin) -> tuple[str, ...]:
     """What becomes of a plugin's state, where its author may not expect that."""
     if not exports(plugin):
@@ -127,13 +177,23 @@ def why_not(new: LoadedPlugin, old: PluginVersion) -> str:
     return ""
 
 
-async def exported(plugin: LoadedPlugin, stage: Stage) -> bytes | None:
+def patience(afresh: bool) -> float:
+    """Seconds that an export has, where those of every hook are not fewer; `afresh`: it can be done without."""
+    return PATIENCE if afresh else math.inf
+
+
+async def exported(plugin: LoadedPlugin, stage: Stage, within: float = math.inf) -> bytes | None:
     """What a plugin gives to the next content; None for nothing.
+
+    Args:
+        plugin: Gives it.
+        stage: How far the next content came.
+        within: Seconds that it has, where those of every hook are not fewer.
 
     Raises:
         Refused: Its hook failed, gave what is no state, or gave too much.
     """
-    value = await plugin.ask("export_state", stage=stage)
+    value = await plugin.ask("export_state", stage=stage, within=within)
     try:
         return _encoded(value)
     except Exception as error:  # noqa: BLE001 - a Struct of the plugin's may hold what cannot be encoded

@@ -84,12 +84,23 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
         order: What it was to rehearse.
     """
     refusal = _refusal_of(ending, standing, stacks, order)
-    if standing.part is not Part.CURRENT or not order.may_be_barred():
+    barred, _ = _place(stacks, standing, order)
+    if not is_barred(standing.part, barred, order):
         return RehearsalReport(refusal)
-    return RehearsalReport(
-        skipped=f"what serves cannot be loaded in a preflight: {refusal.placed}",
-        barred=_place(stacks, standing, order)[0],
-    )
+    return RehearsalReport(skipped=f"what serves cannot be loaded in a preflight: {refusal.placed}", barred=barred)
+
+
+def is_barred(part: Part, unit: str, order: RehearsalOrder) -> bool:
+    """Whether what serves keeps the rehearsal from the candidate, and can be left out.
+
+    Args:
+        part: What the rehearsal is at.
+        unit: Whose code runs, as its `UnitRef` reads.
+        order: What it was to rehearse.
+    """
+    if part is Part.CANDIDATE:  # of a roll, which has what serves among its own
+        return any(str(ref) == unit for ref in {*order.served} - {*order.left_out, *order.exempt})
+    return part is Part.CURRENT and order.may_be_barred()
 
 
 def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:

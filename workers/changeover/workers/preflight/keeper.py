@@ -23,10 +23,18 @@ from changeover.workers.preflight.account import Account, account
 from changeover.workers.preflight.believing import LONGEST, believed, lacking
 from changeover.workers.preflight.birth import SAID, Womb, be_first
 from changeover.workers.preflight.confining import Terms, may_write
-from changeover.workers.preflight.endings import UNWATCHED, Ending, ending_of, not_forked, overdue, report_of
+from changeover.workers.preflight.endings import (
+    UNWATCHED,
+    Ending,
+    ending_of,
+    is_barred,
+    not_forked,
+    overdue,
+    report_of,
+)
 from changeover.workers.preflight.listening import Heard
 from changeover.workers.preflight.namespaces import separate
-from changeover.workers.preflight.page import Page, Part
+from changeover.workers.preflight.page import Page
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import STACKS_SIGNAL
 from changeover.workers.protocol.refusal import Fault
@@ -116,7 +124,8 @@ class Keeper:
         if self._order.may_be_barred():
             self._given = self._order.settings.deadline * SHARE
             said = self._listen(self._began + self._given, watched)
-            if said is not None or self._page.read().part is Part.CURRENT:
+            standing = self._page.read()
+            if said is not None or is_barred(standing.part, standing.unit, self._order):
                 return said
         self._given = self._order.settings.deadline
         return self._listen(self._began + self._given, watched)

@@ -23,8 +23,7 @@ class LeavingOut:
         self._order = order
         applications = {ref for ref in order.left_out if ref.kind is UnitKind.APPLICATION}
         self._vacant = order.vacant or bool(applications)
-        serving = order.current.keys() if order.current is not None else ()
-        self._absent: set[UnitKey] = {key for key in serving if key.ref in {*order.left_out} - applications}
+        self._absent: set[UnitKey] = {key for key in order.serving() if key.ref in {*order.left_out} - applications}
         self._reasons: dict[UnitRef, Refusal] = {}
 
     def current(self) -> Snapshot | None:
@@ -35,8 +34,7 @@ class LeavingOut:
 
     def leave_out(self, refused: Refusal) -> bool:
         """Leave out what refused to be loaded of what serves; False when nobody knows what that is."""
-        units = () if self._order.current is None else self._order.current.units
-        key = next((unit.key for unit in units if str(unit.key.ref) == refused.unit), None)
+        key = next((key for key in self._order.serving() if str(key.ref) == refused.unit), None)
         if key is None or key in self._absent:
             return False
         if key.ref.kind is UnitKind.APPLICATION and not self._vacant:

@@ -1,7 +1,7 @@
 """Does with a candidate what workers will do: beside what serves it is loaded, swapped in, and what it replaces ends.
 
 The very code of workers does it; only `on_activate` and `on_deactivate` do not run, as nothing is served here. Nothing
-is beside the candidate of a roll, and its application's place is vacant.
+is beside the candidate of a roll, and its application's place is vacant: what served last, as it is, is loaded with it.
 """
 
 import asyncio
@@ -103,17 +103,19 @@ class Rehearsal:
         self._note.part(Part.CURRENT)
         await self._serve_current()
         self._note.part(Part.CANDIDATE)
+        built = await self._build_candidate()
         self._warnings += self._leaving_out.passed_over()
-        built = self._leaving_out.barred() or await self._workshop.build(self._leaving_out.candidate())
         if isinstance(built, Refusal):
             return self._report(built)
-        tests = await self_tested(built, self._switch.current.units.keys())
+        serving = built.units.keys() - self._order.fresh()
+        tests = await self_tested(built, serving)
         modules = _modules_of(built)
-        if tests.refusal is not None:
-            return self._report(tests.refusal, modules, tests)
+        refusal = tests.refusal or await self._lost(built, serving)
+        if refusal is not None:
+            return self._report(refusal, modules, tests)
         if self._order.current is None:
             self._warnings += _caveats(built)
-        self._warnings += _unasked(built, self._switch.current.units.keys())
+        self._warnings += _unasked(built, serving)
         await self._activate(built)
         del built
         await self._workshop.release(self._workshop.draining())
@@ -135,10 +137,32 @@ class Rehearsal:
             built = await self._workshop.build(current)
             if not isinstance(built, Refusal):
                 return await self._activate(built)
-            what = f"{built.unit or 'what serves'} {built.hook}".strip()
-            self._warnings.append(f"left out: {what} serves, and does not load in a preflight: {built.summary}")
+            self._tell_of(built)
             if not self._leaving_out.leave_out(built):
                 return None
+
+    async def _build_candidate(self) -> Generation | Refusal:
+        """Load the candidate; of a roll's, what served last and does not load here is left out."""
+        while (barred := self._leaving_out.barred()) is None:
+            built = await self._workshop.build(self._leaving_out.candidate())
+            if not isinstance(built, Refusal) or not self._order.served or not self._leaving_out.leave_out(built):
+                return built
+            self._tell_of(built)
+        return barred
+
+    def _tell_of(self, refused: Refusal) -> None:
+        what = f"{refused.unit or 'what serves'} {refused.hook}".strip()
+        self._warnings.append(f"left out: {what} serves, and does not load in a preflight: {refused.summary}")
+
+    async def _lost(self, built: Generation, serving: Set[UnitKey]) -> Refusal | None:
+        """Why something new could not be replaced again without losing its state; of what served that is told."""
+        for plugin in _plugins_of(built):
+            lost = None if plugin.spec.key in serving else await state.lost(plugin)
+            if lost is not None and not self._order.goes_back:
+                return lost
+            if lost is not None:
+                self._warnings.append(lost.line)
+        return None
 
     async def _activate(self, built: Generation) -> None:
         old = self._switch.current
@@ -165,14 +189,18 @@ def _modules_of(built: Generation) -> int:
     return sum(name.startswith(packages) for name in list(sys.modules))
 
 
+def _plugins_of(built: Generation) -> list[LoadedPlugin]:
+    return [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]
+
+
 def _caveats(built: Generation) -> Iterator[str]:
-    for plugin in [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]:
+    for plugin in _plugins_of(built):
         yield from (f"{plugin.spec.key.ref}: {caveat}" for caveat in state.caveats(plugin))
 
 
 def _unasked(built: Generation, serving: Set[UnitKey]) -> Iterator[str]:
     """Where a plugin that is new offers something and nobody asks, but at a point of nearly that name."""
-    plugins = [unit for unit in built.units.values() if isinstance(unit, LoadedPlugin)]
+    plugins = _plugins_of(built)
     asked = set().union(*here.points.values(), *(plugin.work.asks for plugin in plugins))
     for plugin in (each for each in plugins if each.spec.key not in serving):
         for point in plugin.extensions.keys() - asked:

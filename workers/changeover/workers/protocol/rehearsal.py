@@ -47,6 +47,7 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         exempt: Plugins that are not loaded, because the configuration has workers be the first to.
         vacant: Whether the application's place is only kept: the processes of a roll are there to load that.
         goes_back: Whether it brings back what served: what cannot be rehearsed of that is told, and refuses nothing.
+        served: Of the candidate of a roll, what served last as it is: whatever does not load of that is left out.
     """
 
     current: Snapshot | None
@@ -60,10 +61,16 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     exempt: tuple[UnitRef, ...] = ()
     vacant: bool = False
     goes_back: bool = False
+    served: tuple[UnitRef, ...] = ()
 
     def fresh(self) -> frozenset[UnitKey]:
         """The units that the candidate brings; whatever else is in it serves already."""
-        return frozenset(self.candidate.without(self.current or EMPTY))
+        return frozenset(key for key in self.candidate.without(self.current or EMPTY) if key.ref not in self.served)
+
+    def serving(self) -> tuple[UnitKey, ...]:
+        """What serves: what a swap's candidate is loaded beside, and what a roll's has of that."""
+        kept = (unit.key for unit in self.candidate.units if unit.key.ref in self.served)
+        return (*(unit.key for unit in (self.current or EMPTY).units), *kept)
 
     def may_be_barred(self) -> bool:
         """Whether something runs before the candidate that may keep a rehearsal from it: what serves, and `after_fork`.
@@ -71,8 +78,7 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         Where something is left out, `after_fork` has let a rehearsal through before.
         """
         skipped = {*self.left_out, *self.exempt}
-        serving = (each.key.ref for each in (self.current or EMPTY).units)
-        return bool(self.after_fork and not self.left_out) or any(ref not in skipped for ref in serving)
+        return bool(self.after_fork and not self.left_out) or any(key.ref not in skipped for key in self.serving())
 
 
 class RehearsalReport(msgspec.Struct, frozen=True):

@@ -295,6 +295,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         part: The word of the commit cell that says whether it is committed. A roll in parts changes it, every
             other cutover keeps it, so a worker reads the same word all its life.
         before: Plugins that served when a roll was made of it: what its fresh processes know of what they replace.
+        afresh: Whether its plugins may begin without state that those which they replace fail to give: it brings back
+            what served, or was forced.
     """
 
     epoch: int
@@ -307,6 +309,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     listen: tuple[str, ...] = ()
     part: int = 0
     before: tuple[PluginBefore, ...] = ()
+    afresh: bool = False
 
     @property
     def is_roll(self) -> bool:

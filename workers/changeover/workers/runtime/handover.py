@@ -17,6 +17,7 @@ from changeover.workers.protocol import belongings
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.inheritance import Inheritance
 from changeover.workers.runtime.settings import Birth
@@ -95,24 +96,24 @@ class Handover:
         if self._warming is None:
             self._warming = self._loop.create_task(warm_up(), context=contextvars.Context())
 
-    def connect(self, epoch: int, successors: Sequence[WorkerId]) -> None:
-        """Reach successors, and give one of them the state of plugins.
+    def connect(self, candidate: Snapshot, successors: Sequence[WorkerId]) -> None:
+        """Reach successors, which are to serve the candidate, and give one of them the state of plugins.
 
         Answered by `Connected` or `ConnectFailed`, unless it is asked anew meanwhile.
         """
         if self._reaching is not None:
             self._reaching.cancel()
-        reach = self._reach(self._leaving(), epoch, successors)
+        reach = self._reach(self._leaving(), candidate, successors)
         self._reaching = self._loop.create_task(reach, context=contextvars.Context())
 
-    async def _reach(self, departure: Departure, epoch: int, successors: Sequence[WorkerId]) -> None:
+    async def _reach(self, departure: Departure, candidate: Snapshot, successors: Sequence[WorkerId]) -> None:
         try:
             await departure.connect(successors, REACH)
         except Unreachable as error:
             refusal: Refusal | None = Refusal(Stage.PREPARE, Fault.RESOURCE, str(error))
         else:
-            refusal = await self._inheritance.promise(departure.giver, successors)
-        answer = Connected(epoch) if refusal is None else ConnectFailed(epoch, refusal)
+            refusal = await self._inheritance.promise(departure.giver, successors, candidate)
+        answer = Connected(candidate.epoch) if refusal is None else ConnectFailed(candidate.epoch, refusal)
         self._loop.call_soon(self._feed, answer)
 
     def disconnect(self) -> None:

@@ -7,6 +7,7 @@ here until this worker ends, so that it is given the difference from then on.
 import asyncio
 import contextvars
 import itertools
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -18,10 +19,10 @@ from changeover.workers.handover.messages import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import Refused
 from changeover.workers.plugins.resources import PluginVersion
-from changeover.workers.plugins.state import NOTHING
+from changeover.workers.plugins.state import NOTHING, not_given, patience, ungiven
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKey
 
 T = TypeVar("T")
 
@@ -55,6 +56,8 @@ class Inheritance:
         self._heir: WorkerId | None = None
         self._taken: dict[UnitKey, bytes] = {}
         self._given: dict[UnitKey, int] = {}
+        self._withheld: set[UnitKey] = set()
+        self._candidate = 0
         self._is_final = False
         self._giving = asyncio.Lock()
         self._work: set[asyncio.Task[Any]] = set()
@@ -63,15 +66,20 @@ class Inheritance:
         """Give a plugin here what its like in a worker that leaves exported; what went wrong is told there."""
         return await self._workshop.inherit(PluginVersion(state.plugin, state.version, state.digest), imported, latest)
 
-    async def promise(self, giver: Giver, successors: Sequence[WorkerId]) -> Refusal | None:
-        """Give all state to the first of `successors` that takes any, before the commit.
+    async def promise(self, giver: Giver, successors: Sequence[WorkerId], candidate: Snapshot) -> Refusal | None:
+        """Give all state that the candidate has a plugin for to the first of `successors` that takes any.
 
         Asked again, it goes on with the one that has it, as long as that lives and is among them.
+
+        Args:
+            giver: Reaches them.
+            successors: Who is to serve the candidate.
+            candidate: What is not committed yet.
 
         Returns:
             Why it was not taken; the worker cannot agree then.
         """
-        return await self._begun(self._promise(giver, successors))
+        return await self._begun(self._promise(giver, successors, candidate))
 
     async def hand_on(self, giver: Giver, successors: Callable[[], Sequence[WorkerId]]) -> None:
         """Give what came since, after the commit; what goes wrong is told, and made good by the next time."""
@@ -80,6 +88,7 @@ class Inheritance:
     def forget(self) -> None:
         """The worker stays: nobody has anything of it."""
         self._heir = None
+        self._withheld.clear()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -95,26 +104,40 @@ class Inheritance:
 
     # ---- before the commit ----
 
-    async def _promise(self, giver: Giver, successors: Sequence[WorkerId]) -> Refusal | None:
+    async def _promise(self, giver: Giver, successors: Sequence[WorkerId], candidate: Snapshot) -> Refusal | None:
         async with self._giving:
+            if self._candidate != candidate.epoch:
+                self._candidate = candidate.epoch
+                self._withheld.clear()
             if self._heir not in successors or not self._has_heir(giver):
                 self._begin_anew()
                 self._heir = _first(giver, successors)
             if (heir := self._heir) is None:
                 return None
             for plugin in self._workshop.exporting():
-                refusal = await self._promise_one(giver, heir, plugin)
+                refusal = await self._promise_one(giver, heir, plugin, candidate)
                 if refusal is not None:
                     return refusal
             return None
 
-    async def _promise_one(self, giver: Giver, heir: WorkerId, plugin: LoadedPlugin) -> Refusal | None:
-        if plugin.spec.key in self._taken:
+    async def _promise_one(
+        self, giver: Giver, heir: WorkerId, plugin: LoadedPlugin, candidate: Snapshot
+    ) -> Refusal | None:
+        key, successor = plugin.spec.key, _successor(plugin, candidate)
+        if successor is None:
+            self._withheld.add(key)
+        if key in self._taken or key in self._withheld:
             return None
         try:
-            return await self._give_one(giver, heir, plugin, Stage.INITIALISE)
+            return await self._give_one(giver, heir, plugin, Stage.INITIALISE, patience(candidate.afresh))
         except NotTaken as error:
             return _untaken(plugin, Stage.INITIALISE, str(error))
+        except Refused as refused:
+            if successor is None or not candidate.afresh:
+                return ungiven(plugin, refused.refusal)
+            self._withheld.add(key)
+            plugin.witness.not_taken(successor, plugin.version, not_given(plugin, refused.refusal))
+            return None
 
     # ---- after it ----
 
@@ -132,10 +155,14 @@ class Inheritance:
         self, giver: Giver, plugin: LoadedPlugin, successors: Callable[[], Sequence[WorkerId]]
     ) -> Refusal | None:
         """Give to the heir, or, once that is gone, to the next."""
+        if plugin.spec.key in self._withheld:
+            return None
         why = f"the state of plugin {plugin.version.id} was not taken: no worker that takes over takes any"
         while (heir := await self._find(giver, successors)) is not None:
             try:
                 return await self._give_one(giver, heir, plugin, Stage.COMMIT)
+            except Refused as refused:
+                return refused.refusal
             except NotTaken as error:
                 why = str(error)
                 if giver.reaches(heir):
@@ -157,19 +184,22 @@ class Inheritance:
     def _has_heir(self, giver: Giver) -> bool:
         return self._heir is not None and giver.reaches(self._heir)
 
-    async def _give_one(self, giver: Giver, heir: WorkerId, plugin: LoadedPlugin, stage: Stage) -> Refusal | None:
+    async def _give_one(
+        self, giver: Giver, heir: WorkerId, plugin: LoadedPlugin, stage: Stage, within: float = math.inf
+    ) -> Refusal | None:
         """Give one plugin's state, unless nothing came since.
+
+        Returns:
+            Why it was refused there.
 
         Raises:
             NotTaken: Nobody said what became of it.
+            Refused: There is none to give: the plugin failed.
         """
         key, version = plugin.spec.key, plugin.version
         if giver.owes(self._given.get(key, 0)):
             raise NotTaken(heir, version.id, OWED)
-        try:
-            latest = await self._workshop.exported(plugin, stage)
-        except Refused as refused:
-            return refused.refusal
+        latest = await self._workshop.exported(plugin, stage, within)
         imported = self._taken.get(key)
         if latest is None or latest == imported:
             self._taken.setdefault(key, NOTHING)
@@ -190,6 +220,13 @@ class Inheritance:
 
 def _first(giver: Giver, successors: Sequence[WorkerId]) -> WorkerId | None:
     return next((each for each in successors if giver.reaches(each)), None)
+
+
+def _successor(plugin: LoadedPlugin, candidate: Snapshot) -> PluginVersion | None:
+    """What the candidate has in the plugin's place."""
+    specs = (unit for unit in candidate.units if isinstance(unit, PluginSpec))
+    found = next((each for each in specs if each.key.ref == plugin.spec.key.ref), None)
+    return None if found is None else PluginVersion(found.key.ref.name, found.version, found.key.digest)
 
 
 def _untaken(plugin: LoadedPlugin, stage: Stage, why: str) -> Refusal:

@@ -46,7 +46,7 @@ class Surroundings(Protocol):
     def released(self, units: tuple[UnitKey, ...]) -> None:
         """Units ended here, and should be gone."""
 
-    def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
+    def connect(self, candidate: Snapshot, successors: tuple[WorkerId, ...]) -> None:
         """Reach those who would take over; answer Connected or ConnectFailed."""
 
     def disconnect(self) -> None:
@@ -106,7 +106,7 @@ class Shell:
             effects.Release: self._release,
             effects.Expect: lambda effect: around.expect(relieves=effect.relieves),
             effects.Accept: lambda _: around.accept(),
-            effects.Connect: lambda effect: around.connect(effect.epoch, effect.successors),
+            effects.Connect: lambda effect: around.connect(effect.candidate, effect.successors),
             effects.Disconnect: lambda _: around.disconnect(),
             effects.HandOver: lambda effect: around.hand_over(effect.successors),
             effects.AnswerRegistry: self._answer_registry,

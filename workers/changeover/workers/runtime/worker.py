@@ -27,7 +27,7 @@ from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import UnitKey, UnitKind
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, State, most_connections
@@ -200,9 +200,9 @@ class Worker:
         """Units ended here, and should be gone: look for them when nobody is kept waiting by that."""
         self._proof.released(units)
 
-    def connect(self, epoch: int, successors: tuple[WorkerId, ...]) -> None:
+    def connect(self, candidate: Snapshot, successors: tuple[WorkerId, ...]) -> None:
         """Reach those who would take over; answer Connected or ConnectFailed."""
-        self._handover.connect(epoch, successors)
+        self._handover.connect(candidate, successors)
 
     def disconnect(self) -> None:
         """Forget those who would take over."""

@@ -172,6 +172,21 @@ def test_unconfined_it_is_ended_with_what_it_started(plugins: PluginFolder, monk
     assert "error: geo does not load: it did not end within 3 s" in result.output
 
 
+@pytest.mark.parametrize("how", [(), ("--no-preflight",)])
+def test_state_that_would_not_be_given_is_found(plugins: PluginFolder, how: tuple[str, ...]) -> None:
+    code = """
+from changeover.plugin import Plugin
+class Counter(Plugin[None]):
+    def export_state(self): raise KeyError("boom")
+"""
+    path = plugins.folder("counter", "1.0", 'plugin = "counter:Counter"\nstate = ">=1"\n', counter=code)
+    result = plugin("check", path, *how)
+    assert result.exit_code == Exit.REFUSED
+    assert (
+        "KeyError: 'boom'; as it stands, what replaces it some day could only begin without its state" in result.output
+    )
+
+
 def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFolder) -> None:
     more = 'plugin = "counter:Counter"\nstate = ">=1"\n'
     path = plugins.folder("counter", "1.0", more, counter=STATEFUL)
