@@ -84,12 +84,27 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
         order: What it was to rehearse.
     """
     refusal = _refusal_of(ending, standing, stacks, order)
-    if standing.part is not Part.CURRENT or not order.may_be_barred():
+    if not of_what_serves(standing, order) or not order.may_be_barred():
         return RehearsalReport(refusal)
+    done = "loaded" if standing.part is Part.CURRENT else "ended"
     return RehearsalReport(
-        skipped=f"what serves cannot be loaded in a preflight: {refusal.placed}",
+        skipped=f"what serves cannot be {done} in a preflight: {refusal.placed}",
         barred=_place(stacks, standing, order)[0],
     )
+
+
+def of_what_serves(standing: Standing, order: RehearsalOrder) -> bool:
+    """Whether what runs is of what serves already, in which a failure is no fault of the candidate.
+
+    Args:
+        standing: What runs.
+        order: What is rehearsed.
+    """
+    if standing.part is Part.RETIRING:
+        return standing.hook != "merge_state"
+    if standing.part is Part.ENDING:
+        return standing.unit not in {str(key.ref) for key in order.fresh()}
+    return standing.part is Part.CURRENT
 
 
 def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:
