@@ -115,7 +115,9 @@ def test_data_beside_the_package_are_found_by_its_name(load: Load) -> None:
 
 
 def test_a_folder_of_data_in_a_package_is_named_as_a_package_too(load: Load) -> None:
-    code = "from importlib.resources import files\ndef read(anchor):\n    return files(anchor).joinpath('x').read_text()\n"
+    code = (
+        "from importlib.resources import files\ndef read(anchor):\n    return files(anchor).joinpath('x').read_text()\n"
+    )
     layout = {"shop/__init__.py": code, "json/x": "", "shop/data/deep/x": ""}
     old, new = (load(layout | {"shop/data/x": each}) for each in ("old", "new"))
     for modules, text in ((new, "new"), (old, "old")):
@@ -136,7 +138,9 @@ def test_a_library_finds_data_by_the_private_name_that_it_is_given(load: Load) -
     code = "def names():\n    return __package__, __spec__.parent\n"
     old, new = (load({"rates.py": code, "text.txt": each}).import_module("rates") for each in ("old", "new"))
     for module, text in ((new, "new"), (old, "old")):
-        assert [importlib.resources.files(each).joinpath("text.txt").read_text() for each in module.names()] == [text] * 2
+        assert [importlib.resources.files(each).joinpath("text.txt").read_text() for each in module.names()] == [
+            text
+        ] * 2
 
 
 def test_a_version_that_is_gone_gives_nobody_elses_data(load: Load) -> None:

@@ -1,5 +1,6 @@
-"""A keeper that is killed leaves its folder, which the next one removes; whatever is somebody else's, or lives, stays."""
+"""What a killed keeper leaves is removed by the next one; whatever is somebody else's, or of one that lives, stays."""
 
+import fcntl
 import os
 import signal
 import tempfile
@@ -10,14 +11,14 @@ from pathlib import Path
 import multiprocess
 import pytest
 
-from changeover.workers.preflight import temporary
 from changeover.workers.preflight.keeper import keep
 from changeover.workers.preflight.temporary import PREFIX, Temporary, sweep
 from changeover.workers.protocol.rehearsal import RehearsalOrder
 from tests.rehearsing import FINE, OWN, Orders, kept
 from tests.waits import until_sync
 
-HANGS = OWN + "    def on_load(self, ctx):\n        open(os.environ['TMPDIR'] + '/mine', 'w').close()\n        time.sleep(60)\n"
+HANGS = OWN + "    def on_load(self, ctx):\n        open(f'{os.environ[\"TMPDIR\"]}/mine', 'w').close()\n"
+HANGS += "        time.sleep(60)\n"
 
 Keep = Callable[[RehearsalOrder], BaseProcess]
 
@@ -37,7 +38,7 @@ def keeping() -> Iterator[Keep]:
     begun: list[BaseProcess] = []
 
     def begin(order: RehearsalOrder) -> BaseProcess:
-        process = multiprocess.get_context("fork").Process(target=_keep, args=(order,))
+        process: BaseProcess = multiprocess.get_context("fork").Process(target=_keep, args=(order,))
         process.start()
         begun.append(process)
         return process
@@ -119,7 +120,7 @@ def test_where_nothing_can_be_locked_there_is_a_folder_and_nobody_sweeps_it(
     def refuse(fd: int, how: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(temporary.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with Temporary(None) as own:
         sweep()
         assert Path(own.folder).is_dir()

@@ -64,9 +64,7 @@ def table_of(files: Mapping[str, bytes], packages: str = "") -> dict[str, Source
     return table
 
 
-def _within(
-    home: tuple[str, ...], parts: tuple[str, ...], table: Mapping[str, Source]
-) -> Iterator[tuple[str, str]]:
+def _within(home: tuple[str, ...], parts: tuple[str, ...], table: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
     """The folders of data in a package: packages without code, as for Python. At the top they would hide others."""
     if parts and parts[0] in table and table[parts[0]].is_package and all(map(str.isidentifier, parts)):
         for depth in range(2, len(parts) + 1):

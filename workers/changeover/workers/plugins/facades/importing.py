@@ -80,7 +80,7 @@ def _is_private(modules: Modules, name: str) -> bool:
 
 
 def _as_package(module: ModuleType) -> ModuleType:
-    """What has the data beside a module, which is no package: that is one for `importlib.resources` since 3.12 alone."""
+    """Has the data beside a module: `importlib.resources` takes a module that is no package since 3.12 alone."""
     spec = module.__spec__
     if spec is None or spec.submodule_search_locations is not None:
         return module
