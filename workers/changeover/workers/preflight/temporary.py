@@ -9,7 +9,6 @@ import fcntl
 import os
 import shutil
 import signal
-import stat
 import tempfile
 from collections.abc import Iterator
 from types import FrameType
@@ -81,11 +80,10 @@ def sweep() -> None:
 
 
 def _is_ours(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a folder that a keeper of ours made: where that is root, a rehearsal may have been nobody."""
+    """Whether it may be of a keeper of ours: what is root's has been given to nobody, who the rehearsal was."""
     with contextlib.suppress(OSError):
-        status = entry.stat(follow_symlinks=False)
         ours = (0, NOBODY) if os.geteuid() == 0 else (os.geteuid(),)
-        return stat.S_ISDIR(status.st_mode) and status.st_uid in ours
+        return entry.stat(follow_symlinks=False).st_uid in ours
     return False
 
 
