@@ -281,7 +281,7 @@ async def test_a_candidate_that_does_not_end_is_refused_and_what_it_replaces_bar
 async def test_what_hangs_and_serves_on_or_goes_back_bars_nothing(orders: Orders) -> None:
     shop = orders.plugin(HANGS["sync"], id="shop")
     beside = await rehearsed(orders.order(shop, FINE, current=(shop,), hook=0.2))
-    back = await rehearsed(msgspec.structs.replace(orders.order(HANGS["sync"], hook=0.2), returns=True))
+    back = await rehearsed(msgspec.structs.replace(orders.order(HANGS["sync"], hook=0.2), goes_back=True))
     for report, unit in ((beside, "shop"), (back, "geo")):
         assert report.refusal is None
         assert report.warnings[0].startswith(f"plugin {unit} on_unload: not done within 0.2 s")

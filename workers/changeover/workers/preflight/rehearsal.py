@@ -164,7 +164,7 @@ class Rehearsal:
 
     def _hung(self) -> Refusal | None:
         """What of the candidate hangs where no worker could refuse it any more; what goes back has served before."""
-        if self._order.returns:
+        if self._order.goes_back:
             return None
         own = {(each.unit, each.hook) for each in self._note.left_behind if not of_what_serves(each, self._order)}
         return next((late for late in reversed(self._late) if (late.unit, late.hook) in own), None)
