@@ -1,13 +1,14 @@
 """What plugins come as, in real workers: wheels, code that is compiled once, and content that only a roll replaces."""
 
 import importlib
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from changeover.server import Committed, NeedsRoll, Strategy
+from changeover.server import Committed, NeedsRoll, Refused, Strategy
 from changeover.supervisor.cli import main
 from tests.natives import MULTI, SINGLE, SUFFIX, compiled, needs_compiler
 from tests.service import Story
@@ -22,6 +23,15 @@ from changeover.plugin import CallContext, Request, Response, service
 async def where(request: Request, call: CallContext) -> Response:
     return Response.text(f"{version} {{os.getpid()}} {{call.epoch}}")
 '''
+
+SINGLE_FILE = """# /// script
+# requires-python = ">=3.11"
+# [tool.changeover]
+# id = "geo"
+# version = "{version}"
+# services = {{ where = {{ mount = "/where" }} }}
+# ///
+"""
 
 LISTENING = """
 import sys
@@ -159,3 +169,32 @@ def test_native_modules_of_others_load_out_of_a_plugin_too(tmp_path: Path, distr
     (folder / "native.py").write_text(f"import {module}\nassert {module}.__file__.endswith({found.name!r})\n")
     checked = CliRunner().invoke(main, ["plugin", "check", str(folder)])
     assert checked.exit_code == 0, checked.output
+
+
+def single(story: Story, version: str) -> None:
+    """Have a version lie there that is one file."""
+    (story.plugins / "geo.py").write_text(SINGLE_FILE.format(version=version) + CODE.format(version=version))
+
+
+async def test_an_older_epoch_that_is_damaged_in_the_store_is_told_how_to_come_back(story: Story) -> None:
+    single(story, "1.0")
+    async with story.server(workers=1) as server:
+        [stored] = [path for path in (story.folder / "state").rglob("geo.py") if ".code" not in path.parts]
+        single(story, "2.0")
+        assert isinstance(await server.reload(), Committed)
+        stored.chmod(0o600)
+        stored.write_text(stored.read_text() + "x = 1\n")
+        refused = await server.rollback()
+        assert isinstance(refused, Refused)
+        said = refused.refusals[0].refusal.summary if refused.refusals else refused.reason
+        assert f"is not the content that its name says; remove {stored.parent} and reload: that stores it again" in said
+        assert "A rollback cannot; for one, put these files back there first" in said
+        stored.parent.chmod(0o700)
+        shutil.rmtree(stored.parent)
+        single(story, "1.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/where")).words[0] == "1.0"
+        single(story, "2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert isinstance(await server.rollback(to=1), Committed)
+        assert (await story.get(server, "/where")).words[0] == "1.0"

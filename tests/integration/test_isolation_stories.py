@@ -91,3 +91,43 @@ async def test_a_swap_takes_exits_and_handlers_along_and_reads_what_was_pickled(
         (story.plugins / "basket.py").unlink()
         assert isinstance(await server.reload(), Committed)
         await until(lambda: len(marks(story, "closed-2.0")()) == 1, "the second version's exit")
+
+
+RATES = '''"""Reads its data at request time, by every name that it has."""
+import asyncio
+import importlib.resources
+import pkgutil
+from pathlib import Path
+
+from changeover.plugin import CallContext, Request, Response, service
+
+GATE = Path("{gate}")
+
+
+@service
+async def rates(request: Request, call: CallContext) -> Response:
+    while request.path.endswith("/slow") and not GATE.exists():
+        await asyncio.sleep(0.005)
+    import rates as module
+
+    found = [importlib.resources.files(each) for each in ("rates", module, __name__, __package__, __spec__.parent)]
+    texts = [each.joinpath("text.txt").read_text() for each in (importlib.resources.files(), *found)]
+    texts += [pkgutil.get_data(each, "text.txt").decode() for each in ("rates", __name__, __package__)]
+    return Response.text(" ".join(texts))
+'''
+
+
+async def test_a_request_that_is_overtaken_by_a_swap_reads_the_data_of_its_own_version(story: Story) -> None:
+    folder = story.plugins / "rates"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text('id = "rates"\nversion = "1.0"\nservices = { rates = { mount = "/rates" } }\n')
+    (folder / "rates.py").write_text(RATES.format(gate=story.gate))
+    (folder / "text.txt").write_text("old")
+    async with story.server(workers=1) as server:
+        connection = await story.connect(server)
+        await connection.ask("/rates/slow")
+        (folder / "text.txt").write_text("new")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/rates")).words == ["new"] * 9
+        story.open_gate()
+        assert (await connection.answer()).words == ["old"] * 9

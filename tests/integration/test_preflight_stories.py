@@ -124,6 +124,65 @@ async def test_what_serves_and_does_not_survive_a_rehearsal_bars_no_way_on(story
         assert (await server.status()).quarantine == ()
 
 
+ENDLESS = """
+import threading
+from changeover.plugin import Plugin
+
+
+class Endless(Plugin[None]):
+    def on_unload(self) -> None:
+        if not {late!r} or Path({late!r}).exists():
+            threading.Event().wait()
+"""
+HASTY_HOOKS = {"CHANGEOVER_DEADLINES_HOOK": "1s"}
+LONG_HOOKS = {"CHANGEOVER_DEADLINES_HOOK": "9s", "CHANGEOVER_DEADLINES_PREFLIGHT": "6s"}
+
+
+def write_endless(story: Story, version: str, late: str) -> None:
+    """Write a version whose `on_unload` never returns: at once, or from when a file is there."""
+    story.write(version, top=ENDLESS.format(late=late))
+    file = story.plugins / "shop.py"
+    entry = '# plugin = "shop:Endless"\n# services = { shop = { entry = "shop:shop", mount = "/shop" } }'
+    text = file.read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("# services")]
+    file.write_text(text.replace(line, entry))
+
+
+async def test_what_never_ends_is_refused_before_it_serves_and_what_serves_and_never_ends_bars_no_way_on(
+    story: Story,
+) -> None:
+    late = story.folder / "late"
+    write_endless(story, "1.0", str(late))
+    async with story.server(2, env=HASTY_HOOKS) as server:
+        before = pids(await server.status())
+        write_endless(story, "2.0", "")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [refused] = outcome.refusals
+        why = (refused.slot, refused.refusal.stage, refused.refusal.unit, refused.refusal.hook, refused.refusal.fault)
+        assert why == (-1, Stage.PREFLIGHT, "plugin shop", "on_unload", Fault.TIMEOUT)
+        assert (pids(await server.status()), (await story.get(server, "/shop")).words[0]) == (before, "1.0")
+        late.touch()
+        story.write("3.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/shop")).words[0] == "3.0"
+        passed = (await told(server, PreflightCompleted))[-1]
+        assert passed.warnings[0].startswith("plugin shop on_unload: not done within 1 s")
+
+
+async def test_what_serves_and_never_ends_within_a_preflight_is_left_out(story: Story) -> None:
+    late = story.folder / "late"
+    write_endless(story, "1.0", str(late))
+    async with story.server(2, env=LONG_HOOKS) as server:
+        late.touch()
+        story.write("2.0")
+        assert isinstance(await server.reload(), Committed)
+        assert (await story.get(server, "/shop")).words[0] == "2.0"
+        passed = (await told(server, PreflightCompleted))[-1]
+        left_out = "left out: what serves cannot be ended in a preflight: not done within 3 s in plugin shop on_unload"
+        assert passed.warnings[0].startswith(left_out)
+
+
 @pytest.mark.parametrize("how", ["exits at once", "hangs"])
 async def test_what_serves_and_does_not_survive_a_rehearsal_lets_nothing_through(story: Story, how: str) -> None:
     late = story.folder / "late"

@@ -17,7 +17,7 @@ from changeover.workers.preflight.page import Part, Standing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder
 from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, UnitKind, UnitRef
-from tests.rehearsing import FINE, Orders
+from tests.rehearsing import FINE, OWN, Orders
 
 IN_ON_LOAD = Standing(Part.CANDIDATE, "plugin geo", "on_load")
 STACKS = """Fatal Python error: Segmentation fault
@@ -89,6 +89,36 @@ def test_what_serves_and_ends_in_a_preflight_refuses_nothing(ending: Ending, ord
     assert told.refusal is None
     assert told.skipped.startswith(f"what serves cannot be loaded in a preflight: {ending.how} in plugin geo on_load")
     assert told.barred == "plugin geo"
+
+
+@pytest.mark.parametrize("ending", [ending_of(3), overdue(20.0)])
+def test_what_serves_and_does_not_survive_its_end_refuses_nothing(ending: Ending, orders: Orders) -> None:
+    shop = orders.plugin(FINE, id="shop")
+    order = orders.order(shop, FINE, current=(shop, FINE))
+    serves = [
+        Standing(Part.RETIRING, "plugin geo", "on_unload"),
+        Standing(Part.RETIRING, "plugin geo", "export_state"),
+        Standing(Part.ENDING, "plugin shop", "on_unload"),
+    ]
+    for standing in serves:
+        told = report_of(ending, standing, "", order)
+        assert (told.refusal, told.barred) == (None, standing.unit)
+        assert told.skipped.startswith(f"what serves cannot be ended in a preflight: {ending.how} in {standing.unit}")
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        Standing(Part.RETIRING, "plugin geo", "merge_state"),
+        Standing(Part.ENDING, "plugin geo", "on_unload"),
+        Standing(Part.ENDING, "plugin geo", "atexit"),
+    ],
+)
+def test_what_is_new_and_does_not_survive_its_end_is_refused(standing: Standing, orders: Orders) -> None:
+    shop = orders.plugin(FINE, id="shop")
+    told = report_of(overdue(20.0), standing, "", orders.order(shop, FINE, current=(shop, OWN + "    x = 1\n")))
+    assert told.refusal is not None
+    assert (told.refusal.unit, told.refusal.hook, told.skipped) == ("plugin geo", standing.hook, "")
 
 
 def test_what_served_and_ends_in_a_roll_refuses_nothing_until_it_is_left_out(orders: Orders) -> None:

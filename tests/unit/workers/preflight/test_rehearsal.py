@@ -1,7 +1,8 @@
 """A rehearsal does what workers will do: it loads what serves, then the candidate beside it, swaps, and ends both."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
@@ -318,6 +319,80 @@ async def test_what_fails_too_late_and_what_leaks_is_told_and_refuses_nothing(or
     assert late == "plugin geo on_unload: ZeroDivisionError: division by zero"
     assert leak.startswith("leak: plugin geo")
     LOG.clear()
+
+
+ENDLESS = OWN + "    {how}\n        {wait}\n"
+HANGS = {
+    "sync": ENDLESS.format(how="def on_unload(self):", wait="gate.wait(30)").replace(
+        "class Own", "from tests.unit.workers.preflight.test_rehearsal import GATE as gate\nclass Own"
+    ),
+    "async": ENDLESS.format(how="async def on_unload(self):", wait="await asyncio.Event().wait()"),
+}
+GATE = threading.Event()
+"""Lets threads go that a rehearsal left behind."""
+
+
+@pytest.fixture
+def gate() -> Iterator[None]:
+    """Let go in the end what waits in threads."""
+    GATE.clear()
+    yield
+    GATE.set()
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("how", HANGS)
+async def test_a_candidate_that_does_not_end_is_refused_and_what_it_replaces_bars_nothing(
+    how: str, orders: Orders
+) -> None:
+    hangs = orders.plugin(HANGS[how])
+    candidate = await rehearsed(orders.order(hangs, hook=0.2))
+    assert candidate.refusal is not None
+    told = (candidate.refusal.stage, candidate.refusal.fault, candidate.refusal.unit, candidate.refusal.hook)
+    assert told == (Stage.PREFLIGHT, Fault.TIMEOUT, "plugin geo", "on_unload")
+    assert candidate.refusal.summary.startswith("not done within 0.2 s")
+    assert not [line for line in candidate.warnings if line.startswith("plugin geo on_unload")]
+    replaced = await rehearsed(orders.order(FINE, current=(hangs,), hook=0.2))
+    assert replaced.refusal is None
+    assert replaced.warnings[0].startswith("plugin geo on_unload: not done within 0.2 s")
+
+
+@pytest.mark.usefixtures("gate")
+async def test_what_hangs_and_serves_on_or_goes_back_bars_nothing(orders: Orders) -> None:
+    shop = orders.plugin(HANGS["sync"], id="shop")
+    beside = await rehearsed(orders.order(shop, FINE, current=(shop,), hook=0.2))
+    back = await rehearsed(msgspec.structs.replace(orders.order(HANGS["sync"], hook=0.2), goes_back=True))
+    for report, unit in ((beside, "shop"), (back, "geo")):
+        assert report.refusal is None
+        assert report.warnings[0].startswith(f"plugin {unit} on_unload: not done within 0.2 s")
+
+
+@pytest.mark.usefixtures("gate")
+async def test_what_served_last_and_hangs_bars_no_roll_and_what_is_new_does(orders: Orders) -> None:
+    shop = orders.plugin(HANGS["sync"], id="shop")
+    roll = msgspec.structs.replace(orders.order(shop, FINE, current=None, hook=0.2), current=EMPTY, vacant=True)
+    served = await rehearsed(msgspec.structs.replace(roll, served=(UnitRef(UnitKind.PLUGIN, "shop"),)))
+    assert served.refusal is None
+    assert served.warnings[0].startswith("plugin shop on_unload: not done within 0.2 s")
+    new = await rehearsed(roll)
+    assert new.refusal is not None
+    assert (new.refusal.unit, new.refusal.hook) == ("plugin shop", "on_unload")
+
+
+async def test_a_candidate_that_never_ends_a_merge_is_refused(orders: Orders) -> None:
+    state = "    def export_state(self): return b'x'\n"
+    hangs = "    async def merge_state(self, *told): await asyncio.Event().wait()\n"
+    taken = MANIFEST + 'state = ">=1"\n'
+    merging = orders.plugin(OWN + "    def import_state(self, old, state): ...\n" + hangs, manifest=taken)
+    refusal = (await rehearsed(orders.order(merging, current=(OWN + state,), hook=0.2))).refusal
+    assert refusal is not None
+    assert (refusal.hook, refusal.fault) == ("merge_state", Fault.TIMEOUT)
+
+
+async def test_a_candidate_whose_end_raises_is_told_and_taken(orders: Orders) -> None:
+    raising = OWN + "    def on_unload(self): raise TimeoutError('its socket')\n"
+    report = await rehearsed(orders.order(raising))
+    assert (report.refusal, report.warnings) == (None, ("plugin geo on_unload: TimeoutError: its socket",))
 
 
 async def test_memory_that_is_not_there_says_how_much_there_is(orders: Orders) -> None:

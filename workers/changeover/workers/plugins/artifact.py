@@ -57,7 +57,8 @@ class CorruptArtifact(ArtifactError):
         self.digest = folder.name
         self.reason = reason
         super().__init__(
-            f"artifact {self.digest[:12]} in the store {reason}; remove {folder} and reload, so that it is stored again"
+            f"artifact {self.digest[:12]} in the store {reason}; remove {folder} and reload: that stores it again "
+            "where its files lie on disk as they were. A rollback cannot; for one, put these files back there first"
         )
 
 

@@ -57,14 +57,29 @@ def table_of(files: Mapping[str, bytes], packages: str = "") -> dict[str, Source
         is_native, is_package = not name.endswith(".py"), parts[-1] == "__init__"
         own, folder = parts[:-1] if is_package else parts, "/".join((*home, *parts[:-1]))
         table[".".join(own)] = Source(name, folder, is_package, b"" if is_native else files[name], is_native)
+    for path in map(PurePosixPath, files):
+        home = _home(path, apart)
+        for name, folder in _within(home, path.parts[len(home) : -1], table):
+            table.setdefault(name, Source("", folder, True, b""))
     return table
+
+
+def _within(home: tuple[str, ...], parts: tuple[str, ...], table: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
+    """The folders of data in a package: packages without code, as for Python. At the top they would hide others."""
+    if parts and parts[0] in table and table[parts[0]].is_package and all(map(str.isidentifier, parts)):
+        for depth in range(2, len(parts) + 1):
+            yield ".".join(parts[:depth]), "/".join((*home, *parts[:depth]))
 
 
 def _placed(path: PurePosixPath, apart: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The folder below which a file is found, and where it stands among modules there; nowhere where it is none."""
-    home = apart if path.parts[: len(apart)] == apart and len(path.parts) > len(apart) else ()
+    home = _home(path, apart)
     parts = (*path.parts[len(home) : -1], path.stem if path.suffix == ".py" else stem_of(path.name))
     return home, parts if all(map(str.isidentifier, parts)) else ()
+
+
+def _home(path: PurePosixPath, apart: tuple[str, ...]) -> tuple[str, ...]:
+    return apart if path.parts[: len(apart)] == apart and len(path.parts) > len(apart) else ()
 
 
 class Modules(Protocol):
@@ -108,8 +123,10 @@ class Finder:
         if modules is not None:
             folder = self._folder.relative_to(modules.root).as_posix()
             here = [name for name, source in modules.table.items() if source.is_package and source.folder == folder]
+            coded = {source.folder for source in modules.table.values() if source.file}
             for name, source in sorted(modules.table.items()):
-                if name.rpartition(".")[0] in (here or [""]):
+                has_code = any(f"{each}/".startswith(f"{source.folder}/") for each in coded)
+                if name.rpartition(".")[0] in (here or [""]) and has_code:
                     yield prefix + name.rpartition(".")[2], source.is_package
 
     def invalidate_caches(self) -> None:
@@ -159,6 +176,32 @@ class Loader(importlib.abc.Loader):
         """The content of a file that lies beside the module, for `pkgutil.get_data`."""
         return Path(path).read_bytes()
 
-    def get_resource_reader(self, fullname: str) -> "importlib.readers.FileReader | None":
+    def get_resource_reader(self, fullname: str) -> "Reader":
+        """For `importlib.resources`: what lies beside the module, or in the folder."""
+        return Reader(self._modules.root / self._source.folder)
+
+
+class Reader(importlib.readers.FileReader):
+    """Finds data for `importlib.resources`.
+
+    Args:
+        folder: Where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+
+
+class TopLoader(importlib.abc.Loader):
+    """Of the private package at the top of an artifact, which has no code; what lies beside its modules is its data.
+
+    Args:
+        root: The artifact's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get_resource_reader(self, fullname: str) -> Reader:
         """For `importlib.resources`."""
-        return importlib.readers.FileReader(self) if self.path else None  # type: ignore[arg-type]
+        return Reader(self._root)

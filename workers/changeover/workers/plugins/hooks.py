@@ -62,6 +62,7 @@ class Hooks:
         try:
             outcome = await self._thread.run(call, self.deadline, context)
         except ThreadHung as hung:
+            self.witness.hung(site.unit, site.hook or site.stage.value)
             raise Refused(refusal_of(hung, site)) from None
         value = _taken(outcome, site)
         if inspect.isawaitable(value):
@@ -126,6 +127,7 @@ class Hooks:
         if task.done():
             return _in_time(task.result(), timed.longest, site, deadline)
         late = HookTimeout(deadline, waiting_at(task))
+        self.witness.hung(site.unit, site.hook or site.stage.value)
         await _cancelled(task)
         raise Refused(refusal_of(late, site))
 

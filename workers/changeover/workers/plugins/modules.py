@@ -31,7 +31,7 @@ from typing import Any
 
 from changeover.workers.plugins.compiling import compile_large
 from changeover.workers.plugins.facades import Facades
-from changeover.workers.plugins.finder import Finder, Source, table_of
+from changeover.workers.plugins.finder import Finder, Source, TopLoader, table_of
 from changeover.workers.plugins.natives import foreign
 from changeover.workers.plugins.opened import OPENED, PREFIX, User, enter, leave
 from changeover.workers.serving.attribution import UnitWork
@@ -99,9 +99,7 @@ class PluginModules:
         sources = {str(self.root / source.file): source.code for source in self.table.values() if source.file}
         missing = {path: source for path, source in sources.items() if path not in self._compiled}
         self._compiled |= compile_large(missing)
-        package = ModuleType(self.package)
-        package.__path__ = [str(self.root)]
-        package.__spec__ = importlib.machinery.ModuleSpec(self.package, None, is_package=True)
+        package = importlib.util.module_from_spec(self._top())
         with self._closing:
             if self._closed:
                 return
@@ -109,6 +107,11 @@ class PluginModules:
                 sys.path_importer_cache[folder] = Finder(Path(folder), OPENED)
             sys.modules[self.package] = package
             enter(self, package)
+
+    def _top(self) -> importlib.machinery.ModuleSpec:
+        spec = importlib.machinery.ModuleSpec(self.package, TopLoader(self.root), is_package=True)
+        spec.submodule_search_locations = [str(self.root)]
+        return spec
 
     def _folders(self) -> Iterator[str]:
         yield str(self.root)

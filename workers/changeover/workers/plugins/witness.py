@@ -20,5 +20,8 @@ class Witness:
     def stalled(self, unit: str, hook: str, seconds: float) -> None:
         """A hook kept the loop from running, at one stretch."""
 
+    def hung(self, unit: str, hook: str) -> None:
+        """A hook did not end within its deadline, and was left behind."""
+
 
 DEAF = Witness()

@@ -85,22 +85,39 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
     """
     refusal = _refusal_of(ending, standing, stacks, order)
     barred, _ = _place(stacks, standing, order)
-    if not is_barred(standing.part, barred, order):
+    if not is_barred(msgspec.structs.replace(standing, unit=barred), order):
         return RehearsalReport(refusal)
-    return RehearsalReport(skipped=f"what serves cannot be loaded in a preflight: {refusal.placed}", barred=barred)
+    done = "ended" if standing.part in (Part.RETIRING, Part.ENDING) else "loaded"
+    return RehearsalReport(skipped=f"what serves cannot be {done} in a preflight: {refusal.placed}", barred=barred)
 
 
-def is_barred(part: Part, unit: str, order: RehearsalOrder) -> bool:
+def is_barred(standing: Standing, order: RehearsalOrder) -> bool:
     """Whether what serves keeps the rehearsal from the candidate, and can be left out.
 
     Args:
-        part: What the rehearsal is at.
-        unit: Whose code runs, as its `UnitRef` reads.
-        order: What it was to rehearse.
+        standing: What runs.
+        order: What is rehearsed.
     """
-    if part is Part.CANDIDATE:  # of a roll, which has what serves among its own
-        return any(str(ref) == unit for ref in {*order.served} - {*order.left_out, *order.exempt})
-    return part is Part.CURRENT and order.may_be_barred()
+    if standing.part is Part.CANDIDATE:
+        left_out = {str(ref) for ref in (*order.left_out, *order.exempt)}
+        return of_what_serves(standing, order) and standing.unit not in left_out
+    return of_what_serves(standing, order) and order.may_be_barred()
+
+
+def of_what_serves(standing: Standing, order: RehearsalOrder) -> bool:
+    """Whether what runs is of what serves already, in which a failure is no fault of the candidate.
+
+    Args:
+        standing: What runs.
+        order: What is rehearsed.
+    """
+    if standing.part is Part.RETIRING:
+        return standing.hook != "merge_state"
+    if standing.part is Part.ENDING:
+        return standing.unit not in {str(key.ref) for key in order.fresh()}
+    if standing.part is Part.CANDIDATE:  # of a roll, which has what serves among its own
+        return standing.unit in map(str, order.served)
+    return standing.part is Part.CURRENT
 
 
 def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:

@@ -3,17 +3,11 @@
 No code of anybody else runs here. A keeper keeps one rehearsal in its life, and ends with whoever waits for its report.
 """
 
-import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
-from types import FrameType
-from typing import Self
 
 import msgspec
 
@@ -35,6 +29,7 @@ from changeover.workers.preflight.endings import (
 from changeover.workers.preflight.listening import Heard
 from changeover.workers.preflight.namespaces import separate
 from changeover.workers.preflight.page import Page
+from changeover.workers.preflight.temporary import Temporary
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import STACKS_SIGNAL
 from changeover.workers.protocol.refusal import Fault
@@ -49,8 +44,6 @@ STACKS = 0.5
 """Seconds in which a rehearsal that is late writes where it is."""
 LOOK = 0.05
 """Seconds between two looks at whether it wrote all of that."""
-CLEANING = 2.0
-"""Seconds in which what it left in its folder is removed."""
 MOST_OUTPUT = MAX_REPORT // 8
 """Bytes of output that are kept at the most: what is no UTF-8 takes three times as many."""
 
@@ -124,8 +117,7 @@ class Keeper:
         if self._order.may_be_barred():
             self._given = self._order.settings.deadline * SHARE
             said = self._listen(self._began + self._given, watched)
-            standing = self._page.read()
-            if said is not None or is_barred(standing.part, standing.unit, self._order):
+            if said is not None or is_barred(self._page.read(), self._order):
                 return said
         self._given = self._order.settings.deadline
         return self._listen(self._began + self._given, watched)
@@ -204,7 +196,7 @@ def keep(order: RehearsalOrder, name: str, watched: tuple[int, ...]) -> Rehearsa
     began = time.monotonic()
     kernel.prctl("orphans cannot be taken over", kernel.PR_SET_CHILD_SUBREAPER, 1)
     other = account()
-    with _Temporary(other) as temporary:
+    with Temporary(other) as temporary:
         try:
             report = Keeper(order, name, temporary.folder, other).report(watched)
         except OSError as error:
@@ -214,73 +206,3 @@ def keep(order: RehearsalOrder, name: str, watched: tuple[int, ...]) -> Rehearsa
         missing += ("another user (root has not the capabilities for it)",)
     warnings = report.warnings + temporary.left
     return msgspec.structs.replace(report, missing=missing, warnings=warnings, took=time.monotonic() - began)
-
-
-class _Temporary:
-    """A folder of the rehearsal's own, while it is entered.
-
-    Attributes:
-        folder: Its name; empty where none can be had.
-        left: What could not be removed in the end, as a warning.
-    """
-
-    def __init__(self, owner: Account | None) -> None:
-        self.folder = ""
-        self.left: tuple[str, ...] = ()
-        self._owner = owner
-
-    def __enter__(self) -> Self:
-        with contextlib.suppress(OSError):
-            self.folder = tempfile.mkdtemp(prefix="changeover-preflight-")
-            if self._owner is not None:
-                _give(self.folder, self._owner)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.folder and not _removed(self.folder):
-            self.left = (f"left: its temporary folder {self.folder}, which cannot be removed",)
-
-
-def _removed(folder: str) -> bool:
-    """Remove a folder that anybody may have filled; whether it is gone."""
-    with contextlib.suppress(_TooLong, RecursionError), _alarm(CLEANING):
-        shutil.rmtree(folder, ignore_errors=True)
-        if os.path.lexists(folder):
-            _unlock(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-    return not os.path.lexists(folder)
-
-
-def _unlock(folder: str) -> None:
-    """Give whoever owns them the right to empty a folder and those in it; links lead elsewhere, and are left."""
-    with contextlib.suppress(OSError):
-        os.chmod(folder, 0o700)
-    for within, names, _ in os.walk(folder):
-        for path in (os.path.join(within, name) for name in names):
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, 0o700)
-
-
-def _give(folder: str, owner: Account) -> None:
-    try:
-        os.chown(folder, owner.user, owner.group)
-    except OSError:  # root may lack that in a container; the folder is gone again in a moment
-        os.chmod(folder, 0o777)
-
-
-class _TooLong(Exception):
-    """What is done takes too long."""
-
-
-@contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    def ring(signum: int, frame: FrameType | None) -> None:
-        raise _TooLong
-
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)

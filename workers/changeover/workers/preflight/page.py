@@ -16,6 +16,10 @@ class Part(enum.Enum):
     CURRENT = "current"
     """It loads what serves."""
     CANDIDATE = "candidate"
+    RETIRING = "retiring"
+    """It swaps the candidate in, and ends what that replaced."""
+    ENDING = "ending"
+    """It ends the candidate."""
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.audit import blamed
+from changeover.workers.preflight.endings import of_what_serves
 from changeover.workers.preflight.leaving_out import LeavingOut
 from changeover.workers.preflight.page import Page, Part, Standing
 from changeover.workers.preflight.scarce import explained
@@ -39,9 +40,13 @@ class Note(Witness):
     Args:
         page: Where.
         missing: What of the confinement could not be had.
+
+    Attributes:
+        left_behind: What did not end within its deadline.
     """
 
     def __init__(self, page: Page, missing: tuple[str, ...]) -> None:
+        self.left_behind: list[Standing] = []
         self._page = page
         self._standing = Standing(missing=missing)
         page.write(self._standing)
@@ -52,6 +57,9 @@ class Note(Witness):
 
     def begins(self, unit: str, hook: str) -> None:
         self._write(self._standing.part, unit, hook)
+
+    def hung(self, unit: str, hook: str) -> None:
+        self.left_behind.append(Standing(self._standing.part, unit, hook))
 
     def _write(self, part: Part, unit: str, hook: str) -> None:
         self._standing = msgspec.structs.replace(self._standing, part=part, unit=unit, hook=hook)
@@ -116,14 +124,13 @@ class Rehearsal:
         if self._order.current is None:
             self._warnings += _caveats(built)
         self._warnings += _unasked(built, serving)
+        self._note.part(Part.RETIRING)
         await self._activate(built)
         del built
-        await self._workshop.release(self._workshop.draining())
-        await self._workshop.close()
-        self._switch = Switch(self._cell, self._workshop.activated)  # which holds nothing
-        here.leave()
-        self._warnings += self._afterwards()
-        return self._report(None, modules, tests)
+        await self._end()
+        hung = self._hung()
+        self._warnings += self._afterwards(hung)
+        return self._report(hung, modules, tests)
 
     def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
         """Say how far it came, and what of all that happened refuses the candidate."""
@@ -171,9 +178,24 @@ class Rehearsal:
         self._switch.admit()
         await self._workshop.after_activation(old, built)
 
-    def _afterwards(self) -> Iterator[str]:
+    async def _end(self) -> None:
+        """End what was replaced, and then the candidate."""
+        await self._workshop.release(self._workshop.draining())
+        self._note.part(Part.ENDING)
+        await self._workshop.close()
+        self._switch = Switch(self._cell, self._workshop.activated)  # which holds nothing
+        here.leave()
+
+    def _hung(self) -> Refusal | None:
+        """What of the candidate hangs where no worker could refuse it any more; what goes back has served before."""
+        if self._order.goes_back:
+            return None
+        own = {(each.unit, each.hook) for each in self._note.left_behind if not of_what_serves(each, self._order)}
+        return next((late for late in reversed(self._late) if (late.unit, late.hook) in own), None)
+
+    def _afterwards(self, hung: Refusal | None) -> Iterator[str]:
         """What went wrong too late to refuse anything, in workers as here."""
-        yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late)
+        yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late if late is not hung)
         yield from (f"leak: {leak}" for leak in self._workshop.leaks())
 
 

@@ -20,9 +20,11 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.plugin.rehearsing import rehearse
 from changeover.supervisor.cli.plugin.trying import NotTried, load
+from changeover.supervisor.config.check import Checked
 from changeover.supervisor.config.load import check
+from changeover.supervisor.config.rules import NOTHING_TO_SERVE
 from changeover.supervisor.config.settings import Settings
-from changeover.supervisor.config.sources import Source
+from changeover.supervisor.config.sources import Override, Source
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.reported import shown
@@ -67,7 +69,7 @@ MOST_TRACEBACK = 20
 @click.option("--preflight/--no-preflight", default=True, help="Confine it while it is loaded, as a reload does.")
 def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight: bool) -> None:
     """See HELP."""
-    settings = None if config is None else _settings(config)
+    settings = None if config is None else _settings(config, paths[0])
     right = True
     found: dict[str, Found] = {}
     for path in dict.fromkeys(each for given in paths for each in _plugins_in(given.absolute())):
@@ -124,12 +126,23 @@ class _Wrong(Exception):
         self.lines = lines
 
 
-def _settings(config: Path) -> Settings:
-    checked = check(Source(file=config.absolute()))
+def _settings(config: Path, plugins: Path) -> Settings:
+    """What a server has that is given the file; and the folder of plugins beside it, where the file names none."""
+    source = Source(file=config.absolute())
+    checked = check(source)
+    if _names_no_plugins(checked):
+        given = Override(("plugins", "dir"), str(plugins.absolute()), "PATH")
+        checked = check(msgspec.structs.replace(source, flags=(given,)))
     show(checked)
     if checked.settings is None:
         raise SystemExit(Exit.REFUSED)
     return checked.settings
+
+
+def _names_no_plugins(checked: Checked) -> bool:
+    if checked.settings is not None:
+        return not checked.settings.plugins.dir
+    return any(error.message == NOTHING_TO_SERVE for error in checked.errors)
 
 
 def _plugins_in(path: Path) -> Iterator[Path]:

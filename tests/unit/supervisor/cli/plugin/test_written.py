@@ -264,6 +264,28 @@ def test_a_configuration_is_taken_from_the_file_that_is_named(plugins: PluginFol
     assert "greting" in result.output
 
 
+@pytest.mark.parametrize("app", ["", '[app]\ntarget = "shop:app"\n'])
+def test_a_configuration_that_names_no_folder_is_that_of_a_server_that_is_given_one(
+    plugins: PluginFolder, tmp_path: Path, app: str
+) -> None:
+    """`changeover run --plugins DIR` takes what the file lacks."""
+    assert plugin("new", "geo", "--class", "--dir", plugins.path).exit_code == Exit.DONE
+    config = tmp_path / "changeover.toml"
+    for key, status in (("greting", Exit.REFUSED), ("greeting", Exit.DONE)):
+        config.write_text(f'{app}[plugins.geo]\nconfig = {{ {key} = "hi" }}\n')
+        result = plugin("check", plugins.path / "geo", "--config", config)
+        assert result.exit_code == status, result.output
+        assert "geo 0.1.0" in result.output
+        assert "nothing to serve" not in result.output
+        assert "plugins.dir" not in result.output
+    config.write_text('backlog = 0\n[plugins.geo]\nconfig = { greeting = "hi" }\n')
+    wrong = plugin("check", plugins.path / "geo", "--config", config)
+    assert (wrong.exit_code, "$.backlog: must be at least 1" in wrong.output) == (Exit.REFUSED, True)
+    config.write_text("plugins = 3\n")
+    unread = plugin("check", plugins.path / "geo", "--config", config)
+    assert (unread.exit_code, "$.plugins: " in unread.output) == (Exit.REFUSED, True)
+
+
 def test_what_a_plugin_asks_for_it_has_unless_a_configuration_says_otherwise(
     plugins: PluginFolder, tmp_path: Path
 ) -> None:

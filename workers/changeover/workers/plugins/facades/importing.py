@@ -8,6 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
 from changeover.workers.plugins.facades.facade import Facade, Modules
@@ -65,8 +66,27 @@ def _led(modules: Modules, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _meant(modules: Modules, anchor: Any) -> Any:
-    own = isinstance(anchor, str) and modules.owns(anchor)
-    return modules.import_module(anchor) if own else anchor
+    """The plugin's own package, by whichever name its code knows it; anybody else's as it is."""
+    if isinstance(anchor, str) and modules.owns(anchor):
+        anchor = modules.import_module(anchor)
+    elif isinstance(anchor, str) and _is_private(modules, anchor):
+        anchor = importlib.import_module(anchor)
+    own = isinstance(anchor, ModuleType) and _is_private(modules, anchor.__name__)
+    return _as_package(anchor) if own else anchor
+
+
+def _is_private(modules: Modules, name: str) -> bool:
+    return f"{name}.".startswith(f"{modules.package}.")
+
+
+def _as_package(module: ModuleType) -> ModuleType:
+    """Has the data beside a module: `importlib.resources` takes a module that is no package since 3.12 alone."""
+    spec = module.__spec__
+    if spec is None or spec.submodule_search_locations is not None:
+        return module
+    package = ModuleType(spec.name)
+    package.__spec__ = importlib.machinery.ModuleSpec(spec.name, spec.loader, is_package=True)
+    return package
 
 
 def packages(modules: Modules) -> Facade:
@@ -74,6 +94,8 @@ def packages(modules: Modules) -> Facade:
 
     def get_data(package: str, resource: str) -> bytes | None:
         """As `pkgutil.get_data`."""
+        if package == modules.package:
+            return modules.root.joinpath(resource).read_bytes()
         return pkgutil.get_data(f"{modules.package}.{package}" if modules.owns(package) else package, resource)
 
     return Facade(pkgutil, get_data=get_data)
