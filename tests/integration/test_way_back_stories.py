@@ -3,6 +3,7 @@
 import pytest
 
 from changeover.server import Committed, Refused, Server, Strategy
+from changeover.supervisor.control import PluginState, SlotState
 from changeover.supervisor.core.records.plugin import StateNotTaken
 from changeover.supervisor.core.records.preflight import PreflightCompleted
 from tests.integration.test_inheritance_stories import alone, total
@@ -148,3 +149,22 @@ async def test_it_lets_nothing_through(story: Story) -> None:
         assert isinstance(outcome, Refused)
         assert [no.refusal.unit for no in outcome.refusals] == ["plugin geo"]
         assert pids(await server.status()) == before
+
+
+@pytest.mark.parametrize("back", [True, False])
+async def test_when_all_workers_die_of_what_serves_other_content_has_them_back_at_once(
+    story: Story, back: bool
+) -> None:
+    write(story, "1.0")
+    async with story.server(2) as server:
+        write(story, "2.0")
+        file = story.plugins / "counter.py"
+        file.write_text(file.read_text().replace("time.sleep(0.0)", "__import__('os')._exit(3)"))
+        assert isinstance(await server.reload(), Committed)
+        dead = await status_when(server, lambda now: {slot.state for slot in now.slots} == {SlotState.PARKED}, 60.0)
+        assert [plugin.state for plugin in dead.plugins] == [PluginState.ABSENT]
+        write(story, "3.0")
+        outcome = await (server.rollback() if back else server.reload())
+        assert isinstance(outcome, Committed), outcome
+        assert outcome.workers == 2
+        assert (await story.get(server, "/count")).words[1] == ("1.0" if back else "3.0")

@@ -68,6 +68,8 @@ class PluginState(enum.Enum):
     ACTIVE = "active"
     DEGRADED = "degraded"
     """A hook that cannot refuse failed; `note` says which."""
+    ABSENT = "absent"
+    """No worker serves it, as none serves anything."""
 
 
 class JournalState(enum.Enum):

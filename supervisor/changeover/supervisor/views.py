@@ -118,12 +118,15 @@ def plugin_views(overview: Overview, degraded: Mapping[str, Refusal]) -> tuple[P
         degraded: Unit -> the failure that degraded it.
     """
     units = overview.committed.units if overview.committed is not None and overview.epoch else ()
-    return tuple(_plugin_view(unit, degraded.get(str(unit.key.ref))) for unit in units if isinstance(unit, PluginSpec))
+    serves = any(slot.epoch for slot in overview.slots)
+    state = PluginState.ACTIVE if serves else PluginState.ABSENT
+    plugins = (unit for unit in units if isinstance(unit, PluginSpec))
+    return tuple(_plugin_view(spec, state, degraded.get(str(spec.key.ref))) for spec in plugins)
 
 
-def _plugin_view(spec: PluginSpec, failure: Refusal | None) -> PluginView:
+def _plugin_view(spec: PluginSpec, state: PluginState, failure: Refusal | None) -> PluginView:
     if failure is None:
-        return PluginView(spec.key.ref.name, spec.version, spec.key.since)
+        return PluginView(spec.key.ref.name, spec.version, spec.key.since, state)
     note = f"{failure.hook}: {failure.summary}"
     return PluginView(spec.key.ref.name, spec.version, spec.key.since, PluginState.DEGRADED, note)
 

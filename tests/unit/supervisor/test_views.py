@@ -2,7 +2,7 @@
 
 import msgspec
 
-from changeover.supervisor.control import EpochState, HistoryLine, QuarantineView, ZygoteState, ZygoteView
+from changeover.supervisor.control import EpochState, HistoryLine, PluginState, QuarantineView, ZygoteState, ZygoteView
 from changeover.supervisor.core import zygote
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.entries import Aborted, Origin, Quarantined, SlotRefusal, Trigger
@@ -11,6 +11,7 @@ from changeover.supervisor.core.view import Overview, SlotPicture, ZygotePicture
 from changeover.supervisor.views import (
     ZYGOTE_STATES,
     alarms,
+    plugin_views,
     quarantine_views,
     rescued,
     slot_view,
@@ -25,6 +26,15 @@ from tests.entries import HUP, aborted, committed
 from tests.machines import JOURNAL, Bench
 
 TIMEOUT = SlotRefusal(0, 1, Refusal(Stage.LOAD, Fault.TIMEOUT, "not done"))
+
+
+def test_a_plugin_is_active_as_long_as_somebody_serves() -> None:
+    bench = Bench()
+    bench.come_up()
+    assert [each.state for each in plugin_views(bench.view, {})] == [PluginState.ACTIVE]
+    for worker in bench.living():
+        bench.feed(WorkerExited(worker, -11))
+    assert [each.state for each in plugin_views(bench.view, {})] == [PluginState.ABSENT]
 
 
 def overview(*quarantine: Quarantined) -> Overview:

@@ -48,6 +48,8 @@ class Workers(msgspec.Struct, frozen=True):
 def exit_of(outcome: Outcome) -> Exit:
     """The exit status of the command that waited for it."""
     match outcome:
+        case Committed(workers=0):
+            return Exit.REFUSED
         case Committed() | Unchanged() | Planned():
             return Exit.DONE
         case Undecided():
@@ -101,6 +103,10 @@ def _unchanged(outcome: Unchanged) -> Iterator[str]:
 
 def _committed(outcome: Committed) -> Iterator[str]:
     took = seconds(outcome.durations.total)
+    if not outcome.workers:
+        yield f"committed (exit 1): epoch {outcome.serving} is to serve, and no worker lives that does  ({took})"
+        yield "next: `changeover status` says why workers end; `changeover reload` or `rollback` tries other content"
+        return
     yield f"done  epoch {outcome.serving} serves {in_all(outcome.workers)}  ({took})"
     left_out = [line for line in outcome.summary if line.startswith(NOT_TAKEN)]
     if len(left_out) > MOST_NAMED:  # otherwise the line with which it began names them

@@ -141,7 +141,7 @@ def _state(slot: SlotView, epoch: int) -> str:
 
 
 def _plugin(plugin: PluginView) -> str:
-    state = "active" if plugin.state is PluginState.ACTIVE else f"DEGRADED ({plugin.note})"
+    state = f"DEGRADED ({plugin.note})" if plugin.state is PluginState.DEGRADED else plugin.state.value
     return f"plugin {plugin.id} {plugin.version} {state}"
 
 

@@ -67,6 +67,7 @@ class Activation:
         if run.is_roll:
             # There is no way back from a way back: what somebody, or a rescue, set aside is held.
             self._succession.serve(snapshot, None if run.goes_back else previous)
+        self._children.retry()
         for left in (previous, joined):
             if left is not None:
                 self._retirement.supersede(left, snapshot)
@@ -100,6 +101,11 @@ class Activation:
     def late(self, run: Run) -> bool:
         """Whether somebody lives who has to serve the epoch and does not."""
         return any(True for _ in self._late(run))
+
+    def barren(self, run: Run) -> bool:
+        """Whether nobody was there who could follow, and somebody is still to come who serves the epoch."""
+        settled = (State.SERVING, State.PARKED)
+        return not run.followers and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""

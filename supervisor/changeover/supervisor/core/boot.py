@@ -210,7 +210,7 @@ class Start:
         self._shutdown.ask(Urgency.QUICK, code, reason)
 
     def _code(self, refusals: tuple[SlotRefusal, ...]) -> int:
-        if refusals and all(each.refusal.fault is Fault.RESOURCE and each.slot < 0 for each in refusals):
+        if refusals and all(each.refusal.fault is Fault.RESOURCE and _ours(each) for each in refusals):
             return CANNOT
         # PREPARE is the stage of those who could not speak for themselves.
         if any(each.refusal.stage not in (Stage.PREPARE, Stage.COMMIT) for each in refusals):
@@ -339,3 +339,8 @@ class Start:
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
+
+
+def _ours(refusal: SlotRefusal) -> bool:
+    """Whether nobody's code is to blame: a plugin named in a preflight asked for memory, or sent itself a signal."""
+    return refusal.slot < 0 and not (refusal.refusal.stage is Stage.PREFLIGHT and refusal.refusal.unit)

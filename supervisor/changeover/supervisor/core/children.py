@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 
-from changeover.supervisor.core import child, restart
+from changeover.supervisor.core import child, restart, surplus
 from changeover.supervisor.core.child import LEAVING, Cause, State
 from changeover.supervisor.core.effects import Fork, ProcessSignal, Signal
 from changeover.supervisor.core.events import Child, Timer, TimerKind
@@ -21,12 +21,6 @@ from changeover.workers.protocol.identity import WorkerId
 def nonce(secret: str, worker: WorkerId) -> str:
     """What a worker that we ordered can say and nobody else: no state to keep, so a successor knows it too."""
     return hashlib.sha256(f"{secret}:{worker.incarnation}".encode()).hexdigest()[:32]
-
-
-def departing(roster: Roster, rolled: int, slots: int) -> tuple[Slot, ...]:
-    """The slots of a roll to give up when only `slots` are wanted: without a worker first, then the oldest workers."""
-    wanted = sorted(roster.wanted(rolled), key=lambda slot: -1 if slot.member is None else slot.member.incarnation)
-    return tuple(wanted[: max(0, len(wanted) - slots)])
 
 
 class Children:
@@ -163,6 +157,14 @@ class Children:
     def take_orders(self, rolled: int, cohort: int) -> None:
         """A zygote takes orders for the workers of `rolled`."""
         self._cohorts[rolled] = cohort
+        self.fill()
+
+    def retry(self) -> None:
+        """Something else is to be served: slots whose workers died of what was served so far are filled at once."""
+        for slot in self._roster.in_state(State.BACKOFF, State.PARKED):
+            self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
+            slot.exits = ()
+            self._move(slot, Cause.RETRIED)
         self.fill()
 
     def refuse_orders(self, rolled: int) -> None:
@@ -343,30 +345,11 @@ class Children:
 
     def _shed(self, share: int) -> None:
         if self.rolled is not None:
-            leaving = departing(self._roster, self.rolled, share)
-            staying = [slot for slot in self._roster.wanted(self.rolled) if slot not in leaving]
-            if staying and not self._takes_over(staying, leaving):
-                leaving = tuple(slot for slot in leaving if slot.member is None)
+            leaving = surplus.leaving_now(self._roster, self.rolled, share, self._ledger)
             for slot in leaving:
                 slot.wanted = False
             for slot in leaving:
                 self.relieve(slot, "fewer workers are wanted")
-
-    def _takes_over(self, staying: Iterable[Slot], leaving: Iterable[Slot]) -> bool:
-        """Whether those who stay can take what those who leave have, as far as they have anything."""
-        if any(map(self._is_about_to_serve, (*staying, *leaving))):
-            return False
-        serve = any(slot.state is State.SERVING for slot in leaving)
-        return not serve or any(slot.state is State.SERVING for slot in staying)
-
-    def _is_about_to_serve(self, slot: Slot) -> bool:
-        """Whether a worker may have connections, and could not hand them over yet, or take others'.
-
-        One that was adopted may, and so may one that has prepared: it serves from the store on, and says so later.
-        """
-        if slot.member is None or slot.state not in (State.BOOTING, State.JOINING):
-            return False
-        return not self._ledger.is_ours(slot.member.incarnation) or slot.member.prepared is not None
 
     def _replace(self, slot: Slot) -> None:
         """Have no worker in this slot any more, and let the one that is there hand over."""

@@ -150,13 +150,17 @@ class Deciding:
             raise BugFound("cutover", self._progress.state.value, "a commit of a candidate that nobody knows")
         run.times.committed = self._out.now
         self._activation.commit(run, run.snapshot)
-        self._out.set_timer(Timer(TimerKind.ACTIVATE, run.epoch), self._deadlines.activate)
+        barren = self._activation.barren(run)
+        within = self._deadlines.boot if barren else self._deadlines.activate
+        self._out.set_timer(Timer(TimerKind.ACTIVATE, run.epoch), within)
         self.follow()
 
     def follow(self) -> None:
         """A worker activated, or died."""
         run = self._progress.run
         if run is None or self._progress.state is not State.ACTIVATING or self._activation.late(run):
+            return
+        if self._activation.barren(run) and not run.overdue:
             return
         self._out.cancel_timer(Timer(TimerKind.ACTIVATE, run.epoch))
         self._progress.move(Cause.ALL_FOLLOW)
@@ -175,3 +179,5 @@ class Deciding:
     def kill_late(self, run: Run) -> None:
         """The deadline to follow passed."""
         self._activation.kill_late(run, self._deadlines.activate)
+        run.overdue = True
+        self.follow()

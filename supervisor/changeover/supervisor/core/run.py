@@ -67,6 +67,7 @@ class Run:
         elected: Who was told to migrate; None while nobody was.
         undoes: Who was told to undo that; None while nobody was.
         followers: Incarnations that have to serve it before its outcome is told.
+        overdue: Whether the time to follow has passed: workers that are not there yet are not waited for any more.
         questioned: Incarnations whose stacks are being written down.
         reason: Why it failed.
         doubt: Why nobody knows whether its decision is on disk.
@@ -93,6 +94,7 @@ class Run:
     elected: WorkerId | None = None
     undoes: WorkerId | None = None
     followers: set[int] = field(default_factory=set)
+    overdue: bool = False
     questioned: set[int] = field(default_factory=set)
     reason: str = ""
     doubt: str = ""

@@ -3,13 +3,14 @@
 import msgspec
 
 from changeover.supervisor.core import room, unstaffed
-from changeover.supervisor.core.children import Children, departing
+from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import Bind, Listen, ProcessSignal, Unbind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run
+from changeover.supervisor.core.surplus import departing
 from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage

@@ -1,6 +1,7 @@
 import msgspec
 
-from changeover.supervisor.cli.outcomes import Workers, lines, refusal_lines
+from changeover.supervisor.cli.exits import Exit
+from changeover.supervisor.cli.outcomes import Workers, exit_of, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.outcome import Committed, Refused, Unchanged
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -114,3 +115,11 @@ def test_where_no_preflight_could_be_had_there_is_nothing_to_mend() -> None:
         "  no zygote takes orders now",
         "  the reason may pass: the same content can be tried again as it is",
     ]
+
+
+def test_what_is_committed_and_served_by_nobody_is_not_done() -> None:
+    nobody = Committed(3, workers=0)
+    assert exit_of(nobody) is Exit.REFUSED
+    first, following = lines(nobody, Workers(0, 2), "changeover reload")
+    assert first.startswith("committed (exit 1): epoch 3 is to serve, and no worker lives that does")
+    assert following.startswith("next: `changeover status`")

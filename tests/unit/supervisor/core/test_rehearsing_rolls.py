@@ -175,10 +175,12 @@ def test_another_number_of_workers_that_is_wanted_meanwhile_is_what_it_gets(benc
     assert len([fork for fork in bench.all(effects.Fork) if fork.rolled == 2]) == 3
 
 
-def test_a_start_is_rehearsed_and_ends_with_what_a_rehearsal_refuses(start: Bench) -> None:
+@pytest.mark.parametrize("fault", [Fault.CRASH, Fault.RESOURCE])  # a signal to itself, or memory that it may not have
+def test_a_start_is_rehearsed_and_ends_with_what_a_rehearsal_refuses(start: Bench, fault: Fault) -> None:
     start.find(snapshot(1))
     assert not start.all(effects.Fork)
-    start.feed(events.PreflightRefused(1, (msgspec.structs.replace(SEGFAULT),)))
+    refusal = msgspec.structs.replace(SEGFAULT.refusal, fault=fault)
+    start.feed(events.PreflightRefused(1, (msgspec.structs.replace(SEGFAULT, refusal=refusal),)))
     for cohort in start.cohorts:
         start.feed(events.ZygoteLost(cohort, "it was told to leave"))
     assert not start.all(effects.Fork)

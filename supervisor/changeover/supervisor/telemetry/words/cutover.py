@@ -70,9 +70,10 @@ def _(record: HookDegraded) -> Worded:
 @word.register
 def _(record: CutoverCompleted) -> Worded:
     rehearsal = f"preflight {seconds(record.preflight)}, " if record.preflight else ""
+    serves = f"serves {in_all(record.workers)}" if record.workers else "is committed, and no worker serves it"
     return Worded(
-        INFO,
-        f"epoch {record.epoch} serves {in_all(record.workers)}   {changes(record.summary)}   "
+        INFO if record.workers else ERROR,
+        f"epoch {record.epoch} {serves}   {changes(record.summary)}   "
         f"({rehearsal}prepare {seconds(record.prepare)}, commit {seconds(record.commit)}, "
         f"{seconds(record.total)} in all)",
     )

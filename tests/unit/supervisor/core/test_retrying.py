@@ -1,0 +1,103 @@
+"""Workers died of what serves: what is committed next has all slots filled at once."""
+
+import pytest
+
+from changeover.supervisor.core import effects, events
+from changeover.supervisor.core.child import State
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.supervisor.core.records.cutover import CutoverCompleted
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.refusal import Fault
+from tests.machines import RELOAD, Bench, snapshot
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.come_up()
+    return bench
+
+
+def park(bench: Bench, number: int) -> None:
+    """Let the workers of a slot die until it is parked."""
+    while bench.view.slots[number].state is not State.PARKED:
+        bench.now += 1.0
+        [worker] = [worker for worker in bench.living() if worker.slot == number]
+        bench.feed(events.WorkerExited(worker, -11))
+        if bench.view.slots[number].state is State.BACKOFF:
+            bench.fire(Timer(TimerKind.CHILD, number))
+            bench.be_born()
+
+
+def ask(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+
+
+def serve(bench: Bench, number: int) -> None:
+    """Let the new worker of a slot come to serve epoch 2."""
+    [worker] = [worker for worker in bench.living() if worker.slot == number]
+    bench.greet(worker)
+    bench.hear(worker, messages.Prepared, 2)
+    bench.hear(worker, messages.Activated, 2)
+
+
+def test_where_nobody_lives_what_is_committed_brings_workers_and_is_done_when_all_serve(bench: Bench) -> None:
+    for number in (0, 1):
+        park(bench, number)
+    bench.forget()
+    ask(bench)
+    assert {fork.worker.slot for fork in bench.all(effects.Fork)} == {0, 1}
+    bench.be_born()
+    serve(bench, 0)
+    assert not bench.told(CutoverCompleted)
+    serve(bench, 1)
+    assert [done.workers for done in bench.told(CutoverCompleted)] == [2]
+
+
+def test_a_slot_whose_workers_died_is_filled_where_others_follow(bench: Bench) -> None:
+    park(bench, 0)
+    bench.forget()
+    ask(bench)
+    bench.prepare(2)
+    assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [0]
+
+
+def test_where_they_die_of_that_as_well_it_ends_and_says_that_nobody_serves(bench: Bench) -> None:
+    for number in (0, 1):
+        park(bench, number)
+    bench.forget()
+    ask(bench)
+    bench.be_born()
+    for number in (0, 1):
+        park(bench, number)
+    [ended] = bench.all(effects.Resolve)
+    assert isinstance(ended.outcome, Committed)
+    assert ended.outcome.workers == 0
+
+
+def test_it_does_not_wait_for_them_for_ever(bench: Bench) -> None:
+    for number in (0, 1):
+        park(bench, number)
+    ask(bench)
+    bench.forget()
+    bench.now += 1000.0
+    bench.fire(Timer(TimerKind.ACTIVATE, 2))
+    assert [done.workers for done in bench.told(CutoverCompleted)] == [0]
+
+
+def test_a_worker_that_may_have_died_of_what_serves_has_content_refused_for_a_reason_that_passes(bench: Bench) -> None:
+    [first, _] = bench.living()
+    bench.feed(events.WorkerExited(first, -11))
+    bench.fire(Timer(TimerKind.CHILD, 0))
+    bench.be_born()
+    [again] = [worker for worker in bench.living() if worker.slot == 0]
+    bench.greet(again)
+    bench.hear(again, messages.Prepared, 1)
+    bench.hear(again, messages.Activated, 1)
+    ask(bench)
+    bench.feed(events.WorkerExited(again, -11))
+    [ended] = bench.all(effects.Resolve)
+    assert isinstance(ended.outcome, Refused)
+    assert [refused.refusal.fault for refused in ended.outcome.refusals] == [Fault.RESOURCE]
