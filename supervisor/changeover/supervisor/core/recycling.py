@@ -65,14 +65,14 @@ class Recycling:
             return
         staff = self._roster.wanted(rolled)
         relief = next((slot for slot in staff if slot.relieves is not None), None)
+        if len(staff) > self._children.slots + (relief is not None):
+            self._children.scale(self._children.slots)  # who is too many could not hand over before: perhaps by now
         if relief is not None:
             self._relieved(relief)
             return
         self._hanging.look(staff)
         self._outgrown.look(staff)
-        if len(staff) > self._children.slots:
-            self._children.scale(self._children.slots)  # too many were adopted: they can hand over by now
-        elif all(slot.state is State.SERVING for slot in staff):
+        if len(staff) <= self._children.slots and all(slot.state is State.SERVING for slot in staff):
             self._find(staff)
 
     def _relieved(self, relief: Slot) -> None:

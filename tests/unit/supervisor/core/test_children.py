@@ -93,6 +93,31 @@ def test_a_worker_that_has_not_begun_to_hand_over_stays_while_nobody_could_take_
     assert not signals(bench)
 
 
+def test_a_worker_that_is_about_to_serve_and_one_too_many_leaves_once_it_can_hand_over(bench: Bench) -> None:
+    for number in (0, 1):
+        bench.feed(events.WorkerExited(bench.workers[number], -11))
+        bench.fire(Timer(TimerKind.CHILD, number))
+    older, younger = bench.workers[-2:]
+    for worker in (older, younger):
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, 1)
+    bench.hear(younger, messages.Activated, 1)
+    bench.feed(events.ScaleRequested(1))
+    assert not signals(bench)
+    bench.hear(older, messages.Activated, 1)
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    assert bench.said(messages.HandOver)[0].successors == (younger,)
+
+
+def test_where_nobody_serves_yet_whoever_is_too_many_leaves_at_once(bench: Bench) -> None:
+    for number in (0, 1):
+        bench.feed(events.WorkerExited(bench.workers[number], -11))
+        bench.fire(Timer(TimerKind.CHILD, number))
+    bench.be_born()
+    bench.feed(events.ScaleRequested(1))
+    assert signals(bench) == [ProcessSignal.TERM]
+
+
 def test_the_last_worker_is_told_to_leave_because_nobody_could_take_over(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(0))
     assert signals(bench) == [ProcessSignal.TERM, ProcessSignal.TERM]

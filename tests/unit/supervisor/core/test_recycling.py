@@ -44,6 +44,20 @@ def states(bench: Bench) -> dict[int, State]:
     return {slot.slot: slot.state for slot in bench.view.slots}
 
 
+def test_fewer_are_wanted_while_one_that_relieves_does_not_come_up(bench: Bench) -> None:
+    worn, other = bench.workers
+    beat(bench, worn, 100)
+    bench.fire(HEARTBEAT)
+    bench.be_born()
+    bench.feed(events.ScaleRequested(1))
+    assert not bench.said(messages.HandOver), "who stays could not take anything yet"
+    bench.feed(events.WorkerExited(bench.workers[-1], -11))
+    bench.fire(HEARTBEAT)
+    assert [told.successors for told in bench.said(messages.HandOver)] == [(other,)]
+    bench.feed(events.WorkerExited(worn, 0))
+    assert states(bench) == {1: State.SERVING}
+
+
 def test_a_tired_worker_leaves_only_when_another_one_serves(bench: Bench) -> None:
     worn, other = bench.workers
     beat(bench, worn, 100)

@@ -158,6 +158,31 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         assert not server.dispatcher.faults
 
 
+async def large(exchange: Exchange) -> None:
+    exchange.answer(200, [], b"x" * 20_000)
+
+
+async def test_a_client_that_asks_on_and_never_reads_is_cut_off_and_what_waits_for_it_is_bounded() -> None:
+    async with serving(large, QUICK) as server:
+        client = await server.client(receive_buffer=4096)
+        client.send(get() * 20_000)
+        await until(lambda: not len(server.connections))
+        assert len(server.dispatcher.seen) < 2_000, "as much as the kernel takes"
+
+
+@pytest.mark.parametrize("shuts", [True, False])
+async def test_a_client_that_reads_late_has_every_answer(shuts: bool) -> None:
+    async with serving(large) as server:
+        client = await server.client(receive_buffer=4096)
+        client.send(get() * 400)
+        if shuts:
+            client.shut()
+        await until(lambda: server.connections.phases()[Phase.WRITING])
+        for _ in range(400):
+            assert await client.response() == (200, b"x" * 20_000)
+        assert len(server.dispatcher.seen) == 400
+
+
 async def test_a_refused_client_that_never_leaves_is_cut_off() -> None:
     async with serving(limits=QUICK) as server:
         client = await server.client()

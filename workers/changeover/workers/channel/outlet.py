@@ -46,6 +46,7 @@ class Outlet:
     Attributes:
         course: Whether the connection goes on.
         client_shut: Whether the client has shut its write side.
+        clogged: Whether the client has not taken enough.
         final: Whether the next answer is to be the last one.
         handed: Whether the process that served it before may have a descriptor of its socket for a while: the client
             hears of no end then as long as that is open.
@@ -53,13 +54,13 @@ class Outlet:
     """
 
     __slots__ = (
-        "_clogged",
         "_discarded",
         "_paused",
         "_sent",
         "_transport",
         "_writers",
         "client_shut",
+        "clogged",
         "course",
         "final",
         "handed",
@@ -74,7 +75,7 @@ class Outlet:
         self.last_word = b""
         self._transport = transport
         self._writers = Waiters()
-        self._clogged = False
+        self.clogged = False
         self._discarded = self._sent = self._paused = 0
 
     @property
@@ -113,18 +114,13 @@ class Outlet:
         else:
             self._transport.writelines((head, body))
 
-    @property
-    def clogged(self) -> bool:
-        """Whether the client has not taken enough."""
-        return self._clogged
-
     def clog(self) -> None:
         """The client does not take what is written."""
-        self._clogged = True
+        self.clogged = True
 
     def unclog(self) -> None:
         """The client has taken enough."""
-        self._clogged = False
+        self.clogged = False
         self._writers.wake()
 
     def is_written(self) -> bool:
@@ -156,14 +152,14 @@ class Outlet:
     @property
     def pressed(self) -> bool:
         """Whether `drain` has something to wait for."""
-        return self._clogged or self._sent - self._paused >= STRETCH or self.course is Course.CLOSED
+        return self.clogged or self._sent - self._paused >= STRETCH or self.course is Course.CLOSED
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; now and then let others have a turn, even if it takes everything.
 
         So does one that is gone: who writes on for ever would keep the loop from hearing of it.
         """
-        if self._clogged and self.course is not Course.CLOSED:
+        if self.clogged and self.course is not Course.CLOSED:
             await self._writers.wait()
         elif self.course is Course.CLOSED or self._sent - self._paused >= STRETCH:
             self._paused = self._sent

@@ -97,13 +97,13 @@ class HttpConnection(Contact):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
-        data = self.site.memory[:nbytes]
+        data, outlet = self.site.memory[:nbytes], self.outlet
         if self._upload is not None:
             self._read_body(self._upload, data)
-        elif self.exchange is None and not self._unread.data and self.outlet.course is _OPEN:
+        elif self.exchange is None and not self._unread.data and outlet.course is _OPEN and not outlet.clogged:
             self._read_head(data)
-        elif self.outlet.course is Course.LINGERING:
-            self.outlet.drop(nbytes)
+        elif outlet.course is Course.LINGERING:
+            outlet.drop(nbytes)
         else:
             self.take(data)
 
@@ -117,8 +117,8 @@ class HttpConnection(Contact):
     def resume_writing(self) -> None:
         """The client has taken enough."""
         self.outlet.unclog()
-        if self.outlet.course is _LEAVING:
-            self._advance()
+        self._held = False
+        self._advance()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
@@ -235,8 +235,7 @@ class HttpConnection(Contact):
 
     def cut(self, *, reset: bool) -> None:
         """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
-        self.exchange = self._upload = None
-        self._held = False
+        self.exchange, self._upload, self._held = None, None, False
         self.outlet.cut(reset=reset)
 
     def switch(self, protocol: ServerProtocol, make: MakeWebSocket) -> WebSocketConnection:
@@ -320,6 +319,7 @@ class HttpConnection(Contact):
             return False
         if self.outlet.course is not _OPEN:
             return self._come_to_rest()
+        self._held = self._held or (self.outlet.clogged and bool(self._unread.data))
         raw = None if self._held else self._unread.cut_head()
         return raw is not None and self._begin(self.site.parser.parse(raw), raw)
 
