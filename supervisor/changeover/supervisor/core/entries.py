@@ -108,7 +108,7 @@ class Quarantined(msgspec.Struct, frozen=True):
 
     def is_moot(self, exempt: Collection[str]) -> bool:
         """Whether what they were refused for is not rehearsed any more, as these plugins are not."""
-        return not self.requires.keys().isdisjoint(exempt)
+        return bool(self.requires) and self.requires.keys() <= set(exempt)
 
 
 def _named(versions: Mapping[str, str]) -> str:
