@@ -21,7 +21,7 @@ What serves, with the edit, becomes a new epoch: every worker prepares it, and a
 `changeover explain EPOCH` lists pipelines and their handlers. The edit stays until the pipeline's file says something
 else than it does now, and a reload takes that; `changeover status` names what is edited.
 
-Exit status: 0 done, or nothing had changed; 1 refused; 2 usage; 5 no server; 6 --wait ended first.
+Exit status: 0 done, or nothing had changed; 1 refused, or served by nobody; 2 usage; 5 no server; 6 --wait ended.
 """
 
 

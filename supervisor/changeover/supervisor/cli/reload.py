@@ -16,7 +16,7 @@ HELP = """Take what changed on disk into all workers at once, or refuse it.
 Every worker prepares the new generation beside the one that serves; when all of them can, all of them switch
 between two requests. When one cannot, nothing changes anywhere and its traceback is shown.
 
-Exit status: 0 done, or nothing had changed; 1 refused; 5 no server; 6 --wait ended first.
+Exit status: 0 done, or nothing had changed; 1 refused, or served by nobody; 5 no server; 6 --wait ended first.
 """
 
 

@@ -14,7 +14,7 @@ Plugins, routes and configuration come back; data, databases, installed packages
 are no modules do not. Application code takes new processes. What is rolled back is held: reload and restarts leave
 it alone until it changes or --force is given.
 
-Exit status: 0 done; 1 refused; 5 no server; 6 --wait ended first.
+Exit status: 0 done; 1 refused, or served by nobody; 5 no server; 6 --wait ended first.
 """
 
 

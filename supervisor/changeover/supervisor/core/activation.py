@@ -103,9 +103,10 @@ class Activation:
         return any(True for _ in self._late(run))
 
     def barren(self, run: Run) -> bool:
-        """Whether nobody was there who could follow, and somebody is still to come who serves the epoch."""
+        """Whether nobody who could follow lives, and somebody is still to come who serves the epoch."""
+        followers = [member for member in self._roster.members() if member.incarnation in run.followers]
         settled = (State.SERVING, State.PARKED)
-        return not run.followers and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
+        return not followers and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""

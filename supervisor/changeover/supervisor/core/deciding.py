@@ -178,6 +178,9 @@ class Deciding:
 
     def kill_late(self, run: Run) -> None:
         """The deadline to follow passed."""
-        self._activation.kill_late(run, self._deadlines.activate)
+        if self._activation.late(run):
+            self._activation.kill_late(run, self._deadlines.activate)
+            self._out.set_timer(Timer(TimerKind.ACTIVATE, run.epoch), self._deadlines.boot)
+            return
         run.overdue = True
         self.follow()

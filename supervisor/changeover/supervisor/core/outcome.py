@@ -206,11 +206,11 @@ class Ending(msgspec.Struct, frozen=True, tag=True):
 
 
 class Committed(Ending, frozen=True):
-    """Every worker serves the new epoch, `serving`.
+    """Every worker that lives serves the new epoch, `serving`.
 
     Attributes:
         previous: The epoch before, 0 for the first.
-        workers: How many workers serve it.
+        workers: How many workers serve it; 0 where none came up with it.
         summary: What changed.
         lost: Workers that died or were killed on the way, and why.
         memory: What it was estimated to need, said before it was done; null for a swap.

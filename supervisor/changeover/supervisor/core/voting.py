@@ -118,9 +118,7 @@ class Voting:
         """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""
         if member.rolled not in run.voters or member.yielding:
             return
-        passing = not run.is_roll and self._keeps_dying(member)
-        fault = Fault.RESOURCE if passing else _fault_of(member, state)
-        refusal = refusal_of(member, fault, member.reason or cause)
+        refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
         elif run.is_roll or state in LEAVING:
@@ -132,11 +130,6 @@ class Voting:
         # At a first start a worker that was not asked yet tried nothing of the candidate's.
         tried = member.asked == run.epoch or (self._ledger.current is not None and not member.epoch)
         return member.rolled == run.rolled and tried
-
-    def _keeps_dying(self, member: Member) -> bool:
-        """Whether workers of its slot died before, so that this one may have died of what serves."""
-        slot = self._roster.slots.get(member.worker.slot)
-        return slot is not None and (slot.state is State.PARKED or len(slot.exits) > 1)
 
     def inquire(self, run: Run) -> None:
         """Have the stacks of those who did not answer written down."""

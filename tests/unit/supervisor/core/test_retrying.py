@@ -5,10 +5,9 @@ import pytest
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.supervisor.core.outcome import Committed
 from changeover.supervisor.core.records.cutover import CutoverCompleted
 from changeover.workers.protocol import messages
-from changeover.workers.protocol.refusal import Fault
 from tests.machines import RELOAD, Bench, snapshot
 
 
@@ -87,17 +86,14 @@ def test_it_does_not_wait_for_them_for_ever(bench: Bench) -> None:
     assert [done.workers for done in bench.told(CutoverCompleted)] == [0]
 
 
-def test_a_worker_that_may_have_died_of_what_serves_has_content_refused_for_a_reason_that_passes(bench: Bench) -> None:
-    [first, _] = bench.living()
-    bench.feed(events.WorkerExited(first, -11))
-    bench.fire(Timer(TimerKind.CHILD, 0))
-    bench.be_born()
-    [again] = [worker for worker in bench.living() if worker.slot == 0]
-    bench.greet(again)
-    bench.hear(again, messages.Prepared, 1)
-    bench.hear(again, messages.Activated, 1)
+def test_where_all_who_follow_die_it_waits_for_those_who_come_in_their_place(bench: Bench) -> None:
     ask(bench)
-    bench.feed(events.WorkerExited(again, -11))
-    [ended] = bench.all(effects.Resolve)
-    assert isinstance(ended.outcome, Refused)
-    assert [refused.refusal.fault for refused in ended.outcome.refusals] == [Fault.RESOURCE]
+    bench.prepare(2)
+    for worker in bench.living():
+        bench.feed(events.WorkerExited(worker, -11))
+    assert not bench.told(CutoverCompleted)
+    for number in (0, 1):
+        bench.fire(Timer(TimerKind.CHILD, number))
+        bench.be_born()
+        serve(bench, number)
+    assert [done.workers for done in bench.told(CutoverCompleted)] == [2]
