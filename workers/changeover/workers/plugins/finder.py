@@ -125,8 +125,9 @@ class Finder:
             here = [name for name, source in modules.table.items() if source.is_package and source.folder == folder]
             coded = {source.folder for source in modules.table.values() if source.file}
             for name, source in sorted(modules.table.items()):
-                has_code = any(f"{each}/".startswith(f"{source.folder}/") for each in coded)
-                if name.rpartition(".")[0] in (here or [""]) and has_code:
+                if name.rpartition(".")[0] not in (here or [""]):
+                    continue
+                if any(f"{each}/".startswith(f"{source.folder}/") for each in coded):
                     yield prefix + name.rpartition(".")[2], source.is_package
 
     def invalidate_caches(self) -> None:

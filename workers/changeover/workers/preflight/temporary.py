@@ -72,7 +72,7 @@ class Temporary:
 
 def sweep() -> None:
     """Remove the folders of keepers that are dead, as far as there is time: there is a next time."""
-    with contextlib.suppress(_TooLong, RecursionError, OSError), _alarm(SWEEPING):
+    with contextlib.suppress(_TooLong, OSError), _alarm(SWEEPING):
         with os.scandir(tempfile.gettempdir()) as found:
             ours = [entry.path for entry in found if entry.name.startswith(PREFIX) and _is_ours(entry)]
         for folder in ours:
@@ -89,7 +89,7 @@ def _is_ours(entry: "os.DirEntry[str]") -> bool:
 
 def _swept(folder: str) -> None:
     """Remove a folder of which nobody holds the lock, holding it."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RecursionError):  # one that is too deep keeps no other from being swept
         lock = _locked(folder)
         try:
             if os.geteuid() == 0:
