@@ -5,10 +5,8 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable
 
 import msgspec
-import multiprocess
 import pytest
 
 from changeover.workers.preflight import limits
@@ -20,18 +18,10 @@ from changeover.workers.protocol.snapshot import ApplicationSpec, PluginSpec, Un
 from changeover.workers.runtime import kernel, landlock
 from changeover.workers.runtime.privileges import give_up_new_privileges
 from tests.rehearsing import FINE, Orders
+from tests.strangers import elsewhere
 
 NOBODY_ELSE = 30_000 + os.getpid() % 10_000
 """Nobody on this machine, other runs of these tests included."""
-
-
-def elsewhere(check: Callable[[], None]) -> None:
-    """Run `check` in a process forked for it."""
-    process = multiprocess.get_context("fork").Process(target=check)
-    process.start()
-    process.join(30)
-    assert process.exitcode == 0
-    process.close()
 
 
 def test_limits_are_those_of_the_order_and_what_the_process_has_already_is_on_top() -> None:

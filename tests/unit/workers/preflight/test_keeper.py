@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from changeover.workers.preflight import filtering, keeper
+from changeover.workers.preflight import filtering, keeper, temporary
 from changeover.workers.preflight.believing import REASON
 from changeover.workers.preflight.namespaces import Separation
+from changeover.workers.preflight.temporary import PREFIX
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import UnitKind, UnitRef
-from changeover.workers.runtime import kernel, landlock
+from changeover.workers.runtime import landlock
 from tests.rehearsing import FINE, HEAD, OWN, Orders, kept, running
+from tests.strangers import as_anybody
 
-ANYBODY = 20_000 + os.getpid() % 10_000
-"""Nobody else on this machine, other runs of these tests included."""
 SLEEPER = ("sleep", f"86411.{os.getpid()}")
 """Nobody else runs that, not even another process of the same tests."""
 LATEST = 5.0
@@ -29,15 +29,6 @@ LATEST = 5.0
 
 def as_we_are() -> None:
     """Stay who we are."""
-
-
-def as_anybody() -> None:
-    """Be a user who is not root; whoever is none already stays who it is."""
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(ANYBODY, ANYBODY, ANYBODY)
-        os.setresuid(ANYBODY, ANYBODY, ANYBODY)
-        kernel.prctl("", kernel.PR_SET_DUMPABLE, 1)  # which a program has that is executed as somebody else
 
 
 def lack_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +238,7 @@ def test_temporary_files_go_with_it(surroundings: Callable[[], None], orders: Or
     report = kept(orders.order(code), surroundings)
     assert report.refusal is None, report.refusal
     path = report.output.strip()
-    assert "changeover-preflight-" in path
+    assert PREFIX in path
     assert not os.path.exists(os.path.dirname(path))
 
 
@@ -392,9 +383,11 @@ def test_a_temporary_folder_is_emptied_whatever_its_rights_and_what_stays_is_tol
     assert not os.path.exists(report.output.strip())
 
 
-def test_a_temporary_folder_that_stays_is_told(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
-    report = kept(orders.order(on_reload("import tempfile", "print(tempfile.gettempdir())")))
+def test_a_temporary_folder_that_stays_is_told_and_is_there(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary, "CLEANING", 0.0)
+    code = on_reload("import tempfile", "print(path := tempfile.gettempdir())", "open(f'{path}/x', 'w').close()")
+    report = kept(orders.order(code))
     folder = report.output.strip()
-    assert report.warnings == (f"left: its temporary folder {folder}, which cannot be removed",)
-    os.rmdir(folder)
+    assert report.warnings == (f"left: its temporary folder {folder}, which was not removed within 0 s",)
+    assert os.path.exists(f"{folder}/x")
+    shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,10 +12,13 @@ from pathlib import Path
 import multiprocess
 import pytest
 
+from changeover.workers.preflight import temporary
 from changeover.workers.preflight.keeper import keep
 from changeover.workers.preflight.temporary import PREFIX, Temporary, sweep
 from changeover.workers.protocol.rehearsal import RehearsalOrder
+from tests.namespaces import open_folder
 from tests.rehearsing import FINE, OWN, Orders, kept
+from tests.strangers import as_anybody, elsewhere
 from tests.waits import until_sync
 
 HANGS = OWN + "    def on_load(self, ctx):\n        open(f'{os.environ[\"TMPDIR\"]}/mine', 'w').close()\n"
@@ -24,12 +28,12 @@ Keep = Callable[[RehearsalOrder], BaseProcess]
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary folders are made, by everybody."""
+    with open_folder() as folder:
+        folder.chmod(0o777)
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
 
 
 @pytest.fixture
@@ -127,9 +131,65 @@ def test_where_nothing_can_be_locked_there_is_a_folder_and_nobody_sweeps_it(
     assert list(place.iterdir()) == []
 
 
-def test_what_a_killed_keeper_left_without_any_rights_goes_too_as_far_as_they_are_ours_to_give(place: Path) -> None:
-    inside = place / f"{PREFIX}left" / "a" / "b"
-    inside.mkdir(parents=True)
-    inside.parent.chmod(0)
+@pytest.mark.parametrize("become", [lambda: None, as_anybody], ids=["as we are", "as anybody"])
+def test_what_a_killed_keeper_left_without_any_rights_goes_too(become: Callable[[], None], place: Path) -> None:
+    def check() -> None:
+        become()
+        inside = place / f"{PREFIX}left" / "a" / "b"
+        inside.mkdir(parents=True)
+        for each in (inside, inside.parent, inside.parent.parent):
+            each.chmod(0)
+        assert sweep() == ""
+        assert list(place.iterdir()) == []
+
+    elsewhere(check)
+
+
+def test_what_an_older_program_made_which_holds_no_lock_stays(place: Path) -> None:
+    lives = place / "changeover-preflight-k2x8" / "mine"
+    lives.mkdir(parents=True)
     sweep()
+    assert lives.is_dir()
+
+
+def test_what_takes_too_long_is_left_to_the_next_one_and_is_no_warning(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / f"{PREFIX}left" / "a").mkdir(parents=True)
+    monkeypatch.setattr(temporary, "SWEEPING", 0.0)
+    assert sweep() == ""
+    assert len(list(place.iterdir())) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    assert sweep() == ""
     assert list(place.iterdir()) == []
+
+
+def test_what_was_left_and_cannot_be_removed_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: int, until: float) -> None:
+        if os.listdir(folder):
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(temporary, "empty", refuse)
+    left = [place / os.fsdecode(PREFIX.encode() + name) for name in (b"a\xff", b"b\xff")]
+    for folder in left:
+        (folder / "a").mkdir(parents=True)
+    with Temporary(None) as own:
+        pass
+    [line] = own.left
+    shown = [str(folder).encode("utf-8", "backslashreplace").decode() for folder in left]
+    why = "which cannot be removed: Operation not permitted; nor can 1 more"
+    assert line in [f"left: a temporary folder of a preflight that was killed, {each}, {why}" for each in shown]
+
+
+def test_what_is_said_to_be_left_is_there_and_what_is_gone_is_not_said(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "CLEANING", 0.0)
+    with Temporary(None) as own:
+        (Path(own.folder) / "file").touch()
+    assert own.left == (f"left: its temporary folder {own.folder}, which was not removed within 0 s",)
+    assert (Path(own.folder) / "file").exists()
+    with Temporary(None) as other:
+        shutil.rmtree(other.folder)
+    assert (other.left, list(place.iterdir())) == ((), [])

@@ -7,17 +7,16 @@ without a lock, and removes it.
 import contextlib
 import fcntl
 import os
-import shutil
-import signal
 import tempfile
+import time
 from collections.abc import Iterator
-from types import FrameType
 from typing import Self
 
 from changeover.workers.preflight.account import NOBODY, Account
+from changeover.workers.preflight.emptying import TooLong, empty, opened
 
-PREFIX = "changeover-preflight-"
-"""How the names of all of them begin."""
+PREFIX = "changeover-rehearsal-"
+"""How the names of all of them begin; those of programs that held no lock yet began otherwise."""
 CLEANING = 2.0
 """Seconds in which what a rehearsal left in its folder is removed."""
 SWEEPING = 0.5
@@ -34,7 +33,7 @@ class Temporary:
 
     Attributes:
         folder: Its name; empty where none can be had.
-        left: What could not be removed in the end, as a warning.
+        left: What could not be removed in the end, as warnings.
     """
 
     def __init__(self, owner: Account | None) -> None:
@@ -49,11 +48,11 @@ class Temporary:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.folder and not _removed(self.folder):
-            self.left = (f"left: its temporary folder {self.folder}, which cannot be removed",)
+        swept = sweep()
+        own = _removed(self.folder) if self.folder else ""
+        self.left = tuple(line for line in (own, swept) if line)
         if self._lock >= 0:
             os.close(self._lock)
-        sweep()
 
     def _make(self) -> None:
         for _ in range(ATTEMPTS):
@@ -70,34 +69,58 @@ class Temporary:
             return
 
 
-def sweep() -> None:
-    """Remove the folders of keepers that are dead, as far as there is time: there is a next time."""
-    with contextlib.suppress(_TooLong, OSError), _alarm(SWEEPING):
-        with os.scandir(tempfile.gettempdir()) as found:
-            ours = [entry.path for entry in found if entry.name.startswith(PREFIX) and _is_ours(entry)]
-        for folder in ours:
-            _swept(folder)
+def sweep() -> str:
+    """Remove the folders of keepers that are dead, as far as there is time: there is a next time.
+
+    Returns:
+        What cannot be removed, as a warning; empty where all of it can.
+    """
+    until = time.monotonic() + SWEEPING
+    stuck: list[str] = []
+    with contextlib.suppress(TooLong, OSError):
+        for folder in list(_left_by_ours(until)):
+            try:
+                _sweep(folder, until)
+            except OSError as error:
+                if os.path.lexists(folder):
+                    stuck.append(_named(folder, f"cannot be removed: {error.strerror}"))
+    more = f"; nor can {len(stuck) - 1} more" if len(stuck) > 1 else ""
+    return f"left: a temporary folder of a preflight that was killed, {stuck[0]}{more}" if stuck else ""
+
+
+def _left_by_ours(until: float) -> Iterator[str]:
+    with os.scandir(tempfile.gettempdir()) as found:
+        for entry in found:
+            if time.monotonic() >= until:
+                raise TooLong
+            if entry.name.startswith(PREFIX) and _is_ours(entry):
+                yield entry.path
 
 
 def _is_ours(entry: "os.DirEntry[str]") -> bool:
-    """Whether it may be of a keeper of ours: what is root's has been given to nobody, who the rehearsal was."""
+    """Whether it is a folder and may be of a keeper of ours: root's has been given to nobody, who the rehearsal was."""
     with contextlib.suppress(OSError):
         ours = (0, NOBODY) if os.geteuid() == 0 else (os.geteuid(),)
-        return entry.stat(follow_symlinks=False).st_uid in ours
+        return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid in ours
     return False
 
 
-def _swept(folder: str) -> None:
-    """Remove a folder of which nobody holds the lock, holding it."""
-    with contextlib.suppress(OSError, RecursionError):  # one that is too deep keeps no other from being swept
+def _sweep(folder: str, until: float) -> None:
+    """Remove a folder of which nobody holds the lock, holding it.
+
+    Raises:
+        TooLong: There is no time left.
+        OSError: It cannot be removed.
+    """
+    try:
         lock = _locked(folder)
-        try:
-            if os.geteuid() == 0:
-                shutil.rmtree(folder, ignore_errors=True)  # another user may live who writes there: no rights are given
-            else:
-                _emptied(folder)
-        finally:
-            os.close(lock)
+    except OSError:
+        return  # somebody lives who holds it, or nobody can tell
+    try:
+        empty(lock, until)
+        os.rmdir(folder)
+    finally:
+        os.close(lock)
 
 
 def _locked(folder: str) -> int:
@@ -108,7 +131,7 @@ def _locked(folder: str) -> int:
         FileNotFoundError: The folder has gone.
         OSError: It cannot be locked.
     """
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    lock = opened(folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(lock), os.stat(folder, follow_symlinks=False)):
@@ -119,29 +142,26 @@ def _locked(folder: str) -> int:
     return lock
 
 
-def _removed(folder: str) -> bool:
-    """Remove a folder that anybody may have filled; whether it is gone."""
-    with contextlib.suppress(_TooLong, RecursionError), _alarm(CLEANING):
-        _emptied(folder)
-    return not os.path.lexists(folder)
+def _removed(folder: str) -> str:
+    """Remove the folder of a rehearsal that has ended; what is left, as a warning, and empty where it is gone."""
+    try:
+        own = opened(folder)
+        try:
+            empty(own, time.monotonic() + CLEANING)
+        finally:
+            os.close(own)
+        os.rmdir(folder)
+    except TooLong:
+        why = f"was not removed within {CLEANING:g} s"
+    except OSError as error:
+        why = f"cannot be removed: {error.strerror}"
+    else:
+        return ""
+    return f"left: its temporary folder {_named(folder, why)}" if os.path.lexists(folder) else ""
 
 
-def _emptied(folder: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    if os.path.lexists(folder):
-        _unlock(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unlock(folder: str) -> None:
-    """Give whoever owns them the right to empty a folder and those in it; links lead elsewhere, and are left."""
-    with contextlib.suppress(OSError):
-        os.chmod(folder, 0o700)
-    for within, names, _ in os.walk(folder):
-        for path in (os.path.join(within, name) for name in names):
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, 0o700)
+def _named(folder: str, why: str) -> str:
+    return f"{folder.encode('utf-8', 'backslashreplace').decode()}, which {why}"
 
 
 def _give(folder: str, owner: Account) -> None:
@@ -149,20 +169,3 @@ def _give(folder: str, owner: Account) -> None:
         os.chown(folder, owner.user, owner.group)
     except OSError:  # root may lack that in a container; the folder is gone again in a moment
         os.chmod(folder, 0o777)
-
-
-class _TooLong(Exception):
-    """What is done takes too long."""
-
-
-@contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    def ring(signum: int, frame: FrameType | None) -> None:
-        raise _TooLong
-
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
