@@ -12,9 +12,30 @@ import pytest
 from changeover.server import Server
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.tour.versions import install
+from changeover.supervisor.control import SlotState
+from tests.service import kill, status_when
 from tests.waits import until_sync
 
 COMMAND = (sys.executable, "-m", "changeover")
+
+
+SHOP = """# /// script
+# requires-python = ">=3.11"
+# [tool.changeover]
+# id = "shop"
+# version = "{}"
+# services = {{ shop = {{ mount = "/shop" }} }}
+# ///
+import os
+import time
+from changeover.plugin import CallContext, Request, Response, service
+{}
+
+
+@service
+async def shop(request: Request, call: CallContext) -> Response:
+    return Response.text("open")
+"""
 
 
 class Prompt:
@@ -87,6 +108,25 @@ async def test_a_refusal_is_shown_at_once_and_kept_for_later(prompt: Prompt) -> 
         counts = msgspec.json.decode(prompt.type("status", "--json").stdout)["counts"]
         assert (counts["reloads"], sum(counts["refusals"].values())) == (1, 1)
         assert "epoch 2 was never committed" in prompt.type("rollback", "--to", "2").stdout
+
+
+async def test_a_reload_does_not_say_of_a_slot_whose_workers_died_that_it_serves(prompt: Prompt) -> None:
+    broken, go = prompt.folder / "broken", prompt.folder / "go"
+    plugin = prompt.plugins / "shop.py"
+    plugin.write_text(SHOP.format("1.0", f"if os.path.exists({str(broken)!r}): os._exit(3)"))
+    async with prompt.server() as server:
+        broken.touch()
+        stays, dies = (slot.pid for slot in (await server.status()).slots)
+        kill(dies)
+        await status_when(server, lambda now: now.slots[1].state is SlotState.PARKED, deadline=60)
+        waits = f"os.getpid() != {stays} and 'rehearsal' not in os.environ.get('TMPDIR', '')"
+        plugin.write_text(SHOP.format("2.0", f"while {waits} and not os.path.exists({str(go)!r}): time.sleep(0.01)"))
+        done = prompt.type("reload")
+        assert done.returncode == Exit.DONE
+        assert "done  epoch 2 serves in 1 of 2 workers (slot 1 is starting: 5 exits in 60 s (" in done.stdout
+        go.touch()
+        await status_when(server, lambda now: {slot.state for slot in now.slots} == {SlotState.SERVING})
+        assert "done  epoch 3 serves in all 2 workers" in prompt.type("reload", "--force").stdout
 
 
 async def test_diff_says_what_is_on_disk_before_it_is_taken_and_what_two_epochs_were_after_it(prompt: Prompt) -> None:

@@ -109,13 +109,23 @@ def carry_out(client: Client, wish: Wish) -> Exit:
         return Exit.WAIT_ENDED
     if outcome is None:
         raise NoAnswer(client.path, "the server ended before the outcome was known; see `changeover history`")
-    serving = {slot.slot for slot in status.staff if slot.state is SlotState.SERVING} - progress.gone
-    for line in outcomes.lines(outcome, outcomes.Workers(len(serving), len(status.staff)), wish.again):
+    for line in outcomes.lines(outcome, _workers(status, progress.gone), wish.again):
         click.echo(line)
     if isinstance(outcome, Committed):
         _say_what_stays(client, wish)
         click.echo(f"  undo: changeover rollback --to {outcome.previous}")
     return outcomes.exit_of(outcome)
+
+
+def _workers(status: StatusView, gone: frozenset[int]) -> outcomes.Workers:
+    """Who serves what served before, but for those who are gone since."""
+    missing = []
+    for slot in status.staff:
+        if slot.state is not SlotState.SERVING:
+            missing.append(f"slot {slot.slot} is {slot.state.value}" + (f": {slot.note}" if slot.note else ""))
+        elif slot.slot in gone:
+            missing.append(f"slot {slot.slot} lost its worker")
+    return outcomes.Workers(len(status.staff) - len(missing), tuple(missing))
 
 
 def _events(client: Client, wish: Wish) -> Iterator[ServerSent]:

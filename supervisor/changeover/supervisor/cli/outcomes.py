@@ -35,14 +35,19 @@ class Workers(msgspec.Struct, frozen=True):
 
     Attributes:
         serving: How many slots serve.
-        slots: How many there are.
+        missing: Those that do not, and why.
     """
 
     serving: int
-    slots: int
+    missing: tuple[str, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """How many there are."""
+        return self.serving + len(self.missing)
 
     def __str__(self) -> str:
-        return in_all(self.slots) if self.serving >= self.slots else f"in {self.serving} of {counted(self.slots)}"
+        return in_all(self.serving, self.missing)
 
 
 def exit_of(outcome: Outcome) -> Exit:
@@ -72,8 +77,9 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
         case Unchanged():
             yield from _unchanged(outcome)
         case Planned(serving=serving, summary=summary):
-            how = "a roll to" if outcome.candidate is not None and outcome.candidate.is_roll else "a swap in"
-            yield f"would change, by {how} {counted(workers.slots)} beside epoch {serving}:"
+            rolls = outcome.candidate is not None and outcome.candidate.is_roll
+            how = f"a roll to {counted(workers.slots)}" if rolls else f"a swap in {counted(workers.serving)}"
+            yield f"would change, by {how} beside epoch {serving}:"
             yield from (f"  {line}" for line in summary)
             if outcome.memory is not None:
                 yield f"  needs {extra_memory(outcome.memory)}"
@@ -81,8 +87,8 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
         case NeedsRoll(serving=serving, changed=changed):
             yield f"refused (exit 1): no swap can take this; nothing changed, epoch {serving} serves"
             yield from (f"  {line}" for line in changed)
-            rolls = any("(needs a roll)" in line for line in changed)
-            yield f"next: {'`changeover reload`, which rolls' if rolls else 'restart the server to take it'}"
+            needs_roll = any("(needs a roll)" in line for line in changed)
+            yield f"next: {'`changeover reload`, which rolls' if needs_roll else 'restart the server to take it'}"
         case Refused():
             yield from _refused(outcome, workers, again)
         case Undecided(epoch=epoch, reason=reason):
@@ -107,7 +113,7 @@ def _committed(outcome: Committed) -> Iterator[str]:
         yield f"committed (exit 1): epoch {outcome.serving} is to serve, and no worker lives that does  ({took})"
         yield "next: `changeover status` says why workers end; `changeover reload` or `rollback` tries other content"
         return
-    yield f"done  epoch {outcome.serving} serves {in_all(outcome.workers)}  ({took})"
+    yield f"done  epoch {outcome.serving} serves {in_all(outcome.workers, map(str, outcome.missing))}  ({took})"
     left_out = [line for line in outcome.summary if line.startswith(NOT_TAKEN)]
     if len(left_out) > MOST_NAMED:  # otherwise the line with which it began names them
         yield from (f"  {line}" for line in left_out)

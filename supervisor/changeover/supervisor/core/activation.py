@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from changeover.supervisor.core.child import State
+from changeover.supervisor.core.child import LEAVING, State
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import StoreCell
 from changeover.supervisor.core.entries import Part
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.outcome import MissingWorker
 from changeover.supervisor.core.records.cutover import CommitDecided
 from changeover.supervisor.core.retirement import Retirement
-from changeover.supervisor.core.roster import Member, Roster
+from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.supervisor.core.run import Run, refusal_of
 from changeover.supervisor.core.succession import Succession
 from changeover.workers.protocol import messages
@@ -112,6 +113,16 @@ class Activation:
         """How many workers serve the epoch."""
         return sum(1 for member in self._roster.members() if member.epoch >= run.epoch)
 
+    def missing(self, run: Run) -> tuple[MissingWorker, ...]:
+        """Slots that are to serve the epoch and do not; who relieves one that does is none of them."""
+        wanted = self._roster.wanted(run.rolled)
+        served = {slot.number for slot in wanted if slot.member is not None and slot.member.epoch >= run.epoch}
+        return tuple(
+            MissingWorker(slot.number, _does(slot))
+            for slot in wanted
+            if slot.number not in served and slot.relieves not in served
+        )
+
     def kill_late(self, run: Run, seconds: float) -> None:
         """Kill those who did not follow in time: their slots' next workers start on the epoch."""
         for member in list(self._late(run)):
@@ -146,3 +157,10 @@ class Activation:
             follows = member.incarnation in run.followers and not member.yielding
             if follows and member.epoch < run.epoch:
                 yield member
+
+
+def _does(slot: Slot) -> str:
+    """What a slot does whose worker does not serve yet, and what became of its workers, in the words of a status."""
+    word = "stopping" if slot.state in LEAVING else "starting"
+    word = slot.state.value if slot.state in (State.BACKOFF, State.PARKED) else word
+    return f"{word}: {slot.note}" if slot.note else word

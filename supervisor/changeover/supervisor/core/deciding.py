@@ -164,7 +164,7 @@ class Deciding:
             return
         self._out.cancel_timer(Timer(TimerKind.ACTIVATE, run.epoch))
         self._progress.move(Cause.ALL_FOLLOW)
-        committed = endings.committed(run, self._activation.serving(run))
+        committed = endings.committed(run, self._activation.serving(run), self._activation.missing(run))
         if run.part is not None and not run.part.last:
             self._out.tell(endings.serves(run, run.part, committed.workers, self._ledger.epoch))
         elif run.origin is not None:

@@ -18,8 +18,8 @@ def refused(run: Run, serving: int, reason: str) -> outcome.Refused:
     return outcome.Refused(serving, reason=reason, epoch=run.epoch, refusals=tuple(run.refusals), summary=run.summary)
 
 
-def committed(run: Run, workers: int) -> outcome.Committed:
-    """Every worker serves the epoch."""
+def committed(run: Run, workers: int, missing: tuple[outcome.MissingWorker, ...]) -> outcome.Committed:
+    """Every worker that lives serves the epoch."""
     return outcome.Committed(
         run.epoch,
         previous=run.previous,
@@ -27,6 +27,7 @@ def committed(run: Run, workers: int) -> outcome.Committed:
         summary=run.summary,
         lost=tuple(run.lost),
         memory=None if run.candidate is None else run.candidate.memory,
+        missing=missing,
     )
 
 
@@ -51,6 +52,7 @@ def completed(run: Run, origin: Origin, ending: outcome.Committed, now: float) -
         durations.total,
         None if run.candidate is None else run.candidate.restores,
         durations.preflight,
+        ending.missing,
     )
 
 

@@ -205,6 +205,21 @@ class Ending(msgspec.Struct, frozen=True, tag=True):
     durations: Durations = Durations()
 
 
+class MissingWorker(msgspec.Struct, frozen=True):
+    """A slot whose worker does not serve the new epoch yet, because it died before, or was asked for lately.
+
+    Attributes:
+        slot: Its number.
+        why: What the slot does, and what became of its workers (`parked: 5 exits in 60 s (SIGSEGV)`, `starting`).
+    """
+
+    slot: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"slot {self.slot} is {self.why}"
+
+
 class Committed(Ending, frozen=True):
     """Every worker that lives serves the new epoch, `serving`.
 
@@ -214,6 +229,7 @@ class Committed(Ending, frozen=True):
         summary: What changed.
         lost: Workers that died or were killed on the way, and why.
         memory: What it was estimated to need, said before it was done; null for a swap.
+        missing: Slots whose workers are still to serve it.
     """
 
     previous: int = 0
@@ -221,6 +237,7 @@ class Committed(Ending, frozen=True):
     summary: tuple[str, ...] = ()
     lost: tuple[SlotRefusal, ...] = ()
     memory: ExtraMemory | None = None
+    missing: tuple[MissingWorker, ...] = ()
 
 
 class Unchanged(Ending, frozen=True):

@@ -35,8 +35,11 @@ def workers(count: int) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
 
 
-def in_all(count: int) -> str:
-    """That none is left out: `in its worker`, `in all 4 workers`."""
+def in_all(count: int, missing: Iterable[str] = ()) -> str:
+    """Whether any is left out: `in its worker`, `in all 4 workers`, `in 3 of 4 workers (slot 2 is starting)`."""
+    left_out = list(missing)
+    if left_out:
+        return f"in {count} of {workers(count + len(left_out))} ({named(left_out)})"
     return "in its worker" if count == 1 else f"in all {count} workers"
 
 

@@ -84,7 +84,7 @@ def test_a_roll_is_asked_for_in_batches_and_with_a_surge(shell: Shell) -> None:
 
 def test_a_worker_that_died_of_it_is_not_said_to_serve(shell: Shell) -> None:
     shell.control.refusing = shell.control.dying = True
-    assert "nothing changed, epoch 7 serves in 3 of 4 workers" in shell("reload").output
+    assert "nothing changed, epoch 7 serves in 3 of 4 workers (slot 2 lost its worker)" in shell("reload").output
 
 
 def test_nothing_changed_says_so_and_how_to_force_it(shell: Shell) -> None:

@@ -3,7 +3,7 @@ import msgspec
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import Workers, exit_of, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Committed, Refused, Unchanged
+from changeover.supervisor.core.outcome import Committed, MissingWorker, Refused, Unchanged
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
@@ -53,7 +53,7 @@ def test_what_is_wrong_on_disk_is_told_without_a_worker_that_nobody_asked() -> N
 def test_what_is_not_taken_is_told_below_the_reasons_of_a_refused_scan() -> None:
     refusal = SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.CONTRACT, "geo 1.0 has no service more"))
     refused = Refused(3, refusals=(refusal,), summary=("not taken: prices 1.0.1",))
-    assert list(lines(refused, Workers(2, 2), "changeover reload")) == [
+    assert list(lines(refused, Workers(2), "changeover reload")) == [
         "refused (exit 1): nothing changed, epoch 3 serves in all 2 workers",
         "  geo 1.0 has no service more",
         "  not taken: prices 1.0.1",
@@ -62,24 +62,24 @@ def test_what_is_not_taken_is_told_below_the_reasons_of_a_refused_scan() -> None
 
 def test_all_that_a_cutover_left_out_is_named_where_its_first_line_could_not() -> None:
     settings = tuple(f"not taken: {name} (needs a restart)" for name in ("workers", "backlog", "umask", "user"))
-    first, *named = lines(Committed(3, workers=2, summary=("geo 1.1", *settings)), Workers(2, 2), "changeover reload")
+    first, *named = lines(Committed(3, workers=2, summary=("geo 1.1", *settings)), Workers(2), "changeover reload")
     assert first.startswith("done  epoch 3 serves in all 2 workers")
     assert named == [f"  {each}" for each in settings]
-    few = lines(Committed(3, workers=2, summary=settings[:2]), Workers(2, 2), "changeover reload")
+    few = lines(Committed(3, workers=2, summary=settings[:2]), Workers(2), "changeover reload")
     assert len([*few]) == 1
 
 
 def test_forcing_is_no_advice_for_what_is_disabled() -> None:
     disabled = "not taken: geo (disabled, changed on disk)"
-    told = list(lines(Unchanged(3, notes=(disabled,)), Workers(2, 2), "changeover reload"))
+    told = list(lines(Unchanged(3, notes=(disabled,)), Workers(2), "changeover reload"))
     assert told[1:] == [f"  {disabled}", "next: another `reload` under [plugins], or [plugins.ID], has it taken"]
-    also = list(lines(Unchanged(3, notes=(disabled, "app (needs a roll)")), Workers(2, 2), "changeover reload"))
+    also = list(lines(Unchanged(3, notes=(disabled, "app (needs a roll)")), Workers(2), "changeover reload"))
     assert "--force" in also[-1]
 
 
 def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
     parts = ("part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",)
-    told = list(lines(Refused(10, reason="slot 2: does not import", epoch=9, parts=parts), Workers(3, 3), "again"))
+    told = list(lines(Refused(10, reason="slot 2: does not import", epoch=9, parts=parts), Workers(3), "again"))
     assert told[:2] == [
         "refused (exit 1): what had changed is reverted, epoch 10 serves in all 3 workers",
         "  part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",
@@ -93,7 +93,7 @@ SEGFAULT = Refusal(
 
 def refused(refusal: Refusal) -> list[str]:
     outcome = Refused(3, epoch=4, refusals=(SlotRefusal(-1, 0, refusal),))
-    return list(lines(outcome, Workers(2, 2), "changeover reload"))[1:]
+    return list(lines(outcome, Workers(2), "changeover reload"))[1:]
 
 
 def test_a_preflight_that_refused_says_so_and_shows_the_end_of_what_was_written() -> None:
@@ -117,9 +117,21 @@ def test_where_no_preflight_could_be_had_there_is_nothing_to_mend() -> None:
     ]
 
 
+def test_where_slots_have_no_worker_that_serves_the_number_and_the_reasons_are_told() -> None:
+    parked = MissingWorker(2, "parked: 5 exits in 60 s (SIGSEGV)")
+    first, *_ = lines(Committed(3, workers=3, missing=(parked,)), Workers(3), "changeover reload")
+    assert first.startswith("done  epoch 3 serves in 3 of 4 workers (slot 2 is parked: 5 exits in 60 s (SIGSEGV))  (")
+    several = (parked, *(MissingWorker(slot, "starting") for slot in (3, 4, 5)))
+    first, *_ = lines(Committed(3, workers=1, missing=several), Workers(1), "changeover reload")
+    named = f"{parked}, slot 3 is starting, slot 4 is starting and 1 more"
+    assert first.startswith(f"done  epoch 3 serves in 1 of 5 workers ({named})  (")
+    [first, *_] = lines(Refused(3, reason="no"), Workers(3, (str(parked),)), "changeover reload")
+    assert first == f"refused (exit 1): nothing changed, epoch 3 serves in 3 of 4 workers ({parked})"
+
+
 def test_what_is_committed_and_served_by_nobody_is_not_done() -> None:
     nobody = Committed(3, workers=0)
     assert exit_of(nobody) is Exit.REFUSED
-    first, following = lines(nobody, Workers(0, 2), "changeover reload")
+    first, following = lines(nobody, Workers(0), "changeover reload")
     assert first.startswith("committed (exit 1): epoch 3 is to serve, and no worker lives that does")
     assert following.startswith("next: `changeover status`")

@@ -5,7 +5,8 @@ import pytest
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Committed
+from changeover.supervisor.core.outcome import Committed, MissingWorker
+from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records.cutover import CutoverCompleted
 from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot
@@ -61,6 +62,37 @@ def test_a_slot_whose_workers_died_is_filled_where_others_follow(bench: Bench) -
     ask(bench)
     bench.prepare(2)
     assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [0]
+
+
+def test_of_slots_that_are_not_filled_yet_the_outcome_says_which_and_why(bench: Bench) -> None:
+    park(bench, 0)
+    ask(bench)
+    bench.prepare(2)
+    bench.hear(bench.living()[-1], messages.Activated, 2)
+    [ended] = bench.all(effects.Resolve)
+    assert isinstance(ended.outcome, Committed)
+    [missing] = ended.outcome.missing
+    assert isinstance(missing, MissingWorker)
+    assert (ended.outcome.workers, missing.slot) == (1, 0)
+    assert str(missing).startswith("slot 0 is starting: 5 exits in 60 s (")
+    assert [done.missing for done in bench.told(CutoverCompleted)] == [ended.outcome.missing]
+
+
+def test_who_is_to_take_the_place_of_one_that_serves_is_not_missing() -> None:
+    bench = Bench(Policy(limits=Limits(requests=100)))
+    bench.come_up()
+    worn, other = bench.workers
+    bench.hear(worn, messages.Beat, 1, 0, None, {}, 0, 100)
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    bench.be_born()
+    assert len(bench.living()) == 3
+    bench.feed(events.WorkerExited(bench.workers[-1], -11))
+    ask(bench)
+    bench.prepare(2)
+    for worker in (worn, other):
+        bench.hear(worker, messages.Activated, 2)
+    [done] = bench.told(CutoverCompleted)
+    assert (done.workers, done.missing) == (2, ())
 
 
 def test_where_they_die_of_that_as_well_it_ends_and_says_that_nobody_serves(bench: Bench) -> None:

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
-from changeover.supervisor.core.outcome import ExtraMemory, Strategy
+from changeover.supervisor.core.outcome import ExtraMemory, MissingWorker, Strategy
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.plugin import (
@@ -233,6 +233,10 @@ def test_a_completed_cutover_says_how_long_each_phase_took() -> None:
     assert word(record).line == (
         "epoch 8 serves in all 4 workers   pricing 1.4.0 -> 1.5.0, app unchanged   "
         "(prepare 0.18 s, commit 1.1 ms, 0.62 s in all)"
+    )
+    missing = msgspec.structs.replace(record, workers=3, missing=(MissingWorker(2, "starting: was ended by SIGSEGV"),))
+    assert word(missing).line.startswith(
+        "epoch 8 serves in 3 of 4 workers (slot 2 is starting: was ended by SIGSEGV)   "
     )
     rehearsed = msgspec.structs.replace(record, preflight=0.0404)
     assert "   (preflight 40.4 ms, prepare 0.18 s, commit" in word(rehearsed).line

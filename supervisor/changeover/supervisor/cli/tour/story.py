@@ -18,6 +18,7 @@ from changeover.supervisor.core.outcome import Committed, Outcome
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import NothingChanged, RequestRefused, RollNeeded
+from changeover.supervisor.telemetry.amounts import in_all
 from changeover.supervisor.telemetry.stream import Told
 
 WORKERS = 4
@@ -117,9 +118,9 @@ class Tour:
     def _close_window(self, title: str, began: float, ending: Ended | None, ended: float | None = None) -> None:
         ended = time.monotonic() if ended is None else ended
         match ending:
-            case CutoverCompleted(prepare=prepare, commit=commit, epoch=epoch, workers=workers):
+            case CutoverCompleted(prepare=prepare, commit=commit, epoch=epoch, workers=workers, missing=missing):
                 self._windows.append(Window(title, began, ended, prepare, commit))
-                self._say(f"done  epoch {epoch} serves in all {workers} workers")
+                self._say(f"done  epoch {epoch} serves {in_all(workers, map(str, missing))}")
             case CutoverAborted(refusals=refusals, serving=serving):
                 self._windows.append(Window(title, began, ended))
                 self._say(f"refused: nothing changed, epoch {serving} serves on")

@@ -1,7 +1,7 @@
 """What operators hear of a cutover, from its number to its outcome."""
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal
-from changeover.supervisor.core.outcome import ExtraMemory, Strategy
+from changeover.supervisor.core.outcome import ExtraMemory, MissingWorker, Strategy
 from changeover.supervisor.core.records.record import EpochRecord, WorkerRecord
 from changeover.workers.protocol.refusal import Refusal
 
@@ -85,6 +85,7 @@ class CutoverCompleted(EpochRecord, frozen=True):
         total: Seconds from the request.
         restores: The epoch whose content came back, for a rollback.
         preflight: Seconds that the candidate was rehearsed; 0 where it was not.
+        missing: Slots whose workers are still to serve it.
     """
 
     previous: int
@@ -96,6 +97,7 @@ class CutoverCompleted(EpochRecord, frozen=True):
     total: float
     restores: int | None = None
     preflight: float = 0.0
+    missing: tuple[MissingWorker, ...] = ()
 
 
 class CutoverAborted(EpochRecord, frozen=True):

@@ -70,7 +70,11 @@ def _(record: HookDegraded) -> Worded:
 @word.register
 def _(record: CutoverCompleted) -> Worded:
     rehearsal = f"preflight {seconds(record.preflight)}, " if record.preflight else ""
-    serves = f"serves {in_all(record.workers)}" if record.workers else "is committed, and no worker serves it"
+    serves = (
+        f"serves {in_all(record.workers, map(str, record.missing))}"
+        if record.workers
+        else "is committed, and no worker serves it"
+    )
     return Worded(
         INFO if record.workers else ERROR,
         f"epoch {record.epoch} {serves}   {changes(record.summary)}   "

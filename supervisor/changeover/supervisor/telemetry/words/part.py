@@ -26,4 +26,4 @@ def _(record: PartsReverting) -> Worded:
 
 @word.register
 def _(record: PartsReverted) -> Worded:
-    return Worded(INFO, f"epoch {record.epoch} is reverted: epoch {record.serving} serves in all workers")
+    return Worded(INFO, f"epoch {record.epoch} is reverted: epoch {record.serving} serves in every worker that lives")
