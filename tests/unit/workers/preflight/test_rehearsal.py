@@ -1,12 +1,14 @@
 """A rehearsal does what workers will do: it loads what serves, then the candidate beside it, swaps, and ends both."""
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
 
+from changeover.workers.generation.solo import Stored
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.preflight.page import Page, Part
 from changeover.workers.preflight.rehearsal import Note, Rehearsal
@@ -377,6 +379,36 @@ async def test_what_served_last_and_hangs_bars_no_roll_and_what_is_new_does(orde
     new = await rehearsed(roll)
     assert new.refusal is not None
     assert (new.refusal.unit, new.refusal.hook) == ("plugin shop", "on_unload")
+
+
+RULED = MANIFEST + 'resources = {{ rules = {{ path = "rules.toml" }} }}\n'
+TAKES = "    def on_resources(self, changed): ...\n"
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("takes", [TAKES, ""], ids=["a copy", "loaded anew"])
+@pytest.mark.parametrize("rolls", [False, True], ids=["in a swap", "in a roll"])
+async def test_what_serves_and_hangs_can_have_its_resources_changed_and_nothing_else(
+    takes: str, rolls: bool, orders: Orders
+) -> None:
+    def ruled(rules: str, code: str = HANGS["sync"] + takes) -> Stored:
+        return orders.plugin(code, manifest=RULED, rules=rules)
+
+    def ordered(new: Stored, old: Stored) -> RehearsalOrder:
+        order = orders.order(new, current=(old,), hook=0.2)
+        return msgspec.structs.replace(order, current=EMPTY, vacant=True) if rolls else order
+
+    one, two = ruled("a = 1"), ruled("a = 2")
+    for new, old in ((two, one), (one, two)):
+        report = await rehearsed(ordered(new, old))
+        assert report.refusal is None
+        assert report.warnings[0].startswith("plugin geo on_unload: not done within 0.2 s")
+    configured = dataclasses.replace(two, config=msgspec.msgpack.encode({"depth": 2}))
+    for other in (ruled("a = 2", HANGS["sync"] + takes + "    x = 1\n"), dataclasses.replace(two, granted=())):
+        refusal = (await rehearsed(ordered(other, one))).refusal
+        assert refusal is not None
+        assert (refusal.unit, refusal.hook, refusal.fault) == ("plugin geo", "on_unload", Fault.TIMEOUT)
+    assert ordered(configured, one).other_resources == ()
 
 
 async def test_a_candidate_that_never_ends_a_merge_is_refused(orders: Orders) -> None:
