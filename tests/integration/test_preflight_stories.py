@@ -231,6 +231,24 @@ async def test_what_serves_and_never_ends_takes_other_resources_all_the_same(
             assert "not done within" in passed.warnings[0]
 
 
+async def test_what_requires_what_took_too_long_to_load_is_refused_for_now_and_not_quarantined(story: Story) -> None:
+    late = story.folder / "late"
+    folder, own = PluginFolder(story.plugins), "from changeover.plugin import Plugin\nclass Own(Plugin[None]): ...\n"
+    folder.single("log", more='plugin = "log:Own"', code=SURVIVES_NOT.format(late=str(late), ends=ENDS["hangs"]) + own)
+    requiring = 'plugin = "geo:Own"\nrequires = { log = ">=1" }'
+    folder.single("geo", "1.0", requiring, own)
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "4s"}) as server:
+        late.touch()
+        folder.single("geo", "2.0", requiring, own)
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [why] = [each.refusal for each in outcome.refusals]
+        assert (why.unit, why.requires, why.fault) == ("plugin geo", "plugin log", Fault.TIMEOUT)
+        assert (await server.status()).quarantine == ()
+        late.unlink()
+        assert isinstance(await server.reload(), Committed)
+
+
 @pytest.mark.parametrize("how", ["exits at once", "hangs"])
 async def test_what_serves_and_does_not_survive_a_rehearsal_lets_nothing_through(story: Story, how: str) -> None:
     late = story.folder / "late"

@@ -169,6 +169,33 @@ async def test_what_changes_and_requires_what_is_left_out_is_refused_and_told_th
     )
 
 
+@pytest.mark.parametrize(
+    ("passing", "fault"), [(Fault.TIMEOUT, Fault.TIMEOUT), (Fault.RESOURCE, Fault.RESOURCE), (None, Fault.CONFIG)]
+)
+async def test_what_requires_what_an_earlier_rehearsal_left_out_may_pass_where_that_may(
+    passing: Fault | None, fault: Fault, requiring: RehearsalOrder
+) -> None:
+    log = UnitRef(UnitKind.PLUGIN, "log")
+    told = () if passing is None else ((log, passing),)
+    for order in (requiring, rolled(requiring, "log", "shop")):
+        refusal = (await rehearsed(msgspec.structs.replace(order, left_out=(log,), passing=told))).refusal
+        assert refusal is not None
+        assert (refusal.unit, refusal.requires, refusal.fault) == ("plugin geo", "plugin log", fault)
+        assert "serves and is left out of this preflight" in refusal.summary
+
+
+async def test_what_requires_what_lacked_here_what_only_a_preflight_limits_may_pass(orders: Orders) -> None:
+    raising = OWN + '    def on_load(self, ctx): raise RuntimeError("can\'t start new thread")\n'
+    log = orders.plugin(raising, id="log")
+    one, two = (
+        orders.plugin(code, manifest='requires = {{ log = ">=1" }}\n' + MANIFEST)
+        for code in (FINE, OWN + "    x = 1\n")
+    )
+    refusal = (await rehearsed(orders.order(log, two, current=(log, one)))).refusal
+    assert refusal is not None
+    assert (refusal.requires, refusal.fault) == ("plugin log", Fault.RESOURCE)
+
+
 async def test_what_goes_back_is_told_to_be_unrehearsed_there_and_is_not_refused(requiring: RehearsalOrder) -> None:
     report = await rehearsed(msgspec.structs.replace(requiring, goes_back=True))
     assert (LOG, report.refusal) == ([], None)
