@@ -211,12 +211,18 @@ resources = { rules = { path = "rules.toml" } }
 """
 
 
-@pytest.mark.parametrize("hooks", [HASTY_HOOKS, LONG_HOOKS], ids=["within a preflight", "longer than it"])
+@pytest.mark.parametrize(
+    ("strategy", "hooks"),
+    [("", HASTY_HOOKS), ("", LONG_HOOKS), ('strategy = "roll"', HASTY_HOOKS)],
+    ids=["within a preflight", "longer than it", "by a roll"],
+)
 async def test_what_serves_and_never_ends_takes_other_resources_all_the_same(
-    hooks: dict[str, str], story: Story
+    strategy: str, hooks: dict[str, str], story: Story
 ) -> None:
     late = story.folder / "late"
-    folder = PluginFolder(story.plugins).folder("ruled", more=RULED_MANIFEST, ruled=RULED.format(late=str(late)))
+    folder = PluginFolder(story.plugins).folder(
+        "ruled", more=RULED_MANIFEST + strategy, ruled=RULED.format(late=str(late))
+    )
     rules = folder / "rules.toml"
     rules.write_text('word = "one"')
     async with story.server(2, env=hooks) as server:
