@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+import msgspec
+
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.effects import Effect
@@ -37,6 +39,12 @@ def snapshot(epoch: int, *units: UnitKey, rolled: int = 1) -> Snapshot:
     digest = "+".join(key.digest for key in chosen)
     specs = tuple(PluginSpec(key, "1", artifact=key.digest) for key in chosen)
     return Snapshot(epoch, digest, specs, rolled=rolled)
+
+
+def resourced(candidate: Snapshot, code: str) -> Snapshot:
+    """The same with plugins of which only resources differ from those of an artifact."""
+    units = (msgspec.structs.replace(each, code=code) for each in candidate.units if isinstance(each, PluginSpec))
+    return msgspec.structs.replace(candidate, units=tuple(units))
 
 
 RELOAD = CutoverRequest(Origin(Trigger.COMMAND))

@@ -14,7 +14,14 @@ import multiprocess
 
 from changeover.workers.generation.solo import SoloSnapshot, Stored, store_plugin
 from changeover.workers.preflight.keeper import keep
-from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport, decode_report, encode
+from changeover.workers.protocol.rehearsal import (
+    Confinement,
+    RehearsalOrder,
+    RehearsalReport,
+    decode_report,
+    encode,
+    with_other_resources,
+)
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
 
 MODULES = "asyncio, ctypes, gc, os, resource, signal, socket, subprocess, sys, threading, time"
@@ -48,12 +55,15 @@ class Orders:
         version: str = "1.0",
         manifest: str = MANIFEST,
         granted: tuple[str, ...] = UNWATCHED,
+        rules: str = "",
     ) -> Stored:
-        """Store a plugin of one module."""
+        """Store a plugin of one module; with `rules`, also of such a file."""
         root = self.folder / f"{id}-{next(self._numbers)}"
         root.mkdir()
         (root / "plugin.toml").write_text(f'id = "{id}"\nversion = "{version}"\n' + manifest.format(id=id))
         (root / f"{id}.py").write_text(code)
+        if rules:
+            (root / "rules.toml").write_text(rules)
         return dataclasses.replace(store_plugin(root, self.store, {}), granted=granted)
 
     def snapshot(self, epoch: int, before: Snapshot, *plugins: Stored) -> Snapshot:
@@ -72,7 +82,9 @@ class Orders:
         if current is not None:
             serves = self.snapshot(1, EMPTY, *map(self._stored, current))
         wanted = self.snapshot(2, serves or EMPTY, *map(self._stored, candidate))
-        return RehearsalOrder(serves, wanted, msgspec.structs.replace(CONFINEMENT, **settings), str(self.store))
+        confinement = msgspec.structs.replace(CONFINEMENT, **settings)
+        other = with_other_resources(wanted, serves or EMPTY)
+        return RehearsalOrder(serves, wanted, confinement, str(self.store), other_resources=other)
 
     def _stored(self, plugin: Stored | str) -> Stored:
         return self.plugin(plugin) if isinstance(plugin, str) else plugin

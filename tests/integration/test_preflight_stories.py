@@ -183,6 +183,78 @@ async def test_what_serves_and_never_ends_within_a_preflight_is_left_out(story: 
         assert passed.warnings[0].startswith(left_out)
 
 
+RULED = """
+import threading
+from pathlib import Path
+from changeover.plugin import CallContext, LoadContext, Plugin, Request, Resource, Response, service
+
+
+class Ruled(Plugin[None]):
+    async def on_load(self, ctx: LoadContext) -> None:
+        self.word = ctx.resource("rules").toml()["word"]
+
+    async def on_resources(self, changed: dict[str, Resource]) -> None:
+        self.word = changed["rules"].toml()["word"]
+
+    def on_unload(self) -> None:
+        if Path({late!r}).exists():
+            threading.Event().wait()
+
+    @service
+    async def ruled(self, request: Request, call: CallContext) -> Response:
+        return Response.text(self.word)
+"""
+RULED_MANIFEST = """
+plugin = "ruled:Ruled"
+services = { ruled = "/ruled" }
+resources = { rules = { path = "rules.toml" } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "hooks"),
+    [("", HASTY_HOOKS), ("", LONG_HOOKS), ('strategy = "roll"', HASTY_HOOKS)],
+    ids=["within a preflight", "longer than it", "by a roll"],
+)
+async def test_what_serves_and_never_ends_takes_other_resources_all_the_same(
+    strategy: str, hooks: dict[str, str], story: Story
+) -> None:
+    late = story.folder / "late"
+    folder = PluginFolder(story.plugins).folder(
+        "ruled", more=RULED_MANIFEST + strategy, ruled=RULED.format(late=str(late))
+    )
+    rules = folder / "rules.toml"
+    rules.write_text('word = "one"')
+    async with story.server(2, env=hooks) as server:
+        late.touch()
+        for word in ("two", "three"):
+            rules.write_text(f'word = "{word}"')
+            outcome = await server.reload()
+            assert isinstance(outcome, Committed), outcome
+            assert (await story.get(server, "/ruled")).words == [word]
+            passed = (await told(server, PreflightCompleted))[-1]
+            assert "plugin ruled on_unload" in passed.warnings[0]
+            assert "not done within" in passed.warnings[0]
+
+
+async def test_what_requires_what_took_too_long_to_load_is_refused_for_now_and_not_quarantined(story: Story) -> None:
+    late = story.folder / "late"
+    folder, own = PluginFolder(story.plugins), "from changeover.plugin import Plugin\nclass Own(Plugin[None]): ...\n"
+    folder.single("log", more='plugin = "log:Own"', code=SURVIVES_NOT.format(late=str(late), ends=ENDS["hangs"]) + own)
+    requiring = 'plugin = "geo:Own"\nrequires = { log = ">=1" }'
+    folder.single("geo", "1.0", requiring, own)
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "4s"}) as server:
+        late.touch()
+        folder.single("geo", "2.0", requiring, own)
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [why] = [each.refusal for each in outcome.refusals]
+        assert (why.unit, why.requires, why.fault) == ("plugin geo", "plugin log", Fault.TIMEOUT)
+        assert (await server.status()).quarantine == ()
+        late.unlink()
+        assert isinstance(await server.reload(), Committed)
+
+
 @pytest.mark.parametrize("how", ["exits at once", "hangs"])
 async def test_what_serves_and_does_not_survive_a_rehearsal_lets_nothing_through(story: Story, how: str) -> None:
     late = story.folder / "late"

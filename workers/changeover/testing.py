@@ -22,7 +22,7 @@ from changeover.workers.plugins.manifest import Manifest
 from changeover.workers.plugins.partial import changed_resources
 from changeover.workers.preflight.alone import NotRehearsed, rehearse
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder
+from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, with_other_resources
 from changeover.workers.protocol.snapshot import Snapshot
 from changeover.workers.serving import attribution
 from changeover.workers.serving.contract import Headers
@@ -247,7 +247,9 @@ class SimulatedWorker:
         except SwapRefused as refused:
             return refused.refusal
         settings = Confinement(deadline=DEADLINE, hook=self._deadline)
-        return rehearse(RehearsalOrder(self._simulation.snapshot, snapshot, settings, str(self._store))).refusal
+        serves = self._simulation.snapshot
+        other = with_other_resources(snapshot, serves)
+        return rehearse(RehearsalOrder(serves, snapshot, settings, str(self._store), other_resources=other)).refusal
 
     def _candidate(self, plugin: StrPath, config: Mapping[str, Any], epoch: int) -> tuple[Stored, Snapshot]:
         own = self._granted(store_plugin(Path(plugin), self._store, config))

@@ -123,6 +123,7 @@ def rehearsal_order(settings: Settings, store: Path, rehearsed: Preflight, threa
         vacant=rehearsed.candidate.is_roll,
         goes_back=rehearsed.goes_back,
         served=rehearsed.served,
+        other_resources=rehearsed.other_resources,
     )
 
 

@@ -2,7 +2,9 @@
 
 import msgspec
 
+from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
+from changeover.workers.protocol.snapshot import UnitRef
 
 TRIES = 3
 """How often a candidate is rehearsed at the most: beside what serves, without one unit of that, without any."""
@@ -35,16 +37,28 @@ class Try(msgspec.Struct, frozen=True):
             report: What this one came to.
             now: By the clock of `until`.
         """
-        order = _without(self.order, report.barred)
+        order = _without(self.order, report)
         if not report.skipped or order == self.order or len(self.before) + 1 == TRIES:
             return None
         settings = msgspec.structs.replace(order.settings, deadline=max(LEAST, round(self.until - now, 1)))
         return Try(msgspec.structs.replace(order, settings=settings), self.until, (*self.before, report.skipped))
 
 
-def _without(order: RehearsalOrder, barred: str) -> RehearsalOrder:
+def _without(order: RehearsalOrder, report: RehearsalReport) -> RehearsalOrder:
     """Leave out the unit that is known to be in the way, and the next time all; where it is none, `after_fork` too."""
     serving = tuple(key.ref for key in order.serving())
-    known = tuple(ref for ref in serving if str(ref) == barred)
+    known = tuple(ref for ref in serving if str(ref) == report.barred)
     left_out = known if known and not order.left_out else serving
-    return msgspec.structs.replace(order, left_out=left_out, after_fork=order.after_fork if known else "")
+    passing = _passing(order, left_out, known, report.fault)
+    after_fork = order.after_fork if known else ""
+    return msgspec.structs.replace(order, left_out=left_out, passing=passing, after_fork=after_fork)
+
+
+def _passing(
+    order: RehearsalOrder, left_out: tuple[UnitRef, ...], known: tuple[UnitRef, ...], fault: Fault
+) -> tuple[tuple[UnitRef, Fault], ...]:
+    """What of it may load another time: all but what is itself in the way for good, where anything may be out of it."""
+    faults = dict(order.passing) | (dict.fromkeys(known, fault) if fault.transient else {})
+    reasons = [fault] if fault.transient else [*faults.values()]
+    for_good = {*order.left_out, *known} - faults.keys()
+    return tuple((ref, faults.get(ref, reasons[0])) for ref in left_out if reasons and ref not in for_good)

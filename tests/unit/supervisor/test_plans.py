@@ -107,9 +107,10 @@ def test_a_roll_is_rehearsed_without_its_application_and_nobody_rehearses_what_i
     effect = Preflight(candidate, current, 3, exempt=("geo", "log", "of yesterday"), goes_back=True)
     order = rehearsal_order(Settings(), Path("/store"), effect, ())
     assert (order.exempt, order.vacant, order.goes_back) == ((geo, log), False, True)
-    rolled = Preflight(msgspec.structs.replace(candidate, rolled=8), EMPTY, 3, served=(geo,))
+    rolled = Preflight(msgspec.structs.replace(candidate, rolled=8), EMPTY, 3, served=(geo,), other_resources=(log,))
     order = rehearsal_order(Settings(), Path("/store"), rolled, ())
     assert (order.exempt, order.vacant, order.goes_back, order.served) == ((), True, False, (geo,))
+    assert order.other_resources == (log,)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """A candidate is rehearsed without what keeps a rehearsal from it, within the time of the first one."""
 
 import msgspec
+import pytest
 
 from changeover.supervisor.tries import LEAST, TRIES, Try
+from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 
-GEO, SHOP = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "shop"))
-UNITS = tuple(PluginSpec(UnitKey(each, "1f", 7), "1.0", "1f") for each in (GEO, SHOP))
+GEO, SHOP, TAX = (UnitRef(UnitKind.PLUGIN, each) for each in ("geo", "shop", "tax"))
+THREE = tuple(PluginSpec(UnitKey(each, "1f", 7), "1.0", "1f") for each in (GEO, SHOP, TAX))
+UNITS = THREE[:2]
 SERVING, CANDIDATE = Snapshot(7, "old", units=UNITS), Snapshot(8, "new", units=UNITS[:1])
 ORDER = RehearsalOrder(SERVING, CANDIDATE, Confinement(deadline=60.0), "/store", after_fork="shop:reseed")
 FIRST = Try(ORDER, until=100.0)
@@ -32,6 +35,33 @@ def test_first_the_unit_that_is_in_the_way_is_left_out_and_then_everything() -> 
     assert third.after(CRASHED, 50.0) is None
     for each in (second, third):
         assert (each.order.current, each.order.candidate, each.order.after_fork) == (SERVING, CANDIDATE, "shop:reseed")
+
+
+def why(barred: UnitRef | str, fault: Fault) -> RehearsalReport:
+    return RehearsalReport(skipped="no", barred=str(barred), fault=fault)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "passing"),
+    [
+        ([(GEO, Fault.TIMEOUT)], ((GEO, Fault.TIMEOUT),)),
+        ([(GEO, Fault.RESOURCE)], ((GEO, Fault.RESOURCE),)),
+        ([(GEO, Fault.CRASH)], ()),
+        ([("nobody", Fault.RESOURCE)], ((GEO, Fault.RESOURCE), (SHOP, Fault.RESOURCE), (TAX, Fault.RESOURCE))),
+        ([("nobody", Fault.CRASH)], ()),
+        ([(GEO, Fault.TIMEOUT), (SHOP, Fault.CRASH)], ((GEO, Fault.TIMEOUT), (TAX, Fault.TIMEOUT))),
+        ([(GEO, Fault.CRASH), (SHOP, Fault.RESOURCE)], ((SHOP, Fault.RESOURCE), (TAX, Fault.RESOURCE))),
+        ([(GEO, Fault.CRASH), (SHOP, Fault.CRASH)], ()),
+    ],
+)
+def test_what_may_load_another_time_is_told_with_the_reason(
+    reasons: list[tuple[UnitRef | str, Fault]], passing: tuple[tuple[UnitRef, Fault], ...]
+) -> None:
+    serving = msgspec.structs.replace(SERVING, units=THREE)
+    trying = Try(msgspec.structs.replace(ORDER, current=serving), until=100.0)
+    for barred, fault in reasons:
+        trying = following(trying, why(barred, fault))
+    assert trying.order.passing == passing
 
 
 def test_where_nobody_knows_which_unit_it_is_everything_is_left_out_at_once() -> None:

@@ -157,6 +157,7 @@ class Preflight(Effect, frozen=True):
         exempt: Plugins that are not rehearsed, because the configuration says so.
         goes_back: Whether it brings back what served: what cannot be rehearsed of that refuses nothing.
         served: Of a roll's candidate, what served last as it is: what does not load of that refuses nothing.
+        other_resources: Of the candidate, plugins of which nothing but resources differs from what served.
     """
 
     candidate: Snapshot
@@ -165,6 +166,7 @@ class Preflight(Effect, frozen=True):
     exempt: tuple[str, ...] = ()
     goes_back: bool = False
     served: tuple[UnitRef, ...] = ()
+    other_resources: tuple[UnitRef, ...] = ()
 
 
 class EndPreflight(Effect, frozen=True):

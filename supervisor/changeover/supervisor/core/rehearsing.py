@@ -22,7 +22,7 @@ from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.run import Run, headline
 from changeover.supervisor.core.succession import Succession
-from changeover.supervisor.core.unrehearsed import is_unrehearsed, served_as_it_is
+from changeover.supervisor.core.unrehearsed import is_unrehearsed, served_as_it_is, served_with_other_resources
 from changeover.supervisor.core.writing import Writing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import EMPTY, Snapshot
@@ -189,8 +189,10 @@ class Rehearsing:
             return
         self._under_way = True
         found = run.candidate
-        served = served_as_it_is(found.snapshot, self._ledger.committed, run.goes_back) if run.is_roll else ()
-        self._out.put(Preflight(found.snapshot, beside, cohort, found.exempt, run.goes_back, served))
+        snapshot, committed = found.snapshot, self._ledger.committed
+        served = served_as_it_is(snapshot, committed, run.goes_back) if run.is_roll else ()
+        other = served_with_other_resources(snapshot, committed)
+        self._out.put(Preflight(snapshot, beside, cohort, found.exempt, run.goes_back, served, other))
         self._out.set_timer(_timer(run), self._policy.deadlines.preflight)
 
     def _answered(self, epoch: int) -> Run | None:

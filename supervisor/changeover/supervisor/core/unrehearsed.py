@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from changeover.workers.protocol.rehearsal import with_other_resources
 from changeover.workers.protocol.snapshot import ChannelSpec, PluginSpec, ServiceSpec, Snapshot, UnitRef, UnitSpec
 
 
@@ -39,6 +40,18 @@ def served_as_it_is(candidate: Snapshot, committed: Snapshot | None, goes_back: 
     if not goes_back and (not before.keys() <= coded.keys() or _runs_elsewhere(candidate, committed)):
         return ()
     return tuple(ref for ref, digest in coded.items() if before.get(ref) == digest)
+
+
+def served_with_other_resources(candidate: Snapshot, committed: Snapshot | None) -> tuple[UnitRef, ...]:
+    """Plugins that the candidate brings and whose code served: nothing but their resources differs.
+
+    Args:
+        candidate: What is to serve.
+        committed: What was committed last; None before the first commit.
+    """
+    if committed is None or _runs_elsewhere(candidate, committed):
+        return ()
+    return with_other_resources(candidate, committed)
 
 
 def _runs_elsewhere(candidate: Snapshot, committed: Snapshot) -> bool:

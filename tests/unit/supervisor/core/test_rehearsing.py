@@ -14,7 +14,7 @@ from changeover.supervisor.core.records.preflight import PreflightCompleted, Pre
 from changeover.supervisor.core.rehearsing import NOBODY
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.machines import RELOAD, Bench, snapshot, unit
+from tests.machines import RELOAD, Bench, resourced, snapshot, unit
 
 SEGFAULT = Refusal(Stage.PREFLIGHT, Fault.CRASH, "ended by SIGSEGV", "plugin pricing", "on_load")
 OVERDUE = Timer(TimerKind.PREFLIGHT, 2)
@@ -76,6 +76,12 @@ def test_what_the_configuration_exempts_and_what_goes_back_is_told_on(bench: Ben
     bench.feed(events.Scanned(2, Candidate(snapshot(2), exempt=("geo",))))
     [preflight] = bench.all(effects.Preflight)
     assert (preflight.exempt, preflight.goes_back, preflight.served) == (("geo",), True, ())
+
+
+def test_a_rehearsal_is_told_of_which_plugins_only_resources_differ(bench: Bench) -> None:
+    bench.find(resourced(snapshot(2), "pricing1"))
+    [preflight] = bench.all(effects.Preflight)
+    assert [str(ref) for ref in preflight.other_resources] == ["plugin pricing"]
 
 
 @pytest.mark.parametrize(

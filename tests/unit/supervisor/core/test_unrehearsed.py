@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core.unrehearsed import is_unrehearsed, served_as_it_is
+from changeover.supervisor.core.unrehearsed import is_unrehearsed, served_as_it_is, served_with_other_resources
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
     ChannelSpec,
@@ -16,7 +16,7 @@ from changeover.workers.protocol.snapshot import (
     UnitRef,
     UnitSpec,
 )
-from tests.machines import snapshot, unit
+from tests.machines import resourced, snapshot, unit
 
 SERVING = snapshot(1, unit("geo", 1), unit("pricing", 1))
 OURS, OTHER = Interpreter("/usr/bin/python3.11", "3.11.7"), Interpreter("/usr/bin/python3.12", "3.12.1")
@@ -98,6 +98,16 @@ def test_where_something_is_gone_or_all_runs_elsewhere_nothing_served_so_but_wha
     for candidate, committed in ((fewer, SERVING), (others, serving), (other, known)):
         assert served_as_it_is(candidate, committed, False) == ()
         assert GEO in served_as_it_is(candidate, committed, True)
+
+
+def test_code_that_runs_elsewhere_has_not_served_with_other_resources() -> None:
+    known, other = (msgspec.structs.replace(SERVING, interpreter=each) for each in (OURS, OTHER))
+    changed = resourced(snapshot(2, unit("geo", 2)), "geo1")
+    assert served_with_other_resources(changed, SERVING) == (GEO,)
+    assert served_with_other_resources(changed, None) == ()
+    assert served_with_other_resources(snapshot(2, unit("geo", 2)), SERVING) == ()
+    elsewhere = msgspec.structs.replace(changed, interpreter=other.interpreter)
+    assert served_with_other_resources(elsewhere, known) == ()
 
 
 def test_what_nobody_rehearses_counts_for_nothing_where_it_is_alone() -> None:

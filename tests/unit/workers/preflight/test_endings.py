@@ -121,6 +121,44 @@ def test_what_is_new_and_does_not_survive_its_end_is_refused(standing: Standing,
     assert (told.refusal.unit, told.refusal.hook, told.skipped) == ("plugin geo", standing.hook, "")
 
 
+@pytest.mark.parametrize("ending", [ending_of(3), overdue(20.0)])
+def test_what_has_only_other_resources_or_goes_back_is_loaded_by_then_and_passes(
+    ending: Ending, orders: Orders
+) -> None:
+    geo = UnitRef(UnitKind.PLUGIN, "geo")
+    order = orders.order(FINE, orders.plugin(FINE, id="shop"), current=(OWN + "    x = 1\n",))
+    ends = Standing(Part.ENDING, "plugin geo", "on_unload")
+    for served in (
+        msgspec.structs.replace(order, other_resources=(geo,)),
+        msgspec.structs.replace(order, other_resources=(geo,), left_out=(geo,)),
+        msgspec.structs.replace(order, goes_back=True),
+    ):
+        told = report_of(ending, ends, "", served)
+        assert (told.refusal, told.skipped) == (None, "")
+        [warning] = told.warnings
+        assert warning.startswith(f"what serves cannot be ended in a preflight: {ending.how} in plugin geo on_unload")
+        assert warning.endswith("; what ends after it was not seen to end")
+    changed = msgspec.structs.replace(order, other_resources=(geo,))
+    for standing in (
+        Standing(Part.ENDING, "plugin shop", "on_unload"),
+        Standing(Part.CANDIDATE, "plugin geo", "on_load"),
+    ):
+        assert report_of(ending, standing, "", changed).refusal is not None
+
+
+def test_a_candidate_that_crashes_while_what_serves_ends_is_refused_and_named(orders: Orders) -> None:
+    order = orders.order(FINE, current=(OWN + "    x = 1\n",))
+    assert order.current is not None
+    ends = Standing(Part.RETIRING, "plugin geo", "on_unload")
+    names = {"store": order.store, "other": "elsewhere"}
+    told = report_of(ending_of(-11), ends, STACKS.format(artifact=artifact_of(order), **names), order)
+    assert told.refusal is not None
+    assert (told.refusal.unit, told.refusal.where, told.skipped) == ("plugin geo", "lib/geo.py:4", "")
+    [old] = [unit for unit in order.current.units if isinstance(unit, PluginSpec)]
+    told = report_of(ending_of(-11), ends, STACKS.format(artifact=old.artifact, **names), order)
+    assert (told.refusal, told.barred) == (None, "plugin geo")
+
+
 def test_what_served_and_ends_in_a_roll_refuses_nothing_until_it_is_left_out(orders: Orders) -> None:
     geo = UnitRef(UnitKind.PLUGIN, "geo")
     order = msgspec.structs.replace(orders.order(FINE, current=None), current=EMPTY, served=(geo,))

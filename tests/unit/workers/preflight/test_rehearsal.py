@@ -1,12 +1,14 @@
 """A rehearsal does what workers will do: it loads what serves, then the candidate beside it, swaps, and ends both."""
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
 
+from changeover.workers.generation.solo import Stored
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.preflight.page import Page, Part
 from changeover.workers.preflight.rehearsal import Note, Rehearsal
@@ -165,6 +167,33 @@ async def test_what_changes_and_requires_what_is_left_out_is_refused_and_told_th
         "it cannot be rehearsed: mend plugin log, or say `preflight = false` in [plugins.log] to have workers run both "
         "first"
     )
+
+
+@pytest.mark.parametrize(
+    ("passing", "fault"), [(Fault.TIMEOUT, Fault.TIMEOUT), (Fault.RESOURCE, Fault.RESOURCE), (None, Fault.CONFIG)]
+)
+async def test_what_requires_what_an_earlier_rehearsal_left_out_may_pass_where_that_may(
+    passing: Fault | None, fault: Fault, requiring: RehearsalOrder
+) -> None:
+    log = UnitRef(UnitKind.PLUGIN, "log")
+    told = () if passing is None else ((log, passing),)
+    for order in (requiring, rolled(requiring, "log", "shop")):
+        refusal = (await rehearsed(msgspec.structs.replace(order, left_out=(log,), passing=told))).refusal
+        assert refusal is not None
+        assert (refusal.unit, refusal.requires, refusal.fault) == ("plugin geo", "plugin log", fault)
+        assert "serves and is left out of this preflight" in refusal.summary
+
+
+async def test_what_requires_what_lacked_here_what_only_a_preflight_limits_may_pass(orders: Orders) -> None:
+    raising = OWN + '    def on_load(self, ctx): raise RuntimeError("can\'t start new thread")\n'
+    log = orders.plugin(raising, id="log")
+    one, two = (
+        orders.plugin(code, manifest='requires = {{ log = ">=1" }}\n' + MANIFEST)
+        for code in (FINE, OWN + "    x = 1\n")
+    )
+    refusal = (await rehearsed(orders.order(log, two, current=(log, one)))).refusal
+    assert refusal is not None
+    assert (refusal.requires, refusal.fault) == ("plugin log", Fault.RESOURCE)
 
 
 async def test_what_goes_back_is_told_to_be_unrehearsed_there_and_is_not_refused(requiring: RehearsalOrder) -> None:
@@ -377,6 +406,36 @@ async def test_what_served_last_and_hangs_bars_no_roll_and_what_is_new_does(orde
     new = await rehearsed(roll)
     assert new.refusal is not None
     assert (new.refusal.unit, new.refusal.hook) == ("plugin shop", "on_unload")
+
+
+RULED = MANIFEST + 'resources = {{ rules = {{ path = "rules.toml" }} }}\n'
+TAKES = "    def on_resources(self, changed): ...\n"
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("takes", [TAKES, ""], ids=["a copy", "loaded anew"])
+@pytest.mark.parametrize("rolls", [False, True], ids=["in a swap", "in a roll"])
+async def test_what_serves_and_hangs_can_have_its_resources_changed_and_nothing_else(
+    takes: str, rolls: bool, orders: Orders
+) -> None:
+    def ruled(rules: str, code: str = HANGS["sync"] + takes) -> Stored:
+        return orders.plugin(code, manifest=RULED, rules=rules)
+
+    def ordered(new: Stored, old: Stored) -> RehearsalOrder:
+        order = orders.order(new, current=(old,), hook=0.2)
+        return msgspec.structs.replace(order, current=EMPTY, vacant=True) if rolls else order
+
+    one, two = ruled("a = 1"), ruled("a = 2")
+    for new, old in ((two, one), (one, two)):
+        report = await rehearsed(ordered(new, old))
+        assert report.refusal is None
+        assert report.warnings[0].startswith("plugin geo on_unload: not done within 0.2 s")
+    configured = dataclasses.replace(two, config=msgspec.msgpack.encode({"depth": 2}))
+    for other in (ruled("a = 2", HANGS["sync"] + takes + "    x = 1\n"), dataclasses.replace(two, granted=())):
+        refusal = (await rehearsed(ordered(other, one))).refusal
+        assert refusal is not None
+        assert (refusal.unit, refusal.hook, refusal.fault) == ("plugin geo", "on_unload", Fault.TIMEOUT)
+    assert ordered(configured, one).other_resources == ()
 
 
 async def test_a_candidate_that_never_ends_a_merge_is_refused(orders: Orders) -> None:

@@ -83,12 +83,15 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
         stacks: Of its threads; empty when it wrote none.
         order: What it was to rehearse.
     """
-    refusal = _refusal_of(ending, standing, stacks, order)
-    barred, _ = _place(stacks, standing, order)
-    if not is_barred(msgspec.structs.replace(standing, unit=barred), order):
-        return RehearsalReport(refusal)
+    refusal, place = _refusal_of(ending, standing, stacks, order), _place(stacks, standing, order)
+    placed = msgspec.structs.replace(standing, unit=place.unit)
     done = "ended" if standing.part in (Part.RETIRING, Part.ENDING) else "loaded"
-    return RehearsalReport(skipped=f"what serves cannot be {done} in a preflight: {refusal.placed}", barred=barred)
+    why = f"what serves cannot be {done} in a preflight: {refusal.placed}"
+    if ends_as_it_served(placed, order):
+        return RehearsalReport(warnings=(f"{why}; what ends after it was not seen to end",))
+    if place.is_new or not is_barred(placed, order):
+        return RehearsalReport(refusal)
+    return RehearsalReport(skipped=why, barred=place.unit, fault=refusal.fault)
 
 
 def is_barred(standing: Standing, order: RehearsalOrder) -> bool:
@@ -120,8 +123,21 @@ def of_what_serves(standing: Standing, order: RehearsalOrder) -> bool:
     return standing.part is Part.CURRENT
 
 
+def ends_as_it_served(standing: Standing, order: RehearsalOrder) -> bool:
+    """Whether what ends is of the candidate, and its code served so: it is loaded and swapped in, and refused no more.
+
+    Args:
+        standing: What runs.
+        order: What is rehearsed.
+    """
+    if standing.part is not Part.ENDING or of_what_serves(standing, order):
+        return False
+    return order.goes_back or standing.unit in map(str, order.other_resources)
+
+
 def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:
-    known, where = _place(stacks, standing, order)
+    place = _place(stacks, standing, order)
+    known, where = place.unit, place.where
     hook = standing.hook if known == standing.unit else ""
     at = " ".join(word for word in (ending.how, "in" if known else "", known, hook) if word)
     summary = f"{at}, {ending.why}" if ending.why else at
@@ -130,16 +146,30 @@ def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: Rehearsa
     return Refusal(Stage.PREFLIGHT, ending.fault, summary, accused, hook, where, traceback=text)
 
 
-def _place(stacks: str, standing: Standing, order: RehearsalOrder) -> tuple[str, str]:
-    """The unit whose code ran, and `file:line` in a plugin's; empty where nobody knows."""
+class _Place(msgspec.Struct, frozen=True):
+    """Whose code ran.
+
+    Attributes:
+        unit: The unit's, as its `UnitRef` reads; empty where nobody knows.
+        where: `file:line` in a plugin's; empty where nobody knows.
+        is_new: Whether it is known to be code that only the candidate has.
+    """
+
+    unit: str
+    where: str = ""
+    is_new: bool = False
+
+
+def _place(stacks: str, standing: Standing, order: RehearsalOrder) -> _Place:
     _, _, current = stacks.partition(_CURRENT_THREAD)
     roots = {f"{order.store}/{artifact}": spec for spec in _plugins(order) for artifact in _artifacts(spec)}
     found = (re.search(_FRAME.format(root=re.escape(root)), current or stacks) for root in roots)
-    places = [(match.start(), spec, match) for match, spec in zip(found, roots.values(), strict=True) if match]
+    places = [(match.start(), root, match) for match, root in zip(found, roots, strict=True) if match]
     if not places:
-        return standing.unit, ""
-    _, spec, match = min(places, key=lambda place: place[0])
-    return str(spec.key.ref), f"{match['name']}:{match['line']}"
+        return _Place(standing.unit)
+    _, root, match = min(places, key=lambda place: place[0])
+    served = {f"{order.store}/{artifact}" for spec in _served(order) for artifact in _artifacts(spec)}
+    return _Place(str(roots[root].key.ref), f"{match['name']}:{match['line']}", root not in served)
 
 
 def _told(stacks: str, order: RehearsalOrder) -> str:
@@ -154,6 +184,11 @@ def _plugins(order: RehearsalOrder) -> list[PluginSpec]:
     """The plugins of both generations; of contents that both have, the candidate's comes last."""
     units = (*(order.current.units if order.current else ()), *order.candidate.units)
     return [unit for unit in units if isinstance(unit, PluginSpec)]
+
+
+def _served(order: RehearsalOrder) -> list[PluginSpec]:
+    serving = frozenset(order.serving())
+    return [spec for spec in _plugins(order) if spec.key in serving]
 
 
 def _artifacts(spec: PluginSpec) -> set[str]:

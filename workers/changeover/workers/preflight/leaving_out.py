@@ -7,6 +7,7 @@ place can be kept all the same. Of both, plugins that the configuration has work
 from collections.abc import Collection, Iterator
 
 from changeover.workers.preflight.reduced import required, vacated, without
+from changeover.workers.preflight.scarce import explained
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind, UnitRef
@@ -41,7 +42,7 @@ class LeavingOut:
             self._vacant = True
         else:
             self._absent.add(key)
-            self._reasons[key.ref] = refused
+            self._reasons[key.ref] = explained(refused, self._order.settings)
         return True
 
     def candidate(self) -> Snapshot:
@@ -89,7 +90,8 @@ class LeavingOut:
         plugin = root.name.partition(":")[0]
         way_out = f"mend {root}, or say `preflight = false` in [plugins.{plugin}] to have workers run both first"
         summary = f"it requires {root}, which serves and {why}, so it cannot be rehearsed: {way_out}"
-        fault = Fault.CONFIG if told is None or not told.fault.transient else told.fault
+        fault = dict(self._order.passing).get(root, Fault.CONFIG) if told is None else told.fault
+        fault = fault if fault.transient else Fault.CONFIG
         return Refusal(Stage.PREFLIGHT, fault, summary, str(ref), requires=str(root))
 
 

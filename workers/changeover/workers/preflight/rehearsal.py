@@ -19,7 +19,7 @@ from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.audit import blamed
-from changeover.workers.preflight.endings import of_what_serves
+from changeover.workers.preflight.endings import ends_as_it_served, of_what_serves
 from changeover.workers.preflight.leaving_out import LeavingOut
 from changeover.workers.preflight.page import Page, Part, Standing
 from changeover.workers.preflight.scarce import explained
@@ -190,13 +190,18 @@ class Rehearsal:
         """What of the candidate hangs where no worker could refuse it any more; what goes back has served before."""
         if self._order.goes_back:
             return None
-        own = {(each.unit, each.hook) for each in self._note.left_behind if not of_what_serves(each, self._order)}
+        new = (each for each in self._note.left_behind if not _has_served(each, self._order))
+        own = {(each.unit, each.hook) for each in new}
         return next((late for late in reversed(self._late) if (late.unit, late.hook) in own), None)
 
     def _afterwards(self, hung: Refusal | None) -> Iterator[str]:
         """What went wrong too late to refuse anything, in workers as here."""
         yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late if late is not hung)
         yield from (f"leak: {leak}" for leak in self._workshop.leaks())
+
+
+def _has_served(standing: Standing, order: RehearsalOrder) -> bool:
+    return of_what_serves(standing, order) or ends_as_it_served(standing, order)
 
 
 def _drained(units: tuple[UnitKey, ...]) -> None:

@@ -4,8 +4,8 @@ import msgspec
 
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import Preload
-from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import EMPTY, Snapshot, UnitKey, UnitRef
+from changeover.workers.protocol.refusal import Fault, Refusal
+from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot, UnitKey, UnitRef
 
 MAX_ORDER = 32 * 1024 * 1024
 """Longest order, in bytes: two snapshots, and room."""
@@ -48,6 +48,8 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         vacant: Whether the application's place is only kept: the processes of a roll are there to load that.
         goes_back: Whether it brings back what served: what cannot be rehearsed of that is told, and refuses nothing.
         served: Of the candidate of a roll, what served last as it is: whatever does not load of that is left out.
+        other_resources: Of what the candidate brings, plugins of which nothing but resources differs from what served.
+        passing: Of `left_out`, what may load another time, with the reason why it did not.
     """
 
     current: Snapshot | None
@@ -62,6 +64,8 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
     vacant: bool = False
     goes_back: bool = False
     served: tuple[UnitRef, ...] = ()
+    other_resources: tuple[UnitRef, ...] = ()
+    passing: tuple[tuple[UnitRef, Fault], ...] = ()
 
     def fresh(self) -> frozenset[UnitKey]:
         """The units that the candidate brings; whatever else is in it serves already."""
@@ -95,6 +99,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
         warnings: What went wrong and refuses nothing, one line each.
         skipped: Why the candidate was not rehearsed: what serves ended the process before. Empty when it was.
         barred: Which unit did, as its `UnitRef` reads; empty where nobody knows.
+        fault: Of what kind that is.
     """
 
     refusal: Refusal | None = None
@@ -107,6 +112,29 @@ class RehearsalReport(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     skipped: str = ""
     barred: str = ""
+    fault: Fault = Fault.CRASH
+
+
+def with_other_resources(candidate: Snapshot, served: Snapshot) -> tuple[UnitRef, ...]:
+    """Plugins of which nothing but resources differs from what served: their code is no other.
+
+    Args:
+        candidate: May bring them.
+        served: What served before it.
+    """
+    new, old = _plugins(candidate), _plugins(served)
+    both = (ref for ref in new.keys() & old.keys() if new[ref].key != old[ref].key)
+    return tuple(sorted(ref for ref in both if _made_of(new[ref], candidate) == _made_of(old[ref], served)))
+
+
+def _plugins(snapshot: Snapshot) -> dict[UnitRef, PluginSpec]:
+    return {unit.key.ref: unit for unit in snapshot.units if isinstance(unit, PluginSpec)}
+
+
+def _made_of(spec: PluginSpec, snapshot: Snapshot) -> tuple[object, ...]:
+    """All that makes a plugin what it is, but its resources."""
+    required = {unit.key.digest for unit in snapshot.units if unit.key.ref in spec.requires}
+    return spec.code or spec.artifact, spec.config, spec.granted, required
 
 
 _encoder = msgspec.msgpack.Encoder()
