@@ -2,7 +2,8 @@
 
 Who is beyond the limit soon after its birth may have grown fast, and is replaced at once. When the next one is, too, a
 fresh worker is larger than the limit, and would be replaced by one that is as large, over and over: it is told of,
-stays for a while, and each such worker that is replaced doubles the while.
+stays for a while, and each such worker that is replaced doubles the while. Unless it goes on growing: a leak is fast,
+and a fresh worker comes to an end of its growth.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ SOON = 60.0
 """Seconds after its birth up to which a worker's size may be that of any fresh one; also the first pause."""
 LONGEST = 3600.0
 """Seconds that a pause lasts at most, however many were replaced before."""
+LEAKS = 1.5
+"""Who holds so many times what it held when it was first seen beyond the limit is replaced whatever pause there is."""
 
 
 class Outgrown:
@@ -25,7 +28,7 @@ class Outgrown:
         out: Takes what operators hear.
     """
 
-    __slots__ = ("_limit", "_out", "_replaced", "_replaced_at")
+    __slots__ = ("_limit", "_out", "_replaced", "_replaced_at", "_told")
 
     def __init__(self, limit: int, out: Outbox) -> None:
         self._limit = limit
@@ -33,20 +36,24 @@ class Outgrown:
         self._replaced = 0
         """Workers in a row that were replaced so soon."""
         self._replaced_at = 0.0
+        self._told: set[int] = set()
+        """Incarnations that operators know of."""
 
     def look(self, staff: Iterable[Slot]) -> None:
-        """Tell operators of those that were beyond the limit so soon, as the one before was, once for each."""
+        """Tell operators of those that were beyond the limit so soon, as another one was, once for each."""
         if self._out.now - self._replaced_at > 2 * self._pause() + SOON:
             self._replaced = 0
-        for slot in staff:
-            if slot.member is not None:
-                self._look_at(slot, slot.member)
+        there = [(slot, slot.member) for slot in staff if slot.member is not None]
+        self._told &= {member.incarnation for _, member in there}
+        for slot, member in there:
+            self._look_at(slot, member)
 
     def due(self, member: Member) -> str | None:
         """Why a worker is to be replaced now, for people; None when it is not."""
         if not self._is_beyond(member):
             return None
-        if member.outgrew and self._out.now - member.born < self._pause():
+        waits = 0 < member.outgrew and _held(member) < LEAKS * member.outgrew
+        if waits and self._out.now - member.born < self._pause():
             return None
         return f"it holds {mib(member)}"
 
@@ -59,15 +66,17 @@ class Outgrown:
         lived = self._out.now - member.born
         if not self._is_beyond(member):
             if member.outgrew:
-                slot.note, member.outgrew = "", False
+                slot.note, member.outgrew = "", 0
+                self._told.discard(member.incarnation)
         elif not member.outgrew and lived < SOON:
-            member.outgrew = True
+            member.outgrew = _held(member)
+        if member.outgrew and self._replaced and member.incarnation not in self._told:
             self._tell(slot, member, lived)
 
     def _tell(self, slot: Slot, member: Member, lived: float) -> None:
-        if self._replaced:
-            slot.note = f"it holds {mib(member)} soon after its birth, more than recycle.memory allows"
-            self._out.tell(MemoryLimitLow(member.worker, member.pid, self._limit, _held(member), lived))
+        self._told.add(member.incarnation)
+        slot.note = f"it holds {mib(member)} soon after its birth, more than recycle.memory allows"
+        self._out.tell(MemoryLimitLow(member.worker, member.pid, self._limit, _held(member), lived))
 
     def _is_beyond(self, member: Member) -> bool:
         return 0 < self._limit <= _held(member)

@@ -278,4 +278,29 @@ def test_a_worker_that_gave_memory_back_is_as_any_other() -> None:
     assert slot.note
     large.beat = member(2, rss=200 << 20).beat
     outgrown.look([slot])
-    assert (slot.note, large.outgrew) == ("", False)
+    assert (slot.note, large.outgrew) == ("", 0)
+
+
+def test_a_worker_that_goes_on_growing_is_replaced_whatever_pause_there_is() -> None:
+    outgrown, slot, large = hasty(Outbox())
+    large.beat = member(2, rss=449 << 20).beat
+    outgrown.look([slot])
+    assert outgrown.due(large) is None
+    large.beat = member(2, rss=450 << 20).beat
+    outgrown.look([slot])
+    assert outgrown.due(large) == "it holds 450 MiB"
+
+
+def test_a_worker_that_was_beyond_the_limit_before_another_one_was_replaced_is_told_of_too() -> None:
+    out = Outbox()
+    outgrown, one, other = Outgrown(256 << 20, out), member(1, rss=300 << 20), member(2, rss=310 << 20)
+    slots = [Slot(0, 1, member=one), Slot(1, 2, member=other)]
+    outgrown.look(slots)
+    outgrown.replaced(one)
+    slots[0].member = None
+    outgrown.look(slots)
+    outgrown.look(slots)
+    assert outgrown.due(other) is None
+    assert slots[1].note == "it holds 310 MiB soon after its birth, more than recycle.memory allows"
+    heard = [effect.record for effect in out.take() if isinstance(effect, effects.Tell)]
+    assert [record.worker for record in heard if isinstance(record, MemoryLimitLow)] == [other.worker]
