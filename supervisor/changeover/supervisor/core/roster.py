@@ -9,6 +9,9 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Beat
 from changeover.workers.protocol.snapshot import UnitKey
 
+AGAIN = 2
+"""So many crashes of a slot are no accident."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -110,6 +113,11 @@ class Slot:
     relieves: int | None = None
     fresh: bool = False
 
+    @property
+    def crashing(self) -> bool:
+        """Whether what is committed is known to kill its workers."""
+        return self.crashes >= AGAIN
+
 
 @dataclass(slots=True)
 class Roster:
@@ -136,6 +144,11 @@ class Roster:
         """Hold no crash so far against what is committed now."""
         for slot in self.slots.values():
             slot.crashes = 0
+
+    def crashes(self, rolled: int) -> bool:
+        """Whether every slot of a roll is known to crash."""
+        crew = self.wanted(rolled)
+        return bool(crew) and all(slot.crashing for slot in crew)
 
     def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
         """Slots that are kept filled; with workers of one roll only, when that is given."""
