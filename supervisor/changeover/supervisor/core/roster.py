@@ -27,6 +27,7 @@ class Member:
         activated: The latest epoch whose activation it reported, with what it still holds.
         prepared: The latest candidate it said it holds.
         asked: The latest candidate it was asked to prepare.
+        base: What is committed, as it was told last; 0 where it was told of a candidate alone, None before its Welcome.
         told: The last signal it was sent.
         reason: Why it is to leave.
         status: Its exit status, once it is confirmed dead and that is known.
@@ -53,6 +54,7 @@ class Member:
     activated: int = 0
     prepared: int | None = None
     asked: int | None = None
+    base: int | None = None
     told: ProcessSignal | None = None
     reason: str = ""
     status: int | None = None
@@ -81,6 +83,11 @@ class Member:
     def greeted(self) -> bool:
         """Whether it has introduced itself to this supervisor."""
         return self.heard is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether it has nothing but a candidate: what it dies of is that."""
+        return self.base == 0 and not self.epoch
 
 
 @dataclass(slots=True)

@@ -124,6 +124,10 @@ class Succession:
             rest = self._children.slots - self._count(run)
             run.leaving = frozenset(slot.number for slot in departing(self._roster, serving.rolled, rest))
 
+    def refill(self, *numbers: int) -> None:
+        """Other content is to be tried: have workers for it where others died; in these slots, if any are named."""
+        self._children.retry(*numbers)
+
     def go_on(self) -> None:
         """Somebody has prepared: whoever waited for that may boot."""
         self._children.fill()
