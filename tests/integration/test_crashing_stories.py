@@ -1,13 +1,17 @@
 """What serves kills its workers, again and again: a mend is taken, and what would kill them as well is not."""
 
+import asyncio
+
 import pytest
 
-from changeover.server import Committed, Refused, Server
+from changeover.server import Committed, Refused, Server, StatusView
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.workers.protocol.refusal import Fault
 from tests.integration.test_plugin_life_stories import until_told, write
-from tests.service import Story, status_when
+from tests.integration.test_rescue_stories import kill_all_but
+from tests.rehearsals import pids
+from tests.service import Story, kill, status_when
 
 DEATHS = {
     "at once": "__import__('os')._exit(3)",
@@ -41,6 +45,10 @@ async def crash(story: Story, server: Server, how: str) -> None:
     await until_told(server, WorkerExited, 5)
 
 
+def served(status: StatusView) -> bool:
+    return {slot.state for slot in status.slots} == {SlotState.SERVING}
+
+
 async def all_parked(server: Server) -> None:
     await status_when(server, lambda now: {slot.state for slot in now.slots} == {SlotState.PARKED}, 60.0)
 
@@ -54,6 +62,24 @@ async def test_a_mend_is_taken_at_the_first_asking_while_workers_of_what_serves_
         outcome = await server.reload()
         assert isinstance(outcome, Committed), outcome
         assert outcome.workers == 2
+        assert (await story.get(server, "/count")).words[1] == "3.0"
+
+
+async def test_who_dies_while_a_mend_is_prepared_is_no_refusal_of_it_where_workers_died_before(story: Story) -> None:
+    write(story, "1.0")
+    async with story.server(2) as server:
+        former = await kill_all_but(server, set())
+        former |= await kill_all_but(server, former)
+        serving = await status_when(server, lambda now: len(set(pids(now).values()) - former) == 2 and served(now))
+        mend(story, SLOW)
+        asked = asyncio.create_task(server.reload())
+        await status_when(server, lambda now: now.cutover == "preparing")
+        for pid in pids(serving).values():
+            kill(pid)
+        outcome = await asked
+        assert isinstance(outcome, Committed), outcome
+        assert outcome.workers == 2
+        assert {lost.refusal.summary for lost in outcome.lost} == {"was ended by signal 9"}
         assert (await story.get(server, "/count")).words[1] == "3.0"
 
 
