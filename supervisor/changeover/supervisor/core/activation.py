@@ -50,7 +50,7 @@ class Activation:
         successors = tuple(member.worker for member in crew) if run.is_roll else ()
         if run.is_roll:
             self._reprieve(crew)
-        self._roster.acquit()
+        self._succession.judge()
         if run.part is not None and not run.part.last:
             self._commit_part(run, snapshot, run.part, successors)
         else:

@@ -159,9 +159,10 @@ class Children:
         self._cohorts[rolled] = cohort
         self.fill()
 
-    def retry(self) -> None:
-        """Something else is to be served: slots whose workers died of what was served so far are filled at once."""
-        for slot in self._roster.in_state(State.BACKOFF, State.PARKED):
+    def retry(self, *numbers: int) -> None:
+        """Something else is to be served, or tried in these slots: those whose workers died are filled at once."""
+        waiting = self._roster.in_state(State.BACKOFF, State.PARKED)
+        for slot in (slot for slot in waiting if not numbers or slot.number in numbers):
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
             slot.exits = ()
             self._move(slot, Cause.RETRIED)

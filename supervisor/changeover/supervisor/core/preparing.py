@@ -57,6 +57,8 @@ class Preparing:
             self._succession.begin(run)
         elif not self._policy.wave:
             self._voting.ask_all(run, self._policy.deadlines.prepare)
+        if self._voting.is_tried_anew(run):
+            self._succession.refill()
         self.recount()
 
     def zygote_lost(self, rolled: int, lost: SlotRefusal, tried: bool) -> bool:
@@ -112,7 +114,8 @@ class Preparing:
 
     def died(self, run: Run, member: Member, state: ChildState, cause: str) -> None:
         """A voter is confirmed dead; `state` is what its slot was in."""
-        self._voting.died(run, member, state, cause)
+        if self._voting.died(run, member, state, cause):
+            self._succession.refill(member.worker.slot)
         self.recount()
 
     def recount(self) -> None:
@@ -120,7 +123,7 @@ class Preparing:
         run = self._progress.run
         if run is None or self._progress.state not in OPEN:
             return
-        verdict = self._voting.verdict(run)
+        verdict = self._voting.verdict(run, late=self._progress.state is State.INQUIRING)
         if verdict is Verdict.REFUSED:
             self._fail(headline(run.refusals))
         elif self._voting.nobody_left(run):

@@ -5,6 +5,7 @@ from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.cutover import OPEN
 from changeover.supervisor.core.effects import Hold, ProcessSignal, Signal, TakeCounts
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
@@ -124,8 +125,9 @@ class Reception:
     def welcome(self, member: Member) -> None:
         """Tell a worker all it needs to join."""
         candidate, current = self._coordinator.candidate_for(member), self._current(member)
-        if self._waits(member, candidate):
+        if self._waits(member, candidate) or self._tries_alone(member, candidate):
             current = None
+        member.base = 0 if current is None else current.epoch
         if candidate is not None:
             member.asked = candidate.epoch
         self._out.unicast(
@@ -147,6 +149,16 @@ class Reception:
         if slot is None or parted is None or parted.rolled != member.rolled:
             return False
         return (slot.fresh and candidate is not None) or (member.told is not None and not member.epoch)
+
+    def _tries_alone(self, member: Member, candidate: Snapshot | None) -> bool:
+        """Whether a worker has the candidate of a swap and nothing else, because what serves kills who comes here."""
+        slot, current = self._roster.find(member.worker), self._current(member)
+        if slot is None or current is None or candidate is None or self._coordinator.state not in OPEN:
+            return False
+        if self._ledger.parted is not None:
+            return False
+        knows = member.adopted or member.epoch or member.base
+        return slot.crashing and not knows and current.rolled == candidate.rolled == member.rolled
 
     def _current(self, member: Member) -> Snapshot | None:
         return self._ledger.current_for(member.rolled, member.heirs)

@@ -2,12 +2,12 @@
 
 A worker that dies is replaced, so a cohort that crashes at its first requests looks alive between
 two of them. What tells is that every slot lost its worker, and lost the next one, too: nobody told
-them to leave, and no other content was committed since.
+them to leave, and no other content was committed since. What crashed in that way itself is no way back.
 """
 
 from changeover.supervisor.core import outcome
 from changeover.supervisor.core.coordinator import Coordinator
-from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome, Strategy
@@ -19,9 +19,6 @@ from changeover.supervisor.core.zygotes import Zygotes
 
 RESCUE_TICKET = -2
 """The wish that is made here; its outcome is nobody else's business."""
-
-AGAIN = 2
-"""So many crashes of a slot are no accident."""
 
 
 class Rescue:
@@ -50,9 +47,11 @@ class Rescue:
         current = self._ledger.current
         if current is None or self._zygotes.kept is None or not self._coordinator.free:
             return
-        crew = self._roster.wanted(current.rolled)
-        if crew and all(map(_crashes, crew)):
-            before, reason = self._succession.before, _reason(crew)
+        if self._roster.crashes(current.rolled):
+            if self._succession.before_crashed:
+                self._fail(current.epoch, f"epoch {self._succession.before}, which it replaced, crashed as well")
+                return
+            before, reason = self._succession.before, _reason(self._roster.wanted(current.rolled))
             self._out.tell(RescueBegan(current.epoch, before, reason))
             origin = Origin(Trigger.RESCUE, label=f"all workers of epoch {current.epoch} crashed: {reason}")
             request = CutoverRequest(origin, Action.ROLLBACK, to=before, strategy=Strategy.ROLL)
@@ -62,15 +61,14 @@ class Rescue:
         """What served before serves again, or it does not: there is no second try."""
         if isinstance(ending, outcome.Committed | outcome.Undecided):
             return
+        refused = ending if isinstance(ending, outcome.Refused) else outcome.Refused(ending.serving)
+        self._fail(ending.serving, refused.reason or "it found nothing to go back to", refused.refusals)
+
+    def _fail(self, serving: int, reason: str, refusals: tuple[SlotRefusal, ...] = ()) -> None:
+        """There is no way back: say so, once."""
         if (kept := self._zygotes.kept) is not None:
             self._zygotes.give_up(kept.rolled)
-        refused = ending if isinstance(ending, outcome.Refused) else outcome.Refused(ending.serving)
-        reason = refused.reason or "it found nothing to go back to"
-        self._out.tell(RescueFailed(ending.serving, reason, refused.refusals))
-
-
-def _crashes(slot: Slot) -> bool:
-    return slot.crashes >= AGAIN
+        self._out.tell(RescueFailed(serving, reason, refusals))
 
 
 def _reason(crew: tuple[Slot, ...]) -> str:

@@ -9,6 +9,9 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Beat
 from changeover.workers.protocol.snapshot import UnitKey
 
+AGAIN = 2
+"""So many crashes of a slot are no accident."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -24,6 +27,7 @@ class Member:
         activated: The latest epoch whose activation it reported, with what it still holds.
         prepared: The latest candidate it said it holds.
         asked: The latest candidate it was asked to prepare.
+        base: What is committed, as it was told last; 0 where it was told of a candidate alone, None before its Welcome.
         told: The last signal it was sent.
         reason: Why it is to leave.
         status: Its exit status, once it is confirmed dead and that is known.
@@ -50,6 +54,7 @@ class Member:
     activated: int = 0
     prepared: int | None = None
     asked: int | None = None
+    base: int | None = None
     told: ProcessSignal | None = None
     reason: str = ""
     status: int | None = None
@@ -78,6 +83,11 @@ class Member:
     def greeted(self) -> bool:
         """Whether it has introduced itself to this supervisor."""
         return self.heard is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether it has nothing but a candidate: what it dies of is that."""
+        return self.base == 0 and not self.epoch
 
 
 @dataclass(slots=True)
@@ -110,6 +120,11 @@ class Slot:
     relieves: int | None = None
     fresh: bool = False
 
+    @property
+    def crashing(self) -> bool:
+        """Whether what is committed is known to kill its workers."""
+        return self.crashes >= AGAIN
+
 
 @dataclass(slots=True)
 class Roster:
@@ -136,6 +151,11 @@ class Roster:
         """Hold no crash so far against what is committed now."""
         for slot in self.slots.values():
             slot.crashes = 0
+
+    def crashes(self, rolled: int) -> bool:
+        """Whether every slot of a roll is known to crash."""
+        crew = self.wanted(rolled)
+        return bool(crew) and all(slot.crashing for slot in crew)
 
     def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
         """Slots that are kept filled; with workers of one roll only, when that is given."""

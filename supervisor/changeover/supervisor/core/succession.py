@@ -22,9 +22,11 @@ class Succession:
 
     Attributes:
         before: The epoch that the last roll replaced, 0 where it replaced none.
+        crashed: The latest epoch that was left when every slot of it crashed, 0 for none.
+        before_crashed: Whether `before` was left so.
     """
 
-    __slots__ = ("_children", "_ledger", "_out", "_roster", "_zygotes", "before")
+    __slots__ = ("_children", "_ledger", "_out", "_roster", "_zygotes", "before", "before_crashed", "crashed")
 
     def __init__(self, roster: Roster, children: Children, zygotes: Zygotes, ledger: Ledger, out: Outbox) -> None:
         self._roster = roster
@@ -32,7 +34,8 @@ class Succession:
         self._zygotes = zygotes
         self._ledger = ledger
         self._out = out
-        self.before = 0
+        self.before = self.crashed = 0
+        self.before_crashed = False
 
     def refusal(self, snapshot: Snapshot, request: CutoverRequest) -> Refusal | None:
         """Why the workers that would serve `snapshot` cannot be had; None when they can, or are there."""
@@ -121,6 +124,10 @@ class Succession:
             rest = self._children.slots - self._count(run)
             run.leaving = frozenset(slot.number for slot in departing(self._roster, serving.rolled, rest))
 
+    def refill(self, *numbers: int) -> None:
+        """Other content is to be tried: have workers for it where others died; in these slots, if any are named."""
+        self._children.retry(*numbers)
+
     def go_on(self) -> None:
         """Somebody has prepared: whoever waited for that may boot."""
         self._children.fill()
@@ -141,9 +148,17 @@ class Succession:
         zygote = self._zygotes.of_roll(run.rolled)
         return None if zygote is None else zygote.cohort
 
+    def judge(self) -> None:
+        """Something else is committed: remember whether what was so far kills its workers, as that is forgotten now."""
+        left = self._ledger.current
+        if left is not None and self._roster.crashes(left.rolled):
+            self.crashed = left.epoch
+        self._roster.acquit()
+
     def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:
         """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""
         self.before = 0 if replaced is None else replaced.epoch
+        self.before_crashed = 0 < self.before == self.crashed
         if (kept := self._zygotes.kept) is not None:
             kept.supersede()
         for rolled in self._zygotes.wanted - {committed.rolled}:

@@ -23,6 +23,9 @@ KILLED = -9
 class Voting:
     """The electorate, from moment to moment: every worker that is not confirmed dead and could still serve.
 
+    Where what serves is known to kill its workers, their death says nothing of the candidate of a swap: the slot's next
+    worker has nothing but that, and its vote is waited for.
+
     In a swap those are the workers that serve. In a roll first those that are to serve, then, too, those that they
     replace. A worker that yields has no vote: it dispatches nothing any more, whatever becomes authoritative.
     """
@@ -40,7 +43,10 @@ class Voting:
         """How many workers are to serve the candidate."""
         if run.part is not None:
             return min(self._children.slots, run.part.number * run.part.size)
-        return self._children.slots if run.is_roll else sum(not member.yielding for member in self._roster.members())
+        if run.is_roll:
+            return self._children.slots
+        living = sum(not member.yielding for member in self._roster.members())
+        return living or len(self._roster.wanted(run.rolled))
 
     def crew(self, run: Run) -> int:
         """How many workers that are to serve the candidate are there."""
@@ -68,7 +74,7 @@ class Voting:
 
     def ask_next(self, run: Run, wave: int | None, deadline: float) -> None:
         """Ask so many workers to prepare that `wave` do so at a time; all at once without one."""
-        building = sum(member.asked == run.epoch for member in self._pending(run))
+        building = sum(member.asked == run.epoch for member in self._pending(run)) + self._coming(run)
         waiting = [member for member in self.voters(run) if member.greeted and member.asked != run.epoch]
         for member in waiting if wave is None else waiting[: max(0, wave - building)]:
             member.asked = run.epoch
@@ -86,16 +92,21 @@ class Voting:
             successors = self._succession.successors_of(member, run.snapshot)
             self._out.unicast(member.worker, messages.Prepare(stamp, UNORDERED, run.snapshot, deadline, successors))
 
-    def verdict(self, run: Run) -> Verdict:
-        """What the votes amount to now."""
-        if run.is_roll and not run.refused and self._understaffed(run):
+    def is_tried_anew(self, run: Run) -> bool:
+        """Whether workers come to try it where others died of what serves: a swap; what parts revert to has served."""
+        return not run.is_roll and self._ledger.parted is None
+
+    def verdict(self, run: Run, *, late: bool = False) -> Verdict:
+        """What the votes amount to now; `late`: nobody is waited for any more who could be done without."""
+        if not run.refused and self._understaffed(run, late=late):
             return Verdict.PENDING
         return tally.count({member.incarnation for member in self.voters(run)}, run.prepared, run.refused)
 
     def nobody_left(self, run: Run) -> bool:
-        """Whether a roll has no worker to try it, and will not get one soon."""
+        """Whether there is no worker to try it, nor will there be one soon."""
         wanted = self._roster.wanted(run.rolled)
-        return run.is_roll and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
+        nobody = run.is_roll or (self.is_tried_anew(run) and not self.voters(run))
+        return nobody and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float, migrates: tuple[str, ...]) -> None:
         """A worker prepared."""
@@ -114,22 +125,34 @@ class Voting:
             run.refusals.append(SlotRefusal(member.worker.slot, member.pid, refusal))
             self._out.tell(WorkerRefused(member.worker, member.pid, run.epoch, refusal))
 
-    def died(self, run: Run, member: Member, state: State, cause: str) -> None:
-        """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""
+    def died(self, run: Run, member: Member, state: State, cause: str) -> bool:
+        """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it.
+
+        Returns:
+            Whether what serves explains it as well: then the slot's next worker has the candidate alone, and votes.
+        """
         if member.rolled not in run.voters or member.yielding:
-            return
+            return False
         refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
-        elif run.is_roll or state in LEAVING:
+            return False
+        spared = not run.is_roll and member.asked == run.epoch and state is State.SERVING
+        if run.is_roll or state is not State.SERVING or spared:
             run.lost.append(refusal)
+        return spared
 
     def _is_to_blame(self, run: Run, member: Member, state: State) -> bool:
         if not run.is_roll:
-            return member.asked == run.epoch and state is State.SERVING
+            serves = state is State.SERVING and not (self.is_tried_anew(run) and self._crashes(member))
+            return member.asked == run.epoch and state not in LEAVING and (serves or member.alone)
         # At a first start a worker that was not asked yet tried nothing of the candidate's.
         tried = member.asked == run.epoch or (self._ledger.current is not None and not member.epoch)
         return member.rolled == run.rolled and tried
+
+    def _crashes(self, member: Member) -> bool:
+        slot = self._roster.slots.get(member.worker.slot)
+        return slot is not None and slot.crashing
 
     def inquire(self, run: Run) -> None:
         """Have the stacks of those who did not answer written down."""
@@ -159,9 +182,20 @@ class Voting:
             and (member.asked == run.epoch or not member.greeted)
         ]
 
-    def _understaffed(self, run: Run) -> bool:
-        wanted = [slot for slot in self._roster.wanted(run.rolled) if slot.state is not State.PARKED]
-        return any(slot.member is None for slot in wanted)
+    def _coming(self, run: Run) -> int:
+        """How many workers are on their way to try the candidate alone: it may be what killed those before them."""
+        if not self.is_tried_anew(run):
+            return 0
+        crashing = (slot.member for slot in self._roster.wanted(run.rolled) if slot.crashing)
+        return sum(member is not None and not member.greeted for member in crashing)
+
+    def _understaffed(self, run: Run, *, late: bool) -> bool:
+        """Whether somebody is still to come whose vote is waited for: all of a roll; where what serves crashes, too."""
+        if not run.is_roll and not self.is_tried_anew(run):
+            return False
+        absent = (slot for slot in self._roster.wanted(run.rolled) if slot.member is None)
+        all_wanted = run.is_roll or not self.voters(run)
+        return any(slot.state is not State.PARKED and (all_wanted or (slot.crashing and not late)) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

@@ -156,6 +156,60 @@ def test_what_somebody_rolled_back_is_not_taken_again_when_what_serves_instead_c
     assert wished(bench) == []
 
 
+def rolled_out_of_a_crash() -> Bench:
+    """Every slot of epoch 1 crashed, so somebody rolled to epoch 2, whose workers serve alone now."""
+    bench = Bench()
+    bench.come_up()
+    for _ in range(2):
+        crash(bench, 0, 1)
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find(snapshot(2, rolled=2))
+    come_up(bench, 2)
+    for worker in crew(bench, 1):
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.forget()
+    return bench
+
+
+def test_what_crashed_itself_is_no_way_back_and_that_is_told_once() -> None:
+    bench = rolled_out_of_a_crash()
+    for _ in range(2):
+        crash_all(bench)
+    assert wished(bench) == []
+    assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1, which it replaced, crashed as well")]
+    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
+    assert {slot.state for slot in bench.view.slots} == {State.SERVING}
+
+
+def test_what_crashed_is_a_way_back_for_who_asks() -> None:
+    bench = rolled_out_of_a_crash()
+    bench.feed(events.CutoverRequested(2, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.find_only(back(3).snapshot)
+    assert not bench.all(effects.StartZygote)
+    bench.preload()
+    come_up(bench, 3)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(3)]
+
+
+def test_what_was_mended_by_a_swap_since_is_a_way_back() -> None:
+    bench = Bench()
+    bench.come_up()
+    for _ in range(2):
+        crash(bench, 0, 1)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    bench.prepare(2)
+    bench.activate(2)
+    bench.feed(events.CutoverRequested(2, RELOAD))
+    bench.find(snapshot(3, rolled=3))
+    come_up(bench, 3)
+    for worker in crew(bench, 1):
+        bench.feed(events.WorkerExited(worker, 0))
+    bench.forget()
+    crash_all(bench)
+    assert [wish.to for wish in wished(bench)] == [2]
+
+
 def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(bench: Bench) -> None:
     crash_all(bench)
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)

@@ -1,14 +1,15 @@
-"""Workers died of what serves: what is committed next has all slots filled at once."""
+"""Workers died of what serves: what is asked for next has all slots filled at once."""
 
 import pytest
 
 from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Committed, MissingWorker
+from changeover.supervisor.core.outcome import Committed, MissingWorker, Refused
 from changeover.supervisor.core.policy import Limits, Policy
 from changeover.supervisor.core.records.cutover import CutoverCompleted
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.refusal import Fault
 from tests.machines import RELOAD, Bench, snapshot
 
 
@@ -35,6 +36,14 @@ def ask(bench: Bench) -> None:
     bench.find(snapshot(2))
 
 
+def agree(bench: Bench, number: int) -> None:
+    """Let the new worker of a slot prepare epoch 2, of which alone it is told."""
+    [worker] = [worker for worker in bench.living() if worker.slot == number]
+    bench.greet(worker)
+    assert (bench.said(messages.Welcome)[-1].current, bench.said(messages.Welcome)[-1].candidate) == (None, snapshot(2))
+    bench.hear(worker, messages.Prepared, 2)
+
+
 def serve(bench: Bench, number: int) -> None:
     """Let the new worker of a slot come to serve epoch 2."""
     [worker] = [worker for worker in bench.living() if worker.slot == number]
@@ -43,38 +52,48 @@ def serve(bench: Bench, number: int) -> None:
     bench.hear(worker, messages.Activated, 2)
 
 
-def test_where_nobody_lives_what_is_committed_brings_workers_and_is_done_when_all_serve(bench: Bench) -> None:
+def test_where_nobody_lives_workers_come_for_what_is_asked_and_it_is_committed_when_all_have_prepared(
+    bench: Bench,
+) -> None:
     for number in (0, 1):
         park(bench, number)
     bench.forget()
     ask(bench)
     assert {fork.worker.slot for fork in bench.all(effects.Fork)} == {0, 1}
     bench.be_born()
-    serve(bench, 0)
-    assert not bench.told(CutoverCompleted)
-    serve(bench, 1)
+    agree(bench, 0)
+    assert not bench.all(effects.StoreCell)
+    agree(bench, 1)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
+    bench.activate(2)
     assert [done.workers for done in bench.told(CutoverCompleted)] == [2]
 
 
-def test_a_slot_whose_workers_died_is_filled_where_others_follow(bench: Bench) -> None:
+def test_a_slot_whose_workers_died_is_filled_where_others_prepare_and_has_a_vote(bench: Bench) -> None:
     park(bench, 0)
     bench.forget()
     ask(bench)
-    bench.prepare(2)
     assert [fork.worker.slot for fork in bench.all(effects.Fork)] == [0]
+    bench.be_born()
+    [other] = [worker for worker in bench.living() if worker.slot == 1]
+    bench.hear(other, messages.Prepared, 2)
+    assert not bench.all(effects.StoreCell)
+    agree(bench, 0)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
 
 
-def test_of_slots_that_are_not_filled_yet_the_outcome_says_which_and_why(bench: Bench) -> None:
-    park(bench, 0)
+def test_of_slots_that_do_not_serve_yet_the_outcome_says_which_and_why(bench: Bench) -> None:
     ask(bench)
     bench.prepare(2)
-    bench.hear(bench.living()[-1], messages.Activated, 2)
+    lost, other = bench.living()
+    bench.feed(events.WorkerExited(lost, -11))
+    bench.hear(other, messages.Activated, 2)
     [ended] = bench.all(effects.Resolve)
     assert isinstance(ended.outcome, Committed)
     [missing] = ended.outcome.missing
     assert isinstance(missing, MissingWorker)
-    assert (ended.outcome.workers, missing.slot) == (1, 0)
-    assert str(missing).startswith("slot 0 is starting: 5 exits in 60 s (")
+    assert (ended.outcome.workers, missing.slot) == (1, lost.slot)
+    assert str(missing) == "slot 0 is backoff: was ended by signal 11"
     assert [done.missing for done in bench.told(CutoverCompleted)] == [ended.outcome.missing]
 
 
@@ -89,13 +108,32 @@ def test_who_is_to_take_the_place_of_one_that_serves_is_not_missing() -> None:
     bench.feed(events.WorkerExited(bench.workers[-1], -11))
     ask(bench)
     bench.prepare(2)
+    bench.be_born()
+    relief = bench.living()[-1]
+    bench.greet(relief)
+    bench.hear(relief, messages.Prepared, 2)
+    bench.feed(events.WorkerExited(relief, -11))
     for worker in (worn, other):
         bench.hear(worker, messages.Activated, 2)
     [done] = bench.told(CutoverCompleted)
     assert (done.workers, done.missing) == (2, ())
 
 
-def test_where_they_die_of_that_as_well_it_ends_and_says_that_nobody_serves(bench: Bench) -> None:
+def test_where_they_die_of_that_as_well_it_is_refused(bench: Bench) -> None:
+    for number in (0, 1):
+        park(bench, number)
+    bench.forget()
+    ask(bench)
+    bench.be_born()
+    for worker in bench.living():
+        bench.greet(worker)
+    bench.feed(events.WorkerExited(bench.living()[0], -11))
+    [ended] = bench.all(effects.Resolve)
+    assert isinstance(ended.outcome, Refused)
+    assert [(no.slot, no.refusal.fault) for no in ended.outcome.refusals] == [(0, Fault.CRASH)]
+
+
+def test_where_they_die_before_they_are_asked_it_is_refused_and_says_how(bench: Bench) -> None:
     for number in (0, 1):
         park(bench, number)
     bench.forget()
@@ -104,18 +142,21 @@ def test_where_they_die_of_that_as_well_it_ends_and_says_that_nobody_serves(benc
     for number in (0, 1):
         park(bench, number)
     [ended] = bench.all(effects.Resolve)
-    assert isinstance(ended.outcome, Committed)
-    assert ended.outcome.workers == 0
+    assert isinstance(ended.outcome, Refused)
+    assert ended.outcome.reason == "no worker came up to try it: slot 1: was ended by signal 11"
 
 
 def test_it_does_not_wait_for_them_for_ever(bench: Bench) -> None:
     for number in (0, 1):
         park(bench, number)
+    bench.feed(events.ZygoteLost(1, "was killed"))
     ask(bench)
     bench.forget()
-    bench.now += 1000.0
-    bench.fire(Timer(TimerKind.ACTIVATE, 2))
-    assert [done.workers for done in bench.told(CutoverCompleted)] == [0]
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    [ended] = bench.all(effects.Resolve)
+    assert isinstance(ended.outcome, Refused)
+    assert ended.outcome.refusals[0].refusal.summary.startswith("0 of 2 workers came up within 60 s")
 
 
 def test_where_all_who_follow_die_it_waits_for_those_who_come_in_their_place(bench: Bench) -> None:

@@ -1,0 +1,193 @@
+"""What serves kills its workers while its mend is prepared: whose death counts against the mend, and who tries it."""
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core import effects, events
+from changeover.supervisor.core.child import State
+from changeover.supervisor.core.cutover import State as CutoverState
+from changeover.supervisor.core.events import Timer, TimerKind
+from changeover.supervisor.core.outcome import Committed, Refused, SilentWorkers
+from changeover.supervisor.core.policy import Policy
+from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.refusal import Fault
+from tests.machines import RELOAD, Bench, snapshot
+
+SEGFAULT = -11
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Two workers serve, and that in slot 0 has crashed once."""
+    bench = Bench()
+    bench.come_up()
+    crash_serving(bench, 0)
+    bench.forget()
+    return bench
+
+
+def worker_in(bench: Bench, number: int) -> WorkerId:
+    return next(worker for worker in bench.living() if worker.slot == number)
+
+
+def die(bench: Bench, number: int) -> None:
+    bench.feed(events.WorkerExited(worker_in(bench, number), SEGFAULT))
+    bench.be_born()
+
+
+def crash_serving(bench: Bench, number: int) -> None:
+    """The worker in a slot dies; the next one comes to serve what is committed."""
+    die(bench, number)
+    if bench.view.slots[number].state is State.BACKOFF:
+        bench.fire(Timer(TimerKind.CHILD, number))
+        bench.be_born()
+    join(bench, number)
+
+
+def join(bench: Bench, number: int) -> None:
+    worker = worker_in(bench, number)
+    bench.greet(worker)
+    if welcomed(bench).current is not None:
+        bench.hear(worker, messages.Activated, 1)
+
+
+def ask(bench: Bench) -> None:
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+
+
+def welcomed(bench: Bench) -> messages.Welcome:
+    return bench.said(messages.Welcome)[-1]
+
+
+def test_a_death_in_prepare_is_the_candidates_where_nobody_died_before(bench: Bench) -> None:
+    ask(bench)
+    die(bench, 1)
+    assert isinstance(bench.outcomes()[1], Refused)
+
+
+def test_where_workers_crashed_before_the_next_one_comes_at_once_and_has_the_candidate_alone(bench: Bench) -> None:
+    ask(bench)
+    die(bench, 0)
+    assert not bench.outcomes()
+    join(bench, 0)
+    assert (welcomed(bench).current, welcomed(bench).candidate) == (None, snapshot(2))
+
+
+def test_it_is_committed_when_that_one_has_prepared_and_not_before(bench: Bench) -> None:
+    ask(bench)
+    die(bench, 0)
+    bench.hear(worker_in(bench, 1), messages.Prepared, 2)
+    assert bench.view.cutover is CutoverState.PREPARING
+    join(bench, 0)
+    bench.hear(worker_in(bench, 0), messages.Prepared, 2)
+    bench.activate(2)
+    ended = bench.outcomes()[1]
+    assert isinstance(ended, Committed)
+    assert (ended.workers, [lost.slot for lost in ended.lost]) == (2, [0])
+
+
+def test_what_kills_that_one_too_is_the_candidate(bench: Bench) -> None:
+    ask(bench)
+    die(bench, 0)
+    join(bench, 0)
+    die(bench, 0)
+    ended = bench.outcomes()[1]
+    assert isinstance(ended, Refused)
+    assert [(no.slot, no.refusal.fault) for no in ended.refusals] == [(0, Fault.CRASH)]
+
+
+def test_no_other_worker_is_asked_meanwhile_where_they_build_in_waves() -> None:
+    bench = Bench(Policy(wave=1))
+    bench.come_up()
+    crash_serving(bench, 0)
+    bench.forget()
+    ask(bench)
+    die(bench, 0)
+    assert [sent.worker.slot for sent in bench.all(effects.Unicast) if isinstance(sent.message, messages.Prepare)] == [
+        0
+    ]
+    join(bench, 0)
+    bench.hear(worker_in(bench, 0), messages.Prepared, 2)
+    asked = [sent.worker.slot for sent in bench.all(effects.Unicast) if isinstance(sent.message, messages.Prepare)]
+    assert asked == [0, 1]
+
+
+def test_one_that_had_prepared_and_died_has_no_vote(bench: Bench) -> None:
+    ask(bench)
+    bench.hear(worker_in(bench, 0), messages.Prepared, 2)
+    die(bench, 0)
+    bench.hear(worker_in(bench, 1), messages.Prepared, 2)
+    assert not bench.all(effects.StoreCell)
+
+
+def test_after_an_abort_that_one_is_told_what_serves(bench: Bench) -> None:
+    ask(bench)
+    die(bench, 0)
+    join(bench, 0)
+    die(bench, 1)
+    assert isinstance(bench.outcomes()[1], Refused)
+    bench.greet(worker_in(bench, 0))
+    assert (welcomed(bench).current, welcomed(bench).candidate) == (snapshot(1), None)
+
+
+def test_one_that_builds_what_serves_already_is_not_asked_to_forget_it(bench: Bench) -> None:
+    crash_serving(bench, 0)
+    die(bench, 0)
+    bench.fire(Timer(TimerKind.CHILD, 0))
+    bench.be_born()
+    bench.greet(worker_in(bench, 0))
+    ask(bench)
+    bench.greet(worker_in(bench, 0))
+    assert (welcomed(bench).current, welcomed(bench).candidate) == (snapshot(1), snapshot(2))
+    die(bench, 0)
+    assert not bench.outcomes()
+
+
+def test_a_slot_that_nobody_comes_to_is_not_waited_for_beyond_the_deadline(bench: Bench) -> None:
+    ask(bench)
+    bench.feed(events.ZygoteLost(1, "was killed"))
+    die(bench, 0)
+    bench.hear(worker_in(bench, 1), messages.Prepared, 2)
+    assert not bench.all(effects.StoreCell)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
+
+
+def test_one_that_could_not_be_born_leaves_its_slot_to_the_pause_that_follows(bench: Bench) -> None:
+    ask(bench)
+    bench.feed(events.WorkerExited(worker_in(bench, 0), SEGFAULT))
+    bench.feed(events.ForkFailed(worker_in(bench, 0), "no memory"))
+    assert bench.view.slots[0].state is State.BACKOFF
+
+
+def test_where_all_were_killed_for_their_silence_nothing_is_committed_that_nobody_could_prepare() -> None:
+    bench = Bench(Policy(on_silent_workers=SilentWorkers.KILL))
+    bench.come_up()
+    ask(bench)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    for number in (0, 1):
+        die(bench, number)
+    assert not bench.all(effects.StoreCell)
+    for number in (0, 1):
+        bench.fire(Timer(TimerKind.CHILD, number))
+        bench.be_born()
+        join(bench, number)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    ended = bench.outcomes()[1]
+    assert isinstance(ended, Refused)
+    assert {no.refusal.fault for no in ended.refusals} == {Fault.TIMEOUT}
+
+
+def test_one_with_the_candidate_alone_that_is_killed_for_its_silence_is_no_crash_of_the_candidate(bench: Bench) -> None:
+    request = msgspec.structs.replace(RELOAD, on_silent_workers=SilentWorkers.KILL)
+    bench.feed(events.CutoverRequested(1, request))
+    bench.find(snapshot(2))
+    die(bench, 0)
+    join(bench, 0)
+    bench.hear(worker_in(bench, 1), messages.Prepared, 2)
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.feed(events.WorkerExited(worker_in(bench, 0), -9))
+    ended = bench.all(effects.StoreCell)
+    assert ended == [effects.StoreCell(2)]
