@@ -52,7 +52,7 @@ class Outgrown:
         """Why a worker is to be replaced now, for people; None when it is not."""
         if not self._is_beyond(member):
             return None
-        waits = 0 < member.outgrew and _held(member) < LEAKS * member.outgrew
+        waits = member.outgrew > 0 and _held(member) < LEAKS * member.outgrew
         if waits and self._out.now - member.born < self._pause():
             return None
         return f"it holds {mib(member)}"
