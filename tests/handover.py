@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from changeover.workers.channel.connections import Connections
+from changeover.workers.handover import events
 from changeover.workers.handover.departure import PATIENCE, Departure
 from changeover.workers.handover.messages import State
 from changeover.workers.handover.reception import Reception, TakeState
@@ -71,7 +72,7 @@ class Side:
             endpoints.handover(runtime, self.worker),
             journal,
             connections,
-            lambda: self.room,
+            lambda: events.Room(self.room, 100_000),
             lambda: (b"nobody's", ()),
             lambda sock: self.arrived.append(sock.getsockname()),
             self.take_state,

@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 import uvloop
 
+from changeover.workers.handover import events
 from changeover.workers.handover.departure import Departure
 from changeover.workers.handover.messages import Fault
 from changeover.workers.handover.reception import Reception
@@ -94,7 +95,7 @@ class Life:
             endpoints.handover(setting.runtime, self.worker),
             JOURNAL,
             self.connections,
-            lambda: self.acceptor.room if room is None else room,
+            lambda: self.acceptor.room if room is None else events.Room(room, 100_000),
             lambda: (b"nobody's", ()),
         )
         self.departure = Departure(

@@ -288,7 +288,8 @@ class ReceivingSide(Process):
         }
 
     def stand(self) -> None:
-        self.feed(events.Standing(max(0, self.room - len(self.owned)), len(self.owned)))
+        room = events.Room(max(0, self.room - len(self.owned)), 100_000)
+        self.feed(events.Standing(room, len(self.owned)))
 
     def tick(self) -> None:
         if self.wake is not None and self.wake <= self.world.now:

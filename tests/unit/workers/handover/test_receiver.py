@@ -70,7 +70,7 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     bench = Bench()
-    bench.feed(events.Standing(1000, 0))
+    bench.feed(events.Standing(events.Room(1000, 1000), 0))
     return bench
 
 
@@ -95,21 +95,21 @@ def test_credit_is_given_again_when_half_of_it_is_used(bench: Bench) -> None:
 
 
 def test_credit_never_exceeds_the_room_that_is_left_and_is_shared(bench: Bench) -> None:
-    bench.feed(events.Standing(20, 5))
+    bench.feed(events.Standing(events.Room(20, 1000), 5))
     bench.introduce(1)
     assert bench.take()[-1] == effects.Say(1, Credit(20, 5))
     bench.introduce(2)
     assert bench.take() == [effects.Say(2, Welcomed(STATE_VERSION))]
-    bench.feed(events.Standing(40, 5))
+    bench.feed(events.Standing(events.Room(40, 1000), 5))
     assert bench.take() == [effects.Say(2, Credit(20, 5))]
 
 
 def test_nothing_is_granted_before_this_worker_serves(bench: Bench) -> None:
-    bench.feed(events.Standing(0, 0))
+    bench.feed(events.Standing(events.Room(0, 1000), 0))
     bench.introduce(1)
     bench.introduce(2)
     assert bench.take() == [effects.Say(1, Welcomed(STATE_VERSION)), effects.Say(2, Welcomed(STATE_VERSION))]
-    bench.feed(events.Standing(10, 0))
+    bench.feed(events.Standing(events.Room(10, 1000), 0))
     assert bench.take() == [effects.Say(1, Credit(5, 0)), effects.Say(2, Credit(5, 0))]
 
 
@@ -150,13 +150,27 @@ def test_what_came_without_its_descriptor_is_declined_and_the_rest_adopted(bench
 
 
 def test_what_exceeds_the_credit_is_declined_and_dropped(bench: Bench) -> None:
-    bench.feed(events.Standing(1, 0))
+    bench.feed(events.Standing(events.Room(1, 1000), 0))
     bench.introduce(1)
     bench.take()
     bench.arrive(1, 7, 8)
     assert bench.take() == [
         effects.Say(1, Adopted((7,))),
         effects.Say(1, Declined(8, Fault.OVERDRAWN)),
+        effects.Adopt(1, 7),
+        effects.Drop(1, 8),
+    ]
+
+
+def test_what_there_is_no_descriptor_for_any_more_is_declined_though_it_was_promised(bench: Bench) -> None:
+    """This worker has accepted connections itself since it gave credit."""
+    bench.introduce(1)
+    bench.take()
+    bench.feed(events.Standing(events.Room(0, 1), 999))
+    bench.arrive(1, 7, 8)
+    assert bench.take() == [
+        effects.Say(1, Adopted((7,))),
+        effects.Say(1, Declined(8, Fault.FULL)),
         effects.Adopt(1, 7),
         effects.Drop(1, 8),
     ]

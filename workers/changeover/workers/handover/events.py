@@ -1,6 +1,7 @@
 """Everything that can happen to the two machines of a handover: their only inputs, beside the time."""
 
 import enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -137,15 +138,27 @@ class Arrived(Event, frozen=True):
     arrivals: tuple[Arrival, ...]
 
 
+class Room(NamedTuple):
+    """How many more connections a worker may hold.
+
+    Attributes:
+        expected: How many it may be promised; 0 as long as it expects none.
+        space: How many it has descriptors for: what it accepts itself takes of what it was promised.
+    """
+
+    expected: int
+    space: int
+
+
 class Standing(Event, frozen=True):
     """How things stand in this worker.
 
     Attributes:
-        room: How many more connections it may hold; 0 as long as it expects none.
+        room: How many more connections it may hold.
         connections: How many it holds.
     """
 
-    room: int
+    room: Room
     connections: int
 
 

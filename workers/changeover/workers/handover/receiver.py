@@ -67,7 +67,7 @@ class Receiver:
         self.adopted = 0
         self._journal = journal
         self._links: dict[int, _Link] = {}
-        self._room = 0
+        self._room = events.Room(0, 0)
         self._connections = 0
         self._wake: float | None = None
         self._effects: list[Effect] = []
@@ -169,8 +169,9 @@ class Receiver:
             self._close(link)
 
     def _judge(self, link: _Link, arrivals: Sequence[events.Arrival]) -> None:
-        covered = link.credit
-        link.credit = max(0, covered - len(arrivals))
+        granted = link.credit
+        covered = min(granted, self._room.space)
+        link.credit = max(0, granted - len(arrivals))
         good = tuple(arrival.id for arrival in arrivals[:covered] if arrival.whole)
         for arrival in arrivals:
             if arrival.whole:
@@ -182,10 +183,10 @@ class Receiver:
             self._effects.append(effects.Say(link.id, Adopted(good)))
         for place, arrival in enumerate(arrivals):
             if place >= covered or not arrival.whole:
-                self._decline(link, arrival)
+                self._decline(link, arrival, Fault.OVERDRAWN if place >= granted else Fault.FULL)
 
-    def _decline(self, link: _Link, arrival: events.Arrival) -> None:
-        fault = Fault.OVERDRAWN if arrival.whole else Fault.BARE
+    def _decline(self, link: _Link, arrival: events.Arrival, uncovered: Fault) -> None:
+        fault = uncovered if arrival.whole else Fault.BARE
         self.faults[fault] += 1
         self._effects.append(effects.Say(link.id, Declined(arrival.id, fault)))
 
@@ -214,7 +215,7 @@ class Receiver:
         if arrival.state is adoption.State.ADOPTED:
             self.adopted += 1
             self._connections += 1
-            self._room -= 1
+            self._room = events.Room(self._room.expected - 1, self._room.space - 1)
             self._effects.append(effects.Adopt(link.id, arrival.id))
         else:
             self._effects.append(effects.Drop(link.id, arrival.id))
@@ -246,7 +247,7 @@ class Receiver:
     def _grant(self) -> None:
         """Share out the room that is not granted yet among the links that run low."""
         needy = self._needy()
-        free = self._room - sum(link.credit for link in self._links.values())
+        free = self._room.expected - sum(link.credit for link in self._links.values())
         for place, link in enumerate(needy):
             more = min(MOST_CREDIT - link.credit, free // (len(needy) - place))
             if more > 0:

@@ -69,7 +69,7 @@ class Reception:
         path: Where to listen.
         journal: The journal this worker belongs to.
         connections: Where adopted connections go.
-        room: How many more connections this worker may hold; 0 as long as it expects none.
+        room: How many more connections this worker may hold.
         belongings: What a supervisor is told that did not have this worker forked: a packet, and descriptors beside it.
         on_arrival: Told of the socket of the first connection that came by each address, and of the first tunnel.
         take_state: Takes the state of plugins.
@@ -86,7 +86,7 @@ class Reception:
         path: Path,
         journal: str,
         connections: Connections,
-        room: Callable[[], int],
+        room: Callable[[], events.Room],
         belongings: Callable[[], tuple[bytes, tuple[int, ...]]],
         on_arrival: Callable[[socket.socket], None] = _nobody,
         take_state: TakeState = _nobody_takes,

@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 
 from changeover.workers.channel.connections import Connections
+from changeover.workers.handover.events import Room
 from changeover.workers.link.hops import ANY, demand_hops
 from changeover.workers.runtime.counts import Counts
 
@@ -34,7 +35,7 @@ RECHECK = 0.002
 BATCH = 32
 """Most connections accepted before the loop does something else."""
 RESERVE = 8
-"""Descriptors left for everything that is not a client connection."""
+"""Descriptors left for everything that is neither a client connection nor a link to another worker."""
 
 UNSENT = 128 * 1024
 """Bytes that the kernel takes for a client before it has sent them. Left alone it takes megabytes for one that reads
@@ -46,16 +47,17 @@ ENDED = errno.EINVAL
 CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH})
 
 
-def most_connections(wanted: int) -> int:
+def most_connections(wanted: int, peers: int = 0) -> int:
     """How many connections this process may hold.
 
     Args:
         wanted: As configured; 0 = as many as descriptors allow.
+        peers: Workers of each cohort: those that leave link to us, and once we leave we link to those that come.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         soft = 1 << 20
-    free = max(1, soft - len(os.listdir("/proc/self/fd")) - RESERVE)
+    free = max(1, soft - len(os.listdir("/proc/self/fd")) - RESERVE - 2 * peers)
     return min(wanted, free) if wanted else free
 
 
@@ -144,6 +146,7 @@ class Acceptor:
         counts: The shared page.
         slot: The worker's own word on it.
         most: Most connections at a time; 0 = as many as descriptors allow, which bound it in any case.
+        peers: Workers of each cohort.
 
     Attributes:
         state: What it is doing.
@@ -157,6 +160,7 @@ class Acceptor:
         counts: Counts,
         slot: int,
         most: int,
+        peers: int = 0,
     ) -> None:
         self.state = State.IDLE
         self.accepted = 0
@@ -165,21 +169,21 @@ class Acceptor:
         self._counts = counts
         self._slot = slot
         self._most = most
+        self._peers = peers
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(self._loop.time)
         self._timer: asyncio.TimerHandle | None = None
         self._queues = select.poll()
 
     @property
-    def room(self) -> int:
-        """How many more connections this worker may hold; 0 as long as it neither accepts nor expects any."""
-        if self.state in ROOMY:
-            return max(0, self._most - len(self._connections))
-        return 0
+    def room(self) -> Room:
+        """How many more connections this worker may hold; none are expected as long as it accepts none."""
+        space = max(0, self._most - len(self._connections))
+        return Room(space if self.state in ROOMY else 0, space)
 
     def expect(self) -> None:
         """Have room for connections of others. Descriptors that are open by now are not available to connections."""
-        self._most = most_connections(self._most)
+        self._most = most_connections(self._most, self._peers)
         self._enter(State.EXPECTING)
 
     def start(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from changeover.workers.channel.connections import Connections
 from changeover.workers.handover.departure import Departure
 from changeover.workers.handover.errors import Unreachable
+from changeover.workers.handover.events import Room
 from changeover.workers.handover.reception import Reception
 from changeover.workers.link import endpoints
 from changeover.workers.participant.events import Connected, ConnectFailed, Event
@@ -35,7 +36,7 @@ class Handover:
         loop: The worker's loop.
         birth: Who it is.
         connections: Its connections.
-        room: How many more it may hold; 0 as long as it expects none.
+        room: How many more it may hold.
         stamp: Where in history it stands, whenever asked.
         feed: Takes the answers to `connect`.
         farewells: Says over which time ends are spread, and hears of them.
@@ -48,7 +49,7 @@ class Handover:
         loop: asyncio.AbstractEventLoop,
         birth: Birth,
         connections: Connections,
-        room: Callable[[], int],
+        room: Callable[[], Room],
         stamp: Callable[[], Stamp],
         feed: Callable[[Event], None],
         farewells: Farewells,

@@ -27,12 +27,27 @@ DEEPEST = 40
 """Most lines of what it waits for: a heartbeat is small."""
 
 
-def resident_memory() -> int:
-    """Resident memory of this process, bytes; 0 where /proc is not mounted."""
-    try:
-        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except FileNotFoundError:
-        return 0
+class ResidentMemory:
+    """Resident memory of the process that makes this, also when it has no descriptor left to open anything."""
+
+    def __init__(self) -> None:
+        self._statm: int | None
+        try:
+            self._statm = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._statm = None
+
+    def read(self) -> int:
+        """How many bytes; 0 where /proc is not mounted."""
+        if self._statm is None:
+            return 0
+        return int(os.pread(self._statm, 256, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._statm is not None:
+            os.close(self._statm)
+            self._statm = None
 
 
 def leases_by_epoch(leases: Iterable[Lease]) -> dict[int, int]:

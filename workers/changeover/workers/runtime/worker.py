@@ -30,7 +30,7 @@ from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessag
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
-from changeover.workers.runtime.accept import Acceptor, State, most_connections
+from changeover.workers.runtime.accept import Acceptor, State
 from changeover.workers.runtime.access_log import access_log, making_of
 from changeover.workers.runtime.counts import Counts
 from changeover.workers.runtime.farewells import Farewells
@@ -137,7 +137,8 @@ class Worker:
             self._connections,
             self._counts,
             birth.worker.slot,
-            most_connections(settings.max_connections),
+            settings.max_connections,
+            settings.slots,
         )
         identity = Identity(birth.worker, birth.nonce, os.getpid(), birth.journal, birth.term, birth.rolled, birth.part)
         self._machine = Machine(identity, Patience(silence=deadlines.silence, orphan=deadlines.orphan))
@@ -164,6 +165,7 @@ class Worker:
         self._hooks = ServerHooks(birth)
         self._readying: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
+        self._memory = vitals.ResidentMemory()
 
     async def live(self) -> int:
         """Join, serve, leave; the exit status."""
@@ -293,6 +295,7 @@ class Worker:
         self._show(vitals.leases_by_epoch(self._workshop.leases()))
 
     def _beat_again(self) -> None:
+        self._beat = self._loop.call_later(self._birth.settings.deadlines.heartbeat, self._beat_again)
         self._leadership.seek()
         held = self._workshop.leases()
         leases = vitals.leases_by_epoch(held)
@@ -301,7 +304,7 @@ class Worker:
                 leases,
                 len(self._connections),
                 self._observatory.counters.requests,
-                vitals.resident_memory(),
+                self._memory.read(),
                 vitals.owed_response(held),
                 self._workshop.left_behind,
                 self._workshop.remnants.count,
@@ -309,7 +312,6 @@ class Worker:
             )
         )
         self._show(leases)
-        self._beat = self._loop.call_later(self._birth.settings.deadlines.heartbeat, self._beat_again)
 
     def _show(self, leases: dict[int, int]) -> None:
         state = vitals.state(self._switch.current.epoch, leases)
