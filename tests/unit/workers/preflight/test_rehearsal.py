@@ -448,6 +448,38 @@ async def test_a_candidate_that_never_ends_a_merge_is_refused(orders: Orders) ->
     assert (refusal.hook, refusal.fault) == ("merge_state", Fault.TIMEOUT)
 
 
+STATE = MANIFEST + 'state = ">=1"\n'
+GIVES = "    def export_state(self): return b'x'\n"
+TAKES_STATE = "    def import_state(self, old, state): ...\n"
+BLOCKS = {
+    "merge_state": (GIVES + TAKES_STATE + "    def merge_state(self, *told): time.sleep(0.3)\n", GIVES),
+    "on_unload": ("    async def on_unload(self): time.sleep(0.3)\n", "    pass\n"),
+}
+
+
+@pytest.mark.parametrize("hook", BLOCKS)
+async def test_a_candidate_that_returns_after_its_deadline_is_refused_where_no_worker_could(
+    hook: str, orders: Orders
+) -> None:
+    blocks, served = BLOCKS[hook]
+    candidate, serves = orders.plugin(OWN + blocks, manifest=STATE), orders.plugin(OWN + served, manifest=STATE)
+    refusal = (await rehearsed(orders.order(candidate, current=(serves,), hook=0.2))).refusal
+    assert refusal is not None
+    assert (refusal.unit, refusal.hook, refusal.fault) == ("plugin geo", hook, Fault.TIMEOUT)
+    assert refusal.summary.startswith("not done within 0.2 s; the loop stood still for")
+    back = msgspec.structs.replace(orders.order(candidate, current=(serves,), hook=0.2), goes_back=True)
+    report = await rehearsed(back)
+    assert report.refusal is None
+    assert report.warnings[0].startswith(f"plugin geo {hook}: not done within 0.2 s")
+
+
+async def test_what_serves_and_ends_after_its_deadline_bars_nothing(orders: Orders) -> None:
+    serves = orders.plugin(OWN + BLOCKS["on_unload"][0])
+    report = await rehearsed(orders.order(FINE, current=(serves,), hook=0.2))
+    assert report.refusal is None
+    assert report.warnings[0].startswith("plugin geo on_unload: not done within 0.2 s")
+
+
 async def test_a_candidate_whose_end_raises_is_told_and_taken(orders: Orders) -> None:
     raising = OWN + "    def on_unload(self): raise TimeoutError('its socket')\n"
     report = await rehearsed(orders.order(raising))
