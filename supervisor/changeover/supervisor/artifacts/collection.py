@@ -12,7 +12,7 @@ from changeover.workers.protocol.snapshot import ApplicationSpec, ChannelSpec, P
 def collect(store: Path, kept: Iterable[Snapshot], besides: Iterable[UnitSpec] = ()) -> int:
     """Remove every artifact that is not reachable, and its compiled code. Blocks on the disk.
 
-    So goes what is half stored, or half removed: only who collects puts anything here, and one supervisor has locked it.
+    So goes what is half stored, or half removed: nobody but who collects, one at a time, puts anything here.
 
     Args:
         store: The artifact store; may be missing.
