@@ -516,21 +516,33 @@ async def test_what_only_a_preflight_limits_may_pass_and_names_its_setting(
     assert (refusal.fault, refusal.summary) == (Fault.RESOURCE, told)
 
 
+MERGES = "    def merge_state(self, old, imported, latest): ...\n"
+
+
 @pytest.mark.parametrize(("merges", "told"), [(False, 1), (True, 0)])
 async def test_an_author_is_told_of_state_that_would_miss_what_is_written_meanwhile(
     merges: bool, told: int, orders: Orders
 ) -> None:
-    merging = "    def merge_state(self, old, imported, latest): ...\n" if merges else ""
-    code = OWN + "    def export_state(self): return b''\n" + merging
-    report = await rehearsed(orders.order(code, current=None))
+    code = OWN + GIVES + TAKES_STATE + (MERGES if merges else "")
+    report = await rehearsed(orders.order(orders.plugin(code, manifest=STATE), current=None))
     lost = "what is written between the export and the commit is lost"
     assert report.warnings == (f"plugin geo: it has export_state and no merge_state: {lost}",)[:told]
     assert (await rehearsed(orders.order(code))).warnings == ()
 
 
+@pytest.mark.parametrize("merging", ["", MERGES])
+@pytest.mark.parametrize("manifest", [MANIFEST, STATE, MANIFEST + "singleton = true\n"])
+async def test_an_author_is_told_of_state_that_nothing_imports(manifest: str, merging: str, orders: Orders) -> None:
+    plugin = orders.plugin(OWN + GIVES + merging, manifest=manifest)
+    [told] = (await rehearsed(orders.order(plugin, current=None))).warnings
+    assert told == (
+        "plugin geo: it has export_state and no import_state: "
+        "nothing that it exports goes over to another version or process"
+    )
+
+
 async def test_an_author_is_told_that_state_does_not_follow_who_leads(orders: Orders) -> None:
-    hooks = "    def export_state(self): return b''\n    def merge_state(self, old, imported, latest): ...\n"
-    single = orders.plugin(OWN + hooks, manifest=MANIFEST + "singleton = true\n")
+    single = orders.plugin(OWN + GIVES + TAKES_STATE + MERGES, manifest=STATE + "singleton = true\n")
     [told] = (await rehearsed(orders.order(single, current=None))).warnings
     assert told.startswith("plugin geo: it has export_state and is a singleton: in a roll ")
 
