@@ -76,7 +76,13 @@ def lacking(asked: Iterable[str], grant: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*asked} - {*grant}))
 
 
-def refusal(plugin: str, lacks: Collection[str], grant: Iterable[str]) -> str:
-    """Say why a plugin is not taken, and the setting that would let it in."""
+def refusal(lacks: Collection[str], grant: Iterable[str], place: str) -> str:
+    """Say why a plugin is not taken, and the setting that would let it in.
+
+    Args:
+        lacks: What it asks for and has not.
+        grant: What it has, or others.
+        place: Where that is written.
+    """
     wanted = ", ".join(f'"{name}"' for name in sorted({*lacks, *grant}))
-    return f"asks for {' and '.join(lacks)}, which is not granted; write `grant = [{wanted}]` in [plugins.{plugin}]"
+    return f"asks for {' and '.join(lacks)}, which is not granted; write `grant = [{wanted}]` in {place}"

@@ -73,6 +73,22 @@ def test_a_name_that_is_no_id_is_refused(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("how", [("changeover",), ("changeover", "--class"), ("msgspec", "--class")])
+def test_a_name_whose_module_would_hide_what_the_plugin_imports_is_refused(
+    tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    result = plugin("new", *how, "--dir", tmp_path)
+    assert result.exit_code == Exit.USAGE
+    assert f"{how[0]!r} is what the plugin has to import, and its own module would be found first" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_hides_only_what_the_plugin_does_not_import_is_taken(tmp_path: Path) -> None:
+    assert plugin("new", "msgspec", "--dir", tmp_path).exit_code == Exit.DONE
+    checked = plugin("check", tmp_path / "msgspec.py")
+    assert checked.exit_code == Exit.DONE, checked.output
+
+
 def test_a_check_says_the_digest_that_a_reload_would_store(plugins: PluginFolder) -> None:
     path = plugins.single("geo")
     found = read_plugin(path)
