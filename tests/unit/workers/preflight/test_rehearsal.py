@@ -43,6 +43,8 @@ class Own(Plugin[None]):
     def on_unload(self): LOG.append("{0} on_unload")
 """
 )
+ALONE = ["two on_load for preflight", "two on_unload"]
+"""It is loaded once more, as a worker loads it that is started later."""
 SERVICE = MANIFEST + '[services]\n{id} = {{ mount = "/{id}" }}\n'
 SERVING = "    @service\n    async def {id}(self, request, call): ...\n"
 
@@ -70,7 +72,7 @@ async def test_everything_is_done_but_what_only_a_process_that_serves_may_do(ord
     one = orders.plugin(NOISY.format("one"))
     two = orders.plugin(NOISY.format("two"), version="2.0")
     report = await rehearsed(orders.order(two, current=(one,)))
-    assert LOG == ["one on_load for preflight", "two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert ["one on_load for preflight", "two on_reload from 1.0", "one on_unload", "two on_unload", *ALONE] == LOG
     assert report == RehearsalReport(modules=1)
 
 
@@ -138,7 +140,7 @@ async def test_what_serves_and_does_not_load_here_is_left_out_with_what_requires
     shop = orders.plugin(NOISY.format("shop"), id="shop", manifest='requires = {{ log = ">=1" }}\n' + MANIFEST)
     one, two = orders.plugin(NOISY.format("one")), orders.plugin(NOISY.format("two"))
     report = await rehearsed(orders.order(log, shop, two, current=(log, shop, one)))
-    assert LOG[-3:] == ["two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert LOG[-5:] == ["two on_reload from 1.0", "one on_unload", "two on_unload", *ALONE]
     assert report.refusal is None
     assert report.warnings == (
         "left out: plugin log on_load serves, and does not load in a preflight: PermissionError: its log",
@@ -321,7 +323,7 @@ async def test_an_application_that_does_not_load_there_keeps_nothing_else_from_b
     )
     report = await rehearsed(msgspec.structs.replace(order, current=current, candidate=candidate))
     assert report.refusal is None
-    assert LOG[-3:] == ["two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert LOG[-5:] == ["two on_reload from 1.0", "one on_unload", "two on_unload", *ALONE]
     [left_out] = report.warnings
     assert left_out.startswith("left out: application app serves, and does not load in a preflight: ")
 
@@ -562,3 +564,33 @@ async def test_self_tests_of_what_is_new_are_counted_and_one_that_fails_refuses(
         "self_test",
         "assert not plugin",
     )
+
+
+RELOADS = "    def on_reload(self, ctx, old): ...\n"
+FAILS = "    def on_load(self, ctx): raise OSError('nothing to load')\n"
+
+
+async def test_a_candidate_that_only_loads_beside_what_it_replaces_is_not_proved(orders: Orders) -> None:
+    for code, current, unproved in (
+        (OWN + FAILS + RELOADS, (FINE,), True),
+        (OWN + RELOADS, (FINE,), False),
+        (OWN + FAILS + RELOADS, (orders.plugin(FINE, id="shop"),), None),
+    ):
+        report = await rehearsed(orders.order(code, current=current))
+        assert (None if report.refusal else report.unproved) == unproved
+
+
+async def test_what_it_is_loaded_with_alone_ends_too_and_leaves_nothing(orders: Orders) -> None:
+    noisy = NOISY.format("two") + "    def on_reload(self, ctx, old): LOG.append('two on_reload')\n"
+    report = await rehearsed(orders.order(noisy))
+    assert (report.refusal, report.warnings, report.unproved) == (None, (), False)
+    assert ["two on_reload", "two on_unload", *ALONE] == LOG
+
+
+async def test_alone_it_is_refused_by_a_process_that_did_not_have_it_before(orders: Orders) -> None:
+    order = orders.order(OWN + FAILS + RELOADS)
+    assert (await rehearsed(order)).unproved
+    refusal = (await rehearsed(order.alone())).refusal
+    assert refusal is not None
+    assert (refusal.hook, refusal.summary) == ("on_load", "OSError: nothing to load")
+    assert (await rehearsed(msgspec.structs.replace(order, goes_back=True))).unproved is False
