@@ -37,7 +37,11 @@ AT_ONCE = {
 IN_TIME = {
     "endless loop": "while True: pass",
     "hangs": "time.sleep(3600)",
-    "fork bomb": "fork = ctypes.CDLL(None).fork\nwhile True: fork()",
+    "fork bomb": (
+        "import _ctypes\n"
+        "fork = ctypes.CFUNCTYPE(ctypes.c_int)(_ctypes.dlsym(ctypes.pythonapi._handle, 'fork'))\n"
+        "while True: fork()"
+    ),
     "floods stdout": 'while True: print("flood " * 1000, flush=True)',
     "floods stderr without a line": 'while True: os.write(2, b"x" * 65536)',
 }

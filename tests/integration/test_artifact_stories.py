@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from changeover.server import Committed, NeedsRoll, Refused, Strategy
+from changeover.server import Committed, NeedsRoll, Refused, Strategy, Unchanged
 from changeover.supervisor.cli import main
+from changeover.supervisor.control import SlotState
 from tests.natives import MULTI, SINGLE, SUFFIX, compiled, needs_compiler
-from tests.service import Story
+from tests.service import Story, kill, status_when
 
 CODE = '''"""Says who and what it is."""
 import os
@@ -198,3 +199,20 @@ async def test_an_older_epoch_that_is_damaged_in_the_store_is_told_how_to_come_b
         assert isinstance(await server.reload(), Committed)
         assert isinstance(await server.rollback(to=1), Committed)
         assert (await story.get(server, "/where")).words[0] == "1.0"
+
+
+async def test_what_serves_and_is_gone_from_the_store_is_stored_again_by_a_reload_for_the_slot_that_lacks_it(
+    story: Story,
+) -> None:
+    single(story, "1.0")
+    async with story.server(workers=2) as server:
+        [stored] = [path for path in (story.folder / "state").rglob("geo.py") if ".code" not in path.parts]
+        stored.parent.chmod(0o700)
+        shutil.rmtree(stored.parent)
+        kill((await server.status()).staff[0].pid)
+        await status_when(server, lambda status: SlotState.BACKOFF in [slot.state for slot in status.slots])
+        unchanged = await server.reload()
+        assert isinstance(unchanged, Unchanged)
+        assert unchanged.notes[0].startswith("stored again: plugin geo")
+        assert stored.is_file()
+        await status_when(server, lambda status: all(slot.state is SlotState.SERVING for slot in status.slots))

@@ -348,3 +348,38 @@ async def test_with_its_zygote_a_rehearsal_goes_for_a_reason_that_passes(story: 
         assert [refused.refusal.fault for refused in outcome.refusals] == [Fault.RESOURCE]
         await until(lambda: not alive(below), "the rehearsal to be gone")
         assert pids(await server.status()) == before
+
+
+ALONE = """
+from changeover.plugin import LoadContext, Plugin, PluginVersion
+
+
+class Own(Plugin[None]):
+    def on_load(self, ctx: LoadContext) -> None:
+        {load}
+
+    def on_reload(self, ctx: LoadContext, old: PluginVersion) -> None:
+        {reload}
+"""
+
+
+async def test_what_only_loads_beside_what_it_replaces_is_refused_and_what_only_fails_the_second_time_is_not(
+    story: Story,
+) -> None:
+    """No worker that is started later could load the one; each of them loads the other."""
+    plugins = PluginFolder(story.plugins)
+
+    def write(version: str, load: str, reload: str = "...") -> None:
+        code = ALONE.format(load=load, reload=reload)
+        plugins.folder("rates", version, 'plugin = "rates:Own"\n', rates=code)
+
+    write("1.0", "...")
+    async with story.server(1) as server:
+        write("2.0", "raise OSError('nothing to load')")
+        outcome = await server.reload()
+        assert isinstance(outcome, Refused)
+        [refused] = outcome.refusals
+        assert (refused.slot, refused.refusal.unit, refused.refusal.hook) == (-1, "plugin rates", "on_load")
+        assert refused.refusal.summary == "OSError: nothing to load"
+        write("3.0", "import sys; assert not hasattr(sys, 'rates')", "import sys; sys.rates = 1")
+        assert isinstance(await server.reload(), Committed)

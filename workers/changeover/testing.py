@@ -260,7 +260,7 @@ class SimulatedWorker:
         asked = stored.manifest.capabilities
         if lacks := capabilities.lacking(asked, self._grant):
             plugin = stored.manifest.id
-            reason = capabilities.refusal(plugin, lacks, self._grant)
+            reason = capabilities.refusal(lacks, self._grant, "SimulatedWorker(...)")
             raise SwapRefused(Refusal(Stage.SCAN, Fault.CAPABILITY, f"{plugin} {reason}", unit=f"plugin {plugin}"))
         return dataclasses.replace(stored, granted=capabilities.granted(asked, self._grant))
 

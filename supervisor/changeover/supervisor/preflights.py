@@ -117,6 +117,7 @@ class Preflights:
         if (following := trying.after(report, self._loop.time())) is not None:
             self._try(under_way.zygote, following)
             return
+        report = trying.outcome(report)
         if report.missing and report.missing not in self._missing:
             self._missing.add(report.missing)
             self._tell(PreflightWeak(report.missing))

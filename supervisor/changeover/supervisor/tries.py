@@ -19,16 +19,18 @@ class Try(msgspec.Struct, frozen=True):
         order: What it is told.
         until: When the time for all of them is over.
         before: Why each of those before did not come to the candidate.
+        passed: What the one before reported, which passed, where this one loads the candidate alone.
     """
 
     order: RehearsalOrder
     until: float
     before: tuple[str, ...] = ()
+    passed: RehearsalReport | None = None
 
     @property
     def number(self) -> int:
         """Tells it from every other one, those of the same candidate that have just ended included."""
-        return self.order.candidate.epoch * TRIES + len(self.before)
+        return self.order.candidate.epoch * (TRIES + 1) + (TRIES if self.passed else len(self.before))
 
     def after(self, report: RehearsalReport, now: float) -> "Try | None":
         """The next one, within the time of the first; None when this one is the last.
@@ -37,11 +39,26 @@ class Try(msgspec.Struct, frozen=True):
             report: What this one came to.
             now: By the clock of `until`.
         """
+        if self.passed is not None:
+            return None
+        if report.unproved and report.refusal is None:
+            return Try(_within(self.order.alone(), self.until - now), self.until, self.before, report)
         order = _without(self.order, report)
         if not report.skipped or order == self.order or len(self.before) + 1 == TRIES:
             return None
-        settings = msgspec.structs.replace(order.settings, deadline=max(LEAST, round(self.until - now, 1)))
-        return Try(msgspec.structs.replace(order, settings=settings), self.until, (*self.before, report.skipped))
+        return Try(_within(order, self.until - now), self.until, (*self.before, report.skipped))
+
+    def outcome(self, report: RehearsalReport) -> RehearsalReport:
+        """What all of them came to, with the report of this one, which is the last."""
+        if self.passed is None or report.refusal is not None:
+            return report
+        told = (f"not loaded alone: {report.skipped}",) if report.skipped else ()
+        return msgspec.structs.replace(self.passed, warnings=(*self.passed.warnings, *told))
+
+
+def _within(order: RehearsalOrder, left: float) -> RehearsalOrder:
+    settings = msgspec.structs.replace(order.settings, deadline=max(LEAST, round(left, 1)))
+    return msgspec.structs.replace(order, settings=settings)
 
 
 def _without(order: RehearsalOrder, report: RehearsalReport) -> RehearsalOrder:

@@ -24,7 +24,7 @@ CANDIDATE, SERVING = Snapshot(8, "new", rolled=1), Snapshot(7, "old", rolled=1)
 GEO = PluginSpec(UnitKey(UnitRef(UnitKind.PLUGIN, "geo"), "1f", 7), "1.0", "1f")
 SERVING_GEO = msgspec.structs.replace(SERVING, units=(GEO,))
 COHORT = 3
-FIRST = 8 * TRIES
+FIRST = 8 * (TRIES + 1)
 """Number of the first rehearsal of the candidate."""
 
 

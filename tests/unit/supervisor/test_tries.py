@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.tries import LEAST, TRIES, Try
-from changeover.workers.protocol.refusal import Fault
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import EMPTY, PluginSpec, Snapshot, UnitKey, UnitKind, UnitRef
 
@@ -94,3 +94,18 @@ def test_no_two_have_the_same_number() -> None:
     epochs = [Try(msgspec.structs.replace(FIRST.order, candidate=Snapshot(each, "")), 100.0) for each in (8, 9)]
     numbers = [trying.number for each in epochs for trying in (each, following(each), following(following(each)))]
     assert len(set(numbers)) == 2 * TRIES
+
+
+def test_a_candidate_that_was_not_loaded_alone_is_loaded_alone_once_and_only_a_refusal_counts() -> None:
+    passed = RehearsalReport(modules=3, warnings=("one",), unproved=True)
+    alone = following(FIRST, passed)
+    assert (alone.order.current, alone.order.served, alone.order.vacant) == (EMPTY, (GEO,), True)
+    assert alone.order.settings.deadline == 50.0
+    assert alone.number not in {FIRST.number, following(FIRST).number, following(following(FIRST)).number}
+    assert alone.after(CRASHED, 60.0) is None
+    assert alone.after(passed, 60.0) is None
+    assert alone.outcome(RehearsalReport()) == passed
+    assert alone.outcome(CRASHED).warnings == ("one", "not loaded alone: geo crashed")
+    refused = RehearsalReport(Refusal(Stage.PREFLIGHT, Fault.RESOURCE, "OSError: no"))
+    assert alone.outcome(refused) == refused
+    assert FIRST.after(msgspec.structs.replace(refused, unproved=True), 50.0) is None

@@ -372,7 +372,7 @@ class Ledger(Plugin[None]):
 
 def test_what_a_plugin_asks_for_has_to_be_granted_in_a_test_as_in_a_server(tmp_path: Path) -> None:
     asking = plugin(tmp_path, says("hello"), 'capabilities = ["net"]')
-    refused = r'shop asks for net, which is not granted; write `grant = \["net"\]` in \[plugins.shop\]'
+    refused = r'shop asks for net, which is not granted; write `grant = \["net"\]` in SimulatedWorker\(...\)'
     with pytest.raises(SwapRefused, match=refused), SimulatedWorker(asking):
         pass
     with SimulatedWorker(asking, grant=["net"]) as worker:

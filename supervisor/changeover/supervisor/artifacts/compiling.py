@@ -169,7 +169,7 @@ class Compiler:
         file.parent.mkdir(parents=True, exist_ok=True)
         for folder in (file.parent, file.parent.parent):
             folder.chmod(0o755)  # whatever the umask: workers of another user read it
-        fd, aside = tempfile.mkstemp(prefix=".aside-", dir=file.parent)
+        fd, aside = tempfile.mkstemp(prefix=bytecode.ASIDE, dir=file.parent)
         try:
             with os.fdopen(fd, "wb") as handle:
                 os.fchmod(fd, 0o444)

@@ -26,5 +26,11 @@ def ungranted(taken: Iterable[Found], settings: Settings) -> Iterator[Problem]:
         manifest = found.manifest
         grant = grant_of(manifest.id, settings)
         if lacks := capabilities.lacking(manifest.capabilities, grant):
-            reason = f"{manifest.id} {manifest.version} {capabilities.refusal(manifest.id, lacks, grant)}"
-            yield Problem(reason, found.file, "$.capabilities", Fault.CAPABILITY, manifest.id)
+            reason = capabilities.refusal(lacks, grant, f"[plugins.{manifest.id}]")
+            yield Problem(
+                f"{manifest.id} {manifest.version} {reason}",
+                found.file,
+                "$.capabilities",
+                Fault.CAPABILITY,
+                manifest.id,
+            )

@@ -80,6 +80,21 @@ def lay_out(settings: Settings, contents: Contents, origin: str = "") -> Layout:
     return Layout(tuple(plans), tuple(problems))
 
 
+def mistakes_of(content: Content, settings: Settings, origin: str = "") -> Iterator[Problem]:
+    """Say what keeps a plugin from being served whatever is beside it: handlers without an order, mounts that collide.
+
+    Args:
+        content: The plugin.
+        settings: Checked settings.
+        origin: The configuration's file, for messages.
+    """
+    alone = {content.manifest.id: content}
+    layout = lay_out(settings, alone, origin)
+    own = [plan for plan in layout.plans if plan.owner]
+    yield from (problem for problem in layout.problems if problem.plugin == content.manifest.id)
+    yield from contradictions(own, alone, has_app=False)
+
+
 def _configured(settings: Settings, origin: str) -> Iterator[Plan]:
     for index, pipeline in enumerate(settings.pipelines):
         handlers = tuple(map(ref_of, pipeline.handlers))

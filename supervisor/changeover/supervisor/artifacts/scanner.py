@@ -23,6 +23,7 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.removal import without_plugin
 from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
+from changeover.supervisor.artifacts.restoring import store_again
 from changeover.supervisor.artifacts.selection import Selection, concerned_by, select
 from changeover.supervisor.artifacts.standing import restart_notes
 from changeover.supervisor.artifacts.survey import Survey, survey
@@ -156,6 +157,7 @@ class Scanner:
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
         listing = listed(settings.plugins.dir, disk.announced(taken.interpreter))
+        again = () if request.dry_run else store_again(current, listing, disk.content.stored(), self._store)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
         kept, dropped = kept_and_dropped(layout, current)
@@ -172,7 +174,7 @@ class Scanner:
             return made
         there = listing.plugins.keys() | selected.contents.keys() | concerned_by(listing.problems)
         strange = of_no_plugin(settings, there) if reach.configuration and not listing.unasked else ()
-        notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
+        notes = (*again, *selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
         standing = (*selected.rolling, *taken.changed, *addresses.changed)
         standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):

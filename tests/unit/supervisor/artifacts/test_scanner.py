@@ -1,6 +1,7 @@
 """From disk to a candidate whose artifacts are stored, or to every reason why there is none."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
@@ -689,10 +690,11 @@ def test_an_application_that_is_damaged_in_the_store_is_never_carried_forward(pl
     folder.chmod(0o755)
     (folder / "shop.py").unlink()
     place.plugins.single("hello", "2.0")
-    result = place.scan(serving)
+    (place.root / "shop.py").write_text("app = 2")
+    result = place.scan(serving, asking(only=("hello",)))
     assert isinstance(result, ScanRefused)
     assert f"artifact {folder.name[:12]} in the store" in result.refusals[0].refusal.summary
-    folder.rmdir()
+    (place.root / "shop.py").write_text("app = None")
     place.candidate(serving)
     assert get(place.store, folder.name) == {"shop.py": b"app = None"}
 
@@ -754,14 +756,43 @@ def test_a_rollback_to_what_is_not_kept_is_refused(place: Place, serving: Snapsh
     assert "no earlier content is kept" in place.refused(serving, asking(action=Action.ROLLBACK))[0]
 
 
-def test_an_artifact_that_was_tampered_with_is_never_served(place: Place, serving: Snapshot) -> None:
-    folder = folder_of(place.store, plugin(serving, "hello").artifact)
+def tamper(place: Place, digest: str) -> Path:
+    """Add a file to an artifact in the store."""
+    folder = folder_of(place.store, digest)
     folder.chmod(0o755)
     (folder / "more.py").write_text("")
+    return folder
+
+
+def test_an_artifact_that_was_tampered_with_is_never_served(place: Place, serving: Snapshot) -> None:
+    tamper(place, plugin(serving, "hello").artifact)
+    place.plugins.single("hello", "1.1")
     place.plugins.folder("pricing", "1.5.0")
-    result = place.scan(serving)
+    result = place.scan(serving, asking(only=("pricing",)))
     assert isinstance(result, ScanRefused)
     assert "is not the content that its name says" in result.refusals[0].refusal.summary
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_serves_and_is_damaged_is_stored_again_by_a_reload_where_it_lies_on_disk_as_it_was(
+    gone: bool, place: Place, serving: Snapshot, caplog: pytest.LogCaptureFixture
+) -> None:
+    hello, app = plugin(serving, "hello").artifact, application(serving).artifact
+    for digest in (hello, app):
+        folder = tamper(place, digest)
+        if gone:
+            shutil.rmtree(folder)
+    assert place.scan(serving, asking(dry_run=True)) == NothingChanged()
+    result = place.scan(serving)
+    assert isinstance(result, NothingChanged)
+    assert [note.partition(", whose artifact")[0] for note in result.notes] == [
+        "stored again: plugin hello",
+        "stored again: application app",
+    ]
+    assert get(place.store, hello).keys() == {"hello.py"}
+    assert get(place.store, app).keys() == {"shop.py"}
+    assert caplog.text.count("stored again from the disk") == 2
+    assert place.scan(serving) == NothingChanged()
 
 
 def test_a_store_that_cannot_be_written_is_a_refusal_of_resources(place: Place) -> None:

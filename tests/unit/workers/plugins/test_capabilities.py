@@ -16,7 +16,7 @@ def test_what_is_asked_for_and_not_granted_is_lacking() -> None:
 
 
 def test_the_setting_to_write_keeps_what_is_granted_already() -> None:
-    assert refusal("pricing", ("exec", "write"), ("net",)) == (
+    assert refusal(("exec", "write"), ("net",), "[plugins.pricing]") == (
         'asks for exec and write, which is not granted; write `grant = ["exec", "net", "write"]` in [plugins.pricing]'
     )
 

@@ -4,12 +4,14 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from changeover.workers.plugins.hooks import Hooks, stop_work
 from changeover.workers.plugins.refused import Refused, Site
 from changeover.workers.plugins.thread import SWITCH_INTERVAL, LoaderThread, ThreadHung
+from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Fault, Stage
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
 from changeover.workers.serving import attribution
@@ -18,6 +20,16 @@ from changeover.workers.serving.lease import LeaseKind, UnitSet, current_lease
 from tests.waits import until
 
 SITE = Site(Stage.INITIALISE, "plugin pricing", "on_load")
+
+
+class Late(Witness):
+    """Remembers what did not end within its deadline."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def hung(self, unit: str, hook: str) -> None:
+        self.told.append((unit, hook))
 
 
 async def test_what_is_not_async_runs_in_one_thread_beside_the_loop_with_a_short_switch_interval() -> None:
@@ -135,18 +147,46 @@ async def test_a_hook_that_ignores_its_cancellation_is_left_behind() -> None:
     await until(lambda: len(asyncio.all_tasks()) == 1, "the hook to end")
 
 
+def _block() -> str:
+    time.sleep(0.1)
+    return "done"
+
+
+async def _block_at_last() -> str:
+    await asyncio.sleep(0)
+    return _block()
+
+
 async def test_a_hook_that_blocks_the_loop_past_its_deadline_is_refused_as_long_as_it_can_be() -> None:
     hooks = Hooks(0.05)
-
-    def block() -> str:
-        time.sleep(0.1)
-        return "done"
-
     with pytest.raises(Refused, match=r"not done within 0\.05 s; the loop stood still for") as refused:
-        await hooks.on_loop(block, site=Site(Stage.INITIALISE, "plugin pricing", "import_state"), work=None)
+        await hooks.on_loop(_block, site=Site(Stage.INITIALISE, "plugin pricing", "import_state"), work=None)
     assert (refused.value.refusal.fault, refused.value.refusal.hook) == (Fault.TIMEOUT, "import_state")
-    committed = Site(Stage.COMMIT, "plugin pricing", "merge_state")
-    assert await hooks.on_loop(block, site=committed, work=None) == "done"
+    for hook in ("merge_state", "export_state", "on_unload"):
+        assert await hooks.on_loop(_block, site=Site(Stage.COMMIT, "plugin pricing", hook), work=None) == "done"
+    assert await hooks.on_loop(_block, site=Site(Stage.PREPARE, "plugin pricing", "unmigrate"), work=None) == "done"
+
+
+@pytest.mark.parametrize("block", [_block, _block_at_last])
+@pytest.mark.parametrize("hook", ["on_activate", "on_deactivate"])
+async def test_what_cannot_be_refused_any_more_has_failed_when_it_blocked_past_its_deadline(
+    hook: str, block: Callable[[], object]
+) -> None:
+    with pytest.raises(Refused, match=r"not done within 0\.05 s; the loop stood still for"):
+        await Hooks(0.05).on_loop(block, site=Site(Stage.COMMIT, "plugin pricing", hook), work=None)
+
+
+@pytest.mark.parametrize("block", [_block, _block_at_last])
+@pytest.mark.parametrize("hook", ["merge_state", "export_state", "on_unload"])
+async def test_in_a_rehearsal_every_hook_fails_that_blocks_past_its_deadline(
+    hook: str, block: Callable[[], object]
+) -> None:
+    late = Late()
+    with pytest.raises(Refused, match=r"not done within 0\.05 s; the loop stood still for"):
+        await Hooks(0.05, late, rehearses=True).on_loop(
+            block, site=Site(Stage.COMMIT, "plugin pricing", hook), work=None
+        )
+    assert late.told == [("plugin pricing", hook)]
 
 
 async def test_tasks_of_a_unit_are_cancelled_at_its_end_and_threads_are_told() -> None:

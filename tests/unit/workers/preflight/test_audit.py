@@ -20,17 +20,24 @@ KEPT = {kept!r}
 LIBRARY = """import ctypes, socket
 ctypes.CDLL("libc.so.6")
 socket.socket().bind(("127.0.0.1", 0))
+PROCESS = ctypes.CDLL(None)
+
+
+def pid():
+    return PROCESS.getpid()
 """
 
 NEEDS: dict[str, tuple[str, str]] = {
     "connects": ("net", 'socket.create_connection(("127.0.0.1", 9), 1)'),
     "listens": ("net", 'socket.socket().bind(("127.0.0.1", 0))'),
+    "listens without an address": ("net", "socket.socket().listen()"),
     "sends a datagram": ("net", 'socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9))'),
     "asks for a name": ("net", 'socket.getaddrinfo("localhost", 80)'),
     "connects to a Unix socket": ("net", 'socket.socket(socket.AF_UNIX).connect("/nowhere")'),
     "lets a library connect": ("net", 'import urllib.request; urllib.request.urlopen("http://127.0.0.1:9", timeout=1)'),
     "lets the loop connect": ("net", 'await asyncio.open_connection("127.0.0.1", 9)'),
     "lets the loop listen": ("net", 'await asyncio.start_server(print, "127.0.0.1", 0)'),
+    "lets the loop listen without an address": ("net", "await asyncio.start_server(print, sock=socket.socket())"),
     "lets the loop connect to a Unix socket": ("net", 'await asyncio.open_unix_connection("/nowhere")'),
     "lets the loop send datagrams": (
         "net",
@@ -41,9 +48,15 @@ NEEDS: dict[str, tuple[str, str]] = {
     "executes a program": ("exec", 'subprocess.run(["true"])'),
     "executes a shell": ("exec", 'os.system("true")'),
     "forks": ("exec", "os.fork() or os._exit(0)"),
+    "spawns a process": (
+        "exec",
+        'import multiprocessing as m; m.get_context("spawn").Process(target=os.getpid).start()',
+    ),
     "lets the loop execute a program": ("exec", 'await (await asyncio.create_subprocess_exec("true")).wait()'),
     "lets the loop execute a shell": ("exec", 'await (await asyncio.create_subprocess_shell("true")).wait()'),
     "loads a library": ("native", 'import ctypes; ctypes.CDLL("libc.so.6")'),
+    "calls the C library": ("native", "import ctypes; ctypes.CDLL(None).getpid()"),
+    "calls the interpreter": ("native", "import ctypes; ctypes.pythonapi.Py_IsInitialized()"),
     "writes a file": ("write", 'open(f"{KEPT}/a", "w").close()'),
     "appends to a file": ("write", 'open(f"{KEPT}/a", "ab").close()'),
     "opens a descriptor": ("write", 'os.close(os.open(f"{KEPT}/a", os.O_WRONLY | os.O_CREAT))'),
@@ -97,6 +110,7 @@ FREE = {
         """,
     "imports what is native and installed": "import zmq, ctypes; ctypes.pythonapi",
     "imports a library that does more": "import outsider",
+    "calls a library that calls the C library": "import outsider; outsider.pid()",
     "has a database in memory": 'import sqlite3; sqlite3.connect(":memory:").close()',
     "is large, so that another process compiles it": f"'''{'long ' * 20_000}'''",
 }

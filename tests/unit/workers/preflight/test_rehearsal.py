@@ -43,6 +43,8 @@ class Own(Plugin[None]):
     def on_unload(self): LOG.append("{0} on_unload")
 """
 )
+ALONE = ["two on_load for preflight", "two on_unload"]
+"""It is loaded once more, as a worker loads it that is started later."""
 SERVICE = MANIFEST + '[services]\n{id} = {{ mount = "/{id}" }}\n'
 SERVING = "    @service\n    async def {id}(self, request, call): ...\n"
 
@@ -70,7 +72,7 @@ async def test_everything_is_done_but_what_only_a_process_that_serves_may_do(ord
     one = orders.plugin(NOISY.format("one"))
     two = orders.plugin(NOISY.format("two"), version="2.0")
     report = await rehearsed(orders.order(two, current=(one,)))
-    assert LOG == ["one on_load for preflight", "two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert ["one on_load for preflight", "two on_reload from 1.0", "one on_unload", "two on_unload", *ALONE] == LOG
     assert report == RehearsalReport(modules=1)
 
 
@@ -138,7 +140,7 @@ async def test_what_serves_and_does_not_load_here_is_left_out_with_what_requires
     shop = orders.plugin(NOISY.format("shop"), id="shop", manifest='requires = {{ log = ">=1" }}\n' + MANIFEST)
     one, two = orders.plugin(NOISY.format("one")), orders.plugin(NOISY.format("two"))
     report = await rehearsed(orders.order(log, shop, two, current=(log, shop, one)))
-    assert LOG[-3:] == ["two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert LOG[-5:] == ["two on_reload from 1.0", "one on_unload", "two on_unload", *ALONE]
     assert report.refusal is None
     assert report.warnings == (
         "left out: plugin log on_load serves, and does not load in a preflight: PermissionError: its log",
@@ -321,7 +323,7 @@ async def test_an_application_that_does_not_load_there_keeps_nothing_else_from_b
     )
     report = await rehearsed(msgspec.structs.replace(order, current=current, candidate=candidate))
     assert report.refusal is None
-    assert LOG[-3:] == ["two on_reload from 1.0", "one on_unload", "two on_unload"]
+    assert LOG[-5:] == ["two on_reload from 1.0", "one on_unload", "two on_unload", *ALONE]
     [left_out] = report.warnings
     assert left_out.startswith("left out: application app serves, and does not load in a preflight: ")
 
@@ -448,6 +450,38 @@ async def test_a_candidate_that_never_ends_a_merge_is_refused(orders: Orders) ->
     assert (refusal.hook, refusal.fault) == ("merge_state", Fault.TIMEOUT)
 
 
+STATE = MANIFEST + 'state = ">=1"\n'
+GIVES = "    def export_state(self): return b'x'\n"
+TAKES_STATE = "    def import_state(self, old, state): ...\n"
+BLOCKS = {
+    "merge_state": (GIVES + TAKES_STATE + "    def merge_state(self, *told): time.sleep(0.3)\n", GIVES),
+    "on_unload": ("    async def on_unload(self): time.sleep(0.3)\n", "    pass\n"),
+}
+
+
+@pytest.mark.parametrize("hook", BLOCKS)
+async def test_a_candidate_that_returns_after_its_deadline_is_refused_where_no_worker_could(
+    hook: str, orders: Orders
+) -> None:
+    blocks, served = BLOCKS[hook]
+    candidate, serves = orders.plugin(OWN + blocks, manifest=STATE), orders.plugin(OWN + served, manifest=STATE)
+    refusal = (await rehearsed(orders.order(candidate, current=(serves,), hook=0.2))).refusal
+    assert refusal is not None
+    assert (refusal.unit, refusal.hook, refusal.fault) == ("plugin geo", hook, Fault.TIMEOUT)
+    assert refusal.summary.startswith("not done within 0.2 s; the loop stood still for")
+    back = msgspec.structs.replace(orders.order(candidate, current=(serves,), hook=0.2), goes_back=True)
+    report = await rehearsed(back)
+    assert report.refusal is None
+    assert report.warnings[0].startswith(f"plugin geo {hook}: not done within 0.2 s")
+
+
+async def test_what_serves_and_ends_after_its_deadline_bars_nothing(orders: Orders) -> None:
+    serves = orders.plugin(OWN + BLOCKS["on_unload"][0])
+    report = await rehearsed(orders.order(FINE, current=(serves,), hook=0.2))
+    assert report.refusal is None
+    assert report.warnings[0].startswith("plugin geo on_unload: not done within 0.2 s")
+
+
 async def test_a_candidate_whose_end_raises_is_told_and_taken(orders: Orders) -> None:
     raising = OWN + "    def on_unload(self): raise TimeoutError('its socket')\n"
     report = await rehearsed(orders.order(raising))
@@ -484,21 +518,33 @@ async def test_what_only_a_preflight_limits_may_pass_and_names_its_setting(
     assert (refusal.fault, refusal.summary) == (Fault.RESOURCE, told)
 
 
+MERGES = "    def merge_state(self, old, imported, latest): ...\n"
+
+
 @pytest.mark.parametrize(("merges", "told"), [(False, 1), (True, 0)])
 async def test_an_author_is_told_of_state_that_would_miss_what_is_written_meanwhile(
     merges: bool, told: int, orders: Orders
 ) -> None:
-    merging = "    def merge_state(self, old, imported, latest): ...\n" if merges else ""
-    code = OWN + "    def export_state(self): return b''\n" + merging
-    report = await rehearsed(orders.order(code, current=None))
+    code = OWN + GIVES + TAKES_STATE + (MERGES if merges else "")
+    report = await rehearsed(orders.order(orders.plugin(code, manifest=STATE), current=None))
     lost = "what is written between the export and the commit is lost"
     assert report.warnings == (f"plugin geo: it has export_state and no merge_state: {lost}",)[:told]
     assert (await rehearsed(orders.order(code))).warnings == ()
 
 
+@pytest.mark.parametrize("merging", ["", MERGES])
+@pytest.mark.parametrize("manifest", [MANIFEST, STATE, MANIFEST + "singleton = true\n"])
+async def test_an_author_is_told_of_state_that_nothing_imports(manifest: str, merging: str, orders: Orders) -> None:
+    plugin = orders.plugin(OWN + GIVES + merging, manifest=manifest)
+    [told] = (await rehearsed(orders.order(plugin, current=None))).warnings
+    assert told == (
+        "plugin geo: it has export_state and no import_state: "
+        "nothing that it exports goes over to another version or process"
+    )
+
+
 async def test_an_author_is_told_that_state_does_not_follow_who_leads(orders: Orders) -> None:
-    hooks = "    def export_state(self): return b''\n    def merge_state(self, old, imported, latest): ...\n"
-    single = orders.plugin(OWN + hooks, manifest=MANIFEST + "singleton = true\n")
+    single = orders.plugin(OWN + GIVES + TAKES_STATE + MERGES, manifest=STATE + "singleton = true\n")
     [told] = (await rehearsed(orders.order(single, current=None))).warnings
     assert told.startswith("plugin geo: it has export_state and is a singleton: in a roll ")
 
@@ -518,3 +564,33 @@ async def test_self_tests_of_what_is_new_are_counted_and_one_that_fails_refuses(
         "self_test",
         "assert not plugin",
     )
+
+
+RELOADS = "    def on_reload(self, ctx, old): ...\n"
+FAILS = "    def on_load(self, ctx): raise OSError('nothing to load')\n"
+
+
+async def test_a_candidate_that_only_loads_beside_what_it_replaces_is_not_proved(orders: Orders) -> None:
+    for code, current, unproved in (
+        (OWN + FAILS + RELOADS, (FINE,), True),
+        (OWN + RELOADS, (FINE,), False),
+        (OWN + FAILS + RELOADS, (orders.plugin(FINE, id="shop"),), None),
+    ):
+        report = await rehearsed(orders.order(code, current=current))
+        assert (None if report.refusal else report.unproved) == unproved
+
+
+async def test_what_it_is_loaded_with_alone_ends_too_and_leaves_nothing(orders: Orders) -> None:
+    noisy = NOISY.format("two") + "    def on_reload(self, ctx, old): LOG.append('two on_reload')\n"
+    report = await rehearsed(orders.order(noisy))
+    assert (report.refusal, report.warnings, report.unproved) == (None, (), False)
+    assert ["two on_reload", "two on_unload", *ALONE] == LOG
+
+
+async def test_alone_it_is_refused_by_a_process_that_did_not_have_it_before(orders: Orders) -> None:
+    order = orders.order(OWN + FAILS + RELOADS)
+    assert (await rehearsed(order)).unproved
+    refusal = (await rehearsed(order.alone())).refusal
+    assert refusal is not None
+    assert (refusal.hook, refusal.summary) == ("on_load", "OSError: nothing to load")
+    assert (await rehearsed(msgspec.structs.replace(order, goes_back=True))).unproved is False

@@ -94,7 +94,7 @@ class Workshop:
         self._store = store
         self._stage: LoadStage = stage
         self._aftermath = aftermath
-        self._hooks = Hooks(hook_deadline, witness)
+        self._hooks = Hooks(hook_deadline, witness, rehearses=stage == "preflight")
         self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
         self._drains = Drains(on_drained)

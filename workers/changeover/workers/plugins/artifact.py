@@ -20,6 +20,8 @@ MAX_BYTES = 256 * 1024 * 1024
 SIGNATURE = "plugin.sig.json"
 """Name of the signature in a plugin's folder, which is no content: it says something of that."""
 
+_ASIDE, _GONE = ".aside-", ".gone-"
+"""How names of folders begin that are on their way into the store, and out of it."""
 _CODE_SUFFIXES = (".py", ".so", ".pyd")
 _IGNORED_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".tmp")
 
@@ -179,7 +181,7 @@ def put(store: Path, files: Files) -> str:
     if final.is_dir():
         return digest
     store.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=store))
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=store))
     try:
         _write(aside, files)
         try:
@@ -240,10 +242,21 @@ def remove(store: Path, digest: str) -> None:
     folder = folder_of(store, digest)
     if not folder.is_dir():
         return
-    aside = Path(tempfile.mkdtemp(prefix=".gone-", dir=store))
+    aside = Path(tempfile.mkdtemp(prefix=_GONE, dir=store))
     folder.chmod(0o755)
     os.rename(folder, aside / "content")
     _discard(aside)
+
+
+def remove_unfinished(store: Path) -> None:
+    """Remove what a process left that was killed while it put or removed an artifact; nobody may do that meanwhile.
+
+    Raises:
+        OSError: Something of it cannot be removed.
+    """
+    for prefix in (_ASIDE, _GONE):
+        for left in store.glob(f"{prefix}*"):
+            _discard(left)
 
 
 def _discard(root: Path) -> None:

@@ -18,6 +18,8 @@ from changeover.workers.plugins.artifact import folder_of
 
 FOLDER = ".code"
 """Where it lies in the store."""
+ASIDE = ".aside-"
+"""How the name of a file begins that is being written there."""
 
 _SUM = hashlib.sha256().digest_size
 

@@ -34,21 +34,21 @@ class Capability(msgspec.Struct, frozen=True):
 TABLE = (
     Capability(
         "exec",
-        "start programs and processes: `subprocess`, `os.fork`, `os.exec*`, `os.system`, and those of the event loop",
+        "start programs and processes: `subprocess`, `multiprocessing`, `os.fork`, `os.exec*`, `os.system`, the loop's",
         AUDIT,
         "calls of the C library",
     ),
     Capability(
         "native",
-        "load machine code: `ctypes`, and extension modules among its own files",
+        "load machine code, and call it: `ctypes`, also `CDLL(None)` and `pythonapi`; extension modules of its own",
         AUDIT,
-        "what an installed library loads when it is imported, `cffi`",
+        "what an installed library loads when imported, and calls; `cffi`; `_ctypes`; memory that `ctypes` changes",
     ),
     Capability(
         "net",
         "connect, listen, send datagrams and ask for names: sockets, Unix ones included, and those of the event loop",
         AUDIT,
-        "sockets of libraries in C (database drivers)",
+        "sockets of libraries in C (database drivers), `_socket`",
     ),
     Capability(
         "write",
@@ -76,7 +76,13 @@ def lacking(asked: Iterable[str], grant: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*asked} - {*grant}))
 
 
-def refusal(plugin: str, lacks: Collection[str], grant: Iterable[str]) -> str:
-    """Say why a plugin is not taken, and the setting that would let it in."""
+def refusal(lacks: Collection[str], grant: Iterable[str], place: str) -> str:
+    """Say why a plugin is not taken, and the setting that would let it in.
+
+    Args:
+        lacks: What it asks for and has not.
+        grant: What it has, or others.
+        place: Where that is written.
+    """
     wanted = ", ".join(f'"{name}"' for name in sorted({*lacks, *grant}))
-    return f"asks for {' and '.join(lacks)}, which is not granted; write `grant = [{wanted}]` in [plugins.{plugin}]"
+    return f"asks for {' and '.join(lacks)}, which is not granted; write `grant = [{wanted}]` in {place}"

@@ -27,6 +27,8 @@ GRACE = 1.0
 """Seconds in which a hook that missed its deadline may react to being cancelled."""
 _UNDOING = ("unmigrate", "on_unload")
 """Hooks that undo something, and refuse nothing before a commit either."""
+_TOLD = ("on_activate", "on_deactivate")
+"""Hooks after a commit of which a failure is told, and that nobody makes good."""
 
 
 class Hooks:
@@ -35,15 +37,18 @@ class Hooks:
     Args:
         deadline: Seconds for each.
         witness: Hears what happens beside what fails.
+        rehearses: Whether a hook that returned after its deadline has failed in any case: nobody is served, and what
+            it did goes with the process.
 
     Attributes:
         deadline: Seconds for each.
         witness: Hears what happens beside what fails.
     """
 
-    def __init__(self, deadline: float, witness: Witness = DEAF) -> None:
+    def __init__(self, deadline: float, witness: Witness = DEAF, *, rehearses: bool = False) -> None:
         self.deadline = deadline
         self.witness = witness
+        self._rehearses = rehearses
         self._thread = LoaderThread()
 
     @property
@@ -125,11 +130,22 @@ class Hooks:
             if timed.longest > LIMIT:
                 self.witness.stalled(site.unit, site.hook or site.stage.value, timed.longest)
         if task.done():
-            return _in_time(task.result(), timed.longest, site, deadline)
+            return self._in_time(task.result(), timed.longest, site, deadline)
         late = HookTimeout(deadline, waiting_at(task))
         self.witness.hung(site.unit, site.hook or site.stage.value)
         await _cancelled(task)
         raise Refused(refusal_of(late, site))
+
+    def _in_time(self, outcome: Outcome[T], longest: float, site: Site, deadline: float) -> Outcome[T]:
+        """What came of a hook; an error when one step of it took longer than all may, unless that would be worse.
+
+        In a worker what undoes something is not left, and a merge that is taken for failed would be made twice.
+        """
+        can_fail = site.hook in _TOLD or (site.stage is not Stage.COMMIT and site.hook not in _UNDOING)
+        if longest <= deadline or outcome.error is not None or not (can_fail or self._rehearses):
+            return outcome
+        self.witness.hung(site.unit, site.hook or site.stage.value)
+        return Outcome(error=HookBlocked(deadline, longest))
 
     def close(self) -> None:
         """Let the loader thread end."""
@@ -156,18 +172,6 @@ async def _guarded(call: Callable[[], Awaitable[T]]) -> Outcome[T]:
         return Outcome(await call())
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises is its own failure
         return Outcome(error=error)
-
-
-def _in_time(outcome: Outcome[T], longest: float, site: Site, deadline: float) -> Outcome[T]:
-    """What came of a hook; where it still can refuse, that is an error when one step of it took longer than all may.
-
-    Elsewhere it has done what it did: a merge that is taken for failed would be made twice, and what is undone is not
-    left.
-    """
-    can_refuse = site.stage is not Stage.COMMIT and site.hook not in _UNDOING
-    if longest <= deadline or not can_refuse or outcome.error is not None:
-        return outcome
-    return Outcome(error=HookBlocked(deadline, longest))
 
 
 async def _cancelled(task: "asyncio.Task[Any]") -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from changeover.workers.plugins.api import AsgiService, Plugin, WsgiService
+from changeover.workers.plugins.hook_contract import check_hooks
 from changeover.workers.plugins.manifest import Direction, Entry, Manifest, ServiceInterface
 from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.refused import ConfigRejected, ContractBroken
@@ -85,8 +86,8 @@ class Linker:
         """Make the instance of the plugin's class; None for a stateless plugin.
 
         Raises:
-            ContractBroken: The manifest names something else than a subclass of Plugin, or its constructor left
-                the configuration out.
+            ContractBroken: The manifest names something else than a subclass of Plugin, its constructor left the
+                configuration out, or a hook cannot be called.
         """
         entry = _written(self._manifest.plugin)
         if entry is None:
@@ -97,6 +98,7 @@ class Linker:
         instance: Plugin[Any] = made(config)
         if not hasattr(instance, "config"):
             raise ContractBroken(f"{made.__name__}.__init__ does not call super().__init__(config)")
+        check_hooks(instance)
         return instance
 
     def handlers(self, instance: Plugin[Any] | None) -> dict[str, Handler]:

@@ -102,6 +102,18 @@ class ContractBroken(ChangeoverError):
         super().__init__(fact)
 
 
+class HookUnfit(ContractBroken):
+    """A hook of a plugin cannot be called as the plugin API calls it.
+
+    Attributes:
+        stack: Where it is defined.
+    """
+
+    def __init__(self, fact: str, stack: traceback.StackSummary) -> None:
+        self.stack = stack
+        super().__init__(fact)
+
+
 class ConfigRejected(ChangeoverError):
     """A plugin's configuration does not fit the Struct that its manifest names.
 
@@ -274,9 +286,9 @@ def _stack_text(error: BaseException, origin: Origin | None) -> str:
 
 
 def _where_it_was(error: BaseException) -> traceback.StackSummary | None:
-    """Where code was that missed its deadline; None of every other error."""
+    """Where code was that missed its deadline, or stands that cannot run; None of every other error."""
     late = error.__cause__ if isinstance(error, LifespanFailed) else error
-    return late.stack if isinstance(late, ThreadHung | HookTimeout) else None
+    return late.stack if isinstance(late, ThreadHung | HookTimeout | HookUnfit) else None
 
 
 def _relative(filename: str | None, origin: Origin) -> str:

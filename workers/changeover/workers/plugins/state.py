@@ -22,6 +22,7 @@ from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 NOTHING = b""
 """What a merge is told was imported, where nothing was exported."""
 UNMERGED = "it has export_state and no merge_state: what is written between the export and the commit is lost"
+UNIMPORTED = "it has export_state and no import_state: nothing that it exports goes over to another version or process"
 UNTAKEN = "it has import_state, and its manifest does not say whose state it takes: it begins without any"
 UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
 PATIENCE = 5.0
@@ -157,9 +158,11 @@ def caveats(plugin: LoadedPlugin) -> tuple[str, ...]:
     """What becomes of a plugin's state, where its author may not expect that."""
     if not exports(plugin):
         return ()
+    if not _has(plugin, "import_state"):
+        return (UNIMPORTED,)
     told = {
         UNMERGED: not _has(plugin, "merge_state"),
-        UNTAKEN: _has(plugin, "import_state") and not plugin.takes,
+        UNTAKEN: not plugin.takes,
         UNLED: plugin.exclusive,
     }
     return tuple(line for line, holds in told.items() if holds)

@@ -21,7 +21,7 @@ class Witness:
         """A hook kept the loop from running, at one stretch."""
 
     def hung(self, unit: str, hook: str) -> None:
-        """A hook did not end within its deadline, and was left behind."""
+        """A hook did not end within its deadline: it was left behind, or returned when that was over."""
 
 
 DEAF = Witness()

@@ -4,8 +4,10 @@ What is watched is what Python code does by Python's own words for it. It is no 
 other words. It tells whoever means none what a manifest has to ask for.
 """
 
+import _posixsubprocess
 import linecache
 import os
+import socket
 import sys
 import sysconfig
 import tempfile
@@ -34,6 +36,8 @@ _IMPORTS = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_exter
 _STANDARD = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib"))
 _INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib"))
 _OURS = "changeover."
+_DIRECT = ("ctypes.dlsym",)
+"""Events that are a plugin's doing only where no library is between: what a library does so, it may have loaded."""
 _STREAMS = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
 _DESCRIPTORS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
 """Whose names are descriptors: whoever opened one was judged then."""
@@ -50,6 +54,8 @@ def watch(judged: Collection[UnitKey]) -> list[Refusal]:
     """
     watched = _Watched(judged)
     sys.addaudithook(watched.heard)
+    _posixsubprocess.fork_exec = _forking
+    socket.socket.listen = _listening  # type: ignore[assignment, method-assign]
     return watched.refused
 
 
@@ -119,14 +125,14 @@ def _whose(event: str, arguments: Arguments) -> tuple[UnitWork | None, FrameType
     for frame in _frames():
         name = frame.f_globals.get("__name__", "")
         if isinstance(name, str) and name.startswith(f"{PREFIX}.") and (opened := owner(name)) is not None:
-            return opened.work, frame
+            return (None, None) if beyond and event in _DIRECT else (opened.work, frame)
         if frame.f_code.co_filename in _IMPORTS:
             return None, None
         if not beyond and not _is_standard(frame.f_code.co_filename):
             if isinstance(name, str) and name.startswith(_OURS):
                 return None, None
             beyond = True
-    return current_work.get(), None
+    return None if event in _DIRECT else current_work.get(), None
 
 
 def _owner_of_file(path: str) -> UnitWork | None:
@@ -216,6 +222,7 @@ def _events(files: _Files) -> Mapping[str, tuple[str, Told]]:
     return {
         "socket.connect": ("net", _to),
         "socket.bind": ("net", _to),
+        "socket.listen": ("net", _to),
         "socket.sendto": ("net", _to),
         "socket.sendmsg": ("net", _to),
         **dict.fromkeys(("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"), net),
@@ -233,8 +240,9 @@ def _events(files: _Files) -> Mapping[str, tuple[str, Told]]:
         **dict.fromkeys(("os.truncate", "os.setxattr", "os.removexattr"), ("write", files.first())),
         "sqlite3.connect": ("write", files.database),
         **dict.fromkeys(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system"), started),
-        **dict.fromkeys(("os.fork", "os.forkpty"), started),
-        "ctypes.dlopen": ("native", lambda arguments: "" if arguments[0] is None else repr(arguments[0])),
+        **dict.fromkeys(("os.fork", "os.forkpty", "_posixsubprocess.fork_exec"), started),
+        "ctypes.dlopen": ("native", lambda arguments: repr(arguments[0])),
+        "ctypes.dlsym": ("native", _symbol),
         "import": ("native", lambda arguments: repr(arguments[1]) if isinstance(arguments[1], str) else ""),
     }
 
@@ -244,8 +252,34 @@ def _to(arguments: Arguments) -> str:
     return "" if arguments[1] is None else repr(arguments[1])
 
 
+def _symbol(arguments: Arguments) -> str:
+    """`ctypes.dlsym`: a library, and a name; whoever opened another one than the process itself was judged."""
+    library, name = arguments
+    return repr(name) if getattr(library, "_name", "") is None else ""
+
+
 def _is_address(argument: object) -> bool:
     return isinstance(argument, bytes | str | tuple)
+
+
+_fork_exec = _posixsubprocess.fork_exec
+
+
+def _forking(arguments: Any, *further: Any) -> int:
+    """Start a program as `multiprocessing` does where it does not fork, which raises no event of its own."""
+    sys.audit("_posixsubprocess.fork_exec", arguments)
+    return _fork_exec(arguments, *further)
+
+
+def _listening(listener: socket.socket, *backlog: int) -> None:
+    """As `socket.listen`, which raises no event: one that was not bound listens to everybody."""
+    _audit_unbound(listener)
+    super(socket.socket, listener).listen(*backlog)
+
+
+def _audit_unbound(listener: socket.socket) -> None:
+    if listener.family in (socket.AF_INET, socket.AF_INET6) and not (address := listener.getsockname())[1]:
+        sys.audit("socket.listen", listener, address)
 
 
 class WatchedLoop(uvloop.Loop):
@@ -261,6 +295,8 @@ class WatchedLoop(uvloop.Loop):
         """As in asyncio."""
         if options.get("sock") is None:
             sys.audit("socket.bind", None, (host, port))
+        else:
+            _audit_unbound(options["sock"])
         return await super().create_server(protocol_factory, host, port, **options)
 
     async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:

@@ -50,6 +50,7 @@ def believed(data: bytes, order: RehearsalOrder) -> RehearsalReport:
         tests_passed=max(0, report.tests_passed),
         tests=max(0, report.tests),
         warnings=report.warnings,
+        unproved=report.unproved,
     )
 
 

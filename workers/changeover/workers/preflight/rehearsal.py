@@ -18,6 +18,7 @@ from changeover.workers.plugins import state
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
 from changeover.workers.plugins.witness import Witness
+from changeover.workers.preflight.afresh import loads, unproved
 from changeover.workers.preflight.audit import blamed
 from changeover.workers.preflight.endings import ends_as_it_served, of_what_serves
 from changeover.workers.preflight.leaving_out import LeavingOut
@@ -26,7 +27,7 @@ from changeover.workers.preflight.scarce import explained
 from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
-from changeover.workers.protocol.snapshot import UnitKey
+from changeover.workers.protocol.snapshot import UnitKey, UnitRef
 from changeover.workers.serving import attribution
 from changeover.workers.serving.offering import here
 
@@ -125,12 +126,18 @@ class Rehearsal:
             self._warnings += _caveats(built)
         self._warnings += _unasked(built, serving)
         self._note.part(Part.RETIRING)
+        afresh = unproved(built, self._order)
         await self._activate(built)
         del built
         await self._end()
         hung = self._hung()
         self._warnings += self._afterwards(hung)
-        return self._report(hung, modules, tests)
+        is_proved = hung is not None or not afresh or await self._loads(afresh)
+        return msgspec.structs.replace(self._report(hung, modules, tests), unproved=not is_proved)
+
+    async def _loads(self, plugins: frozenset[UnitRef]) -> bool:
+        self._note.part(Part.CANDIDATE)
+        return await loads(plugins, self._leaving_out.candidate(), self._order, self._note, self._cell)
 
     def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
         """Say how far it came, and what of all that happened refuses the candidate."""

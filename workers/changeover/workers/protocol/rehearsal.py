@@ -76,6 +76,12 @@ class RehearsalOrder(msgspec.Struct, frozen=True):
         kept = (unit.key for unit in self.candidate.units if unit.key.ref in self.served)
         return (*(unit.key for unit in (self.current or EMPTY).units), *kept)
 
+    def alone(self) -> "RehearsalOrder":
+        """The candidate without what it replaces, as in the processes of a roll."""
+        both = self.candidate.keys() & (self.current or EMPTY).keys()
+        served = tuple(sorted(key.ref for key in both))
+        return msgspec.structs.replace(self, current=EMPTY, served=served, vacant=True)
+
     def may_be_barred(self) -> bool:
         """Whether something runs before the candidate that may keep a rehearsal from it: what serves, and `after_fork`.
 
@@ -100,6 +106,8 @@ class RehearsalReport(msgspec.Struct, frozen=True):
         skipped: Why the candidate was not rehearsed: what serves ended the process before. Empty when it was.
         barred: Which unit did, as its `UnitRef` reads; empty where nobody knows.
         fault: Of what kind that is.
+        unproved: Whether it did not load once more, with nothing beside it, which may be for what this process had
+            before: `alone` says what tells.
     """
 
     refusal: Refusal | None = None
@@ -113,6 +121,7 @@ class RehearsalReport(msgspec.Struct, frozen=True):
     skipped: str = ""
     barred: str = ""
     fault: Fault = Fault.CRASH
+    unproved: bool = False
 
 
 def with_other_resources(candidate: Snapshot, served: Snapshot) -> tuple[UnitRef, ...]:

@@ -12,6 +12,7 @@ from changeover.supervisor.artifacts.content import Content, from_disk
 from changeover.supervisor.artifacts.dependencies import lacking
 from changeover.supervisor.artifacts.folder import Found, read_folder, read_plugin
 from changeover.supervisor.artifacts.granting import ungranted
+from changeover.supervisor.artifacts.layout import mistakes_of
 from changeover.supervisor.artifacts.problems import of_manifest
 from changeover.supervisor.artifacts.requirements import unmet
 from changeover.supervisor.artifacts.trust import untrusted
@@ -85,6 +86,9 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
     keys = () if settings is None else settings.plugins.keys
     distrusted = list(map(str, untrusted(found.values(), keys)))
     problems += distrusted
+    origin = "" if config is None else str(config)
+    wanted = settings or Settings()
+    problems += [str(each) for content in contents.values() for each in mistakes_of(content, wanted, origin)]
     for problem in problems:
         right = False
         click.echo(f"error: {problem}", err=True)
@@ -95,7 +99,7 @@ def command(paths: tuple[Path, ...], config: Path | None, loads: bool, preflight
         if loads and not problems:
             beside = {id: found[id] for id in (plugin.manifest.id, *_required(plugin, found))}
             if preflight:
-                right = _passes(plugin, beside, contents, settings or Settings()) and right
+                right = _passes(plugin, beside, contents, wanted) and right
             else:
                 right = _loads(plugin, beside, configs) and right
     if not loads:

@@ -19,6 +19,11 @@ Exit status: 0 written; 1 something is there; 2 usage.
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
+OURS = "changeover"
+"""What every plugin imports."""
+IMPORTED = (OURS, "msgspec")
+"""What one with a configuration imports."""
+
 SINGLE = '''# /// script
 # requires-python = ">=3.11"
 # [tool.changeover]
@@ -93,7 +98,7 @@ class {type}(Plugin[Config]):
 )
 def command(name: str, with_class: bool, folder: Path) -> None:
     """See HELP."""
-    if reason := _mistake(name):
+    if reason := _mistake(name, with_class):
         raise Failure(f"{name!r} {reason}", Exit.USAGE)
     files = _folder(name) if with_class else _file(name)
     for path in (folder / name, folder / f"{_module(name)}.py"):
@@ -111,12 +116,15 @@ def command(name: str, with_class: bool, folder: Path) -> None:
     click.echo(f"      changeover run --plugins {folder}, and ask for /{name}")
 
 
-def _mistake(name: str) -> str:
+def _mistake(name: str, with_class: bool) -> str:
     if not NAME.fullmatch(name):
         return "is no id: lower case letters, digits, - and _, a letter first"
     if name in RESERVED:
         return "is no id: the configuration uses it for something else"
-    return "is a word of Python's own, and cannot name a module" if keyword.iskeyword(name) else ""
+    if keyword.iskeyword(name):
+        return "is a word of Python's own, and cannot name a module"
+    hidden = "its own module would be found first"
+    return f"is what the plugin has to import, and {hidden}" if name in (IMPORTED if with_class else (OURS,)) else ""
 
 
 def _file(name: str) -> dict[str, str]:

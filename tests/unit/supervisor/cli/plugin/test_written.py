@@ -73,6 +73,22 @@ def test_a_name_that_is_no_id_is_refused(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("how", [("changeover",), ("changeover", "--class"), ("msgspec", "--class")])
+def test_a_name_whose_module_would_hide_what_the_plugin_imports_is_refused(
+    tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    result = plugin("new", *how, "--dir", tmp_path)
+    assert result.exit_code == Exit.USAGE
+    assert f"{how[0]!r} is what the plugin has to import, and its own module would be found first" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_hides_only_what_the_plugin_does_not_import_is_taken(tmp_path: Path) -> None:
+    assert plugin("new", "msgspec", "--dir", tmp_path).exit_code == Exit.DONE
+    checked = plugin("check", tmp_path / "msgspec.py")
+    assert checked.exit_code == Exit.DONE, checked.output
+
+
 def test_a_check_says_the_digest_that_a_reload_would_store(plugins: PluginFolder) -> None:
     path = plugins.single("geo")
     found = read_plugin(path)
@@ -143,6 +159,48 @@ def test_code_that_disagrees_with_its_manifest_is_found_too(plugins: PluginFolde
     result = plugin("check", plugins.single("geo", more=NEAR, code=code))
     assert result.exit_code == Exit.REFUSED
     assert "near" in result.output.partition("does not pass")[2]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            '[handlers]\nnear = "inbound"\nfar = "inbound"\n[services]\nplace = "/geo"\n',
+            " are both inbound and of phase app, and nothing orders them: let one declare `after` or `before`",
+        ),
+        (
+            '[handlers]\nnear = { direction = "inbound", after = ["far"] }\n'
+            'far = { direction = "inbound", after = ["near"] }\n[services]\nplace = "/geo"\n',
+            ": none can come first",
+        ),
+        (
+            '[services]\nplace = "/geo"\nroad = "/geo"\n',
+            "$.services.road.mount: /geo leads to geo:place already",
+        ),
+    ],
+    ids=["loose", "cycle", "mounts"],
+)
+def test_what_no_server_could_lay_out_is_found_before_it_is_loaded(
+    more: str, told: str, plugins: PluginFolder, tmp_path: Path
+) -> None:
+    result = plugin("check", plugins.folder("geo", "1.0", more, geo="1 / 0"))
+    assert result.exit_code == Exit.REFUSED
+    assert told in result.output
+    assert "ZeroDivisionError" not in result.output
+    config = tmp_path / "changeover.toml"
+    config.write_text('[plugins]\ndir = "plugins"\n')
+    served = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert (served.exit_code, told in served.output) == (Exit.REFUSED, True), served.output
+
+
+def test_a_mount_that_the_configuration_moves_collides_no_more(plugins: PluginFolder, tmp_path: Path) -> None:
+    more = '[services]\nplace = "/geo"\nroad = "/geo"\n'
+    code = "async def place(request, call): ...\nasync def road(request, call): ...\n"
+    path = plugins.folder("geo", "1.0", more, geo=code)
+    config = tmp_path / "changeover.toml"
+    config.write_text('[plugins]\ndir = "plugins"\n[plugins.geo]\nmount = { road = "/road" }\n')
+    moved = plugin("check", path, "--config", config)
+    assert moved.exit_code == Exit.DONE, moved.output
 
 
 def test_a_plugin_that_ends_its_process_is_a_finding_and_not_our_end(plugins: PluginFolder) -> None:
