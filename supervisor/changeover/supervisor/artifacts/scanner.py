@@ -8,6 +8,7 @@ import msgspec
 from changeover.supervisor.artifacts import candidate, rollback
 from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
+from changeover.supervisor.artifacts.attributing import label
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.compiling import Compiler
@@ -188,6 +189,7 @@ class Scanner:
         announced = disk.announced(taken.interpreter)
         if made.is_roll and announced is not None and (gone := tuple(absent(made, announced))):
             return ScanRefused(refusals(gone), (*selected.notes, *not_taken))
+        made = msgspec.structs.replace(made, label=label(request, settings, listing, reach, current, made))
         if not request.dry_run:
             self._put(fresh, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, fresh), why)
@@ -235,10 +237,10 @@ class Scanner:
             return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch, channels.specs)
         routes = [route for plan in layout.plans for route in plan.routes]
-        label, executes, listen = request.origin.label, taken.interpreter, addresses.listen
-        rolls = taken.rolls or addresses.rolls
+        executes, listen, rolls = taken.interpreter, addresses.listen, taken.rolls or addresses.rolls
+        named = request.origin.label
         return candidate.snapshot(
-            units, routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
+            units, routes, epoch, current, named, rolls=rolls, interpreter=executes, listen=listen
         )
 
     def _channels(

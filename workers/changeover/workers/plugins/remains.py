@@ -70,7 +70,8 @@ def _classes() -> Iterator[type]:
     seen: dict[int, type] = {}
     ahead: list[type] = [object]
     while ahead:
-        for kind in type.__subclasses__(ahead.pop()):
+        below: list[type] = type.__subclasses__(ahead.pop())
+        for kind in below:
             if id(kind) not in seen:
                 seen[id(kind)] = kind
                 ahead.append(kind)
