@@ -97,7 +97,7 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
 
 
 def _unchanged(outcome: Unchanged) -> Iterator[str]:
-    yield unchanged(outcome.serving, outcome.action)
+    yield unchanged(outcome.serving, outcome.action, outcome.notes)
     yield from (f"  {line}" for line in outcome.notes)
     if outcome.action is Action.ROLLBACK:
         yield "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it"

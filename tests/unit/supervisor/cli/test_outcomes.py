@@ -72,9 +72,20 @@ def test_all_that_a_cutover_left_out_is_named_where_its_first_line_could_not() -
 def test_forcing_is_no_advice_for_what_is_disabled() -> None:
     disabled = "not taken: geo (disabled, changed on disk)"
     told = list(lines(Unchanged(3, notes=(disabled,)), Workers(2), "changeover reload"))
+    assert told[0] == "nothing changed: what can be taken from disk is epoch 3, which serves"
     assert told[1:] == [f"  {disabled}", "next: another `reload` under [plugins], or [plugins.ID], has it taken"]
     also = list(lines(Unchanged(3, notes=(disabled, "app (needs a roll)")), Workers(2), "changeover reload"))
     assert "--force" in also[-1]
+
+
+def test_what_differs_and_is_not_taken_is_not_said_to_be_what_serves() -> None:
+    noted = "no plugin: plugins.geo"
+    whole, part = (
+        next(iter(lines(Unchanged(3, notes=notes), Workers(2), "changeover reload")))
+        for notes in ((noted,), (noted, "not taken: geo (held)"))
+    )
+    assert whole == "nothing changed: what is on disk is epoch 3, which serves"
+    assert part == "nothing changed: what can be taken from disk is epoch 3, which serves"
 
 
 def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
