@@ -174,10 +174,10 @@ class Scanner:
         there = listing.plugins.keys() | selected.contents.keys() | concerned_by(listing.problems)
         strange = of_no_plugin(settings, there) if reach.configuration and not listing.unasked else ()
         notes = (*selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
-        standing = (*selected.rolling, *taken.changed, *addresses.changed)
-        standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
+        rolls = (*selected.rolling, *taken.changed, *addresses.changed)
+        standing = (*rolls, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
-            return _unchanged(notes, not_taken, standing)
+            return _unchanged(notes, not_taken, standing, bool(rolls))
         fresh = {**selected.files, **disk.content.stored(), **channels.files}
         why = rolling(made, current, self._store, selected.contents, selected.files)
         if current is not None and why and not made.is_roll:
@@ -389,11 +389,11 @@ def _only_rolls(why: Mapping[str, str]) -> ScanRefused:
     return ScanRefused(refusals(problems))
 
 
-def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...]) -> ScanResult:
+def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...], rolls: bool) -> ScanResult:
     """What it amounts to that a candidate would serve what is served already."""
     if held:
         return HeldBack((*held, *notes, *_named(standing)))
-    return RollNeeded(standing) if standing else NothingChanged(notes)
+    return RollNeeded(standing, rolls) if standing else NothingChanged(notes)
 
 
 def _named(standing: tuple[str, ...]) -> Iterator[str]:

@@ -155,9 +155,11 @@ class RollNeeded(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         changed: What needs them, for people (`app: 3 files`).
+        rolls: Whether a roll takes any of it; else only a restart of the server does.
     """
 
     changed: tuple[str, ...]
+    rolls: bool = True
 
 
 class ScanRefused(msgspec.Struct, frozen=True, tag=True):
@@ -277,9 +279,11 @@ class NeedsRoll(Ending, frozen=True):
 
     Attributes:
         changed: What needs them.
+        rolls: Whether a roll takes any of it; else only a restart of the server does.
     """
 
     changed: tuple[str, ...] = ()
+    rolls: bool = True
 
 
 class Planned(Ending, frozen=True):

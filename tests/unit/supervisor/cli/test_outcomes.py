@@ -1,9 +1,10 @@
 import msgspec
+import pytest
 
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import Workers, exit_of, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Committed, MissingWorker, Refused, Unchanged
+from changeover.supervisor.core.outcome import Committed, MissingWorker, NeedsRoll, Refused, Unchanged
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
@@ -86,6 +87,15 @@ def test_what_differs_and_is_not_taken_is_not_said_to_be_what_serves() -> None:
     )
     assert whole == "nothing changed: what is on disk is epoch 3, which serves"
     assert part == "nothing changed: what can be taken from disk is epoch 3, which serves"
+
+
+@pytest.mark.parametrize("line", ["app: 1 file (needs a roll)", "geo (needs a roll: native module _geo)", "workers"])
+def test_where_a_roll_takes_what_no_swap_can_that_is_the_advice(line: str) -> None:
+    roll, restart = (
+        list(lines(NeedsRoll(3, changed=(line,), rolls=rolls), Workers(2), "again")) for rolls in (True, False)
+    )
+    assert roll[1:] == [f"  {line}", "next: `changeover reload`, which rolls"]
+    assert restart[1:] == [f"  {line}", "next: restart the server to take it"]
 
 
 def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
