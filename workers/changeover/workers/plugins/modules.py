@@ -176,8 +176,8 @@ class PluginModules:
             reason = f"{native} is a native module for another interpreter ({file}); this one takes {suffix}"
             return ModuleNotFoundError(reason, name=native)
         if not missing.startswith(f"{self.package}."):
-            outside = self.asked_outside(error)
-            return ModuleNotFoundError(outside, name=missing) if outside else error
+            reason = self.asked_outside(error) or self._asked_of_others(error)
+            return ModuleNotFoundError(reason, name=missing) if reason else error
         return ModuleNotFoundError(f"No module named {native!r} in the plugin's files", name=native)
 
     def asked_outside(self, error: ModuleNotFoundError) -> str:
@@ -188,6 +188,18 @@ class PluginModules:
         return (
             f"{error.msg} outside of the plugin, whose names mean its own version in its own code only: give the "
             "library the module or the class itself, or the private name that the module has as its `__name__`"
+        )
+
+    def _asked_of_others(self, error: ModuleNotFoundError) -> str:
+        """What to do instead of importing what another plugin is, or has; empty where none is or has it."""
+        name = (error.name or "").partition(".")[0]
+        others = [each for each in list(OPENED.values()) if each.plugin != self.plugin]
+        having = [each.plugin for each in others if each.plugin == name or each.owns(name)]
+        if not having:
+            return ""
+        return (
+            f"{error.msg}: plugin {having[0]} has modules of its own, which no other plugin imports; ask for what it "
+            "offers at an extension point, and put what both import into an installed package"
         )
 
     def loaded(self) -> list[ModuleType]:
