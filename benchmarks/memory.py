@@ -2,8 +2,9 @@
 
 The plugin has 20 modules, a task and a thread. Resident memory is read from smaps_rollup after every tenth swap,
 while a light load goes on. Objects are counted by the plugin itself, in every worker, before the first swap and after
-the last was retired: what belongs to any content's modules, after one collection. More than one content's worth
-afterwards is a leak; and so is whatever the workers' own proofs of release have told.
+the last was retired, after one collection: what belongs to any content's modules, and tasks and threads that are in
+code of these. More than one content's worth afterwards is a leak; and so is whatever the workers' own proofs of release
+have told.
 """
 
 import socket

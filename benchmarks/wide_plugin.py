@@ -1,4 +1,4 @@
-"""Makes the probe plugin one of 20 modules, all new in every content, with a task and a thread of its own."""
+"""Makes the probe plugin one of 20 modules, all new in every content, with a task and a thread in code of its own."""
 
 from benchmarks.contents import FIRST, Contents
 
@@ -37,15 +37,25 @@ import threading  # noqa: E402
 {imports}
 
 
+async def poll() -> None:
+    """Never ends by itself."""
+    await asyncio.sleep(3600)
+
+
+def watch(ended: threading.Event) -> None:
+    """Ends when it is told so."""
+    ended.wait()
+
+
 class Wide(Probe):
     """The probe with a task and a thread, as plugins that poll have them."""
 
     def on_activate(self) -> None:
         self.parts = [{made}]
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.ended.wait, name="wide")
+        self.thread = threading.Thread(target=watch, args=(self.ended,), name="wide")
         self.thread.start()
-        self.task = asyncio.create_task(asyncio.sleep(3600), name="wide")
+        self.task = asyncio.create_task(poll(), name="wide")
 
     def on_unload(self) -> None:
         if ended := getattr(self, "ended", None):

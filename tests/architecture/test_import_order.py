@@ -87,6 +87,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{WORKERS}.plugins.manifest_mistakes",
         f"{WORKERS}.plugins.manifest_reading",
         f"{WORKERS}.plugins.natives",
+        f"{WORKERS}.plugins.rigid",
         f"{WORKERS}.plugins.order",
         f"{WORKERS}.plugins.wheel",
         f"{WORKERS}.preflight.alone",

@@ -1,31 +1,21 @@
-"""Plugins whose manifests are broken, or promise what is not there: each kind is wrong by how it is made."""
+"""Plugins whose manifests are broken, or promise what is not there."""
 
 from collections.abc import Callable, Iterator
 from random import Random
 from string import ascii_lowercase
 
+from tests.hostile_plugins.fuzzing import mutants
 from tests.hostile_plugins.offer import HOSTILE, VICTIM, Offer
 
 MADE = f'id = "{HOSTILE}"\nversion = "1.0"\n'
 SOUND = b"from changeover.plugin import Plugin\n\nclass Own(Plugin): pass\n"
-KEYS = ("api", "summary", "requires", "plugin", "config", "handlers", "services", "resources", "capabilities", "state")
 
 
 def _word(random: Random) -> str:
     return "".join(random.choices(ascii_lowercase, k=random.randint(4, 12)))
 
 
-def _wrong_type(random: Random) -> str:
-    return random.choice(("1979-05-27", "-3.5", "true", "[[1], [2]]", "{ a = [1] }"))
-
-
 READ: dict[str, Callable[[Random], str]] = {
-    "no TOML": lambda random: MADE + random.choice(("=", "[", '"', "x = ", "[[x]", "x = {", "x = 'a", "\0", "x = 1 1")),
-    "a key twice": lambda random: f'{MADE}{random.choice(("id", "version"))} = "{_word(random)}"\n',
-    "an unknown key": lambda random: f"{MADE}q{_word(random)} = 1\n",
-    "a value of another type": lambda random: f"{MADE}{random.choice(KEYS)} = {_wrong_type(random)}\n",
-    "no id": lambda random: f'version = "{random.randint(1, 9)}"\n',
-    "no version": lambda random: f'id = "{_word(random)}"\n',
     "a bad id": lambda random: f'id = "{random.choice(("app", "keys", "", "../x", "A", "a b"))}"\nversion = "1"\n',
     "a bad version": lambda random: f'id = "{HOSTILE}"\nversion = "{random.choice(("new", "", "1..2", "v v"))}"\n',
     "a bad range": lambda random: f'{MADE}api = "{random.choice(("=>1", "one", ">=1,,<x", "~1"))}"\n',
@@ -49,7 +39,6 @@ READ: dict[str, Callable[[Random], str]] = {
     "no requirement": lambda random: f'{MADE}dependencies = ["{_word(random)} {_word(random)}"]\n',
     "the id of another": lambda random: f'id = "{VICTIM}"\nversion = "{random.randint(2, 9)}"\n',
     "a key of endless parts": lambda random: f"{MADE}{'.'.join(random.choices(ascii_lowercase, k=50_000))} = 1\n",
-    "tables without end": lambda random: f"{MADE}x = {'[' * random.randint(1000, 50_000)}\n",
 }
 """What nobody has to run to refuse it."""
 PROMISED: dict[str, Callable[[Random], str]] = {
@@ -69,15 +58,14 @@ PROMISED: dict[str, Callable[[Random], str]] = {
 
 
 def manifests(seed: int) -> Iterator[Offer]:
-    """Broken manifests without end, one of each kind after the other, with other words each time."""
-    random, seen = Random(seed), set[bytes]()
-    while True:
-        for kind, made in (READ | PROMISED).items():
-            manifest = made(random).encode()
-            if manifest in seen:
-                continue
-            seen.add(manifest)
-            files = {"plugin.toml": manifest, f"{HOSTILE}.py": SOUND}
-            yield Offer(f"a manifest with {kind}", "on disk", HOSTILE, files, runs=kind in PROMISED)
-        garbage = {"plugin.toml": b"\xff" + random.randbytes(200), f"{HOSTILE}.py": SOUND}
-        yield Offer("a manifest with random bytes", "on disk", HOSTILE, garbage, runs=False)
+    """Broken manifests without end: first one of each kind that is written here, then sound ones that were mutated."""
+    random = Random(seed)
+    for kind, made in (READ | PROMISED).items():
+        yield _offer(kind, made(random).encode(), runs=kind in PROMISED)
+    for kind, manifest in mutants(random):
+        yield _offer(kind, manifest)
+
+
+def _offer(kind: str, manifest: bytes, *, runs: bool = False) -> Offer:
+    files = {"plugin.toml": manifest, f"{HOSTILE}.py": SOUND}
+    return Offer(f"a manifest with {kind}", "on disk", HOSTILE, files, runs)

@@ -190,6 +190,7 @@ async def test_a_plugin_on_a_schedule_is_taken_when_it_is_due_and_the_others_are
         story.write("2.0")
         story.write("2.0", id="geo", mount="/geo")
         await status_when(server, lambda status: status.epoch == 2)
+        assert '"plugins/geo.py" by schedule' in server.logs
         assert (await story.get(server, "/geo")).words[0] == "2.0"
         assert (await story.get(server, "/shop")).words[0] == "1.0"
         assert isinstance(await server.reload(), Committed)

@@ -1,10 +1,12 @@
 """The probe plugin answers as the load expects, and its census finds what outlives a swap."""
 
 import gc
+import threading
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from benchmarks.contents import Contents
 from benchmarks.load.answer import Answer
 from benchmarks.load.judgement import Expected, Identity, judge
@@ -79,6 +81,7 @@ def test_a_wide_plugin_has_all_its_modules_anew_with_every_content(tmp_path: Pat
     with SimulatedWorker(tmp_path / "probe") as worker:
         before = alive(worker)
         assert sum(count for what, count in before.items() if what.startswith("module ")) == MODULES
+        assert (before["task wide"], before["thread wide"]) == (1, 1)
         for _ in range(3):
             contents.renew()
             worker.swap(tmp_path / "probe")
@@ -87,3 +90,36 @@ def test_a_wide_plugin_has_all_its_modules_anew_with_every_content(tmp_path: Pat
         assert f'MARKER = "{marker}"' in (tmp_path / "probe/probe/part_17.py").read_text()
         assert worker.leaks() == []
         assert alive(worker) == before
+
+
+OUTLIVES_TASK = """    while not threading.ended.is_set():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+"""
+
+
+@pytest.mark.parametrize("kind", ["task", "thread"])
+def test_the_census_sees_a_task_or_a_thread_that_outlives_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(threading, "ended", ended, raising=False)
+    contents = Contents(tmp_path)
+    widen(contents)
+    text = contents.text("probe/__init__.py")
+    broken = {
+        "task": text.replace("    await asyncio.sleep(3600)\n", OUTLIVES_TASK),
+        "thread": text.replace("    ended.wait()\n", "    threading.ended.wait()\n").replace(
+            "self.thread.join()", "pass"
+        ),
+    }
+    assert broken[kind] != text
+    contents.put({"probe/__init__.py": broken[kind]})
+    with SimulatedWorker(tmp_path / "probe") as worker:
+        before = alive(worker)
+        contents.renew()
+        worker.swap(tmp_path / "probe")
+        assert alive(worker)[f"{kind} wide"] == before[f"{kind} wide"] + 1
+        ended.set()

@@ -1,9 +1,11 @@
 """Counts what is alive in this worker of every content of this plugin, the retired ones included."""
 
+import asyncio
 import gc
+import threading
 import types
 from collections import Counter
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from changeover.plugin import CallContext, Request, Response, service
 
@@ -22,7 +24,7 @@ def census(request: Request, call: CallContext) -> Response:
     return Response.json({"epoch": call.epoch, "slot": call.worker, "alive": dict(alive)})
 
 
-def belongs(thing: object) -> str:
+def belongs(thing: Any) -> str:
     """What `thing` is of this plugin's, empty when it is not its own."""
     kind = type(thing)
     if kind is types.ModuleType:
@@ -30,9 +32,20 @@ def belongs(thing: object) -> str:
         return f"module {name}" if name else ""
     if kind is types.FunctionType:
         return "function" if own(getattr(thing, "__module__", "")) else ""
+    if issubclass(kind, asyncio.Task):
+        return f"task {thing.get_name()}" if _runs_ours(thing) else ""
+    if issubclass(kind, threading.Thread):
+        target = vars(thing).get("_target")
+        return f"thread {thing.name}" if own(getattr(target, "__module__", "")) else ""
     if _is_class(thing):
         return f"class {thing.__qualname__}" if own(thing.__module__) else ""
     return f"instance of {kind.__qualname__}" if own(kind.__module__) else ""
+
+
+def _runs_ours(task: "asyncio.Task[object]") -> bool:
+    """Whether a task has not ended and is in code of ours."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return frame is not None and bool(own(frame.f_globals.get("__name__")))
 
 
 def _is_class(thing: object) -> TypeGuard[type]:

@@ -1,43 +1,14 @@
 """Which plugins cannot be replaced in the processes that live, so that what changes them is a roll."""
 
-from collections.abc import Iterable, Mapping, Set
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Set
+from pathlib import Path
 
 import msgspec
 
 from changeover.supervisor.artifacts.candidate import plugins_before
 from changeover.supervisor.artifacts.content import Content
-from changeover.workers.plugins.artifact import folder_of
-from changeover.workers.plugins.manifest import Manifest
-from changeover.workers.plugins.manifest_reading import ManifestInvalid, load
-from changeover.workers.plugins.natives import is_native
+from changeover.workers.plugins.rigid import needs_roll, stored_needs_roll
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
-
-
-def needs_roll(manifest: Manifest, names: Iterable[str], distribution: str = "") -> str:
-    """Why content is replaced by new processes; empty where those that live can do it.
-
-    Args:
-        manifest: What it says of itself.
-        names: Of its files.
-        distribution: As in `PluginSpec`.
-    """
-    if distribution:
-        return f"installed by {distribution}"
-    if manifest.strategy == "roll":
-        return 'strategy = "roll"'
-    native = sorted(PurePosixPath(name).name.partition(".")[0] for name in names if is_native(name))
-    return f"native module {', '.join(native)}" if native else ""
-
-
-def stored_needs_roll(spec: PluginSpec, store: Path) -> str:
-    """The same of content that is stored; what cannot be read any more keeps nothing from being replaced."""
-    folder = folder_of(store, spec.artifact)
-    try:
-        names = [str(path.relative_to(folder)) for path in folder.rglob("*")]
-        return needs_roll(load(folder), names, spec.distribution)
-    except (ManifestInvalid, OSError):
-        return ""
 
 
 def rolling(

@@ -8,6 +8,7 @@ import msgspec
 from changeover.supervisor.artifacts import candidate, rollback
 from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
+from changeover.supervisor.artifacts.attributing import label
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
 from changeover.supervisor.artifacts.collection import artifacts_of, collect
 from changeover.supervisor.artifacts.compiling import Compiler
@@ -175,10 +176,10 @@ class Scanner:
         there = listing.plugins.keys() | selected.contents.keys() | concerned_by(listing.problems)
         strange = of_no_plugin(settings, there) if reach.configuration and not listing.unasked else ()
         notes = (*again, *selected.notes, *standing_interpreter(taken.interpreter), *kept, *strange)
-        standing = (*selected.rolling, *taken.changed, *addresses.changed)
-        standing = (*standing, *(restart_notes(self._booted, settings) if reach.configuration else ()))
+        rolls = (*selected.rolling, *taken.changed, *addresses.changed)
+        standing = (*rolls, *(restart_notes(self._booted, settings) if reach.configuration else ()))
         if current is not None and made.serves_as(current) and not _forced(request):
-            return _unchanged(notes, not_taken, standing)
+            return _unchanged(notes, not_taken, standing, bool(rolls))
         fresh = {**selected.files, **disk.content.stored(), **channels.files}
         why = rolling(made, current, self._store, selected.contents, selected.files)
         if current is not None and why and not made.is_roll:
@@ -190,6 +191,7 @@ class Scanner:
         announced = disk.announced(taken.interpreter)
         if made.is_roll and announced is not None and (gone := tuple(absent(made, announced))):
             return ScanRefused(refusals(gone), (*selected.notes, *not_taken))
+        made = msgspec.structs.replace(made, label=label(request, settings, listing, reach, current, made))
         if not request.dry_run:
             self._put(fresh, made)
         lines = summary(current, made, lambda old, new: self._differing(old, new, fresh), why)
@@ -237,10 +239,10 @@ class Scanner:
             return ScanRefused(refusals(problems), (*selected.notes, *not_taken))
         units = candidate.assemble(contents, taken.spec, layout.plans, epoch, channels.specs)
         routes = [route for plan in layout.plans for route in plan.routes]
-        label, executes, listen = request.origin.label, taken.interpreter, addresses.listen
-        rolls = taken.rolls or addresses.rolls
+        executes, listen, rolls = taken.interpreter, addresses.listen, taken.rolls or addresses.rolls
+        named = request.origin.label
         return candidate.snapshot(
-            units, routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen
+            units, routes, epoch, current, named, rolls=rolls, interpreter=executes, listen=listen
         )
 
     def _channels(
@@ -389,11 +391,11 @@ def _only_rolls(why: Mapping[str, str]) -> ScanRefused:
     return ScanRefused(refusals(problems))
 
 
-def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...]) -> ScanResult:
+def _unchanged(notes: tuple[str, ...], held: tuple[str, ...], standing: tuple[str, ...], rolls: bool) -> ScanResult:
     """What it amounts to that a candidate would serve what is served already."""
     if held:
         return HeldBack((*held, *notes, *_named(standing)))
-    return RollNeeded(standing) if standing else NothingChanged(notes)
+    return RollNeeded(standing, rolls) if standing else NothingChanged(notes)
 
 
 def _named(standing: tuple[str, ...]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.showing import as_json_option
 from changeover.supervisor.comparison import DiffView, UnitDifference, Version
+from changeover.supervisor.telemetry.amounts import NOT_TAKEN
 from changeover.workers.protocol.snapshot import Route
 
 HELP = """Say what differs between two epochs: units, their versions, content and files, routes, settings.
@@ -62,7 +63,8 @@ def lines(view: DiffView) -> Iterator[str]:
         for refusal in view.refusals:
             yield from refusal_lines(refusal, None)
     elif view.is_empty:
-        yield f"epoch {view.before} -> {there}: the same"
+        but = ", but for what is not taken" if any(note.startswith(NOT_TAKEN) for note in view.notes) else ""
+        yield f"epoch {view.before} -> {there}: the same{but}"
     else:
         yield f"epoch {view.before} -> {there}"
     for unit in view.units:

@@ -84,11 +84,10 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
             if outcome.memory is not None:
                 yield f"  needs {extra_memory(outcome.memory)}"
             yield "nothing was changed (--dry-run)"
-        case NeedsRoll(serving=serving, changed=changed):
+        case NeedsRoll(serving=serving, changed=changed, rolls=rolls):
             yield f"refused (exit 1): no swap can take this; nothing changed, epoch {serving} serves"
             yield from (f"  {line}" for line in changed)
-            needs_roll = any("(needs a roll)" in line for line in changed)
-            yield f"next: {'`changeover reload`, which rolls' if needs_roll else 'restart the server to take it'}"
+            yield f"next: {'`changeover reload`, which rolls' if rolls else 'restart the server to take it'}"
         case Refused():
             yield from _refused(outcome, workers, again)
         case Undecided(epoch=epoch, reason=reason):
@@ -97,7 +96,7 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
 
 
 def _unchanged(outcome: Unchanged) -> Iterator[str]:
-    yield unchanged(outcome.serving, outcome.action)
+    yield unchanged(outcome.serving, outcome.action, outcome.notes)
     yield from (f"  {line}" for line in outcome.notes)
     if outcome.action is Action.ROLLBACK:
         yield "next: `changeover rollback --to EPOCH` goes back to other content; `changeover history` lists it"

@@ -18,7 +18,7 @@ from changeover.supervisor.core.progress import Progress
 from changeover.supervisor.core.records.cutover import CutoverBegan
 from changeover.supervisor.core.records.part import PartBegan
 from changeover.supervisor.core.rehearsing import Rehearsing
-from changeover.supervisor.core.requests import Wish, merged
+from changeover.supervisor.core.requests import Wish, labelled, merged
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run, Times
 from changeover.supervisor.core.scanning import judge, permitted
@@ -258,6 +258,7 @@ class Coordinator:
     def _register(self, run: Run, request: outcome.CutoverRequest, found: outcome.Candidate) -> None:
         self._ledger.give()
         found = permitted(found, request)
+        run.request = request = labelled(request, found.snapshot.label)
         if self._ledger.parted is None and self._succession.in_parts(found.snapshot, request):
             found = self._partial.begin(run, request, found, request.surge or 1)
         run.held = self._held_after(run, found.snapshot)

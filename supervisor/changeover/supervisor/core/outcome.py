@@ -62,6 +62,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
         python: Path of an interpreter, or of a virtual environment's folder, to take instead of what serves or the
             configuration names; empty for none.
         edit: What to do to a pipeline, or the plugin to remove; None unless that is the action.
+        seen: Files that changed, whoever asks by itself -> their names for people: those that are taken are the label.
     """
 
     origin: Origin
@@ -79,6 +80,7 @@ class CutoverRequest(msgspec.Struct, frozen=True):
     policy: Reload | None = None
     python: str = ""
     edit: PipelineEdit | RemovePlugin | None = None
+    seen: dict[str, str] = {}
 
 
 class ExtraMemory(msgspec.Struct, frozen=True):
@@ -153,9 +155,11 @@ class RollNeeded(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         changed: What needs them, for people (`app: 3 files`).
+        rolls: Whether a roll takes any of it; else only a restart of the server does.
     """
 
     changed: tuple[str, ...]
+    rolls: bool = True
 
 
 class ScanRefused(msgspec.Struct, frozen=True, tag=True):
@@ -275,9 +279,11 @@ class NeedsRoll(Ending, frozen=True):
 
     Attributes:
         changed: What needs them.
+        rolls: Whether a roll takes any of it; else only a restart of the server does.
     """
 
     changed: tuple[str, ...] = ()
+    rolls: bool = True
 
 
 class Planned(Ending, frozen=True):

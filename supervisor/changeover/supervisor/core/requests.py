@@ -61,7 +61,15 @@ def merged(batch: Sequence[Wish]) -> CutoverRequest:
         origin=_origin(requests),
         only=() if everything else tuple(sorted({name for request in requests for name in request.only})),
         force=any(request.force for request in requests),
+        seen={path: name for request in requests for path, name in request.seen.items()},
     )
+
+
+def labelled(request: CutoverRequest, label: str) -> CutoverRequest:
+    """The same request; one that nobody made is called by what its candidate takes."""
+    if not request.seen:
+        return request
+    return msgspec.structs.replace(request, origin=msgspec.structs.replace(request.origin, label=label))
 
 
 def _origin(requests: Sequence[CutoverRequest]) -> Origin:

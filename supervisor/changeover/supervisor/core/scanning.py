@@ -39,8 +39,8 @@ def judge(result: ScanResult, request: CutoverRequest, epoch: int, ledger: Ledge
     match result:
         case ScanRefused(refusals, notes):
             return Refused(serving, reason=headline(refusals), refusals=refusals, summary=notes)
-        case RollNeeded(changed):
-            return NeedsRoll(serving, changed=changed)
+        case RollNeeded(changed, rolls):
+            return NeedsRoll(serving, changed=changed, rolls=rolls)
         case HeldBack(notes):
             return _not_taken(request, serving, HELD, notes)
         case NothingChanged(notes):

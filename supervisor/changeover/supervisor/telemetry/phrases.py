@@ -1,12 +1,13 @@
 """Phrases that lines, commands and pages have in common: who asked, who refused, and why. Pure."""
 
 import signal
+from collections.abc import Iterable
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Action, ExtraMemory, Strategy
 from changeover.supervisor.core.records.cutover import CutoverBegan
 from changeover.supervisor.core.records.record import WorkerRecord
-from changeover.supervisor.telemetry.amounts import MOST_NAMED, age, size, workers
+from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, size, workers
 from changeover.workers.protocol.messages import LeaseView
 
 
@@ -89,7 +90,15 @@ _CONTENT = {
     Action.EDIT: "what the edit would make",
 }
 
+_TAKEN = {
+    **_CONTENT,
+    Action.RELOAD: "what can be taken from disk",
+}
+"""Of the same, where something is left out."""
 
-def unchanged(serving: int, action: Action) -> str:
-    """That the content that somebody wants is what serves."""
-    return f"nothing changed: {_CONTENT[action]} is epoch {serving}, which serves"
+
+def unchanged(serving: int, action: Action, notes: Iterable[str] = ()) -> str:
+    """That the content that somebody wants is what serves, as far as it is taken."""
+    left_out = any(note.startswith(NOT_TAKEN) for note in notes)
+    content = _TAKEN[action] if left_out else _CONTENT[action]
+    return f"nothing changed: {content} is epoch {serving}, which serves"

@@ -4,6 +4,7 @@ All of it happens on a thread of its own: looking, and asking the kernel to tell
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
@@ -90,9 +91,11 @@ class Notices:
 
     def _next(self, kernel: RustNotify, sight: Sight) -> bool:
         """Wait until it is worth looking; whether the kernel tells of the right folders still."""
-        while True:
+        left, until = self._rescan, time.monotonic() + self._rescan
+        while left > 0:
+            wait = max(1, int(left * 1000))
             try:
-                changes = kernel.watch(settling.LONGEST, settling.STEP, int(self._rescan * 1000), self._stop)
+                changes = kernel.watch(min(settling.LONGEST, wait), settling.STEP, wait, self._stop)
             except WatchfilesRustInternalError:
                 # A name that is no text, for one: whatever it was, it is seen by looking.
                 self._stop.wait(AGAIN)
@@ -102,6 +105,8 @@ class Notices:
             paths = [path for _, path in changes]
             if any(sight.concerns(path, self._wanted) for path in paths):
                 return not any(map(sight.moved, paths))
+            left = until - time.monotonic()
+        return True
 
     def _say(self, reason: str) -> None:
         if reason != self._reason:

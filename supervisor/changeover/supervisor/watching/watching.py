@@ -190,11 +190,12 @@ class Watching:
 
     async def _ask(self, policy: Reload, lookout: Lookout, changed: tuple[str, ...]) -> None:
         trigger = Trigger.WATCH if policy == ON_CHANGE else Trigger.SCHEDULE
-        origin = Origin(trigger, label=self._plan.places.named(changed))
+        places = self._plan.places
+        origin, seen = Origin(trigger, label=places.named(changed)), {path: places.shown(path) for path in changed}
         ending: Outcome | None = None
         try:
             with suppress(Stopping):
-                ending = await self._request(CutoverRequest(origin, policy=policy))
+                ending = await self._request(CutoverRequest(origin, policy=policy, seen=seen))
         finally:
             if self._lookouts.get(policy) is lookout and not self._closed:
                 self._perform(policy, lookout, lookout.ended(ending))

@@ -356,7 +356,7 @@ def test_diff_lays_out_what_differs_between_two_epochs(shell: Shell) -> None:
 def test_diff_without_an_epoch_is_about_what_is_on_disk(shell: Shell) -> None:
     same = shell("diff")
     assert same.output.splitlines() == [
-        "epoch 7 -> on disk: the same",
+        "epoch 7 -> on disk: the same, but for what is not taken",
         "  not taken: geo (disabled, changed on disk)",
     ]
     assert same.exit_code == Exit.DONE

@@ -1,9 +1,10 @@
 import msgspec
+import pytest
 
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import Workers, exit_of, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Committed, MissingWorker, Refused, Unchanged
+from changeover.supervisor.core.outcome import Committed, MissingWorker, NeedsRoll, Refused, Unchanged
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
@@ -72,9 +73,29 @@ def test_all_that_a_cutover_left_out_is_named_where_its_first_line_could_not() -
 def test_forcing_is_no_advice_for_what_is_disabled() -> None:
     disabled = "not taken: geo (disabled, changed on disk)"
     told = list(lines(Unchanged(3, notes=(disabled,)), Workers(2), "changeover reload"))
+    assert told[0] == "nothing changed: what can be taken from disk is epoch 3, which serves"
     assert told[1:] == [f"  {disabled}", "next: another `reload` under [plugins], or [plugins.ID], has it taken"]
     also = list(lines(Unchanged(3, notes=(disabled, "app (needs a roll)")), Workers(2), "changeover reload"))
     assert "--force" in also[-1]
+
+
+def test_what_differs_and_is_not_taken_is_not_said_to_be_what_serves() -> None:
+    noted = "no plugin: plugins.geo"
+    whole, part = (
+        next(iter(lines(Unchanged(3, notes=notes), Workers(2), "changeover reload")))
+        for notes in ((noted,), (noted, "not taken: geo (held)"))
+    )
+    assert whole == "nothing changed: what is on disk is epoch 3, which serves"
+    assert part == "nothing changed: what can be taken from disk is epoch 3, which serves"
+
+
+@pytest.mark.parametrize("line", ["app: 1 file (needs a roll)", "geo (needs a roll: native module _geo)", "workers"])
+def test_where_a_roll_takes_what_no_swap_can_that_is_the_advice(line: str) -> None:
+    roll, restart = (
+        list(lines(NeedsRoll(3, changed=(line,), rolls=rolls), Workers(2), "again")) for rolls in (True, False)
+    )
+    assert roll[1:] == [f"  {line}", "next: `changeover reload`, which rolls"]
+    assert restart[1:] == [f"  {line}", "next: restart the server to take it"]
 
 
 def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:

@@ -1,6 +1,6 @@
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Action, CutoverRequest, SilentWorkers
-from changeover.supervisor.core.requests import Wish, merged, next_batch, outdated
+from changeover.supervisor.core.requests import Wish, labelled, merged, next_batch, outdated
 
 
 def wish(ticket: int, only: tuple[str, ...] = (), label: str = "", action: Action = Action.RELOAD) -> Wish:
@@ -50,3 +50,10 @@ def test_a_wish_for_another_epoch_is_outdated() -> None:
     assert outdated(conditional, 8)
     assert not outdated(conditional, 7)
     assert not outdated(wish(1), 8)
+
+
+def test_only_what_nobody_asked_for_is_called_by_what_its_candidate_takes() -> None:
+    watched = CutoverRequest(Origin(Trigger.WATCH, label="a.py, b.py"), seen={"/srv/a.py": "a.py", "/srv/b.py": "b.py"})
+    assert labelled(watched, "b.py").origin.label == "b.py"
+    asked = CutoverRequest(Origin(Trigger.COMMAND, label="prices"))
+    assert labelled(asked, "b.py") is asked

@@ -1,5 +1,7 @@
 """Words for what happens without being asked for."""
 
+import msgspec
+
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.records.request import NothingChanged, RollNeeded
@@ -28,6 +30,8 @@ def test_a_rollback_to_what_serves_says_nothing_of_the_disk() -> None:
 def test_at_a_start_nothing_serves_yet_that_could_be_said_to_be_unchanged() -> None:
     boot = NothingChanged(Origin(Trigger.BOOT), 7)
     assert word(boot).line == "what is on disk is epoch 7, the last committed"
+    part = msgspec.structs.replace(boot, notes=(LEFT_OUT,))
+    assert word(part).line == "what can be taken from disk is epoch 7, the last committed"
 
 
 def test_what_no_swap_can_take_is_named_by_the_file_that_was_saved() -> None:

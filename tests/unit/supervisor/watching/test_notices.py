@@ -292,6 +292,25 @@ def test_everything_is_looked_at_every_now_and_then_whatever_the_kernel_tells(tm
     watched.notices.close()
 
 
+def test_a_file_of_no_concern_that_is_written_without_end_puts_no_look_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path.resolve(), rescan=0.2)
+
+    class Noisy(Silent):
+        def watch(self, longest: int, step: int, rescan: int, stop: threading.Event) -> "set[tuple[int, str]] | str":
+            if rescan <= step:
+                return "timeout"
+            return {(1, str(watched.plugins / ".noise"))} if not stop.wait(step / 1000) else "stop"
+
+    monkeypatch.setattr(notices, "RustNotify", Noisy())
+    watched.write("geo.py", "1")
+    watched.begin()
+    watched.see_change(lambda: watched.write("geo.py", "22"), "geo.py")
+    watched.notices.close()
+    watched.notices.join(5.0)
+
+
 def test_a_kernel_at_its_limit_is_told_once_and_looking_goes_on_until_it_can_be_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,11 @@ async def test_a_change_is_asked_for_once_and_named(service: Service) -> None:
     assert service.told == [WatchingBegan(("on-change",))]
     service.write("geo.py", "22")
     await service.ask_for(1)
-    assert service.asked == [CutoverRequest(Origin(Trigger.WATCH, label="plugins/geo.py"), policy=ON_CHANGE)]
+    [asked] = service.asked
+    [path] = asked.seen
+    origin, seen = Origin(Trigger.WATCH, label="plugins/geo.py"), {path: "plugins/geo.py"}
+    assert asked == CutoverRequest(origin, policy=ON_CHANGE, seen=seen)
+    assert path.endswith("/plugins/geo.py")
 
 
 async def test_what_changed_after_the_first_look_is_asked_for_however_late_the_kernel_is(service: Service) -> None:

@@ -182,3 +182,32 @@ async def test_looking_for_what_holds_many_is_bounded_and_goes_on_when_somebody_
     assert [leak.what for leak in known] == ["module pricing.py is alive"] * 4
     assert {leak.chain[0] for leak in known} == {f"module {__name__}.KEPT"}
     KEPT.clear()
+
+
+HIDDEN = """
+import collections, enum, msgspec, typing
+class Outer:
+    class Inner: pass
+def made():
+    class Local: pass
+    return Local
+NESTED = Outer.Inner
+LOCAL = made()
+STRUCT = msgspec.defstruct("Struct", ["a"])
+STRUCT_IN_CLASS = type("Space", (), {"Rule": type("Rule", (msgspec.Struct,), {})}).Rule
+TUPLE = collections.namedtuple("Tuple", "a")
+CALLED = type("Called", (), {})
+CHOICE = enum.Enum("Choice", "A")
+"""
+
+
+@pytest.mark.parametrize("name", ["NESTED", "LOCAL", "STRUCT", "STRUCT_IN_CLASS", "TUPLE", "CALLED", "CHOICE"])
+async def test_a_class_that_needs_no_globals_is_told_wherever_it_was_made(bench: Bench, name: str) -> None:
+    generation = await bench.serve(1, bench.plugin(CODE + HIDDEN))
+    kept = getattr(sys.modules[type(loaded(generation).instance).__module__], name)
+    del generation
+    await replaced(bench, 2, kept=False)
+    [leak] = bench.workshop.leaks()
+    assert leak.what == f"class {kept.__qualname__} is alive"
+    del kept
+    assert bench.workshop.leaks() == []

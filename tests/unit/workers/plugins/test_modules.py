@@ -12,6 +12,7 @@ import sys
 import traceback
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -278,6 +279,22 @@ def test_what_is_missing_is_named_as_the_plugin_names_it(load: Load) -> None:
         modules.import_module("q")
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'nowhere_at_all'$"):
         modules.import_module("nowhere_at_all")
+
+
+def test_who_imports_another_plugin_is_told_what_to_do_instead(load: Load, tmp_path: Path) -> None:
+    other = PluginModules("taxes", "_1", tmp_path, {"tax_rules/__init__.py": b""})
+    other.open()
+    modules = load({"p.py": "import taxes", "q.py": "import tax_rules.eu", "r.py": "import nobodys"})
+    try:
+        for importing, name in (("p", "taxes"), ("q", "tax_rules")):
+            with pytest.raises(
+                ModuleNotFoundError, match=f"^No module named '{name}': plugin taxes .* extension point"
+            ):
+                modules.import_module(importing)
+        with pytest.raises(ModuleNotFoundError, match=r"^No module named 'nobodys'$"):
+            modules.import_module("r")
+    finally:
+        other.close()
 
 
 def test_a_module_that_failed_is_tried_again_and_leaves_nothing(load: Load) -> None:

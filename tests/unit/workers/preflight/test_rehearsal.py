@@ -352,6 +352,22 @@ async def test_what_fails_too_late_and_what_leaks_is_told_and_refuses_nothing(or
     LOG.clear()
 
 
+async def test_a_leak_of_what_no_worker_ever_swaps_is_not_told(orders: Orders) -> None:
+    careless = (
+        HEAD
+        + "from tests.unit.workers.preflight.test_rehearsal import LOG\n"
+        + "class Own(Plugin[None]):\n"
+        + "    def on_load(self, ctx): LOG.append(self)\n"
+    )
+    rolls = 'strategy = "roll"\nrequires = {{ log = ">=1" }}\n' + MANIFEST
+    log, shop = (orders.plugin(careless, id=id) for id in ("log", "shop"))
+    report = await rehearsed(orders.order(log, shop, orders.plugin(careless, manifest=rolls), current=None))
+    assert report.refusal is None
+    [leak] = report.warnings
+    assert leak.startswith("leak: plugin shop")
+    LOG.clear()
+
+
 ENDLESS = OWN + "    {how}\n        {wait}\n"
 HANGS = {
     "sync": ENDLESS.format(how="def on_unload(self):", wait="gate.wait(30)").replace(

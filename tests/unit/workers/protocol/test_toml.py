@@ -103,6 +103,12 @@ def test_whatever_else_is_no_toml_says_so(text: str) -> None:
         loads(text)
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, f"[1, -{'9' * 5000}]"])
+def test_a_number_without_end_is_refused(value: str) -> None:
+    with pytest.raises(NoToml, match=r"^a number has more than 4300 digits$"):
+        loads(f"x = {value}")
+
+
 def test_what_is_nested_too_deep_is_refused_where_the_reader_would_take_it() -> None:
     assert loads(f"x = {'[' * (DEEPEST - 1)}{']' * (DEEPEST - 1)}")
     with pytest.raises(NoToml, match=f"^tables or lists are in each other, more than {DEEPEST} deep$"):

@@ -7,8 +7,8 @@ from changeover.workers.generation.units import AnsweringUnit, Others
 from changeover.workers.plugins.hooks import GRACE, Hooks, stop_work
 from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.link import Offered
-from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import Origin, Refused, Site
+from changeover.workers.plugins.remains import Remains
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import ApplicationSpec, ServiceSpec, UnitKey
 from changeover.workers.serving.answering import Answering

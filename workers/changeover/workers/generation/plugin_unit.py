@@ -9,8 +9,8 @@ from changeover.workers.plugins import state
 from changeover.workers.plugins.api import Plugin, overrides
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.loaded import LoadedPlugin
-from changeover.workers.plugins.modules import Remains
 from changeover.workers.plugins.refused import Refused
+from changeover.workers.plugins.remains import Remains
 from changeover.workers.plugins.resources import LoadStage, PluginVersion
 from changeover.workers.protocol.refusal import Refusal, Stage
 from changeover.workers.protocol.snapshot import PluginBefore, PluginSpec

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from changeover.workers.generation import holders
 from changeover.workers.generation.units import Unit
-from changeover.workers.plugins.modules import Remains
+from changeover.workers.plugins.remains import Remains, look_for_classes
 from changeover.workers.protocol.snapshot import UnitKey, UnitRef
 from changeover.workers.serving.attribution import UnitWork
 
@@ -45,19 +45,19 @@ class Leak:
 class _Remnant:
     """What can tell of one released unit whether it is gone."""
 
-    __slots__ = ("_chain", "_remains", "_work", "key", "reviewed")
+    __slots__ = ("_chain", "_work", "key", "remains", "reviewed")
 
     def __init__(self, key: UnitKey, work: UnitWork, remains: Remains | None) -> None:
         self.key = key
         self.reviewed = False
         self._work = work
-        self._remains = remains
+        self.remains = remains
         self._chain: tuple[str, ...] | None = None
 
     @property
     def gone(self) -> bool:
         """Whether nothing is left, as far as the collector knows."""
-        return not self._work.alive() and (self._remains is None or self._remains.gone)
+        return not self._work.alive() and (self.remains is None or self.remains.gone)
 
     def leaks(self, until: float) -> list[Leak]:
         """What is left; what holds its modules is looked for once. Code of what is looked at may run, and raise.
@@ -73,12 +73,12 @@ class _Remnant:
 
     def _found(self, unit: str, until: float) -> Iterator[Leak]:
         yield from (Leak(unit, f"{each} still runs") for each in self._work.alive())
-        if self._remains is None or self._remains.gone:
+        if self.remains is None or self.remains.gone:
             return
-        chain = self._held(self._remains, until)
-        yield Leak(unit, f"{_words(self._remains)} alive{CUT if chain is None else ''}", chain or ())
+        chain = self._held(self.remains, until)
+        yield Leak(unit, f"{_words(self.remains)} alive{CUT if chain is None else ''}", chain or ())
         if time.thread_time() < until:
-            yield from (Leak(unit, each) for each in holders.registered(self._remains.package))
+            yield from (Leak(unit, each) for each in holders.registered(self.remains.package))
 
     def _held(self, remains: Remains, until: float) -> tuple[str, ...] | None:
         """What holds the modules; None where there was no time to find that out."""
@@ -116,11 +116,12 @@ class Remnants:
         return any(not each.reviewed for each in self._remembered)
 
     def collect(self) -> None:
-        """Collect garbage, and once more where something is left.
+        """Collect garbage, look which classes of what was released since are there, and collect once more if any is.
 
         A class goes after its instances, where these hold nothing that the collector would follow.
         """
         gc.collect()
+        look_for_classes([each.remains for each in self._remembered if each.remains and not each.reviewed])
         if not all(each.gone for each in self._remembered):
             gc.collect()
 

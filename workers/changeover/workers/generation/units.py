@@ -12,7 +12,7 @@ from changeover.workers.errors import ChangeoverError
 from changeover.workers.plugins.lifecycle import Lifecycle, Step
 from changeover.workers.plugins.link import Offered
 from changeover.workers.plugins.loaded import LoadedPlugin
-from changeover.workers.plugins.modules import Remains
+from changeover.workers.plugins.remains import Remains
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import PluginBefore, UnitKey, UnitKind, UnitRef
 from changeover.workers.serving.answering import Answering

@@ -18,10 +18,11 @@ from changeover.workers.plugins.installed import InstalledModules, as_taken
 from changeover.workers.plugins.lifecycle import Lifecycle, State, Step, Undo
 from changeover.workers.plugins.link import Linker, Offered
 from changeover.workers.plugins.manifest import Manifest
-from changeover.workers.plugins.modules import PluginModules, Remains
+from changeover.workers.plugins.modules import PluginModules
 from changeover.workers.plugins.partial import SharedModules, changed_resources
 from changeover.workers.plugins.points import points_behind
 from changeover.workers.plugins.refused import ContractBroken, Origin, Refused, Site, refusal_of
+from changeover.workers.plugins.remains import Remains
 from changeover.workers.plugins.resources import LoadContext, LoadStage, PluginVersion, Resource
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal, Stage

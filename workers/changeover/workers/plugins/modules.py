@@ -15,14 +15,12 @@ import builtins
 import importlib
 import importlib.machinery
 import importlib.util
-import inspect
 import linecache
 import logging
 import marshal
 import sys
 import threading
 import typing
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -33,7 +31,8 @@ from changeover.workers.plugins.compiling import compile_large
 from changeover.workers.plugins.facades import Facades
 from changeover.workers.plugins.finder import Finder, Source, TopLoader, table_of
 from changeover.workers.plugins.natives import foreign
-from changeover.workers.plugins.opened import OPENED, PREFIX, User, enter, leave
+from changeover.workers.plugins.opened import OPENED, PREFIX, User, enter, leave, was_open
+from changeover.workers.plugins.remains import Remains
 from changeover.workers.serving.attribution import UnitWork
 
 NO_CODE: Mapping[str, bytes] = MappingProxyType({})
@@ -177,8 +176,8 @@ class PluginModules:
             reason = f"{native} is a native module for another interpreter ({file}); this one takes {suffix}"
             return ModuleNotFoundError(reason, name=native)
         if not missing.startswith(f"{self.package}."):
-            outside = self.asked_outside(error)
-            return ModuleNotFoundError(outside, name=missing) if outside else error
+            reason = self.asked_outside(error) or self._asked_of_others(error)
+            return ModuleNotFoundError(reason, name=missing) if reason else error
         return ModuleNotFoundError(f"No module named {native!r} in the plugin's files", name=native)
 
     def asked_outside(self, error: ModuleNotFoundError) -> str:
@@ -191,12 +190,24 @@ class PluginModules:
             "library the module or the class itself, or the private name that the module has as its `__name__`"
         )
 
+    def _asked_of_others(self, error: ModuleNotFoundError) -> str:
+        """What to do instead of importing what another plugin is, or has; empty where none is or has it."""
+        name = (error.name or "").partition(".")[0]
+        others = [each for each in list(OPENED.values()) if each.plugin != self.plugin]
+        having = [each.plugin for each in others if each.plugin == name or each.owns(name)]
+        if not having:
+            return ""
+        return (
+            f"{error.msg}: plugin {having[0]} has modules of its own, which no other plugin imports; ask for what it "
+            "offers at an extension point, and put what both import into an installed package"
+        )
+
     def loaded(self) -> list[ModuleType]:
         """Its modules that were imported so far, without what they put into their own place."""
         own = [module for name, module in list(sys.modules.items()) if name.startswith(f"{self.package}.")]
         return [module for module in own if issubclass(type(module), ModuleType)]
 
-    def close(self) -> "Remains":
+    def close(self) -> Remains:
         """Take the modules out of the interpreter's tables. Idempotent; code that still runs goes on, without imports.
 
         Returns:
@@ -222,51 +233,11 @@ class PluginModules:
             linecache.cache.pop(filename, None)
 
 
-class Remains:
-    """Tells whether the globals and classes of closed modules still live. Holds nothing alive itself.
-
-    Args:
-        package: The modules' private package.
-        modules: Each one's globals refer to its loader, which nothing else does for long.
-
-    Attributes:
-        package: The modules' private package.
-    """
-
-    __slots__ = ("_classes", "_loaders", "package")
-
-    def __init__(self, package: str, modules: Sequence[ModuleType]) -> None:
-        self.package = package
-        specs = [vars(module).get("__spec__") for module in modules]
-        loaders = [spec.loader for spec in specs if isinstance(spec, importlib.machinery.ModuleSpec)]
-        self._loaders = [weakref.ref(loader) for loader in loaders if loader is not None]
-        self._classes = [weakref.ref(each) for module in modules for each in _classes_of(module)]
-
-    @property
-    def gone(self) -> bool:
-        """Whether nothing of them is alive, after the garbage collector ran."""
-        return not self.alive() and not self.classes()
-
-    def alive(self) -> list[Any]:
-        """The loaders of modules whose globals are alive now, after the garbage collector ran."""
-        return [loader for reference in self._loaders if (loader := reference()) is not None]
-
-    def classes(self) -> list[type]:
-        """The classes that are alive now, after the garbage collector ran: one without methods needs no globals."""
-        return [each for reference in self._classes if (each := reference()) is not None]
-
-
-def _classes_of(module: ModuleType) -> list[type]:
-    """Its own; `isinstance` would run code of lazy objects among its globals."""
-    space = vars(module)
-    classes = [each for each in list(space.values()) if issubclass(type(each), type)]
-    return [each for each in classes if inspect.getattr_static(each, "__module__", None) == space.get("__name__")]
-
-
 def _free(package: str) -> str:
+    """A name that no modules have or had: classes that outlive theirs are told by it."""
     taken = 2
     candidate = package
-    while candidate in OPENED:
+    while candidate in OPENED or was_open(candidate):
         candidate, taken = f"{package}_{taken}", taken + 1
     return candidate
 

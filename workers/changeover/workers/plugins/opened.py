@@ -101,6 +101,11 @@ def named(module: str) -> str:
     return told(here) if here else _versions.get(package, content(plugin, "", instance))
 
 
+def was_open(package: str) -> bool:
+    """Whether a private package is known to have been that of modules which are closed."""
+    return package in _versions
+
+
 def content(plugin: str, version: str, digest: str) -> str:
     """Says which content of a plugin is meant, by its version where that is known."""
     short = digest.strip("_")[:12]

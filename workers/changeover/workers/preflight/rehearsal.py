@@ -17,6 +17,7 @@ from changeover.workers.generation.workshop import Workshop
 from changeover.workers.plugins import state
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.opened import OPENED
+from changeover.workers.plugins.rigid import never_swapped
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.afresh import loads, unproved
 from changeover.workers.preflight.audit import blamed
@@ -27,7 +28,7 @@ from changeover.workers.preflight.scarce import explained
 from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
-from changeover.workers.protocol.snapshot import UnitKey, UnitRef
+from changeover.workers.protocol.snapshot import EMPTY, UnitKey, UnitRef
 from changeover.workers.serving import attribution
 from changeover.workers.serving.offering import here
 
@@ -204,7 +205,13 @@ class Rehearsal:
     def _afterwards(self, hung: Refusal | None) -> Iterator[str]:
         """What went wrong too late to refuse anything, in workers as here."""
         yield from (f"{late.unit} {late.hook}: {late.summary}" for late in self._late if late is not hung)
-        yield from (f"leak: {leak}" for leak in self._workshop.leaks())
+        never = self._never_released()
+        yield from (f"leak: {leak}" for leak in self._workshop.leaks() if leak.unit not in never)
+
+    def _never_released(self) -> Set[str]:
+        """What no worker ever looks for: it goes with the process, and so does whatever outlives it."""
+        snapshots = (self._order.current or EMPTY, self._order.candidate)
+        return {str(key) for each in snapshots for key in never_swapped(each, Path(self._order.store))}
 
 
 def _has_served(standing: Standing, order: RehearsalOrder) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 import tomllib
 from typing import Any
 
@@ -43,6 +44,8 @@ def loads(text: str) -> dict[str, Any]:
         raise _too_deep() from None
     except tomllib.TOMLDecodeError as error:
         raise NoToml(str(error)) from error
+    except ValueError as error:
+        raise NoToml(f"a number has more than {sys.get_int_max_str_digits()} digits") from error
     if _is_deep(parsed):
         raise _too_deep()
     return parsed

@@ -19,9 +19,10 @@ def _(record: NothingChanged) -> Worded:
     if record.origin.trigger.automatic and left_out:
         return Worded(INFO, f"nothing changed: {changes(left_out)}   (try it again: changeover reload)")
     if record.origin.trigger is Trigger.BOOT:
-        return Worded(INFO, f"what is on disk is epoch {record.serving}, the last committed")
+        whole = "what can be taken from disk" if left_out else "what is on disk"
+        return Worded(INFO, f"{whole} is epoch {record.serving}, the last committed")
     level = DEBUG if record.origin.trigger.automatic else INFO
-    return Worded(level, unchanged(record.serving, record.action))
+    return Worded(level, unchanged(record.serving, record.action, record.notes))
 
 
 @word.register
