@@ -81,7 +81,7 @@ def worker_settings(settings: Settings, runtime: Path, store: Path, held: Belong
         hooks=WorkerHooks(
             settings.hooks.after_fork, settings.hooks.worker_ready, settings.hooks.worker_exit, settings.hooks.deadline
         ),
-        deadlines=WorkerDeadlines(wait.hook, wait.graceful, wait.orphan, wait.heartbeat, wait.silence),
+        deadlines=WorkerDeadlines(wait.hook, wait.graceful, wait.orphan, wait.heartbeat, wait.silence, wait.request),
     )
 
 

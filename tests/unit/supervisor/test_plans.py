@@ -11,7 +11,14 @@ from changeover.supervisor.config.settings import AccessLog, Deadlines, Drain, H
 from changeover.supervisor.config.settings import Preflight as Confined
 from changeover.supervisor.core.effects import Preflight
 from changeover.supervisor.core.policy import Limits, Rhythm
-from changeover.supervisor.plans import PREFLIGHT_LATE, policy, rehearsal_order, wire_settings, zygote_plan
+from changeover.supervisor.plans import (
+    PREFLIGHT_LATE,
+    policy,
+    rehearsal_order,
+    wire_settings,
+    worker_settings,
+    zygote_plan,
+)
 from changeover.supervisor.process.zygote_process import ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.rehearsal import Confinement
@@ -55,6 +62,8 @@ def test_whose_word_is_taken_reaches_workers() -> None:
 def test_when_workers_are_tired_and_how_long_what_is_waited_for_comes_out_of_the_settings() -> None:
     deadlines = Deadlines(prepare=11, boot=12, graceful=13, rescue=14, heartbeat=15, silence=16, hung=17, request=18)
     drain = Drain(http=1, stream=2, websocket=30, task=4)
+    workers = worker_settings(Settings(deadlines=deadlines), Path("/run"), Path("/store"), Belongings()).deadlines
+    assert (workers.graceful, workers.heartbeat, workers.silence, workers.request) == (13, 15, 16, 18)
     told = policy(Settings(recycle=Recycle(1, 2, 3.0, 4.0, 5, 6), deadlines=deadlines, drain=drain))
     assert told.limits == Limits(1, 2, 3.0, 4.0, 5, 6, 18)
     assert told.rhythm == Rhythm(heartbeat=15, silence=16, hung=17)

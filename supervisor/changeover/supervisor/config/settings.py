@@ -254,7 +254,6 @@ class Deadlines(WorkerDeadlines, frozen=True):
     prepare: float = 60.0
     boot: float = 90.0
     hung: float = 60.0
-    request: float = 600.0
     rescue: float = 300.0
 
 

@@ -49,8 +49,10 @@ async def test_a_timeout_answers_while_the_thread_holds_its_units_until_it_has_l
         await until(lambda: exchange.ended, "an answer")
         assert exchange.status == 504
         assert served.units.leases
+        assert [lease.path for lease in threads.owing()] == ["/"], "whoever answered in its place, it may hang"
         gate.open()
         await until(lambda: not served.units.leases, "the thread to leave")
+        assert threads.owing() == []
         assert served.units.counters.counts().responses == {"5xx": 1}
 
 

@@ -169,6 +169,20 @@ async def test_what_is_under_way_ends_with_its_class_and_never_before_its_deadli
     stream.holder.cancel()
 
 
+async def test_what_waits_for_a_thread_has_as_long_again_as_what_it_waits_for() -> None:
+    told: list[FarewellsSaid] = []
+    hangs, waits, for_ever = (lease(LeaseKind.HTTP) for _ in range(3))
+    waits.waits = for_ever.waits = True
+    ending = farewells(DrainDeadlines(http=0.4), set(), told, hangs, waits, for_ever)
+    began = asyncio.get_running_loop().time()
+    ending.begin()
+    await until(lambda: over(hangs))
+    waits.waits = False
+    await until(lambda: over(waits) and over(for_ever))
+    assert asyncio.get_running_loop().time() - began >= 0.8
+    ending.close()
+
+
 async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() -> None:
     told: list[FarewellsSaid] = []
     first, second = lease(LeaseKind.HTTP, 2.0), lease(LeaseKind.HTTP, 1.0)

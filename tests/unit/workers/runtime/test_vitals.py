@@ -69,8 +69,10 @@ async def test_what_waits_in_an_asynchronous_generator_stands_there() -> None:
 class Work:
     """What a thread does until the test ends it."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, pool: ThreadPool) -> None:
         self.lease = lease
+        self.pool = pool
+        self.owes = True
         self.end = threading.Event()
 
     def run(self) -> None:
@@ -78,7 +80,8 @@ class Work:
 
 
 async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() -> None:
-    pool, work = ThreadPool("shop", 1), Work(lease(LeaseKind.HTTP, "/old", 30.0))
+    pool = ThreadPool("shop", 1)
+    work = Work(lease(LeaseKind.HTTP, "/old", 30.0), pool)
     pool.submit(work)
     (thread,) = pool.unfinished()
     try:
@@ -86,10 +89,18 @@ async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() 
         owed = owed_response([work.lease])
         assert owed is not None
         assert any(line.endswith(" in run") and __file__ in line for line in owed.awaits)
+        work.lease.release()
+        assert owed_response([]) is not None, "whoever answered in its place, its thread hangs"
     finally:
         work.end.set()
         await pool.close(5)
     await until(lambda: standing(thread) == (), "the thread to be gone")
+
+
+def test_a_request_that_waits_for_a_thread_does_not_hang() -> None:
+    waits = lease(LeaseKind.HTTP, "/old", 30.0)
+    waits.waits = True
+    assert owed_response([waits]) is None
 
 
 def test_work_that_waits_in_a_pool_of_threads_stands_nowhere() -> None:

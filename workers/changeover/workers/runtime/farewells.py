@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from changeover.workers.channel.connection import Departing, Parting
 from changeover.workers.handover.spread import moment, window
@@ -10,6 +11,7 @@ from changeover.workers.participant.events import FarewellsSaid
 from changeover.workers.protocol.messages import Farewell
 from changeover.workers.runtime.settings import DrainDeadlines
 from changeover.workers.serving.lease import Lease, LeaseKind
+from changeover.workers.serving.threads import leave_behind
 
 REPORT = 0.25
 """Seconds for which ends are collected before they are told of together."""
@@ -82,10 +84,16 @@ class Farewells:
             self._reporting.cancel()
             self._tell()
 
-    def _end_class(self, kind: LeaseKind) -> None:
-        """A class's deadline passes: what is of it ends, and what came into another one after that one's deadline."""
+    def _end_class(self, kind: LeaseKind, *, waiting: bool = False) -> None:
+        """A class's deadline passes: what is of it ends, and what came into another one after that one's deadline.
+
+        What waits for a thread gets that of a request which ends, and as long again for itself.
+        """
         over = frozenset(each for each in LeaseKind if self._deadline(each) <= self._deadline(kind))
-        overdue = [each for each in self._leases() if each.kind in over and each not in self._overdue]
+        due = [each for each in self._leases() if each.kind in over and each not in self._overdue]
+        overdue = [each for each in due if waiting or not each.waits]
+        if len(overdue) < len(due):
+            self._later(self._deadline(kind), partial(self._end_class, kind, waiting=True))
         self._overdue.update(overdue)
         for number, lease in enumerate(sorted(overdue, key=lambda lease: lease.since)):
             told_first = lease.kind is LeaseKind.WEBSOCKET
@@ -110,6 +118,7 @@ class Farewells:
         if lease.kind not in over:
             self._overdue.discard(lease)
         elif lease.end("its drain deadline passed"):
+            leave_behind(lease)
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
 
     def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:

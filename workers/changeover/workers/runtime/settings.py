@@ -29,6 +29,7 @@ class Deadlines(msgspec.Struct, frozen=True):
         orphan: How long a worker serves on without a supervisor; 0 = for ever.
         heartbeat: Between two heartbeats.
         silence: Without a heartbeat for this long, the worker asks again.
+        request: A thread that owes a response for this long is left behind; 0 = never.
     """
 
     hook: float = 30.0
@@ -36,6 +37,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     orphan: float = 900.0
     heartbeat: float = 1.0
     silence: float = 3.5
+    request: float = 600.0
 
 
 class WorkerHooks(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from changeover.workers.protocol.messages import LeaseView, OwedResponse
 from changeover.workers.protocol.plugin_messages import LeakView
 from changeover.workers.serving.late import frames_of
 from changeover.workers.serving.lease import Holder, Lease, LeaseKind
-from changeover.workers.serving.threads import thread_of
+from changeover.workers.serving.threads import owing, thread_of
 
 _STATM = Path("/proc/self/statm")
 
@@ -70,8 +70,9 @@ def leak_views(leaks: Iterable[Leak]) -> tuple[LeakView, ...]:
 
 
 def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
-    """The request that is longest without a response; None when none is."""
-    requests = [lease for lease in leases if lease.kind is LeaseKind.HTTP]
+    """The request that is longest without a response from what works for it; None when none is."""
+    requests = [lease for lease in leases if lease.kind is LeaseKind.HTTP and not lease.waits]
+    requests += owing()  # somebody may have answered for a thread that hangs
     oldest = min(requests, key=lambda lease: lease.since, default=None)
     if oldest is None:
         return None

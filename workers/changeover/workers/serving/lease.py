@@ -53,9 +53,10 @@ class Lease(msgspec.Struct, eq=False):
         kind: Who holds it; an HTTP lease becomes STREAM with the second piece of a body, TASK after its last byte.
         epoch: The generation that the holder was dispatched to.
         path: What it serves, for people.
-        since: When it was taken, CLOCK_MONOTONIC in nanoseconds.
+        since: When it was taken, or its request got a thread that it had to wait for; CLOCK_MONOTONIC in nanoseconds.
         holder: The task or thread that holds it, or what gets a task when it needs one; None for work that waits in a
             thread pool.
+        waits: Whether it is of a request that waits for a thread, so that nothing of it can hang yet.
     """
 
     units: "UnitSet"
@@ -64,6 +65,7 @@ class Lease(msgspec.Struct, eq=False):
     path: str
     since: int
     holder: Holder | None = None
+    waits: bool = False
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""

@@ -1,5 +1,7 @@
 """Waiting for a thread, and telling of it."""
 
+import time
+
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.wsgi import WsgiApplication
@@ -26,14 +28,16 @@ class Turn:
 
     def begin(self) -> None:
         """It waits from now on."""
-        self._waits = True
+        self._waits = self._call.lease.waits = True
         self._application.waiting += 1
         self._note(PipelineEventKind.WAIT_BEGAN, changes=self._application.waiting == 1)
 
     def end(self) -> None:
         """It has a thread, or is over; does nothing when it does not wait."""
         if self._waits:
-            self._waits = False
+            lease = self._call.lease
+            self._waits = lease.waits = False
+            lease.since = time.monotonic_ns()
             self._application.waiting -= 1
             self._note(PipelineEventKind.WAIT_ENDED, changes=self._application.waiting == 0)
 

@@ -327,7 +327,7 @@ class WsgiCall:
     def _thread_gone(self) -> None:
         if not self._thread_is_free:
             self._thread_is_free = True
-            self._application.pool.done()
+            self._application.pool.done(self._run)
             self._has_read()
 
     def _has_read(self) -> None:

@@ -18,9 +18,10 @@ from types import TracebackType
 from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.lease import Lease
+from changeover.workers.serving.lease import Lease, LeaseKind
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.spool import Spool
+from changeover.workers.serving.threads import ThreadPool
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_environ import Environ, FileWrapper
 from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
@@ -129,6 +130,16 @@ class WsgiRun:
     def lease(self) -> Lease:
         """Its request's hold on its units."""
         return self._call.lease
+
+    @property
+    def pool(self) -> ThreadPool:
+        """The threads of its application."""
+        return self._application.pool
+
+    @property
+    def owes(self) -> bool:
+        """Whether no more than the beginning of a response came of it yet."""
+        return not self._started or self.lease.kind is LeaseKind.HTTP
 
     def run(self) -> None:
         """Run the application; whatever it raises is told."""
