@@ -107,7 +107,7 @@ class Zygote:
         zygote = cls(loop, start_zygote(plan, path), tell)
         if plan.preload is not None:
             zygote._preloads = f"application {plan.preload.target}"
-        reason = f"not ready within {plan.ready:g} s"
+        reason = f"not ready within {plan.ready:g} s (deadlines.preload)"
         zygote._deadline = loop.call_later(plan.ready, zygote._end_preload, reason)
         zygote._send(plan.setup())
         return zygote
@@ -323,7 +323,7 @@ class Zygote:
 
     async def _write_down_and_kill(self, summary: str) -> None:
         stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
-        self._refusal = self._refusal or Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)
+        self._refusal = self._refusal or Refusal(Stage.LOAD, Fault.TIMEOUT, summary, self._preloads, traceback=stacks)
         self.kill(summary)
 
     def _died(self) -> None:
