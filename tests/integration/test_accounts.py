@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -55,9 +55,11 @@ class Place:
         return (self.folder / "log").read_text()
 
     @asynccontextmanager
-    async def served(self, *arguments: str, umask: int = 0o022) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    async def served(
+        self, *arguments: str, umask: int = 0o022, below: Sequence[str] = ()
+    ) -> AsyncIterator["subprocess.Popen[bytes]"]:
         folders = [f"--{kind}-dir={self.folder / kind}" for kind in ("runtime", "state")]
-        run = [sys.executable, "-m", "changeover.supervisor", "run", f"--plugins={self.plugins}", *folders]
+        run = [*below, sys.executable, "-m", "changeover.supervisor", "run", f"--plugins={self.plugins}", *folders]
         command = for_everybody([*run, "--log-format=text", "--bind=127.0.0.1:0", *arguments], self.folder / "scratch")
         with (self.folder / "log").open("ab") as log:
             process = self.process = subprocess.Popen(command, stderr=log, umask=umask)
@@ -106,6 +108,15 @@ async def test_workers_and_zygote_run_as_the_user_and_the_supervisor_does_not(pl
         supervisor = psutil.Process(process.pid)
         assert supervisor.uids().real == 0
         assert {child.uids().effective for child in supervisor.children(recursive=True)} == {NOBODY}
+
+
+@pytest.mark.parametrize("kept", ["+sys_resource", "-sys_resource"])
+async def test_its_limits_need_no_capability_as_long_as_they_raise_nothing(place: Place, kept: str) -> None:
+    facts.write(place.plugins, "1.0")
+    limits = ("--rlimit=nofile=300:400", "--rlimit=core=0")
+    async with place.served("--user=nobody", *limits, below=["setpriv", f"--bounding-set={kept}"]):
+        told = await facts.ask(await place.address())
+        assert (told.uids, told.nofile, told.core) == ((NOBODY,) * 3, (300, 400), (0, 0))
 
 
 async def test_reloads_and_deaths_go_as_ever(place: Place) -> None:

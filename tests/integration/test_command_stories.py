@@ -235,6 +235,13 @@ def test_an_application_that_lies_nowhere_is_missed_by_the_check(prompt: Prompt)
             assert missing in done.stderr
 
 
+def test_a_limit_that_nobody_can_set_is_refused_by_the_check_as_by_the_start(prompt: Prompt) -> None:
+    for words in (("check",), ("run", "--check-config"), ("run",)):
+        done = prompt.type(*words, "--plugins=plugins", "--rlimit=nofile=unlimited")
+        assert done.returncode != Exit.DONE
+        assert "the limit nofile of workers cannot be raised above " in done.stderr
+
+
 def test_run_can_be_asked_to_check_only_with_every_flag_that_it_has(prompt: Prompt) -> None:
     install("1.0.0", prompt.plugins)
     flags = ("run", "--check-config", "--log-level=error", "--pid=pid", "--env", "CHANGEOVER_PLUGINS_DIR=plugins")

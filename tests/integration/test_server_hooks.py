@@ -3,13 +3,15 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 from typing import Any
 
 import pytest
 
-from changeover.server import Committed, ServerFailed
+from changeover.server import Committed, Refused, ServerFailed, Strategy
+from changeover.workers.protocol.refusal import Stage
 from tests.integration.test_service_stories import run_command
 from tests.service import Story, gone, status_when
 from tests.waits import until
@@ -39,6 +41,10 @@ def prepare(told):
 def hang(told):
     note(told)
     time.sleep(1000)
+
+
+def of_gunicorn(server, worker):
+    raise AssertionError("it is called")
 
 
 def fail(told):
@@ -143,9 +149,10 @@ async def test_a_hook_that_hangs_or_fails_holds_up_neither_serving_nor_cutovers_
 @pytest.mark.parametrize(
     ("hook", "why"),
     [
-        ("hooks:fail", "after_fork hooks:fail failed: ValueError('on purpose')"),
-        ("hooks:hang", "after_fork hooks:hang failed: TimeoutError('not done within 0.5 s')"),
-        ("false", "after_fork false ended with status 1"),
+        ("hooks:fail", r"server hook after_fork: hooks:fail failed: ValueError: on purpose \(hooks.py:\d+\)"),
+        ("hooks:hang", r"server hook after_fork: hooks:hang failed: TimeoutError: not done within 0.5 s"),
+        ("hooks:of_gunicorn", "hooks:of_gunicorn cannot be called with one argument, the table of facts"),
+        ("false", "server hook after_fork: false ended with status 1"),
     ],
 )
 async def test_a_worker_whose_first_hook_fails_does_not_boot(story: Story, hook: str, why: str) -> None:
@@ -154,7 +161,22 @@ async def test_a_worker_whose_first_hook_fails_does_not_boot(story: Story, hook:
         async with story.server(1, config, app="shop:app"):
             raise AssertionError("it serves")
     assert failed.value.status == 3
-    assert why in failed.value.logs
+    assert re.search(f"no worker came up to try it: slot 0: .*{why}", failed.value.logs)
+
+
+async def test_a_roll_tells_where_the_first_hook_of_its_workers_stood_and_the_slot_what_it_waits_for(
+    story: Story,
+) -> None:
+    config = prepare(story, after_fork="hooks:prepare", deadline="500ms")
+    async with story.server(1, config, app="shop:app") as server:
+        (story.folder / "hooks.py").write_text(HOOKS.replace('"] = told["hook"]', '"] = told["nothing"]'))
+        refused = await server.reload(strategy=Strategy.ROLL)
+        assert isinstance(refused, Refused)
+        [each] = refused.refusals
+        assert (each.refusal.stage, each.refusal.hook) == (Stage.PREPARE, "after_fork")
+        assert each.refusal.summary == "hooks:prepare failed: KeyError: 'nothing'"
+        assert 'os.environ["PREPARED"] = told["nothing"]' in each.refusal.traceback
+        assert (await story.get(server, "/shop")).words[0] == "1.0"
 
 
 @pytest.mark.parametrize(

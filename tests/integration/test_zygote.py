@@ -318,6 +318,7 @@ async def test_an_import_that_never_ends_is_refused_with_its_stacks(supervisor: 
     lost = await supervisor.hear(ZygoteLost)
     assert lost.refusal is not None
     assert lost.refusal.fault is Fault.TIMEOUT
+    assert lost.refusal.line == "application shop:app: not ready within 4 s (deadlines.preload)"
     assert 'shop.py", line' in lost.refusal.traceback
 
 

@@ -25,6 +25,9 @@ AUTO, STDOUT = "auto", "-"
 PREFLIGHT_LATE = 5.0
 """Seconds past its deadline that a rehearsal has until it is given up with nothing known; sooner it says more."""
 
+PRELOAD_LATE = 10.0
+"""Seconds past its deadline that a zygote has to be heard of: it writes down where it is, and is killed."""
+
 
 def policy(settings: Settings) -> Policy:
     """The deadlines and limits of the supervisor's decisions."""
@@ -39,6 +42,7 @@ def policy(settings: Settings) -> Policy:
             preflight=wait.preflight + PREFLIGHT_LATE,
             prepare=wait.prepare,
             boot=wait.boot,
+            zygote=wait.preload + PRELOAD_LATE,
             graceful=wait.graceful,
             handover=wait.graceful + max(settings.drain.by_kind()),
             rescue=wait.rescue,
@@ -183,6 +187,7 @@ def zygote_plan(
         path=(application.directory,) if application is not None else (),
         preload=_preload(application, store) if application is not None and application.preload else None,
         orphan=settings.deadlines.orphan,
+        ready=settings.deadlines.preload,
         account=account,
         umask=int(settings.umask, 8) if settings.umask else -1,
         rlimits=tuple(map(parse_rlimit, settings.rlimits)),

@@ -13,6 +13,7 @@ from changeover.supervisor.core.effects import Preflight
 from changeover.supervisor.core.policy import Limits, Rhythm
 from changeover.supervisor.plans import (
     PREFLIGHT_LATE,
+    PRELOAD_LATE,
     policy,
     rehearsal_order,
     wire_settings,
@@ -60,7 +61,9 @@ def test_whose_word_is_taken_reaches_workers() -> None:
 
 
 def test_when_workers_are_tired_and_how_long_what_is_waited_for_comes_out_of_the_settings() -> None:
-    deadlines = Deadlines(prepare=11, boot=12, graceful=13, rescue=14, heartbeat=15, silence=16, hung=17, request=18)
+    deadlines = Deadlines(
+        preload=10, prepare=11, boot=12, graceful=13, rescue=14, heartbeat=15, silence=16, hung=17, request=18
+    )
     drain = Drain(http=1, stream=2, websocket=30, task=4)
     workers = worker_settings(Settings(deadlines=deadlines), Path("/run"), Path("/store"), Belongings()).deadlines
     assert (workers.graceful, workers.heartbeat, workers.silence, workers.request) == (13, 15, 16, 18)
@@ -69,12 +72,15 @@ def test_when_workers_are_tired_and_how_long_what_is_waited_for_comes_out_of_the
     assert told.rhythm == Rhythm(heartbeat=15, silence=16, hung=17)
     waits = told.deadlines
     assert (waits.prepare, waits.boot, waits.graceful, waits.rescue, waits.handover) == (11, 12, 13, 14, 13 + 30)
+    assert waits.zygote == 10 + PRELOAD_LATE
 
 
 def test_what_a_zygote_and_its_workers_may_comes_out_of_the_settings() -> None:
-    limited = Settings(deadlines=Deadlines(orphan=5), umask="027", rlimits=("nofile=64",), no_new_privs=False)
+    limited = Settings(
+        deadlines=Deadlines(orphan=5, preload=300), umask="027", rlimits=("nofile=64",), no_new_privs=False
+    )
     told = zygote(limited)
-    assert (told.orphan, told.umask, told.no_new_privs, told.writable) == (5, 0o027, False, None)
+    assert (told.orphan, told.ready, told.umask, told.no_new_privs, told.writable) == (5, 300, 0o027, False, None)
     assert told.rlimits == (parse_rlimit("nofile=64"),)
     confined = zygote(Settings(landlock=True, writable=("/srv/shop/data",)))
     assert (confined.writable, confined.no_new_privs, confined.orphan) == (("/run/shop", "/srv/shop/data"), True, 900)

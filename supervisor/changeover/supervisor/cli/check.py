@@ -12,6 +12,8 @@ from changeover.supervisor.cli.serving_options import serving_options, source
 from changeover.supervisor.config import locating
 from changeover.supervisor.config.check import Checked, ConfigError
 from changeover.supervisor.config.load import check
+from changeover.supervisor.config.rlimits import parse_rlimit
+from changeover.supervisor.process.limiting import impossible
 
 HELP = """Say what is wrong with a configuration and its plugins, all of it at once, with the path of each setting.
 
@@ -41,8 +43,10 @@ def is_right(checked: Checked) -> bool:
     for warning in rehearsal.warnings:
         click.echo(f"warning: {warning}", err=True)
     mistakes = locating.mistakes(checked.settings.app, checked.settings.python)
-    missing = [ConfigError("", mistake.path, mistake.message) for mistake in mistakes]
-    errors = [*map(str, missing), *rehearsal.errors]
+    wrong = [ConfigError("", mistake.path, mistake.message) for mistake in mistakes]
+    limits = map(parse_rlimit, checked.settings.rlimits)
+    wrong += [ConfigError("", "$.rlimits", str(problem)) for problem in impossible(limits)]
+    errors = [*map(str, wrong), *rehearsal.errors]
     for error in errors:
         click.echo(f"error: {error}", err=True)
     if not errors:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from changeover.supervisor.process.holders import holder_of_pid, stop_command
+from changeover.supervisor.process.holders import holder_of_pid
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def _refuse_living(path: Path) -> None:
     except (OSError, ValueError):
         return
     holder = None if pid == os.getpid() else holder_of_pid(pid)
-    if holder is not None and (command := stop_command(holder.command)) is not None:
+    if holder is not None and (command := holder.stopped_by()) is not None:
         raise click.UsageError(f"--pid {path} belongs to {holder}: choose another file; `{command}` ends it")
 
 

@@ -43,7 +43,7 @@ Exit status:
   0   stopped as asked
   1   it cannot start (address, folder, journal), or could not end a process
   2   usage, or the configuration is wrong
-  3   a worker failed to boot: workers or zygotes died or fell silent before one served, and none could say why
+  3   a worker failed to boot: workers or zygotes died or fell silent before one served, and none refused what it serves
   4   the app failed to load: it, or a plugin, was refused with the reason, by the scan, an import or a hook
   70  a bug in changeover; workers serve on
 """

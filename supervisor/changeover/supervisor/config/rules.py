@@ -88,7 +88,7 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     yield "$.limits.streams", limits.streams >= 1, "must be at least 1"
     yield "$.limits.body", limits.body >= 0, "must be 0 (unlimited) or more"
     yield "$.limits.unread", 1024 <= limits.unread <= MAX_HEAD, f"must be 1024 to {MAX_HEAD} bytes"
-    for key in ("hook", "graceful", "heartbeat", "preflight", "prepare", "boot"):
+    for key in ("hook", "graceful", "heartbeat", "preflight", "prepare", "preload", "boot"):
         yield f"$.deadlines.{key}", getattr(deadlines, key) > 0, "must be above 0: every wait ends"
     for key in ("requests", "requests_jitter", "lifetime", "lifetime_jitter", "memory", "leaks"):
         yield f"$.recycle.{key}", getattr(settings.recycle, key) >= 0, "must be 0 (no limit) or more"

@@ -242,6 +242,7 @@ class Deadlines(WorkerDeadlines, frozen=True):
         silence: Without a heartbeat for this long, the other side counts as silent.
         preflight: The whole run of a candidate in a disposable process.
         prepare: From the request to prepare a candidate to the last worker's answer.
+        preload: From starting the process that imports the application for its workers to being ready to fork them.
         boot: From forking a worker to serving.
         hung: A worker whose loop is not heard for this long is killed, its stacks written down; 0 = never.
         request: A worker that owes the response to a request for this long is replaced, its stacks written down; 0 =
@@ -252,6 +253,7 @@ class Deadlines(WorkerDeadlines, frozen=True):
 
     preflight: float = 60.0
     prepare: float = 60.0
+    preload: float = 60.0
     boot: float = 90.0
     hung: float = 60.0
     rescue: float = 300.0

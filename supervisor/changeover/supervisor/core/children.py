@@ -284,7 +284,7 @@ class Children:
             self._move(slot, Cause.LEFT)
         else:
             slot.crashes += bool(member.pid)  # what was never born did not crash
-            self._failed(slot, member.reason or cause)
+            self._failed(slot, member.refusal.line if member.refusal is not None else member.reason or cause)
         if not slot.wanted:
             self._roster.close(slot.number)
         self.fill()

@@ -221,10 +221,14 @@ class WorkerExited(Event, frozen=True):
 
 
 class StacksDumped(Event, frozen=True):
-    """The answer to `DumpStacks`: all stacks of a worker that could not speak; empty when there were none to have."""
+    """The answer to `DumpStacks`: all stacks of a worker that could not speak; empty when there were none to have.
+
+    One that died may have left a reason there instead.
+    """
 
     worker: WorkerId
     stacks: str
+    refusal: Refusal | None = None
 
 
 class CutoverRequested(Event, frozen=True):

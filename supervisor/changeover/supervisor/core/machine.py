@@ -176,6 +176,7 @@ class _Handlers:
     def _stacks_dumped(self, event: events.StacksDumped) -> None:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
+            slot.member.refusal = event.refusal
             self._parts.children.leaving.stacks(slot, slot.member, event.stacks)
             self._parts.coordinator.preparing.stacks(slot.member)
 

@@ -7,6 +7,7 @@ from changeover.supervisor.core.child import OCCUPIED, State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import Beat
+from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
 AGAIN = 2
@@ -32,6 +33,7 @@ class Member:
         reason: Why it is to leave.
         status: Its exit status, once it is confirmed dead and that is known.
         stacks: What it was last seen doing.
+        refusal: Why it ended, in its own words, where it left any.
         beat: Its last heartbeat.
         released: Units that it said it released before its Hello came, which was sent before.
         rolled: The epoch whose roll made it: what it can serve.
@@ -59,6 +61,7 @@ class Member:
     reason: str = ""
     status: int | None = None
     stacks: str = ""
+    refusal: Refusal | None = None
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()
     yielding: bool = False

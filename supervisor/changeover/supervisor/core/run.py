@@ -141,8 +141,8 @@ class Run:
 
 
 def refusal_of(member: Member, fault: Fault, summary: str) -> SlotRefusal:
-    """What is known of a worker that could not speak for itself."""
-    refusal = Refusal(Stage.PREPARE, fault, summary, traceback=member.stacks)
+    """What is known of a worker that could not speak for itself, but in what it left behind."""
+    refusal = member.refusal or Refusal(Stage.PREPARE, fault, summary, traceback=member.stacks)
     return SlotRefusal(member.worker.slot, member.pid, refusal)
 
 

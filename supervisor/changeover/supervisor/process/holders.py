@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from changeover.supervisor.process.lock_note import LOCK_FILE, read_owner
+
 PROC = Path("/proc")
 _LISTENING = "0A"
 _SUPERVISOR = re.compile(r"changeover: (?P<name>\S+) supervisor ")
@@ -31,7 +33,16 @@ class Holder(msgspec.Struct, frozen=True, order=True):
 
     def ended_by(self) -> str:
         """The command that ends it."""
-        return stop_command(self.command) or f"kill {self.pid}"
+        return self.stopped_by() or f"kill {self.pid}"
+
+    def stopped_by(self) -> str | None:
+        """The command that stops it where it is a supervisor; None for every other process."""
+        if (found := _SUPERVISOR.match(self.command)) is None:
+            return None
+        locked = (Path(link).parent for link in _links(self.pid) if Path(link).name == LOCK_FILE)
+        notes = (note for note in map(read_owner, locked) if note is not None and note.pid == self.pid)
+        note = next(notes, None)
+        return f"changeover stop --name {found['name']}" if note is None else note.ended_by()
 
 
 def holder_of_pid(pid: int) -> Holder | None:
@@ -111,16 +122,10 @@ def worded(holders: tuple[Holder, ...]) -> str:
     """Name the holders and say what ends them."""
     if not holders:
         return "held by a process that this user may not see"
-    supervisors = dict.fromkeys(filter(None, (stop_command(holder.command) for holder in holders)))
+    supervisors = dict.fromkeys(filter(None, (holder.stopped_by() for holder in holders)))
     ends = ", ".join(f"`{command}`" for command in supervisors) or f"`kill {' '.join(str(h.pid) for h in holders)}`"
     it = "it" if len(holders) == 1 or supervisors else "them"
     return f"held by {', '.join(str(holder) for holder in holders)}; {ends} ends {it}"
-
-
-def stop_command(title: str) -> str | None:
-    """The command that stops the supervisor of this title; None for every other process."""
-    found = _SUPERVISOR.match(title)
-    return f"changeover stop --name {found['name']}" if found else None
 
 
 def _tcp_inodes(port: int) -> frozenset[int]:

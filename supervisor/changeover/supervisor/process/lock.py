@@ -9,28 +9,7 @@ import msgspec
 
 from changeover.supervisor.process.errors import ProcessError
 from changeover.supervisor.process.holders import Holder, holder_of_pid
-
-LOCK_FILE = "lock"
-
-
-class LockOwner(msgspec.Struct, frozen=True):
-    """What the holder of a lock wrote into it.
-
-    Attributes:
-        name: The service.
-        pid: Its supervisor.
-        started: Start time of that process, in clock ticks since boot.
-        runtime: Its runtime directory, where it can be talked to.
-    """
-
-    name: str
-    pid: int
-    started: int
-    runtime: str
-
-    def ended_by(self) -> str:
-        """The command that ends it."""
-        return f"changeover stop --name {self.name}"
+from changeover.supervisor.process.lock_note import LOCK_FILE, LockOwner, read_owner
 
 
 class DirectoryHeld(ProcessError):
@@ -128,14 +107,6 @@ class DirectoryLock:
         """Give the directory free. The file stays: removing it would let two processes lock two files."""
         os.ftruncate(self._fd, 0)
         os.close(self._fd)
-
-
-def read_owner(directory: Path) -> LockOwner | None:
-    """Who wrote the note of the directory's lock; whether it still lives is another question (`holder_of`)."""
-    try:
-        return msgspec.json.decode((directory / LOCK_FILE).read_bytes(), type=LockOwner)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def holder_of(owner: LockOwner) -> Holder | None:

@@ -26,7 +26,7 @@ from changeover.supervisor.process.rehearsals import OnEnd, Rehearsals
 from changeover.supervisor.process.stacks import StacksFile, ask_stacks
 from changeover.supervisor.process.zygote_process import HeldZygote, ZygotePlan, start_zygote
 from changeover.workers.link.packets import Packet
-from changeover.workers.protocol import forking
+from changeover.workers.protocol import forking, last_words
 from changeover.workers.protocol.codec import MalformedFrame
 from changeover.workers.protocol.forking import ZygoteReport
 from changeover.workers.protocol.identity import WorkerId
@@ -107,7 +107,7 @@ class Zygote:
         zygote = cls(loop, start_zygote(plan, path), tell)
         if plan.preload is not None:
             zygote._preloads = f"application {plan.preload.target}"
-        reason = f"not ready within {plan.ready:g} s"
+        reason = f"not ready within {plan.ready:g} s (deadlines.preload)"
         zygote._deadline = loop.call_later(plan.ready, zygote._end_preload, reason)
         zygote._send(plan.setup())
         return zygote
@@ -307,10 +307,11 @@ class Zygote:
 
     def _worker_died(self, held: HeldWorker) -> None:
         del self._held[held.worker]
-        last_words = held.last_words()
+        words = held.last_words()
         held.close()
-        if last_words:
-            self._tell(StacksDumped(held.worker, last_words))
+        if words:
+            said = last_words.read(words)
+            self._tell(StacksDumped(held.worker, words if said is None else said.traceback, said))
         self._tell(WorkerExited(held.worker, held.status))
 
     def _ended(self) -> None:
@@ -323,7 +324,7 @@ class Zygote:
 
     async def _write_down_and_kill(self, summary: str) -> None:
         stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
-        self._refusal = self._refusal or Refusal(Stage.LOAD, Fault.TIMEOUT, summary, traceback=stacks)
+        self._refusal = self._refusal or Refusal(Stage.LOAD, Fault.TIMEOUT, summary, self._preloads, traceback=stacks)
         self.kill(summary)
 
     def _died(self) -> None:

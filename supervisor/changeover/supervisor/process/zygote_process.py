@@ -12,7 +12,7 @@ import msgspec
 from changeover.supervisor.config.accounts import Account
 from changeover.supervisor.config.rlimits import Rlimit
 from changeover.supervisor.process.errors import ProcessError
-from changeover.supervisor.process.limiting import limit_process
+from changeover.supervisor.process.limiting import limit_process, may_limit_others
 from changeover.supervisor.process.stacks import StacksFile
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import DEFAULT_ENTRY, Preload, Setup
@@ -143,20 +143,22 @@ def _environment(plan: ZygotePlan) -> dict[str, str]:
     return {**plan.environment, **(plan.account.environment() if plan.account is not None else {})}
 
 
-def _command(plan: ZygotePlan, socket: int, stacks: int) -> list[str]:
+def _command(plan: ZygotePlan, socket: int, stacks: int, own: tuple[Rlimit, ...]) -> list[str]:
     flags = ["--no-new-privs"] if plan.no_new_privs else []
+    flags += [f"--limit={limit.resource}:{limit.soft}:{limit.hard}" for limit in own]
     flags += [f"--write-below={folder}" for folder in plan.writable or ()]
     return [plan.python, "-P", "-m", MODULE, "--socket", str(socket), "--stacks", str(stacks), *flags]
 
 
 def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> HeldZygote:
+    limits_itself = plan.account is not None and not may_limit_others()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stacks = os.memfd_create(f"stacks of zygote {plan.cohort}", os.MFD_CLOEXEC)
     try:
         sock.setblocking(False)
         sock.connect(str(path))
         process = subprocess.Popen(
-            _command(plan, listening.fileno(), stacks),
+            _command(plan, listening.fileno(), stacks, plan.rlimits if limits_itself else ()),
             stdin=subprocess.DEVNULL,
             cwd=plan.directory,
             env=_environment(plan),
@@ -167,7 +169,7 @@ def _execute(plan: ZygotePlan, path: Path, listening: socket.socket) -> HeldZygo
             extra_groups=None if plan.account is None else plan.account.groups,
             umask=plan.umask,
         )
-        pidfd = _held(process, plan.rlimits)
+        pidfd = _held(process, () if limits_itself else plan.rlimits)
         return HeldZygote(plan.cohort, process.pid, path, pidfd, sock, StacksFile(stacks), process.poll)
     except BaseException:
         sock.close()

@@ -16,6 +16,7 @@ from changeover.supervisor.process.holders import (
     holders_of_port,
     worded,
 )
+from changeover.supervisor.process.lock import DirectoryLock
 
 
 def test_the_holder_of_a_port_is_found_on_both_families() -> None:
@@ -57,6 +58,13 @@ def test_a_process_is_as_old_as_the_time_since_it_began_and_one_that_is_gone_has
         assert age_of(process.pid) < age_of(os.getpid())
         process.communicate()
     assert age_of(process.pid) == 0
+
+
+def test_a_supervisor_is_ended_where_it_lives(tmp_path: Path) -> None:
+    lock = DirectoryLock.take(tmp_path, "shop", tmp_path)
+    supervisor = Holder(os.getpid(), "changeover: shop supervisor [epoch 7]", 0)
+    assert worded((supervisor,)).endswith(f"; `changeover stop --runtime-dir {tmp_path}` ends it")
+    lock.release()
 
 
 def test_a_supervisor_is_ended_by_its_own_command_and_an_orphan_by_its_pid() -> None:

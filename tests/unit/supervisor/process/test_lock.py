@@ -5,17 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from changeover.supervisor.process.lock import DirectoryHeld, DirectoryLock, LockOwner, holder_of, read_owner
+from changeover.supervisor.process.lock import DirectoryHeld, DirectoryLock, holder_of
+from changeover.supervisor.process.lock_note import LockOwner, read_owner
 
 
 def test_the_second_one_is_told_who_was_first_and_how_to_end_it(tmp_path: Path) -> None:
     lock = DirectoryLock.take(tmp_path, "shop", tmp_path)
-    with pytest.raises(DirectoryHeld, match=f"pid {os.getpid()} .*`changeover stop --name shop`") as held:
+    with pytest.raises(DirectoryHeld, match=f"pid {os.getpid()} .*`changeover stop --runtime-dir {tmp_path}`") as held:
         DirectoryLock.take(tmp_path, "other", tmp_path)
     assert held.value.owner is not None
     assert held.value.holder is not None
     assert held.value.holder.pid == os.getpid()
     lock.release()
+
+
+def test_who_lives_where_a_name_leads_is_ended_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert LockOwner("shop", 1, 1, f"{tmp_path}/changeover/shop").ended_by() == "changeover stop --name shop"
+    elsewhere = LockOwner("shop", 1, 1, f"{tmp_path}/of a shop")
+    assert elsewhere.ended_by() == f"changeover stop --runtime-dir '{tmp_path}/of a shop'"
 
 
 def test_a_lock_that_was_given_free_can_be_taken(tmp_path: Path) -> None:

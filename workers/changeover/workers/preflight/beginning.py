@@ -9,9 +9,8 @@ from changeover.workers.preflight.page import Part
 from changeover.workers.preflight.rehearsal import Note
 from changeover.workers.protocol.rehearsal import RehearsalOrder
 from changeover.workers.runtime.hook_command import FUNCTION
-from changeover.workers.runtime.server_hooks import Told, call_in_time
+from changeover.workers.runtime.server_hooks import FIRST, WHOSE, Told, call_in_time
 
-WHOSE, HOOK = "server hook", "after_fork"
 NOBODY = -1
 """The slot of a process that is no worker."""
 
@@ -31,10 +30,17 @@ def begin(order: RehearsalOrder, name: str, note: Note) -> tuple[str, ...]:
     if not FUNCTION.fullmatch(named):
         return ()
     note.part(Part.CURRENT)
-    note.begins(WHOSE, HOOK)
-    told: Told = {"hook": HOOK, "service": name, "cohort": NOBODY, "slot": NOBODY, "incarnation": 0, "pid": os.getpid()}
+    note.begins(WHOSE, FIRST)
+    told: Told = {
+        "hook": FIRST,
+        "service": name,
+        "cohort": NOBODY,
+        "slot": NOBODY,
+        "incarnation": 0,
+        "pid": os.getpid(),
+    }
     try:
         call_in_time(named, told, order.after_fork_within)
     except Exception as error:  # noqa: BLE001 - whatever user code raises is told
-        return (f"{HOOK} {named} failed in a preflight: {error!r}",)
+        return (f"{FIRST} {named} failed in a preflight: {error!r}",)
     return ()

@@ -1,16 +1,40 @@
 """Runs a server hook that is a command: the record on its stdin, a deadline, and nobody waits for it longer."""
 
 import asyncio
+import inspect
 import os
 import re
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from changeover.workers.plugins.refused import ContractBroken
+from changeover.workers.runtime.birth import function_named
+
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """What names a function; everything else is a command."""
+
+
+def hook_function(named: str) -> Callable[..., Any]:
+    """Import the function that a server hook names.
+
+    Args:
+        named: `module:function`.
+
+    Raises:
+        ContractBroken: It cannot be called as server hooks are.
+    """
+    function = function_named(named)
+    try:
+        inspect.signature(function).bind({})
+    except TypeError as error:
+        fact = f"{named} cannot be called with one argument, the table of facts that a server hook gets ({error})"
+        raise ContractBroken(f"{fact}; gunicorn gives its hooks other arguments") from error
+    except ValueError:  # written in C, and says nothing of its arguments
+        return function
+    return function
 
 
 async def run_command(command: str, told: bytes, deadline: float) -> str:

@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 
-from changeover.workers.runtime.birth import function_named
+from changeover.workers.runtime.hook_command import hook_function
 
 
 def main(directory: str, named: str) -> None:
@@ -22,7 +22,7 @@ def main(directory: str, named: str) -> None:
     told = msgspec.json.decode(sys.stdin.buffer.read())
     if directory:
         sys.path.insert(0, directory)
-    returned = function_named(named)(told)
+    returned = hook_function(named)(told)
     if inspect.iscoroutine(returned):
         asyncio.run(returned)
 

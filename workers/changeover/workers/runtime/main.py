@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import uvloop
 
+from changeover.workers.protocol import last_words
 from changeover.workers.runtime.descriptors import make_room
 from changeover.workers.runtime.heap import keep_heap
 from changeover.workers.runtime.offspring import Offspring
-from changeover.workers.runtime.server_hooks import ServerHooks
+from changeover.workers.runtime.server_hooks import HookFailed, ServerHooks
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.worker import Worker
 
@@ -32,9 +34,22 @@ def run(birth: Birth) -> int:
     keep_heap()
     offspring = Offspring(birth.settings.belongings.listeners, birth.settings.runtime)
     offspring.install()
-    ServerHooks(birth).after_fork()
+    _begin(birth)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return run_to_end(runner.get_loop(), _live(birth, offspring))
+
+
+def _begin(birth: Birth) -> None:
+    """Run the first hook; what keeps it from being done is told where the supervisor looks when this process is dead.
+
+    Raises:
+        HookFailed: It was not done.
+    """
+    try:
+        ServerHooks(birth).after_fork()
+    except HookFailed as failed:
+        os.write(birth.stacks, last_words.written(failed.refusal))
+        raise
 
 
 async def _live(birth: Birth, offspring: Offspring) -> int:

@@ -5,16 +5,19 @@ import inspect
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import msgspec
 
+from changeover.workers.plugins.refused import Origin, Site, refusal_of
 from changeover.workers.plugins.thread import LoaderThread
-from changeover.workers.runtime.birth import function_named
-from changeover.workers.runtime.hook_command import FUNCTION, run_command
+from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.runtime.hook_command import FUNCTION, hook_function, run_command
 from changeover.workers.runtime.settings import Birth, WorkerHooks
 
 logger = logging.getLogger("changeover.worker")
@@ -22,8 +25,19 @@ logger = logging.getLogger("changeover.worker")
 Told = dict[str, str | int]
 
 
+WHOSE, FIRST = "server hook", "after_fork"
+
+
 class HookFailed(Exception):
-    """`after_fork` failed: the worker does not boot."""
+    """`after_fork` failed: the worker does not boot.
+
+    Attributes:
+        refusal: Why, for whoever waits for the worker.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.line)
 
 
 class ServerHooks:
@@ -55,12 +69,12 @@ class ServerHooks:
             try:
                 call_in_time(named, self._told("after_fork"), self._hooks.deadline)
             except Exception as error:
-                raise HookFailed(f"after_fork {named} failed: {error!r}") from error
+                raise HookFailed(_refusal(named, error)) from error
         elif named:
             with asyncio.Runner() as runner:
                 problem = runner.run(run_command(named, self._encoded("after_fork"), self._hooks.deadline))
             if problem:
-                raise HookFailed(f"after_fork {named} {problem}")
+                raise HookFailed(Refusal(Stage.PREPARE, Fault.CRASH, f"{named} {problem}", WHOSE, FIRST))
 
     async def run(self, hook: str, most: float = float("inf")) -> None:
         """Run `worker_ready` or `worker_exit`; what goes wrong is logged and stops nothing.
@@ -97,7 +111,7 @@ class ServerHooks:
 
     def _begin(self, named: str, hook: str) -> Callable[[Told], Any] | None:
         """In the thread: run the function, or return it when it is for the loop."""
-        function = function_named(named)
+        function = hook_function(named)
         if inspect.iscoroutinefunction(function):
             return function
         function(self._told(hook))
@@ -108,6 +122,13 @@ class ServerHooks:
 
     def _encoded(self, hook: str) -> bytes:
         return msgspec.json.encode(self._told(hook))
+
+
+def _refusal(named: str, error: Exception) -> Refusal:
+    module = sys.modules.get(named.partition(":")[0])
+    folder = Path(getattr(module, "__file__", None) or "nowhere").parent
+    refusal = refusal_of(error, Site(Stage.PREPARE, WHOSE, FIRST, Origin(folder)))
+    return msgspec.structs.replace(refusal, summary=f"{named} failed: {refusal.summary}")
 
 
 def call_in_time(named: str, told: Told, seconds: float) -> None:
@@ -123,7 +144,7 @@ def call_in_time(named: str, told: Told, seconds: float) -> None:
         BaseException: Whatever it raises.
     """
     with _deadline(seconds):
-        function_named(named)(told)
+        hook_function(named)(told)
 
 
 @contextmanager

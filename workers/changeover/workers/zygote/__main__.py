@@ -3,6 +3,7 @@
 import argparse
 import faulthandler
 import os
+import resource
 import socket
 import sys
 from collections.abc import Sequence
@@ -23,10 +24,14 @@ def main(arguments: Sequence[str]) -> NoReturn:
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--stacks", type=int, required=True)
     parser.add_argument("--no-new-privs", action="store_true")
+    parser.add_argument("--limit", action="append", default=[])
     parser.add_argument("--write-below", action="append")
     parser.add_argument("--supervisor", type=int)
     parser.add_argument("--setup", type=int)
     given = parser.parse_args(arguments)
+    for limit in given.limit:
+        which, *soft_and_hard = map(int, limit.split(":"))
+        resource.setrlimit(which, (soft_and_hard[0], soft_and_hard[1]))
     if given.no_new_privs:
         give_up_new_privileges()
     if given.write_below is not None:
