@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts import candidate, rollback
+from changeover.supervisor.artifacts import candidate
 from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.channels import Channels, carried_over, read_channels
@@ -23,6 +23,7 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.removal import without_plugin
 from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
+from changeover.supervisor.artifacts.restoring import Restoring
 from changeover.supervisor.artifacts.selection import Selection, concerned_by, select
 from changeover.supervisor.artifacts.standing import restart_notes
 from changeover.supervisor.artifacts.survey import Survey, survey
@@ -259,27 +260,25 @@ class Scanner:
         self._compiler.compile(made.interpreter, {digest: whole[digest] for digest in plugins})
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
-        earlier = current and rollback.target(past.committed, current, request.to, past.set_aside, past.held)
-        if current is None or earlier is None:
+        found = None
+        if current is not None:
+            restoring = Restoring(request, epoch, current, self._store, self._interpreters)
+            found = restoring.find(past.committed, past.set_aside, past.held)
+        if current is None or found is None:
             wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
             return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)
-        rolls = request.strategy is Strategy.ROLL
-        made = rollback.restored(earlier, current, epoch, request.origin.label, rolls=rolls)
+        made = found.made
         if made.digest == current.digest and not _forced(request):
-            return NothingChanged()
-        why = rolling(made, current, self._store, {}, {})
-        if why and not made.is_roll:
-            if request.strategy is Strategy.SWAP:
-                return _only_rolls(why)
-            made = as_roll(made, current)
-        if made.is_roll and made.interpreter.python:
-            self._interpreters.require(made.interpreter)
-        self._put({}, made)
-        if lacks := self._lacking_anew(made) if made.is_roll else ():
+            return NothingChanged(found.notes)
+        if found.rolling and not made.is_roll:
+            return _only_rolls(found.rolling)
+        self._put(found.files, made)
+        lacks = self._lacking_anew(made) if made.is_roll else ()
+        if lacks and request.origin.trigger is not Trigger.RESCUE:
             return ScanRefused(refusals(lacks))
-        lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
-        notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
-        return Candidate(made, (*lines, *notes), restores=earlier.epoch, exempt=self._exempt())
+        lines = summary(current, made, lambda old, new: self._differing(old, new, {}), found.rolling)
+        lines = (*lines, *found.notes, *(f"missing: {lack.message}" for lack in lacks))
+        return Candidate(made, lines, restores=found.earlier.epoch, exempt=self._exempt())
 
     def _edit(
         self, request: CutoverRequest, wanted: PipelineEdit | RemovePlugin, epoch: int, current: Snapshot | None
