@@ -63,7 +63,7 @@ class Cohorts:
         whereabouts: Whereabouts,
         feed: Callable[[Event], None],
         bury: Callable[[WorkerId], None],
-        require: Callable[[Interpreter], None],
+        require: Callable[[Interpreter], object],
     ) -> None:
         self._plan = plan
         self._whereabouts = whereabouts

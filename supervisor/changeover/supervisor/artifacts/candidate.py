@@ -14,6 +14,7 @@ from changeover.workers.protocol.snapshot import (
     OWN,
     ApplicationSpec,
     ChannelSpec,
+    HandlerRef,
     Interface,
     Interpreter,
     PipelineSpec,
@@ -72,13 +73,17 @@ def assemble(
         ref = UnitRef(UnitKind.PIPELINE, plan.name)
         used = {UnitRef(UnitKind.PLUGIN, handler.plugin) for handler in plan.handlers if handler.plugin}
         requires = (*sorted(used, key=str), *((plan.target,) if plan.target else ()))
-        handlers = [(str(each), each.settings) if each.settings else str(each) for each in plan.handlers]
-        made = key(ref, requires, handlers, plan.target)
+        made = key(ref, requires, *_piped(plan.handlers, plan.target))
         units[ref] = PipelineSpec(made, plan.handlers, plan.target, requires, plan.written)
     digests = {ref: unit.key.digest for ref, unit in units.items()}
     for channel in sorted(channels, key=lambda each: each.key.ref.name):
         units[channel.key.ref] = linked(channel, digests, epoch)
     return tuple(units.values())
+
+
+def _piped(handlers: Iterable[HandlerRef], target: UnitRef | None) -> tuple[object, ...]:
+    """A pipeline's own content."""
+    return [(str(each), each.settings) if each.settings else str(each) for each in handlers], target
 
 
 def linked(channel: ChannelSpec, digests: Mapping[UnitRef, str], epoch: int) -> ChannelSpec:
@@ -113,10 +118,8 @@ def application_spec(app: App, artifact: str, distributions: str, epoch: int) ->
         epoch: The generation's epoch.
     """
     ref = UnitRef(UnitKind.APPLICATION, APP)
-    called = (app.target, app.dir, app.factory, app.interface, app.threads, app.root_path)
-    digest = unit_digest(ref, (artifact, distributions, *called, app.preload), ())
-    return ApplicationSpec(
-        UnitKey(ref, digest, epoch),
+    made = ApplicationSpec(
+        UnitKey(ref, "", epoch),
         app.target,
         app.dir,
         Interface(app.interface),
@@ -127,6 +130,33 @@ def application_spec(app: App, artifact: str, distributions: str, epoch: int) ->
         preload=app.preload,
         threads=app.threads,
     )
+    return _named(made)
+
+
+def _named(made: ApplicationSpec) -> ApplicationSpec:
+    """An application under the digest of what it says."""
+    called = (made.target, made.directory, made.factory, made.interface, made.threads, made.root_path)
+    digest = unit_digest(made.key.ref, (made.artifact, made.distributions, *called, made.preload), ())
+    return msgspec.structs.replace(made, key=msgspec.structs.replace(made.key, digest=digest))
+
+
+def reinstalled(units: Iterable[UnitSpec], installed: str) -> tuple[UnitSpec, ...]:
+    """The units of a generation, its application with another record of what is installed, and what answers with it.
+
+    Args:
+        units: Each after what it requires.
+        installed: Digest of the record.
+    """
+    made: dict[UnitRef, UnitSpec] = {}
+    for unit in units:
+        if isinstance(unit, ApplicationSpec):
+            unit = _named(msgspec.structs.replace(unit, distributions=installed))
+        elif isinstance(unit, PipelineSpec):
+            requires = [made[each].key.digest for each in unit.requires]
+            digest = unit_digest(unit.key.ref, _piped(unit.handlers, unit.target), requires)
+            unit = msgspec.structs.replace(unit, key=msgspec.structs.replace(unit.key, digest=digest))
+        made[unit.key.ref] = unit
+    return tuple(made.values())
 
 
 def snapshot(

@@ -1,52 +1,118 @@
-"""Stores again what serves and is not whole in the store, where the very same lies on disk."""
+"""Earlier content as it can be served now: new processes import it with what is installed now."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from changeover.supervisor.artifacts.collection import artifacts_of
-from changeover.supervisor.artifacts.folder import Listing
-from changeover.workers.plugins.artifact import CorruptArtifact, Files, get, put, remove
+import msgspec
+
+from changeover.supervisor.artifacts import rollback
+from changeover.supervisor.artifacts.replacing import as_roll, rolling
+from changeover.supervisor.core.entries import Held, Trigger
+from changeover.supervisor.core.outcome import CutoverRequest, Strategy
+from changeover.supervisor.interpreters.asking import Interpreters
+from changeover.supervisor.interpreters.choice import standing_interpreter
+from changeover.supervisor.interpreters.paths import OURS
+from changeover.workers.pinned.distributions import Distributions
+from changeover.workers.plugins.artifact import ArtifactError, digest_of, get
 from changeover.workers.protocol.snapshot import Snapshot
 
-log = logging.getLogger("changeover")
+
+class Restored(msgspec.Struct, frozen=True):
+    """What going back amounts to.
+
+    Attributes:
+        earlier: What is gone back to.
+        made: The candidate.
+        files: What it names that may not be stored yet: digest -> files.
+        rolling: Plugin id -> why it makes the candidate a roll.
+        notes: What does not come back, for people.
+    """
+
+    earlier: Snapshot
+    made: Snapshot
+    files: dict[str, dict[str, bytes]] = {}
+    rolling: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
 
 
-def store_again(
-    current: Snapshot | None, listing: Listing, further: Mapping[str, Files], store: Path
-) -> tuple[str, ...]:
-    """Store again what serves and is gone or damaged in the store: no worker that is started next could load it.
+class Restoring:
+    """Makes candidates of what served.
 
     Args:
-        current: What serves; None for nothing.
-        listing: The plugins that lie on disk.
-        further: Digest -> files, of what else lies there.
+        request: What is wished for.
+        epoch: The number of the candidate.
+        current: What is served.
         store: The artifact store.
-
-    Returns:
-        What was stored again, for people.
-
-    Raises:
-        OSError: The disk does not take it.
+        interpreters: Say what is installed for them.
     """
-    lying = {found.digest: found.files for found in listing.plugins.values()} | dict(further)
-    units = () if current is None else current.units
-    needed = {digest: unit.key.ref for unit in units for digest in artifacts_of(unit) if digest in lying}
-    return tuple(
-        f"stored again: {ref}, {why}"
-        for digest, ref in needed.items()
-        if (why := _mended(store, digest, lying[digest]))
-    )
 
+    def __init__(
+        self, request: CutoverRequest, epoch: int, current: Snapshot, store: Path, interpreters: Interpreters
+    ) -> None:
+        self._request = request
+        self._epoch = epoch
+        self._current = current
+        self._store = store
+        self._interpreters = interpreters
 
-def _mended(store: Path, digest: str, files: Files) -> str:
-    """What was wrong with an artifact, which is whole now; empty where nothing was."""
-    try:
-        get(store, digest)
-    except CorruptArtifact as error:
-        remove(store, digest)
-        put(store, files)
-        why = f"whose artifact {digest[:12]} in the store {error.reason}"
-        log.warning("stored again from the disk: what serves, %s", why)
-        return why
-    return ""
+    def find(self, committed: Sequence[Snapshot], set_aside: frozenset[str], held: frozenset[Held]) -> Restored | None:
+        """Bring back what is asked for; where nobody says what, the latest that differs, as it would serve now.
+
+        Args:
+            committed: Committed generations that are kept, oldest first.
+            set_aside: As in `rollback.target`.
+            held: Likewise.
+
+        Raises:
+            InterpreterUnfit: What executed it cannot do so any more.
+        """
+        found = None
+        named = self._request.to is not None or self._request.force or self._request.strategy is Strategy.ROLL
+        while earlier := rollback.target(committed, self._current, self._request.to, set_aside, held):
+            found = self._restored(earlier)
+            if named or found.made.digest != self._current.digest:
+                break
+            committed = [each for each in committed if each.epoch < earlier.epoch]
+        return found
+
+    def _restored(self, earlier: Snapshot) -> Restored:
+        """Bring back what `earlier` served; where new processes are to serve it, with what is installed for them."""
+        found = self._made(earlier)
+        if not found.made.is_roll:
+            return found
+        installed = self._installed(found.made)
+        record = digest_of(installed.files())
+        again = self._made(rollback.as_installed(earlier, record))
+        if again.made.application is None or again.made.application.distributions != record:
+            return again
+        notes = (*again.notes, *self._differences(earlier, installed, record))
+        return msgspec.structs.replace(again, earlier=earlier, files={record: installed.files()}, notes=notes)
+
+    def _made(self, earlier: Snapshot) -> Restored:
+        request, current = self._request, self._current
+        rolls = request.strategy is Strategy.ROLL
+        made = rollback.restored(earlier, current, self._epoch, request.origin.label, rolls=rolls)
+        why = rolling(made, current, self._store, {}, {})
+        if why and not made.is_roll and request.strategy is not Strategy.SWAP:
+            made = as_roll(made, current)
+        notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
+        return Restored(earlier, made, rolling=why, notes=notes)
+
+    def _installed(self, made: Snapshot) -> Distributions:
+        executes = made.interpreter
+        answer = self._interpreters.require(executes) if executes.python else self._interpreters.ask(OURS)
+        return Distributions.found(answer.search)
+
+    def _differences(self, earlier: Snapshot, installed: Distributions, record: str) -> tuple[str, ...]:
+        """Say what is installed otherwise than it was, and what that means for whom a kept process makes."""
+        if earlier.application is None or earlier.application.distributions == record:
+            return ()
+        try:
+            before = Distributions.of_files(get(self._store, earlier.application.distributions))
+            differing = ", ".join(before.differing(installed)) or "in other folders"
+        except ArtifactError:
+            differing = "what there was is not in the store any more"
+        note = f"packages as installed now, and not as epoch {earlier.epoch} had them: {differing}"
+        if self._request.origin.trigger is Trigger.RESCUE:
+            note += " (what the kept process has imported stays as it was; what is imported later is what is there now)"
+        return (note,)

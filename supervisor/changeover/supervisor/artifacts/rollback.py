@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from changeover.supervisor.artifacts.candidate import linked, snapshot
+from changeover.supervisor.artifacts.candidate import linked, reinstalled, snapshot
 from changeover.supervisor.artifacts.initializers import with_selection_of
 from changeover.supervisor.core.entries import Held
 from changeover.supervisor.core.holding import application_content, brought_back
@@ -61,6 +61,14 @@ def restored(earlier: Snapshot, current: Snapshot, epoch: int, label: str = "", 
     digests = {unit.key.ref: unit.key.digest for unit in units}
     units += tuple(linked(channel, digests, epoch) for channel in _channels(earlier, current, listen))
     return snapshot(units, earlier.routes, epoch, current, label, rolls=rolls, interpreter=executes, listen=listen)
+
+
+def as_installed(earlier: Snapshot, installed: str) -> Snapshot:
+    """`earlier` as if its application had been taken with what the record `installed` says."""
+    application = earlier.application
+    if application is None or application.distributions in ("", installed):
+        return earlier
+    return msgspec.structs.replace(earlier, units=reinstalled(earlier.units, installed))
 
 
 def _channels(earlier: Snapshot, current: Snapshot, listen: Iterable[str]) -> Iterator[ChannelSpec]:

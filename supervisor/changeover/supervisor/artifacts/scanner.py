@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from changeover.supervisor.artifacts import candidate, rollback
+from changeover.supervisor.artifacts import candidate
 from changeover.supervisor.artifacts.addresses import Chosen, choose
 from changeover.supervisor.artifacts.application import differing, read_application
 from changeover.supervisor.artifacts.attributing import label
@@ -24,9 +24,10 @@ from changeover.supervisor.artifacts.reach import Reach
 from changeover.supervisor.artifacts.removal import without_plugin
 from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.artifacts.requirements import unmet
-from changeover.supervisor.artifacts.restoring import store_again
+from changeover.supervisor.artifacts.restoring import Restoring
 from changeover.supervisor.artifacts.selection import Selection, concerned_by, select
 from changeover.supervisor.artifacts.standing import restart_notes
+from changeover.supervisor.artifacts.storing_again import store_again
 from changeover.supervisor.artifacts.survey import Survey, survey
 from changeover.supervisor.artifacts.taking import Disk, Taken, take
 from changeover.supervisor.artifacts.withheld import without_held
@@ -157,7 +158,7 @@ class Scanner:
         reach = Reach(request, settings, current)
         disk = self._read_application(request, settings, current)
         taken = take(disk, request, reach, epoch, current, past.held, self._store)
-        listing = listed(settings.plugins.dir, disk.announced(taken.interpreter))
+        listing = listed(settings.plugins.dir, announced := disk.announced(taken.interpreter))
         again = () if request.dry_run else store_again(current, listing, disk.content.stored(), self._store)
         selected = select(listing, settings, current, reach, self._store, past.held, past.quarantine)
         layout, not_taken = self._laid_out(selected, checked.file, settings, reach, current, past.held)
@@ -165,10 +166,9 @@ class Scanner:
         lacks = tuple(self._lacking(selected.contents, disk, taken, current))
         selected = msgspec.structs.replace(selected, problems=(*selected.problems, *lacks))
         addresses = choose(settings.bind, request, reach, current, past.held)
-        not_taken = (*not_taken, *taken.held, *addresses.held)
         channels = self._channels(settings, addresses, reach, epoch, current)
         channels, not_selected = without_withheld(channels, selected.contents, listing.plugins, current)
-        not_taken = (*not_taken, *not_selected)
+        not_taken = (*not_taken, *taken.held, *addresses.held, *not_selected)
         channels = checked_selection(channels, settings, selected.contents, selected.broken, checked.file)
         made = self._candidate(selected, layout, not_taken, taken, addresses, channels, request, epoch, current)
         if isinstance(made, ScanRefused):
@@ -188,7 +188,6 @@ class Scanner:
             made = as_roll(made, current)
             if lacks := tuple(self._lacking(selected.contents, disk, taken, None)):
                 return ScanRefused(refusals(lacks), (*selected.notes, *not_taken))
-        announced = disk.announced(taken.interpreter)
         if made.is_roll and announced is not None and (gone := tuple(absent(made, announced))):
             return ScanRefused(refusals(gone), (*selected.notes, *not_taken))
         made = msgspec.structs.replace(made, label=label(request, settings, listing, reach, current, made))
@@ -263,27 +262,25 @@ class Scanner:
         self._compiler.compile(made.interpreter, {digest: whole[digest] for digest in plugins})
 
     def _roll_back(self, request: CutoverRequest, epoch: int, current: Snapshot | None, past: Past) -> ScanResult:
-        earlier = current and rollback.target(past.committed, current, request.to, past.set_aside, past.held)
-        if current is None or earlier is None:
+        found = None
+        if current is not None:
+            restoring = Restoring(request, epoch, current, self._store, self._interpreters)
+            found = restoring.find(past.committed, past.set_aside, past.held)
+        if current is None or found is None:
             wanted = "no earlier content is kept" if request.to is None else f"epoch {request.to} is not kept"
             return _refused(f"{wanted}; `changeover history` lists what can be gone back to", Fault.CONFIG)
-        rolls = request.strategy is Strategy.ROLL
-        made = rollback.restored(earlier, current, epoch, request.origin.label, rolls=rolls)
+        made = found.made
         if made.digest == current.digest and not _forced(request):
-            return NothingChanged()
-        why = rolling(made, current, self._store, {}, {})
-        if why and not made.is_roll:
-            if request.strategy is Strategy.SWAP:
-                return _only_rolls(why)
-            made = as_roll(made, current)
-        if made.is_roll and made.interpreter.python:
-            self._interpreters.require(made.interpreter)
-        self._put({}, made)
-        if lacks := self._lacking_anew(made) if made.is_roll else ():
+            return NothingChanged(found.notes)
+        if found.rolling and not made.is_roll:
+            return _only_rolls(found.rolling)
+        self._put(found.files, made)
+        lacks = self._lacking_anew(made) if made.is_roll else ()
+        if lacks and request.origin.trigger is not Trigger.RESCUE:
             return ScanRefused(refusals(lacks))
-        lines = summary(current, made, lambda old, new: self._differing(old, new, {}), why)
-        notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
-        return Candidate(made, (*lines, *notes), restores=earlier.epoch, exempt=self._exempt())
+        lines = summary(current, made, lambda old, new: self._differing(old, new, {}), found.rolling)
+        lines = (*lines, *found.notes, *(f"missing: {lack.message}" for lack in lacks))
+        return Candidate(made, lines, restores=found.earlier.epoch, exempt=self._exempt())
 
     def _edit(
         self, request: CutoverRequest, wanted: PipelineEdit | RemovePlugin, epoch: int, current: Snapshot | None

@@ -40,6 +40,11 @@ def application_content(spec: ApplicationSpec | None) -> str:
     return ABSENT if spec is None else spec.key.digest
 
 
+def application_code(spec: ApplicationSpec | None) -> ApplicationSpec | None:
+    """What is the same of two applications that differ in nothing but what is installed with them."""
+    return None if spec is None else replace(spec, key=replace(spec.key, digest="", since=0), distributions="")
+
+
 def pipeline_content(handlers: Iterable[HandlerRef], target: UnitRef | None, routes: Iterable[Route]) -> str:
     """Digest of a pipeline's own content, whatever its plugins contain."""
     return _digest([list(handlers), target, sorted(routes, key=lambda route: (route.host, route.path))])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from changeover.supervisor.core.edits import RemovePlugin
-from changeover.supervisor.core.entries import Held, Origin, Part, SlotRefusal
+from changeover.supervisor.core.entries import Held, Origin, Part, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, Durations
 from changeover.supervisor.core.requests import Wish
 from changeover.supervisor.core.roster import Member
@@ -123,6 +123,11 @@ class Run:
     def goes_back(self) -> bool:
         """Whether it brings earlier content back."""
         return self.request is not None and self.request.action is Action.ROLLBACK
+
+    @property
+    def rescues(self) -> bool:
+        """Whether it goes back because all workers crash."""
+        return self.goes_back and self.origin is not None and self.origin.trigger is Trigger.RESCUE
 
     @property
     def removes(self) -> bool:

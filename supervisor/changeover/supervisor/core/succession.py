@@ -96,11 +96,13 @@ class Succession:
     def load(self, run: Run) -> None:
         """Make the zygote of a roll; one that goes back has its zygote already, while that is kept.
 
+        A rescue takes it also where it imported the application with other packages than are installed now: what
+        served then is wanted, and an import may fail. Whoever asks for a rollback gets no mixture of the two.
         A zygote has the sockets of its own start: where a generation is to serve at other addresses, it is made anew.
         """
         if run.snapshot is not None:
             if run.goes_back and self._stays(run.snapshot):
-                self._zygotes.recall(run.snapshot)
+                self._zygotes.recall(run.snapshot, whatever_installed=run.rescues)
             self._zygotes.want(run.snapshot)
 
     def staff(self, run: Run) -> None:

@@ -17,7 +17,7 @@ from changeover.supervisor.core import restart
 from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import AdoptZygote, StartZygote, StopZygote
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.holding import application_content
+from changeover.supervisor.core.holding import application_code, application_content
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records.staffing import ZygoteLost, ZygoteStarted
@@ -97,10 +97,12 @@ class Stay:
     Attributes:
         rolled: The epoch whose roll's workers it was for.
         until: When it ends, monotonic seconds.
+        content: What it was for.
     """
 
     rolled: int
     until: float
+    content: Snapshot
 
 
 class Zygote:
@@ -206,7 +208,7 @@ class Zygote:
         if not seconds or not TABLE.lists(self.state, Cause.REPLACED):
             self.stop()
             return
-        self._idle(Cause.REPLACED, Stay(self.rolled, self._out.now + seconds))
+        self._idle(Cause.REPLACED, Stay(self.rolled, self._out.now + seconds, self._content))
 
     def dismiss(self) -> None:
         """Its roll will not serve: let it end, or idle for what is left of its time where it was recalled for that."""
@@ -221,19 +223,26 @@ class Zygote:
         self._move(Cause.SUPERSEDED)
         self._out.set_timer(self._timer(), HANDOVER)
 
-    def has_loaded(self, snapshot: Snapshot) -> bool:
-        """Whether it is what a new zygote for `snapshot` would become."""
+    def has_loaded(self, snapshot: Snapshot, *, whatever_installed: bool = False) -> bool:
+        """Whether it is what a new zygote for `snapshot` would become.
+
+        Args:
+            snapshot: What is to serve.
+            whatever_installed: Whether it may have imported the application with other packages than are installed now.
+        """
         made, wanted = self._content.interpreter, snapshot.interpreter
         executes = (made.python, made.version) == (wanted.python, wanted.version)
-        preloaded = application_content(self._content.application) == application_content(snapshot.application)
+        had, wants = self._content.application, snapshot.application
+        preloaded = application_content(had) == application_content(wants)
+        preloaded |= whatever_installed and application_code(had) == application_code(wants)
         return executes and preloaded and snapshot.listens_as(self._content)
 
-    def recall(self, rolled: int) -> None:
+    def recall(self, snapshot: Snapshot) -> None:
         """Let it take orders again, for the workers of another roll."""
         self._move(Cause.RECALLED)
         self._out.cancel_timer(self._timer())
-        self.rolled = rolled
-        self._children.take_orders(rolled, self.cohort)
+        self.rolled, self._content = snapshot.rolled, snapshot
+        self._children.take_orders(self.rolled, self.cohort)
 
     def stop(self) -> None:
         """End it."""
@@ -247,7 +256,7 @@ class Zygote:
     def _idle(self, cause: Cause, stay: Stay) -> None:
         self._move(cause)
         self._children.refuse_orders(self.rolled)
-        self._stay, self.rolled = stay, stay.rolled
+        self._stay, self.rolled, self._content = stay, stay.rolled, stay.content
         self._out.set_timer(self._timer(), stay.until - self._out.now)
 
     def _start(self) -> None:

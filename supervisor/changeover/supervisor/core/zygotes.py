@@ -73,13 +73,18 @@ class Zygotes:
             self._zygotes[zygote.rolled] = zygote
             self._forget(zygote)
 
-    def recall(self, snapshot: Snapshot) -> None:
-        """Let the zygote that is kept be the one for `snapshot`, when it has loaded that very application."""
+    def recall(self, snapshot: Snapshot, *, whatever_installed: bool = False) -> None:
+        """Let the zygote that is kept be the one for `snapshot`, when it has loaded that very application.
+
+        Args:
+            snapshot: What is to serve.
+            whatever_installed: Whether it may have loaded it with other packages than are installed now.
+        """
         zygote = self.kept
-        if zygote is not None and zygote.has_loaded(snapshot):
+        if zygote is not None and zygote.has_loaded(snapshot, whatever_installed=whatever_installed):
             del self._zygotes[zygote.rolled]
             self._zygotes[snapshot.rolled] = zygote
-            zygote.recall(snapshot.rolled)
+            zygote.recall(snapshot)
 
     def stop_all(self) -> None:
         """End every one."""

@@ -70,7 +70,7 @@ class Interpreters:
             return own()
         return judged(python, _understood(python, *_said(python, self)), VERSION)
 
-    def require(self, interpreter: Interpreter) -> None:
+    def require(self, interpreter: Interpreter) -> Answer:
         """Find out that the interpreter of a generation can execute it still.
 
         Raises:
@@ -82,6 +82,7 @@ class Interpreters:
             raise InterpreterUnfit(
                 interpreter.python, f"is Python {answer.version} now and {was}; `changeover reload` takes it"
             )
+        return answer
 
 
 def own() -> Answer:

@@ -16,7 +16,7 @@ from changeover.supervisor.core.zygote import State as ZygoteState
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from changeover.workers.protocol.snapshot import Interpreter
+from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter, UnitKey, UnitKind, UnitRef
 from tests.machines import RELOAD, Bench, snapshot
 
 SEGFAULT = -11
@@ -120,6 +120,64 @@ def test_a_zygote_of_another_interpreter_is_not_the_one_that_is_wanted(bench: Be
     candidate = msgspec.structs.replace(found.snapshot, interpreter=other)
     bench.feed(events.Scanned(3, msgspec.structs.replace(found, snapshot=candidate)))
     assert [start.interpreter for start in bench.all(effects.StartZygote)] == [other]
+
+
+def with_packages(found: Candidate, record: str) -> Candidate:
+    """The same with an application that is taken with other packages."""
+    key = UnitKey(UnitRef(UnitKind.APPLICATION, "app"), record, 1)
+    app = ApplicationSpec(key, "shop:app", "/srv/shop", artifact="code", distributions=record)
+    made = msgspec.structs.replace(found.snapshot, units=(*found.snapshot.units, app), digest=f"app with {record}")
+    return msgspec.structs.replace(found, snapshot=made)
+
+
+def replaced(bench: Bench) -> None:
+    """Epoch 3, with an application and its packages of then, is replaced by a roll."""
+    for epoch, record in ((3, "foo 1.1"), (4, "foo 1.2")):
+        bench.feed(events.CutoverRequested(epoch, RELOAD))
+        bench.find_only(with_packages(back(epoch), record).snapshot)
+        bench.preload()
+        come_up(bench, epoch)
+        for worker in crew(bench, epoch - 1):
+            bench.feed(events.WorkerExited(worker, 0))
+    bench.forget()
+
+
+def crash_of(bench: Bench, epoch: int) -> None:
+    slots = [worker.slot for worker in crew(bench, epoch)]
+    for _ in range(2):
+        crash(bench, *slots)
+
+
+def test_the_kept_zygote_makes_the_workers_also_where_other_packages_are_installed_now(bench: Bench) -> None:
+    replaced(bench)
+    [kept] = [each.cohort for each in bench.view.zygotes if each.state is ZygoteState.KEPT]
+    crash_of(bench, 4)
+    bench.forget()
+    bench.feed(events.Scanned(5, with_packages(back(5), "foo 1.2")))
+    assert not bench.all(effects.StartZygote)
+    assert {fork.worker.cohort for fork in bench.all(effects.Fork)} == {kept}
+
+
+def test_one_that_is_lost_after_that_is_followed_by_one_that_imports_with_the_packages_of_now(bench: Bench) -> None:
+    replaced(bench)
+    [kept] = [each.cohort for each in bench.view.zygotes if each.state is ZygoteState.KEPT]
+    crash_of(bench, 4)
+    bench.feed(events.Scanned(5, with_packages(back(5), "foo 1.2")))
+    bench.be_born()
+    come_up(bench, 5)
+    bench.forget()
+    bench.feed(events.ZygoteLost(kept, "was ended by signal 9"))
+    bench.fire(Timer(TimerKind.ZYGOTE, kept))
+    [started] = bench.all(effects.StartZygote)
+    assert started.application is not None
+    assert started.application.distributions == "foo 1.2"
+
+
+def test_a_rollback_that_somebody_asks_for_does_not_mix_packages(bench: Bench) -> None:
+    replaced(bench)
+    bench.feed(events.CutoverRequested(5, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=3)))
+    bench.feed(events.Scanned(5, with_packages(back(5), "foo 1.3")))
+    assert len(bench.all(effects.StartZygote)) == 1
 
 
 def test_what_crashed_is_held(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Words for a cutover."""
 
+from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.records.cutover import (
     CommitDecided,
     CutoverAborted,
@@ -25,9 +26,9 @@ def _(record: CutoverBegan) -> Worded:
     where = f"  {by_strategy(record)}" if record.workers and record.previous else ""
     who = by(record.origin)
     line = f"epoch {succession(record)}{label} by {who}{where}   {changes(record.summary)}"
-    if record.memory is None:
-        return Worded(INFO, line)
-    return Worded(WARNING if record.memory.is_short else INFO, f"{line}; needs {extra_memory(record.memory)}")
+    short = record.memory is not None and record.memory.is_short
+    level = WARNING if short or record.origin.trigger is Trigger.RESCUE else INFO
+    return Worded(level, line if record.memory is None else f"{line}; needs {extra_memory(record.memory)}")
 
 
 @word.register

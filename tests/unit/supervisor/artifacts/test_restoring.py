@@ -1,0 +1,119 @@
+"""What a rollback makes of earlier content: code of then, and in new processes what is installed now."""
+
+from pathlib import Path
+
+import pytest
+
+from changeover.supervisor.core.entries import Origin, Trigger
+from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, NothingChanged, ScanRefused, Strategy
+from changeover.workers.pinned.distributions import Distributions
+from changeover.workers.plugins.artifact import get
+from changeover.workers.protocol.snapshot import Snapshot
+from tests.unit.supervisor.artifacts.test_scanner_interpreter import PLUGIN, RELOAD, Place, asking
+
+BACK = asking(action=Action.ROLLBACK)
+RESCUE = CutoverRequest(Origin(Trigger.RESCUE), Action.ROLLBACK, to=1, strategy=Strategy.ROLL)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A service that another interpreter executes than the supervisor's."""
+    (tmp_path / "plugins").mkdir()
+    place = Place(tmp_path)
+    place.configure(python=place.new)
+    return place
+
+
+@pytest.fixture
+def serving(place: Place) -> Snapshot:
+    return place.candidate(None, RELOAD).snapshot
+
+
+def install(place: Place, version: str) -> None:
+    """Have another django."""
+    [there] = (place.root / "lib" / "new").iterdir()
+    there.rename(there.with_name(f"django-{version}.dist-info"))
+
+
+def upgraded(place: Place, serving: Snapshot, code: str = "app = None", *kept: Snapshot) -> Snapshot:
+    """What a reload takes once django 5.3 is installed."""
+    install(place, "5.3")
+    (place.root / "shop.py").write_text(code)
+    return place.candidate(serving, RELOAD, *kept).snapshot
+
+
+def code_and_django(place: Place, snapshot: Snapshot) -> tuple[bytes, str]:
+    app, store = snapshot.application, place.root / "state" / "store"
+    assert app is not None
+    record = Distributions.of_files(get(store, app.distributions))
+    return get(store, app.artifact)["shop.py"], record.versions["django"]
+
+
+def test_it_has_the_code_of_then_and_the_record_of_what_is_installed_now(place: Place, serving: Snapshot) -> None:
+    second = upgraded(place, serving, "app = 2")
+    back = place.candidate(second, BACK, serving, second)
+    assert back.snapshot.is_roll
+    assert back.restores == 1
+    assert code_and_django(place, back.snapshot) == (b"app = None", "5.3")
+    assert "packages as installed now, and not as epoch 1 had them: django 5.2 -> 5.3" in back.summary
+
+
+def test_a_reload_after_that_finds_the_same_and_what_was_rolled_back_is_held(place: Place, serving: Snapshot) -> None:
+    second = upgraded(place, serving, "app = 2")
+    back = place.roll_back(second, serving)
+    assert "held" in str(place.scan(back, RELOAD))
+    (place.root / "shop.py").write_text("app = None")
+    assert isinstance(place.scan(back, RELOAD), NothingChanged)
+
+
+def test_where_only_packages_differ_nothing_comes_back_and_that_is_said(place: Place, serving: Snapshot) -> None:
+    second = upgraded(place, serving)
+    for wish in (BACK, asking(action=Action.ROLLBACK, to=1)):
+        found = place.scan(second, wish, serving, second)
+        assert isinstance(found, NothingChanged), found
+        assert "packages as installed now, and not as epoch 1 had them: django 5.2 -> 5.3" in found.notes
+
+
+def test_without_an_epoch_it_goes_on_to_the_latest_that_differs_still(place: Place, serving: Snapshot) -> None:
+    (place.root / "shop.py").write_text("app = 2")
+    second = place.candidate(serving, RELOAD).snapshot
+    third = upgraded(place, second, "app = 2", serving, second)
+    back = place.candidate(third, BACK, serving, second, third)
+    assert back.restores == 1
+    assert code_and_django(place, back.snapshot) == (b"app = None", "5.3")
+
+
+def test_what_was_installed_then_and_is_again_comes_back(place: Place, serving: Snapshot) -> None:
+    second = upgraded(place, serving)
+    install(place, "5.2")
+    back = place.candidate(second, BACK, serving, second)
+    assert back.snapshot.digest == serving.digest
+
+
+def test_a_swap_goes_back_whatever_was_installed_since(place: Place, serving: Snapshot) -> None:
+    (place.root / "plugins" / "hello.py").write_text(PLUGIN)
+    second = place.candidate(serving, RELOAD).snapshot
+    install(place, "5.3")
+    back = place.candidate(second, BACK, serving, second).snapshot
+    assert not back.is_roll
+    assert code_and_django(place, back) == (b"app = None", "5.2")
+
+
+def test_a_rescue_says_what_becomes_of_what_is_imported_already(place: Place, serving: Snapshot) -> None:
+    second = upgraded(place, serving)
+    back = place.candidate(second, RESCUE, serving, second)
+    assert code_and_django(place, back.snapshot) == (b"app = None", "5.3")
+    assert any("what the kept process has imported stays as it was" in line for line in back.summary)
+
+
+def test_a_rescue_goes_on_where_a_plugin_needs_what_is_not_installed_any_more(place: Place) -> None:
+    needing = PLUGIN.replace('# version = "1.0"', '# version = "1.0"\n# dependencies = ["django<5.3"]')
+    (place.root / "plugins" / "hello.py").write_text(needing)
+    first = place.candidate(None, RELOAD).snapshot
+    (place.root / "plugins" / "hello.py").write_text(PLUGIN)
+    second = upgraded(place, first, "app = 2")
+    refused = place.scan(second, asking(action=Action.ROLLBACK, to=1), first, second)
+    assert isinstance(refused, ScanRefused)
+    back = place.scan(second, RESCUE, first, second)
+    assert isinstance(back, Candidate)
+    assert any(line.startswith("missing: hello 1.0 needs django<5.3") for line in back.summary)
