@@ -264,6 +264,7 @@ class Invariants:
         for worker in self.world.living():
             held = gone & (worker.switch.current.snapshot.keys() | worker.resident - worker.prepared_keys())
             require(not held, 6, f"epoch {epoch} is retired, {worker.name} holds {sorted(map(str, held))}")
+            require(worker.epoch != epoch, 6, f"epoch {epoch} is retired, {worker.name} serves it")
 
     # ---- promise 8: plugins run in a process apart first ----
 

@@ -333,6 +333,21 @@ def test_promise_6_a_stale_report_believed(monkeypatch: pytest.MonkeyPatch) -> N
     assert promise_that_broke() == 6
 
 
+def test_promise_6_workers_that_leave_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Retirement, "servers", lambda self, epoch: ())
+    assert promise_that_broke() == 6
+
+
+def test_promise_6_what_workers_that_leave_hold_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_followers(self: Retirement, key: UnitKey, old: Snapshot) -> set[int]:
+        members = self._roster.members()
+        return {each.incarnation for each in members if each.last is None and each.rolled == old.rolled}
+
+    monkeypatch.setattr(Retirement, "_holders", only_followers)
+    monkeypatch.setattr(Retirement, "servers", lambda self, epoch: ())
+    assert promise_that_broke() == 6
+
+
 def test_nothing_is_noticed_when_nothing_is_broken() -> None:
     with pytest.raises(AssertionError, match="noticed nothing"):
         promise_that_broke(100)

@@ -7,6 +7,7 @@ from changeover.supervisor.core import boot, child, cutover
 from changeover.supervisor.core.entries import Trigger
 from changeover.supervisor.core.holding import contents
 from changeover.supervisor.core.outcome import Action, Committed, Outcome, Refused, SilentWorkers, Unchanged
+from changeover.supervisor.core.view import LeftoverPicture
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.messages import SupervisorMessage
@@ -387,6 +388,27 @@ def test_a_swap_that_follows_a_roll_waits_for_no_old_worker(story: Story) -> Non
     lease.release()
     story.rest()
     assert story.epochs == [3, 3, 3]
+
+
+def left(story: Story) -> tuple[LeftoverPicture, ...]:
+    return story.supervisor.machine.view().leftovers
+
+
+def test_what_later_swaps_replace_is_released_while_an_old_worker_keeps_one_stream(story: Story) -> None:
+    held = story.worker(0)
+    lease = held.switch.current.router.targets[0].unit_set.lease(LeaseKind.STREAM, 1, "/", 0)
+    story.outcome(story.roll())
+    for _ in range(4):
+        story.outcome(story.reload())
+    story.until(lambda: len(list(story.living())) == 4, "the other old workers left")
+    new = [worker for worker in story.living() if worker is not held]
+    story.until(lambda: all(each.resident == each.switch.current.snapshot.keys() for each in new), "it is released")
+    slots = {held.worker.slot}
+    story.until(lambda: {slot for each in left(story) for slot in each.held_by} == slots, "only the old one has more")
+    assert {each.unit.since for each in left(story)} == {held.epoch} == {1}
+    lease.release()
+    story.rest()
+    story.until(lambda: story.journal.retired == {1, 2, 3, 4, 5}, "all of them are retired")
 
 
 def rolled_zygotes(story: Story) -> list[int]:

@@ -23,7 +23,7 @@ from changeover.supervisor.control import (
     StatusView,
     UnitLine,
 )
-from changeover.supervisor.core import cutover, events, retirement, shutdown
+from changeover.supervisor.core import cutover, events, shutdown
 from changeover.supervisor.core.entries import Aborted, Held, Origin, Quarantined
 from changeover.supervisor.core.events import Event, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
@@ -310,14 +310,15 @@ class Desk:
 def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
     if overview.epoch == epoch and overview.cutover is cutover.State.ACTIVATING:
         return False
-    left = [leftover for leftover in overview.leftovers if leftover.epoch < epoch]
+    units = [leftover for leftover in overview.leftovers if leftover.by == epoch]
+    epochs = [superseded for superseded in overview.superseded if superseded.by == epoch]
     match milestone:
         case Milestone.ACTIVE:
             return True
         case Milestone.DRAINED:
-            return not any(leftover.state is retirement.State.DRAINING for leftover in left)
+            return not any(leftover.used_by for leftover in units) and not any(each.served_by for each in epochs)
         case Milestone.RETIRED:
-            return not left
+            return not units and not epochs
 
 
 def _unit_line(unit: UnitSpec) -> UnitLine:

@@ -237,7 +237,7 @@ class Partial:
             # Whoever was told to leave and has not heard it begins nothing more.
             self._out.put(StoreCell(committed.epoch, left.part))
             self._zygotes.dismiss(left.rolled)
-            self._retirement.give_back(left, committed)
+            self._retirement.supersede(left, committed)
             self._out.tell(PartsReverted(left.epoch, committed.epoch))
         plan, self.plan = self.plan, None
         return None if plan is None else (plan.first, self._reverted(plan, committed.epoch))

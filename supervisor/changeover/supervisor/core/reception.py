@@ -270,6 +270,7 @@ class Reception:
         if epoch > member.activated:
             member.activated = epoch
             self._out.tell(WorkerActivated(member.worker, member.pid, epoch, message.at))
+        member.epoch = max(member.epoch, epoch)
         self._retirement.activated(member.incarnation, epoch, message.draining)
         self._observe(slot, member, epoch, None)
 
@@ -277,6 +278,7 @@ class Reception:
         if not member.yielding:
             member.yielding = True
             self._children.yields(slot)
+            self._retirement.yields(member)
             self._out.tell(WorkerYields(member.worker, member.pid))
             self._coordinator.migrating.yields(member)
             self._coordinator.preparing.recount()

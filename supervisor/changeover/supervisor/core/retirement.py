@@ -3,14 +3,20 @@
 A unit that the new generation lacks is held by the workers that had it. It is *draining* while a
 request somewhere still uses it, *retiring* once every holder said Drained and was told to release
 it, *released* once every holder said Retired. A holder that is confirmed dead holds nothing. An
-epoch is retired when everything that it had and its successor lacks is released, in any order;
-no cutover ever waits for that.
+epoch is retired when everything that it had and its successor lacks is released, in any order,
+and no worker serves it any more; no cutover ever waits for that.
+
+A worker that leaves follows nothing any more: what it serves it keeps until its end, however long
+that takes, and it never had what came after. So nobody waits for it before releasing what is
+drained in those who stay, and it releases by itself what is drained in it. What it has still counts
+for units and epochs: these are gone when it is.
 """
 
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from changeover.supervisor.core.child import LEAVING
 from changeover.supervisor.core.entries import Retired
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.ledger import Ledger
@@ -30,7 +36,7 @@ class State(enum.Enum):
     DRAINING = "draining"
     """A request somewhere may still use it."""
     RETIRING = "retiring"
-    """Nobody uses it; its holders release it."""
+    """No worker that stays uses it; its holders release it."""
     RELEASED = "released"
     """No worker has it."""
 
@@ -66,6 +72,7 @@ class Leftover:
     Attributes:
         key: The unit.
         epoch: The last epoch that had it.
+        by: The epoch that superseded it.
         state: How far it is gone.
         using: Incarnations of workers that hold it and have not said Drained.
         holding: Those that have said Drained, and not Retired.
@@ -73,6 +80,7 @@ class Leftover:
 
     key: UnitKey
     epoch: int
+    by: int
     state: State = State.DRAINING
     using: set[int] = field(default_factory=set)
     holding: set[int] = field(default_factory=set)
@@ -83,7 +91,7 @@ class Retirement:
 
     Attributes:
         leftovers: Units that are not gone.
-        pending: Epochs superseded by this supervisor and not retired.
+        pending: Epochs superseded by this supervisor and not retired, each with the one that superseded it.
         inherited: Those of former supervisors: what they had is known only from the workers that still hold it.
         complete: Whether the roster names every worker that lives.
     """
@@ -107,41 +115,55 @@ class Retirement:
         self._writing = writing
         self._unwritten: set[int] = set()
         self.leftovers: dict[UnitKey, Leftover] = {}
-        self.pending: list[int] = []
-        self.inherited: list[int] = []
+        self.pending: dict[int, int] = {}
+        self.inherited: dict[int, int] = {}
         self.complete = False
 
     def inherit(self, epochs: Iterable[int]) -> None:
         """Go on with epochs that a former supervisor did not see retired."""
-        self.inherited.extend(epochs)
+        committed = self._ledger.committed
+        self.inherited.update(dict.fromkeys(epochs, 0 if committed is None else committed.epoch))
 
     def supersede(self, old: Snapshot, new: Snapshot) -> None:
-        """`new` is committed: what only `old` had is to go, from every worker that lives."""
-        self._supersede(old, new, {member.incarnation for member in self._roster.members()})
-
-    def give_back(self, old: Snapshot, new: Snapshot) -> None:
-        """The same where `old` was a part's: what only it had is nowhere but in the workers of its roll."""
-        self._supersede(old, new, {member.incarnation for member in self._roster.crew(old.rolled)})
-
-    def _supersede(self, old: Snapshot, new: Snapshot, holders: set[int]) -> None:
-        self.pending.append(old.epoch)
+        """`new` is committed, or all that is left where `old` was a part's: what only `old` had is to go."""
+        if new.rolled != old.rolled:
+            for member in self._roster.crew(old.rolled):
+                member.last = old.epoch if member.last is None else member.last
+        self.pending[old.epoch] = new.epoch
         for key in sorted(old.keys() - new.keys(), key=str):
-            self.leftovers[key] = Leftover(key, old.epoch, using=set(holders))
+            self.leftovers[key] = Leftover(key, old.epoch, new.epoch, using=self._holders(key, old))
         self.review()
+
+    def _holders(self, key: UnitKey, old: Snapshot) -> set[int]:
+        """Who may have a unit of `old`: those who follow, and those who followed when it came."""
+        return {
+            member.incarnation
+            for member in self._roster.members()
+            if (member.rolled == old.rolled if member.last is None else key.since <= member.last)
+        }
 
     def adopted(self, member: Member, resident: Iterable[UnitKey]) -> None:
         """A worker of a former supervisor says what it holds."""
         committed = self._ledger.committed
         if committed is None:
             return
+        if member.rolled < committed.rolled:
+            member.last = committed.rolled - 1
         serving = committed.keys()
         for key in resident:
             # Later units are an undecided candidate's: their worker discards them by itself.
             if key not in serving and key.since <= committed.epoch and key not in member.released:
                 # Whichever epoch had it last, the committed one lacks it: what is said about that one tells of it.
-                leftover = self.leftovers.setdefault(key, Leftover(key, committed.epoch - 1))
+                leftover = self.leftovers.setdefault(key, Leftover(key, committed.epoch - 1, committed.epoch))
                 leftover.using.add(member.incarnation)
                 leftover.state = TABLE.after(leftover.state, Cause.HELD)
+
+    def yields(self, member: Member) -> None:
+        """A worker begins nothing any more, and follows nothing."""
+        for current in (self._ledger.committed, self._ledger.parted):
+            if current is not None and current.rolled == member.rolled and member.last is None:
+                member.last = current.epoch
+        self.review()
 
     def activated(self, incarnation: int, epoch: int, draining: Iterable[UnitKey]) -> None:
         """A worker says all that it still holds of what `epoch` and those before it superseded."""
@@ -154,11 +176,13 @@ class Retirement:
 
     def drained(self, incarnation: int, units: Iterable[UnitKey]) -> None:
         """No request in a worker uses `units`."""
-        for key in units:
-            leftover = self.leftovers.get(key)
-            if leftover is not None and incarnation in leftover.using:
-                leftover.using.discard(incarnation)
-                leftover.holding.add(incarnation)
+        known = [self.leftovers[key] for key in units if key in self.leftovers]
+        told = [leftover for leftover in known if incarnation in leftover.using]
+        for leftover in told:
+            leftover.using.discard(incarnation)
+            leftover.holding.add(incarnation)
+        if incarnation not in self._staying():
+            self._order(told)
         self.review()
 
     def retired(self, incarnation: int, units: Iterable[UnitKey]) -> None:
@@ -186,16 +210,26 @@ class Retirement:
             self._retire()
 
     def repeat(self) -> None:
-        """Tell holders again what they may release."""
-        self._order([leftover for leftover in self.leftovers.values() if leftover.state is State.RETIRING])
+        """Tell holders again what they may release. Who began to leave meanwhile is not waited for any more."""
+        self.review()
+        self._order(self.leftovers.values())
 
     def _order(self, leftovers: Iterable[Leftover]) -> None:
         """Tell those who said Drained, and nobody else: a worker that is still unknown must not be overheard."""
+        chosen, staying = tuple(leftovers), self._staying()
         for member in self._roster.members():
-            units = tuple(leftover.key for leftover in leftovers if member.incarnation in leftover.holding)
+            mine = [leftover for leftover in chosen if member.incarnation in leftover.holding]
+            # What a worker that leaves has drained is a matter between it and its own requests.
+            at_once = member.incarnation not in staying
+            units = tuple(leftover.key for leftover in mine if at_once or leftover.state is State.RETIRING)
             if units:
                 stamp = self._ledger.stamp(self._ledger.highest)
                 self._out.unicast(member.worker, messages.Retire(stamp, UNORDERED, units))
+
+    def _staying(self) -> set[int]:
+        """Workers that are not to leave."""
+        slots = (slot for slot in self._roster.slots.values() if slot.state not in LEAVING)
+        return {slot.member.incarnation for slot in slots if slot.member is not None}
 
     def written(self, epoch: int) -> None:
         """It is on disk that `epoch` is retired."""
@@ -214,10 +248,11 @@ class Retirement:
             self._writing.write(Retired(epoch))
 
     def _release(self) -> None:
+        staying = self._staying()
         drained = [
             leftover
             for leftover in self.leftovers.values()
-            if leftover.state is State.DRAINING and leftover.holding and not leftover.using
+            if leftover.state is State.DRAINING and _is_drained(leftover, staying)
         ]
         for leftover in drained:
             leftover.state = TABLE.after(leftover.state, Cause.ALL_DRAINED)
@@ -238,11 +273,23 @@ class Retirement:
         if self.inherited and self.complete and all(member.greeted for member in self._roster.members()):
             done += [epoch for epoch in self.inherited if not self._may_remain(epoch)]
         for epoch in done:
-            (self.pending if epoch in self.pending else self.inherited).remove(epoch)
+            (self.pending if epoch in self.pending else self.inherited).pop(epoch)
             self._writing.write(Retired(epoch))
 
     def _remains(self, epoch: int) -> bool:
-        return any(leftover.epoch == epoch for leftover in self.leftovers.values())
+        left = any(leftover.epoch == epoch for leftover in self.leftovers.values())
+        return left or bool(self.servers(epoch))
 
     def _may_remain(self, epoch: int) -> bool:
-        return any(leftover.key.since <= epoch for leftover in self.leftovers.values())
+        left = any(leftover.key.since <= epoch for leftover in self.leftovers.values())
+        return left or bool(self.servers(epoch))
+
+    def servers(self, epoch: int) -> tuple[Member, ...]:
+        """Workers whose requests are of a superseded epoch still, or may be: to the end of those that leave."""
+        return tuple(member for member in self._roster.members() if epoch in (member.epoch, member.last))
+
+
+def _is_drained(leftover: Leftover, staying: set[int]) -> bool:
+    """Whether those who hold a unit and stay have drained it; where nobody stays, whether those that leave have."""
+    using = leftover.using & staying if leftover.holding & staying else leftover.using
+    return bool(leftover.holding) and not using

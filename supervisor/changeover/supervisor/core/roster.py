@@ -25,6 +25,7 @@ class Member:
         heard: When it was heard last; None before its Hello.
         silent: Whether operators were told that it is silent.
         epoch: The latest epoch it said it serves.
+        last: The last epoch that it can have, where it was replaced or yields; None while it follows what is committed.
         activated: The latest epoch whose activation it reported, with what it still holds.
         prepared: The latest candidate it said it holds.
         asked: The latest candidate it was asked to prepare.
@@ -53,6 +54,7 @@ class Member:
     heard: float | None = None
     silent: bool = False
     epoch: int = 0
+    last: int | None = None
     activated: int = 0
     prepared: int | None = None
     asked: int | None = None

@@ -90,6 +90,7 @@ class LeftoverPicture(msgspec.Struct, frozen=True):
     Attributes:
         unit: Which.
         epoch: The last epoch that had it.
+        by: The epoch that superseded it.
         state: How far it is gone.
         used_by: Slots where a request may still use it.
         held_by: Slots that have not released it.
@@ -97,9 +98,24 @@ class LeftoverPicture(msgspec.Struct, frozen=True):
 
     unit: UnitKey
     epoch: int
+    by: int
     state: retirement.State
     used_by: tuple[int, ...]
     held_by: tuple[int, ...]
+
+
+class UnretiredPicture(msgspec.Struct, frozen=True):
+    """A superseded epoch that is not retired.
+
+    Attributes:
+        epoch: Its number.
+        by: The epoch that superseded it; for one that a former supervisor left, what was committed then.
+        served_by: Slots whose workers serve it still: until they leave, those of which that is wanted.
+    """
+
+    epoch: int
+    by: int
+    served_by: tuple[int, ...]
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -129,7 +145,7 @@ class Overview(msgspec.Struct, frozen=True):
         slots: In order.
         zygotes: In order.
         leftovers: What is not gone.
-        unretired: Superseded epochs that are not retired.
+        superseded: Epochs that are not retired, in order.
     """
 
     journal: str
@@ -155,7 +171,12 @@ class Overview(msgspec.Struct, frozen=True):
     slots: tuple[SlotPicture, ...]
     zygotes: tuple[ZygotePicture, ...]
     leftovers: tuple[LeftoverPicture, ...]
-    unretired: tuple[int, ...]
+    superseded: tuple[UnretiredPicture, ...]
+
+    @property
+    def unretired(self) -> tuple[int, ...]:
+        """Superseded epochs that are not retired, in order."""
+        return tuple(each.epoch for each in self.superseded)
 
     @property
     def serving(self) -> frozenset[int]:
@@ -197,13 +218,17 @@ def overview(parts: Parts, start: Start) -> Overview:
             LeftoverPicture(
                 leftover.key,
                 leftover.epoch,
+                leftover.by,
                 leftover.state,
                 tuple(sorted(slots_by_incarnation[number] for number in leftover.using)),
                 tuple(sorted(slots_by_incarnation[number] for number in leftover.using | leftover.holding)),
             )
             for leftover in retiring.leftovers.values()
         ),
-        unretired=tuple(sorted((*retiring.inherited, *retiring.pending))),
+        superseded=tuple(
+            UnretiredPicture(epoch, by, tuple(member.worker.slot for member in retiring.servers(epoch)))
+            for epoch, by in sorted((retiring.inherited | retiring.pending).items())
+        ),
     )
 
 

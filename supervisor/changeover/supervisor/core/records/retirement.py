@@ -6,7 +6,7 @@ from changeover.workers.protocol.snapshot import UnitKey
 
 
 class UnitsDrained(EpochRecord, frozen=True):
-    """No request holds `units` any more, in any worker; they are being released. `epoch` superseded them."""
+    """No request holds `units` any more, in any worker that stays; they are being released. `epoch` superseded them."""
 
     units: tuple[UnitKey, ...]
 
