@@ -19,7 +19,7 @@ from benchmarks.subject import born, descendants
 
 LOOK = 0.05
 """Seconds between two looks at the memory."""
-_NUMBERED = re.compile(r"^(?:(socket|pipe):\[\d+\]|/(memfd):.*)$")
+_NUMBERED = re.compile(r"^(?:(socket|pipe):\[\d+\]|/(memfd):.*|/(proc)/\d+/.*)$")
 """What has a number or a process in its name."""
 
 
@@ -56,7 +56,7 @@ def descriptors(pid: int) -> dict[str, int]:
     found: Counter[str] = Counter()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            found[_NUMBERED.sub(r"\1\2", os.readlink(entry))] += 1
+            found[_NUMBERED.sub(r"\1\2\3", os.readlink(entry))] += 1
     return dict(found)
 
 

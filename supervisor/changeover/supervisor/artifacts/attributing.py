@@ -39,7 +39,7 @@ def label(
             if reach.configuration if ref is None else before.get(ref) != after.get(ref):
                 yield name
 
-    return named(taken()) if request.seen else request.origin.label
+    return named(list(taken()) or request.seen.values()) if request.seen else request.origin.label
 
 
 def _contents(snapshot: Snapshot | None) -> dict[UnitRef, str]:
