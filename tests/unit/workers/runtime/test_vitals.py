@@ -1,12 +1,15 @@
 """What a heartbeat says of the request that is longest without a response."""
 
 import asyncio
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from changeover.workers.runtime.vitals import DEEPEST, owed_response, standing
+import pytest
+
+from changeover.workers.runtime.vitals import DEEPEST, ResidentMemory, owed_response, standing
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
 from changeover.workers.serving.threads import ThreadPool
 from tests.waits import until
@@ -105,3 +108,15 @@ def test_a_request_that_waits_for_a_thread_does_not_hang() -> None:
 
 def test_work_that_waits_in_a_pool_of_threads_stands_nowhere() -> None:
     assert standing(None) == ()
+
+
+def test_how_much_memory_it_holds_is_known_also_when_nothing_can_be_opened_any_more() -> None:
+    memory = ResidentMemory()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            ResidentMemory()
+        assert memory.read() > 1 << 20
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

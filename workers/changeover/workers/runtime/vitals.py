@@ -28,7 +28,10 @@ DEEPEST = 40
 
 
 class ResidentMemory:
-    """Resident memory of the process that makes this, also when it has no descriptor left to open anything."""
+    """Resident memory of the process that makes this, also when it has no descriptor left to open anything.
+
+    What it reads from stays open for as long as the process lives.
+    """
 
     def __init__(self) -> None:
         self._statm: int | None
@@ -42,12 +45,6 @@ class ResidentMemory:
         if self._statm is None:
             return 0
         return int(os.pread(self._statm, 256, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def close(self) -> None:
-        """Look no more."""
-        if self._statm is not None:
-            os.close(self._statm)
-            self._statm = None
 
 
 def leases_by_epoch(leases: Iterable[Lease]) -> dict[int, int]:
