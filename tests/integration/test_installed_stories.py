@@ -38,7 +38,7 @@ def install(site: SitePackages, version: str) -> None:
 
 @pytest.fixture
 def site(story: Story) -> SitePackages:
-    made = SitePackages(story.folder.parent / "site")
+    made = SitePackages(story.folder.with_name(f"{story.folder.name}-site"))
     install(made, "1.2")
     return made
 

@@ -23,7 +23,7 @@ def install(story: Story, version: str) -> dict[str, str]:
     Returns:
         What workers find it by.
     """
-    folder = story.folder.parent / "installed"
+    folder = story.folder.with_name(f"{story.folder.name}-installed")
     folder.mkdir(exist_ok=True)
     for each in folder.glob("*.dist-info"):
         each.rmdir()

@@ -161,7 +161,7 @@ async def test_a_start_whose_content_cannot_be_stored_says_so(story: Story) -> N
 
 def installed(story: Story, version: str) -> Path:
     """A distribution of which only its name and its version matter."""
-    folder = story.folder.parent / "installed"
+    folder = story.folder.with_name(f"{story.folder.name}-installed")
     folder.mkdir(exist_ok=True)
     for each in folder.iterdir():
         each.rmdir()
