@@ -100,3 +100,93 @@ async def test_who_waits_in_a_worker_that_leaves_for_another_reason_is_answered_
         assert await answers(stuck, 20) == [503]
         assert await answers(waiting, DRAIN) == [200] * WAITING
         await gone(pid)
+
+
+COUNTING = """
+import os
+import time
+
+BUSY = MOST = 0
+VERSION = "1"
+
+
+def app(environ, start_response):
+    global BUSY, MOST
+    BUSY += 1
+    MOST = max(MOST, BUSY)
+    environ["wsgi.input"].read()
+    path = environ["PATH_INFO"]
+    if path.startswith("/work/"):
+        time.sleep(float(path[6:]))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    BUSY -= 1
+    return [f"{MOST} in version {VERSION}".encode()]
+"""
+
+
+async def test_an_upload_that_takes_long_is_no_thread_that_hangs(story: Story) -> None:
+    (story.folder / "main.py").write_text(COUNTING)
+    env = {"CHANGEOVER_DEADLINES_HEARTBEAT": "100ms", "CHANGEOVER_DEADLINES_REQUEST": "1.5s"}
+    async with story.server(1, "--threads=1", app="main:app", env=env) as server:
+        slow, other = await story.connect(server), await story.connect(server)
+        await other.get("/")
+        await slow.send(b"POST /work/1 HTTP/1.1\r\nhost: story\r\ncontent-length: 10\r\n\r\n")
+        for _ in range(9):  # a client that takes its time
+            await asyncio.sleep(0.25)
+            await slow.send(b"x")
+        await slow.send(b"x")
+        await asyncio.sleep(0.2)  # it has its thread
+        await other.ask("/work/0.5")
+        assert (await slow.answer()).body == "1 in version 1"
+        assert (await other.answer()).body == "1 in version 1"
+        assert "owes a response for" not in server.logs
+
+
+async def test_who_got_a_thread_shortly_before_the_deadline_has_the_time_of_a_request(story: Story) -> None:
+    (story.folder / "main.py").write_text(COUNTING)
+    env = {"CHANGEOVER_DRAIN_HTTP": "2s"}
+    async with story.server(1, "--threads=1", app="main:app", env=env) as server:
+        first, second = await story.connect(server), await story.connect(server)
+        for each in (first, second):
+            await each.get("/")
+        await first.ask("/work/1.9")
+        await asyncio.sleep(0.1)
+        await second.ask("/work/1.6")
+        (story.folder / "main.py").write_text(COUNTING.replace('"1"', '"2"'))
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        assert [(await each.answer()).body for each in (first, second)] == ["1 in version 1"] * 2
+
+
+async def test_who_waits_behind_a_thread_for_which_a_handler_has_answered_gets_another_one_in_a_worker_that_leaves(
+    story: Story,
+) -> None:
+    (story.folder / "main.py").write_text(APP)
+    (story.folder / "changeover.toml").write_text(
+        """
+[[pipelines]]
+name = "hang"
+match = { path = "/hang" }
+service = "app"
+handlers = [{ use = "timeout", after = "500ms" }]
+
+[[pipelines]]
+name = "rest"
+match = { path = "/" }
+service = "app"
+"""
+    )
+    env = {"CHANGEOVER_DRAIN_HTTP": "2s", "CHANGEOVER_DRAIN_TASK": "2s", "CHANGEOVER_DEADLINES_GRACEFUL": "2s"}
+    config = f"--config={story.folder}/changeover.toml"
+    async with story.server(1, "--threads=1", config, app="main:app", env=env) as server:
+        stuck = await story.connect(server)
+        waiting = [await story.connect(server) for _ in range(2)]
+        pid = await pid_of(stuck)
+        assert [await pid_of(each) for each in waiting] == [pid, pid]
+        await stuck.ask("/hang")
+        assert (await stuck.answer()).status == 504
+        for each in waiting:
+            await each.ask("/")
+        (story.folder / "main.py").write_text(APP.replace('"1"', '"2"'))
+        assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
+        assert await answers(waiting, 10) == [200] * 2
+        await gone(pid)

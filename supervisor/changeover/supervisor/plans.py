@@ -44,7 +44,7 @@ def policy(settings: Settings) -> Policy:
             boot=wait.boot,
             zygote=wait.preload + PRELOAD_LATE,
             graceful=wait.graceful,
-            handover=wait.graceful + max(settings.drain.by_kind()),
+            handover=wait.graceful + settings.drain.longest(),
             rescue=wait.rescue,
         ),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),

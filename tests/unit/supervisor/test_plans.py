@@ -75,6 +75,11 @@ def test_when_workers_are_tired_and_how_long_what_is_waited_for_comes_out_of_the
     assert waits.zygote == 10 + PRELOAD_LATE
 
 
+def test_a_worker_that_leaves_is_given_the_time_of_requests_twice() -> None:
+    told = policy(Settings(deadlines=Deadlines(graceful=13), drain=Drain(http=20, stream=2, websocket=30, task=4)))
+    assert told.deadlines.handover == 13 + 40
+
+
 def test_what_a_zygote_and_its_workers_may_comes_out_of_the_settings() -> None:
     limited = Settings(
         deadlines=Deadlines(orphan=5, preload=300), umask="027", rlimits=("nofile=64",), no_new_privs=False

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from changeover.workers.serving import threads
+from changeover.workers.serving.assignment import owing
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
@@ -49,10 +50,10 @@ async def test_a_timeout_answers_while_the_thread_holds_its_units_until_it_has_l
         await until(lambda: exchange.ended, "an answer")
         assert exchange.status == 504
         assert served.units.leases
-        assert [lease.path for lease in threads.owing()] == ["/"], "whoever answered in its place, it may hang"
+        assert [each.job.lease.path for each in owing()] == ["/"], "whoever answered in its place, it may hang"
         gate.open()
         await until(lambda: not served.units.leases, "the thread to leave")
-        assert threads.owing() == []
+        assert owing() == []
         assert served.units.counters.counts().responses == {"5xx": 1}
 
 

@@ -1,9 +1,12 @@
 """What a worker that leaves cannot hand over ends one after the other, announced, and is told of."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import pytest
 
 from changeover.workers.channel.connection import Parting
 from changeover.workers.participant.events import FarewellsSaid
@@ -11,6 +14,7 @@ from changeover.workers.protocol.messages import Farewell
 from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.settings import DrainDeadlines
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from changeover.workers.serving.threads import ThreadPool
 from tests.waits import until
 
 WAITS = 10.0
@@ -172,15 +176,104 @@ async def test_what_is_under_way_ends_with_its_class_and_never_before_its_deadli
 async def test_what_waits_for_a_thread_has_as_long_again_as_what_it_waits_for() -> None:
     told: list[FarewellsSaid] = []
     hangs, waits, for_ever = (lease(LeaseKind.HTTP) for _ in range(3))
-    waits.waits = for_ever.waits = True
+    waits.await_thread(True)
+    for_ever.await_thread(True)
     ending = farewells(DrainDeadlines(http=0.4), set(), told, hangs, waits, for_ever)
     began = asyncio.get_running_loop().time()
     ending.begin()
     await until(lambda: over(hangs))
-    waits.waits = False
+    waits.await_thread(False)
     await until(lambda: over(waits) and over(for_ever))
     assert asyncio.get_running_loop().time() - began >= 0.8
     ending.close()
+
+
+async def test_what_got_a_thread_late_has_as_long_from_then_on() -> None:
+    told: list[FarewellsSaid] = []
+    loop = asyncio.get_running_loop()
+    late = lease(LeaseKind.HTTP, age=7.0)
+    late.await_thread(True)
+    ending = farewells(DrainDeadlines(http=0.5), set(), told, late)
+    began = loop.time()
+    ending.begin()
+    loop.call_at(began + 0.3, late.await_thread, False)
+    await until(lambda: over(late))
+    assert 0.8 <= loop.time() - began < 1.0
+    ending.close()
+    assert told[0].oldest >= 7.0
+
+
+async def test_what_waits_for_its_client_has_no_longer_than_others() -> None:
+    loop = asyncio.get_running_loop()
+    slow = lease(LeaseKind.HTTP)
+    ending = farewells(DrainDeadlines(http=0.5), set(), [], slow)
+    began = loop.time()
+    ending.begin()
+
+    def more() -> None:
+        slow.await_body(False)
+        slow.await_body(True)
+
+    loop.call_at(began + 0.4, more)
+    await until(lambda: over(slow))
+    assert 0.5 <= loop.time() - began < 0.8
+    ending.close()
+
+
+async def test_a_request_that_becomes_a_stream_in_what_it_has_beyond_its_deadline_ends_when_that_passes() -> None:
+    loop = asyncio.get_running_loop()
+    late = lease(LeaseKind.HTTP)
+    late.await_thread(True)
+    ending = farewells(DrainDeadlines(http=0.4, stream=0.6), set(), [], late)
+    began = loop.time()
+    ending.begin()
+    loop.call_at(began + 0.3, late.await_thread, False)
+    loop.call_at(began + 0.5, setattr, late, "kind", LeaseKind.STREAM)
+    await until(lambda: over(late))
+    assert loop.time() - began >= 0.6
+    ending.close()
+
+
+class Hangs:
+    """What a thread does until the test ends it."""
+
+    owes = True
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.begun = threading.Event()
+        self.end = threading.Event()
+
+    def run(self) -> None:
+        self.begun.set()
+        assert self.end.wait(10), "the test never ended it"
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["owed", "answered by somebody else"])
+async def test_who_waits_behind_a_thread_that_hangs_gets_another_one_at_the_deadline(answered: bool) -> None:
+    pool = ThreadPool("shop", 1)
+    hangs, waits = Hangs(lease(LeaseKind.HTTP)), Hangs(lease(LeaseKind.HTTP))
+    jobs = [pool.submit(hangs), pool.submit(waits, lambda: waits.lease.await_thread(False))]
+    waits.lease.await_thread(True)
+    await until(hangs.begun.is_set)
+    held = hangs.lease
+    if answered:  # as `timeout` does
+        held = hangs.lease.share(LeaseKind.TASK)
+        assert isinstance(hangs.lease.holder, asyncio.Task)
+        hangs.lease.holder.cancel()
+        hangs.lease.release()
+        held.holder = jobs[0].thread
+    ending = farewells(DrainDeadlines(http=0.4), set(), [], held, waits.lease)
+    ending.begin()
+    await until(waits.begun.is_set, "a thread for what waits")
+    assert not over(waits.lease)
+    ending.close()
+    for job, assignment in zip((hangs, waits), jobs, strict=True):
+        job.end.set()
+        pool.done(assignment)
+    await pool.close(5)
+    assert isinstance(waits.lease.holder, asyncio.Task)
+    waits.lease.holder.cancel()
 
 
 async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -72,9 +72,8 @@ async def test_what_waits_in_an_asynchronous_generator_stands_there() -> None:
 class Work:
     """What a thread does until the test ends it."""
 
-    def __init__(self, lease: Lease, pool: ThreadPool) -> None:
+    def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        self.pool = pool
         self.owes = True
         self.end = threading.Event()
 
@@ -84,8 +83,8 @@ class Work:
 
 async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() -> None:
     pool = ThreadPool("shop", 1)
-    work = Work(lease(LeaseKind.HTTP, "/old", 30.0), pool)
-    pool.submit(work)
+    work = Work(lease(LeaseKind.HTTP, "/old", 30.0))
+    assignment = pool.submit(work)
     (thread,) = pool.unfinished()
     try:
         await until(lambda: standing(thread) and standing(thread)[-1].endswith(" in wait"), "the thread to wait")
@@ -94,16 +93,24 @@ async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() 
         assert any(line.endswith(" in run") and __file__ in line for line in owed.awaits)
         work.lease.release()
         assert owed_response([]) is not None, "whoever answered in its place, its thread hangs"
+        pool.leave_behind(assignment)
+        assert owed_response([]) is not None, "it hangs, whoever waits for it"
     finally:
         work.end.set()
+        pool.done(assignment)
         await pool.close(5)
     await until(lambda: standing(thread) == (), "the thread to be gone")
 
 
-def test_a_request_that_waits_for_a_thread_does_not_hang() -> None:
+@pytest.mark.parametrize("wait", [Lease.await_thread, Lease.await_body])
+def test_a_request_that_waits_for_a_thread_or_its_client_does_not_hang(wait: Callable[[Lease, bool], None]) -> None:
     waits = lease(LeaseKind.HTTP, "/old", 30.0)
-    waits.waits = True
+    wait(waits, True)
     assert owed_response([waits]) is None
+    wait(waits, False)
+    owed = owed_response([waits])
+    assert owed is not None
+    assert owed.age < 30, "its time begins when it has what it waited for"
 
 
 def test_work_that_waits_in_a_pool_of_threads_stands_nowhere() -> None:

@@ -3,7 +3,11 @@
 import asyncio
 from contextvars import ContextVar
 
+import pytest
+
 from changeover.workers.protocol.snapshot import Route
+from changeover.workers.serving.answering import Answering
+from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import RawHeaders
@@ -171,3 +175,32 @@ async def test_what_no_route_takes_is_nothing_of_the_request_before_it_on_the_co
     served = Served(Pipeline("shop", (), pipelined), route=Route("shop", "/shop"))
     await served.ask(routed)
     assert [(each.status, each.leased) for each in (routed, missed)] == [(200, True), (404, False)]
+
+
+async def reading(request: Request, call: CallContext) -> Response:
+    return Response(await request.body())
+
+
+async def reading_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive())["more_body"]:
+        """Goes on."""
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"read"})
+
+
+@pytest.mark.parametrize("target", [reading, Application("app", reading_asgi)], ids=["native", "asgi"])
+async def test_a_request_owes_nothing_while_its_client_owes_the_body(target: Answering) -> None:
+    served = Served(Pipeline("shop", (), target))
+    exchange = MemoryExchange("POST", body=[b"some"], complete=False)
+    assert served.dispatcher.dispatch(exchange)
+    [lease] = served.units.leases
+    since = lease.since
+    assert lease.owes
+    await until(lambda: not lease.owes, "the application to wait for its client")
+    resumed = lease.resumed
+    assert resumed > since, "a piece has come"
+    exchange.arrive(b"more")
+    await until(lambda: lease.resumed > resumed, "another to have come")
+    assert lease.since == since
+    exchange.arrive(None)
+    await until(lambda: exchange.ended, "an answer")

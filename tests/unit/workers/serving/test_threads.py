@@ -1,28 +1,53 @@
 """Threads of one unit: as many as are needed, no more than allowed, and a queue with an end."""
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from changeover.workers.serving.assignment import left_behind, owing, under_way, work_for
 from changeover.workers.serving.contract import NotReady
 from changeover.workers.serving.lease import LeaseKind, UnitSet
-from changeover.workers.serving.threads import LEFT_BEHIND, WAITING, ThreadPool, leave_hung_behind, thread_of
-from tests.waits import until
+from changeover.workers.serving.threads import LEFT_BEHIND, WAITING, ThreadPool, leave_hung_behind
+from tests.waits import until, until_sync
 
 
-class Waiting:
-    """Work that goes on until the test ends it."""
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    until_sync(lambda: under_way() == [], "what threads do to be over")
+
+
+class Work:
+    """What a thread of a pool does for a request."""
 
     def __init__(self, pool: ThreadPool) -> None:
         self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 0)
-        self.name = ""
-        self.end = threading.Event()
         self.pool = pool
 
     @property
     def owes(self) -> bool:
         return self.lease.kind is LeaseKind.HTTP
+
+    def run(self) -> None:
+        """Do it."""
+
+    def given(self, turn: Callable[[], None] | None = None) -> None:
+        self.assignment = self.pool.submit(self, turn)
+
+    def done(self) -> None:
+        self.pool.done(self.assignment)
+
+
+class Waiting(Work):
+    """Work that goes on until the test ends it."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        super().__init__(pool)
+        self.name = ""
+        self.end = threading.Event()
 
     def run(self) -> None:
         self.name = threading.current_thread().name
@@ -35,13 +60,13 @@ async def test_threads_start_as_they_are_needed() -> None:
     jobs = [Waiting(pool) for _ in range(3)]
     for job in jobs:
         job.end.set()
-        pool.submit(job)
+        job.given()
         await until(lambda job=job: job.name)  # type: ignore[misc]
-        pool.done(job)
+        job.done()
     assert {job.name for job in jobs} == {"changeover shop 0"}
     together = [Waiting(pool) for _ in range(3)]
     for job in together:
-        pool.submit(job)
+        job.given()
     await until(lambda: together[0].name and together[1].name)
     assert (len(pool.unfinished()), pool.waiting, together[2].name) == (2, 1, "")
     for job in together:
@@ -50,49 +75,48 @@ async def test_threads_start_as_they_are_needed() -> None:
     assert (pool.unfinished(), together[2].name != "") == ((), True)
 
 
+def threads_of(job: Work) -> list[threading.Thread | None]:
+    return [each.thread for each in work_for(job.lease)]
+
+
 async def test_a_thread_is_known_by_what_it_works_for() -> None:
     pool = ThreadPool("shop", 1)
     work, waits = Waiting(pool), Waiting(pool)
-    pool.submit(work)
-    pool.submit(waits)
-    await until(lambda: thread_of(work.lease))
-    assert (thread_of(work.lease), thread_of(waits.lease)) == (*pool.unfinished(), None)
+    work.given()
+    waits.given()
+    await until(lambda: threads_of(work))
+    assert (threads_of(work), threads_of(waits)) == ([*pool.unfinished()], [])
     work.end.set()
-    await until(lambda: thread_of(waits.lease))
-    assert thread_of(work.lease) is None
+    await until(lambda: threads_of(waits))
+    assert threads_of(work) == []
     waits.end.set()
     await pool.close(5)
-    assert thread_of(waits.lease) is None
+    assert threads_of(waits) == []
 
 
 async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
     pool, taken = ThreadPool("shop", 1), list[str]()
     jobs = [Waiting(pool) for _ in range(4)]
-    pool.submit(jobs[0], lambda: taken.append("the one that had a thread"))
+    jobs[0].given(lambda: taken.append("the one that had a thread"))
     assert pool.is_busy
-    pool.submit(jobs[1], lambda: taken.append("first"))
-    pool.submit(jobs[2])
-    pool.submit(jobs[3], lambda: taken.append("last"))
+    jobs[1].given(lambda: taken.append("first"))
+    jobs[2].given()
+    jobs[3].given(lambda: taken.append("last"))
     heard = []
     for job in jobs:
         job.end.set()
-        pool.done(job)
+        job.done()
         heard.append(list(taken))
     assert heard == [["first"], ["first"], ["first", "last"], ["first", "last"]]
     await pool.close(5)
 
 
-class Seen:
+class Seen(Work):
     """Work that tells that it runs."""
 
     def __init__(self, pool: ThreadPool) -> None:
-        self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 0)
+        super().__init__(pool)
         self.ran = threading.Event()
-        self.pool = pool
-
-    @property
-    def owes(self) -> bool:
-        return self.lease.kind is LeaseKind.HTTP
 
     def run(self) -> None:
         self.ran.set()
@@ -101,13 +125,13 @@ class Seen:
 async def test_what_is_submitted_in_one_turn_of_the_loop_is_handed_over_at_its_end() -> None:
     pool = ThreadPool("shop", 1)
     jobs = [Seen(pool) for _ in range(4)]
-    pool.submit(jobs[0])
+    jobs[0].given()
     await until(jobs[0].ran.is_set)
-    pool.submit(jobs[1])
-    pool.submit(jobs[2])
+    jobs[1].given()
+    jobs[2].given()
     assert not jobs[1].ran.wait(0.05), "a thread has it while the loop's turn goes on"
     await until(jobs[2].ran.is_set)
-    pool.submit(jobs[3])
+    jobs[3].given()
     await pool.close(5)
     assert jobs[3].ran.is_set()
 
@@ -117,27 +141,26 @@ async def test_the_queue_has_an_end() -> None:
     jobs = [Waiting(pool) for _ in range(WAITING + 2)]
     for job in jobs[:-1]:
         job.end.set()
-        pool.submit(job)
+        job.given()
     with pytest.raises(NotReady):
-        pool.submit(jobs[-1])
-    pool.done(jobs[0])
+        jobs[-1].given()
+    jobs[0].done()
     jobs[-1].end.set()
-    pool.submit(jobs[-1])
+    jobs[-1].given()
     await pool.close(10)
     assert jobs[-1].name
 
 
-def old(job: Waiting, seconds: float) -> None:
-    job.lease.since = time.monotonic_ns() - int(seconds * 1e9)
+def old(job: Work, seconds: float) -> None:
+    """Its thread has been at it for so long."""
+    job.assignment.began = time.monotonic_ns() - int(seconds * 1e9)
 
 
 async def test_a_thread_that_owes_a_response_for_too_long_is_left_behind_and_another_takes_what_waits() -> None:
     pool, taken = ThreadPool("shop", 1), list[str]()
     hung, waits, last = Waiting(pool), Waiting(pool), Waiting(pool)
-    for job in (waits, last):
-        old(job, 1)
-    pool.submit(hung)
-    pool.submit(waits, lambda: taken.append("waits"))
+    hung.given()
+    waits.given(lambda: taken.append("waits"))
     await until(lambda: hung.name)
     old(hung, 59)
     leave_hung_behind(60)
@@ -146,13 +169,13 @@ async def test_a_thread_that_owes_a_response_for_too_long_is_left_behind_and_ano
     leave_hung_behind(0)
     assert taken == [], "there is no deadline"
     leave_hung_behind(60)
-    leave_hung_behind(60)
     await until(lambda: waits.name)
-    pool.submit(last)
+    last.given()
+    leave_hung_behind(60)
     assert (taken, pool.waiting, len(pool.unfinished())) == (["waits"], 1, 2)
     for job in (waits, last, hung):
         job.end.set()
-        pool.done(job)
+        job.done()
     await until(lambda: len(pool.unfinished()) == 1, "the pool to have as many threads as before")
     assert not pool.is_busy
     await pool.close(5)
@@ -162,10 +185,11 @@ async def test_a_thread_that_answers_in_pieces_or_does_what_comes_after_is_not_l
     pool = ThreadPool("shop", 2)
     streams, waits = [Waiting(pool), Waiting(pool)], Waiting(pool)
     for job, kind in zip(streams, (LeaseKind.STREAM, LeaseKind.TASK), strict=True):
-        pool.submit(job)
+        job.given()
         await until(lambda job=job: job.name)  # type: ignore[misc]
         job.lease.kind = kind
-    pool.submit(waits)
+        old(job, 100)
+    waits.given()
     leave_hung_behind(1)
     assert pool.waiting == 1
     for job in (*streams, waits):
@@ -173,13 +197,13 @@ async def test_a_thread_that_answers_in_pieces_or_does_what_comes_after_is_not_l
     await pool.close(5)
 
 
-async def test_who_has_waited_for_long_is_not_left_behind_before_the_loop_knows_that_a_thread_has_it() -> None:
+async def test_a_thread_has_been_at_it_since_it_began_and_not_since_its_request_came() -> None:
     pool = ThreadPool("shop", 1)
     job, waits = Waiting(pool), Waiting(pool)
-    pool.submit(job)
-    pool.submit(waits)
+    job.given()
+    waits.given()
     await until(lambda: job.name)
-    job.lease.waits = True
+    assert job.lease.since == 0
     leave_hung_behind(60)
     assert pool.waiting == 1
     job.end.set()
@@ -187,17 +211,140 @@ async def test_who_has_waited_for_long_is_not_left_behind_before_the_loop_knows_
     await pool.close(5)
 
 
+@pytest.mark.parametrize("came", [False, True], ids=["waits", "has waited"])
+async def test_a_thread_that_waits_for_its_client_does_not_hang(came: bool) -> None:
+    pool = ThreadPool("shop", 1)
+    job, waits = Waiting(pool), Waiting(pool)
+    job.given()
+    waits.given()
+    await until(lambda: job.name)
+    old(job, 100)
+    job.lease.await_body(True)
+    if came:
+        job.lease.await_body(False)
+    leave_hung_behind(60)
+    assert pool.waiting == 1
+    job.lease.await_body(False)
+    job.lease.resumed = 0
+    leave_hung_behind(60)
+    assert pool.waiting == 0
+    for each in (job, waits):
+        each.end.set()
+        each.done()
+    await pool.close(5)
+
+
+class Counting(Work):
+    """Work of which it is known how much of it goes on at the same time.
+
+    Args:
+        pool: Whose threads do it.
+        gate: Opened when it may end.
+        now: What goes on now; the most that ever did stands in the list beside it.
+    """
+
+    def __init__(self, pool: ThreadPool, gate: threading.Semaphore, now: list["Counting"], most: list[int]) -> None:
+        super().__init__(pool)
+        self._gate = gate
+        self._now = now
+        self._most = most
+        self._loop = asyncio.get_running_loop()
+
+    def run(self) -> None:
+        self._now.append(self)
+        self._most.append(len(self._now))
+        assert self._gate.acquire(timeout=10), "the test never let it on"
+        self._now.remove(self)
+        self._loop.call_soon_threadsafe(self.done)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+async def test_no_more_threads_than_allowed_work_that_were_not_left_behind(size: int) -> None:
+    pool, gate = ThreadPool("shop", size), threading.Semaphore(0)
+    now: list[Counting] = []
+    most: list[int] = []
+    hung = [Waiting(pool) for _ in range(size)]
+    jobs = [Counting(pool, gate, now, most) for _ in range(40)]
+    for job in (*hung, *jobs):
+        job.given()
+    await until(lambda: all(job.name for job in hung))
+    for job in hung:
+        old(job, 61)
+    leave_hung_behind(60)
+    await until(lambda: len(now) == size, "the others to work in their place")
+    before = pool.unfinished()
+    for job in hung:
+        job.end.set()
+        job.done()
+    await until(lambda: len(pool.unfinished()) == size, "those that were left behind to end, with jobs that wait")
+    assert len(before) == 2 * size
+    gate.release(len(jobs))
+    await until(lambda: pool.waiting == 0 and not now)
+    assert max(most) == size
+    await pool.close(5)
+
+
+async def test_a_job_that_is_done_is_not_left_behind_though_its_thread_has_not_come_back() -> None:
+    pool = ThreadPool("shop", 1)
+    late, first, second = Waiting(pool), Waiting(pool), Waiting(pool)
+    late.given()
+    await until(lambda: late.name)
+    old(late, 61)
+    late.done()
+    leave_hung_behind(60)
+    assert (owing(), left_behind) == ([], set())
+    late.assignment.staff.leave_behind(late.assignment)
+    late.end.set()
+    first.given()
+    second.given()
+    await until(lambda: first.name)
+    assert (pool.is_busy, pool.waiting, second.name, len(pool.unfinished())) == (True, 1, "", 1)
+    for job in (first, second):
+        job.end.set()
+    await pool.close(5)
+
+
+async def test_a_thread_that_comes_back_while_another_is_started_in_its_place_stays_and_the_other_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ThreadPool("shop", 1)
+    slow, first, second = Waiting(pool), Waiting(pool), Waiting(pool)
+    slow.given()
+    first.given()
+    second.given()
+    await until(lambda: slow.name)
+    old(slow, 61)
+    start = threading.Thread.start
+
+    def late(thread: threading.Thread) -> None:
+        slow.end.set()
+        until_sync(lambda: first.name, "the thread to come back, and to take what comes next")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", late)
+        leave_hung_behind(60)
+    slow.done()
+    await until(lambda: len(pool.unfinished()) == 1, "the other to end")
+    assert (first.name, second.name, pool.waiting) == ("changeover shop 0", "", 1)
+    for job in (first, second):
+        job.end.set()
+    await pool.close(5)
+
+
 async def test_so_many_threads_are_left_behind_and_no_more() -> None:
     pool = ThreadPool("shop", 1)
     jobs = [Waiting(pool) for _ in range(LEFT_BEHIND + 2)]
     for job in jobs:
-        pool.submit(job)
+        job.given()
     for job in jobs[:-1]:
         await until(lambda job=job: job.name)  # type: ignore[misc]
+        old(job, 2)
         leave_hung_behind(1)
     assert (pool.waiting, len(pool.unfinished())) == (1, LEFT_BEHIND + 1)
     for job in jobs:
         job.end.set()
+        job.done()
     await pool.close(5)
 
 
@@ -206,9 +353,10 @@ async def test_where_no_thread_can_be_started_what_waits_goes_on_waiting(
 ) -> None:
     pool = ThreadPool("shop", 1)
     hung, waits = Waiting(pool), Waiting(pool)
-    pool.submit(hung)
-    pool.submit(waits)
+    hung.given()
+    waits.given()
     await until(lambda: hung.name)
+    old(hung, 2)
 
     def refused(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -224,13 +372,14 @@ async def test_where_no_thread_can_be_started_what_waits_goes_on_waiting(
     await until(lambda: waits.name)
     for job in (hung, waits):
         job.end.set()
+        job.done()
     await pool.close(5)
 
 
 async def test_a_thread_that_does_not_end_is_named() -> None:
     pool = ThreadPool("shop", 1)
     job = Waiting(pool)
-    pool.submit(job)
+    job.given()
     await pool.close(0.01)
     assert [thread.name for thread in pool.unfinished()] == ["changeover shop 0"]
     job.end.set()

@@ -10,7 +10,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from changeover.workers.serving import threads
+from changeover.workers.serving import assignment, threads
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.exchange import Disconnected, RawHeaders
 from changeover.workers.serving.handlers import Handler, HandlerKind
@@ -59,7 +59,7 @@ async def serve() -> AsyncIterator[Serve]:
         await application.close(5)
         assert application.pool.unfinished() == ()
         await until(lambda application=application: not application.room.held, "files to be gone")  # type: ignore[misc]
-    assert threads.at_work == {}
+    assert (assignment.at_work, assignment.left_behind) == ({}, set())
 
 
 def answering(*pieces: bytes, headers: list[tuple[str, str]] = PLAIN, status: str = OK) -> WsgiCallable:
@@ -145,9 +145,9 @@ class Hops:
         loop = asyncio.get_running_loop()
         submit, call = threads.ThreadPool.submit, loop.call_soon_threadsafe
 
-        def taking(pool: threads.ThreadPool, *given: Any) -> None:
+        def taking(pool: threads.ThreadPool, *given: Any) -> assignment.Assignment:
             self.taken += 1
-            submit(pool, *given)
+            return submit(pool, *given)
 
         def telling(*given: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
             self.told += 1

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from changeover.workers.serving import backlog, wsgi_input, wsgi_run
+from changeover.workers.serving.assignment import owing, work_for
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
-from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.lease import Lease, LeaseKind
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.spool import MOST, Room
 from changeover.workers.serving.wsgi import WsgiApplication, WsgiCallable
@@ -495,3 +496,35 @@ async def test_where_no_file_can_be_made_threads_wait_and_that_is_said_once(
     await until(lambda: not serving.served.units.leases)
     assert caplog.text.count("cannot be kept in a temporary file") == 1
     assert "TMPDIR" in caplog.text
+
+
+@every_way
+@pytest.mark.parametrize("room", [0, MOST], ids=["read as it comes", "kept"])
+async def test_nothing_is_owed_while_a_body_is_waited_for(one: Callable[..., One], way: str, room: int) -> None:
+    serving, body = one(received, room, threads=4), body_of(SIZE)
+    slow = MemoryExchange("POST", "/slow", headers=length(body), body=[body[:100_000]], complete=False)
+    assert serving.served.dispatcher.dispatch(slow)
+    [lease] = serving.served.units.leases
+    await until(lambda: lease.resumed and not lease.owes, "the body to be waited for")
+    assert bool(work_for(lease)) is (room == 0)
+    assert owing() == []
+    slow.arrive(body[100_000:], None)
+    await until(lambda: slow.ended, "an answer")
+    assert slow.body == received_of(body, told=len(body))
+
+
+@every_way
+async def test_a_body_that_waits_for_others_to_be_read_owes_nothing(one: Callable[..., One], way: str) -> None:
+    serving, body = one(received, 0), body_of(SIZE)
+    slow = [MemoryExchange("POST", "/slow", headers=length(body), body=[body[:100_000]], complete=False) for _ in "12"]
+    leases: list[Lease] = []
+    for each in slow:
+        assert serving.served.dispatcher.dispatch(each)
+        [lease] = serving.served.units.leases - set(leases)
+        leases.append(lease)
+    await until(lambda: work_for(leases[0]) and leases[1].waits, "the second to wait for the first")
+    assert [lease.owes for lease in leases] == [False, False]
+    for each in slow:
+        each.arrive(body[100_000:], None)
+        await until(lambda each=each: each.ended, "an answer")  # type: ignore[misc]
+    assert [each.body for each in slow] == [received_of(body, told=len(body))] * 2

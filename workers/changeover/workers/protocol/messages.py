@@ -211,7 +211,7 @@ class OwedResponse(msgspec.Struct, frozen=True):
     Attributes:
         path: What it asks for.
         epoch: The generation that it holds.
-        age: Seconds since it was dispatched.
+        age: Seconds since it was dispatched, or got what it had to wait for: a thread, or more of its body.
         awaits: Where its task stands, from the outermost call to what it waits for; empty for a young request.
     """
 

@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
-from functools import partial
 
 from changeover.workers.channel.connection import Departing, Parting
 from changeover.workers.handover.spread import moment, window
 from changeover.workers.participant.events import FarewellsSaid
 from changeover.workers.protocol.messages import Farewell
 from changeover.workers.runtime.settings import DrainDeadlines
+from changeover.workers.serving.assignment import Assignment, owing, work_for
 from changeover.workers.serving.lease import Lease, LeaseKind
-from changeover.workers.serving.threads import leave_behind
 
 REPORT = 0.25
 """Seconds for which ends are collected before they are told of together."""
@@ -51,6 +50,7 @@ class Farewells:
         self._connections = connections
         self._leases = leases
         self._report = report
+        self._began = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._overdue: set[Lease] = set()
         self._expected: set[Departing] = set()
@@ -61,6 +61,7 @@ class Farewells:
         """The worker leaves from now on; said again it changes nothing."""
         if self._timers:
             return
+        self._began = time.monotonic_ns()
         for kind in LeaseKind:
             self._later(self._deadline(kind), self._end_class, kind)
 
@@ -70,7 +71,7 @@ class Farewells:
 
     def window(self, kind: LeaseKind) -> float:
         """Seconds over which the ends are spread that begin with a class's deadline."""
-        return window(self._deadline(kind), max(self._drain.by_kind()), self._grace)
+        return window(self._deadline(kind), self._drain.longest(), self._grace)
 
     def untaken(self, waited: float) -> None:
         """A connection ended that waited so many seconds for somebody to take it."""
@@ -84,23 +85,48 @@ class Farewells:
             self._reporting.cancel()
             self._tell()
 
-    def _end_class(self, kind: LeaseKind, *, waiting: bool = False) -> None:
-        """A class's deadline passes: what is of it ends, and what came into another one after that one's deadline.
-
-        What waits for a thread gets that of a request which ends, and as long again for itself.
-        """
-        over = frozenset(each for each in LeaseKind if self._deadline(each) <= self._deadline(kind))
-        due = [each for each in self._leases() if each.kind in over and each not in self._overdue]
-        overdue = [each for each in due if waiting or not each.waits]
-        if len(overdue) < len(due):
-            self._later(self._deadline(kind), partial(self._end_class, kind, waiting=True))
+    def _end_class(self, kind: LeaseKind) -> None:
+        """A class's deadline passes: what is of it ends, and what came into another one after that one's deadline."""
+        passed = self._deadline(kind)
+        over = self._over(passed)
+        overdue = [each for each in self._leases() if each.kind in over and each not in self._overdue]
         self._overdue.update(overdue)
         for number, lease in enumerate(sorted(overdue, key=lambda lease: lease.since)):
+            reprieve = self._reprieve(lease)
+            spread = window(passed + reprieve, self._drain.longest(), self._grace)
             told_first = lease.kind is LeaseKind.WEBSOCKET
-            after = self.window(kind) if told_first else moment(number, self.window(kind))
-            self._later(after, self._end_lease, lease, over)
+            after = reprieve + (spread if told_first else moment(number, spread))
+            self._later(after, self._end_lease, lease, self._over(passed + after))
         for each in over:
             self._expect_ends(each, over)
+        if kind is LeaseKind.HTTP:
+            self._leave_answered_behind()
+
+    def _over(self, seconds: float) -> frozenset[LeaseKind]:
+        """The classes whose deadlines have passed so many seconds after the beginning."""
+        return frozenset(each for each in LeaseKind if self._deadline(each) <= seconds)
+
+    def _reprieve(self, lease: Lease) -> float:
+        """Seconds beyond its deadline for a request that had to wait: it has as long from then on, or as long again if
+        it still waits for a thread. One that waits for its client has none."""
+        if lease.kind is not LeaseKind.HTTP or lease.reads:
+            return 0.0
+        return self._drain.http if lease.waits else self._late(lease.resumed)
+
+    def _late(self, since: int) -> float:
+        """How long after the beginning that was; at most as long as requests have."""
+        return min(max(0.0, (since - self._began) / 1e9), self._drain.http)
+
+    def _leave_answered_behind(self) -> None:
+        """Let nobody wait for threads whose requests somebody else has answered: no lease says that they hang."""
+        held = set(self._leases())
+        for each in owing():
+            if each.job.lease not in held:
+                self._later(self._late(each.owes_since), self._leave_behind, each)
+
+    def _leave_behind(self, assignment: Assignment) -> None:
+        if assignment.owes:
+            assignment.staff.leave_behind(assignment)
 
     def _expect_ends(self, kind: LeaseKind, over: Collection[LeaseKind]) -> None:
         """Spread the ends of those connections of a class that cannot go over."""
@@ -117,9 +143,11 @@ class Farewells:
     def _end_lease(self, lease: Lease, over: Collection[LeaseKind]) -> None:
         if lease.kind not in over:
             self._overdue.discard(lease)
-        elif lease.end("its drain deadline passed"):
-            leave_behind(lease)
+            return
+        if lease.end("its drain deadline passed"):
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
+        for each in work_for(lease):
+            each.staff.leave_behind(each)
 
     def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:
         if connection.kind not in over:

@@ -15,9 +15,9 @@ class DrainDeadlines(msgspec.Struct, frozen=True):
     websocket: float = 3600.0
     task: float = 30.0
 
-    def by_kind(self) -> tuple[float, ...]:
-        """Each of them."""
-        return (self.http, self.stream, self.websocket, self.task)
+    def longest(self) -> float:
+        """For how long anything may hold it: a request that waits has its time twice."""
+        return max(2 * self.http, self.stream, self.websocket, self.task)
 
 
 class Deadlines(msgspec.Struct, frozen=True):

@@ -9,15 +9,16 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 
 from changeover.workers.generation.remnants import Leak
 from changeover.workers.protocol.messages import LeaseView, OwedResponse
 from changeover.workers.protocol.plugin_messages import LeakView
+from changeover.workers.serving.assignment import owing, work_for
 from changeover.workers.serving.late import frames_of
-from changeover.workers.serving.lease import Holder, Lease, LeaseKind
-from changeover.workers.serving.threads import owing, thread_of
+from changeover.workers.serving.lease import Holder, Lease
 
 _STATM = Path("/proc/self/statm")
 
@@ -68,14 +69,19 @@ def leak_views(leaks: Iterable[Leak]) -> tuple[LeakView, ...]:
 
 def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
     """The request that is longest without a response from what works for it; None when none is."""
-    requests = [lease for lease in leases if lease.kind is LeaseKind.HTTP and not lease.waits]
-    requests += owing()  # somebody may have answered for a thread that hangs
-    oldest = min(requests, key=lambda lease: lease.since, default=None)
+    requests = [(lease.owes_since, lease) for lease in leases if lease.owes]
+    # Somebody may have answered for a thread that hangs.
+    requests += [(each.owes_since, each.job.lease) for each in owing()]
+    since, oldest = min(requests, key=itemgetter(0), default=(0, None))
     if oldest is None:
         return None
-    seconds = (time.monotonic_ns() - oldest.since) / 1e9
-    awaits = standing(thread_of(oldest) or oldest.holder) if seconds >= YOUNG else ()
+    seconds = (time.monotonic_ns() - since) / 1e9
+    awaits = standing(_holder(oldest)) if seconds >= YOUNG else ()
     return OwedResponse(oldest.path, oldest.epoch, seconds, awaits)
+
+
+def _holder(lease: Lease) -> Holder | None:
+    return next((each.thread for each in work_for(lease)), None) or lease.holder
 
 
 def standing(holder: Holder | None) -> tuple[str, ...]:

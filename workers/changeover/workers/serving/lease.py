@@ -53,10 +53,12 @@ class Lease(msgspec.Struct, eq=False):
         kind: Who holds it; an HTTP lease becomes STREAM with the second piece of a body, TASK after its last byte.
         epoch: The generation that the holder was dispatched to.
         path: What it serves, for people.
-        since: When it was taken, or its request got a thread that it had to wait for; CLOCK_MONOTONIC in nanoseconds.
+        since: When it was taken; CLOCK_MONOTONIC in nanoseconds.
         holder: The task or thread that holds it, or what gets a task when it needs one; None for work that waits in a
             thread pool.
         waits: Whether it is of a request that waits for a thread, so that nothing of it can hang yet.
+        reads: Whether something of its request waits for its client: for a piece of the body that has not come.
+        resumed: When what it waited for came last, a thread or a piece of the body; 0 = it never waited.
     """
 
     units: "UnitSet"
@@ -66,6 +68,32 @@ class Lease(msgspec.Struct, eq=False):
     since: int
     holder: Holder | None = None
     waits: bool = False
+    reads: bool = False
+    resumed: int = 0
+
+    @property
+    def owes(self) -> bool:
+        """Whether it is of a request that has no response yet, and not because it waits."""
+        return self.kind is LeaseKind.HTTP and not self.waits and not self.reads
+
+    @property
+    def owes_since(self) -> int:
+        """When the latest came of what its request needs; as `since`."""
+        return max(self.since, self.resumed)
+
+    def await_thread(self, awaited: bool) -> None:
+        """Its request begins to wait for a thread, or waits no more."""
+        self.waits = awaited
+        self._resume(awaited)
+
+    def await_body(self, awaited: bool) -> None:
+        """Its request begins to wait for a piece of its body, or waits no more."""
+        self.reads = awaited
+        self._resume(awaited)
+
+    def _resume(self, awaited: bool) -> None:
+        if not awaited:
+            self.resumed = time.monotonic_ns()
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
+from changeover.workers.serving.body_pieces import timed, watched
 from changeover.workers.serving.files import CONDITIONS, represent
 
 T = TypeVar("T")
@@ -226,7 +227,13 @@ class Request:
         """Have `see` called with each piece of the body before whoever reads it; what it raises, they get."""
         inner = self._receive
         if inner is not None:
-            self._receive = _watched(inner, see)
+            self._receive = watched(inner, see)
+
+    def time_body(self, awaited: Callable[[bool], None]) -> None:
+        """Have `awaited` called with True when the reader of the body asks for a piece, with False when it has it."""
+        inner = self._receive
+        if inner is not None:
+            self._receive = timed(inner, awaited)
 
     @property
     def held_body(self) -> bytes | None:
@@ -297,18 +304,6 @@ def arrived(
     request._receive = receive
     request._body = None
     return request
-
-
-def _watched(
-    receive: Callable[[], Awaitable[bytes | None]], see: Callable[[bytes], None]
-) -> Callable[[], Awaitable[bytes | None]]:
-    async def watched() -> bytes | None:
-        piece = await receive()
-        if piece:
-            see(piece)
-        return piece
-
-    return watched
 
 
 def _refused(limit: int) -> Callable[[], Awaitable[bytes | None]]:

@@ -1,6 +1,7 @@
 """Threads that run what would block the loop: a fixed number, started as they are needed, behind a bounded queue.
 
-A thread cannot be stopped. One that hangs is left behind, and another takes its place until it is done after all.
+A thread cannot be stopped. One that hangs is left behind, and another takes its place; it ends when it comes back
+after all.
 """
 
 import asyncio
@@ -12,10 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Protocol
 
+from changeover.workers.serving.assignment import Assignment, Job, owing
 from changeover.workers.serving.contract import NotReady
-from changeover.workers.serving.lease import Lease
 
 log = logging.getLogger("changeover.request")
 
@@ -26,53 +26,12 @@ LEFT_BEHIND = 32
 has for a thread, a connection to a database say."""
 
 
-class Job(Protocol):
-    """What a thread does."""
-
-    @property
-    def lease(self) -> Lease:
-        """Of the request that it is done for."""
-
-    @property
-    def pool(self) -> "ThreadPool":
-        """Whose thread does it."""
-
-    @property
-    def owes(self) -> bool:
-        """Whether no more than the beginning of a response came of it yet."""
-
-    def run(self) -> None:
-        """Do it, in the thread; raises nothing."""
-
-
-at_work: dict[threading.Thread, Job] = {}
-"""What threads do now."""
-
-
-def thread_of(lease: Lease) -> threading.Thread | None:
-    """A thread that works for a request now, for whoever asks where it stands: there are two where a handler calls
-    twice."""
-    return next((thread for thread, job in at_work.copy().items() if job.lease is lease), None)
-
-
-def leave_behind(lease: Lease) -> None:
-    """Let nobody wait any more for a thread that works for this request."""
-    for job in at_work.copy().values():
-        if job.lease is lease:
-            job.pool.leave_behind(job)
-
-
 def leave_hung_behind(seconds: float) -> None:
     """Let nobody wait any more for a thread that owes a response for so long; 0 = none does."""
     before = time.monotonic_ns() - seconds * 1e9
-    for lease in owing() if seconds else ():
-        if lease.since <= before:
-            leave_behind(lease)
-
-
-def owing() -> list[Lease]:
-    """Those whose threads owe a response, also where somebody else has answered meanwhile."""
-    return [job.lease for job in at_work.copy().values() if job.owes and not job.lease.waits]
+    for each in owing() if seconds else ():
+        if each.owes_since <= before:
+            each.staff.leave_behind(each)
 
 
 class ThreadPool:
@@ -94,11 +53,10 @@ class ThreadPool:
     def __init__(self, name: str, size: int) -> None:
         self.size = size
         self._name = name
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._due: list[Job] = []
+        self._jobs: SimpleQueue[Assignment | None] = SimpleQueue()
+        self._due: list[Assignment] = []
         self._ends: dict[threading.Thread, asyncio.Future[None]] = {}
-        self._left: set[Job] = set()
-        self._staff = self._started = 0
+        self._left = self._staff = self._started = 0
         self._turns: deque[Callable[[], None] | None] = deque()
         self._busy = 0
 
@@ -121,7 +79,7 @@ class ThreadPool:
         if self._busy >= self.size + WAITING:
             raise NotReady
 
-    def submit(self, job: Job, turn: Callable[[], None] | None = None) -> None:
+    def submit(self, job: Job, turn: Callable[[], None] | None = None) -> Assignment:
         """Let a thread do `job` as soon as one is free; `done` is to be called once it was.
 
         Args:
@@ -139,32 +97,38 @@ class ThreadPool:
         self._busy += 1
         if not self._due:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        self._due.append(job)
+        assignment = Assignment(job, self)
+        self._due.append(assignment)
+        return assignment
 
-    def leave_behind(self, job: Job) -> None:
-        """Go on without the thread that does `job`, unless too many were left behind: another takes the one that waits
-        for longest."""
-        if job in self._left or len(self._left) >= max(LEFT_BEHIND, self.size):
+    def leave_behind(self, assignment: Assignment) -> None:
+        """Go on without the thread that does it, unless too many were left behind, or it is through with it: another
+        takes the job that waits for longest."""
+        if not assignment.is_waited_for or self._left >= max(LEFT_BEHIND, self.size):
             return
+        staff, needed = self._staff, SimpleQueue[bool]()
         try:
-            self._provide(self._busy, size=self.size + 1)
+            self._provide(self._busy, size=self.size + 1, needed=needed)
         except RuntimeError as error:
             log.warning("%s: a thread hangs, and no other can be started in its place: %s", self._name, error)
             return
-        self._left.add(job)
+        is_left = assignment.leave_behind()
+        needed.put(is_left)
+        if not is_left:
+            self._staff = staff
+            return
+        self._left += 1
         self._staff -= 1
         self._busy -= 1
         self._next()
 
-    def done(self, job: Job) -> None:
-        """A job was done: its thread takes the one that waits for longest, or one thread ends if another had taken its
-        place."""
-        if job in self._left:
-            self._left.remove(job)
-            self._jobs.put(None)
-        else:
+    def done(self, assignment: Assignment) -> None:
+        """A job was done: its thread takes the one that waits for longest, or has ended if it was left behind."""
+        if assignment.done():
             self._busy -= 1
             self._next()
+        else:
+            self._left -= 1
 
     def _next(self) -> None:
         if self._turns:
@@ -189,35 +153,43 @@ class ThreadPool:
         return tuple(thread for thread, end in self._ends.items() if not end.done())
 
     def _hand_over(self) -> None:
-        for job in self._due:
-            self._jobs.put(job)
+        for assignment in self._due:
+            self._jobs.put(assignment)
         self._due.clear()
 
-    def _provide(self, busy: int, *, size: int) -> None:
-        """Have threads for so many jobs, as far as there may be so many."""
+    def _provide(self, busy: int, *, size: int, needed: SimpleQueue[bool] | None = None) -> None:
+        """Have threads for so many jobs, as far as there may be so many; one that may not be `needed` after all waits
+        until it is told."""
         if self._staff < min(busy, size):
-            self._start()
+            self._start(needed)
 
-    def _start(self) -> None:
+    def _start(self, needed: SimpleQueue[bool] | None) -> None:
         """Start one more, which belongs to no request."""
         loop = asyncio.get_running_loop()
         end: asyncio.Future[None] = loop.create_future()
         name = f"changeover {self._name} {self._started}"
-        thread = threading.Thread(target=_work, args=(self._jobs, loop, end), name=name, daemon=True)
+        thread = threading.Thread(target=_work, args=(self._jobs, loop, end, needed), name=name, daemon=True)
         contextvars.Context().run(thread.start)
         self._ends = {each: its for each, its in self._ends.items() if not its.done()} | {thread: end}
         self._staff += 1
         self._started += 1
 
 
-def _work(jobs: SimpleQueue[Job | None], loop: asyncio.AbstractEventLoop, end: asyncio.Future[None]) -> None:
+def _work(
+    jobs: SimpleQueue[Assignment | None],
+    loop: asyncio.AbstractEventLoop,
+    end: asyncio.Future[None],
+    needed: SimpleQueue[bool] | None,
+) -> None:
     thread = threading.current_thread()
-    while (job := jobs.get()) is not None:
-        at_work[thread] = job
+    is_waited_for = needed is None or needed.get()
+    while is_waited_for and (assignment := jobs.get()) is not None:
+        assignment.begin(thread)
         try:
-            job.run()
+            assignment.job.run()
         finally:  # whatever happens to the thread, it keeps nothing
-            del at_work[thread], job
+            is_waited_for = assignment.come_back()
+            del assignment
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(_settle, end)
 

@@ -1,7 +1,5 @@
 """Waiting for a thread, and telling of it."""
 
-import time
-
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.wsgi import WsgiApplication
@@ -28,16 +26,16 @@ class Turn:
 
     def begin(self) -> None:
         """It waits from now on."""
-        self._waits = self._call.lease.waits = True
+        self._waits = True
+        self._call.lease.await_thread(True)
         self._application.waiting += 1
         self._note(PipelineEventKind.WAIT_BEGAN, changes=self._application.waiting == 1)
 
     def end(self) -> None:
         """It has a thread, or is over; does nothing when it does not wait."""
         if self._waits:
-            lease = self._call.lease
-            self._waits = lease.waits = False
-            lease.since = time.monotonic_ns()
+            self._waits = False
+            self._call.lease.await_thread(False)
             self._application.waiting -= 1
             self._note(PipelineEventKind.WAIT_ENDED, changes=self._application.waiting == 0)
 

@@ -22,7 +22,6 @@ from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.threads import thread_of
 from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
@@ -49,6 +48,7 @@ class WsgiCall:
 
     __slots__ = (
         "_application",
+        "_assignment",
         "_call",
         "_exchange",
         "_fields",
@@ -162,8 +162,12 @@ class WsgiCall:
 
     async def _take_reader(self) -> None:
         """Take a thread that will wait for a client, once enough are left for others."""
-        readers = self._application.readers
-        await readers.acquire()
+        readers, lease = self._application.readers, self._call.lease
+        lease.await_thread(True)
+        try:
+            await readers.acquire()
+        finally:
+            lease.await_thread(False)
         try:
             self._take_thread()
         except NotReady:
@@ -175,10 +179,10 @@ class WsgiCall:
         pool = self._application.pool
         if pool.is_busy:
             self._turn = Turn(self._call, self._application)
-            pool.submit(self._run, self._turn.end)
+            self._assignment = pool.submit(self._run, self._turn.end)
             self._turn.begin()
         else:
-            pool.submit(self._run)
+            self._assignment = pool.submit(self._run)
         self._thread_left = self._thread_is_free = False
 
     async def _deliver(self, mail: list[Mail]) -> None:
@@ -307,9 +311,8 @@ class WsgiCall:
         """A thread cannot be stopped: it holds the units for itself until it has left the application."""
         if self._turn is not None:
             self._turn.end()
-        lease = self._call.lease
-        held = lease.share(_TASK)
-        held.holder = thread_of(lease)
+        held = self._call.lease.share(_TASK)
+        held.holder = self._assignment.thread
         self._run.give_up()
         self._mail.divert(partial(self._left_behind, held))
 
@@ -327,7 +330,7 @@ class WsgiCall:
     def _thread_gone(self) -> None:
         if not self._thread_is_free:
             self._thread_is_free = True
-            self._application.pool.done(self._run)
+            self._application.pool.done(self._assignment)
             self._has_read()
 
     def _has_read(self) -> None:

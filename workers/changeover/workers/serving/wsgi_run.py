@@ -21,7 +21,6 @@ from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.lease import Lease, LeaseKind
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.threads import ThreadPool
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_environ import Environ, FileWrapper
 from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
@@ -130,11 +129,6 @@ class WsgiRun:
     def lease(self) -> Lease:
         """Its request's hold on its units."""
         return self._call.lease
-
-    @property
-    def pool(self) -> ThreadPool:
-        """The threads of its application."""
-        return self._application.pool
 
     @property
     def owes(self) -> bool:

@@ -1,0 +1,82 @@
+"""One job and the thread that does it: of coming back and being left behind, the first counts."""
+
+import threading
+
+import pytest
+
+from changeover.workers.serving.assignment import Assignment, at_work, left_behind, owing, under_way, work_for
+from changeover.workers.serving.lease import LeaseKind, UnitSet
+
+
+class Job:
+    """What owes a response until the test says otherwise."""
+
+    def __init__(self) -> None:
+        self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 5)
+        self.owes = True
+
+    def run(self) -> None:
+        raise AssertionError("no thread is here to do it")
+
+
+class Nobody:
+    def leave_behind(self, assignment: Assignment) -> None:
+        raise AssertionError("nobody was asked")
+
+
+@pytest.fixture
+def given() -> Assignment:
+    return Assignment(Job(), Nobody())
+
+
+def begun(assignment: Assignment) -> Assignment:
+    assignment.begin(threading.current_thread())
+    return assignment
+
+
+def test_who_waits_for_a_thread_is_under_way_for_nobody(given: Assignment) -> None:
+    assert (under_way(), given.is_waited_for, given.leave_behind()) == ([], False, False)
+    assert given.thread is None
+
+
+def test_who_comes_back_first_cannot_be_left_behind(given: Assignment) -> None:
+    begun(given)
+    assert (given.is_waited_for, given.come_back(), given.leave_behind()) == (True, True, False)
+    assert given.done()
+    assert (at_work, left_behind) == ({}, set())
+
+
+def test_who_is_left_behind_first_is_waited_for_no_more_and_hangs_until_it_is_done(given: Assignment) -> None:
+    begun(given)
+    assert (given.leave_behind(), given.leave_behind(), given.come_back()) == (True, False, False)
+    assert (owing(), work_for(given.job.lease), given.is_waited_for) == ([given], [given], False)
+    assert not given.done()
+    assert (at_work, left_behind, owing()) == ({}, set(), [])
+
+
+def test_what_is_done_cannot_be_left_behind_and_its_thread_is_waited_for(given: Assignment) -> None:
+    begun(given)
+    assert (given.done(), given.leave_behind(), given.come_back()) == (True, False, True)
+
+
+def test_the_same_thread_with_its_next_job_is_not_left_behind_for_the_one_before(given: Assignment) -> None:
+    begun(given)
+    assert given.come_back()
+    following = begun(Assignment(Job(), Nobody()))
+    assert (given.leave_behind(), following.is_waited_for) == (False, True)
+    assert following.come_back()
+
+
+def test_it_owes_since_it_began_or_since_what_its_request_waited_for_has_come(given: Assignment) -> None:
+    begun(given)
+    lease = given.job.lease
+    assert given.owes_since == given.began > lease.since
+    lease.await_body(True)
+    assert owing() == []
+    lease.await_body(False)
+    assert owing() == [given]
+    assert given.owes_since == lease.resumed >= given.began
+    given.job = answered = Job()
+    answered.owes = False
+    assert owing() == []
+    assert given.come_back()
