@@ -41,7 +41,7 @@ class Member:
         yielding: Whether it said that it dispatches nothing any more and hands over.
         inquired: When its stacks were asked for because a request of it is over its deadline; None while none is.
         hangs: What it hangs at, once operators know.
-        outgrew: Bytes it held when it was first seen beyond its memory limit, soon after its birth; 0 while it was not.
+        outgrew: The most bytes it held soon after its birth, where that was beyond its memory limit; else 0.
         heirs: The roll whose workers take over from it, where that is not told by what is committed for all; else 0.
         adopted: Whether a former supervisor ordered it.
         age: How old it was when it was ordered or adopted.
