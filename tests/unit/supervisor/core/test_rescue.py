@@ -235,7 +235,6 @@ def test_what_crashed_itself_is_no_way_back_and_that_is_told_once() -> None:
         crash_all(bench)
     assert wished(bench) == []
     assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1, which it replaced, crashed as well")]
-    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
     assert {slot.state for slot in bench.view.slots} == {State.SERVING}
 
 
@@ -273,10 +272,32 @@ def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(be
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
     bench.feed(events.Scanned(3, ScanRefused(gone)))
     assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1 is not kept", gone)]
-    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
     bench.forget()
     crash_all(bench)
     assert wished(bench) == []
+
+
+def test_the_zygote_that_no_rescue_could_use_is_there_for_who_asks_for_the_rest_of_its_time() -> None:
+    bench = rolled_out_of_a_crash()
+    for _ in range(2):
+        crash_all(bench)
+    assert bench.told(RescueFailed)
+    assert bench.view.zygotes[0] == ZygotePicture(1, ZygoteState.KEPT, 1, Deadlines().rescue)
+    bench.forget()
+    bench.feed(events.CutoverRequested(2, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.feed(events.Scanned(3, back(3)))
+    assert not bench.all(effects.StartZygote)
+    assert {fork.worker.cohort for fork in bench.all(effects.Fork)} == {1}
+
+
+def test_a_later_roll_has_its_own_way_back(bench: Bench) -> None:
+    crash_all(bench)
+    bench.feed(events.Scanned(3, ScanRefused(())))
+    roll_again(bench)
+    roll_again(bench, 4)
+    bench.forget()
+    crash_all(bench)
+    assert [wish.to for wish in wished(bench)] == [3]
 
 
 def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
@@ -332,13 +353,13 @@ def test_the_picture_names_the_zygote_that_is_kept_and_until_when(bench: Bench) 
     assert list(bench.view.zygotes) == [ready]
 
 
-def roll_again(bench: Bench) -> None:
-    bench.feed(events.CutoverRequested(3, RELOAD))
-    bench.find_only(snapshot(3, rolled=3))
-    bench.feed(events.ZygoteReady(3))
+def roll_again(bench: Bench, epoch: int = 3) -> None:
+    bench.feed(events.CutoverRequested(epoch, RELOAD))
+    bench.find_only(snapshot(epoch, rolled=epoch))
+    bench.feed(events.ZygoteReady(bench.cohorts[-1]))
     bench.be_born()
-    come_up(bench, 3)
-    for worker in crew(bench, 2):
+    come_up(bench, epoch)
+    for worker in crew(bench, epoch - 1):
         bench.feed(events.WorkerExited(worker, 0))
 
 
