@@ -1,6 +1,6 @@
 """What operators see, made of the machine's own picture of itself. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from changeover.supervisor.control import (
     HistoryLine,
@@ -186,7 +186,18 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     if leaked:
         slots = ", ".join(f"{count} in slot {slot}" for slot, count in leaked.items())
         found.append(f"copies of plugins were released and are not gone: {slots}; see: changeover leaks")
-    return tuple(found)
+    return (*found, *_mixed(overview))
+
+
+def _mixed(overview: Overview) -> Iterator[str]:
+    """The alarm while who is kept alone has what serves as it was imported: nothing else can import that."""
+    rolled = None if overview.committed is None else overview.committed.rolled
+    for each in overview.zygotes:
+        if each.mixes and each.rolled == rolled:
+            yield (
+                f"zygote {each.cohort} imported what serves with other packages than are installed now: one that follows "
+                "it, and a restart, take those of now; install what was there, then: changeover reload --strategy roll"
+            )
 
 
 def unserved_disk(reason: str, serving: int) -> tuple[str, ...]:

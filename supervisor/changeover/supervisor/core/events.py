@@ -76,10 +76,13 @@ class ZygoteFound(msgspec.Struct, frozen=True):
     Attributes:
         cohort: Its cohort.
         rolled: The epoch whose roll made it.
+        imported: The record of what was installed when it imported the application; empty where it did not, or nobody
+            knows.
     """
 
     cohort: int
     rolled: int
+    imported: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):
