@@ -195,8 +195,9 @@ def _mixed(overview: Overview) -> Iterator[str]:
     for each in overview.zygotes:
         if each.mixes and each.rolled == rolled:
             yield (
-                f"zygote {each.cohort} imported what serves with other packages than are installed now: one that follows "
-                "it, and a restart, take those of now; install what was there, then: changeover reload --strategy roll"
+                f"zygote {each.cohort} imported the application with other packages than epoch {overview.epoch} names: "
+                "a restart, or a zygote that follows it, imports with these; install what was there, then: "
+                "changeover reload --strategy roll"
             )
 
 

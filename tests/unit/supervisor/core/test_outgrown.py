@@ -1,4 +1,4 @@
-"""A limit below what a fresh worker comes to replaces less and less often, however workers come to it; a leak does not."""
+"""A limit below what a fresh worker comes to replaces less and less often, and not so a leak."""
 
 from collections.abc import Callable
 
