@@ -13,13 +13,11 @@ __all__ = ["supervisor"]
 
 
 async def test_a_supervisor_that_reconnects_hears_of_the_record(supervisor: Supervisor) -> None:
-    (supervisor.scratch / "shop.py").write_text("app = None\n")
+    (supervisor.scratch / "shop.py").write_text("async def app(scope, receive, send): ...\n")
     store = supervisor.scratch / "store"
     record = put(store, Distributions.found(own_path()).files())
-    folder = str(supervisor.scratch)
-    zygote = await supervisor.started(
-        preload=forking.Preload("shop:app", folder, store=str(store), distributions=record)
-    )
+    preload = forking.Preload("shop:app", str(supervisor.scratch), store=str(store), distributions=record)
+    zygote = await supervisor.started(preload=preload)
     zygote._channel.close()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as again:
         again.connect(str(supervisor.scratch / "zygote-1.sock"))
