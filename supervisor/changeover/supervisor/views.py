@@ -196,8 +196,8 @@ def _mixed(overview: Overview) -> Iterator[str]:
         if each.mixes and each.rolled == rolled:
             yield (
                 f"zygote {each.cohort} imported the application with other packages than epoch {overview.epoch} names: "
-                "a restart, or a zygote that follows it, imports with these; install what was there, then: "
-                "changeover reload --strategy roll"
+                "a restart, or a zygote that follows it, imports with these; install what was there, then go back "
+                "to that once more (changeover rollback --to the epoch that had it)"
             )
 
 

@@ -105,6 +105,8 @@ def test_a_folder_that_cannot_be_looked_at_is_not_taken_for_one_that_is_gone(
         return stat(path, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(Path, "stat", fail)
+    monkeypatch.setattr(Path, "is_file", lambda path: os.path.isfile(path) and path.parent != store)
+    monkeypatch.setattr(Path, "is_dir", lambda path: os.path.isdir(path) and path.parent != store)
     with pytest.raises(ArtifactNotRead):
         get(store, digest)
 
