@@ -341,13 +341,14 @@ class FakeControl:
 
     async def leases(self) -> LeasesView:
         live = LeaseView("websocket", self.epoch - 1, "/live", 240.0)
-        return LeasesView(self.epoch, (SlotLeases(1, 4122, (live,)),), silent=(3,))
+        return LeasesView(self.epoch, (SlotLeases(1, 4122, (live,), SlotState.YIELDING),), silent=(3,))
 
     async def leaks(self) -> LeaksView:
         chain = ("module shop.HOOKS", "list", "function stop")
         held = LeakView("plugin pricing 1a2b3c since epoch 6", "module pricing.py is alive", chain)
         runs = LeakView("plugin pricing 1a2b3c since epoch 6", "thread poller still runs")
-        slots = (SlotLeaks(0, 4121, (held,), {"plugin pricing": 2}), SlotLeaks(1, 4122, (held, runs), unnamed=3))
+        leaves = SlotLeaks(1, 4122, (held, runs), unnamed=3, state=SlotState.YIELDING)
+        slots = (SlotLeaks(0, 4121, (held,), {"plugin pricing": 2}), leaves)
         return LeaksView(self.epoch, slots, silent=(3,))
 
     async def registry(self, slot: int) -> RegistryView:

@@ -47,6 +47,11 @@ class SlotState(enum.Enum):
     PARKED = "parked"
     """Its workers exited again and again; `note` says why."""
 
+    @property
+    def leaves(self) -> bool:
+        """Whether its worker lives for what it has begun, and for nothing else."""
+        return self in (SlotState.YIELDING, SlotState.STOPPING)
+
 
 class ZygoteState(enum.Enum):
     """What a zygote does, as people see it."""
@@ -239,11 +244,19 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class SlotLeases(msgspec.Struct, frozen=True):
-    """What one worker's requests, streams and tasks hold, oldest first."""
+    """What one worker's requests, streams and tasks hold, oldest first.
+
+    Attributes:
+        slot: Its number.
+        pid: Of its worker.
+        leases: What each of them holds.
+        state: What its worker does: `handing over` and `stopping` are those that leave.
+    """
 
     slot: int
     pid: int
     leases: tuple[LeaseView, ...]
+    state: SlotState = SlotState.SERVING
 
 
 class LeasesView(msgspec.Struct, frozen=True):
@@ -251,7 +264,7 @@ class LeasesView(msgspec.Struct, frozen=True):
 
     Attributes:
         epoch: The committed epoch; leases on others keep old units.
-        slots: One for each worker that answered.
+        slots: One for each worker that answered, those that leave included.
         silent: Slots whose worker did not answer in time.
     """
 
@@ -269,6 +282,7 @@ class SlotLeaks(msgspec.Struct, frozen=True):
         leaks: What is not gone, as the latest collection showed.
         resident: Unit -> copies that are alive in it, the one that serves included.
         unnamed: Further copies that are not gone, too many to be told by name.
+        state: What its worker does: `handing over` and `stopping` are those that leave.
     """
 
     slot: int
@@ -276,6 +290,7 @@ class SlotLeaks(msgspec.Struct, frozen=True):
     leaks: tuple[LeakView, ...]
     resident: dict[str, int] = {}
     unnamed: int = 0
+    state: SlotState = SlotState.SERVING
 
 
 class LeaksView(msgspec.Struct, frozen=True):
@@ -283,7 +298,7 @@ class LeaksView(msgspec.Struct, frozen=True):
 
     Attributes:
         epoch: The committed epoch.
-        slots: One for each worker that answered.
+        slots: One for each worker that answered, those that leave included.
         silent: Slots whose worker did not answer in time.
     """
 

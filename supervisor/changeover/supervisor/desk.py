@@ -27,6 +27,7 @@ from changeover.supervisor.core import cutover, events, shutdown
 from changeover.supervisor.core.entries import Aborted, Held, Origin, Quarantined
 from changeover.supervisor.core.events import Event, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.view import Overview
 from changeover.supervisor.draining import draining
 from changeover.supervisor.inquiries import Inquiries
@@ -139,6 +140,10 @@ class Desk:
     def answer(self, ticket: int, message: WorkerMessage | None) -> None:
         """Hand a worker's answer to whoever waits for it."""
         self._inquiries.answer(ticket, message)
+
+    def hear(self, record: Record) -> None:
+        """Take note of a record."""
+        self._inquiries.hear(record)
 
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         """See `Control`."""
