@@ -1,13 +1,17 @@
-"""A worker that leaves with an open WebSocket is shown with what it holds, and keeps nothing of the others from release."""
+"""A worker that leaves with an open WebSocket is shown with what it holds, and keeps nothing of others from release."""
 
+import asyncio
 import re
+import sys
 
 import websockets
 
 from changeover.server import Committed, Milestone, Server, Strategy
+from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.leases import lines
-from changeover.supervisor.control import SlotLeaks, SlotLeases, SlotState
+from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.retirement import EpochRetired
+from changeover.supervisor.remaining import SlotLeaks, SlotLeases
 from changeover.workers.protocol.messages import LeaseView
 from tests.integration.test_plugin_life_stories import until_told
 from tests.integration.test_websocket_stories import said, url
@@ -71,6 +75,14 @@ async def leaks(server: Server, pid: int) -> SlotLeaks:
     return found
 
 
+async def typed(story: Story, *words: str) -> tuple[int | None, str]:
+    """Type a command: its exit status, and what it says."""
+    run = (sys.executable, "-m", "changeover", *words, "--runtime-dir", str(story.folder / "runtime"))
+    command = await asyncio.create_subprocess_exec(*run, stdout=asyncio.subprocess.PIPE)
+    said, _ = await command.communicate()
+    return command.returncode, said.decode()
+
+
 async def retired(server: Server, number: int) -> list[int]:
     """Epochs in the order in which they were retired, once there are so many."""
     return [record.epoch for record in await until_told(server, EpochRetired, number)]
@@ -124,3 +136,24 @@ async def test_beside_a_worker_that_leaves_each_version_is_released_and_its_own_
         status = await status_when(server, lambda status: status.resident == 1)
         assert (status.draining, [slot.pid for slot in status.slots]) == ((), [new])
         assert [(slot.pid, slot.leaks, slot.resident[UNIT]) for slot in (await server.leaks()).slots] == [(new, (), 1)]
+
+
+async def test_a_roll_of_the_same_content_is_drained_when_the_last_worker_that_it_replaced_is_gone(
+    story: Story,
+) -> None:
+    write(story, 0)
+    async with story.server(1) as server:
+        async with websockets.connect(url(server, "/chat")) as client:
+            assert await said(client) == "0 1 hi"
+            [old] = [slot.pid for slot in (await server.status()).slots]
+            roll_of_the_same = ("reload", "--strategy", "roll", "--force", "--until", "drained")
+            drained = asyncio.create_task(typed(story, *roll_of_the_same))
+            await status_when(server, lambda status: [slot.epoch for slot in status.slots] == [1, 2])
+            write(story, 1)
+            assert isinstance(await server.reload(), Committed)
+            assert await said(client) == "0 1 hi"
+            assert not drained.done()
+        exit, told = await asyncio.wait_for(drained, 20)
+        assert exit == Exit.DONE
+        assert "drained: " in told
+        assert old not in [slot.pid for slot in (await server.status()).slots]

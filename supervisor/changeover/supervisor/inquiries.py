@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from changeover.supervisor.artifacts.survey import Survey
 from changeover.supervisor.chronicle import Chronicle
-from changeover.supervisor.control import LeaksView, LeasesView, RegistryView, SlotLeaks, SlotLeases
+from changeover.supervisor.control import RegistryView
 from changeover.supervisor.core import child, events
 from changeover.supervisor.core.entries import Held, Quarantined
 from changeover.supervisor.core.events import Event, Question
@@ -24,6 +24,7 @@ from changeover.supervisor.pipelines import (
 from changeover.supervisor.plugins import PluginsView, listed
 from changeover.supervisor.plugins import Told as PluginsTold
 from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
+from changeover.supervisor.remaining import LeaksView, LeasesView, SlotLeaks, SlotLeases
 from changeover.supervisor.surveying import Surveying
 from changeover.supervisor.telemetry.totals import Totals
 from changeover.supervisor.unanswerable import SlotEmpty, UnknownPipeline, UnknownSlot, WorkerSilent
@@ -167,10 +168,10 @@ class Inquiries:
 
     async def plugins(self) -> PluginsView:
         """See `Control`."""
-        found, survey = await asyncio.gather(self._ask_all(Question.PLUGINS), self._surveying.look())
+        found, survey = await asyncio.gather(self._ask_all(Question.PLUGINS, _may_hold), self._surveying.look())
         overview, now = self._picture(), time.time()
         told = [
-            PluginsTold(slot.slot, slot.pid, answer.plugins)
+            PluginsTold(slot.slot, slot.pid, slot_state(slot), answer.plugins)
             for slot, answer in found
             if isinstance(answer, TellPlugins)
         ]

@@ -21,11 +21,14 @@ from changeover.workers.protocol import messages, plugin_messages
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, WorkerMessage
-from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot
+from tests.machines import JOURNAL, RELOAD, SECRET, Bench, snapshot, unit
 from tests.waits import DEADLINE, until
 
 LIVE = LeaseView("websocket", 1, "/live", 240.0)
+OLD = plugin_messages.PluginEntry(unit("pricing", 1), "Active", 1.0)
 SHORT = 0.2
+
+Asks = messages.AskLeases | plugin_messages.AskLeaks | plugin_messages.AskPlugins
 
 
 class Office:
@@ -49,7 +52,7 @@ class Office:
         self.bench.forget()
         self.bench.feed(*happened)
         for effect in self.bench.all(effects.Unicast):
-            if isinstance(effect.message, messages.AskLeases | plugin_messages.AskLeaks):
+            if isinstance(effect.message, Asks):
                 self.asked.append(effect.worker.slot)
                 if effect.worker.slot not in self.mute:
                     self.bench.feed(events.Received(self._told(effect.worker, effect.message)))
@@ -58,10 +61,12 @@ class Office:
         for record in self.bench.told(WorkerExited):
             self.inquiries.hear(record)
 
-    def _told(self, worker: WorkerId, asked: messages.AskLeases | plugin_messages.AskLeaks) -> WorkerMessage:
+    def _told(self, worker: WorkerId, asked: Asks) -> WorkerMessage:
         stamp = Stamp(JOURNAL, self.bench.view.term, 1)
         if isinstance(asked, messages.AskLeases):
             return messages.TellLeases(stamp, worker, asked.ticket, (LIVE,))
+        if isinstance(asked, plugin_messages.AskPlugins):
+            return plugin_messages.TellPlugins(stamp, worker, asked.ticket, (OLD,))
         return plugin_messages.TellLeaks(stamp, worker, asked.ticket, (), {"plugin pricing": 1})
 
     def roll(self) -> None:
@@ -90,10 +95,12 @@ def office() -> Office:
 async def test_workers_that_hand_over_after_a_roll_say_what_they_hold_and_that_they_leave(office: Office) -> None:
     office.roll()
     leases, leaks = await office.inquiries.leases(), await office.inquiries.leaks()
+    [pricing] = (await office.inquiries.plugins()).plugins
     hands_over, serves = SlotState.YIELDING, SlotState.SERVING
     states = [(0, hands_over), (1, hands_over), (2, serves), (3, serves)]
     assert [(each.slot, each.state) for each in leases.slots] == states
     assert [(each.slot, each.state) for each in leaks.slots] == states
+    assert [(each.slot, each.worker) for each in pricing.copies] == states
     assert (leases.slots[0].pid, leases.slots[0].leases) == (100, (LIVE,))
     assert (leases.silent, leaks.silent) == ((), ())
 

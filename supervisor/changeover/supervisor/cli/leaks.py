@@ -8,7 +8,7 @@ import click
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.showing import as_json_option, show, unanswered
-from changeover.supervisor.control import LeaksView, SlotLeaks
+from changeover.supervisor.remaining import LeaksView, SlotLeaks
 from changeover.workers.protocol.plugin_messages import LeakView
 
 HELP = """Show what was released and is still alive, in which workers, and what holds it: from the root on, each held by

@@ -8,7 +8,7 @@ from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import table
 from changeover.supervisor.cli.showing import as_json_option, show, unanswered
-from changeover.supervisor.control import LeasesView
+from changeover.supervisor.remaining import LeasesView
 from changeover.supervisor.telemetry.amounts import age
 
 HELP = """Show who still holds which epoch: kind, age, path and worker of each lease, oldest epoch first.

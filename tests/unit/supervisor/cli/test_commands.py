@@ -15,13 +15,13 @@ from changeover.supervisor.cli import COMMANDS, leaks, main, upgrade
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
-from changeover.supervisor.control import LeaksView
 from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.supervisor.core.records.staffing import Scaled
+from changeover.supervisor.remaining import LeaksView
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
 
 API = "shop.example/api"
