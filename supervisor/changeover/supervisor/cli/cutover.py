@@ -13,8 +13,9 @@ from changeover.supervisor.cli import outcomes
 from changeover.supervisor.cli.drawing import display
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.progress import Progress
-from changeover.supervisor.control import LeasesView, Milestone, SlotState, StatusView
+from changeover.supervisor.control import Milestone, SlotState, StatusView
 from changeover.supervisor.core.outcome import Committed, Outcome
+from changeover.supervisor.remaining import LeasesView
 from changeover.supervisor.telemetry.stream import Told
 
 DEFAULT_WAIT = 300.0

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from changeover.supervisor.cli.exits import Exit
-from changeover.supervisor.control import LeasesView, Milestone
+from changeover.supervisor.control import Milestone
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.outcome import (
     Action,
@@ -17,6 +17,7 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
+from changeover.supervisor.remaining import LeasesView
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.phrases import extra_memory, refused_by, unchanged

@@ -15,13 +15,13 @@ from changeover.supervisor.cli import COMMANDS, leaks, main, upgrade
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.run import command as run_command
-from changeover.supervisor.control import LeaksView
 from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.supervisor.core.records.staffing import Scaled
+from changeover.supervisor.remaining import LeaksView
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
 
 API = "shop.example/api"
@@ -311,12 +311,12 @@ def test_status_names_what_is_edited(shell: Shell) -> None:
 
 def test_leaks_name_what_is_alive_where_and_what_holds_it(shell: Shell) -> None:
     assert shell("leaks").output.splitlines() == [
-        "plugin pricing 1a2b3c since epoch 6: module pricing.py is alive, in slot 0, 1",
+        "plugin pricing 1a2b3c since epoch 6: module pricing.py is alive, in slot 0, 1 (handing over)",
         "  held by module shop.HOOKS",
         "       -> list",
         "       -> function stop",
-        "plugin pricing 1a2b3c since epoch 6: thread poller still runs, in slot 1",
-        "3 older copies in slot 1, which are not told by name any more",
+        "plugin pricing 1a2b3c since epoch 6: thread poller still runs, in slot 1 (handing over)",
+        "3 older copies in slot 1 (handing over), which are not told by name any more",
         "plugin pricing: 2 copies at most in one worker",
         "! no answer from slot 3",
     ]
@@ -325,7 +325,7 @@ def test_leaks_name_what_is_alive_where_and_what_holds_it(shell: Shell) -> None:
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
     shell.control.epoch = 8
-    assert "7      websocket  4 min  1     4122  /live" in shell("leases").output
+    assert "7      websocket  4 min  1     4122  handing over  /live" in shell("leases").output
     assert "! no answer from slot 3" in shell("leases").output
     assert shell("history", "--limit", "2").output.splitlines()[1].startswith("8      serving")
     explained = shell("explain", "6").output
