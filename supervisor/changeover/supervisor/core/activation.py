@@ -106,12 +106,10 @@ class Activation:
     def barren(self, run: Run) -> bool:
         """Whether nobody who could follow lives, and somebody is still to come who serves the epoch."""
         followers = [member for member in self._roster.members() if member.incarnation in run.followers]
+        if followers or self._goes_on(run):
+            return False
         settled = (State.SERVING, State.PARKED)
-        return (
-            not followers
-            and not self._goes_on(run)
-            and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
-        )
+        return any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""

@@ -317,6 +317,7 @@ def test_where_everybody_was_killed_for_silence_those_who_come_next_have_the_vot
     bench.be_born()
     [came] = bench.living()
     bench.greet(came)
+    bench.feed(events.ScaleRequested(1))  # votes are counted
     assert not bench.all(effects.StoreCell)
     bench.hear(came, messages.Prepared, 2)
     assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
