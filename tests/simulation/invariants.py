@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from changeover.supervisor.core import child
 from changeover.supervisor.core.entries import (
     Committed,
     EpochGiven,
@@ -187,9 +188,16 @@ class Invariants:
             rolled = self.world.journal.snapshot(outcome.serving).rolled
             for worker in self.world.living():
                 if worker.accepting and worker.identity.rolled == rolled and not worker.yielding:
-                    require(worker.epoch >= outcome.serving, 2, f"{outcome.serving} is told, {worker.name} lacks it")
+                    serves = worker.epoch >= outcome.serving or self._is_named(worker, outcome)
+                    require(serves, 2, f"{outcome.serving} is told, {worker.name} lacks it")
         elif isinstance(outcome, Refused) and outcome.epoch is not None:
             self.on_aborted(outcome.epoch)
+
+    def _is_named(self, worker: Worker, outcome: CommittedOutcome) -> bool:
+        """Whether it is told as well that this worker, which nobody has heard to serve yet, is still to come."""
+        slots = self.world.supervisor.machine.view().slots
+        joins = any(slot.worker == worker.worker and slot.state is child.State.JOINING for slot in slots)
+        return joins and worker.worker.slot in {missing.slot for missing in outcome.missing}
 
     def on_aborted(self, epoch: int) -> None:
         """Somebody is told that `epoch` serves nobody."""

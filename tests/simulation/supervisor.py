@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from changeover.supervisor.core import effects, events
+from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.entries import JournalEntry, SlotRefusal, TermBegun, Trigger
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
@@ -269,6 +269,7 @@ class Supervisor:
             self.world.on_aborted(effect.record.epoch)
         elif isinstance(effect.record, PhaseBegan):
             self.world.invariants.on_phase(self.rehearses)
+            self.world.waits.entered(cutover.State(effect.record.phase))
             self.world.on_phase()
         elif isinstance(effect.record, MigrationLeft):
             self.world.migrations.on_left(effect.record.epoch)

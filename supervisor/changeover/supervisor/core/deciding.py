@@ -177,9 +177,10 @@ class Deciding:
         self.follow()
 
     def kill_late(self, run: Run) -> None:
-        """The deadline to follow passed."""
+        """The deadline to follow passed: who prepared is killed, who came since is waited for while nobody serves."""
+        run.due = True
+        self._activation.kill_late(run, self._deadlines.activate)
         if self._activation.late(run):
-            self._activation.kill_late(run, self._deadlines.activate)
             self._out.set_timer(Timer(TimerKind.ACTIVATE, run.epoch), self._deadlines.boot)
             return
         run.overdue = True

@@ -67,7 +67,9 @@ class Run:
         elected: Who was told to migrate; None while nobody was.
         undoes: Who was told to undo that; None while nobody was.
         followers: Incarnations that have to serve it before its outcome is told.
-        overdue: Whether the time to follow has passed: workers that are not there yet are not waited for any more.
+        due: Whether the time to follow has passed: where somebody serves it, who came since the vote is not waited for.
+        overdue: Whether no worker that is not there yet is waited for any more.
+        condemned: Slot -> the incarnation in it that was killed because it did not answer.
         questioned: Incarnations whose stacks are being written down.
         reason: Why it failed.
         doubt: Why nobody knows whether its decision is on disk.
@@ -94,7 +96,9 @@ class Run:
     elected: WorkerId | None = None
     undoes: WorkerId | None = None
     followers: set[int] = field(default_factory=set)
+    due: bool = False
     overdue: bool = False
+    condemned: dict[int, int] = field(default_factory=dict)
     questioned: set[int] = field(default_factory=set)
     reason: str = ""
     doubt: str = ""

@@ -54,7 +54,18 @@ class Voting:
 
     def voters(self, run: Run) -> list[Member]:
         """Who has a vote."""
-        return [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+        able = [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+        return [member for member in able if not self._is_done_without(run, member)] or able
+
+    @staticmethod
+    def _is_done_without(run: Run, member: Member) -> bool:
+        """Whether a worker of a swap takes the place of one that was killed for its silence, and may hang as well.
+
+        It accepts nothing before it holds the candidate. Where there is nobody else it has its vote.
+        """
+        silent = run.condemned.get(member.worker.slot, member.incarnation)
+        came = not run.is_roll and not member.adopted and member.incarnation != silent
+        return came and member.incarnation not in run.prepared
 
     @staticmethod
     def concerns(run: Run, member: Member) -> bool:
@@ -165,6 +176,7 @@ class Voting:
         for member in self._pending(run):
             slot = self._roster.find(member.worker)
             if slot is not None:
+                run.condemned[slot.number] = member.incarnation
                 self._children.leaving.kill(slot, f"did not answer on epoch {run.epoch} within {seconds:g} s")
 
     def blame(self, run: Run, seconds: float) -> None:
