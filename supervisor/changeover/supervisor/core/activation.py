@@ -106,8 +106,8 @@ class Activation:
     def barren(self, run: Run) -> bool:
         """Whether nobody who could follow lives, and somebody is still to come who serves the epoch."""
         followers = [member for member in self._roster.members() if member.incarnation in run.followers]
-        settled = (State.SERVING, State.PARKED)
-        return not followers and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
+        coming = (slot.state is not State.SERVING and not slot.failing for slot in self._roster.wanted(run.rolled))
+        return not followers and any(coming)
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""

@@ -111,6 +111,7 @@ class Slot:
         wanted: Whether it is filled again when its worker is gone.
         relieves: The slot whose tired worker leaves once this one's serves.
         fresh: Whether it was opened for a part of a roll that is not committed: its worker serves nothing before that.
+        spared: Whether it would be parked, if another slot could serve.
     """
 
     number: int
@@ -124,11 +125,17 @@ class Slot:
     wanted: bool = True
     relieves: int | None = None
     fresh: bool = False
+    spared: bool = False
 
     @property
     def crashing(self) -> bool:
         """Whether what is committed is known to kill its workers."""
         return self.crashes >= AGAIN
+
+    @property
+    def failing(self) -> bool:
+        """Whether its workers died again and again, so that nobody waits for the next one."""
+        return self.state is State.PARKED or (self.state is State.BACKOFF and self.spared)
 
 
 @dataclass(slots=True)
@@ -161,6 +168,10 @@ class Roster:
         """Whether every slot of a roll is known to crash."""
         crew = self.wanted(rolled)
         return bool(crew) and all(slot.crashing for slot in crew)
+
+    def is_last(self, slot: Slot) -> bool:
+        """Whether every other slot of its roll is parked."""
+        return all(other is slot or other.state is State.PARKED for other in self.wanted(slot.rolled))
 
     def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
         """Slots that are kept filled; with workers of one roll only, when that is given."""

@@ -106,7 +106,7 @@ class Voting:
         """Whether there is no worker to try it, nor will there be one soon."""
         wanted = self._roster.wanted(run.rolled)
         nobody = run.is_roll or (self.is_tried_anew(run) and not self.voters(run))
-        return nobody and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
+        return nobody and bool(wanted) and all(slot.failing for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float, migrates: tuple[str, ...]) -> None:
         """A worker prepared."""
@@ -195,7 +195,7 @@ class Voting:
             return False
         absent = (slot for slot in self._roster.wanted(run.rolled) if slot.member is None)
         all_wanted = run.is_roll or not self.voters(run)
-        return any(slot.state is not State.PARKED and (all_wanted or (slot.crashing and not late)) for slot in absent)
+        return any(not slot.failing and (all_wanted or (slot.crashing and not late)) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

@@ -3,10 +3,9 @@
 import pytest
 
 from changeover.supervisor.core import effects, events
-from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, MissingWorker, Refused
-from changeover.supervisor.core.policy import Limits, Policy
+from changeover.supervisor.core.policy import Limits, Policy, Restarts
 from changeover.supervisor.core.records.cutover import CutoverCompleted
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault
@@ -21,12 +20,12 @@ def bench() -> Bench:
 
 
 def park(bench: Bench, number: int) -> None:
-    """Let the workers of a slot die until it is parked."""
-    while bench.view.slots[number].state is not State.PARKED:
+    """Let so many workers of a slot die that it is parked, or would be if it was not the last."""
+    for left in reversed(range(Restarts().intensity)):
         bench.now += 1.0
         [worker] = [worker for worker in bench.living() if worker.slot == number]
         bench.feed(events.WorkerExited(worker, -11))
-        if bench.view.slots[number].state is State.BACKOFF:
+        if left:
             bench.fire(Timer(TimerKind.CHILD, number))
             bench.be_born()
 
