@@ -146,7 +146,7 @@ class Partial:
 
     def _failed(self, plan: Plan, mine: list[Slot], parted: Snapshot) -> bool:
         """Whether a part was refused, or its workers cannot be had any more: that counts as a refusal."""
-        if plan.failure is None and any(slot.failing for slot in mine):
+        if plan.failure is None and any(slot.state is State.PARKED for slot in mine):
             plan.failure = outcome.Refused(self._ledger.epoch, reason=CRASHES)
             plan.crashed = any(slot.crashes for slot in mine)
         elif plan.failure is None and self._is_hopeless(parted.rolled) and any(slot.member is None for slot in mine):
@@ -224,8 +224,7 @@ class Partial:
         rest = self._roster.wanted(committed.rolled)
         # Whoever cannot be had is not waited for: those who serve take over all the same.
         hopeless = self._is_hopeless(committed.rolled)
-        settled = sum(hopeless or slot.failing or slot.state is State.SERVING for slot in rest)
-        relieved = settled + len(serving) - slots
+        relieved = sum(hopeless or slot.state in (State.SERVING, State.PARKED) for slot in rest) + len(serving) - slots
         for slot in serving[: max(0, relieved)]:
             if self._children.leaving.tell_to_hand_over(slot, "its part is reverted", committed.rolled):
                 slot.wanted = False
