@@ -136,11 +136,22 @@ class Voting:
         refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
+            self._excuse(run, member)
             return False
         spared = not run.is_roll and member.asked == run.epoch and state is State.SERVING
         if run.is_roll or state is not State.SERVING or spared:
             run.lost.append(refusal)
+        if spared:
+            run.spared.add(member.worker.slot)
         return spared
+
+    def _excuse(self, run: Run, member: Member) -> None:
+        """Hold no death against what serves that the candidate of a swap explains: neither this, nor the one before."""
+        slot = self._roster.slots.get(member.worker.slot)
+        if slot is not None and not run.is_roll:
+            slot.excused += 1 + (slot.number in run.spared)
+            run.spared.discard(slot.number)
+            self._children.retry(slot.number)
 
     def _is_to_blame(self, run: Run, member: Member, state: State) -> bool:
         if not run.is_roll:
