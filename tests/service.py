@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from changeover.server import Server, StatusView
+from changeover.supervisor.control import SlotState
 from tests.waits import until
 
 UNREHEARSED = {"CHANGEOVER_PREFLIGHT_ENABLED": "false"}
@@ -232,6 +233,13 @@ async def status_when(server: Server, wanted: Callable[[StatusView], object], de
         assert time.monotonic() < end, f"never came: {status}"
         await asyncio.sleep(0.02)
     return status
+
+
+def all_given_up(status: StatusView) -> bool:
+    """Whether all slots are parked but one, which waits for its next try."""
+    *others, last = sorted(status.slots, key=lambda slot: "not parked" in slot.note)
+    parked = all(slot.state is SlotState.PARKED for slot in others)
+    return parked and last.state is SlotState.BACKOFF and "not parked" in last.note
 
 
 async def gone(pid: int) -> None:

@@ -20,6 +20,7 @@ from changeover.supervisor.core.entries import (
 )
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
+from changeover.supervisor.core.view import Role
 from changeover.workers.generation.switch import Generation
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.registry import Registry
@@ -299,6 +300,15 @@ class Invariants:
         if self.world.policy.preflight:
             missed = "nobody rehearsed" if rehearsed else "was rehearsed for nothing"
             require((epoch in self.rehearsed) is rehearsed, 8, f"workers are asked for epoch {epoch}, which {missed}")
+
+    # ---- promise 10: a worker's death loses only the requests in it ----
+
+    def on_fewer_slots(self) -> None:
+        """A slot was parked, or another number is wanted, or a worker is gone."""
+        supervisor = self.world.supervisor
+        serving = [slot.state for slot in supervisor.machine.view().slots if slot.role is Role.CURRENT]
+        given_up = bool(serving) and all(state is child.State.PARKED for state in serving)
+        require(not (supervisor.served and given_up), 10, "all slots are parked, and what serves boots")
 
     # ---- promise 11: what was rolled back stays away ----
 

@@ -108,8 +108,7 @@ class Activation:
         followers = [member for member in self._roster.members() if member.incarnation in run.followers]
         if followers or self._goes_on(run):
             return False
-        settled = (State.SERVING, State.PARKED)
-        return any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
+        return any(slot.state is not State.SERVING and not slot.failing for slot in self._roster.wanted(run.rolled))
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""

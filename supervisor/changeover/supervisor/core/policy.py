@@ -82,7 +82,7 @@ class Restarts(msgspec.Struct, frozen=True):
         delay: Before the second replacement within `period`, in seconds; doubled for each further one.
             The first comes at once.
         longest: The longest such delay.
-        intensity: So many exits within `period` park the slot.
+        intensity: So many exits within `period` park the slot, unless all others are.
         period: In seconds.
         parked: Before a parked slot is tried again, in seconds.
     """

@@ -62,6 +62,7 @@ class Run:
         prepared: Incarnations that said yes.
         refused: Incarnations that said no.
         refusals: Every "no".
+        spared: Slots whose next worker tries it alone, as what serves may be what killed the one before.
         lost: Workers that died or were killed without making it fail.
         migrants: Incarnation -> the plugins that migrate something for the candidate, as it said.
         elected: Who was told to migrate; None while nobody was.
@@ -92,6 +93,7 @@ class Run:
     refused: set[int] = field(default_factory=set)
     refusals: list[SlotRefusal] = field(default_factory=list)
     lost: list[SlotRefusal] = field(default_factory=list)
+    spared: set[int] = field(default_factory=set)
     migrants: dict[int, tuple[str, ...]] = field(default_factory=dict)
     elected: WorkerId | None = None
     undoes: WorkerId | None = None

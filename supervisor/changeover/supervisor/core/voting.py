@@ -117,7 +117,7 @@ class Voting:
         """Whether there is no worker to try it, nor will there be one soon."""
         wanted = self._roster.wanted(run.rolled)
         nobody = run.is_roll or (self.is_tried_anew(run) and not self.voters(run))
-        return nobody and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
+        return nobody and bool(wanted) and all(slot.failing for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float, migrates: tuple[str, ...]) -> None:
         """A worker prepared."""
@@ -147,11 +147,22 @@ class Voting:
         refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
+            self._excuse(run, member)
             return False
         spared = not run.is_roll and member.asked == run.epoch and state is State.SERVING
         if run.is_roll or state is not State.SERVING or spared:
             run.lost.append(refusal)
+        if spared:
+            run.spared.add(member.worker.slot)
         return spared
+
+    def _excuse(self, run: Run, member: Member) -> None:
+        """Hold no death against what serves that the candidate of a swap explains: neither this, nor the one before."""
+        slot = self._roster.slots.get(member.worker.slot)
+        if slot is not None and not run.is_roll:
+            slot.excused += 1 + (slot.number in run.spared)
+            run.spared.discard(slot.number)
+            self._children.retry(slot.number)
 
     def _is_to_blame(self, run: Run, member: Member, state: State) -> bool:
         if not run.is_roll:
@@ -207,7 +218,7 @@ class Voting:
             return False
         absent = (slot for slot in self._roster.wanted(run.rolled) if slot.member is None)
         all_wanted = run.is_roll or not self.voters(run)
-        return any(slot.state is not State.PARKED and (all_wanted or (slot.crashing and not late)) for slot in absent)
+        return any(not slot.failing and (all_wanted or (slot.crashing and not late)) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

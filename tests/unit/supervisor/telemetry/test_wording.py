@@ -18,7 +18,7 @@ from changeover.supervisor.core.records.preflight import PreflightCompleted, Pre
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
-from changeover.supervisor.core.records.staffing import SlotWaits, ZygoteLost, ZygoteStarted
+from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotWaits, ZygoteLost, ZygoteStarted
 from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerExited, WorkerHangs
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import seconds
@@ -186,6 +186,11 @@ def test_what_is_wrong_on_disk_is_said_to_come_from_the_scan_once() -> None:
 
 def test_a_slot_says_when_its_next_worker_comes() -> None:
     assert word(SlotWaits(2, 0.0, 1)).line == "slot 2 gets its next worker at once: 1 exit of late"
+    last = word(LastSlotWaits(2, "6 exits in 60 s (was ended by signal 11)", 4.0)).line
+    assert last == (
+        "slot 2 gets its next worker in 4.00 s: 6 exits in 60 s (was ended by signal 11); it is not parked, because no "
+        "other slot could serve"
+    )
     assert word(SlotWaits(2, 1.5, 3)).line == "slot 2 gets its next worker in 1.50 s: 3 exits of late"
 
 

@@ -26,6 +26,20 @@ class SlotParked(Record, frozen=True):
     seconds: float
 
 
+class LastSlotWaits(Record, frozen=True):
+    """The workers of `slot` exited again and again, and every other slot is parked: it is tried on. Needs somebody.
+
+    Attributes:
+        slot: The place.
+        reason: How many exits, and the last one's cause.
+        seconds: Until its next worker.
+    """
+
+    slot: int
+    reason: str
+    seconds: float
+
+
 class Scaled(Record, frozen=True):
     """So many workers are wanted from here on."""
 
