@@ -265,6 +265,7 @@ class Refused(Ending, frozen=True):
         refusals: Every "no", with its traceback.
         summary: What would have changed, and what lies on disk and was not taken.
         parts: What became of each part that was committed, for people; empty when none was.
+        rest: Whether something else that changed needs nothing of what was refused: who asked by itself asks for that.
     """
 
     reason: str = ""
@@ -272,6 +273,7 @@ class Refused(Ending, frozen=True):
     refusals: tuple[SlotRefusal, ...] = ()
     summary: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    rest: bool = False
 
 
 class NeedsRoll(Ending, frozen=True):
