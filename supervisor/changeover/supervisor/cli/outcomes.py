@@ -17,6 +17,7 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
+from changeover.supervisor.core.records.part import PartServes
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.phrases import extra_memory, refused_by, unchanged
@@ -121,8 +122,7 @@ def _committed(outcome: Committed) -> Iterator[str]:
 
 
 def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
-    serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
-    yield f"refused (exit 1): {'what had changed is reverted' if outcome.parts else 'nothing changed'}, {serves}"
+    yield f"refused (exit 1): {_left(outcome, workers)}"
     yield from (f"  {part}" for part in outcome.parts)
     if not outcome.refusals:
         yield f"  {outcome.reason}"
@@ -133,8 +133,20 @@ def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
-    if any(_can_be_mended(refusal) for refusal in outcome.refusals):
+    if outcome.stopping and outcome.serving:
+        yield f"next: the next start takes what is on disk; `changeover run --boot=last` serves epoch {outcome.serving}"
+    elif any(_can_be_mended(refusal) for refusal in outcome.refusals):
         yield f"next: fix, then `{again}` (also tries the same content again){whole}"
+
+
+def _left(outcome: Refused, workers: Workers) -> str:
+    """What it left behind."""
+    if outcome.stopping and outcome.parts:
+        return "cut short by the end of the service, and nothing is reverted"
+    if outcome.stopping:
+        return "nothing changed, and the service is stopping"
+    serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
+    return f"{'what had changed is reverted' if outcome.parts else 'nothing changed'}, {serves}"
 
 
 def _can_be_mended(refused: SlotRefusal) -> bool:
@@ -216,6 +228,28 @@ def left_behind(leases: LeasesView) -> Iterator[str]:
     for epoch, kinds in sorted(held.items()):
         counted = ", ".join(f"{len(paths)} {kind} {paths[0]}" for kind, paths in sorted(kinds.items()))
         yield f"  still on {epoch}: {counted}   see: changeover leases"
+
+
+def ended_before(parted: PartServes | None, workers: int) -> str:
+    """What is known when the server ends before the outcome.
+
+    Args:
+        parted: How far a roll in parts had come; None where all served the same.
+        workers: How many there were.
+    """
+    ended = "the server ended before the outcome was known"
+    if parted is None:
+        return f"{ended}; see `changeover history` once it runs again"
+    part = f"part {parted.number} of {parted.of}"
+    return "\n".join(
+        (
+            ended,
+            f"  when last heard of, epoch {parted.epoch} ({part}) served in {parted.workers} of {counted(workers)}, "
+            f"epoch {parted.others} in all others; those that live serve on",
+            f"next: start it again: with workers that live it goes back to what epoch {parted.others} is, "
+            "without any it takes what is on disk",
+        )
+    )
 
 
 def wait_ended(decided: bool, until: Milestone, waited: float) -> str:

@@ -175,6 +175,12 @@ class Coordinator:
         if self.run is None:
             self._tell(self._partial.abandon(why))
 
+    def end(self, why: str) -> None:
+        """The service ends: turn back what can be turned back, and let those who wait know what it leaves."""
+        self._wishes.stopping = True
+        self._partial.take_stock()
+        self.obstruct(why)
+
     def pause(self, why: str) -> None:
         """Refuse every wish until `resume`; what runs goes on."""
         self.obstacle = why

@@ -257,7 +257,7 @@ class Unchanged(Ending, frozen=True):
 
 
 class Refused(Ending, frozen=True):
-    """Nothing changed anywhere; where parts were committed, they were reverted.
+    """Nothing changed anywhere; where parts were committed, they were reverted, unless the service ended before.
 
     Attributes:
         reason: One line for people.
@@ -265,6 +265,7 @@ class Refused(Ending, frozen=True):
         refusals: Every "no", with its traceback.
         summary: What would have changed, and what lies on disk and was not taken.
         parts: What became of each part that was committed, for people; empty when none was.
+        stopping: Whether the service was ending: nothing is reverted then, and what serves does so until it has ended.
         rest: Whether something else that changed needs nothing of what was refused: who asked by itself asks for that.
     """
 
@@ -273,6 +274,7 @@ class Refused(Ending, frozen=True):
     refusals: tuple[SlotRefusal, ...] = ()
     summary: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    stopping: bool = False
     rest: bool = False
 
 
