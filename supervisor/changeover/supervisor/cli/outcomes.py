@@ -77,14 +77,8 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
             yield from _committed(outcome)
         case Unchanged():
             yield from _unchanged(outcome)
-        case Planned(serving=serving, summary=summary):
-            rolls = outcome.candidate is not None and outcome.candidate.is_roll
-            how = f"a roll to {counted(workers.slots)}" if rolls else f"a swap in {counted(workers.serving)}"
-            yield f"would change, by {how} beside epoch {serving}:"
-            yield from (f"  {line}" for line in summary)
-            if outcome.memory is not None:
-                yield f"  needs {extra_memory(outcome.memory)}"
-            yield "nothing was changed (--dry-run)"
+        case Planned():
+            yield from _planned(outcome, workers)
         case NeedsRoll(serving=serving, changed=changed, rolls=rolls):
             yield f"refused (exit 1): no swap can take this; nothing changed, epoch {serving} serves"
             yield from (f"  {line}" for line in changed)
@@ -94,6 +88,24 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
         case Undecided(epoch=epoch, reason=reason):
             yield f"undecided (exit 6): whether epoch {epoch} is committed is not known: {reason}"
             yield f"next: `changeover explain {epoch}` once the supervisor is back"
+
+
+def _planned(outcome: Planned, workers: Workers) -> Iterator[str]:
+    rolls = outcome.candidate is not None and outcome.candidate.is_roll
+    how = f"a roll to {counted(workers.slots)}" if rolls else f"a swap in {counted(workers.serving)}"
+    yield f"would change, by {how} beside epoch {outcome.serving}{_in_parts(outcome.parts)}:"
+    yield from (f"  {line}" for line in outcome.summary)
+    if outcome.memory is not None:
+        yield f"  needs {extra_memory(outcome.memory)}"
+    yield "nothing was changed (--dry-run)"
+
+
+def _in_parts(sizes: Sequence[int]) -> str:
+    """How many parts, and of which sizes: all but the last are alike."""
+    if not sizes:
+        return ""
+    last = f", the last of {sizes[-1]}" if sizes[-1] != sizes[0] else ""
+    return f", in {len(sizes)} parts of {counted(sizes[0])} each{last}, one after the other"
 
 
 def _unchanged(outcome: Unchanged) -> Iterator[str]:

@@ -234,7 +234,7 @@ class Coordinator:
             result = self._succession.weighed(result, run.request)
         ending = judge(result, run.request, epoch, self._ledger)
         if isinstance(result, outcome.Candidate) and isinstance(ending, outcome.Planned | None):
-            ending = self._unstaffed(run.request, result) or ending
+            ending = self._unstaffed(run.request, result) or self._succession.planned(ending, result, run.request)
         if ending is not None or not isinstance(result, outcome.Candidate):
             self._end_scan(ending or outcome.Unchanged(self._serving()))
             return

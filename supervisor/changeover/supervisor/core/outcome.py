@@ -298,12 +298,14 @@ class Planned(Ending, frozen=True):
         summary: What would change.
         memory: What a roll would need; null for a swap.
         files: Unit -> names of its files that differ: `+ new.py`, `- gone.py`, `changed.py`.
+        parts: How many workers each part of a roll would add, one part after the other; empty where all serve at once.
     """
 
     candidate: Snapshot | None = None
     summary: tuple[str, ...] = ()
     memory: ExtraMemory | None = None
     files: dict[str, tuple[str, ...]] = {}
+    parts: tuple[int, ...] = ()
 
 
 class Undecided(Ending, frozen=True):

@@ -4,9 +4,10 @@ import pytest
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.outcomes import Workers, ended_before, exit_of, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Committed, MissingWorker, NeedsRoll, Refused, Unchanged
+from changeover.supervisor.core.outcome import Committed, MissingWorker, NeedsRoll, Planned, Refused, Unchanged
 from changeover.supervisor.core.records.part import PartServes
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Snapshot
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
 FATAL = ["Fatal Python error: Segmentation fault", "", "Current thread 0x7f88 (most recent call first):"]
@@ -106,6 +107,19 @@ def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
         "refused (exit 1): what had changed is reverted, epoch 10 serves in all 3 workers",
         "  part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((), ""),
+        ((1, 1, 1), ", in 3 parts of 1 worker each, one after the other"),
+        ((2, 2, 1), ", in 3 parts of 2 workers each, the last of 1, one after the other"),
+    ],
+)
+def test_a_dry_run_says_how_many_parts_there_would_be_and_of_which_sizes(parts: tuple[int, ...], said: str) -> None:
+    planned = Planned(7, candidate=Snapshot(8, "next", (), rolled=8), summary=("app",), parts=parts)
+    assert next(lines(planned, Workers(5), "again")) == f"would change, by a roll to 5 workers beside epoch 7{said}:"
 
 
 STOP = "the service is stopping: asked to stop"

@@ -377,6 +377,18 @@ def test_a_dry_run_says_what_memory_a_part_needs_and_not_what_all_would() -> Non
     assert outcome.memory == ExtraMemory(2, 1000)
 
 
+@pytest.mark.parametrize(("surge", "parts"), [(1, (1, 1, 1)), (2, (2, 1)), (3, ())])
+def test_a_dry_run_says_how_many_workers_each_part_would_add(surge: int, parts: tuple[int, ...]) -> None:
+    bench = Bench(Policy(numbers=6))
+    bench.come_up(3)
+    wish = msgspec.structs.replace(RELOAD, surge=surge, allow_partial=True, dry_run=True)
+    bench.feed(events.CutoverRequested(1, wish))
+    bench.feed(events.Scanned(2, Candidate(snapshot(2, rolled=2), ("changed",))))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Planned)
+    assert outcome.parts == parts
+
+
 def test_a_surge_that_is_no_less_than_the_workers_makes_no_parts() -> None:
     bench = Bench(Policy(numbers=6))
     bench.come_up(3)
