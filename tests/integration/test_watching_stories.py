@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.server import Committed, Refused, Server, StatusView
+from changeover.server import Committed, Refused, Server, ServerFailed, StatusView
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import Explanation
 from tests.integration.test_roll_stories import Shop
@@ -273,9 +273,28 @@ async def test_a_broken_save_of_the_application_is_told_in_a_few_lines_and_the_o
         assert "json/decoder.py" not in told
         assert "importlib" not in told
         assert "JSONDecodeError" in told
+        assert server.logs.count("Traceback (most recent call last)") == 1
         shop.write("3")
         await status_when(server, lambda status: status.epoch == 3)
         assert (await story.get(server, "/")).words[0] == "3"
+
+
+async def test_a_broken_application_is_told_with_one_traceback_by_a_start_that_falls_back_and_by_one_that_cannot(
+    story: Story,
+) -> None:
+    shop = Shop(story)
+    async with story.server(1, "--reload", app="main:app"):
+        pass
+    shop.write("2", top="raise RuntimeError('a broken start')")
+    async with story.server(1, "--reload", app="main:app") as server:
+        assert (await story.get(server, "/")).words[0] == "1"
+        assert "what is on disk is not served" in server.logs
+        assert server.logs.count("Traceback (most recent call last)") == 1
+    story.forget()
+    with pytest.raises(ServerFailed) as failed:
+        async with story.server(1, "--reload", app="main:app"):
+            pass
+    assert str(failed.value).count("Traceback (most recent call last)") == 1
 
 
 async def test_a_checkout_of_hundreds_of_files_ends_on_what_it_checked_out(story: Story) -> None:

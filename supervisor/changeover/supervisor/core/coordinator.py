@@ -140,6 +140,11 @@ class Coordinator:
     def _rests(self) -> bool:
         return self.state is State.IDLE and not self.held_up and self.obstacle is None
 
+    def is_preparing(self, rolled: int) -> bool:
+        """Whether a cutover needs the zygote of that roll before it can be decided."""
+        run, undecided = self.run, self.state in (State.PRELOADING, State.PREFLIGHTING, *OPEN)
+        return run is not None and undecided and run.is_roll and run.rolled == rolled
+
     @property
     def in_parts(self) -> bool:
         """Whether some workers serve, or are to serve, another epoch than others."""
