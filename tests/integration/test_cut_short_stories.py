@@ -1,4 +1,4 @@
-"""A roll in parts is cut short by the end of its supervisor: what the command says is what is so."""
+"""A roll is cut short by the end of its supervisor, or scaled in the middle: what the command says is what is so."""
 
 import asyncio
 import os
@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from changeover.server import Refused, Server, ServerFailed
+from changeover.server import Committed, Refused, Server, ServerFailed, Told
+from changeover.supervisor.cli.progress import Progress
 from tests.integration.test_roll_stories import Shop
 from tests.service import Connection, Story, gone, kill, status_when
 
@@ -90,6 +91,22 @@ async def test_a_supervisor_that_is_killed_between_parts_is_told_with_who_serves
         await status_when(second, lambda status: status.parted is None and status.epoch > 2)
         assert (await connection.get("/")).words[0] == "1"
         connection.close()
+
+
+async def test_a_command_counts_the_workers_that_a_scale_adds_while_it_waits(story: Story) -> None:
+    shop = Shop(story)
+    async with story.server(2, app="main:app") as server:
+        shop.write("2", startup="await opened()")
+        told: list[Told] = []
+        reload = asyncio.create_task(server.reload(on_progress=told.append))
+        await status_when(server, lambda status: status.cutover == "preparing")
+        os.kill(server.pid, signal.SIGTTIN)
+        await status_when(server, lambda status: len(status.staff) == 3)
+        story.open_gate()
+        assert isinstance(await reload, Committed)
+        progress = Progress("story")
+        lines = [line for each in told for line in progress.take(each)]
+        assert any(line.startswith("  prepare    3/3  ") for line in lines)
 
 
 async def test_a_stop_in_a_cutover_of_all_is_not_said_to_leave_anybody_who_serves(story: Story) -> None:

@@ -267,7 +267,8 @@ class Partial:
     def take_stock(self) -> None:
         """Remember who serves what, as the service ends: soon nobody does."""
         if self.plan is not None:
-            served = Counter(member.epoch for member in self._roster.members() if member.epoch and not member.yielding)
+            members = [slot.member for slot in self._roster.wanted() if slot.member is not None]
+            served = Counter(member.epoch for member in members if member.epoch)
             each = " and ".join(f"{count} served epoch {epoch}" for epoch, count in sorted(served.items()))
             self.plan.left = f"of {served.total()} workers, {each} when it was cut short"
 
