@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -167,6 +168,10 @@ class Story:
         """Write a version of a plugin; `top` is further code at the top of its module."""
         text = PLUGIN.format(id=id, version=version, mount=mount, top=top, gate=self.gate)
         (self.plugins / f"{id}.py").write_text(text)
+
+    def forget(self) -> None:
+        """Let the next server find nothing that another one committed."""
+        shutil.rmtree(self.folder / "state")
 
     def open_gate(self) -> None:
         self.gate.touch()

@@ -109,7 +109,7 @@ def carry_out(client: Client, wish: Wish) -> Exit:
         click.echo("interrupted (exit 6): what was asked for goes on; see `changeover history`")
         return Exit.WAIT_ENDED
     if outcome is None:
-        raise NoAnswer(client.path, "the server ended before the outcome was known; see `changeover history`")
+        raise NoAnswer(client.path, outcomes.ended_before(progress.parted, len(status.staff)))
     for line in outcomes.lines(outcome, _workers(status, progress.gone), wish.again):
         click.echo(line)
     if isinstance(outcome, Committed):

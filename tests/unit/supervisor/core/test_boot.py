@@ -156,7 +156,7 @@ def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
     assert (end.code, end.reason) == (boot.APP_FAILED, "no module named shop")
     [lost] = bench.told(ZygoteLost)
     assert lost.refusal is not None
-    assert not lost.expected
+    assert (lost.expected, lost.refuses) == (False, True)
 
 
 def test_a_zygote_that_dies_without_a_word_is_tried_again_before_the_service_ends_with_status_3() -> None:

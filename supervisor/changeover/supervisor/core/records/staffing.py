@@ -75,9 +75,11 @@ class ZygoteLost(Record, frozen=True):
         reason: Why.
         expected: Whether it had been told to leave.
         refusal: Why what it preloads cannot be loaded, or where preloading was when it ended; null otherwise.
+        refuses: Whether a cutover is refused for that: then its own record tells it to people, with the traceback.
     """
 
     cohort: int
     reason: str
     expected: bool = False
     refusal: Refusal | None = None
+    refuses: bool = False

@@ -57,5 +57,6 @@ def _(record: ZygoteLost) -> Worded:
     if record.expected:
         return Worded(DEBUG if record.refusal is None else INFO, f"{who} left: {record.reason}")
     if record.refusal is not None:
-        return Worded(ERROR, f"{who} cannot load what its workers need: {record.refusal.line}")
+        level = DEBUG if record.refuses else ERROR
+        return Worded(level, f"{who} cannot load what its workers need: {record.refusal.line}")
     return Worded(WARNING, f"{who} is gone, its workers serve on: {record.reason}")
