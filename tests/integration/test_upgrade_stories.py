@@ -208,6 +208,37 @@ async def test_a_program_that_does_not_take_over_makes_room_for_the_one_before(s
         assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
 
 
+@pytest.mark.parametrize("comes_up", [True, False], ids=["late", "never"])
+async def test_workers_wait_longer_for_the_next_program_than_for_a_supervisor_that_died(
+    story: Story, comes_up: bool
+) -> None:
+    story.write("1.0")
+    slow = (
+        "import sys, time\n"
+        "if 'launch' in sys.orig_argv:\n"
+        "    import changeover.supervisor.lifetime as lifetime\n"
+        "    from changeover.supervisor.lifetime import run\n"
+        "    def late(*given):\n"
+        "        time.sleep(6)\n"
+        "        return run(*given)\n"
+        "    lifetime.run = late\n"
+    )
+    python = environment(story.folder / "venv", at_start=slow)
+    takes = f"from changeover.supervisor.upgrade import execution; execution.TAKES = {30.0 if comes_up else 5.0}"
+    (story.folder / "patience").mkdir()
+    (story.folder / "patience" / "sitecustomize.py").write_text(takes)
+    patience = {"PYTHONPATH": str(story.folder / "patience")}
+    async with story.server(2, "--orphan-timeout=0.5", env=patience) as server:
+        before = await server.status()
+        connection = await story.connect(server)
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        result = await upgrade(story, f"--python={python}")
+        assert result.returncode == (0 if comes_up else 1), result.stderr
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        assert serving(await server.status()) == serving(before)
+        assert "no supervisor came" not in server.logs
+
+
 @pytest.mark.parametrize("changed", ["what a hook looks at", "where the state is"])
 async def test_what_refuses_the_next_program_refuses_nothing_to_the_one_before(story: Story, changed: str) -> None:
     story.write("1.0")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from changeover.supervisor.core import boot, entries, events, rescue, unstaffed
-from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
+from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
@@ -270,7 +270,9 @@ class _Handlers:
 
     def _upgrade(self, event: events.UpgradeRequested) -> None:
         if self._parts.shutdown.begun:
-            self._out.put(UpgradeDecided(event.ticket, "the service is stopping"))
+            self._parts.upgrade.decline(event, "the service is stopping")
+        elif not self._start.listening:
+            self._parts.upgrade.decline(event, "the supervisor is still starting: ask again in a moment")
         else:
             self._parts.upgrade.ask(event)
 
