@@ -177,7 +177,7 @@ class _Handlers:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
             slot.member.refusal = event.refusal
-            self._parts.children.leaving.stacks(slot, slot.member, event.stacks)
+            self._parts.children.leaving.stacks(slot, slot.member, event.stacks, event.missing)
             self._parts.coordinator.preparing.stacks(slot.member)
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
