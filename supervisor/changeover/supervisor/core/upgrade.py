@@ -159,7 +159,7 @@ class Upgrade:
 
     def decline(self, request: UpgradeRequested, reason: str) -> None:
         """Refuse a wish."""
-        self._out.tell(UpgradeRefused(reason))
+        self._out.tell(UpgradeRefused(reason, request.origin, request.python))
         self._out.put(UpgradeDecided(request.ticket, reason))
 
     def _move(self, cause: Cause) -> None:

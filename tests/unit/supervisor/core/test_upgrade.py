@@ -51,7 +51,7 @@ def test_what_is_fit_is_executed_and_who_asked_is_answered_first(bench: Bench) -
 def test_what_is_not_fit_changes_nothing(bench: Bench) -> None:
     bench.feed(WISH, events.ImageRefused("no module named changeover"))
     assert decided(bench) == ["no module named changeover"]
-    assert bench.told(UpgradeRefused)
+    assert bench.told(UpgradeRefused) == [UpgradeRefused("no module named changeover", WISH.origin, "/new/python")]
     start_cutover(bench)
     bench.prepare(2)
     bench.activate(2)
@@ -119,7 +119,7 @@ def test_a_stop_comes_before_an_upgrade(bench: Bench) -> None:
     assert decided(bench) == ["the service is stopping"]
     assert not bench.all(effects.ExecuteImage)
     bench.feed(WISH)
-    assert decided(bench)[-1] == "the service is stopping"
+    assert decided(bench)[-1] == bench.told(UpgradeRefused)[-1].reason == "the service is stopping"
 
 
 def test_workers_are_asked_for_nothing_but_patience(bench: Bench) -> None:
