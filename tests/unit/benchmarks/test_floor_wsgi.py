@@ -5,9 +5,9 @@ import time
 from typing import Any, cast
 
 import pytest
-
 from benchmarks.speed.floor import Head
 from benchmarks.speed.floor_wsgi import Hop
+
 from tests.waits import until
 
 WAYS = {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "9", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8"}
