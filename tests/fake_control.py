@@ -79,6 +79,7 @@ from changeover.supervisor.unanswerable import (
     UpgradeRefused,
     WorkerSilent,
 )
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 from changeover.workers.protocol.counted import HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
@@ -183,6 +184,7 @@ class FakeControl:
         upgrades: Who asked for an upgrade, and by which interpreter.
         upgrade_refused: Why the next upgrade is refused.
         fell_back: Why it went back.
+        last_refused_upgrade: What status says of an earlier one.
         edited: Pipelines that were edited.
         outrunning: Whether somebody else is quicker than the next cutover.
     """
@@ -213,6 +215,7 @@ class FakeControl:
         self.upgrades: list[tuple[Origin, str]] = []
         self.upgrade_refused = ""
         self.fell_back = ""
+        self.last_refused_upgrade: RefusedUpgrade | None = None
         self.edited: tuple[str, ...] = ()
         self.outrunning = False
 
@@ -284,6 +287,7 @@ class FakeControl:
             part="part 1 of 4" if self.parted else "",
             alarms=self.alarms,
             fell_back=self.fell_back,
+            refused_upgrade=self.last_refused_upgrade,
             counts=self.teller.tally.counts({}),
             pipelines=(
                 PipelineLine("shop", 1240, 3, "app"),

@@ -13,6 +13,7 @@ from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.draining import DrainingPlugin
 from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 from changeover.workers.protocol.messages import Phase
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import OWN, Interpreter, Route
@@ -301,6 +302,7 @@ class StatusView(msgspec.Struct, frozen=True):
         counts: Totals.
         pipelines: Every pipeline of the committed generation, with what workers reported last.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
+        refused_upgrade: The last upgrade of the supervisor that was refused, until one takes place.
         cutover: Where its cutover stands, step by step (`preflighting`, `preparing`); `idle` while none runs.
     """
 
@@ -334,6 +336,7 @@ class StatusView(msgspec.Struct, frozen=True):
     counts: Counts = Counts()
     pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
+    refused_upgrade: RefusedUpgrade | None = None
     cutover: str = "idle"
 
     @property

@@ -189,6 +189,7 @@ class Desk:
                 *failed_upgrade(told.fell_back),
             ),
             fell_back=told.fell_back,
+            refused_upgrade=told.refused_upgrade,
             cutover=overview.cutover.value,
             counts=self._counts(),
             pipelines=(*pipeline_lines(serving, totals), *raw_lines(serving, totals)),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from changeover.supervisor.core import boot, entries, events, rescue, unstaffed
-from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
+from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
@@ -177,7 +177,7 @@ class _Handlers:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
             slot.member.refusal = event.refusal
-            self._parts.children.leaving.stacks(slot, slot.member, event.stacks)
+            self._parts.children.leaving.stacks(slot, slot.member, event.stacks, event.missing)
             self._parts.coordinator.preparing.stacks(slot.member)
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
@@ -280,7 +280,9 @@ class _Handlers:
 
     def _upgrade(self, event: events.UpgradeRequested) -> None:
         if self._parts.shutdown.begun:
-            self._out.put(UpgradeDecided(event.ticket, "the service is stopping"))
+            self._parts.upgrade.decline(event, "the service is stopping")
+        elif not self._start.listening:
+            self._parts.upgrade.decline(event, "the supervisor is still starting: ask again in a moment")
         else:
             self._parts.upgrade.ask(event)
 

@@ -34,6 +34,7 @@ class Member:
         reason: Why it is to leave.
         status: Its exit status, once it is confirmed dead and that is known.
         stacks: What it was last seen doing.
+        stackless: Why that could not be seen when it was asked for last.
         refusal: Why it ended, in its own words, where it left any.
         beat: Its last heartbeat.
         released: Units that it said it released before its Hello came, which was sent before.
@@ -63,6 +64,7 @@ class Member:
     reason: str = ""
     status: int | None = None
     stacks: str = ""
+    stackless: str = ""
     refusal: Refusal | None = None
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()

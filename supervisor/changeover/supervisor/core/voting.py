@@ -180,6 +180,7 @@ class Voting:
         """Have the stacks of those who did not answer written down."""
         for member in self._pending(run):
             run.questioned.add(member.incarnation)
+            member.stacks = member.stackless = ""
             self._out.put(DumpStacks(member.worker))
 
     def condemn(self, run: Run, seconds: float) -> None:
@@ -193,7 +194,8 @@ class Voting:
     def blame(self, run: Run, seconds: float) -> None:
         """Count silence as a "no"."""
         for member in self._pending(run):
-            summary = f"did not answer within {seconds:g} s"
+            no_stacks = f"; no stacks: {member.stackless}" if member.stackless and not member.stacks else ""
+            summary = f"did not answer within {seconds:g} s{no_stacks}"
             self.said_no(run, member, Refusal(Stage.PREPARE, Fault.TIMEOUT, summary, traceback=member.stacks))
 
     def _pending(self, run: Run) -> list[Member]:

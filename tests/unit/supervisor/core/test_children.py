@@ -6,7 +6,9 @@ from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotParked, SlotWaits
 from changeover.supervisor.core.records.worker import WorkerKilled
+from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.machines import Bench
 
@@ -220,6 +222,33 @@ def test_a_worker_born_after_it_was_given_up_is_killed(bench: Bench) -> None:
     bench.forget()
     bench.feed(events.WorkerForked(late, 5))
     assert bench.all(effects.Signal) == [effects.Signal(late, ProcessSignal.KILL)]
+
+
+def condemned(bench: Bench) -> WorkerId:
+    """A worker that is to be killed once its stacks are there."""
+    bench.feed(events.ScaleRequested(1))
+    for _ in range(3):
+        bench.fire(SLOT_0)
+    return bench.workers[0]
+
+
+def test_a_kill_without_stacks_says_why_there_are_none(bench: Bench) -> None:
+    bench.feed(events.StacksDumped(condemned(bench), "", missing="it is stopped"))
+    [killed] = bench.told(WorkerKilled)
+    assert (killed.stacks, killed.no_stacks) == ("", "it is stopped")
+    assert word(killed).line.endswith("(pid 100) is killed: did not leave within 5 s; no stacks: it is stopped")
+
+
+def test_stacks_that_nobody_has_in_time_are_not_waited_for(bench: Bench) -> None:
+    condemned(bench)
+    bench.fire(SLOT_0)
+    [killed] = bench.told(WorkerKilled)
+    assert killed.no_stacks == "nobody had them within 2 s"
+
+
+def test_a_kill_with_stacks_says_nothing_of_that(bench: Bench) -> None:
+    bench.feed(events.StacksDumped(condemned(bench), "in a loop"))
+    assert word(bench.told(WorkerKilled)[0]).line.endswith("is killed: did not leave within 5 s")
 
 
 def test_a_hello_may_overtake_the_news_of_the_fork(bench: Bench) -> None:
