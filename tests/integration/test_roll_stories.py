@@ -425,6 +425,6 @@ async def test_a_worker_that_is_stopped_is_killed_and_the_log_says_why_there_are
     async with story.server(2, app="main:app", env={"CHANGEOVER_DEADLINES_HUNG": "4"}) as server:
         stopped, _ = serving(await server.status())
         os.kill(stopped, signal.SIGSTOP)
-        await gone(stopped)
+        await until(lambda: "; no stacks: it is stopped (SIGSTOP or SIGTSTP)" in server.logs, deadline=30)
         assert f"(pid {stopped}) is killed: its loop has not been heard for" in server.logs
-        assert "; no stacks: it is stopped (SIGSTOP or SIGTSTP)" in server.logs
+        await gone(stopped)
