@@ -79,7 +79,7 @@ class Story(World):
             if self.agenda.now >= end:
                 raise AssertionError(f"not within {LONG:g} s: {what}: {unrest(self)}\n{self.trace}")
             self.agenda.step(end)
-            self.invariants.check()
+            self.check()
 
     # ---- what is seen ----
 

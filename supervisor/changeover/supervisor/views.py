@@ -69,7 +69,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
     """
     return SlotView(
         slot=slot.slot,
-        state=_state(slot),
+        state=slot_state(slot),
         note=_note(slot, now),
         pid=slot.pid,
         incarnation=slot.worker.incarnation if slot.worker else 0,
@@ -86,7 +86,8 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
     )
 
 
-def _state(slot: SlotPicture) -> SlotState:
+def slot_state(slot: SlotPicture) -> SlotState:
+    """Say what a slot does, as people see it."""
     if slot.role is Role.NEXT and SLOT_STATES[slot.state] in (SlotState.STARTING, SlotState.SERVING):
         return SlotState.STANDBY
     if slot.role is Role.REPLACED and slot.told is None:

@@ -106,8 +106,9 @@ class Activation:
     def barren(self, run: Run) -> bool:
         """Whether nobody who could follow lives, and somebody is still to come who serves the epoch."""
         followers = [member for member in self._roster.members() if member.incarnation in run.followers]
-        settled = (State.SERVING, State.PARKED)
-        return not followers and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
+        if followers or self._goes_on(run):
+            return False
+        return any(slot.state is not State.SERVING and not slot.failing for slot in self._roster.wanted(run.rolled))
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""
@@ -128,7 +129,7 @@ class Activation:
         for member in list(self._late(run)):
             slot = self._roster.find(member.worker)
             # One that joins and has it to build has the deadline of all that join.
-            if slot is not None and (slot.state is not State.JOINING or member.incarnation in run.prepared):
+            if slot is not None and not self._joins(run, member):
                 self._children.leaving.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
 
     def died(self, run: Run, member: Member, cause: str) -> None:
@@ -153,10 +154,21 @@ class Activation:
             self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
 
     def _late(self, run: Run) -> Iterator[Member]:
+        # Who came since the vote accepts nothing before it has built the epoch.
+        goes_on = self._goes_on(run)
         for member in self._roster.members():
             follows = member.incarnation in run.followers and not member.yielding
-            if follows and member.epoch < run.epoch:
+            if follows and member.epoch < run.epoch and not (goes_on and self._joins(run, member)):
                 yield member
+
+    def _goes_on(self, run: Run) -> bool:
+        """Whether there was time enough to follow, and somebody did."""
+        return run.due and self.serving(run) > 0
+
+    def _joins(self, run: Run, member: Member) -> bool:
+        """Whether a worker came since the vote, and has not served anything yet."""
+        slot = self._roster.find(member.worker)
+        return slot is not None and slot.state is State.JOINING and member.incarnation not in run.prepared
 
 
 def _does(slot: Slot) -> str:

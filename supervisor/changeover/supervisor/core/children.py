@@ -12,10 +12,13 @@ from changeover.supervisor.core.leaving import Leaving
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records.staffing import SlotParked, SlotWaits
+from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotParked, SlotWaits
 from changeover.supervisor.core.records.worker import WorkerExited, WorkerForked, WorkerServing
+from changeover.supervisor.core.restart import Fate
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
+
+NOT_PARKED = "; not parked, because no other slot could serve"
 
 
 def nonce(secret: str, worker: WorkerId) -> str:
@@ -36,7 +39,7 @@ class Children:
 
     __slots__ = (
         "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete", "kept",
-        "leaving", "rolled", "slots", "staffing", "words",
+        "leaving", "rolled", "served", "slots", "staffing", "words",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -61,6 +64,8 @@ class Children:
         """Roll -> the word of the commit cell that its workers read; 0, where it is not named."""
         self.rolled: int | None = None
         """The roll whose workers serve; None before the first."""
+        self.served = False
+        """Whether a worker has served: from then on one slot is always tried anew."""
         self.staffing = True
         """Whether slots are filled at all; not while the service stops."""
         self.complete = True
@@ -164,7 +169,7 @@ class Children:
         waiting = self._roster.in_state(State.BACKOFF, State.PARKED)
         for slot in (slot for slot in waiting if not numbers or slot.number in numbers):
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
-            slot.exits = ()
+            slot.exits, slot.spared = (), False
             self._move(slot, Cause.RETRIED)
         self.fill()
 
@@ -252,6 +257,7 @@ class Children:
         """A worker said that it serves what is committed."""
         fresh = slot.state is State.JOINING
         self._move(slot, Cause.SERVES)
+        self.served = self.served or slot.state is State.SERVING
         if fresh and slot.member is not None:
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
             slot.note = ""
@@ -327,18 +333,25 @@ class Children:
     def _failed(self, slot: Slot, cause: str) -> None:
         now, policy = self._out.now, self._policy.restarts
         slot.exits = (*restart.recent(slot.exits, now, policy), now)
-        if restart.too_often(slot.exits, now, policy):
-            self._move(slot, Cause.FAILED_AGAIN)
-            slot.note = f"{len(slot.exits)} exits in {policy.period:g} s ({cause})"
-            self._out.tell(SlotParked(slot.number, slot.note, policy.parked))
-            self._pause(slot, policy.parked)
-            slot.exits = ()
-            return
-        self._move(slot, Cause.FAILED)
-        slot.note = cause
-        seconds = restart.pause(slot.exits, now, policy)
-        self._out.tell(SlotWaits(slot.number, seconds, len(slot.exits)))
+        fate = restart.fate(slot.exits, now, policy, last=self._is_last(slot))
+        slot.spared = fate is Fate.SPARED
+        slot.note = cause if fate is Fate.WAITS else f"{len(slot.exits)} exits in {policy.period:g} s ({cause})"
+        self._move(slot, Cause.FAILED_AGAIN if fate is Fate.PARKED else Cause.FAILED)
+        if fate is Fate.PARKED:
+            seconds, slot.exits = policy.parked, ()
+            self._out.tell(SlotParked(slot.number, slot.note, seconds))
+        elif fate is Fate.SPARED:
+            seconds = restart.last_pause(slot.exits, now, policy)
+            self._out.tell(LastSlotWaits(slot.number, slot.note, seconds))
+            slot.note += NOT_PARKED
+        else:
+            seconds = restart.pause(slot.exits, now, policy)
+            self._out.tell(SlotWaits(slot.number, seconds, len(slot.exits)))
         self._pause(slot, seconds)
+
+    def _is_last(self, slot: Slot) -> bool:
+        """Whether nothing that has served would do so any more if this slot was parked."""
+        return self.served and slot.rolled == self.rolled and self._roster.is_last(slot)
 
     def _pause(self, slot: Slot, seconds: float) -> None:
         slot.until = self._out.now + seconds

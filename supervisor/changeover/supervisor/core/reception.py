@@ -35,7 +35,7 @@ class Reception:
     """
 
     __slots__ = (
-        "_activation", "_beaten", "_children", "_coordinator", "_ledger", "_out", "_policy",
+        "_activation", "_away", "_beaten", "_children", "_coordinator", "_ledger", "_out", "_policy",
         "_retirement", "_roster", "_secret", "_succession", "_writing", "raising",
     )  # fmt: skip
 
@@ -65,6 +65,7 @@ class Reception:
         self._out = out
         self._secret = secret
         self._beaten = 0.0
+        self._away = 0.0
         self.raising = False
 
     # ---- joining ----
@@ -140,6 +141,7 @@ class Reception:
                 candidate,
                 self._coordinator.decided,
                 self._succession.successors_of(member, self._heir(member, current, candidate)),
+                self._away,
             ),
         )
 
@@ -321,9 +323,14 @@ class Reception:
             if slot.member is not None and slot.member.heard is not None:
                 self._listen(slot, slot.member, self._out.now - slot.member.heard)
 
+    def announce(self, away: float) -> None:
+        """Tell workers how many seconds they are to wait for us if we fall silent; 0 = as long as for the dead."""
+        self._away = away
+        self._out.broadcast(self._pulse(self._out.next_seq()))
+
     def _pulse(self, seq: int) -> messages.Pulse:
         stamp = self._ledger.stamp(self._ledger.highest)
-        return messages.Pulse(stamp, seq, self._coordinator.phase, self._ledger.words)
+        return messages.Pulse(stamp, seq, self._coordinator.phase, self._ledger.words, self._away)
 
     def _forgive(self) -> None:
         """Hold nobody's silence against it when we ourselves were not there to hear."""

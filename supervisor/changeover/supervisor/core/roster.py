@@ -34,6 +34,7 @@ class Member:
         reason: Why it is to leave.
         status: Its exit status, once it is confirmed dead and that is known.
         stacks: What it was last seen doing.
+        stackless: Why that could not be seen when it was asked for last.
         refusal: Why it ended, in its own words, where it left any.
         beat: Its last heartbeat.
         released: Units that it said it released before its Hello came, which was sent before.
@@ -63,6 +64,7 @@ class Member:
     reason: str = ""
     status: int | None = None
     stacks: str = ""
+    stackless: str = ""
     refusal: Refusal | None = None
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()
@@ -106,11 +108,13 @@ class Slot:
         member: Its worker, in the states of `OCCUPIED`.
         exits: When its workers died, as far as that matters.
         crashes: How many of its workers died without having been told to leave since the last commit.
+        excused: How many of those a candidate explains, which serves nobody.
         note: Why it is in this state, for people.
         until: When the state is to be left, for BACKOFF and PARKED.
         wanted: Whether it is filled again when its worker is gone.
         relieves: The slot whose tired worker leaves once this one's serves.
         fresh: Whether it was opened for a part of a roll that is not committed: its worker serves nothing before that.
+        spared: Whether it would be parked, if another slot could serve.
     """
 
     number: int
@@ -119,16 +123,23 @@ class Slot:
     member: Member | None = None
     exits: tuple[float, ...] = ()
     crashes: int = 0
+    excused: int = 0
     note: str = ""
     until: float = 0.0
     wanted: bool = True
     relieves: int | None = None
     fresh: bool = False
+    spared: bool = False
 
     @property
     def crashing(self) -> bool:
-        """Whether what is committed is known to kill its workers."""
+        """Whether what is committed may be what kills its workers."""
         return self.crashes >= AGAIN
+
+    @property
+    def failing(self) -> bool:
+        """Whether its workers died again and again, so that nobody waits for the next one."""
+        return self.state is State.PARKED or (self.state is State.BACKOFF and self.spared)
 
 
 @dataclass(slots=True)
@@ -155,12 +166,16 @@ class Roster:
     def acquit(self) -> None:
         """Hold no crash so far against what is committed now."""
         for slot in self.slots.values():
-            slot.crashes = 0
+            slot.crashes = slot.excused = 0
 
     def crashes(self, rolled: int) -> bool:
-        """Whether every slot of a roll is known to crash."""
+        """Whether every slot of a roll is known to crash, of what it serves."""
         crew = self.wanted(rolled)
-        return bool(crew) and all(slot.crashing for slot in crew)
+        return bool(crew) and all(slot.crashes - slot.excused >= AGAIN for slot in crew)
+
+    def is_last(self, slot: Slot) -> bool:
+        """Whether every other slot of its roll is parked."""
+        return all(other is slot or other.state is State.PARKED for other in self.wanted(slot.rolled))
 
     def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
         """Slots that are kept filled; with workers of one roll only, when that is given."""

@@ -7,7 +7,7 @@ from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import Bind, Listen, ProcessSignal, Unbind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
-from changeover.supervisor.core.outcome import Candidate, CutoverRequest
+from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Planned
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.surplus import departing
@@ -54,6 +54,13 @@ class Succession:
         """Whether `snapshot` comes to be served part by part."""
         allowed = request.allow_partial and self._ledger.current is not None and snapshot.is_roll
         return allowed and 0 < (request.surge or 0) < self._children.slots
+
+    def planned(self, plan: Planned | None, found: Candidate, request: CutoverRequest) -> Planned | None:
+        """`plan` with how many workers each part would add, where `found` would come to be served part by part."""
+        if plan is None or not self.in_parts(found.snapshot, request):
+            return plan
+        slots, size = self._children.slots, request.surge or 1
+        return msgspec.structs.replace(plan, parts=tuple(min(size, slots - done) for done in range(0, slots, size)))
 
     def weighed(self, found: Candidate, request: CutoverRequest) -> Candidate:
         """`found` with the memory of the workers that a part adds, where it comes to be served part by part."""

@@ -54,7 +54,18 @@ class Voting:
 
     def voters(self, run: Run) -> list[Member]:
         """Who has a vote."""
-        return [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+        able = [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+        return [member for member in able if not self._is_done_without(run, member)] or able
+
+    @staticmethod
+    def _is_done_without(run: Run, member: Member) -> bool:
+        """Whether a worker of a swap takes the place of one that was killed for its silence, and may hang as well.
+
+        It accepts nothing before it holds the candidate. Where there is nobody else it has its vote.
+        """
+        silent = run.condemned.get(member.worker.slot, member.incarnation)
+        came = not run.is_roll and not member.adopted and member.incarnation != silent
+        return came and member.incarnation not in run.prepared
 
     @staticmethod
     def concerns(run: Run, member: Member) -> bool:
@@ -106,7 +117,7 @@ class Voting:
         """Whether there is no worker to try it, nor will there be one soon."""
         wanted = self._roster.wanted(run.rolled)
         nobody = run.is_roll or (self.is_tried_anew(run) and not self.voters(run))
-        return nobody and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
+        return nobody and bool(wanted) and all(slot.failing for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float, migrates: tuple[str, ...]) -> None:
         """A worker prepared."""
@@ -136,11 +147,22 @@ class Voting:
         refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
         if self._is_to_blame(run, member, state):
             self.said_no(run, member, refusal.refusal)
+            self._excuse(run, member)
             return False
         spared = not run.is_roll and member.asked == run.epoch and state is State.SERVING
         if run.is_roll or state is not State.SERVING or spared:
             run.lost.append(refusal)
+        if spared:
+            run.spared.add(member.worker.slot)
         return spared
+
+    def _excuse(self, run: Run, member: Member) -> None:
+        """Hold no death against what serves that the candidate of a swap explains: neither this, nor the one before."""
+        slot = self._roster.slots.get(member.worker.slot)
+        if slot is not None and not run.is_roll:
+            slot.excused += 1 + (slot.number in run.spared)
+            run.spared.discard(slot.number)
+            self._children.retry(slot.number)
 
     def _is_to_blame(self, run: Run, member: Member, state: State) -> bool:
         if not run.is_roll:
@@ -158,6 +180,7 @@ class Voting:
         """Have the stacks of those who did not answer written down."""
         for member in self._pending(run):
             run.questioned.add(member.incarnation)
+            member.stacks = member.stackless = ""
             self._out.put(DumpStacks(member.worker))
 
     def condemn(self, run: Run, seconds: float) -> None:
@@ -165,12 +188,14 @@ class Voting:
         for member in self._pending(run):
             slot = self._roster.find(member.worker)
             if slot is not None:
+                run.condemned[slot.number] = member.incarnation
                 self._children.leaving.kill(slot, f"did not answer on epoch {run.epoch} within {seconds:g} s")
 
     def blame(self, run: Run, seconds: float) -> None:
         """Count silence as a "no"."""
         for member in self._pending(run):
-            summary = f"did not answer within {seconds:g} s"
+            no_stacks = f"; no stacks: {member.stackless}" if member.stackless and not member.stacks else ""
+            summary = f"did not answer within {seconds:g} s{no_stacks}"
             self.said_no(run, member, Refusal(Stage.PREPARE, Fault.TIMEOUT, summary, traceback=member.stacks))
 
     def _pending(self, run: Run) -> list[Member]:
@@ -195,7 +220,7 @@ class Voting:
             return False
         absent = (slot for slot in self._roster.wanted(run.rolled) if slot.member is None)
         all_wanted = run.is_roll or not self.voters(run)
-        return any(slot.state is not State.PARKED and (all_wanted or (slot.crashing and not late)) for slot in absent)
+        return any(not slot.failing and (all_wanted or (slot.crashing and not late)) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

@@ -190,15 +190,15 @@ class Zygote:
             self._out.tell(ZygoteStarted(self.cohort, adopted, threads))
             self._children.take_orders(self.rolled, self.cohort)
 
-    def lost(self, reason: str, refusal: Refusal | None = None) -> None:
-        """It is gone."""
+    def lost(self, reason: str, refusal: Refusal | None = None, *, refuses: bool = False) -> None:
+        """It is gone; `refuses`: a cutover is refused for `refusal`."""
         if not TABLE.lists(self.state, Cause.LOST):
             return
         adopting, expected = self.state is State.ADOPTING, self.state is State.STOPPING
         self._move(Cause.LOST)
         self._children.refuse_orders(self.rolled)
         self._out.cancel_timer(self._timer())
-        self._out.tell(ZygoteLost(self.cohort, reason, expected, refusal))
+        self._out.tell(ZygoteLost(self.cohort, reason, expected, refusal, refuses and not expected))
         if self.state is State.BACKOFF:
             now, policy = self._out.now, self._policy.restarts
             self._exits = self._exits if adopting else (*restart.recent(self._exits, now, policy), now)

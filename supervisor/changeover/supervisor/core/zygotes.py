@@ -117,11 +117,11 @@ class Zygotes:
             if zygote.rolled not in self.wanted:
                 zygote.stop()
 
-    def lost(self, cohort: int, reason: str, refusal: Refusal | None) -> None:
-        """A zygote is gone."""
+    def lost(self, cohort: int, reason: str, refusal: Refusal | None, *, refuses: bool) -> None:
+        """A zygote is gone; `refuses`: a cutover is refused for `refusal`."""
         if (zygote := self.of_cohort(cohort)) is not None:
             self.mute = self.mute or zygote.state is State.ADOPTING
-            zygote.lost(reason, refusal)
+            zygote.lost(reason, refusal, refuses=refuses)
             if zygote.rolled not in self.wanted:
                 zygote.stop()
             self._forget(zygote)

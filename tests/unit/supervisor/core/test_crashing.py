@@ -9,6 +9,7 @@ from changeover.supervisor.core.cutover import State as CutoverState
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, Refused, SilentWorkers
 from changeover.supervisor.core.policy import Policy
+from changeover.supervisor.core.records.staffing import SlotParked
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault
@@ -191,3 +192,25 @@ def test_one_with_the_candidate_alone_that_is_killed_for_its_silence_is_no_crash
     bench.feed(events.WorkerExited(worker_in(bench, 0), -9))
     ended = bench.all(effects.StoreCell)
     assert ended == [effects.StoreCell(2)]
+
+
+def die_of(bench: Bench, ticket: int, epoch: int, *numbers: int) -> None:
+    """A candidate is asked for that kills the workers in these slots, one by one, until it is refused."""
+    bench.feed(events.CutoverRequested(ticket, RELOAD))
+    bench.find(snapshot(epoch))
+    for number in numbers:
+        while ticket not in bench.outcomes() and any(worker.slot == number for worker in bench.living()):
+            die(bench, number)
+            if any(worker.slot == number for worker in bench.living()):
+                bench.greet(worker_in(bench, number))
+    assert isinstance(bench.outcomes()[ticket], Refused)
+    for worker in bench.living():
+        bench.greet(worker)
+        bench.hear(worker, messages.Activated, 1)
+
+
+def test_candidates_that_kill_workers_park_no_slot_and_its_next_worker_comes_at_once(bench: Bench) -> None:
+    for epoch in range(2, 9):
+        die_of(bench, epoch, epoch, 1)
+        assert bench.view.slots[1].worker is not None
+    assert not bench.told(SlotParked)

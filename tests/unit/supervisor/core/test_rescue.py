@@ -300,6 +300,30 @@ def test_a_later_roll_has_its_own_way_back(bench: Bench) -> None:
     assert [wish.to for wish in wished(bench)] == [3]
 
 
+def kill_in_prepare(bench: Bench, epoch: int, slot: int) -> None:
+    """A candidate is asked for, and kills the workers in a slot, one by one, until it is refused."""
+    bench.feed(events.CutoverRequested(epoch, RELOAD))
+    bench.find_only(snapshot(epoch, rolled=2))
+    while epoch not in bench.outcomes():
+        [worker] = [worker for worker in bench.living() if worker.slot == slot]
+        bench.greet(worker)
+        bench.feed(events.WorkerExited(worker, SEGFAULT))
+        bench.be_born()
+    [worker] = [worker for worker in bench.living() if worker.slot == slot]
+    bench.greet(worker)
+    bench.hear(worker, messages.Activated, 2)
+
+
+def test_workers_that_candidates_killed_did_not_crash_of_what_serves(bench: Bench) -> None:
+    for epoch, slot in enumerate((2, 3) * 4, start=3):
+        kill_in_prepare(bench, epoch, slot)
+    assert not bench.told(RescueBegan)
+    crash(bench, 2, 3)
+    assert not bench.told(RescueBegan)
+    crash(bench, 2, 3)
+    assert len(bench.told(RescueBegan)) == 1
+
+
 def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(0))
     for worker in bench.living():
@@ -315,7 +339,7 @@ def test_workers_that_cannot_be_forked_did_not_crash(bench: Bench) -> None:
         for each in bench.view.slots:
             if each.slot == slot and each.worker is not None:
                 bench.feed(events.ForkFailed(each.worker, "no memory"))
-    assert {slot.state for slot in bench.view.slots} == {State.PARKED}
+    assert [slot.state for slot in bench.view.slots] == [State.PARKED, State.BACKOFF]
     assert wished(bench) == []
 
 
