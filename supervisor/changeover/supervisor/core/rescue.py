@@ -7,6 +7,7 @@ them to leave, and no other content was committed since. What crashed in that wa
 
 from changeover.supervisor.core import outcome
 from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.crashes import Crashes
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
@@ -24,12 +25,13 @@ RESCUE_TICKET = -2
 class Rescue:
     """Goes back to what the last roll replaced, while its zygote is kept."""
 
-    __slots__ = ("_coordinator", "_ledger", "_out", "_roster", "_succession", "_zygotes")
+    __slots__ = ("_coordinator", "_crashes", "_ledger", "_out", "_roster", "_succession", "_zygotes")
 
     def __init__(
         self,
         ledger: Ledger,
         roster: Roster,
+        crashes: Crashes,
         zygotes: Zygotes,
         succession: Succession,
         coordinator: Coordinator,
@@ -37,6 +39,7 @@ class Rescue:
     ) -> None:
         self._ledger = ledger
         self._roster = roster
+        self._crashes = crashes
         self._zygotes = zygotes
         self._succession = succession
         self._coordinator = coordinator
@@ -47,7 +50,7 @@ class Rescue:
         current = self._ledger.current
         if current is None or self._zygotes.kept is None or not self._coordinator.free:
             return
-        if self._roster.crashes(current.rolled):
+        if self._crashes.struck_all(current.rolled):
             if self._succession.before_crashed:
                 self._fail(current.epoch, f"epoch {self._succession.before}, which it replaced, crashed as well")
                 return
