@@ -59,12 +59,12 @@ class Crashes:
         lasts = served is not None and self._out.now - served > self._policy.period
         return 0 if lasts else slot.in_a_row
 
-    def kill(self, slot: Slot) -> bool:
+    def suspected(self, slot: Slot) -> bool:
         """Whether what is committed may be what kills the workers of a slot."""
         return self.in_a_row(slot) >= AGAIN
 
-    def kill_all(self, rolled: int) -> bool:
-        """Whether it is known to do so in every slot of a roll."""
+    def proven(self, rolled: int) -> bool:
+        """Whether it is known to be that in every slot of a roll."""
         crew = self._roster.wanted(rolled)
         return bool(crew) and all(self.in_a_row(slot) - slot.excused >= AGAIN for slot in crew)
 

@@ -159,8 +159,9 @@ class Reception:
             return False
         if self._ledger.parted is not None:
             return False
-        knows = member.adopted or member.epoch or member.base
-        return self._children.crashes.kill(slot) and not knows and current.rolled == candidate.rolled == member.rolled
+        if member.adopted or member.epoch or member.base:
+            return False
+        return self._children.crashes.suspected(slot) and current.rolled == candidate.rolled == member.rolled
 
     def _current(self, member: Member) -> Snapshot | None:
         return self._ledger.current_for(member.rolled, member.heirs)

@@ -153,7 +153,7 @@ class Succession:
     def judge(self) -> None:
         """Something else is committed: remember whether what was so far kills its workers, as that is forgotten now."""
         left = self._ledger.current
-        if left is not None and self._children.crashes.kill_all(left.rolled):
+        if left is not None and self._children.crashes.proven(left.rolled):
             self.crashed = left.epoch
         self._children.crashes.acquit()
 

@@ -210,7 +210,7 @@ class Voting:
     def _is_given_up(self, run: Run, member: Member) -> bool:
         slot = self._roster.find(member.worker)
         unknown = not member.greeted and not member.adopted and self.is_tried_anew(run)
-        return unknown and slot is not None and self._children.crashes.kill(slot)
+        return unknown and slot is not None and self._children.crashes.suspected(slot)
 
     def _pending(self, run: Run, *, late: bool = False) -> list[Member]:
         """Those who owe an answer: they were asked, or have not even introduced themselves."""
@@ -236,7 +236,7 @@ class Voting:
         if not voters:
             return any(not slot.failing for slot in wanted)
         absent = (slot for slot in wanted if slot.member is None and not slot.failing)
-        return not late and any(self._children.crashes.kill(slot) for slot in absent)
+        return not late and any(self._children.crashes.suspected(slot) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

@@ -383,6 +383,17 @@ def test_it_keeps_nobody_from_being_asked_where_they_build_in_waves() -> None:
     assert asked(bench) == [0]
 
 
+def test_nor_does_one_that_was_to_try_it_alone_and_did_not_come_up() -> None:
+    bench = crew(0)
+    ask(bench)
+    die(bench, 0)
+    die(bench, 0)
+    refill(bench, 0)
+    assert asked(bench) == [0, 1]
+    bench.hear(worker_in(bench, 1), messages.Prepared, 2)
+    assert asked(bench) == [0, 1, 2]
+
+
 def test_what_nobody_came_up_to_prepare_is_not_committed() -> None:
     bench = booting_to_death()
     for _ in range(2):
@@ -448,4 +459,5 @@ def test_that_the_next_one_comes_at_once_is_told_however_many_died(bench: Bench)
     bench.forget()
     die(bench, 0)
     assert bench.told(SlotWaits) == [SlotWaits(0, 0.0, 5)]
-    assert not bench.told(SlotParked) + bench.told(LastSlotWaits)  # type: ignore[operator]
+    assert not bench.told(SlotParked)
+    assert not bench.told(LastSlotWaits)

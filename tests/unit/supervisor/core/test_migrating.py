@@ -301,7 +301,7 @@ def test_a_death_that_may_be_of_what_serves_fails_it_too_as_nobody_has_that_vote
     bench.feed(events.CutoverRequested(1, RELOAD))
     bench.find(snapshot(2))
     prepare(bench)
-    assert bench.view.cutover is State.MIGRATING
+    assert asked(bench, Migrate) == [0]
     bench.feed(events.WorkerExited(again, -11))
     assert bench.view.cutover is State.UNMIGRATING
     unmigrated(bench, bench.living()[0])

@@ -320,6 +320,19 @@ def test_workers_that_candidates_killed_did_not_crash_of_what_serves(bench: Benc
     assert len(bench.told(RescueBegan)) == 1
 
 
+def test_what_lost_workers_to_candidates_alone_is_a_way_back(bench: Bench) -> None:
+    for epoch, slot in enumerate((2, 3) * 2, start=3):
+        kill_in_prepare(bench, epoch, slot)
+    bench.feed(events.CutoverRequested(7, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find_only(snapshot(7, rolled=7))
+    bench.preload()
+    come_up(bench, 7)
+    for worker in crew(bench, 2):
+        bench.feed(events.WorkerExited(worker, 0))
+    crash_of(bench, 7)
+    assert [wish.to for wish in wished(bench) if wish.origin.trigger is Trigger.RESCUE] == [2]
+
+
 def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
     bench.feed(events.ScaleRequested(0))
     for worker in bench.living():
