@@ -20,6 +20,8 @@ from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import Snapshot
 
+PAUSES = {State.BACKOFF: "waiting for its next worker", State.PARKED: "parked"}
+
 
 class Activation:
     """Makes an epoch authoritative, and waits for those who have to follow."""
@@ -48,8 +50,7 @@ class Activation:
         crew = [member for member in self._roster.crew(snapshot.rolled) if member.greeted and not member.yielding]
         run.followers = {member.incarnation for member in crew}
         successors = tuple(member.worker for member in crew) if run.is_roll else ()
-        if run.is_roll:
-            self._reprieve(crew)
+        self._reprieve(crew)
         self._succession.judge()
         if run.part is not None and not run.part.last:
             self._commit_part(run, snapshot, run.part, successors)
@@ -174,5 +175,5 @@ class Activation:
 def _does(slot: Slot) -> str:
     """What a slot does whose worker does not serve yet, and what became of its workers, in the words of a status."""
     word = "stopping" if slot.state in LEAVING else "starting"
-    word = slot.state.value if slot.state in (State.BACKOFF, State.PARKED) else word
+    word = PAUSES.get(slot.state, word)
     return f"{word}: {slot.note}" if slot.note else word

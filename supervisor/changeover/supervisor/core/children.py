@@ -5,7 +5,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from changeover.supervisor.core import child, restart, surplus
+from changeover.supervisor.core.building import owes
 from changeover.supervisor.core.child import LEAVING, Cause, State
+from changeover.supervisor.core.crashes import Crashes
 from changeover.supervisor.core.effects import Fork, ProcessSignal, Signal
 from changeover.supervisor.core.events import Child, Timer, TimerKind
 from changeover.supervisor.core.leaving import Leaving
@@ -38,8 +40,8 @@ class Children:
     """
 
     __slots__ = (
-        "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete", "kept",
-        "leaving", "rolled", "served", "slots", "staffing", "words",
+        "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete",
+        "crashes", "kept", "leaving", "rolled", "served", "slots", "staffing", "words",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -50,6 +52,8 @@ class Children:
         self._secret = secret
         self.leaving = Leaving(policy, roster, ledger, out)
         """Ends workers."""
+        self.crashes = Crashes(policy.restarts, roster, ledger, out)
+        """What their deaths say of what is committed."""
         # Lists of the living may be older than the news of a death. Our own dead need not be kept in mind.
         self._buried: set[int] = set()
         self._cohorts: dict[int, int] = {}
@@ -259,6 +263,7 @@ class Children:
         self._move(slot, Cause.SERVES)
         self.served = self.served or slot.state is State.SERVING
         if fresh and slot.member is not None:
+            slot.member.served = self._out.now
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
             slot.note = ""
             self._out.tell(WorkerServing(slot.member.worker, slot.member.pid, slot.member.epoch))
@@ -277,8 +282,8 @@ class Children:
         """Whether this worker of a former supervisor is confirmed dead."""
         return worker.incarnation in self._buried
 
-    def exited(self, slot: Slot, status: int | None, cause: str) -> None:
-        """A worker is confirmed dead, or was never born."""
+    def exited(self, slot: Slot, status: int | None, cause: str, *, at_once: bool = False) -> None:
+        """A worker is confirmed dead, or was never born; `at_once`: the next one has something else to try."""
         member = slot.member
         if member is None:
             return
@@ -289,8 +294,8 @@ class Children:
         if expected:
             self._move(slot, Cause.LEFT)
         else:
-            slot.crashes += bool(member.pid)  # what was never born did not crash
-            self._failed(slot, member.refusal.line if member.refusal is not None else member.reason or cause)
+            why = member.refusal.line if member.refusal is not None else member.reason or cause
+            (self._follow if at_once else self._failed)(slot, why)
         if not slot.wanted:
             self._roster.close(slot.number)
         self.fill()
@@ -312,7 +317,7 @@ class Children:
         if slot.state in (State.BACKOFF, State.PARKED):
             self._move(slot, Cause.RETRIED)
             self.fill()
-        elif slot.state is State.JOINING and not self._owes(slot, slot.member):
+        elif slot.state is State.JOINING and not self._owes(slot):
             self._wait(slot, self._policy.deadlines.boot)
         elif slot.state in (State.BOOTING, State.JOINING):
             self.leaving.kill(slot, f"did not serve within {self._policy.deadlines.boot:g} s")
@@ -321,14 +326,16 @@ class Children:
 
     # ---- inside ----
 
-    def _owes(self, slot: Slot, member: Member | None) -> bool:
-        """Whether a worker that joins has something to build and has not done so."""
-        if member is None:
-            return False
-        current = None if slot.fresh else self._ledger.current_for(member.rolled)
-        if current is not None and current.rolled == member.rolled:
-            return True
-        return member.asked is not None and member.prepared != member.asked
+    def _owes(self, slot: Slot) -> bool:
+        return owes(slot, self._ledger.current_for(slot.rolled))
+
+    def _follow(self, slot: Slot, cause: str) -> None:
+        """A worker died, and the next one in its slot has something else: it comes at once, however many died."""
+        exits = len(restart.recent(slot.exits, self._out.now, self._policy.restarts)) + 1
+        self._move(slot, Cause.FAILED)
+        slot.note = cause
+        self._out.tell(SlotWaits(slot.number, 0.0, exits))
+        self.retry(slot.number)
 
     def _failed(self, slot: Slot, cause: str) -> None:
         now, policy = self._out.now, self._policy.restarts

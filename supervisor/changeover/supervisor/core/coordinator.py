@@ -320,6 +320,13 @@ class Coordinator:
 
     # ---- deaths, deadlines, failure ----
 
+    def explains(self, member: Member, state: child.State) -> bool:
+        """Whether a candidate explains a death, or the next worker tries it alone: the slot is filled at once."""
+        if self.run is None or self.state not in (*OPEN, State.MIGRATING):
+            return False
+        spared = self.state in OPEN and self._voting.spares(self.run, member, state)
+        return spared or self._voting.explains(self.run, member, state)
+
     def died(self, member: Member, state: child.State, cause: str) -> None:
         """A worker is confirmed dead; `state` is what its slot was in."""
         self.migrating.gone(member)

@@ -110,7 +110,7 @@ class Reception:
             self._out.put(Signal(worker, ProcessSignal.TERM))
 
     def _greet(self, slot: Slot, member: Member, message: Hello) -> None:
-        first = not member.greeted
+        first, tried = not member.greeted, member.alone
         member.pid = member.pid or message.pid
         self._heard(member)
         self._children.greeted(slot)
@@ -119,6 +119,8 @@ class Reception:
             if not self._ledger.is_ours(member.incarnation):
                 self._out.tell(WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
         self.welcome(member)
+        if tried and not member.alone:
+            self._children.reprieve(slot)
         self._observe(slot, member, message.stamp.epoch, message.prepared, message.migrates)
         if first:
             self._retirement.review()
@@ -159,8 +161,9 @@ class Reception:
             return False
         if self._ledger.parted is not None:
             return False
-        knows = member.adopted or member.epoch or member.base
-        return slot.crashing and not knows and current.rolled == candidate.rolled == member.rolled
+        if member.adopted or member.epoch or member.base:
+            return False
+        return self._children.crashes.suspected(slot) and current.rolled == candidate.rolled == member.rolled
 
     def _current(self, member: Member) -> Snapshot | None:
         return self._ledger.current_for(member.rolled, member.heirs)
@@ -360,7 +363,9 @@ class Reception:
     def bury(self, slot: Slot, member: Member, state: State, status: int | None, cause: str) -> None:
         """A worker is confirmed dead; everybody who waits for it goes on."""
         member.status = status
-        self._children.exited(slot, status, cause)
+        self._children.crashes.died(slot, member, state)
+        at_once = self._coordinator.explains(member, state)
+        self._children.exited(slot, status, cause, at_once=at_once)
         self._retirement.gone(member.incarnation)
         self._coordinator.died(member, state, cause)
 

@@ -8,6 +8,7 @@ Where there is none the zygote stays kept for its time all the same: whoever ask
 
 from changeover.supervisor.core import outcome
 from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.crashes import Crashes
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
@@ -25,12 +26,13 @@ RESCUE_TICKET = -2
 class Rescue:
     """Goes back to what the last roll replaced, while its zygote is kept."""
 
-    __slots__ = ("_coordinator", "_failed", "_ledger", "_out", "_roster", "_succession", "_zygotes")
+    __slots__ = ("_coordinator", "_crashes", "_failed", "_ledger", "_out", "_roster", "_succession", "_zygotes")
 
     def __init__(
         self,
         ledger: Ledger,
         roster: Roster,
+        crashes: Crashes,
         zygotes: Zygotes,
         succession: Succession,
         coordinator: Coordinator,
@@ -38,6 +40,7 @@ class Rescue:
     ) -> None:
         self._ledger = ledger
         self._roster = roster
+        self._crashes = crashes
         self._zygotes = zygotes
         self._succession = succession
         self._coordinator = coordinator
@@ -52,7 +55,7 @@ class Rescue:
             return
         if current.rolled == self._failed:
             return
-        if self._roster.crashes(current.rolled):
+        if self._crashes.struck_all(current.rolled):
             if self._succession.before_crashed:
                 self._fail(current.epoch, f"epoch {self._succession.before}, which it replaced, crashed as well")
                 return

@@ -10,9 +10,6 @@ from changeover.workers.protocol.messages import Beat
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
-AGAIN = 2
-"""So many crashes of a slot are no accident."""
-
 
 @dataclass(slots=True)
 class Member:
@@ -45,6 +42,7 @@ class Member:
         outgrew: The most bytes it held soon after its birth, where that was beyond its memory limit; else 0.
         heirs: The roll whose workers take over from it, where that is not told by what is committed for all; else 0.
         adopted: Whether a former supervisor ordered it.
+        served: Since when it serves what is committed; None before.
         age: How old it was when it was ordered or adopted.
     """
 
@@ -74,6 +72,7 @@ class Member:
     outgrew: int = 0
     heirs: int = 0
     adopted: bool = False
+    served: float | None = None
     age: float = 0.0
 
     @property
@@ -107,7 +106,8 @@ class Slot:
         state: What it does.
         member: Its worker, in the states of `OCCUPIED`.
         exits: When its workers died, as far as that matters.
-        crashes: How many of its workers died without having been told to leave since the last commit.
+        crashes: How many of its workers died since the last commit that nobody told to leave, and no candidate killed.
+        in_a_row: How many of them crashed one after the other, none of which served for long.
         excused: How many of those a candidate explains, which serves nobody.
         note: Why it is in this state, for people.
         until: When the state is to be left, for BACKOFF and PARKED.
@@ -123,6 +123,7 @@ class Slot:
     member: Member | None = None
     exits: tuple[float, ...] = ()
     crashes: int = 0
+    in_a_row: int = 0
     excused: int = 0
     note: str = ""
     until: float = 0.0
@@ -130,11 +131,6 @@ class Slot:
     relieves: int | None = None
     fresh: bool = False
     spared: bool = False
-
-    @property
-    def crashing(self) -> bool:
-        """Whether what is committed may be what kills its workers."""
-        return self.crashes >= AGAIN
 
     @property
     def failing(self) -> bool:
@@ -162,16 +158,6 @@ class Roster:
     def close(self, number: int) -> None:
         """Forget a vacant slot."""
         del self.slots[number]
-
-    def acquit(self) -> None:
-        """Hold no crash so far against what is committed now."""
-        for slot in self.slots.values():
-            slot.crashes = slot.excused = 0
-
-    def crashes(self, rolled: int) -> bool:
-        """Whether every slot of a roll is known to crash, of what it serves."""
-        crew = self.wanted(rolled)
-        return bool(crew) and all(slot.crashes - slot.excused >= AGAIN for slot in crew)
 
     def is_last(self, slot: Slot) -> bool:
         """Whether every other slot of its roll is parked."""

@@ -63,6 +63,8 @@ class Run:
         refused: Incarnations that said no.
         refusals: Every "no".
         spared: Slots whose next worker tries it alone, as what serves may be what killed the one before.
+        awaited: Those of them whose next worker is on its way.
+        tried_alone: Whether somebody who has it alone has prepared it, so that it kills nobody by itself.
         lost: Workers that died or were killed without making it fail.
         migrants: Incarnation -> the plugins that migrate something for the candidate, as it said.
         elected: Who was told to migrate; None while nobody was.
@@ -92,8 +94,10 @@ class Run:
     prepared: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     refusals: list[SlotRefusal] = field(default_factory=list)
-    lost: list[SlotRefusal] = field(default_factory=list)
     spared: set[int] = field(default_factory=set)
+    awaited: set[int] = field(default_factory=set)
+    tried_alone: bool = False
+    lost: list[SlotRefusal] = field(default_factory=list)
     migrants: dict[int, tuple[str, ...]] = field(default_factory=dict)
     elected: WorkerId | None = None
     undoes: WorkerId | None = None

@@ -133,9 +133,9 @@ class Succession:
             rest = self._children.slots - self._count(run)
             run.leaving = frozenset(slot.number for slot in departing(self._roster, serving.rolled, rest))
 
-    def refill(self, *numbers: int) -> None:
-        """Other content is to be tried: have workers for it where others died; in these slots, if any are named."""
-        self._children.retry(*numbers)
+    def refill(self) -> None:
+        """Other content is to be tried: have workers for it where others died."""
+        self._children.retry()
 
     def go_on(self) -> None:
         """Somebody has prepared: whoever waited for that may boot."""
@@ -160,9 +160,9 @@ class Succession:
     def judge(self) -> None:
         """Something else is committed: remember whether what was so far kills its workers, as that is forgotten now."""
         left = self._ledger.current
-        if left is not None and self._roster.crashes(left.rolled):
+        if left is not None and self._children.crashes.proven(left.rolled):
             self.crashed = left.epoch
-        self._roster.acquit()
+        self._children.crashes.acquit()
 
     def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:
         """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""

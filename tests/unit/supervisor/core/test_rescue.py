@@ -238,6 +238,23 @@ def test_what_crashed_itself_is_no_way_back_and_that_is_told_once() -> None:
     assert {slot.state for slot in bench.view.slots} == {State.SERVING}
 
 
+@pytest.mark.parametrize("pause", [0.0, 86400.0])
+def test_what_lost_workers_long_ago_or_now_and_then_is_a_way_back(pause: float) -> None:
+    bench = Bench()
+    bench.come_up()
+    for _ in range(2):
+        bench.now += pause
+        crash(bench, 0, 1, status=-9)
+    bench.now += 86400.0
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find(snapshot(2, rolled=2))
+    come_up(bench, 2)
+    for worker in crew(bench, 1):
+        bench.feed(events.WorkerExited(worker, 0))
+    crash_all(bench)
+    assert [wish.to for wish in wished(bench) if wish.origin.trigger is Trigger.RESCUE] == [1]
+
+
 def test_what_crashed_is_a_way_back_for_who_asks() -> None:
     bench = rolled_out_of_a_crash()
     bench.feed(events.CutoverRequested(2, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
@@ -322,6 +339,19 @@ def test_workers_that_candidates_killed_did_not_crash_of_what_serves(bench: Benc
     assert not bench.told(RescueBegan)
     crash(bench, 2, 3)
     assert len(bench.told(RescueBegan)) == 1
+
+
+def test_what_lost_workers_to_candidates_alone_is_a_way_back(bench: Bench) -> None:
+    for epoch, slot in enumerate((2, 3) * 2, start=3):
+        kill_in_prepare(bench, epoch, slot)
+    bench.feed(events.CutoverRequested(7, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find_only(snapshot(7, rolled=7))
+    bench.preload()
+    come_up(bench, 7)
+    for worker in crew(bench, 2):
+        bench.feed(events.WorkerExited(worker, 0))
+    crash_of(bench, 7)
+    assert [wish.to for wish in wished(bench) if wish.origin.trigger is Trigger.RESCUE] == [2]
 
 
 def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:

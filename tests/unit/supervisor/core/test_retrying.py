@@ -93,7 +93,7 @@ def test_of_slots_that_do_not_serve_yet_the_outcome_says_which_and_why(bench: Be
     [missing] = ended.outcome.missing
     assert isinstance(missing, MissingWorker)
     assert (ended.outcome.workers, missing.slot) == (1, lost.slot)
-    assert str(missing) == "slot 0 is backoff: was ended by signal 11"
+    assert str(missing) == "slot 0 is waiting for its next worker: was ended by signal 11"
     assert [done.missing for done in bench.told(CutoverCompleted)] == [ended.outcome.missing]
 
 
@@ -157,7 +157,8 @@ def test_where_all_who_follow_die_again_and_again_it_says_so(bench: Bench) -> No
         0,
         [
             "parked: 5 exits in 60 s (was ended by signal 11)",
-            "backoff: 5 exits in 60 s (was ended by signal 11); not parked, because no other slot could serve",
+            "waiting for its next worker: 5 exits in 60 s (was ended by signal 11); "
+            "not parked, because no other slot could serve",
         ],
     )
 
