@@ -18,14 +18,10 @@ from changeover.supervisor.control import (
     EpochState,
     Explanation,
     HistoryLine,
-    LeaksView,
-    LeasesView,
     Milestone,
     PluginView,
     QuarantineView,
     RegistryView,
-    SlotLeaks,
-    SlotLeases,
     SlotState,
     SlotView,
     StatusView,
@@ -70,6 +66,7 @@ from changeover.supervisor.pipelines import (
     WorkerPipeline,
 )
 from changeover.supervisor.plugins import ListedPlugin, PluginCopy, PluginsView
+from changeover.supervisor.remaining import LeaksView, LeasesView, SlotLeaks, SlotLeases
 from changeover.supervisor.telemetry.stream import Told
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.supervisor.unanswerable import (
@@ -82,6 +79,7 @@ from changeover.supervisor.unanswerable import (
     UpgradeRefused,
     WorkerSilent,
 )
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 from changeover.workers.protocol.counted import HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView, Phase
@@ -186,6 +184,7 @@ class FakeControl:
         upgrades: Who asked for an upgrade, and by which interpreter.
         upgrade_refused: Why the next upgrade is refused.
         fell_back: Why it went back.
+        last_refused_upgrade: What status says of an earlier one.
         edited: Pipelines that were edited.
         outrunning: Whether somebody else is quicker than the next cutover.
     """
@@ -216,6 +215,7 @@ class FakeControl:
         self.upgrades: list[tuple[Origin, str]] = []
         self.upgrade_refused = ""
         self.fell_back = ""
+        self.last_refused_upgrade: RefusedUpgrade | None = None
         self.edited: tuple[str, ...] = ()
         self.outrunning = False
 
@@ -287,6 +287,7 @@ class FakeControl:
             part="part 1 of 4" if self.parted else "",
             alarms=self.alarms,
             fell_back=self.fell_back,
+            refused_upgrade=self.last_refused_upgrade,
             counts=self.teller.tally.counts({}),
             pipelines=(
                 PipelineLine("shop", 1240, 3, "app"),
@@ -341,13 +342,14 @@ class FakeControl:
 
     async def leases(self) -> LeasesView:
         live = LeaseView("websocket", self.epoch - 1, "/live", 240.0)
-        return LeasesView(self.epoch, (SlotLeases(1, 4122, (live,)),), silent=(3,))
+        return LeasesView(self.epoch, (SlotLeases(1, 4122, (live,), SlotState.YIELDING),), silent=(3,))
 
     async def leaks(self) -> LeaksView:
         chain = ("module shop.HOOKS", "list", "function stop")
         held = LeakView("plugin pricing 1a2b3c since epoch 6", "module pricing.py is alive", chain)
         runs = LeakView("plugin pricing 1a2b3c since epoch 6", "thread poller still runs")
-        slots = (SlotLeaks(0, 4121, (held,), {"plugin pricing": 2}), SlotLeaks(1, 4122, (held, runs), unnamed=3))
+        leaves = SlotLeaks(1, 4122, (held, runs), unnamed=3, state=SlotState.YIELDING)
+        slots = (SlotLeaks(0, 4121, (held,), {"plugin pricing": 2}), leaves)
         return LeaksView(self.epoch, slots, silent=(3,))
 
     async def registry(self, slot: int) -> RegistryView:
@@ -388,7 +390,7 @@ class FakeControl:
             for slot in range(self.slots)
             if slot not in self.silent
         )
-        old = PluginCopy(0, 4121, self.epoch - 1, "Draining", 1_600_000_000.0)
+        old = PluginCopy(0, 4121, self.epoch - 1, "Draining", 1_600_000_000.0, worker=SlotState.YIELDING)
         serving = PluginView("pricing", "1.5.0", self.epoch)
         pricing = ListedPlugin(
             *("pricing", "1.5.0", "77" * 32, self.epoch, serving, disk, "every 60s", 1_700_000_060.0, (old, *copies))

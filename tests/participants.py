@@ -84,6 +84,7 @@ class Bench:
         rolled: int = 0,
         candidate_rolled: int = 0,
         successors: tuple[WorkerId, ...] = (),
+        away: float = 0.0,
     ) -> None:
         """Say all that there is to know."""
         self.hear(
@@ -95,6 +96,7 @@ class Bench:
                 None if candidate is None else snapshot(candidate, candidate_rolled),
                 decided,
                 successors,
+                away,
             )
         )
 
@@ -126,9 +128,9 @@ class Bench:
         """Say that an epoch is not and will not be committed."""
         self.hear(messages.Abort(Stamp(JOURNAL, 1, epoch), self.next(), "refused elsewhere"))
 
-    def pulse(self, epoch: int, term: int = 1, parts: tuple[int, ...] = ()) -> None:
+    def pulse(self, epoch: int, term: int = 1, parts: tuple[int, ...] = (), away: float = 0.0) -> None:
         """Let the supervisor's heart beat."""
-        self.hear(messages.Pulse(Stamp(JOURNAL, term, epoch), self.next(), Phase.IDLE, parts))
+        self.hear(messages.Pulse(Stamp(JOURNAL, term, epoch), self.next(), Phase.IDLE, parts, away))
 
     def retire(self, *units: UnitKey) -> None:
         """Say that units are drained everywhere."""

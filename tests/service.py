@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from changeover.server import Server, StatusView
+from changeover.supervisor.control import SlotState
 from tests.waits import until
 
 UNREHEARSED = {"CHANGEOVER_PREFLIGHT_ENABLED": "false"}
@@ -167,6 +169,10 @@ class Story:
         text = PLUGIN.format(id=id, version=version, mount=mount, top=top, gate=self.gate)
         (self.plugins / f"{id}.py").write_text(text)
 
+    def forget(self) -> None:
+        """Let the next server find nothing that another one committed."""
+        shutil.rmtree(self.folder / "state")
+
     def open_gate(self) -> None:
         self.gate.touch()
 
@@ -232,6 +238,13 @@ async def status_when(server: Server, wanted: Callable[[StatusView], object], de
         assert time.monotonic() < end, f"never came: {status}"
         await asyncio.sleep(0.02)
     return status
+
+
+def all_given_up(status: StatusView) -> bool:
+    """Whether all slots are parked but one, which waits for its next try."""
+    *others, last = sorted(status.slots, key=lambda slot: "not parked" in slot.note)
+    parked = all(slot.state is SlotState.PARKED for slot in others)
+    return parked and last.state is SlotState.BACKOFF and "not parked" in last.note
 
 
 async def gone(pid: int) -> None:

@@ -49,7 +49,8 @@ class Hop:
         self._called = False
         while self._answers:
             transport, answer = self._answers.popleft()
-            transport.write(answer)
+            if not transport.is_closing():
+                transport.write(answer)
 
 
 def environ_of(head: Head, ways: Environ) -> Environ:

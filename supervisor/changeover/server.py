@@ -15,7 +15,7 @@ async with Server("shop.main:app", bind=["127.0.0.1:0"], workers=2, plugins="plu
 
 from changeover.supervisor.api.client import NoAnswer, ProblemAnswered, WaitEnded
 from changeover.supervisor.api.started import OutcomeUnknown, Server, ServerFailed
-from changeover.supervisor.control import LeaksView, LeasesView, Milestone, RegistryView, StatusView
+from changeover.supervisor.control import Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import (
     Committed,
     NeedsRoll,
@@ -27,6 +27,7 @@ from changeover.supervisor.core.outcome import (
     Undecided,
 )
 from changeover.supervisor.plugins import PluginsView
+from changeover.supervisor.remaining import LeaksView, LeasesView
 from changeover.supervisor.telemetry.stream import Told
 
 __all__ = [

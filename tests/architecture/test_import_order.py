@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     f"{WORKERS}.pinned": (f"{WORKERS}.errors",),
     f"{WORKERS}.plugins": (f"{WORKERS}.errors", f"{WORKERS}.protocol", f"{WORKERS}.serving", f"{WORKERS}.pinned"),
     f"{WORKERS}.handlers": ("changeover.plugin",),
-    f"{WORKERS}.handlers.settings": (),
+    f"{WORKERS}.handlers.settings": (f"{WORKERS}.protocol.document",),
     f"{WORKERS}.handlers.catalogue": (
         f"{WORKERS}.errors",
         f"{WORKERS}.protocol",

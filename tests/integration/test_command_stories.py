@@ -110,17 +110,20 @@ async def test_a_refusal_is_shown_at_once_and_kept_for_later(prompt: Prompt) -> 
         assert "epoch 2 was never committed" in prompt.type("rollback", "--to", "2").stdout
 
 
-async def test_a_reload_does_not_say_of_a_slot_whose_worker_was_killed_that_it_serves(prompt: Prompt) -> None:
+@pytest.mark.parametrize(("serves", "hangs"), [(0, 1), (1, 0)])
+async def test_a_reload_does_not_say_of_a_slot_whose_worker_was_killed_that_it_serves(
+    prompt: Prompt, serves: int, hangs: int
+) -> None:
     go, plugin = prompt.folder / "go", prompt.plugins / "shop.py"
     plugin.write_text(SHOP.format("1.0", ""))
     async with prompt.server(CHANGEOVER_DEADLINES_PREPARE="1", CHANGEOVER_PREFLIGHT_ENABLED="false") as server:
-        stays = (await server.status()).slots[0].pid
+        stays = (await server.status()).slots[serves].pid
         plugin.write_text(
             SHOP.format("2.0", f"while os.getpid() != {stays} and not os.path.exists({str(go)!r}): time.sleep(0.01)")
         )
         done = prompt.type("reload", "--on-silent-worker", "kill")
         assert done.returncode == Exit.DONE
-        assert "done  epoch 2 serves in 1 of 2 workers (slot 1 is " in done.stdout
+        assert f"done  epoch 2 serves in 1 of 2 workers (slot {hangs} is " in done.stdout
         go.touch()
         await status_when(server, lambda now: {slot.state for slot in now.slots} == {SlotState.SERVING})
         assert "done  epoch 3 serves in all 2 workers" in prompt.type("reload", "--force").stdout

@@ -11,7 +11,7 @@ from changeover.workers.protocol.refusal import Fault
 from tests.integration.test_plugin_life_stories import until_told, write
 from tests.integration.test_rescue_stories import kill_all_but
 from tests.rehearsals import pids
-from tests.service import Story, kill, status_when
+from tests.service import Story, all_given_up, kill, status_when
 
 DEATHS = {
     "at once": "__import__('os')._exit(3)",
@@ -47,10 +47,6 @@ async def crash(story: Story, server: Server, how: str) -> None:
 
 def served(status: StatusView) -> bool:
     return {slot.state for slot in status.slots} == {SlotState.SERVING}
-
-
-async def all_parked(server: Server) -> None:
-    await status_when(server, lambda now: {slot.state for slot in now.slots} == {SlotState.PARKED}, 60.0)
 
 
 @pytest.mark.parametrize("how", DEATHS)
@@ -91,7 +87,7 @@ async def test_what_would_kill_them_as_well_is_refused_and_what_served_before_is
     async with story.server(2) as server:
         await crash(story, server, "at once")
         if parked:
-            await all_parked(server)
+            await status_when(server, all_given_up, 60.0)
         mend(story, KILLS)
         outcome = await server.reload()
         assert isinstance(outcome, Refused), outcome

@@ -6,6 +6,7 @@ import psutil
 from benchmarks.household import descriptors
 
 from changeover.server import Committed, Milestone, Server
+from changeover.supervisor.control import ZygoteState
 from tests.integration.test_roll_stories import Shop, alone, serving, version
 from tests.service import Story, status_when
 
@@ -25,6 +26,13 @@ async def roll(story: Story, shop: Shop, server: Server, number: int) -> None:
         connection.close()
     await alone(server, 2)
     await status_when(server, lambda status: not any(slot.connections for slot in status.slots))
+    await the_zygote_before_the_last_is_gone(server)
+
+
+async def the_zygote_before_the_last_is_gone(server: Server) -> None:
+    """It stays for half a second after the commit, and ends as fast as the machine lets it: with what is held of it."""
+    wanted = [ZygoteState.KEPT, ZygoteState.READY]
+    await status_when(server, lambda status: [zygote.state for zygote in status.zygotes] == wanted)
 
 
 async def held(server: Server) -> list[dict[str, int]]:

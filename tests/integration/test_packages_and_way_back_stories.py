@@ -4,10 +4,10 @@ import textwrap
 
 import pytest
 
-from changeover.server import Committed, Server, Unchanged
-from changeover.supervisor.control import SlotState
+from changeover.server import Committed, Server, ServerFailed, Unchanged
+from changeover.supervisor.control import SlotState, StatusView
 from changeover.supervisor.core.entries import Trigger
-from tests.integration.test_adoption_stories import zygote_of
+from tests.integration.test_adoption_stories import ORPHAN, alive, all_serve, zygote_of
 from tests.integration.test_rescue_stories import SEGFAULT, answered
 from tests.integration.test_roll_stories import Shop, alone, serving
 from tests.service import Story, kill, status_when
@@ -74,6 +74,36 @@ async def test_a_package_alone_that_has_every_worker_crash_is_taken_back(story: 
         assert isinstance(await server.reload(), Committed)
         assert (await answered(story, server)).words[0] == "1+foo1.1"
         assert {slot.cohort for slot in (await alone(server, 2)).slots} == {1}
+
+
+def mixes(status: StatusView) -> bool:
+    return any("zygote 1 imported the application with other packages" in alarm for alarm in status.alarms)
+
+
+async def test_a_mixture_is_an_alarm_under_a_later_supervisor_too_until_what_was_there_serves(
+    story: Story,
+) -> None:
+    shop = Shop(story)
+    shop.write("1", top=USES_FOO)
+    installed = {**install(story, "1.1"), **ORPHAN}
+    with pytest.raises(ServerFailed):
+        async with story.server(2, app="main:app", env=installed) as first:
+            install(story, "1.2")
+            shop.write("2", top=SEGFAULT)
+            assert isinstance(await first.reload(), Committed)
+            assert (await answered(story, first)).words[0] == "1+foo1.1"
+            await alone(first, 2)
+            assert mixes(await first.status())
+            kill(first.pid)
+            await until(lambda: not alive(first.pid), "the supervisor to be dead")
+    async with story.server(2, app="main:app", env=installed) as second:
+        await all_serve(second)
+        assert mixes(await second.status())
+        install(story, "1.1")
+        assert isinstance(await second.rollback(to=1), Committed)
+        await alone(second, 2)
+        assert (await second.status()).alarms == ()
+        assert (await story.get(second, "/")).words[0] == "1+foo1.1"
 
 
 async def test_a_zygote_that_is_lost_after_such_a_rescue_is_followed_by_one_that_imports_what_is_there(

@@ -416,3 +416,15 @@ async def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_replaced(
         assert "its loop has not been heard for" in server.logs
         assert "in opened" in server.logs
         assert (await story.get(server, "/")).words[0] == "1"
+
+
+async def test_a_worker_that_is_stopped_is_killed_and_the_log_says_why_there_are_no_stacks(
+    story: Story, shop: Shop
+) -> None:
+    shop.write("1")
+    async with story.server(2, app="main:app", env={"CHANGEOVER_DEADLINES_HUNG": "4"}) as server:
+        stopped, _ = serving(await server.status())
+        os.kill(stopped, signal.SIGSTOP)
+        await until(lambda: "; no stacks: it is stopped (SIGSTOP or SIGTSTP)" in server.logs, deadline=30)
+        assert f"(pid {stopped}) is killed: its loop has not been heard for" in server.logs
+        await gone(stopped)

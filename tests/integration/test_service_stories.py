@@ -3,7 +3,9 @@
 import asyncio
 import fcntl
 import os
+import re
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -318,6 +320,19 @@ def run_command(story: Story, bind: str, *arguments: str) -> list[str]:
     folders = [f"--{kind}-dir={story.folder / kind}" for kind in ("runtime", "state")]
     serve = [sys.executable, "-m", "changeover.supervisor", "run", f"--plugins={story.plugins}", f"--bind={bind}"]
     return [*serve, *folders, *arguments]
+
+
+async def test_what_a_second_supervisor_on_the_same_state_is_told_to_type_ends_the_first(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(workers=1) as server:
+        command = run_command(story, "127.0.0.1:0", f"--runtime-dir={story.folder / 'other'}")
+        second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+        assert second.returncode == 1
+        assert f"is held by pid {server.pid} (changeover: story supervisor" in second.stderr
+        [typed] = re.findall(r"`(changeover stop [^`]*)` ends it", second.stderr)
+        stop = [sys.executable, "-m", "changeover.supervisor", *shlex.split(typed)[1:]]
+        assert (await asyncio.to_thread(subprocess.run, stop, timeout=30)).returncode == 0
+        await gone_or_zombie(server.pid)
 
 
 async def test_a_second_supervisor_on_the_same_directories_is_told_who_holds_them(story: Story) -> None:

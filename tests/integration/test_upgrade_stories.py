@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import venv
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import changeover
 from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
+from changeover.supervisor.core.entries import Trigger
 from tests.integration.test_service_stories import run_command
 from tests.service import Answer, Connection, Story, gone, kill, status_when
 from tests.waits import until
@@ -208,6 +210,37 @@ async def test_a_program_that_does_not_take_over_makes_room_for_the_one_before(s
         assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
 
 
+@pytest.mark.parametrize("comes_up", [True, False], ids=["late", "never"])
+async def test_workers_wait_longer_for_the_next_program_than_for_a_supervisor_that_died(
+    story: Story, comes_up: bool
+) -> None:
+    story.write("1.0")
+    slow = (
+        "import sys, time\n"
+        "if 'launch' in sys.orig_argv:\n"
+        "    import changeover.supervisor.lifetime as lifetime\n"
+        "    from changeover.supervisor.lifetime import run\n"
+        "    def late(*given):\n"
+        "        time.sleep(6)\n"
+        "        return run(*given)\n"
+        "    lifetime.run = late\n"
+    )
+    python = environment(story.folder / "venv", at_start=slow)
+    takes = f"from changeover.supervisor.upgrade import execution; execution.TAKES = {30.0 if comes_up else 5.0}"
+    (story.folder / "patience").mkdir()
+    (story.folder / "patience" / "sitecustomize.py").write_text(takes)
+    patience = {"PYTHONPATH": str(story.folder / "patience")}
+    async with story.server(2, "--orphan-timeout=0.5", env=patience) as server:
+        before = await server.status()
+        connection = await story.connect(server)
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        result = await upgrade(story, f"--python={python}")
+        assert result.returncode == (0 if comes_up else 1), result.stderr
+        assert (await connection.get("/shop")).words[:2] == ["1.0", "1"]
+        assert serving(await server.status()) == serving(before)
+        assert "no supervisor came" not in server.logs
+
+
 @pytest.mark.parametrize("changed", ["what a hook looks at", "where the state is"])
 async def test_what_refuses_the_next_program_refuses_nothing_to_the_one_before(story: Story, changed: str) -> None:
     story.write("1.0")
@@ -312,6 +345,25 @@ async def test_signals_that_arrive_between_two_programs_wait_for_the_next(story:
         server.signal(signal.SIGHUP)
         await until(lambda: "the supervisor was upgraded" in server.logs, deadline=ENOUGH)
         await status_when(server, lambda status: status.epoch == 2)
+
+
+async def test_a_signal_whose_upgrade_is_refused_is_seen_in_the_status_until_one_takes_place(story: Story) -> None:
+    story.write("1.0")
+    unfit = story.folder / "sitecustomize.py"
+    async with story.server(env={"PYTHONPATH": str(story.folder)}) as server:
+        unfit.write_text(
+            "import sys\nif 'changeover.supervisor.upgrade.trial' in sys.orig_argv: sys.exit('not today')\n"
+        )
+        server.signal(signal.SIGUSR2)
+        status = await status_when(server, lambda status: status.refused_upgrade is not None)
+        refused = status.refused_upgrade
+        assert refused is not None
+        assert (refused.origin.trigger, "not today" in refused.reason) == (Trigger.USR2, True)
+        assert 0 <= time.time() - refused.at < ENOUGH
+        unfit.unlink()
+        server.signal(signal.SIGUSR2)
+        await until(lambda: "the supervisor was upgraded" in server.logs, deadline=ENOUGH)
+        assert (await server.status()).refused_upgrade is None
 
 
 async def test_a_stop_in_the_last_moment_before_the_next_program_is_heeded(story: Story) -> None:

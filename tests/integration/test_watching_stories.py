@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from changeover.server import Committed, Refused, Server, StatusView
+from changeover.server import Committed, Refused, Server, ServerFailed, StatusView
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import Explanation
 from tests.integration.test_roll_stories import Shop
@@ -156,6 +156,43 @@ async def test_content_that_ends_the_process_is_not_tried_again_when_something_e
         assert (await server.status()).slots[0].pid == slot.pid
 
 
+@pytest.mark.parametrize("beside", ["application", "plugin"])
+async def test_what_was_saved_together_with_a_broken_plugin_is_taken_without_another_save(
+    story: Story, beside: str
+) -> None:
+    shop = Shop(story)
+    story.write("1.0", id="tax", mount="/tax")
+    story.write("1.0", id="geo", mount="/geo")
+    async with story.server(1, "--reload", app="main:app") as server:
+        story.write("2.0", id="tax", mount="/tax", top=BROKEN)
+        if beside == "application":
+            shop.write("2")
+        else:
+            story.write("2.0", id="geo", mount="/geo")
+        status = await status_when(server, lambda status: status.epoch == 3, 30)
+        assert "epoch 2 refused: preflight: plugin tax: RuntimeError: a broken save" in server.logs
+        assert [(each.content, each.epoch) for each in status.quarantine] == [("tax 2.0", 2)]
+        assert (await story.get(server, "/")).words[0] == ("2" if beside == "application" else "1")
+        assert (await story.get(server, "/geo")).words[0] == ("1.0" if beside == "application" else "2.0")
+        assert (await story.get(server, "/tax")).words[0] == "1.0"
+        file = "main.py" if beside == "application" else "plugins/geo.py"
+        assert f'epoch 1 -> 3 "{file}" by watch' in server.logs
+        story.write("3.0", id="tax", mount="/tax")
+        status = await status_when(server, lambda status: status.epoch == 4)
+        assert (await story.get(server, "/tax")).words[0] == "3.0"
+        assert status.quarantine == ()
+
+
+async def test_a_broken_plugin_that_is_saved_alone_is_refused_once_and_nothing_else_is_asked_for(story: Story) -> None:
+    story.write("1.0")
+    async with story.server(1, env=WATCHED) as server:
+        story.write("2.0", mount="/elsewhere", top=BROKEN)
+        await refused(server, 2)
+        story.write("3.0", mount="/elsewhere")
+        await status_when(server, lambda status: status.epoch == 3)
+        assert "not taken: shop 2.0" not in server.logs
+
+
 async def test_a_reason_that_passes_is_tried_again_without_another_save(story: Story) -> None:
     story.write("1.0")
     there = story.folder / "the database is there"
@@ -236,9 +273,28 @@ async def test_a_broken_save_of_the_application_is_told_in_a_few_lines_and_the_o
         assert "json/decoder.py" not in told
         assert "importlib" not in told
         assert "JSONDecodeError" in told
+        assert server.logs.count("Traceback (most recent call last)") == 1
         shop.write("3")
         await status_when(server, lambda status: status.epoch == 3)
         assert (await story.get(server, "/")).words[0] == "3"
+
+
+async def test_a_broken_application_is_told_with_one_traceback_by_a_start_that_falls_back_and_by_one_that_cannot(
+    story: Story,
+) -> None:
+    shop = Shop(story)
+    async with story.server(1, "--reload", app="main:app"):
+        pass
+    shop.write("2", top="raise RuntimeError('a broken start')")
+    async with story.server(1, "--reload", app="main:app") as server:
+        assert (await story.get(server, "/")).words[0] == "1"
+        assert "what is on disk is not served" in server.logs
+        assert server.logs.count("Traceback (most recent call last)") == 1
+    story.forget()
+    with pytest.raises(ServerFailed) as failed:
+        async with story.server(1, "--reload", app="main:app"):
+            pass
+    assert str(failed.value).count("Traceback (most recent call last)") == 1
 
 
 async def test_a_checkout_of_hundreds_of_files_ends_on_what_it_checked_out(story: Story) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from changeover.server import Committed, Refused, Server, Strategy
-from changeover.supervisor.control import PluginState, SlotState
+from changeover.supervisor.control import PluginState
 from changeover.supervisor.core.records.plugin import StateNotTaken
 from changeover.supervisor.core.records.preflight import PreflightCompleted
 from tests.integration.test_inheritance_stories import alone, total
@@ -11,7 +11,7 @@ from tests.integration.test_plugin_life_stories import EXPORTS, until_told, writ
 from tests.integration.test_preflight_stories import SURVIVES_NOT
 from tests.integration.test_watching_stories import WATCHED, refused
 from tests.rehearsals import ENDS, pids, told
-from tests.service import Story, status_when
+from tests.service import Story, all_given_up, status_when
 
 KEEPS = f"{EXPORTS} if not self.hits else {{}}['boom']"
 """Passes a preflight, where nobody asks for anything, and gives nothing once somebody has."""
@@ -161,7 +161,7 @@ async def test_when_all_workers_die_of_what_serves_other_content_has_them_back_a
         file = story.plugins / "counter.py"
         file.write_text(file.read_text().replace("time.sleep(0.0)", "__import__('os')._exit(3)"))
         assert isinstance(await server.reload(), Committed)
-        dead = await status_when(server, lambda now: {slot.state for slot in now.slots} == {SlotState.PARKED}, 60.0)
+        dead = await status_when(server, all_given_up, 60.0)
         assert [plugin.state for plugin in dead.plugins] == [PluginState.ABSENT]
         write(story, "3.0")
         outcome = await (server.rollback() if back else server.reload())

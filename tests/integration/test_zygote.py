@@ -25,6 +25,7 @@ from changeover.supervisor.core.events import (
 )
 from changeover.supervisor.process import zygote as zygotes
 from changeover.supervisor.process.holders import holder_of_pid
+from changeover.supervisor.process.stacks import NoStacks
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan, start_zygote
 from changeover.workers.protocol import forking
@@ -187,7 +188,18 @@ async def test_a_stuck_worker_says_where_it_is(supervisor: Supervisor) -> None:
     zygote.signal(worker(1), signal.SIGKILL)
     await supervisor.hear(WorkerExited)
     assert not supervisor.heard(StacksDumped)
-    assert await zygote.stacks(worker(1)) == ""
+    with pytest.raises(NoStacks, match="it is gone"):
+        await zygote.stacks(worker(1))
+
+
+async def test_a_stopped_worker_has_no_stacks_and_that_is_why(supervisor: Supervisor) -> None:
+    zygote = await supervisor.started()
+    note = await supervisor.forked(zygote, 1)
+    os.kill(note.pid, signal.SIGSTOP)
+    with pytest.raises(NoStacks, match=r"it is stopped \(SIGSTOP or SIGTSTP\)"):
+        await zygote.stacks(worker(1), deadline=0.05)
+    zygote.signal(worker(1), signal.SIGKILL)
+    assert await supervisor.hear(WorkerExited) == WorkerExited(worker(1), -signal.SIGKILL)
 
 
 def pends(pid: int, signum: int) -> bool:
@@ -204,7 +216,8 @@ async def test_a_worker_that_dies_while_its_stacks_are_awaited_has_none(supervis
     await until(lambda: pends(note.pid, forking.STACKS_SIGNAL), "it to be asked")
     os.kill(note.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
-        assert await asked == ""
+        with pytest.raises(NoStacks, match="it is gone"):
+            await asked
     assert await supervisor.hear(WorkerExited) == WorkerExited(worker(1), -signal.SIGKILL)
 
 

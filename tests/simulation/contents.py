@@ -30,6 +30,8 @@ class Flaw(enum.Enum):
     HANGS = "hangs"
     DIES = "dies"
     """It loads everywhere, and then every worker that serves it dies."""
+    BESIDE = "beside"
+    """It kills a worker that builds it while it serves something else, and no other."""
 
 
 FORCED = "forced"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from changeover.supervisor.core import child
 from changeover.supervisor.core.entries import (
     Committed,
     EpochGiven,
@@ -19,6 +20,7 @@ from changeover.supervisor.core.entries import (
 )
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
 from changeover.supervisor.core.outcome import Outcome, Refused
+from changeover.supervisor.core.view import Role
 from changeover.workers.generation.switch import Generation
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.registry import Registry
@@ -187,9 +189,16 @@ class Invariants:
             rolled = self.world.journal.snapshot(outcome.serving).rolled
             for worker in self.world.living():
                 if worker.accepting and worker.identity.rolled == rolled and not worker.yielding:
-                    require(worker.epoch >= outcome.serving, 2, f"{outcome.serving} is told, {worker.name} lacks it")
+                    serves = worker.epoch >= outcome.serving or self._is_named(worker, outcome)
+                    require(serves, 2, f"{outcome.serving} is told, {worker.name} lacks it")
         elif isinstance(outcome, Refused) and outcome.epoch is not None:
             self.on_aborted(outcome.epoch)
+
+    def _is_named(self, worker: Worker, outcome: CommittedOutcome) -> bool:
+        """Whether it is told as well that this worker, which nobody has heard to serve yet, is still to come."""
+        slots = self.world.supervisor.machine.view().slots
+        joins = any(slot.worker == worker.worker and slot.state is child.State.JOINING for slot in slots)
+        return joins and worker.worker.slot in {missing.slot for missing in outcome.missing}
 
     def on_aborted(self, epoch: int) -> None:
         """Somebody is told that `epoch` serves nobody."""
@@ -291,6 +300,15 @@ class Invariants:
         if self.world.policy.preflight:
             missed = "nobody rehearsed" if rehearsed else "was rehearsed for nothing"
             require((epoch in self.rehearsed) is rehearsed, 8, f"workers are asked for epoch {epoch}, which {missed}")
+
+    # ---- promise 10: a worker's death loses only the requests in it ----
+
+    def on_fewer_slots(self) -> None:
+        """A slot was parked, or another number is wanted, or a worker is gone."""
+        supervisor = self.world.supervisor
+        serving = [slot.state for slot in supervisor.machine.view().slots if slot.role is Role.CURRENT]
+        given_up = bool(serving) and all(state is child.State.PARKED for state in serving)
+        require(not (supervisor.served and given_up), 10, "all slots are parked, and what serves boots")
 
     # ---- promise 11: what was rolled back stays away ----
 

@@ -1,11 +1,13 @@
 """A quiet world in which a test lets one thing go wrong at a chosen moment."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from changeover.supervisor.core import cutover
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.outcome import Action, CutoverRequest, Outcome
+from changeover.workers.participant.machine import Identity
 from tests.simulation.contents import Flaw
 from tests.simulation.journal import Mood
 from tests.simulation.plan import Plan
@@ -19,16 +21,30 @@ LONG = 20.0
 
 
 class Story(World):
-    """A service that runs well until the test says otherwise."""
+    """A service that runs well until the test says otherwise.
 
-    def __init__(self, workers: int = 3, seed: int = 1) -> None:
-        super().__init__(Random(seed), Plan.quiet(workers), Trace(None))
+    Attributes:
+        flawed_slots: Where a flaw of a content shows.
+        stillborn: Where processes die before they introduce themselves.
+    """
+
+    def __init__(self, workers: int = 3, seed: int = 1, wave: int = 0) -> None:
+        super().__init__(Random(seed), replace(Plan.quiet(workers), wave=wave), Trace(None))
         self.flawed_slots: frozenset[int] = frozenset(range(99))
+        self.stillborn: frozenset[int] = frozenset()
         self.moods: list[Mood] = []
         self.journal.mood = lambda _: self.moods.pop(0) if self.moods else Mood.WELL
 
     def hits(self, worker: Worker, snapshot: object) -> bool:
         return worker.worker.slot in self.flawed_slots
+
+    def begin_worker(self, identity: Identity) -> None:
+        if identity.worker.slot not in self.stillborn:
+            super().begin_worker(identity)
+            return
+        worker = Worker(identity, self.agenda, self.random, self.cell, self)
+        self.workers.append(worker)
+        self.agenda.after(0.9, lambda: self.die(worker, 1))
 
     # ---- what happens ----
 
@@ -79,7 +95,7 @@ class Story(World):
             if self.agenda.now >= end:
                 raise AssertionError(f"not within {LONG:g} s: {what}: {unrest(self)}\n{self.trace}")
             self.agenda.step(end)
-            self.invariants.check()
+            self.check()
 
     # ---- what is seen ----
 

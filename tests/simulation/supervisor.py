@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from changeover.supervisor.core import effects, events
+from changeover.supervisor.core import cutover, effects, events
 from changeover.supervisor.core.entries import JournalEntry, SlotRefusal, TermBegun, Trigger
 from changeover.supervisor.core.events import Event, Timer
 from changeover.supervisor.core.machine import Machine
@@ -20,6 +20,8 @@ from changeover.supervisor.core.outcome import (
 )
 from changeover.supervisor.core.records.cutover import CutoverAborted, InDoubt, PhaseBegan
 from changeover.supervisor.core.records.plugin import MigrationLeft
+from changeover.supervisor.core.records.staffing import Scaled, SlotParked
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerServing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.contents import ADDRESSES, app_of, content, kept_back, listened, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision
@@ -36,6 +38,7 @@ class Supervisor:
     Attributes:
         alive: Whether the process exists.
         exited: The code it left with, None while it did not.
+        served: Whether a worker of its has served.
         rehearses: The epoch of the candidate that a process of its is rehearsing; None without one.
     """
 
@@ -45,6 +48,7 @@ class Supervisor:
         self.machine = machine
         self.alive = True
         self.exited: int | None = None
+        self.served = False
         self.rehearses: int | None = None
         self._rehearsals = 0
         # What it takes at its start, or from those who live.
@@ -269,7 +273,12 @@ class Supervisor:
             self.world.on_aborted(effect.record.epoch)
         elif isinstance(effect.record, PhaseBegan):
             self.world.invariants.on_phase(self.rehearses)
+            self.world.waits.entered(cutover.State(effect.record.phase))
             self.world.on_phase()
+        elif isinstance(effect.record, WorkerServing):
+            self.served = True
+        elif isinstance(effect.record, SlotParked | Scaled | WorkerExited):
+            self.world.invariants.on_fewer_slots()
         elif isinstance(effect.record, MigrationLeft):
             self.world.migrations.on_left(effect.record.epoch)
         elif isinstance(effect.record, InDoubt):

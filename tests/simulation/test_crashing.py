@@ -17,9 +17,9 @@ def story() -> Story:
     return story
 
 
-def crash(story: Story, *slots: int) -> None:
+def crash(story: Story, *slots: int, times: int = 2) -> None:
     """The workers in these slots die, and so do those that take their places."""
-    for _ in range(2):
+    for _ in range(times):
         dying = [story.worker(slot) for slot in slots]
         for worker in dying:
             story.die(worker, -11)
@@ -100,3 +100,38 @@ def test_who_has_the_mend_alone_serves_what_others_serve_when_that_comes_to_noth
         story.boot()
     story.rest()
     assert story.epochs == [1, 1, 1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_kills_whoever_has_it_beside_what_serves_costs_two_workers_and_no_service(seed: int) -> None:
+    story = Story(workers=4, seed=seed, wave=1)
+    story.come_up()
+    crash(story, 0, 1, 2, 3, times=1)
+    served = {worker.worker for worker in story.living()}
+    outcome = story.outcome(story.reload(Flaw.BESIDE))
+    assert isinstance(outcome, Refused)
+    assert len(served & {worker.worker for worker in story.living() if worker.accepting}) == 2
+    story.rest()
+    assert story.epochs == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("wave", [0, 1])
+def test_a_slot_to_which_nobody_comes_keeps_no_change_from_those_that_serve(wave: int) -> None:
+    story = Story(wave=wave)
+    story.come_up()
+    story.stillborn = frozenset({1})
+    lived: set[WorkerId] = set()
+    story.die(story.worker(1), -11)
+    story.until(lambda: _third_of(story, 1, lived), "another one boots where two died")
+    outcome = story.outcome(story.reload())
+    assert isinstance(outcome, Committed)
+    assert (outcome.workers, [missing.slot for missing in outcome.missing]) == (2, [1])
+    story.stillborn = frozenset()
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def _third_of(story: Story, slot: int, lived: set[WorkerId]) -> bool:
+    """Whether a slot has its third worker since the test began to look."""
+    lived |= {worker.worker for worker in story.living() if worker.worker.slot == slot}
+    return len(lived) == 3

@@ -113,3 +113,17 @@ def test_a_worker_that_forgets_what_it_did_when_only_the_abort_is_heard_breaks_p
     story.boot()
     with pytest.raises(PromiseBroken, match=r"3 is aborted, and what .* migrated is not undone"):
         settle(story)
+
+
+def test_a_worker_that_may_have_died_of_what_serves_fails_it_once_somebody_migrates(story: Story) -> None:
+    first = story.worker(2)
+    story.die(first, -11)
+    story.until(lambda: any(each.epoch and each.worker.slot == 2 for each in story.living()), "another one serves")
+    story.rest()
+    ticket = story.reload()
+    story.until(lambda: 3 in story.migrations.done, "somebody migrates")
+    story.die(story.worker(2), -11)
+    assert isinstance(story.outcome(ticket), Refused)
+    assert story.migrations.done[3].undone
+    settle(story)
+    assert story.epochs == [2, 2, 2]

@@ -22,7 +22,7 @@ from changeover.supervisor.core.migrating import Migrating
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.rehearsing import Rehearsing
 from changeover.supervisor.core.retirement import Retirement
-from changeover.supervisor.core.roster import Member
+from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.succession import Succession
 from changeover.supervisor.core.tally import Verdict
@@ -346,6 +346,11 @@ def test_promise_6_what_workers_that_leave_hold_forgotten(monkeypatch: pytest.Mo
     monkeypatch.setattr(Retirement, "_holders", only_followers)
     monkeypatch.setattr(Retirement, "servers", lambda self, epoch: ())
     assert promise_that_broke() == 6
+
+
+def test_promise_10_a_last_slot_that_is_parked_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Roster, "is_last", lambda self, slot: False)
+    assert promise_that_broke() == 10
 
 
 def test_nothing_is_noticed_when_nothing_is_broken() -> None:

@@ -268,7 +268,7 @@ class Worker:
         if self.life is Life.DEAD or self.building != snapshot.epoch:
             return
         self.building = 0
-        if flaw is Flaw.CRASHES:
+        if flaw is Flaw.CRASHES or (flaw is Flaw.BESIDE and self.epoch):
             self.world.die(self, -11)
         elif flaw is Flaw.REFUSES:
             self.feed(events.BuildFailed(snapshot.epoch, Refusal(Stage.LOAD, Fault.CONTRACT, "does not load")))

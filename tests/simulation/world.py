@@ -32,6 +32,7 @@ from tests.simulation.plan import Fault, Plan
 from tests.simulation.schedule import Agenda
 from tests.simulation.supervisor import SECRET, Supervisor
 from tests.simulation.trace import Trace
+from tests.simulation.waits import Waits
 from tests.simulation.worker import PATIENCE, Cell, Life, Surroundings, Worker
 from tests.simulation.zygote import Zygote
 
@@ -70,6 +71,7 @@ class World(Surroundings):
         self.workers: list[Worker] = []
         self.invariants = Invariants(self)
         self.migrations = Migrations(self)
+        self.waits = Waits(self, DEADLINES)
         self.journal.watch = self._on_written
         self.delivered = 0
         self.requested = 0
@@ -136,9 +138,13 @@ class World(Surroundings):
 
     def run(self, until: float) -> None:
         """Let everything happen that is due until then, and check the promises after each step."""
-        agenda, check = self.agenda, self.invariants.check
-        while agenda.step(until):
-            check()
+        while self.agenda.step(until):
+            self.check()
+
+    def check(self) -> None:
+        """What every moment must show."""
+        self.invariants.check()
+        self.waits.check()
 
     def note(self, who: str, what: object) -> None:
         self.trace.note(self.agenda.now, who, what)
@@ -502,6 +508,7 @@ class World(Surroundings):
     def scale(self, slots: int) -> None:
         """Want so many workers."""
         if self.supervisor.alive:
+            self.waits.scaled()
             self.supervisor.feed(events.ScaleRequested(slots))
             self.wanted = self.supervisor.machine.view().wanted
 
@@ -523,4 +530,4 @@ class World(Surroundings):
 
 
 FAULTS = tuple(Fault)
-FLAWS = tuple(flaw for flaw in Flaw if flaw is not Flaw.NONE)
+FLAWS = (Flaw.REFUSES, Flaw.CRASHES, Flaw.HANGS, Flaw.DIES)

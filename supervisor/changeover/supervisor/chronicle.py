@@ -14,10 +14,11 @@ from changeover.supervisor.core.records.part import PartServes, PartsReverting
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import NothingChanged
 from changeover.supervisor.core.records.retirement import LeasesEnded
-from changeover.supervisor.core.records.upgrade import FellBack
+from changeover.supervisor.core.records.upgrade import FellBack, UpgradeRefused
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.amounts import age
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 from changeover.workers.protocol.refusal import Refusal
 
 MOST_ENDED = 1000
@@ -36,6 +37,7 @@ class Chronicle:
         blind: Why the kernel tells of no changes, empty while it does.
         unserved_disk: Why what is on disk was refused at the start, empty once it serves or another epoch does.
         fell_back: Why the last upgrade of the supervisor failed, empty when it did not.
+        refused_upgrade: The last upgrade that this program refused.
         aborted: Epoch -> when it was aborted, wall clock, of the latest ones.
         ended: The latest leases that the residency bound asked to end: the epoch that they held, and who, in words.
     """
@@ -49,6 +51,7 @@ class Chronicle:
         self.blind = ""
         self.unserved_disk = ""
         self.fell_back = ""
+        self.refused_upgrade: RefusedUpgrade | None = None
         self.aborted: dict[int, float] = {}
         self.ended: deque[tuple[int, str]] = deque(maxlen=MOST_ENDED)
         self._begun: dict[int, tuple[float, Origin, tuple[str, ...]]] = {}
@@ -94,6 +97,8 @@ class Chronicle:
                 self.blind = reason
             case FellBack(reason=reason):
                 self.fell_back = reason
+            case UpgradeRefused(reason=reason, origin=origin, python=python):
+                self.refused_upgrade = RefusedUpgrade(time.time(), origin, python, reason)
             case LeasesEnded():
                 self.ended.extend(_ended(record))
             case _:

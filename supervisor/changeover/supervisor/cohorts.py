@@ -14,7 +14,7 @@ from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.process.estate import Estate, FoundZygote
 from changeover.supervisor.process.held_worker import HeldWorker, hold_by_pid
-from changeover.supervisor.process.stacks import StacksFile
+from changeover.supervisor.process.stacks import NoStacks, StacksFile
 from changeover.supervisor.process.zygote import Zygote
 from changeover.supervisor.process.zygote_process import ZygoteNotStarted, ZygotePlan
 from changeover.workers.protocol.belongings import Belongings
@@ -29,8 +29,8 @@ SIGNALS = {
     ProcessSignal.KILL: signal.SIGKILL,
 }
 
-STACKS = 2.0
-"""Seconds that a worker has to write its stacks."""
+STACKS = 1.5
+"""Seconds that a worker has to write its stacks: why there are none is to be known before `Deadlines.inquire` ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,17 @@ class Cohorts:
             zygote.signal(worker, SIGNALS[what])
 
     async def stacks(self, worker: WorkerId) -> str:
-        """The stacks of all threads of a worker; empty when it cannot write them."""
+        """The stacks of all threads of a worker.
+
+        Raises:
+            NoStacks: It cannot write them.
+        """
         if (alone := self._alone.get(worker)) is not None:
             return await alone.stacks(STACKS)
         zygote = self._zygotes.get(worker.cohort)
-        return await zygote.stacks(worker) if zygote is not None else ""
+        if zygote is None:
+            raise NoStacks("it is gone")
+        return await zygote.stacks(worker, STACKS)
 
     def close(self) -> None:
         """Let go of all zygotes and workers; none is touched."""

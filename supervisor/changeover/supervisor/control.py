@@ -13,8 +13,8 @@ from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.draining import DrainingPlugin
 from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.counts import Counts
-from changeover.workers.protocol.messages import LeaseView, Phase
-from changeover.workers.protocol.plugin_messages import LeakView
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
+from changeover.workers.protocol.messages import Phase
 from changeover.workers.protocol.registry import Registry
 from changeover.workers.protocol.snapshot import OWN, Interpreter, Route
 
@@ -46,6 +46,11 @@ class SlotState(enum.Enum):
     """Its worker exited; the next one comes after a pause."""
     PARKED = "parked"
     """Its workers exited again and again; `note` says why."""
+
+    @property
+    def leaves(self) -> bool:
+        """Whether its worker lives for what it has begun, and for nothing else."""
+        return self in (SlotState.YIELDING, SlotState.STOPPING)
 
 
 class ZygoteState(enum.Enum):
@@ -238,60 +243,6 @@ class Explanation(msgspec.Struct, frozen=True):
     again: str = ""
 
 
-class SlotLeases(msgspec.Struct, frozen=True):
-    """What one worker's requests, streams and tasks hold, oldest first."""
-
-    slot: int
-    pid: int
-    leases: tuple[LeaseView, ...]
-
-
-class LeasesView(msgspec.Struct, frozen=True):
-    """Who holds which epoch.
-
-    Attributes:
-        epoch: The committed epoch; leases on others keep old units.
-        slots: One for each worker that answered.
-        silent: Slots whose worker did not answer in time.
-    """
-
-    epoch: int
-    slots: tuple[SlotLeases, ...] = ()
-    silent: tuple[int, ...] = ()
-
-
-class SlotLeaks(msgspec.Struct, frozen=True):
-    """What one worker released and still has.
-
-    Attributes:
-        slot: Its number.
-        pid: Of its worker.
-        leaks: What is not gone, as the latest collection showed.
-        resident: Unit -> copies that are alive in it, the one that serves included.
-        unnamed: Further copies that are not gone, too many to be told by name.
-    """
-
-    slot: int
-    pid: int
-    leaks: tuple[LeakView, ...]
-    resident: dict[str, int] = {}
-    unnamed: int = 0
-
-
-class LeaksView(msgspec.Struct, frozen=True):
-    """What was released and is not gone.
-
-    Attributes:
-        epoch: The committed epoch.
-        slots: One for each worker that answered.
-        silent: Slots whose worker did not answer in time.
-    """
-
-    epoch: int
-    slots: tuple[SlotLeaks, ...] = ()
-    silent: tuple[int, ...] = ()
-
-
 class RegistryView(msgspec.Struct, frozen=True):
     """What one worker publishes about the generation it serves; `registry.epoch` is out of the same read."""
 
@@ -351,6 +302,7 @@ class StatusView(msgspec.Struct, frozen=True):
         counts: Totals.
         pipelines: Every pipeline of the committed generation, with what workers reported last.
         fell_back: Why the last upgrade of the supervisor failed, and the program before it runs again; empty otherwise.
+        refused_upgrade: The last upgrade of the supervisor that was refused, until one takes place.
         cutover: Where its cutover stands, step by step (`preflighting`, `preparing`); `idle` while none runs.
     """
 
@@ -384,6 +336,7 @@ class StatusView(msgspec.Struct, frozen=True):
     counts: Counts = Counts()
     pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
+    refused_upgrade: RefusedUpgrade | None = None
     cutover: str = "idle"
 
     @property

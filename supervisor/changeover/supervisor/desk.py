@@ -13,24 +13,17 @@ from changeover.supervisor.artifacts.difference import ReadFiles, file_changes
 from changeover.supervisor.artifacts.survey import Survey
 from changeover.supervisor.chronicle import Chronicle, line
 from changeover.supervisor.comparison import DiffView, compare, compare_disk
-from changeover.supervisor.control import (
-    Explanation,
-    HistoryLine,
-    LeaksView,
-    LeasesView,
-    Milestone,
-    RegistryView,
-    StatusView,
-    UnitLine,
-)
-from changeover.supervisor.core import cutover, events, shutdown
+from changeover.supervisor.control import Explanation, HistoryLine, Milestone, RegistryView, StatusView, UnitLine
+from changeover.supervisor.core import events, shutdown
 from changeover.supervisor.core.entries import Aborted, Held, Origin, Quarantined
 from changeover.supervisor.core.events import Event, Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
+from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.view import Overview
 from changeover.supervisor.draining import draining
 from changeover.supervisor.inquiries import Inquiries
 from changeover.supervisor.journal.journal import Journal
+from changeover.supervisor.milestones import reached
 from changeover.supervisor.operations import OnProgress
 from changeover.supervisor.pipelines import (
     PipelineRegistryView,
@@ -41,6 +34,7 @@ from changeover.supervisor.pipelines import (
 from changeover.supervisor.plugins import PluginsView
 from changeover.supervisor.raw_pipelines import raw_lines
 from changeover.supervisor.release import VERSION
+from changeover.supervisor.remaining import LeaksView, LeasesView
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
@@ -140,6 +134,10 @@ class Desk:
         """Hand a worker's answer to whoever waits for it."""
         self._inquiries.answer(ticket, message)
 
+    def hear(self, record: Record) -> None:
+        """Take note of a record."""
+        self._inquiries.hear(record)
+
     async def request_cutover(self, request: CutoverRequest, on_progress: OnProgress | None = None) -> Outcome:
         """See `Control`."""
         if self._picture().stopping is not shutdown.State.RUNNING:
@@ -191,6 +189,7 @@ class Desk:
                 *failed_upgrade(told.fell_back),
             ),
             fell_back=told.fell_back,
+            refused_upgrade=told.refused_upgrade,
             cutover=overview.cutover.value,
             counts=self._counts(),
             pipelines=(*pipeline_lines(serving, totals), *raw_lines(serving, totals)),
@@ -271,7 +270,7 @@ class Desk:
         if epoch > overview.epoch:
             raise UnknownEpoch(epoch)
         async with aclosing(self._stream.follow()) as following:
-            while not _reached(self._picture(), epoch, milestone):
+            while not reached(self._picture(), epoch, milestone):
                 if await anext(following, None) is None:
                     raise Stopping
 
@@ -305,20 +304,6 @@ class Desk:
     def events(self, after: int | None) -> AsyncIterator[Told]:
         """See `Control`."""
         return self._stream.follow(after)
-
-
-def _reached(overview: Overview, epoch: int, milestone: Milestone) -> bool:
-    if overview.epoch == epoch and overview.cutover is cutover.State.ACTIVATING:
-        return False
-    units = [leftover for leftover in overview.leftovers if leftover.by == epoch]
-    epochs = [superseded for superseded in overview.superseded if superseded.by == epoch]
-    match milestone:
-        case Milestone.ACTIVE:
-            return True
-        case Milestone.DRAINED:
-            return not any(leftover.used_by for leftover in units) and not any(each.served_by for each in epochs)
-        case Milestone.RETIRED:
-            return not units and not epochs
 
 
 def _unit_line(unit: UnitSpec) -> UnitLine:

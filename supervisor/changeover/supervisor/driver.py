@@ -29,6 +29,7 @@ from changeover.supervisor.journal.errors import JournalError
 from changeover.supervisor.journal.journal import Journal
 from changeover.supervisor.link.workers import WorkersLink
 from changeover.supervisor.preflights import Preflights
+from changeover.supervisor.process.stacks import NoStacks
 from changeover.supervisor.replacement import Replacement
 from changeover.supervisor.telemetry.shell import CellStored
 from changeover.supervisor.weighing import Serving, weighed
@@ -259,7 +260,12 @@ class Driver:
 
     def _dump_stacks(self, effect: effects.DumpStacks) -> None:
         async def dump() -> None:
-            self.feed(events.StacksDumped(effect.worker, await self._hands.cohorts.stacks(effect.worker)))
+            try:
+                stacks = await self._hands.cohorts.stacks(effect.worker)
+            except NoStacks as error:
+                self.feed(events.StacksDumped(effect.worker, "", missing=error.reason))
+            else:
+                self.feed(events.StacksDumped(effect.worker, stacks))
 
         self._start(dump())
 

@@ -15,6 +15,7 @@ from changeover.supervisor.process.runtime_directory import RuntimeDirectory
 from changeover.supervisor.upgrade.handed import Handed
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.belongings import Belongings, Listener
+from changeover.workers.protocol.forking import Ready
 from changeover.workers.runtime import counts
 
 
@@ -57,11 +58,15 @@ class Footing:
             listen: What is listened on where nobody serves on.
         """
         estate = self.estate
-        zygotes = tuple(ZygoteFound(each.ready.cohort, each.ready.rolled) for each in estate.zygotes)
+        zygotes = tuple(_zygote(each.ready) for each in estate.zygotes)
         living = tuple(_child(each) for each in estate.workers)
         cohorts = [*(each.cohort for each in zygotes), *(each.worker.cohort for each in living)]
         listen = () if cohorts else listen
         return Booted(recovered, slots, self.secret, max(cohorts, default=0), zygotes, living, listen)
+
+
+def _zygote(ready: Ready) -> ZygoteFound:
+    return ZygoteFound(ready.cohort, ready.rolled, ready.imported)
 
 
 def _child(found: FoundWorker) -> Child:

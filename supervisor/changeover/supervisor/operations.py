@@ -4,20 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from changeover.supervisor.comparison import DiffView
-from changeover.supervisor.control import (
-    Explanation,
-    HistoryLine,
-    LeaksView,
-    LeasesView,
-    Milestone,
-    RegistryView,
-    StatusView,
-)
+from changeover.supervisor.control import Explanation, HistoryLine, Milestone, RegistryView, StatusView
 from changeover.supervisor.core.entries import Origin
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import CutoverRequest, Outcome
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
 from changeover.supervisor.plugins import PluginsView
+from changeover.supervisor.remaining import LeaksView, LeasesView
 from changeover.supervisor.telemetry.stream import Told
 from changeover.workers.protocol.snapshot import PipelineSpec
 

@@ -12,6 +12,7 @@ from changeover.supervisor.core.outcome import SilentWorkers
 from changeover.supervisor.core.policy import Boot, Deadlines, Limits, Policy, Rhythm
 from changeover.supervisor.interpreters.paths import OURS
 from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.supervisor.upgrade import execution
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.forking import Preload
 from changeover.workers.protocol.rehearsal import Confinement, RehearsalOrder
@@ -45,6 +46,7 @@ def policy(settings: Settings) -> Policy:
             zygote=wait.preload + PRELOAD_LATE,
             graceful=wait.graceful,
             handover=wait.graceful + settings.drain.longest(),
+            takeover=2 * execution.TAKES,
             rescue=wait.rescue,
         ),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from changeover.supervisor.artifacts.survey import DiskState, DiskView, Survey
-from changeover.supervisor.control import PluginView
+from changeover.supervisor.control import PluginView, SlotState
 from changeover.workers.protocol.plugin_messages import PluginEntry
 from changeover.workers.protocol.snapshot import PluginSpec, Snapshot
 
@@ -20,6 +20,7 @@ class PluginCopy(msgspec.Struct, frozen=True):
         state: Where it stands in its lifecycle (`Active`, `Draining`).
         loaded_at: When it was loaded, wall clock.
         leads: Whether its exclusive work runs there.
+        worker: What the worker does: `handing over` and `stopping` are those that leave.
     """
 
     slot: int
@@ -28,6 +29,7 @@ class PluginCopy(msgspec.Struct, frozen=True):
     state: str
     loaded_at: float
     leads: bool = False
+    worker: SlotState = SlotState.SERVING
 
 
 class ListedPlugin(msgspec.Struct, frozen=True):
@@ -78,6 +80,7 @@ class Told(msgspec.Struct, frozen=True):
 
     slot: int
     pid: int
+    state: SlotState
     plugins: tuple[PluginEntry, ...]
 
 
@@ -129,7 +132,7 @@ def _copies(told: Sequence[Told]) -> dict[str, list[PluginCopy]]:
     found: dict[str, list[PluginCopy]] = {}
     for worker in sorted(told, key=lambda each: each.slot):
         for entry in sorted(worker.plugins, key=lambda each: each.key.since):
-            found.setdefault(entry.key.ref.name, []).append(
-                PluginCopy(worker.slot, worker.pid, entry.key.since, entry.state, entry.loaded_at, entry.leads)
-            )
+            stands = (entry.key.since, entry.state, entry.loaded_at, entry.leads)
+            copy = PluginCopy(worker.slot, worker.pid, *stands, worker.state)
+            found.setdefault(entry.key.ref.name, []).append(copy)
     return found

@@ -198,6 +198,7 @@ class Service:
             set_title(self._settings.name, f"epoch {record.epoch}")
         self._chronicle.hear(record)
         self._teller.tell(record)
+        self._desk.hear(record)
         self._watching.hear(record)
         self._host.hear(record)
         self._replacement.hear(record)

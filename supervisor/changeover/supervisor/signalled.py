@@ -68,7 +68,7 @@ class Signalled:
             case Meaning.DRAIN_WORKERS:
                 self._feed(events.ScaleRequested(0))
             case Meaning.UPGRADE:
-                self._feed(events.UpgradeRequested(NOBODY_WAITS, Origin(Trigger.COMMAND, uid=os.getuid())))
+                self._feed(events.UpgradeRequested(NOBODY_WAITS, Origin(Trigger.USR2, uid=os.getuid())))
             case Meaning.REOPEN_LOGS:
                 log.reopen()
                 self._tell(LogReopened())

@@ -1,6 +1,6 @@
 """What operators see, made of the machine's own picture of itself. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from changeover.supervisor.control import (
     HistoryLine,
@@ -69,7 +69,7 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
     """
     return SlotView(
         slot=slot.slot,
-        state=_state(slot),
+        state=slot_state(slot),
         note=_note(slot, now),
         pid=slot.pid,
         incarnation=slot.worker.incarnation if slot.worker else 0,
@@ -86,7 +86,8 @@ def slot_view(slot: SlotPicture, now: float, wall: float) -> SlotView:
     )
 
 
-def _state(slot: SlotPicture) -> SlotState:
+def slot_state(slot: SlotPicture) -> SlotState:
+    """Say what a slot does, as people see it."""
     if slot.role is Role.NEXT and SLOT_STATES[slot.state] in (SlotState.STARTING, SlotState.SERVING):
         return SlotState.STANDBY
     if slot.role is Role.REPLACED and slot.told is None:
@@ -186,7 +187,19 @@ def alarms(overview: Overview, degraded: Mapping[str, Refusal], unserved: str) -
     if leaked:
         slots = ", ".join(f"{count} in slot {slot}" for slot, count in leaked.items())
         found.append(f"copies of plugins were released and are not gone: {slots}; see: changeover leaks")
-    return tuple(found)
+    return (*found, *_mixed(overview))
+
+
+def _mixed(overview: Overview) -> Iterator[str]:
+    """The alarm while who is kept alone has what serves as it was imported: nothing else can import that."""
+    rolled = None if overview.committed is None else overview.committed.rolled
+    for each in overview.zygotes:
+        if each.mixes and each.rolled == rolled:
+            yield (
+                f"zygote {each.cohort} imported the application with other packages than epoch {overview.epoch} names: "
+                "a restart, or a zygote that follows it, imports with these; install what was there, then go back "
+                "to that once more (changeover rollback --to the epoch that had it)"
+            )
 
 
 def unserved_disk(reason: str, serving: int) -> tuple[str, ...]:

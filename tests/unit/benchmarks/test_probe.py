@@ -28,6 +28,15 @@ class Lazy:
         raise ReferenceError("used")
 
 
+class Kept(threading.Thread):
+    """Stands for a thread of a kind that the plugin defines, held by something else."""
+
+    __module__ = "probe.content"
+
+    def run(self) -> None:
+        """Never started."""
+
+
 def made(worker: SimulatedWorker, path: str, expected: Expected) -> Identity:
     response = worker.post(path, content=expected.echo) if expected.echo else worker.get(path)
     found = judge(Answer(response.status, {b"x-changeover-epoch": b"%d" % worker.epoch}, response.content), expected)
@@ -65,6 +74,14 @@ def test_the_census_counts_one_content_unless_something_holds_another(tmp_path: 
         assert alive(worker)["instance of Probe"] == 2
         held.clear()
         assert alive(worker) == before
+
+
+def test_the_census_counts_threads_of_a_kind_that_the_plugin_defines(tmp_path: Path) -> None:
+    kept = Kept()
+    Contents(tmp_path)
+    with SimulatedWorker(tmp_path / "probe") as worker:
+        assert alive(worker)["instance of Kept"] == 1
+    assert not kept.is_alive()
 
 
 def test_the_census_uses_nothing_of_what_it_counts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
+from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.records.boot import BootFellBack
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
@@ -10,14 +11,17 @@ from changeover.supervisor.core.records.part import PartsReverting
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import NothingChanged
 from changeover.supervisor.core.records.retirement import LeasesEnded
+from changeover.supervisor.core.records.upgrade import UpgradeRefused
 from changeover.supervisor.journal.views import EpochStory
 from changeover.supervisor.telemetry.shell import WatchingBegan, WatchingBlind
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 from changeover.supervisor.views import blindness, unserved_disk
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import LeaseView
 from tests.entries import HUP, aborted, given
 
 WORKER = WorkerId(1, 2, 3)
+USR2 = Origin(Trigger.USR2, uid=0)
 
 
 def test_leases_that_the_residency_bound_ended_are_remembered_by_the_epoch_that_they_held() -> None:
@@ -46,6 +50,16 @@ def test_a_kernel_that_tells_nothing_is_remembered_until_it_does() -> None:
     )
     chronicle.hear(WatchingBegan(("on-change",)))
     assert blindness(chronicle.blind) == ()
+
+
+def test_the_last_upgrade_that_was_refused_is_remembered_with_who_asked_and_when(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chronicle = Chronicle()
+    for at, reason in ((1000.0, "no module named changeover"), (2000.0, "an upgrade is under way already")):
+        monkeypatch.setattr("time.time", lambda at=at: at)
+        chronicle.hear(UpgradeRefused(reason, USR2, "/new/python"))
+    assert chronicle.refused_upgrade == RefusedUpgrade(2000.0, USR2, "/new/python", "an upgrade is under way already")
 
 
 def test_that_the_disk_is_not_served_is_an_alarm_and_that_it_is_held_is_none() -> None:

@@ -21,6 +21,7 @@ from changeover.supervisor.plans import (
     zygote_plan,
 )
 from changeover.supervisor.process.zygote_process import ZygotePlan
+from changeover.supervisor.upgrade.execution import RETURNS, TAKES
 from changeover.workers.protocol.belongings import Belongings
 from changeover.workers.protocol.rehearsal import Confinement
 from changeover.workers.protocol.snapshot import (
@@ -73,6 +74,7 @@ def test_when_workers_are_tired_and_how_long_what_is_waited_for_comes_out_of_the
     waits = told.deadlines
     assert (waits.prepare, waits.boot, waits.graceful, waits.rescue, waits.handover) == (11, 12, 13, 14, 13 + 30)
     assert waits.zygote == 10 + PRELOAD_LATE
+    assert waits.takeover == TAKES + RETURNS
 
 
 def test_a_worker_that_leaves_is_given_the_time_of_requests_twice() -> None:

@@ -12,7 +12,7 @@ from changeover.supervisor.artifacts.scanner import Scanner
 from changeover.supervisor.artifacts.survey import DiskState, DiskView, Survey
 from changeover.supervisor.config.load import check
 from changeover.supervisor.config.sources import Source
-from changeover.supervisor.control import PluginView
+from changeover.supervisor.control import PluginView, SlotState
 from changeover.supervisor.core.entries import Held, Origin, Quarantined, Trigger
 from changeover.supervisor.core.holding import plugin_content
 from changeover.supervisor.core.outcome import Candidate, CutoverRequest
@@ -145,15 +145,15 @@ def test_a_plugin_has_what_every_worker_has_of_it_old_copies_first(place: Place)
     now = spec(place.serving, "geo").key
     before = msgspec.structs.replace(now, since=0)
     told = [
-        Told(1, 41, (PluginEntry(now, "Active", 20.0), PluginEntry(before, "Draining", 10.0))),
-        Told(0, 40, (PluginEntry(now, "Active", 21.0),)),
+        Told(1, 41, SlotState.YIELDING, (PluginEntry(now, "Active", 20.0), PluginEntry(before, "Draining", 10.0))),
+        Told(0, 40, SlotState.SERVING, (PluginEntry(now, "Active", 21.0),)),
     ]
     view = PluginView("geo", "1.0", 1)
     geo, prices = listed(place.serving, (view,), place.survey(), told, {"every 60s": 99.0})
-    assert [(copy.slot, copy.since, copy.state) for copy in geo.copies] == [
-        (0, 1, "Active"),
-        (1, 0, "Draining"),
-        (1, 1, "Active"),
+    assert [(copy.slot, copy.since, copy.state, copy.worker) for copy in geo.copies] == [
+        (0, 1, "Active", SlotState.SERVING),
+        (1, 0, "Draining", SlotState.YIELDING),
+        (1, 1, "Active", SlotState.YIELDING),
     ]
     assert (geo.since, geo.serving, geo.next_check) == (1, view, 99.0)
     assert (prices.copies, prices.next_check) == ((), None)
@@ -161,6 +161,7 @@ def test_a_plugin_has_what_every_worker_has_of_it_old_copies_first(place: Place)
 
 def test_what_only_workers_still_have_is_listed_until_it_is_gone(place: Place) -> None:
     gone = UnitKey(UnitRef(UnitKind.PLUGIN, "ads"), "d", 1)
-    [ads, *_] = listed(place.serving, (), place.survey(), [Told(0, 40, (PluginEntry(gone, "Draining", 1.0),))], {})
+    told = [Told(0, 40, SlotState.SERVING, (PluginEntry(gone, "Draining", 1.0),))]
+    [ads, *_] = listed(place.serving, (), place.survey(), told, {})
     assert (ads.id, ads.version, ads.serving) == ("ads", "", None)
     assert ads.disk == DiskView(DiskState.GONE)

@@ -32,11 +32,10 @@ def belongs(thing: Any) -> str:
         return f"module {name}" if name else ""
     if kind is types.FunctionType:
         return "function" if own(getattr(thing, "__module__", "")) else ""
-    if issubclass(kind, asyncio.Task):
-        return f"task {thing.get_name()}" if _runs_ours(thing) else ""
-    if issubclass(kind, threading.Thread):
-        target = vars(thing).get("_target")
-        return f"thread {thing.name}" if own(getattr(target, "__module__", "")) else ""
+    if issubclass(kind, asyncio.Task) and _runs_ours(thing):
+        return f"task {thing.get_name()}"
+    if issubclass(kind, threading.Thread) and own(getattr(vars(thing).get("_target"), "__module__", "")):
+        return f"thread {thing.name}"
     if _is_class(thing):
         return f"class {thing.__qualname__}" if own(thing.__module__) else ""
     return f"instance of {kind.__qualname__}" if own(kind.__module__) else ""

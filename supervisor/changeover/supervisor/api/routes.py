@@ -13,6 +13,7 @@ from changeover.supervisor.comparison import DiffView
 from changeover.supervisor.operations import Control
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView, PipelineView
 from changeover.supervisor.plugins import PluginsView
+from changeover.supervisor.remaining import LeaksView, LeasesView
 from changeover.supervisor.telemetry.stream import Told
 
 Handler = Callable[[Control, Request, Any], Awaitable[Response]]
@@ -82,13 +83,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         DiffView,
         query={"from": "the first epoch", "to": "the second epoch; the one that serves by default"},
     ),
-    Endpoint("GET", "/v1/leases", answering.leases, "Who holds which epoch, asked of every worker.", views.LeasesView),
+    Endpoint(
+        "GET",
+        "/v1/leases",
+        answering.leases,
+        "Who holds which epoch, asked of every worker, those that leave included.",
+        LeasesView,
+    ),
     Endpoint(
         "GET",
         "/v1/leaks",
         answering.leaks,
-        "What was released and is not gone, asked of every worker.",
-        views.LeaksView,
+        "What was released and is not gone, asked of every worker, those that leave included.",
+        LeaksView,
     ),
     Endpoint("GET", "/v1/workers", answering.workers, "Every slot and the worker in it.", bodies.WorkersAnswer),
     Endpoint(

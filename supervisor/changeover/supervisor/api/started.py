@@ -17,11 +17,12 @@ import msgspec
 
 from changeover.supervisor.api.bodies import Body, CutoverAnswer, CutoverBody, EventsAnswer, RemovalBody, RollbackBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer, ProblemAnswered
-from changeover.supervisor.control import LeaksView, LeasesView, Milestone, RegistryView, StatusView
+from changeover.supervisor.control import Milestone, RegistryView, StatusView
 from changeover.supervisor.core.outcome import Outcome, Refused, Strategy
 from changeover.supervisor.errors import SupervisorError
 from changeover.supervisor.pipelines import PipelineRegistryView, PipelinesView
 from changeover.supervisor.plugins import PluginsView
+from changeover.supervisor.remaining import LeaksView, LeasesView
 from changeover.supervisor.telemetry.stream import Told
 
 BOOT = 60.0

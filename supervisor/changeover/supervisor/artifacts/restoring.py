@@ -9,6 +9,7 @@ from changeover.supervisor.artifacts import rollback
 from changeover.supervisor.artifacts.replacing import as_roll, rolling
 from changeover.supervisor.core.entries import Held, Trigger
 from changeover.supervisor.core.outcome import CutoverRequest, Strategy
+from changeover.supervisor.interpreters.answer import InterpreterUnfit
 from changeover.supervisor.interpreters.asking import Interpreters
 from changeover.supervisor.interpreters.choice import standing_interpreter
 from changeover.supervisor.interpreters.paths import OURS
@@ -26,6 +27,7 @@ class Restored(msgspec.Struct, frozen=True):
         files: What it names that may not be stored yet: digest -> files.
         rolling: Plugin id -> why it makes the candidate a roll.
         notes: What does not come back, for people.
+        unfit: Why only a process that is kept can execute it, for people; empty where a new one can.
     """
 
     earlier: Snapshot
@@ -33,6 +35,7 @@ class Restored(msgspec.Struct, frozen=True):
     files: dict[str, dict[str, bytes]] = {}
     rolling: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    unfit: str = ""
 
 
 class Restoring:
@@ -64,7 +67,7 @@ class Restoring:
             held: Likewise.
 
         Raises:
-            InterpreterUnfit: What executed it cannot do so any more.
+            InterpreterUnfit: What executed it cannot do so any more; a rescue has a process that was kept.
         """
         found = None
         named = self._request.to is not None or self._request.force or self._request.strategy is Strategy.ROLL
@@ -80,9 +83,12 @@ class Restoring:
         found = self._made(earlier)
         if not found.made.is_roll:
             return found
-        installed = self._installed(found.made)
+        installed, unfit = self._installed(earlier, found.made)
         record = digest_of(installed.files())
         again = self._made(rollback.as_installed(earlier, record))
+        if unfit:
+            note = f"{unfit} (the kept process makes workers all the same, and none can follow it)"
+            again = msgspec.structs.replace(again, notes=(*again.notes, note), unfit=unfit)
         if again.made.application is None or again.made.application.distributions != record:
             return again
         notes = (*again.notes, *self._differences(earlier, installed, record))
@@ -98,10 +104,19 @@ class Restoring:
         notes = (*rollback.left_out(earlier, current), *standing_interpreter(made.interpreter))
         return Restored(earlier, made, rolling=why, notes=notes)
 
-    def _installed(self, made: Snapshot) -> Distributions:
+    def _installed(self, earlier: Snapshot, made: Snapshot) -> tuple[Distributions, str]:
+        """What is installed, and why nobody could be asked where that is: then it is looked for where it was."""
         executes = made.interpreter
-        answer = self._interpreters.require(executes) if executes.python else self._interpreters.ask(OURS)
-        return Distributions.found(answer.search)
+        try:
+            answer = self._interpreters.require(executes) if executes.python else self._interpreters.ask(OURS)
+        except InterpreterUnfit as error:
+            if self._request.origin.trigger is not Trigger.RESCUE:
+                raise
+            application = earlier.application
+            if application is None or not application.distributions:
+                return Distributions(), str(error)
+            return Distributions.of_files(get(self._store, application.distributions)).now(), str(error)
+        return Distributions.found(answer.search), ""
 
     def _differences(self, earlier: Snapshot, installed: Distributions, record: str) -> tuple[str, ...]:
         """Say what is installed otherwise than it was, and what that means for whom a kept process makes."""

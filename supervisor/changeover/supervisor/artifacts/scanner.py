@@ -275,7 +275,7 @@ class Scanner:
         if found.rolling and not made.is_roll:
             return _only_rolls(found.rolling)
         self._put(found.files, made)
-        lacks = self._lacking_anew(made) if made.is_roll else ()
+        lacks = self._lacking_anew(made) if made.is_roll and not found.unfit else ()
         if lacks and request.origin.trigger is not Trigger.RESCUE:
             return ScanRefused(refusals(lacks))
         lines = summary(current, made, lambda old, new: self._differing(old, new, {}), found.rolling)

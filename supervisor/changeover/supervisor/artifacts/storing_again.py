@@ -1,4 +1,7 @@
-"""Stores again what serves and is not whole in the store, where the very same lies on disk."""
+"""Stores again what serves and is not whole in the store, where the very same lies on disk.
+
+What only cannot be read just now may be whole: it stays, and whoever needs it says so.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from changeover.supervisor.artifacts.collection import artifacts_of
 from changeover.supervisor.artifacts.folder import Listing
-from changeover.workers.plugins.artifact import CorruptArtifact, Files, get, put, remove
+from changeover.workers.plugins.artifact import ArtifactNotRead, CorruptArtifact, Files, get, put_again
 from changeover.workers.protocol.snapshot import Snapshot
 
 log = logging.getLogger("changeover")
@@ -27,7 +30,7 @@ def store_again(
         What was stored again, for people.
 
     Raises:
-        OSError: The disk does not take it.
+        OSError: The disk does not take it; what was there is there still.
     """
     lying = {found.digest: found.files for found in listing.plugins.values()} | dict(further)
     units = () if current is None else current.units
@@ -43,9 +46,10 @@ def _mended(store: Path, digest: str, files: Files) -> str:
     """What was wrong with an artifact, which is whole now; empty where nothing was."""
     try:
         get(store, digest)
+    except ArtifactNotRead as error:
+        log.warning("not looked at whether what serves is whole: %s", error)
     except CorruptArtifact as error:
-        remove(store, digest)
-        put(store, files)
+        put_again(store, files)
         why = f"whose artifact {digest[:12]} in the store {error.reason}"
         log.warning("stored again from the disk: what serves, %s", why)
         return why

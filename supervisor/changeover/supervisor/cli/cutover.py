@@ -13,8 +13,9 @@ from changeover.supervisor.cli import outcomes
 from changeover.supervisor.cli.drawing import display
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.progress import Progress
-from changeover.supervisor.control import LeasesView, Milestone, SlotState, StatusView
+from changeover.supervisor.control import Milestone, SlotState, StatusView
 from changeover.supervisor.core.outcome import Committed, Outcome
+from changeover.supervisor.remaining import LeasesView
 from changeover.supervisor.telemetry.stream import Told
 
 DEFAULT_WAIT = 300.0
@@ -108,7 +109,7 @@ def carry_out(client: Client, wish: Wish) -> Exit:
         click.echo("interrupted (exit 6): what was asked for goes on; see `changeover history`")
         return Exit.WAIT_ENDED
     if outcome is None:
-        raise NoAnswer(client.path, "the server ended before the outcome was known; see `changeover history`")
+        raise NoAnswer(client.path, outcomes.ended_before(progress.parted, len(status.staff)))
     for line in outcomes.lines(outcome, _workers(status, progress.gone), wish.again):
         click.echo(line)
     if isinstance(outcome, Committed):

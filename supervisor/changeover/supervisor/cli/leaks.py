@@ -8,14 +8,14 @@ import click
 from changeover.supervisor.cli.exits import failures
 from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.showing import as_json_option, show, unanswered
-from changeover.supervisor.control import LeaksView
+from changeover.supervisor.remaining import LeaksView, SlotLeaks
 from changeover.workers.protocol.plugin_messages import LeakView
 
 HELP = """Show what was released and is still alive, in which workers, and what holds it: from the root on, each held by
 the one before.
 
 A worker looks for what it released soon after it did. For nothing to be here a plugin takes back in `on_unload` what it
-registered with others.
+registered with others. Workers that leave (`handing over`, `stopping`) have theirs until their end.
 
 Exit status: 0 found; 5 no server.
 """
@@ -32,23 +32,27 @@ def command(name: str, runtime_dir: str, as_json: bool) -> None:
 
 def lines(view: LeaksView) -> Iterator[str]:
     """Lay the leaks out: what several workers have alike is said once."""
-    slots: defaultdict[LeakView, list[int]] = defaultdict(list)
+    slots: defaultdict[LeakView, list[str]] = defaultdict(list)
     for slot in view.slots:
         for leak in slot.leaks:
-            slots[leak].append(slot.slot)
+            slots[leak].append(_where(slot))
     for leak, where in slots.items():
         yield from _leak(leak, where)
     for slot in view.slots:
         if slot.unnamed:
-            yield f"{slot.unnamed} older copies in slot {slot.slot}, which are not told by name any more"
+            yield f"{slot.unnamed} older copies in slot {_where(slot)}, which are not told by name any more"
     if not slots:
         yield f"no leaks: what was released is gone; epoch {view.epoch} is committed"
     yield from _copies(view)
     yield from unanswered(view.silent)
 
 
-def _leak(leak: LeakView, where: list[int]) -> Iterator[str]:
-    yield f"{leak.unit}: {leak.what}, in slot {', '.join(map(str, where))}"
+def _where(slot: SlotLeaks) -> str:
+    return f"{slot.slot} ({slot.state.value})" if slot.state.leaves else str(slot.slot)
+
+
+def _leak(leak: LeakView, where: list[str]) -> Iterator[str]:
+    yield f"{leak.unit}: {leak.what}, in slot {', '.join(where)}"
     for depth, holder in enumerate(leak.chain):
         yield f"  {'held by' if depth == 0 else '     ->'} {holder}"
 

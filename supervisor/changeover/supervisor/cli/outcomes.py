@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from changeover.supervisor.cli.exits import Exit
-from changeover.supervisor.control import LeasesView, Milestone
+from changeover.supervisor.control import Milestone
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.outcome import (
     Action,
@@ -17,6 +17,8 @@ from changeover.supervisor.core.outcome import (
     Unchanged,
     Undecided,
 )
+from changeover.supervisor.core.records.part import PartServes
+from changeover.supervisor.remaining import LeasesView
 from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN, age, in_all, seconds
 from changeover.supervisor.telemetry.amounts import workers as counted
 from changeover.supervisor.telemetry.phrases import extra_memory, refused_by, unchanged
@@ -76,14 +78,8 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
             yield from _committed(outcome)
         case Unchanged():
             yield from _unchanged(outcome)
-        case Planned(serving=serving, summary=summary):
-            rolls = outcome.candidate is not None and outcome.candidate.is_roll
-            how = f"a roll to {counted(workers.slots)}" if rolls else f"a swap in {counted(workers.serving)}"
-            yield f"would change, by {how} beside epoch {serving}:"
-            yield from (f"  {line}" for line in summary)
-            if outcome.memory is not None:
-                yield f"  needs {extra_memory(outcome.memory)}"
-            yield "nothing was changed (--dry-run)"
+        case Planned():
+            yield from _planned(outcome, workers)
         case NeedsRoll(serving=serving, changed=changed, rolls=rolls):
             yield f"refused (exit 1): no swap can take this; nothing changed, epoch {serving} serves"
             yield from (f"  {line}" for line in changed)
@@ -93,6 +89,24 @@ def lines(outcome: Outcome, workers: Workers, again: str) -> Iterator[str]:
         case Undecided(epoch=epoch, reason=reason):
             yield f"undecided (exit 6): whether epoch {epoch} is committed is not known: {reason}"
             yield f"next: `changeover explain {epoch}` once the supervisor is back"
+
+
+def _planned(outcome: Planned, workers: Workers) -> Iterator[str]:
+    rolls = outcome.candidate is not None and outcome.candidate.is_roll
+    how = f"a roll to {counted(workers.slots)}" if rolls else f"a swap in {counted(workers.serving)}"
+    yield f"would change, by {how} beside epoch {outcome.serving}{_in_parts(outcome.parts)}:"
+    yield from (f"  {line}" for line in outcome.summary)
+    if outcome.memory is not None:
+        yield f"  needs {extra_memory(outcome.memory)}"
+    yield "nothing was changed (--dry-run)"
+
+
+def _in_parts(sizes: Sequence[int]) -> str:
+    """How many parts, and of which sizes: all but the last are alike."""
+    if not sizes:
+        return ""
+    last = f", the last of {sizes[-1]}" if sizes[-1] != sizes[0] else ""
+    return f", in {len(sizes)} parts of {counted(sizes[0])} each{last}, one after the other"
 
 
 def _unchanged(outcome: Unchanged) -> Iterator[str]:
@@ -121,8 +135,7 @@ def _committed(outcome: Committed) -> Iterator[str]:
 
 
 def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
-    serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
-    yield f"refused (exit 1): {'what had changed is reverted' if outcome.parts else 'nothing changed'}, {serves}"
+    yield f"refused (exit 1): {_left(outcome, workers)}"
     yield from (f"  {part}" for part in outcome.parts)
     if not outcome.refusals:
         yield f"  {outcome.reason}"
@@ -133,8 +146,20 @@ def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
-    if any(_can_be_mended(refusal) for refusal in outcome.refusals):
+    if outcome.stopping and outcome.serving:
+        yield f"next: the next start takes what is on disk; `changeover run --boot=last` serves epoch {outcome.serving}"
+    elif any(_can_be_mended(refusal) for refusal in outcome.refusals):
         yield f"next: fix, then `{again}` (also tries the same content again){whole}"
+
+
+def _left(outcome: Refused, workers: Workers) -> str:
+    """What it left behind."""
+    if outcome.stopping and outcome.parts:
+        return "cut short by the end of the service, and nothing is reverted"
+    if outcome.stopping:
+        return "nothing changed, and the service is stopping"
+    serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
+    return f"{'what had changed is reverted' if outcome.parts else 'nothing changed'}, {serves}"
 
 
 def _can_be_mended(refused: SlotRefusal) -> bool:
@@ -216,6 +241,28 @@ def left_behind(leases: LeasesView) -> Iterator[str]:
     for epoch, kinds in sorted(held.items()):
         counted = ", ".join(f"{len(paths)} {kind} {paths[0]}" for kind, paths in sorted(kinds.items()))
         yield f"  still on {epoch}: {counted}   see: changeover leases"
+
+
+def ended_before(parted: PartServes | None, workers: int) -> str:
+    """What is known when the server ends before the outcome.
+
+    Args:
+        parted: How far a roll in parts had come; None where all served the same.
+        workers: How many there were.
+    """
+    ended = "the server ended before the outcome was known"
+    if parted is None:
+        return f"{ended}; see `changeover history` once it runs again"
+    part = f"part {parted.number} of {parted.of}"
+    return "\n".join(
+        (
+            ended,
+            f"  when last heard of, epoch {parted.epoch} ({part}) served in {parted.workers} of {counted(workers)}, "
+            f"epoch {parted.others} in all others; those that live serve on",
+            f"next: start it again: with workers that live it goes back to what epoch {parted.others} is, "
+            "without any it takes what is on disk",
+        )
+    )
 
 
 def wait_ended(decided: bool, until: Milestone, waited: float) -> str:

@@ -17,6 +17,7 @@ from changeover.supervisor.draining import DrainingPlugin
 from changeover.supervisor.pipelines import PipelineLine
 from changeover.supervisor.telemetry.amounts import age, named, workers
 from changeover.supervisor.telemetry.phrases import by
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 
 PIPELINES = ("pipeline", "hits", "5xx", "not ready", "service", "ready")
 MOST_PIPELINES = 12
@@ -55,6 +56,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield from (_quarantined(each, now) for each in view.quarantine)
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"
+    if view.refused_upgrade is not None:
+        yield f"last   {_refused_upgrade(view.refused_upgrade, now)}"
     yield from (f"!      {alarm}" for alarm in view.alarms)
 
 
@@ -159,3 +162,11 @@ def _quarantined(view: QuarantineView, now: float) -> str:
 def _refused(line: HistoryLine) -> str:
     at = datetime.fromtimestamp(line.given if line.decided is None else line.decided).strftime("%H:%M")
     return f"epoch {line.epoch} refused {at} by {by(line.origin)}: {line.reason}; see: changeover explain {line.epoch}"
+
+
+def _refused_upgrade(upgrade: RefusedUpgrade, now: float) -> str:
+    program = f" to the program of {upgrade.python}" if upgrade.python else ""
+    # What the new program printed may be many lines; the first says what failed, and the last how.
+    first, *rest = upgrade.reason.splitlines() or [""]
+    why = f"{first} ... {rest[-1].strip()}" if rest else first
+    return f"upgrade{program} refused {clock(upgrade.at, now)} by {by(upgrade.origin)}: {why}"

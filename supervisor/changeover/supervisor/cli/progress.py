@@ -4,6 +4,7 @@ import enum
 
 import msgspec
 
+from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.records.cutover import (
     CommitDecided,
     CutoverAborted,
@@ -15,10 +16,11 @@ from changeover.supervisor.core.records.cutover import (
     WorkerPrepared,
     WorkerRefused,
 )
-from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverted, PartsReverting
 from changeover.supervisor.core.records.plugin import MigrationDone, MigrationLeft, MigrationUndone, StateNotTaken
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import WorkerRecord
+from changeover.supervisor.core.records.staffing import Scaled
 from changeover.supervisor.core.records.worker import WorkerExited
 from changeover.supervisor.telemetry.amounts import changes, seconds
 from changeover.supervisor.telemetry.phrases import by_strategy, extra_memory, rehearsed, succession
@@ -74,12 +76,16 @@ Known = (
     | PartBegan
     | PartServes
     | PartsReverting
+    | PartsReverted
     | MigrationDone
     | MigrationUndone
     | MigrationLeft
     | StateNotTaken
+    | Scaled
 )
 NAMES = frozenset(record.__name__ for record in Known.__args__)
+ABOUT_OTHERS = CutoverBegan | PartsReverting | PartsReverted
+"""What begins another epoch than the one that is followed, or ends what an earlier one began."""
 _decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
 
 
@@ -101,6 +107,9 @@ class Progress:
         self._lines: list[str] = []
         self._migrated: tuple[str, ...] = ()
         self._stateless: dict[str, None] = {}
+        self._workers = 0
+        self._parted: PartServes | None = None
+        self._reverts = False
         self._over = True
 
     @property
@@ -113,12 +122,19 @@ class Progress:
         """Slots whose worker exited before the decision: after it, those that a roll replaced leave."""
         return frozenset(self._gone)
 
+    @property
+    def parted(self) -> PartServes | None:
+        """How far a roll in parts is known to have come; None while all workers serve the same."""
+        return self._parted
+
     def take(self, told: Told) -> tuple[str, ...]:
         """Hear what the server tells; return the lines that are final now."""
         if told.type not in NAMES or (self._began is None and told.type != CutoverBegan.__name__):
             return ()
         before = len(self._lines)
-        self._hear(told, _decoder.decode(told.record))
+        record = _decoder.decode(told.record)
+        if isinstance(record, ABOUT_OTHERS) or self._is_about(record):
+            self._hear(told, record)
         return tuple(self._lines[before:])
 
     def drawing(self, now: float) -> tuple[str, ...]:
@@ -127,6 +143,10 @@ class Progress:
             return ()
         under_way = () if self._over else self._under_way(now)
         return (*self._lines, *under_way)
+
+    def _is_about(self, record: Known) -> bool:
+        """Whether it is about the cutover that is followed, as far as it says."""
+        return self._began is not None and getattr(record, "epoch", self._began.epoch) == self._began.epoch
 
     def _hear(self, told: Told, record: Known) -> None:
         if isinstance(record, WorkerRecord) and type(record) in MARKS:
@@ -146,6 +166,7 @@ class Progress:
             case CutoverCompleted():
                 self._lines.append(_phase("commit", self._count(Mark.ACTIVE), record.workers, record.commit))
                 self._over = True
+                self._parted = self._left_in_parts(record)
             case CutoverAborted() if self._step is not None:
                 how = "REFUSED" if record.refusals else "ended"
                 self._lines.append(_apart(self._step, f"{how} after {self._lasted(told.at)}"))
@@ -155,6 +176,7 @@ class Progress:
             case _:
                 self._hear_preflight(told, record)
                 self._hear_plugins(record)
+                self._hear_scaled(record)
                 self._hear_part(told, record)
 
     def _hear_preflight(self, told: Told, record: Known) -> None:
@@ -179,21 +201,35 @@ class Progress:
             case StateNotTaken(plugin=plugin, version=version, old=old, why=why):  # of each worker, and told once
                 self._stateless[f"  {'state':<10} {plugin} {version} begins without that of {old}: {why}"] = None
 
+    def _hear_scaled(self, record: Known) -> None:
+        if isinstance(record, Scaled):
+            self._workers = record.slots if self._rolls else max(0, self._workers + record.slots - record.previous)
+
     def _hear_part(self, told: Told, record: Known) -> None:
         match record:
             case PartBegan(number=number, of=of):
                 self._lines.append(f"  {'part':<10} {number} of {of}")
             case PartServes(workers=workers, slots=slots) if self._committed_at is not None:
+                self._parted = record
                 took = told.at - self._committed_at
                 line = _phase("commit", self._count(Mark.ACTIVE), workers, took)
                 self._lines.append(f"{line}   slots {', '.join(map(str, slots))}")
                 self._over = True
             case PartsReverting(reason=reason):
                 self._lines.append(f"  {'reverting':<10} {reason}")
+                self._reverts = True
+            case PartsReverted():
+                self._parted, self._reverts = None, False
+
+    def _left_in_parts(self, completed: CutoverCompleted) -> PartServes | None:
+        """What is known of parts once all others serve `completed`: on the way back, that is their number."""
+        if self._parted is None or not self._reverts:
+            return None
+        return msgspec.structs.replace(self._parted, others=completed.epoch)
 
     def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
-        self._over, self._step = False, None
+        self._over, self._step, self._workers = False, None, record.workers
         self._migrated, self._stateless = (), {}
         self._lines.append(
             f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
@@ -215,8 +251,9 @@ class Progress:
     def _count(self, *marks: Mark) -> int:
         return sum(mark in marks for mark in self._marks.values())
 
-    def _workers(self) -> int:
-        return self._began.workers if self._began else 0
+    @property
+    def _rolls(self) -> bool:
+        return self._began is not None and self._began.strategy is Strategy.ROLL
 
     def _under_way(self, now: float) -> tuple[str, ...]:
         return (self._phase_line(now),) if self._step else (self._phase_line(now), self._workers_line())
@@ -225,21 +262,26 @@ class Progress:
         if self._step is not None:
             return _apart(self._step, f"...  {self._lasted(now)}")
         if self._committed_at is not None:
-            return _phase("commit", self._count(Mark.ACTIVE), self._workers(), now - self._committed_at)
-        return _phase("prepare", self._count(Mark.PREPARED, Mark.ACTIVE), self._workers(), now - self._at)
+            return _phase("commit", self._count(Mark.ACTIVE), self._workers, now - self._committed_at)
+        return _phase("prepare", self._count(Mark.PREPARED, Mark.ACTIVE), self._workers, now - self._at)
 
     def _refused_line(self, slot: int, at: float) -> str:
-        done = f"{self._count(Mark.PREPARED)}/{self._workers()}"
+        done = _of(self._count(Mark.PREPARED), self._workers)
         return f"  {'prepare':<10} {done}  slot {slot} REFUSED after {seconds(at - self._at)}"
 
     def _workers_line(self) -> str:
         marks = [f"{slot}{mark.value}" for slot, mark in sorted(self._marks.items())]
         answered = self._count(Mark.PREPARED, Mark.ACTIVE, Mark.REFUSED)
-        return "  workers    " + " ".join([*marks, *[WAITED_FOR] * (self._workers() - answered)])
+        return "  workers    " + " ".join([*marks, *[WAITED_FOR] * (self._workers - answered)])
 
 
 def _phase(name: str, done: int, of: int, took: float) -> str:
-    return f"  {name:<10} {done}/{of}  {seconds(max(took, 0.0))}"
+    return f"  {name:<10} {_of(done, of)}  {seconds(max(took, 0.0))}"
+
+
+def _of(done: int, of: int) -> str:
+    """So many of so many; a worker that nobody waits for any more is none of them."""
+    return f"{min(done, of)}/{of}"
 
 
 def _apart(step: Step, how: str) -> str:

@@ -115,7 +115,7 @@ _OPTIONS = (
         "--max-connections", "--limit-concurrency", type=int, metavar="N", help="Most connections of one worker."
     ),
     click.option("--keep-alive", metavar="S", help="Close idle connections after so many seconds."),
-    click.option("--ws-max-size", type=int, metavar="BYTES", help="Longest message of a WebSocket."),
+    click.option("--ws-max-size", metavar="SIZE", help="Longest message of a WebSocket: bytes, `80MB`, `64KiB`."),
     click.option("--ws-max-queue", type=int, metavar="N", help="Messages that a WebSocket reads ahead."),
     click.option("--ws-ping-interval", metavar="S", help="Ping WebSockets silent for so long; 0 = never."),
     click.option("--ws-ping-timeout", metavar="S", help="Close WebSockets that answer no ping; 0 = never."),
@@ -129,7 +129,11 @@ _OPTIONS = (
     click.option("--max-requests-jitter", type=int, metavar="N", help="Up to so many more, different for each worker."),
     click.option("--max-worker-lifetime", metavar="S", help="Replace a worker that lives so long."),
     click.option("--max-worker-lifetime-jitter", metavar="S", help="Up to so much longer, different for each worker."),
-    click.option("--max-worker-memory", type=int, metavar="BYTES", help="Replace a worker that grew so large."),
+    click.option(
+        "--max-worker-memory",
+        metavar="SIZE",
+        help="Replace a worker that grew so large: bytes, `80MB` (powers of 1000), `80MiB` (powers of 1024).",
+    ),
     click.option("--epoch-header", is_flag=True, default=None, help="Responses say which epoch and worker made them."),
     click.option(
         "--boot", type=click.Choice(["auto", "last", "disk"]), help="Serve what is on disk, or what was committed last."
@@ -137,7 +141,7 @@ _OPTIONS = (
     click.option("-u", "--user", metavar="USER", help="Run workers as this user, with all its groups."),
     click.option("-g", "--group", metavar="GROUP", help="Run workers with this group."),
     click.option("-m", "--umask", metavar="OCTAL", help="What files made by workers lack, like 027."),
-    click.option("--rlimit", multiple=True, metavar="NAME=N", help="Limit each worker, like nofile=65536; repeatable."),
+    click.option("--rlimit", multiple=True, metavar="NAME=N", help="Limit each worker: nofile=65536, as=2GiB."),
     click.option(
         "--no-new-privs/--new-privs", default=None, help="Whether workers gain nothing by executing setuid files."
     ),

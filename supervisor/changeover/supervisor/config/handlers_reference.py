@@ -39,8 +39,7 @@ def _settings(handler: ReadyMade) -> str:
     texts = described(handler.settings)
     lines = [f"### {handler.name}", "", "| setting | is | default | meaning |", "|---|---|---|---|"]
     for field in msgspec.structs.fields(handler.settings):
-        is_one = kind_of(field.type, handler.settings, field.name)
-        cells = (f"`{field.name}`", is_one, default_of(field), texts[field.name])
+        cells = (f"`{field.name}`", kind_of(field.type), default_of(field), texts[field.name])
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)
 

@@ -19,10 +19,9 @@ from changeover.supervisor.config.channels import Certificate, Channel, Select
 from changeover.supervisor.config.marked import replace_marked
 from changeover.supervisor.config.settings import App, Pipeline, PipelineMatch, Plugin, Plugins, Settings
 from changeover.supervisor.config.sources import setting_keys, variable
-from changeover.workers.channel.limits import Limits
+from changeover.workers.protocol.document import Bytes
 
 _ATTRIBUTE = re.compile(r"^ {4,8}(\w+): (.*)$")
-_NOT_BYTES = ("fields", "messages", "streams")
 
 
 def document(page: str) -> str:
@@ -73,7 +72,7 @@ def _table(title: str, shape: type[msgspec.Struct], key: tuple[str, ...]) -> str
             continue
         cells = (
             f"`{field.name}`",
-            kind_of(field.type, shape, field.name),
+            kind_of(field.type),
             default_of(field),
             f"`{named}`" if named else "",
             change_of((*key, field.name)).value,
@@ -98,12 +97,14 @@ def described(shape: type[msgspec.Struct]) -> dict[str, str]:
     return found
 
 
-def kind_of(shape: Any, owner: type[msgspec.Struct], name: str) -> str:
+def kind_of(shape: Any) -> str:
     """What a setting is, in a word or two."""
     plain = {str: "text", bool: "true or false", float: "seconds", dict: "table", types.NoneType: ""}
+    if shape == Bytes:
+        return "bytes"
     origin = typing.get_origin(shape)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(filter(None, (kind_of(member, owner, name) for member in typing.get_args(shape))))
+        return " or ".join(filter(None, (kind_of(member) for member in typing.get_args(shape))))
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in typing.get_args(shape))
     if origin is tuple:
@@ -111,7 +112,7 @@ def kind_of(shape: Any, owner: type[msgspec.Struct], name: str) -> str:
     if isinstance(shape, type) and issubclass(shape, enum.Enum):
         return ", ".join(f"`{member.value}`" for member in shape)
     if shape is int:
-        return "bytes" if owner is Limits and name not in _NOT_BYTES else "number"
+        return "number"
     return plain.get(origin or shape, "table")
 
 

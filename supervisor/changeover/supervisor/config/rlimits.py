@@ -4,7 +4,7 @@ import resource
 
 import msgspec
 
-from changeover.workers.protocol.document import Mistake, nearest
+from changeover.workers.protocol.document import Mistake, nearest, size
 
 _PREFIX = "RLIMIT_"
 RESOURCES: dict[str, int] = {
@@ -12,6 +12,8 @@ RESOURCES: dict[str, int] = {
 }
 """Name -> the kernel's number, of every limit that this system has."""
 UNLIMITED = "unlimited"
+SIZES = ("as", "core", "data", "fsize", "memlock", "msgqueue", "rss", "stack")
+"""Those that the kernel counts in bytes."""
 
 
 class Rlimit(msgspec.Struct, frozen=True):
@@ -48,7 +50,7 @@ def parse_rlimit(text: str) -> Rlimit:
     if name not in RESOURCES:
         raise BadRlimit(f"{name!r} is no limit of this system{nearest(name, RESOURCES)}")
     soft, colon, hard = written.partition(":")
-    values = [_value(text, each) for each in ((soft, hard) if colon else (soft, soft))]
+    values = [_value(text, each, name in SIZES) for each in ((soft, hard) if colon else (soft, soft))]
     if not equals or (values[1] >= 0 and not 0 <= values[0] <= values[1]):
         raise BadRlimit(f"{text!r} has a soft limit above its hard one" if equals else _how(text))
     return Rlimit(name, RESOURCES[name], *values)
@@ -69,13 +71,18 @@ def mistakes(path: str, limits: tuple[str, ...]) -> list[Mistake]:
     return found
 
 
-def _value(text: str, written: str) -> int:
+def _value(text: str, written: str, sized: bool) -> int:
     if written == UNLIMITED:
         return resource.RLIM_INFINITY
-    if not (written.isascii() and written.isdigit()) or int(written) >= 2**63:
+    try:
+        value = size(written)
+    except ValueError:
+        raise BadRlimit(_how(text)) from None
+    if value < 0 or not (sized or (written.isascii() and written.isdigit())):
         raise BadRlimit(_how(text))
-    return int(written)
+    return value
 
 
 def _how(text: str) -> str:
-    return f"{text!r} is no limit: write it like `nofile=65536`, `nofile=1024:65536` or `core=unlimited`"
+    example = "`nofile=65536`, `nofile=1024:65536`, `as=2GiB` (sizes alone have units) or `core=unlimited`"
+    return f"{text!r} is no limit: write it like {example}"

@@ -1,7 +1,7 @@
 """Every setting, one Struct per area, as `changeover.toml` spells it.
 
-Sizes are bytes, times are seconds (written as such or as `"30s"`, `"5m"`, `"1h"`). The
-descriptions below are the ones in the documentation, which is generated from them.
+Sizes are bytes (written as such or as `"80MB"`, `"64KiB"`), times are seconds (written as such or as `"30s"`, `"5m"`,
+`"1h"`). The descriptions below are the ones in the documentation, which is generated from them.
 """
 
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import msgspec
 
 from changeover.supervisor.config.channels import Channel, Tls
 from changeover.workers.channel.limits import Limits
+from changeover.workers.protocol.document import Bytes
 from changeover.workers.protocol.reload import Reload, read_reload
 from changeover.workers.protocol.snapshot import Preloading, Route
 from changeover.workers.runtime.settings import Deadlines as WorkerDeadlines
@@ -200,15 +201,15 @@ class Preflight(msgspec.Struct, frozen=True):
 
     Attributes:
         enabled: Whether it is.
-        memory: Bytes that the process may take beyond what it has when it begins.
+        memory: How much memory the process may take beyond what it has when it begins.
         processes: How many processes and threads it may have at the same time.
-        output: How much of what it writes is kept for the refusal, in bytes.
+        output: How much of what it writes is kept for the refusal.
     """
 
     enabled: bool = True
-    memory: int = 1024 * 1024 * 1024
+    memory: Bytes = 1024 * 1024 * 1024
     processes: int = 64
-    output: int = 64 * 1024
+    output: Bytes = 64 * 1024
 
 
 class Recycle(msgspec.Struct, frozen=True):
@@ -219,7 +220,7 @@ class Recycle(msgspec.Struct, frozen=True):
         requests_jitter: Up to so many more, different for each worker.
         lifetime: How long it lives; 0 = no limit.
         lifetime_jitter: Up to so much longer, different for each worker.
-        memory: How much resident memory it has, in bytes; 0 = no limit.
+        memory: How much resident memory it has; 0 = no limit.
         leaks: How many copies of plugins it released that are not gone; 0 = no limit.
     """
 
@@ -227,7 +228,7 @@ class Recycle(msgspec.Struct, frozen=True):
     requests_jitter: int = 0
     lifetime: float = 0.0
     lifetime_jitter: float = 0.0
-    memory: int = 0
+    memory: Bytes = 0
     leaks: int = 8
 
 
@@ -293,7 +294,8 @@ class Settings(msgspec.Struct, frozen=True):
         user: Name or number of the user that workers run as, for a supervisor that is root; by default its own.
         group: Name or number of their group; by default the user's own.
         umask: Permissions that files made by workers lack, in octal (`"027"`); by default as inherited.
-        rlimits: Limits that the kernel keeps for each worker: `nofile=65536`, `core=0:unlimited` (soft and hard).
+        rlimits: Limits that the kernel keeps for each worker: `nofile=65536`, `as=2GiB`, `core=0:unlimited` (soft and
+            hard).
         no_new_privs: Whether workers gain nothing by executing setuid files, or files with capabilities.
         python: Interpreter that workers run on, or the folder of a virtual environment; by default the supervisor's
             own. Only new processes take another.

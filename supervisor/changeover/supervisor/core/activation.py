@@ -20,6 +20,8 @@ from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.protocol.snapshot import Snapshot
 
+PAUSES = {State.BACKOFF: "waiting for its next worker", State.PARKED: "parked"}
+
 
 class Activation:
     """Makes an epoch authoritative, and waits for those who have to follow."""
@@ -48,8 +50,7 @@ class Activation:
         crew = [member for member in self._roster.crew(snapshot.rolled) if member.greeted and not member.yielding]
         run.followers = {member.incarnation for member in crew}
         successors = tuple(member.worker for member in crew) if run.is_roll else ()
-        if run.is_roll:
-            self._reprieve(crew)
+        self._reprieve(crew)
         self._succession.judge()
         if run.part is not None and not run.part.last:
             self._commit_part(run, snapshot, run.part, successors)
@@ -106,8 +107,9 @@ class Activation:
     def barren(self, run: Run) -> bool:
         """Whether nobody who could follow lives, and somebody is still to come who serves the epoch."""
         followers = [member for member in self._roster.members() if member.incarnation in run.followers]
-        settled = (State.SERVING, State.PARKED)
-        return not followers and any(slot.state not in settled for slot in self._roster.wanted(run.rolled))
+        if followers or self._goes_on(run):
+            return False
+        return any(slot.state is not State.SERVING and not slot.failing for slot in self._roster.wanted(run.rolled))
 
     def serving(self, run: Run) -> int:
         """How many workers serve the epoch."""
@@ -128,7 +130,7 @@ class Activation:
         for member in list(self._late(run)):
             slot = self._roster.find(member.worker)
             # One that joins and has it to build has the deadline of all that join.
-            if slot is not None and (slot.state is not State.JOINING or member.incarnation in run.prepared):
+            if slot is not None and not self._joins(run, member):
                 self._children.leaving.kill(slot, f"did not follow to epoch {run.epoch} within {seconds:g} s")
 
     def died(self, run: Run, member: Member, cause: str) -> None:
@@ -153,14 +155,25 @@ class Activation:
             self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
 
     def _late(self, run: Run) -> Iterator[Member]:
+        # Who came since the vote accepts nothing before it has built the epoch.
+        goes_on = self._goes_on(run)
         for member in self._roster.members():
             follows = member.incarnation in run.followers and not member.yielding
-            if follows and member.epoch < run.epoch:
+            if follows and member.epoch < run.epoch and not (goes_on and self._joins(run, member)):
                 yield member
+
+    def _goes_on(self, run: Run) -> bool:
+        """Whether there was time enough to follow, and somebody did."""
+        return run.due and self.serving(run) > 0
+
+    def _joins(self, run: Run, member: Member) -> bool:
+        """Whether a worker came since the vote, and has not served anything yet."""
+        slot = self._roster.find(member.worker)
+        return slot is not None and slot.state is State.JOINING and member.incarnation not in run.prepared
 
 
 def _does(slot: Slot) -> str:
     """What a slot does whose worker does not serve yet, and what became of its workers, in the words of a status."""
     word = "stopping" if slot.state in LEAVING else "starting"
-    word = slot.state.value if slot.state in (State.BACKOFF, State.PARKED) else word
+    word = PAUSES.get(slot.state, word)
     return f"{word}: {slot.note}" if slot.note else word

@@ -6,7 +6,8 @@ worker is killed. Only an exit that was *told* leaves a slot: a worker that was 
 counts as alive until its pidfd says otherwise.
 
 A death nobody asked for is FAILED or, too often within a period, FAILED_AGAIN: the first leads to
-another worker after a pause, the second parks the slot for much longer, with the reason.
+another worker after a pause, the second parks the slot for much longer, with the reason. The last
+slot of what serves is not parked: however often it fails, its next worker comes after a pause.
 """
 
 import enum

@@ -5,17 +5,22 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from changeover.supervisor.core import child, restart, surplus
+from changeover.supervisor.core.building import owes
 from changeover.supervisor.core.child import LEAVING, Cause, State
+from changeover.supervisor.core.crashes import Crashes
 from changeover.supervisor.core.effects import Fork, ProcessSignal, Signal
 from changeover.supervisor.core.events import Child, Timer, TimerKind
 from changeover.supervisor.core.leaving import Leaving
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
-from changeover.supervisor.core.records.staffing import SlotParked, SlotWaits
+from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotParked, SlotWaits
 from changeover.supervisor.core.records.worker import WorkerExited, WorkerForked, WorkerServing
+from changeover.supervisor.core.restart import Fate
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
+
+NOT_PARKED = "; not parked, because no other slot could serve"
 
 
 def nonce(secret: str, worker: WorkerId) -> str:
@@ -35,8 +40,8 @@ class Children:
     """
 
     __slots__ = (
-        "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete", "kept",
-        "leaving", "rolled", "slots", "staffing", "words",
+        "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete",
+        "crashes", "kept", "leaving", "rolled", "served", "slots", "staffing", "words",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -47,6 +52,8 @@ class Children:
         self._secret = secret
         self.leaving = Leaving(policy, roster, ledger, out)
         """Ends workers."""
+        self.crashes = Crashes(policy.restarts, roster, ledger, out)
+        """What their deaths say of what is committed."""
         # Lists of the living may be older than the news of a death. Our own dead need not be kept in mind.
         self._buried: set[int] = set()
         self._cohorts: dict[int, int] = {}
@@ -61,6 +68,8 @@ class Children:
         """Roll -> the word of the commit cell that its workers read; 0, where it is not named."""
         self.rolled: int | None = None
         """The roll whose workers serve; None before the first."""
+        self.served = False
+        """Whether a worker has served: from then on one slot is always tried anew."""
         self.staffing = True
         """Whether slots are filled at all; not while the service stops."""
         self.complete = True
@@ -164,7 +173,7 @@ class Children:
         waiting = self._roster.in_state(State.BACKOFF, State.PARKED)
         for slot in (slot for slot in waiting if not numbers or slot.number in numbers):
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
-            slot.exits = ()
+            slot.exits, slot.spared = (), False
             self._move(slot, Cause.RETRIED)
         self.fill()
 
@@ -252,7 +261,9 @@ class Children:
         """A worker said that it serves what is committed."""
         fresh = slot.state is State.JOINING
         self._move(slot, Cause.SERVES)
+        self.served = self.served or slot.state is State.SERVING
         if fresh and slot.member is not None:
+            slot.member.served = self._out.now
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
             slot.note = ""
             self._out.tell(WorkerServing(slot.member.worker, slot.member.pid, slot.member.epoch))
@@ -271,8 +282,8 @@ class Children:
         """Whether this worker of a former supervisor is confirmed dead."""
         return worker.incarnation in self._buried
 
-    def exited(self, slot: Slot, status: int | None, cause: str) -> None:
-        """A worker is confirmed dead, or was never born."""
+    def exited(self, slot: Slot, status: int | None, cause: str, *, at_once: bool = False) -> None:
+        """A worker is confirmed dead, or was never born; `at_once`: the next one has something else to try."""
         member = slot.member
         if member is None:
             return
@@ -283,8 +294,8 @@ class Children:
         if expected:
             self._move(slot, Cause.LEFT)
         else:
-            slot.crashes += bool(member.pid)  # what was never born did not crash
-            self._failed(slot, member.refusal.line if member.refusal is not None else member.reason or cause)
+            why = member.refusal.line if member.refusal is not None else member.reason or cause
+            (self._follow if at_once else self._failed)(slot, why)
         if not slot.wanted:
             self._roster.close(slot.number)
         self.fill()
@@ -306,7 +317,7 @@ class Children:
         if slot.state in (State.BACKOFF, State.PARKED):
             self._move(slot, Cause.RETRIED)
             self.fill()
-        elif slot.state is State.JOINING and not self._owes(slot, slot.member):
+        elif slot.state is State.JOINING and not self._owes(slot):
             self._wait(slot, self._policy.deadlines.boot)
         elif slot.state in (State.BOOTING, State.JOINING):
             self.leaving.kill(slot, f"did not serve within {self._policy.deadlines.boot:g} s")
@@ -315,30 +326,39 @@ class Children:
 
     # ---- inside ----
 
-    def _owes(self, slot: Slot, member: Member | None) -> bool:
-        """Whether a worker that joins has something to build and has not done so."""
-        if member is None:
-            return False
-        current = None if slot.fresh else self._ledger.current_for(member.rolled)
-        if current is not None and current.rolled == member.rolled:
-            return True
-        return member.asked is not None and member.prepared != member.asked
+    def _owes(self, slot: Slot) -> bool:
+        return owes(slot, self._ledger.current_for(slot.rolled))
+
+    def _follow(self, slot: Slot, cause: str) -> None:
+        """A worker died, and the next one in its slot has something else: it comes at once, however many died."""
+        exits = len(restart.recent(slot.exits, self._out.now, self._policy.restarts)) + 1
+        self._move(slot, Cause.FAILED)
+        slot.note = cause
+        self._out.tell(SlotWaits(slot.number, 0.0, exits))
+        self.retry(slot.number)
 
     def _failed(self, slot: Slot, cause: str) -> None:
         now, policy = self._out.now, self._policy.restarts
         slot.exits = (*restart.recent(slot.exits, now, policy), now)
-        if restart.too_often(slot.exits, now, policy):
-            self._move(slot, Cause.FAILED_AGAIN)
-            slot.note = f"{len(slot.exits)} exits in {policy.period:g} s ({cause})"
-            self._out.tell(SlotParked(slot.number, slot.note, policy.parked))
-            self._pause(slot, policy.parked)
-            slot.exits = ()
-            return
-        self._move(slot, Cause.FAILED)
-        slot.note = cause
-        seconds = restart.pause(slot.exits, now, policy)
-        self._out.tell(SlotWaits(slot.number, seconds, len(slot.exits)))
+        fate = restart.fate(slot.exits, now, policy, last=self._is_last(slot))
+        slot.spared = fate is Fate.SPARED
+        slot.note = cause if fate is Fate.WAITS else f"{len(slot.exits)} exits in {policy.period:g} s ({cause})"
+        self._move(slot, Cause.FAILED_AGAIN if fate is Fate.PARKED else Cause.FAILED)
+        if fate is Fate.PARKED:
+            seconds, slot.exits = policy.parked, ()
+            self._out.tell(SlotParked(slot.number, slot.note, seconds))
+        elif fate is Fate.SPARED:
+            seconds = restart.last_pause(slot.exits, now, policy)
+            self._out.tell(LastSlotWaits(slot.number, slot.note, seconds))
+            slot.note += NOT_PARKED
+        else:
+            seconds = restart.pause(slot.exits, now, policy)
+            self._out.tell(SlotWaits(slot.number, seconds, len(slot.exits)))
         self._pause(slot, seconds)
+
+    def _is_last(self, slot: Slot) -> bool:
+        """Whether nothing that has served would do so any more if this slot was parked."""
+        return self.served and slot.rolled == self.rolled and self._roster.is_last(slot)
 
     def _pause(self, slot: Slot, seconds: float) -> None:
         slot.until = self._out.now + seconds

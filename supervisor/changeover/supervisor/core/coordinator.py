@@ -140,6 +140,11 @@ class Coordinator:
     def _rests(self) -> bool:
         return self.state is State.IDLE and not self.held_up and self.obstacle is None
 
+    def is_preparing(self, rolled: int) -> bool:
+        """Whether a cutover needs the zygote of that roll before it can be decided."""
+        run, undecided = self.run, self.state in (State.PRELOADING, State.PREFLIGHTING, *OPEN)
+        return run is not None and undecided and run.is_roll and run.rolled == rolled
+
     @property
     def in_parts(self) -> bool:
         """Whether some workers serve, or are to serve, another epoch than others."""
@@ -174,6 +179,12 @@ class Coordinator:
         self.fail(why)
         if self.run is None:
             self._tell(self._partial.abandon(why))
+
+    def end(self, why: str) -> None:
+        """The service ends: turn back what can be turned back, and let those who wait know what it leaves."""
+        self._wishes.stopping = True
+        self._partial.take_stock()
+        self.obstruct(why)
 
     def pause(self, why: str) -> None:
         """Refuse every wish until `resume`; what runs goes on."""
@@ -228,7 +239,7 @@ class Coordinator:
             result = self._succession.weighed(result, run.request)
         ending = judge(result, run.request, epoch, self._ledger)
         if isinstance(result, outcome.Candidate) and isinstance(ending, outcome.Planned | None):
-            ending = self._unstaffed(run.request, result) or ending
+            ending = self._unstaffed(run.request, result) or self._succession.planned(ending, result, run.request)
         if ending is not None or not isinstance(result, outcome.Candidate):
             self._end_scan(ending or outcome.Unchanged(self._serving()))
             return
@@ -308,6 +319,13 @@ class Coordinator:
             self.fail(f"the journal could not be written: {reason}")
 
     # ---- deaths, deadlines, failure ----
+
+    def explains(self, member: Member, state: child.State) -> bool:
+        """Whether a candidate explains a death, or the next worker tries it alone: the slot is filled at once."""
+        if self.run is None or self.state not in (*OPEN, State.MIGRATING):
+            return False
+        spared = self.state in OPEN and self._voting.spares(self.run, member, state)
+        return spared or self._voting.explains(self.run, member, state)
 
     def died(self, member: Member, state: child.State, cause: str) -> None:
         """A worker is confirmed dead; `state` is what its slot was in."""

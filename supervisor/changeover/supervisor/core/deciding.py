@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from changeover.supervisor.core import endings, entries
 from changeover.supervisor.core.activation import Activation
 from changeover.supervisor.core.cutover import Cause, State
@@ -13,6 +15,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Outcome
 from changeover.supervisor.core.policy import Deadlines
 from changeover.supervisor.core.progress import Progress
+from changeover.supervisor.core.quarantine import leaves_rest
 from changeover.supervisor.core.records.cutover import CutoverAborted, DoubtSettled, InDoubt
 from changeover.supervisor.core.roster import Member
 from changeover.supervisor.core.run import Run
@@ -143,7 +146,13 @@ class Deciding:
         self._out.broadcast(messages.Abort(self._ledger.stamp(run.epoch), self._out.next_seq(), run.reason))
         self._succession.abort(run, "its roll was aborted")
         self._out.tell(CutoverAborted(run.epoch, run.reason, tuple(run.refusals), run.origin, serving))
-        self._finish(run, endings.refused(run, serving, run.reason))
+        self._finish(run, replace(endings.refused(run, serving, run.reason), rest=self._leaves_rest(run)))
+
+    def _leaves_rest(self, run: Run) -> bool:
+        if run.candidate is None or run.request is None or run.request.policy is None:
+            return False
+        found, ledger = run.candidate, self._ledger
+        return leaves_rest(ledger.quarantine, ledger.committed, found.snapshot, found.exempt)
 
     def _committed(self, run: Run) -> None:
         if run.snapshot is None:
@@ -177,9 +186,10 @@ class Deciding:
         self.follow()
 
     def kill_late(self, run: Run) -> None:
-        """The deadline to follow passed."""
+        """The deadline to follow passed: who prepared is killed, who came since is waited for while nobody serves."""
+        run.due = True
+        self._activation.kill_late(run, self._deadlines.activate)
         if self._activation.late(run):
-            self._activation.kill_late(run, self._deadlines.activate)
             self._out.set_timer(Timer(TimerKind.ACTIVATE, run.epoch), self._deadlines.boot)
             return
         run.overdue = True

@@ -18,6 +18,8 @@ class Trigger(enum.Enum):
     API = "api"
     WATCH = "watch"
     SCHEDULE = "schedule"
+    USR2 = "USR2"
+    """An upgrade of the supervisor, which is no cutover."""
     RESCUE = "rescue"
     """All workers of a roll crashed, and those that took their places."""
 

@@ -76,10 +76,13 @@ class ZygoteFound(msgspec.Struct, frozen=True):
     Attributes:
         cohort: Its cohort.
         rolled: The epoch whose roll made it.
+        imported: The record of what was installed when it imported the application; empty where it did not, or nobody
+            knows.
     """
 
     cohort: int
     rolled: int
+    imported: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -221,14 +224,19 @@ class WorkerExited(Event, frozen=True):
 
 
 class StacksDumped(Event, frozen=True):
-    """The answer to `DumpStacks`: all stacks of a worker that could not speak; empty when there were none to have.
+    """The answer to `DumpStacks`. One that died may have left a reason there instead.
 
-    One that died may have left a reason there instead.
+    Attributes:
+        worker: Who could not speak.
+        stacks: All its stacks; empty when there were none to have.
+        refusal: Its reason.
+        missing: Why there were none to have.
     """
 
     worker: WorkerId
     stacks: str
     refusal: Refusal | None = None
+    missing: str = ""
 
 
 class CutoverRequested(Event, frozen=True):

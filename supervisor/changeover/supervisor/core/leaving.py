@@ -95,6 +95,7 @@ class Leaving:
     def press(self, slot: Slot, member: Member) -> None:
         """A worker did not leave in time: be more urgent."""
         if slot.state is State.KILLING:
+            member.stackless = member.stackless or f"nobody had them within {self._policy.deadlines.inquire:g} s"
             self._strike(slot, member)
         elif member.told is None:
             self.order_out(slot, ProcessSignal.TERM)
@@ -110,15 +111,16 @@ class Leaving:
         member = self._condemned(slot, reason)
         if member is None:
             return
+        member.stackless = "" if member.pid else "nobody knows its process yet"
         if member.stacks or not member.pid:
             self._strike(slot, member)
         else:
             self._out.put(DumpStacks(member.worker))
             self._wait(slot, self._policy.deadlines.inquire)
 
-    def stacks(self, slot: Slot, member: Member, stacks: str) -> None:
-        """It is written down what a worker was doing, or cannot be."""
-        member.stacks = stacks
+    def stacks(self, slot: Slot, member: Member, stacks: str, missing: str) -> None:
+        """It is written down what a worker was doing, or why that cannot be."""
+        member.stacks, member.stackless = stacks, missing
         if slot.state is State.KILLING and member.told is not ProcessSignal.KILL:
             self._strike(slot, member)
 
@@ -138,7 +140,8 @@ class Leaving:
 
     def _strike(self, slot: Slot, member: Member) -> None:
         if member.told is not ProcessSignal.KILL:
-            self._out.tell(WorkerKilled(member.worker, member.pid, member.reason, member.stacks))
+            missing = "" if member.stacks else member.stackless
+            self._out.tell(WorkerKilled(member.worker, member.pid, member.reason, member.stacks, missing))
         self.order_out(slot, ProcessSignal.KILL)
 
     def _wait(self, slot: Slot, seconds: float) -> None:

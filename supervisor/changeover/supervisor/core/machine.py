@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from changeover.supervisor.core import boot, entries, events, rescue, unstaffed
-from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal, UpgradeDecided
+from changeover.supervisor.core.effects import Answer, Effect, ProcessSignal, Resolve, Signal
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.events import Event, Timer, TimerKind
 from changeover.supervisor.core.outbox import Outbox
@@ -177,7 +177,7 @@ class _Handlers:
         slot = self._parts.roster.find(event.worker)
         if slot is not None and slot.member is not None:
             slot.member.refusal = event.refusal
-            self._parts.children.leaving.stacks(slot, slot.member, event.stacks)
+            self._parts.children.leaving.stacks(slot, slot.member, event.stacks, event.missing)
             self._parts.coordinator.preparing.stacks(slot.member)
 
     def _zygote_ready(self, event: events.ZygoteReady) -> None:
@@ -199,16 +199,26 @@ class _Handlers:
 
     def _zygote_lost(self, event: events.ZygoteLost) -> None:
         zygote = self._parts.zygotes.of_cohort(event.cohort)
-        self._parts.zygotes.lost(event.cohort, event.reason, event.refusal)
+        refuses = zygote is not None and self._refuses_cutover(zygote, event)
+        self._parts.zygotes.lost(event.cohort, event.reason, event.refusal, refuses=refuses)
         for member in list(self._parts.roster.members()):
             if member.worker.cohort == event.cohort and not member.pid:
                 self._gone(member.worker, None, f"its zygote is gone: {event.reason}")
-        if zygote is not None and zygote.rolled in self._parts.zygotes.wanted and not self._parts.shutdown.begun:
+        if zygote is not None and self._is_missed(zygote):
             self._mourn(zygote, event)
+
+    def _is_missed(self, zygote: Zygote) -> bool:
+        return zygote.rolled in self._parts.zygotes.wanted and not self._parts.shutdown.begun
+
+    def _refuses_cutover(self, zygote: Zygote, event: events.ZygoteLost) -> bool:
+        """Whether the cutover that runs will say why it is gone, because it is refused for that."""
+        final = _spoken(event) or self._parts.ledger.current is not None
+        needed = self._is_missed(zygote) and self._parts.coordinator.is_preparing(zygote.rolled)
+        return event.refusal is not None and final and needed
 
     def _mourn(self, zygote: Zygote, event: events.ZygoteLost) -> None:
         # A zygote that could not speak for itself may have been killed: it is tried again before it is given up.
-        spoken = event.refusal is not None and event.refusal.stage is not Stage.PREPARE
+        spoken = _spoken(event)
         tried = spoken or zygote.failing or self._parts.ledger.current is not None
         lost = SlotRefusal(-1, 0, event.refusal or Refusal(Stage.PREPARE, Fault.CRASH, event.reason))
         needed = (self._parts.coordinator.rehearsing.zygote_lost, self._parts.coordinator.preparing.zygote_lost)
@@ -270,7 +280,9 @@ class _Handlers:
 
     def _upgrade(self, event: events.UpgradeRequested) -> None:
         if self._parts.shutdown.begun:
-            self._out.put(UpgradeDecided(event.ticket, "the service is stopping"))
+            self._parts.upgrade.decline(event, "the service is stopping")
+        elif not self._start.listening:
+            self._parts.upgrade.decline(event, "the supervisor is still starting: ask again in a moment")
         else:
             self._parts.upgrade.ask(event)
 
@@ -324,3 +336,8 @@ def _death(status: int | None) -> str:
     if status is None:
         return "died"
     return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+
+
+def _spoken(lost: events.ZygoteLost) -> bool:
+    """Whether a zygote said itself why it is gone."""
+    return lost.refusal is not None and lost.refusal.stage is not Stage.PREPARE

@@ -166,8 +166,10 @@ class Migrating:
         if self._progress.state is State.UNMIGRATING:
             self._lost(run, member)
             return
+        spared = self._voting.spares(run, member, state)
         self._voting.died(run, member, state, cause)
-        if run.refused or member.worker == run.elected:
+        # Nobody has its vote any more, and whoever has migrated is not kept waiting for another one.
+        if run.refused or spared or member.worker == run.elected:
             blamed = run.refusals or [refusal_of(member, Fault.CRASH, member.reason or cause)]
             self._fail(headline(blamed))
 

@@ -257,7 +257,7 @@ class Unchanged(Ending, frozen=True):
 
 
 class Refused(Ending, frozen=True):
-    """Nothing changed anywhere; where parts were committed, they were reverted.
+    """Nothing changed anywhere; where parts were committed, they were reverted, unless the service ended before.
 
     Attributes:
         reason: One line for people.
@@ -265,6 +265,8 @@ class Refused(Ending, frozen=True):
         refusals: Every "no", with its traceback.
         summary: What would have changed, and what lies on disk and was not taken.
         parts: What became of each part that was committed, for people; empty when none was.
+        stopping: Whether the service was ending: nothing is reverted then, and what serves does so until it has ended.
+        rest: Whether something else that changed needs nothing of what was refused: who asked by itself asks for that.
     """
 
     reason: str = ""
@@ -272,6 +274,8 @@ class Refused(Ending, frozen=True):
     refusals: tuple[SlotRefusal, ...] = ()
     summary: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    stopping: bool = False
+    rest: bool = False
 
 
 class NeedsRoll(Ending, frozen=True):
@@ -294,12 +298,14 @@ class Planned(Ending, frozen=True):
         summary: What would change.
         memory: What a roll would need; null for a swap.
         files: Unit -> names of its files that differ: `+ new.py`, `- gone.py`, `changed.py`.
+        parts: How many workers each part of a roll would add, one part after the other; empty where all serve at once.
     """
 
     candidate: Snapshot | None = None
     summary: tuple[str, ...] = ()
     memory: ExtraMemory | None = None
     files: dict[str, tuple[str, ...]] = {}
+    parts: tuple[int, ...] = ()
 
 
 class Undecided(Ending, frozen=True):

@@ -11,6 +11,7 @@ that finds parts and did not begin them does the same. So the way back needs nob
 """
 
 import enum
+from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
@@ -59,6 +60,7 @@ class Plan:
         parts: The parts that were committed, with their numbers.
         failure: How a part was refused; None while all went well.
         crashed: Whether that is because its workers crash, which nobody refused.
+        left: How many workers serve what, for people, once the service ends; empty before.
     """
 
     first: Run
@@ -67,6 +69,7 @@ class Plan:
     parts: list[tuple[Part, int]]
     failure: outcome.Refused | None = None
     crashed: bool = False
+    left: str = ""
 
 
 class Partial:
@@ -119,6 +122,8 @@ class Partial:
             return None if self._ledger.parted is not None else (run, ending)
         if isinstance(ending, outcome.Committed) and not run.part.last:
             plan.parts.append((run.part, run.epoch))
+            if plan.left:
+                self.take_stock()
             return None
         if isinstance(ending, outcome.Refused) and self._ledger.parted is not None:
             plan.failure = ending
@@ -254,9 +259,18 @@ class Partial:
         plan, self.plan = self.plan, None
         if plan is None or ending is not None:
             return None if plan is None or ending is None else (plan.first, ending)
-        parts = tuple(f"{part} (epoch {number}) was committed, and is to be reverted" for part, number in plan.parts)
+        parts = tuple(f"{part} (epoch {number}) was committed, and is not reverted" for part, number in plan.parts)
+        parts = (*parts, plan.left) if parts and plan.left else parts
         failure = plan.failure or outcome.Refused(self._ledger.epoch, reason=why, summary=plan.first.summary)
         return plan.first, msgspec.structs.replace(failure, serving=self._ledger.epoch, parts=parts)
+
+    def take_stock(self) -> None:
+        """Remember who serves what, as the service ends: soon nobody does."""
+        if self.plan is not None:
+            members = [slot.member for slot in self._roster.wanted() if slot.member is not None]
+            served = Counter(member.epoch for member in members if member.epoch)
+            each = " and ".join(f"{count} served epoch {epoch}" for epoch, count in sorted(served.items()))
+            self.plan.left = f"of {served.total()} workers, {each} when it was cut short"
 
     def _mine(self, parted: Snapshot) -> list[Slot]:
         return [slot for slot in self._roster.slots.values() if slot.rolled == parted.rolled]

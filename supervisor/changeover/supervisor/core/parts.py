@@ -76,7 +76,9 @@ class Parts:
             out,
             booted.secret,
         )
-        self.upgrade = Upgrade(self.coordinator, policy.deadlines.upgrade, out)
+        self.upgrade = Upgrade(self.coordinator, self.reception, policy.deadlines, out)
         self.recycling = Recycling(policy, self.roster, self.children, self.coordinator, out)
-        self.rescue = Rescue(self.ledger, self.roster, self.zygotes, self.succession, self.coordinator, out)
+        self.rescue = Rescue(
+            self.ledger, self.roster, self.children.crashes, self.zygotes, self.succession, self.coordinator, out
+        )
         self.shutdown = Shutdown(policy, self.roster, self.children, self.zygotes, self.coordinator, out)

@@ -37,6 +37,7 @@ class Deadlines(msgspec.Struct, frozen=True):
         kill: From KILL to giving up on a process that does not die.
         handover: From being replaced to being gone; longer than every class of lease may hold a process.
         upgrade: For a cutover that an upgrade of the supervisor finds under way; past it the cutover is aborted.
+        takeover: For the next program, and for the way back to this one: no worker gives up on us sooner meanwhile.
         rescue: How long the zygote that a roll replaced is kept; when all workers crash meanwhile, the way back is
             taken at once. 0 = not at all.
     """
@@ -56,6 +57,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     kill: float = 10.0
     handover: float = 3660.0
     upgrade: float = 60.0
+    takeover: float = 60.0
     rescue: float = 300.0
 
 
@@ -82,7 +84,7 @@ class Restarts(msgspec.Struct, frozen=True):
         delay: Before the second replacement within `period`, in seconds; doubled for each further one.
             The first comes at once.
         longest: The longest such delay.
-        intensity: So many exits within `period` park the slot.
+        intensity: So many exits within `period` park the slot, unless all others are.
         period: In seconds.
         parked: Before a parked slot is tried again, in seconds.
     """

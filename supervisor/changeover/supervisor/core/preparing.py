@@ -114,8 +114,7 @@ class Preparing:
 
     def died(self, run: Run, member: Member, state: ChildState, cause: str) -> None:
         """A voter is confirmed dead; `state` is what its slot was in."""
-        if self._voting.died(run, member, state, cause):
-            self._succession.refill(member.worker.slot)
+        self._voting.died(run, member, state, cause)
         self.recount()
 
     def recount(self) -> None:
@@ -186,7 +185,7 @@ class Preparing:
 
     def _absence(self, run: Run, seconds: float) -> SlotRefusal:
         """Why there is no verdict where nobody owes an answer: who is to serve the candidate is not there."""
-        came = f"{self._voting.crew(run)} of {self._voting.staff(run)} workers came up within {seconds:g} s"
+        came = f"{self._voting.arrived(run)} of {self._voting.staff(run)} workers came up within {seconds:g} s"
         why = "" if self._succession.is_loaded(run) else ": no zygote was ready for them"
         return SlotRefusal(-1, 0, Refusal(Stage.PREPARE, Fault.TIMEOUT, f"{came}{why}"))
 

@@ -9,8 +9,8 @@ not rehearsed any more: else it is tried when it, or what it requires, changes.
 from collections.abc import Collection, Iterable, Mapping
 
 from changeover.supervisor.core.entries import Quarantined, SlotRefusal
-from changeover.supervisor.core.holding import contents
-from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKind
+from changeover.supervisor.core.holding import contents, differing
+from changeover.workers.protocol.snapshot import PluginSpec, Snapshot, UnitKind, UnitRef
 
 MOST = 50
 """How many refused candidates are remembered: as many as the journal keeps."""
@@ -72,6 +72,21 @@ def skipped(
     return found
 
 
+def leaves_rest(
+    quarantine: Quarantine, committed: Snapshot | None, candidate: Snapshot, exempt: Collection[str] = ()
+) -> bool:
+    """Whether something else of a refused `candidate` changed, which needs nothing of what is left out of it now."""
+    if committed is None or not (left := skipped(quarantine, plugins(committed), plugins(candidate), exempt)):
+        return False
+    without = {UnitRef(UnitKind.PLUGIN, name) for name in left}
+    for unit in (*committed.units, *candidate.units):
+        if not without.isdisjoint(unit.requires):
+            without.add(unit.key.ref)
+    changed = differing(_digests(committed), _digests(candidate)) - without
+    elsewhere = candidate.interpreter != committed.interpreter or not candidate.listens_as(committed)
+    return bool(changed) or elsewhere
+
+
 def refused_as(quarantine: Quarantine, candidate: Snapshot, exempt: Collection[str] = ()) -> Quarantined | None:
     """What the whole of `candidate` was refused as, with these plugins `exempt`; None when it was not."""
     known = (each for each in quarantine if each.digest == candidate.digest)
@@ -110,6 +125,10 @@ def _needed(candidate: Snapshot, names: Iterable[str]) -> set[str]:
             found.add(name)
             waiting += requires.get(name, [])
     return found
+
+
+def _digests(snapshot: Snapshot) -> dict[UnitRef, str]:
+    return {unit.key.ref: unit.key.digest for unit in snapshot.units}
 
 
 def _plugins(snapshot: Snapshot) -> list[PluginSpec]:

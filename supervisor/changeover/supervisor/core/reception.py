@@ -35,7 +35,7 @@ class Reception:
     """
 
     __slots__ = (
-        "_activation", "_beaten", "_children", "_coordinator", "_ledger", "_out", "_policy",
+        "_activation", "_away", "_beaten", "_children", "_coordinator", "_ledger", "_out", "_policy",
         "_retirement", "_roster", "_secret", "_succession", "_writing", "raising",
     )  # fmt: skip
 
@@ -65,6 +65,7 @@ class Reception:
         self._out = out
         self._secret = secret
         self._beaten = 0.0
+        self._away = 0.0
         self.raising = False
 
     # ---- joining ----
@@ -109,7 +110,7 @@ class Reception:
             self._out.put(Signal(worker, ProcessSignal.TERM))
 
     def _greet(self, slot: Slot, member: Member, message: Hello) -> None:
-        first = not member.greeted
+        first, tried = not member.greeted, member.alone
         member.pid = member.pid or message.pid
         self._heard(member)
         self._children.greeted(slot)
@@ -118,6 +119,8 @@ class Reception:
             if not self._ledger.is_ours(member.incarnation):
                 self._out.tell(WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
         self.welcome(member)
+        if tried and not member.alone:
+            self._children.reprieve(slot)
         self._observe(slot, member, message.stamp.epoch, message.prepared, message.migrates)
         if first:
             self._retirement.review()
@@ -140,6 +143,7 @@ class Reception:
                 candidate,
                 self._coordinator.decided,
                 self._succession.successors_of(member, self._heir(member, current, candidate)),
+                self._away,
             ),
         )
 
@@ -157,8 +161,9 @@ class Reception:
             return False
         if self._ledger.parted is not None:
             return False
-        knows = member.adopted or member.epoch or member.base
-        return slot.crashing and not knows and current.rolled == candidate.rolled == member.rolled
+        if member.adopted or member.epoch or member.base:
+            return False
+        return self._children.crashes.suspected(slot) and current.rolled == candidate.rolled == member.rolled
 
     def _current(self, member: Member) -> Snapshot | None:
         return self._ledger.current_for(member.rolled, member.heirs)
@@ -321,9 +326,14 @@ class Reception:
             if slot.member is not None and slot.member.heard is not None:
                 self._listen(slot, slot.member, self._out.now - slot.member.heard)
 
+    def announce(self, away: float) -> None:
+        """Tell workers how many seconds they are to wait for us if we fall silent; 0 = as long as for the dead."""
+        self._away = away
+        self._out.broadcast(self._pulse(self._out.next_seq()))
+
     def _pulse(self, seq: int) -> messages.Pulse:
         stamp = self._ledger.stamp(self._ledger.highest)
-        return messages.Pulse(stamp, seq, self._coordinator.phase, self._ledger.words)
+        return messages.Pulse(stamp, seq, self._coordinator.phase, self._ledger.words, self._away)
 
     def _forgive(self) -> None:
         """Hold nobody's silence against it when we ourselves were not there to hear."""
@@ -353,7 +363,9 @@ class Reception:
     def bury(self, slot: Slot, member: Member, state: State, status: int | None, cause: str) -> None:
         """A worker is confirmed dead; everybody who waits for it goes on."""
         member.status = status
-        self._children.exited(slot, status, cause)
+        self._children.crashes.died(slot, member, state)
+        at_once = self._coordinator.explains(member, state)
+        self._children.exited(slot, status, cause, at_once=at_once)
         self._retirement.gone(member.incarnation)
         self._coordinator.died(member, state, cause)
 

@@ -3,10 +3,12 @@
 A worker that dies is replaced, so a cohort that crashes at its first requests looks alive between
 two of them. What tells is that every slot lost its worker, and lost the next one, too: nobody told
 them to leave, and no other content was committed since. What crashed in that way itself is no way back.
+Where there is none the zygote stays kept for its time all the same: whoever asks for a rollback takes it.
 """
 
 from changeover.supervisor.core import outcome
 from changeover.supervisor.core.coordinator import Coordinator
+from changeover.supervisor.core.crashes import Crashes
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
@@ -24,12 +26,13 @@ RESCUE_TICKET = -2
 class Rescue:
     """Goes back to what the last roll replaced, while its zygote is kept."""
 
-    __slots__ = ("_coordinator", "_ledger", "_out", "_roster", "_succession", "_zygotes")
+    __slots__ = ("_coordinator", "_crashes", "_failed", "_ledger", "_out", "_roster", "_succession", "_zygotes")
 
     def __init__(
         self,
         ledger: Ledger,
         roster: Roster,
+        crashes: Crashes,
         zygotes: Zygotes,
         succession: Succession,
         coordinator: Coordinator,
@@ -37,17 +40,22 @@ class Rescue:
     ) -> None:
         self._ledger = ledger
         self._roster = roster
+        self._crashes = crashes
         self._zygotes = zygotes
         self._succession = succession
         self._coordinator = coordinator
         self._out = out
+        self._failed = 0
+        """The roll from which there was no way back."""
 
     def review(self) -> None:
         """Go back when there is a way back, and nobody serves for longer than it takes to crash."""
         current = self._ledger.current
         if current is None or self._zygotes.kept is None or not self._coordinator.free:
             return
-        if self._roster.crashes(current.rolled):
+        if current.rolled == self._failed:
+            return
+        if self._crashes.struck_all(current.rolled):
             if self._succession.before_crashed:
                 self._fail(current.epoch, f"epoch {self._succession.before}, which it replaced, crashed as well")
                 return
@@ -66,8 +74,7 @@ class Rescue:
 
     def _fail(self, serving: int, reason: str, refusals: tuple[SlotRefusal, ...] = ()) -> None:
         """There is no way back: say so, once."""
-        if (kept := self._zygotes.kept) is not None:
-            self._zygotes.give_up(kept.rolled)
+        self._failed = 0 if self._ledger.current is None else self._ledger.current.rolled
         self._out.tell(RescueFailed(serving, reason, refusals))
 
 

@@ -10,9 +10,6 @@ from changeover.workers.protocol.messages import Beat
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import UnitKey
 
-AGAIN = 2
-"""So many crashes of a slot are no accident."""
-
 
 @dataclass(slots=True)
 class Member:
@@ -34,6 +31,7 @@ class Member:
         reason: Why it is to leave.
         status: Its exit status, once it is confirmed dead and that is known.
         stacks: What it was last seen doing.
+        stackless: Why that could not be seen when it was asked for last.
         refusal: Why it ended, in its own words, where it left any.
         beat: Its last heartbeat.
         released: Units that it said it released before its Hello came, which was sent before.
@@ -41,9 +39,10 @@ class Member:
         yielding: Whether it said that it dispatches nothing any more and hands over.
         inquired: When its stacks were asked for because a request of it is over its deadline; None while none is.
         hangs: What it hangs at, once operators know.
-        outgrew: Bytes it held when it was first seen beyond its memory limit, soon after its birth; 0 while it was not.
+        outgrew: The most bytes it held soon after its birth, where that was beyond its memory limit; else 0.
         heirs: The roll whose workers take over from it, where that is not told by what is committed for all; else 0.
         adopted: Whether a former supervisor ordered it.
+        served: Since when it serves what is committed; None before.
         age: How old it was when it was ordered or adopted.
     """
 
@@ -63,6 +62,7 @@ class Member:
     reason: str = ""
     status: int | None = None
     stacks: str = ""
+    stackless: str = ""
     refusal: Refusal | None = None
     beat: Beat | None = None
     released: frozenset[UnitKey] = frozenset()
@@ -72,6 +72,7 @@ class Member:
     outgrew: int = 0
     heirs: int = 0
     adopted: bool = False
+    served: float | None = None
     age: float = 0.0
 
     @property
@@ -105,12 +106,15 @@ class Slot:
         state: What it does.
         member: Its worker, in the states of `OCCUPIED`.
         exits: When its workers died, as far as that matters.
-        crashes: How many of its workers died without having been told to leave since the last commit.
+        crashes: How many of its workers died since the last commit that nobody told to leave, and no candidate killed.
+        in_a_row: How many of them crashed one after the other, none of which served for long.
+        excused: How many of those a candidate explains, which serves nobody.
         note: Why it is in this state, for people.
         until: When the state is to be left, for BACKOFF and PARKED.
         wanted: Whether it is filled again when its worker is gone.
         relieves: The slot whose tired worker leaves once this one's serves.
         fresh: Whether it was opened for a part of a roll that is not committed: its worker serves nothing before that.
+        spared: Whether it would be parked, if another slot could serve.
     """
 
     number: int
@@ -119,16 +123,19 @@ class Slot:
     member: Member | None = None
     exits: tuple[float, ...] = ()
     crashes: int = 0
+    in_a_row: int = 0
+    excused: int = 0
     note: str = ""
     until: float = 0.0
     wanted: bool = True
     relieves: int | None = None
     fresh: bool = False
+    spared: bool = False
 
     @property
-    def crashing(self) -> bool:
-        """Whether what is committed is known to kill its workers."""
-        return self.crashes >= AGAIN
+    def failing(self) -> bool:
+        """Whether its workers died again and again, so that nobody waits for the next one."""
+        return self.state is State.PARKED or (self.state is State.BACKOFF and self.spared)
 
 
 @dataclass(slots=True)
@@ -152,15 +159,9 @@ class Roster:
         """Forget a vacant slot."""
         del self.slots[number]
 
-    def acquit(self) -> None:
-        """Hold no crash so far against what is committed now."""
-        for slot in self.slots.values():
-            slot.crashes = 0
-
-    def crashes(self, rolled: int) -> bool:
-        """Whether every slot of a roll is known to crash."""
-        crew = self.wanted(rolled)
-        return bool(crew) and all(slot.crashing for slot in crew)
+    def is_last(self, slot: Slot) -> bool:
+        """Whether every other slot of its roll is parked."""
+        return all(other is slot or other.state is State.PARKED for other in self.wanted(slot.rolled))
 
     def wanted(self, rolled: int | None = None) -> tuple[Slot, ...]:
         """Slots that are kept filled; with workers of one roll only, when that is given."""

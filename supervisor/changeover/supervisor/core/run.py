@@ -62,12 +62,17 @@ class Run:
         prepared: Incarnations that said yes.
         refused: Incarnations that said no.
         refusals: Every "no".
+        spared: Slots whose next worker tries it alone, as what serves may be what killed the one before.
+        awaited: Those of them whose next worker is on its way.
+        tried_alone: Whether somebody who has it alone has prepared it, so that it kills nobody by itself.
         lost: Workers that died or were killed without making it fail.
         migrants: Incarnation -> the plugins that migrate something for the candidate, as it said.
         elected: Who was told to migrate; None while nobody was.
         undoes: Who was told to undo that; None while nobody was.
         followers: Incarnations that have to serve it before its outcome is told.
-        overdue: Whether the time to follow has passed: workers that are not there yet are not waited for any more.
+        due: Whether the time to follow has passed: where somebody serves it, who came since the vote is not waited for.
+        overdue: Whether no worker that is not there yet is waited for any more.
+        condemned: Slot -> the incarnation in it that was killed because it did not answer.
         questioned: Incarnations whose stacks are being written down.
         reason: Why it failed.
         doubt: Why nobody knows whether its decision is on disk.
@@ -89,12 +94,17 @@ class Run:
     prepared: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     refusals: list[SlotRefusal] = field(default_factory=list)
+    spared: set[int] = field(default_factory=set)
+    awaited: set[int] = field(default_factory=set)
+    tried_alone: bool = False
     lost: list[SlotRefusal] = field(default_factory=list)
     migrants: dict[int, tuple[str, ...]] = field(default_factory=dict)
     elected: WorkerId | None = None
     undoes: WorkerId | None = None
     followers: set[int] = field(default_factory=set)
+    due: bool = False
     overdue: bool = False
+    condemned: dict[int, int] = field(default_factory=dict)
     questioned: set[int] = field(default_factory=set)
     reason: str = ""
     doubt: str = ""

@@ -138,7 +138,7 @@ class Shutdown:
         if not self.begun:
             self._asked = True
             self._code, self._reason = code, reason
-            self._coordinator.obstruct(f"the service is stopping: {reason}")
+            self._coordinator.end(f"the service is stopping: {reason}")
         if self.state is not State.GONE:
             self._move(Cause.ASKED_QUICK if urgency is Urgency.QUICK else Cause.ASKED)
 

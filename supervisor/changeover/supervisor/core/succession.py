@@ -7,7 +7,7 @@ from changeover.supervisor.core.children import Children
 from changeover.supervisor.core.effects import Bind, Listen, ProcessSignal, Unbind
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
-from changeover.supervisor.core.outcome import Candidate, CutoverRequest
+from changeover.supervisor.core.outcome import Candidate, CutoverRequest, Planned
 from changeover.supervisor.core.roster import Member, Roster
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.surplus import departing
@@ -54,6 +54,13 @@ class Succession:
         """Whether `snapshot` comes to be served part by part."""
         allowed = request.allow_partial and self._ledger.current is not None and snapshot.is_roll
         return allowed and 0 < (request.surge or 0) < self._children.slots
+
+    def planned(self, plan: Planned | None, found: Candidate, request: CutoverRequest) -> Planned | None:
+        """`plan` with how many workers each part would add, where `found` would come to be served part by part."""
+        if plan is None or not self.in_parts(found.snapshot, request):
+            return plan
+        slots, size = self._children.slots, request.surge or 1
+        return msgspec.structs.replace(plan, parts=tuple(min(size, slots - done) for done in range(0, slots, size)))
 
     def weighed(self, found: Candidate, request: CutoverRequest) -> Candidate:
         """`found` with the memory of the workers that a part adds, where it comes to be served part by part."""
@@ -126,9 +133,9 @@ class Succession:
             rest = self._children.slots - self._count(run)
             run.leaving = frozenset(slot.number for slot in departing(self._roster, serving.rolled, rest))
 
-    def refill(self, *numbers: int) -> None:
-        """Other content is to be tried: have workers for it where others died; in these slots, if any are named."""
-        self._children.retry(*numbers)
+    def refill(self) -> None:
+        """Other content is to be tried: have workers for it where others died."""
+        self._children.retry()
 
     def go_on(self) -> None:
         """Somebody has prepared: whoever waited for that may boot."""
@@ -153,9 +160,9 @@ class Succession:
     def judge(self) -> None:
         """Something else is committed: remember whether what was so far kills its workers, as that is forgotten now."""
         left = self._ledger.current
-        if left is not None and self._roster.crashes(left.rolled):
+        if left is not None and self._children.crashes.proven(left.rolled):
             self.crashed = left.epoch
-        self._roster.acquit()
+        self._children.crashes.acquit()
 
     def serve(self, committed: Snapshot, replaced: Snapshot | None = None) -> None:
         """The processes that can serve `committed` serve, and no others; the zygote of what is `replaced` is kept."""

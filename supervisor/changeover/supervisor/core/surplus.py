@@ -8,9 +8,15 @@ from changeover.supervisor.core.roster import Roster, Slot
 
 
 def departing(roster: Roster, rolled: int, slots: int) -> tuple[Slot, ...]:
-    """The slots of a roll to give up when only `slots` are wanted: without a worker first, then the oldest workers."""
-    wanted = sorted(roster.wanted(rolled), key=lambda slot: -1 if slot.member is None else slot.member.incarnation)
+    """The slots of a roll to give up for only `slots`: parked ones, then others without a worker, then the oldest."""
+    wanted = sorted(roster.wanted(rolled), key=_worth)
     return tuple(wanted[: max(0, len(wanted) - slots)])
+
+
+def _worth(slot: Slot) -> int:
+    if slot.member is not None:
+        return slot.member.incarnation
+    return -2 if slot.state is State.PARKED else -1
 
 
 def leaving_now(roster: Roster, rolled: int, slots: int, ledger: Ledger) -> tuple[Slot, ...]:

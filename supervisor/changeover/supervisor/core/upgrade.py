@@ -2,9 +2,9 @@
 
 First the new program is tried in a child, beside everything else. Then no cutover can begin any more, and the one that
 runs goes first: it has a while to be decided, past that it is aborted if it still can be. What is in doubt cannot be
-handed over: then the upgrade is refused, and so it is while a roll in parts is under way. Executing is the last thing
-that this supervisor does, and all that its successor needs is on disk, in descriptors, and in what workers say of
-themselves.
+handed over: then the upgrade is refused, and so it is while a roll in parts is under way. All the while workers are
+told to wait for us longer than for the dead. Executing is the last thing that this supervisor does, and all that its
+successor needs is on disk, in descriptors, and in what workers say of themselves.
 """
 
 import enum
@@ -14,6 +14,8 @@ from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.effects import ExecuteImage, RehearseImage, UpgradeDecided
 from changeover.supervisor.core.events import Timer, TimerKind, UpgradeRequested
 from changeover.supervisor.core.outbox import Outbox
+from changeover.supervisor.core.policy import Deadlines
+from changeover.supervisor.core.reception import Reception
 from changeover.supervisor.core.records.upgrade import UpgradeBegan, UpgradeExecuted, UpgradeRefused, UpgradeWaits
 from changeover.workers.protocol.table import Table
 
@@ -65,18 +67,20 @@ class Upgrade:
 
     Args:
         coordinator: What has to rest first.
-        patience: Seconds that a cutover has; an abort has as long once more.
+        reception: Tells workers how long they are to wait for us.
+        deadlines: What a cutover has, an abort has as long once more; and what the next program has.
         out: Where effects go.
 
     Attributes:
         state: How far it has come.
     """
 
-    __slots__ = ("_coordinator", "_out", "_patience", "_request", "_version", "state")
+    __slots__ = ("_coordinator", "_deadlines", "_out", "_reception", "_request", "_version", "state")
 
-    def __init__(self, coordinator: Coordinator, patience: float, out: Outbox) -> None:
+    def __init__(self, coordinator: Coordinator, reception: Reception, deadlines: Deadlines, out: Outbox) -> None:
         self._coordinator = coordinator
-        self._patience = patience
+        self._reception = reception
+        self._deadlines = deadlines
         self._out = out
         self._request: UpgradeRequested | None = None
         self._version = ""
@@ -88,10 +92,11 @@ class Upgrade:
         if self.state is not State.NONE:
             reason = "an upgrade is under way already"
         if reason is not None:
-            self._decline(request, reason)
+            self.decline(request, reason)
             return
         self._request = request
         self._move(Cause.ASKED)
+        self._reception.announce(self._deadlines.takeover)
         self._out.tell(UpgradeBegan(request.origin, request.python))
         self._out.put(RehearseImage(request.python))
 
@@ -105,9 +110,9 @@ class Upgrade:
             self._version = version
             self._move(Cause.REHEARSED)
             self._coordinator.pause(OBSTACLE)
-            self._out.set_timer(_TIMER, self._patience)
+            self._out.set_timer(_TIMER, self._deadlines.upgrade)
             if self._coordinator.state is not cutover.State.IDLE:
-                self._out.tell(UpgradeWaits(version, self._patience))
+                self._out.tell(UpgradeWaits(version, self._deadlines.upgrade))
             self.review()
 
     def refused(self, reason: str) -> None:
@@ -116,8 +121,9 @@ class Upgrade:
             begun, request = self.state is not State.REHEARSING, self._request
             self._move(Cause.REFUSED)
             self._request = None
+            self._reception.announce(0.0)
             self._out.cancel_timer(_TIMER)
-            self._decline(request, reason)
+            self.decline(request, reason)
             if begun and self._coordinator.obstacle == OBSTACLE:
                 self._coordinator.resume()
 
@@ -132,6 +138,7 @@ class Upgrade:
             assert self._request is not None
             self._move(Cause.QUIET)
             self._out.cancel_timer(_TIMER)
+            self._reception.announce(self._deadlines.takeover)
             self._out.tell(UpgradeExecuted(self._version))
             self._out.put(UpgradeDecided(self._request.ticket))
             self._out.put(ExecuteImage(self._request.python))
@@ -140,7 +147,7 @@ class Upgrade:
         """A cutover does not end."""
         if self.state is State.WAITING:
             self._move(Cause.OVERDUE)
-            self._out.set_timer(_TIMER, self._patience)
+            self._out.set_timer(_TIMER, self._deadlines.upgrade)
             self._coordinator.fail("the supervisor is being upgraded, and does not wait for it any longer")
             self.review()
         elif self.state is State.RETREATING:
@@ -150,8 +157,9 @@ class Upgrade:
     def _obstacle(self) -> str | None:
         return IN_PARTS if self._coordinator.in_parts else self._coordinator.obstacle
 
-    def _decline(self, request: UpgradeRequested, reason: str) -> None:
-        self._out.tell(UpgradeRefused(reason))
+    def decline(self, request: UpgradeRequested, reason: str) -> None:
+        """Refuse a wish."""
+        self._out.tell(UpgradeRefused(reason, request.origin, request.python))
         self._out.put(UpgradeDecided(request.ticket, reason))
 
     def _move(self, cause: Cause) -> None:

@@ -76,12 +76,14 @@ class ZygotePicture(msgspec.Struct, frozen=True):
         state: Whether it takes orders.
         rolled: The epoch whose roll's workers it is for.
         until: When KEPT ends, monotonic seconds; 0 otherwise.
+        mixes: Whether it imported the application with other packages than are recorded for its workers.
     """
 
     cohort: int
     state: zygote.State
     rolled: int
     until: float
+    mixes: bool = False
 
 
 class LeftoverPicture(msgspec.Struct, frozen=True):
@@ -213,7 +215,9 @@ def overview(parts: Parts, start: Start) -> Overview:
         slots=tuple(
             _slot(slot, _role(slot, parts.children.rolled, ledger.parted)) for slot in parts.roster.slots.values()
         ),
-        zygotes=tuple(ZygotePicture(each.cohort, each.state, each.rolled, each.until) for each in parts.zygotes.all),
+        zygotes=tuple(
+            ZygotePicture(each.cohort, each.state, each.rolled, each.until, each.mixes) for each in parts.zygotes.all
+        ),
         leftovers=tuple(
             LeftoverPicture(
                 leftover.key,

@@ -1,8 +1,12 @@
 """Who has a vote on a candidate, what was voted, and whose death or silence counts as a "no"."""
 
+import msgspec
+
 from changeover.supervisor.core import tally
+from changeover.supervisor.core.building import only_tries
 from changeover.supervisor.core.child import LEAVING, State
 from changeover.supervisor.core.children import Children
+from changeover.supervisor.core.crashes import AGAIN
 from changeover.supervisor.core.effects import DumpStacks
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.ledger import Ledger
@@ -16,6 +20,7 @@ from changeover.workers.protocol import messages
 from changeover.workers.protocol.messages import UNORDERED
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
+BESIDE = "beside what serves, while another worker has prepared it alone"
 KILLED = -9
 """Exit status of a worker that was sent SIGKILL: where we did not, the kernel did, for want of memory, or somebody."""
 
@@ -48,13 +53,24 @@ class Voting:
         living = sum(not member.yielding for member in self._roster.members())
         return living or len(self._roster.wanted(run.rolled))
 
-    def crew(self, run: Run) -> int:
-        """How many workers that are to serve the candidate are there."""
-        return len(self._roster.crew(run.rolled))
+    def arrived(self, run: Run) -> int:
+        """How many workers that are to serve the candidate have introduced themselves."""
+        return sum(member.greeted for member in self._roster.crew(run.rolled))
 
     def voters(self, run: Run) -> list[Member]:
         """Who has a vote."""
-        return [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+        able = [member for member in self._roster.members() if not member.yielding and self.concerns(run, member)]
+        return [member for member in able if not self._is_done_without(run, member)] or able
+
+    @staticmethod
+    def _is_done_without(run: Run, member: Member) -> bool:
+        """Whether a worker of a swap takes the place of one that was killed for its silence, and may hang as well.
+
+        It accepts nothing before it holds the candidate. Where there is nobody else it has its vote.
+        """
+        silent = run.condemned.get(member.worker.slot, member.incarnation)
+        came = not run.is_roll and not member.adopted and member.incarnation != silent
+        return came and member.incarnation not in run.prepared
 
     @staticmethod
     def concerns(run: Run, member: Member) -> bool:
@@ -98,21 +114,23 @@ class Voting:
 
     def verdict(self, run: Run, *, late: bool = False) -> Verdict:
         """What the votes amount to now; `late`: nobody is waited for any more who could be done without."""
-        if not run.refused and self._understaffed(run, late=late):
+        voters = self._electorate(run, late=late)
+        if not run.refused and self._understaffed(run, voters, late=late):
             return Verdict.PENDING
-        return tally.count({member.incarnation for member in self.voters(run)}, run.prepared, run.refused)
+        return tally.count({member.incarnation for member in voters}, run.prepared, run.refused)
 
     def nobody_left(self, run: Run) -> bool:
         """Whether there is no worker to try it, nor will there be one soon."""
         wanted = self._roster.wanted(run.rolled)
         nobody = run.is_roll or (self.is_tried_anew(run) and not self.voters(run))
-        return nobody and bool(wanted) and all(slot.state is State.PARKED for slot in wanted)
+        return nobody and bool(wanted) and all(slot.failing for slot in wanted)
 
     def said_yes(self, run: Run, member: Member, took: float, migrates: tuple[str, ...]) -> None:
         """A worker prepared."""
         run.migrants.setdefault(member.incarnation, migrates)
         if member.incarnation not in run.prepared:
             run.prepared.add(member.incarnation)
+            run.tried_alone |= self.is_tried_anew(run) and only_tries(member, self._ledger.current)
             if run.snapshot is not None and member.rolled < run.snapshot.rolled:
                 self._out.tell(WorkerAgreed(member.worker, member.pid, run.epoch))
             else:
@@ -125,77 +143,114 @@ class Voting:
             run.refusals.append(SlotRefusal(member.worker.slot, member.pid, refusal))
             self._out.tell(WorkerRefused(member.worker, member.pid, run.epoch, refusal))
 
-    def died(self, run: Run, member: Member, state: State, cause: str) -> bool:
-        """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it.
-
-        Returns:
-            Whether what serves explains it as well: then the slot's next worker has the candidate alone, and votes.
-        """
+    def died(self, run: Run, member: Member, state: State, cause: str) -> None:
+        """A voter is confirmed dead: a "no" when it was asked and nothing but the candidate explains it."""
         if member.rolled not in run.voters or member.yielding:
-            return False
+            return
         refusal = refusal_of(member, _fault_of(member, state), member.reason or cause)
+        spared = self.spares(run, member, state)
         if self._is_to_blame(run, member, state):
-            self.said_no(run, member, refusal.refusal)
-            return False
-        spared = not run.is_roll and member.asked == run.epoch and state is State.SERVING
-        if run.is_roll or state is not State.SERVING or spared:
+            self._blame_death(run, member, refusal.refusal)
+        elif run.is_roll or state is not State.SERVING or spared:
             run.lost.append(refusal)
-        return spared
+        if spared:
+            run.spared.add(member.worker.slot)
+            run.awaited.add(member.worker.slot)
+        elif not member.greeted:
+            run.awaited.discard(member.worker.slot)
+
+    def explains(self, run: Run, member: Member, state: State) -> bool:
+        """Whether a death is held against the candidate of a swap, and not against the slot."""
+        return not run.is_roll and member.rolled in run.voters and self._is_to_blame(run, member, state)
+
+    def spares(self, run: Run, member: Member, state: State) -> bool:
+        """Whether what serves explains a death as well: then the slot's next worker has the candidate alone, and votes.
+
+        Once somebody has prepared it alone, the next one to die over it says what kills: the candidate beside what
+        serves. That is not so only where workers crashed again and again before any was asked.
+        """
+        slot = self._roster.slots.get(member.worker.slot)
+        asked = not member.yielding and member.rolled in run.voters and member.asked == run.epoch
+        if slot is None or not slot.wanted or not asked or state is not State.SERVING or not self.is_tried_anew(run):
+            return False
+        beside = run.tried_alone and member.incarnation not in run.prepared
+        return self._children.crashes.in_a_row(slot) >= AGAIN + beside
+
+    def _blame_death(self, run: Run, member: Member, refusal: Refusal) -> None:
+        """Count a death as a "no"; neither it nor the one before it, which was spared, is held against what serves."""
+        number = member.worker.slot
+        beside = run.tried_alone and not member.alone and member.incarnation not in run.prepared
+        summary = f"{refusal.summary} {BESIDE}" if beside else refusal.summary
+        self.said_no(run, member, msgspec.structs.replace(refusal, summary=summary))
+        if not run.is_roll:
+            before = number in run.spared
+            run.spared.discard(number)
+            self._children.crashes.excuse(number, before + (not member.alone), beside=beside)
 
     def _is_to_blame(self, run: Run, member: Member, state: State) -> bool:
         if not run.is_roll:
-            serves = state is State.SERVING and not (self.is_tried_anew(run) and self._crashes(member))
+            serves = state is State.SERVING and not self.spares(run, member, state)
             return member.asked == run.epoch and state not in LEAVING and (serves or member.alone)
         # At a first start a worker that was not asked yet tried nothing of the candidate's.
         tried = member.asked == run.epoch or (self._ledger.current is not None and not member.epoch)
         return member.rolled == run.rolled and tried
 
-    def _crashes(self, member: Member) -> bool:
-        slot = self._roster.slots.get(member.worker.slot)
-        return slot is not None and slot.crashing
-
     def inquire(self, run: Run) -> None:
         """Have the stacks of those who did not answer written down."""
-        for member in self._pending(run):
+        for member in self._pending(run, late=True):
             run.questioned.add(member.incarnation)
+            member.stacks = member.stackless = ""
             self._out.put(DumpStacks(member.worker))
 
     def condemn(self, run: Run, seconds: float) -> None:
         """Kill those who did not answer."""
-        for member in self._pending(run):
+        for member in self._pending(run, late=True):
             slot = self._roster.find(member.worker)
             if slot is not None:
+                run.condemned[slot.number] = member.incarnation
                 self._children.leaving.kill(slot, f"did not answer on epoch {run.epoch} within {seconds:g} s")
 
     def blame(self, run: Run, seconds: float) -> None:
         """Count silence as a "no"."""
-        for member in self._pending(run):
-            summary = f"did not answer within {seconds:g} s"
+        for member in self._pending(run, late=True):
+            no_stacks = f"; no stacks: {member.stackless}" if member.stackless and not member.stacks else ""
+            summary = f"did not answer within {seconds:g} s{no_stacks}"
             self.said_no(run, member, Refusal(Stage.PREPARE, Fault.TIMEOUT, summary, traceback=member.stacks))
 
-    def _pending(self, run: Run) -> list[Member]:
+    def _electorate(self, run: Run, *, late: bool) -> list[Member]:
+        """Whose votes are waited for; `late`: not those of who boots where what serves kills whoever comes."""
+        return [member for member in self.voters(run) if not (late and self._is_given_up(run, member))]
+
+    def _is_given_up(self, run: Run, member: Member) -> bool:
+        slot = self._roster.find(member.worker)
+        unknown = not member.greeted and not member.adopted and self.is_tried_anew(run)
+        return unknown and slot is not None and self._children.crashes.suspected(slot)
+
+    def _pending(self, run: Run, *, late: bool = False) -> list[Member]:
         """Those who owe an answer: they were asked, or have not even introduced themselves."""
         return [
             member
-            for member in self.voters(run)
+            for member in self._electorate(run, late=late)
             if member.incarnation not in run.prepared | run.refused
             and (member.asked == run.epoch or not member.greeted)
         ]
 
     def _coming(self, run: Run) -> int:
         """How many workers are on their way to try the candidate alone: it may be what killed those before them."""
-        if not self.is_tried_anew(run):
-            return 0
-        crashing = (slot.member for slot in self._roster.wanted(run.rolled) if slot.crashing)
-        return sum(member is not None and not member.greeted for member in crashing)
+        coming = (self._roster.slots[number].member for number in run.awaited if number in self._roster.slots)
+        return sum(member is not None and not member.greeted for member in coming)
 
-    def _understaffed(self, run: Run, *, late: bool) -> bool:
+    def _understaffed(self, run: Run, voters: list[Member], *, late: bool) -> bool:
         """Whether somebody is still to come whose vote is waited for: all of a roll; where what serves crashes, too."""
-        if not run.is_roll and not self.is_tried_anew(run):
+        wanted = self._roster.wanted(run.rolled)
+        if run.is_roll:
+            return any(slot.member is None and not slot.failing for slot in wanted)
+        if not self.is_tried_anew(run):
             return False
-        absent = (slot for slot in self._roster.wanted(run.rolled) if slot.member is None)
-        all_wanted = run.is_roll or not self.voters(run)
-        return any(slot.state is not State.PARKED and (all_wanted or (slot.crashing and not late)) for slot in absent)
+        if not voters:
+            return any(not slot.failing for slot in wanted)
+        absent = (slot for slot in wanted if slot.member is None and not slot.failing)
+        return not late and any(self._children.crashes.suspected(slot) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from changeover.supervisor.core import endings, outcome
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
@@ -19,15 +21,17 @@ class Wishes:
 
     Attributes:
         waiting: Oldest first.
+        stopping: Whether the service is ending, which every refusal from then on says.
     """
 
-    __slots__ = ("_ledger", "_out", "_resolve", "waiting")
+    __slots__ = ("_ledger", "_out", "_resolve", "stopping", "waiting")
 
     def __init__(self, ledger: Ledger, out: Outbox, resolve: Resolver) -> None:
         self._ledger = ledger
         self._out = out
         self._resolve = resolve
         self.waiting: list[Wish] = []
+        self.stopping = False
 
     def take(self) -> tuple[Wish, ...]:
         """The next wishes that one cutover answers; those made for another epoch are refused on the way."""
@@ -49,7 +53,7 @@ class Wishes:
     def refuse(self, wish: Wish, why: str) -> None:
         """Tell one that nothing will happen."""
         self._out.tell(RequestRefused(wish.request.origin, why))
-        self._resolve(wish, outcome.Refused(self._ledger.epoch, reason=why))
+        self._resolve(wish, outcome.Refused(self._ledger.epoch, reason=why, stopping=self.stopping))
 
     def refuse_all(self, why: str) -> None:
         """Tell all that wait that nothing will happen."""
@@ -61,5 +65,7 @@ class Wishes:
         """Tell those who wait for `run` how it ended, unless they know."""
         if not run.told:
             run.told = True
+            if isinstance(ending, outcome.Refused):
+                ending = msgspec.structs.replace(ending, stopping=self.stopping)
             for wish in run.wishes:
                 self._resolve(wish, endings.timed(ending, run, wish, self._out.now))

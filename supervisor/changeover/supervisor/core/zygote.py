@@ -6,12 +6,15 @@ next cohort's zygote fills the slots that become vacant.
 
 One that a roll replaced is kept for a while: recalled, it takes orders for the workers of the next
 roll, which goes back, and nothing has to be imported again. When that roll comes to nothing it is
-kept again for the rest of its time.
+kept again for the rest of its time. What it has imported stays what it was, whatever is recorded for
+those workers: only who follows it imports that.
 """
 
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from changeover.supervisor.core import restart
 from changeover.supervisor.core.children import Children
@@ -22,7 +25,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records.staffing import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol.refusal import Refusal
-from changeover.workers.protocol.snapshot import Snapshot
+from changeover.workers.protocol.snapshot import ApplicationSpec, Snapshot
 from changeover.workers.protocol.table import Table
 
 HANDOVER = 0.5
@@ -120,7 +123,8 @@ class Zygote:
     """
 
     __slots__ = (
-        "_children", "_content", "_exits", "_number", "_out", "_policy", "_stay", "cohort", "rolled", "state",
+        "_children", "_content", "_exits", "_loaded", "_number", "_out", "_policy", "_stay", "cohort", "rolled",
+        "state",
     )  # fmt: skip
 
     def __init__(
@@ -136,6 +140,7 @@ class Zygote:
         self._children = children
         self._out = out
         self._content = content
+        self._loaded = content.application
         self._number = number
         self._exits: tuple[float, ...] = ()
         self._stay: Stay | None = None
@@ -158,9 +163,18 @@ class Zygote:
         self._move(Cause.STARTED)
         self._start()
 
-    def adopt(self, cohort: int) -> None:
-        """Take over a former supervisor's, which may be alive."""
+    @property
+    def mixes(self) -> bool:
+        """Whether its workers have in memory what it imported with other packages than are recorded for them."""
+        loaded, recorded = self._loaded, self._content.application
+        if loaded is None or recorded is None or not recorded.preload:
+            return False
+        return loaded.distributions != recorded.distributions
+
+    def adopt(self, cohort: int, imported: str = "") -> None:
+        """Take over a former supervisor's, which may be alive; `imported`: the record it imported with, if known."""
         self.cohort = cohort
+        self._loaded = _imported_with(self._content.application, imported)
         self._move(Cause.ADOPTED)
         self._out.put(AdoptZygote(cohort))
         self._wait()
@@ -176,15 +190,15 @@ class Zygote:
             self._out.tell(ZygoteStarted(self.cohort, adopted, threads))
             self._children.take_orders(self.rolled, self.cohort)
 
-    def lost(self, reason: str, refusal: Refusal | None = None) -> None:
-        """It is gone."""
+    def lost(self, reason: str, refusal: Refusal | None = None, *, refuses: bool = False) -> None:
+        """It is gone; `refuses`: a cutover is refused for `refusal`."""
         if not TABLE.lists(self.state, Cause.LOST):
             return
         adopting, expected = self.state is State.ADOPTING, self.state is State.STOPPING
         self._move(Cause.LOST)
         self._children.refuse_orders(self.rolled)
         self._out.cancel_timer(self._timer())
-        self._out.tell(ZygoteLost(self.cohort, reason, expected, refusal))
+        self._out.tell(ZygoteLost(self.cohort, reason, expected, refusal, refuses and not expected))
         if self.state is State.BACKOFF:
             now, policy = self._out.now, self._policy.restarts
             self._exits = self._exits if adopting else (*restart.recent(self._exits, now, policy), now)
@@ -232,7 +246,7 @@ class Zygote:
         """
         made, wanted = self._content.interpreter, snapshot.interpreter
         executes = (made.python, made.version) == (wanted.python, wanted.version)
-        had, wants = self._content.application, snapshot.application
+        had, wants = self._loaded, snapshot.application
         preloaded = application_content(had) == application_content(wants)
         preloaded |= whatever_installed and application_code(had) == application_code(wants)
         return executes and preloaded and snapshot.listens_as(self._content)
@@ -262,6 +276,7 @@ class Zygote:
     def _start(self) -> None:
         self.cohort = self._number()
         preloads, executes = self._content.application, self._content.interpreter
+        self._loaded = preloads
         self._out.put(StartZygote(self.cohort, self.rolled, preloads, executes))
         self._wait()
 
@@ -273,3 +288,10 @@ class Zygote:
 
     def _move(self, cause: Cause) -> None:
         self.state = TABLE.after(self.state, cause)
+
+
+def _imported_with(application: ApplicationSpec | None, record: str) -> ApplicationSpec | None:
+    """The application as a process has it that imported it with `record`; its digest is that of no other then."""
+    if application is None or record in ("", application.distributions):
+        return application
+    return replace(application, key=replace(application.key, digest=""), distributions=record)

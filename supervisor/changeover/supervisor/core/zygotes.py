@@ -43,13 +43,14 @@ class Zygotes:
     def adopt(self, found: Iterable[ZygoteFound], committed: Snapshot | None) -> None:
         """Take over what a former supervisor left, of each roll the latest; what is not wanted is stopped then."""
         in_order = sorted(found, key=lambda each: each.cohort)
-        latest = {each.rolled: each.cohort for each in in_order}
+        latest = {each.rolled: each for each in in_order}
         for each in in_order:
-            if latest[each.rolled] != each.cohort:
+            if latest[each.rolled] is not each:
                 self._out.put(StopZygote(each.cohort))
-        for rolled, cohort in latest.items():
+        for rolled, each in latest.items():
             serves = committed is not None and committed.rolled == rolled
-            self._make(rolled, committed if committed is not None and serves else EMPTY).adopt(cohort)
+            made = self._make(rolled, committed if committed is not None and serves else EMPTY)
+            made.adopt(each.cohort, each.imported)
 
     def give_up(self, rolled: int) -> None:
         """Have no zygote for that roll any more."""
@@ -116,11 +117,11 @@ class Zygotes:
             if zygote.rolled not in self.wanted:
                 zygote.stop()
 
-    def lost(self, cohort: int, reason: str, refusal: Refusal | None) -> None:
-        """A zygote is gone."""
+    def lost(self, cohort: int, reason: str, refusal: Refusal | None, *, refuses: bool) -> None:
+        """A zygote is gone; `refuses`: a cutover is refused for `refusal`."""
         if (zygote := self.of_cohort(cohort)) is not None:
             self.mute = self.mute or zygote.state is State.ADOPTING
-            zygote.lost(reason, refusal)
+            zygote.lost(reason, refusal, refuses=refuses)
             if zygote.rolled not in self.wanted:
                 zygote.stop()
             self._forget(zygote)

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from changeover.supervisor.errors import SupervisorError
+from changeover.supervisor.process.holders import Holder, worded
 
 
 class JournalError(SupervisorError):
@@ -64,14 +65,12 @@ class JournalHeld(JournalError):
     """Another supervisor owns the state directory.
 
     Attributes:
-        pid: Of that supervisor, 0 when it did not say.
+        holders: Whoever has the lock's file open, as far as this user may see.
     """
 
-    def __init__(self, path: Path, pid: int) -> None:
-        self.pid = pid
-        holder = f"process {pid}" if pid else "another process"
-        end = f"`kill {pid}`" if pid else "the process that holds it"
-        super().__init__(path, f"is held by {holder}; stop it (`changeover stop`, {end}) or choose another --state-dir")
+    def __init__(self, path: Path, holders: tuple[Holder, ...]) -> None:
+        self.holders = holders
+        super().__init__(path, f"is {worded(holders)}; or choose another --state-dir")
 
 
 class JournalNewer(JournalError):

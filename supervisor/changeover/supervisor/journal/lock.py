@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from changeover.supervisor.journal.errors import JournalHeld, JournalUnreachable
+from changeover.supervisor.process.holders import Holder, holder_of_pid, holders_of_file
 
 
 class StateLock:
@@ -31,7 +32,7 @@ class StateLock:
         except OSError as error:
             written = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            raise JournalHeld(path, int(written) if written.isdigit() else 0) from error
+            raise JournalHeld(path, holders_of_file(path) or _supervisor(written)) from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
@@ -43,3 +44,9 @@ class StateLock:
     def close(self) -> None:
         """Let the next one have it."""
         os.close(self._fd)
+
+
+def _supervisor(written: str) -> tuple[Holder, ...]:
+    """Who wrote a lock's file, where its open files may not be seen; nobody, where that process is no supervisor."""
+    holder = holder_of_pid(int(written)) if written.isdigit() else None
+    return (holder,) if holder is not None and holder.stopped_by() is not None else ()

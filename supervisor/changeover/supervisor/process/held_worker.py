@@ -61,10 +61,15 @@ class HeldWorker:
         return True
 
     async def stacks(self, deadline: float) -> str:
-        """The stacks of all its threads, now; empty when it is dead, stopped, or not born yet."""
-        stacks = await ask_stacks(self._pidfd, self._stacks, deadline)
-        self._told = self._stacks.size()
-        return stacks
+        """The stacks of all its threads, now.
+
+        Raises:
+            NoStacks: It is dead, stopped, or not born yet.
+        """
+        try:
+            return await ask_stacks(self._pidfd, self._stacks, deadline)
+        finally:
+            self._told = self._stacks.size()
 
     def last_words(self) -> str:
         """What nobody asked it to write into its stacks file: the stack of a fatal fault; empty when there is none."""

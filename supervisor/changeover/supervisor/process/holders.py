@@ -104,6 +104,11 @@ def holders_of_socket(fd: int, but: frozenset[int]) -> tuple[Holder, ...]:
     return tuple(holder for holder in found if holder.pid not in but)
 
 
+def holders_of_file(path: Path) -> tuple[Holder, ...]:
+    """Processes that have the file at `path` open, as far as this user may see them."""
+    return _holders_of_links(frozenset({os.path.realpath(path)}))
+
+
 def has_socket(path: Path) -> bool:
     """Whether any process, seen or not, has a unix socket at `path`."""
     return bool(_unix_inodes(os.path.abspath(path)))
@@ -151,9 +156,10 @@ def _rows(table: Path) -> Iterator[list[str]]:
 
 
 def _holders_of_inodes(inodes: frozenset[int]) -> tuple[Holder, ...]:
-    if not inodes:
-        return ()
-    sought = {f"socket:[{inode}]" for inode in inodes}
+    return _holders_of_links(frozenset(f"socket:[{inode}]" for inode in inodes)) if inodes else ()
+
+
+def _holders_of_links(sought: frozenset[str]) -> tuple[Holder, ...]:
     pids = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
     found = (holder_of_pid(pid) for pid in pids if not sought.isdisjoint(_links(pid)))
     return tuple(sorted(holder for holder in found if holder is not None))

@@ -8,16 +8,39 @@ A handler in Python writes the tasks of its loop below that, as far as the main 
 
 import asyncio
 import os
+import select
 import signal
+from contextlib import suppress
+from pathlib import Path
 
+from changeover.supervisor.process.errors import ProcessError
 from changeover.workers.protocol.forking import STACKS_SIGNAL
 
 LONGEST = 256 * 1024
 """Most bytes of stacks that are read."""
 
+STANDSTILLS = {
+    "T": "it is stopped (SIGSTOP or SIGTSTP)",
+    "t": "a debugger holds it",
+    "D": "it waits in the kernel for a device (state D)",
+}
+"""States of a process in which it runs no handler, as the kernel names them, and what that means."""
+
 _SETTLED = 0.25
 """Seconds without another word after which that was the last: the tasks come when the main thread gets to them."""
 _POLL = 0.01
+
+
+class NoStacks(ProcessError):
+    """A process did not write its stacks.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"there are no stacks: {reason}")
 
 
 class StacksFile:
@@ -58,15 +81,35 @@ async def ask_stacks(pidfd: int, file: StacksFile, deadline: float) -> str:
         deadline: How long to wait, in seconds.
 
     Returns:
-        The stacks; empty when the process is gone, or wrote nothing in time (stopped, or not born yet).
+        The stacks.
+
+    Raises:
+        NoStacks: The process is gone, or wrote nothing in time (stopped, or not born yet).
     """
     before = file.size()
     try:
         signal.pidfd_send_signal(pidfd, STACKS_SIGNAL)
     except ProcessLookupError:
-        return ""
+        raise NoStacks("it is gone") from None
     await _until_settled(file, before, deadline)
-    return file.read(before)
+    if not (stacks := file.read(before)):
+        raise NoStacks(_why_none(pidfd, file, deadline))
+    return stacks
+
+
+def _why_none(pidfd: int, file: StacksFile, deadline: float) -> str:
+    if file.closed or select.select([pidfd], [], [], 0)[0]:
+        return "it is gone"
+    return STANDSTILLS.get(_state(pidfd), f"it wrote none within {deadline:g} s")
+
+
+def _state(pidfd: int) -> str:
+    """What the kernel says of a living process: one letter, behind its name in brackets; empty when it is gone."""
+    with suppress(OSError, StopIteration):
+        about = Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines()
+        pid = next(line.split()[1] for line in about if line.startswith("Pid:"))
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
 
 
 async def _until_settled(file: StacksFile, before: int, deadline: float) -> None:

@@ -23,7 +23,7 @@ from changeover.supervisor.process.held_worker import HeldWorker
 from changeover.supervisor.process.holders import age_of
 from changeover.supervisor.process.packet_channel import PacketChannel
 from changeover.supervisor.process.rehearsals import OnEnd, Rehearsals
-from changeover.supervisor.process.stacks import StacksFile, ask_stacks
+from changeover.supervisor.process.stacks import NoStacks, StacksFile, ask_stacks
 from changeover.supervisor.process.zygote_process import HeldZygote, ZygotePlan, start_zygote
 from changeover.workers.link.packets import Packet
 from changeover.workers.protocol import forking, last_words
@@ -176,9 +176,15 @@ class Zygote:
         return held is not None and held.signal(signum)
 
     async def stacks(self, worker: WorkerId, deadline: float = 2.0) -> str:
-        """The stacks of all threads of a worker, now; empty when it cannot write them."""
+        """The stacks of all threads of a worker, now.
+
+        Raises:
+            NoStacks: It cannot write them.
+        """
         held = self._held.get(worker)
-        return await held.stacks(deadline) if held is not None else ""
+        if held is None:
+            raise NoStacks("it is gone")
+        return await held.stacks(deadline)
 
     def stop(self, within: float = 5.0) -> None:
         """Fork no more and leave after the last worker; `ZygoteLost` follows.
@@ -323,7 +329,10 @@ class Zygote:
             self._ending = self._loop.create_task(self._write_down_and_kill(summary))
 
     async def _write_down_and_kill(self, summary: str) -> None:
-        stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
+        try:
+            stacks = await ask_stacks(self._pidfd, self._stacks, LAST_WORDS)
+        except NoStacks as error:
+            stacks, summary = "", f"{summary}; no stacks: {error.reason}"
         self._refusal = self._refusal or Refusal(Stage.LOAD, Fault.TIMEOUT, summary, self._preloads, traceback=stacks)
         self.kill(summary)
 

@@ -11,7 +11,7 @@ from changeover.supervisor.core.records.rescue import RescueFailed
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.staffing import ZygoteLost
 from changeover.supervisor.core.records.worker import WorkerHangs, WorkerKilled
-from changeover.supervisor.telemetry.amounts import MOST_NAMED
+from changeover.supervisor.telemetry.amounts import MOST_NAMED, NOT_TAKEN
 from changeover.supervisor.telemetry.phrases import lease, refused_by
 from changeover.supervisor.telemetry.tracebacks import Tracebacks, told
 from changeover.workers.protocol.refusal import Refusal
@@ -25,10 +25,12 @@ def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterat
     match record:
         case CutoverAborted(refusals=refusals) | RescueFailed(refusals=refusals):
             yield from _refusals(refusals, tracebacks)
-        case RequestRefused(refusals=refusals, summary=summary) | BootFellBack(refusals=refusals, summary=summary):
+        case RequestRefused(refusals=refusals, summary=summary):
             yield from _refusals(refusals, tracebacks)
-            yield from (line for line in summary if line.startswith("not taken: "))
-        case HookDegraded(refusal=Refusal() as refusal) | ZygoteLost(refusal=Refusal() as refusal):
+            yield from _not_taken(summary)
+        case BootFellBack(summary=summary):  # what was refused is told by its cutover, or its scan
+            yield from _not_taken(summary)
+        case HookDegraded(refusal=Refusal() as refusal) | ZygoteLost(refusal=Refusal() as refusal, refuses=False):
             yield from told(refusal.traceback, tracebacks)
         case LeasesEnded(ended=ended, stuck=stuck) if len(ended) > MOST_NAMED or len(stuck) > MOST_NAMED:
             yield from (f"ended: {lease(view)}" for view in ended)
@@ -38,6 +40,10 @@ def details(record: Record, tracebacks: Tracebacks = Tracebacks.WHOLE) -> Iterat
         case WorkerHangs(request=request, stacks=stacks):
             yield from stacks.splitlines()
             yield from (f"awaits: {line}" for line in request.awaits)
+
+
+def _not_taken(summary: Iterable[str]) -> Iterator[str]:
+    return (line for line in summary if line.startswith(NOT_TAKEN))
 
 
 def _refusals(refusals: Iterable[SlotRefusal], tracebacks: Tracebacks) -> Iterator[str]:

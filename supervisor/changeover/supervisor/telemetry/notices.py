@@ -20,7 +20,7 @@ from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import NothingChanged, RequestRefused, RollNeeded
 from changeover.supervisor.core.records.rescue import RescueBegan, RescueFailed
 from changeover.supervisor.core.records.service import ReadOnly, StopBegan, TermBegan
-from changeover.supervisor.core.records.staffing import Scaled, SlotParked
+from changeover.supervisor.core.records.staffing import LastSlotWaits, Scaled, SlotParked
 from changeover.supervisor.core.records.worker import WorkerExited, WorkerHangs, WorkerServing, WorkerStopping
 from changeover.supervisor.telemetry.shell import Finished
 from changeover.supervisor.telemetry.wording import word
@@ -43,6 +43,7 @@ TOLD = (
     RescueBegan,
     RescueFailed,
     SlotParked,
+    LastSlotWaits,
 )
 """Records that a status names, until the next of them."""
 

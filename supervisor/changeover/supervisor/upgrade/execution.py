@@ -21,6 +21,8 @@ from changeover.supervisor.upgrade.launcher import LAUNCH
 MODULE = "changeover.supervisor"
 TAKES = 30.0
 """Seconds that the new program has to take over."""
+RETURNS = 30.0
+"""Seconds in which the program before it runs again, at the latest, where it does not."""
 
 
 def execute(launch: Launch, python: str, archive: int, handed: Handed) -> NoReturn:

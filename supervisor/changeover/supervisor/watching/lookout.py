@@ -7,7 +7,8 @@ asked for at a time: what is seen meanwhile (BEHIND) is asked for when it ended,
 An outcome that would be the same again settles what was seen: committed, nothing changed, refused for
 what it is. One that may pass does not (a timeout, a full disk, another decision that is in doubt), and
 the same is asked for again after a while (WAITING), twice as long each time, or at once when
-something else is seen.
+something else is seen. Where a plugin was refused beside others that need nothing of it, those are
+asked for at once: it is quarantined by then, so each time there is one less.
 """
 
 import enum
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 import msgspec
 
 from changeover.supervisor.core.outcome import Outcome, Refused
-from changeover.supervisor.core.quarantine import passing
+from changeover.supervisor.core.quarantine import MOST, passing
 from changeover.workers.protocol.table import Table
 
 Files = Mapping[str, object]
@@ -50,6 +51,8 @@ class Cause(enum.Enum):
     """The cutover ended as it would again."""
     UNSETTLED = "unsettled"
     """It failed for a reason that may pass, or somebody else's did."""
+    REST = "rest"
+    """It was refused, and something else of it can be had without what was."""
     DUE = "due"
 
 
@@ -62,11 +65,13 @@ TABLE: Table[State, Cause] = Table(
             Cause.CHANGED: State.BEHIND,
             Cause.SETTLED: State.IDLE,
             Cause.UNSETTLED: State.WAITING,
+            Cause.REST: State.ASKING,
         },
         State.BEHIND: {
             Cause.CHANGED: State.BEHIND,
             Cause.SETTLED: State.ASKING,
             Cause.UNSETTLED: State.ASKING,
+            Cause.REST: State.ASKING,
         },
         State.WAITING: {Cause.CHANGED: State.ASKING, Cause.UNSETTLED: State.WAITING, Cause.DUE: State.ASKING},
     },
@@ -115,6 +120,7 @@ class Lookout:
         self._asked: Files = {}
         self._latest: Files = {} if files is None else files
         self._failures = 0
+        self._rests = 0
 
     def seen(self, files: Files) -> Ask | None:
         """Files were looked at."""
@@ -129,13 +135,17 @@ class Lookout:
 
     def ended(self, ending: Outcome | None) -> Ask | Wait | None:
         """The cutover ended; None: nobody knows how."""
-        settled = ending is not None and settles(ending)
-        if settled:
+        cause = Cause.UNSETTLED if ending is None or not settles(ending) else Cause.SETTLED
+        # What was refused so many times ago is not remembered, and would be asked for again, for ever.
+        if cause is Cause.SETTLED and isinstance(ending, Refused) and ending.rest and self._rests < MOST:
+            cause = Cause.REST
+        self._rests = self._rests + 1 if cause is Cause.REST else 0
+        if cause is Cause.SETTLED:
             self._taken, self._failures = self._asked, 0
-        self._move(Cause.SETTLED if settled else Cause.UNSETTLED)
+        self._move(cause)
         if self.state is State.ASKING:
             return self._ask()
-        return None if settled else self._wait()
+        return self._wait() if cause is Cause.UNSETTLED else None
 
     def unsettled(self) -> Wait | None:
         """What somebody else asked for failed for a reason that may pass."""

@@ -1,5 +1,6 @@
 """What a rollback makes of earlier content: code of then, and in new processes what is installed now."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,41 @@ def test_a_rescue_goes_on_where_a_plugin_needs_what_is_not_installed_any_more(pl
     back = place.scan(second, RESCUE, first, second)
     assert isinstance(back, Candidate)
     assert any(line.startswith("missing: hello 1.0 needs django<5.3") for line in back.summary)
+
+
+def rolled_to_other_code(place: Place, serving: Snapshot) -> Snapshot:
+    (place.root / "shop.py").write_text("app = 2")
+    return place.candidate(serving, RELOAD).snapshot
+
+
+def test_a_rescue_needs_no_interpreter_that_is_as_it_was(place: Place, serving: Snapshot) -> None:
+    place.install("new", "3.12.2")
+    second = rolled_to_other_code(place, serving)
+    back = place.candidate(second, RESCUE, serving, second)
+    assert (back.restores, back.snapshot.interpreter.version) == (1, "3.12.1")
+    assert code_and_django(place, back.snapshot) == (b"app = None", "5.2")
+    said = f"python {place.new} is Python 3.12.2 now and was 3.12.1"
+    assert any(line.startswith(said) and "none can follow it" in line for line in back.summary)
+    asked = place.scan(second, asking(action=Action.ROLLBACK, to=1), serving, second)
+    assert isinstance(asked, ScanRefused)
+
+
+def test_nor_one_that_is_there_and_has_the_record_of_what_its_workers_find(place: Place, serving: Snapshot) -> None:
+    second = rolled_to_other_code(place, serving)
+    del place.machine.there[place.new]
+    shutil.rmtree(place.root / "lib" / "new")
+    back = place.candidate(second, RESCUE, serving, second)
+    app, store = back.snapshot.application, place.root / "state" / "store"
+    assert app is not None
+    Distributions.of_files(get(store, app.distributions)).require_unchanged()
+    assert any("django 5.2" in line and line.startswith("packages as installed now") for line in back.summary)
+
+
+def test_nor_is_one_asked_what_plugins_need(place: Place) -> None:
+    place.configure(python=place.new, app="")
+    needing = PLUGIN.replace('# version = "1.0"', '# version = "1.0"\n# dependencies = ["django"]')
+    (place.root / "plugins" / "hello.py").write_text(needing)
+    first = place.candidate(None, RELOAD).snapshot
+    second = place.candidate(first, asking(strategy=Strategy.ROLL)).snapshot
+    del place.machine.there[place.new]
+    assert place.candidate(second, RESCUE, first, second).snapshot.digest == first.digest

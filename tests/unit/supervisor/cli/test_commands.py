@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,17 +15,20 @@ from changeover.supervisor.api.client import SOCKET_NAME
 from changeover.supervisor.cli import COMMANDS, leaks, main, upgrade
 from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
+from changeover.supervisor.cli.overview import clock
 from changeover.supervisor.cli.run import command as run_command
-from changeover.supervisor.control import LeaksView
 from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
-from changeover.supervisor.core.entries import Origin
+from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.events import Urgency
 from changeover.supervisor.core.outcome import Action, ExtraMemory, SilentWorkers
 from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.supervisor.core.records.staffing import Scaled
+from changeover.supervisor.remaining import LeaksView
+from changeover.supervisor.upgrade.refused import RefusedUpgrade
 from tests.fake_control import AGAIN, ENDED, FakeControl, serving
 
 API = "shop.example/api"
+LONG_AGO = 1_700_000_000.0
 
 
 class Shell:
@@ -311,12 +315,12 @@ def test_status_names_what_is_edited(shell: Shell) -> None:
 
 def test_leaks_name_what_is_alive_where_and_what_holds_it(shell: Shell) -> None:
     assert shell("leaks").output.splitlines() == [
-        "plugin pricing 1a2b3c since epoch 6: module pricing.py is alive, in slot 0, 1",
+        "plugin pricing 1a2b3c since epoch 6: module pricing.py is alive, in slot 0, 1 (handing over)",
         "  held by module shop.HOOKS",
         "       -> list",
         "       -> function stop",
-        "plugin pricing 1a2b3c since epoch 6: thread poller still runs, in slot 1",
-        "3 older copies in slot 1, which are not told by name any more",
+        "plugin pricing 1a2b3c since epoch 6: thread poller still runs, in slot 1 (handing over)",
+        "3 older copies in slot 1 (handing over), which are not told by name any more",
         "plugin pricing: 2 copies at most in one worker",
         "! no answer from slot 3",
     ]
@@ -325,7 +329,7 @@ def test_leaks_name_what_is_alive_where_and_what_holds_it(shell: Shell) -> None:
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
     shell.control.epoch = 8
-    assert "7      websocket  4 min  1     4122  /live" in shell("leases").output
+    assert "7      websocket  4 min  1     4122  handing over  /live" in shell("leases").output
     assert "! no answer from slot 3" in shell("leases").output
     assert shell("history", "--limit", "2").output.splitlines()[1].startswith("8      serving")
     explained = shell("explain", "6").output
@@ -394,6 +398,28 @@ def test_an_upgrade_that_is_refused_or_went_back_says_why(shell: Shell) -> None:
     shell.control.upgrade_refused, shell.control.fell_back = "", "it ended with status 5 before it took over"
     back = shell("upgrade")
     assert (back.exit_code, "it ended with status 5" in back.output) == (Exit.REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    ("python", "reason", "shown"),
+    [
+        ("", "the journal is full", "last   upgrade refused {at} by USR2: the journal is full"),
+        (
+            "/venv/bin/python",
+            "it cannot take over: Traceback\n  File main.py\n    ImportError: no zmq",
+            "last   upgrade to the program of /venv/bin/python refused {at} by USR2: "
+            "it cannot take over: Traceback ... ImportError: no zmq",
+        ),
+    ],
+    ids=["ours", "another one"],
+)
+def test_the_status_shows_the_last_upgrade_that_was_refused(shell: Shell, python: str, reason: str, shown: str) -> None:
+    assert "upgrade" not in shell("status").output
+    origin = Origin(Trigger.USR2, uid=0)
+    shell.control.last_refused_upgrade = RefusedUpgrade(LONG_AGO, origin, python, reason)
+    assert shown.format(at=clock(LONG_AGO, time.time())) in shell("status").output.splitlines()
+    told = msgspec.json.decode(shell("status", "--json").output)["refused_upgrade"]
+    assert (told["reason"], told["python"], told["origin"]["trigger"]) == (reason, python, "USR2")
 
 
 @contextmanager

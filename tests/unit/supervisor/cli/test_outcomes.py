@@ -2,10 +2,12 @@ import msgspec
 import pytest
 
 from changeover.supervisor.cli.exits import Exit
-from changeover.supervisor.cli.outcomes import Workers, exit_of, lines, refusal_lines
+from changeover.supervisor.cli.outcomes import Workers, ended_before, exit_of, lines, refusal_lines
 from changeover.supervisor.core.entries import SlotRefusal
-from changeover.supervisor.core.outcome import Committed, MissingWorker, NeedsRoll, Refused, Unchanged
+from changeover.supervisor.core.outcome import Committed, MissingWorker, NeedsRoll, Planned, Refused, Unchanged
+from changeover.supervisor.core.records.part import PartServes
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.snapshot import Snapshot
 
 RAISED = ["Traceback (most recent call last):", *(f'  File "geo.py", line {line}' for line in range(9)), "KeyError: 3"]
 FATAL = ["Fatal Python error: Segmentation fault", "", "Current thread 0x7f88 (most recent call first):"]
@@ -105,6 +107,54 @@ def test_a_roll_in_parts_that_was_reverted_names_each_part() -> None:
         "refused (exit 1): what had changed is reverted, epoch 10 serves in all 3 workers",
         "  part 1 of 3 (epoch 8) was committed, and reverted by epoch 10",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((), ""),
+        ((1, 1, 1), ", in 3 parts of 1 worker each, one after the other"),
+        ((2, 2, 1), ", in 3 parts of 2 workers each, the last of 1, one after the other"),
+    ],
+)
+def test_a_dry_run_says_how_many_parts_there_would_be_and_of_which_sizes(parts: tuple[int, ...], said: str) -> None:
+    planned = Planned(7, candidate=Snapshot(8, "next", (), rolled=8), summary=("app",), parts=parts)
+    assert next(lines(planned, Workers(5), "again")) == f"would change, by a roll to 5 workers beside epoch 7{said}:"
+
+
+STOP = "the service is stopping: asked to stop"
+AFTER_A_STOP = "next: the next start takes what is on disk; `changeover run --boot=last` serves epoch 7"
+
+
+def test_a_roll_in_parts_that_the_end_of_the_service_cut_short_is_not_said_to_be_reverted() -> None:
+    parts = ("part 1 of 3 (epoch 8) was committed, and is not reverted", "of 3 workers, 2 served epoch 7")
+    told = lines(Refused(7, reason=STOP, epoch=9, parts=parts, stopping=True), Workers(3), "again")
+    assert list(told) == [
+        "refused (exit 1): cut short by the end of the service, and nothing is reverted",
+        *(f"  {part}" for part in parts),
+        f"  {STOP}",
+        AFTER_A_STOP,
+    ]
+
+
+def test_what_the_end_of_the_service_refused_is_not_said_to_leave_anybody_who_serves() -> None:
+    told = list(
+        lines(Refused(7, reason=STOP, epoch=8, stopping=True), Workers(1, ("slot 1 lost its worker",)), "again")
+    )
+    assert told == ["refused (exit 1): nothing changed, and the service is stopping", f"  {STOP}", AFTER_A_STOP]
+    assert list(lines(Refused(0, reason=STOP, stopping=True), Workers(0), "again"))[1:] == [f"  {STOP}"]
+
+
+def test_a_server_that_ended_between_two_parts_is_told_with_who_serves_what_and_what_comes_next() -> None:
+    told = ended_before(PartServes(9, 2, 3, 2, 7, (4,)), 3).splitlines()
+    assert told == [
+        "the server ended before the outcome was known",
+        "  when last heard of, epoch 9 (part 2 of 3) served in 2 of 3 workers, epoch 7 in all others; those that live "
+        "serve on",
+        "next: start it again: with workers that live it goes back to what epoch 7 is, without any it takes what is on "
+        "disk",
+    ]
+    assert ended_before(None, 3).endswith("see `changeover history` once it runs again")
 
 
 SEGFAULT = Refusal(

@@ -1,17 +1,20 @@
 import time
 
+from msgspec.structs import replace
+
 from changeover.supervisor.cli.progress import Progress
 from changeover.supervisor.core.outcome import Strategy
 from changeover.supervisor.core.records.cutover import (
     CommitDecided,
     CutoverAborted,
     CutoverBegan,
+    CutoverCompleted,
     PhaseBegan,
     WorkerActivated,
     WorkerPrepared,
     WorkerRefused,
 )
-from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverting
+from changeover.supervisor.core.records.part import PartBegan, PartServes, PartsReverted, PartsReverting
 from changeover.supervisor.core.records.plugin import (
     MigrationBegan,
     MigrationDone,
@@ -21,6 +24,7 @@ from changeover.supervisor.core.records.plugin import (
 )
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.supervisor.core.records.record import Record
+from changeover.supervisor.core.records.staffing import Scaled
 from changeover.supervisor.telemetry.teller import Teller
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -170,3 +174,66 @@ def test_a_plugin_that_begins_without_state_is_told_once_for_all_workers_with_th
     ]
     assert lines[1].startswith("  prepare    2/2  ")
     assert "counter" in lines[2]
+
+
+def slot(number: int) -> tuple[WorkerId, int]:
+    return WorkerId(2, number, number + 1), 4127 + number
+
+
+def test_workers_that_answer_about_another_epoch_are_not_counted() -> None:
+    lines, progress = followed(
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 3),
+        PhaseBegan(8, "preparing"),
+        WorkerPrepared(*slot(0), 8, 0.2),
+        CutoverBegan(9, DEPLOY, SUMMARY, 7, 3),
+        PhaseBegan(9, "preparing"),
+        WorkerPrepared(*slot(0), 9, 0.2),
+        WorkerRefused(*slot(1), 8, REFUSAL.refusal),
+        WorkerPrepared(*slot(2), 8, 0.2),
+        CutoverAborted(8, "no", (), DEPLOY, 7),
+    )
+    assert not any("REFUSED" in line for line in lines)
+    under_way = progress.drawing(time.time())[len(lines) :]
+    assert under_way[0].startswith("  prepare    1/3  ")
+    assert under_way[1] == "  workers    0+ · ·"
+
+
+def test_a_scale_in_a_roll_is_counted_in_and_never_more_answer_than_are_asked() -> None:
+    begun = (
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 3, Strategy.ROLL),
+        PhaseBegan(8, "preparing"),
+        Scaled(3, 5),
+        *(WorkerPrepared(*slot(number), 8, 0.2) for number in range(5)),
+    )
+    lines, progress = followed(*begun)
+    assert progress.drawing(time.time())[len(lines)].startswith("  prepare    5/5  ")
+    lines, progress = followed(*begun, Scaled(5, 2))
+    assert progress.drawing(time.time())[len(lines)].startswith("  prepare    2/2  ")
+
+
+def test_a_scale_in_a_swap_is_counted_beside_those_who_are_asked_already() -> None:
+    lines, progress = followed(
+        CutoverBegan(8, DEPLOY, SUMMARY, 7, 3),
+        PhaseBegan(8, "preparing"),
+        Scaled(4, 5),
+        WorkerPrepared(*slot(0), 8, 0.2),
+    )
+    assert progress.drawing(time.time())[len(lines)].startswith("  prepare    1/4  ")
+
+
+def test_how_far_parts_have_come_is_known_until_all_serve_the_same_again() -> None:
+    first = PartServes(8, 1, 3, 1, 7, (3,))
+    begun = (CutoverBegan(8, DEPLOY, SUMMARY, 7, 1, Strategy.ROLL), CommitDecided(8, 7), first)
+    assert followed(*begun)[1].parted == first
+    last = (
+        CutoverBegan(9, DEPLOY, SUMMARY, 7, 3, Strategy.ROLL),
+        CutoverCompleted(9, 7, DEPLOY, 3, SUMMARY, 0.1, 0.1, 0.1, restores=4),
+    )
+    assert followed(*begun, *last)[1].parted is None
+    back = (
+        PartsReverting(8, "part 1 of 3", 7, "no"),
+        CutoverBegan(10, DEPLOY, SUMMARY, 7, 3),
+        CutoverCompleted(10, 7, DEPLOY, 3, SUMMARY, 0.1, 0.1, 0.1, restores=7),
+    )
+    assert followed(*begun, *back)[1].parted == replace(first, others=10)
+    assert followed(*begun, *back, PartsReverted(8, 10))[1].parted is None

@@ -42,7 +42,7 @@ def test_an_interpreter_is_looked_for_from_where_it_was_named(tmp_path: Path) ->
 
 def test_websockets_are_bounded_by_the_flags_of_uvicorn(tmp_path: Path) -> None:
     typed = (
-        "--ws-max-size=1000 --ws-max-queue=8 --ws-ping-interval=0 --ws-ping-timeout=5s --ws-per-message-deflate=false"
+        "--ws-max-size=1kB --ws-max-queue=8 --ws-ping-interval=0 --ws-ping-timeout=5s --ws-per-message-deflate=false"
     )
     limits = printed(tmp_path, *typed.split(), "shop:app")["limits"]
     names = ("message", "messages", "ping_interval", "ping_timeout", "deflate")
@@ -103,6 +103,7 @@ def test_flags_of_recycling_deadlines_and_accounts_reach_their_settings(tmp_path
     recycle, deadlines = settings["recycle"], settings["deadlines"]
     assert recycle == recycle | {"requests": 10, "requests_jitter": 2, "lifetime": 3600.0, "lifetime_jitter": 300.0}
     assert recycle["memory"] == 1_000_000
+    assert printed(tmp_path, "--max-worker-memory", "80 MiB", "shop:app")["recycle"]["memory"] == 80 << 20
     assert deadlines == deadlines | {"request": 60.0, "orphan": 0.0, "graceful": 7.0}
     assert (settings["user"], settings["group"], settings["umask"]) == ("root", "root", "027")
     assert (settings["rlimits"], settings["no_new_privs"]) == (["nofile=100", "core=0"], False)

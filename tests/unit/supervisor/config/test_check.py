@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from changeover.supervisor.config.check import Checked, ConfigInvalid
@@ -9,7 +10,7 @@ from changeover.supervisor.config.load import check, load
 from changeover.supervisor.config.rules import warnings
 from changeover.supervisor.config.settings import AccessLog, Pipeline, PipelineMatch, Plugin, Settings
 from changeover.supervisor.config.sources import Override, Source
-from changeover.workers.protocol.document import Text
+from changeover.workers.protocol.document import Bytes, Text
 from changeover.workers.protocol.reload import DISABLED, ON_SIGNAL
 
 WHOLE = """
@@ -167,7 +168,8 @@ service = "pricing"
         "changeover.toml: $.plugins.dri: unknown key; did you mean `dir`?",
         "changeover.toml: $.plugins.pricing.relaod: unknown key; did you mean `reload`?",
         "changeover.toml: $.pipelines[0].handlers[1]: 3 is not text or a table",
-        "CHANGEOVER_LIMITS_HEAD: $.limits.head: 'many' is not a whole number",
+        "CHANGEOVER_LIMITS_HEAD: $.limits.head: 'many' is no size: write bytes, or a number with kB, MB, GB or TB"
+        " (powers of 1000), or with KiB, MiB, GiB or TiB (powers of 1024) (`80MB`, `64 KiB`)",
         "--graceful-timeout: $.deadlines.graceful: 'x' is no duration:"
         " write seconds, or a number with ms, s, m, h or d (`30s`)",
         "changeover.toml: $.app.target: 'shop.main' is no target; write it like `package.module:app`",
@@ -179,6 +181,41 @@ service = "pricing"
         "a plugin's is written like `plugin:handler`",
         "changeover.toml: $.pipelines[1].service: 'pricing' is neither `app` nor `plugin:service`",
     ]
+
+
+SIZES = {
+    ("limits", "url"): "4KiB",
+    ("limits", "head"): "16KiB",
+    ("limits", "body"): "4KiB",
+    ("limits", "unread"): "4KiB",
+    ("limits", "message"): "4KiB",
+    ("recycle", "memory"): "80 MB",
+    ("preflight", "memory"): "2GiB",
+    ("preflight", "output"): "1kB",
+}
+BYTES = {"4KiB": 4096, "16KiB": 16384, "80 MB": 80_000_000, "2GiB": 2 << 30, "1kB": 1000}
+
+
+@pytest.mark.parametrize("key", SIZES, ids=".".join)
+@pytest.mark.parametrize("by", ["the file", "a variable", "a flag"])
+def test_every_size_may_have_a_unit_wherever_it_is_written(tmp_path: Path, key: tuple[str, str], by: str) -> None:
+    written = SIZES[key]
+    text = f"{APP}[{key[0]}]\n{key[1]} = '{written}'\n" if by == "the file" else APP
+    environment = {f"CHANGEOVER_{key[0]}_{key[1]}".upper(): written} if by == "a variable" else {}
+    flags = (Override(key, Text(written), "--flag"),) if by == "a flag" else ()
+    area = getattr(settings(tmp_path, text, environment, *flags), key[0])
+    assert getattr(area, key[1]) == BYTES[written]
+
+
+def test_what_is_a_size_is_known_to_be_one() -> None:
+    sizes = {
+        (area.name, field.name)
+        for area in msgspec.structs.fields(Settings)
+        if isinstance(area.type, type) and issubclass(area.type, msgspec.Struct)
+        for field in msgspec.structs.fields(area.type)
+        if field.type == Bytes
+    }
+    assert sizes == SIZES.keys()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ NOFILE = resource.RLIMIT_NOFILE
         ("nofile=1024:unlimited", Rlimit("nofile", NOFILE, 1024, -1)),
         ("core=unlimited", Rlimit("core", resource.RLIMIT_CORE, -1, -1)),
         ("core=0", Rlimit("core", resource.RLIMIT_CORE, 0, 0)),
+        ("as=1GB:2GiB", Rlimit("as", resource.RLIMIT_AS, 10**9, 2 << 30)),
     ],
 )
 def test_a_limit_is_one_value_or_two(text: str, limit: Rlimit) -> None:
@@ -31,6 +32,8 @@ def test_a_limit_is_one_value_or_two(text: str, limit: Rlimit) -> None:
         ("nofile=many", "write it like"),
         ("nofile=1:", "write it like"),
         ("nofile=-1", "write it like"),
+        ("as=-1MB", "write it like"),
+        ("nofile=1kB", "sizes alone have units"),
         ("nofile=99999999999999999999", "write it like"),
         ("nofile=9:8", "a soft limit above its hard one"),
         ("nofile=unlimited:8", "a soft limit above its hard one"),

@@ -6,10 +6,10 @@ from changeover.supervisor.core.children import nonce
 from changeover.supervisor.core.entries import Aborted, Recovered, Retired, TermBegun, Trigger
 from changeover.supervisor.core.events import Child, Timer, TimerKind, ZygoteFound
 from changeover.supervisor.core.outcome import Refused
-from changeover.supervisor.core.policy import Boot, Policy
+from changeover.supervisor.core.policy import Boot, Policy, Restarts
 from changeover.supervisor.core.records.boot import BootFellBack, StartCompleted
 from changeover.supervisor.core.records.cutover import CutoverCompleted
-from changeover.supervisor.core.records.staffing import ZygoteLost
+from changeover.supervisor.core.records.staffing import SlotParked, ZygoteLost
 from changeover.supervisor.core.records.worker import WorkerAdopted
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
@@ -156,7 +156,7 @@ def test_a_preload_that_fails_at_the_start_ends_the_service() -> None:
     assert (end.code, end.reason) == (boot.APP_FAILED, "no module named shop")
     [lost] = bench.told(ZygoteLost)
     assert lost.refusal is not None
-    assert not lost.expected
+    assert (lost.expected, lost.refuses) == (False, True)
 
 
 def test_a_zygote_that_dies_without_a_word_is_tried_again_before_the_service_ends_with_status_3() -> None:
@@ -209,6 +209,19 @@ def test_a_first_start_at_which_a_worker_dies_without_a_word_ends_with_status_3(
     bench.find(snapshot(1))
     bench.greet_all()
     bench.feed(events.WorkerExited(bench.workers[0], -11))
+    assert leave(bench).code == boot.WORKER_FAILED
+
+
+def test_a_start_at_which_no_worker_comes_to_serve_parks_every_slot_and_ends_with_status_3() -> None:
+    bench = Bench(Policy(boot=Boot.LAST))
+    bench.boot(SERVED)
+    for number in (0, 1):
+        for _ in range(Restarts().intensity):
+            bench.fire(Timer(TimerKind.CHILD, number))
+            bench.be_born()
+            [worker] = [worker for worker in bench.living() if worker.slot == number]
+            bench.feed(events.WorkerExited(worker, -11))
+    assert {record.slot for record in bench.told(SlotParked)} == {0, 1}
     assert leave(bench).code == boot.WORKER_FAILED
 
 

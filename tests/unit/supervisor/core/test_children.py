@@ -4,9 +4,11 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.records.staffing import SlotParked, SlotWaits
+from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotParked, SlotWaits
 from changeover.supervisor.core.records.worker import WorkerKilled
+from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.machines import Bench
 
@@ -24,8 +26,8 @@ def signals(bench: Bench) -> list[ProcessSignal]:
     return [effect.signal for effect in bench.all(effects.Signal)]
 
 
-def state(bench: Bench) -> State:
-    return bench.view.slots[0].state
+def state(bench: Bench, number: int = 0) -> State:
+    return bench.view.slots[number].state
 
 
 def test_a_dead_worker_is_replaced_at_once_the_first_time(bench: Bench) -> None:
@@ -45,6 +47,65 @@ def test_a_slot_whose_workers_keep_dying_is_parked_with_the_last_cause(bench: Be
     assert bench.told(SlotParked)[0].reason == "5 exits in 60 s (was ended by signal 11)"
     bench.fire(SLOT_0)
     assert state(bench) is State.FORKING
+
+
+def lose(bench: Bench, number: int, times: int, *, serves: bool = True) -> None:
+    """Let workers of a slot die, each as soon as it is there, or serves."""
+    for _ in range(times):
+        bench.now += 1.0
+        if state(bench, number) is State.BACKOFF:
+            bench.fire(Timer(TimerKind.CHILD, number))
+            bench.be_born()
+        [worker] = [worker for worker in bench.living() if worker.slot == number]
+        bench.greet(worker)
+        if serves:
+            bench.hear(worker, messages.Prepared, 1)
+            bench.hear(worker, messages.Activated, 1)
+        bench.feed(events.WorkerExited(worker, -11))
+
+
+def states(bench: Bench) -> list[State]:
+    return [slot.state for slot in bench.view.slots]
+
+
+def test_the_last_slot_is_never_parked_and_comes_back_within_seconds(bench: Bench) -> None:
+    for number in (0, 1):
+        lose(bench, number, 5)
+    lose(bench, 1, 5)
+    assert states(bench) == [State.PARKED, State.BACKOFF]
+    assert [record.seconds for record in bench.told(LastSlotWaits)] == [4.0] * 6
+    assert bench.told(LastSlotWaits)[0] == LastSlotWaits(1, "5 exits in 60 s (was ended by signal 11)", 4.0)
+    assert bench.view.slots[1].note.endswith("; not parked, because no other slot could serve")
+
+
+def test_a_single_slot_is_the_last_one() -> None:
+    bench = Bench()
+    bench.come_up(slots=1)
+    lose(bench, 0, 8)
+    assert states(bench) == [State.BACKOFF]
+
+
+def test_what_does_not_even_come_up_is_tried_on_as_well(bench: Bench) -> None:
+    lose(bench, 0, 5)
+    lose(bench, 1, 8, serves=False)
+    assert [record.seconds for record in bench.told(LastSlotWaits)] == [4.0] * 4
+
+
+def test_the_last_slot_is_parked_once_another_serves_and_it_crashes_on(bench: Bench) -> None:
+    for number in (0, 1):
+        lose(bench, number, 5)
+    bench.fire(SLOT_0)
+    bench.be_born()
+    lose(bench, 1, 1)
+    assert states(bench) == [State.BOOTING, State.PARKED]
+
+
+def test_of_fewer_slots_the_one_stays_that_is_not_parked(bench: Bench) -> None:
+    lose(bench, 1, 5)
+    lose(bench, 0, 5)
+    assert states(bench) == [State.BACKOFF, State.PARKED]
+    bench.feed(events.ScaleRequested(1))
+    assert states(bench) == [State.BACKOFF]
 
 
 def test_a_worker_that_is_one_too_many_hands_over_to_the_others(bench: Bench) -> None:
@@ -161,6 +222,33 @@ def test_a_worker_born_after_it_was_given_up_is_killed(bench: Bench) -> None:
     bench.forget()
     bench.feed(events.WorkerForked(late, 5))
     assert bench.all(effects.Signal) == [effects.Signal(late, ProcessSignal.KILL)]
+
+
+def condemned(bench: Bench) -> WorkerId:
+    """A worker that is to be killed once its stacks are there."""
+    bench.feed(events.ScaleRequested(1))
+    for _ in range(3):
+        bench.fire(SLOT_0)
+    return bench.workers[0]
+
+
+def test_a_kill_without_stacks_says_why_there_are_none(bench: Bench) -> None:
+    bench.feed(events.StacksDumped(condemned(bench), "", missing="it is stopped"))
+    [killed] = bench.told(WorkerKilled)
+    assert (killed.stacks, killed.no_stacks) == ("", "it is stopped")
+    assert word(killed).line.endswith("(pid 100) is killed: did not leave within 5 s; no stacks: it is stopped")
+
+
+def test_stacks_that_nobody_has_in_time_are_not_waited_for(bench: Bench) -> None:
+    condemned(bench)
+    bench.fire(SLOT_0)
+    [killed] = bench.told(WorkerKilled)
+    assert killed.no_stacks == "nobody had them within 2 s"
+
+
+def test_a_kill_with_stacks_says_nothing_of_that(bench: Bench) -> None:
+    bench.feed(events.StacksDumped(condemned(bench), "in a loop"))
+    assert word(bench.told(WorkerKilled)[0]).line.endswith("is killed: did not leave within 5 s")
 
 
 def test_a_hello_may_overtake_the_news_of_the_fork(bench: Bench) -> None:

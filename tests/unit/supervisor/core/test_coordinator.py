@@ -26,6 +26,7 @@ from changeover.supervisor.core.outcome import (
     Refused,
     RollNeeded,
     ScanRefused,
+    SilentWorkers,
     Unchanged,
 )
 from changeover.supervisor.core.outcome import Committed as CommittedOutcome
@@ -283,3 +284,40 @@ def test_only_those_whose_turn_had_come_are_blamed_for_silence() -> None:
     outcome = bench.outcomes()[1]
     assert isinstance(outcome, Refused)
     assert [refusal.slot for refusal in outcome.refusals] == [bench.workers[0].slot]
+
+
+def test_who_comes_after_one_that_was_killed_for_its_silence_takes_nobodys_turn_and_is_not_waited_for() -> None:
+    bench = Bench(Policy(wave=1, on_silent_workers=SilentWorkers.KILL))
+    bench.come_up(slots=2)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    silent, waits = bench.living()
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.feed(events.StacksDumped(silent, "in a loop"))
+    bench.feed(events.WorkerExited(silent, -9))
+    bench.fire(Timer(TimerKind.CHILD, silent.slot))
+    bench.be_born()
+    bench.greet(bench.living()[0])
+    told = [effect.worker for effect in bench.all(effects.Unicast) if isinstance(effect.message, messages.Prepare)]
+    assert told == [silent, waits]
+    bench.hear(waits, messages.Prepared, 2)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
+
+
+def test_where_everybody_was_killed_for_silence_those_who_come_next_have_the_vote() -> None:
+    bench = Bench(Policy(on_silent_workers=SilentWorkers.KILL))
+    bench.come_up(slots=1)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    [silent] = bench.living()
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    bench.feed(events.StacksDumped(silent, "in a loop"))
+    bench.feed(events.WorkerExited(silent, -9))
+    bench.fire(Timer(TimerKind.CHILD, silent.slot))
+    bench.be_born()
+    [came] = bench.living()
+    bench.greet(came)
+    bench.feed(events.ScaleRequested(1))  # votes are counted
+    assert not bench.all(effects.StoreCell)
+    bench.hear(came, messages.Prepared, 2)
+    assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]

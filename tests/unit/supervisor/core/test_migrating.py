@@ -286,3 +286,24 @@ def test_a_roll_in_parts_is_refused_with_what_to_do() -> None:
         bench.hear(worker, messages.Prepared, 2, 0.1, LEDGER if worker not in bench.workers[:3] else ())
     assert not bench.said(Migrate)
     assert "roll without --allow-partial" in reason(bench)
+
+
+def test_a_death_that_may_be_of_what_serves_fails_it_too_as_nobody_has_that_vote_any_more() -> None:
+    bench = Bench()
+    bench.come_up(3)
+    lost = bench.living()[2]
+    bench.feed(events.WorkerExited(lost, -11))
+    bench.fire(Timer(TimerKind.CHILD, 2))
+    bench.be_born()
+    [again] = [worker for worker in bench.living() if worker.slot == 2]
+    bench.greet(again)
+    bench.hear(again, messages.Activated, 1)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2))
+    prepare(bench)
+    assert asked(bench, Migrate) == [0]
+    bench.feed(events.WorkerExited(again, -11))
+    assert bench.view.cutover is State.UNMIGRATING
+    unmigrated(bench, bench.living()[0])
+    assert reason(bench) == "slot 2: was ended by signal 11"
+    assert not [entry for entry in bench.entries() if isinstance(entry, Committed) and entry.epoch == 2]

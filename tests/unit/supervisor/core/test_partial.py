@@ -226,7 +226,23 @@ def test_a_stop_on_the_way_back_does_not_hide_why_a_part_was_refused(bench: Benc
     outcome = bench.outcomes()[1]
     assert isinstance(outcome, Refused)
     assert (outcome.reason, outcome.refusals[0].refusal) == ("slot 0: does not import", NO)
-    assert outcome.parts == ("part 1 of 3 (epoch 2) was committed, and is to be reverted",)
+    assert outcome.parts == (
+        "part 1 of 3 (epoch 2) was committed, and is not reverted",
+        "of 3 workers, 2 served epoch 1 and 1 served epoch 2 when it was cut short",
+    )
+
+
+def test_a_stop_between_two_parts_tells_that_nothing_is_reverted_and_how_many_serve_what(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    bench.feed(events.StopRequested())
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.stopping
+    assert outcome.parts == (
+        "part 1 of 3 (epoch 2) was committed, and is not reverted",
+        "of 3 workers, 2 served epoch 1 and 1 served epoch 2 when it was cut short",
+    )
 
 
 def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:
@@ -359,6 +375,18 @@ def test_a_dry_run_says_what_memory_a_part_needs_and_not_what_all_would() -> Non
     outcome = bench.outcomes()[1]
     assert isinstance(outcome, Planned)
     assert outcome.memory == ExtraMemory(2, 1000)
+
+
+@pytest.mark.parametrize(("surge", "parts"), [(1, (1, 1, 1)), (2, (2, 1)), (3, ())])
+def test_a_dry_run_says_how_many_workers_each_part_would_add(surge: int, parts: tuple[int, ...]) -> None:
+    bench = Bench(Policy(numbers=6))
+    bench.come_up(3)
+    wish = msgspec.structs.replace(RELOAD, surge=surge, allow_partial=True, dry_run=True)
+    bench.feed(events.CutoverRequested(1, wish))
+    bench.feed(events.Scanned(2, Candidate(snapshot(2, rolled=2), ("changed",))))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Planned)
+    assert outcome.parts == parts
 
 
 def test_a_surge_that_is_no_less_than_the_workers_makes_no_parts() -> None:

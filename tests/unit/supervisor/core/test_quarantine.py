@@ -1,7 +1,18 @@
 """What was refused and is not tried again by itself, who is to blame for it, and what lifts it."""
 
+from msgspec.structs import replace
+
 from changeover.supervisor.core.entries import Quarantined, SlotRefusal
-from changeover.supervisor.core.quarantine import MOST, after_abort, after_commit, passing, plugins, refused_as, skipped
+from changeover.supervisor.core.quarantine import (
+    MOST,
+    after_abort,
+    after_commit,
+    leaves_rest,
+    passing,
+    plugins,
+    refused_as,
+    skipped,
+)
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import (
     ApplicationSpec,
@@ -95,6 +106,34 @@ def test_content_that_was_refused_beside_what_is_left_out_now_is_another_combina
     both = after_abort(older, generation(3, {"geo": 3, "shop": 3}, geo="2", rates="1", shop="2"), [no()])
     everything = generation(4, geo="2", rates="2", shop="2")
     assert left_out(both, everything, generation(1, geo="1", rates="1", shop="1")) == ["geo", "shop"]
+
+
+def test_what_changed_beside_it_and_needs_nothing_of_it_is_a_rest() -> None:
+    both = generation(2, {"geo": 2, "prices": 2}, catalog="1", geo="2", prices="2")
+    assert leaves_rest(after_abort((), both, [no("plugin prices")]), SERVING, both)
+    gone = generation(2, {"prices": 2}, catalog="1", prices="2")
+    assert leaves_rest(after_abort((), gone, [no("plugin prices")]), SERVING, gone)
+
+
+def test_what_is_refused_alone_or_with_all_that_changed_leaves_no_rest() -> None:
+    assert not leaves_rest(REFUSED, SERVING, BAD)
+    assert not leaves_rest((), SERVING, BAD)
+    assert not leaves_rest(REFUSED, None, BAD)
+    both = generation(2, {"geo": 2, "prices": 2}, catalog="1", geo="2", prices="2")
+    assert not leaves_rest(after_abort((), both, [no()]), SERVING, both)
+
+
+def test_what_requires_what_is_left_out_is_no_rest_whether_it_is_new_or_gone() -> None:
+    requiring = generation(2, {"catalog": 2, "prices": 2}, catalog="2", geo="1", prices="2")
+    assert not leaves_rest(after_abort((), requiring, [no("plugin catalog")]), SERVING, requiring)
+    plugin = UnitRef(UnitKind.PLUGIN, "prices")
+    service = ServiceSpec(UnitKey(UnitRef(UnitKind.SERVICE, "prices:quote"), "s", 1), "prices", "quote", (plugin,))
+    served = Snapshot(1, "with a service", (*SERVING.units, service))
+    assert not leaves_rest(REFUSED, served, BAD)
+
+
+def test_other_addresses_are_a_rest() -> None:
+    assert leaves_rest(REFUSED, replace(SERVING, listen=("a:1",)), replace(BAD, listen=("a:2",)))
 
 
 def test_a_service_is_its_plugins() -> None:

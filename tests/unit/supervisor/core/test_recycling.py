@@ -281,16 +281,6 @@ def test_a_worker_that_gave_memory_back_is_as_any_other() -> None:
     assert (slot.note, large.outgrew) == ("", 0)
 
 
-def test_a_worker_that_goes_on_growing_is_replaced_whatever_pause_there_is() -> None:
-    outgrown, slot, large = hasty(Outbox())
-    large.beat = member(2, rss=449 << 20).beat
-    outgrown.look([slot])
-    assert outgrown.due(large) is None
-    large.beat = member(2, rss=450 << 20).beat
-    outgrown.look([slot])
-    assert outgrown.due(large) == "it holds 450 MiB"
-
-
 def test_a_worker_that_was_beyond_the_limit_before_another_one_was_replaced_is_told_of_too() -> None:
     out = Outbox()
     outgrown, one, other = Outgrown(256 << 20, out), member(1, rss=300 << 20), member(2, rss=310 << 20)

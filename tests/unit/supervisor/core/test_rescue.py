@@ -235,8 +235,24 @@ def test_what_crashed_itself_is_no_way_back_and_that_is_told_once() -> None:
         crash_all(bench)
     assert wished(bench) == []
     assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1, which it replaced, crashed as well")]
-    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
     assert {slot.state for slot in bench.view.slots} == {State.SERVING}
+
+
+@pytest.mark.parametrize("pause", [0.0, 86400.0])
+def test_what_lost_workers_long_ago_or_now_and_then_is_a_way_back(pause: float) -> None:
+    bench = Bench()
+    bench.come_up()
+    for _ in range(2):
+        bench.now += pause
+        crash(bench, 0, 1, status=-9)
+    bench.now += 86400.0
+    bench.feed(events.CutoverRequested(1, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find(snapshot(2, rolled=2))
+    come_up(bench, 2)
+    for worker in crew(bench, 1):
+        bench.feed(events.WorkerExited(worker, 0))
+    crash_all(bench)
+    assert [wish.to for wish in wished(bench) if wish.origin.trigger is Trigger.RESCUE] == [1]
 
 
 def test_what_crashed_is_a_way_back_for_who_asks() -> None:
@@ -273,10 +289,69 @@ def test_a_way_back_that_is_refused_is_not_tried_again_and_its_reason_is_told(be
     gone = (SlotRefusal(-1, 0, Refusal(Stage.SCAN, Fault.RESOURCE, "epoch 1 is not kept")),)
     bench.feed(events.Scanned(3, ScanRefused(gone)))
     assert bench.told(RescueFailed) == [RescueFailed(2, "epoch 1 is not kept", gone)]
-    assert [stop.cohort for stop in bench.all(effects.StopZygote)] == [1]
     bench.forget()
     crash_all(bench)
     assert wished(bench) == []
+
+
+def test_the_zygote_that_no_rescue_could_use_is_there_for_who_asks_for_the_rest_of_its_time() -> None:
+    bench = rolled_out_of_a_crash()
+    for _ in range(2):
+        crash_all(bench)
+    assert bench.told(RescueFailed)
+    assert bench.view.zygotes[0] == ZygotePicture(1, ZygoteState.KEPT, 1, Deadlines().rescue)
+    bench.forget()
+    bench.feed(events.CutoverRequested(2, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=1)))
+    bench.feed(events.Scanned(3, back(3)))
+    assert not bench.all(effects.StartZygote)
+    assert {fork.worker.cohort for fork in bench.all(effects.Fork)} == {1}
+
+
+def test_a_later_roll_has_its_own_way_back(bench: Bench) -> None:
+    crash_all(bench)
+    bench.feed(events.Scanned(3, ScanRefused(())))
+    roll_again(bench)
+    roll_again(bench, 4)
+    bench.forget()
+    crash_all(bench)
+    assert [wish.to for wish in wished(bench)] == [3]
+
+
+def kill_in_prepare(bench: Bench, epoch: int, slot: int) -> None:
+    """A candidate is asked for, and kills the workers in a slot, one by one, until it is refused."""
+    bench.feed(events.CutoverRequested(epoch, RELOAD))
+    bench.find_only(snapshot(epoch, rolled=2))
+    while epoch not in bench.outcomes():
+        [worker] = [worker for worker in bench.living() if worker.slot == slot]
+        bench.greet(worker)
+        bench.feed(events.WorkerExited(worker, SEGFAULT))
+        bench.be_born()
+    [worker] = [worker for worker in bench.living() if worker.slot == slot]
+    bench.greet(worker)
+    bench.hear(worker, messages.Activated, 2)
+
+
+def test_workers_that_candidates_killed_did_not_crash_of_what_serves(bench: Bench) -> None:
+    for epoch, slot in enumerate((2, 3) * 4, start=3):
+        kill_in_prepare(bench, epoch, slot)
+    assert not bench.told(RescueBegan)
+    crash(bench, 2, 3)
+    assert not bench.told(RescueBegan)
+    crash(bench, 2, 3)
+    assert len(bench.told(RescueBegan)) == 1
+
+
+def test_what_lost_workers_to_candidates_alone_is_a_way_back(bench: Bench) -> None:
+    for epoch, slot in enumerate((2, 3) * 2, start=3):
+        kill_in_prepare(bench, epoch, slot)
+    bench.feed(events.CutoverRequested(7, msgspec.structs.replace(RELOAD, strategy=Strategy.ROLL)))
+    bench.find_only(snapshot(7, rolled=7))
+    bench.preload()
+    come_up(bench, 7)
+    for worker in crew(bench, 2):
+        bench.feed(events.WorkerExited(worker, 0))
+    crash_of(bench, 7)
+    assert [wish.to for wish in wished(bench) if wish.origin.trigger is Trigger.RESCUE] == [2]
 
 
 def test_workers_that_are_told_to_leave_did_not_crash(bench: Bench) -> None:
@@ -294,7 +369,7 @@ def test_workers_that_cannot_be_forked_did_not_crash(bench: Bench) -> None:
         for each in bench.view.slots:
             if each.slot == slot and each.worker is not None:
                 bench.feed(events.ForkFailed(each.worker, "no memory"))
-    assert {slot.state for slot in bench.view.slots} == {State.PARKED}
+    assert [slot.state for slot in bench.view.slots] == [State.PARKED, State.BACKOFF]
     assert wished(bench) == []
 
 
@@ -332,13 +407,13 @@ def test_the_picture_names_the_zygote_that_is_kept_and_until_when(bench: Bench) 
     assert list(bench.view.zygotes) == [ready]
 
 
-def roll_again(bench: Bench) -> None:
-    bench.feed(events.CutoverRequested(3, RELOAD))
-    bench.find_only(snapshot(3, rolled=3))
-    bench.feed(events.ZygoteReady(3))
+def roll_again(bench: Bench, epoch: int = 3) -> None:
+    bench.feed(events.CutoverRequested(epoch, RELOAD))
+    bench.find_only(snapshot(epoch, rolled=epoch))
+    bench.feed(events.ZygoteReady(bench.cohorts[-1]))
     bench.be_born()
-    come_up(bench, 3)
-    for worker in crew(bench, 2):
+    come_up(bench, epoch)
+    for worker in crew(bench, epoch - 1):
         bench.feed(events.WorkerExited(worker, 0))
 
 

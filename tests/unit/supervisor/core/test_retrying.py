@@ -3,11 +3,11 @@
 import pytest
 
 from changeover.supervisor.core import effects, events
-from changeover.supervisor.core.child import State
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, MissingWorker, Refused
-from changeover.supervisor.core.policy import Limits, Policy
+from changeover.supervisor.core.policy import Limits, Policy, Restarts
 from changeover.supervisor.core.records.cutover import CutoverCompleted
+from changeover.supervisor.core.records.staffing import LastSlotWaits
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.refusal import Fault
 from tests.machines import RELOAD, Bench, snapshot
@@ -21,12 +21,12 @@ def bench() -> Bench:
 
 
 def park(bench: Bench, number: int) -> None:
-    """Let the workers of a slot die until it is parked."""
-    while bench.view.slots[number].state is not State.PARKED:
+    """Let so many workers of a slot die that it is parked, or would be if it was not the last."""
+    for left in reversed(range(Restarts().intensity)):
         bench.now += 1.0
         [worker] = [worker for worker in bench.living() if worker.slot == number]
         bench.feed(events.WorkerExited(worker, -11))
-        if bench.view.slots[number].state is State.BACKOFF:
+        if left:
             bench.fire(Timer(TimerKind.CHILD, number))
             bench.be_born()
 
@@ -93,7 +93,7 @@ def test_of_slots_that_do_not_serve_yet_the_outcome_says_which_and_why(bench: Be
     [missing] = ended.outcome.missing
     assert isinstance(missing, MissingWorker)
     assert (ended.outcome.workers, missing.slot) == (1, lost.slot)
-    assert str(missing) == "slot 0 is backoff: was ended by signal 11"
+    assert str(missing) == "slot 0 is waiting for its next worker: was ended by signal 11"
     assert [done.missing for done in bench.told(CutoverCompleted)] == [ended.outcome.missing]
 
 
@@ -144,6 +144,23 @@ def test_where_they_die_before_they_are_asked_it_is_refused_and_says_how(bench: 
     [ended] = bench.all(effects.Resolve)
     assert isinstance(ended.outcome, Refused)
     assert ended.outcome.reason == "no worker came up to try it: slot 1: was ended by signal 11"
+
+
+def test_where_all_who_follow_die_again_and_again_it_says_so(bench: Bench) -> None:
+    ask(bench)
+    bench.prepare(2)
+    for number in (0, 1):
+        park(bench, number)
+    assert [record.slot for record in bench.told(LastSlotWaits)] == [1]
+    [done] = bench.told(CutoverCompleted)
+    assert (done.workers, [missing.why for missing in done.missing]) == (
+        0,
+        [
+            "parked: 5 exits in 60 s (was ended by signal 11)",
+            "waiting for its next worker: 5 exits in 60 s (was ended by signal 11); "
+            "not parked, because no other slot could serve",
+        ],
+    )
 
 
 def test_it_does_not_wait_for_them_for_ever(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Candidate, Committed, ExtraMemory, Refused
 from changeover.supervisor.core.records.cutover import CutoverBegan
 from changeover.supervisor.core.records.request import RequestRefused
-from changeover.supervisor.core.records.staffing import ZygoteStarted
+from changeover.supervisor.core.records.staffing import ZygoteLost, ZygoteStarted
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
@@ -170,6 +170,7 @@ def test_code_that_cannot_be_preloaded_is_a_refusal_with_its_traceback(bench: Be
     outcome = bench.outcomes()[1]
     assert isinstance(outcome, Refused)
     assert [each.refusal for each in outcome.refusals] == [NO]
+    assert [lost.refuses for lost in bench.told(ZygoteLost)] == [True]
     assert not bench.all(effects.Exit)
     assert old(bench) == bench.living()
 
@@ -291,6 +292,7 @@ def test_a_zygote_that_is_given_up_has_no_say_any_more(bench: Bench) -> None:
     bench.hear(old(bench)[0], messages.Refused, 2, NO)
     bench.feed(events.ZygoteLost(2, "it was told to leave before it was ready", NO))
     assert not bench.all(effects.Exit)
+    assert not any(lost.refuses for lost in bench.told(ZygoteLost))
     assert stands(bench) == "idle"
 
 

@@ -56,6 +56,17 @@ def test_refused_content_is_not_tried_again_unasked_whoever_tried_it_first(
     assert bench.told(NothingChanged)[-1].notes == again.notes
 
 
+@pytest.mark.parametrize(("request_", "rest"), [(RELOAD, False), (WATCH, True), (SCHEDULE, True)])
+def test_who_is_not_asked_hears_that_something_else_can_be_had_without_what_was_refused(
+    bench: Bench, request_: CutoverRequest, rest: bool
+) -> None:
+    ask(bench, 1, request_, Snapshot(2, "two", snapshot(2, unit("pricing", 2), unit("geo", 2)).units, rolled=1))
+    refuse(bench, 2)
+    refused = bench.outcomes()[1]
+    assert isinstance(refused, Refused)
+    assert refused.rest is rest
+
+
 def test_refused_content_is_tried_by_who_asks(bench: Bench) -> None:
     ask(bench, 1, WATCH, bad(2))
     refuse(bench, 2)

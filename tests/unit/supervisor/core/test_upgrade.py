@@ -6,6 +6,7 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.entries import Aborted, Origin, TermBegun, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
 from changeover.supervisor.core.outcome import Committed, Refused
+from changeover.supervisor.core.policy import Deadlines
 from changeover.supervisor.core.records.upgrade import UpgradeRefused, UpgradeWaits
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.epoch import Stamp
@@ -13,6 +14,7 @@ from tests.machines import JOURNAL, RELOAD, Bench, snapshot
 
 WISH = events.UpgradeRequested(7, Origin(Trigger.COMMAND), "/new/python")
 DEADLINE = Timer(TimerKind.UPGRADE)
+PATIENCE = Deadlines().takeover
 
 
 @pytest.fixture
@@ -20,6 +22,11 @@ def bench() -> Bench:
     bench = Bench()
     bench.come_up()
     return bench
+
+
+def away(bench: Bench) -> list[float]:
+    """How long workers were told to wait, with each heartbeat."""
+    return [pulse.away for pulse in bench.said(messages.Pulse)]
 
 
 def decided(bench: Bench) -> list[str]:
@@ -44,7 +51,7 @@ def test_what_is_fit_is_executed_and_who_asked_is_answered_first(bench: Bench) -
 def test_what_is_not_fit_changes_nothing(bench: Bench) -> None:
     bench.feed(WISH, events.ImageRefused("no module named changeover"))
     assert decided(bench) == ["no module named changeover"]
-    assert bench.told(UpgradeRefused)
+    assert bench.told(UpgradeRefused) == [UpgradeRefused("no module named changeover", WISH.origin, "/new/python")]
     start_cutover(bench)
     bench.prepare(2)
     bench.activate(2)
@@ -112,13 +119,44 @@ def test_a_stop_comes_before_an_upgrade(bench: Bench) -> None:
     assert decided(bench) == ["the service is stopping"]
     assert not bench.all(effects.ExecuteImage)
     bench.feed(WISH)
-    assert decided(bench)[-1] == "the service is stopping"
+    assert decided(bench)[-1] == bench.told(UpgradeRefused)[-1].reason == "the service is stopping"
 
 
-def test_workers_are_told_nothing_of_it(bench: Bench) -> None:
+def test_workers_are_asked_for_nothing_but_patience(bench: Bench) -> None:
+    bench.forget()
     bench.feed(WISH, events.ImageRehearsed("2.0"))
-    assert not bench.said(messages.Abort)
+    order = [type(effect) for effect in bench.wanted]
+    assert order.index(effects.Broadcast) < order.index(effects.ExecuteImage)
+    assert {type(effect.message) for effect in bench.all(effects.Broadcast)} == {messages.Pulse}
+    assert away(bench) == [PATIENCE, PATIENCE]
     assert not bench.all(effects.Signal)
+    assert not bench.all(effects.Unicast)
+
+
+def test_who_joins_or_listens_while_the_next_program_is_tried_is_told_to_wait(bench: Bench) -> None:
+    bench.feed(WISH)
+    bench.forget()
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    bench.greet(bench.living()[0], 1)
+    assert away(bench) == [PATIENCE]
+    assert [message.away for message in bench.said(messages.Welcome)] == [PATIENCE]
+
+
+def test_nobody_waits_for_a_program_that_does_not_come(bench: Bench) -> None:
+    bench.feed(WISH)
+    bench.forget()
+    bench.feed(events.ImageRefused("no module named changeover"))
+    bench.fire(Timer(TimerKind.HEARTBEAT))
+    assert away(bench) == [0.0, 0.0]
+
+
+def test_nothing_is_said_before_the_own_term_is_on_disk() -> None:
+    bench = Bench()
+    bench.writes = False
+    bench.boot()
+    bench.feed(WISH)
+    assert decided(bench) == ["the supervisor is still starting: ask again in a moment"]
+    assert not bench.all(effects.Broadcast)
 
 
 def test_a_term_that_is_written_meanwhile_lets_nothing_in_between(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from changeover.supervisor.core.records.cutover import (
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.records.service import StopBegan, TermBegan
-from changeover.supervisor.core.records.staffing import Scaled, SlotParked
+from changeover.supervisor.core.records.staffing import LastSlotWaits, Scaled, SlotParked
 from changeover.supervisor.core.records.worker import WorkerExited, WorkerServing
 from changeover.supervisor.telemetry.notices import MOST_STATUS, Notices, State
 from changeover.supervisor.telemetry.shell import Finished
@@ -77,6 +77,7 @@ def test_a_slot_that_is_parked_beside_one_that_serves_is_not_waited_for_and_name
     lines = heard.of(serves(0))
     assert commands(lines) == ["READY=1", "MAINPID=811"]
     assert "1 of 2 slots serve; slot 1 is PARKED: 5 exits in 60 s" in lines[-1]
+    assert "slot 0 gets its next worker in 4.00 s" in heard.of(LastSlotWaits(0, "6 exits in 60 s", 4.0))[-1]
 
 
 def test_a_cutover_is_a_reload_from_its_number_to_the_last_activated() -> None:

@@ -3,6 +3,7 @@ import pytest
 
 from changeover.supervisor.core.entries import Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.outcome import ExtraMemory, MissingWorker, Strategy
+from changeover.supervisor.core.records.boot import BootFellBack
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.plugin import (
@@ -18,7 +19,7 @@ from changeover.supervisor.core.records.preflight import PreflightCompleted, Pre
 from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.core.records.request import RequestRefused
 from changeover.supervisor.core.records.retirement import LeakFound, LeasesEnded, ReleaseProved
-from changeover.supervisor.core.records.staffing import SlotWaits, ZygoteLost, ZygoteStarted
+from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotWaits, ZygoteLost, ZygoteStarted
 from changeover.supervisor.core.records.worker import FarewellsSaid, WorkerExited, WorkerHangs
 from changeover.supervisor.telemetry import shell
 from changeover.supervisor.telemetry.amounts import seconds
@@ -186,6 +187,11 @@ def test_what_is_wrong_on_disk_is_said_to_come_from_the_scan_once() -> None:
 
 def test_a_slot_says_when_its_next_worker_comes() -> None:
     assert word(SlotWaits(2, 0.0, 1)).line == "slot 2 gets its next worker at once: 1 exit of late"
+    last = word(LastSlotWaits(2, "6 exits in 60 s (was ended by signal 11)", 4.0)).line
+    assert last == (
+        "slot 2 gets its next worker in 4.00 s: 6 exits in 60 s (was ended by signal 11); it is not parked, because no "
+        "other slot could serve"
+    )
     assert word(SlotWaits(2, 1.5, 3)).line == "slot 2 gets its next worker in 1.50 s: 3 exits of late"
 
 
@@ -200,6 +206,8 @@ def test_a_zygote_that_cannot_preload_is_an_error_with_its_traceback_and_one_tol
     assert word(refused).level is Level.ERROR
     assert "plugin pricing on_load: TimeoutError" in word(refused).line
     assert list(details(refused)) == TRACEBACK.splitlines()
+    told_by_its_cutover = ZygoteLost(1, "exited", refusal=REFUSAL.refusal, refuses=True)
+    assert (word(told_by_its_cutover).level, [*details(told_by_its_cutover)]) == (Level.DEBUG, [])
     assert word(ZygoteLost(1, "it was told to leave", expected=True)).level is Level.DEBUG
     assert word(ZygoteLost(1, "killed")).level is Level.WARNING
 
@@ -310,3 +318,8 @@ def test_addresses_are_worded() -> None:
     amiss = word(shell.AddressesAmiss(("a:1",), ("b:2",)))
     assert amiss.level is Level.ERROR
     assert "`changeover reload` takes the addresses of the configuration" in amiss.line
+
+
+def test_a_start_that_falls_back_tells_what_is_not_taken_and_leaves_the_traceback_to_what_was_refused() -> None:
+    fell_back = BootFellBack(7, "it does not load", (REFUSAL,), ("not taken: prices 1.1", "geo 1.0 -> 1.1"))
+    assert list(details(fell_back)) == ["not taken: prices 1.1"]

@@ -1,9 +1,11 @@
 """When what is seen is worth a cutover, and when the same is asked for again."""
 
 import pytest
+from msgspec.structs import replace
 
 from changeover.supervisor.core.entries import SlotRefusal
 from changeover.supervisor.core.outcome import Committed, NeedsRoll, Outcome, Refused, Unchanged
+from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.watching.lookout import FIRST, LONGEST, Ask, Lookout, State, Wait, delay, settles
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
@@ -70,6 +72,35 @@ def test_content_that_is_refused_for_what_it_is_is_not_asked_for_again(lookout: 
     assert lookout.ended(BROKEN) is None
     assert lookout.seen({"a": 2}) is None
     assert lookout.seen({"a": 3}) == Ask(("a",))
+
+
+def test_what_can_be_had_without_what_was_refused_is_asked_for_at_once(lookout: Lookout) -> None:
+    lookout.seen({"a": 2, "b": 2})
+    assert lookout.ended(replace(BROKEN, rest=True)) == Ask(("a", "b"))
+    assert lookout.seen({"a": 2, "b": 2}) is None
+    assert lookout.ended(Committed(3)) is None
+    assert lookout.seen({"a": 2, "b": 2}) is None
+
+
+def test_what_was_seen_meanwhile_is_asked_for_with_the_rest(lookout: Lookout) -> None:
+    lookout.seen({"a": 2, "b": 2})
+    lookout.seen({"a": 2, "b": 2, "c": 1})
+    assert lookout.ended(replace(BROKEN, rest=True)) == Ask(("a", "b", "c"))
+    assert lookout.ended(Committed(3)) is None
+    assert lookout.state is State.IDLE
+
+
+def test_a_rest_that_fails_for_a_reason_that_may_pass_is_waited_for(lookout: Lookout) -> None:
+    lookout.seen({"a": 2})
+    lookout.ended(replace(BROKEN, rest=True))
+    assert lookout.ended(replace(TIMEOUT, rest=True)) == Wait(FIRST)
+
+
+def test_more_refusals_than_are_remembered_are_not_gone_round_for_ever(lookout: Lookout) -> None:
+    lookout.seen({"a": 2})
+    asked = [lookout.ended(replace(BROKEN, rest=True)) for _ in range(MOST + 1)]
+    assert asked == [Ask(("a", "b"))] * MOST + [None]
+    assert lookout.state is State.IDLE
 
 
 def test_a_reason_that_may_pass_is_waited_for_twice_as_long_each_time_and_never_too_long(lookout: Lookout) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import logging
 import signal
 import subprocess
 import sys
@@ -116,6 +117,25 @@ async def test_a_class_that_needs_no_module_is_told_as_well(bench: Bench) -> Non
     assert (what, chains) == (["class Rule is alive"], [(f"module {__name__}.KEPT", "list")])
     forget()
     assert bench.workshop.leaks() == []
+
+
+async def test_what_a_logger_holds_is_told_by_its_name_and_not_by_whichever_module_logs(bench: Bench) -> None:
+    logger = logging.getLogger("shop.http")
+    what, chains = await leaking(bench, lambda module, _: logger.addFilter(module.stop))
+    assert (what, chains) == (
+        ["module pricing.py is alive"],
+        [("logger 'shop.http'.filters", "list", "function stop")],
+    )
+    logger.filters.clear()
+    assert bench.workshop.leaks() == []
+
+
+async def test_a_logger_that_logging_does_not_know_has_a_holder_itself(bench: Bench) -> None:
+    own = logging.Logger("shop.own")
+    KEPT.append(own)
+    _, [(root, *rest)] = await leaking(bench, lambda module, _: own.addFilter(module.stop))
+    assert (root, *rest) == (f"module {__name__}.KEPT", "list", "logger 'shop.own'.filters", "list", "function stop")
+    forget()
 
 
 @pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop])

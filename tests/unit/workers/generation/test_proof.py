@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -104,6 +105,35 @@ async def test_a_worker_that_is_never_idle_collects_all_the_same(bench: Bench, t
     await until(lambda: proving.told)
     assert time.monotonic() - began < 2.0
     held.release()
+
+
+class Clock:
+    """A loop by whose time every look takes half a second."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.now = 0.0
+        self.create_task = loop.create_task
+
+    def time(self) -> float:
+        return self.now
+
+    async def look(self) -> bool:
+        """Find the loop busy."""
+        self.now += 0.5
+        return False
+
+
+async def test_where_nobody_says_otherwise_it_collects_five_seconds_after_a_release(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, told = Clock(asyncio.get_running_loop()), list[float]()
+    monkeypatch.setattr(Proof, "_is_idle", lambda _: clock.look())
+    proving = Proving(bench, tmp_path)
+    proving.proof = Proof(cast(Any, clock), bench.workshop, tmp_path, lambda _: told.append(clock.now))
+    await proving.swap(1)
+    await proving.swap(2)
+    await until(lambda: told)
+    assert told == [5.0]
 
 
 async def test_one_worker_at_a_time_collects(proving: Proving, tmp_path: Path) -> None:

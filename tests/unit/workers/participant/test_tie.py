@@ -1,4 +1,5 @@
 import msgspec
+import pytest
 
 from changeover.workers.participant import effects, events
 from changeover.workers.participant.events import Timer
@@ -112,6 +113,35 @@ def test_without_a_timeout_an_orphan_serves_on_for_ever() -> None:
     assert hellos(bench) == 1
     assert Timer.ORPHAN not in [effect.timer for effect in bench.all(effects.SetTimer)]
     assert not bench.all(effects.LeaveGracefully)
+
+
+def waits(bench: Bench) -> list[float]:
+    bench.feed(events.TimerFired(Timer.SILENCE))
+    return [effect.after for effect in bench.all(effects.SetTimer) if effect.timer is Timer.ORPHAN]
+
+
+def test_an_orphan_waits_for_the_next_program_as_long_as_it_was_told(bench: Bench) -> None:
+    bench.serve(7)
+    bench.pulse(7, away=90.0)
+    assert waits(bench) == [90.0]
+    bench.feed(events.TimerFired(Timer.ORPHAN))
+    assert bench.all(effects.LeaveGracefully) == [effects.LeaveGracefully("no supervisor came for 90 s")]
+
+
+def test_a_worker_that_joins_during_an_upgrade_is_told_of_it(bench: Bench) -> None:
+    bench.welcome(7, away=90.0)
+    bench.built(7)
+    assert waits(bench) == [90.0]
+
+
+@pytest.mark.parametrize(("told", "orphan"), [((30.0,), 60.0), ((90.0, 0.0), 60.0)], ids=["shorter", "called off"])
+def test_an_upgrade_shortens_no_wait_and_lengthens_none_once_it_is_called_off(
+    bench: Bench, told: tuple[float, ...], orphan: float
+) -> None:
+    bench.serve(7)
+    for away in told:
+        bench.pulse(7, away=away)
+    assert waits(bench) == [orphan]
 
 
 def test_an_orphan_that_hears_its_supervisor_again_stays(bench: Bench) -> None:

@@ -15,11 +15,33 @@ Load = Callable[[dict[str, str]], PluginModules]
 
 MANIFEST = 'id = "pricing"\nversion = "1.0"\nplugin = "pricing:Own"\n'
 OWN = "import functools\nfrom changeover.plugin import *\n\nclass Own(Plugin[None]):\n    {hook}\n"
+DECORATED = """
+import contextlib, functools
+from changeover.plugin import *
+
+def logged(hook):
+    @functools.wraps(hook)
+    def inner(self, *told): return hook(self)
+    return inner
+
+def alone(hook):
+    @functools.wraps(hook)
+    def inner(self): return hook(self, None)
+    return inner
+
+def to_its_end(hook):
+    @functools.wraps(hook)
+    def inner(*told): return list(hook(*told))
+    return inner
+
+class Own(Plugin[None]):
+    {hook}
+"""
 
 
-def linked(load: Load, hook: str) -> Refusal | None:
+def linked(load: Load, hook: str, text: str = OWN) -> Refusal | None:
     """Why a plugin with this hook, in its fifth line, is not linked."""
-    modules = load({"pricing.py": OWN.format(hook=hook)})
+    modules = load({"pricing.py": text.format(hook=hook)})
     linker = Linker(read_toml(MANIFEST, "plugin.toml"), modules)
     try:
         linker.plugin(None)
@@ -73,6 +95,27 @@ def test_it_says_where_the_hook_is(load: Load, hook: str) -> None:
 )
 def test_a_hook_that_takes_what_it_is_given_is_taken_however_it_is_written(load: Load, hook: str) -> None:
     assert linked(load, hook) is None
+
+
+@pytest.mark.parametrize(
+    "hook", ["@logged\n    def on_load(self): ...", "@to_its_end\n    def on_load(self, ctx): yield"]
+)
+def test_a_decorator_is_asked_what_it_takes_and_not_what_it_decorates(load: Load, hook: str) -> None:
+    assert linked(load, hook, DECORATED) is None
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [
+        ("@alone\n    def on_load(self, ctx): ...", "on_load does not take what it is given, ctx (too many"),
+        ("@contextlib.contextmanager\n    def on_load(self, ctx): yield", "on_load has a `yield`: its code"),
+        ("@contextlib.asynccontextmanager\n    async def on_unload(self): yield", "on_unload has a `yield`"),
+    ],
+)
+def test_a_decorator_that_could_not_run_the_hook_is_refused(load: Load, hook: str, told: str) -> None:
+    refusal = linked(load, hook, DECORATED)
+    assert refusal is not None
+    assert told in refusal.summary
 
 
 def test_what_an_instance_has_instead_of_a_hook_of_its_class_is_looked_at_too(load: Load) -> None:

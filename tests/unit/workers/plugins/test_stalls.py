@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +59,17 @@ async def test_a_hook_that_blocks_the_loop_is_told_with_its_name_and_for_how_lon
     await Hooks(5.0, stalls).on_loop(hook, site=SITE, work=None)  # type: ignore[arg-type]
     assert stalls.told == [TOLD]
     assert LIMIT < stalls.seconds[0] < 5.0
+
+
+@pytest.mark.parametrize(("took", "told"), [(0.049, []), (0.051, [TOLD])])
+async def test_what_is_told_takes_longer_than_fifty_milliseconds(
+    monkeypatch: pytest.MonkeyPatch, took: float, told: list[tuple[str, str]]
+) -> None:
+    readings = iter((0.0, took))
+    monkeypatch.setattr("changeover.workers.plugins.stalls.time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    stalls = Stalls()
+    await Hooks(5.0, stalls).on_loop(lambda: None, site=SITE, work=None)
+    assert stalls.told == told
 
 
 async def test_a_hook_that_waits_is_not_told() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from changeover.workers.protocol.document import Mistake, Text, duration, nearest, read
+from changeover.workers.protocol.document import Mistake, Text, duration, nearest, read, size
 
 
 class Colour(enum.Enum):
@@ -109,6 +109,38 @@ def test_durations_are_seconds_or_have_a_unit(written: object, seconds: float) -
 def test_what_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         duration(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (0, 0),
+        (80_000_000, 80_000_000),
+        ("1000000", 1_000_000),
+        ("512B", 512),
+        ("80MB", 80_000_000),
+        ("80 MiB", 80 * 2**20),
+        (" 64 kb ", 64_000),
+        ("64KiB", 65_536),
+        ("1.5GiB", 3 * 2**29),
+        ("1GB", 10**9),
+        ("2TiB", 2 * 2**40),
+        ("1TB", 10**12),
+        (Text("80MB"), 80_000_000),
+        (-1, -1),
+    ],
+)
+def test_sizes_are_bytes_or_have_a_unit(written: object, expected: int) -> None:
+    assert size(written) == expected
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "MB", "80M", "80Mi", "80 megabytes", "1.5", "1.5B", "1MB2", 1.5, 1e9, True, None, 2**63, "9999999999TB"],
+)
+def test_what_is_no_size_is_refused_with_what_would_be_one(written: object) -> None:
+    with pytest.raises(ValueError, match=r"is no size: write bytes, .* MB, .* \(powers of 1000\), .* MiB"):
+        size(written)
 
 
 def test_nothing_is_suggested_for_a_word_that_is_like_none() -> None:

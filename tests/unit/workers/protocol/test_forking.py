@@ -23,7 +23,7 @@ ORDERS: list[ZygoteOrder] = [
     forking.Leave(),
 ]
 REPORTS: list[ZygoteReport] = [
-    forking.Ready(1, 4711, (WORKER,), ("numpy",), rehearses=True),
+    forking.Ready(1, 4711, (WORKER,), ("numpy",), rehearses=True, imported="record"),
     forking.PreloadFailed(Refusal(Stage.LOAD, Fault.CRASH, "KeyError: 'x'")),
     forking.Forked(WORKER, 4712),
     forking.ForkFailed(WORKER, 24, "Too many open files"),
@@ -47,6 +47,13 @@ def test_a_zygote_of_before_does_not_rehearse() -> None:
     said = msgspec.msgpack.decode(forking.encode(forking.Ready(1, 4711)))
     del said["rehearses"]
     assert forking.decode_report(msgspec.msgpack.encode(said)) == forking.Ready(1, 4711, rehearses=False)
+
+
+def test_what_imports_after_the_fork_has_imported_with_nothing() -> None:
+    preload = forking.Preload("shop:app", "/srv/shop", distributions="record")
+    assert forking.Setup(1, "shop", preload=preload).imported == "record"
+    assert forking.Setup(1, "shop", preload=preload, threads=("numpy",)).imported == ""
+    assert forking.Setup(1, "shop").imported == ""
 
 
 @pytest.mark.parametrize("packet", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa4Nope", b"\x81\xa4type\xa4Fork", b"x" * 99])

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from changeover.workers.protocol.document import Bytes
+
 KIB = 1024
 
 
@@ -35,10 +37,10 @@ class Limits(msgspec.Struct, frozen=True):
         streams: Most requests at a time on one HTTP/2 connection; one more is refused, and asked again.
     """
 
-    url: int = 8 * KIB
-    head: int = 64 * KIB
+    url: Bytes = 8 * KIB
+    head: Bytes = 64 * KIB
     fields: int = 100
-    body: int = 0
+    body: Bytes = 0
     head_timeout: float = 30.0
     body_timeout: float = 30.0
     keep_alive: float = 75.0
@@ -47,8 +49,8 @@ class Limits(msgspec.Struct, frozen=True):
     held: float = 30.0
     half_closed: float = 0.5
     linger: float = 2.0
-    unread: int = 64 * KIB
-    message: int = 16 * KIB * KIB
+    unread: Bytes = 64 * KIB
+    message: Bytes = 16 * KIB * KIB
     messages: int = 32
     deflate: bool = True
     ping_interval: float = 20.0

@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import functools
 import gc
+import logging
 import math
 import signal
 import sys
@@ -204,7 +205,7 @@ class _Upwards:
         return found
 
     def _is_root(self, holder: object) -> bool:
-        if id(holder) in self.roots or _is_a(holder, _ROOTS):
+        if id(holder) in self.roots or _is_a(holder, _ROOTS) or _is_known_logger(holder):
             return True
         return _is_namespace(holder) or type(holder).__name__ == _TIMER
 
@@ -286,6 +287,13 @@ def _is_namespace(holder: object) -> bool:
     return _is_a(module, ModuleType) and vars(module) is holder
 
 
+def _is_known_logger(holder: object) -> bool:
+    """Whether `logging` holds it: a way leads there through every module that logs, and none of them is to blame."""
+    if not _is_a(holder, logging.Logger):
+        return False
+    return holder is logging.root or logging.root.manager.loggerDict.get(holder.name) is holder
+
+
 _NAMED = (FunctionType, BuiltinFunctionType, MethodType, type, CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
@@ -297,6 +305,8 @@ def _label(holder: object) -> str:
         return f"task {holder.get_name()}"
     if _is_a(holder, threading.Thread):
         return f"thread {holder.name}"
+    if _is_a(holder, logging.Logger):
+        return f"logger {holder.name!r}"
     if _is_a(holder, (asyncio.AbstractEventLoop,)):
         return "loop"
     if _is_a(holder, ModuleType):

@@ -1,7 +1,7 @@
 """What the ready-made handlers can be told, one Struct each, as it stands beside `use` in the configuration. Pure.
 
-Sizes are bytes, times are seconds (written as such or as `"30s"`, `"5m"`). The descriptions below are the ones in the
-documentation, which is generated from them.
+Sizes are bytes (written as such or as `"80MB"`, `"64KiB"`), times are seconds (written as such or as `"30s"`, `"5m"`).
+The descriptions below are the ones in the documentation, which is generated from them.
 """
 
 import re
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
+
+from changeover.workers.protocol.document import Bytes
 
 Wrong = tuple[str, str]
 """A setting, and what it must be."""
@@ -124,7 +126,7 @@ class Compression(HandlerSettings, frozen=True):
 
     encodings: tuple[Literal["gzip", "zstd", "br"], ...] = ("zstd", "br", "gzip")
     level: int = 5
-    min_size: int = 1024
+    min_size: Bytes = 1024
     types: tuple[str, ...] = (
         "text/",
         "application/json",
@@ -148,10 +150,10 @@ class BodyLimit(HandlerSettings, frozen=True):
     """What `body-limit` is told.
 
     Attributes:
-        limit: Longest request body in bytes; 413 beyond, also where it turns out only while the body arrives.
+        limit: Longest request body; 413 beyond, also where it turns out only while the body arrives.
     """
 
-    limit: int
+    limit: Bytes
 
     def wrong(self) -> Iterator[Wrong]:
         if self.limit < 0:

@@ -40,7 +40,7 @@ class Fault(enum.Enum):
 
     BARE = "its descriptor did not arrive"
     OVERDRAWN = "no credit was left"
-    FULL = "no descriptor was left for it"
+    FULL = "no room was left for it"
 
 
 class ToReceiver(msgspec.Struct, frozen=True, tag=True):

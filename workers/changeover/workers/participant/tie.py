@@ -43,13 +43,14 @@ class Tie:
         seen: Place of the latest broadcast that was seen.
     """
 
-    __slots__ = ("_desk", "_kept", "_patience", "_say_hello", "seen", "state")
+    __slots__ = ("_away", "_desk", "_kept", "_patience", "_say_hello", "seen", "state")
 
     def __init__(self, patience: Patience, desk: Desk, say_hello: Callable[[], None]) -> None:
         self._patience = patience
         self._desk = desk
         self._say_hello = say_hello
         self._kept: deque[SupervisorMessage] = deque(maxlen=KEPT_BROADCASTS)
+        self._away = 0.0
         self.state = attachment.TABLE.start
         self.seen = 0
 
@@ -66,6 +67,7 @@ class Tie:
     def heard(self, message: SupervisorMessage) -> None:
         """The supervisor lives."""
         if isinstance(message, Pulse | Welcome):
+            self._away = message.away
             self._listen()
         if self.state is State.ORPHANED:
             self._move(Cause.HEARD)
@@ -114,13 +116,18 @@ class Tie:
             case Timer.SILENCE, State.ATTACHED | State.ASKING:
                 self._move(Cause.SILENCE)
                 if self._patience.orphan:
-                    self._desk.set_timer(Timer.ORPHAN, self._patience.orphan)
+                    self._desk.set_timer(Timer.ORPHAN, self._serves_on)
                 self._ask()
             case Timer.ORPHAN, State.ORPHANED:
                 self._move(Cause.EXPIRED)
-                self._desk.put(LeaveGracefully(f"no supervisor came for {self._patience.orphan:g} s"))
+                self._desk.put(LeaveGracefully(f"no supervisor came for {self._serves_on:g} s"))
             case _:
                 pass
+
+    @property
+    def _serves_on(self) -> float:
+        """Seconds that an orphan waits: one that was told of an upgrade waits for the next program at the least."""
+        return max(self._patience.orphan, self._away)
 
     def _listen(self) -> None:
         self._desk.set_timer(Timer.SILENCE, self._patience.silence)

@@ -5,12 +5,14 @@ a file that changes while it is read cannot make them disagree. Layout of the st
 `<store>/<digest>/<relative name>`, read-only, never changed after its rename.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from changeover.workers.errors import ChangeoverError
@@ -23,6 +25,8 @@ SIGNATURE = "plugin.sig.json"
 _ASIDE, _GONE = ".aside-", ".gone-"
 """How names of folders begin that are on their way into the store, and out of it."""
 _CODE_SUFFIXES = (".py", ".so", ".pyd")
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Why a file cannot be read that is not there, or is something else."""
 _IGNORED_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".tmp")
 
 Files = Mapping[str, bytes]
@@ -62,6 +66,20 @@ class CorruptArtifact(ArtifactError):
             f"artifact {self.digest[:12]} in the store {reason}; remove {folder} and reload: that stores it again "
             "where its files lie on disk as they were. A rollback cannot; for one, put these files back there first"
         )
+
+
+class ArtifactNotRead(ArtifactError):
+    """What lies in the store could not be looked at, which says nothing of what it is.
+
+    Attributes:
+        digest: The artifact's name.
+        reason: Why.
+    """
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.digest = folder.name
+        self.reason = reason
+        super().__init__(f"artifact {self.digest[:12]} in the store cannot be read: {reason}; mend that and ask again")
 
 
 def digest_of(files: Files) -> str:
@@ -118,12 +136,19 @@ def read_named(path: Path, found: Mapping[str, Path]) -> dict[str, bytes]:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
-    if not root.is_dir():
+    if not _is_folder(root):
         raise UnreadableArtifact(root, "there is no such file or folder")
     for folder, names in content_folders(root, _raise):
         for name in names:
             file = folder / name
             yield file.relative_to(root).as_posix(), file
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def content_folders(root: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
@@ -180,20 +205,74 @@ def put(store: Path, files: Files) -> str:
     final = folder_of(store, digest)
     if final.is_dir():
         return digest
-    store.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=store))
-    try:
-        _write(aside, files)
+    with _written_aside(store, files) as aside:
         try:
             os.rename(aside, final)
         except OSError:
             if not final.is_dir():
                 raise
+    _sync(store)
+    return digest
+
+
+def put_again(store: Path, files: Files) -> str:
+    """Put an artifact in the place of what lies under its digest. Blocks on the disk.
+
+    What lies there stays until the other is written and synced: workers may manage with the rest of it.
+
+    Args:
+        store: The store's folder.
+        files: What `read_files` gave.
+
+    Returns:
+        Its digest.
+
+    Raises:
+        OSError: The disk does not take it; what was there is there still.
+    """
+    digest = digest_of(files)
+    with _written_aside(store, files) as aside:
+        _exchange(folder_of(store, digest), aside)
+    _sync(store)
+    return digest
+
+
+def _exchange(final: Path, written: Path) -> None:
+    """Have what was written under a name, and remove what was there; where that fails it is there still."""
+    gone = Path(tempfile.mkdtemp(prefix=_GONE, dir=final.parent))
+    try:
+        before = _moved_away(final, gone / "content")
+        try:
+            os.rename(written, final)
+        except OSError:
+            if before:
+                os.rename(gone / "content", final)
+            raise
+    finally:
+        _discard(gone)
+
+
+def _moved_away(there: Path, to: Path) -> bool:
+    """Whether there was anything to move."""
+    if not os.path.lexists(there):
+        return False
+    if there.is_dir() and not there.is_symlink():
+        there.chmod(0o755)
+    os.rename(there, to)
+    return True
+
+
+@contextmanager
+def _written_aside(store: Path, files: Files) -> Iterator[Path]:
+    """A folder of the store in which these files are written and synced; gone afterwards, unless it was renamed."""
+    store.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=store))
+    try:
+        _write(aside, files)
+        yield aside
     finally:
         if aside.is_dir():
             _discard(aside)
-    _sync(store)
-    return digest
 
 
 def _write(root: Path, files: Files) -> None:
@@ -225,12 +304,16 @@ def get(store: Path, digest: str) -> dict[str, bytes]:
     """Read an artifact back and check that it is what its name says. Blocks on the disk.
 
     Raises:
-        CorruptArtifact: It is not there, not readable, or not the content that the digest names.
+        CorruptArtifact: It, or a part of it, is not there, or is not the content that the digest names.
+        ArtifactNotRead: It cannot be read.
     """
     folder = folder_of(store, digest)
     try:
         files = read_files(folder)
     except UnreadableArtifact as error:
+        failed = error.__cause__
+        if isinstance(failed, OSError) and failed.errno not in _ABSENT:
+            raise ArtifactNotRead(folder, str(error)) from error
         raise CorruptArtifact(folder, f"cannot be read ({error})") from error
     if digest_of(files) != digest:
         raise CorruptArtifact(folder, "is not the content that its name says")

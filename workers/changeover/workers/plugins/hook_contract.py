@@ -2,9 +2,11 @@
 
 import inspect
 import traceback
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from changeover.workers.plugins.api import Plugin
+from changeover.workers.plugins.callable_with import misfit
 from changeover.workers.plugins.refused import HookUnfit
 
 _HOOKS = {
@@ -13,6 +15,8 @@ _HOOKS = {
     if inspect.isfunction(hook) and not name.startswith("_")
 }
 """Hook -> the names of what it is given, after the instance."""
+_MANAGED = {contextmanager(iter).__code__, asynccontextmanager(iter).__code__}  # type: ignore[arg-type]
+"""The code that makes a context manager of a generator: entered by nobody, it runs nothing either."""
 
 
 def check_hooks(instance: Plugin[Any]) -> None:
@@ -31,17 +35,16 @@ def _mistake(hook: object, given: tuple[str, ...]) -> str:
     """What is wrong with a hook; empty when it can be called."""
     if not callable(hook):
         return f"is a hook, and no function but {type(hook).__name__}"
-    if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+    if _is_generator(hook):
         return "has a `yield`: its code would never run, as nobody iterates over what a hook returns"
-    try:
-        signature = inspect.signature(hook)
-    except ValueError:
-        return ""  # of something in C, which does not say what it takes
-    try:
-        signature.bind(*given)
-    except TypeError as error:
-        return f"does not take what it is given, {', '.join(given) or 'nothing'} ({error})"
-    return ""
+    error = misfit(hook, *given)
+    return "" if error is None else f"does not take what it is given, {', '.join(given) or 'nothing'} ({error})"
+
+
+def _is_generator(hook: object) -> bool:
+    if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+        return True
+    return getattr(hook, "__code__", None) in _MANAGED
 
 
 def _defined(hook: object) -> traceback.StackSummary:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from changeover.workers.plugins.api import AsgiService, Plugin, WsgiService
+from changeover.workers.plugins.callable_with import misfit
 from changeover.workers.plugins.hook_contract import check_hooks
 from changeover.workers.plugins.manifest import Direction, Entry, Manifest, ServiceInterface
 from changeover.workers.plugins.modules import PluginModules
@@ -319,10 +320,8 @@ def _checked_selector(value: object, name: str) -> Callable[[HandshakeOutcome], 
     fact = f"selector {name!r} is no function of one HandshakeOutcome that says at once whether it matches"
     if not callable(value) or inspect.iscoroutinefunction(value):
         raise ContractBroken(f"{fact}; write `def {name.replace('-', '_')}(outcome) -> bool`, without `async`")
-    try:
-        inspect.signature(value).bind(HandshakeOutcome())
-    except (TypeError, ValueError) as error:
-        raise ContractBroken(f"{fact}: {error}") from None
+    if (error := misfit(value, HandshakeOutcome())) is not None:
+        raise ContractBroken(f"{fact}: {error}")
     return value
 
 
@@ -340,13 +339,7 @@ def _check_takes_messages(handler: type[MessageHandler], what: str) -> None:
 
 def _takes(call: object, *given: object) -> bool:
     """Whether something can be called with what is given."""
-    if not callable(call):
-        return False
-    try:
-        inspect.signature(call).bind(*given)
-    except (TypeError, ValueError):
-        return False
-    return True
+    return callable(call) and misfit(call, *given) is None
 
 
 def _made(kind: type[T], instance: Plugin[Any] | None) -> T:

@@ -13,6 +13,7 @@ from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.plugins.api import overrides
 from changeover.workers.plugins.loaded import LoadedPlugin
+from changeover.workers.plugins.rigid import never_swapped
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.rehearsal import RehearsalOrder
@@ -38,6 +39,8 @@ async def loads(
 ) -> bool:
     """Load plugins with what they require, and end them; whether they load.
 
+    What no process has twice is not loaded a second time here.
+
     Args:
         wanted: The plugins.
         candidate: What can be rehearsed of it; nothing of it is loaded now.
@@ -52,6 +55,8 @@ async def loads(
             needed.add(ref)
             left += specs[ref].requires
     plugins = tuple(spec for ref, spec in specs.items() if ref in needed)
+    if not never_swapped(candidate, Path(order.store)).isdisjoint(spec.key for spec in plugins):
+        return False
     workshop = Workshop(
         Path(order.store),
         hook_deadline=order.settings.hook,

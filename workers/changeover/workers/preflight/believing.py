@@ -23,12 +23,13 @@ def bounded(report: RehearsalReport) -> RehearsalReport:
     """A report as short as it may be."""
     return msgspec.structs.replace(
         report,
-        refusal=None if report.refusal is None else _bounded(report.refusal),
+        refusal=None if report.refusal is None else short(report.refusal),
         warnings=tuple(line[:LINE] for line in report.warnings[:WARNINGS]),
     )
 
 
-def _bounded(refusal: Refusal) -> Refusal:
+def short(refusal: Refusal) -> Refusal:
+    """A refusal as long as it may be at the most."""
     lines = {name: getattr(refusal, name)[:LINE] for name in ("summary", "unit", "hook", "where", "source")}
     return msgspec.structs.replace(refusal, traceback=refusal.traceback[-MAX_TRACEBACK:], **lines)
 
@@ -45,7 +46,7 @@ def believed(data: bytes, order: RehearsalOrder) -> RehearsalReport:
     """
     report = bounded(decode_report(data))
     return RehearsalReport(
-        refusal=None if report.refusal is None else _of_candidate(report.refusal, order),
+        refusal=None if report.refusal is None else of_candidate(report.refusal, order),
         modules=max(0, report.modules),
         tests_passed=max(0, report.tests_passed),
         tests=max(0, report.tests),
@@ -64,7 +65,8 @@ def lacking(missing: Iterable[str]) -> tuple[str, ...]:
     return tuple(steps[step] for step in STEPS if step in steps)
 
 
-def _of_candidate(refusal: Refusal, order: RehearsalOrder) -> Refusal:
+def of_candidate(refusal: Refusal, order: RehearsalOrder) -> Refusal:
+    """Why a rehearsal refuses, accusing nobody but who is in the candidate."""
     unit = refusal.unit if refusal.unit in units_of(order) else ""
     return msgspec.structs.replace(refusal, stage=Stage.PREFLIGHT, unit=unit)
 

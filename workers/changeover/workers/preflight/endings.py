@@ -6,7 +6,7 @@ import signal
 
 import msgspec
 
-from changeover.workers.preflight.believing import units_of
+from changeover.workers.preflight.believing import of_candidate, short, units_of
 from changeover.workers.preflight.page import Part, Standing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
@@ -77,6 +77,8 @@ def _name(number: int) -> str:
 def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> RehearsalReport:
     """Word it as a report: an end in what serves says nothing of the candidate, and must not keep it from the workers.
 
+    What is known of the candidate by then holds; where it was loaded once more, another process has to tell.
+
     Args:
         ending: How it ended.
         standing: Where it stood.
@@ -87,8 +89,11 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
     placed = msgspec.structs.replace(standing, unit=place.unit)
     done = "ended" if standing.part in (Part.RETIRING, Part.ENDING) else "loaded"
     why = f"what serves cannot be {done} in a preflight: {refusal.placed}"
+    if standing.part is Part.AFRESH:
+        return RehearsalReport(_known(standing, order), unproved=True)
     if ends_as_it_served(placed, order):
-        return RehearsalReport(warnings=(f"{why}; what ends after it was not seen to end",))
+        told = f"{why}; what ends after it was not seen to end"
+        return RehearsalReport(_known(standing, order), warnings=(told,), unproved=standing.verdict.unproved)
     if place.is_new or not is_barred(placed, order):
         return RehearsalReport(refusal)
     return RehearsalReport(skipped=why, barred=place.unit, fault=refusal.fault)
@@ -133,6 +138,11 @@ def ends_as_it_served(standing: Standing, order: RehearsalOrder) -> bool:
     if standing.part is not Part.ENDING or of_what_serves(standing, order):
         return False
     return order.goes_back or standing.unit in map(str, order.other_resources)
+
+
+def _known(standing: Standing, order: RehearsalOrder) -> Refusal | None:
+    refusal = standing.verdict.refusal
+    return None if refusal is None else of_candidate(short(refusal), order)
 
 
 def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:

@@ -5,7 +5,9 @@ import mmap
 
 import msgspec
 
-SIZE = 16 * 1024
+from changeover.workers.protocol.refusal import Refusal
+
+SIZE = 256 * 1024
 _LENGTH = 4
 
 
@@ -20,6 +22,20 @@ class Part(enum.Enum):
     """It swaps the candidate in, and ends what that replaced."""
     ENDING = "ending"
     """It ends the candidate."""
+    AFRESH = "afresh"
+    """It loads plugins of the candidate once more, with nothing beside them."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What is known of a candidate while its rehearsal goes on.
+
+    Attributes:
+        refusal: Why it does not pass; None when nothing is known against it.
+        unproved: Whether it has still to be loaded with nothing beside it.
+    """
+
+    refusal: Refusal | None = None
+    unproved: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -30,12 +46,14 @@ class Standing(msgspec.Struct, frozen=True):
         unit: Whose code it ran last, as the unit's `UnitRef` reads; empty before that.
         hook: Its hook, or how far it had come.
         missing: What of the confinement could not be had, in words.
+        verdict: What is known of the candidate by then.
     """
 
     part: Part = Part.BEGINNING
     unit: str = ""
     hook: str = ""
     missing: tuple[str, ...] = ()
+    verdict: Verdict = Verdict()
 
 
 _encoder = msgspec.msgpack.Encoder()

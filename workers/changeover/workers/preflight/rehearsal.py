@@ -7,7 +7,7 @@ is beside the candidate of a roll, and its application's place is vacant: what s
 import asyncio
 import difflib
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 import msgspec
@@ -21,9 +21,10 @@ from changeover.workers.plugins.rigid import never_swapped
 from changeover.workers.plugins.witness import Witness
 from changeover.workers.preflight.afresh import loads, unproved
 from changeover.workers.preflight.audit import blamed
+from changeover.workers.preflight.believing import short
 from changeover.workers.preflight.endings import ends_as_it_served, of_what_serves
 from changeover.workers.preflight.leaving_out import LeavingOut
-from changeover.workers.preflight.page import Page, Part, Standing
+from changeover.workers.preflight.page import Page, Part, Standing, Verdict
 from changeover.workers.preflight.scarce import explained
 from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
 from changeover.workers.protocol.refusal import Refusal
@@ -45,10 +46,12 @@ class Note(Witness):
 
     Attributes:
         left_behind: What did not end within its deadline.
+        verdict: Says what is known of the candidate; asked where what ends may take the process with it.
     """
 
     def __init__(self, page: Page, missing: tuple[str, ...]) -> None:
         self.left_behind: list[Standing] = []
+        self.verdict: Callable[[], Verdict] = Verdict
         self._page = page
         self._standing = Standing(missing=missing)
         page.write(self._standing)
@@ -64,7 +67,8 @@ class Note(Witness):
         self.left_behind.append(Standing(self._standing.part, unit, hook))
 
     def _write(self, part: Part, unit: str, hook: str) -> None:
-        self._standing = msgspec.structs.replace(self._standing, part=part, unit=unit, hook=hook)
+        verdict = self.verdict() if part in (Part.ENDING, Part.AFRESH) else Verdict()
+        self._standing = msgspec.structs.replace(self._standing, part=part, unit=unit, hook=hook, verdict=verdict)
         self._page.write(self._standing)
 
 
@@ -94,6 +98,8 @@ class Rehearsal:
         self._refused = refused
         self._order = order
         self._note = note
+        note.verdict = self._verdict
+        self._afresh: frozenset[UnitRef] = frozenset()
         self._late: list[Refusal] = []
         self._leaving_out = LeavingOut(order)
         self._warnings: list[str] = list(warnings)
@@ -127,18 +133,24 @@ class Rehearsal:
             self._warnings += _caveats(built)
         self._warnings += _unasked(built, serving)
         self._note.part(Part.RETIRING)
-        afresh = unproved(built, self._order)
+        self._afresh = unproved(built, self._order)
         await self._activate(built)
         del built
         await self._end()
         hung = self._hung()
         self._warnings += self._afterwards(hung)
-        is_proved = hung is not None or not afresh or await self._loads(afresh)
+        is_proved = hung is not None or await self._loads_afresh()
         return msgspec.structs.replace(self._report(hung, modules, tests), unproved=not is_proved)
 
-    async def _loads(self, plugins: frozenset[UnitRef]) -> bool:
-        self._note.part(Part.CANDIDATE)
-        return await loads(plugins, self._leaving_out.candidate(), self._order, self._note, self._cell)
+    async def _loads_afresh(self) -> bool:
+        if not self._afresh:
+            return True
+        self._note.part(Part.AFRESH)
+        return await loads(self._afresh, self._leaving_out.candidate(), self._order, self._note, self._cell)
+
+    def _verdict(self) -> Verdict:
+        refusal = blamed(self._hung(), self._refused)
+        return Verdict(None if refusal is None else short(refusal), bool(self._afresh))
 
     def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
         """Say how far it came, and what of all that happened refuses the candidate."""

@@ -2,7 +2,7 @@
 
 `msgspec.convert` stops at the first mistake. A person who corrects a file wants to see all of
 them, so Structs, tables and lists are walked here, and msgspec judges the values in them.
-Every `float` in such a Struct is a duration in seconds.
+Every `float` in such a Struct is a duration in seconds; a size is annotated as `Bytes`.
 """
 
 import difflib
@@ -11,7 +11,8 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -19,6 +20,12 @@ T = TypeVar("T")
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+Bytes = Annotated[int, "bytes"]
+"""A size."""
+
+_POWERS = {letter: place + 1 for place, letter in enumerate("kmgt")}
+_SIZE = re.compile(r"(-?\d+)(?:\s*b)?|(-?\d+(?:\.\d+)?)\s*([kmgt])(i?)b", re.IGNORECASE)
+_LARGEST = 2**63 - 1
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 _EXPECTED: dict[object, str] = {
     str: "text",
@@ -57,6 +64,26 @@ def duration(written: object) -> float:
     elif isinstance(written, int | float) and not isinstance(written, bool) and 0 <= written < float("inf"):
         return float(written)
     raise ValueError(f"{written!r} is no duration: write seconds, or a number with ms, s, m, h or d (`30s`)")
+
+
+def size(written: object) -> int:
+    """Read a size as people write it: bytes, or a number with a unit (`80MB` is 80,000,000, `80 MiB` is 83,886,080).
+
+    Raises:
+        ValueError: It is no size.
+    """
+    found: int | None = None
+    if isinstance(written, str) and (match := _SIZE.fullmatch(written.strip())):
+        plain, number, letter, binary = match.groups()
+        found = int(plain or Decimal(number) * (1024 if binary else 1000) ** _POWERS[letter.lower()])
+    elif isinstance(written, int) and not isinstance(written, bool):
+        found = written
+    if found is not None and found <= _LARGEST:
+        return found
+    raise ValueError(
+        f"{written!r} is no size: write bytes, or a number with kB, MB, GB or TB (powers of 1000), or with KiB, MiB, "
+        "GiB or TiB (powers of 1024) (`80MB`, `64 KiB`)"
+    )
 
 
 class Text(str):
@@ -150,11 +177,13 @@ def _convert(raw: object, shape: Any, mistakes: list[Mistake], path: str) -> Any
     try:
         if shape is float:
             return duration(raw)
+        if shape == Bytes:
+            return size(raw)
         if isinstance(raw, Text):
             return msgspec.convert(str(raw), shape, strict=False)
         return msgspec.convert(raw, shape)
     except ValueError as error:
-        mistakes.append(Mistake(path, str(error) if shape is float else _worded(raw, shape)))
+        mistakes.append(Mistake(path, str(error) if shape in (float, Bytes) else _worded(raw, shape)))
         return None
 
 

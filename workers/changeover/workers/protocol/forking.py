@@ -89,6 +89,11 @@ class Setup(ToZygote, frozen=True):
     rolled: int = 0
     belongings: Belongings = Belongings()
 
+    @property
+    def imported(self) -> str:
+        """The record of what is installed with which an application is imported before the fork; empty for none."""
+        return "" if self.preload is None or self.threads else self.preload.distributions
+
 
 class Fork(ToZygote, frozen=True):
     """Fork a worker; answered by `Forked` or `ForkFailed`.
@@ -173,6 +178,8 @@ class Ready(FromZygote, frozen=True):
         rolled: The epoch whose roll made the latest of its workers.
         belongings: What it holds, under its own numbers.
         rehearses: Whether it understands `Rehearse`.
+        imported: Digest that names the record of what was installed when it imported the application; empty where it
+            imported none, or does not say.
     """
 
     cohort: int
@@ -183,6 +190,7 @@ class Ready(FromZygote, frozen=True):
     rolled: int = 0
     belongings: Belongings = Belongings()
     rehearses: bool = False
+    imported: str = ""
 
 
 class PreloadFailed(FromZygote, frozen=True):

@@ -45,6 +45,7 @@ class Welcome(FromSupervisor, frozen=True):
         candidate: The one that is being prepared.
         decided: Every number up to this one has its decision: what else a worker holds of them was aborted.
         successors: As in Prepare and Commit.
+        away: As in Pulse.
     """
 
     phase: Phase
@@ -52,6 +53,7 @@ class Welcome(FromSupervisor, frozen=True):
     candidate: Snapshot | None
     decided: int = 0
     successors: tuple[WorkerId, ...] = ()
+    away: float = 0.0
 
 
 class Pulse(FromSupervisor, frozen=True):
@@ -60,10 +62,12 @@ class Pulse(FromSupervisor, frozen=True):
     Attributes:
         phase: Where the cutover stands.
         parts: The committed epoch of each part, as the commit cell has them; empty when there is only one.
+        away: It may fall silent for so many seconds without being dead, because another program takes its place.
     """
 
     phase: Phase
     parts: tuple[int, ...] = ()
+    away: float = 0.0
 
 
 class Prepare(FromSupervisor, frozen=True):

@@ -1,7 +1,6 @@
 """Runs a server hook that is a command: the record on its stdin, a deadline, and nobody waits for it longer."""
 
 import asyncio
-import inspect
 import os
 import re
 import shlex
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from changeover.workers.plugins.callable_with import misfit
 from changeover.workers.plugins.refused import ContractBroken
 from changeover.workers.runtime.birth import function_named
 
@@ -27,13 +27,9 @@ def hook_function(named: str) -> Callable[..., Any]:
         ContractBroken: It cannot be called as server hooks are.
     """
     function = function_named(named)
-    try:
-        inspect.signature(function).bind({})
-    except TypeError as error:
+    if (error := misfit(function, {})) is not None:
         fact = f"{named} cannot be called with one argument, the table of facts that a server hook gets ({error})"
         raise ContractBroken(f"{fact}; gunicorn gives its hooks other arguments") from error
-    except ValueError:  # written in C, and says nothing of its arguments
-        return function
     return function
 
 

@@ -155,8 +155,9 @@ class Zygote:
         assert self._setup is not None
         setup, held = self._setup, self._setup.belongings
         known = (*self._children, *self._ended)
+        rolled, imported = setup.rolled, setup.imported
         self._line.say(
-            forking.Ready(setup.cohort, os.getpid(), known, setup.threads, setup.journal, setup.rolled, held, True),
+            forking.Ready(setup.cohort, os.getpid(), known, setup.threads, setup.journal, rolled, held, True, imported),
             (self._pidfd, self._stacks, *held.descriptors()),
         )
         for child in self._children.values():

@@ -13,7 +13,7 @@ from changeover.supervisor.cli.find import server, server_options
 from changeover.supervisor.cli.overview import clock, table
 from changeover.supervisor.cli.showing import as_json_option, show, unanswered
 from changeover.supervisor.control import PluginState
-from changeover.supervisor.plugins import ListedPlugin, PluginsView
+from changeover.supervisor.plugins import ListedPlugin, PluginCopy, PluginsView
 
 HELP = """Show every plugin: what serves, what lies on disk, and how far each worker has come with it.
 
@@ -77,14 +77,19 @@ def _on_disk(disk: DiskView) -> str:
 
 
 def _in_workers(plugin: ListedPlugin) -> str:
-    """How many instances are in each state, and whose exclusive work runs; those of an older epoch are told apart."""
-    counted = Counter(
-        copy.state.lower() if copy.since == plugin.since else f"{copy.state.lower()} since {copy.since}"
-        for copy in plugin.copies
-    )
+    """How many instances are in each state, and whose exclusive work runs.
+
+    Those of an older epoch, and those of workers that leave, are told apart.
+    """
+    counted = Counter(_state(copy, plugin) for copy in plugin.copies)
     leaders = dict.fromkeys(str(copy.slot) for copy in plugin.copies if copy.leads)
     leads = f" (slot {', '.join(leaders)} leads)" if leaders else ""
     return ", ".join(f"{number} {state}" for state, number in counted.items()) + leads or "-"
+
+
+def _state(copy: PluginCopy, plugin: ListedPlugin) -> str:
+    since = "" if copy.since == plugin.since else f" since {copy.since}"
+    return f"{copy.state.lower()}{since}" + (f" ({copy.worker.value})" if copy.worker.leaves else "")
 
 
 def _alarms(plugin: ListedPlugin) -> Iterator[str]:

@@ -26,6 +26,20 @@ class SlotParked(Record, frozen=True):
     seconds: float
 
 
+class LastSlotWaits(Record, frozen=True):
+    """The workers of `slot` exited again and again, and every other slot is parked: it is tried on. Needs somebody.
+
+    Attributes:
+        slot: The place.
+        reason: How many exits, and the last one's cause.
+        seconds: Until its next worker.
+    """
+
+    slot: int
+    reason: str
+    seconds: float
+
+
 class Scaled(Record, frozen=True):
     """So many workers are wanted from here on."""
 
@@ -61,9 +75,11 @@ class ZygoteLost(Record, frozen=True):
         reason: Why.
         expected: Whether it had been told to leave.
         refusal: Why what it preloads cannot be loaded, or where preloading was when it ended; null otherwise.
+        refuses: Whether a cutover is refused for that: then its own record tells it to people, with the traceback.
     """
 
     cohort: int
     reason: str
     expected: bool = False
     refusal: Refusal | None = None
+    refuses: bool = False

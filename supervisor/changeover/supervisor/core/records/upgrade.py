@@ -29,9 +29,17 @@ class UpgradeWaits(Record, frozen=True):
 
 
 class UpgradeRefused(Record, frozen=True):
-    """The supervisor is not replaced: the one that runs goes on."""
+    """The supervisor is not replaced: the one that runs goes on. `status` shows the last one.
+
+    Attributes:
+        reason: Why not.
+        origin: Who asked.
+        python: The interpreter that was to run the new program; empty for the one that runs now.
+    """
 
     reason: str
+    origin: Origin
+    python: str
 
 
 class UpgradeExecuted(Record, frozen=True):

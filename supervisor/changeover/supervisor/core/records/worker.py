@@ -103,10 +103,12 @@ class WorkerKilled(WorkerRecord, frozen=True):
     Attributes:
         reason: What it could not do.
         stacks: What all its threads and tasks were doing; empty when that could not be had.
+        no_stacks: Why that could not be had; empty where nobody asked for it.
     """
 
     reason: str
     stacks: str = ""
+    no_stacks: str = ""
 
 
 class WorkerExited(WorkerRecord, frozen=True):

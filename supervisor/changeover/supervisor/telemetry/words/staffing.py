@@ -1,6 +1,7 @@
 """Words for slots, and for the zygotes that fill them."""
 
 from changeover.supervisor.core.records.staffing import (
+    LastSlotWaits,
     Scaled,
     ScaleRefused,
     SlotParked,
@@ -23,6 +24,12 @@ def _(record: SlotWaits) -> Worded:
 def _(record: SlotParked) -> Worded:
     line = f"slot {record.slot} is PARKED: {record.reason}; next try in {seconds(record.seconds)}"
     return Worded(ERROR, line)
+
+
+@word.register
+def _(record: LastSlotWaits) -> Worded:
+    why = f"{record.reason}; it is not parked, because no other slot could serve"
+    return Worded(ERROR, f"slot {record.slot} gets its next worker in {seconds(record.seconds)}: {why}")
 
 
 @word.register
@@ -50,5 +57,6 @@ def _(record: ZygoteLost) -> Worded:
     if record.expected:
         return Worded(DEBUG if record.refusal is None else INFO, f"{who} left: {record.reason}")
     if record.refusal is not None:
-        return Worded(ERROR, f"{who} cannot load what its workers need: {record.refusal.line}")
+        level = DEBUG if record.refuses else ERROR
+        return Worded(level, f"{who} cannot load what its workers need: {record.refusal.line}")
     return Worded(WARNING, f"{who} is gone, its workers serve on: {record.reason}")

@@ -95,7 +95,8 @@ def _(record: FarewellsSaid) -> Worded:
 
 @word.register
 def _(record: WorkerKilled) -> Worded:
-    return Worded(WARNING, f"{member(record)} is killed: {record.reason}")
+    no_stacks = f"; no stacks: {record.no_stacks}" if record.no_stacks else ""
+    return Worded(WARNING, f"{member(record)} is killed: {record.reason}{no_stacks}")
 
 
 @word.register

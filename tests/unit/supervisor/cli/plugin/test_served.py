@@ -41,7 +41,9 @@ def test_plugins_are_listed_with_what_serves_what_lies_on_disk_and_what_workers_
     heads, pricing, tax, *alarms = result.output.splitlines()
     assert result.exit_code == Exit.DONE
     assert heads.split("  ")[0] == HEADINGS[0]
-    assert pricing.startswith("pricing  1.5.0    777777  7      1.6.0 888888 (changed)  1 draining since 6, 3 active")
+    assert pricing.startswith(
+        "pricing  1.5.0    777777  7      1.6.0 888888 (changed)  1 draining since 6 (handing over), 3"
+    )
     loaded, next_check = (clock(at, time.time()) for at in (1_700_000_000.0, 1_700_000_060.0))
     assert f"  {loaded}  every 60s  {next_check}  " in pricing
     assert pricing.endswith("/srv/shop/plugins/pricing")

@@ -1,0 +1,91 @@
+"""A cutover comes to its end in time, however often workers are killed and come back to hang again."""
+
+from random import Random
+
+import msgspec
+import pytest
+
+from changeover.supervisor.core import child, cutover
+from changeover.supervisor.core.outcome import Committed, Refused, SilentWorkers
+from changeover.supervisor.core.run import Run
+from tests.simulation.contents import Flaw
+from tests.simulation.invariants import PromiseBroken
+from tests.simulation.journal import Mood
+from tests.simulation.stories import Story
+from tests.simulation.worker import Worker
+
+
+class Killing(Story):
+    """A service that kills who does not answer, of `workers` workers that build so many at a time."""
+
+    def __init__(self, workers: int = 3, wave: int = 0, seed: int = 1) -> None:
+        super().__init__(workers, seed)
+        self.policy = msgspec.structs.replace(self.policy, on_silent_workers=SilentWorkers.KILL, wave=wave)
+        self.come_up()
+
+
+class Unlucky(Killing):
+    """The same, where each worker that builds the candidate hangs with some chance."""
+
+    def hits(self, worker: Worker, snapshot: object) -> bool:
+        return not self.healed and self.random.random() < 0.4
+
+
+def hang_again(story: Story) -> int:
+    """The worker in slot 0 hangs and is killed, and so does the next one, which comes before the commit is on disk."""
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.MUTE]
+    for state in (child.State.SERVING, child.State.JOINING):
+        story.until(lambda state=state: story.supervisor.machine.view().slots[0].state is state, state.value)  # type: ignore[misc]
+        story.worker(0).freeze(10.0)
+    return ticket
+
+
+def test_who_comes_after_one_that_was_killed_and_hangs_as_well_keeps_nobody_waiting() -> None:
+    story = Killing()
+    outcome = story.outcome(hang_again(story))
+    assert isinstance(outcome, Committed)
+    assert (outcome.workers, [missing.slot for missing in outcome.missing]) == (2, [0])
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+@pytest.mark.parametrize("wave", [0, 1, 2])
+@pytest.mark.parametrize("slot", [0, 1, 2])
+def test_a_slot_in_which_every_worker_hangs_is_gone_on_without_whosever_turn_had_come(slot: int, wave: int) -> None:
+    story = Killing(wave=wave)
+    story.flawed_slots = frozenset({slot})
+    outcome = story.outcome(story.reload(Flaw.HANGS))
+    assert isinstance(outcome, Committed)
+    assert (outcome.workers, [missing.slot for missing in outcome.missing]) == (2, [slot])
+    story.flawed_slots = frozenset()
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def test_what_hangs_in_every_worker_is_refused_in_time() -> None:
+    story = Killing()
+    assert isinstance(story.outcome(story.reload(Flaw.HANGS)), Refused)
+    story.rest()
+    assert story.epochs == [1, 1, 1]
+
+
+@pytest.mark.parametrize("wave", [0, 1])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_cutover_ends_in_time_though_whoever_comes_may_hang_again(seed: int, wave: int) -> None:
+    story = Unlucky(workers=2 + seed % 3, wave=wave, seed=seed)
+    moods = Random(seed)
+    story.journal.mood = lambda _: moods.choice((Mood.WELL, Mood.WELL, Mood.MUTE))
+    assert isinstance(story.outcome(story.reload(Flaw.HANGS)), Committed | Refused)
+    story.heal()
+    story.rest()
+
+
+def test_promise_13_waiting_for_who_came_since_the_vote_for_as_long_as_it_likes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Run, "due", property(lambda _: False, lambda _, __: None))
+    story = Killing()
+    with pytest.raises(PromiseBroken, match="promise 13 is broken: the cutover is activating for"):
+        story.outcome(hang_again(story))

@@ -1,0 +1,94 @@
+"""How long a cutover may stay where it is: no phase outlasts its deadlines, whatever dies, hangs or comes meanwhile."""
+
+from typing import TYPE_CHECKING
+
+from changeover.supervisor.core import child
+from changeover.supervisor.core.cutover import State
+from changeover.supervisor.core.policy import Deadlines
+from changeover.supervisor.core.view import Overview
+from tests.simulation.invariants import PromiseBroken
+
+if TYPE_CHECKING:
+    from tests.simulation.supervisor import Supervisor
+    from tests.simulation.world import World
+
+LOOK = 0.05
+"""Seconds between two looks."""
+SLACK = 0.1
+"""Seconds for what has no deadline of its own: an event that is on its way."""
+DYING = 0.2
+"""Seconds from a KILL to the news of the death."""
+
+
+class Waits:
+    """Watches the clock of the cutover that runs.
+
+    Args:
+        world: What is watched.
+        deadlines: Those of its supervisors.
+    """
+
+    __slots__ = ("_deadlines", "_desolate", "_looked", "_phase", "_since", "_supervisor", "_world")
+
+    def __init__(self, world: "World", deadlines: Deadlines) -> None:
+        self._world = world
+        self._deadlines = deadlines
+        self._supervisor: Supervisor | None = None
+        self._phase = State.IDLE
+        self._since = self._looked = 0.0
+        self._desolate = False
+
+    def entered(self, phase: State) -> None:
+        """A cutover enters a phase."""
+        self._supervisor, self._phase = self._world.supervisor, phase
+        self._since = self._looked = self._world.agenda.now
+        living = (child.State.JOINING, child.State.SERVING)
+        slots = self._supervisor.machine.view().slots if phase is State.ACTIVATING else ()
+        self._desolate = not any(slot.state in living for slot in slots)
+
+    def scaled(self) -> None:
+        """Another number of workers is wanted: those that a roll lacks have their time to come."""
+        if self._phase is State.PREPARING:
+            self._since = self._world.agenda.now
+
+    def check(self) -> None:
+        """A phase that is over is forgotten; one that is not must not have lasted too long."""
+        supervisor, now = self._supervisor, self._world.agenda.now
+        if supervisor is None or now - self._looked < LOOK:
+            return
+        self._looked, waited = now, now - self._since
+        view = supervisor.machine.view() if supervisor.alive else None
+        if view is None or view.cutover is not self._phase or self._world.stopping:
+            self._supervisor = None
+        elif waited > (longest := self._longest(view)) + SLACK:
+            what = f"the cutover is {self._phase.value} for {waited:.2f} s, and has {longest:.2f} s"
+            raise PromiseBroken(13, what)
+
+    def _longest(self, view: Overview) -> float:
+        """Seconds that the phase may last."""
+        wait = self._deadlines
+        match self._phase:
+            case State.PRELOADING:
+                return wait.zygote + wait.boot
+            case State.PREFLIGHTING:
+                return wait.preflight
+            case State.PREPARING if self._is_roll(view):
+                return wait.zygote + len(view.slots) * wait.boot
+            case State.PREPARING | State.AGREEING | State.MIGRATING:
+                return wait.prepare
+            case State.INQUIRING:
+                return max(wait.inquire, wait.kill)
+            case State.UNMIGRATING:
+                return len(view.slots) * wait.prepare
+            case State.DECIDING | State.ABORTING:
+                return wait.persist
+            case State.ACTIVATING if not self._desolate and any(slot.epoch == view.candidate for slot in view.slots):
+                return wait.activate + wait.inquire + DYING
+            case State.ACTIVATING:
+                return wait.activate + 2 * wait.boot
+            case _:
+                return float("inf")  # only the journal can tell when a doubt ends
+
+    def _is_roll(self, view: Overview) -> bool:
+        given = self._world.journal.given.get(view.candidate or 0)
+        return given is not None and (given.part is not None or given.candidate.is_roll)
