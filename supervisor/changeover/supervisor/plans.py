@@ -46,7 +46,7 @@ def policy(settings: Settings) -> Policy:
             zygote=wait.preload + PRELOAD_LATE,
             graceful=wait.graceful,
             handover=wait.graceful + settings.drain.longest(),
-            takeover=2 * execution.TAKES,
+            takeover=execution.TAKES + execution.RETURNS,
             rescue=wait.rescue,
         ),
         rhythm=Rhythm(heartbeat=wait.heartbeat, silence=wait.silence, hung=wait.hung),
