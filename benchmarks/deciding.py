@@ -81,7 +81,7 @@ class Deciding:
         wrong: Answers that are mixed, older than what was known, or not by what was written.
         failed: Questions without an answer, and changes that were not taken.
         written: Changes of facts that were taken.
-        sample: Epoch and question -> the latest answer.
+        decided: Every question with every answer to it that was right; an answer names its epoch and its facts.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Deciding:
         self.wrong: list[str] = []
         self.failed: list[str] = []
         self.written = 0
-        self.sample: dict[tuple[int, str], str] = {}
+        self.decided: set[tuple[str, str]] = set()
         self._known = Known()
         self._over = asyncio.Event()
 
@@ -157,7 +157,7 @@ class Deciding:
         if why := known.wrong(query, decision):
             self.wrong.append(f"{why}: {answer.body}")
             return None
-        self.sample[decision.epoch, query] = answer.body
+        self.decided.add((query, answer.body))
         return decision.epoch
 
     @contextlib.contextmanager

@@ -67,6 +67,11 @@ class House:
         configuration = self.folder / "changeover.toml"
         return Server(config=configuration, workers=workers, runtime_dir=self.runtime, state_dir=self.state)
 
+    def keep(self, epochs: int) -> None:
+        """Have the server keep so many of them."""
+        with (self.folder / "changeover.toml").open("a") as configuration:
+            configuration.write(f"\n[history]\nkeep = {epochs}\n")
+
     def write(self, version: int) -> None:
         """Change rules and policies."""
         self.write_rules(version)

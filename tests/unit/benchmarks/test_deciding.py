@@ -31,7 +31,7 @@ def judged(known: Known, query: str, told: str, status: int = 200) -> Deciding:
 )
 def test_what_is_by_what_was_known_or_by_what_came_since_is_right(known: Known, query: str, told: str) -> None:
     deciding = judged(known, query, told)
-    assert (deciding.wrong, deciding.failed, list(deciding.sample.values())) == ([], [], [told])
+    assert (deciding.wrong, deciding.failed, deciding.decided) == ([], [], {(query, told)})
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_is_by_what_was_known_or_by_what_came_since_is_right(known: Known, 
 )
 def test_what_is_mixed_older_or_lost_is_wrong(known: Known, query: str, told: str, why: str) -> None:
     deciding = judged(known, query, told)
-    assert (deciding.wrong, deciding.sample) == ([f"{why}: {told}"], {})
+    assert (deciding.wrong, deciding.decided) == ([f"{why}: {told}"], set())
 
 
 def test_what_is_no_answer_failed() -> None:

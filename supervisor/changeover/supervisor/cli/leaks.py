@@ -41,8 +41,8 @@ def lines(view: LeaksView) -> Iterator[str]:
     for slot in view.slots:
         if slot.unnamed:
             yield f"{slot.unnamed} older copies in slot {_where(slot)}, which are not told by name any more"
-    if not slots:
-        yield f"no leaks: what was released is gone; epoch {view.epoch} is committed"
+    if not slots and (view.slots or not view.silent):
+        yield f"no leaks: what was released and looked for is gone; epoch {view.epoch} is committed"
     yield from _copies(view)
     yield from unanswered(view.silent)
 

@@ -324,7 +324,11 @@ def test_leaks_name_what_is_alive_where_and_what_holds_it(shell: Shell) -> None:
         "plugin pricing: 2 copies at most in one worker",
         "! no answer from slot 3",
     ]
-    assert list(leaks.lines(LeaksView(7))) == ["no leaks: what was released is gone; epoch 7 is committed"]
+    assert list(leaks.lines(LeaksView(7))) == [
+        "no leaks: what was released and looked for is gone; epoch 7 is committed"
+    ]
+    [silent] = leaks.lines(LeaksView(7, silent=(0, 1)))
+    assert "no leaks" not in silent
 
 
 def test_leases_history_and_explain_lay_out_what_is_kept(shell: Shell) -> None:
