@@ -57,7 +57,8 @@ async def test_a_stop_between_parts_is_not_said_to_have_reverted_them_and_the_ne
             "  part 1 of 3 (epoch 2) was committed, and is not reverted",
             "  of 3 workers, 2 served epoch 1 and 1 served epoch 2 when it was cut short",
             "  the service is stopping: asked to stop",
-            "next: the next start takes what is on disk; `changeover run --boot=last` serves epoch 1",
+            "next: the next start takes what is on disk, unless `boot` says otherwise; "
+            "`changeover run --boot=last` serves epoch 1",
         ]
         assert command.returncode == 1
         story.open_gate()

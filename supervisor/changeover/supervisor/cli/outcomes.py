@@ -147,7 +147,8 @@ def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
         yield "  the reason may pass: the same content can be tried again as it is"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
     if outcome.stopping and outcome.serving:
-        yield f"next: the next start takes what is on disk; `changeover run --boot=last` serves epoch {outcome.serving}"
+        last = f"`changeover run --boot=last` serves epoch {outcome.serving}"
+        yield f"next: the next start takes what is on disk, unless `boot` says otherwise; {last}"
     elif any(_can_be_mended(refusal) for refusal in outcome.refusals):
         yield f"next: fix, then `{again}` (also tries the same content again){whole}"
 
@@ -260,7 +261,7 @@ def ended_before(parted: PartServes | None, workers: int) -> str:
             f"  when last heard of, epoch {parted.epoch} ({part}) served in {parted.workers} of {counted(workers)}, "
             f"epoch {parted.others} in all others; those that live serve on",
             f"next: start it again: with workers that live it goes back to what epoch {parted.others} is, "
-            "without any it takes what is on disk",
+            "without any it takes what is on disk, unless `boot` says otherwise",
         )
     )
 

@@ -123,8 +123,8 @@ class Zygote:
     """
 
     __slots__ = (
-        "_children", "_content", "_exits", "_loaded", "_number", "_out", "_policy", "_stay", "cohort", "rolled",
-        "state",
+        "_children", "_content", "_exits", "_imports_late", "_loaded", "_number", "_out", "_policy", "_stay", "cohort",
+        "rolled", "state",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +141,7 @@ class Zygote:
         self._out = out
         self._content = content
         self._loaded = content.application
+        self._imports_late = False
         self._number = number
         self._exits: tuple[float, ...] = ()
         self._stay: Stay | None = None
@@ -167,7 +168,7 @@ class Zygote:
     def mixes(self) -> bool:
         """Whether its workers have in memory what it imported with other packages than are recorded for them."""
         loaded, recorded = self._loaded, self._content.application
-        if loaded is None or recorded is None or not recorded.preload:
+        if loaded is None or recorded is None or not recorded.preload or self._imports_late:
             return False
         return loaded.distributions != recorded.distributions
 
@@ -186,6 +187,7 @@ class Zygote:
         adopted = self.state is State.ADOPTING
         self._move(Cause.READY)
         if self.state is State.READY:
+            self._imports_late = bool(threads)
             self._out.cancel_timer(self._timer())
             self._out.tell(ZygoteStarted(self.cohort, adopted, threads))
             self._children.take_orders(self.rolled, self.cohort)

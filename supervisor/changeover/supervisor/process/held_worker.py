@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from changeover.supervisor.process.pidfd import has_ended
 from changeover.supervisor.process.stacks import StacksFile, ask_stacks
 from changeover.workers.protocol.identity import WorkerId
 
@@ -125,7 +125,7 @@ def hold_by_pid(pid: int, cell: Path) -> int | None:
     except OSError:
         return None
     # The number may be another process's by now; after the descriptor was opened it cannot become one.
-    if _maps(pid, cell) and not select.select([pidfd], [], [], 0)[0]:
+    if _maps(pid, cell) and not has_ended(pidfd):
         return pidfd
     os.close(pidfd)
     return None

@@ -8,12 +8,12 @@ A handler in Python writes the tasks of its loop below that, as far as the main 
 
 import asyncio
 import os
-import select
 import signal
 from contextlib import suppress
 from pathlib import Path
 
 from changeover.supervisor.process.errors import ProcessError
+from changeover.supervisor.process.pidfd import has_ended
 from changeover.workers.protocol.forking import STACKS_SIGNAL
 
 LONGEST = 256 * 1024
@@ -98,7 +98,7 @@ async def ask_stacks(pidfd: int, file: StacksFile, deadline: float) -> str:
 
 
 def _why_none(pidfd: int, file: StacksFile, deadline: float) -> str:
-    if file.closed or select.select([pidfd], [], [], 0)[0]:
+    if file.closed or has_ended(pidfd):
         return "it is gone"
     return STANDSTILLS.get(_state(pidfd), f"it wrote none within {deadline:g} s")
 

@@ -123,7 +123,10 @@ def test_a_dry_run_says_how_many_parts_there_would_be_and_of_which_sizes(parts: 
 
 
 STOP = "the service is stopping: asked to stop"
-AFTER_A_STOP = "next: the next start takes what is on disk; `changeover run --boot=last` serves epoch 7"
+AFTER_A_STOP = (
+    "next: the next start takes what is on disk, unless `boot` says otherwise; "
+    "`changeover run --boot=last` serves epoch 7"
+)
 
 
 def test_a_roll_in_parts_that_the_end_of_the_service_cut_short_is_not_said_to_be_reverted() -> None:
@@ -152,7 +155,7 @@ def test_a_server_that_ended_between_two_parts_is_told_with_who_serves_what_and_
         "  when last heard of, epoch 9 (part 2 of 3) served in 2 of 3 workers, epoch 7 in all others; those that live "
         "serve on",
         "next: start it again: with workers that live it goes back to what epoch 7 is, without any it takes what is on "
-        "disk",
+        "disk, unless `boot` says otherwise",
     ]
     assert ended_before(None, 3).endswith("see `changeover history` once it runs again")
 

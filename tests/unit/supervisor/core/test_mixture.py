@@ -131,6 +131,22 @@ def serve_on(bench: Bench, committed: Snapshot, imported: str) -> None:
     bench.feed(events.ZygoteReady(1))
 
 
+def test_one_whose_workers_import_after_the_fork_mixes_nothing() -> None:
+    recovered = with_packages(back(1), "foo 1.2").snapshot
+    bench = Bench()
+    bench.feed(
+        events.Booted(
+            Recovered(JOURNAL, epoch=1, committed=recovered),
+            2,
+            SECRET,
+            1,
+            (ZygoteFound(1, recovered.rolled, "foo 1.1"),),
+        )
+    )
+    bench.feed(events.ZygoteReady(1, threads=("numpy",)))
+    assert [each.mixes for each in bench.view.zygotes] == [False]
+
+
 @pytest.mark.parametrize(("imported", "mixed"), [("foo 1.1", True), ("foo 1.2", False), ("", False)])
 def test_a_later_supervisor_hears_of_it_from_the_zygote_itself(imported: str, *, mixed: bool) -> None:
     bench = Bench()

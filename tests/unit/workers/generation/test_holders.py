@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import gc
 import logging
 import signal
 import subprocess
@@ -126,6 +127,17 @@ async def test_what_a_logger_holds_is_told_by_its_name_and_not_by_whichever_modu
         ["module pricing.py is alive"],
         [("logger 'shop.http'.filters", "list", "function stop")],
     )
+    logger.filters.clear()
+    assert bench.workshop.leaks() == []
+
+
+async def test_a_logger_that_was_there_before_the_fork_is_named_too(bench: Bench) -> None:
+    logger = logging.getLogger("shop.frozen")
+    logger.filters = []
+    gc.collect()
+    gc.freeze()
+    _, chains = await leaking(bench, lambda module, _: logger.addFilter(module.stop))
+    assert chains == [("logger 'shop.frozen'.filters", "list", "function stop")]
     logger.filters.clear()
     assert bench.workshop.leaks() == []
 

@@ -57,6 +57,16 @@ def test_one_that_has_still_to_be_loaded_alone_is_reported_so(orders: Orders) ->
     assert (report.refusal, report.unproved) == (None, True)
 
 
+def test_one_that_hangs_as_it_is_loaded_alone_is_refused_with_where_it_stands(orders: Orders) -> None:
+    hangs = OWN + "    async def on_load(self, ctx): time.sleep(9)\n    def on_reload(self, ctx, old): ...\n"
+    shop = orders.plugin(FINE, id="shop")
+    report = kept(orders.order(shop, hangs, current=(shop, FINE), deadline=3.0))
+    assert (report.skipped, report.unproved) == ("", False)
+    assert report.refusal is not None
+    assert (report.refusal.fault, report.refusal.unit, report.refusal.hook) == (Fault.TIMEOUT, "plugin geo", "on_load")
+    assert "not done within 3 s" in report.refusal.summary
+
+
 @pytest.mark.parametrize("strategy", ["", 'strategy = "roll"\n'], ids=["swapped", "rolled"])
 def test_what_it_requires_and_lives_once_in_a_process_accuses_nobody(orders: Orders, strategy: str) -> None:
     log = orders.plugin(ONCE, id="log", manifest=strategy + MANIFEST)
@@ -66,4 +76,5 @@ def test_what_it_requires_and_lives_once_in_a_process_accuses_nobody(orders: Ord
     order = orders.order(log, new, current=(log, old))
     report = kept(order)
     assert (report.refusal, report.skipped, report.unproved) == (None, "", True)
+    assert report.modules == 2
     assert kept(order.alone()).refusal is None

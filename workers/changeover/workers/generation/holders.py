@@ -131,7 +131,8 @@ def chain(targets: Sequence[object], package: str, most: float = math.inf) -> tu
     imported: list[object] = list(sys.modules.values())
     modules = [vars(each) for each in imported if _is_a(each, ModuleType)]
     if path := _downwards(modules, search.known, until):
-        return _words([*path, *search.way(path[-1])], search.roots)
+        logger = max((place for place, each in enumerate(path) if _is_known_logger(each)), default=0)
+        return _words([*path[logger:], *search.way(path[-1])], search.roots)
     if search.complete and (path := _downwards(targets, search.known, until)):
         frozen = next(place for place, each in enumerate(path) if id(each) not in search.known)
         root, *rest = _words([*path[frozen:], *search.way(path[-1])], search.roots)

@@ -36,11 +36,11 @@ class Denial(enum.Enum):
 
 
 class Fault(enum.Enum):
-    """Why one connection was not adopted."""
+    """Why one connection was not adopted; the values are what goes over the link, and no words for people."""
 
     BARE = "its descriptor did not arrive"
     OVERDRAWN = "no credit was left"
-    FULL = "no room was left for it"
+    FULL = "no descriptor was left for it"
 
 
 class ToReceiver(msgspec.Struct, frozen=True, tag=True):

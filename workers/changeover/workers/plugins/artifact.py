@@ -249,7 +249,8 @@ def _exchange(final: Path, written: Path) -> None:
                 os.rename(gone / "content", final)
             raise
     finally:
-        _discard(gone)
+        if os.path.lexists(final):  # else it is the only one that there is
+            _discard(gone)
 
 
 def _moved_away(there: Path, to: Path) -> bool:

@@ -77,7 +77,8 @@ def _name(number: int) -> str:
 def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> RehearsalReport:
     """Word it as a report: an end in what serves says nothing of the candidate, and must not keep it from the workers.
 
-    What is known of the candidate by then holds; where it was loaded once more, another process has to tell.
+    What is known of the candidate by then holds; where it was loaded once more, another process has to tell, unless
+    there is no time for that.
 
     Args:
         ending: How it ended.
@@ -89,11 +90,14 @@ def report_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalO
     placed = msgspec.structs.replace(standing, unit=place.unit)
     done = "ended" if standing.part in (Part.RETIRING, Part.ENDING) else "loaded"
     why = f"what serves cannot be {done} in a preflight: {refusal.placed}"
-    if standing.part is Part.AFRESH:
-        return RehearsalReport(_known(standing, order), unproved=True)
+    if standing.part is Part.AFRESH and (standing.verdict.refusal or ending.fault is not Fault.TIMEOUT):
+        told = (
+            f"loaded once more, with nothing beside it: {refusal.placed}; what was warned of before that went with it"
+        )
+        return _known(standing, order, told, unproved=True)
     if ends_as_it_served(placed, order):
         told = f"{why}; what ends after it was not seen to end"
-        return RehearsalReport(_known(standing, order), warnings=(told,), unproved=standing.verdict.unproved)
+        return _known(standing, order, told, unproved=standing.verdict.unproved)
     if place.is_new or not is_barred(placed, order):
         return RehearsalReport(refusal)
     return RehearsalReport(skipped=why, barred=place.unit, fault=refusal.fault)
@@ -140,9 +144,17 @@ def ends_as_it_served(standing: Standing, order: RehearsalOrder) -> bool:
     return order.goes_back or standing.unit in map(str, order.other_resources)
 
 
-def _known(standing: Standing, order: RehearsalOrder) -> Refusal | None:
-    refusal = standing.verdict.refusal
-    return None if refusal is None else of_candidate(short(refusal), order)
+def _known(standing: Standing, order: RehearsalOrder, told: str, *, unproved: bool) -> RehearsalReport:
+    """What is known of the candidate by then, which holds."""
+    known = standing.verdict
+    return RehearsalReport(
+        refusal=None if known.refusal is None else of_candidate(short(known.refusal), order),
+        modules=max(0, known.modules),
+        tests_passed=max(0, known.tests_passed),
+        tests=max(0, known.tests),
+        warnings=(told,),
+        unproved=unproved,
+    )
 
 
 def _refusal_of(ending: Ending, standing: Standing, stacks: str, order: RehearsalOrder) -> Refusal:

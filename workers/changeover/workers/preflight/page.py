@@ -32,10 +32,14 @@ class Verdict(msgspec.Struct, frozen=True):
     Attributes:
         refusal: Why it does not pass; None when nothing is known against it.
         unproved: Whether it has still to be loaded with nothing beside it.
+        modules: As in a `RehearsalReport`, and what follows.
     """
 
     refusal: Refusal | None = None
     unproved: bool = False
+    modules: int = 0
+    tests_passed: int = 0
+    tests: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True):

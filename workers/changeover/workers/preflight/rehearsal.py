@@ -26,7 +26,7 @@ from changeover.workers.preflight.endings import ends_as_it_served, of_what_serv
 from changeover.workers.preflight.leaving_out import LeavingOut
 from changeover.workers.preflight.page import Page, Part, Standing, Verdict
 from changeover.workers.preflight.scarce import explained
-from changeover.workers.preflight.selftests import UNTESTED, SelfTests, self_tested
+from changeover.workers.preflight.selftests import UNTESTED, self_tested
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.rehearsal import RehearsalOrder, RehearsalReport
 from changeover.workers.protocol.snapshot import EMPTY, UnitKey, UnitRef
@@ -100,6 +100,7 @@ class Rehearsal:
         self._note = note
         note.verdict = self._verdict
         self._afresh: frozenset[UnitRef] = frozenset()
+        self._modules, self._tests = 0, UNTESTED
         self._late: list[Refusal] = []
         self._leaving_out = LeavingOut(order)
         self._warnings: list[str] = list(warnings)
@@ -124,11 +125,11 @@ class Rehearsal:
         if isinstance(built, Refusal):
             return self._report(built)
         serving = built.units.keys() - self._order.fresh()
-        tests = await self_tested(built, serving)
-        modules = _modules_of(built)
-        refusal = tests.refusal or await self._lost(built, serving)
+        self._tests = await self_tested(built, serving)
+        self._modules = _modules_of(built)
+        refusal = self._tests.refusal or await self._lost(built, serving)
         if refusal is not None:
-            return self._report(refusal, modules, tests)
+            return self._report(refusal)
         if self._order.current is None:
             self._warnings += _caveats(built)
         self._warnings += _unasked(built, serving)
@@ -140,7 +141,7 @@ class Rehearsal:
         hung = self._hung()
         self._warnings += self._afterwards(hung)
         is_proved = hung is not None or await self._loads_afresh()
-        return msgspec.structs.replace(self._report(hung, modules, tests), unproved=not is_proved)
+        return msgspec.structs.replace(self._report(hung), unproved=not is_proved)
 
     async def _loads_afresh(self) -> bool:
         if not self._afresh:
@@ -150,13 +151,15 @@ class Rehearsal:
 
     def _verdict(self) -> Verdict:
         refusal = blamed(self._hung(), self._refused)
-        return Verdict(None if refusal is None else short(refusal), bool(self._afresh))
+        known = None if refusal is None else short(refusal)
+        return Verdict(known, bool(self._afresh), self._modules, self._tests.passed, self._tests.tests)
 
-    def _report(self, refusal: Refusal | None, modules: int = 0, tests: SelfTests = UNTESTED) -> RehearsalReport:
+    def _report(self, refusal: Refusal | None) -> RehearsalReport:
         """Say how far it came, and what of all that happened refuses the candidate."""
         told = blamed(refusal, self._refused)
         told = None if told is None else explained(told, self._order.settings)
-        return RehearsalReport(told, modules, tests.passed, tests.tests, warnings=tuple(self._warnings))
+        tests = self._tests
+        return RehearsalReport(told, self._modules, tests.passed, tests.tests, warnings=tuple(self._warnings))
 
     async def _serve_current(self) -> None:
         """Load what serves. Something of it may not load where it is confined: that is not the candidate's fault."""
