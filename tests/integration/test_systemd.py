@@ -310,29 +310,45 @@ async def test_a_stored_socket_that_nobody_wants_any_more_is_let_go_of(story: St
                 await Connection.open(address)
 
 
-@pytest.mark.parametrize(("mode", "warned"), [("control-group", True), ("mixed", True), ("process", False)])
-async def test_a_kill_mode_that_voids_the_promises_is_warned_of(
-    story: Story, manager: FakeManager, mode: str, warned: bool
-) -> None:
-    story.write("1.0")
-    cgroup, systemctl, asked = story.folder / "cgroup", story.folder / "systemctl", story.folder / "asked"
-    cgroup.write_text("0::/system.slice/shop.service\n")
-    systemctl.write_text(f"#!/bin/sh\ntouch {asked}\necho {mode}\n")
+def below_systemd(story: Story, cgroup: str, answer: str) -> list[str]:
+    """A command that finds itself in a control group of systemd, whose systemctl gives an answer and leaves `asked`."""
+    found, systemctl = story.folder / "cgroup", story.folder / "systemctl"
+    found.write_text(f"0::{cgroup}\n")
+    systemctl.write_text(f"#!/bin/sh\ntouch {story.folder / 'asked'}\n{answer}\n")
     systemctl.chmod(0o755)
     under = (
         "from pathlib import Path\n"
         "from changeover.supervisor.process import unit\n"
         "from changeover.supervisor.cli import main\n"
-        f"unit.CGROUP, unit.BOOTED = Path({str(cgroup)!r}), Path('/')\n"
+        f"unit.CGROUP, unit.BOOTED = Path({str(found)!r}), Path('/')\n"
         f"unit.SYSTEMCTL = ({str(systemctl)!r},)\n"
         "main(prog_name='changeover')\n"
     )
-    async with started(story, manager, "--bind=127.0.0.1:0", program=("-c", under)):
+    return ["-c", under]
+
+
+@pytest.mark.parametrize(("mode", "warned"), [("control-group", True), ("mixed", True), ("process", False)])
+async def test_a_kill_mode_that_voids_the_promises_is_warned_of(
+    story: Story, manager: FakeManager, mode: str, warned: bool
+) -> None:
+    story.write("1.0")
+    under = below_systemd(story, "/system.slice/shop.service", f"echo KillMode={mode}")
+    async with started(story, manager, "--bind=127.0.0.1:0", program=under):
         await ready(manager)
-        await until(asked.exists)
+        await until((story.folder / "asked").exists)
         if warned:
             await until(lambda: f"shop.service has KillMode={mode}" in log_of(story), log_of(story))
     assert (f"KillMode={mode}" in log_of(story)) is warned
+
+
+async def test_a_service_that_need_not_tell_anything_is_warned_too(story: Story, manager: FakeManager) -> None:
+    story.write("1.0")
+    answer = "echo MainPID=$PPID\necho KillMode=control-group"
+    under = below_systemd(story, "/system.slice/shop.service", answer)
+    simple = {"NOTIFY_SOCKET": "", "INVOCATION_ID": "1f"}
+    async with started(story, manager, "--bind=127.0.0.1:0", program=under, env=simple):
+        await until(lambda: "shop.service has KillMode=control-group" in log_of(story), log_of(story), 15)
+    assert manager.listen().notices == []
 
 
 async def test_the_store_follows_the_addresses_that_a_reload_adds_and_removes(

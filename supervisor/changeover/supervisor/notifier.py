@@ -9,7 +9,7 @@ from changeover.supervisor.core.records.record import Record
 from changeover.supervisor.process.listeners import BoundListener
 from changeover.supervisor.process.notify import Managed, NotifySocket
 from changeover.supervisor.process.passed import Passed, stored_name
-from changeover.supervisor.process.unit import FIT, kill_mode, own_unit
+from changeover.supervisor.process.unit import FIT, ending_of, own_unit
 from changeover.supervisor.telemetry.notices import Notices
 from changeover.supervisor.telemetry.shell import KillModeUnfit
 
@@ -31,6 +31,7 @@ class Notifier:
         self._socket = socket
         self._notices = Notices(slots, os.getpid())
         self._rhythm = managed.watchdog / 2
+        self._invoked = managed.invoked
         self._beat: asyncio.TimerHandle | None = None
         self._look: asyncio.Task[None] | None = None
         if socket is not None and self._rhythm:
@@ -81,9 +82,15 @@ class Notifier:
                 self._socket.send(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
     def look_at_unit(self, tell: Callable[[Record], None]) -> None:
-        """Find out, beside everything else, whether our unit leaves workers alone; `tell` hears if not."""
+        """Find out, beside everything else, whether our unit leaves workers alone; `tell` hears if not.
+
+        A service that tells nothing (`Type=simple`) leaves its mark on everything below it, a desktop's terminals too.
+        So without a socket the unit counts as ours only where its end is ours.
+        """
         if self._socket is not None:
             self._look = self._loop.create_task(_look_at_unit(tell))
+        elif self._invoked:
+            self._look = self._loop.create_task(_look_at_unit(tell, main=os.getpid()))
 
     def beat(self) -> None:
         """Say that we live, ahead of time: nobody does while one program becomes another."""
@@ -116,8 +123,10 @@ def _identity(fd: int) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-async def _look_at_unit(tell: Callable[[Record], None]) -> None:
+async def _look_at_unit(tell: Callable[[Record], None], main: int | None = None) -> None:
     found = own_unit()
-    mode = await asyncio.to_thread(kill_mode, found) if found is not None else ""
-    if found is not None and mode and mode not in FIT:
-        tell(KillModeUnfit(found.name, mode))
+    if found is None:
+        return
+    ending = await asyncio.to_thread(ending_of, found)
+    if ending.kill_mode and ending.kill_mode not in FIT and main in (None, ending.main):
+        tell(KillModeUnfit(found.name, ending.kill_mode))

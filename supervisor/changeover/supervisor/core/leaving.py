@@ -125,9 +125,11 @@ class Leaving:
             self._strike(slot, member)
 
     def end(self, slot: Slot, reason: str) -> None:
-        """Kill a worker at once."""
+        """Kill a worker at once, also one whose stacks are waited for."""
+        awaited = slot.state is State.KILLING
         member = self._condemned(slot, reason) or slot.member
         if member is not None:
+            member.stackless = member.stackless or ("they were not written in time" if awaited else "")
             self._strike(slot, member)
 
     def _condemned(self, slot: Slot, reason: str) -> Member | None:

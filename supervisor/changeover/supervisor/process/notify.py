@@ -46,10 +46,12 @@ class Managed(msgspec.Struct, frozen=True):
     Attributes:
         notify: Where it wants to be told, empty for nowhere.
         watchdog: Seconds within which it wants to hear from us again and again; 0 = never.
+        invoked: Whether we are, or are below, a service that it started, also one that need not tell it anything.
     """
 
     notify: str = ""
     watchdog: float = 0.0
+    invoked: bool = False
 
 
 def take_variables(environment: MutableMapping[str, str], pid: int) -> Managed:
@@ -59,7 +61,8 @@ def take_variables(environment: MutableMapping[str, str], pid: int) -> Managed:
         environment: Loses `VARIABLES`.
         pid: Ours.
     """
-    managed = Managed(environment.get("NOTIFY_SOCKET", ""), _watchdog(environment, pid))
+    invoked = bool(environment.get("INVOCATION_ID"))
+    managed = Managed(environment.get("NOTIFY_SOCKET", ""), _watchdog(environment, pid), invoked)
     for name in VARIABLES:
         environment.pop(name, None)
     return managed

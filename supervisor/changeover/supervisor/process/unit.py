@@ -16,6 +16,9 @@ ANSWER = 2.0
 """Seconds that systemctl has."""
 SYSTEMCTL = ("systemctl",)
 
+_UNITS = (".service", ".scope")
+_USER_MANAGER = "user@"
+
 FIT = ("process", "none")
 """Kill modes under which workers outlive their supervisor and are told to stop by it alone."""
 
@@ -32,13 +35,30 @@ class Unit(msgspec.Struct, frozen=True):
     of_user: bool = False
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """What the service manager says of a unit's end.
+
+    Attributes:
+        kill_mode: What it does to the unit's processes; empty where it says nothing.
+        main: The process whose death is the unit's end; 0 where none is known.
+    """
+
+    kill_mode: str = ""
+    main: int = 0
+
+
 def unit_of(cgroup: str) -> Unit | None:
-    """Find the service in the lines of /proc/<pid>/cgroup; None where there is none. Pure."""
+    """Find the service in the lines of /proc/<pid>/cgroup; None where there is none. Pure.
+
+    The innermost unit is ours: in a scope (a session, a terminal's tab, a container) somebody started us who is no
+    service, and a user's own service manager is none of its services.
+    """
     for line in cgroup.splitlines():
-        services = [part for part in line.rpartition(":")[2].split("/") if part.endswith(".service")]
-        if services:
-            manager, *rest = services
-            return Unit(services[-1], bool(rest) and manager.startswith("user@"))
+        manager, *units = [part for part in line.rpartition(":")[2].split("/") if part.endswith(_UNITS)] or [""]
+        of_user = manager.startswith(_USER_MANAGER)
+        ours = units[-1] if units else "" if of_user else manager
+        if ours.endswith(".service"):
+            return Unit(ours, of_user)
     return None
 
 
@@ -50,14 +70,20 @@ def own_unit() -> Unit | None:
         return None
 
 
-def kill_mode(unit: Unit) -> str:
-    """Ask how the unit's processes are ended; empty when nobody answers. Blocks, for `ANSWER` at most."""
+def ending_of(unit: Unit) -> Ending:
+    """Ask how a unit ends. Blocks, for `ANSWER` at most."""
     scope = ("--user",) if unit.of_user else ()
-    command = [*SYSTEMCTL, *scope, "show", "--property=KillMode", "--value", unit.name]
+    command = [*SYSTEMCTL, *scope, "show", "--property=KillMode", "--property=MainPID", unit.name]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ANSWER, check=False
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return Ending()
+    return _read(done.stdout) if done.returncode == 0 else Ending()
+
+
+def _read(shown: str) -> Ending:
+    said = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    main = said.get("MainPID", "")
+    return Ending(said.get("KillMode", ""), int(main) if main.isascii() and main.isdigit() else 0)

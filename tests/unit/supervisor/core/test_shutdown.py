@@ -5,7 +5,9 @@ from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.events import Timer, TimerKind, Urgency
 from changeover.supervisor.core.outcome import Refused, Undecided
 from changeover.supervisor.core.records.staffing import ZygoteLost
+from changeover.supervisor.core.records.worker import WorkerKilled
 from changeover.supervisor.core.shutdown import State
+from changeover.supervisor.telemetry.wording import word
 from changeover.workers.protocol import messages
 from tests.machines import RELOAD, Bench, snapshot
 
@@ -45,6 +47,25 @@ def test_a_second_stop_is_more_urgent(bench: Bench) -> None:
 def test_a_quick_stop_skips_the_graceful_part(bench: Bench) -> None:
     bench.feed(events.StopRequested(Urgency.QUICK))
     assert {effect.signal for effect in bench.all(effects.Signal)} == {ProcessSignal.QUIT}
+
+
+def test_a_worker_whose_stacks_are_not_there_when_a_stop_kills_it_is_said_to_have_none_and_why(bench: Bench) -> None:
+    bench.feed(events.StopRequested(Urgency.QUICK))
+    bench.fire(Timer(TimerKind.CHILD, 0))
+    bench.fire(Timer(TimerKind.CHILD, 1))
+    bench.feed(events.StacksDumped(bench.workers[1], "in a loop"))
+    bench.fire(DEADLINE)
+    other, late = bench.told(WorkerKilled)
+    assert (other.stacks, other.no_stacks) == ("in a loop", "")
+    assert word(late).line.endswith("did not leave within 5 s; no stacks: they were not written in time")
+    bench.feed(events.StacksDumped(bench.workers[0], "in a loop"))
+    assert len(bench.told(WorkerKilled)) == 2
+
+
+def test_a_worker_that_is_killed_because_somebody_asked_for_that_has_no_stacks_to_miss(bench: Bench) -> None:
+    for _ in range(3):
+        bench.feed(events.StopRequested(Urgency.GRACEFUL))
+    assert [killed.no_stacks for killed in bench.told(WorkerKilled)] == ["", ""]
 
 
 def test_what_cannot_be_ended_is_named_and_left(bench: Bench) -> None:

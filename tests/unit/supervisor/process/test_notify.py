@@ -98,6 +98,11 @@ def test_what_is_meant_for_us_is_taken_and_no_child_sees_it() -> None:
     assert environment == {"HOME": "/"}
 
 
+def test_a_service_that_need_not_tell_anything_is_known_by_its_invocation() -> None:
+    assert take_variables({"INVOCATION_ID": "1f"}, 7) == Managed(invoked=True)
+    assert take_variables({"INVOCATION_ID": ""}, 7) == Managed()
+
+
 @pytest.mark.parametrize(
     ("environment", "seconds"),
     [

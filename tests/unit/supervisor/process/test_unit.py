@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from changeover.supervisor.process import unit as units
-from changeover.supervisor.process.unit import Unit, kill_mode, own_unit, unit_of
+from changeover.supervisor.process.unit import Ending, Unit, ending_of, own_unit, unit_of
 
 SHOP = Unit("shop.service")
 
@@ -32,7 +32,14 @@ def says(program: Path, script: str) -> None:
         ("0::/system.slice/system-changeover.slice/changeover@shop.service\n", Unit("changeover@shop.service")),
         ("12:pids:/\n1:name=systemd:/system.slice/shop.service\n0::/\n", SHOP),
         ("0::/user.slice/user-7.slice/user@7.service/app.slice/shop.service\n", Unit("shop.service", of_user=True)),
+        ("9:pids:/user.slice/user@7.service\n0::/user.slice/user@7.service/shop.service\n", Unit("shop.service", True)),
+        ("0::/system.slice/docker-1f.scope/system.slice/shop.service\n", SHOP),
         ("0::/user.slice/user-7.slice/session-3.scope\n", None),
+        ("0::/user.slice/user-7.slice/user@7.service\n", None),
+        ("0::/user.slice/user-7.slice/user@7.service/init.scope\n", None),
+        ("0::/user.slice/user-7.slice/user@7.service/app.slice/app-terminal.slice/vte-spawn-1f.scope\n", None),
+        ("9:pids:/user.slice/user@7.service\n1:name=systemd:/user.slice/user@7.service/vte-spawn-1f.scope\n", None),
+        ("0::/system.slice/containers.service/run-1f.scope\n", None),
         ("0::/\n", None),
         ("", None),
     ],
@@ -50,11 +57,17 @@ def test_without_systemd_there_is_no_unit(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_systemctl_is_asked_for_the_unit_of_the_right_manager(systemctl: Path) -> None:
-    says(systemctl, f'echo "$@" > {systemctl}.said; echo mixed')
-    assert kill_mode(SHOP) == "mixed"
-    assert Path(f"{systemctl}.said").read_text() == "show --property=KillMode --value shop.service\n"
-    assert kill_mode(Unit("shop.service", of_user=True)) == "mixed"
+    says(systemctl, f'echo "$@" > {systemctl}.said; echo MainPID=7; echo KillMode=mixed')
+    assert ending_of(SHOP) == Ending("mixed", 7)
+    assert Path(f"{systemctl}.said").read_text() == "show --property=KillMode --property=MainPID shop.service\n"
+    assert ending_of(Unit("shop.service", of_user=True)) == Ending("mixed", 7)
     assert Path(f"{systemctl}.said").read_text().startswith("--user show ")
+
+
+@pytest.mark.parametrize("main", ["", "MainPID=", "MainPID=soon", "MainPID=0"])
+def test_a_unit_without_a_main_process_is_nobodys_end(systemctl: Path, main: str) -> None:
+    says(systemctl, f"echo {main}; echo KillMode=mixed")
+    assert ending_of(SHOP) == Ending("mixed", 0)
 
 
 @pytest.mark.parametrize("script", ["echo no bus >&2; exit 1", "printf '\\377'", "exec sleep 60"])
@@ -64,10 +77,10 @@ def test_no_answer_is_not_known_and_takes_no_time(
     says(systemctl, script)
     monkeypatch.setattr(units, "ANSWER", 0.5)
     begin = time.monotonic()
-    assert kill_mode(SHOP) == ""
+    assert ending_of(SHOP) == Ending()
     assert time.monotonic() - begin < 5
 
 
 def test_a_system_without_systemctl_is_not_asked(systemctl: Path) -> None:
     assert not os.path.exists(systemctl)
-    assert kill_mode(SHOP) == ""
+    assert ending_of(SHOP) == Ending()

@@ -17,6 +17,7 @@ from changeover.workers.plugins.api import ConfigUnusable
 from changeover.workers.plugins.artifact import ArtifactError
 from changeover.workers.plugins.manifest_reading import ManifestInvalid
 from changeover.workers.plugins.opened import OPENED
+from changeover.workers.plugins.reasons import DEEPEST, is_every_address_refused, reason_of
 from changeover.workers.plugins.resources import ResourceUnusable
 from changeover.workers.plugins.taken import advised
 from changeover.workers.plugins.thread import ThreadHung
@@ -41,7 +42,10 @@ _TRANSIENT = frozenset(
         errno.ENOMEM,
         errno.ENOSPC,
         errno.EADDRINUSE,
+        errno.EADDRNOTAVAIL,
+        errno.EHOSTDOWN,
         errno.EHOSTUNREACH,
+        errno.ENETDOWN,
         errno.ENETUNREACH,
         errno.EIO,
     }
@@ -146,15 +150,51 @@ class StateTooLarge(ChangeoverError):
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Whose fault an error is, and so whether the same content is worth another try."""
-    if isinstance(error, Refused):
-        return error.refusal.fault
+    """Whose fault an error is, and so whether the same content is worth another try.
+
+    Its class says so, or says nothing: then what it was raised for is asked (`reason_of`), and what that was for. Of a
+    reason only what may pass is believed: a timeout before all else, then a want of memory, network or room. A group
+    may pass if everything in it may. A class of ours that says whose fault it is stands by that, and so do Python's own
+    (ImportError, PermissionError), unless they were raised `from` what may pass.
+    """
     if isinstance(error, LifespanFailed) and error.__cause__ is not None:
         return fault_of(error.__cause__)
+    return _fault(error, {}, DEEPEST)
+
+
+def _fault(error: BaseException, known: dict[int, Fault], depth: int) -> Fault:
+    if id(error) not in known:
+        known[id(error)] = own = _own_fault(error)
+        if depth and _may_be_excused(error, own):
+            behind = _fault_behind(error, known, depth - 1)
+            known[id(error)] = behind if behind.transient else own
+    return known[id(error)]
+
+
+def _may_be_excused(error: BaseException, own: Fault) -> bool:
+    if own is Fault.TIMEOUT or isinstance(error, Refused):
+        return False
+    said = error.__cause__ is not None and not isinstance(error, ChangeoverError)
+    return said or own in (Fault.CRASH, Fault.RESOURCE)
+
+
+def _fault_behind(error: BaseException, known: dict[int, Fault], depth: int) -> Fault:
+    reason = reason_of(error)
+    within = error.exceptions if isinstance(error, BaseExceptionGroup) else (reason,) if reason is not None else ()
+    faults = {_fault(each, known, depth) for each in within}
+    if not all(fault.transient for fault in faults):
+        return Fault.CRASH
+    return next((fault for fault in (Fault.TIMEOUT, Fault.RESOURCE) if fault in faults), Fault.CRASH)
+
+
+def _own_fault(error: BaseException) -> Fault:
+    """What an error says itself; CRASH where that is nothing."""
+    if isinstance(error, Refused):
+        return error.refusal.fault
     for fault, kinds in _FAULTS:
         if isinstance(error, kinds):
             return fault
-    if isinstance(error, OSError) and error.errno in _TRANSIENT:
+    if isinstance(error, OSError) and (error.errno in _TRANSIENT or is_every_address_refused(error)):
         return Fault.RESOURCE
     return Fault.CRASH
 
