@@ -58,7 +58,7 @@ class Preparing:
         elif not self._policy.wave and not self._voting.is_wary(run):
             self._voting.ask_all(run, self._policy.deadlines.prepare)
         if self._voting.is_tried_anew(run):
-            self._succession.refill()
+            self._succession.refill(run.epoch)
         self.recount()
 
     def zygote_lost(self, rolled: int, lost: SlotRefusal, tried: bool) -> bool:
