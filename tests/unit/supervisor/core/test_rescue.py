@@ -138,12 +138,13 @@ def with_packages(found: Candidate, record: str) -> Candidate:
     return msgspec.structs.replace(found, snapshot=made)
 
 
-def replaced(bench: Bench) -> None:
+def replaced(bench: Bench, *threads: str) -> None:
     """Epoch 3, with an application and its packages of then, is replaced by a roll."""
     for epoch, record in ((3, "foo 1.1"), (4, "foo 1.2")):
         bench.feed(events.CutoverRequested(epoch, RELOAD))
         bench.find_only(with_packages(back(epoch), record).snapshot)
-        bench.preload()
+        bench.feed(events.ZygoteReady(bench.cohorts[-1], threads=threads))
+        bench.be_born()
         come_up(bench, epoch)
         for worker in crew(bench, epoch - 1):
             bench.feed(events.WorkerExited(worker, 0))
