@@ -257,7 +257,7 @@ class Unchanged(Ending, frozen=True):
 
 
 class Refused(Ending, frozen=True):
-    """Nothing changed anywhere; where parts were committed, they were reverted, unless something else ended it before.
+    """Nothing changed anywhere; parts that were committed are reverted, unless `reverts` or `stopping` says otherwise.
 
     Attributes:
         reason: One line for people.
