@@ -102,9 +102,10 @@ def test_who_has_the_mend_alone_serves_what_others_serve_when_that_comes_to_noth
     assert story.epochs == [1, 1, 1]
 
 
+@pytest.mark.parametrize("wave", [0, 1, 4])
 @pytest.mark.parametrize("seed", range(5))
-def test_what_kills_whoever_has_it_beside_what_serves_costs_two_workers_and_no_service(seed: int) -> None:
-    story = Story(workers=4, seed=seed, wave=1)
+def test_what_kills_whoever_has_it_beside_what_serves_costs_two_workers_and_no_service(seed: int, wave: int) -> None:
+    story = Story(workers=4, seed=seed, wave=wave)
     story.come_up()
     crash(story, 0, 1, 2, 3, times=1)
     served = {worker.worker for worker in story.living()}

@@ -159,6 +159,8 @@ def _left(outcome: Refused, workers: Workers) -> str:
         return "cut short by the end of the service, and nothing is reverted"
     if outcome.stopping:
         return "nothing changed, and the service is stopping"
+    if outcome.reverts:
+        return "what had changed is to be reverted, as soon as the journal can be written"
     serves = f"epoch {outcome.serving} serves {workers}" if outcome.serving else "nothing serves yet"
     return f"{'what had changed is reverted' if outcome.parts else 'nothing changed'}, {serves}"
 

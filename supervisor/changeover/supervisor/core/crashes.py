@@ -1,7 +1,8 @@
 """What deaths that nobody asked for say of what is committed: whether it kills its workers.
 
 One death is an accident, and so are two that lie far apart: a worker that serves for long speaks for what it serves.
-One that we killed ourselves, for whatever it was late with, says nothing of it either.
+One that we killed ourselves, for whatever it was late with, says nothing of it either. Nor does it count towards
+taking a roll back where the worker was asked for the candidate of a swap and never answered: that may be what hangs.
 """
 
 from changeover.supervisor.core.building import only_tries
@@ -25,23 +26,41 @@ class Crashes:
         out: Knows the time.
     """
 
-    __slots__ = ("_ledger", "_out", "_policy", "_roster")
+    __slots__ = ("_ended", "_ledger", "_out", "_policy", "_roster", "_tried")
 
     def __init__(self, policy: Restarts, roster: Roster, ledger: Ledger, out: Outbox) -> None:
         self._policy = policy
         self._roster = roster
         self._ledger = ledger
         self._out = out
+        self._tried: int | None = None
+        """The latest candidate of a swap since the last commit, whatever became of it."""
+        self._ended: float | None = None
+        """When it was given up; None before."""
+
+    def tries(self, epoch: int) -> None:
+        """Workers are asked for the candidate of a swap."""
+        self._tried, self._ended = epoch, None
+
+    def gives_up(self, epoch: int) -> None:
+        """A candidate is given up: who is heard from here on does not hang in it."""
+        if epoch == self._tried:
+            self._ended = self._out.now
 
     def died(self, slot: Slot, member: Member, state: State) -> None:
         """The worker of a slot is confirmed dead, or was never born; `state` is what the slot was in."""
         current = self._ledger.current_for(member.rolled)
         if not member.pid or not slot.wanted or state is State.STOPPING or only_tries(member, current):
             return
-        slot.crashes += 1
+        slot.crashes += not (state is State.KILLING and self._hangs_in_candidate(member))
         if not self.in_a_row(slot):
             slot.in_a_row = slot.excused = 0
         slot.in_a_row += state is not State.KILLING
+
+    def _hangs_in_candidate(self, member: Member) -> bool:
+        if member.asked is None or member.asked != self._tried or member.prepared == self._tried:
+            return False
+        return self._ended is None or (member.heard or 0.0) < self._ended
 
     def excuse(self, number: int, deaths: int, *, beside: bool) -> None:
         """A candidate explains the last deaths in a slot; `beside`: so clearly that it is not tried alone for them.
@@ -75,5 +94,6 @@ class Crashes:
 
     def acquit(self) -> None:
         """Hold no crash so far against what is committed now."""
+        self._tried = self._ended = None
         for slot in self._roster.slots.values():
             slot.crashes = slot.in_a_row = slot.excused = 0

@@ -257,7 +257,7 @@ class Unchanged(Ending, frozen=True):
 
 
 class Refused(Ending, frozen=True):
-    """Nothing changed anywhere; where parts were committed, they were reverted, unless the service ended before.
+    """Nothing changed anywhere; parts that were committed are reverted, unless `reverts` or `stopping` says otherwise.
 
     Attributes:
         reason: One line for people.
@@ -267,6 +267,7 @@ class Refused(Ending, frozen=True):
         parts: What became of each part that was committed, for people; empty when none was.
         stopping: Whether the service was ending: nothing is reverted then, and what serves does so until it has ended.
         rest: Whether something else that changed needs nothing of what was refused: who asked by itself asks for that.
+        reverts: Whether parts are still to be reverted, once the journal can be written.
     """
 
     reason: str = ""
@@ -276,6 +277,7 @@ class Refused(Ending, frozen=True):
     parts: tuple[str, ...] = ()
     stopping: bool = False
     rest: bool = False
+    reverts: bool = False
 
 
 class NeedsRoll(Ending, frozen=True):

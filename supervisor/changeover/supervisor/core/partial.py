@@ -12,6 +12,7 @@ that finds parts and did not begin them does the same. So the way back needs nob
 
 import enum
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -26,7 +27,7 @@ from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest
 from changeover.supervisor.core.records.part import PartsReverted, PartsReverting
 from changeover.supervisor.core.retirement import Retirement
-from changeover.supervisor.core.roster import Roster, Slot
+from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.supervisor.core.run import Run
 from changeover.supervisor.core.zygotes import Zygotes
 from changeover.workers.protocol.snapshot import Snapshot
@@ -35,6 +36,8 @@ CRASHES = "the workers of a part exited again and again"
 NOBODY = "a worker of a part exited, and the zygote that would fork another was lost again and again"
 TOO_LONG = "a worker of a part exited, and no other took its place in time"
 """Why parts are reverted that nobody refused."""
+NOT_REVERTED, TO_BE_REVERTED = "is not reverted", "is to be reverted"
+"""What becomes of parts where who waits is told before that is done: at the end of the service, and else."""
 
 
 class Step(enum.Enum):
@@ -60,7 +63,7 @@ class Plan:
         parts: The parts that were committed, with their numbers.
         failure: How a part was refused; None while all went well.
         crashed: Whether that is because its workers crash, which nobody refused.
-        left: How many workers serve what, for people, once the service ends; empty before.
+        staff: Who was to serve when the end of the service began; None before.
     """
 
     first: Run
@@ -69,7 +72,7 @@ class Plan:
     parts: list[tuple[Part, int]]
     failure: outcome.Refused | None = None
     crashed: bool = False
-    left: str = ""
+    staff: tuple[Member, ...] | None = None
 
 
 class Partial:
@@ -122,8 +125,6 @@ class Partial:
             return None if self._ledger.parted is not None else (run, ending)
         if isinstance(ending, outcome.Committed) and not run.part.last:
             plan.parts.append((run.part, run.epoch))
-            if plan.left:
-                self.take_stock()
             return None
         if isinstance(ending, outcome.Refused) and self._ledger.parted is not None:
             plan.failure = ending
@@ -259,18 +260,27 @@ class Partial:
         plan, self.plan = self.plan, None
         if plan is None or ending is not None:
             return None if plan is None or ending is None else (plan.first, ending)
-        parts = tuple(f"{part} (epoch {number}) was committed, and is not reverted" for part, number in plan.parts)
-        parts = (*parts, plan.left) if parts and plan.left else parts
+        becomes = NOT_REVERTED if plan.staff is not None else TO_BE_REVERTED
+        parts = tuple(f"{part} (epoch {number}) was committed, and {becomes}" for part, number in plan.parts)
         failure = plan.failure or outcome.Refused(self._ledger.epoch, reason=why, summary=plan.first.summary)
-        return plan.first, msgspec.structs.replace(failure, serving=self._ledger.epoch, parts=parts)
+        return plan.first, msgspec.structs.replace(
+            failure,
+            serving=self._ledger.epoch,
+            parts=(*parts, *_stock(plan.staff or ())) if parts else (),
+            reverts=bool(parts) and plan.staff is None,
+        )
 
     def take_stock(self) -> None:
-        """Remember who serves what, as the service ends: soon nobody does."""
+        """Remember who is to serve, as the service ends: soon nobody does."""
         if self.plan is not None:
-            members = [slot.member for slot in self._roster.wanted() if slot.member is not None]
-            served = Counter(member.epoch for member in members if member.epoch)
-            each = " and ".join(f"{count} served epoch {epoch}" for epoch, count in sorted(served.items()))
-            self.plan.left = f"of {served.total()} workers, {each} when it was cut short"
+            self.plan.staff = tuple(slot.member for slot in self._roster.wanted() if slot.member is not None)
 
     def _mine(self, parted: Snapshot) -> list[Slot]:
         return [slot for slot in self._roster.slots.values() if slot.rolled == parted.rolled]
+
+
+def _stock(staff: Iterable[Member]) -> tuple[str, ...]:
+    """How many workers served what at last, for people; those that others replaced meanwhile are not counted."""
+    served = Counter(member.epoch for member in staff if member.epoch and not member.heirs)
+    each = " and ".join(f"{count} served epoch {epoch}" for epoch, count in sorted(served.items()))
+    return (f"of {served.total()} workers, {each} when it was cut short",) if served else ()

@@ -55,10 +55,10 @@ class Preparing:
         self._out.set_timer(self._timer(run), self._patience(run))
         if run.is_roll:
             self._succession.begin(run)
-        elif not self._policy.wave:
+        elif not self._policy.wave and not self._voting.is_wary(run):
             self._voting.ask_all(run, self._policy.deadlines.prepare)
         if self._voting.is_tried_anew(run):
-            self._succession.refill()
+            self._succession.refill(run.epoch)
         self.recount()
 
     def zygote_lost(self, rolled: int, lost: SlotRefusal, tried: bool) -> bool:
@@ -93,9 +93,11 @@ class Preparing:
         self.recount()
 
     def repeat(self) -> None:
-        """Ask those again who did not answer."""
-        if self._progress.run is not None and self._progress.state in OPEN:
-            self._voting.ask_again(self._progress.run, self._policy.deadlines.prepare)
+        """Ask those again who did not answer, and the next ones where nobody has to be waited for any more."""
+        if (run := self._progress.run) is not None and self._progress.state in OPEN:
+            self._voting.ask_again(run, self._policy.deadlines.prepare)
+            self._voting.go_on_without(run, self._policy.deadlines.prepare / 2)
+            self.recount()
 
     def vote(self, member: Member, epoch: int, took: float, migrates: tuple[str, ...] = ()) -> None:
         """A worker holds `epoch` prepared."""
@@ -122,7 +124,8 @@ class Preparing:
         run = self._progress.run
         if run is None or self._progress.state not in OPEN:
             return
-        verdict = self._voting.verdict(run, late=self._progress.state is State.INQUIRING)
+        late = self._progress.state is State.INQUIRING
+        verdict = self._voting.verdict(run, late=late)
         if verdict is Verdict.REFUSED:
             self._fail(headline(run.refusals))
         elif self._voting.nobody_left(run):
@@ -131,10 +134,10 @@ class Preparing:
             self._fail(f"no worker came up to try it{why}")
         elif verdict is Verdict.UNANIMOUS and self._succession.is_loaded(run):
             self._go_on(run)
-        elif run.is_roll and self._progress.state is not State.INQUIRING:
+        elif run.is_roll and not late:
             self._voting.ask_next(run, None, self._policy.deadlines.prepare)
-        elif self._policy.wave and not run.is_roll:
-            self._voting.ask_next(run, self._policy.wave, self._policy.deadlines.prepare)
+        elif not run.is_roll:
+            self._voting.ask_next(run, self._policy.wave or None, self._policy.deadlines.prepare, late=late)
 
     def _go_on(self, run: Run) -> None:
         everybody = self._succession.all_voters(run)

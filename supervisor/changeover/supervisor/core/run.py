@@ -65,6 +65,7 @@ class Run:
         spared: Slots whose next worker tries it alone, as what serves may be what killed the one before.
         awaited: Those of them whose next worker is on its way.
         tried_alone: Whether somebody who has it alone has prepared it, so that it kills nobody by itself.
+        tried_beside: Whether somebody has prepared it beside what serves.
         lost: Workers that died or were killed without making it fail.
         migrants: Incarnation -> the plugins that migrate something for the candidate, as it said.
         elected: Who was told to migrate; None while nobody was.
@@ -97,6 +98,7 @@ class Run:
     spared: set[int] = field(default_factory=set)
     awaited: set[int] = field(default_factory=set)
     tried_alone: bool = False
+    tried_beside: bool = False
     lost: list[SlotRefusal] = field(default_factory=list)
     migrants: dict[int, tuple[str, ...]] = field(default_factory=dict)
     elected: WorkerId | None = None

@@ -133,8 +133,9 @@ class Succession:
             rest = self._children.slots - self._count(run)
             run.leaving = frozenset(slot.number for slot in departing(self._roster, serving.rolled, rest))
 
-    def refill(self) -> None:
-        """Other content is to be tried: have workers for it where others died."""
+    def refill(self, epoch: int) -> None:
+        """Other content is to be tried in the same processes: have workers for it where others died."""
+        self._children.crashes.tries(epoch)
         self._children.retry()
 
     def go_on(self) -> None:
@@ -186,7 +187,8 @@ class Succession:
         self._children.succeed_part(run.rolled, run.leaving, self._children.slots - self._count(run))
 
     def abort(self, run: Run, reason: str) -> None:
-        """The processes that were made for a roll, or a part of it, will not serve."""
+        """Nothing comes of it: the processes that were made for a roll, or a part of it, will not serve."""
+        self._children.crashes.gives_up(run.epoch)
         # Its numbers may be others' by now: a decision that was in doubt comes late.
         known = ((number, self._roster.slots.get(number)) for number in sorted(run.fresh))
         mine = [number for number, slot in known if slot is not None and slot.rolled == run.rolled]

@@ -88,9 +88,14 @@ class Voting:
         stamp = self._ledger.stamp(run.epoch)
         self._out.broadcast(messages.Prepare(stamp, self._out.next_seq(), run.snapshot, deadline))
 
-    def ask_next(self, run: Run, wave: int | None, deadline: float) -> None:
-        """Ask so many workers to prepare that `wave` do so at a time; all at once without one."""
-        building = sum(member.asked == run.epoch for member in self._pending(run)) + self._coming(run)
+    def ask_next(self, run: Run, wave: int | None, deadline: float, *, late: bool = False) -> None:
+        """Ask so many workers to prepare that `wave` do so at a time, or fewer; all at once without one.
+
+        Who is given up, once it is `late`, holds no turn.
+        """
+        wave = 1 if self.is_wary(run) else wave
+        asked = sum(member.asked == run.epoch for member in self._pending(run, late=late))
+        building = asked + self._coming(run, late=late)
         waiting = [member for member in self.voters(run) if member.greeted and member.asked != run.epoch]
         for member in waiting if wave is None else waiting[: max(0, wave - building)]:
             member.asked = run.epoch
@@ -112,6 +117,12 @@ class Voting:
         """Whether workers come to try it where others died of what serves: a swap; what parts revert to has served."""
         return not run.is_roll and self._ledger.parted is None
 
+    def is_wary(self, run: Run) -> bool:
+        """Whether one is asked after the other: deaths may be spared, and nobody holds it beside what serves yet."""
+        if run.tried_beside or not self.is_tried_anew(run):
+            return False
+        return any(map(self._children.crashes.in_a_row, self._roster.wanted(run.rolled)))
+
     def verdict(self, run: Run, *, late: bool = False) -> Verdict:
         """What the votes amount to now; `late`: nobody is waited for any more who could be done without."""
         voters = self._electorate(run, late=late)
@@ -130,7 +141,9 @@ class Voting:
         run.migrants.setdefault(member.incarnation, migrates)
         if member.incarnation not in run.prepared:
             run.prepared.add(member.incarnation)
-            run.tried_alone |= self.is_tried_anew(run) and only_tries(member, self._ledger.current)
+            alone = only_tries(member, self._ledger.current)
+            run.tried_alone |= self.is_tried_anew(run) and alone
+            run.tried_beside |= not alone
             if run.snapshot is not None and member.rolled < run.snapshot.rolled:
                 self._out.tell(WorkerAgreed(member.worker, member.pid, run.epoch))
             else:
@@ -235,10 +248,17 @@ class Voting:
             and (member.asked == run.epoch or not member.greeted)
         ]
 
-    def _coming(self, run: Run) -> int:
+    def _coming(self, run: Run, *, late: bool) -> int:
         """How many workers are on their way to try the candidate alone: it may be what killed those before them."""
-        coming = (self._roster.slots[number].member for number in run.awaited if number in self._roster.slots)
-        return sum(member is not None and not member.greeted for member in coming)
+        coming = (member for member in self._electorate(run, late=late) if member.worker.slot in run.awaited)
+        return sum(not member.greeted for member in coming)
+
+    def go_on_without(self, run: Run, seconds: float) -> None:
+        """Let nobody wait for its turn until one has come that was to try it alone, and has not for so long."""
+        for slot in (self._roster.slots.get(number) for number in tuple(run.awaited)):
+            member = None if slot is None else slot.member
+            if slot is not None and member is not None and self._out.now - member.since > seconds:
+                run.awaited.discard(slot.number)
 
     def _understaffed(self, run: Run, voters: list[Member], *, late: bool) -> bool:
         """Whether somebody is still to come whose vote is waited for: all of a roll; where what serves crashes, too."""

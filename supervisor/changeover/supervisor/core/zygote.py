@@ -242,6 +242,8 @@ class Zygote:
     def has_loaded(self, snapshot: Snapshot, *, whatever_installed: bool = False) -> bool:
         """Whether it is what a new zygote for `snapshot` would become.
 
+        Where workers import after the fork, only code is told apart: each imports with the packages of its own time.
+
         Args:
             snapshot: What is to serve.
             whatever_installed: Whether it may have imported the application with other packages than are installed now.
@@ -250,6 +252,7 @@ class Zygote:
         executes = (made.python, made.version) == (wanted.python, wanted.version)
         had, wants = self._loaded, snapshot.application
         preloaded = application_content(had) == application_content(wants)
+        whatever_installed = whatever_installed or self._imports_late
         preloaded |= whatever_installed and application_code(had) == application_code(wants)
         return executes and preloaded and snapshot.listens_as(self._content)
 

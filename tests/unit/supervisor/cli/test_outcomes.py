@@ -140,6 +140,17 @@ def test_a_roll_in_parts_that_the_end_of_the_service_cut_short_is_not_said_to_be
     ]
 
 
+def test_parts_that_a_journal_nobody_can_write_keeps_are_not_said_to_be_reverted() -> None:
+    parts = ("part 1 of 3 (epoch 8) was committed, and is to be reverted",)
+    reason = "the journal cannot be written: no space left on device"
+    told = lines(Refused(7, reason=reason, epoch=9, parts=parts, reverts=True), Workers(3), "again")
+    assert list(told) == [
+        "refused (exit 1): what had changed is to be reverted, as soon as the journal can be written",
+        f"  {parts[0]}",
+        f"  {reason}",
+    ]
+
+
 def test_what_the_end_of_the_service_refused_is_not_said_to_leave_anybody_who_serves() -> None:
     told = list(
         lines(Refused(7, reason=STOP, epoch=8, stopping=True), Workers(1, ("slot 1 lost its worker",)), "again")

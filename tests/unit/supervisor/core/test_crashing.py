@@ -69,6 +69,7 @@ def welcomed(bench: Bench) -> messages.Welcome:
 
 def test_a_death_in_prepare_is_the_candidates_where_nobody_died_before(bench: Bench) -> None:
     ask(bench)
+    bench.hear(worker_in(bench, 0), messages.Prepared, 2)
     die(bench, 1)
     assert isinstance(bench.outcomes()[1], Refused)
 
@@ -132,6 +133,7 @@ def test_after_an_abort_that_one_is_told_what_serves(bench: Bench) -> None:
     ask(bench)
     die(bench, 0)
     join(bench, 0)
+    bench.hear(worker_in(bench, 0), messages.Prepared, 2)
     die(bench, 1)
     assert isinstance(bench.outcomes()[1], Refused)
     bench.greet(worker_in(bench, 0))
@@ -203,6 +205,9 @@ def die_of(bench: Bench, ticket: int, epoch: int, *numbers: int) -> None:
     """A candidate is asked for that kills the workers in these slots, one by one, until it is refused."""
     bench.feed(events.CutoverRequested(ticket, RELOAD))
     bench.find(snapshot(epoch))
+    for worker in bench.living():
+        if worker.slot not in numbers:
+            bench.hear(worker, messages.Prepared, epoch)
     for number in numbers:
         while ticket not in bench.outcomes() and any(worker.slot == number for worker in bench.living()):
             die(bench, number)
@@ -266,9 +271,13 @@ def be_killed(bench: Bench, number: int) -> None:
 # ---- a candidate that kills whoever has it beside what serves ----
 
 
-def crew(*slots: int, times: int = 1) -> Bench:
-    """Four workers serve and build one after the other; those in `slots` crashed just now."""
-    bench = Bench(Policy(wave=1))
+WAVES = (0, 1, 4)
+"""How many workers build at a time, by the policy; 0 is all."""
+
+
+def crew(*slots: int, times: int = 1, wave: int = 1) -> Bench:
+    """Four workers serve; those in `slots` crashed just now."""
+    bench = Bench(Policy(wave=wave))
     bench.come_up(slots=4)
     for number in slots:
         for _ in range(times):
@@ -293,8 +302,9 @@ def serving(bench: Bench) -> list[int]:
     return [slot.slot for slot in bench.view.slots if slot.state is State.SERVING]
 
 
-def test_what_kills_whoever_has_it_beside_what_serves_is_refused_at_the_second_death() -> None:
-    bench = crew(0, 1, 2, 3)
+@pytest.mark.parametrize("wave", WAVES)
+def test_what_kills_whoever_has_it_beside_what_serves_is_refused_at_the_second_death(wave: int) -> None:
+    bench = crew(0, 1, 2, 3, wave=wave)
     ask(bench)
     prepare_alone(bench, 0)
     assert asked(bench) == [0, 1]
@@ -307,8 +317,9 @@ def test_what_kills_whoever_has_it_beside_what_serves_is_refused_at_the_second_d
     assert (serving(bench), asked(bench)) == ([2, 3], [0, 1])
 
 
-def test_however_often_it_is_asked_for() -> None:
-    bench = crew(0, 1, 2, 3)
+@pytest.mark.parametrize("wave", WAVES)
+def test_however_often_it_is_asked_for(wave: int) -> None:
+    bench = crew(0, 1, 2, 3, wave=wave)
     for ticket in (2, 3, 4, 5):
         bench.feed(events.CutoverRequested(ticket, RELOAD))
         bench.find(snapshot(ticket))
@@ -325,8 +336,9 @@ def test_however_often_it_is_asked_for() -> None:
         assert serving(bench) == [0, 1, 2, 3]
 
 
-def test_a_mend_is_taken_where_workers_crashed_again_and_again_before_it_was_asked_for() -> None:
-    bench = crew(0, 1, times=2)
+@pytest.mark.parametrize("wave", WAVES)
+def test_a_mend_is_taken_where_workers_crashed_again_and_again_before_it_was_asked_for(wave: int) -> None:
+    bench = crew(0, 1, times=2, wave=wave)
     ask(bench)
     for number in (0, 1):
         prepare_alone(bench, number)
@@ -335,13 +347,41 @@ def test_a_mend_is_taken_where_workers_crashed_again_and_again_before_it_was_ask
     assert bench.all(effects.StoreCell) == [effects.StoreCell(2)]
 
 
-def test_one_that_dies_after_it_has_prepared_beside_what_serves_did_not_die_of_that() -> None:
-    bench = crew(0, 1)
+@pytest.mark.parametrize("wave", WAVES)
+def test_one_that_dies_after_it_has_prepared_beside_what_serves_did_not_die_of_that(wave: int) -> None:
+    bench = crew(0, 1, wave=wave)
     ask(bench)
     prepare_alone(bench, 0)
     bench.hear(worker_in(bench, 1), messages.Prepared, 2)
     die(bench, 1)
     assert not bench.outcomes()
+
+
+@pytest.mark.parametrize("wave", WAVES)
+def test_one_is_asked_after_the_other_until_somebody_holds_it_beside_what_serves(wave: int) -> None:
+    bench = crew(3, wave=wave)
+    ask(bench)
+    assert asked(bench) == [0]
+    bench.hear(worker_in(bench, 0), messages.Prepared, 2)
+    assert asked(bench) == ([0, 1] if wave == 1 else [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(("wave", "sent"), [(0, effects.Broadcast), (4, effects.Unicast)])
+def test_all_are_asked_at_once_where_nobody_crashed(wave: int, sent: type[effects.Broadcast | effects.Unicast]) -> None:
+    bench = crew(wave=wave)
+    ask(bench)
+    asking = [each for each in bench.all(sent) if isinstance(each.message, messages.Prepare)]
+    assert len(asking) == (wave or 1)
+
+
+@pytest.mark.parametrize("wave", [0, 4])
+def test_those_who_are_left_are_asked_once_the_crash_is_long_ago(wave: int) -> None:
+    bench = crew(3, wave=wave)
+    bench.now += 50.0
+    ask(bench)
+    bench.now += 20.0
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert set(asked(bench)) == {0, 1, 2, 3}
 
 
 # ---- a slot whose workers do not even come up ----
@@ -392,6 +432,28 @@ def test_nor_does_one_that_was_to_try_it_alone_and_did_not_come_up() -> None:
     assert asked(bench) == [0, 1]
     bench.hear(worker_in(bench, 1), messages.Prepared, 2)
     assert asked(bench) == [0, 1, 2]
+
+
+def hanging_before_it_tries() -> Bench:
+    """The worker in slot 0 died of a candidate; the next one, which is to have it alone, never introduces itself."""
+    bench = crew(0)
+    ask(bench)
+    die(bench, 0)
+    assert asked(bench) == [0]
+    return bench
+
+
+def test_nor_does_one_that_is_to_try_it_alone_and_hangs_as_it_boots() -> None:
+    bench = hanging_before_it_tries()
+    bench.now += Deadlines().prepare / 2 + 1
+    bench.fire(Timer(TimerKind.REPEAT))
+    assert asked(bench) == [0, 1]
+
+
+def test_past_the_deadline_the_next_ones_are_asked_at_once() -> None:
+    bench = hanging_before_it_tries()
+    bench.fire(Timer(TimerKind.PREPARE, 2))
+    assert asked(bench) == [0, 1]
 
 
 def test_what_nobody_came_up_to_prepare_is_not_committed() -> None:

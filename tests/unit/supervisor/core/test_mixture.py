@@ -90,6 +90,24 @@ def test_a_later_rescue_takes_it_too(bench: Bench) -> None:
     assert {fork.worker.cohort for fork in bench.all(effects.Fork)} == {cohort}
 
 
+def test_a_rollback_takes_one_whose_workers_import_after_the_fork_whatever_was_installed_when_it_was_made() -> None:
+    bench = rolled()
+    replaced(bench, "numpy")
+    cohort = kept(bench)
+    bench.feed(events.CutoverRequested(5, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=3)))
+    bench.feed(events.Scanned(5, with_packages(back(5), "foo 1.3")))
+    assert not bench.all(effects.StartZygote)
+    assert {fork.worker.cohort for fork in bench.all(effects.Fork)} == {cohort}
+
+
+def test_and_not_where_the_code_is_other_code() -> None:
+    bench = rolled()
+    replaced(bench, "numpy")
+    bench.feed(events.CutoverRequested(5, msgspec.structs.replace(RELOAD, action=Action.ROLLBACK, to=3)))
+    bench.feed(events.Scanned(5, msgspec.structs.replace(back(5), snapshot=mended(5))))
+    assert len(bench.all(effects.StartZygote)) == 1
+
+
 def test_it_is_an_alarm_until_a_zygote_that_follows_it_has_imported_with_what_is_installed(bench: Bench) -> None:
     [serving] = [each for each in bench.view.zygotes if each.rolled == 5]
     assert any(ALARM in alarm for alarm in alarms(bench.view, {}, ""))

@@ -12,9 +12,10 @@ from changeover.supervisor.core.records.staffing import ScaleRefused
 from changeover.supervisor.core.unstaffed import IN_PARTS
 from changeover.supervisor.core.view import Role
 from changeover.workers.protocol import messages
+from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
-from tests.machines import RELOAD, Bench, snapshot
+from tests.machines import JOURNAL, RELOAD, Bench, snapshot
 
 HEARTBEAT = Timer(TimerKind.HEARTBEAT)
 NO = Refusal(Stage.LOAD, Fault.CONTRACT, "does not import")
@@ -243,6 +244,62 @@ def test_a_stop_between_two_parts_tells_that_nothing_is_reverted_and_how_many_se
         "part 1 of 3 (epoch 2) was committed, and is not reverted",
         "of 3 workers, 2 served epoch 1 and 1 served epoch 2 when it was cut short",
     )
+
+
+CUT_SHORT = (
+    "part 1 of 3 (epoch 2) was committed, and is not reverted",
+    "of 3 workers, 2 served epoch 1 and 1 served epoch 2 when it was cut short",
+)
+
+
+def vote(bench: Bench) -> None:
+    """All whose votes are wanted of the first part hold it."""
+    bench.be_born()
+    for worker in new(bench):
+        bench.greet(worker)
+        bench.hear(worker, messages.Prepared, 2)
+    for worker in set(asked(bench, 2)) & set(old(bench)):
+        bench.hear(worker, messages.Prepared, 2)
+
+
+def test_a_stop_while_a_part_is_followed_counts_who_served_although_all_are_to_leave(bench: Bench) -> None:
+    vote(bench)
+    bench.feed(events.StopRequested())
+    assert not bench.outcomes()
+    for worker in new(bench):
+        bench.hear(worker, messages.Activated, 2)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.parts == CUT_SHORT
+
+
+def test_so_does_a_stop_while_it_is_decided_also_when_some_have_left_by_then(bench: Bench) -> None:
+    bench.writes = False
+    vote(bench)
+    bench.feed(events.StopRequested(), events.WorkerExited(old(bench)[-1], 0))
+    bench.writes = True
+    bench.feed(events.Persisted(bench.all(effects.Persist)[-1].ticket))
+    for worker in new(bench):
+        bench.hear(worker, messages.Activated, 2)
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.parts == CUT_SHORT
+
+
+def test_where_the_journal_cannot_be_written_the_parts_are_said_to_be_reverted_yet(bench: Bench) -> None:
+    serve(bench, 2)
+    leave(bench, 2)
+    bench.writes = False
+    bench.feed(events.Received(messages.Beat(Stamp(JOURNAL, 9, 1), old(bench)[0], 1)))
+    bench.feed(events.PersistFailed(bench.all(effects.Persist)[-1].ticket, "no space left on device"))
+    outcome = bench.outcomes()[1]
+    assert isinstance(outcome, Refused)
+    assert outcome.parts == ("part 1 of 3 (epoch 2) was committed, and is to be reverted",)
+    assert outcome.reverts
+    bench.writes = True
+    bench.fire(Timer(TimerKind.REWRITE))
+    bench.fire(HEARTBEAT)
+    assert len(bench.told(PartsReverting)) == 1
 
 
 def test_workers_of_a_part_that_die_again_and_again_revert_it(bench: Bench) -> None:

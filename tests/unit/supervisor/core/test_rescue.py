@@ -8,7 +8,14 @@ from changeover.supervisor.core.child import State
 from changeover.supervisor.core.effects import ProcessSignal
 from changeover.supervisor.core.entries import EpochGiven, Origin, SlotRefusal, Trigger
 from changeover.supervisor.core.events import Timer, TimerKind
-from changeover.supervisor.core.outcome import Action, Candidate, CutoverRequest, ScanRefused, Strategy
+from changeover.supervisor.core.outcome import (
+    Action,
+    Candidate,
+    CutoverRequest,
+    ScanRefused,
+    SilentWorkers,
+    Strategy,
+)
 from changeover.supervisor.core.policy import Deadlines, Policy
 from changeover.supervisor.core.records.rescue import RescueBegan, RescueFailed
 from changeover.supervisor.core.view import ZygotePicture
@@ -20,6 +27,7 @@ from changeover.workers.protocol.snapshot import ApplicationSpec, Interpreter, U
 from tests.machines import RELOAD, Bench, snapshot
 
 SEGFAULT = -11
+HEARTBEAT = Timer(TimerKind.HEARTBEAT)
 
 
 def rolled(policy: Policy | None = None) -> Bench:
@@ -130,12 +138,13 @@ def with_packages(found: Candidate, record: str) -> Candidate:
     return msgspec.structs.replace(found, snapshot=made)
 
 
-def replaced(bench: Bench) -> None:
+def replaced(bench: Bench, *threads: str) -> None:
     """Epoch 3, with an application and its packages of then, is replaced by a roll."""
     for epoch, record in ((3, "foo 1.1"), (4, "foo 1.2")):
         bench.feed(events.CutoverRequested(epoch, RELOAD))
         bench.find_only(with_packages(back(epoch), record).snapshot)
-        bench.preload()
+        bench.feed(events.ZygoteReady(bench.cohorts[-1], threads=threads))
+        bench.be_born()
         come_up(bench, epoch)
         for worker in crew(bench, epoch - 1):
             bench.feed(events.WorkerExited(worker, 0))
@@ -338,6 +347,65 @@ def test_workers_that_candidates_killed_did_not_crash_of_what_serves(bench: Benc
     crash(bench, 2, 3)
     assert not bench.told(RescueBegan)
     crash(bench, 2, 3)
+    assert len(bench.told(RescueBegan)) == 1
+
+
+KILL = msgspec.structs.replace(RELOAD, on_silent_workers=SilentWorkers.KILL)
+
+
+def kill_silent(bench: Bench, *slots: int) -> None:
+    """Those that are to be killed in these slots die of that, and others take their places and serve."""
+    for worker in [worker for worker in bench.living() if worker.slot in slots]:
+        bench.feed(events.StacksDumped(worker, "it waits"))
+    crash(bench, *slots, status=-9)
+
+
+def hang_in_prepare(bench: Bench, epoch: int) -> None:
+    """A candidate is asked for in whose prepare every worker hangs; they are killed for that, and it is refused."""
+    bench.feed(events.CutoverRequested(epoch, KILL))
+    bench.find_only(snapshot(epoch, rolled=2))
+    bench.now += Deadlines().prepare
+    bench.fire(Timer(TimerKind.PREPARE, epoch))
+    kill_silent(bench, 2, 3)
+    bench.fire(Timer(TimerKind.PREPARE, epoch))
+    assert epoch in bench.outcomes()
+
+
+def test_workers_that_hang_in_a_candidate_and_are_killed_did_not_crash_of_what_serves(bench: Bench) -> None:
+    for epoch in (3, 4, 5):
+        hang_in_prepare(bench, epoch)
+    assert not bench.told(RescueBegan)
+    assert {slot.state for slot in bench.view.slots} == {State.SERVING}
+
+
+def test_nor_do_those_whose_loops_it_blocks_until_after_it_was_refused(bench: Bench) -> None:
+    for epoch in (3, 4):
+        bench.feed(events.CutoverRequested(epoch, RELOAD))
+        bench.find_only(snapshot(epoch, rolled=2))
+        for _ in range(2):
+            bench.now += 1.0
+            bench.fire(Timer(TimerKind.PREPARE, epoch))
+        assert epoch in bench.outcomes()
+        be_hung(bench)
+    assert not bench.told(RescueBegan)
+
+
+def be_hung(bench: Bench) -> None:
+    """No loop is heard for so long that all workers are killed, and others take their places and serve."""
+    bench.fire(HEARTBEAT)
+    while not any(slot.state is State.KILLING for slot in bench.view.slots):
+        bench.now += 1.0
+        bench.fire(HEARTBEAT)
+    kill_silent(bench, 2, 3)
+
+
+def test_those_that_hang_while_nothing_is_tried_do(bench: Bench) -> None:
+    hang_in_prepare(bench, 3)
+    for worker in bench.living():
+        bench.now += 1.0
+        bench.hear(worker, messages.Activated, 2)
+    for _ in range(2):
+        be_hung(bench)
     assert len(bench.told(RescueBegan)) == 1
 
 
