@@ -173,7 +173,7 @@ class Children:
         waiting = self._roster.in_state(State.BACKOFF, State.PARKED)
         for slot in (slot for slot in waiting if not numbers or slot.number in numbers):
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
-            slot.exits, slot.spared = (), False
+            slot.exits, slot.is_last = (), False
             self._move(slot, Cause.RETRIED)
         self.fill()
 
@@ -341,13 +341,13 @@ class Children:
         now, policy = self._out.now, self._policy.restarts
         slot.exits = (*restart.recent(slot.exits, now, policy), now)
         fate = restart.fate(slot.exits, now, policy, last=self._is_last(slot))
-        slot.spared = fate is Fate.SPARED
+        slot.is_last = fate is Fate.LAST
         slot.note = cause if fate is Fate.WAITS else f"{len(slot.exits)} exits in {policy.period:g} s ({cause})"
         self._move(slot, Cause.FAILED_AGAIN if fate is Fate.PARKED else Cause.FAILED)
         if fate is Fate.PARKED:
             seconds, slot.exits = policy.parked, ()
             self._out.tell(SlotParked(slot.number, slot.note, seconds))
-        elif fate is Fate.SPARED:
+        elif fate is Fate.LAST:
             seconds = restart.last_pause(slot.exits, now, policy)
             self._out.tell(LastSlotWaits(slot.number, slot.note, seconds))
             slot.note += NOT_PARKED

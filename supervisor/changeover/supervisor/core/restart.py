@@ -11,7 +11,7 @@ class Fate(enum.Enum):
 
     WAITS = "waits"
     """Its next worker comes after a pause."""
-    SPARED = "spared"
+    LAST = "last"
     """So it does, although there were too many: no other slot could serve meanwhile."""
     PARKED = "parked"
     """It is tried again after a long pause, while others serve."""
@@ -31,7 +31,7 @@ def fate(exits: Sequence[float], now: float, policy: Restarts, *, last: bool) ->
     """What becomes of a slot; `last`: whether what serves has no other slot that is not parked."""
     if not too_often(exits, now, policy):
         return Fate.WAITS
-    return Fate.SPARED if last else Fate.PARKED
+    return Fate.LAST if last else Fate.PARKED
 
 
 def pause(exits: Sequence[float], now: float, policy: Restarts) -> float:
@@ -43,5 +43,5 @@ def pause(exits: Sequence[float], now: float, policy: Restarts) -> float:
 
 
 def last_pause(exits: Sequence[float], now: float, policy: Restarts) -> float:
-    """Seconds before the next worker of a slot that is spared: as nobody serves, no more than precede parking."""
+    """Seconds before the next worker of the last slot: as nobody serves, no more than precede parking."""
     return pause(recent(exits, now, policy)[-policy.intensity :], now, policy)

@@ -25,7 +25,7 @@ def test_as_many_exits_as_the_intensity_park_the_slot() -> None:
 def test_the_last_slot_is_spared_what_parks_any_other() -> None:
     exits = (96.0, 97.0, 98.0, 99.0, 100.0)
     assert fate(exits, 100.0, POLICY, last=False) is Fate.PARKED
-    assert fate(exits, 100.0, POLICY, last=True) is Fate.SPARED
+    assert fate(exits, 100.0, POLICY, last=True) is Fate.LAST
     assert fate(exits[1:], 100.0, POLICY, last=True) is Fate.WAITS
 
 
