@@ -14,8 +14,8 @@ import msgspec
 
 from benchmarks import kernel
 from benchmarks.chart import Chart, Series, Style
-from benchmarks.killing import moments
 from benchmarks.killing.cell_watch import watching_cell
+from benchmarks.killing.cutovers import CUTOVERS, Cutover
 from benchmarks.killing.moments import Moment
 from benchmarks.killing.reckoning import Seen, reckon
 from benchmarks.killing.trial import DYING, Trial, Trials
@@ -24,7 +24,7 @@ from benchmarks.load.record import Mix
 from benchmarks.machine import here
 from benchmarks.network import leave_for_own
 from benchmarks.publication import Result, Verdict, parser, publish
-from benchmarks.subject import Kind, SubjectBroken, serving
+from benchmarks.subject import SubjectBroken, serving
 from benchmarks.swaps_under_load import SHARED, told_of
 
 NAME = "supervisor_killed"
@@ -47,8 +47,6 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 QUICK = Parameters(workers=2, every=9)
-CUTOVERS = {"swap": (Kind.PLUGIN, moments.of_swap), "roll": (Kind.APPLICATION, moments.of_roll)}
-"""What is cut over to -> which server, and its moments."""
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -87,10 +85,7 @@ def main(arguments: list[str]) -> int:
     parameters = QUICK if options.quick else Parameters()
     machine = here(f"benchmarks.{NAME}")
     alone = leave_for_own()
-    scenes = {
-        name: play(kind, of(parameters.workers)[:: parameters.every], parameters)
-        for name, (kind, of) in CUTOVERS.items()
-    }
+    scenes = {cutover.name: _play_all(cutover, parameters) for cutover in CUTOVERS}
     count = sum(len(scene.trials) for scene in scenes.values())
     result = KilledResult(
         title=f"The supervisor killed with -9 at {count} steps under mixed load, {parameters.workers} workers",
@@ -104,14 +99,22 @@ def main(arguments: list[str]) -> int:
     return publish(NAME, result, _chart(scenes), options.out)
 
 
-def play(kind: Kind, chosen: Sequence[Moment], parameters: Parameters) -> Scene:
-    """Kill the supervisor of one server at each of these moments, under load."""
+def _play_all(cutover: Cutover, parameters: Parameters) -> Scene:
+    workers = cutover.workers or parameters.workers
+    return play(cutover, cutover.moments(workers)[:: parameters.every], parameters)
+
+
+def play(cutover: Cutover, chosen: Sequence[Moment], parameters: Parameters) -> Scene:
+    """Kill the supervisor of one server at each of these moments of a cutover, under load."""
     trials, broken = list[Trial](), ""
-    with serving(parameters.workers, kind, DYING) as subject, watching_cell(subject.cell) as watch:
+    with (
+        serving(cutover.workers or parameters.workers, cutover.kind, DYING) as subject,
+        watching_cell(subject.cell) as watch,
+    ):
         before, first = kernel.counters(), {subject.status().epoch: subject.contents.marker}
         with running(subject.address, parameters.mix) as load:
             time.sleep(CALM)
-            killer = Trials(subject)
+            killer = Trials(subject, cutover)
             try:
                 trials += (killer.run(moment) for moment in chosen)
             except SubjectBroken as error:

@@ -23,6 +23,17 @@ class Fate(enum.Enum):
     """Its number is not on disk."""
     ABORTED = "aborted"
     COMMITTED = "committed"
+    REVERTED = "reverted"
+    """Its first part is committed, and what served before that is committed again under the next number."""
+    REVERTED_LATER = "aborted and reverted"
+    """So it is, and another number was given and aborted in between."""
+    COMMITTED_LAST = "committed in parts"
+    """Two parts, each under a number of its own."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is new serves at the end."""
+        return self in (Fate.COMMITTED, Fate.COMMITTED_LAST)
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -69,7 +80,9 @@ def of_swap(workers: int) -> tuple[Moment, ...]:
         *((_after("hear Prepared", Fate.ABORTED, workers // 2),) if workers > 3 else ()),
         _before("hear Prepared", Fate.ABORTED, workers),
         *_decision(workers),
+        _before("hear Drained", Fate.COMMITTED),
         *_around("send Retire", Fate.COMMITTED),
+        _after("hear Retired", Fate.COMMITTED),
         *_ending(),
     )
 
@@ -96,6 +109,75 @@ def of_roll(workers: int) -> tuple[Moment, ...]:
     )
 
 
+MIGRATION = (
+    *_around("send Migrate", Fate.ABORTED),
+    *_around("hear Migrated", Fate.ABORTED),
+)
+"""Steps that a cutover has besides where what all workers share is migrated."""
+
+MOVE = (
+    *_around("Bind", Fate.ABORTED),
+    *_around("Bound", Fate.ABORTED),
+    *_around("Preflight", Fate.ABORTED),
+    *_around("PreflightPassed", Fate.ABORTED),
+    *_around("Fork", Fate.ABORTED),
+    *MIGRATION,
+    *_around("Listen", Fate.COMMITTED),
+)
+"""Steps that a roll to other addresses has besides, which brings plugins that did not serve before and migrate."""
+
+UNREHEARSED = _around("PreflightRefused", Fate.ABORTED)
+"""Steps of a cutover whose candidate does not pass its rehearsal."""
+
+UNBOUND = _around("BindRefused", Fate.ABORTED)
+"""Steps of a roll to an address that is in use."""
+
+RETREAT = (
+    *_around("hear Refused", Fate.ABORTED),
+    *_around("send Unmigrate", Fate.ABORTED),
+    *_around("hear Unmigrated", Fate.ABORTED),
+    _before("write Aborted", Fate.ABORTED),
+    _before("Aborted written", Fate.ABORTED),
+    *_around("send Abort", Fate.ABORTED),
+)
+"""Steps of a swap whose migration fails."""
+
+WITHDRAWAL = (
+    *_around("hear Unmigrated", Fate.ABORTED),
+    _before("write Aborted", Fate.ABORTED),
+    *_around("Signal", Fate.ABORTED),
+    *_around("StopZygote", Fate.ABORTED),
+    *_around("Unbind", Fate.ABORTED),
+    _before("Aborted written", Fate.ABORTED),
+    *_around("send Abort", Fate.ABORTED),
+    *_around("ZygoteLost", Fate.ABORTED),
+)
+"""Steps of a roll to other addresses whose migration fails."""
+
+PARTS = (
+    *_around("StoreCell", Fate.NEVER),
+    _before("Committed written", Fate.REVERTED),
+    *_around("StoreCell", Fate.REVERTED, 2),
+    _after("WorkerExited", Fate.REVERTED),
+    _before("write EpochGiven", Fate.REVERTED, 2),
+    _before("EpochGiven written", Fate.REVERTED_LATER, 2),
+    _before("write Committed", Fate.REVERTED_LATER, 2),
+    _before("Committed written", Fate.COMMITTED_LAST, 2),
+    _after("StoreCell", Fate.COMMITTED_LAST, 3),
+    _after("StoreCell", Fate.COMMITTED_LAST, 4),
+)
+"""Steps of a roll in two parts that one of all workers does not have: each part is committed for itself."""
+
+PARTED = _before("EpochGiven written", Fate.REVERTED_LATER, 2)
+"""Where a supervisor dies, so that the next one has parts to revert."""
+
+WAY_BACK = (
+    _before("write Committed", Fate.REVERTED_LATER),
+    _before("Committed written", Fate.REVERTED),
+    *_around("send HandOver", Fate.REVERTED),
+)
+"""Steps at which the next one dies as well, while it reverts."""
+
 ADOPTION = (
     _before("write TermBegun", Fate.COMMITTED),
     _before("TermBegun written", Fate.COMMITTED),
@@ -103,7 +185,9 @@ ADOPTION = (
     *_around("AdoptZygote", Fate.COMMITTED),
     *_around("ZygoteReady", Fate.COMMITTED),
     *_around("StoreCell", Fate.COMMITTED),
+    *_around("Subscribed", Fate.COMMITTED),
     *_around("hear Hello", Fate.COMMITTED),
+    *_around("send Welcome", Fate.COMMITTED),
     _after("hear Hello", Fate.COMMITTED, 2),
 )
 """Steps of a start that adopts."""
