@@ -51,7 +51,6 @@ class Cutover(msgspec.Struct, frozen=True):
 
     Attributes:
         name: For people.
-        kind: Of the server.
         moments: Of how many workers -> at which steps of it a supervisor dies.
         migrates: Whether the content migrates something.
         fails: Whether that migration fails.
@@ -60,11 +59,9 @@ class Cutover(msgspec.Struct, frozen=True):
         taken: Whether somebody has that address.
         parts: Whether it is a roll with one more worker at a time.
         first: Where the supervisor dies that is before the one that dies at a moment.
-        workers: Of the server; None for as many as usual.
     """
 
     name: str
-    kind: Kind
     moments: Callable[[int], tuple[Moment, ...]]
     migrates: bool = False
     fails: bool = False
@@ -73,39 +70,68 @@ class Cutover(msgspec.Struct, frozen=True):
     taken: bool = False
     parts: bool = False
     first: Moment | None = None
+
+
+class Play(msgspec.Struct, frozen=True):
+    """Cutovers of one server, one kind after the other.
+
+    Attributes:
+        name: For people.
+        kind: Of the server.
+        cutovers: What is set off.
+        workers: Of the server; None for as many as usual.
+        mixes: Whether two versions serve beside each other, as they do in parts.
+    """
+
+    name: str
+    kind: Kind
+    cutovers: tuple[Cutover, ...]
     workers: int | None = None
+    mixes: bool = False
+
+    def moments(self, workers: int) -> tuple[tuple[Cutover, Moment], ...]:
+        """Every moment of every one."""
+        return tuple((cutover, moment) for cutover in self.cutovers for moment in cutover.moments(workers))
 
 
-def always(*steps: Moment) -> Callable[[int], tuple[Moment, ...]]:
+def _always(*steps: Moment) -> Callable[[int], tuple[Moment, ...]]:
     """The same moments for any number of workers."""
     return lambda workers: steps
 
 
-CUTOVERS = (
-    Cutover("swap", Kind.PLUGIN, moments.of_swap),
-    Cutover("swap that migrates", Kind.PLUGIN, always(*moments.MIGRATION), migrates=True),
-    Cutover("swap whose migration fails", Kind.PLUGIN, always(*moments.RETREAT), migrates=True, fails=True),
-    Cutover("swap that does not load", Kind.PLUGIN, always(*moments.UNREHEARSED), broken=True),
-    Cutover("roll", Kind.APPLICATION, moments.of_roll),
-    Cutover("roll elsewhere", Kind.PLUGIN, always(*moments.MOVE), migrates=True, moves=True, workers=2),
-    Cutover(
-        "roll elsewhere whose migration fails",
+_WAY_BACK = _always(*moments.WAY_BACK)
+
+PLAYS = (
+    Play(
+        "swap",
         Kind.PLUGIN,
-        always(*moments.WITHDRAWAL),
-        migrates=True,
-        fails=True,
-        moves=True,
+        (
+            Cutover("swap", moments.of_swap),
+            Cutover("migration", _always(*moments.MIGRATION), migrates=True),
+            Cutover("failing migration", _always(*moments.UNMIGRATED), migrates=True, fails=True),
+            Cutover("content that does not load", _always(*moments.UNREHEARSED), broken=True),
+        ),
+    ),
+    Play("roll", Kind.APPLICATION, (Cutover("roll", moments.of_roll),)),
+    Play(
+        "roll elsewhere",
+        Kind.PLUGIN,
+        (
+            Cutover("address in use", _always(*moments.UNBOUND), moves=True, taken=True),
+            Cutover("further address", _always(*moments.MOVE), migrates=True, moves=True),
+            Cutover("failing migration", _always(*moments.UNMOVED), migrates=True, fails=True, moves=True),
+        ),
         workers=2,
     ),
-    Cutover("roll to an address in use", Kind.PLUGIN, always(*moments.UNBOUND), moves=True, taken=True, workers=2),
-    Cutover("roll in parts", Kind.APPLICATION, always(*moments.PARTS), parts=True, workers=2),
-    Cutover(
-        "way back of a roll in parts",
+    Play(
+        "roll in parts",
         Kind.APPLICATION,
-        always(*moments.WAY_BACK),
-        parts=True,
-        first=moments.PARTED,
+        (
+            Cutover("parts", _always(*moments.PARTS), parts=True),
+            Cutover("way back", _WAY_BACK, parts=True, first=moments.PARTED),
+        ),
         workers=2,
+        mixes=True,
     ),
 )
 """All of them, in the order of a run."""
@@ -122,7 +148,9 @@ class Staging:
     def __init__(self, subject: Subject, cutover: Cutover) -> None:
         self._subject = subject
         self._cutover = cutover
-        self._settings = subject.settings.read_text() + (SHORT_LINGER if cutover.moves else "")
+        self._settings = subject.settings.read_text()
+        if cutover.moves and SHORT_LINGER not in self._settings:
+            self._settings += SHORT_LINGER
         self._port = 0
         self._taken: socket.socket | None = None
         subject.settings.write_text(self._settings)

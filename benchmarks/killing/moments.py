@@ -1,4 +1,7 @@
-"""The moments of a supervisor's work at which it can be killed: each step of the protocol, from both sides."""
+"""The moments of a supervisor's work at which it can be killed: each step of the protocol, from both sides.
+
+Where nothing is done between two steps, what is after one of them is before the other, and one moment stands for both.
+"""
 
 import enum
 import signal
@@ -72,10 +75,10 @@ def _around(step: str, fate: Fate, count: int = 1) -> tuple[Moment, ...]:
 
 def of_swap(workers: int) -> tuple[Moment, ...]:
     """Every step of a swap in so many workers, in order."""
-    rehearsed = (*_around("Preflight", Fate.ABORTED), *_around("PreflightPassed", Fate.ABORTED))
+    rehearsed = (_after("Preflight", Fate.ABORTED), *_around("PreflightPassed", Fate.ABORTED))
     return (
         *_beginning(*rehearsed),
-        *_around("send Prepare", Fate.ABORTED),
+        _after("send Prepare", Fate.ABORTED),
         *_around("hear Prepared", Fate.ABORTED),
         *((_after("hear Prepared", Fate.ABORTED, workers // 2),) if workers > 3 else ()),
         _before("hear Prepared", Fate.ABORTED, workers),
@@ -91,14 +94,14 @@ def of_roll(workers: int) -> tuple[Moment, ...]:
     """Every step of a roll of so many workers, in order."""
     return (
         *_beginning(),
-        *_around("StartZygote", Fate.ABORTED),
+        _after("StartZygote", Fate.ABORTED),
         *_around("ZygoteReady", Fate.ABORTED),
         *_around("WorkerForked", Fate.ABORTED),
         _after("WorkerForked", Fate.ABORTED, workers),
         *_around("hear Prepared", Fate.ABORTED),
         *((_after("hear Prepared", Fate.ABORTED, workers // 2),) if workers > 3 else ()),
         _before("hear Prepared", Fate.ABORTED, workers),
-        *_around("send Prepare", Fate.ABORTED),
+        _after("send Prepare", Fate.ABORTED),
         *_around("hear Prepared", Fate.ABORTED, workers + 1),
         _before("hear Prepared", Fate.ABORTED, 2 * workers),
         *_decision(workers),
@@ -110,71 +113,67 @@ def of_roll(workers: int) -> tuple[Moment, ...]:
 
 
 MIGRATION = (
-    *_around("send Migrate", Fate.ABORTED),
+    _after("send Migrate", Fate.ABORTED),
     *_around("hear Migrated", Fate.ABORTED),
 )
 """Steps that a cutover has besides where what all workers share is migrated."""
 
-MOVE = (
-    *_around("Bind", Fate.ABORTED),
-    *_around("Bound", Fate.ABORTED),
-    *_around("Preflight", Fate.ABORTED),
-    *_around("PreflightPassed", Fate.ABORTED),
-    *_around("Fork", Fate.ABORTED),
-    *MIGRATION,
-    *_around("Listen", Fate.COMMITTED),
-)
-"""Steps that a roll to other addresses has besides, which brings plugins that did not serve before and migrate."""
+UNREHEARSED = (_before("PreflightRefused", Fate.ABORTED),)
+"""Steps of a cutover whose candidate does not pass its rehearsal, until it retreats."""
 
-UNREHEARSED = _around("PreflightRefused", Fate.ABORTED)
-"""Steps of a cutover whose candidate does not pass its rehearsal."""
-
-UNBOUND = _around("BindRefused", Fate.ABORTED)
-"""Steps of a roll to an address that is in use."""
-
-RETREAT = (
+UNMIGRATED = (
     *_around("hear Refused", Fate.ABORTED),
-    *_around("send Unmigrate", Fate.ABORTED),
-    *_around("hear Unmigrated", Fate.ABORTED),
+    _after("send Unmigrate", Fate.ABORTED),
+    _before("hear Unmigrated", Fate.ABORTED),
     _before("write Aborted", Fate.ABORTED),
     _before("Aborted written", Fate.ABORTED),
-    *_around("send Abort", Fate.ABORTED),
+    _after("send Abort", Fate.ABORTED),
 )
 """Steps of a swap whose migration fails."""
 
-WITHDRAWAL = (
-    *_around("hear Unmigrated", Fate.ABORTED),
-    _before("write Aborted", Fate.ABORTED),
-    *_around("Signal", Fate.ABORTED),
-    *_around("StopZygote", Fate.ABORTED),
-    *_around("Unbind", Fate.ABORTED),
-    _before("Aborted written", Fate.ABORTED),
-    *_around("send Abort", Fate.ABORTED),
-    *_around("ZygoteLost", Fate.ABORTED),
+MOVE = (
+    _after("Bind", Fate.ABORTED),
+    *_around("Bound", Fate.ABORTED),
+    _after("Preflight", Fate.ABORTED),
+    *_around("PreflightPassed", Fate.ABORTED),
+    _after("Fork", Fate.ABORTED),
+    *MIGRATION,
+    _after("Listen", Fate.COMMITTED),
 )
-"""Steps of a roll to other addresses whose migration fails."""
+"""Steps that a roll to other addresses has besides, which brings plugins that did not serve before and migrate."""
+
+UNMOVED = (
+    _before("hear Unmigrated", Fate.ABORTED),
+    _before("write Aborted", Fate.ABORTED),
+    _after("Signal", Fate.ABORTED),
+    _after("StopZygote", Fate.ABORTED),
+    _after("Unbind", Fate.ABORTED),
+    _before("Aborted written", Fate.ABORTED),
+    _after("send Abort", Fate.ABORTED),
+    _before("ZygoteLost", Fate.ABORTED),
+)
+"""Steps of such a roll whose migration fails."""
+
+UNBOUND = (_before("BindRefused", Fate.ABORTED),)
+"""Steps of a roll to an address that is in use, until it retreats."""
 
 PARTS = (
-    *_around("StoreCell", Fate.NEVER),
+    _after("StoreCell", Fate.NEVER),
     _before("Committed written", Fate.REVERTED),
-    *_around("StoreCell", Fate.REVERTED, 2),
-    _after("WorkerExited", Fate.REVERTED),
-    _before("write EpochGiven", Fate.REVERTED, 2),
+    _after("StoreCell", Fate.REVERTED, 2),
     _before("EpochGiven written", Fate.REVERTED_LATER, 2),
-    _before("write Committed", Fate.REVERTED_LATER, 2),
     _before("Committed written", Fate.COMMITTED_LAST, 2),
     _after("StoreCell", Fate.COMMITTED_LAST, 3),
-    _after("StoreCell", Fate.COMMITTED_LAST, 4),
 )
 """Steps of a roll in two parts that one of all workers does not have: each part is committed for itself."""
 
-PARTED = _before("EpochGiven written", Fate.REVERTED_LATER, 2)
+PARTED = _before("write EpochGiven", Fate.REVERTED, 2)
 """Where a supervisor dies, so that the next one has parts to revert."""
 
 WAY_BACK = (
     _before("write Committed", Fate.REVERTED_LATER),
     _before("Committed written", Fate.REVERTED),
-    *_around("send HandOver", Fate.REVERTED),
+    _after("send HandOver", Fate.REVERTED),
 )
 """Steps at which the next one dies as well, while it reverts."""
 
@@ -199,7 +198,7 @@ def _beginning(*rehearsed: Moment) -> tuple[Moment, ...]:
         _before("write EpochGiven", Fate.NEVER),
         _before("EpochGiven written", Fate.ABORTED),
         *rehearsed,
-        _before("write PreparingBegun", Fate.ABORTED),
+        *(() if rehearsed else (_before("write PreparingBegun", Fate.ABORTED),)),
         _before("PreparingBegun written", Fate.ABORTED),
     )
 
@@ -208,8 +207,8 @@ def _decision(workers: int) -> tuple[Moment, ...]:
     return (
         _before("write Committed", Fate.ABORTED),
         _before("Committed written", Fate.COMMITTED),
-        *_around("StoreCell", Fate.COMMITTED),
-        *_around("send Commit", Fate.COMMITTED),
+        _after("StoreCell", Fate.COMMITTED),
+        _after("send Commit", Fate.COMMITTED),
         *_around("hear Activated", Fate.COMMITTED),
         _after("hear Activated", Fate.COMMITTED, workers),
     )

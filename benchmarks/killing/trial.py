@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.household import descriptors, surplus
+from benchmarks.household import surplus
 from benchmarks.killing.cutovers import Cutover, Staging
 from benchmarks.killing.dying import FILE
+from benchmarks.killing.holdings import of_supervisor
 from benchmarks.killing.moments import Fate, Moment
 from benchmarks.killing.premises import disquiet, history
 from benchmarks.subject import Subject, SubjectBroken, residents, until
@@ -46,6 +47,7 @@ class Trial(msgspec.Struct, frozen=True):
     """What became of one trial; times are CLOCK_MONOTONIC in nanoseconds.
 
     Attributes:
+        cutover: Of which cutover, in words.
         moment: When the supervisor died, in words.
         fate: What was to become of its cutover.
         began: When the trial began.
@@ -57,6 +59,7 @@ class Trial(msgspec.Struct, frozen=True):
         contents: Epoch -> what its content calls itself.
     """
 
+    cutover: str
     moment: str
     fate: Fate
     began: int
@@ -78,26 +81,23 @@ class Trials:
 
     Args:
         subject: The service, run by `DYING`, quiet.
-        cutover: What is set off.
     """
 
-    def __init__(self, subject: Subject, cutover: Cutover) -> None:
+    def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._staging = Staging(subject, cutover)
-        self._first = cutover.first
         self._held: dict[str, int] | None = None
 
-    def run(self, moment: Moment) -> Trial:
-        """Kill the supervisor at `moment` of a cutover, start the next, and see what becomes of it.
+    def run(self, cutover: Cutover, moment: Moment) -> Trial:
+        """Kill the supervisor at `moment` of `cutover`, start the next, and see what becomes of it.
 
         Raises:
             SubjectBroken: The moment does not come, or the service does not get quiet.
         """
         subject, began, fate = self._subject, time.monotonic_ns(), moment.fate
         serving, given, old = subject.status().epoch, history(subject)[0].epoch, subject.contents.marker
-        first = moment if self._first is None else self._first
+        staging, first = Staging(subject, cutover), cutover.first or moment
         arm(subject, first)
-        marker = self._staging.set_off()
+        marker = staging.set_off()
         died = self._await_death(first)
         living = frozenset(residents(subject.folder))
         if first is not moment:
@@ -112,15 +112,15 @@ class Trials:
         self._await_quiet(last if fate in COMMITS else serving)
         settled = time.monotonic_ns()
         problems = [*self._adoption(living, fate), *self._record(given + 1, fate)]
-        problems += self._staging.problems(marker, fate.keeps)
-        contents = _contents(given + 1, last, fate, marker, old) | {last + 1: self._go_on(last + 1)}
+        problems += staging.problems(marker, fate.keeps)
+        contents = _contents(given + 1, last, fate, marker, old) | {last + 1: self._go_on(staging, last + 1)}
         problems += self._surplus()
         times = (began, died, started, settled, time.monotonic_ns())
-        return Trial(str(moment), fate, *times, tuple(problems), contents)
+        return Trial(cutover.name, str(moment), fate, *times, tuple(problems), contents)
 
-    def _go_on(self, epoch: int) -> str:
+    def _go_on(self, staging: Staging, epoch: int) -> str:
         """Reload once more, and say what the new content calls itself."""
-        self._staging.take_back()
+        staging.take_back()
         marker = self._subject.contents.renew()
         self._subject.hang_up()
         self._await_quiet(epoch)
@@ -154,13 +154,16 @@ class Trials:
 
     def _surplus(self) -> list[str]:
         """What a supervisor holds more than the first that adopted did."""
+        subject = self._subject
         if self._held is None:
-            self._held = descriptors(self._subject.pid)
-        held, pid = self._held, self._subject.pid
+            self._held = of_supervisor(subject)
+        held = self._held
         try:
-            until(lambda: not surplus(held, descriptors(pid)), 10.0, str, 0.05)
+            until(lambda: not surplus(held, of_supervisor(subject)), 10.0, str, 0.05)
         except SubjectBroken:
-            return [f"the supervisor holds {what} +{count}" for what, count in surplus(held, descriptors(pid)).items()]
+            return [
+                f"the supervisor holds {what} +{count}" for what, count in surplus(held, of_supervisor(subject)).items()
+            ]
         return []
 
 

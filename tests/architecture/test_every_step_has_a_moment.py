@@ -1,14 +1,14 @@
 """A step of the core at which no supervisor is killed, and that no reason exempts, is a promise that nobody proves."""
 
-from benchmarks.killing.cutovers import CUTOVERS
+from benchmarks.killing.cutovers import PLAYS
 from benchmarks.killing.exempt import EXEMPT, steps
 from benchmarks.killing.moments import ADOPTION
 
 
 def chosen() -> set[str]:
     """Steps at which a supervisor is killed."""
-    cutovers = (moment for cutover in CUTOVERS for moment in cutover.moments(cutover.workers or 4))
-    return {moment.step for moment in (*cutovers, *ADOPTION)}
+    played = (moment for play in PLAYS for _, moment in play.moments(play.workers or 4))
+    return {moment.step for moment in (*played, *ADOPTION)}
 
 
 def test_a_supervisor_is_killed_at_every_step_or_a_reason_says_why_not() -> None:
