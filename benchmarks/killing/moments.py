@@ -1,6 +1,7 @@
 """The moments of a supervisor's work at which it can be killed: each step of the protocol, from both sides.
 
-Where nothing is done between two steps, what is after one of them is before the other, and one moment stands for both.
+Where nothing is done between two steps, what is after one of them is before the other, and one moment stands for both:
+also where the second is that an answer is heard: whatever is on its way is there when the next supervisor starts.
 """
 
 import enum
@@ -75,11 +76,11 @@ def _around(step: str, fate: Fate, count: int = 1) -> tuple[Moment, ...]:
 
 def of_swap(workers: int) -> tuple[Moment, ...]:
     """Every step of a swap in so many workers, in order."""
-    rehearsed = (_after("Preflight", Fate.ABORTED), *_around("PreflightPassed", Fate.ABORTED))
+    rehearsed = (_after("Preflight", Fate.ABORTED), _after("PreflightPassed", Fate.ABORTED))
     return (
         *_beginning(*rehearsed),
         _after("send Prepare", Fate.ABORTED),
-        *_around("hear Prepared", Fate.ABORTED),
+        _after("hear Prepared", Fate.ABORTED),
         *((_after("hear Prepared", Fate.ABORTED, workers // 2),) if workers > 3 else ()),
         _before("hear Prepared", Fate.ABORTED, workers),
         *_decision(workers),
@@ -98,15 +99,15 @@ def of_roll(workers: int) -> tuple[Moment, ...]:
         *_around("ZygoteReady", Fate.ABORTED),
         *_around("WorkerForked", Fate.ABORTED),
         _after("WorkerForked", Fate.ABORTED, workers),
-        *_around("hear Prepared", Fate.ABORTED),
+        _after("hear Prepared", Fate.ABORTED),
         *((_after("hear Prepared", Fate.ABORTED, workers // 2),) if workers > 3 else ()),
         _before("hear Prepared", Fate.ABORTED, workers),
         _after("send Prepare", Fate.ABORTED),
-        *_around("hear Prepared", Fate.ABORTED, workers + 1),
+        _after("hear Prepared", Fate.ABORTED, workers + 1),
         _before("hear Prepared", Fate.ABORTED, 2 * workers),
         *_decision(workers),
         *_around("hear Yielding", Fate.COMMITTED),
-        *_around("WorkerExited", Fate.COMMITTED),
+        _after("WorkerExited", Fate.COMMITTED),
         _after("WorkerExited", Fate.COMMITTED, workers),
         *_ending(),
     )
@@ -114,7 +115,7 @@ def of_roll(workers: int) -> tuple[Moment, ...]:
 
 MIGRATION = (
     _after("send Migrate", Fate.ABORTED),
-    *_around("hear Migrated", Fate.ABORTED),
+    _after("hear Migrated", Fate.ABORTED),
 )
 """Steps that a cutover has besides where what all workers share is migrated."""
 
@@ -122,7 +123,7 @@ UNREHEARSED = (_before("PreflightRefused", Fate.ABORTED),)
 """Steps of a cutover whose candidate does not pass its rehearsal, until it retreats."""
 
 UNMIGRATED = (
-    *_around("hear Refused", Fate.ABORTED),
+    _before("hear Refused", Fate.ABORTED),
     _after("send Unmigrate", Fate.ABORTED),
     _before("hear Unmigrated", Fate.ABORTED),
     _before("write Aborted", Fate.ABORTED),
@@ -133,9 +134,9 @@ UNMIGRATED = (
 
 MOVE = (
     _after("Bind", Fate.ABORTED),
-    *_around("Bound", Fate.ABORTED),
+    _after("Bound", Fate.ABORTED),
     _after("Preflight", Fate.ABORTED),
-    *_around("PreflightPassed", Fate.ABORTED),
+    _after("PreflightPassed", Fate.ABORTED),
     _after("Fork", Fate.ABORTED),
     *MIGRATION,
     _after("Listen", Fate.COMMITTED),
@@ -209,7 +210,7 @@ def _decision(workers: int) -> tuple[Moment, ...]:
         _before("Committed written", Fate.COMMITTED),
         _after("StoreCell", Fate.COMMITTED),
         _after("send Commit", Fate.COMMITTED),
-        *_around("hear Activated", Fate.COMMITTED),
+        _after("hear Activated", Fate.COMMITTED),
         _after("hear Activated", Fate.COMMITTED, workers),
     )
 

@@ -22,7 +22,7 @@ SOME = {
     "roll": ("roll: after hear Prepared 3", "roll: before Committed written", "roll: before hear Yielding"),
     "roll elsewhere": (
         "further address: after Bound",
-        "further address: before hear Migrated",
+        "further address: after hear Migrated",
         "further address: after Listen",
         "failing migration: before hear Unmigrated",
     ),
