@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.contents import APPLICATION, Contents
 from changeover.supervisor.api.client import Client, NoAnswer, ProblemAnswered
 from changeover.supervisor.control import SlotState, StatusView
-from changeover.workers.generation.cell import SharedCell
+from changeover.workers.generation.cell import CommitCell, SharedCell
 
 BOOT = 60.0
 """Seconds until every worker serves."""
@@ -52,6 +52,17 @@ class Kind(enum.Enum):
     APPLICATION = "application"
 
 
+class LatestOf:
+    """What was committed last, whichever part of a service reads it: at rest that is what all of it serves."""
+
+    def __init__(self, *cells: CommitCell) -> None:
+        self._cells = cells
+
+    def read(self) -> int:
+        """The latest epoch of all parts."""
+        return max(cell.read() for cell in self._cells)
+
+
 class SubjectBroken(Exception):
     """The server that is measured did not do what it had to: there is nothing to measure."""
 
@@ -67,6 +78,7 @@ class Subject:
         control: Asks it.
         contents: What is replaced in it.
         cell: Its commit cell.
+        settings: The file of its settings.
     """
 
     def __init__(self, folder: Path, workers: int, kind: Kind, command: Sequence[str] = (COMMAND,)) -> None:
@@ -82,7 +94,8 @@ class Subject:
             settings += SETTINGS_OF_APPLICATION
         else:
             self.contents = Contents(folder / "plugins")
-        (folder / "changeover.toml").write_text(settings)
+        self.settings = folder / "changeover.toml"
+        self.settings.write_text(settings)
         self.control = Client(folder / "run" / "control.sock")
         self._cell_path = folder / "run" / "epoch.cell"
         self._family: tuple[tuple[int, int], ...] = ()
@@ -101,7 +114,7 @@ class Subject:
         """Return when every slot serves; fails with the server's own words."""
         until(self._serves, BOOT, lambda: f"no {self.count} workers serve\n{self.words()}")
         descriptor = os.open(self._cell_path, os.O_RDONLY)
-        self.cell = SharedCell(descriptor)
+        self.cell = LatestOf(SharedCell(descriptor), SharedCell(descriptor, 1))
         os.close(descriptor)
         self._family = tuple((pid, born(pid)) for pid in descendants(self.pid))
 

@@ -1,9 +1,11 @@
-"""The supervisor killed with -9 at every step of a swap and of a roll, under mixed load, and started again.
+"""The supervisor killed with -9 at every step of swaps and rolls, under mixed load, and started again.
 
-It kills itself exactly there, from both sides of each step; half a second later the next one starts. That has to adopt
-every worker, settle the cutover (what is on disk as committed is driven forward, anything less is aborted), come to a
-quiet state in which nobody and nothing is left over, and reload. The load goes on all the time. A request counts as
-late when it started on an epoch after an observer, who looks all the time, had seen a later one in the commit cell.
+Some migrate, some go to another address or part by part, and some are refused on the way. The supervisor kills itself
+exactly there, from both sides of each step; half a second later the next one starts. That has to adopt every worker,
+settle the cutover (what is on disk as committed is driven forward, a part of it is reverted, anything less is aborted
+and what was migrated for it undone), come to a quiet state in which nobody and nothing is left over, and reload. The
+load goes on all the time. A request counts as late when it started on an epoch after an observer, who looks all the
+time, had seen a later one in the commit cell. Where a start adopts, `make chaos` kills.
 """
 
 import sys
@@ -14,8 +16,8 @@ import msgspec
 
 from benchmarks import kernel
 from benchmarks.chart import Chart, Series, Style
-from benchmarks.killing import moments
 from benchmarks.killing.cell_watch import watching_cell
+from benchmarks.killing.cutovers import PLAYS, Cutover, Play
 from benchmarks.killing.moments import Moment
 from benchmarks.killing.reckoning import Seen, reckon
 from benchmarks.killing.trial import DYING, Trial, Trials
@@ -24,10 +26,12 @@ from benchmarks.load.record import Mix
 from benchmarks.machine import here
 from benchmarks.network import leave_for_own
 from benchmarks.publication import Result, Verdict, parser, publish
-from benchmarks.subject import Kind, SubjectBroken, serving
+from benchmarks.subject import SubjectBroken, serving
 from benchmarks.swaps_under_load import SHARED, told_of
 
 NAME = "supervisor_killed"
+LATE = "requests started on the old epoch after the store"
+"""What is no fault where parts serve two epochs beside each other."""
 CALM = 1.0
 """Seconds of load before the first trial, and after the last."""
 
@@ -47,14 +51,13 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 QUICK = Parameters(workers=2, every=9)
-CUTOVERS = {"swap": (Kind.PLUGIN, moments.of_swap), "roll": (Kind.APPLICATION, moments.of_roll)}
-"""What is cut over to -> which server, and its moments."""
 
 
 class Scene(msgspec.Struct, frozen=True):
     """What was seen of one kind of cutover.
 
     Attributes:
+        mixes: Whether two versions serve beside each other, so that only the content of each epoch is judged.
         trials: Every one.
         seen: Of each one, what the load met.
         broken: Why the trials ended early; empty when they did not.
@@ -63,6 +66,7 @@ class Scene(msgspec.Struct, frozen=True):
         kernel: Counters of the kernel that have grown.
     """
 
+    mixes: bool
     trials: tuple[Trial, ...]
     seen: tuple[Seen, ...]
     broken: str
@@ -87,10 +91,7 @@ def main(arguments: list[str]) -> int:
     parameters = QUICK if options.quick else Parameters()
     machine = here(f"benchmarks.{NAME}")
     alone = leave_for_own()
-    scenes = {
-        name: play(kind, of(parameters.workers)[:: parameters.every], parameters)
-        for name, (kind, of) in CUTOVERS.items()
-    }
+    scenes = {each.name: _play_all(each, parameters) for each in PLAYS}
     count = sum(len(scene.trials) for scene in scenes.values())
     result = KilledResult(
         title=f"The supervisor killed with -9 at {count} steps under mixed load, {parameters.workers} workers",
@@ -104,38 +105,45 @@ def main(arguments: list[str]) -> int:
     return publish(NAME, result, _chart(scenes), options.out)
 
 
-def play(kind: Kind, chosen: Sequence[Moment], parameters: Parameters) -> Scene:
-    """Kill the supervisor of one server at each of these moments, under load."""
-    trials, broken = list[Trial](), ""
-    with serving(parameters.workers, kind, DYING) as subject, watching_cell(subject.cell) as watch:
+def _play_all(each: Play, parameters: Parameters) -> Scene:
+    return play(each, each.moments(each.workers or parameters.workers)[:: parameters.every], parameters)
+
+
+def play(each: Play, chosen: Sequence[tuple[Cutover, Moment]], parameters: Parameters) -> Scene:
+    """Kill the supervisor of one server at each of these moments of a cutover, under load."""
+    trials, broken, workers = list[Trial](), "", each.workers or parameters.workers
+    with serving(workers, each.kind, DYING) as subject, watching_cell(subject.cell) as watch:
         before, first = kernel.counters(), {subject.status().epoch: subject.contents.marker}
         with running(subject.address, parameters.mix) as load:
             time.sleep(CALM)
             killer = Trials(subject)
             try:
-                trials += (killer.run(moment) for moment in chosen)
+                trials += (killer.run(cutover, moment) for cutover, moment in chosen)
             except SubjectBroken as error:
                 broken = str(error)
             time.sleep(CALM)
             reports = load.stop()
         grown = kernel.grown(before, kernel.counters())
     seen, totals = reckon(trials, reports, watch.stores, first), total(reports)
-    return Scene(tuple(trials), seen, broken, len(chosen) - len(trials), totals, grown)
+    return Scene(each.mixes, tuple(trials), seen, broken, len(chosen) - len(trials), totals, grown)
 
 
 def verdicts(name: str, scene: Scene) -> Iterator[Verdict]:
     """What is promised, and what was seen."""
     totals = scene.totals
-    torn = len(totals.confused) + sum(count for fault, count in totals.faults.items() if fault.name == "EPOCHS")
+    mixed = 0 if scene.mixes else len(totals.confused)
+    torn = mixed + sum(count for fault, count in totals.faults.items() if fault.name == "EPOCHS")
     counts = {
         "failed requests": totals.failed,
         "connections closed unasked": totals.closed,
         "answers not of exactly one epoch": torn,
         "answers of content that was not committed under their epoch": sum(seen.wrong for seen in scene.seen),
-        "requests started on the old epoch after the store": sum(seen.late for seen in scene.seen),
+        LATE: sum(seen.late for seen in scene.seen),
         "cutovers not settled as the disk says, or processes not adopted": sum(bool(t.problems) for t in scene.trials),
         "moments that were not reached": scene.missed,
     }
+    if scene.mixes:
+        del counts[LATE]
     for what, count in counts.items():
         yield Verdict(f"{name}: {what}", "0", str(count), not count)
     grown = ", ".join(f"{counter} +{count}" for counter, count in scene.kernel.items()) or "none"
@@ -146,9 +154,9 @@ def _rows(scenes: dict[str, Scene]) -> tuple[tuple[str, ...], ...]:
     head = ("killed", "settled as", "answers", "failed", "closed", "late starts", "wrong content", "quiet after, s")
     body = (
         (
-            f"{name}: {trial.moment}",
+            f"{name}: {trial.moment}" if trial.cutover == name else f"{name}, {trial.cutover}: {trial.moment}",
             f"NOT {trial.fate.value}" if trial.problems else trial.fate.value,
-            *map(str, (seen.answers, seen.failed, seen.closed, seen.late, seen.wrong)),
+            *map(str, (seen.answers, seen.failed, seen.closed, "" if scene.mixes else seen.late, seen.wrong)),
             f"{trial.took:.1f}",
         )
         for name, scene in scenes.items()
@@ -160,7 +168,11 @@ def _rows(scenes: dict[str, Scene]) -> tuple[tuple[str, ...], ...]:
 def _notes(scenes: dict[str, Scene], alone: bool) -> Iterator[str]:
     for name, scene in scenes.items():
         yield from (f"{name}: {line}" for line in told_of(scene.totals))
-        yield from (f"{name}: {trial.moment}: {problem}" for trial in scene.trials for problem in trial.problems)
+        yield from (
+            f"{name}: {trial.cutover}: {trial.moment}: {problem}"
+            for trial in scene.trials
+            for problem in trial.problems
+        )
         if scene.broken:
             yield f"{name}: {scene.broken}"
     if not alone:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from benchmarks.looking import looking
 from benchmarks.samples import Stores
-from changeover.workers.generation.cell import SharedCell
+from changeover.workers.generation.cell import CommitCell
 
 LOOK = 0.001
 """Seconds between two looks."""
@@ -19,7 +19,7 @@ class CellWatch:
         cell: The cell.
     """
 
-    def __init__(self, cell: SharedCell) -> None:
+    def __init__(self, cell: CommitCell) -> None:
         self._cell = cell
         self._seen = [(cell.read(), time.monotonic_ns())]
 
@@ -35,7 +35,7 @@ class CellWatch:
 
 
 @contextmanager
-def watching_cell(cell: SharedCell) -> Iterator[CellWatch]:
+def watching_cell(cell: CommitCell) -> Iterator[CellWatch]:
     """Look from a thread."""
     watch = CellWatch(cell)
     with looking(watch.look, LOOK, "cell watch"):

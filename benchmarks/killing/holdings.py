@@ -45,7 +45,7 @@ def holdings(subject: Subject) -> dict[str, int]:
     workers, zygotes = frozenset(subject.workers().values()), frozenset(filter(cohort, pids))
     forked = Counter(map(parent, workers))
     found = {
-        **_most("supervisor", [_without(descriptors(subject.pid), OF_A_ZYGOTE, len(zygotes))]),
+        **_most("supervisor", [of_supervisor(subject)]),
         **_most("zygote", [_without(_while_it_lives(pid), OF_A_WORKER, forked[pid]) for pid in zygotes]),
         **_most("worker", [descriptors(pid) for pid in workers]),
     }
@@ -57,6 +57,12 @@ def _while_it_lives(zygote: int) -> dict[str, int]:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return descriptors(zygote)
     return {}
+
+
+def of_supervisor(subject: Subject) -> dict[str, int]:
+    """What the supervisor holds, but for its zygotes: whether one is kept depends on what happened last."""
+    zygotes = sum(1 for pid in residents(subject.folder) if cohort(pid))
+    return _without(descriptors(subject.pid), OF_A_ZYGOTE, zygotes)
 
 
 def _without(held: Mapping[str, int], each: Mapping[str, int], count: int) -> dict[str, int]:

@@ -2,13 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.household import descriptors, surplus
+from benchmarks.household import surplus
+from benchmarks.killing.cutovers import Cutover, Staging
 from benchmarks.killing.dying import FILE
+from benchmarks.killing.holdings import of_supervisor
 from benchmarks.killing.moments import Fate, Moment
 from benchmarks.killing.premises import disquiet, history
 from benchmarks.subject import Subject, SubjectBroken, residents, until
@@ -28,10 +30,24 @@ QUIET = 60.0
 """Seconds until nothing is under way any more."""
 
 
+ENDINGS: dict[Fate, tuple[EpochState, ...]] = {
+    Fate.NEVER: (),
+    Fate.ABORTED: (EpochState.ABORTED,),
+    Fate.COMMITTED: (EpochState.SERVING,),
+    Fate.REVERTED: (EpochState.RETIRED, EpochState.SERVING),
+    Fate.REVERTED_LATER: (EpochState.RETIRED, EpochState.ABORTED, EpochState.SERVING),
+    Fate.COMMITTED_LAST: (EpochState.RETIRED, EpochState.SERVING),
+}
+"""What the history has to say of each number that was given, in order."""
+COMMITS = frozenset(fate for fate, states in ENDINGS.items() if EpochState.SERVING in states)
+"""After these, what serves has another number than before."""
+
+
 class Trial(msgspec.Struct, frozen=True):
     """What became of one trial; times are CLOCK_MONOTONIC in nanoseconds.
 
     Attributes:
+        cutover: Of which cutover, in words.
         moment: When the supervisor died, in words.
         fate: What was to become of its cutover.
         began: When the trial began.
@@ -43,6 +59,7 @@ class Trial(msgspec.Struct, frozen=True):
         contents: Epoch -> what its content calls itself.
     """
 
+    cutover: str
     moment: str
     fate: Fate
     began: int
@@ -70,42 +87,44 @@ class Trials:
         self._subject = subject
         self._held: dict[str, int] | None = None
 
-    def run(self, moment: Moment, then: Iterable[Moment] = ()) -> Trial:
-        """Kill the supervisor at `moment` of a cutover, start the next, and see what becomes of it.
-
-        Args:
-            moment: When it dies.
-            then: When those die that are started after it, one after the other.
+    def run(self, cutover: Cutover, moment: Moment) -> Trial:
+        """Kill the supervisor at `moment` of `cutover`, start the next, and see what becomes of it.
 
         Raises:
             SubjectBroken: The moment does not come, or the service does not get quiet.
         """
-        subject, began = self._subject, time.monotonic_ns()
-        serving, given = subject.status().epoch, history(subject)[0].epoch
-        marker = subject.contents.renew()
-        arm(subject, moment)
-        subject.hang_up()
-        died = self._await_death(moment)
+        subject, began, fate = self._subject, time.monotonic_ns(), moment.fate
+        serving, given, old = subject.status().epoch, history(subject)[0].epoch, subject.contents.marker
+        staging, first = Staging(subject, cutover), cutover.first or moment
+        arm(subject, first)
+        marker = staging.set_off()
+        died = self._await_death(first)
         living = frozenset(residents(subject.folder))
-        for next_moment in then:
-            arm(subject, next_moment)
+        if first is not moment:
+            arm(subject, moment)
             subject.start()
-            died = self._await_death(next_moment)
+            died = self._await_death(moment)
         time.sleep(AWAY)
         started = time.monotonic_ns()
         subject.start()
         subject.await_serving()
-        committed = moment.fate is Fate.COMMITTED
-        self._await_quiet(given + 1 if committed else serving)
+        last = given + len(ENDINGS[fate])
+        self._await_quiet(last if fate in COMMITS else serving)
         settled = time.monotonic_ns()
-        problems = [*self._adoption(living), *self._record(given + 1, moment.fate)]
-        number = given + (1 if moment.fate is Fate.NEVER else 2)
-        contents = {number: subject.contents.renew()} | ({given + 1: marker} if committed else {})
-        subject.hang_up()
-        self._await_quiet(number)
+        problems = [*self._adoption(living, fate), *self._record(given + 1, fate)]
+        problems += staging.problems(marker, fate.keeps)
+        contents = _contents(given + 1, last, fate, marker, old) | {last + 1: self._go_on(staging, last + 1)}
         problems += self._surplus()
         times = (began, died, started, settled, time.monotonic_ns())
-        return Trial(str(moment), moment.fate, *times, tuple(problems), contents)
+        return Trial(cutover.name, str(moment), fate, *times, tuple(problems), contents)
+
+    def _go_on(self, staging: Staging, epoch: int) -> str:
+        """Reload once more, and say what the new content calls itself."""
+        staging.take_back()
+        marker = self._subject.contents.renew()
+        self._subject.hang_up()
+        self._await_quiet(epoch)
+        return marker
 
     def _await_death(self, moment: Moment) -> int:
         subject = self._subject
@@ -119,32 +138,46 @@ class Trials:
 
         until(lambda: not disquiet(self._subject, epoch), QUIET, why, 0.05)
 
-    def _adoption(self, living: frozenset[int]) -> list[str]:
-        """Whether those who serve are those who lived on."""
+    def _adoption(self, living: frozenset[int], fate: Fate) -> list[str]:
+        """Whether those who serve are those who lived on, but for who relieves the workers of a part."""
+        if fate in (Fate.REVERTED, Fate.REVERTED_LATER):
+            return []
         fresh = frozenset(self._subject.workers().values()) - living
         return [f"{len(fresh)} workers were started instead of adopted"] if fresh else []
 
     def _record(self, epoch: int, fate: Fate) -> list[str]:
         """Whether the history has the cutover as it has to be."""
-        states = {line.epoch: line.state for line in history(self._subject)}
-        wanted = {Fate.NEVER: None, Fate.ABORTED: EpochState.ABORTED, Fate.COMMITTED: EpochState.SERVING}[fate]
-        found = states.get(epoch)
-        return (
-            []
-            if found is wanted
-            else [f"the history has epoch {epoch} as {found and found.value}, not as {fate.value}"]
-        )
+        known = {line.epoch: line.state for line in history(self._subject)}
+        wanted = dict(enumerate(ENDINGS[fate] or (None,), start=epoch))
+        found = {number: known.get(number) for number in wanted}
+        return [] if found == wanted else [f"the history has {_worded(found)}, not {_worded(wanted)}"]
 
     def _surplus(self) -> list[str]:
         """What a supervisor holds more than the first that adopted did."""
+        subject = self._subject
         if self._held is None:
-            self._held = descriptors(self._subject.pid)
-        held, pid = self._held, self._subject.pid
+            self._held = of_supervisor(subject)
+        held = self._held
         try:
-            until(lambda: not surplus(held, descriptors(pid)), 10.0, str, 0.05)
+            until(lambda: not surplus(held, of_supervisor(subject)), 10.0, str, 0.05)
         except SubjectBroken:
-            return [f"the supervisor holds {what} +{count}" for what, count in surplus(held, descriptors(pid)).items()]
+            return [
+                f"the supervisor holds {what} +{count}" for what, count in surplus(held, of_supervisor(subject)).items()
+            ]
         return []
+
+
+def _contents(first: int, last: int, fate: Fate, new: str, old: str) -> dict[int, str]:
+    """What the content of each number that may have been committed calls itself."""
+    if fate not in COMMITS:
+        return {}
+    return dict.fromkeys(range(first, last + 1), new) | ({} if fate.keeps else {last: old})
+
+
+def _worded(states: Mapping[int, EpochState | None]) -> str:
+    return ", ".join(
+        f"epoch {epoch} as {'unknown' if state is None else state.value}" for epoch, state in states.items()
+    )
 
 
 def arm(subject: Subject, moment: Moment) -> None:

@@ -1,23 +1,38 @@
-"""The supervisor is killed at steps of a swap and of a roll, and the next one settles what it left."""
+"""The supervisor is killed at steps of every kind of cutover, and the next one settles what it left."""
 
 import pytest
-from benchmarks.killing import moments
-from benchmarks.killing.moments import Fate, Moment
-from benchmarks.subject import Kind
+from benchmarks.killing.cutovers import PLAYS, Cutover, Play
+from benchmarks.killing.moments import Moment
 from benchmarks.supervisor_killed import Parameters, Scene, play, verdicts
 
 from tests.chaos.ordeal import LIGHT
 
 WORKERS = 2
 PARAMETERS = Parameters(workers=WORKERS, mix=LIGHT)
-SWAP = (
-    "after Preflight",
-    "after hear Prepared",
-    "before Committed written",
-    "after StoreCell",
-    "before send Retire",
-)
-ROLL = ("after hear Prepared 3", "before Committed written", "before hear Yielding")
+SOME = {
+    "swap": (
+        "swap: after Preflight",
+        "swap: after hear Prepared",
+        "swap: before Committed written",
+        "swap: after StoreCell",
+        "swap: before send Retire",
+        "migration: after send Migrate",
+        "failing migration: before Aborted written",
+    ),
+    "roll": ("roll: after hear Prepared 3", "roll: before Committed written", "roll: before hear Yielding"),
+    "roll elsewhere": (
+        "further address: after Bound",
+        "further address: after hear Migrated",
+        "further address: after Listen",
+        "failing migration: before hear Unmigrated",
+    ),
+    "roll in parts": (
+        "parts: before Committed written",
+        "parts: after StoreCell 3",
+        "way back: after send HandOver",
+    ),
+}
+"""At these only, where not every moment is asked for."""
 
 
 def broken(name: str, scene: Scene) -> list[str]:
@@ -27,22 +42,16 @@ def broken(name: str, scene: Scene) -> list[str]:
     return [*failed, *problems, scene.broken] if failed else []
 
 
-def chosen(all_of_them: tuple[Moment, ...], some: tuple[str, ...], every: bool) -> tuple[Moment, ...]:
-    assert set(some) <= set(map(str, all_of_them))
-    return all_of_them if every else tuple(moment for moment in all_of_them if str(moment) in some)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_swap_is_settled_whenever_its_supervisor_dies(every_moment: bool) -> None:
-    scene = play(Kind.PLUGIN, chosen(moments.of_swap(WORKERS), SWAP, every_moment), PARAMETERS)
-    assert broken("swap", scene) == []
-    assert {trial.fate for trial in scene.trials} >= {Fate.ABORTED, Fate.COMMITTED}
+def chosen(each: Play, every: bool) -> tuple[tuple[Cutover, Moment], ...]:
+    named = {f"{cutover.name}: {moment}": (cutover, moment) for cutover, moment in each.moments(WORKERS)}
+    return tuple(named.values()) if every else tuple(named[name] for name in SOME[each.name])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_roll_is_settled_whenever_its_supervisor_dies(every_moment: bool) -> None:
-    scene = play(Kind.APPLICATION, chosen(moments.of_roll(WORKERS), ROLL, every_moment), PARAMETERS)
-    assert broken("roll", scene) == []
-    assert {trial.fate for trial in scene.trials} >= {Fate.ABORTED, Fate.COMMITTED}
+@pytest.mark.parametrize("each", PLAYS, ids=lambda each: each.name)
+def test_a_cutover_is_settled_whenever_its_supervisor_dies(each: Play, every_moment: bool) -> None:
+    some = chosen(each, every_moment)
+    scene = play(each, some, PARAMETERS)
+    assert broken(each.name, scene) == []
+    assert {trial.fate for trial in scene.trials} == {moment.fate for _, moment in some}

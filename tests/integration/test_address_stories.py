@@ -330,6 +330,40 @@ async def test_no_descriptor_of_removed_addresses_is_left_in_the_supervisor(plac
         await until(lambda: sockets(server.pid) <= held[0], f"the supervisor to hold no socket more than {held}")
 
 
+def listening(address: str) -> str:
+    """The socket that listens at an address, as links to it read."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    table = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    [inode] = {fields[9] for fields in table if fields[1].endswith(port) and fields[3] == "0A"}
+    return f"socket:[{inode}]"
+
+
+def holds(pid: int, link: str) -> bool:
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            if os.readlink(each) == link:
+                return True
+    return False
+
+
+async def test_a_supervisor_that_adopted_an_address_holds_nothing_of_it_once_it_is_removed(
+    place: Place, free: str
+) -> None:
+    first = unused()
+    place.bind(first, free)
+    with pytest.raises(ServerFailed):
+        async with place.server(1) as server:
+            await killed(server)
+    async with place.server(1) as server:
+        link = listening(free)
+        assert holds(server.pid, link)
+        place.bind(first)
+        assert isinstance(await server.reload(), Committed)
+        await refuses(free)
+        await at_rest(server)
+        await until(lambda: not holds(server.pid, link), "the supervisor to let go of it")
+
+
 async def test_slots_that_are_filled_again_listen_where_the_others_do(place: Place, free: str) -> None:
     first = unused()
     place.bind(first)

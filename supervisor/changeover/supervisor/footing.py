@@ -102,6 +102,8 @@ async def take_footing(
     secret = _secret(runtime, estate, handed)
     listeners = host.listen(addresses, estate.sockets)
     stack.callback(release, listeners, runtime)
+    if handed is None:
+        estate.let_go_of_sockets()
     cell = runtime.make_cell() if estate.cell is None else CellWriter(os.dup(estate.cell))
     stack.callback(cell.close)
     page = counts.create() if estate.counts is None else os.dup(estate.counts)

@@ -100,7 +100,7 @@ def test_what_becomes_of_a_cutover_never_falls_back_along_its_steps(moments: tup
 
 
 def trial(began: int, contents: dict[int, str]) -> Trial:
-    return Trial("before StoreCell", Fate.COMMITTED, began, began, began, began + 1, began + 2, (), contents)
+    return Trial("swap", "before StoreCell", Fate.COMMITTED, began, began, began, began + 1, began + 2, (), contents)
 
 
 def test_each_trial_has_what_the_load_met_after_it_began() -> None:

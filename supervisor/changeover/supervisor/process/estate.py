@@ -107,14 +107,20 @@ class Estate:
         self.workers.clear()
         return found
 
+    def let_go_of_sockets(self) -> None:
+        """Close what is listened on, which somebody else has by now: a removed address goes with its last holder."""
+        for fd in (fd for known in self.sockets.values() for fd in known.values()):
+            os.close(fd)
+        self.sockets.clear()
+
     def close(self) -> None:
         """Let go of everybody who was not given away, and of everything; no process is touched."""
         for zygote in self.zygotes:
             zygote.close()
         for worker in self.workers:
             worker.close()
-        sockets = (fd for known in self.sockets.values() for fd in known.values())
-        for fd in filter(None, (self.cell, self.counts, *sockets)):
+        self.let_go_of_sockets()
+        for fd in filter(None, (self.cell, self.counts)):
             os.close(fd)
 
 
