@@ -24,6 +24,7 @@ demo: .venv/.package  ## watch four workers change their plugins under load (und
 	$(BIN)/changeover demo
 
 test: .venv/.development  ## every test that needs no root
+	$(BIN)/python -m compileall -q supervisor workers  # thousands of processes begin; each would do so where none may write it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: .venv/.development  ## style and formatting
