@@ -522,7 +522,7 @@ async def test_a_body_that_waits_for_others_to_be_read_owes_nothing(one: Callabl
         assert serving.served.dispatcher.dispatch(each)
         [lease] = serving.served.units.leases - set(leases)
         leases.append(lease)
-    await until(lambda: work_for(leases[0]) and leases[1].waits, "the second to wait for the first")
+    await until(lambda: work_for(leases[0]) and leases[0].reads and leases[1].waits, "the second to wait for the first")
     assert [lease.owes for lease in leases] == [False, False]
     for each in slow:
         each.arrive(body[100_000:], None)
