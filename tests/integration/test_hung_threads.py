@@ -116,7 +116,7 @@ def app(environ, start_response):
     MOST = max(MOST, BUSY)
     environ["wsgi.input"].read()
     path = environ["PATH_INFO"]
-    if path.startswith("/work/"):
+    if path.startswith("/busy/"):
         time.sleep(float(path[6:]))
     start_response("200 OK", [("Content-Type", "text/plain")])
     BUSY -= 1
@@ -130,13 +130,13 @@ async def test_an_upload_that_takes_long_is_no_thread_that_hangs(story: Story) -
     async with story.server(1, "--threads=1", app="main:app", env=env) as server:
         slow, other = await story.connect(server), await story.connect(server)
         await other.get("/")
-        await slow.send(b"POST /work/1 HTTP/1.1\r\nhost: story\r\ncontent-length: 10\r\n\r\n")
+        await slow.send(b"POST /busy/1 HTTP/1.1\r\nhost: story\r\ncontent-length: 10\r\n\r\n")
         for _ in range(9):  # a client that takes its time
             await asyncio.sleep(0.25)
             await slow.send(b"x")
         await slow.send(b"x")
         await asyncio.sleep(0.2)  # it has its thread
-        await other.ask("/work/0.5")
+        await other.ask("/busy/0.5")
         assert (await slow.answer()).body == "1 in version 1"
         assert (await other.answer()).body == "1 in version 1"
         assert "owes a response for" not in server.logs
@@ -149,9 +149,9 @@ async def test_who_got_a_thread_shortly_before_the_deadline_has_the_time_of_a_re
         first, second = await story.connect(server), await story.connect(server)
         for each in (first, second):
             await each.get("/")
-        await first.ask("/work/1.9")
+        await first.ask("/busy/1.9")
         await asyncio.sleep(0.1)
-        await second.ask("/work/1.6")
+        await second.ask("/busy/1.6")
         (story.folder / "main.py").write_text(COUNTING.replace('"1"', '"2"'))
         assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
         assert [(await each.answer()).body for each in (first, second)] == ["1 in version 1"] * 2
