@@ -240,6 +240,11 @@ async def status_when(server: Server, wanted: Callable[[StatusView], object], de
     return status
 
 
+async def logged(server: Server, text: str, deadline: float = 15.0) -> None:
+    """Wait until the server's log holds `text`: lines are written by a thread of their own."""
+    await until(lambda: text in server.logs, f"{text!r} in its log", deadline)
+
+
 def all_given_up(status: StatusView) -> bool:
     """Whether all slots are parked but one, which waits for its next try."""
     *others, last = sorted(status.slots, key=lambda slot: "not parked" in slot.note)

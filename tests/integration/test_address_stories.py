@@ -13,7 +13,7 @@ import pytest
 
 from changeover.server import Committed, Planned, Refused, Server, ServerFailed, Strategy
 from changeover.supervisor.control import SlotState, StatusView
-from tests.service import Answer, Connection, Story, gone, status_when
+from tests.service import Answer, Connection, Story, gone, logged, status_when
 from tests.waits import until
 
 LINGER = 0.3
@@ -100,7 +100,7 @@ async def test_an_added_address_is_served_after_a_hup_and_nothing_is_closed(plac
         assert (await connection.get("/shop")).words[1] == "2"
         connection.close()
         await at_rest(server)
-        assert f"listening on {first}, {free}" in server.logs
+        await logged(server, f"listening on {first}, {free}")
 
 
 async def test_a_dry_run_says_that_addresses_take_a_roll_and_binds_nothing(place: Place, free: str) -> None:
@@ -141,7 +141,7 @@ async def test_connections_that_wait_at_a_removed_address_are_answered_and_then_
             connection.close()
         await refuses(first)
         assert (await answer(free)).words[1] == "2"
-        await until(lambda: f"{first} is closed" in server.logs, server.logs)
+        await logged(server, f"{first} is closed")
         assert (await server.status()).leaving == ()
 
 

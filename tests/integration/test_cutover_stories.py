@@ -10,7 +10,7 @@ from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.workers.protocol.messages import Phase
 from changeover.workers.protocol.refusal import Fault, Stage
-from tests.service import Connection, Story, kill, status_when
+from tests.service import Connection, Story, kill, logged, status_when
 from tests.waits import until
 
 FIRST_WINS = """
@@ -110,7 +110,7 @@ async def test_past_the_residency_bound_the_oldest_request_ends_and_the_event_na
         story.open_gate()
         assert [(await connection.answer()).words[0] for connection in held[2:]] == ["3.0", "4.0"]
         await until_retired(server, {1, 2, 3})
-        await until(lambda: "ended the oldest leases: http /shop/slow on epoch 1" in server.logs, "the log names it")
+        await logged(server, "ended the oldest leases: http /shop/slow on epoch 1")
 
 
 async def test_a_thread_that_holds_too_old_a_copy_is_named_as_one_that_cannot_be_ended(story: Story) -> None:

@@ -10,7 +10,7 @@ from changeover.server import Committed, Server, Strategy
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.worker import FarewellsSaid
 from tests.http2_client import Http2Client
-from tests.service import Connection, Story, status_when
+from tests.service import Connection, Story, logged, status_when
 from tests.waits import until
 
 
@@ -56,7 +56,7 @@ async def test_streams_that_outlive_their_deadline_are_cut_one_after_the_other_a
         assert {(each.why.value, each.kind) for each in told} <= {("overdue", "http"), ("overdue", "stream")}
         assert sum(each.count for each in told) == many
         assert max(each.oldest for each in told) >= deadline - 1.0
-        assert "that outlived the drain deadline; the oldest was" in server.logs
+        await logged(server, "that outlived the drain deadline; the oldest was")
 
 
 async def test_an_event_stream_past_its_deadline_ends_whole_and_its_connection_goes_over(story: Story) -> None:

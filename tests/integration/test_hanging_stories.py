@@ -4,8 +4,7 @@ import asyncio
 
 from changeover.server import Committed, Refused, Server
 from changeover.supervisor.control import SlotState, StatusView
-from tests.service import Connection, Story, gone, status_when
-from tests.waits import until
+from tests.service import Connection, Story, gone, logged, status_when
 
 APP = """
 import asyncio
@@ -112,8 +111,8 @@ async def test_a_synchronous_endpoint_that_hangs_costs_its_worker_a_recycle_with
         async with asyncio.timeout(20):
             assert (await stuck.answer()).status == 503
         await gone(old)
-        assert "owes a response for" in server.logs
-        assert "in stuck_in_a_thread" in server.logs
+        await logged(server, "owes a response for")
+        await logged(server, "in stuck_in_a_thread")
         status = await server.status()
         assert fresh in pids(status)
         assert other in pids(status)
@@ -133,7 +132,7 @@ async def test_an_endpoint_that_awaits_for_ever_ends_politely_and_other_requests
         await busy.ask("/slow")
         assert int((await busy.answer()).body) == old
         await moved(busy, old)
-        assert "in stuck_on_the_loop" in server.logs
+        await logged(server, "in stuck_on_the_loop")
         async with asyncio.timeout(20):
             assert (await stuck.answer()).status == 503
 
@@ -145,7 +144,7 @@ async def test_a_worker_that_computes_on_its_loop_for_longer_than_it_may_be_sile
         busy = await story.connect(server)
         before = pids(await server.status())
         await busy.ask("/compute")
-        await until(lambda: "has been silent for" in server.logs, server.logs)
+        await logged(server, "has been silent for")
         story.write("2.0")
         assert isinstance(await server.reload(), Committed)
         assert (await busy.answer()).status == 200

@@ -17,7 +17,7 @@ from changeover.supervisor.artifacts import channels
 from changeover.supervisor.cli import main
 from tests.certificates import Authority
 from tests.http2_client import Http2Client
-from tests.service import Story, status_when
+from tests.service import Story, logged, status_when
 from tests.waits import until
 
 AUTHORITY = Authority()
@@ -241,7 +241,7 @@ async def test_a_service_that_stops_finishes_what_is_under_way(shop: Shop) -> No
         await until(lambda: len(client.goaways) == 2)
         shop.story.open_gate()
         assert (await client.answer(slow)).body == b"1 2 http 0"
-        await until(lambda: "finished" in server.logs)
+        await logged(server, "finished")
 
 
 def test_http_2_that_is_asked_for_by_name_and_missing_is_refused_with_what_to_install(

@@ -9,7 +9,7 @@ import pytest
 
 from changeover.server import Committed, Server, Strategy
 from tests.integration.test_hanging_stories import connection_to, pid_of
-from tests.service import Connection, Story, gone
+from tests.service import Connection, Story, gone, logged
 from tests.waits import until
 
 APP = """
@@ -88,7 +88,7 @@ async def test_who_waits_behind_threads_that_hang_is_answered_as_soon_as_they_ar
         await gone(pid)
         status = await server.status()
         assert (len(status.slots), status.counts.restarts) == (2, 0)
-        assert "owes a response for" in server.logs
+        await logged(server, "owes a response for")
 
 
 async def test_who_waits_in_a_worker_that_leaves_for_another_reason_is_answered_when_the_requests_before_it_are_ended(

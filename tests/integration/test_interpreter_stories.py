@@ -15,7 +15,7 @@ from changeover.supervisor.control import SlotState, StatusView
 from changeover.supervisor.interpreters.asking import DEADLINE
 from changeover.workers.protocol.refusal import Fault
 from tests.environments import Environment, script
-from tests.service import Connection, Story, kill, status_when
+from tests.service import Connection, Story, kill, logged, status_when
 from tests.waits import until
 
 APP = """
@@ -138,7 +138,7 @@ async def test_a_killed_worker_and_a_killed_zygote_come_back_in_the_environment_
         assert await prefix(story, server) == str(other.folder)
         [pid] = serving(await server.status())
         kill(psutil.Process(pid).ppid())
-        await until(lambda: "the zygote of cohort 3 is ready" in server.logs, "the next zygote")
+        await logged(server, "the zygote of cohort 3 is ready")
         kill(pid)
         await status_when(server, lambda s: serving(s) and pid not in serving(s))
         assert await prefix(story, server) == str(other.folder)
@@ -169,7 +169,7 @@ async def test_a_link_that_is_turned_changes_nothing_until_a_reload(story: Story
         os.symlink(new.folder, current)
         [pid] = serving(await server.status())
         kill(psutil.Process(pid).ppid())
-        await until(lambda: "the zygote of cohort 2 is ready" in server.logs, "the next zygote")
+        await logged(server, "the zygote of cohort 2 is ready")
         kill(pid)
         await status_when(server, lambda s: serving(s) and pid not in serving(s))
         assert await prefix(story, server) == str(other.folder)
@@ -186,7 +186,7 @@ async def test_plugins_alone_are_served_by_the_configured_environment_and_a_cold
         assert (await story.get(server, "/shop")).words[0] == "1.0"
     async with story.server(1, f"--python={missing}") as server:
         assert (await story.get(server, "/shop")).words[0] == "1.0"
-        assert f"python {missing} cannot be executed: No such file or directory" in server.logs
+        await logged(server, f"python {missing} cannot be executed: No such file or directory")
     with pytest.raises(ServerFailed, match="cannot be executed: No such file") as failed:
         async with story.server(1, f"--python={missing}", "--boot=disk"):
             pass
@@ -247,7 +247,7 @@ async def test_an_environment_that_is_gone_keeps_its_workers_and_one_that_died_c
         first, second = await alone(server, 2)
         away = other.folder.rename(story.folder / "away")
         kill(psutil.Process(first).ppid())
-        await until(lambda: "cannot be executed: No such file or directory" in server.logs, "the reason")
+        await logged(server, "cannot be executed: No such file or directory")
         kill(first)
         await status_when(server, lambda s: first not in serving(s))
         assert await prefix(story, server) == str(other.folder)
@@ -268,7 +268,7 @@ async def test_distributions_of_the_other_environment_are_content_and_ours_are_n
         shutil.rmtree(other.packages / "shop-2.0.dist-info")
         [pid] = await alone(server, 1)
         kill(psutil.Process(pid).ppid())
-        await until(lambda: "- shop 2.0" in server.logs, "a refusal to mix")
+        await logged(server, "- shop 2.0")
         assert await prefix(story, server) == str(other.folder)
 
 
@@ -296,4 +296,4 @@ async def test_plain_preloading_says_that_workers_import_after_the_fork_and_beca
     edit(story, "import pool")
     async with story.server(1, "--preload", app="main:app") as server:
         assert str(os.getpid()) != (await story.get(server, "/")).words[1]
-        assert "its workers import after the fork, because importing pool started threads" in server.logs
+        await logged(server, "its workers import after the fork, because importing pool started threads")

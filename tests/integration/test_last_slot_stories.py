@@ -9,7 +9,7 @@ from changeover.server import Server
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotParked
 from tests.rehearsals import told
-from tests.service import Story, all_given_up, status_when
+from tests.service import Story, all_given_up, logged, status_when
 
 KILLS = """    if request.path.endswith("/poison"):
         ctypes.string_at(0)
@@ -60,5 +60,5 @@ async def test_status_and_log_say_why_the_last_slot_is_not_parked(poisoned: Stor
         assert "; not parked, because no other slot could serve; next try in " in slot.note
         [waits] = await told(server, LastSlotWaits)
         assert (waits.slot, waits.seconds) == (0, 4.0)
-        assert "slot 0 gets its next worker in 4" in server.logs
-        assert "it is not parked, because no other slot could serve" in server.logs
+        await logged(server, "slot 0 gets its next worker in 4")
+        await logged(server, "it is not parked, because no other slot could serve")

@@ -10,8 +10,7 @@ from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.workers.protocol.observed import PipelineEventKind
 from tests.certificates import Authority
-from tests.service import UNREHEARSED, status_when
-from tests.waits import until
+from tests.service import UNREHEARSED, logged, status_when
 
 AUTHORITY = Authority()
 CONFIG = """
@@ -120,7 +119,7 @@ async def test_two_protocols_share_an_address_and_what_is_for_neither_is_closed_
         odd = await Client.connect(server, "odd")
         assert await odd.rest() == ""
         told = "a connection at 127.0.0.1:0: no rule matched (alpn odd, sni feed.example, tls TLSv1.3)"
-        await until(lambda: told in server.logs, "the log to tell")
+        await logged(server, told)
         feed.write("1.1.0")
         assert isinstance(await server.reload(), Committed)
         assert await lines.say("who\n") == "1.1.0 2 TLSv1.3 feed feed.example\n"
@@ -293,6 +292,6 @@ async def test_a_plugin_says_which_connections_a_rule_is_for_and_a_new_version_s
         assert isinstance(await server.reload(until=Milestone.RETIRED), Committed)
         clients.append(await Client.in_clear(server))
         assert await clients[-1].say("GET /about HTTP/1.1\r\nhost: feed\r\n\r\n") == "HTTP/1.1 200 OK\r\n"
-        await until(lambda: "selector raised AttributeError" in server.logs, "the log to tell")
+        await logged(server, "selector raised AttributeError")
         for client in clients:
             client.close()

@@ -13,7 +13,7 @@ import pytest
 
 from changeover.server import Server
 from tests.integration.test_service_stories import run_command
-from tests.service import Connection, Story, gone, kill
+from tests.service import Connection, Story, gone, kill, logged
 from tests.waits import until
 
 PLUGIN = """# /// script
@@ -110,7 +110,7 @@ async def born(connection: Connection, how: str) -> tuple[int, int]:
 
 async def stopped(server: Server) -> None:
     server.signal(signal.SIGTERM)
-    await until(lambda: "finished: asked to stop" in server.logs)
+    await logged(server, "finished: asked to stop")
 
 
 @pytest.mark.parametrize("how", ["fork", "multiprocessing", "exec"])
@@ -128,7 +128,7 @@ async def test_a_child_holds_no_socket_of_its_worker(story: Story, how: str, bin
             assert await connection.at_end()
             connection.close()
             await gone(worker)
-            await until(lambda: "finished: asked to stop" in server.logs)
+            await logged(server, "finished: asked to stop")
         assert psutil.pid_exists(child)
         assert "stays held" not in server.logs
         if not bind.startswith("unix"):

@@ -10,7 +10,7 @@ from changeover.supervisor.core.entries import Trigger
 from tests.integration.test_adoption_stories import ORPHAN, alive, all_serve, zygote_of
 from tests.integration.test_rescue_stories import SEGFAULT, answered
 from tests.integration.test_roll_stories import Shop, alone, serving
-from tests.service import Story, kill, status_when
+from tests.service import Story, kill, logged, status_when
 from tests.waits import until
 
 USES_FOO = 'import foo\nVERSION += f"+foo{foo.VERSION}"'
@@ -57,7 +57,7 @@ async def test_a_roll_that_crashes_is_taken_back_also_when_it_took_another_packa
         assert {slot.cohort for slot in status.slots} == {1}
         assert status.serving is not None
         assert (status.serving.origin.trigger, status.serving.restores) == (Trigger.RESCUE, 1)
-        assert CHANGED in server.logs
+        await logged(server, CHANGED)
         assert "what the kept process has imported stays as it was; what is imported later is what is there now" in (
             server.logs
         )
@@ -117,7 +117,7 @@ async def test_a_zygote_that_is_lost_after_such_a_rescue_is_followed_by_one_that
         assert isinstance(await server.reload(), Committed)
         assert (await answered(story, server)).words[0] == "1+foo1.1"
         kill(zygote_of(*serving(await alone(server, 1))))
-        await until(lambda: "the zygote of cohort 3 is ready" in server.logs, "the next zygote")
+        await logged(server, "the zygote of cohort 3 is ready")
         await refilled(server, 1)
         assert (await story.get(server, "/")).words[0] == "1+foo1.2"
 

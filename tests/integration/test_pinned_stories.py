@@ -8,8 +8,7 @@ import pytest
 
 from changeover.server import Committed, NeedsRoll, Server, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
-from tests.service import Answer, Story, kill, status_when
-from tests.waits import until
+from tests.service import Answer, Story, kill, logged, status_when
 
 MAIN = """
 import os, traceback
@@ -113,7 +112,7 @@ async def test_a_killed_worker_and_a_killed_zygote_come_back_with_the_committed_
         await killed(server)
         check_committed(await shop.ask(server))
         kill(zygote_of(server))
-        await until(lambda: "zygote of cohort 2" in server.logs, "the next zygote")
+        await logged(server, "zygote of cohort 2")
         await killed(server, cohort=2)
         check_committed(await shop.ask(server))
         shutil.rmtree(story.folder / "shop")
@@ -131,7 +130,7 @@ async def test_a_cold_start_takes_what_lies_on_disk(story: Story) -> None:
         assert outcome.changed == ("app: 1 file changed on disk: shop/prices.py (needs a roll)",)
     async with story.server(1, app="main:app") as server:
         assert (await story.get(server, "/version")).body == "edited"
-        assert "app main:app (1 file)" in server.logs
+        await logged(server, "app main:app (1 file)")
         (shop.folder / "shop" / "prices.py").write_text("VERSION = 'again'\n")
         await killed(server)
         assert (await story.get(server, "/version")).body == "edited"
@@ -145,7 +144,7 @@ async def test_content_that_is_damaged_in_the_store_is_refused_by_name_and_what_
         (artifact / "main.py").unlink()
         kill(zygote_of(server))
         reason = f"artifact {artifact.name[:12]} in the store is not the content that its name says"
-        await until(lambda: reason in server.logs, "the zygote to be refused")
+        await logged(server, reason)
         assert (await story.get(server, "/version")).body == "committed"
 
 
@@ -192,7 +191,7 @@ async def test_a_zygote_that_finds_other_distributions_imports_nothing(story: St
     async with story.server(1, app="main:app", env={"PYTHONPATH": str(installed(story, "1.0"))}) as server:
         installed(story, "1.1")
         kill(zygote_of(server))
-        await until(lambda: "demo-price 1.0 -> 1.1" in server.logs, "the zygote to be refused")
+        await logged(server, "demo-price 1.0 -> 1.1")
         assert (await story.get(server, "/version")).body == "committed"
 
 

@@ -10,7 +10,7 @@ from changeover.server import Committed, Refused, Server
 from changeover.supervisor.core.records.plugin import HookStalled, PluginsMoved, StateNotTaken
 from changeover.supervisor.core.records.record import Record
 from tests.plugin_folder import PluginFolder
-from tests.service import Answer, Story
+from tests.service import Answer, Story, logged
 
 R = TypeVar("R", bound=Record)
 
@@ -134,7 +134,7 @@ async def test_a_version_that_takes_no_state_begins_afresh_and_that_is_told(stor
         [record] = await until_told(server, StateNotTaken, 1)
         assert (record.plugin, record.version, record.old) == ("counter", "2.0", "1.0")
         assert record.why == "its manifest takes the state of >=1.5"
-        assert "counter 2.0 begins without the state of 1.0: its manifest takes the state of >=1.5" in server.logs
+        await logged(server, "counter 2.0 begins without the state of 1.0: its manifest takes the state of >=1.5")
 
 
 async def test_state_that_cannot_be_imported_refuses_the_reload_and_the_old_version_counts_on(story: Story) -> None:

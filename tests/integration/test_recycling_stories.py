@@ -12,7 +12,7 @@ from changeover.supervisor.api.bodies import ScaleBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import SlotState
 from tests.integration.test_adoption_stories import ORPHAN, alive, zygote_of
-from tests.service import Connection, Story, gone, kill, status_when
+from tests.service import Connection, Story, gone, kill, logged, status_when
 from tests.waits import until
 
 APP = """
@@ -70,7 +70,7 @@ async def test_a_worker_that_leaks_is_replaced_and_its_connections_go_over(story
         after = await alone(server, 2)
         assert after > before - {old}
         assert {fresh, await pid_of(idle)} <= after
-        assert "is to be replaced: it holds 2" in server.logs
+        await logged(server, "is to be replaced: it holds 2")
         assert (await server.status()).counts.restarts == 0
 
 
@@ -83,7 +83,7 @@ async def test_workers_that_have_lived_long_enough_are_replaced_and_close_no_con
             await moved(connection, *before)
         for old in before:
             await gone(old)
-        assert server.logs.count("is to be replaced: it has lived") >= 2
+        await until(lambda: server.logs.count("is to be replaced: it has lived") >= 2, server.logs)
         assert (await server.status()).counts.restarts == 0
 
 

@@ -4,7 +4,7 @@ from changeover.server import Committed, LeaksView, Server
 from changeover.supervisor.core.records.retirement import LeakFound, ReleaseProved
 from changeover.supervisor.core.records.worker import WorkerTired
 from tests.integration.test_plugin_life_stories import told, until_told
-from tests.service import Story, gone, status_when
+from tests.service import Story, gone, logged, status_when
 
 APP = """
 HOOKS = []
@@ -86,7 +86,7 @@ async def test_what_does_not_is_named_with_what_holds_it_in_what_was_preloaded(s
         assert view.slots[0].resident["plugin pricing"] == 2
         status = await status_when(server, lambda status: status.slots[0].leaked == 1)
         assert any("see: changeover leaks" in alarm for alarm in status.alarms)
-        assert "but module pricing.py is alive, held by module main.HOOKS -> list" in server.logs
+        await logged(server, "but module pricing.py is alive, held by module main.HOOKS -> list")
         await swap(story, server, 2, TAKES_BACK)
         await until_told(server, ReleaseProved, 2)
         assert len(await told(server, LeakFound)) == 1

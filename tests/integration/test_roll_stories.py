@@ -11,7 +11,7 @@ from changeover.server import Committed, Milestone, Refused, Server, Strategy
 from changeover.supervisor.control import SlotState, StatusView
 from changeover.workers.protocol.refusal import Fault
 from changeover.workers.runtime.worker import STAY
-from tests.service import Connection, Story, gone, kill, status_when
+from tests.service import Connection, Story, gone, kill, logged, status_when
 from tests.waits import until
 
 CLOCK = 0.01
@@ -356,7 +356,7 @@ async def test_a_roll_in_parts_closes_no_connection_and_ends_with_one_number(sto
         status = await alone(server, 3)
         assert (status.parted, {slot.epoch for slot in status.slots}) == (None, {outcome.serving})
         assert not set(before) & set(serving(status))
-        assert "part 2 of 3" in server.logs
+        await logged(server, "part 2 of 3")
         assert isinstance(await shop.roll(server, "3"), Committed)
         assert await version(connections[0]) == "3"
 
@@ -387,7 +387,7 @@ async def test_a_tired_worker_is_replaced_and_its_connections_go_over(story: Sto
                 for connection in connections:
                     assert await version(connection) == "1"
         assert before.isdisjoint([int((await connection.get("/")).words[1]) for connection in connections])
-        assert "requests, and is replaced" in server.logs
+        await logged(server, "requests, and is replaced")
 
 
 async def test_fewer_workers_close_no_connection(story: Story, shop: Shop) -> None:
@@ -413,8 +413,8 @@ async def test_a_worker_whose_loop_hangs_is_killed_with_its_stacks_and_replaced(
         await stuck.ask("/slow")
         assert await stuck.at_end()
         await status_when(server, lambda status: len(serving(status)) == 2, deadline=30)
-        assert "its loop has not been heard for" in server.logs
-        assert "in opened" in server.logs
+        await logged(server, "its loop has not been heard for")
+        await logged(server, "in opened")
         assert (await story.get(server, "/")).words[0] == "1"
 
 
@@ -425,6 +425,6 @@ async def test_a_worker_that_is_stopped_is_killed_and_the_log_says_why_there_are
     async with story.server(2, app="main:app", env={"CHANGEOVER_DEADLINES_HUNG": "4"}) as server:
         stopped, _ = serving(await server.status())
         os.kill(stopped, signal.SIGSTOP)
-        await until(lambda: "; no stacks: it is stopped (SIGSTOP or SIGTSTP)" in server.logs, deadline=30)
-        assert f"(pid {stopped}) is killed: its loop has not been heard for" in server.logs
+        await logged(server, "; no stacks: it is stopped (SIGSTOP or SIGTSTP)")
+        await logged(server, f"(pid {stopped}) is killed: its loop has not been heard for")
         await gone(stopped)

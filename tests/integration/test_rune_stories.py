@@ -8,7 +8,7 @@ from pathlib import Path
 
 from changeover.server import Committed, Refused, Server
 from tests.asking import asking
-from tests.service import Story, status_when
+from tests.service import Story, logged, status_when
 
 PLUGIN = '''
 """An engine: rules and policies, each from files of its own."""
@@ -104,7 +104,7 @@ async def test_file_watcher_notifications(story: Story) -> None:
         rune.put("rules.toml", "version = 2\n")
         await status_when(server, lambda status: status.epoch == 2)
         assert (await story.get(server, "/decide")).body == "2 2 1"
-        assert "rules.toml" in server.logs
+        await logged(server, "rules.toml")
 
 
 async def test_hot_reload_under_load(story: Story) -> None:

@@ -13,7 +13,7 @@ import pytest
 from changeover.server import Committed, Refused, ServerFailed, Strategy
 from changeover.workers.protocol.refusal import Stage
 from tests.integration.test_service_stories import run_command
-from tests.service import Story, gone, status_when
+from tests.service import Story, gone, logged, status_when
 from tests.waits import until
 
 HOOKS = """
@@ -139,11 +139,11 @@ async def test_a_hook_that_hangs_or_fails_holds_up_neither_serving_nor_cutovers_
             async with asyncio.timeout(10):
                 assert isinstance(await server.reload(), Committed)
         assert (await story.get(server, "/shop")).words[0] == "3.0"
-        await until(lambda: f"hook worker_ready: {hook}" in server.logs, server.logs)
+        await logged(server, f"hook worker_ready: {hook}")
         server.signal(signal.SIGTERM)
-        await until(lambda: "finished: asked to stop" in server.logs, server.logs)
-        assert f"hook worker_exit: {hook}" in server.logs
-        assert f"hook cutover_committed: {hook}" in server.logs
+        await logged(server, "finished: asked to stop")
+        await logged(server, f"hook worker_exit: {hook}")
+        await logged(server, f"hook cutover_committed: {hook}")
 
 
 @pytest.mark.parametrize(

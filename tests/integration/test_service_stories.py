@@ -19,7 +19,7 @@ from changeover.server import Committed, Refused, Server, ServerFailed, StatusVi
 from changeover.supervisor.api.bodies import CutoverBody
 from changeover.supervisor.api.client import SOCKET_NAME, Client, NoAnswer
 from changeover.supervisor.control import JournalState, SlotState, ZygoteState
-from tests.service import Connection, Story, gone, kill, status_when
+from tests.service import Connection, Story, gone, kill, logged, status_when
 from tests.waits import until
 
 
@@ -74,7 +74,7 @@ async def test_a_second_term_does_not_wait_for_what_is_in_flight(story: Story) -
         await until(lambda: "leaving, graceful" in title(worker), "the worker to leave")
         server.signal(signal.SIGTERM)
         await gone(worker)
-        await until(lambda: "finished" in server.logs)
+        await logged(server, "finished")
         assert "is killed" not in server.logs
 
 
@@ -149,7 +149,7 @@ async def test_an_ordered_end_is_told_in_order_and_warns_of_nothing(story: Story
     story.write("1.0")
     async with story.server(workers=1) as server:
         server.signal(signal.SIGTERM)
-        await until(lambda: "finished" in server.logs)
+        await logged(server, "finished")
         logs = server.logs
     said = [line[9:].split(maxsplit=1) for line in logs.splitlines()]
     assert {level for level, _ in said} <= {"debug", "info"}
@@ -167,10 +167,10 @@ async def test_two_terms_at_once_are_quick_and_not_a_kill(story: Story) -> None:
         await busy.ask("/shop/slow")
         await status_when(server, lambda status: any(slot.leases for slot in status.slots))
         server.signal(signal.SIGTERM)
-        await until(lambda: "SIGTERM: stop gracefully" in server.logs)
+        await logged(server, "SIGTERM: stop gracefully")
         server.signal(signal.SIGTERM)
         await gone(worker)
-        await until(lambda: "finished" in server.logs)
+        await logged(server, "finished")
         assert "stopping (kill" not in server.logs
 
 
@@ -466,4 +466,17 @@ async def test_a_request_past_its_drain_deadline_holds_up_no_stop(story: Story) 
         await status_when(server, lambda status: any(slot.leases for slot in status.slots))
         server.signal(signal.SIGTERM)
         assert (await busy.answer()).status == 503
-        await until(lambda: "finished" in server.logs)
+        await logged(server, "finished")
+
+
+async def test_who_asks_what_was_told_right_after_a_change_hears_of_it(story: Story) -> None:
+    """Both questions arrive at once: nothing is worded between them."""
+    story.write("1.0")
+    async with story.server(workers=1):
+        control = await Connection.open(f"unix:{story.folder / 'runtime' / SOCKET_NAME}")
+        body = b'{"slots": 2}'
+        change = b"PUT /v1/scale HTTP/1.1\r\nhost: story\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        await control.send(change + b"GET /v1/events?follow=false HTTP/1.1\r\nhost: story\r\n\r\n")
+        assert (await control.answer()).status == 202
+        assert "1 -> 2 workers" in (await control.answer()).body
+        control.close()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from changeover.server import ServerFailed
-from tests.service import Connection, Story, status_when
+from tests.service import Connection, Story, logged, status_when
 from tests.waits import until
 
 CLIENTS = 16
@@ -85,7 +85,7 @@ async def test_a_connection_that_waits_to_be_accepted_is_answered_after_term(sto
         with socket.create_connection((host, int(port))) as queued:
             queued.sendall(b"GET /shop HTTP/1.1\r\nhost: story\r\n\r\n")
             server.signal(signal.SIGTERM)
-            await until(lambda: "is to leave" in server.logs, "the worker to be told")
+            await logged(server, "is to leave")
             story.open_gate()
             queued.settimeout(20)
             assert (await asyncio.to_thread(queued.recv, 4096)).startswith(b"HTTP/1.1 200")

@@ -17,7 +17,7 @@ from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.entries import Trigger
 from tests.integration.test_service_stories import run_command
-from tests.service import Answer, Connection, Story, gone, kill, status_when
+from tests.service import Answer, Connection, Story, gone, kill, logged, status_when
 from tests.waits import until
 
 WHERE = """
@@ -113,7 +113,7 @@ async def test_upgrades_follow_one_another_and_a_worker_that_dies_is_replaced_as
         after = await status_when(server, lambda status: len(serving(status)) == 2 and first not in serving(status))
         assert second in serving(after)
         assert after.term == before.term + 3
-        assert "SIGSEGV" in server.logs
+        await logged(server, "SIGSEGV")
 
 
 async def test_a_program_of_another_environment_takes_over(story: Story) -> None:
@@ -124,7 +124,7 @@ async def test_a_program_of_another_environment_takes_over(story: Story) -> None
         result = await upgrade(story, f"--python={python}")
         assert result.returncode == 0, result.stderr
         assert executable(server.pid) == executable(os.getpid())
-        assert str(python) in server.logs
+        await logged(server, str(python))
         assert serving(await server.status()) == serving(before)
 
 
@@ -325,9 +325,9 @@ async def test_a_cutover_that_runs_goes_first(story: Story) -> None:
         waits = "import time, pathlib\nwhile not pathlib.Path('{gate}').exists(): time.sleep(0.01)\n"
         story.write("2.0", top=waits.format(gate=story.gate))
         reload = asyncio.create_task(server.reload())
-        await until(lambda: "epoch 2 is preflighting" in server.logs)
+        await logged(server, "epoch 2 is preflighting")
         upgrading = asyncio.create_task(upgrade(story))
-        await until(lambda: "goes first" in server.logs, deadline=ENOUGH)
+        await logged(server, "goes first", ENOUGH)
         story.open_gate()
         assert isinstance(await reload, Committed)
         result = await upgrading
@@ -339,11 +339,11 @@ async def test_signals_that_arrive_between_two_programs_wait_for_the_next(story:
     story.write("1.0")
     async with story.server() as server:
         server.signal(signal.SIGUSR2)
-        await until(lambda: "the supervisor becomes version" in server.logs, deadline=ENOUGH)
+        await logged(server, "the supervisor becomes version", ENOUGH)
         story.write("2.0")
         await until(lambda: "launch" in Path(f"/proc/{server.pid}/cmdline").read_text(), deadline=ENOUGH)
         server.signal(signal.SIGHUP)
-        await until(lambda: "the supervisor was upgraded" in server.logs, deadline=ENOUGH)
+        await logged(server, "the supervisor was upgraded", ENOUGH)
         await status_when(server, lambda status: status.epoch == 2)
 
 
@@ -362,7 +362,7 @@ async def test_a_signal_whose_upgrade_is_refused_is_seen_in_the_status_until_one
         assert 0 <= time.time() - refused.at < ENOUGH
         unfit.unlink()
         server.signal(signal.SIGUSR2)
-        await until(lambda: "the supervisor was upgraded" in server.logs, deadline=ENOUGH)
+        await logged(server, "the supervisor was upgraded", ENOUGH)
         assert (await server.status()).refused_upgrade is None
 
 
@@ -370,7 +370,7 @@ async def test_a_stop_in_the_last_moment_before_the_next_program_is_heeded(story
     story.write("1.0")
     async with story.server() as server:
         server.signal(signal.SIGUSR2)
-        await until(lambda: "the supervisor becomes version" in server.logs, deadline=ENOUGH)
+        await logged(server, "the supervisor becomes version", ENOUGH)
         server.signal(signal.SIGTERM)
         await gone_or_dead(server.pid)
         assert "the supervisor was upgraded" not in server.logs

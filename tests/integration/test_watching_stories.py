@@ -10,8 +10,7 @@ from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.control import Explanation
 from tests.integration.test_roll_stories import Shop
 from tests.plugin_folder import PluginFolder
-from tests.service import Story, status_when
-from tests.waits import until
+from tests.service import Story, logged, status_when
 
 WATCHED = {"CHANGEOVER_PLUGINS_RELOAD": "on-change"}
 BROKEN = 'raise RuntimeError("a broken save")'
@@ -47,7 +46,7 @@ async def test_what_is_saved_is_taken_and_a_broken_save_leaves_the_old_code_serv
         story.write("3.0")
         await status_when(server, lambda status: status.epoch == 4)
         assert (await story.get(server, "/shop")).words[0] == "3.0"
-        assert '"plugins/shop.py" by watch' in server.logs
+        await logged(server, '"plugins/shop.py" by watch')
 
 
 async def test_refused_content_is_tried_by_nobody_but_who_asks_also_after_a_restart(story: Story) -> None:
@@ -57,7 +56,7 @@ async def test_refused_content_is_tried_by_nobody_but_who_asks_also_after_a_rest
         status = await refused(server, 2)
         assert [(each.content, each.epoch) for each in status.quarantine] == [("shop 2.0", 2)]
         os.utime(story.plugins / "shop.py")
-        await until(lambda: "not taken: shop 2.0 (refused as epoch 2" in server.logs)
+        await logged(server, "not taken: shop 2.0 (refused as epoch 2")
         explanation = client(story).get("/v1/epochs/2", Explanation)
         assert explanation.again.startswith("watching and schedule do not try it again")
     async with story.server(1, "--boot=last", env=WATCHED) as server:
@@ -65,7 +64,7 @@ async def test_refused_content_is_tried_by_nobody_but_who_asks_also_after_a_rest
         assert [(each.content, each.epoch) for each in status.quarantine] == [("shop 2.0", 2)]
         assert status.quarantine[0].refused > 0
         os.utime(story.plugins / "shop.py")
-        await until(lambda: "not taken: shop 2.0 (refused as epoch 2" in server.logs)
+        await logged(server, "not taken: shop 2.0 (refused as epoch 2")
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
         assert outcome.epoch == 3
@@ -98,7 +97,7 @@ async def test_content_that_was_refused_for_what_it_requires_is_taken_when_that_
         status = await refused(server, 2)
         assert [(each.content, each.requires) for each in status.quarantine] == [("tax 2.0", "log 1.0")]
         os.utime(story.plugins / "tax.py")
-        await until(lambda: "not taken: tax 2.0 (refused as epoch 2 for log 1.0" in server.logs)
+        await logged(server, "not taken: tax 2.0 (refused as epoch 2 for log 1.0")
         assert "epoch 3" not in server.logs
         if exempts:
             file.write_text("[plugins.log]\npreflight = false\n")
@@ -136,7 +135,7 @@ async def test_application_code_that_crashes_is_not_rolled_to_again_until_it_cha
         status = await refused(server, 2)
         assert [each.epoch for each in status.quarantine] == [2]
         os.utime(story.folder / "main.py")
-        await until(lambda: "not taken: what changed (refused as epoch 2" in server.logs)
+        await logged(server, "not taken: what changed (refused as epoch 2")
         shop.write("3")
         await status_when(server, lambda status: status.epoch == 3, 30)
 
@@ -170,13 +169,13 @@ async def test_what_was_saved_together_with_a_broken_plugin_is_taken_without_ano
         else:
             story.write("2.0", id="geo", mount="/geo")
         status = await status_when(server, lambda status: status.epoch == 3, 30)
-        assert "epoch 2 refused: preflight: plugin tax: RuntimeError: a broken save" in server.logs
+        await logged(server, "epoch 2 refused: preflight: plugin tax: RuntimeError: a broken save")
         assert [(each.content, each.epoch) for each in status.quarantine] == [("tax 2.0", 2)]
         assert (await story.get(server, "/")).words[0] == ("2" if beside == "application" else "1")
         assert (await story.get(server, "/geo")).words[0] == ("1.0" if beside == "application" else "2.0")
         assert (await story.get(server, "/tax")).words[0] == "1.0"
         file = "main.py" if beside == "application" else "plugins/geo.py"
-        assert f'epoch 1 -> 3 "{file}" by watch' in server.logs
+        await logged(server, f'epoch 1 -> 3 "{file}" by watch')
         story.write("3.0", id="tax", mount="/tax")
         status = await status_when(server, lambda status: status.epoch == 4)
         assert (await story.get(server, "/tax")).words[0] == "3.0"
@@ -215,7 +214,7 @@ async def test_what_a_command_could_not_have_for_a_reason_that_passes_is_tried_a
         assert isinstance(await server.reload(), Refused)
         there.touch()
         await status_when(server, lambda status: status.epoch > 2)
-        assert "by schedule" in server.logs
+        await logged(server, "by schedule")
 
 
 async def test_a_plugin_on_a_schedule_is_taken_when_it_is_due_and_the_others_are_not(story: Story) -> None:
@@ -227,7 +226,7 @@ async def test_a_plugin_on_a_schedule_is_taken_when_it_is_due_and_the_others_are
         story.write("2.0")
         story.write("2.0", id="geo", mount="/geo")
         await status_when(server, lambda status: status.epoch == 2)
-        assert '"plugins/geo.py" by schedule' in server.logs
+        await logged(server, '"plugins/geo.py" by schedule')
         assert (await story.get(server, "/geo")).words[0] == "2.0"
         assert (await story.get(server, "/shop")).words[0] == "1.0"
         assert isinstance(await server.reload(), Committed)
@@ -243,7 +242,7 @@ async def test_a_configuration_that_is_saved_is_taken_and_changes_what_is_watche
         await status_when(server, lambda status: status.epoch == 2)
         assert (await story.get(server, "/elsewhere")).words[0] == "1.0"
         config.write_text('[plugins]\n[plugins.shop]\nmount = "/elsewhere"\n')
-        await until(lambda: "taken only when somebody asks" in server.logs)
+        await logged(server, "taken only when somebody asks")
         assert (await server.status()).automatic == ()
 
 
@@ -254,7 +253,7 @@ async def test_application_code_that_is_saved_is_rolled(story: Story) -> None:
     async with story.server(1, "--reload", app="main:app") as server:
         app.write_text("async def app(scope, receive, send):\n    return\n")
         await status_when(server, lambda status: status.epoch == 2)
-        assert "roll to 1 worker" in server.logs
+        await logged(server, "roll to 1 worker")
         story.write("2.0")
         await status_when(server, lambda status: status.epoch == 3)
         assert (await story.get(server, "/shop")).words[0] == "2.0"
@@ -288,7 +287,7 @@ async def test_a_broken_application_is_told_with_one_traceback_by_a_start_that_f
     shop.write("2", top="raise RuntimeError('a broken start')")
     async with story.server(1, "--reload", app="main:app") as server:
         assert (await story.get(server, "/")).words[0] == "1"
-        assert "what is on disk is not served" in server.logs
+        await logged(server, "what is on disk is not served")
         assert server.logs.count("Traceback (most recent call last)") == 1
     story.forget()
     with pytest.raises(ServerFailed) as failed:

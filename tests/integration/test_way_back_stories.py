@@ -11,7 +11,7 @@ from tests.integration.test_plugin_life_stories import EXPORTS, until_told, writ
 from tests.integration.test_preflight_stories import SURVIVES_NOT
 from tests.integration.test_watching_stories import WATCHED, refused
 from tests.rehearsals import ENDS, pids, told
-from tests.service import Story, all_given_up, status_when
+from tests.service import Story, all_given_up, logged, status_when
 
 KEEPS = f"{EXPORTS} if not self.hits else {{}}['boom']"
 """Passes a preflight, where nobody asks for anything, and gives nothing once somebody has."""
@@ -64,7 +64,7 @@ async def test_a_version_that_does_not_give_its_state_is_named_and_left_by_force
         [record] = await until_told(server, StateNotTaken, 1)
         assert (record.version, record.old) == ("3.0", "2.0")
         assert record.why.startswith("export_state of 2.0 failed: KeyError: 'boom' (counter.py:")
-        assert "counter 3.0 begins without the state of 2.0: export_state of 2.0 failed: KeyError" in server.logs
+        await logged(server, "counter 3.0 begins without the state of 2.0: export_state of 2.0 failed: KeyError")
 
 
 async def test_a_version_that_does_not_give_its_state_is_left_by_a_rollback(story: Story) -> None:

@@ -77,6 +77,7 @@ class Desk:
         stop: Ends the service, queues emptied first.
         journal: Answers what was.
         stream: Everything that is told.
+        tell_rest: Tells at once what waits to be told: who asks is answered with all that happened before.
         counts: Totals.
         chronicle: The latest of what was told.
         totals: What workers counted.
@@ -94,6 +95,7 @@ class Desk:
         stop: Callable[[Urgency], None],
         journal: Journal,
         stream: Stream,
+        tell_rest: Callable[[], None],
         counts: Callable[[], Counts],
         chronicle: Chronicle,
         totals: Totals,
@@ -108,6 +110,7 @@ class Desk:
         self._stop = stop
         self._journal = journal
         self._stream = stream
+        self._tell_rest = tell_rest
         self._counts = counts
         self._chronicle = chronicle
         self._totals = totals
@@ -151,6 +154,7 @@ class Desk:
 
     def status(self) -> StatusView:
         """See `Control`."""
+        self._tell_rest()
         now, wall, overview = asyncio.get_running_loop().time(), time.time(), self._picture()
         slots = tuple(slot_view(slot, now, wall) for slot in overview.slots)
         told, serving, totals = self._chronicle, serving_of(overview), self._totals.total()
@@ -299,6 +303,7 @@ class Desk:
 
     def told(self, after: int) -> tuple[Told, ...]:
         """See `Control`."""
+        self._tell_rest()
         return self._stream.since(after)
 
     def events(self, after: int | None) -> AsyncIterator[Told]:

@@ -125,6 +125,7 @@ class Service:
             self.stop,
             journal,
             self._teller.stream,
+            self._driver.tell_all,
             lambda: self._teller.tally.counts(self._discarded(), self._lag.figure()),
             self._chronicle,
             self._totals,
