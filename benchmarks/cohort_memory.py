@@ -51,17 +51,27 @@ ROLLED = 30.0
 
 
 class Size(msgspec.Struct, frozen=True):
-    """Proportional memory of all processes of one server, bytes; medians.
+    """Proportional memory of all processes of one server, bytes.
 
     Attributes:
         name: The server's.
-        one: With one worker.
-        all: With four.
+        ones: With one worker, in each round.
+        alls: With four, in each round.
     """
 
     name: str
-    one: float
-    all: float
+    ones: tuple[int, ...]
+    alls: tuple[int, ...]
+
+    @property
+    def one(self) -> float:
+        """With one worker, the median."""
+        return statistics.median(self.ones)
+
+    @property
+    def all(self) -> float:
+        """With four workers, the median."""
+        return statistics.median(self.alls)
 
     @property
     def further(self) -> float:
@@ -86,7 +96,7 @@ def main(arguments: list[str]) -> int:
     options = parser(f"benchmarks.{NAME}", __doc__).parse_args(arguments)
     machine = here(f"benchmarks.{NAME}")
     commands = installed()
-    sizes = compare(commands, 1 if options.quick else 5)
+    sizes = compare(commands, 1 if options.quick else 7)
     looks = roll(commands)
     result = CohortResult(
         title=f"Memory of each further worker of the same FastAPI application, of {WORKERS}",
@@ -94,7 +104,7 @@ def main(arguments: list[str]) -> int:
         quick=options.quick,
         verdicts=tuple(_verdict(sizes[0], size) for size in sizes[1:] if "--preload" in size.name),
         rows=_rows(sizes),
-        notes=_notes(looks),
+        notes=(*_rounds(sizes), *_notes(looks)),
         sizes=sizes,
         roll=tuple(looks),
     )
@@ -108,8 +118,7 @@ def compare(binaries: Path, rounds: int) -> tuple[Size, ...]:
         for command in COMPARED:
             for workers in (1, WORKERS):
                 found.setdefault((command.name, workers), []).append(weigh(binaries, command, workers))
-    median = {key: statistics.median(sizes) for key, sizes in found.items()}
-    return tuple(Size(each.name, median[each.name, 1], median[each.name, WORKERS]) for each in COMPARED)
+    return tuple(Size(each.name, tuple(found[each.name, 1]), tuple(found[each.name, WORKERS])) for each in COMPARED)
 
 
 def weigh(binaries: Path, command: Command, workers: int) -> int:
@@ -163,6 +172,12 @@ def _rows(sizes: Sequence[Size]) -> tuple[tuple[str, ...], ...]:
     head = ("MiB of all processes (PSS)", "1 worker", f"{WORKERS} workers", "each further worker")
     body = ((size.name, *(f"{value / 2**20:.2f}" for value in (size.one, size.all, size.further))) for size in sizes)
     return (head, *body)
+
+
+def _rounds(sizes: Sequence[Size]) -> Iterable[str]:
+    for size in sizes:
+        each = ((more - one) / (WORKERS - 1) / 2**20 for one, more in zip(size.ones, size.alls, strict=True))
+        yield f"each further worker of {size.name}, by rounds: {', '.join(f'{value:.2f}' for value in each)} MiB"
 
 
 def _notes(looks: Sequence[Look]) -> tuple[str, ...]:
