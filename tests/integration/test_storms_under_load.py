@@ -18,6 +18,15 @@ MIX = Mix(busy=4, idle=4, fresh=2, silent=2, post=2, dribble=1, stream=2, long=2
 STORM = 50
 SECONDS = 5.0
 SETTLED = 60.0
+SLOW = """
+quick = app
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await asyncio.sleep(2.0)
+    await quick(scope, receive, send)
+"""
+"""An application whose processes take their time to start."""
 LEFT = {Fault.REFUSED, Fault.EOF_IDLE, Fault.ANNOUNCED}
 """What a client meets of a server that ends: nobody listens, and its connection ends between two requests."""
 CROSSING = {Kind.BUSY, Kind.IDLE, Kind.STREAM}
@@ -54,9 +63,10 @@ async def test_a_storm_of_hups_loses_nothing_mixes_nothing_and_ends_with_what_li
     assert [marker for report in found for marker in report.markers[first.epoch]] == [last]
 
 
-@pytest.mark.parametrize("moment", [SlotState.STARTING, SlotState.STANDBY, SlotState.YIELDING])
+@pytest.mark.parametrize("moment", [SlotState.STANDBY, SlotState.YIELDING])
 async def test_term_in_the_middle_of_a_roll_answers_whoever_asked(shop: Subject, moment: SlotState) -> None:
     with running(shop.address, MIX) as load:
+        shop.contents.append("main.py", SLOW)
         shop.contents.renew()
         shop.hang_up()
         until(lambda: any(slot.state is moment for slot in shop.status().slots), SETTLED, shop.words)
