@@ -6,6 +6,8 @@ with whoever exported them, so that nothing refers from the new content to the o
 """
 
 import math
+from collections.abc import Iterator
+from types import FunctionType
 
 import msgspec
 from packaging.specifiers import SpecifierSet
@@ -16,6 +18,7 @@ from changeover.workers.plugins.lifecycle import State
 from changeover.workers.plugins.loaded import LoadedPlugin
 from changeover.workers.plugins.refused import ContractBroken, Refused, StateTooLarge, refusal_of
 from changeover.workers.plugins.resources import PluginVersion
+from changeover.workers.plugins.undecoded import undecoded
 from changeover.workers.protocol.plugin_messages import MOST_STATE
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 
@@ -25,6 +28,7 @@ UNMERGED = "it has export_state and no merge_state: what is written between the 
 UNIMPORTED = "it has export_state and no import_state: nothing that it exports goes over to another version or process"
 UNTAKEN = "it has import_state, and its manifest does not say whose state it takes: it begins without any"
 UNLED = "it has export_state and is a singleton: in a roll its state goes to one successor, and another one may lead"
+UNDECODED = "its {hook} has `{parameter}`, and is given bytes: msgspec.msgpack.decode makes a Struct of them again"
 PATIENCE = 5.0
 """Seconds that what may begin without state waits for it: workers may be asked one after the other."""
 LOSING = "as it stands, what replaces it some day could only begin without its state"
@@ -165,7 +169,14 @@ def caveats(plugin: LoadedPlugin) -> tuple[str, ...]:
         UNTAKEN: not plugin.takes,
         UNLED: plugin.exclusive,
     }
-    return tuple(line for line, holds in told.items() if holds)
+    return (*(line for line, holds in told.items() if holds), *_undecoded(plugin))
+
+
+def _undecoded(plugin: LoadedPlugin) -> Iterator[str]:
+    for hook in ("import_state", "merge_state"):
+        function = getattr(getattr(plugin.instance, hook), "__func__", None)
+        if _has(plugin, hook) and isinstance(function, FunctionType):
+            yield from (UNDECODED.format(hook=hook, parameter=each) for each in undecoded(function))
 
 
 def why_not(new: LoadedPlugin, old: PluginVersion) -> str:

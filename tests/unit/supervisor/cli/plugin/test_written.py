@@ -257,6 +257,27 @@ def test_state_that_is_exported_and_never_merged_is_a_warning(plugins: PluginFol
     assert "warning" not in plugin("check", path).output
 
 
+@pytest.mark.parametrize("first", ["", "from __future__ import annotations"])
+def test_a_hook_that_expects_state_as_it_was_exported_is_a_warning(plugins: PluginFolder, first: str) -> None:
+    code = f"""{first}
+import msgspec
+from changeover.plugin import Plugin, PluginVersion
+
+class State(msgspec.Struct):
+    count: int = 0
+
+class Counter(Plugin[None]):
+    def export_state(self) -> State: return State()
+    def import_state(self, old: PluginVersion, state: State) -> None: pass
+    def merge_state(self, old: object, imported: bytes, latest: dict) -> None: pass
+"""
+    path = plugins.folder("counter", "1.0", 'plugin = "counter:Counter"\nstate = ">=1"\n', counter=code)
+    told = plugin("check", path, "--no-preflight").output
+    assert "warning: counter: its import_state has `state: State`, and is given bytes: " in told
+    assert "warning: counter: its merge_state has `latest: dict`, and is given bytes: " in told
+    assert told.count("and is given bytes") == 2
+
+
 def test_state_that_no_version_takes_is_a_warning(plugins: PluginFolder) -> None:
     merging = textwrap.indent("def merge_state(self, old, imported, latest): pass\n", "    ")
     path = plugins.folder("counter", "1.0", 'plugin = "counter:Counter"\n', counter=STATEFUL + merging)
