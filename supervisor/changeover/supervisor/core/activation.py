@@ -98,7 +98,7 @@ class Activation:
         """Let those who prepared long ago have their time to follow: their slots' timers ran while others prepared."""
         for member in successors:
             if (slot := self._roster.find(member.worker)) is not None:
-                self._children.reprieve(slot)
+                self._children.joining.reprieve(slot)
 
     def late(self, run: Run) -> bool:
         """Whether somebody lives who has to serve the epoch and does not."""
