@@ -49,6 +49,11 @@ class Joining:
             slot.note = ""
             self._out.tell(WorkerServing(slot.member.worker, slot.member.pid, slot.member.epoch))
 
+    def falls_behind(self, slot: Slot) -> None:
+        """What a worker serves is superseded by what it has still to build: it joins anew."""
+        if child.TABLE.lists(slot.state, Cause.FELL_BEHIND):
+            self._move(slot, Cause.FELL_BEHIND)
+
     def reprieve(self, slot: Slot) -> None:
         """A worker that had nothing to build has something now: its deadline begins."""
         if slot.state is State.JOINING:
