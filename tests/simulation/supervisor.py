@@ -21,7 +21,7 @@ from changeover.supervisor.core.outcome import (
 from changeover.supervisor.core.records.cutover import CutoverAborted, InDoubt, PhaseBegan
 from changeover.supervisor.core.records.plugin import MigrationLeft
 from changeover.supervisor.core.records.staffing import Scaled, SlotParked
-from changeover.supervisor.core.records.worker import WorkerExited, WorkerServing
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerKilled, WorkerServing
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from tests.simulation.contents import ADDRESSES, app_of, content, kept_back, listened, name_of, versions_of
 from tests.simulation.journal import Mood, SecondDecision
@@ -277,6 +277,8 @@ class Supervisor:
             self.world.on_phase()
         elif isinstance(effect.record, WorkerServing):
             self.served = True
+        elif isinstance(effect.record, WorkerKilled):
+            self.world.waits.killed(effect.record)
         elif isinstance(effect.record, SlotParked | Scaled | WorkerExited):
             self.world.invariants.on_fewer_slots()
         elif isinstance(effect.record, MigrationLeft):

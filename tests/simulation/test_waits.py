@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from changeover.supervisor.core import child, cutover
+from changeover.supervisor.core.joining import Joining
 from changeover.supervisor.core.outcome import Committed, Refused, SilentWorkers
 from changeover.supervisor.core.run import Run
 from tests.simulation.contents import Flaw
@@ -13,6 +14,7 @@ from tests.simulation.invariants import PromiseBroken
 from tests.simulation.journal import Mood
 from tests.simulation.stories import Story
 from tests.simulation.worker import Worker
+from tests.simulation.world import DEADLINES
 
 
 class Killing(Story):
@@ -47,6 +49,58 @@ def test_who_comes_after_one_that_was_killed_and_hangs_as_well_keeps_nobody_wait
     outcome = story.outcome(hang_again(story))
     assert isinstance(outcome, Committed)
     assert (outcome.workers, [missing.slot for missing in outcome.missing]) == (2, [0])
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def come_late(story: Story) -> tuple[int, Worker]:
+    """The worker in slot 0 is killed; the next one comes, and serves what was, before the commit is on disk."""
+    ticket = story.reload()
+    story.reach(cutover.State.PREPARING)
+    story.moods = [Mood.MUTE]
+    story.worker(0).freeze(10.0)
+    for state in (child.State.KILLING, child.State.SERVING):
+        story.until(lambda state=state: story.supervisor.machine.view().slots[0].state is state, state.value)  # type: ignore[misc]
+    assert story.state in (cutover.State.DECIDING, cutover.State.IN_DOUBT)
+    late = story.worker(0)
+    assert (late.epoch, late.accepting) == (1, False)
+    return ticket, late
+
+
+def test_who_comes_after_the_vote_and_serves_what_was_is_not_killed_while_it_builds_the_epoch() -> None:
+    story = Killing()
+    ticket, late = come_late(story)
+    late.freeze(DEADLINES.activate + 1.0)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Committed)
+    assert (outcome.workers, [missing.slot for missing in outcome.missing]) == (2, [0])
+    story.rest()
+    assert late.alive
+    assert story.epochs == [2, 2, 2]
+
+
+def test_who_comes_after_the_vote_and_serves_what_was_is_waited_for_where_all_others_died() -> None:
+    story = Killing()
+    ticket, late = come_late(story)
+    late.freeze(DEADLINES.activate + 1.0)
+    story.reach(cutover.State.ACTIVATING)
+    story.stillborn = frozenset({1, 2})
+    for slot in story.stillborn:
+        story.die(story.worker(slot), -11)
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Committed)
+    assert (outcome.workers, late.epoch) == (1, 2)
+    story.stillborn = frozenset()
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+def test_who_comes_after_the_vote_and_never_builds_the_epoch_is_killed_like_whoever_joins() -> None:
+    story = Killing()
+    ticket, late = come_late(story)
+    late.freeze(10.0)
+    assert isinstance(story.outcome(ticket), Committed)
+    story.until(lambda: not late.alive, "it is killed")
     story.rest()
     assert story.epochs == [2, 2, 2]
 
@@ -89,3 +143,14 @@ def test_promise_13_waiting_for_who_came_since_the_vote_for_as_long_as_it_likes(
     story = Killing()
     with pytest.raises(PromiseBroken, match="promise 13 is broken: the cutover is activating for"):
         story.outcome(hang_again(story))
+
+
+def test_promise_13_killing_who_came_since_the_vote_before_it_has_built_the_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Joining, "falls_behind", lambda *_: None)
+    story = Killing()
+    ticket, late = come_late(story)
+    late.freeze(DEADLINES.activate + 1.0)
+    with pytest.raises(PromiseBroken, match=r"promise 13 is broken: worker .* did not follow to epoch 2"):
+        story.outcome(ticket)

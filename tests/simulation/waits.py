@@ -1,10 +1,14 @@
-"""How long a cutover may stay where it is: no phase outlasts its deadlines, whatever dies, hangs or comes meanwhile."""
+"""How long a cutover may stay where it is: no phase outlasts its deadlines, whatever dies, hangs or comes meanwhile.
+
+Nor is a worker killed before its own: who has the committed epoch still to build has the deadline of all that join.
+"""
 
 from typing import TYPE_CHECKING
 
 from changeover.supervisor.core import child
 from changeover.supervisor.core.cutover import State
 from changeover.supervisor.core.policy import Deadlines
+from changeover.supervisor.core.records.worker import WorkerKilled
 from changeover.supervisor.core.view import Overview
 from tests.simulation.invariants import PromiseBroken
 
@@ -16,6 +20,8 @@ LOOK = 0.05
 """Seconds between two looks."""
 SLACK = 0.1
 """Seconds for what has no deadline of its own: an event that is on its way."""
+LATE = "did not follow"
+"""How a worker is killed that was to follow at once."""
 DYING = 0.2
 """Seconds from a KILL to the news of the death."""
 
@@ -50,6 +56,15 @@ class Waits:
         """Another number of workers is wanted: those that a roll lacks have their time to come."""
         if self._phase is State.PREPARING:
             self._since = self._world.agenda.now
+
+    def killed(self, killed: WorkerKilled) -> None:
+        """Who is killed because it followed too late held the epoch: who has it to build has longer."""
+        if not killed.reason.startswith(LATE):
+            return
+        for worker in self._world.living():
+            follows = worker.machine.prepared is not None or worker.epoch == worker.word.read() or worker.yielding
+            if worker.worker == killed.worker and not follows:
+                raise PromiseBroken(13, f"{worker.name} {killed.reason}, and had it to build")
 
     def check(self) -> None:
         """A phase that is over is forgotten; one that is not must not have lasted too long."""

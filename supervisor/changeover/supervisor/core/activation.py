@@ -50,7 +50,7 @@ class Activation:
         crew = [member for member in self._roster.crew(snapshot.rolled) if member.greeted and not member.yielding]
         run.followers = {member.incarnation for member in crew}
         successors = tuple(member.worker for member in crew) if run.is_roll else ()
-        self._reprieve(crew)
+        self._reprieve(run, crew)
         self._succession.judge()
         if run.part is not None and not run.part.last:
             self._commit_part(run, snapshot, run.part, successors)
@@ -94,11 +94,16 @@ class Activation:
                     self._out.unicast(member.worker, messages.Commit(stamp, UNORDERED, successors))
         self._out.tell(CommitDecided(run.epoch, run.previous))
 
-    def _reprieve(self, successors: Iterable[Member]) -> None:
-        """Let those who prepared long ago have their time to follow: their slots' timers ran while others prepared."""
-        for member in successors:
+    def _reprieve(self, run: Run, crew: Iterable[Member]) -> None:
+        """Let all have their time: who prepared long ago to follow, for its slot's timer ran; who came since to build.
+
+        The latter serves nothing that is committed, even where it serves what was.
+        """
+        for member in crew:
             if (slot := self._roster.find(member.worker)) is not None:
-                self._children.reprieve(slot)
+                if member.incarnation not in run.prepared and run.epoch not in (member.epoch, member.prepared):
+                    self._children.joining.falls_behind(slot)
+                self._children.joining.reprieve(slot)
 
     def late(self, run: Run) -> bool:
         """Whether somebody lives who has to serve the epoch and does not."""
@@ -167,7 +172,7 @@ class Activation:
         return run.due and self.serving(run) > 0
 
     def _joins(self, run: Run, member: Member) -> bool:
-        """Whether a worker came since the vote, and has not served anything yet."""
+        """Whether a worker came since the vote, and has the epoch to build."""
         slot = self._roster.find(member.worker)
         return slot is not None and slot.state is State.JOINING and member.incarnation not in run.prepared
 

@@ -1,9 +1,9 @@
 """The law of a slot and the worker in it.
 
 Forked, greeted and serving are three facts with three causes: a process exists, it has introduced
-itself, it serves what is committed. Each step has a deadline (in `children.py`), after which the
-worker is killed. Only an exit that was *told* leaves a slot: a worker that was sent KILL still
-counts as alive until its pidfd says otherwise.
+itself, it serves what is committed. Each step has a deadline (in `children.py` and `joining.py`),
+after which the worker is killed. Only an exit that was *told* leaves a slot: a worker that was sent
+KILL still counts as alive until its pidfd says otherwise.
 
 A death nobody asked for is FAILED or, too often within a period, FAILED_AGAIN: the first leads to
 another worker after a pause, the second parks the slot for much longer, with the reason. The last
@@ -48,6 +48,8 @@ class Cause(enum.Enum):
     """The worker said Hello."""
     SERVES = "serves"
     """The worker said that it serves the committed epoch."""
+    FELL_BEHIND = "fell behind"
+    """Another epoch was committed, which the worker has still to build: it came too late to have a vote."""
     DISMISSED = "dismissed"
     """The worker is told to leave."""
     CONDEMNED = "condemned"
@@ -87,6 +89,7 @@ TABLE: Table[State, Cause] = Table(
             Cause.FORKED: State.SERVING,
             Cause.GREETED: State.SERVING,
             Cause.SERVES: State.SERVING,
+            Cause.FELL_BEHIND: State.JOINING,
             **_ALIVE,
         },
         State.STOPPING: {

@@ -5,17 +5,17 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from changeover.supervisor.core import child, restart, surplus
-from changeover.supervisor.core.building import owes
 from changeover.supervisor.core.child import LEAVING, Cause, State
 from changeover.supervisor.core.crashes import Crashes
 from changeover.supervisor.core.effects import Fork, ProcessSignal, Signal
 from changeover.supervisor.core.events import Child, Timer, TimerKind
+from changeover.supervisor.core.joining import Joining
 from changeover.supervisor.core.leaving import Leaving
 from changeover.supervisor.core.ledger import Ledger
 from changeover.supervisor.core.outbox import Outbox
 from changeover.supervisor.core.policy import Policy
 from changeover.supervisor.core.records.staffing import LastSlotWaits, SlotParked, SlotWaits
-from changeover.supervisor.core.records.worker import WorkerExited, WorkerForked, WorkerServing
+from changeover.supervisor.core.records.worker import WorkerExited, WorkerForked
 from changeover.supervisor.core.restart import Fate
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.workers.protocol.identity import WorkerId
@@ -41,7 +41,7 @@ class Children:
 
     __slots__ = (
         "_buried", "_cohorts", "_ledger", "_out", "_paces", "_policy", "_roster", "_secret", "complete",
-        "crashes", "kept", "leaving", "rolled", "served", "slots", "staffing", "words",
+        "crashes", "joining", "kept", "leaving", "rolled", "slots", "staffing", "words",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, roster: Roster, ledger: Ledger, out: Outbox, secret: str) -> None:
@@ -52,6 +52,8 @@ class Children:
         self._secret = secret
         self.leaving = Leaving(policy, roster, ledger, out)
         """Ends workers."""
+        self.joining = Joining(policy.deadlines.boot, ledger, self.leaving, out)
+        """Waits for those who come."""
         self.crashes = Crashes(policy.restarts, roster, ledger, out)
         """What their deaths say of what is committed."""
         # Lists of the living may be older than the news of a death. Our own dead need not be kept in mind.
@@ -68,8 +70,6 @@ class Children:
         """Roll -> the word of the commit cell that its workers read; 0, where it is not named."""
         self.rolled: int | None = None
         """The roll whose workers serve; None before the first."""
-        self.served = False
-        """Whether a worker has served: from then on one slot is always tried anew."""
         self.staffing = True
         """Whether slots are filled at all; not while the service stops."""
         self.complete = True
@@ -232,7 +232,7 @@ class Children:
             self._replace(slot)
         return True
 
-    # ---- what workers and their parents say ----
+    # ---- what their parents say ----
 
     def forked(self, worker: WorkerId, pid: int) -> None:
         """A process exists."""
@@ -248,29 +248,6 @@ class Children:
         if slot.member.told is not None:
             self._out.put(Signal(worker, slot.member.told))
         elif booting:
-            self._wait(slot, self._policy.deadlines.boot)
-
-    def greeted(self, slot: Slot) -> None:
-        """A worker said Hello."""
-        fresh = slot.state in (State.FORKING, State.BOOTING)
-        self._move(slot, Cause.GREETED)
-        if fresh:
-            self._wait(slot, self._policy.deadlines.boot)
-
-    def serves(self, slot: Slot) -> None:
-        """A worker said that it serves what is committed."""
-        fresh = slot.state is State.JOINING
-        self._move(slot, Cause.SERVES)
-        self.served = self.served or slot.state is State.SERVING
-        if fresh and slot.member is not None:
-            slot.member.served = self._out.now
-            self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
-            slot.note = ""
-            self._out.tell(WorkerServing(slot.member.worker, slot.member.pid, slot.member.epoch))
-
-    def reprieve(self, slot: Slot) -> None:
-        """A worker that had nothing to build has something now: its deadline begins."""
-        if slot.state is State.JOINING:
             self._wait(slot, self._policy.deadlines.boot)
 
     def bury(self, worker: WorkerId) -> None:
@@ -317,17 +294,12 @@ class Children:
         if slot.state in (State.BACKOFF, State.PARKED):
             self._move(slot, Cause.RETRIED)
             self.fill()
-        elif slot.state is State.JOINING and not self._owes(slot):
-            self._wait(slot, self._policy.deadlines.boot)
         elif slot.state in (State.BOOTING, State.JOINING):
-            self.leaving.kill(slot, f"did not serve within {self._policy.deadlines.boot:g} s")
+            self.joining.overdue(slot)
         elif slot.state in LEAVING and slot.member is not None:
             self.leaving.press(slot, slot.member)
 
     # ---- inside ----
-
-    def _owes(self, slot: Slot) -> bool:
-        return owes(slot, self._ledger.current_for(slot.rolled))
 
     def _follow(self, slot: Slot, cause: str) -> None:
         """A worker died, and the next one in its slot has something else: it comes at once, however many died."""
@@ -358,7 +330,7 @@ class Children:
 
     def _is_last(self, slot: Slot) -> bool:
         """Whether nothing that has served would do so any more if this slot was parked."""
-        return self.served and slot.rolled == self.rolled and self._roster.is_last(slot)
+        return self.joining.served and slot.rolled == self.rolled and self._roster.is_last(slot)
 
     def _pause(self, slot: Slot, seconds: float) -> None:
         slot.until = self._out.now + seconds

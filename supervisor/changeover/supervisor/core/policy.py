@@ -26,11 +26,12 @@ class Deadlines(msgspec.Struct, frozen=True):
         preflight: The rehearsal, and finding out where it stands still.
         prepare: From the first Prepare to the last answer.
         inquire: For the stacks of workers that did not answer.
-        activate: From the commit to the last Activated; who is late is killed and replaced.
+        activate: From the commit to the last Activated; who prepared and is late is killed and replaced.
         persist: One entry of the journal; past it a decision is in doubt.
         reread: Between two attempts to settle a doubt or to write what could not be written.
         fork: From the wish for a worker to its pid.
-        boot: From a worker's pid to serving, and from a supervisor's start to knowing who lives.
+        boot: From a worker's pid, or the commit for who came after the vote, to serving; and from a supervisor's start
+            to knowing who lives.
         zygote: Preloading.
         graceful: From TERM to QUIT.
         quick: From QUIT to KILL.

@@ -113,14 +113,14 @@ class Reception:
         first, tried = not member.greeted, member.alone
         member.pid = member.pid or message.pid
         self._heard(member)
-        self._children.greeted(slot)
+        self._children.joining.greeted(slot)
         if first:
             self._retirement.adopted(member, message.resident)
             if not self._ledger.is_ours(member.incarnation):
                 self._out.tell(WorkerAdopted(member.worker, member.pid, message.stamp.epoch))
         self.welcome(member)
         if tried and not member.alone:
-            self._children.reprieve(slot)
+            self._children.joining.reprieve(slot)
         self._observe(slot, member, message.stamp.epoch, message.prepared, message.migrates)
         if first:
             self._retirement.review()
@@ -179,7 +179,7 @@ class Reception:
         for slot in tuple(self._roster.slots.values()):
             if slot.member is not None and slot.member.greeted:
                 self.welcome(slot.member)
-                self._children.reprieve(slot)
+                self._children.joining.reprieve(slot)
 
     def _adopted(self, worker: WorkerId, hello: Hello) -> Slot | None:
         """The slot of a former supervisor's worker; one of our own that we gave up is not taken back."""
@@ -313,7 +313,7 @@ class Reception:
         current = self._current(member)
         serves = current is not None and member.epoch == current.epoch > 0
         if serves and child.TABLE.lists(slot.state, child.Cause.SERVES):
-            self._children.serves(slot)
+            self._children.joining.serves(slot)
         self._coordinator.deciding.follow()
 
     # ---- falling silent, dying ----

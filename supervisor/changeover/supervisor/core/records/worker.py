@@ -15,7 +15,7 @@ class WorkerAdopted(WorkerRecord, frozen=True):
 
 
 class WorkerServing(WorkerRecord, frozen=True):
-    """A new worker serves `epoch` and accepts connections."""
+    """A worker that came serves `epoch`: told again where another was committed before it could accept connections."""
 
     epoch: int
 
