@@ -48,6 +48,7 @@ def resourced(candidate: Snapshot, code: str) -> Snapshot:
 
 
 RELOAD = CutoverRequest(Origin(Trigger.COMMAND))
+OLD, KEPT, NEW = unit("pricing", 1), unit("geo", 1), unit("pricing", 2)
 
 
 class Bench:
@@ -188,3 +189,19 @@ class Bench:
     def fire(self, timer: Timer) -> None:
         """Let a timer be due."""
         self.feed(events.TimerFired(timer))
+
+
+def replaced() -> Bench:
+    """Two workers serve epoch 2, which replaced `pricing` and kept `geo`."""
+    bench = Bench()
+    bench.boot()
+    bench.find(snapshot(1, OLD, KEPT))
+    bench.greet_all()
+    bench.prepare(1)
+    bench.activate(1)
+    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench.find(snapshot(2, NEW, KEPT))
+    bench.prepare(2)
+    bench.activate(2, OLD)
+    bench.forget()
+    return bench

@@ -9,7 +9,7 @@ import pytest
 
 from changeover.server import Committed, Server, Strategy
 from tests.integration.test_hanging_stories import connection_to, pid_of
-from tests.service import Connection, Story, gone, logged
+from tests.service import Connection, Story, gone, logged, status_when
 from tests.waits import until
 
 APP = """
@@ -86,8 +86,8 @@ async def test_who_waits_behind_threads_that_hang_is_answered_as_soon_as_they_ar
         assert await answers(waiting, TIMEOUT + LATE) == [200] * WAITING
         assert await answers(stuck, 20) == [503] * threads
         await gone(pid)
-        status = await server.status()
-        assert (len(status.slots), status.counts.restarts) == (2, 0)
+        status = await status_when(server, lambda status: len(status.slots) == 2)
+        assert status.counts.restarts == 0
         await logged(server, "owes a response for")
 
 
@@ -103,7 +103,7 @@ async def test_who_waits_in_a_worker_that_leaves_for_another_reason_is_answered_
 
 
 COUNTING = """
-import os
+import pathlib
 import time
 
 BUSY = MOST = 0
@@ -117,11 +117,23 @@ def app(environ, start_response):
     environ["wsgi.input"].read()
     path = environ["PATH_INFO"]
     if path.startswith("/busy/"):
+        (pathlib.Path(__file__).parent / f"busy-{path[6:]}").touch()
         time.sleep(float(path[6:]))
     start_response("200 OK", [("Content-Type", "text/plain")])
     BUSY -= 1
     return [f"{MOST} in version {VERSION}".encode()]
 """
+
+
+async def asked_for(server: Server, path: str) -> float:
+    """Since when a request is under way, in seconds; 0 before it is."""
+    held = [lease for slot in (await server.leases()).slots for lease in slot.leases]
+    return max((lease.age for lease in held if lease.path == path), default=0.0)
+
+
+async def busy(story: Story, seconds: str) -> None:
+    """Wait until a thread is busy for so long."""
+    await until((story.folder / f"busy-{seconds}").exists, f"a thread that is busy for {seconds} s")
 
 
 async def test_an_upload_that_takes_long_is_no_thread_that_hangs(story: Story) -> None:
@@ -130,12 +142,12 @@ async def test_an_upload_that_takes_long_is_no_thread_that_hangs(story: Story) -
     async with story.server(1, "--threads=1", app="main:app", env=env) as server:
         slow, other = await story.connect(server), await story.connect(server)
         await other.get("/")
-        await slow.send(b"POST /busy/1 HTTP/1.1\r\nhost: story\r\ncontent-length: 10\r\n\r\n")
-        for _ in range(9):  # a client that takes its time
-            await asyncio.sleep(0.25)
-            await slow.send(b"x")
-        await slow.send(b"x")
-        await asyncio.sleep(0.2)  # it has its thread
+        await slow.send(b"POST /busy/1 HTTP/1.1\r\nhost: story\r\ntransfer-encoding: chunked\r\n\r\n")
+        async with asyncio.timeout(20):
+            while await asked_for(server, "/busy/1") < 2.0:
+                await slow.send(b"1\r\nx\r\n")
+        await slow.send(b"0\r\n\r\n")
+        await busy(story, "1")
         await other.ask("/busy/0.5")
         assert (await slow.answer()).body == "1 in version 1"
         assert (await other.answer()).body == "1 in version 1"
@@ -144,14 +156,14 @@ async def test_an_upload_that_takes_long_is_no_thread_that_hangs(story: Story) -
 
 async def test_who_got_a_thread_shortly_before_the_deadline_has_the_time_of_a_request(story: Story) -> None:
     (story.folder / "main.py").write_text(COUNTING)
-    env = {"CHANGEOVER_DRAIN_HTTP": "2s"}
+    env = {"CHANGEOVER_DRAIN_HTTP": f"{DRAIN}s"}
     async with story.server(1, "--threads=1", app="main:app", env=env) as server:
         first, second = await story.connect(server), await story.connect(server)
         for each in (first, second):
             await each.get("/")
-        await first.ask("/busy/1.9")
-        await asyncio.sleep(0.1)
-        await second.ask("/busy/1.6")
+        await first.ask("/busy/2.5")
+        await busy(story, "2.5")
+        await second.ask("/busy/2")
         (story.folder / "main.py").write_text(COUNTING.replace('"1"', '"2"'))
         assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
         assert [(await each.answer()).body for each in (first, second)] == ["1 in version 1"] * 2

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,40 @@ class Supervisor:
 
     def heard(self, kind: type[E]) -> list[E]:
         return [event for event in self.told if isinstance(event, kind)]
+
+    @asynccontextmanager
+    async def again(self, zygote: Zygote) -> "AsyncIterator[Again]":
+        """Leave a zygote to a supervisor that did not start it."""
+        zygote._channel.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
+            channel.connect(str(self.scratch / f"zygote-{zygote.cohort}.sock"))
+            channel.settimeout(10)
+            yield Again(channel)
+
+
+class Again:
+    """A supervisor that has connected to a zygote which another one started."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    async def hear(self, expected: forking.ZygoteReport) -> list[int]:
+        """See what the zygote tells next; the descriptors that came with it are the caller's."""
+        data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, self._channel, 65536, 4)
+        assert forking.decode_report(data) == expected
+        return fds
+
+    async def hear_only(self, expected: forking.ZygoteReport) -> None:
+        """See what the zygote tells next, whatever comes with it."""
+        close(await self.hear(expected))
+
+    def say(self, order: forking.ZygoteOrder) -> None:
+        self._channel.send(forking.encode(order))
+
+
+def close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 @pytest.fixture
@@ -478,27 +513,19 @@ async def test_an_interpreter_that_is_not_there_is_named_and_nothing_is_left(sup
 async def test_an_orphaned_zygote_takes_a_supervisor_that_reconnects(supervisor: Supervisor) -> None:
     zygote = await supervisor.started()
     note = await supervisor.forked(zygote, 1)
-    zygote._channel.close()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as again:
-        again.connect(str(supervisor.scratch / "zygote-1.sock"))
-        again.settimeout(10)
-        data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
-        assert forking.decode_report(data) == forking.Ready(1, zygote.pid, (worker(1),), rehearses=True)
-        pidfd, stacks = fds
+    async with supervisor.again(zygote) as again:
+        found = await again.hear(forking.Ready(1, zygote.pid, (worker(1),), rehearses=True))
+        pidfd, _stacks = found
         assert pid_of(pidfd) == zygote.pid
-        os.close(pidfd)
-        os.close(stacks)
-        data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
-        assert forking.decode_report(data) == forking.Forked(worker(1), note.pid)
+        close(found)
+        forked = await again.hear(forking.Forked(worker(1), note.pid))
         await until(lambda: "zygote 1 [1 worker]" in str(holder_of_pid(zygote.pid)))
-        signal.pidfd_send_signal(fds[0], signal.SIGTERM)
-        for fd in fds:
-            os.close(fd)
+        signal.pidfd_send_signal(forked[0], signal.SIGTERM)
+        close(forked)
         for _ in range(2):
-            exited = forking.decode_report(await asyncio.to_thread(again.recv, 65536))
-            assert exited == forking.Exited(worker(1), 7)
-        again.send(forking.encode(forking.ExitedSeen(worker(1))))
-        again.send(forking.encode(forking.Leave()))
+            await again.hear_only(forking.Exited(worker(1), 7))
+        again.say(forking.ExitedSeen(worker(1)))
+        again.say(forking.Leave())
         await supervisor.hear(ZygoteLost)
 
 
@@ -518,14 +545,9 @@ async def test_an_orphaned_zygote_without_a_timeout_waits_for_a_supervisor_for_e
     zygote = await supervisor.started(orphan=0)
     zygote._channel.close()
     await until(lambda: "no supervisor" in str(holder_of_pid(zygote.pid)))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as again:
-        again.connect(str(supervisor.scratch / "zygote-1.sock"))
-        again.settimeout(10)
-        data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
-        for fd in fds:
-            os.close(fd)
-        assert forking.decode_report(data) == forking.Ready(1, zygote.pid, rehearses=True)
-        again.send(forking.encode(forking.Leave()))
+    async with supervisor.again(zygote) as again:
+        await again.hear_only(forking.Ready(1, zygote.pid, rehearses=True))
+        again.say(forking.Leave())
         await supervisor.hear(ZygoteLost)
 
 

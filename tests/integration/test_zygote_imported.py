@@ -1,9 +1,5 @@
 """A zygote tells a supervisor that did not start it with which packages it imported the application."""
 
-import asyncio
-import os
-import socket
-
 from changeover.workers.pinned.distributions import Distributions, own_path
 from changeover.workers.plugins.artifact import put
 from changeover.workers.protocol import forking
@@ -18,11 +14,5 @@ async def test_a_supervisor_that_reconnects_hears_of_the_record(supervisor: Supe
     record = put(store, Distributions.found(own_path()).files())
     preload = forking.Preload("shop:app", str(supervisor.scratch), store=str(store), distributions=record)
     zygote = await supervisor.started(preload=preload)
-    zygote._channel.close()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as again:
-        again.connect(str(supervisor.scratch / "zygote-1.sock"))
-        again.settimeout(10)
-        data, fds, _, _ = await asyncio.to_thread(socket.recv_fds, again, 65536, 4)
-        for fd in fds:
-            os.close(fd)
-        assert forking.decode_report(data) == forking.Ready(1, zygote.pid, rehearses=True, imported=record)
+    async with supervisor.again(zygote) as again:
+        await again.hear_only(forking.Ready(1, zygote.pid, rehearses=True, imported=record))

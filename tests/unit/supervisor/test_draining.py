@@ -3,30 +3,16 @@
 import msgspec
 import pytest
 
-from changeover.supervisor.core import events
 from changeover.supervisor.core.retirement import State
 from changeover.supervisor.draining import DrainingPlugin, draining
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.snapshot import UnitKey, UnitKind, UnitRef
-from tests.machines import RELOAD, Bench, snapshot, unit
-
-OLD, KEPT = unit("pricing", 1), unit("geo", 1)
+from tests.machines import OLD, Bench, replaced, unit
 
 
 @pytest.fixture
 def bench() -> Bench:
-    """Two workers serve another `pricing` than before."""
-    bench = Bench()
-    bench.boot()
-    bench.find(snapshot(1, OLD, KEPT))
-    bench.greet_all()
-    bench.prepare(1)
-    bench.activate(1)
-    bench.feed(events.CutoverRequested(1, RELOAD))
-    bench.find(snapshot(2, unit("pricing", 2), KEPT))
-    bench.prepare(2)
-    bench.activate(2, OLD)
-    return bench
+    return replaced()
 
 
 def test_it_drains_where_it_is_in_use_and_retires_where_it_is_not_released(bench: Bench) -> None:

@@ -8,27 +8,14 @@ from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.snapshot import UnitKey
-from tests.machines import RELOAD, Bench, snapshot, unit
+from tests.machines import KEPT, NEW, OLD, RELOAD, Bench, replaced, snapshot, unit
 
-OLD, KEPT, NEW = unit("pricing", 1), unit("geo", 1), unit("pricing", 2)
 LATER = unit("pricing", 3)
 
 
 @pytest.fixture
 def bench() -> Bench:
-    """Epoch 2 replaced `pricing` and kept `geo`."""
-    bench = Bench()
-    bench.boot()
-    bench.find(snapshot(1, OLD, KEPT))
-    bench.greet_all()
-    bench.prepare(1)
-    bench.activate(1)
-    bench.feed(events.CutoverRequested(1, RELOAD))
-    bench.find(snapshot(2, NEW, KEPT))
-    bench.prepare(2)
-    bench.activate(2, OLD)
-    bench.forget()
-    return bench
+    return replaced()
 
 
 def retire_orders(bench: Bench) -> list[int]:

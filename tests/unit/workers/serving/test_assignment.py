@@ -56,7 +56,9 @@ def test_who_is_left_behind_first_is_waited_for_no_more_and_hangs_until_it_is_do
 
 def test_what_is_done_cannot_be_left_behind_and_its_thread_is_waited_for(given: Assignment) -> None:
     begun(given)
-    assert (given.done(), given.leave_behind(), given.come_back()) == (True, False, True)
+    assert (given.done(), given.is_waited_for, given.leave_behind()) == (True, False, False)
+    assert (under_way(), work_for(given.job.lease)) == ([], []), "its thread has yet to come back"
+    assert given.come_back()
 
 
 def test_the_same_thread_with_its_next_job_is_not_left_behind_for_the_one_before(given: Assignment) -> None:

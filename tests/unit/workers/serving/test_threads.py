@@ -294,6 +294,7 @@ async def test_a_job_that_is_done_is_not_left_behind_though_its_thread_has_not_c
     leave_hung_behind(60)
     assert (owing(), left_behind) == ([], set())
     late.assignment.staff.leave_behind(late.assignment)
+    assert len(pool.unfinished()) == 1, "no thread is started in its place"
     late.end.set()
     first.given()
     second.given()
@@ -327,8 +328,12 @@ async def test_a_thread_that_comes_back_while_another_is_started_in_its_place_st
     slow.done()
     await until(lambda: len(pool.unfinished()) == 1, "the other to end")
     assert (first.name, second.name, pool.waiting) == ("changeover shop 0", "", 1)
+    old(first, 61)
+    leave_hung_behind(60)
+    await until(lambda: second.name, "another in the place of one that does not come back")
     for job in (first, second):
         job.end.set()
+        job.done()
     await pool.close(5)
 
 

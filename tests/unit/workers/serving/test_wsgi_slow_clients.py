@@ -528,3 +528,4 @@ async def test_a_body_that_waits_for_others_to_be_read_owes_nothing(one: Callabl
         each.arrive(body[100_000:], None)
         await until(lambda each=each: each.ended, "an answer")  # type: ignore[misc]
     assert [each.body for each in slow] == [received_of(body, told=len(body))] * 2
+    assert not any(lease.waits for lease in leases), "each had a thread"
