@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -101,12 +102,14 @@ async def test_upgrades_follow_one_another_and_a_worker_that_dies_is_replaced_as
     story.write("1.0")
     async with story.server() as server:
         before = await server.status()
-        archives = []
+        family = (server.pid, *serving(before))
+        held = sockets(family)
         for _ in range(3):
             result = await upgrade(story)
             assert result.returncode == 0, result.stderr
-            archives.append(opened(server.pid).count("/memfd:changeover-program (deleted)"))
-        assert archives[2] <= archives[1]
+        archive = "/memfd:changeover-program (deleted)"
+        await until(lambda: opened(server.pid).count(archive) <= 1, "what is kept of former programs to be closed")
+        await until(lambda: sockets(family) == held, f"supervisor and workers to hold no more sockets than {held}")
         first, second = serving(await server.status())
         kill(first, signal.SIGSEGV)
         await gone(first)
@@ -395,6 +398,11 @@ def opened(pid: int) -> list[str]:
         with suppress(FileNotFoundError):
             links.append(os.readlink(entry))
     return links
+
+
+def sockets(family: Iterable[int]) -> list[int]:
+    """How many sockets each of these processes holds."""
+    return [sum(link.startswith("socket:") for link in opened(pid)) for pid in family]
 
 
 def executable(pid: int) -> str:
