@@ -17,6 +17,7 @@ import changeover
 from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.entries import Trigger
+from changeover.supervisor.upgrade.execution import TAKES
 from tests.integration.test_service_stories import run_command
 from tests.service import Answer, Connection, Story, gone, kill, status_when
 from tests.waits import until
@@ -104,12 +105,14 @@ async def test_upgrades_follow_one_another_and_a_worker_that_dies_is_replaced_as
         before = await server.status()
         family = (server.pid, *serving(before))
         held = sockets(family)
+        archives = []
         for _ in range(3):
             result = await upgrade(story)
             assert result.returncode == 0, result.stderr
-        archive = "/memfd:changeover-program (deleted)"
-        await until(lambda: opened(server.pid).count(archive) <= 1, "what is kept of former programs to be closed")
-        await until(lambda: sockets(family) == held, f"supervisor and workers to hold no more sockets than {held}")
+            archives.append(opened(server.pid).count("/memfd:changeover-program (deleted)"))
+        assert archives[2] <= archives[1]
+        settled = f"supervisor and workers to hold no more sockets than {held} once there is no way back"
+        await until(lambda: sockets(family) == held, settled, TAKES + ENOUGH)
         first, second = serving(await server.status())
         kill(first, signal.SIGSEGV)
         await gone(first)

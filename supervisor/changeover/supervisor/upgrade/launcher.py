@@ -23,8 +23,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 LAUNCH, RESUME = "launch", "resume"
-LOOK = 1.0
-"""Seconds between two looks at whether the new program has taken over; what is kept for the way back goes then."""
 
 
 class Watchdog:
@@ -86,13 +84,11 @@ class Launcher:
             with suppress(OSError, ValueError):  # whoever read it may be gone
                 traceback.print_exc()
             self._go_back(f"it failed before it took over: {error!r}")
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)  # an interpreter that ends takes the handler away first
         sys.exit(0)
 
     def _rest(self) -> None:
         left = self._until - time.monotonic()
-        signal.setitimer(signal.ITIMER_REAL, max(0.001, min(left, self._watchdog.rhythm, LOOK)))
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, min(left, self._watchdog.rhythm)))
 
     def _wake(self, _signum: int, _frame: FrameType | None) -> None:
         if not self._has_taken_over():
