@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from changeover.server import Committed, Planned, Refused, Server, ServerFailed, Strategy
-from changeover.supervisor.control import SlotState, StatusView
+from changeover.supervisor.control import SlotState, StatusView, ZygoteState
 from tests.service import Answer, Connection, Story, gone, logged, status_when
 from tests.waits import until
 
-LINGER = 0.3
+LINGER, LONG = 0.3, 30.0
+READY = ZygoteState.READY
 
 
 class Place:
@@ -27,10 +28,10 @@ class Place:
         self.config = story.folder / "changeover.toml"
         story.write("1")
 
-    def bind(self, *addresses: str, more: str = "") -> None:
+    def bind(self, *addresses: str, more: str = "", linger: float = LINGER) -> None:
         """Edit where it is to listen."""
         written = ", ".join(f'"{address}"' for address in addresses)
-        self.config.write_text(f"bind = [{written}]\n{more}\n[drain]\naddress = {LINGER}\n")
+        self.config.write_text(f"bind = [{written}]\n{more}\n[drain]\naddress = {linger}\n")
 
     def server(self, workers: int = 2) -> Server:
         return Server(
@@ -425,6 +426,73 @@ async def test_a_supervisor_that_starts_again_goes_on_where_what_serves_is_and_c
         assert isinstance(outcome, Committed)
         assert (await answer(third)).words[1] == "3"
         await refuses(free)
+
+
+UNTIL_THE_GATE_OPENS = """
+import time
+
+while not GATE.exists():
+    time.sleep(0.01)
+"""
+
+
+async def dies_before_the_commit(place: Place, server: Server, *addresses: str, linger: float = LINGER) -> None:
+    """The supervisor dies when the zygote of a candidate holds what was bound for it."""
+    place.story.write("2", top=UNTIL_THE_GATE_OPENS)
+    place.bind(*addresses, linger=linger)
+    os.kill(server.pid, signal.SIGHUP)
+    await status_when(
+        server, lambda status: [each.state for each in status.zygotes if each.epoch == status.candidate] == [READY]
+    )
+    await killed(server)
+
+
+async def turned_away(waiting: Connection) -> None:
+    """It was let in by the kernel, and hears that nobody answers."""
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(waiting.answer(), 10.0)
+    waiting.close()
+
+
+@pytest.mark.parametrize("kind", ["port", "file"])
+async def test_an_address_that_only_a_candidate_had_is_closed_at_once_by_a_supervisor_that_starts_again(
+    place: Place, free: str, kind: str
+) -> None:
+    first = unused()
+    free = free if kind == "port" else f"unix:{place.story.folder / 'web.sock'}"
+    place.bind(first)
+    with pytest.raises(ServerFailed):
+        async with place.server() as server:
+            await dies_before_the_commit(place, server, first, free)
+    waiting = await Connection.open(free)
+    await waiting.ask("/shop")
+    async with place.server() as server:
+        await turned_away(waiting)
+        with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+            await Connection.open(free)
+        assert f"{free} is closed; connections still waited there" in server.logs
+        status = await server.status()
+        assert (status.listen, status.leaving) == ((first,), ())
+        assert (await answer(first)).words[:2] == ["1", "1"]
+        place.story.open_gate()
+        assert isinstance(await server.reload(), Committed)
+        assert (await answer(free)).words[0] == "2"
+
+
+async def test_a_removed_address_that_a_candidate_wanted_back_is_still_served_when_a_supervisor_starts_again(
+    place: Place, free: str
+) -> None:
+    first = unused()
+    place.bind(first, free, linger=LONG)
+    with pytest.raises(ServerFailed):
+        async with place.server() as server:
+            place.bind(first, linger=LONG)
+            assert isinstance(await server.reload(), Committed)
+            await dies_before_the_commit(place, server, first, free, linger=LONG)
+    async with place.server() as server:
+        assert (await server.status()).leaving == (free,)
+        assert (await answer(free)).words[:2] == ["1", "2"]
+        place.story.open_gate()
 
 
 async def test_a_supervisor_that_starts_again_takes_the_later_of_two_sockets_at_one_path(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import changeover
 from changeover.server import Committed, ServerFailed, StatusView, Strategy
 from changeover.supervisor.control import SlotState
 from changeover.supervisor.core.entries import Trigger
+from changeover.supervisor.upgrade.execution import TAKES
 from tests.integration.test_service_stories import run_command
 from tests.service import Answer, Connection, Story, gone, kill, logged, status_when
 from tests.waits import until
@@ -101,12 +103,16 @@ async def test_upgrades_follow_one_another_and_a_worker_that_dies_is_replaced_as
     story.write("1.0")
     async with story.server() as server:
         before = await server.status()
+        family = (server.pid, *serving(before))
+        held = sockets(family)
         archives = []
         for _ in range(3):
             result = await upgrade(story)
             assert result.returncode == 0, result.stderr
             archives.append(opened(server.pid).count("/memfd:changeover-program (deleted)"))
         assert archives[2] <= archives[1]
+        settled = f"supervisor and workers to hold no more sockets than {held} once there is no way back"
+        await until(lambda: sockets(family) == held, settled, TAKES + ENOUGH)
         first, second = serving(await server.status())
         kill(first, signal.SIGSEGV)
         await gone(first)
@@ -395,6 +401,11 @@ def opened(pid: int) -> list[str]:
         with suppress(FileNotFoundError):
             links.append(os.readlink(entry))
     return links
+
+
+def sockets(family: Iterable[int]) -> list[int]:
+    """How many sockets each of these processes holds."""
+    return [sum(link.startswith("socket:") for link in opened(pid)) for pid in family]
 
 
 def executable(pid: int) -> str:

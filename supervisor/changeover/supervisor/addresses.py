@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 import select
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from changeover.supervisor.core.records.record import Record
@@ -53,11 +53,13 @@ class BoundAddress:
         address: As it is configured.
         listeners: A name may resolve to several.
         closing: Whether arrivals there are being ended for good.
+        served: Whether anybody who serves has it, or had it once.
     """
 
     address: Address
     listeners: tuple[BoundListener, ...]
     closing: bool = False
+    served: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -91,6 +93,7 @@ class Addresses:
         linger: Seconds for which nobody must have waited at a removed address before it is closed.
         keep: Has what is ours kept for our next life.
         tell: Takes records.
+        unserved: Numbers of the sockets among `listeners` that nobody accepts on who serves.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Addresses:
         linger: float,
         keep: Keep,
         tell: Callable[[Record], None],
+        unserved: Collection[int] = (),
     ) -> None:
         self._loop = loop
         self._bind = bind
@@ -108,6 +112,8 @@ class Addresses:
         self._keep = keep
         self._tell = tell
         self._serving = _places(listeners)
+        for place in self._serving:
+            place.served = any(listener.number not in unserved for listener in place.listeners)
         self._removed: dict[BoundAddress, asyncio.Task[None]] = {}
         self._candidate: tuple[BoundAddress, ...] = ()
         self._epoch = 0
@@ -189,14 +195,16 @@ class Addresses:
         self._candidate, self._epoch = (), 0
         for place, address in zip(self._serving, wanted, strict=True):
             _give_mode(place, address)
+            place.served = True
         added = tuple(place for place in self._serving if place not in before and place not in self._removed)
         removed = tuple(place for place in before if place not in self._serving)
         self._take_back()
         for place in removed:
             self._let_go(place)
         self._keep((each for place in added for each in place.listeners), ())
-        if set(before) != set(self._serving):
-            self._tell(AddressesChanged(self.shown(), _shown(added), _shown(removed), self._linger))
+        left = tuple(place for place in removed if place.served)
+        if left or not set(before) >= set(self._serving):
+            self._tell(AddressesChanged(self.shown(), _shown(added), _shown(left), self._linger))
         self._linger_all()
 
     def stop(self) -> None:
@@ -208,11 +216,13 @@ class Addresses:
     # ---- what is removed ----
 
     def _let_go(self, place: BoundAddress) -> None:
-        if place.is_ours:
-            self._begin_closing(place)
-        else:
+        if not place.is_ours:
             place.end()
             self._tell_closed(place, waiting=False)
+        elif place.served:
+            self._begin_closing(place)
+        else:
+            self._close(place, waiting=place.waited_at())
 
     def _begin_closing(self, place: BoundAddress) -> None:
         task = self._removed[place] = self._loop.create_task(self._close_when_quiet(place))
@@ -253,6 +263,9 @@ class Addresses:
             await asyncio.sleep(LOOK)
             waiting = place.waited_at()
         del self._removed[place]
+        self._close(place, waiting=waiting)
+
+    def _close(self, place: BoundAddress, *, waiting: bool) -> None:
         self._keep((), place.listeners)
         place.end()
         self._tell_closed(place, waiting=waiting)

@@ -12,6 +12,7 @@ from changeover.supervisor.process.estate import Estate, FoundWorker
 from changeover.supervisor.process.holders import age_of
 from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.runtime_directory import RuntimeDirectory
+from changeover.supervisor.unserved import latest_committed, unserved
 from changeover.supervisor.upgrade.handed import Handed
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.protocol.belongings import Belongings, Listener
@@ -30,6 +31,7 @@ class Footing:
         cell: The commit cell.
         counts: Descriptor of the page of connection counts.
         secret: What the nonces of workers are derived from.
+        unserved: Numbers of the sockets among them that only processes of a candidate held.
         counted: What a former supervisor kept of what dead workers counted; empty for nothing.
     """
 
@@ -39,6 +41,7 @@ class Footing:
     cell: CellWriter
     counts: int
     secret: str
+    unserved: frozenset[int]
     counted: bytes = b""
 
     def belongings(self, listeners: tuple[Listener, ...]) -> Belongings:
@@ -77,7 +80,7 @@ def _child(found: FoundWorker) -> Child:
 async def take_footing(
     host: Host,
     runtime: RuntimeDirectory,
-    journal: str,
+    recovered: Recovered,
     handed: Handed | None,
     addresses: tuple[str, ...],
     stack: AsyncExitStack,
@@ -87,7 +90,7 @@ async def take_footing(
     Args:
         host: Takes addresses.
         runtime: Held.
-        journal: Identity of the journal.
+        recovered: What the journal says.
         handed: What the program before handed over; None for the first one in this process.
         addresses: What to listen on where nobody serves on.
         stack: Takes what is to be let go of in the end.
@@ -98,18 +101,18 @@ async def take_footing(
     links, held = ({}, None) if handed is None else (handed.zygotes, handed.belongings)
     estate = await asyncio.to_thread(runtime.find_estate, host.account, links, held)
     stack.callback(estate.close)
-    runtime.refuse_foreign(estate, journal)
+    runtime.refuse_foreign(estate, recovered.journal)
     secret = _secret(runtime, estate, handed)
     listeners = host.listen(addresses, estate.sockets)
     stack.callback(release, listeners, runtime)
-    if handed is None:
-        estate.let_go_of_sockets()
+    estate.let_go_of_sockets()
     cell = runtime.make_cell() if estate.cell is None else CellWriter(os.dup(estate.cell))
     stack.callback(cell.close)
     page = counts.create() if estate.counts is None else os.dup(estate.counts)
     stack.callback(os.close, page)
     counted = b"" if estate.empty and handed is None else runtime.read_counted()
-    return Footing(runtime, estate, listeners, cell, page, secret, counted)
+    alone = unserved(estate.holders, latest_committed(recovered, cell.latest()))
+    return Footing(runtime, estate, listeners, cell, page, secret, alone, counted)
 
 
 def release(listeners: Listeners, runtime: RuntimeDirectory) -> None:

@@ -93,7 +93,7 @@ async def _serve_on(
         told = await asyncio.to_thread(lambda: shared(places.state, settings, read_settings()))
         recovered = await journal.recover()
         listen = at_start(settings.bind, settings.boot, recovered)
-        footing = await take_footing(host, runtime, journal.id, handed, listen, stack)
+        footing = await take_footing(host, runtime, recovered, handed, listen, stack)
         apart = (places.state, places.runtime)
         beginning = await asyncio.to_thread(begin, lambda: plan(read_settings(), apart))
         interpreters = Interpreters(os.environ, os.getcwd(), host.account)

@@ -99,7 +99,8 @@ class Service:
         self._slots = settings.slots(os.cpu_count() or 1) if scaled < 0 else scaled
         self._worker_settings = worker_settings(settings, footing.runtime.path, store, footing.belongings(()))
         linger = settings.drain.address
-        self._addresses = Addresses(self._loop, footing.listeners, host.bind, linger, host.keep, self.tell)
+        bound, unserved = footing.listeners, footing.unserved
+        self._addresses = Addresses(self._loop, bound, host.bind, linger, host.keep, self.tell, unserved)
         self._lag = LoopLag(self._loop)
         self._machine = Machine(policy(settings))
         self._driver = Driver(self._loop, self._machine)

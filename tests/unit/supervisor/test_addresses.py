@@ -22,20 +22,22 @@ LINGER = 0.1
 class Bench:
     """Addresses, and what they told; binding waits for `gate`, and says so in `binding`."""
 
-    def __init__(self, *addresses: str) -> None:
+    def __init__(self, *addresses: str, unserved: int = 0) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.binding = threading.Event()
         self.bound = Listeners(())
         self.told: list[Record] = []
         self.kept: list[str] = []
+        adopted = Listeners.bind(map(parse_address, addresses))
         self.addresses = Addresses(
             asyncio.get_running_loop(),
-            Listeners.bind(map(parse_address, addresses)),
+            adopted,
             self.bind,
             LINGER,
             self.keep,
             self.told.append,
+            [listener.number for listener in adopted.bound[len(addresses) - unserved :]],
         )
 
     def bind(self, wanted: Sequence[Address], beside: Sequence[Address]) -> Listeners:
@@ -179,6 +181,35 @@ async def test_one_that_a_candidate_wanted_which_was_dropped_before_it_was_bound
     assert not listens(quiet.shown)
     waiting.close()
     bench.addresses.all().close()
+
+
+@pytest.fixture
+async def adopting() -> AsyncIterator[Bench]:
+    """What is listened on once a supervisor died before the commit of a second address."""
+    bench = Bench(ANY, "127.0.0.2:0", unserved=1)
+    yield bench
+    bench.addresses.stop()
+    bench.addresses.all().close()
+
+
+async def test_one_that_nobody_who_serves_has_is_closed_at_once(adopting: Bench) -> None:
+    _, candidates = adopting.addresses.all().bound
+    with socket.create_connection(candidates.sock.getsockname()) as waiting:
+        adopting.addresses.serve((ANY,))
+        assert adopting.told == [AddressClosed(candidates.shown, waiting=True)]
+        with pytest.raises(ConnectionResetError):
+            waiting.recv(1)
+    assert (adopting.addresses.leaving(), adopting.open()) == ((), 1)
+    assert adopting.kept == [f"-{candidates.shown}"]
+    assert not listens(candidates.shown)
+
+
+async def test_one_that_comes_to_be_served_after_all_lingers_as_any_other_once_it_is_removed(adopting: Bench) -> None:
+    _, candidates = adopting.addresses.all().bound
+    await adopting.move(2, ANY, "127.0.0.2:0")
+    adopting.addresses.serve((ANY,))
+    assert adopting.addresses.leaving() == (candidates.shown,)
+    assert listens(candidates.shown)
 
 
 async def test_what_was_never_bound_changes_nothing_and_is_told(bench: Bench) -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from changeover.supervisor.process.listeners import number_of
 from changeover.supervisor.process.stacks import StacksFile
 from changeover.supervisor.process.zygote_process import HeldZygote
 from changeover.workers.protocol.belongings import Belongings, Told
@@ -59,6 +60,7 @@ class Estate:
         zygotes: Those that answered.
         workers: Those that answered and that none of these zygotes will hand over.
         sockets: Listening sockets, each once: what was asked for -> address as people see it -> descriptor.
+        holders: The same sockets, by number -> for which rolls those who hold them were made.
         cell: The commit cell; None where nobody holds one.
         counts: The page of connection counts; None where nobody holds one.
     """
@@ -66,6 +68,7 @@ class Estate:
     zygotes: list[FoundZygote] = field(default_factory=list)
     workers: list[FoundWorker] = field(default_factory=list)
     sockets: dict[str, dict[str, int]] = field(default_factory=dict)
+    holders: dict[int, set[int]] = field(default_factory=dict)
     cell: int | None = None
     counts: int | None = None
 
@@ -88,8 +91,8 @@ class Estate:
         """Whether a zygote will hand `worker` over."""
         return any(worker in zygote.ready.children for zygote in self.zygotes)
 
-    def take(self, held: Belongings, descriptors: Iterable[int]) -> None:
-        """Take what one process holds, as far as it is not there yet, and close the rest."""
+    def take(self, held: Belongings, descriptors: Iterable[int], rolled: int) -> None:
+        """Take what one process holds that was made for the roll `rolled`, and close what is there already."""
         fds = iter(descriptors)
         self.cell = _first(self.cell, next(fds))
         self.counts = _first(self.counts, next(fds))
@@ -97,6 +100,7 @@ class Estate:
             if not _listens(fd):  # its address was removed
                 os.close(fd)
                 continue
+            self.holders.setdefault(number_of(fd), set()).add(rolled)
             known = self.sockets.setdefault(listener.asked, {})
             known[listener.address] = _first(known.get(listener.address), fd)
 

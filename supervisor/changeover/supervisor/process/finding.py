@@ -107,7 +107,7 @@ def _ask_zygote(search: Search, path: Path, until: float) -> tuple[forking.Ready
 
 def _taken(estate: Estate, ready: forking.Ready, packet: Packet, sock: socket.socket, path: Path) -> FoundZygote:
     pidfd, stacks, *held = packet.fds
-    estate.take(ready.belongings, held)
+    estate.take(ready.belongings, held, ready.rolled)
     handles = HeldZygote(ready.cohort, ready.pid, path, pidfd, sock, StacksFile(stacks), partial(reaped, pidfd))
     return FoundZygote(ready, handles)
 
@@ -135,7 +135,7 @@ def _take_worker(search: Search, estate: Estate, told: belongings.Told, packet: 
         packet.close_fds()
         return
     estate.workers.append(FoundWorker(told, pidfd, StacksFile(stacks)))
-    estate.take(told.belongings, held)
+    estate.take(told.belongings, held, told.rolled)
 
 
 def _believed(search: Search, estate: Estate, pidfd: int, held: Sequence[int]) -> bool:

@@ -77,6 +77,11 @@ class BoundListener:
         self._inode = inode
 
     @property
+    def number(self) -> int:
+        """The same in all processes that hold it."""
+        return number_of(self.sock.fileno())
+
+    @property
     def is_ours(self) -> bool:
         """Whether we bound it, in this life or an earlier one; otherwise it is only lent to us."""
         return isinstance(self.address, TcpAddress | UnixAddress)
@@ -195,6 +200,11 @@ class Listeners:
         """Unlink and close all."""
         for listener in self.bound:
             listener.close()
+
+
+def number_of(fd: int) -> int:
+    """The same for every descriptor of one socket, in all processes."""
+    return os.fstat(fd).st_ino
 
 
 def shown_address(sock: socket.socket) -> str:

@@ -52,6 +52,8 @@ OURS = (
 LEADER = "leader.lock"
 """Made by a worker. A start leaves it there: a worker that nobody finds any more may hold it until its last thread
 ends, and whoever made it anew would lead beside that."""
+NO_CANDIDATE = 0
+"""The roll for which a process was made that hands over to its next program: that happens beside no candidate."""
 
 
 class DirectoryUnfit(ProcessError):
@@ -152,7 +154,7 @@ class RuntimeDirectory:
         user = os.geteuid() if account is None else account.uid
         estate = find(Search(self.path, user, inherited))
         if held is not None:
-            estate.take(held, held.descriptors())
+            estate.take(held, held.descriptors(), NO_CANDIDATE)
         elif estate.empty:
             self._refuse_mute()
             self._clear(self._ours())

@@ -84,6 +84,8 @@ class Launcher:
             with suppress(OSError, ValueError):  # whoever read it may be gone
                 traceback.print_exc()
             self._go_back(f"it failed before it took over: {error!r}")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # an interpreter that ends takes the handler away first
         sys.exit(0)
 
     def _rest(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from changeover.supervisor.process.estate import Estate
 from changeover.supervisor.process.finding import Search, find
+from changeover.supervisor.process.listeners import number_of
 from changeover.workers.generation.cell import CellWriter
 from changeover.workers.link.packets import receive_packet, send_packet
 from changeover.workers.protocol import belongings
@@ -58,6 +59,7 @@ def test_what_fits_is_taken(tmp_path: Path, cell: CellWriter) -> None:
     page = counts.create()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         estate = found(tmp_path, cell.fd, page, listening)
+        assert estate.holders == {number_of(listening.fileno()): {1}}
         assert [worker.told.worker for worker in estate.workers] == [WorkerId(1, 0, 1)]
         taken = socket.socket(fileno=os.dup(estate.sockets["here"]["here"]))
         assert taken.getsockname() == listening.getsockname()

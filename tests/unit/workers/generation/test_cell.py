@@ -76,6 +76,7 @@ def test_parts_have_words_of_their_own(tmp_path: Path) -> None:
     writer = CellWriter.make(tmp_path / "epoch.cell")
     writer.store(8)
     writer.store(9, part=1)
+    assert writer.latest() == 9
     whole, part = SharedCell(writer.fd), SharedCell(writer.fd, part=1)
     assert (whole.read(), part.read()) == (8, 9)
     whole.close()

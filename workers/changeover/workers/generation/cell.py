@@ -87,6 +87,10 @@ class CellWriter:
         """The value stored last."""
         return self._words[part]
 
+    def latest(self) -> int:
+        """The highest value of any part."""
+        return max(self._words)
+
     def store(self, epoch: int, part: int = 0) -> None:
         """Make `epoch` the committed one: from here on no worker dispatches to anything older."""
         self._words[part] = epoch
