@@ -3,10 +3,12 @@
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from changeover.workers.serving import threads
 from changeover.workers.serving.assignment import left_behind, owing, under_way, work_for
 from changeover.workers.serving.contract import NotReady
 from changeover.workers.serving.lease import LeaseKind, UnitSet
@@ -393,3 +395,78 @@ async def test_a_thread_that_does_not_end_is_named() -> None:
 
 async def test_a_pool_that_was_never_used_closes() -> None:
     await ThreadPool("shop", 4).close(0.0)
+
+
+async def test_a_pool_of_many_threads_goes_on_without_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "LEFT_BEHIND", 1)
+    pool = ThreadPool("shop", 3)
+    hung, others = [Waiting(pool) for _ in range(3)], [Waiting(pool) for _ in range(3)]
+    for job in (*hung, *others):
+        job.given()
+    await until(lambda: all(job.name for job in hung))
+    for job in hung:
+        old(job, 61)
+    leave_hung_behind(60)
+    assert pool.waiting == 0
+    await until(lambda: all(job.name for job in others), "the others to work in their place")
+    for job in (*hung, *others):
+        job.end.set()
+        job.done()
+    await pool.close(5)
+
+
+async def test_a_thread_that_came_back_after_all_makes_room_for_the_next_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "LEFT_BEHIND", 1)
+    pool = ThreadPool("shop", 1)
+    first, second, third = (Waiting(pool) for _ in range(3))
+    for job in (first, second, third):
+        job.given()
+    await until(lambda: first.name)
+    old(first, 61)
+    leave_hung_behind(60)
+    await until(lambda: second.name)
+    old(second, 61)
+    leave_hung_behind(60)
+    assert pool.waiting == 1, "the first is still away"
+    first.end.set()
+    first.done()
+    leave_hung_behind(60)
+    assert pool.waiting == 0
+    await until(lambda: third.name)
+    for job in (second, third):
+        job.end.set()
+        job.done()
+    await pool.close(5)
+
+
+class Deadly(Work):
+    """Work that takes its thread with it."""
+
+    def run(self) -> None:
+        raise MemoryError
+
+
+async def test_nobody_waits_for_a_thread_that_died_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    died_of = list[object]()
+    monkeypatch.setattr(threading, "excepthook", lambda told: died_of.append(told.exc_type))
+    pool = ThreadPool("shop", 1)
+    job = Deadly(pool)
+    job.given()
+    await until(lambda: job.assignment.thread and not job.assignment.thread.is_alive(), "the thread to be gone")
+    assert died_of == [MemoryError]
+    assert (under_way(), job.assignment.is_waited_for) == ([], False)
+
+
+async def test_a_thread_that_waits_for_its_next_job_keeps_nothing_of_the_one_before() -> None:
+    pool = ThreadPool("shop", 1)
+    job = Seen(pool)
+    kept = weakref.ref(job)
+    assignment = pool.submit(job)
+    await until(job.ran.is_set)
+    pool.done(assignment)
+    del job, assignment
+    await until(lambda: kept() is None, "the job to be gone")
+    assert len(pool.unfinished()) == 1
+    await pool.close(5)
