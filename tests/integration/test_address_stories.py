@@ -470,7 +470,7 @@ async def test_an_address_that_only_a_candidate_had_is_closed_at_once_by_a_super
         await turned_away(waiting)
         with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
             await Connection.open(free)
-        assert f"{free} is closed; connections still waited there" in server.logs
+        await logged(server, f"{free} is closed; connections still waited there")
         status = await server.status()
         assert (status.listen, status.leaving) == ((first,), ())
         assert (await answer(first)).words[:2] == ["1", "1"]
