@@ -162,12 +162,12 @@ class WsgiCall:
 
     async def _take_reader(self) -> None:
         """Take a thread that will wait for a client, once enough are left for others."""
-        readers, lease = self._application.readers, self._call.lease
-        lease.await_thread(True)
+        readers, waiting = self._application.readers, self._call.lease.waiting
+        waiting.begin_call()
         try:
             await readers.acquire()
         finally:
-            lease.await_thread(False)
+            waiting.end_call()
         try:
             self._take_thread()
         except NotReady:
