@@ -154,6 +154,44 @@ async def test_an_upload_that_takes_long_is_no_thread_that_hangs(story: Story) -
         assert "owes a response for" not in server.logs
 
 
+READING = """
+import pathlib
+
+from changeover.workers.serving import wsgi_input
+
+wsgi_input.MOST = 0  # all bodies are read as they come, like those of more than 64 MiB
+
+
+def app(environ, start_response):
+    (pathlib.Path(__file__).parent / "reads").touch()
+    size = len(environ["wsgi.input"].read())
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(size).encode()]
+"""
+
+
+async def test_an_upload_behind_one_that_trickles_is_refused_in_time_and_costs_no_worker(story: Story) -> None:
+    (story.folder / "main.py").write_text(READING)
+    env = {"CHANGEOVER_DEADLINES_HEARTBEAT": "100ms", "CHANGEOVER_DEADLINES_REQUEST": "1s"}
+    async with story.server(1, "--threads=1", app="main:app", env=env) as server:
+        slow, other = await story.connect(server), await story.connect(server)
+        begun = b"POST / HTTP/1.1\r\nhost: story\r\ncontent-length: 100000\r\n\r\n" + b"x" * 70_000
+        await slow.send(begun)
+        await until(lambda: (story.folder / "reads").exists(), "the first to be read")
+        await other.send(begun)
+        answered, sent = asyncio.ensure_future(other.answer()), 70_000
+        while not answered.done() and sent < 70_050:  # a client that takes its time
+            await slow.send(b"x")
+            sent += 1
+            await asyncio.wait([answered], timeout=0.2)
+        assert answered.done()
+        refused = await answered
+        assert (refused.status, "every thread that may read such a body" in refused.body) == (503, True)
+        await slow.send(b"x" * (100_000 - sent))
+        assert (await slow.answer()).body == "100000"
+        assert "owes a response for" not in server.logs
+
+
 async def test_who_got_a_thread_shortly_before_the_deadline_has_the_time_of_a_request(story: Story) -> None:
     (story.folder / "main.py").write_text(COUNTING)
     env = {"CHANGEOVER_DRAIN_HTTP": f"{DRAIN}s"}

@@ -176,13 +176,13 @@ async def test_what_is_under_way_ends_with_its_class_and_never_before_its_deadli
 async def test_what_waits_for_a_thread_has_as_long_again_as_what_it_waits_for() -> None:
     told: list[FarewellsSaid] = []
     hangs, waits, for_ever = (lease(LeaseKind.HTTP) for _ in range(3))
-    waits.await_thread(True)
-    for_ever.await_thread(True)
+    waits.waiting.begin_call()
+    for_ever.waiting.begin_call()
     ending = farewells(DrainDeadlines(http=0.4), set(), told, hangs, waits, for_ever)
     began = asyncio.get_running_loop().time()
     ending.begin()
     await until(lambda: over(hangs))
-    waits.await_thread(False)
+    waits.waiting.end_call()
     await until(lambda: over(waits) and over(for_ever))
     assert asyncio.get_running_loop().time() - began >= 0.8
     ending.close()
@@ -192,11 +192,11 @@ async def test_what_got_a_thread_late_has_as_long_from_then_on() -> None:
     told: list[FarewellsSaid] = []
     loop = asyncio.get_running_loop()
     late = lease(LeaseKind.HTTP, age=7.0)
-    late.await_thread(True)
+    late.waiting.begin_call()
     ending = farewells(DrainDeadlines(http=0.5), set(), told, late)
     began = loop.time()
     ending.begin()
-    loop.call_at(began + 0.3, late.await_thread, False)
+    loop.call_at(began + 0.3, late.waiting.end_call)
     await until(lambda: over(late))
     assert 0.8 <= loop.time() - began < 1.0
     ending.close()
@@ -206,15 +206,11 @@ async def test_what_got_a_thread_late_has_as_long_from_then_on() -> None:
 async def test_what_waits_for_its_client_has_no_longer_than_others() -> None:
     loop = asyncio.get_running_loop()
     slow = lease(LeaseKind.HTTP)
+    slow.waiting.readers += 1
     ending = farewells(DrainDeadlines(http=0.5), set(), [], slow)
     began = loop.time()
     ending.begin()
-
-    def more() -> None:
-        slow.await_body(False)
-        slow.await_body(True)
-
-    loop.call_at(began + 0.4, more)
+    loop.call_at(began + 0.4, slow.waiting.resume)
     await until(lambda: over(slow))
     assert 0.5 <= loop.time() - began < 0.8
     ending.close()
@@ -223,11 +219,11 @@ async def test_what_waits_for_its_client_has_no_longer_than_others() -> None:
 async def test_a_request_that_becomes_a_stream_in_what_it_has_beyond_its_deadline_ends_when_that_passes() -> None:
     loop = asyncio.get_running_loop()
     late = lease(LeaseKind.HTTP)
-    late.await_thread(True)
+    late.waiting.begin_call()
     ending = farewells(DrainDeadlines(http=0.4, stream=0.6), set(), [], late)
     began = loop.time()
     ending.begin()
-    loop.call_at(began + 0.3, late.await_thread, False)
+    loop.call_at(began + 0.3, late.waiting.end_call)
     loop.call_at(began + 0.5, setattr, late, "kind", LeaseKind.STREAM)
     await until(lambda: over(late))
     assert loop.time() - began >= 0.6
@@ -253,8 +249,8 @@ class Hangs:
 async def test_who_waits_behind_a_thread_that_hangs_gets_another_one_at_the_deadline(answered: bool) -> None:
     pool = ThreadPool("shop", 1)
     hangs, waits = Hangs(lease(LeaseKind.HTTP)), Hangs(lease(LeaseKind.HTTP))
-    jobs = [pool.submit(hangs), pool.submit(waits, lambda: waits.lease.await_thread(False))]
-    waits.lease.await_thread(True)
+    jobs = [pool.submit(hangs), pool.submit(waits, waits.lease.waiting.end_call)]
+    waits.lease.waiting.begin_call()
     await until(hangs.begun.is_set)
     held = hangs.lease
     if answered:  # as `timeout` does

@@ -4,7 +4,7 @@ import asyncio
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -102,12 +102,13 @@ async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() 
     await until(lambda: standing(thread) == (), "the thread to be gone")
 
 
-@pytest.mark.parametrize("wait", [Lease.await_thread, Lease.await_body])
-def test_a_request_that_waits_for_a_thread_or_its_client_does_not_hang(wait: Callable[[Lease, bool], None]) -> None:
+@pytest.mark.parametrize("which", ["calls", "readers"])
+def test_a_request_that_waits_for_a_thread_or_its_client_does_not_hang(which: str) -> None:
     waits = lease(LeaseKind.HTTP, "/old", 30.0)
-    wait(waits, True)
+    setattr(waits.waiting, which, 1)
     assert owed_response([waits]) is None
-    wait(waits, False)
+    setattr(waits.waiting, which, 0)
+    waits.waiting.resume()
     owed = owed_response([waits])
     assert owed is not None
     assert owed.age < 30, "its time begins when it has what it waited for"

@@ -73,9 +73,10 @@ def test_it_owes_since_it_began_or_since_what_its_request_waited_for_has_come(gi
     begun(given)
     lease = given.job.lease
     assert given.owes_since == given.began > lease.since
-    lease.await_body(True)
+    lease.waiting.readers += 1
     assert owing() == []
-    lease.await_body(False)
+    lease.waiting.readers -= 1
+    lease.waiting.resume()
     assert owing() == [given]
     assert given.owes_since == lease.resumed >= given.began
     given.job = answered = Job()

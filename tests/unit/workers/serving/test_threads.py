@@ -221,13 +221,13 @@ async def test_a_thread_that_waits_for_its_client_does_not_hang(came: bool) -> N
     waits.given()
     await until(lambda: job.name)
     old(job, 100)
-    job.lease.await_body(True)
+    job.lease.waiting.readers += 1
     if came:
-        job.lease.await_body(False)
+        job.lease.waiting.readers -= 1
+        job.lease.waiting.resume()
     leave_hung_behind(60)
     assert pool.waiting == 1
-    job.lease.await_body(False)
-    job.lease.resumed = 0
+    job.lease.waiting.readers = job.lease.waiting.resumed = 0
     leave_hung_behind(60)
     assert pool.waiting == 0
     for each in (job, waits):

@@ -6,7 +6,6 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from changeover.workers.serving.spool import MOST, Room
 from changeover.workers.serving.wsgi import WsgiApplication, WsgiCallable
 from tests.exchange import MemoryExchange, Served
 from tests.full_disk import full_from
+from tests.uploads import body_of, length, received, received_of
 from tests.waits import until
 from tests.wsgi import OK, PLAIN, application
 
@@ -78,31 +78,8 @@ async def one(way: str) -> AsyncIterator[Callable[..., One]]:
         await until(lambda app=app: not app.room.held, "files to be gone")  # type: ignore[misc]
 
 
-def received(environ: Environ, start_response: Any) -> Iterable[bytes]:
-    """Answers with what the body was."""
-    start_response(OK, PLAIN)
-    file = environ["wsgi.input"]
-    parts = file.read(10), file.readline(), file.read()
-    told = environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING")
-    return [f"{len(b''.join(parts))} {sha256(b''.join(parts)).hexdigest()} {told}".encode()]
-
-
 def never_called(environ: Environ, start_response: Any) -> Iterable[bytes]:
     raise AssertionError("it was called")
-
-
-def received_of(body: bytes, told: int | None) -> bytes:
-    """What that is, of a body without a coding."""
-    return f"{len(body)} {sha256(body).hexdigest()} {(told and str(told), None)}".encode()
-
-
-def length(body: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields of a client that tells it."""
-    return [(b"content-length", b"%d" % len(body))]
-
-
-def body_of(size: int) -> bytes:
-    return b"".join(b"%d\n" % number for number in range(size // 6))
 
 
 @every_way
@@ -183,7 +160,7 @@ async def test_long_bodies_that_come_slowly_leave_threads_to_others(
     begun = [body[:100_000], body[100_000:170_000]]
     slow = [MemoryExchange("POST", "/slow", headers=length(body), body=begun, complete=False) for _ in range(3)]
     assert all(serving.served.dispatcher.dispatch(exchange) for exchange in slow)
-    await until(lambda: serving.app.room.held == 300_000 and serving.app.readers.locked(), "a thread that reads")
+    await until(lambda: serving.app.room.held == 300_000 and serving.app.readers.are_busy, "a thread that reads")
     await serving.answers_others()
     for exchange in slow:
         exchange.arrive(body[170_000:], None)
@@ -203,14 +180,14 @@ async def test_what_waits_for_a_thread_that_may_read_can_be_ended(
     )
     for exchange in (reads, waits):
         assert serving.served.dispatcher.dispatch(exchange)
-    await until(serving.app.readers.locked, "a thread that reads")
+    await until(lambda: serving.app.readers.are_busy, "a thread that reads")
     await asyncio.sleep(0)
     next(lease for lease in serving.served.units.leases if lease.path == "/waits").end("of a test")
     await until(lambda: waits.ended, "an answer")
     assert (waits.status, reads.status) == (503, 0)
     reads.arrive(b"x" * 30_000, None)
     await until(lambda: reads.ended and not serving.served.units.leases, "the other's answer")
-    assert not serving.app.readers.locked()
+    assert not serving.app.readers.are_busy
 
 
 @every_way

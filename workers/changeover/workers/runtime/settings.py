@@ -29,7 +29,8 @@ class Deadlines(msgspec.Struct, frozen=True):
         orphan: How long a worker serves on without a supervisor; 0 = for ever.
         heartbeat: Between two heartbeats.
         silence: Without a heartbeat for this long, the worker asks again.
-        request: A thread that owes a response for this long is left behind; 0 = never.
+        request: A thread that owes a response for this long is left behind, and who waits for this long for one that
+            may read their body is refused; 0 = never.
     """
 
     hook: float = 30.0

@@ -45,7 +45,7 @@ from changeover.workers.runtime.server_hooks import ServerHooks
 from changeover.workers.runtime.settings import Birth
 from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
-from changeover.workers.serving import attribution, threads
+from changeover.workers.serving import attribution, overdue
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 
@@ -297,7 +297,7 @@ class Worker:
     def _beat_again(self) -> None:
         self._beat = self._loop.call_later(self._birth.settings.deadlines.heartbeat, self._beat_again)
         self._leadership.seek()
-        threads.leave_hung_behind(self._birth.settings.deadlines.request)
+        overdue.end_waits(self._birth.settings.deadlines.request)
         held = self._workshop.leases()
         leases = vitals.leases_by_epoch(held)
         self._shell.feed(

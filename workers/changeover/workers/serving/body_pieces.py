@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from changeover.workers.serving.waiting import Waiting
+
 NextPiece = Callable[[], Awaitable[bytes | None]]
 
 
@@ -17,14 +19,16 @@ def watched(receive: NextPiece, see: Callable[[bytes], None]) -> NextPiece:
     return watching
 
 
-def timed(receive: NextPiece, awaited: Callable[[bool], None]) -> NextPiece:
-    """`awaited` is called with True when the reader asks for a piece, and with False when it has it, or gives up."""
+def timed(receive: NextPiece, waiting: Waiting) -> NextPiece:
+    """`waiting` has each reader while it waits, and when a piece came; what a reader gives up waiting for did not."""
 
     async def timing() -> bytes | None:
-        awaited(True)
+        waiting.readers += 1
         try:
-            return await receive()
+            piece = await receive()
         finally:
-            awaited(False)
+            waiting.readers -= 1
+        waiting.resume()
+        return piece
 
     return timing

@@ -81,7 +81,7 @@ class LiveDispatcher:
         target.counter.hits += 1
         lease = target.unit_set.lease(_HTTP, epoch, request.path, started)
         if request.held_body is None:
-            request.time_body(lease.await_body)
+            request.time_body(lease.waiting)
         if target.mount:
             target.strip(request)
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)

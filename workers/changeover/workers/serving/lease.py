@@ -21,6 +21,7 @@ import msgspec
 from changeover.workers.protocol.snapshot import UnitKey
 from changeover.workers.serving.counters import PipelineCounters
 from changeover.workers.serving.offering import Extensions
+from changeover.workers.serving.waiting import Waiting
 
 
 class Taskless(ABC):
@@ -56,9 +57,6 @@ class Lease(msgspec.Struct, eq=False):
         since: When it was taken; CLOCK_MONOTONIC in nanoseconds.
         holder: The task or thread that holds it, or what gets a task when it needs one; None for work that waits in a
             thread pool.
-        waits: Whether it is of a request that waits for a thread, so that nothing of it can hang yet.
-        reads: Whether something of its request waits for its client: for a piece of the body that has not come.
-        resumed: When what it waited for came last, a thread or a piece of the body; 0 = it never waited.
     """
 
     units: "UnitSet"
@@ -67,9 +65,30 @@ class Lease(msgspec.Struct, eq=False):
     path: str
     since: int
     holder: Holder | None = None
-    waits: bool = False
-    reads: bool = False
-    resumed: int = 0
+    _waiting: Waiting | None = None
+
+    @property
+    def waiting(self) -> Waiting:
+        """What its request waits for: made for who asks first, as most wait for nothing."""
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = Waiting()
+        return waiting
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is of a request that waits for a thread, so that nothing of it can hang yet."""
+        return self._waiting is not None and self._waiting.calls > 0
+
+    @property
+    def reads(self) -> bool:
+        """Whether something of its request waits for its client: for a piece of the body that has not come."""
+        return self._waiting is not None and self._waiting.readers > 0
+
+    @property
+    def resumed(self) -> int:
+        """When what its request waited for came last, a thread or a piece of the body; 0 = it never waited."""
+        return 0 if self._waiting is None else self._waiting.resumed
 
     @property
     def owes(self) -> bool:
@@ -80,20 +99,6 @@ class Lease(msgspec.Struct, eq=False):
     def owes_since(self) -> int:
         """When the latest came of what its request needs; as `since`."""
         return max(self.since, self.resumed)
-
-    def await_thread(self, awaited: bool) -> None:
-        """Its request begins to wait for a thread, or waits no more."""
-        self.waits = awaited
-        self._resume(awaited)
-
-    def await_body(self, awaited: bool) -> None:
-        """Its request begins to wait for a piece of its body, or waits no more."""
-        self.reads = awaited
-        self._resume(awaited)
-
-    def _resume(self, awaited: bool) -> None:
-        if not awaited:
-            self.resumed = time.monotonic_ns()
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""

@@ -13,6 +13,7 @@ import msgspec
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.body_pieces import timed, watched
 from changeover.workers.serving.files import CONDITIONS, represent
+from changeover.workers.serving.waiting import Waiting
 
 T = TypeVar("T")
 Body = bytes | AsyncIterator[bytes]
@@ -229,11 +230,11 @@ class Request:
         if inner is not None:
             self._receive = watched(inner, see)
 
-    def time_body(self, awaited: Callable[[bool], None]) -> None:
-        """Have `awaited` called with True when the reader of the body asks for a piece, with False when it has it."""
+    def time_body(self, waiting: Waiting) -> None:
+        """Have noted in `waiting` who waits for a piece of the body, and when one comes."""
         inner = self._receive
         if inner is not None:
-            self._receive = timed(inner, awaited)
+            self._receive = timed(inner, waiting)
 
     @property
     def held_body(self) -> bytes | None:

@@ -27,7 +27,7 @@ class Turn:
     def begin(self) -> None:
         """It waits from now on."""
         self._waits = True
-        self._call.lease.await_thread(True)
+        self._call.lease.waiting.begin_call()
         self._application.waiting += 1
         self._note(PipelineEventKind.WAIT_BEGAN, changes=self._application.waiting == 1)
 
@@ -35,7 +35,7 @@ class Turn:
         """It has a thread, or is over; does nothing when it does not wait."""
         if self._waits:
             self._waits = False
-            self._call.lease.await_thread(False)
+            self._call.lease.waiting.end_call()
             self._application.waiting -= 1
             self._note(PipelineEventKind.WAIT_ENDED, changes=self._application.waiting == 0)
 

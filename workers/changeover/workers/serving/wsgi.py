@@ -1,11 +1,11 @@
 """WSGI applications (PEP 3333) as what stands at the end of a pipeline."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from changeover.workers.serving.disk import Disk
 from changeover.workers.serving.mailbox import Courier
+from changeover.workers.serving.readers import Readers
 from changeover.workers.serving.spool import Room
 from changeover.workers.serving.threads import ThreadPool
 from changeover.workers.serving.wsgi_environ import Environs
@@ -32,7 +32,7 @@ class WsgiApplication:
         environs: Makes its environs.
         pool: Its threads.
         courier: Carries what they say to the loop.
-        readers: How many more of its threads may read a body while it comes: at most half of them do, and at least one.
+        readers: How many of them may read a body while it comes.
         room: For what slow clients have yet to send to it, and to take.
         disk: Reads and writes that.
         waiting: How many of its requests wait for a thread.
@@ -46,7 +46,7 @@ class WsgiApplication:
         self.environs = Environs(root_path, multithread=threads > 1)
         self.pool = ThreadPool(name, threads)
         self.courier = Courier()
-        self.readers = asyncio.Semaphore(max(1, threads // 2))
+        self.readers = Readers(threads)
         self.room = Room()
         self.disk = Disk(name)
         self.waiting = 0

@@ -118,7 +118,8 @@ class WsgiCall:
         """Have what is small of the body, then take a thread; nothing is read for which there is no room.
 
         Raises:
-            NotReady: Too many wait for a thread, or there is no room for a body that has to be kept.
+            NotReady: Too many wait for a thread, there is no room for a body that has to be kept, or no thread that may
+                read one comes free in time.
             BodyTooLarge: So has one that is longer than what is kept.
         """
         try:
@@ -162,15 +163,11 @@ class WsgiCall:
 
     async def _take_reader(self) -> None:
         """Take a thread that will wait for a client, once enough are left for others."""
-        readers, lease = self._application.readers, self._call.lease
-        lease.await_thread(True)
-        try:
-            await readers.acquire()
-        finally:
-            lease.await_thread(False)
+        readers = self._application.readers
+        await readers.acquire(self._call.lease.waiting)
         try:
             self._take_thread()
-        except NotReady:
+        except BaseException:
             readers.release()
             raise
         self._reads = True
