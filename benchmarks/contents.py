@@ -30,6 +30,7 @@ class Contents:
             for pattern in ("**/plugin.toml", "**/*.py")
             for path in original.glob(pattern)
         }
+        self._originals = dict(self._texts)
         self._write(self._texts)
 
     @property
@@ -45,8 +46,12 @@ class Contents:
         return self.marker
 
     def text(self, path: str) -> str:
-        """One file's first content."""
+        """One file's content as it was put last, in the first version."""
         return self._texts[Path(path)]
+
+    def original(self, path: str) -> str:
+        """One file's first content, whatever was put in its place."""
+        return self._originals[Path(path)]
 
     def put(self, texts: Mapping[str, str]) -> None:
         """Add files, or replace them, from now on and in whatever follows."""

@@ -53,14 +53,18 @@ class Kind(enum.Enum):
 
 
 class LatestOf:
-    """What was committed last, whichever part of a service reads it: at rest that is what all of it serves."""
+    """What was committed last, whichever part of a service reads it: at rest that is what all of it serves.
 
-    def __init__(self, *cells: CommitCell) -> None:
-        self._cells = cells
+    Attributes:
+        words: What each part reads.
+    """
+
+    def __init__(self, *words: CommitCell) -> None:
+        self.words = words
 
     def read(self) -> int:
         """The latest epoch of all parts."""
-        return max(cell.read() for cell in self._cells)
+        return max(word.read() for word in self.words)
 
 
 class SubjectBroken(Exception):

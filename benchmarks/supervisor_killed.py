@@ -5,18 +5,20 @@ exactly there, from both sides of each step; half a second later the next one st
 settle the cutover (what is on disk as committed is driven forward, a part of it is reverted, anything less is aborted
 and what was migrated for it undone), come to a quiet state in which nobody and nothing is left over, and reload. The
 load goes on all the time. A request counts as late when it started on an epoch after an observer, who looks all the
-time, had seen a later one in the commit cell. Where a start adopts, `make chaos` kills.
+time, had seen a later one in the commit cell; of parts, in the word of it that they read. Where a start adopts,
+`make chaos` kills.
 """
 
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 import msgspec
 
 from benchmarks import kernel
 from benchmarks.chart import Chart, Series, Style
-from benchmarks.killing.cell_watch import watching_cell
+from benchmarks.killing.cell_watch import CellWatch, watching_cell
 from benchmarks.killing.cutovers import PLAYS, Cutover, Play
 from benchmarks.killing.moments import Moment
 from benchmarks.killing.reckoning import Seen, reckon
@@ -26,12 +28,11 @@ from benchmarks.load.record import Mix
 from benchmarks.machine import here
 from benchmarks.network import leave_for_own
 from benchmarks.publication import Result, Verdict, parser, publish
+from benchmarks.samples import PartStores
 from benchmarks.subject import SubjectBroken, serving
 from benchmarks.swaps_under_load import SHARED, told_of
 
 NAME = "supervisor_killed"
-LATE = "requests started on the old epoch after the store"
-"""What is no fault where parts serve two epochs beside each other."""
 CALM = 1.0
 """Seconds of load before the first trial, and after the last."""
 
@@ -57,7 +58,7 @@ class Scene(msgspec.Struct, frozen=True):
     """What was seen of one kind of cutover.
 
     Attributes:
-        mixes: Whether two versions serve beside each other, so that only the content of each epoch is judged.
+        mixes: Whether two versions serve beside each other, so that one content answers under several epochs.
         trials: Every one.
         seen: Of each one, what the load met.
         broken: Why the trials ended early; empty when they did not.
@@ -112,7 +113,9 @@ def _play_all(each: Play, parameters: Parameters) -> Scene:
 def play(each: Play, chosen: Sequence[tuple[Cutover, Moment]], parameters: Parameters) -> Scene:
     """Kill the supervisor of one server at each of these moments of a cutover, under load."""
     trials, broken, workers = list[Trial](), "", each.workers or parameters.workers
-    with serving(workers, each.kind, DYING) as subject, watching_cell(subject.cell) as watch:
+    with serving(workers, each.kind, DYING) as subject, ExitStack() as stack:
+        words = subject.cell.words if each.mixes else (subject.cell,)
+        watches = [stack.enter_context(watching_cell(word)) for word in words]
         before, first = kernel.counters(), {subject.status().epoch: subject.contents.marker}
         with running(subject.address, parameters.mix) as load:
             time.sleep(CALM)
@@ -124,8 +127,12 @@ def play(each: Play, chosen: Sequence[tuple[Cutover, Moment]], parameters: Param
             time.sleep(CALM)
             reports = load.stop()
         grown = kernel.grown(before, kernel.counters())
-    seen, totals = reckon(trials, reports, watch.stores, first), total(reports)
+    seen, totals = reckon(trials, reports, _stores(watches), first), total(reports)
     return Scene(each.mixes, tuple(trials), seen, broken, len(chosen) - len(trials), totals, grown)
+
+
+def _stores(watches: Sequence[CellWatch]) -> PartStores:
+    return PartStores([watch.stores for watch in watches])
 
 
 def verdicts(name: str, scene: Scene) -> Iterator[Verdict]:
@@ -138,12 +145,10 @@ def verdicts(name: str, scene: Scene) -> Iterator[Verdict]:
         "connections closed unasked": totals.closed,
         "answers not of exactly one epoch": torn,
         "answers of content that was not committed under their epoch": sum(seen.wrong for seen in scene.seen),
-        LATE: sum(seen.late for seen in scene.seen),
+        "requests started on the old epoch after the store": sum(seen.late for seen in scene.seen),
         "cutovers not settled as the disk says, or processes not adopted": sum(bool(t.problems) for t in scene.trials),
         "moments that were not reached": scene.missed,
     }
-    if scene.mixes:
-        del counts[LATE]
     for what, count in counts.items():
         yield Verdict(f"{name}: {what}", "0", str(count), not count)
     grown = ", ".join(f"{counter} +{count}" for counter, count in scene.kernel.items()) or "none"
@@ -156,7 +161,7 @@ def _rows(scenes: dict[str, Scene]) -> tuple[tuple[str, ...], ...]:
         (
             f"{name}: {trial.moment}" if trial.cutover == name else f"{name}, {trial.cutover}: {trial.moment}",
             f"NOT {trial.fate.value}" if trial.problems else trial.fate.value,
-            *map(str, (seen.answers, seen.failed, seen.closed, "" if scene.mixes else seen.late, seen.wrong)),
+            *map(str, (seen.answers, seen.failed, seen.closed, seen.late, seen.wrong)),
             f"{trial.took:.1f}",
         )
         for name, scene in scenes.items()

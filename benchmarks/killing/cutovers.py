@@ -42,6 +42,8 @@ LISTENING = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 SETTLED = 10.0
 """Seconds until what was migrated for an aborted epoch is undone, and an address is as it has to be."""
+SURGE = 1
+"""How many workers a part of a roll has."""
 WAIT = 30.0
 """Seconds after which a command that nobody waits for gives up."""
 
@@ -211,13 +213,13 @@ class Staging:
         ]
 
     def _ask_for_parts(self) -> None:
-        body = CutoverBody(strategy=Strategy.ROLL, surge=1, allow_partial=True)
+        body = CutoverBody(strategy=Strategy.ROLL, surge=SURGE, allow_partial=True)
         with contextlib.suppress(NoAnswer, ProblemAnswered, WaitEnded):
             deque(self._subject.control.stream("POST", "/v1/cutovers", body, seconds=WAIT), maxlen=0)
 
 
 def _migrating(contents: Contents) -> str:
-    plain = contents.text(MODULE)
+    plain = contents.original(MODULE)
     imports = plain.replace("import asyncio\n", "import asyncio\nfrom pathlib import Path\n", 1)
     code = imports.replace(MARKED, MIGRATING, 1)
     if code == imports or imports == plain:

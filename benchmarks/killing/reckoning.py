@@ -7,7 +7,7 @@ import msgspec
 
 from benchmarks.killing.trial import Trial
 from benchmarks.load.record import CLOSES, UNFAILED, LoadReport
-from benchmarks.samples import Stores, samples
+from benchmarks.samples import PartStores, Stores, samples
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -17,7 +17,8 @@ class Seen(msgspec.Struct, frozen=True):
         answers: Whole, right answers.
         failed: Requests without one, of those that are kept one by one.
         closed: Connections that the server closed, unasked, of those that are kept one by one.
-        late: Requests started on an epoch after a later one was seen in the commit cell.
+        late: Requests started on an epoch after a later one was seen in the commit cell; where parts serve beside each
+            other, in the word of it that they read.
         wrong: Epochs of this trial that answered with another content than was committed under their number, and
             epochs that answered and were never committed.
     """
@@ -30,14 +31,14 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def reckon(
-    trials: Sequence[Trial], reports: tuple[LoadReport, ...], stores: Stores, first: dict[int, str]
+    trials: Sequence[Trial], reports: tuple[LoadReport, ...], stores: Stores | PartStores, first: dict[int, str]
 ) -> tuple[Seen, ...]:
     """Give each trial its share.
 
     Args:
         trials: In order.
         reports: Of the load.
-        stores: When each epoch was seen in the commit cell.
+        stores: When each epoch was seen in the commit cell, or in the word of each part.
         first: Epoch -> what its content calls itself, before the first trial.
     """
     begins = [trial.began for trial in trials]
@@ -50,7 +51,7 @@ def reckon(
         return ()
     for sample in samples(reports):
         share(sample.started)["answers"] += 1
-        share(sample.started)["late"] += sample.epoch < stores.committed(sample.started)
+        share(sample.started)["late"] += stores.superseded(sample.epoch, sample.started)
     for trouble in (trouble for report in reports for trouble in report.troubles):
         share(trouble.at)["failed"] += trouble.fault not in UNFAILED
         share(trouble.at)["closed"] += trouble.fault in CLOSES

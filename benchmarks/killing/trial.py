@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.household import surplus
-from benchmarks.killing.cutovers import Cutover, Staging
+from benchmarks.killing.cutovers import SURGE, Cutover, Staging
 from benchmarks.killing.dying import FILE
 from benchmarks.killing.holdings import of_supervisor
 from benchmarks.killing.moments import Fate, Moment
@@ -41,6 +41,8 @@ ENDINGS: dict[Fate, tuple[EpochState, ...]] = {
 """What the history has to say of each number that was given, in order."""
 COMMITS = frozenset(fate for fate, states in ENDINGS.items() if EpochState.SERVING in states)
 """After these, what serves has another number than before."""
+REVERTS = frozenset({Fate.REVERTED, Fate.REVERTED_LATER})
+"""Of these, the workers of a part are relieved by others."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -111,7 +113,7 @@ class Trials:
         last = given + len(ENDINGS[fate])
         self._await_quiet(last if fate in COMMITS else serving)
         settled = time.monotonic_ns()
-        problems = [*self._adoption(living, fate), *self._record(given + 1, fate)]
+        problems = [*unadopted(subject.workers().values(), living, fate), *self._record(given + 1, fate)]
         problems += staging.problems(marker, fate.keeps)
         contents = _contents(given + 1, last, fate, marker, old) | {last + 1: self._go_on(staging, last + 1)}
         problems += self._surplus()
@@ -138,13 +140,6 @@ class Trials:
 
         until(lambda: not disquiet(self._subject, epoch), QUIET, why, 0.05)
 
-    def _adoption(self, living: frozenset[int], fate: Fate) -> list[str]:
-        """Whether those who serve are those who lived on, but for who relieves the workers of a part."""
-        if fate in (Fate.REVERTED, Fate.REVERTED_LATER):
-            return []
-        fresh = frozenset(self._subject.workers().values()) - living
-        return [f"{len(fresh)} workers were started instead of adopted"] if fresh else []
-
     def _record(self, epoch: int, fate: Fate) -> list[str]:
         """Whether the history has the cutover as it has to be."""
         known = {line.epoch: line.state for line in history(self._subject)}
@@ -165,6 +160,12 @@ class Trials:
                 f"the supervisor holds {what} +{count}" for what, count in surplus(held, of_supervisor(subject)).items()
             ]
         return []
+
+
+def unadopted(serving: Iterable[int], living: frozenset[int], fate: Fate) -> list[str]:
+    """Whether those who serve are those who lived on, but for who relieves the workers of a part."""
+    fresh = len(frozenset(serving) - living) - (SURGE if fate in REVERTS else 0)
+    return [f"{fresh} workers were started instead of adopted"] if fresh > 0 else []
 
 
 def _contents(first: int, last: int, fate: Fate, new: str, old: str) -> dict[int, str]:

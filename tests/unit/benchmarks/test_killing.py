@@ -8,18 +8,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import msgspec
 import pytest
 from benchmarks.chaos import judged
+from benchmarks.contents import Contents
+from benchmarks.killing.cutovers import MODULE, Cutover, Staging
 from benchmarks.killing.dying import FILE, Watch
 from benchmarks.killing.moments import ADOPTION, Fate, Moment, Side, of_roll, of_swap
 from benchmarks.killing.reckoning import Seen, reckon
-from benchmarks.killing.trial import Trial
+from benchmarks.killing.trial import Trial, unadopted
 from benchmarks.killing.victims import kill_and_name
 from benchmarks.load.record import Fault, Kind, LoadReport, Tally
-from benchmarks.samples import Stores
-from benchmarks.subject import residents
+from benchmarks.samples import PartStores, Stores
+from benchmarks.subject import Subject, residents
 from benchmarks.zygotes import cohort, named, unnamed
 
 from changeover.supervisor.control import StatusView, ZygoteState, ZygoteView
@@ -114,6 +117,54 @@ def test_each_trial_has_what_the_load_met_after_it_began() -> None:
     trials = (trial(100, {2: "two"}), trial(200, {3: "three"}))
     seen = reckon(trials, (tally.report(),), Stores([(1, 10), (2, 140), (3, 240)]), {1: "one"})
     assert seen == (Seen(answers=2, closed=1, late=1), Seen(answers=2, failed=1, wrong=2))
+
+
+def test_a_part_is_late_by_the_word_that_it_reads_while_others_serve_what_was_before() -> None:
+    stores = PartStores([Stores([(1, 10), (4, 400)]), Stores([(0, 10), (2, 200), (3, 300), (4, 401)])])
+    assert [epoch for epoch in range(1, 5) if stores.superseded(epoch, 350)] == [2]
+    assert [epoch for epoch in range(1, 5) if stores.superseded(epoch, 500)] == [1, 2, 3]
+
+
+def test_who_was_in_both_words_is_late_only_by_both() -> None:
+    stores = PartStores([Stores([(1, 10), (3, 300)]), Stores([(0, 10), (1, 100), (2, 200), (3, 301)])])
+    assert not stores.superseded(1, 250)
+    assert stores.superseded(1, 350)
+    assert stores.superseded(2, 350)
+
+
+def test_who_was_in_no_word_is_late_once_all_have_a_later_one() -> None:
+    stores = PartStores([Stores([(1, 10), (4, 400)]), Stores([(3, 300)])])
+    assert [stores.superseded(2, at) for at in (350, 450)] == [False, True]
+
+
+@pytest.mark.parametrize("fate", [Fate.ABORTED, Fate.COMMITTED, Fate.COMMITTED_LAST])
+def test_nobody_is_to_be_started_where_everybody_lives(fate: Fate) -> None:
+    assert unadopted((1, 2), frozenset({1, 2, 3}), fate) == []
+    assert unadopted((1, 4), frozenset({1, 2, 3}), fate) == ["1 workers were started instead of adopted"]
+
+
+@pytest.mark.parametrize("fate", [Fate.REVERTED, Fate.REVERTED_LATER])
+def test_where_a_part_is_reverted_only_who_relieves_its_worker_is_new(fate: Fate) -> None:
+    assert unadopted((1, 4), frozenset({1, 2, 3}), fate) == []
+    assert unadopted((4, 5), frozenset({1, 2, 3}), fate) == ["1 workers were started instead of adopted"]
+
+
+class Place(NamedTuple):
+    """What setting a cutover off touches of a server."""
+
+    settings: Path
+    contents: Contents
+
+
+def test_what_migrates_is_as_long_in_every_trial(tmp_path: Path) -> None:
+    place = Place(tmp_path / "changeover.toml", Contents(tmp_path))
+    place.settings.write_text("")
+    migrates, texts = Cutover("migration", of_swap, migrates=True), []
+    for _ in range(2):
+        Staging(cast("Subject", place), migrates)
+        texts.append((place.contents.folder / MODULE).read_text())
+    assert texts[0] == texts[1]
+    assert texts[0].count("def migrate") == texts[0].count("def note") == 1
 
 
 def report(*faults: tuple[Fault, int]) -> LoadReport:

@@ -102,6 +102,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awai
         monkeypatch.setattr(units, "BOOTED", tmp_path)
         monkeypatch.setattr(units, "CGROUP", found)
         monkeypatch.setattr(units, "SYSTEMCTL", (str(systemctl),))
+        monkeypatch.setattr(units, "ANSWER", 60.0)
         told: list[Record] = []
         notifier = Notifier(asyncio.get_running_loop(), managed, None, 1)
         notifier.look_at_unit(told.append)

@@ -173,7 +173,7 @@ class Children:
         waiting = self._roster.in_state(State.BACKOFF, State.PARKED)
         for slot in (slot for slot in waiting if not numbers or slot.number in numbers):
             self._out.cancel_timer(Timer(TimerKind.CHILD, slot.number))
-            slot.exits, slot.is_last = (), False
+            slot.exits, slot.spared = (), False
             self._move(slot, Cause.RETRIED)
         self.fill()
 
@@ -312,8 +312,8 @@ class Children:
     def _failed(self, slot: Slot, cause: str) -> None:
         now, policy = self._out.now, self._policy.restarts
         slot.exits = (*restart.recent(slot.exits, now, policy), now)
-        fate = restart.fate(slot.exits, now, policy, last=self._is_last(slot))
-        slot.is_last = fate is Fate.LAST
+        fate = restart.fate(slot.exits, now, policy, last=self._serves_alone(slot))
+        slot.spared = fate is Fate.LAST
         slot.note = cause if fate is Fate.WAITS else f"{len(slot.exits)} exits in {policy.period:g} s ({cause})"
         self._move(slot, Cause.FAILED_AGAIN if fate is Fate.PARKED else Cause.FAILED)
         if fate is Fate.PARKED:
@@ -328,7 +328,7 @@ class Children:
             self._out.tell(SlotWaits(slot.number, seconds, len(slot.exits)))
         self._pause(slot, seconds)
 
-    def _is_last(self, slot: Slot) -> bool:
+    def _serves_alone(self, slot: Slot) -> bool:
         """Whether nothing that has served would do so any more if this slot was parked."""
         return self.joining.served and slot.rolled == self.rolled and self._roster.is_last(slot)
 

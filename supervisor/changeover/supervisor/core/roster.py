@@ -114,7 +114,7 @@ class Slot:
         wanted: Whether it is filled again when its worker is gone.
         relieves: The slot whose tired worker leaves once this one's serves.
         fresh: Whether it was opened for a part of a roll that is not committed: its worker serves nothing before that.
-        is_last: Whether it would be parked, if another slot could serve.
+        spared: Whether it would have been parked when its worker died last, if another slot could serve.
     """
 
     number: int
@@ -130,12 +130,12 @@ class Slot:
     wanted: bool = True
     relieves: int | None = None
     fresh: bool = False
-    is_last: bool = False
+    spared: bool = False
 
     @property
     def failing(self) -> bool:
         """Whether its workers died again and again, so that nobody waits for the next one."""
-        return self.state is State.PARKED or (self.state is State.BACKOFF and self.is_last)
+        return self.state is State.PARKED or (self.state is State.BACKOFF and self.spared)
 
 
 @dataclass(slots=True)

@@ -188,31 +188,49 @@ async def test_what_waits_for_a_thread_has_as_long_again_as_what_it_waits_for() 
     ending.close()
 
 
+def in_order(*leases: Lease) -> list[Lease]:
+    """Those of them that are over, in the order in which they ended."""
+    ended: list[Lease] = []
+    for each in leases:
+        assert isinstance(each.holder, asyncio.Task)
+        each.holder.add_done_callback(lambda _, each=each: ended.append(each))  # type: ignore[misc]
+    return ended
+
+
 async def test_what_got_a_thread_late_has_as_long_from_then_on() -> None:
     told: list[FarewellsSaid] = []
     loop = asyncio.get_running_loop()
-    late = lease(LeaseKind.HTTP, age=7.0)
-    late.waiting.begin_call()
-    ending = farewells(DrainDeadlines(http=0.5), set(), told, late)
+    waits, late = lease(LeaseKind.HTTP, age=9.0), lease(LeaseKind.HTTP, age=7.0)
+    for each in (waits, late):
+        each.waiting.begin_call()
+    ended = in_order(waits, late)
+    ending = farewells(DrainDeadlines(http=2.0), set(), told, waits, late)
     began = loop.time()
     ending.begin()
     loop.call_at(began + 0.3, late.waiting.end_call)
-    await until(lambda: over(late))
-    assert 0.8 <= loop.time() - began < 1.0
+    await until(lambda: ended)
+    assert ended[0] is late, "what still waits has longer"
+    assert loop.time() - began >= 2.3
     ending.close()
     assert told[0].oldest >= 7.0
+    assert isinstance(waits.holder, asyncio.Task)
+    waits.holder.cancel()
 
 
 async def test_what_waits_for_its_client_has_no_longer_than_others() -> None:
     loop = asyncio.get_running_loop()
-    slow = lease(LeaseKind.HTTP)
+    late, slow = lease(LeaseKind.HTTP, age=1.0), lease(LeaseKind.HTTP)
+    late.waiting.begin_call()
     slow.waiting.readers += 1
-    ending = farewells(DrainDeadlines(http=0.5), set(), [], slow)
+    ended = in_order(late, slow)
+    ending = farewells(DrainDeadlines(http=0.5), set(), [], late, slow)
     began = loop.time()
     ending.begin()
+    loop.call_at(began + 0.2, late.waiting.end_call)
     loop.call_at(began + 0.4, slow.waiting.resume)
-    await until(lambda: over(slow))
-    assert 0.5 <= loop.time() - began < 0.8
+    await until(lambda: len(ended) == 2)
+    assert ended == [slow, late]
+    assert loop.time() - began >= 0.5
     ending.close()
 
 

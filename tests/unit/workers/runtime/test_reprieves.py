@@ -156,7 +156,7 @@ def test_who_waited_until_long_after_the_deadline_has_the_time_of_one_request_an
 ) -> None:
     clock.pass_until(2000.0)
     late = leaving.held()
-    late.resumed = in_seconds(2900.0)
+    late.waiting.resumed = in_seconds(2900.0)
     clock.pass_until(EVER)
     assert late.ended == about(STREAM + HTTP)
 
@@ -164,7 +164,9 @@ def test_who_waited_until_long_after_the_deadline_has_the_time_of_one_request_an
 def test_who_still_waits_ends_while_the_worker_is_left_alone_each_at_a_moment_of_its_own(
     clock: Clock,
 ) -> None:
-    waiting = [Held(UnitSet(()), LeaseKind.HTTP, 1, "/", 0, clock=clock, waits=True) for _ in range(8)]
+    waiting = [Held(UnitSet(()), LeaseKind.HTTP, 1, "/", 0, clock=clock) for _ in range(8)]
+    for each in waiting:
+        each.waiting.begin_call()
     drain = DrainDeadlines(http=HTTP, stream=HTTP, task=HTTP, websocket=HTTP)
     Farewells(clock, drain, GRACE, (), lambda: waiting, lambda _: None).begin()
     clock.pass_until(EVER)
@@ -187,7 +189,7 @@ def answer(job: Owed) -> None:
 
 
 def wait_for_client(job: Owed) -> None:
-    job.lease.await_body(True)
+    job.lease.waiting.readers += 1
 
 
 @pytest.mark.parametrize("go_on", [answer, wait_for_client])

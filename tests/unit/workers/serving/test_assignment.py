@@ -29,13 +29,18 @@ def given() -> Assignment:
     return Assignment(Job(), Nobody())
 
 
+def hangs(assignment: Assignment) -> bool:
+    """Whether its thread is still known to be at it, waited for or not."""
+    return assignment in at_work or assignment in left_behind
+
+
 def begun(assignment: Assignment) -> Assignment:
     assignment.begin(threading.current_thread())
     return assignment
 
 
 def test_who_waits_for_a_thread_is_under_way_for_nobody(given: Assignment) -> None:
-    assert (under_way(), given.is_waited_for, given.leave_behind()) == ([], False, False)
+    assert (given in under_way(), given.is_waited_for, given.leave_behind()) == (False, False, False)
     assert given.thread is None
 
 
@@ -43,15 +48,15 @@ def test_who_comes_back_first_cannot_be_left_behind(given: Assignment) -> None:
     begun(given)
     assert (given.is_waited_for, given.come_back(), given.leave_behind()) == (True, True, False)
     assert given.done()
-    assert (at_work, left_behind) == ({}, set())
+    assert not hangs(given)
 
 
 def test_who_is_left_behind_first_is_waited_for_no_more_and_hangs_until_it_is_done(given: Assignment) -> None:
     begun(given)
     assert (given.leave_behind(), given.leave_behind(), given.come_back()) == (True, False, False)
-    assert (owing(), work_for(given.job.lease), given.is_waited_for) == ([given], [given], False)
+    assert (given in owing(), work_for(given.job.lease), given.is_waited_for) == (True, [given], False)
     assert not given.done()
-    assert (at_work, left_behind, owing()) == ({}, set(), [])
+    assert (hangs(given), given in owing()) == (False, False)
 
 
 def test_what_is_done_cannot_be_left_behind_and_its_thread_is_waited_for(given: Assignment) -> None:
@@ -74,12 +79,12 @@ def test_it_owes_since_it_began_or_since_what_its_request_waited_for_has_come(gi
     lease = given.job.lease
     assert given.owes_since == given.began > lease.since
     lease.waiting.readers += 1
-    assert owing() == []
+    assert given not in owing()
     lease.waiting.readers -= 1
     lease.waiting.resume()
-    assert owing() == [given]
+    assert given in owing()
     assert given.owes_since == lease.resumed >= given.began
     given.job = answered = Job()
     answered.owes = False
-    assert owing() == []
+    assert given not in owing()
     assert given.come_back()
