@@ -1,6 +1,7 @@
 """Files for what slow clients have yet to send or take, and the room that there is for them."""
 
 import asyncio
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,16 @@ def test_what_is_closed_takes_and_gives_nothing() -> None:
     spool.close()
     spool.close()
     assert (spool.write(b"d", 0), spool.read(3, 0), spool.reader().read(), room.held) == (False, b"", b"", 0)
+
+
+def test_a_file_that_cannot_be_closed_is_told_and_ends_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    reading, writing = os.pipe()
+    spool = Spool.lent(Room(), io.FileIO(reading))
+    os.close(reading)
+    spool.close()
+    os.close(writing)
+    assert "cannot be closed: [Errno 9]" in caplog.text
+    assert spool.read(1, 0) == b""
 
 
 def test_of_a_piece_that_did_not_fit_nothing_is_in_the_file(

@@ -121,10 +121,17 @@ class Spool:
         with self._lock:
             self._closed = True
             for file in (self._reader, self._file):
-                if file is not None:
-                    file.close()
+                self._end(file)
             size, self.size, self._file = self.size, 0, None
         self._room.give_back(size)
+
+    @staticmethod
+    def _end(file: io.IOBase | None) -> None:
+        try:
+            if file is not None:
+                file.close()
+        except OSError as error:  # the descriptor is gone all the same
+            log.warning("what a client sent, or has to take, was put into a file that cannot be closed: %s", error)
 
     def _write(self, data: bytes | memoryview, at: int) -> None:
         if self._file is None:
